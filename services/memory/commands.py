@@ -12,6 +12,7 @@ from core.errors import Invalid
 from core.validation import KnownVersions, check_version, validate_fields
 from models import Actor, Agent, Board, EventType, User, new_id
 from services import boards, events, messages
+from services import notifications as user_notifications
 from services.memory import notifications
 from services.memory.queries import NoteDetail
 from services.memory.rules import (
@@ -55,6 +56,8 @@ async def create_note(
     outgoing = await _chat_messages(session, scope, message)
     detail, created = _add_note(session, actor, scope, fields, is_sent=outgoing is not None)
     await notifications.notify_mentioned_users(session, scope, actor, detail.note)
+    if scope.board is not None and isinstance(actor, User) and is_chat(fields["tags"]):
+        await user_notifications.resolve_chat_questions(session, scope.board)
     await messages.enqueue_messages(session, outgoing or (), new_events=[created])
     return detail
 

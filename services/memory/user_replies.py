@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict, Forbidden
 from models import Actor, Agent, Board, UserQuestionRecord, new_id
+from services import notifications
 from services.memory.rules import MemoryScope
 
 USER_REPLY_TAG = "user_reply"
@@ -63,6 +64,7 @@ async def check_user_reply(
             " LEAD REQUEST: ASK USER message that this note answers; each is answered once."
         )
         raise Conflict("user_question_not_open", reason)
+    await notifications.resolve_chat_questions(session, scope.board)
 
 
 def forbidden_user_reply() -> Forbidden:

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden
-from models import Agent, Board, EventType
-from services import agents, boards, events, memory, messages
+from models import Agent, Board, EventType, NotificationKind
+from services import agents, boards, events, memory, messages, notifications
 from services.gateways import provisioning
 from services.messages import templates
+from services.notifications import Audience, NewNotification
 
 DEFAULT_LEAD_NAME = "Lead Agent"
 MARKER_BY_KIND: Mapping[str, templates.MessageMarker] = {
@@ -170,8 +171,9 @@ async def ask_user(
 
     Returns the agent and the correlation id that its reply must have. Without such an agent the
     question is posted to the board's chat, where users read it and the lead receives their answer;
-    then it returns None.
+    then it returns None. Who can write to the board is notified until somebody answers.
     """
+    await notifications.notify(session, [_build_question(lead, board, question)])
     main = await session.scalar(_gateway_main_query(board)) if board.gateway_id else None
     if main is None:
         await _ask_in_chat(session, lead, board, question, base_url)
@@ -202,6 +204,21 @@ async def ask_user(
     )
     await messages.enqueue_messages(session, [outgoing])
     return main, correlation_id
+
+
+def _build_question(lead: Agent, board: Board, question: UserQuestion) -> NewNotification:
+    """Build the notification of a lead's question; several are one until it is read."""
+    return NewNotification(
+        NotificationKind.QUESTION,
+        board.organization_id,
+        f"ask-user:{board.id}",
+        audience=Audience.WRITERS,
+        board=board,
+        agent=lead,
+        actor=lead,
+        data={"title": board.name, "excerpt": notifications.cut_excerpt(question.content)},
+        merges=True,
+    )
 
 
 async def _ask_in_chat(

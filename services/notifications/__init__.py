@@ -18,6 +18,7 @@ from services.notifications.creation import (
     notify,
     reopen,
     resolve,
+    resolve_chat_questions,
 )
 from services.notifications.deliveries import (
     DueDelivery,

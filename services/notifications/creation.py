@@ -196,6 +196,19 @@ _RESOLVE = Write(
 """)
 )
 
+_RESOLVE_CHAT_QUESTIONS = Write(
+    text("""
+    with resolved as (
+        update notifications set resolved_at = :at, key = case when merges then null else key end
+        where kind = 'question' and board_id = :board_id and resolved_at is null
+        and data ->> 'question_id' is null
+        returning user_id
+    )
+    select count(pg_notify(:channel, :user_topic || user_id))
+    from (select distinct user_id from resolved) as notified
+""")
+)
+
 _REOPEN = Write(
     text("""
     with reopened as (
@@ -232,6 +245,12 @@ async def resolve(
     They are not sent any more.
     """
     await _RESOLVE.execute(session, at=now(), **_condition(kinds, keys))
+
+
+async def resolve_chat_questions(session: AsyncSession, board: Board) -> None:
+    """Resolve the questions of the lead that people answer in the chat of a board."""
+    parameters = {"channel": CHANNEL, "user_topic": f"{USER_TOPIC}:"}
+    await _RESOLVE_CHAT_QUESTIONS.execute(session, at=now(), board_id=board.id, **parameters)
 
 
 async def reopen(

@@ -4,7 +4,7 @@ from datetime import datetime
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import DateTime, bindparam, func, select, update
+from sqlalchemy import DateTime, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -30,7 +30,7 @@ _ESCALATING = (
         Notification.kind.in_(ESCALATED_KINDS),
         Notification.resolved_at.is_(None),
         Notification.escalated_at.is_(None),
-        ~Notification.key.startswith(ESCALATED_PREFIX),
+        or_(Notification.key.is_(None), ~Notification.key.startswith(ESCALATED_PREFIX)),
         NotificationSettings.escalate_to_user_id.is_not(None),
         NotificationSettings.escalate_after_minutes.is_not(None),
     )
@@ -68,11 +68,11 @@ async def find_next_escalation(source: Source) -> datetime | None:
 def _build_escalation(notification: Notification, user_id: UUID) -> NewNotification:
     """Build the notification of the second user, who may have the first one's notification too."""
     is_decision = notification.kind is NotificationKind.APPROVAL_PENDING
-    assert notification.key is not None
+    cause = notification.id if notification.merges else notification.key  # keys of states recur
     return NewNotification(
         NotificationKind.APPROVAL_UNDECIDED if is_decision else notification.kind,
         notification.organization_id,
-        ESCALATED_PREFIX + notification.key,
+        f"{ESCALATED_PREFIX}{cause}",
         user_ids=[user_id],
         board=notification.board_id,
         task=notification.task_id,

@@ -135,6 +135,12 @@ async def test_a_lead_asks_the_user_through_the_main_agent(
     assert "gateway.lead.ask_user.sent" in await list_event_types(lead)
 
 
+async def list_unread_kinds(user: Client) -> list[str]:
+    """Return the kinds of the unread notifications of a user."""
+    found = (await user.get("/notifications?unread=true")).json()["items"]
+    return [one["kind"] for one in found]
+
+
 @pytest.fixture
 async def asked(lead: Client, main: Agent, world: World) -> str:
     """The correlation id of an open question of the lead to the user."""
@@ -143,8 +149,9 @@ async def asked(lead: Client, main: Agent, world: World) -> str:
 
 
 async def test_a_user_reply_is_accepted_once_from_the_main_agent(
-    main_client: Client, lead: Client, asked: str, world: World
+    main_client: Client, lead: Client, bob: Client, asked: str, world: World
 ) -> None:
+    assert await list_unread_kinds(bob) == ["question"]
     path = f"/agent/boards/{world.board.id}/memory"
     [message] = await list_messages(main_client)
     assert f'"correlation_id": "{asked}"' in message["content"]
@@ -155,6 +162,7 @@ async def test_a_user_reply_is_accepted_once_from_the_main_agent(
     answer = {**body, "correlation_id": asked}
     assert (await main_client.post(path, json=answer)).status_code == 200
     assert (await main_client.post(path, json=answer)).status_code == 409
+    assert await list_unread_kinds(bob) == []
     [note] = (await lead.get(f"{path}?is_chat=false")).json()["items"]
     assert note["content"] == "Yes"
     changed = await lead.patch(
@@ -194,16 +202,19 @@ async def test_a_reply_label_is_a_single_word(lead: Client, main: Agent, world: 
 
 
 async def test_without_a_gateway_the_question_is_posted_in_the_chat(
-    lead: Client, bob: Client, worker: Client, world: World
+    lead: Client, bob: Client, rita: Client, worker: Client, world: World
 ) -> None:
     """Decision 11: users read it there, and the lead receives their answer."""
     path = f"/agent/boards/{world.board.id}/gateway/main/ask-user"
     asked = (await lead.post(path, json={"content": "May it slip?"})).json()
+    assert await list_unread_kinds(bob) == ["question"]
+    assert await list_unread_kinds(rita) == []  # who may not answer
     assert (asked["ok"], asked["main_agent_id"]) == (True, None)
     memory = f"/boards/{world.board.id}/memory"
     chat = (await bob.get(f"{memory}?is_chat=true")).json()["items"]
     assert [(one["content"], one["source"]) for one in chat] == [("May it slip?", "Lead")]
     await bob.post(memory, json={"content": "No.", "tags": ["chat"]})
+    assert await list_unread_kinds(bob) == []
     assert [one["kind"] for one in await list_messages(lead)] == ["BOARD CHAT"]
     assert (await worker.post(path, json={"content": "Hm?"})).status_code == 403
 

@@ -16,8 +16,9 @@ from models import (
     User,
     new_id,
 )
-from services import approvals, boards, notifications, questions
+from services import approvals, boards, memory, notifications, questions
 from services.approvals import ApprovalDraft
+from services.messages.coordination import UserQuestion, ask_user
 from tests.support.approval_helpers import decide_approval
 from tests.support.world import World
 
@@ -110,6 +111,34 @@ async def test_an_escalation_does_not_prevent_the_reminder(
     await let_pass(session, REMINDED_AFTER)
     await approvals.remind_of_approvals(session)
     assert (Kind.APPROVAL_UNDECIDED, False) in await list_unresolved(session, world.alice)
+
+
+async def ask_in_chat(session: AsyncSession, world: World) -> None:
+    """Ask people as the lead."""
+    question = UserQuestion(content="May it slip?")
+    await ask_user(session, world.lead, world.board, question, base_url="http://mission.test")
+
+
+async def test_each_question_of_the_lead_escalates_until_somebody_answers(
+    session: AsyncSession, world: World
+) -> None:
+    await choose_second_person(session, world, world.bob, world.alice)
+    for _ in range(2):
+        for _ in range(2):
+            await ask_in_chat(session, world)
+        assert await list_unresolved(session, world.alice) == [(Kind.QUESTION, False)]
+        await notifications.mark_all_read(
+            session, world.bob_member, notifications.NotificationFilters()
+        )
+        await let_pass(session, timedelta(minutes=121))
+        assert await notifications.escalate(session) == 1
+        escalated = [(Kind.QUESTION, False), (Kind.QUESTION, True)]
+        assert await list_unresolved(session, world.alice) == escalated
+        draft = memory.NoteDraft(content="No.", tags=["chat"])
+        scope = memory.board_scope(world.board)
+        await memory.create_note(session, world.bob, scope, draft, base_url="http://mission.test")
+        for user in (world.alice, world.bob):
+            assert await list_unresolved(session, user) == []
 
 
 async def test_two_people_who_name_each_other_get_one_escalation_each(
