@@ -56,6 +56,7 @@ MORE_WRITES = {f"POST {prefix}/boards/{{board_id}}/approvals": 11 for prefix in 
     "POST /skills/marketplace/{skill_id}/uninstall": 13,
     "PATCH /skills/packs/{pack_id}": 11,
     "DELETE /agent/boards/{board_id}/tasks/{task_id}": 11,
+    "POST /agent/boards/{board_id}/gateway/main/ask-user": 11,
 }
 """Operations that also create or resolve notifications. Decisions read the rights again, read the
 content, and store what was reviewed. An address of a pack is checked under the organization's
