@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, func, select
+from sqlalchemy import Select, and_, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,10 +26,11 @@ from models import (
     WebhookEndpoint,
     new_id,
 )
-from services.webhook_endpoints.catalog import TEST_TYPE, is_wanted
+from services.webhook_endpoints.catalog import PUBLIC_TYPES, TEST_TYPE, is_wanted
 from services.webhook_endpoints.events import disable_endpoint
 from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
 from services.webhook_endpoints.payloads import build_payload, build_test_payload
+from services.webhook_endpoints.queries import list_board_ids
 from services.webhook_endpoints.rules import RETRY_DELAYS
 
 LOG_LIFETIME = timedelta(days=30)
@@ -132,12 +133,16 @@ def _events_query(organization_id: UUID) -> Select[Any, Any]:
 async def list_events_of_period(
     session: AsyncSession, endpoint: WebhookEndpoint, since: datetime, until: datetime, limit: int
 ) -> Sequence[tuple[Event, str | None]]:
-    """Return the events of a period that an endpoint receives by its types, in order."""
+    """Return the events of a period that an endpoint receives, in order."""
     query = _events_query(endpoint.organization_id).where(
-        Event.created_at >= since, Event.created_at < until, Event.seq <= endpoint.last_seq
+        Event.created_at >= since,
+        Event.created_at < until,
+        Event.seq <= endpoint.last_seq,
+        Event.type.in_(endpoint.event_types or PUBLIC_TYPES),
     )
-    if endpoint.event_types:
-        query = query.where(Event.type.in_(endpoint.event_types))
+    if endpoint.board_ids:
+        of_boards = Event.board_id.in_(list_board_ids(endpoint))
+        query = query.where(or_(Event.board_id.is_(None), of_boards))
     return [tuple(row) for row in await session.execute(query.limit(limit))]
 
 

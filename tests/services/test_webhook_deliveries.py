@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from standardwebhooks import WebhookVerificationError
 
 from core.clock import now
@@ -20,7 +20,8 @@ from models import (
     WebhookDeliveryState,
     new_id,
 )
-from services import webhook_endpoints
+from services import events, webhook_endpoints
+from services.webhook_endpoints.replay import MAX_REPLAYED
 from tests.support.secret_key import CIPHER
 from tests.support.webhook_receiver import (
     WebhookReceiver,
@@ -210,6 +211,30 @@ async def test_a_period_is_sent_again_without_what_was_delivered(
     await receiver.deliver(timedelta(seconds=1))
     titles = [body["data"]["details"]["title"] for _, body in receiver.list_received()]
     assert sorted(titles) == ["Failed", "Missed"]
+
+
+async def test_events_that_an_endpoint_does_not_receive_do_not_limit_a_replay(
+    receiver: WebhookReceiver,
+) -> None:
+    """Neither those of other boards nor those that are not public count."""
+    world, began = receiver.world, now()
+    endpoint = await receiver.create_endpoint(board_ids=[world.board.id])
+    unwanted = [(EventType.TASK_CREATED, world.garden), (EventType.MESSAGE_QUEUED, world.board)]
+    async with receiver.transaction() as session:
+        new_events = [
+            events.NewEvent(type, None, organization_id=world.tern.id, board=board.id)
+            for type, board in unwanted * (MAX_REPLAYED // 2 + 1)
+        ]
+        await events.record_events(session, new_events)
+    await receiver.record_event(title="Wanted")
+    await receiver.deliver()
+    async with receiver.transaction() as session:
+        await session.execute(delete(WebhookDelivery))
+        locked = await session.merge(await receiver.get_endpoint(endpoint))
+        count = await webhook_endpoints.replay_period(
+            session, locked, began, now() + DAY, "https://control.example"
+        )
+    assert count == 1
 
 
 async def test_a_paused_endpoint_receives_nothing(receiver: WebhookReceiver) -> None:
