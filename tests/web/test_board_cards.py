@@ -55,6 +55,15 @@ async def test_a_reader_sees_a_card_without_its_menu(rita, task, card_path) -> N
     assert "data-movable" not in card
 
 
+async def test_a_card_says_that_nothing_happens_on_its_task(
+    rita, transaction, task, card_path
+) -> None:
+    assert "No activity" not in (await rita.get(card_path, headers=HTMX)).text
+    async with transaction() as session:
+        (await session.merge(task)).stale_since = now()
+    assert "No activity" in (await rita.get(card_path, headers=HTMX)).text
+
+
 async def test_a_card_of_another_organization_does_not_exist(charlie, anonymous, card_path) -> None:
     assert (await charlie.get(card_path, headers=HTMX)).status_code == 404
     assert (await anonymous.get(card_path, headers=HTMX)).status_code == 401

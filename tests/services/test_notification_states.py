@@ -1,0 +1,65 @@
+"""Notifications of states that come and go are resolved when the state is over."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Gateway, Notification, NotificationKind, User
+from openclaw import ErrorKind
+from services import agents, messages
+from services.gateways.health import ProbeResult, record_probe
+from services.messages.circuit_breakers import MESSAGE_LIMITS
+from tests.support.gateway_rows import make_gateway
+from tests.support.world import World
+
+Kind = NotificationKind
+
+
+async def list_notified(session: AsyncSession, kind: Kind) -> Sequence[UUID]:
+    """Return the users with an open notification of a kind."""
+    query = select(Notification.user_id).where(
+        Notification.kind == kind, Notification.resolved_at.is_(None)
+    )
+    return sorted(await session.scalars(query))
+
+
+def ids(*users: User) -> Sequence[UUID]:
+    return sorted(user.id for user in users)
+
+
+async def probe(session: AsyncSession, gateway: Gateway, code: str | None) -> None:
+    """Record a probe that found an error, or none."""
+    state, at = "failed" if code else "ok", now()
+    check = {"name": "connect", "state": state, "code": code, "since": at.isoformat()}
+    result = ProbeResult([check], at, code is None, "2026.11.1", None)
+    assert await record_probe(session, gateway, result) is not None
+
+
+async def test_admins_are_notified_while_a_gateway_is_away(
+    session: AsyncSession, world: World
+) -> None:
+    gateway = make_gateway(world.tern)
+    session.add(gateway)
+    await session.flush()
+    await probe(session, gateway, None)
+    await probe(session, gateway, ErrorKind.UNRESPONSIVE)  # it may only be busy
+    assert await list_notified(session, Kind.GATEWAY_AWAY) == []
+    for code in (ErrorKind.UNREACHABLE, ErrorKind.TIMEOUT):
+        await probe(session, gateway, code)
+        assert await list_notified(session, Kind.GATEWAY_AWAY) == ids(world.alice, world.dana)
+    await probe(session, gateway, None)
+    assert await list_notified(session, Kind.GATEWAY_AWAY) == []
+
+
+async def test_those_who_may_write_are_notified_while_an_agent_is_held(
+    session: AsyncSession, world: World
+) -> None:
+    for number in range(MESSAGE_LIMITS[0].count + 1):
+        outgoing = messages.OutgoingMessage(to=world.worker, content=f"BOARD CHAT\n{number}")
+        await messages.enqueue_messages(session, [outgoing])
+    assert await list_notified(session, Kind.AGENT_HELD) == ids(world.alice, world.bob)
+    await agents.release_agent(session, world.alice_member, world.worker.id)
+    assert await list_notified(session, Kind.AGENT_HELD) == []
