@@ -214,11 +214,18 @@ _REOPEN = Write(
     with reopened as (
         update notifications set resolved_at = null
         where kind = any(:kinds) and key = any(:keys) and resolved_at is not null
-        returning user_id
+        returning id, user_id
+    ),
+    queued as (
+        update notification_deliveries set state = 'queued'
+        where notification_id in (select id from reopened) and state = 'skipped'
+        returning id
     )
-    select count(pg_notify(:channel, :user_topic || user_id))
-    from (select distinct user_id from reopened) as notified
-""")
+    select
+        (select count(pg_notify(:channel, :user_topic || user_id))
+            from (select distinct user_id from reopened) as notified),
+        (select count(pg_notify(:channel, :delivery_topic)) from (select 1 from queued limit 1) as one)
+""")  # noqa: E501
 )
 
 
@@ -256,8 +263,11 @@ async def resolve_chat_questions(session: AsyncSession, board: Board) -> None:
 async def reopen(
     session: AsyncSession, kinds: Sequence[NotificationKind], keys: Sequence[str]
 ) -> None:
-    """Take back that notifications and their escalations are resolved."""
-    await _REOPEN.execute(session, **_condition(kinds, keys))
+    """Take back that notifications and their escalations are resolved.
+
+    What was not sent because they were resolved is sent, unless they have been read.
+    """
+    await _REOPEN.execute(session, delivery_topic=DELIVERY_TOPIC, **_condition(kinds, keys))
 
 
 def _condition(kinds: Sequence[NotificationKind], keys: Sequence[str]) -> dict[str, object]:

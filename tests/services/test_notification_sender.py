@@ -173,6 +173,30 @@ async def test_what_is_resolved_or_read_is_not_sent(harness: NotificationHarness
     assert {one.state for one in await harness.list_deliveries()} == {DeliveryState.SKIPPED}
 
 
+async def test_what_is_reopened_is_sent_unless_it_was_sent_or_read(
+    harness: NotificationHarness,
+) -> None:
+    bob, keys = harness.world.bob, ["sent", "skipped", "read"]
+    await harness.add_channel(bob, "phone")
+    await harness.notify(Kind.APPROVAL_PENDING, bob, key="sent")
+    await harness.run()
+    for key in keys[1:]:
+        await harness.notify(Kind.APPROVAL_PENDING, bob, key=key)
+    async with harness.transaction() as session:
+        await notifications.resolve(session, [Kind.APPROVAL_PENDING], keys)
+        read = update(Notification).where(Notification.key == "read")
+        await session.execute(read.values(read_at=now() + timedelta(seconds=1)))
+    await harness.run()
+    assert len(harness.titles("phone")) == 1
+    async with harness.transaction() as session:
+        await notifications.reopen(session, [Kind.APPROVAL_PENDING], keys)
+    await harness.run()
+    await harness.run()
+    assert len(harness.titles("phone")) == 2
+    states = sorted(one.state for one in await harness.list_deliveries())
+    assert states == [DeliveryState.DELIVERED, DeliveryState.DELIVERED, DeliveryState.SKIPPED]
+
+
 @pytest.mark.parametrize("model", [BoardAccess, Member])
 async def test_nothing_is_sent_to_who_has_lost_access(
     harness: NotificationHarness, model: type[BoardAccess] | type[Member]
