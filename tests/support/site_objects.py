@@ -25,6 +25,19 @@ A [link](https://example.com/{LONG_WORD.lower()}/{LONG_WORD.lower()}), `{LONG_WO
 """
 
 
+ARABIC = "مراجعة خطة الإطلاق"
+EMOJI = "👩🏽‍🚀🏳️‍🌈🇺🇳"  # each of several characters that are shown as one
+UNUSUAL_TEXT = f"""{ARABIC} {EMOJI}
+
+- {ARABIC}، `make test` (v2.1)
+- {EMOJI * 20}
+- 发布前请检查所有设置。{"发布" * 60}
+- \u05e9\u05dc\u05d5\u05dd, {LONG_WORD} \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35
+
+> {ARABIC * 10}
+"""
+"""A text from right to left with left-to-right parts, emoji and texts without spaces."""
+
 FIELD_DEFAULTS: dict[str, Any] = {
     "text": LONG_WORD * 2,
     "text_long": LONG_TEXT,
@@ -101,7 +114,7 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "agent": me["id"],
         "gateway": gateway["id"],
         "task": task["id"],
-        "bare": site.create_task(empty, "Bare")["id"],
+        "bare": create_unusual_task(site, empty),
         "approval": question["id"],
         "decided": decided["id"],
         "channel": create_channel(site),
@@ -112,6 +125,15 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         **create_webhooks(site, board),
         **create_skills(site, gateway["id"]),
     }
+
+
+def create_unusual_task(site: LiveSite, board: dict[str, Any]) -> str:
+    """Create a task in a script from right to left, and return its id."""
+    task = site.create_task(board, f"{ARABIC} {EMOJI}", description=UNUSUAL_TEXT)
+    path = f"/boards/{board['id']}"
+    site.owner.call("POST", f"{path}/tasks/{task['id']}/comments", message=UNUSUAL_TEXT)
+    site.owner.call("POST", f"{path}/memory", content=UNUSUAL_TEXT, tags=["chat", ARABIC])
+    return str(task["id"])
 
 
 def find_note(site: LiveSite, path: str) -> str:
