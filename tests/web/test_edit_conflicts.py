@@ -59,6 +59,9 @@ async def test_a_stale_text_shows_both_versions_and_saves_nothing(
 
     assert response.status_code == 409
     assert "<mark>My line</mark>" in response.text
+    assert (
+        f'data-suggest="board={task.board_id}"' in response.text.partition("merge-description")[2]
+    )
     assert "<mark>Their &lt;b&gt;line&lt;/b&gt;</mark>" in response.text
     assert "<span>First line</span>" in response.text
     assert re.search(r"Changed by Bob <time", response.text)

@@ -35,8 +35,11 @@ async def test_the_draft_is_shown_as_a_form_with_a_preview(
         f"{onboarding_path}/answers", data={"question": question, "choice": ["Balanced"]}
     )
     await post_agent_message(DRAFT)
+    box = f'data-suggest="board={onboarding_path.split("/")[2]}"'
+    assert f'name="other" rows="2" {box}' in (await alice.get(onboarding_path)).text
     assert "The draft is ready." in extract_text(await alice.get(onboarding_path))
     page = await alice.get(f"{onboarding_path}/review")
+    assert f'name="context" rows="2" {box}' in page.text
     assert "Harbour master drafted this from your answer" in extract_text(page)
     for shown in (
         ">\nTen partners live</textarea>",

@@ -25,6 +25,8 @@ async def test_the_inbox_shows_a_question_with_its_form(bob, rita, question) -> 
     page = (await bob.get("/approvals")).text
     assert "Which of the &lt;b&gt;two&lt;/b&gt; logos?" in page
     assert f'action="/questions/{question.id}/answers"' in page
+    box = f'data-suggest="board={question.board_id}" data-draft="answer-{question.id}">'
+    assert box in page
     assert 'data-needs="1"' in page
     page = (await rita.get("/approvals")).text
     assert f"/questions/{question.id}" in page

@@ -67,6 +67,17 @@ def find_part(page: str, label: str) -> str:
     return page.split(f">{label}</dt>")[1].split("<dt", 1)[0]
 
 
+@pytest.mark.parametrize("type", [FieldType.TEXT_LONG, FieldType.JSON])
+async def test_a_long_text_suggests_people_and_tasks(
+    alice, add_field, task_path, new_path, world, type
+) -> None:
+    name = await add_field(field_type=type)
+    for path in (task_path, f"{new_path}/new"):
+        box = re.search(rf'<textarea[^>]* name="{name}"[^>]*>', (await alice.get(path)).text)
+        assert box
+        assert (f'data-suggest="board={world.board.id}"' in box[0]) == (type is FieldType.TEXT_LONG)
+
+
 async def test_visible_fields_are_shown_with_their_values(
     alice, rita, add_field, task, task_path
 ) -> None:

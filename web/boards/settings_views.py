@@ -70,6 +70,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         back=f"/boards/{board.id}/settings#{form.value('section')}",
         organization_id=board.organization_id,
         object_id=board.id,
+        suggest=f"board={board.id}",
         names={
             "board_type": {kind: translate(text) for kind, text in BOARD_KINDS},
             "gateway_id": dict(options),

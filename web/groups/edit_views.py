@@ -81,6 +81,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         back=f"/groups/{group.id}/edit",
         organization_id=group.organization_id,
         object_id=group.id,
+        suggest=f"group={group.id}",
     )
     return await render_conflict(request, form, about)
 

@@ -99,6 +99,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         back=f"{place.path}/{detail.note.id}/edit",
         organization_id=place.scope.organization_id,
         object_id=detail.note.id,
+        suggest=f"{'group' if is_in_group(request) else 'board'}={place.scope.id}",
     )
     return await render_conflict(request, form, about)
 

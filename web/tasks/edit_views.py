@@ -65,6 +65,7 @@ async def render_task_conflict(
         organization_id=board.organization_id,
         object_id=detail.task.id,
         names=names,
+        suggest=f"board={board.id}",
         editor=f"edit-{editor}" if editor else "",
     )
     return await render_conflict(request, form, about)

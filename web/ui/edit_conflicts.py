@@ -36,6 +36,7 @@ class ConflictContext:
     object_id: UUID | None = None
     names: ValueNames | None = None
     last_change: LastChange | None = None
+    suggest: str = ""  # whose people and tasks text boxes suggest: "board=…" or "group=…"
     editor: str = ""  # the id of the element with the form, which closes after the merge
     secrets: Mapping[str, str] | None = None  # labels of fields that no page shows, by name
 
