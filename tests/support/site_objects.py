@@ -230,7 +230,7 @@ def ask_person(site: LiveSite, agent: Any, board: dict[str, Any], task: dict[str
     ask = f"/agent{path}/gateway/main/ask-user"
     agent.call("POST", ask, content=f"{LONG_WORD} {LONG_TEXT}", task_id=task["id"])
     cookies = {one["name"]: one["value"] for one in site.storage_state["cookies"]}
-    with httpx2.Client(base_url=site.installation.url, cookies=cookies) as client:
+    with httpx2.Client(base_url=site.installation.url, cookies=cookies, timeout=20) as client:
         [id] = re.findall(r'href="/questions/([^"]+)"', client.get("/approvals").text)
     return str(id)
 
