@@ -65,7 +65,7 @@ class DueNotification(NamedTuple):
 class DueDelivery:
     """A message that is due on a channel: a notification, a digest of several, or a test."""
 
-    ids: Sequence[UUID]  # of the deliveries; the first one identifies the message
+    ids: Sequence[UUID]  # of the deliveries, sorted; the first one identifies the message
     attempts: int
     first_due_at: datetime
     channel: NotificationChannel
@@ -161,7 +161,7 @@ def _to_due_delivery(group: Sequence[DueRow]) -> DueDelivery:
         if row.notification is not None
     ]
     return DueDelivery(
-        ids=[row.delivery.id for row in group],
+        ids=sorted(row.delivery.id for row in group),
         attempts=max(row.delivery.attempts for row in group),
         first_due_at=min(row.delivery.created_at for row in group),
         channel=first.channel,

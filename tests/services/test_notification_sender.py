@@ -362,6 +362,26 @@ async def test_an_interrupted_attempt_is_repeated(harness: NotificationHarness) 
     assert harness.titles("phone") == ["mention"]
 
 
+async def test_a_repeated_digest_has_the_same_id(harness: NotificationHarness) -> None:
+    bob = harness.world.bob
+    await store(harness, bob, digest=Digest.DAILY)
+    await harness.add_channel(bob, "mail", ChannelKind.EMAIL)
+    harness.receiver.results["mail"] = UNREACHABLE
+    for _ in range(2):
+        await harness.notify(Kind.MENTION, bob)
+    await harness.run()
+    first, second = [one.id for one in await harness.list_deliveries()]
+    for id, minutes in ((first, 1), (second, 2)):  # the second one is due earlier
+        async with harness.transaction() as session:
+            query = update(NotificationDelivery).where(NotificationDelivery.id == id)
+            due_at = now() - timedelta(minutes=minutes)
+            await session.execute(query.values(next_attempt_at=due_at))
+    await harness.run()
+    await harness.make_due()
+    await harness.run()
+    assert [message.id for message in harness.receiver.sent["mail"]] == [str(first)] * 2
+
+
 async def test_a_digest_is_one_message(harness: NotificationHarness) -> None:
     bob = harness.world.bob
     await store(harness, bob, digest=Digest.DAILY)
