@@ -53,6 +53,8 @@ class BoardWebhook(Base):
         default=WebhookAction.NOTIFY, server_default=WebhookAction.NOTIFY.value
     )
     template: Mapped[dict[str, Any] | None]
+    last_rejected_at: Mapped[datetime | None]  # at most once a minute for the same reason
+    last_rejection: Mapped[str | None]  # the code of the error
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -86,6 +86,12 @@ class BoardWebhookRead(ResponseModel):
     previous_secret_expires_at: Timestamp | None = Field(
         description="Until when the secret before the current one is accepted."
     )
+    last_rejected_at: Timestamp | None = Field(
+        description="When it last rejected a request; to the minute."
+    )
+    last_rejection: str | None = Field(
+        description="The error code of that request, such as `body_too_large`."
+    )
 
 
 class BoardWebhookSaved(BoardWebhookRead):

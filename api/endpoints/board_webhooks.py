@@ -20,6 +20,7 @@ from api.framework.handler import (
     receives_any_body,
     without_transaction,
 )
+from core.errors import AppError
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import open_reader, read_body
 from core.json_responses import Encoded, encode_page, json_id, json_time
@@ -46,6 +47,8 @@ def _webhook_fields(context: RequestContext, webhook: BoardWebhook) -> dict[str,
         "created_at": json_time(webhook.created_at),
         "updated_at": json_time(webhook.updated_at),
         "previous_secret_expires_at": json_time(webhook.previous_secret_expires_at),
+        "last_rejected_at": json_time(webhook.last_rejected_at),
+        "last_rejection": webhook.last_rejection,
     }
 
 
@@ -170,10 +173,15 @@ async def ingest_board_webhook(
     limits.hit(f"address {rate_limit_network(address)}")
     async with open_reader(request) as reader:
         webhook = await board_webhooks.get_public_webhook(reader, board_id, webhook_id)
-    body = await read_body(request, settings.webhook_max_payload_bytes)
-    delivery = WebhookRequest(dict(request.headers), body, address)
-    board_webhooks.verify_request(webhook, delivery, context.secret_cipher)
-    limits.hit(f"webhook {webhook_id}")
+    try:
+        body = await read_body(request, settings.webhook_max_payload_bytes)
+        delivery = WebhookRequest(dict(request.headers), body, address)
+        board_webhooks.verify_request(webhook, delivery, context.secret_cipher)
+        limits.hit(f"webhook {webhook_id}")
+    except AppError as error:
+        async with context.transaction() as session:
+            await board_webhooks.record_rejection(session, webhook, error.code)
+        raise
     async with context.transaction() as session:
         payload_id = await board_webhooks.receive_request(
             session, webhook, delivery, base_url=settings.base_url

@@ -12,7 +12,12 @@ from services.board_webhooks.commands import (
     delete_webhook,
     update_webhook,
 )
-from services.board_webhooks.delivery import receive_request, send_again, verify_request
+from services.board_webhooks.delivery import (
+    receive_request,
+    record_rejection,
+    send_again,
+    verify_request,
+)
 from services.board_webhooks.overviews import (
     PayloadOverview,
     WebhookOverview,

@@ -5,9 +5,10 @@ message waits in the outbox (W-18).
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, select
+from sqlalchemy import Uuid, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -45,6 +46,7 @@ from services.board_webhooks.rules import WebhookRequest, name_webhook
 from services.board_webhooks.signatures import verify_signature
 from services.messages import templates
 
+REJECTION_INTERVAL = timedelta(minutes=1)
 NOTE_SOURCE = "webhook"  # of the note in the memory of the board (contract, agents 11.1)
 
 HANDLING_AGENT: Query[Agent] = Query(
@@ -74,6 +76,23 @@ def verify_request(webhook: BoardWebhook, request: WebhookRequest, cipher: Secre
         at=at,
     )
     _check_enabled(webhook)
+
+
+async def record_rejection(session: AsyncSession, webhook: BoardWebhook, code: str) -> None:
+    """Store that a request was rejected, and why.
+
+    A flood changes the row once a minute. A request that stored nothing would otherwise leave no
+    trace for whoever set up the sender.
+    """
+    at = now()
+    is_new = or_(
+        BoardWebhook.last_rejected_at.is_(None),
+        BoardWebhook.last_rejected_at < at - REJECTION_INTERVAL,
+        BoardWebhook.last_rejection != code,
+    )
+    rejected = update(BoardWebhook).where(BoardWebhook.id == webhook.id, is_new)
+    rejected = rejected.values(last_rejected_at=at, last_rejection=code)
+    await session.execute(rejected.execution_options(synchronize_session=False))
 
 
 async def receive_request(

@@ -4,14 +4,16 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
+from core.json_responses import json_time
 from models import BoardWebhook, Event, EventType, Message, MessageState, Note, WebhookPayload
 from services.board_webhooks.commands import decrypt_secrets
 from tests.support.api_fixtures import Client
@@ -284,6 +286,30 @@ async def test_a_forged_request_stores_nothing(
     assert (answer.status_code, answer.json()["code"]) == (403, "webhook_signature_missing")
     async with transaction() as session:
         assert await session.scalar(select(func.count(WebhookPayload.id))) == 0
+
+
+async def test_a_webhook_says_why_it_has_rejected_a_request(
+    anonymous: Client, bob: Client, path: str, transaction: TransactionFactory
+) -> None:
+    async def read_rejection() -> tuple[str | None, str | None]:
+        webhook = (await bob.get(path)).json()
+        return webhook["last_rejection"], webhook["last_rejected_at"]
+
+    assert await read_rejection() == (None, None)
+    await send(anonymous, path, X_Hub_Signature_256=sign(b"{}", "other"))
+    code, at = await read_rejection()
+    assert code == "webhook_signature_invalid"
+    await send(anonymous, path, X_Hub_Signature_256=sign(b"{}", "other"))
+    assert await read_rejection() == (code, at)  # the same within a minute changes nothing
+    await anonymous.post(path, content=b"{}")
+    assert (await read_rejection())[0] == "webhook_signature_missing"
+    await send(anonymous, path, b"x" * 1_100_000)
+    assert (await read_rejection())[0] == "body_too_large"
+    earlier = now() - timedelta(minutes=2)
+    async with transaction() as session:
+        await session.execute(update(BoardWebhook).values(last_rejected_at=earlier))
+    await send(anonymous, path, b"x" * 1_100_000)
+    assert (await read_rejection())[1] != json_time(earlier)
 
 
 async def test_a_body_has_a_maximum_size(

@@ -317,3 +317,17 @@ async def test_a_long_payload_is_shown_up_to_its_limit(
     page = (await rita.get(f"{path}/payloads/{payload.id}")).text
     assert "Only the beginning is shown." in page
     assert len(page) < 350_000
+
+
+async def test_the_page_says_why_a_request_was_rejected(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    at = now() - timedelta(minutes=5)
+    rejected = {"last_rejected_at": at, "last_rejection": "webhook_signature_invalid"}
+    hook, path = await add_webhook(transaction, world, **rejected)
+    text = "its signature does not match. Enter the secret"
+    assert text in (await bob.get(path)).text
+    assert text in (await bob.get(path, headers=HTMX)).text
+    async with transaction() as session:
+        session.add(make_webhook_payload(hook))
+    assert text not in (await bob.get(path)).text

@@ -9,6 +9,7 @@ from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from services import board_webhooks
 from web.board_webhooks.presenter import WebhookPayloadRow, build_url, describe_payload, page_path
+from web.board_webhooks.reasons import describe_rejection
 from web.boards.views import board_access, board_for_update
 from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
@@ -27,11 +28,13 @@ async def show_webhook(request: Request) -> Response:
             source, access.board, forms.path_id(request, "webhook_id"), paging
         )
         overviews = await board_webhooks.list_webhook_overviews(source, access.board)
+    newest = page.items[0].received_at if page.items else None
     context: dict[str, Any] = {
         "board": access.board,
         "webhook": webhook,
         "page": page.map(WebhookPayloadRow.from_overview),
         "path": page_path(access.board, webhook),
+        "rejection": "" if paging.offset else describe_rejection(webhook, newest),
     }
     if layout is None:
         return render_part(request, "board_webhooks/_payloads.html", **context)

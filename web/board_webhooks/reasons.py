@@ -1,7 +1,9 @@
 """Texts of why a payload was not used, and of what a template could not use."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
+from models import BoardWebhook
 from services.payload_templates import TemplateProblem
 from web.ui.translation import N_, _, translate
 
@@ -17,6 +19,29 @@ REASONS: Mapping[str, str] = {
     "unchanged": N_("It reports nothing new."),
 }
 """Texts of the reasons of ignored payloads."""
+
+REJECTIONS: Mapping[str, str] = {
+    "webhook_signature_missing": N_(
+        "it was not signed. Enter the secret of this webhook in the system that sends."
+    ),
+    "webhook_signature_invalid": N_(
+        "its signature does not match. Enter the secret in the system that sends again, or create a"
+        " new one here."
+    ),
+    "webhook_timestamp_invalid": N_(
+        "the time of its signature differs by more than five minutes. Check the clock of the system"
+        " that sends."
+    ),
+    "webhook_disabled": N_("the webhook is off. Switch it on with “Edit”."),
+    "body_too_large": N_("its payload is too large. Let the system send less."),
+    "rate_limited": N_(
+        "there were too many in a minute. Let the system send fewer, or later again."
+    ),
+    "unavailable": N_(
+        "the secret cannot be read, because SECRET_KEY was changed. Create a new one."
+    ),
+}
+"""Texts of why a request was rejected, and what to do; they end a sentence."""
 
 PROBLEMS: Mapping[str, str] = {
     "priority_unknown": N_("“%(text)s” is not a priority. The task gets medium priority."),
@@ -34,6 +59,14 @@ PROBLEMS: Mapping[str, str] = {
 def describe_reason(code: str) -> str:
     """Return the text of a reason; of an unknown one, its code."""
     return translate(REASONS[code]) if code in REASONS else code
+
+
+def describe_rejection(webhook: BoardWebhook, newest: datetime | None) -> str:
+    """Return why the last request was rejected; "" if another one was received since."""
+    at, code = webhook.last_rejected_at, webhook.last_rejection or ""
+    if at is None or (newest is not None and newest > at):
+        return ""
+    return translate(REJECTIONS[code]) if code in REJECTIONS else code
 
 
 def describe_problem(problem: TemplateProblem) -> str:
