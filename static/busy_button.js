@@ -3,7 +3,8 @@
 (() => {
   const SPINNER = "loader-circle";
   const start = (form, submitter) => {
-    const button = submitter?.matches("[data-busy]") ? submitter : form.querySelector("button[data-busy]");
+    const button = submitter?.matches("[data-busy]") ? submitter
+      : form.querySelector("button.btn--solid[data-busy]") ?? form.querySelector("button[data-busy]");
     if (!button || button.ariaBusy === "true") return;
     const label = [...button.childNodes], sprite = document.querySelector("use")?.getAttribute("href").split("#")[0];
     const spinner = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS(spinner.namespaceURI, "use");

@@ -11,9 +11,13 @@ from sqlalchemy import func, select, update
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Comment, IdempotencyKey, Invite, SignIn, Task, User
+from tests.support.skill_archives import FILES, make_zip
 from tests.support.world import World
 from web.tasks import conversation_views
 from web.ui import submit_once
+from web.ui.form_origin import REPEATS, FormOriginExtension
+from web.ui.render import TEMPLATES, environment
+from web.ui.uploads import UPLOAD_ENCODING
 
 FORM_ID = re.compile(r'name="form_id" value="([0-9a-f]{32})"')
 HTMX = {"HX-Request": "true"}
@@ -69,6 +73,43 @@ async def test_another_text_in_the_same_form_is_another_form(alice, path, transa
 async def test_each_form_has_an_id_of_its_own(alice, path) -> None:
     ids = FORM_ID.findall((await alice.get(path)).text + (await alice.get(path)).text)
     assert len(ids) == len(set(ids)) > 1
+
+
+def test_every_form_of_every_template_has_an_id() -> None:
+    extension, tags = FormOriginExtension(environment), list[str]()
+    for file in TEMPLATES.rglob("*.html"):
+        source = file.read_text()
+        posts = source.count('method="post"')
+        compiled = extension.preprocess(source, file.name)
+        assert compiled.count("{{ form_origin_field() }}") == posts, file
+        assert compiled.count("{{ form_id_field() }}") == posts - source.count(REPEATS), file
+        tags += [file.name] * source.count(REPEATS)
+    assert sorted(tags) == ["_bulk_bar.html", "_card_menu.html"]
+
+
+async def test_a_new_task_that_is_sent_twice_is_added_once(alice, world, transaction) -> None:
+    board = f"/boards/{world.board.id}"
+    page = (await alice.get(f"{board}/tasks/new")).text
+    [own] = [form for form in page.split("<form")[1:] if "new-task-form" in form]
+    form = {"title": "Only one", "priority": "low", "form_id": FORM_ID.findall(own)[0]}
+    answers = [await alice.post(f"{board}/tasks", data=form) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert answers[0].headers["Location"] == answers[1].headers["Location"]
+    async with transaction() as session:
+        added = select(func.count()).where(Task.title == "Only one")
+        assert await session.scalar(added) == 1
+
+
+async def test_an_upload_that_is_sent_twice_is_executed_once(alice, transaction) -> None:
+    page = (await alice.get("/skills/packs/new")).text
+    [own] = [form for form in page.split("<form")[1:] if UPLOAD_ENCODING in form]
+    form = {"pack_name": "Shipyard", "form_id": FORM_ID.findall(own)[0]}
+    files = {"archive": ("pack.zip", make_zip(FILES), "application/zip")}
+    first, again = [await alice.post("/skills/packs/uploads", data=form, files=files) for _ in "12"]
+    assert first.request.headers["Content-Type"] != again.request.headers["Content-Type"]
+    assert (first.status_code, again.status_code) == (303, 303), first.text
+    assert first.headers["Location"] == again.headers["Location"]
+    assert await count(transaction, IdempotencyKey) == 1
 
 
 async def test_a_rejected_form_may_be_sent_again(alice, world, path, transaction) -> None:

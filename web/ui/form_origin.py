@@ -1,6 +1,7 @@
 """The origin of a form: the user to whom it was shown, and the page that shows it.
 
-Each form that is posted has it in a hidden field, which the templates get when they are compiled.
+Each form that is posted has it in a hidden field, which the templates get when they are compiled,
+with the id by which the form is executed once (`web/ui/submit_once.py`).
 A form of one user is not executed for another one who has signed in in the same browser meanwhile,
 and after an expired session the browser returns to its page (`web/auth/kept_forms.py`).
 """
@@ -10,7 +11,7 @@ import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from jinja2.ext import Extension
 from markupsafe import Markup
@@ -24,6 +25,8 @@ from core.security.encryption import SecretCipher
 from web.ui.translation import _
 
 FIELD = "form_origin"
+ID_FIELD = "form_id"
+REPEATS = "data-repeats"
 KEPT_PARAMETER = "kept"  # in an address: the id of a form that is filled in again
 VIEWER_HEADER = "Shown-To"  # of requests by scripts: for whom the page was rendered
 BODY_KEY = "form_body"  # in the scope
@@ -45,22 +48,35 @@ class FormOrigin:
 
 
 class FormOriginExtension(Extension):
-    """Adds the hidden field to all forms that are posted."""
+    """Adds the hidden fields to all forms that are posted.
+
+    A form with `data-repeats` has no id: scripts send it several times before a response arrives.
+    """
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Return the source of a template with the field behind the start tag of each form."""
+        """Return the source of a template with the fields behind the start tag of each form."""
         return _FORM_TAG.sub(_add_field, source)
 
 
 def _add_field(tag: re.Match[str]) -> str:
-    return f"{tag[0]}{{{{ form_origin_field() }}}}" if 'method="post"' in tag[0] else tag[0]
+    if 'method="post"' not in tag[0]:
+        return tag[0]
+    id_field = "" if REPEATS in tag[0] else "{{ form_id_field() }}"
+    return f"{tag[0]}{{{{ form_origin_field() }}}}{id_field}"
+
+
+_HIDDEN_FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 
 
 def render_origin_field() -> Markup:
     """Return the hidden field."""
     origin = form_origin.get()
-    field = Markup('<input type="hidden" name="{}" value="{}">')
-    return field.format(FIELD, origin) if origin else Markup()
+    return _HIDDEN_FIELD.format(FIELD, origin) if origin else Markup()
+
+
+def render_form_id() -> Markup:
+    """Return the hidden field with the id of a form. Without a user, forms have none."""
+    return _HIDDEN_FIELD.format(ID_FIELD, uuid4().hex) if form_origin.get() else Markup()
 
 
 def read_form_origin(cipher: SecretCipher, body: bytes) -> FormOrigin | None:

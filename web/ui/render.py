@@ -22,11 +22,10 @@ from web.ui import avatars, menus, time_format, translation
 from web.ui.assets import SCRIPTS, asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.error_texts import describe_error, describe_error_code
-from web.ui.form_origin import FormOriginExtension, render_origin_field
+from web.ui.form_origin import FormOriginExtension, render_form_id, render_origin_field
 from web.ui.layout import PageLayout, group_boards, load_layout
 from web.ui.locale_format import format_number, reader_command_key
 from web.ui.script_texts import get_script_texts
-from web.ui.submit_once import create_form_id
 from web.ui.template_environment import TemplateEnvironment
 from web.ui.template_texts import TEMPLATE_TEXTS
 from web.ui.text_display import (
@@ -63,11 +62,11 @@ DIGEST_SIZE = 12  # bytes, of an ETag
 GLOBAL_FUNCTIONS: dict[str, Any] = {
     "asset_url": asset_url,
     "describe_failure": describe_failure,
+    "form_id_field": render_form_id,
     "form_origin_field": render_origin_field,
     "describe_hold": describe_hold,
     "heartbeat_meter": time_format.build_heartbeat_meter,
     "command_key": reader_command_key.get,
-    "create_form_id": create_form_id,
     "emoji_icon": avatars.emoji_icon,
     "agent_hue": avatars.agent_hue,
     "get_shown_hash": get_shown_hash,

@@ -1,15 +1,15 @@
 """Forms that are sent twice, by a double click or after a lost connection, are executed once.
 
-Each form has an id of its own in a hidden field (`forms.once` in templates/macros/forms.html). The
-first request with the id is executed; a second one waits for it, and leads where it led. Rejected
-forms may be sent again. See docs/decisions/idempotency.md.
+Each form has an id of its own in a hidden field (`FormOriginExtension` in web/ui/form_origin.py).
+The first request with the id is executed; a second one waits for it, and leads where it led.
+Rejected forms may be sent again. See docs/decisions/idempotency.md.
 """
 
 import asyncio
 import re
 from urllib.parse import urlsplit
-from uuid import uuid4
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,17 +20,15 @@ from core.http.request import open_transaction, read_body, replay_body
 from services import idempotency
 from services.idempotency import IdempotentRequest, StoredResponse
 
-FORM_ID = re.compile(rb"(?:^|&)form_id=([0-9a-f]{32})(?:&|$)")
+FORM_ID = re.compile(
+    rb"(?:^|&)form_id=([0-9a-f]{32})(?:&|$)"
+    rb'|name="form_id"\r\n\r\n([0-9a-f]{32})\r\n'  # of a form with a file
+)
 KEPT_HEADERS = ("location", "set-cookie", "hx-redirect", "content-type", "cache-control")
 MAYBE_DONE = (500, 503)  # statuses of errors that may have happened after the commit
 WAIT_INTERVAL = 0.1  # seconds between two looks whether the first request is answered
 MAX_WAITS = 100
 REJECTED_KEY = "is_form_rejected"  # in the scope: the form is rejected, although with a redirect
-
-
-def create_form_id() -> str:
-    """Return the id of a form."""
-    return uuid4().hex
 
 
 class SubmitOnceMiddleware:
@@ -50,7 +48,7 @@ class SubmitOnceMiddleware:
         if found is None:
             await self.app(scope, replay_body(body, receive), send)
             return
-        form = _identify(request, found[1].decode(), body)
+        form = _identify(request, (found[1] or found[2]).decode(), body)
         stored = await _claim(request, form)
         if stored is None:
             await self._run_first(request, form, replay_body(body, receive), send)
@@ -91,7 +89,12 @@ def _identify(request: Request, form_id: str, body: bytes) -> IdempotentRequest:
 
     The hash of the content is keyed, because some forms contain a password.
     """
-    member = request.auth.member
+    member, options = (
+        request.auth.member,
+        parse_options_header(request.headers.get("Content-Type"))[1],
+    )
+    if boundary := options.get(b"boundary"):  # another one each time that the form is sent
+        body = body.replace(boundary, b"")
     place = f"{member.organization_id if member else ''} {request.url.path}"
     fingerprint = request.state.secret_cipher.digest(b"\0".join([place.encode(), body]))
     return IdempotentRequest(request.user.id, f"form:{form_id}:{fingerprint}", fingerprint)

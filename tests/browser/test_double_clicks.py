@@ -1,0 +1,43 @@
+"""A form whose button is pressed twice is executed once, with scripts and without."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.live_site import LiveSite
+
+
+@pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
+def has_scripts(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("button", ["Add, then write another", "Add task"])
+async def test_a_task_is_added_once(
+    site: LiveSite, board: dict[str, Any], has_scripts: bool, button: str
+) -> None:
+    path = f"/boards/{board['id']}/tasks"
+    async with site.open_page(f"{path}/new", java_script_enabled=has_scripts) as page:
+        await page.get_by_label("Title").fill("Only one")
+        await page.get_by_role("button", name=button).dblclick()
+        is_board = button == "Add task"
+        added = page.get_by_role("link", name="Only one").first
+        empty = page.get_by_label("Title").and_(page.locator(":placeholder-shown"))
+        await expect(added if is_board else empty).to_be_visible()
+    titles = [task["title"] for task in site.owner.call("GET", path)["items"]]
+    assert titles == ["Only one"]
+
+
+async def test_a_comment_is_written_once(
+    site: LiveSite, board: dict[str, Any], has_scripts: bool
+) -> None:
+    task = site.create_task(board, "Talk")
+    path = f"/boards/{board['id']}/tasks/{task['id']}"
+    async with site.open_page(path, java_script_enabled=has_scripts) as page:
+        await page.get_by_label("Comment", exact=True).fill("Only once")
+        await page.get_by_role("button", name="Send").dblclick()
+        await expect(page.locator("#conversation").get_by_text("Only once")).to_be_visible()
+        await expect(page.get_by_label("Comment", exact=True)).to_have_value("")
+    comments = site.owner.call("GET", f"{path}/comments")["items"]
+    assert [comment["message"] for comment in comments] == ["Only once"]
