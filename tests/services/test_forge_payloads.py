@@ -118,7 +118,7 @@ def test_checks_of_gitlab_are_read(payload, name, state) -> None:
     ("headers", "payload", "reason"),
     [
         ({}, {}, "forge_unknown"),
-        (github_headers("ping"), {"zen": "x"}, "event_unsupported"),
+        (github_headers("ping"), {"zen": "x"}, "ping"),
         (github_headers("issues"), payloads.github_issue("labeled"), "action_unsupported"),
         (github_headers("check_run"), payloads.github_check_run("cancelled"), "action_unsupported"),
         (github_headers("issues"), [], "action_unsupported"),
