@@ -119,7 +119,8 @@ def _read_check_run(payload: PayloadReader) -> CheckReport:
 
 def _read_workflow_run(payload: PayloadReader) -> CheckReport:
     run = payload.read("workflow_run")
-    return _build_check(payload, run, run.text("name"), run.text("head_branch"))
+    name = run.text("name") or payload.read("workflow").text("name")
+    return _build_check(payload, run, name, run.text("head_branch"))
 
 
 def _read_check_suite(payload: PayloadReader) -> CheckReport:

@@ -1,7 +1,8 @@
 """Payloads of GitHub and GitLab: the documented fields that are read, of a made-up repository.
 
 The structures are those of https://docs.github.com/en/webhooks/webhook-events-and-payloads and
-https://docs.gitlab.com/user/project/integrations/webhook_events/.
+https://docs.gitlab.com/user/project/integrations/webhook_events/. Recorded payloads of GitHub
+are in tests/vendor.
 """
 
 from typing import Any
