@@ -25,7 +25,7 @@ REJECTIONS: Mapping[str, str] = {
         "it was not signed. Enter the secret of this webhook in the system that sends."
     ),
     "webhook_signature_invalid": N_(
-        "its signature does not match. Enter the secret in the system that sends again, or create a"
+        "its signature does not match. Enter the secret again in the system that sends, or create a"
         " new one here."
     ),
     "webhook_timestamp_invalid": N_(
