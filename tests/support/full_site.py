@@ -12,7 +12,14 @@ from tests.support import onboarding_stages
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.gateway_site import run_gateway_site
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import AXE, PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    AXE,
+    PHONE,
+    WIDE,
+    list_axe_violations,
+    list_small_targets,
+    overflows_horizontally,
+)
 from tests.support.site_objects import (
     LONG_WORD,
     create_gateway_objects,
@@ -57,7 +64,7 @@ class CheckedPage:
         return response.status
 
     async def check(self, status: int = 200) -> None:
-        """Check for one heading, no overflow, no accessibility violation, and no console error."""
+        """Check the heading, overflow, accessibility, targets on a phone, and the console."""
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
         for theme, rules in THEMES.items():
@@ -65,6 +72,8 @@ class CheckedPage:
             violations = await list_axe_violations(page, *rules)
             assert violations == [], (violations, page.url, page.viewport_size, theme)
         assert not await overflows_horizontally(page), (page.url, page.viewport_size)
+        if page.viewport_size == PHONE:
+            assert await list_small_targets(page) == [], page.url
         complaints, self.errors = self.errors, []
         if status >= 400:  # the browser logs the status of the page
             complaints = [one for one in complaints if f"status of {status}" not in one]

@@ -48,6 +48,24 @@ async def overflows_horizontally(page: Page) -> bool:
     )
 
 
+LIST_SMALL_TARGETS = """() => [
+    ...document.querySelectorAll(".btn, button:not(.vh *), summary, .prop:not(span), .chip, .input")
+].flatMap((target) => {
+    if (target.closest(".col__head, .vh") || !target.checkVisibility()) return [];
+    const { width, height } = target.getBoundingClientRect();
+    const isSmall = width && (height < 43.9 || width < 43.9);
+    return isSmall ? [`${width} by ${height} px: ${target.outerHTML.slice(0, 160)}`] : [];
+})"""
+
+
+async def list_small_targets(page: Page) -> list[str]:
+    """Return the visible controls of a page that are smaller than 44 px, too small for a finger.
+
+    The heads of columns are read aloud on a phone, not shown. Links in a text are as high as it.
+    """
+    return await page.evaluate(LIST_SMALL_TARGETS)
+
+
 def set_hidden(is_hidden: bool) -> str:
     """Return a script that hides the tab, or shows it again."""
     value, state = ("true", "hidden") if is_hidden else ("false", "visible")
