@@ -15,6 +15,7 @@ from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     AXE,
     PHONE,
+    TABLET,
     WIDE,
     list_axe_violations,
     list_small_targets,
@@ -30,6 +31,9 @@ from tests.support.site_objects import (
 
 THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",)}
 """The themes with the rules to check in each. A theme changes only colours."""
+
+THEMES_OF_TABLETS = {"light": THEMES["light"]}
+"""A tablet has the colours of a phone, in a layout of its own."""
 
 
 @dataclass
@@ -51,14 +55,14 @@ class CheckedPage:
             self.errors.append(message.text)
 
     async def visit(self, address: str) -> int:
-        """Open an address, check the page in both sizes, and return its HTTP status.
+        """Open an address, check the page in all sizes, and return its HTTP status.
 
         It is loaded once: no script asks for the width of the window while the page loads.
         """
         await self.page.set_viewport_size(WIDE)
         response = await self.page.goto(address)
         assert response
-        for size in (WIDE, PHONE):
+        for size in (WIDE, TABLET, PHONE):
             await self.page.set_viewport_size(size)
             await self.check(response.status)
         return response.status
@@ -67,7 +71,8 @@ class CheckedPage:
         """Check the heading, overflow, accessibility, targets on a phone, and the console."""
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
-        for theme, rules in THEMES.items():
+        themes = THEMES_OF_TABLETS if page.viewport_size == TABLET else THEMES
+        for theme, rules in themes.items():
             await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
             violations = await list_axe_violations(page, *rules)
             assert violations == [], (violations, page.url, page.viewport_size, theme)
@@ -89,7 +94,7 @@ class FullSite:
     windows: list[CheckedPage]  # a wide window and a phone
 
     async def visit(self, address: str, status: int = 200) -> None:
-        """Open an address, and check the page in a wide window and on a phone."""
+        """Open an address, and check the page in a wide window, on a tablet and on a phone."""
         response = await self.windows[0].visit(address.format(**self.ids))
         assert response == status
 

@@ -14,6 +14,7 @@ WIDE: ViewportSize = {"width": 1440, "height": 900}
 NO_WORKER = "delete self.SharedWorker"
 OWN_CONNECTION = f"{NO_WORKER}; delete self.BroadcastChannel"
 """Scripts for tabs that do not share a connection; the requests of a worker cannot be observed."""
+TABLET: ViewportSize = {"width": 768, "height": 1024}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
