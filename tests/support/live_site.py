@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
@@ -54,6 +55,22 @@ class LiveSite:
         yield page
         await page.context.close()
         assert failures == []
+
+    def open_pages(self) -> httpx2.Client:
+        """Return a client that opens the pages of the owner, as a browser does."""
+        cookies = {one["name"]: one["value"] for one in self.storage_state["cookies"]}
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        address = self.installation.url
+        return httpx2.Client(base_url=address, cookies=cookies, headers=headers, timeout=20)
+
+    def create_file_version(self, agent_id: str, content: str) -> str:
+        """Change a file of an agent, and return the id of the stored version."""
+        path = f"/agents/{agent_id}/files/SOUL.md"
+        with self.open_pages() as client:
+            [base] = re.findall(r'name="version" value="(\w*)"', client.get(f"{path}/edit").text)
+            client.post(path, data={"content": content, "version": base})
+            history = client.get(f"{path}/history").text
+        return str(re.findall(rf'href="{path}/history/([\w-]+)"', history)[0])
 
     def create_board(self, name: str = "Launch", **fields: Any) -> dict[str, Any]:
         return self.owner.create_board(name, **fields)

@@ -104,6 +104,9 @@ PAGES = {
     ],
     "/agents/{agent_id:uuid}/files/{name}/edit": ["/agents/{agent}/files/SOUL.md/edit"],
     "/agents/{agent_id:uuid}/files/{name}/history": ["/agents/{agent}/files/SOUL.md/history"],
+    "/agents/{agent_id:uuid}/files/{name}/history/{version_id:uuid}": [
+        "/agents/{agent}/files/SOUL.md/history/{file_version}"
+    ],
     "/agents/{agent_id:uuid}/calls": ["/agents/{agent}/calls"],
     "/groups": ["/groups"],
     "/groups/new": ["/groups/new"],
@@ -315,7 +318,6 @@ NON_PAGES = {
     "/agents/table": "a part",
     "/agents/{agent_id:uuid}/edit": "leads to the settings of the agent",
     "/agents/{agent_id:uuid}/files/{name}/reviews": "shows the editor",
-    "/agents/{agent_id:uuid}/files/{name}/history/{version_id:uuid}": "needs a saved version",
     "/agents/{agent_id:uuid}/runs/current": "a part",
     "/activity/news": "a part",
     "/boards/{board_id:uuid}/feed/news": "a part",

@@ -4,8 +4,6 @@ import asyncio
 import re
 from typing import Any
 
-import httpx2
-
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.gateway_site import GatewaySite
 from tests.support.live_site import LiveSite
@@ -49,8 +47,6 @@ FIELD_DEFAULTS: dict[str, Any] = {
     "url": f"https://example.com/{LONG_WORD.lower() * 2}",
     "json": {LONG_WORD: [LONG_WORD * 2]},
 }
-
-
 """A default value of a custom field of each type."""
 
 
@@ -112,6 +108,7 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "board": board["id"],
         "empty": empty["id"],
         "agent": me["id"],
+        "file_version": site.create_file_version(me["id"], LONG_TEXT),
         "gateway": gateway["id"],
         "task": task["id"],
         "bare": create_unusual_task(site, empty),
@@ -200,10 +197,7 @@ def create_group(site: LiveSite, agent: Any, *boards: dict[str, Any]) -> dict[st
 
 def create_channel(site: LiveSite) -> str:
     """Create a channel with a failed test, and return its id."""
-    cookies = {one["name"]: one["value"] for one in site.storage_state["cookies"]}
-    headers = {"Sec-Fetch-Site": "same-origin"}
-    address = site.installation.url
-    with httpx2.Client(base_url=address, cookies=cookies, headers=headers) as client:
+    with site.open_pages() as client:
         fields = {"url": "http://127.0.0.1:9/", "name": LONG_WORD}
         path = client.post("/settings/channels/new/slack", data=fields).headers["Location"]
         client.post(f"{path}/tests", data={})
@@ -229,8 +223,7 @@ def ask_person(site: LiveSite, agent: Any, board: dict[str, Any], task: dict[str
     site.owner.client.patch(path, json={"workers_may_ask_people": True}).raise_for_status()
     ask = f"/agent{path}/gateway/main/ask-user"
     agent.call("POST", ask, content=f"{LONG_WORD} {LONG_TEXT}", task_id=task["id"])
-    cookies = {one["name"]: one["value"] for one in site.storage_state["cookies"]}
-    with httpx2.Client(base_url=site.installation.url, cookies=cookies, timeout=20) as client:
+    with site.open_pages() as client:
         [id] = re.findall(r'href="/questions/([^"]+)"', client.get("/approvals").text)
     return str(id)
 
@@ -241,8 +234,7 @@ def create_rule(site: LiveSite, scope: str) -> str:
     rules = [rule | {"is_enabled": False}, rule | {"is_enabled": False}]
     stored = site.owner.client.put(f"{scope}/approval-policy", json={"rules": rules})
     stored.raise_for_status()
-    rule_id: str = stored.json()["rules"][0]["id"]
-    return rule_id
+    return str(stored.json()["rules"][0]["id"])
 
 
 def fill_workshop(fake_gateway: FakeAgentsGateway) -> None:

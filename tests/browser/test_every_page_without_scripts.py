@@ -1,0 +1,40 @@
+"""Every page without scripts, on a phone, and in a language with longer texts."""
+
+from collections.abc import AsyncIterator
+from itertools import chain
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.full_site import FullSite
+from tests.support.page_addresses import OTHER_PAGES, PAGES
+from tests.support.page_checks import PHONE, overflows_horizontally
+from web.ui.locale_middleware import LANGUAGE_COOKIE
+from web.ui.translation import PSEUDO
+
+UNTRANSLATED = {"/docs"}  # the reference of the API is in English
+ADDRESSES = [*chain.from_iterable(PAGES.values()), *OTHER_PAGES]
+
+
+@pytest.fixture(scope="module")
+async def phone(world: FullSite) -> AsyncIterator[Page]:
+    """Open a window without scripts in the language whose texts are 40 % longer than English."""
+    page = await world.site.new_tab(viewport=PHONE, java_script_enabled=False)
+    cookie = {"name": LANGUAGE_COOKIE, "value": PSEUDO, "url": world.site.installation.url}
+    await page.context.add_cookies([cookie])  # ty: ignore[invalid-argument-type]
+    yield page
+    await page.context.close()
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_a_page_fits_and_is_complete_without_scripts(
+    world: FullSite, phone: Page, address: str
+) -> None:
+    response = await phone.goto(address.format(**world.ids))
+    assert response
+    assert response.status == (404 if "no-such" in address else 200)
+    await expect(phone.locator("h1:visible")).to_have_count(1)
+    await expect(phone.locator(".js-only:visible")).to_have_count(0)
+    language = "en" if address in UNTRANSLATED else PSEUDO
+    await expect(phone.locator("html")).to_have_attribute("lang", language)
+    assert not await overflows_horizontally(phone)
