@@ -5,7 +5,13 @@ import re
 import pytest
 from markupsafe import escape
 
-from web.ui.text_display import MAX_LENGTH, MAX_NESTING, _render_cached, render_markdown
+from web.ui.text_display import (
+    MAX_LENGTH,
+    MAX_NESTING,
+    _render_cached,
+    render_markdown,
+    reveal_lines,
+)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,9 @@ def test_a_long_text_is_shown_unformatted() -> None:
 def test_expensive_markdown_is_shown_unformatted(attack) -> None:
     assert len(attack) <= MAX_LENGTH
     typed = str(escape(attack.strip()))
-    assert render_markdown(attack) == f"<p>{typed}</p>\n".replace("\n", "<br>\n", typed.count("\n"))
+    assert render_markdown(attack).replace("<wbr>", "") == f"<p>{typed}</p>\n".replace(
+        "\n", "<br>\n", typed.count("\n")
+    )
 
 
 @pytest.mark.parametrize("allowed", ["**a" * 6_666, "~~a" * 6_666, "*a _a " * 3_333])
@@ -130,3 +138,24 @@ def test_repeated_text_is_cached() -> None:
     _render_cached.cache_clear()
     assert render_markdown("**once**") == render_markdown("**once**")
     assert _render_cached.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("letter", ["x", "&", "é"])
+@pytest.mark.parametrize("render", [render_markdown, reveal_lines])
+def test_long_words_can_be_broken(render, letter: str) -> None:
+    shown = render(f"a {letter * 30_000} b")
+    assert shown.count("<wbr>") == 1_500
+    assert shown.striptags() == f"a {letter * 30_000} b"
+    assert "<wbr>" not in render(f"a {letter * 150} b " * 50)
+
+
+def test_chinese_texts_and_addresses_are_not_broken() -> None:
+    """Chinese can be broken anywhere except before some signs."""
+    assert "<wbr>" not in render_markdown("准备发布" * 1_000)
+    address = f"https://example.com/{'a' * 1_500}"
+    assert f'href="{address}"' in render_markdown(address)
+
+
+def test_hostile_words_are_broken_in_linear_time() -> None:
+    for text in ("x" * 999 + " ", "&" * 150 + "<", "版" + "x" * 500, "<" * 500):
+        assert render_markdown((text * 1_000)[:100_000])
