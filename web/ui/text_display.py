@@ -165,10 +165,10 @@ MAX_BRACKETS = 2_000  # each can start a link, whose end is searched for
 MAX_CELLS = 8_000  # of tables; short rows are filled to the width of the header
 MAX_NESTING = 20  # levels of nested quotes, lists and emphasis
 CACHE_SIZE = 256  # texts
-LETTER = rf"(?:&[#\w]{{1,8}};|{UNSPACED}[^\s<>&])"
-TAG_OR_WORD = re.compile(rf"(<[^>]*>)|({LETTER}+)")
+CHARACTER = rf"(?:&[#\w]{{1,8}};|{UNSPACED}[^\s<>&])"
+TAG_OR_WORD = re.compile(rf"(<[^>]*>)|({CHARACTER}+)")
 LONG_WORD = 1_000  # characters
-PIECE = re.compile(rf"{LETTER}{{20}}")
+PIECE = re.compile(rf"{CHARACTER}{{20}}")
 TABLE_RULE = re.compile(r"[|:\- \t]+")  # the line below the header of a table
 
 
