@@ -81,6 +81,16 @@ async def test_a_chat_command_pauses_the_board(alice, board_path, transaction, w
     assert "Paused by you" in (await alice.get(f"{board_path}/chat")).text
 
 
+async def test_the_commands_of_the_chat_are_named_to_those_who_may_send_them(
+    bob, rita, board_path
+) -> None:
+    for headers in ({}, HTMX):
+        refused = await bob.post(f"{board_path}/chat", data={"content": " "}, headers=headers)
+        assert "<code>/pause</code> pauses all agents of this board" in refused.text
+    assert "<code>/resume</code> resumes them" in (await bob.get(f"{board_path}/chat")).text
+    assert "<code>/pause</code>" not in (await rita.get(f"{board_path}/chat")).text
+
+
 async def test_an_invalid_message_shows_its_error_in_the_form(
     alice, board_path, transaction
 ) -> None:
