@@ -1,4 +1,7 @@
-"""Every point of the contract's checklists and every defect of the original has a test."""
+"""Every point of the contract's checklists and every defect of the original has a test.
+
+The tests that the comparison of the interface names exist.
+"""
 
 import ast
 import re
@@ -11,6 +14,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs/decisions/compatibility.md"
+INTERFACE_PAGE = TESTS.parent / "docs/decisions/interface.md"
 
 POINTS = set(range(1, 44))  # of the checklist for users and boards: `Point 31.`
 AGENTS_POINTS = set(range(1, 16))  # of the checklist for agents and gateways: `A27.7`
@@ -68,3 +72,10 @@ def test_a_defect_has_tests_that_name_it_or_does_not_apply(id: str, row: str) ->
     assert bool(tests) != ("| does not apply: " in row)
     for file, names in tests:
         assert re.search(rf"\b{id}\b(?!\.\d)", get_docstring(file, names.split("::"))), names
+
+
+def test_every_test_that_the_interface_page_names_exists() -> None:
+    tests = NAMED.findall(INTERFACE_PAGE.read_text())
+    assert tests
+    for file, names in tests:
+        get_docstring(file, names.split("::"))
