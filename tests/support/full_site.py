@@ -29,11 +29,11 @@ from tests.support.site_objects import (
     fill_workshop,
 )
 
-THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",)}
-"""The themes with the rules to check in each. A theme changes only colours."""
+CONTRAST = "color-contrast"
+"""The rule that takes most of the time. A tablet has the colours of a phone, in another layout."""
 
-THEMES_OF_TABLETS = {"light": THEMES["light"]}
-"""A tablet has the colours of a phone, in a layout of its own."""
+THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": (CONTRAST,)}
+"""The themes with the rules to check in each. A theme changes only colours."""
 
 
 @dataclass
@@ -71,10 +71,10 @@ class CheckedPage:
         """Check the heading, overflow, accessibility, targets on a phone, and the console."""
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
-        themes = THEMES_OF_TABLETS if page.viewport_size == TABLET else THEMES
-        for theme, rules in themes.items():
+        is_tablet = page.viewport_size == TABLET
+        for theme, rules in list(THEMES.items())[: 1 if is_tablet else None]:
             await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            violations = await list_axe_violations(page, *rules)
+            violations = await list_axe_violations(page, *rules, skip=CONTRAST * is_tablet)
             assert violations == [], (violations, page.url, page.viewport_size, theme)
         assert not await overflows_horizontally(page), (page.url, page.viewport_size)
         if page.viewport_size == PHONE:
