@@ -50,8 +50,8 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEv
         await resolve(session, kinds, keys)
     for type in DELETIONS:
         deleted = [_object_id(event) for event in relevant if event.type is type]
-        if deleted:
-            await resolve_deleted(session, type, deleted)
+        if known := [id for id in deleted if id is not None]:
+            await resolve_deleted(session, type, known)
     reopened = [_decision_key(one) for one in relevant if one.type is EventType.APPROVAL_UNDONE]
     if reopened:
         await reopen(session, DECISION_KINDS, reopened)
@@ -205,14 +205,15 @@ def _agent_key(event: "NewEvent") -> str:
     return str(agent if isinstance(agent, UUID) else agent.id)
 
 
-def _object_id(event: "NewEvent") -> UUID:
-    """Return the id of the object that was deleted."""
+def _object_id(event: "NewEvent") -> UUID | None:
+    """Return the id of the object that was deleted, if the event names it."""
     if event.type is EventType.GATEWAY_DELETED:
         return UUID(_data(event)["gateway_id"])
     if event.type is EventType.AGENT_DELETED:
         return UUID(_agent_key(event))
-    assert event.task is not None
-    return event.task if isinstance(event.task, UUID) else event.task.id
+    if event.task is None or isinstance(event.task, UUID):
+        return event.task
+    return event.task.id
 
 
 def invitation_key(organization_id: UUID, email: str) -> str:

@@ -17,8 +17,16 @@ MINUTE_MS = 60_000  # milliseconds
 Params = dict[str, Any]
 
 
+class Timestamps:
+    """The times of a gateway in milliseconds; each is later than the one before."""
+
+    last = 0
+
+
 def timestamp_ms(in_minutes: float = 0) -> int:
-    return int(time.time() * 1000 + in_minutes * MINUTE_MS)
+    """Return the time. Runs that begin one after the other never begin at the same time."""
+    Timestamps.last = max(Timestamps.last + 1, int(time.time() * 1000))
+    return Timestamps.last + int(in_minutes * MINUTE_MS)
 
 
 @dataclass

@@ -100,7 +100,7 @@ async def test_the_complete_view_shows_everything(alice, ask) -> None:
     )
     page = data_part((await alice.get(f"/approvals/{first.id}?all=1")).text)
     assert page.count('<ins dir="auto">x</ins>') == 600
-    assert "y" * 3_000 in page
+    assert "y" * 3_000 in page.replace("<wbr>", "")
     assert '<dt dir="auto">Key299</dt>' in page
     assert "Showing" not in page.partition("<body")[2]
 

@@ -83,4 +83,4 @@ async def test_a_long_requested_value_must_be_opened_before_an_approval(
     assert "The content of 1 task is cut." in (await alice.get(at)).text
     refused = await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
     assert (refused.status_code, "did not show everything" in refused.text) == (422, True)
-    assert "x" * 10_001 in (await alice.get(f"{at}?all=1")).text
+    assert "x" * 10_001 in (await alice.get(f"{at}?all=1")).text.replace("<wbr>", "")

@@ -219,7 +219,7 @@ async def test_a_required_value_is_missing_until_it_is_set(
         assert "Missing" in find_part(page, "Area")
         assert "Missing" not in find_part(page, "Note").split("<form")[0]
     page = (await alice.get(task_path)).text
-    assert find_part(page, "Note").count("<input") - page.count(f'name="shown.{note}"') == 6
+    assert find_part(page, "Note").count("<input") - page.count(f'name="shown.{note}"') == 7
     answer = await alice.post(f"{task_path}/fields", data={note: "Hm"}, headers=IN_DRAWER)
     assert answer.status_code == 422
     refused = find_part(answer.text, "Note")
