@@ -70,7 +70,7 @@ async def load_waiting_items(
         pending,
         asked,
         limited,
-        agents.list_overdue_agents(uncalled, offline_after),
+        agents.list_missed_first_calls(uncalled, offline_after),
         set(writable),
         held,
         decided_approvals,

@@ -32,7 +32,7 @@ from services.agents.first_calls import (
     UncalledAgent,
     build_uncalled_query,
     first_call_deadline,
-    list_overdue_agents,
+    list_missed_first_calls,
 )
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,

@@ -45,13 +45,15 @@ def first_call_deadline(agent: Agent, minimum: timedelta) -> datetime | None:
     return agent.created_at + offline_threshold(agent, minimum)
 
 
-def list_overdue_agents(
-    uncalled: Iterable[UncalledAgent], minimum: timedelta
+def list_missed_first_calls(
+    uncalled: Iterable[UncalledAgent], offline_after: timedelta
 ) -> Sequence[UncalledAgent]:
     """Return the agents that should have called by now: those with long heartbeats later."""
     at = now()
     return [
-        one for one in uncalled if one.agent.created_at + offline_threshold(one.agent, minimum) < at
+        one
+        for one in uncalled
+        if one.agent.created_at + offline_threshold(one.agent, offline_after) < at
     ]
 
 
