@@ -8,8 +8,6 @@ import pytest
 from sqlalchemy import delete, update
 
 from core.clock import now
-from core.config.settings import Settings
-from core.db.engine import TransactionFactory
 from models import (
     BoardAccess,
     ChannelKind,
@@ -17,7 +15,6 @@ from models import (
     Digest,
     Member,
     Notification,
-    NotificationChannel,
     NotificationDelivery,
     NotificationKind,
     NotificationPreference,
@@ -28,22 +25,13 @@ from models import (
 )
 from services import notifications
 from services.channels import SendOutcome, SendReason, SendResult
-from services.notifications.deliveries import MAX_AGE, RETRY_DELAYS
 from tests.support.memory_rows import create_group_of
-from tests.support.notification_harness import NotificationHarness
-from tests.support.world import World
+from tests.support.notification_harness import NotificationHarness, harness
+
+__all__ = ["harness"]
 
 Kind = NotificationKind
 UNREACHABLE = SendResult(SendOutcome.RETRY, SendReason.UNREACHABLE, "connection refused")
-REJECTED = SendResult(SendOutcome.FAILED, SendReason.REJECTED, "400 no such topic")
-GONE = SendResult(SendOutcome.GONE, SendReason.SUBSCRIPTION_ENDED)
-
-
-@pytest.fixture
-def harness(
-    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
-) -> NotificationHarness:
-    return NotificationHarness(isolated_settings, isolated_transaction, isolated_world)
 
 
 async def store(harness: NotificationHarness, user: User, **fields: object) -> None:
@@ -223,141 +211,6 @@ async def test_nothing_is_sent_to_who_has_lost_the_boards_of_a_group(
     async with harness.transaction() as session:
         lost = delete(BoardAccess).where(BoardAccess.id == harness.world.bob_access.id)
         await session.execute(lost)
-    await harness.run()
-    assert harness.titles("phone") == ["mention"]
-
-
-async def test_an_attempt_that_fails_is_repeated_with_the_same_id(
-    harness: NotificationHarness,
-) -> None:
-    await harness.add_channel(harness.world.bob, "phone")
-    await harness.notify(Kind.MENTION, harness.world.bob)
-    harness.receiver.results["phone"] = UNREACHABLE
-    await harness.run()
-    [delivery] = await harness.list_deliveries()
-    assert (delivery.state, delivery.last_error) == (DeliveryState.QUEUED, "unreachable")
-    assert delivery.next_attempt_at > now()
-    await harness.run()  # not due yet
-    assert len(harness.receiver.sent["phone"]) == 1
-    harness.receiver.results.clear()
-    await harness.make_due()
-    await harness.run()
-    first, second = harness.receiver.sent["phone"]
-    assert first.id == second.id
-    [delivery] = await harness.list_deliveries()
-    assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 2)
-
-
-async def test_a_delivery_fails_after_a_day(harness: NotificationHarness) -> None:
-    await harness.add_channel(harness.world.bob, "phone")
-    await harness.notify(Kind.MENTION, harness.world.bob)
-    harness.receiver.results["phone"] = UNREACHABLE
-    await harness.run()
-    async with harness.transaction() as session:
-        created_at = now() - MAX_AGE
-        await session.execute(update(NotificationDelivery).values(created_at=created_at))
-    await harness.make_due()
-    await harness.run()
-    [delivery] = await harness.list_deliveries()
-    assert delivery.state is DeliveryState.FAILED
-
-
-async def test_a_failing_channel_is_reported_on_the_others(harness: NotificationHarness) -> None:
-    bob = harness.world.bob
-    channel_id = await harness.add_channel(bob, "broken")
-    await harness.add_channel(bob, "phone")
-    harness.receiver.results["broken"] = REJECTED
-    for _ in range(2):
-        await harness.notify(Kind.MENTION, bob)
-        await harness.run()
-        await harness.run()
-    assert harness.titles("phone") == ["mention", "channel_failing", "mention"]
-    assert harness.titles("broken") == ["mention", "mention"]
-    harness.receiver.results.clear()
-    await harness.notify(Kind.MENTION, bob)
-    await harness.run()
-    async with harness.transaction() as session:
-        channel = await session.get_one(NotificationChannel, channel_id)
-        assert (channel.failing_since, channel.last_error) == (None, None)
-
-
-async def test_a_channel_is_failing_after_three_attempts(harness: NotificationHarness) -> None:
-    bob = harness.world.bob
-    channel_id = await harness.add_channel(bob, "broken")
-    await harness.add_channel(bob, "phone")
-    harness.receiver.results["broken"] = UNREACHABLE
-    await harness.notify(Kind.MENTION, bob)
-    for attempt in range(1, 6):
-        await harness.make_due()
-        await harness.run()
-        await harness.run()
-        is_failing = attempt >= 3
-        assert harness.titles("phone") == ["mention", *["channel_failing"] * is_failing]
-        async with harness.transaction() as session:
-            channel = await session.get_one(NotificationChannel, channel_id)
-            assert channel.last_error == ("unreachable" if is_failing else None)
-    harness.receiver.results.clear()
-    await harness.make_due()
-    await harness.run()
-    async with harness.transaction() as session:
-        channel = await session.get_one(NotificationChannel, channel_id)
-        assert (channel.failing_since, channel.last_error) == (None, None)
-
-
-async def test_a_channel_that_cannot_be_decrypted_says_so(harness: NotificationHarness) -> None:
-    channel_id = await harness.add_channel(harness.world.bob, "phone")
-    async with harness.transaction() as session:
-        await session.execute(update(NotificationChannel).values(encrypted_config="other key"))
-    await harness.notify(Kind.MENTION, harness.world.bob)
-    await harness.run()
-    async with harness.transaction() as session:
-        channel = await session.get_one(NotificationChannel, channel_id)
-        assert channel.last_error == "config_unreadable"
-
-
-def test_a_message_is_tried_for_almost_a_day() -> None:
-    assert timedelta(hours=23) < sum(RETRY_DELAYS, timedelta()) < MAX_AGE
-
-
-async def test_a_subscription_that_has_ended_is_paused(harness: NotificationHarness) -> None:
-    channel_id = await harness.add_channel(harness.world.bob, "browser", ChannelKind.PUSH)
-    harness.receiver.results["browser"] = GONE
-    await harness.notify(Kind.MENTION, harness.world.bob)
-    await harness.run()
-    async with harness.transaction() as session:
-        channel = await session.get_one(NotificationChannel, channel_id)
-        assert channel.paused_at
-        assert channel.last_error == "subscription_ended"
-
-
-async def test_a_receiver_that_hangs_delays_no_other(harness: NotificationHarness) -> None:
-    await harness.add_channel(harness.world.bob, "hangs")
-    await harness.add_channel(harness.world.rita, "phone")
-    harness.receiver.hang.add("hangs")
-    sender = harness.create_sender()
-    await harness.notify(Kind.MENTION, harness.world.bob, harness.world.rita)
-    await sender.run_due()
-    async with asyncio.timeout(10):
-        while not harness.titles("phone"):
-            await asyncio.sleep(0.01)
-    await sender.close()
-    states = sorted(one.state for one in await harness.list_deliveries())
-    assert DeliveryState.SENDING in states
-
-
-async def test_an_interrupted_attempt_is_repeated(harness: NotificationHarness) -> None:
-    await harness.add_channel(harness.world.bob, "phone")
-    harness.receiver.hang.add("phone")
-    sender = harness.create_sender()
-    await harness.notify(Kind.MENTION, harness.world.bob)
-    await sender.run_due()
-    await asyncio.sleep(0)
-    await sender.close()
-    harness.receiver.hang.clear()
-    harness.receiver.sent.clear()
-    await harness.run()  # the claim has not ended
-    assert harness.titles("phone") == []
-    await harness.make_due()
     await harness.run()
     assert harness.titles("phone") == ["mention"]
 

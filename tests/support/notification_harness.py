@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import pytest
 from sqlalchemy import select, update
 
 from core.clock import now
@@ -144,3 +145,10 @@ class NotificationHarness:
         """Make the open deliveries due now."""
         async with self.transaction() as session:
             await session.execute(update(NotificationDelivery).values(next_attempt_at=now()))
+
+
+@pytest.fixture
+def harness(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> NotificationHarness:
+    return NotificationHarness(isolated_settings, isolated_transaction, isolated_world)
