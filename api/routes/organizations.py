@@ -1,6 +1,14 @@
 """Operations of users on their account and organization, its members, tags and fields."""
 
-from api.endpoints import accounts, invites, members, notifications, stops, task_attributes
+from api.endpoints import (
+    accounts,
+    invites,
+    members,
+    notification_preferences,
+    notifications,
+    stops,
+    task_attributes,
+)
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -16,7 +24,7 @@ ORGANIZATION = "/organizations/me"
 MEMBERS, INVITES = f"{ORGANIZATION}/members", f"{ORGANIZATION}/invites"
 MEMBER, INVITE = f"{MEMBERS}/{{member_id}}", f"{INVITES}/{{invite_id}}"
 STOP = f"{ORGANIZATION}/stop"
-NOTIFICATIONS = "/notifications"
+NOTIFICATIONS, PREFERENCES = "/notifications", "/preferences"
 TAG = "/tags/{tag_id}"
 FIELDS = f"{ORGANIZATION}/custom-fields"
 FIELD = f"{FIELDS}/{{task_custom_field_definition_id}}"
@@ -104,6 +112,8 @@ OPERATIONS: list[Operation] = [
             ("GET", "", notifications.list_notifications),
             ("GET", "/unread-count", notifications.count_unread),
             ("POST", "/read", notifications.mark_all_read),
+            ("GET", PREFERENCES, notification_preferences.get_notification_preferences),
+            ("PATCH", PREFERENCES, notification_preferences.update_notification_preferences),
             ("POST", "/{notification_id}/read", notifications.mark_read),
         ]
     ],

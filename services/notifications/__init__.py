@@ -41,6 +41,7 @@ from services.notifications.escalations import escalate, find_next_escalation
 from services.notifications.preferences import (
     MAX_ESCALATION_MINUTES,
     Preferences,
+    check_choices,
     list_deciders,
     load_preferences,
     lock_preferences,
@@ -56,6 +57,7 @@ from services.notifications.queries import (
     unread_count_query,
 )
 from services.notifications.rules import (
+    CHOSEN_KINDS,
     KINDS_BY_GROUP,
     KINDS_WITHOUT_BOARD,
     URGENT_KINDS,

@@ -1,13 +1,13 @@
 """What a user wants to be notified of in an organization, where, and when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,7 +24,13 @@ from models import (
     User,
     new_id,
 )
-from services.notifications.rules import Choice, is_enabled, is_enabled_by_default
+from services.notifications.rules import (
+    CHOSEN_KINDS,
+    KINDS_WITHOUT_BOARD,
+    Choice,
+    is_enabled,
+    is_enabled_by_default,
+)
 
 DIGEST_AT = time(8)  # of a daily digest, unless the user chooses another time
 MAX_ESCALATION_MINUTES = 7 * 24 * 60
@@ -48,6 +54,16 @@ class Preferences:
     def list_boards(self) -> set[UUID]:
         """Return the boards with a preference of their own."""
         return {choice.board_id for choice in self.stored if choice.board_id is not None}
+
+    def list_choices(self) -> Sequence[tuple[Choice, bool]]:
+        """Return what counts for all boards in each place, and the choices for single boards."""
+        places = [None, *(channel.id for channel in self.channels)]
+        choices = [Choice(kind, None, place) for kind in CHOSEN_KINDS for place in places]
+        of_boards = [one for one in self.stored.items() if one[0].board_id is not None]
+        return [
+            *((choice, self.is_enabled(choice)) for choice in choices),
+            *sorted(of_boards, key=lambda one: [str(part) for part in one[0]]),
+        ]
 
 
 def _of_member(model: Any) -> Any:
@@ -129,20 +145,40 @@ async def lock_preferences(session: AsyncSession, member: Member) -> Preferences
     return await load_preferences(session, member)
 
 
+def check_choices(
+    choices: Sequence[tuple[Choice, bool | None]],
+) -> Mapping[Choice, bool | None]:
+    """Return the choices of a request. Raises Invalid for what cannot be chosen."""
+    for choice, _is_enabled in choices:
+        if choice.kind not in CHOSEN_KINDS:
+            raise Invalid("kind_not_chosen", f"{choice.kind} is always on.", field="kind")
+        if choice.board_id is not None and choice.kind in KINDS_WITHOUT_BOARD:
+            message = f"{choice.kind} concerns no board: choose it for all boards."
+            raise Invalid("kind_without_board", message, field="board_id")
+    found = dict(choices)
+    if len(found) < len(choices):
+        message = "A kind is chosen twice for the same board and channel."
+        raise Invalid("choice_repeated", message, field="choices")
+    return found
+
+
 async def save_choices(
-    session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
+    session: AsyncSession,
+    member: Member,
+    preferences: Preferences,
+    choices: Mapping[Choice, bool | None],
 ) -> None:
     """Store choices; None removes one, so that the one for all boards or the default counts.
 
     The caller has locked the preferences, and has checked that the board is readable. Raises
     Invalid for a channel that is not the member's.
     """
-    channels = await _build_channels().fetch(session, **_parameters(member))
-    if not {choice.channel_id for choice in choices} <= {None, *(one.id for one in channels)}:
-        raise Invalid("unknown_channel", "You have no such channel.")
-    removed = [choice for choice, value in choices.items() if _is_redundant(choice, value)]
-    for choice in removed:
-        await session.execute(_delete_statement(member, choice))
+    own = {None, *(one.id for one in preferences.channels)}
+    if not {choice.channel_id for choice in choices} <= own:
+        raise Invalid("unknown_channel", "You have no such channel.", field="channel_id")
+    removed = {choice for choice, value in choices.items() if _is_redundant(choice, value)}
+    if stored := removed & preferences.stored.keys():
+        await session.execute(_delete_statement(member, stored))
     rows = [
         {
             "id": new_id(),
@@ -171,14 +207,20 @@ def _is_redundant(choice: Choice, value: bool | None) -> bool:
     return choice.board_id is None and value is default
 
 
-def _delete_statement(member: Member, choice: Choice) -> Any:
+def _delete_statement(member: Member, choices: Collection[Choice]) -> Any:
     preference = NotificationPreference
+    conditions = [
+        and_(
+            preference.kind == choice.kind,
+            preference.board_id.is_not_distinct_from(choice.board_id),
+            preference.channel_id.is_not_distinct_from(choice.channel_id),
+        )
+        for choice in choices
+    ]
     return delete(preference).where(
         preference.user_id == member.user_id,
         preference.organization_id == member.organization_id,
-        preference.kind == choice.kind,
-        preference.board_id.is_not_distinct_from(choice.board_id),
-        preference.channel_id.is_not_distinct_from(choice.channel_id),
+        or_(*conditions),
     )
 
 
@@ -192,7 +234,7 @@ async def update_settings(
     names = ("quiet_from", "quiet_until", "escalate_to_user_id", "escalate_after_minutes")
     wanted = {name: getattr(settings, name) for name in names} | dict(changes)
     _check_quiet_hours(wanted)
-    await _check_escalation(session, member, wanted)
+    await _check_escalation(session, member, settings, wanted)
     for name, value in wanted.items():
         setattr(settings, name, value)
     settings.version += 1
@@ -210,7 +252,10 @@ def _check_quiet_hours(wanted: Mapping[str, Any]) -> None:
         raise Invalid("quiet_hours_empty", message, field="quiet_until")
 
 
-async def _check_escalation(session: AsyncSession, member: Member, wanted: dict[str, Any]) -> None:
+async def _check_escalation(
+    session: AsyncSession, member: Member, settings: NotificationSettings, wanted: dict[str, Any]
+) -> None:
+    """Check the minutes, and the second person if it is another one than before."""
     person, minutes = wanted["escalate_to_user_id"], wanted["escalate_after_minutes"]
     if person is None:
         wanted["escalate_after_minutes"] = None
@@ -219,7 +264,8 @@ async def _check_escalation(session: AsyncSession, member: Member, wanted: dict[
         message = f"Choose between 1 and {MAX_ESCALATION_MINUTES} minutes."
         field = "escalate_after_minutes"
         raise Invalid("escalation_minutes_invalid", message, field=field)
-    if person not in {user.id for user in await list_deciders(session, member)}:
+    is_changed = person != settings.escalate_to_user_id
+    if is_changed and person not in {user.id for user in await list_deciders(session, member)}:
         message = "This person cannot decide approvals in the organization."
         raise Invalid("escalation_person_invalid", message, field="escalate_to_user_id")
 

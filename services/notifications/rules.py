@@ -55,6 +55,11 @@ KINDS_WITHOUT_BOARD = frozenset(
 )
 """Kinds that never concern one board, so that boards have no preference for them."""
 
+CHOSEN_KINDS = tuple(
+    kind for kinds in KINDS_BY_GROUP.values() for kind in kinds if kind is not Kind.INVITATION
+)
+"""Kinds with a preference. An invitation is from an organization in which nothing is chosen yet."""
+
 ADMIN_KINDS = frozenset(
     [
         *(Kind.APPROVAL_PENDING, Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD),

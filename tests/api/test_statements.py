@@ -36,6 +36,7 @@ MORE_READS = {
     "GET /installation/audit": 4,
     "GET /boards/{board_id}/tasks/{task_id}/watchers": 4,
     "GET /channels/{channel_id}/deliveries": 4,
+    "GET /notifications/preferences": 6,
     "GET /skills/marketplace": 4,
     "GET /skills/packs/{pack_id}": 4,
     "GET /webhooks/{webhook_id}/deliveries": 4,
@@ -54,13 +55,14 @@ MORE_WRITES = {f"POST {prefix}/boards/{{board_id}}/approvals": 11 for prefix in 
     "PATCH /boards/{board_id}/approvals/{approval_id}": 14,
     "POST /approvals/decisions": 12,
     "POST /skills/marketplace/{skill_id}/uninstall": 13,
+    "PATCH /notifications/preferences": 13,
     "PATCH /skills/packs/{pack_id}": 11,
     "DELETE /agent/boards/{board_id}/tasks/{task_id}": 11,
     "POST /agent/boards/{board_id}/gateway/main/ask-user": 11,
 }
 """Operations that also create or resolve notifications. Decisions read the rights again, read the
 content, and store what was reviewed. An address of a pack is checked under the organization's
-lock."""
+lock. Preferences are in three tables, which are read again for the response."""
 
 BOARD, TASK = "/boards/{board_id}", "/boards/{board_id}/tasks/{task_id}"
 COMMANDS_BUILT_ONCE = {

@@ -74,14 +74,16 @@ async def test_the_commands_of_the_documentation_work(
         words = shlex.split(line)
         path = next(word for word in words if "$BASE_URL" in word)
         body = json.loads(words[words.index("--json") + 1]) if "--json" in words else None
+        method = words[words.index("-X") + 1] if "-X" in words else "POST" if body else "GET"
         response = await bob.request(
-            "POST" if body or "POST" in words else "GET",
+            method,
             path.removeprefix("$BASE_URL/api/v1"),
             json=body,
         )
         assert response.status_code == 200, line
         answers.append(response.json())
-    found, count, one, all_of_group, channel, channels = answers
+    found, count, one, all_of_group, *preferences, channel, channels = answers
+    assert [one["quiet_from"] for one in preferences] == [None, "22:00", "22:00"]
     assert channels == [channel]
     assert (found["total"], count["unread"]) == (0, 2)
     assert (one["is_unread"], all_of_group["marked"]) == (False, 1)

@@ -118,6 +118,7 @@ OTHER_OPERATIONS = {
     ("PUT", "/agent/boards/{board_id}/agents/{agent_id}/soul"),  # its GET returns a text
     ("PUT", "/organizations/me/approval-policy"),  # tested below
     ("PUT", "/boards/{board_id}/approval-policy"),
+    ("PATCH", "/notifications/preferences"),  # see test_notification_preferences.py
 }
 
 

@@ -1,10 +1,11 @@
 """What users want to be notified of, where and when."""
 
+from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -12,6 +13,7 @@ from core.errors import Invalid
 from models import (
     ChannelKind,
     Digest,
+    Member,
     NotificationChannel,
     NotificationKind,
     NotificationPreference,
@@ -24,6 +26,13 @@ from services.notifications import Choice
 from tests.support.world import World
 
 Kind = NotificationKind
+
+
+async def save_choices(
+    session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
+) -> None:
+    locked = await notifications.lock_preferences(session, member)
+    await notifications.save_choices(session, member, locked, choices)
 
 
 async def add_channel(session: AsyncSession, world: World, user: User) -> NotificationChannel:
@@ -63,16 +72,14 @@ async def test_only_what_differs_from_the_default_is_stored(
     member = world.bob_member
     mention, changed = Choice(Kind.MENTION), Choice(Kind.TASK_CHANGED)
     on_board = mention._replace(board_id=world.board.id)
-    await notifications.save_choices(
-        session, member, {mention: False, changed: True, on_board: True}
-    )
+    await save_choices(session, member, {mention: False, changed: True, on_board: True})
     found = await notifications.load_preferences(session, member)
     assert found.stored == {mention: False, on_board: True}
     assert found.list_boards() == {world.board.id}
-    await notifications.save_choices(session, member, {mention: True, on_board: False})
+    await save_choices(session, member, {mention: True, on_board: False})
     found = await notifications.load_preferences(session, member)
     assert found.stored == {on_board: False}
-    await notifications.save_choices(session, member, {on_board: None})
+    await save_choices(session, member, {on_board: None})
     assert await count_rows(session) == 0
     assert (await notifications.load_preferences(session, world.alice_member)).stored == {}
 
@@ -81,7 +88,7 @@ async def test_the_channels_of_others_cannot_be_chosen(session: AsyncSession, wo
     channel = await add_channel(session, world, world.alice)
     choice = Choice(Kind.MENTION, None, channel.id)
     with pytest.raises(Invalid):
-        await notifications.save_choices(session, world.bob_member, {choice: False})
+        await save_choices(session, world.bob_member, {choice: False})
     assert await count_rows(session) == 0
 
 
@@ -135,6 +142,18 @@ async def test_a_schedule_that_cannot_work_is_rejected(
     with pytest.raises(Invalid) as caught:
         await save(session, world, **changes)
     assert caught.value.field == field
+
+
+async def test_a_second_person_who_may_not_decide_any_more_stays(
+    session: AsyncSession, world: World
+) -> None:
+    await save(session, world, escalate_to_user_id=world.alice.id, escalate_after_minutes=5)
+    alice = world.alice_member
+    await session.execute(
+        update(Member).where(Member.id == alice.id).values(all_boards_write=False)
+    )
+    settings = await save(session, world, wakes_for_urgent=True)
+    assert (settings.escalate_to_user_id, settings.wakes_for_urgent) == (world.alice.id, True)
 
 
 async def test_the_second_person_can_decide(session: AsyncSession, world: World) -> None:

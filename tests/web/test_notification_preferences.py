@@ -1,9 +1,11 @@
 """The page on which users choose what they are notified of, where and when."""
 
 import re
+from collections.abc import Mapping
 
 import httpx2
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -33,6 +35,13 @@ async def channel(world: World, transaction: TransactionFactory) -> Notification
     async with transaction() as session:
         session.add(channel)
     return channel
+
+
+async def save_choices(
+    session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
+) -> None:
+    locked = await notifications.lock_preferences(session, member)
+    await notifications.save_choices(session, member, locked, choices)
 
 
 async def load(transaction: TransactionFactory, member: Member) -> Preferences:
@@ -117,7 +126,7 @@ async def test_a_choice_that_was_not_changed_is_not_written(bob, transaction, wo
     on = {name.removeprefix("shown."): "on" for name in hashes if name.endswith(".app")}
     async with transaction() as session:
         choices: dict[Choice, bool | None] = {Choice(Kind.MENTION): False}
-        await notifications.save_choices(session, world.bob_member, choices)
+        await save_choices(session, world.bob_member, choices)
     del on["assigned.app"]
     assert (await bob.post(f"{PATH}/choices", data=hashes | on)).status_code == 303
     found = (await load(transaction, world.bob_member)).stored
@@ -129,7 +138,7 @@ async def test_a_board_choice_that_others_changed_conflicts(bob, transaction, wo
     hashes = await read_hashes(bob, f"{PATH}{address}")
     choice = Choice(Kind.MENTION, world.board.id)
     async with transaction() as session:
-        await notifications.save_choices(session, world.bob_member, {choice: True})
+        await save_choices(session, world.bob_member, {choice: True})
     data = hashes | {"mention.app": "0"}
     response = await bob.post(f"{PATH}/choices{address}", data=data)
     assert response.status_code == 409

@@ -5,7 +5,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from models import NotificationChannel, NotificationKind
-from services.notifications import KINDS_BY_GROUP, KINDS_WITHOUT_BOARD, Choice, Preferences
+from services.notifications import (
+    CHOSEN_KINDS,
+    KINDS_BY_GROUP,
+    KINDS_WITHOUT_BOARD,
+    Choice,
+    Preferences,
+)
 from web.notifications.address import describe_group
 from web.notifications.texts import describe_kind
 from web.ui.edited_fields import SHOWN_PREFIX, EditedField
@@ -71,18 +77,14 @@ def list_places(channels: Sequence[NotificationChannel]) -> Sequence[Place]:
 
 
 def build_table(preferences: Preferences, board_id: UUID | None) -> PreferenceTable:
-    """Build the table for all boards, or for one.
-
-    Invitations are not in it: they are from an organization in which nothing can be chosen yet.
-    """
+    """Build the table for all boards, or for one."""
     places = list_places(preferences.channels)
     table = []
     for group, kinds in KINDS_BY_GROUP.items():
         rows = [
             _build_row(preferences, kind, board_id, places)
             for kind in kinds
-            if kind is not NotificationKind.INVITATION
-            and not (board_id and kind in KINDS_WITHOUT_BOARD)
+            if kind in CHOSEN_KINDS and not (board_id and kind in KINDS_WITHOUT_BOARD)
         ]
         if rows:
             table.append((describe_group(group), rows))

@@ -80,7 +80,7 @@ async def save_choices(request: Request) -> Response:
             choices = {
                 cell.choice: cell.parse(form) for cell in cells if cell.name not in untouched
             }
-            await notifications.save_choices(session, member, choices)
+            await notifications.save_choices(session, member, preferences, choices)
             await notifications.update_settings(session, member, preferences.settings, {})
         return _redirect_saved(request, board_id)
     if form.conflicts:
