@@ -107,7 +107,8 @@ async def test_a_reloaded_task_shows_the_same_page(alice, task_path, comments, h
     assert list_comments(part) == list(range(100, 300))
     assert 'hx-include="#conversation > [name]"' in part
     place = f'<input type="hidden" name="before" value="{comments[300].id}">'
-    assert f'<input type="hidden" name="show" value="comments">{place}' in part
+    shown = '<input type="hidden" name="show" value="comments" form="edit-comment">'
+    assert f"{shown}{place}" in part
     reload = re.search(r'id="conversation"[^>]* hx-get="([^"]*)"', part)
     assert reload
     again = (await alice.get(unescape(reload[1]), headers=HTMX)).text
@@ -118,6 +119,24 @@ async def test_a_new_comment_shows_the_newest_page(alice, task_path, comments) -
     await alice.get(f"{task_path}?before={comments[300].id}")
     answer = await alice.post(f"{task_path}/comments", data={"message": "Mine."}, headers=HTMX)
     assert "<p>Mine.</p>" in answer.text
+
+
+async def test_a_new_comment_keeps_the_filter(alice, task_path, comments) -> None:
+    path = f"{task_path}/comments?view=list"
+    page = (await alice.get(f"{task_path}?show=comments")).text
+    assert '<input type="hidden" name="show" value="comments" form="edit-comment">' in page
+    for shown, has_events in (("comments", False), ("", True), ("x", True)):
+        data = {"message": "Mine.", "show": shown}
+        part = (await alice.post(path, data=data, headers=HTMX)).text
+        answer = await alice.post(path, data=data)
+        whole = await alice.get(answer.headers["Location"])
+        rejected = await alice.post(path, data=data | {"message": " "})
+        assert rejected.status_code == 422
+        for html in (part, whole.text, rejected.text):
+            assert "<p>Mine.</p>" in html
+            assert ('class="tl__e tl__e--event"' in html) == has_events
+            assert ('name="show" value="comments"' in html) != has_events
+            assert f'href="{task_path}?view=list' in html
 
 
 async def test_pages_of_a_conversation_need_access(charlie, task_path, comments) -> None:

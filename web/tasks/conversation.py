@@ -1,5 +1,6 @@
 """A page of the conversation about a task, and which comments are new to the reader."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,8 @@ from web.tasks.history import build_history_line
 from web.ui import forms
 
 SINCE_PARAMETER = "since"
+ONLY_COMMENTS = {"show": "comments"}
+"""The parameter of a conversation without events."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class ConversationAddress:
             "after": self.selection.after,
             "comment": self.selection.around,
         }
-        return self._kind | {name: str(id) for name, id in ids.items() if id}
+        return {**self._kind, **{name: str(id) for name, id in ids.items() if id}}
 
     @property
     def query(self) -> str:
@@ -46,7 +49,7 @@ class ConversationAddress:
     @property
     def comments_query(self) -> str:
         """Return the query of the newest comments."""
-        return self._build_query({"show": "comments"})
+        return self._build_query(ONLY_COMMENTS)
 
     @property
     def newest_query(self) -> str:
@@ -64,17 +67,27 @@ class ConversationAddress:
         return self._build_page_query("after", -1) if self.page.has_later else ""
 
     @property
-    def _kind(self) -> dict[str, str]:
-        return {"show": "comments"} if self.selection.comments_only else {}
+    def _kind(self) -> Mapping[str, str]:
+        return ONLY_COMMENTS if self.selection.comments_only else {}
 
     def _build_page_query(self, name: str, index: int) -> str:
         entries = self.page.entries
-        return self._build_query(self._kind | ({name: str(entries[index].id)} if entries else {}))
+        place = {name: str(entries[index].id)} if entries else {}
+        return self._build_query({**self._kind, **place})
 
-    def _build_query(self, parameters: dict[str, str]) -> str:
-        if not parameters:
-            return self.all_query
-        return f"{self.all_query}{'&' if self.all_query else '?'}{urlencode(parameters)}"
+    def _build_query(self, parameters: Mapping[str, str]) -> str:
+        return add_parameters(self.all_query, parameters)
+
+
+def add_parameters(query: str, parameters: Mapping[str, str]) -> str:
+    """Add parameters to a query, which is "" or begins with a question mark."""
+    return f"{query}{'&' if query else '?'}{urlencode(parameters)}" if parameters else query
+
+
+def keep_filter(query: QueryParams, form: forms.Form | None) -> QueryParams:
+    """Return the query with the filter that a conversation had when a comment was sent."""
+    is_filtered = form is not None and form.value("show") == ONLY_COMMENTS["show"]
+    return QueryParams([*query.multi_items(), *ONLY_COMMENTS.items()]) if is_filtered else query
 
 
 def parse_selection(query: QueryParams) -> HistorySelection:
@@ -83,7 +96,7 @@ def parse_selection(query: QueryParams) -> HistorySelection:
         before=forms.parse_id(query.get("before")),
         after=forms.parse_id(query.get("after")),
         around=forms.parse_id(query.get("comment")),
-        comments_only=query.get("show") == "comments",
+        comments_only=query.get("show") == ONLY_COMMENTS["show"],
     )
 
 
@@ -146,6 +159,6 @@ async def find_unread_comments(
     is_first_view = read_up_to is None
     if since is None or not comments:
         return UnreadComments("", board_query, has_new, last_seq, is_first_view)
-    refresh_query = f"{board_query}{'&' if board_query else '?'}{SINCE_PARAMETER}={since}"
+    refresh_query = add_parameters(board_query, {SINCE_PARAMETER: str(since)})
     first_id = f"c-{comments[0].id}"
     return UnreadComments(first_id, refresh_query, has_new, last_seq, is_first_view)

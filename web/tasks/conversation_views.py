@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -10,7 +11,13 @@ from core.http.request import open_reader, open_transaction
 from services import agents, tasks
 from web.boards.address import BoardAddress
 from web.boards.views import board_access, board_for_update
-from web.tasks.conversation import load_conversation
+from web.tasks.conversation import (
+    ONLY_COMMENTS,
+    add_parameters,
+    keep_filter,
+    load_conversation,
+    parse_selection,
+)
 from web.tasks.forms import CommentForm
 from web.tasks.views import mark_comments_read, redirect_to_task, render_task
 from web.ui import forms
@@ -19,20 +26,20 @@ from web.ui.render import is_part_request, render_part
 
 async def show_conversation(request: Request) -> Response:
     """Show the current conversation about a task."""
-    return await _render_conversation(request, "comments/_conversation.html")
+    return await _render_conversation(request, "comments/_conversation.html", request.query_params)
 
 
-async def _render_conversation(request: Request, template: str, **more: object) -> Response:
+async def _render_conversation(
+    request: Request, template: str, query: QueryParams, **more: object
+) -> Response:
     async with open_reader(request) as source:
         board = (await board_access(request, source)).board
         detail = await tasks.get_task_detail(source, board, forms.path_id(request, "task_id"))
         context: dict[str, Any] = {
             "board": board,
             "task": detail.task,
-            "address": BoardAddress.from_query(request.query_params),
-            **await load_conversation(
-                source, request.user, board, detail.task.id, request.query_params
-            ),
+            "address": BoardAddress.from_query(query),
+            **await load_conversation(source, request.user, board, detail.task.id, query),
         }
     if context["unread_comments"].has_new:
         await mark_comments_read(request, context)
@@ -68,12 +75,14 @@ async def add_comment(request: Request) -> Response:
             task_id = forms.path_id(request, "task_id")
             await tasks.create_comment(session, request.user, board, task_id, fields.message)
             is_lead_missing = await agents.is_lead_missing(session, board, fields.message)
+        query = keep_filter(request.query_params, form)
         if is_part_request(request):
             return await _render_conversation(
-                request, "comments/_comment_update.html", is_lead_missing=is_lead_missing
+                request, "comments/_comment_update.html", query, is_lead_missing=is_lead_missing
             )
         task_path = request.url.path.removesuffix("/comments")
-        query = BoardAddress.from_query(request.query_params).query
-        notice = f"{'&' if query else '?'}unheard=1" if is_lead_missing else ""
-        return RedirectResponse(f"{task_path}{query}{notice}#conversation", 303)
+        notice = {"unheard": "1"} if is_lead_missing else {}
+        filter = ONLY_COMMENTS if parse_selection(query).comments_only else {}
+        address = add_parameters(BoardAddress.from_query(query).query, {**filter, **notice})
+        return RedirectResponse(f"{task_path}{address}#conversation", 303)
     return await render_task(request, form, focus="comment")

@@ -20,7 +20,7 @@ from web.boards.cards import STATUS_NAMES, RejectedMove
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
-from web.tasks.conversation import UnreadComments
+from web.tasks.conversation import UnreadComments, keep_filter
 from web.tasks.forms import MoveForm, NewTaskForm
 from web.tasks.presenter import build_done_approval, load_task_view
 from web.ui import forms, time_format
@@ -181,7 +181,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             current_member(request),
             access,
             forms.path_id(request, "task_id"),
-            request.query_params,
+            keep_filter(request.query_params, form),
             form,
         )
         others = await presenter.list_other_viewers(source, access.board, request.user)
