@@ -61,6 +61,7 @@ async def test_a_new_webhook_shows_its_secret_once(
     assert "No webhooks yet." in (await bob.get(hooks_path)).text
     form = (await bob.get(f"{hooks_path}/new")).text
     assert "The lead (Lead)" in form
+    assert f'data-suggest="board={world.board.id}"' in form
     fields = {"description": "Triage <it>.", "agent_id": str(world.worker.id), "secret": ""}
     created = await bob.post(hooks_path, data=fields)
     assert created.status_code == 303

@@ -10,7 +10,24 @@ from pydantic import BaseModel
 from core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from web.boards.forms import MIDNIGHT, format_date_field
 from web.ui import forms
+from web.ui.render import TEMPLATES
 from web.ui.time_format import combine_local
+
+WITHOUT_SUGGESTIONS = {
+    "agents": "files, in which # begins a heading",
+    "boards/_new_board_fields.html": "there is no board yet",
+    "custom_fields": "of the organization",
+    "design": "examples",
+    "gateways/_fields.html": "a certificate",
+    "macros/forms.html": "the macro",
+    "onboarding/_goal_fields.html": "what agents know about the user, on any board",
+    "policies": "kinds of actions",
+    "settings": "what agents know about the user, on any board",
+    "sign_in": "read-only",
+    "skills": "of the organization",
+    "tags": "of the organization",
+}
+"""Templates and folders with long text boxes that suggest no people and tasks, and why."""
 
 
 class Thing(BaseModel):
@@ -84,3 +101,17 @@ def test_a_date_is_in_the_time_zone_of_the_user() -> None:
 )
 def test_an_invalid_number_in_an_address_is_zero(text, number) -> None:
     assert forms.parse_number(text) == number
+
+
+def test_long_text_boxes_suggest_people_and_tasks_of_their_board() -> None:
+    found = set()
+    for template in TEMPLATES.rglob("*.html"):
+        boxes = [
+            line
+            for line in template.read_text().splitlines()
+            if "forms.area(" in line or "<textarea" in line
+        ]
+        if any("suggest" not in line for line in boxes):
+            name = str(template.relative_to(TEMPLATES))
+            found.add(name if name in WITHOUT_SUGGESTIONS else template.parent.name)
+    assert found == set(WITHOUT_SUGGESTIONS)

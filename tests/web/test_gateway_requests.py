@@ -247,6 +247,7 @@ async def test_questions_are_answered_by_option_or_free_text(
     path = f"/approvals/requests/{gateway_request.id}"
     page = (await bob.get(path)).text
     assert "2 questions" in page
+    assert f'data-suggest="board={gateway_request.board_id}"' in page
     assert f'name="sha256" value="{gateway_request.sha256}"' in page
     assert len(re.findall('type="radio"', page)) == 2
     assert len(re.findall('type="checkbox" name="chosen-where"', page)) == 2

@@ -66,7 +66,7 @@ async def test_sessions_are_listed_with_their_agents(
 
 
 async def test_a_transcript_is_shown_with_collapsed_tool_calls(
-    alice: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway
+    alice: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway, world: World
 ) -> None:
     call = {"type": "toolCall", "id": "1", "name": "exec", "arguments": {"command": "ls <b>"}}
     fake_gateway.handlers["chat.history"] = lambda params: {
@@ -87,6 +87,7 @@ async def test_a_transcript_is_shown_with_collapsed_tool_calls(
     assert "Show earlier messages" in page
     longer = (await alice.get(f"{path_of(address)}?more=1&wait=1")).text
     assert "Show earlier messages" not in longer
+    assert f'data-suggest="board={world.board.id}"' in longer
     assert [params["limit"] for _, params in fake_gateway.calls] == [100, 1000]
 
 

@@ -67,6 +67,7 @@ async def test_the_page_offers_the_actions_and_shows_the_template(bob, transacti
     assert "Nothing was received yet." in page.text
     assert "Alerts of &lt;b&gt;Grafana&lt;/b&gt;" in page.text
     assert f'href="{path}/action"' in (await bob.get(path)).text
+    assert page.text.count('data-suggest="board=') == 2
 
 
 async def test_a_preview_shows_the_task_and_saves_nothing(bob, transaction, webhook, path) -> None:

@@ -172,5 +172,6 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         organization_id=board.organization_id,
         object_id=webhook.id,
         names={"action": {value: name for value, name, _about in list_actions()}},
+        suggest=f"board={board.id}",
     )
     return await render_conflict(request, form, about)

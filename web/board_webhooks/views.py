@@ -187,6 +187,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         organization_id=board.organization_id,
         object_id=webhook.id,
         names={"agent_id": dict(options)},
+        suggest=f"board={board.id}",
     )
     return await render_conflict(request, form, about)
 
