@@ -9,6 +9,7 @@ from services.memory.commands import (
 )
 from services.memory.queries import (
     NoteDetail,
+    count_newer_notes,
     get_note,
     latest_chat_query,
     list_notes,

@@ -96,7 +96,11 @@ async def notify_mentioned_users(
     if "@" not in note.content:
         return
     people = await _load_people(session, scope)
-    data = {"excerpt": cut_excerpt(note.content), "is_note": not note.is_chat}
+    data = {
+        "excerpt": cut_excerpt(note.content),
+        "is_note": not note.is_chat,
+        "memory_id": str(note.id),
+    }
     place = scope.board or scope.group
     assert place is not None
     mention = NewNotification(

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, select
+from sqlalchemy import Boolean, ColumnElement, Select, Uuid, bindparam, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
@@ -62,6 +64,30 @@ async def list_notes(
 @cache
 def _build_list_query(kind: MemoryKind, *, is_chat: bool | None) -> PagedQuery[NoteDetail]:
     return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), _build_detail)
+
+
+async def count_newer_notes(
+    source: Source, scope: MemoryScope, memory_id: UUID, *, is_chat: bool
+) -> int:
+    """Return the number of notes before this one in `list_notes`; 0 if it is not in that list."""
+    query = _build_newer_query(scope.kind)
+    ids = {"scope_id": scope.id, "memory_id": memory_id}
+    return await query.first(source, **ids, is_chat=is_chat) or 0
+
+
+@cache
+def _build_newer_query(kind: MemoryKind) -> Query[int]:
+    note, this = kind.note, aliased(kind.note)
+    is_newer = tuple_(note.created_at, note.id) > tuple_(this.created_at, this.id)
+    is_same_list = (getattr(this, kind.scope_field) == kind.column) & (this.is_chat == note.is_chat)
+    return Query(
+        select(func.count())
+        .select_from(note)
+        .join(this, is_same_list & is_newer)
+        .where(kind.column == SCOPE_ID, note.is_chat == bindparam("is_chat", type_=Boolean()))
+        .where(_is_not_blank(note), this.id == bindparam("memory_id", type_=Uuid())),
+        itemgetter(0),
+    )
 
 
 def latest_chat_query(*, limit: int) -> Query[NoteDetail]:
@@ -127,12 +153,16 @@ def _build_detail(row: Sequence[Any]) -> NoteDetail:
     return NoteDetail(*row)
 
 
+def _is_not_blank(note: type[Note] | type[GroupNote]) -> ColumnElement[bool]:
+    return note.content.regexp_match(r"\S")
+
+
 def _scope_query(
     kind: MemoryKind, scope_id: Any, *, is_chat: bool | None
 ) -> Select[*tuple[Any, ...]]:
     note = kind.note
     query = _notes_query(kind).where(kind.column == scope_id)
-    query = query.where(note.content.regexp_match(r"\S"))
+    query = query.where(_is_not_blank(note))
     if is_chat is not None:
         query = query.where(note.is_chat == is_chat)
     return query.order_by(note.created_at.desc(), note.id.desc())

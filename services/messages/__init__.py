@@ -42,5 +42,10 @@ from services.messages.person_mentions import (
     find_person_mention,
     list_mentionable_people,
 )
-from services.messages.queries import list_agent_messages, list_inbox, load_messages
+from services.messages.queries import (
+    count_newer_messages,
+    list_agent_messages,
+    list_inbox,
+    load_messages,
+)
 from services.messages.rules import BOARD_COMMANDS, is_reachable

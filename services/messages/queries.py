@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, String, Uuid, bindparam, cast, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
@@ -71,6 +72,28 @@ async def list_agent_messages(
 def _build_messages_query(*, in_state: bool) -> PagedQuery[Message]:
     query = TO_AGENT.where(Message.state == bindparam("state")) if in_state else TO_AGENT
     return PagedQuery(query.order_by(Message.seq.desc()), itemgetter(0))
+
+
+async def count_newer_messages(source: Source, agent: Agent, message_id: UUID) -> int:
+    """Return how many messages to an agent are newer than one; 0 if that is not to the agent."""
+    ids = {"agent_id": agent.id, "message_id": message_id}
+    return await NEWER_MESSAGES.first(source, **ids) or 0
+
+
+def _build_newer_query() -> Query[int]:
+    this = aliased(Message)
+    is_newer = (this.agent_id == Message.agent_id) & (Message.seq > this.seq)
+    return Query(
+        select(func.count())
+        .select_from(Message)
+        .join(this, is_newer)
+        .where(Message.agent_id == bindparam("agent_id", type_=Uuid()))
+        .where(this.id == bindparam("message_id", type_=Uuid())),
+        itemgetter(0),
+    )
+
+
+NEWER_MESSAGES = _build_newer_query()
 
 
 async def load_messages(

@@ -133,11 +133,12 @@ async def test_a_restored_task_has_its_watchers(session, world) -> None:
 async def test_notes_and_chat_messages_mention_people(session, world, tags) -> None:
     draft = NoteDraft(content="@Bob, @Dana: please read", tags=tags)
     scope = board_scope(world.board)
-    await memory.create_note(session, world.worker, scope, draft, base_url="http://x")
+    note = await memory.create_note(session, world.worker, scope, draft, base_url="http://x")
     assert await list_told(session, world) == [("Bob", Kind.MENTION)]
     [found] = await session.scalars(select(Notification))
     assert (found.board_id, found.task_id) == (world.board.id, None)
     assert found.data["is_note"] is (tags is None)
+    assert found.data["memory_id"] == str(note.note.id)
 
 
 @pytest.mark.parametrize(

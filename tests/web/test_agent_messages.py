@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.clock import now
-from models import DesiredState, EventType, Message, MessageState
+from models import DesiredState, EventType, Message, MessageState, new_id
 from services import messages
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway, make_main_agent
@@ -117,6 +117,28 @@ async def test_readers_of_the_board_can_load_the_messages_part(
         assert "For the lead." not in part
     assert (await dana.get(f"{address}/messages")).status_code == 403
     assert (await charlie.get(f"{address}/messages")).status_code == 404
+
+
+async def test_the_address_of_a_message_shows_the_page_around_it(
+    alice, charlie, world, transaction, address
+) -> None:
+    sent = [await write(transaction, world.worker, f"NUDGE\n{number}") for number in range(60)]
+    other = await write(transaction, world.lead, "NUDGE")
+    for number in (0, 20, 59):
+        [link] = re.findall(
+            rf'href="({address}/messages[^"]*#message-{sent[number].id})"',
+            (await alice.get(f"{address}/messages/{sent[number].id}/why")).text,
+        )
+        page = (await alice.get(link)).text
+        assert f'id="message-{sent[number].id}"' in page
+        [reload] = re.findall(r'id="messages".*?hx-get="(.*?)"', page)
+        part = (await alice.get(reload, headers=HTMX)).text
+        assert f'id="message-{sent[number].id}"' in part
+        assert ("message=" in reload) == (number < 59)
+    for bad in (other.id, new_id(), "", "x" * 5000, "%00"):
+        page = await alice.get(f"{address}/messages?message={bad}")
+        assert "1 to 25 of 60" in page.text
+    assert (await charlie.get(f"{address}/messages?message={sent[0].id}")).status_code == 404
 
 
 async def test_every_change_of_a_message_makes_the_part_stale(alice, world, address) -> None:

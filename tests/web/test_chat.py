@@ -140,6 +140,19 @@ async def test_a_message_highlights_the_chat_until_it_is_read(
     assert NEW not in (await alice.get(f"{board_path}/chat")).text
 
 
+async def test_earlier_messages_leave_the_newest_ones_unread(
+    alice, board_path, post_agent_message
+) -> None:
+    for number in range(51):
+        await post_agent_message(f"Message {number:02}.")
+    await alice.get(f"{board_path}/chat")
+    await post_agent_message("Newest")
+    assert "Newest" not in (await alice.get(f"{board_path}/chat?offset=50")).text
+    assert 'aria-label="Chat, 1 new"' in (await alice.get(board_path)).text
+    await alice.get(f"{board_path}/chat")
+    assert 'aria-label="Chat"' in (await alice.get(board_path)).text
+
+
 async def test_notes_are_separate_with_tags_newest_first(
     alice, board_path, post_agent_message
 ) -> None:

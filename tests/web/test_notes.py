@@ -72,7 +72,8 @@ async def test_a_note_is_changed_with_its_tags(bob, places, transaction) -> None
         assert 'value="plan, week 3"' in page
         data = {"content": "New text", "tags": " plan , , done ", **await read_shown(bob, edit)}
         answer = await bob.post(edit, data=data)
-        assert (answer.status_code, answer.headers["Location"]) == (303, f"{path}#note-{note.id}")
+        address = f"{path}?note={note.id}#note-{note.id}"
+        assert (answer.status_code, answer.headers["Location"]) == (303, address)
         changed = await load(transaction, note)
         assert (changed.content, changed.tags) == ("New text", ["plan", "done"])
         assert "edited" in (await bob.get(path)).text

@@ -113,6 +113,14 @@ def test_titles_are_in_the_language_of_the_reader() -> None:
         ),
         (build(Kind.MENTION, board_id=BOARD), f"/boards/{BOARD}/chat"),
         (build(Kind.MENTION, {"group_id": "5"}), "/groups/5/chat"),
+        (
+            build(Kind.MENTION, {"memory_id": "8", "is_note": False}, board_id=BOARD),
+            f"/boards/{BOARD}/chat?note=8#note-8",
+        ),
+        (
+            build(Kind.MENTION, {"memory_id": "8", "is_note": True, "group_id": "5"}),
+            "/groups/5/notes?note=8#note-8",
+        ),
         (build(Kind.AGENT_STUCK, agent_id=AGENT), f"/agents/{AGENT}"),
     ],
 )

@@ -4,15 +4,18 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.datastructures import QueryParams
+
 from core.clock import now
 from core.db.reads import Source
-from core.paging import Paging
+from core.paging import Paging, center_offset
 from models import Agent, Member, Message, MessageState
 from services import messages
 from services.messages import pending_reasons
 from services.messages.pending_reasons import DeliveryConditions
 from web.agents.presenter import describe_untouched
 from web.agents.problem_texts import describe_pending
+from web.ui import forms
 from web.ui.translation import N_, translate
 
 MESSAGES_PER_PAGE = 25
@@ -101,9 +104,17 @@ class MessageRow:
 
 
 async def load_messages(
-    source: Source, member: Member, agent: Agent, *, offset: int = 0
+    source: Source, member: Member, agent: Agent, query: QueryParams
 ) -> dict[str, Any]:
-    """Load a page of the messages to an agent, newest first, as a template context."""
+    """Load a page of the messages to an agent, newest first, as a template context.
+
+    It is the page around the message that the address names, or the one at its offset.
+    """
+    offset = min(forms.parse_number(query.get("offset")), forms.MAX_OFFSET)
+    message_id = forms.parse_id(query.get("message"))
+    if message_id is not None:
+        newer = await messages.count_newer_messages(source, agent, message_id)
+        offset = center_offset(newer, MESSAGES_PER_PAGE)
     context = await pending_reasons.load_delivery_conditions(source, agent)
     found = await messages.list_agent_messages(
         source, agent, Paging(limit=MESSAGES_PER_PAGE, offset=offset)
@@ -116,6 +127,7 @@ async def load_messages(
     )
     return {
         "message_rows": rows,
+        "page_query": f"?message={message_id}" if message_id and offset else f"?offset={offset}",
         "can_retry": member.is_admin,
     }
 

@@ -102,7 +102,7 @@ async def show_messages(request: Request) -> Response:
     async with open_reader(request) as source:
         card = await _load_card(request, source)
         context = await load_messages(
-            source, current_member(request), card.agent, offset=forms.parse_offset(request)
+            source, current_member(request), card.agent, request.query_params
         )
     context |= tab_context(card, "messages")
     if layout is None:

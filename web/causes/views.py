@@ -53,7 +53,7 @@ async def show_message_causes(request: Request) -> Response:
     async with open_reader(request) as source:
         card = await agents.get_agent_card(source, current_member(request), agent_id)
         steps = await causes.load_message_causes(source, card.agent, message_id)
-    path = f"/agents/{agent_id}#message-{message_id}"
+    path = f"/agents/{agent_id}/messages?message={message_id}#message-{message_id}"
     return await _render(request, _("Message to %(agent)s", agent=card.agent.name), path, steps)
 
 

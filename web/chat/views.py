@@ -11,23 +11,20 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
-from core.paging import Paging
 from models import Agent, ReadKind
 from services import agents, events, memory, messages, presence
-from services.boards import BoardPermissions
 from services.memory import NoteDraft
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.presenter import count_unread_chat
 from web.boards.views import board_access, board_for_update
+from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notifications.views import mark_page_read
 from web.tasks.conversation import SINCE_PARAMETER
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
-
-PAGE_SIZE = 50  # messages
 
 
 class ChatMessageForm(BaseModel):
@@ -111,7 +108,9 @@ async def _render_chat(request: Request, form: forms.Form) -> Response:
 
 
 async def _mark_chat_read(request: Request, context: dict[str, Any]) -> None:
-    """Record that the user has read the messages that the context holds."""
+    """Record that the user has read the newest messages, if the context holds them."""
+    if context["notes"].offset:
+        return
     async with open_transaction(request) as session:
         await presence.move_read_marker(
             session, request.user, context["board"], ReadKind.CHAT, last_seq=context["last_seq"]
@@ -127,34 +126,21 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
     read_up_to = await presence.find_read_position(source, user, board, kind=ReadKind.CHAT)
     since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
     new_messages = await presence.list_chat_messages_after(source, user, board, since or 0)
-    context = await _load_memory(request, source, access)
+    board_agents = await agents.list_board_agents(source, board)
+    page = await load_note_page(
+        source, memory.board_scope(board), request.query_params, is_chat=True
+    )
     is_new = since is not None and bool(new_messages)
-    parameters = {
-        "offset": context["notes"].offset or None,
-        SINCE_PARAMETER: since if is_new else None,
-    }
-    return context | {
-        "last_seq": last_seq,
-        "chat_messages": list(reversed(context["notes"].items)),
-        "first_new_id": new_messages[0].id if is_new else None,
-        "query": urlencode(
-            {name: value for name, value in parameters.items() if value is not None}
-        ),
-    }
-
-
-async def _load_memory(
-    request: Request, source: Source, access: BoardPermissions
-) -> dict[str, Any]:
-    """Load a page of chat messages, newest first, and the agents of the board."""
-    paging = Paging(PAGE_SIZE, forms.parse_offset(request))
-    scope = memory.board_scope(access.board)
-    board_agents = await agents.list_board_agents(source, access.board)
+    since_last_visit = {SINCE_PARAMETER: str(since)} if is_new else {}
     return {
-        "board": access.board,
+        "board": board,
         "can_write": access.can_write,
-        "notes": await memory.list_notes(source, scope, paging, is_chat=True),
         "agents_by_id": {agent.id: agent for agent in board_agents},
         "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
-        "page_size": PAGE_SIZE,
+        "last_seq": last_seq,
+        "notes": page.notes,
+        "chat_messages": list(reversed(page.notes.items)),
+        "page_size": NOTES_PER_PAGE,
+        "first_new_id": new_messages[0].id if is_new else None,
+        "query": urlencode({**page.parameters, **since_last_visit}),
     }

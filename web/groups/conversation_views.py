@@ -7,18 +7,16 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
-from core.paging import Paging
 from services import agents, boards, memory
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.groups.forms import GroupMessageForm
 from web.groups.presenter import list_boards_of_group
+from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
-
-PAGE_SIZE = 50  # messages
 
 
 async def show_chat(request: Request) -> Response:
@@ -69,16 +67,17 @@ async def _load_messages(request: Request, source: Source) -> dict[str, Any]:
     """
     group_id = forms.path_id(request, "group_id")
     access = await boards.get_group_permissions(source, request.user, group_id)
-    paging = Paging(PAGE_SIZE, forms.parse_offset(request))
     scope = memory.group_scope(access.group)
+    page = await load_note_page(source, scope, request.query_params, is_chat=True)
     group_boards = await list_boards_of_group(source, current_member(request), group_id)
     group_agents = await agents.list_agents_of_boards(source, group_boards)
     return {
         "group": access.group,
         "can_write": access.can_write,
         "can_manage": access.is_admin and access.can_write,
-        "notes": await memory.list_notes(source, scope, paging, is_chat=True),
+        "notes": page.notes,
+        "page_query": page.query,
         "agents_by_id": {agent.id: agent for agent in group_agents},
         "board_names": {board.id: board.name for board in group_boards},
-        "page_size": PAGE_SIZE,
+        "page_size": NOTES_PER_PAGE,
     }

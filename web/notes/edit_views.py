@@ -52,7 +52,7 @@ async def update_note(request: Request) -> Response:
             untouched = check_edit(form, list_edited_fields(detail.note))
             new = without(changes, untouched)
             await memory.update_note(session, request.user, scope, detail, new)
-        return _redirect_to_notes(request, f"#note-{note_id}")
+        return _redirect_to_notes(request, f"?note={note_id}#note-{note_id}")
     if form.conflicts:
         return await _render_conflict(request, form)
     return await _render_edit_form(request, form)
@@ -68,9 +68,9 @@ async def delete_note(request: Request) -> Response:
     return _redirect_to_notes(request)
 
 
-def _redirect_to_notes(request: Request, fragment: str = "") -> Response:
+def _redirect_to_notes(request: Request, position: str = "") -> Response:
     path, _separator, _rest = request.url.path.rpartition("/notes/")
-    return RedirectResponse(f"{path}/notes{fragment}", 303)
+    return RedirectResponse(f"{path}/notes{position}", 303)
 
 
 async def _render_edit_form(request: Request, form: forms.Form) -> Response:

@@ -10,7 +10,6 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import Session, get_settings, open_reader, open_transaction
-from core.paging import Paging
 from models import Agent
 from services import agents, boards, memory
 from services.memory import MemoryScope
@@ -20,12 +19,11 @@ from web.boards import presenter
 from web.boards.views import board_access, board_for_update
 from web.groups.presenter import list_boards_of_group
 from web.notes.forms import NoteForm
+from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
-
-PAGE_SIZE = 50  # notes
 
 
 @dataclass(frozen=True)
@@ -83,14 +81,14 @@ async def _render_notes(request: Request, form: forms.Form) -> Response:
 async def _load_notes(request: Request, source: Source) -> dict[str, Any]:
     """Load a page of notes, newest first, and the agents that can be their authors."""
     place = await load_place(request, source)
-    paging = Paging(PAGE_SIZE, forms.parse_offset(request))
-    notes = await memory.list_notes(source, place.scope, paging, is_chat=False)
+    page = await load_note_page(source, place.scope, request.query_params, is_chat=False)
     return {
         "place": place,
-        "notes": notes,
+        "notes": page.notes,
+        "page_query": page.query,
         "agents_by_id": place.agents_by_id,
         "is_group": is_in_group(request),
-        "page_size": PAGE_SIZE,
+        "page_size": NOTES_PER_PAGE,
         "at": place.path,
         **place.context,
     }

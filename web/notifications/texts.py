@@ -8,6 +8,7 @@ from models import NEVER_CALLED, ApprovalStatus, Notification, NotificationKind,
 from web.agents.problem_texts import describe_hold_cause
 from web.boards.address import build_comment_path
 from web.boards.cards import STATUS_NAMES
+from web.notes.note_pages import build_note_path
 from web.notifications.reason_texts import describe_reason
 from web.ui.time_format import format_absolute, format_duration
 from web.ui.translation import N_, _, translate
@@ -198,9 +199,12 @@ def _build_task_path(notification: Notification) -> str:
                 notification.board_id, notification.task_id, data["comment_id"]
             )
         return f"{board_path}/tasks/{notification.task_id}"
-    if notification.board_id:
-        return f"{board_path}/{'notes' if data.get('is_note') else 'chat'}"
-    return f"/groups/{data['group_id']}/chat" if data.get("group_id") else "/activity"
+    if not (notification.board_id or data.get("group_id")):
+        return "/activity"
+    place = board_path if notification.board_id else f"/groups/{data['group_id']}"
+    if data.get("memory_id"):
+        return build_note_path(place, data["memory_id"], is_chat=not data.get("is_note"))
+    return f"{place}/{'notes' if data.get('is_note') else 'chat'}"
 
 
 def _build_agent_path(notification: Notification) -> str:

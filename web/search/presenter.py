@@ -17,6 +17,7 @@ from services.search import (
     TaskReference,
 )
 from web.boards.address import build_comment_path
+from web.notes.note_pages import build_note_path
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, translate
 
@@ -52,7 +53,7 @@ def build_path(found: FoundObject | RecentObject, *, is_admin: bool) -> str:
     if isinstance(found, FoundObject) and found.kind is ResultKind.MEMORY:
         of_group = found.board_group_id is not None
         place = f"/groups/{found.board_group_id}" if of_group else f"/boards/{found.board_id}"
-        return f"{place}/{'chat' if found.is_chat else 'notes'}#note-{found.id}"
+        return build_note_path(place, found.id, is_chat=found.is_chat)
     if isinstance(found, FoundObject) and found.kind is ResultKind.COMMENT:
         return build_comment_path(found.board_id, found.task_id, found.id)
     if found.kind is ResultKind.PERSON:
