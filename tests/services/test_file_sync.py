@@ -1,5 +1,6 @@
 """The report of a sync is what the Reconciler writes afterwards."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -8,7 +9,9 @@ from core.db.engine import TransactionFactory
 from models import Agent
 from openclaw import AddressPolicy
 from services.gateways import GatewayConnector, files, sync
-from services.gateways.sync import SyncOptions, SyncReport
+from services.gateways.provisioning.workload import MAX_CONCURRENT_CALLS
+from services.gateways.sync import SyncOptions, SyncPlan, SyncReport
+from services.gateways.sync.queries import RemoteFiles
 from tests.support.fake_gateway import TOKEN
 from tests.support.provisioning_harness import (
     BASE_URL,
@@ -33,18 +36,24 @@ async def harness(
         yield harness
 
 
+async def plan_sync(harness: ProvisioningHarness, options: SyncOptions) -> SyncPlan:
+    async with harness.transaction() as session:
+        return await sync.plan_sync(
+            session, CIPHER, harness.world.alice_member, harness.gateway, options, base_url=BASE_URL
+        )
+
+
+async def read_files(harness: ProvisioningHarness, plan: SyncPlan) -> RemoteFiles:
+    connector = GatewayConnector(CIPHER, AddressPolicy())
+    return await sync.read_remote_files(connector, harness.gateway, plan.agents)
+
+
 async def run_sync(
     harness: ProvisioningHarness, options: SyncOptions = DEFAULT_OPTIONS, *, dry_run: bool = True
 ) -> SyncReport:
     """Run a sync and return its report; the files are written unless it is a dry run."""
-    connector = GatewayConnector(CIPHER, AddressPolicy())
-    async with harness.transaction() as session:
-        prepared = await sync.plan_sync(
-            session, CIPHER, harness.world.alice_member, harness.gateway, options, base_url=BASE_URL
-        )
-    report = sync.report_sync(
-        prepared, await sync.read_remote_files(connector, harness.gateway, prepared.agents)
-    )
+    prepared = await plan_sync(harness, options)
+    report = sync.report_sync(prepared, await read_files(harness, prepared))
     assert report.problems == []
     if not dry_run:
         async with harness.transaction() as session:
@@ -122,3 +131,18 @@ async def test_a_sync_creates_an_agent_that_the_gateway_does_not_have(
     assert set(file_states(await run_sync(harness), agent).values()) == {"new"}
     await run_sync(harness, dry_run=False)
     assert file_states(await run_sync(harness), agent) == ALL_SAME
+
+
+async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
+    """Of comparisons and provisioning together, however many run."""
+    agent = await harness.create_online_agent()
+    await harness.create_online_agent("Reader")
+    await harness.update_board(objective="Grow tomatoes")
+    prepared = await plan_sync(harness, DEFAULT_OPTIONS)
+    harness.fake.request_delay = 0.02
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(read_files(harness, prepared))
+        group.create_task(harness.reconcile_until_idle())
+    assert harness.fake.max_requests == MAX_CONCURRENT_CALLS
+    assert "Grow tomatoes" in harness.files_of(agent)["AGENTS.md"]

@@ -73,6 +73,9 @@ class FakeGateway:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     approved_devices: set[str] = field(default_factory=set)  # device ids
     max_connections: int = 0  # at one time
+    request_delay: float | None = None  # seconds; then the requests of a connection overlap
+    max_requests: int = 0  # that waited for a delayed answer at one time
+    _delayed: set[asyncio.Task[None]] = field(default_factory=set)
     _connections: set[ServerConnection] = field(default_factory=set)
 
     @property
@@ -135,9 +138,23 @@ class FakeGateway:
                 self.max_connections = max(self.max_connections, len(self._connections))
                 try:
                     async for raw in socket:
-                        await self._handle_request(socket, json.loads(raw))
+                        if self.request_delay is None:
+                            await self._handle_request(socket, json.loads(raw))
+                        else:
+                            self._delay_request(socket, json.loads(raw), self.request_delay)
                 finally:
                     self._connections.discard(socket)
+
+    def _delay_request(self, socket: ServerConnection, frame: dict[str, Any], delay: float) -> None:
+        async def handle() -> None:
+            await asyncio.sleep(delay)
+            with suppress(ConnectionClosed):
+                await self._handle_request(socket, frame)
+
+        task = asyncio.create_task(handle())
+        self._delayed.add(task)
+        self.max_requests = max(self.max_requests, len(self._delayed))
+        task.add_done_callback(self._delayed.discard)
 
     async def _accept_connect(self, socket: ServerConnection) -> bool:
         frame = json.loads(await socket.recv())

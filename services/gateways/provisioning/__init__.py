@@ -39,3 +39,4 @@ from services.gateways.provisioning.steps import (
     remove_agents,
 )
 from services.gateways.provisioning.store import load_tokens
+from services.gateways.provisioning.workload import get_call_slots

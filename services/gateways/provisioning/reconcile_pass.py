@@ -32,7 +32,7 @@ from services.gateways.provisioning.steps import (
     StepDone,
     StepOutcome,
 )
-from services.gateways.provisioning.workload import GatewayWorkload
+from services.gateways.provisioning.workload import GatewayWorkload, get_call_slots
 
 BundleBuilder = Callable[[], AgentFileBundle]
 BundleLoader = Callable[
@@ -92,6 +92,7 @@ class ReconcilePass:
         self._client = client
         self._workload = workload
         self._clock = clock
+        self._slots = get_call_slots(workload.gateway_id)
 
     async def run_local_steps(self, due: Sequence[DueAgent]) -> None:
         """Execute the steps that do not need the gateway: wake agents, evaluate check-ins."""
@@ -282,7 +283,8 @@ class ReconcilePass:
         Database errors are raised: without a database the failure cannot be recorded.
         """
         try:
-            return await call()
+            async with self._slots:
+                return await call()
         except GatewayError as error:
             self._client.capabilities.learn_failure(error)
             return step_failure_of(error, self._client.target.url)

@@ -1,10 +1,12 @@
 """What is due at a gateway: steps of agents, and orphans that are to be removed."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +16,17 @@ from models import Agent, Board, DesiredState, Organization, OrphanedGatewayAgen
 from services.gateways.provisioning.store import IS_MANAGED
 
 BATCH_SIZE = 50  # agents in one pass
+MAX_CONCURRENT_CALLS = 4  # to one gateway, which handles them one after the other
+
+_CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+
+
+def get_call_slots(gateway_id: UUID) -> asyncio.Semaphore:
+    """Return the slots for calls to a gateway, which provisioning and all comparisons share.
+
+    They are those of this process. Keep the returned object while its slots are in use.
+    """
+    return _CALL_SLOTS.setdefault(gateway_id, asyncio.Semaphore(MAX_CONCURRENT_CALLS))
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,10 @@ async def reset_sessions(
     problems: list[SyncProblem] = []
     try:
         async with connector.connect(plan.gateway) as client:
+            slots = provisioning.get_call_slots(plan.gateway.id)
             for agent in listed:
-                problems += await _reset_session(client, plan.gateway, agent)
+                async with slots:
+                    problems += await _reset_session(client, plan.gateway, agent)
     except UpstreamError as error:
         problems.append(SyncProblem.from_gateway_error(error))
     return replace(report, problems=[*report.problems, *problems])

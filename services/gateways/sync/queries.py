@@ -26,10 +26,9 @@ from openclaw import (
 )
 from openclaw import api as gateway_api
 from services import boards
-from services.gateways import GatewayConnector
+from services.gateways import GatewayConnector, provisioning
 from services.gateways.files import FILE_NAMES
 
-MAX_CONCURRENT_CALLS = 4  # of one sync to its gateway, which handles them one after the other
 READ_TIMEOUT = 60.0  # seconds for the files of all agents
 MAX_FILE_LENGTH = 1_000_000  # characters that are kept; a file so long is the agent's own anyway
 
@@ -217,7 +216,9 @@ def _may_change_board(access: Mapping[UUID, BoardWriteAccess], board_id: UUID) -
 async def _read_agents(
     client: GatewayClient, gateway: Gateway, agents: Sequence[Agent], remote: RemoteFiles
 ) -> None:
-    listed = {agent.id for agent in await gateway_api.list_agents(client, retry=True)}
+    slots = provisioning.get_call_slots(gateway.id)
+    async with slots:
+        listed = {agent.id for agent in await gateway_api.list_agents(client, retry=True)}
     for agent in agents:
         key = agent.gateway_key
         if key is None or key not in listed:
@@ -225,17 +226,17 @@ async def _read_agents(
             remote.files_of_agent[agent.id] = dict.fromkeys(FILE_NAMES)
             continue
         try:
-            remote.files_of_agent[agent.id] = await _read_files(client, key)
+            remote.files_of_agent[agent.id] = await _read_files(client, key, slots)
         except GatewayError as error:
             if error.kind not in SINGLE_AGENT_ERRORS:
                 raise
             remote.agent_problems[agent.id] = SyncProblem.from_agent_error(error, gateway)
-    await _read_config(client, remote)
+    async with slots:
+        await _read_config(client, remote)
 
 
-async def _read_files(client: GatewayClient, key: str) -> FileContents:
+async def _read_files(client: GatewayClient, key: str, slots: asyncio.Semaphore) -> FileContents:
     """Read the files of one agent concurrently. Raises the first GatewayError of them."""
-    slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
     async def read_file(name: str) -> gateway_api.GatewayFile:
         async with slots:
