@@ -1,4 +1,4 @@
-// Shows push notifications, and opens the page of one that is clicked. It caches nothing.
+// Shows push notifications, opens the page of one that is clicked, and reports a renewed subscription. It caches nothing.
 const ICON = "/static/app-icons/app-192.png";
 
 self.addEventListener("install", () => self.skipWaiting());
@@ -23,6 +23,20 @@ self.addEventListener("push", (event) => {
     badge: ICON,
     data: { url: url || "/" },
   }));
+});
+
+// The browser has replaced the subscription, or ended it: then a new one is made with the same key.
+self.addEventListener("pushsubscriptionchange", (event) => {
+  event.waitUntil((async () => {
+    const { oldSubscription: old, newSubscription } = event;
+    if (!old) return; // the user has withdrawn the permission, or the browser is too old to say
+    const renewed = newSubscription ?? await self.registration.pushManager.subscribe(old.options);
+    const { endpoint, keys } = renewed.toJSON();
+    await fetch("/settings/channels/subscription-renewals", {
+      method: "POST",
+      body: new URLSearchParams({ old_endpoint: old.endpoint, endpoint, ...keys }),
+    });
+  })());
 });
 
 // Only pages of this origin are opened, whatever host a message names.

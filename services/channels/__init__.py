@@ -30,3 +30,4 @@ from services.channels.store import (
     lock_channel,
     update_channel,
 )
+from services.channels.subscriptions import renew_subscription

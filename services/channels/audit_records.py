@@ -8,7 +8,7 @@ from models import NotificationChannel
 from services.audit import AuditAction, AuditObject, NewAuditRecord, record_audit
 
 ChannelChange = tuple[AuditAction, NotificationChannel]
-"""A channel that was created or deleted."""
+"""A channel that was created or deleted, or of which the subscription was renewed."""
 
 
 def describe_audited(channel: NotificationChannel) -> Mapping[str, object]:
@@ -39,7 +39,7 @@ async def record_channel_change(
 async def record_audited_channels(
     session: AsyncSession, changes: Sequence[ChannelChange], receiver: str
 ) -> None:
-    """Record the channels of one organization and receiver that were created or deleted."""
+    """Record the channels of one organization and receiver that have changed."""
     records = []
     for action, channel in changes:
         values = {"kind": channel.kind.value, "receiver": receiver}

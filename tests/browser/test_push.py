@@ -43,6 +43,19 @@ TAP = """async () => {
 }"""
 
 
+RENEW = """async ([oldSubscription, endpoint, keys]) => {
+  const sent = new Promise((resolve) => {
+    const send = self.fetch;
+    self.fetch = async (...request) => resolve((await send(...request)).status);
+  });
+  const newSubscription = { toJSON: () => ({ endpoint, keys }) };
+  const event = new ExtendableEvent("pushsubscriptionchange");
+  self.dispatchEvent(Object.assign(event, { oldSubscription, newSubscription }));
+  return await sent;
+}"""
+"""A browser renews a subscription; the answer of the server is returned."""
+
+
 @pytest.fixture
 async def receiver() -> AsyncIterator[HttpReceiver]:
     async with run_http_receiver() as receiver:
@@ -134,6 +147,22 @@ async def test_a_request_is_decided_with_two_taps_on_a_phone(
     async with asyncio.timeout(10):
         while push_site.owner.call("GET", path)["items"][0]["status"] != "approved":
             await asyncio.sleep(0.1)
+    await page.context.close()
+
+
+async def test_a_renewed_subscription_replaces_the_old_one(
+    push_site: LiveSite, receiver: HttpReceiver
+) -> None:
+    page, subscription = await subscribe(push_site, receiver)
+    renewed = BrowserSubscription(f"{receiver.address}/push/renewed")
+    endpoint, *keys = renewed.config.items()
+    old = {"endpoint": subscription.endpoint}
+    [worker] = page.context.service_workers
+    assert await worker.evaluate(RENEW, [old, endpoint[1], dict(keys)]) == 204
+    await page.get_by_role("button", name="Send a test").click()
+    await wait_for_requests(receiver, 2)
+    assert receiver.requests[1].path == "/push/renewed"
+    assert renewed.decrypt(receiver.requests[1])["title"] == "Test of Mission Control"
     await page.context.close()
 
 

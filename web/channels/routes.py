@@ -10,6 +10,7 @@ from web.channels import setup_views, views
 
 CHANNELS_PATH = "/settings/channels"
 NEW_PATH = f"{CHANNELS_PATH}/new/{{kind}}"
+RENEWALS_PATH = f"{CHANNELS_PATH}/subscription-renewals"  # of service workers
 CHANNEL_PATH = f"{CHANNELS_PATH}/{{channel_id:uuid}}"
 DELIVERY_PATH = f"{CHANNEL_PATH}/deliveries/{{delivery_id:uuid}}"
 
@@ -21,6 +22,7 @@ CHANNEL_ROUTES: list[Route] = [
         (CHANNELS_PATH, "GET", views.show_channels),
         (NEW_PATH, "GET", setup_views.show_new_channel),
         (NEW_PATH, "POST", setup_views.create_channel),
+        (RENEWALS_PATH, "POST", setup_views.renew_subscription),
         (CHANNEL_PATH, "GET", views.show_channel),
         (f"{CHANNEL_PATH}/tests", "POST", views.send_test),
         (f"{CHANNEL_PATH}/tests", "GET", views.show_channel),

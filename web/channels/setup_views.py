@@ -43,6 +43,15 @@ class ChannelForm(BaseModel):
     auth: Value = ""
 
 
+class RenewedSubscription(BaseModel):
+    """A subscription that the browser has renewed, with the address of the one before."""
+
+    old_endpoint: Value
+    endpoint: Value
+    p256dh: Value
+    auth: Value
+
+
 class CodeForm(BaseModel):
     """The code that confirms an e-mail address."""
 
@@ -84,6 +93,17 @@ async def create_channel(request: Request) -> Response:
             return one_time_secret.redirect_with_secret(request, path, secret)
         return RedirectResponse(path, 303)
     return await _render_new(request, form, kind)
+
+
+async def renew_subscription(request: Request) -> Response:
+    """Replace a subscription that the browser has renewed; its service worker sends this."""
+    form = await forms.read_form(request)
+    fields = form.parse(RenewedSubscription)
+    config = fields.model_dump(exclude={"old_endpoint"})
+    cipher, user_id = request.state.secret_cipher, request.user.id
+    async with open_transaction(request) as session:
+        await channels.renew_subscription(session, user_id, cipher, fields.old_endpoint, config)
+    return Response(status_code=204)
 
 
 async def send_code(request: Request) -> Response:

@@ -1,0 +1,89 @@
+"""Subscriptions of browsers to web push, which a browser may replace at any time."""
+
+from collections.abc import Mapping
+from operator import itemgetter
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query
+from core.errors import NotFound
+from core.security.encryption import DecryptionError, SecretCipher
+from models import ChannelKind, NotificationChannel, NotificationKind
+from services import notifications
+from services.audit import AuditAction
+from services.channels.audit_records import record_audited_channels
+from services.channels.configurations import check_config, describe_receiver
+from services.channels.messages import SendReason
+from services.channels.store import decrypt_config, encrypt_config
+
+LOCKED_SUBSCRIPTIONS: Query[NotificationChannel] = Query(
+    select(NotificationChannel)
+    .where(
+        NotificationChannel.user_id == bindparam("user_id"),
+        NotificationChannel.kind == ChannelKind.PUSH,
+    )
+    .order_by(NotificationChannel.id)
+    .with_for_update()
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+
+
+async def renew_subscription(
+    session: AsyncSession,
+    user_id: UUID,
+    cipher: SecretCipher,
+    old_endpoint: str,
+    config: Mapping[str, str],
+) -> None:
+    """Replace a subscription that the browser has renewed, in all organizations of its user.
+
+    A channel that was paused because the subscription had ended sends again. Raises NotFound if no
+    channel of the user has the old endpoint, and Invalid.
+    """
+    renewed = check_config(ChannelKind.PUSH, config)
+    channels = await LOCKED_SUBSCRIPTIONS.fetch(session, user_id=user_id)
+    endpoints = {channel.id: _find_endpoint(cipher, channel) for channel in channels}
+    found = [channel for channel in channels if endpoints[channel.id] == old_endpoint]
+    if not found:
+        raise NotFound("channel_not_found", "You have no such channel.")
+    subscribed_again = {
+        channel.organization_id
+        for channel in channels
+        if endpoints[channel.id] == renewed["endpoint"] != old_endpoint
+    }
+    for channel in found:
+        if channel.organization_id in subscribed_again:  # on the page, before this request
+            await session.delete(channel)
+            action, receiver = AuditAction.CHANNEL_DELETED, old_endpoint
+        else:
+            await _replace(session, cipher, channel, renewed)
+            action, receiver = AuditAction.CHANNEL_UPDATED, renewed["endpoint"]
+        receiver = describe_receiver(ChannelKind.PUSH, {"endpoint": receiver})
+        await record_audited_channels(session, [(action, channel)], receiver)
+
+
+async def _replace(
+    session: AsyncSession,
+    cipher: SecretCipher,
+    channel: NotificationChannel,
+    config: dict[str, str],
+) -> None:
+    channel.encrypted_config = encrypt_config(cipher, channel.id, config)
+    channel.version += 1
+    channel.updated_at = now()
+    if channel.last_error == SendReason.SUBSCRIPTION_ENDED:
+        channel.failing_since = channel.last_error = channel.paused_at = None
+        kinds = [NotificationKind.CHANNEL_FAILING]
+        await notifications.resolve(session, kinds, [str(channel.id)])
+    await session.flush()
+
+
+def _find_endpoint(cipher: SecretCipher, channel: NotificationChannel) -> str | None:
+    try:
+        return decrypt_config(cipher, channel)["endpoint"]
+    except DecryptionError:
+        return None

@@ -1,0 +1,160 @@
+"""A browser renews its subscription to push notifications: its service worker reports it."""
+
+import httpx2
+import pytest
+from sqlalchemy import select
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import AuditRecord, ChannelKind, Member, NotificationChannel, Role, new_id
+from services import channels
+from tests.support.browser_subscription import BrowserSubscription
+from tests.support.channel_hosts import mail_server, receiver, settings
+from tests.support.http_receiver import HttpReceiver
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
+
+__all__ = ["mail_server", "receiver", "settings"]
+
+PATH = "/settings/channels/subscription-renewals"
+OLD = BrowserSubscription("https://push.example/old")
+NEW = BrowserSubscription("https://push.example/new")
+
+
+async def subscribe(
+    transaction: TransactionFactory, member: Member, subscription: BrowserSubscription
+) -> NotificationChannel:
+    async with transaction() as session:
+        return await channels.create_channel(
+            session,
+            member,
+            CIPHER,
+            kind=ChannelKind.PUSH,
+            name="Phone",
+            config=subscription.config,
+        )
+
+
+async def renew(
+    client: httpx2.AsyncClient, old: BrowserSubscription, new: BrowserSubscription
+) -> int:
+    response = await client.post(PATH, data={"old_endpoint": old.endpoint, **new.config})
+    return response.status_code
+
+
+async def read_configs(transaction: TransactionFactory) -> list[dict[str, str]]:
+    async with transaction() as session:
+        rows = await session.scalars(select(NotificationChannel))
+        return [channels.decrypt_config(CIPHER, one) for one in rows]
+
+
+async def test_a_renewed_subscription_is_used(
+    alice: httpx2.AsyncClient, receiver: HttpReceiver, world: World, transaction: TransactionFactory
+) -> None:
+    old, new = (BrowserSubscription(f"{receiver.address}/{name}") for name in ("old", "new"))
+    channel = await subscribe(transaction, world.alice_member, old)
+    path = f"/settings/channels/{channel.id}"
+    receiver.answer(410)
+    await alice.post(f"{path}/tests", data={})
+    assert "Paused" in (await alice.get(path)).text
+    assert await renew(alice, old, new) == 204
+    receiver.answer(201)
+    await alice.post(f"{path}/tests", data={})
+    assert [one.path for one in receiver.requests] == ["/old", "/new"]
+    assert new.decrypt(receiver.requests[1])["title"] == "Test of Mission Control"
+    page = (await alice.get(path)).text
+    assert "Active" in page
+    assert "Paused" not in page
+
+
+async def test_a_channel_that_its_user_has_paused_stays_paused(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    channel = await subscribe(transaction, world.bob_member, OLD)
+    await bob.post(f"/settings/channels/{channel.id}/pauses", data={"paused": "on"})
+    assert await renew(bob, OLD, NEW) == 204
+    assert "Paused" in (await bob.get(f"/settings/channels/{channel.id}")).text
+
+
+async def test_a_subscription_is_renewed_in_all_organizations(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    async with transaction() as session:
+        elsewhere = Member(
+            id=new_id(),
+            organization_id=world.charlies_board.organization_id,
+            user_id=world.bob.id,
+            role=Role.MEMBER,
+            created_at=now(),
+            updated_at=now(),
+        )
+        session.add(elsewhere)
+        await session.flush()
+        elsewhere.user = world.bob
+    for member in (world.bob_member, elsewhere):
+        await subscribe(transaction, member, OLD)
+    other = BrowserSubscription("https://push.example/another-browser")
+    await subscribe(transaction, world.bob_member, other)
+    assert await renew(bob, OLD, NEW) == 204
+    found = sorted(config["endpoint"] for config in await read_configs(transaction))
+    assert found == [other.endpoint, NEW.endpoint, NEW.endpoint]
+    async with transaction() as session:
+        query = select(AuditRecord).where(AuditRecord.action == "channel.updated")
+        records = (await session.scalars(query)).all()
+    assert [one.after for one in records] == [{"kind": "push", "receiver": "push.example"}] * 2
+
+
+async def test_a_browser_that_has_subscribed_again_has_one_channel(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    for subscription in (OLD, NEW):
+        await subscribe(transaction, world.bob_member, subscription)
+    assert await renew(bob, OLD, NEW) == 204
+    assert await read_configs(transaction) == [NEW.config]
+    assert await renew(bob, NEW, NEW) == 204
+    assert await read_configs(transaction) == [NEW.config]
+
+
+async def test_only_the_own_subscriptions_are_renewed(
+    alice: httpx2.AsyncClient,
+    anonymous: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+) -> None:
+    await subscribe(transaction, world.bob_member, OLD)
+    assert await renew(alice, OLD, NEW) == 404
+    assert await renew(anonymous, OLD, NEW) == 303
+    assert await read_configs(transaction) == [OLD.config]
+
+
+async def test_another_site_cannot_renew_a_subscription(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    await subscribe(transaction, world.bob_member, OLD)
+    data = {"old_endpoint": OLD.endpoint, **NEW.config}
+    response = await bob.post(PATH, data=data, headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 403
+    assert await read_configs(transaction) == [OLD.config]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"endpoint": "ftp://push.example/new"},
+        {"endpoint": ""},
+        {"endpoint": "https://push.example/" + "a" * 4_000},
+        {"p256dh": "no-point"},
+        {"auth": "c2hvcnQ"},
+        {"old_endpoint": "\x00"},
+    ],
+)
+async def test_an_invalid_subscription_replaces_nothing(
+    bob: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+    changes: dict[str, str],
+) -> None:
+    await subscribe(transaction, world.bob_member, OLD)
+    data = {"old_endpoint": OLD.endpoint, **NEW.config, **changes}
+    assert (await bob.post(PATH, data=data)).status_code == 422
+    assert await read_configs(transaction) == [OLD.config]
