@@ -17,6 +17,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, Invalid, UpstreamError
 from core.http.outbound import OutboundClient
+from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import EventType, Member, SkillPack, SkillPackUpdate, new_id
 from services import audit, events, organizations
 from services.skills.archive_rules import InvalidArchive
@@ -24,12 +25,16 @@ from services.skills.discovery import WARNINGS, PackContents, read_pack
 from services.skills.downloads import DownloadedArchive, download_archive, take_download_slot
 from services.skills.events import pack_event
 from services.skills.pack_contents import PackChanges, apply_changes, load_changes
-from services.skills.packs import lock_pack, save_uploaded_pack
+from services.skills.packs import (
+    changed_meanwhile,
+    locate_uploaded_pack,
+    lock_pack,
+    save_uploaded_pack,
+)
 from services.skills.quotas import check_storage
 from services.skills.sources import (
     DEFAULT_BRANCH,
     build_archive_url,
-    build_upload_url,
     is_upload,
 )
 
@@ -82,12 +87,15 @@ async def upload_pack(
 ) -> SkillPack:
     """Keep an uploaded archive until somebody accepts it. A pack of the same name gets it.
 
-    Raises Forbidden and Invalid.
+    Raises Forbidden, Invalid and Conflict.
     """
     organizations.require_admin(member)
-    contents = await _read(data, build_upload_url(name), DEFAULT_BRANCH)
+    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
     async with transaction() as session:
-        pack = await save_uploaded_pack(session, member, name)
+        _id, url = await locate_uploaded_pack(session, member, name)
+    contents = await _read(data, url, DEFAULT_BRANCH)
+    async with transaction() as session:
+        pack = await save_uploaded_pack(session, member, name, url)
         await organizations.lock_organization_as_admin(session, member)
         await _store(session, member, pack, DownloadedArchive.of(data), contents)
         return pack
@@ -159,19 +167,15 @@ async def _lock_same(session: AsyncSession, member: Member, pack: SkillPack) -> 
     await organizations.lock_organization_as_admin(session, member)
     locked = await lock_pack(session, member, pack.id)
     if (locked.source_url, locked.branch) != before:
-        raise _changed_meanwhile()
+        raise changed_meanwhile()
     return locked
-
-
-def _changed_meanwhile() -> Conflict:
-    return Conflict("stale", "This was changed meanwhile. Look at it again, then change it.")
 
 
 async def _get_waiting(session: AsyncSession, pack: SkillPack, digest: str) -> SkillPackUpdate:
     query = select(SkillPackUpdate).where(SkillPackUpdate.pack_id == pack.id)
     waiting: SkillPackUpdate | None = await session.scalar(query)
     if waiting is None or waiting.archive_digest != digest:
-        raise _changed_meanwhile()
+        raise changed_meanwhile()
     return waiting
 
 

@@ -1,5 +1,6 @@
 """Add, change and delete packs. Nothing is fetched here."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Source
 from core.errors import Conflict
 from core.validation import (
     MAX_NAME_LENGTH,
@@ -20,7 +22,7 @@ from core.validation import (
 from models import EventType, Member, Skill, SkillPack, SkillPackUpdate, new_id
 from services import events, organizations
 from services.skills.events import pack_event
-from services.skills.queries import pack_not_found
+from services.skills.queries import list_packs, pack_not_found
 from services.skills.quotas import check_pack_count
 from services.skills.sources import (
     DEFAULT_BRANCH,
@@ -83,15 +85,40 @@ async def save_pack(session: AsyncSession, member: Member, draft: PackDraft) -> 
     return await _insert(session, member, values)
 
 
-async def save_uploaded_pack(session: AsyncSession, member: Member, name: str) -> SkillPack:
-    """Return the pack of uploads with this name, which is added if there is none."""
-    organizations.require_admin(member)
-    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
-    await organizations.lock_organization(session, member)
+async def locate_uploaded_pack(
+    source: Source, member: Member, name: str
+) -> tuple[UUID | None, str]:
+    """Return the id and the address of the uploaded pack with this name; else a free address.
+
+    The name decides, because the address does not change with it: packs that were renamed, or that
+    an earlier version has stored, have other addresses.
+    """
     url = build_upload_url(name)
-    existing = await _find_pack(session, member, url)
-    if existing is not None:
-        return existing
+    packs = [one.pack for one in await list_packs(source, member)]
+    same = [
+        pack for pack in packs if is_upload(pack.source_url) and build_upload_url(pack.name) == url
+    ]
+    for pack in sorted(same, key=lambda one: one.source_url != url):
+        return pack.id, pack.source_url
+    taken = {pack.source_url for pack in packs}
+    addresses = itertools.chain([url], (f"{url}-{number}" for number in itertools.count(2)))
+    return None, next(one for one in addresses if one not in taken)
+
+
+async def save_uploaded_pack(
+    session: AsyncSession, member: Member, name: str, url: str
+) -> SkillPack:
+    """Return the uploaded pack with this name, which is added if there is none.
+
+    Raises Forbidden, and Conflict if `url` is not the address of the name any more.
+    """
+    organizations.require_admin(member)
+    await organizations.lock_organization(session, member)
+    pack_id, present_url = await locate_uploaded_pack(session, member, name)
+    if present_url != url:
+        raise changed_meanwhile()
+    if pack_id is not None:
+        return await lock_pack(session, member, pack_id)
     values = {"source_url": url, "name": name, "branch": DEFAULT_BRANCH, "extra": {}}
     return await _insert(session, member, values)
 
@@ -138,6 +165,11 @@ async def lock_pack(session: AsyncSession, member: Member, pack_id: UUID) -> Ski
     if pack is None:
         raise pack_not_found()
     return pack
+
+
+def changed_meanwhile() -> Conflict:
+    """Return the error for a pack that is not as it was shown or read."""
+    return Conflict("stale", "This was changed meanwhile. Look at it again, then change it.")
 
 
 async def _find_pack(session: AsyncSession, member: Member, url: str) -> SkillPack | None:

@@ -99,3 +99,56 @@ async def test_an_uploaded_pack_keeps_its_address_in_an_edit(
         found = (await session.scalars(select(SkillPack))).one()
         assert (found.source_url, found.name) == ("upload:ours", "Theirs")
         assert (await session.scalars(select(SkillPackUpdate))).one()
+
+
+async def upload(client: httpx2.AsyncClient, name: str, text: str = "# A\n") -> str:
+    """Upload an archive with one skill; return the address of its pack."""
+    archive = {"archive": ("pack.zip", make_zip({"a/SKILL.md": text}))}
+    sent = await client.post("/skills/packs/uploads", data={"pack_name": name}, files=archive)
+    assert sent.status_code == 303, sent.text
+    return sent.headers["Location"]
+
+
+async def accept(client: httpx2.AsyncClient, path: str) -> None:
+    page = (await client.get(path)).text
+    shown = page.partition('name="shown" value="')[2].partition('"')[0]
+    assert (await client.post(f"{path}/acceptances", data={"shown": shown})).status_code == 303
+
+
+async def test_an_upload_finds_a_pack_with_an_older_address_by_its_name(
+    alice: httpx2.AsyncClient, transaction: TransactionFactory, world: World
+) -> None:
+    """Earlier versions have stored \u201cReports (\u00e4)\u201d with an address without the signs."""
+    name = "Reports (\u00e4)"
+    pack = make_pack(world.tern, name=name, source_url="upload:reports")
+    async with transaction() as session:
+        session.add(pack)
+    path = await upload(alice, name)
+    assert path == f"/skills/packs/{pack.id}"
+    await accept(alice, path)
+    assert await upload(alice, "REPORTS_(\u00c4)", "# A\n\nChanged.\n") == path
+    page = (await alice.get(path)).text
+    assert "Changed" in page
+    assert "Removed" not in page
+    await accept(alice, path)
+    async with transaction() as session:
+        assert len(list(await session.scalars(select(SkillPack)))) == 1
+        skill = (await session.scalars(select(Skill))).one()
+    assert skill.source_url == "upload:reports#"
+
+
+async def test_a_renamed_pack_gets_the_uploads_of_its_new_name(
+    alice: httpx2.AsyncClient, transaction: TransactionFactory
+) -> None:
+    path = await upload(alice, "Ours")
+    await accept(alice, path)
+    shown = await read_fields(alice, path)
+    data = {**shown, "source_url": "upload:ours", "name": "Theirs", "description": ""}
+    assert (await alice.post(f"{path}/changes", data=data)).status_code == 303
+    assert await upload(alice, "theirs", "# A\n\nChanged.\n") == path
+    other = await upload(alice, "Ours")
+    assert other != path
+    assert await upload(alice, "Ours") == other
+    async with transaction() as session:
+        addresses = set(await session.scalars(select(SkillPack.source_url)))
+    assert addresses == {"upload:ours", "upload:ours-2"}
