@@ -6,7 +6,7 @@ Tokens in sessions are masked, also if an agent has printed its own: others coul
 
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -44,6 +44,7 @@ class ChatHistory:
     messages: Sequence[SessionRow]
     has_more: bool = False  # before the first of them
     is_working: bool = False  # a turn of the agent is running
+    session: SessionRow = field(default_factory=dict)  # empty if the gateway does not describe it
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,14 @@ async def load_chat_history(client: GatewayClient, key: str, *, limit: int) -> C
     call = gateway_api.chat_history(client, key, limit=limit, retry=True)
     history = await _call_session_method(client, key, call)
     info = history.get("sessionInfo")
-    has_run = isinstance(info, dict) and info.get("hasActiveRun") is True
+    row = mask_tokens_within(info) if isinstance(info, dict) else {}
     messages = history.get("messages")
     rows = messages if isinstance(messages, list) else []
     return ChatHistory(
         [mask_tokens_within(row) for row in rows if isinstance(row, dict)],
         has_more=history.get("hasMore") is True,
-        is_working=has_run or isinstance(history.get("inFlightRun"), dict),
+        is_working=row.get("hasActiveRun") is True or isinstance(history.get("inFlightRun"), dict),
+        session=row,
     )
 
 

@@ -65,6 +65,31 @@ async def test_sessions_are_listed_with_their_agents(
     assert fake_gateway.changes == []
 
 
+async def test_sessions_are_shown_with_model_channel_and_tokens(
+    alice: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway
+) -> None:
+    reported = {"model": "sonnet", "modelProvider": "<i>anthropic", "lastChannel": "telegram"}
+    reported |= {"totalTokens": 64_000, "contextTokens": 128_000}
+    reported |= {"inputTokens": 61_500, "outputTokens": 2_500}
+    expected = {
+        "Model: sonnet",
+        "Provider: &lt;i&gt;anthropic",
+        "Channel: telegram",
+        "Tokens in the context: 64,000 of 128,000",
+        "Input tokens: 61,500",
+        "Output tokens: 2,500",
+    }
+    fake_gateway.sessions[SESSION_KEY] |= reported
+    odd = {"model": 7, "modelProvider": None, "channel": ["x"], "inputTokens": "many"}
+    fake_gateway.sessions["agent:main:main"] |= odd
+    fake_gateway.handlers["chat.history"] = lambda _: {"messages": [], "sessionInfo": reported}
+    for path in (address, path_of(address)):
+        page = (await alice.get(f"{path}?wait=1")).text
+        assert page.count('<ul class="legend"') == 1
+        found = re.findall(r'<li class="anywhere">(.+?)</li>', page)
+        assert {re.sub(r"</?b[^>]*>", "", one) for one in found} == expected
+
+
 async def test_a_transcript_is_shown_with_collapsed_tool_calls(
     alice: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway, world: World
 ) -> None:

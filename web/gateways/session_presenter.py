@@ -159,6 +159,11 @@ class SessionRow:
     state: str
     tokens: int | None
     max_tokens: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    model: str
+    provider: str
+    channel: str
     updated_at: datetime | None
 
     @property
@@ -176,24 +181,29 @@ class SessionRow:
 
 def build_session_rows(found: SessionList, owners: SessionOwners) -> Sequence[SessionRow]:
     """Return the sessions that have a key, in the order of the gateway: last used first."""
-    return [_build_row(row, owners) for row in found.sessions if isinstance(row.get("key"), str)]
+    keyed = [row for row in found.sessions if isinstance(row.get("key"), str)]
+    return [build_session_row(row["key"], row, owners) for row in keyed]
 
 
-def _build_row(row: Mapping[str, Any], owners: SessionOwners) -> SessionRow:
-    key = row["key"]
+def build_session_row(key: str, row: Mapping[str, Any], owners: SessionOwners) -> SessionRow:
+    """Return a session as the gateway describes it."""
     glyph, state = (
         RUNNING if row.get("hasActiveRun") is True else _describe_state(row.get("status"))
     )
-    label = row.get("label")
     return SessionRow(
         key,
-        label=label if isinstance(label, str) and label else key,
+        label=_short_text(row.get("label")) or key,
         agent_key=agent_id_of_session_key(key),
         owner=owners.get(agent_id_of_session_key(key)),
         glyph=glyph,
         state=translate(state),
         tokens=_token_count(row.get("totalTokens")),
         max_tokens=_token_count(row.get("contextTokens")),
+        input_tokens=_token_count(row.get("inputTokens")),
+        output_tokens=_token_count(row.get("outputTokens")),
+        model=_short_text(row.get("model")),
+        provider=_short_text(row.get("modelProvider")),
+        channel=_short_text(row.get("channel")) or _short_text(row.get("lastChannel")),
         updated_at=parse_milliseconds(row.get("updatedAt")),
     )
 
@@ -205,3 +215,7 @@ def _describe_state(status: object) -> tuple[str, str]:
 def _token_count(value: object) -> int | None:
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12
     return value if is_number else None
+
+
+def _short_text(value: object) -> str:
+    return value.strip()[:MAX_TITLE_LENGTH] if isinstance(value, str) else ""

@@ -22,7 +22,11 @@ from services import gateways, organizations
 from services.gateways import GatewaySummary, SessionOwner, SessionOwners
 from web.auth.viewer import current_member
 from web.gateways.connection_texts import describe_check, describe_upstream_error
-from web.gateways.session_presenter import build_session_rows, parse_transcript
+from web.gateways.session_presenter import (
+    build_session_row,
+    build_session_rows,
+    parse_transcript,
+)
 from web.gateways.views import (
     TEMPLATE_FUNCTIONS,
     count_gateway_request,
@@ -125,6 +129,7 @@ async def _render_session(request: Request, form: forms.Form) -> Response:
     context |= {
         "messages": (),
         "history": None,
+        "usage": None,
         "problem": "",
         "limit": limit,
         "default_limit": DEFAULT_LIMIT,
@@ -136,7 +141,8 @@ async def _render_session(request: Request, form: forms.Form) -> Response:
             lambda client: gateways.load_chat_history(client, view.key, limit=limit),
         )
         messages = parse_transcript(result.messages) if result else ()
-        context |= {"messages": messages, "history": result, "problem": problem}
+        usage = build_session_row(view.key, result.session, {}) if result else None
+        context |= {"messages": messages, "history": result, "usage": usage, "problem": problem}
     if layout is None:
         return render_part(request, "gateways/_transcript.html", form.status, apart=True, **context)
     context |= {
