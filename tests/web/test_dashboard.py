@@ -83,6 +83,27 @@ async def test_charts_have_the_same_numbers_as_a_table(alice, transaction, world
     assert "<polygon" not in times
 
 
+async def test_the_average_per_day_and_days_with_completions(alice, transaction, world) -> None:
+    hours_ago = [0.01, 24.01, 24.01, 72.01, 72.01, 72.01, 72.01]
+    await keep(transaction, *[done_task(world.board, str(ago), ago=ago) for ago in hours_ago])
+    page = (await alice.get("/dashboard")).text
+    assert "Average per day: 1. Tasks were done on 3 of 8 days." in page
+    hours = (await alice.get("/dashboard?range=24h")).text
+    assert "Average per day: 1. Tasks were done in 1 of 25 hours." in hours
+    year = (await alice.get("/dashboard?range=1y")).text
+    assert re.search(r"Tasks were done in [12] of 13 months\.", year)
+
+
+async def test_more_reviews_than_work_in_progress_are_named(alice, transaction, world) -> None:
+    tasks = [(Status.REVIEW, "A"), (Status.REVIEW, "B"), (Status.IN_PROGRESS, "C")]
+    made = [make_task(world.board, title, status=status) for status, title in tasks]
+    await keep(transaction, *made[1:])
+    assert "Reviews are backing up" not in (await alice.get("/dashboard")).text
+    await keep(transaction, made[0])
+    page = (await alice.get("/dashboard")).text
+    assert "Reviews are backing up: 2 in review, 1 in progress." in page
+
+
 @pytest.mark.parametrize("range", metrics.RANGES)
 async def test_the_range_is_in_the_address(alice, range) -> None:
     page = (await alice.get(f"/dashboard?range={range}")).text

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from services.metrics import Bucket, Dashboard, SeriesComparison, ValuePoint, WipPoint
+from services.metrics import RANGES, Bucket, Dashboard, SeriesComparison, ValuePoint, WipPoint
 from web.dashboard import charts
 from web.dashboard.charts import Bar, SparkLine
 from web.dashboard.value_format import format_axis_label, format_full_period
@@ -60,6 +60,11 @@ class BarChart:
     bucket: Bucket
 
     @property
+    def active_count(self) -> int:
+        """Return the number of periods that have a value."""
+        return sum(1 for row in self.rows if row.value)
+
+    @property
     def has_value_labels(self) -> bool:
         """Return whether there is room for the values above the bars."""
         return len(self.rows) <= charts.MAX_VALUE_LABELS
@@ -92,6 +97,7 @@ class Figures:
     error_rate: Figure
     median_hours: float | None  # of seven days, whatever the range
     active_agents: int
+    done_per_day: float
     throughput: BarChart
     cycle_time: BarChart
     work: WorkChart
@@ -119,6 +125,7 @@ def build_figures(found: Dashboard) -> Figures:
         ),
         median_hours=found.kpis.median_cycle_time_hours_7d,
         active_agents=found.kpis.active_agents,
+        done_per_day=totals.done_tasks / (RANGES[found.range].duration / timedelta(days=1)),
         throughput=build_bar_chart(found.throughput),
         cycle_time=build_bar_chart(found.cycle_time),
         work=build_work_chart(found.wip),
