@@ -35,6 +35,7 @@ from services.tasks.descriptions import (
     get_description_text,
     has_description_versions,
     list_description_versions,
+    load_description_beginnings,
     load_description_texts,
 )
 from services.tasks.details import (

@@ -18,6 +18,7 @@ from models import Actor, Agent, Board, Event, Task, TaskDescription, User
 from services import events
 from services.tasks.loaders import BOARD_ID
 
+MAX_BEGINNING = 500  # characters
 MAX_VERSIONS = 50  # of a task; the oldest are deleted
 COMBINED_WITHIN = timedelta(minutes=5)  # changes of one author become one version
 LEAD_REASON = "lead_agent:"
@@ -43,6 +44,14 @@ async def list_description_versions(
         DescriptionVersion(id, at, name or (user.display_name if user else None), agent_id, user_id)
         for id, at, name, user, agent_id, user_id in rows
     ]
+
+
+async def load_description_beginnings(
+    source: Source, board: Board, task_ids: Collection[UUID]
+) -> Mapping[UUID, str]:
+    """Return the first MAX_BEGINNING characters of the descriptions of tasks, by task."""
+    rows = await BEGINNINGS.fetch(source, board_id=board.id, ids=list(task_ids)) if task_ids else ()
+    return dict(rows)
 
 
 async def has_description_versions(source: Source, task: Task) -> bool:
@@ -154,4 +163,11 @@ TEXTS: Query[tuple[UUID, str | None]] = Query(
     select(TaskDescription.id, TaskDescription.text)
     .join(Task, Task.id == TaskDescription.task_id)
     .where(*OF_TASK, TaskDescription.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))))
+)
+BEGINNINGS: Query[tuple[UUID, str]] = Query(
+    select(Task.id, func.left(Task.description, MAX_BEGINNING)).where(
+        Task.board_id == BOARD_ID,
+        Task.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))),
+        Task.description.is_not(None),
+    )
 )

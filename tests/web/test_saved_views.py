@@ -326,6 +326,9 @@ async def test_the_list_shows_the_chosen_columns(alice, world, transaction) -> N
         *("Task", "Priority", "Due")
     ]
     assert await list_headings("&columns=created,due,created,x") == ["Task", "Due", "Created"]
+    assert await list_headings("&columns=approvals,description") == [
+        *("Task", "Description", "Pending approvals")
+    ]
     assert await list_headings("&columns=title") == ["Task"]
     pushed = await alice.get(
         f"/boards/{world.board.id}?view=list&columns=title&columns=due", headers=HTMX

@@ -24,7 +24,10 @@ NOBODY = UUID(int=0)  # the id of no user
 MAX_CARDS = 6_400  # of each column; they are loaded in steps, each twice as many as before
 MAX_DIGITS = 6  # of a number in an address
 TITLE = "title"  # the column that the list always shows
-LIST_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated", "created")
+LIST_COLUMNS = (
+    *("description", "flags", "approvals", "priority", "assignee", "tags", "due"),
+    *("updated", "created"),
+)
 DEFAULT_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated")
 DEFAULTS: Mapping[str, object] = {"view": "board", "limit": CARDS_IN_COLUMN, "base": 1}
 MAX_QUERIES = 2_000  # encoded ones in memory, of at most about 1 kB

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core.db.reads import Source
 from models import Agent, Board, Member, Status
-from services import agents, approvals, filter_options, presence, tasks
+from services import agents, approvals, boards, filter_options, presence, tasks
 from services.agents import AgentCard
 from services.approvals import ApprovalDetail
 from services.boards import BoardPermissions
@@ -25,8 +25,10 @@ from web.boards.presenter import load_board_access
 from web.calendar.presenter import load_calendar
 from web.custom_fields.task_form import build_field_views
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
+from web.ui.text_display import excerpt_markdown
 from web.ui.translation import _, translate
 
+MAX_EXCERPT = 120  # characters of a description in the list
 LIST_SORTS = ("title", "assignee")  # on a board only if its address says so
 
 
@@ -96,6 +98,34 @@ async def load_board_view(
         else None,
         "blocked_count": await _count_blocked(source, board, address, columns),
         "rejected_moves": rejected_moves,
+        **await _load_list(source, member, board, address, columns),
+    }
+
+
+async def _load_list(
+    source: Source,
+    member: Member,
+    board: Board,
+    address: BoardAddress,
+    columns: Sequence[cards.CardColumn],
+) -> dict[str, Any]:
+    """Load what only the list shows: the other boards of the group, and descriptions."""
+    if address.view != "list":
+        return {}
+    related = (
+        await boards.list_board_summaries(source, member) if board.board_group_id is not None else ()
+    )
+    texts = {}
+    if "description" in address.shown_columns:
+        ids = [card.task.id for column in columns for card in column.cards]
+        texts = await tasks.load_description_beginnings(source, board, ids)
+    return {
+        "related_boards": [
+            one
+            for one in related
+            if one.board.board_group_id == board.board_group_id and one.board.id != board.id
+        ],
+        "descriptions": {id: excerpt_markdown(text, MAX_EXCERPT) for id, text in texts.items()},
     }
 
 

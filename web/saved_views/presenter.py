@@ -28,7 +28,9 @@ SORT_NAMES = {
 }
 COLUMN_NAMES = {
     "title": N_("Task"),
+    "description": N_("Description"),
     "flags": N_("Flags"),
+    "approvals": N_("Pending approvals"),
     "priority": N_("Priority"),
     "assignee": N_("Assignee"),
     "tags": N_("Tags"),
