@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from core.db.engine import TransactionFactory
-from models import EventType, Status, Task
+from models import Agent, EventType, Status, Task
 from services import events, organizations
 from tests.support.world import World
 
@@ -54,6 +54,25 @@ async def test_board_pauses_and_agent_failures_are_shown(alice, transaction, wor
     assert "<b>You</b> paused the agents of" in feed
     assert "<b>Worker</b></a> could not be created on its gateway" in feed
     assert "The gateway says <em>no</em>." in feed
+
+
+async def test_the_role_of_an_agent_is_behind_its_name(
+    alice, transaction: TransactionFactory, world: World, task: Task
+) -> None:
+    happen = partial(events.NewEvent, organization_id=world.tern.id, board=world.board.id)
+    async with transaction() as session:
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.identity_profile = {"role": "Writer <i>"}
+        data = {"title": "Write it"}
+        created = [
+            happen(EventType.TASK_CREATED, actor, task=task, data=data)
+            for actor in (worker, world.lead, world.alice)
+        ]
+        await events.record_events(session, created)
+    feed = re.sub(r"<[^>]*>", "", (await alice.get("/activity")).text)
+    assert "Worker (Writer &lt;i&gt;) created" in feed
+    assert "Lead created" in feed
+    assert "You created" in feed
 
 
 async def test_stops_and_held_agents_are_shown(

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from core.clock import now
 from models import Agent, DesiredState, Status
@@ -59,6 +59,42 @@ async def test_the_table_part_keeps_its_filters(alice, world) -> None:
     assert "Gardener" in of_garden
     assert "Other worker" not in of_garden
     assert "No matching agents." in (await alice.get("/agents?state=trouble")).text
+
+
+async def test_the_table_is_sorted_by_its_columns(alice, world, transaction) -> None:
+    async with transaction() as session:
+        for agent, minutes in ((world.worker, 3), (world.other_worker, 2), (world.gardener, 1)):
+            agent.last_seen_at = now() - timedelta(minutes=minutes)
+            await session.merge(agent)
+
+    async def list_names(query: str) -> list[str]:
+        page = (await alice.get(f"/agents{query}")).text
+        return re.findall(r'<a class="n" href="/agents/[^>]*>([^<]*)</a>', page)
+
+    grouped = await list_names("")
+    assert 'class="table-group"' in (await alice.get("/agents")).text
+    assert await list_names("?sort=x") == grouped
+    by_name = await list_names("?sort=name")
+    assert by_name == sorted(grouped)
+    assert await list_names("?sort=-name") == by_name[::-1]
+    recent = [one for one in await list_names("?sort=seen") if one in ("Gardener", "Worker")]
+    assert recent == ["Gardener", "Worker"]
+    assert sorted(await list_names("?sort=task")) == sorted(await list_names("?sort=state"))
+    page = (await alice.get("/agents?q=work&sort=name")).text
+    assert 'class="table-group"' not in page
+    assert 'aria-sort="ascending"' in page
+    assert "/agents/table?board=&amp;q=work&amp;sort=name&amp;state=" in page
+    assert 'href="/agents?q=work&amp;sort=-name"' in page
+    assert 'href="/agents?q=work">Group by board' in page
+    assert "· Launch" in page
+
+
+async def test_an_agent_list_without_agents_says_so(charlie, world, transaction) -> None:
+    async with transaction() as session:
+        await session.execute(delete(Agent).where(Agent.organization_id == world.plover.id))
+    page = (await charlie.get("/agents")).text
+    assert "No agents yet." in page
+    assert 'href="/agents/new"' in page
 
 
 async def test_an_invalid_filter_filters_nothing(alice) -> None:

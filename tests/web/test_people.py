@@ -51,6 +51,7 @@ async def test_an_invite_is_revoked(alice, transaction: TransactionFactory, worl
     made = make_invite(world.tern, "new@example.com")
     async with transaction() as session:
         session.add(made)
+    assert "1 pending invitation." in (await alice.get("/people")).text
     await alice.post(f"/people/invites/{made.id}/endings")
     assert "new@example.com" not in (await alice.get("/people")).text
 

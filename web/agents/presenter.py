@@ -1,8 +1,8 @@
 """Labels, filters and runs of agents for the pages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from web.ui.avatars import EMOJI_ICONS
 from web.ui.time_format import UNITS, reader_zone
 from web.ui.translation import N_, _, translate
 
+STATE_ORDER = tuple(AgentState)
 PROBLEM_STATES = (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)
 AGENT_FILTERS = (
     ("", N_("All"), tuple(AgentState)),
@@ -29,6 +30,16 @@ AGENT_FILTERS = (
     ("starting", N_("Starting"), (AgentState.PROVISIONING,)),
 )
 """Each filter of the agents list: value in the address, label, states."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+SORT_KEYS: Mapping[str, Callable[[AgentCard], Any]] = {
+    "board": lambda _card: 0,  # as they are listed: by board, the lead first
+    "name": lambda card: card.agent.name.casefold(),
+    "state": lambda card: STATE_ORDER.index(card.state),
+    "seen": lambda card: -(card.agent.last_seen_at or LONG_AGO).timestamp(),
+    "task": lambda card: (card.task is None, card.task.title.casefold() if card.task else ""),
+}
+"""Sort keys of the agents list by column."""
 
 HELD_FILTER = "held"  # by a circuit breaker, in any state
 

@@ -12,6 +12,7 @@ from services import agents, boards, gateways, organizations
 from web.agents import setup
 from web.agents.forms import NewAgentForm
 from web.agents.presenter import (
+    SORT_KEYS,
     count_by_filter,
     describe_evidence,
     filter_agents,
@@ -24,6 +25,7 @@ from web.boards.presenter import load_board_access
 from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.table_order import TableOrder
 
 
 async def show_agents(request: Request) -> Response:
@@ -116,8 +118,11 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
             cards = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
         agent_gateways = await gateways.load_agent_gateways(source, [card.agent for card in cards])
     kind, search = query.get("state", ""), query.get("q", "")[:200]
+    filters = {"board": str(board_id or ""), "q": search, "state": kind}
+    order = TableOrder.from_query("/agents", query, SORT_KEYS, filters)
     return {
-        "cards": filter_agents(cards, kind, search),
+        "cards": order.sort_rows(filter_agents(cards, kind, search), SORT_KEYS),
+        "order": order,
         "filter_counts": count_by_filter(cards),
         "kind": kind,
         "search": search,
