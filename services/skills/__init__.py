@@ -1,6 +1,6 @@
 """Skills for agents on gateways: packs, their skills with files, and requests to install them."""
 
-from services.skills.commands import delete_skill, save_skill
+from services.skills.commands import delete_skill, delete_skills, save_skill
 from services.skills.confirmation import SkillConfirmationJob
 from services.skills.discovery import WARNINGS
 from services.skills.downloads import create_download_client
@@ -21,6 +21,7 @@ from services.skills.packs import (
     PackDraft,
     build_default_packs,
     delete_pack,
+    delete_packs,
     save_pack,
     update_pack,
 )
@@ -38,6 +39,7 @@ from services.skills.queries import (
     list_gateway_skills,
     list_installations,
     list_packs,
+    list_selected_skills,
     list_skills,
 )
 from services.skills.rules import Installation, SkillState

@@ -1,5 +1,6 @@
 """Add single skills by their address, and delete skills."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import Select, func, literal, select
@@ -11,7 +12,7 @@ from models import EventType, Member, Skill, SkillPack, new_id
 from services import events, organizations
 from services.skills.events import skill_event
 from services.skills.packs import MAX_DESCRIPTION_LENGTH
-from services.skills.queries import lock_skill
+from services.skills.queries import skill_not_found
 from services.skills.quotas import check_skill_count
 from services.skills.sources import build_folder_name, check_skill_url, infer_name
 
@@ -70,12 +71,25 @@ def _build(member: Member, url: str, given: dict[str, str | None]) -> Skill:
 
 
 async def delete_skill(session: AsyncSession, member: Member, skill_id: UUID) -> None:
-    """Delete a skill, with what is known of it on gateways. The gateways keep it."""
-    skill = await lock_skill(session, member, skill_id)
-    await session.delete(skill)
+    """Delete a skill, with what is known of it on gateways. The gateways keep it.
+
+    Raises Forbidden and NotFound.
+    """
+    if not await delete_skills(session, member, [skill_id]):
+        raise skill_not_found()
+
+
+async def delete_skills(session: AsyncSession, member: Member, ids: Collection[UUID]) -> int:
+    """Delete those of the skills that exist, as `delete_skill`, and return their number."""
+    organizations.require_admin(member)
+    query = select(Skill).where(Skill.id.in_(ids), Skill.organization_id == member.organization_id)
+    found = list(await session.scalars(query.order_by(Skill.id).with_for_update()))
+    for skill in found:
+        await session.delete(skill)
     await session.flush()
-    deleted = skill_event(EventType.SKILL_DELETED, member.user, skill)
-    await events.record_events(session, [deleted])
+    deleted = [skill_event(EventType.SKILL_DELETED, member.user, skill) for skill in found]
+    await events.record_events(session, deleted)
+    return len(found)
 
 
 async def _update(

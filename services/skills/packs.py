@@ -1,7 +1,7 @@
 """Add, change and delete packs. Nothing is fetched here."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -141,17 +141,30 @@ async def update_pack(
 
 
 async def delete_pack(session: AsyncSession, member: Member, pack_id: UUID) -> None:
-    """Delete a pack. Its skills stay (contract, agents 12).
+    """Delete a pack. Its skills stay (contract, agents 12). Raises Forbidden and NotFound."""
+    if not await delete_packs(session, member, [pack_id]):
+        raise pack_not_found()
 
-    The organization is locked, because skills can be added to the pack.
+
+async def delete_packs(session: AsyncSession, member: Member, ids: Collection[UUID]) -> int:
+    """Delete those of the packs that exist, as `delete_pack`, and return their number.
+
+    The organization is locked, because skills can be added to the packs.
     """
+    organizations.require_admin(member)
     await organizations.lock_organization(session, member)
-    pack = await lock_pack(session, member, pack_id)
-    await session.execute(update(Skill).where(Skill.pack_id == pack.id).values(pack_id=None))
-    await session.delete(pack)
+    query = select(SkillPack).where(
+        SkillPack.id.in_(ids), SkillPack.organization_id == member.organization_id
+    )
+    found = list(await session.scalars(query.order_by(SkillPack.id).with_for_update()))
+    kept = Skill.pack_id.in_([pack.id for pack in found])
+    await session.execute(update(Skill).where(kept).values(pack_id=None))
+    for pack in found:
+        await session.delete(pack)
     await session.flush()
-    deleted = pack_event(EventType.SKILL_PACK_DELETED, member.user, pack)
-    await events.record_events(session, [deleted])
+    deleted = [pack_event(EventType.SKILL_PACK_DELETED, member.user, pack) for pack in found]
+    await events.record_events(session, deleted)
+    return len(found)
 
 
 async def lock_pack(session: AsyncSession, member: Member, pack_id: UUID) -> SkillPack:

@@ -119,6 +119,12 @@ _SKILLS_ON_GATEWAY = PagedQuery(_filter_skills(_ON_GATEWAY), SkillCard.from_row)
 _SKILL = Query(
     _SKILLS.where(_IN_ORGANIZATION, Skill.id == bindparam("skill_id")), SkillCard.from_row
 )
+_SELECTED_SKILLS = Query(
+    _SKILLS.where(
+        _IN_ORGANIZATION, Skill.id == func.any(bindparam("skill_ids", type_=ARRAY(Uuid())))
+    ).order_by(func.lower(Skill.name), Skill.id),
+    SkillCard.from_row,
+)
 _INSTALLATIONS: Query[Installation] = Query(
     select(GatewaySkill, Message.state, Message.last_error, Gateway.name)
     .join(Gateway, Gateway.id == GatewaySkill.gateway_id)
@@ -210,6 +216,16 @@ async def get_skill(source: Source, member: Member, skill_id: UUID) -> SkillCard
     if found is None:
         raise skill_not_found()
     return found
+
+
+async def list_selected_skills(
+    source: Source, member: Member, ids: Collection[UUID]
+) -> Sequence[SkillCard]:
+    """Return those of the skills that exist, by name. Raises Forbidden."""
+    organizations.require_admin(member)
+    return await _SELECTED_SKILLS.fetch(
+        source, organization_id=member.organization_id, skill_ids=[*ids]
+    )
 
 
 async def lock_skill(session: AsyncSession, member: Member, skill_id: UUID) -> Skill:

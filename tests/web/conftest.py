@@ -19,6 +19,7 @@ from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.onboarding_forms import PostAgentMessage
 from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.secret_key import CIPHER
+from tests.support.skill_archives import ArchiveHost
 from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
@@ -29,11 +30,21 @@ SAME_ORIGIN_HEADERS = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
-async def browsers(settings: Settings, transaction: TransactionFactory) -> AsyncIterator[Browsers]:
+def archive_host() -> ArchiveHost:
+    """Return the host of all archives of packs."""
+    return ArchiveHost()
+
+
+@pytest.fixture
+async def browsers(
+    settings: Settings, transaction: TransactionFactory, archive_host: ArchiveHost
+) -> AsyncIterator[Browsers]:
     """Return a function that opens a client with the session of a user."""
     listener = PostgresListener()
     feed = events.EventFeed(transaction, listener)
-    mission_control = build_app_on(settings, transaction, listener=listener, event_feed=feed)
+    mission_control = build_app_on(
+        settings, transaction, listener=listener, event_feed=feed, archive_client=archive_host
+    )
     opened: list[httpx2.AsyncClient] = []
 
     def browser(

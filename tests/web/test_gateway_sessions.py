@@ -68,7 +68,11 @@ async def test_sessions_are_listed_with_their_agents(
 async def test_sessions_are_shown_with_model_channel_and_tokens(
     alice: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway
 ) -> None:
-    reported = {"model": "sonnet", "modelProvider": "<i>anthropic", "lastChannel": "telegram"}
+    reported: dict[str, Any] = {
+        "model": "sonnet",
+        "modelProvider": "<i>anthropic",
+        "lastChannel": "telegram",
+    }
     reported |= {"totalTokens": 64_000, "contextTokens": 128_000}
     reported |= {"inputTokens": 61_500, "outputTokens": 2_500}
     expected = {

@@ -118,7 +118,7 @@ async def accept(client: httpx2.AsyncClient, path: str) -> None:
 async def test_an_upload_finds_a_pack_with_an_older_address_by_its_name(
     alice: httpx2.AsyncClient, transaction: TransactionFactory, world: World
 ) -> None:
-    """Earlier versions have stored \u201cReports (\u00e4)\u201d with an address without the signs."""
+    """Earlier versions have stored such a name with an address without its special characters."""
     name = "Reports (\u00e4)"
     pack = make_pack(world.tern, name=name, source_url="upload:reports")
     async with transaction() as session:

@@ -73,8 +73,8 @@ async def load_board_view(
 ) -> dict[str, Any]:
     """Load the tasks of a board as the address filters them, as a template context.
 
-    A task that was moved is shown, however far down in its column it is. `known_hashes` are those
-    of cards and columns that the page shows. `use_default` shows the default view of the member.
+    A task that was moved is shown, however far down it is. `known_hashes` are those of what the
+    page shows. `use_default` shows the default view of the member.
     """
     access = await load_board_access(source, member, board_id)
     board = access.board
@@ -92,13 +92,12 @@ async def load_board_view(
         **_describe_board(access, status, options, unread),
         **_describe_options(options, member, address),
         "card_renderer": _build_renderer(member, access, address, status, unread, known_hashes),
-        **_arrange_columns(columns, address),
+        **await _arrange_columns(source, member, board, columns, address),
         "calendar": await load_calendar(source, board, address, status.approvals, status.agents)
         if is_calendar
         else None,
         "blocked_count": await _count_blocked(source, board, address, columns),
         "rejected_moves": rejected_moves,
-        **await _load_list(source, member, board, address, columns),
     }
 
 
@@ -106,14 +105,14 @@ async def _load_list(
     source: Source,
     member: Member,
     board: Board,
-    address: BoardAddress,
     columns: Sequence[cards.CardColumn],
+    address: BoardAddress,
 ) -> dict[str, Any]:
     """Load what only the list shows: the other boards of the group, and descriptions."""
-    if address.view != "list":
-        return {}
     related = (
-        await boards.list_board_summaries(source, member) if board.board_group_id is not None else ()
+        await boards.list_board_summaries(source, member)
+        if board.board_group_id is not None
+        else ()
     )
     texts = {}
     if "description" in address.shown_columns:
@@ -161,12 +160,20 @@ async def _include_task(
     return address if index is None else address.with_card_at(index)
 
 
-def _arrange_columns(columns: list[cards.CardColumn], address: BoardAddress) -> dict[str, Any]:
+async def _arrange_columns(
+    source: Source,
+    member: Member,
+    board: Board,
+    columns: list[cards.CardColumn],
+    address: BoardAddress,
+) -> dict[str, Any]:
+    is_list = address.view == "list"
     return {
         "address": address,
         "columns": columns,
         "phone_column": cards.choose_phone_column(columns, address.column) if columns else "",
-        "groups": cards.build_groups(columns, LIST_ORDER) if address.view == "list" else [],
+        "groups": cards.build_groups(columns, LIST_ORDER) if is_list else [],
+        **(await _load_list(source, member, board, columns, address) if is_list else {}),
     }
 
 

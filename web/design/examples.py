@@ -248,6 +248,7 @@ def build_figures() -> Figures:
         error_rate=Figure(None, None, None),
         median_hours=4.5,
         active_agents=3,
+        done_per_day=sum(DONE_PER_DAY) / 7,
         throughput=build_bar_chart(series),
         cycle_time=build_bar_chart(series),
         work=build_work_chart(SeriesComparison(work, work)),

@@ -3,6 +3,7 @@
 from collections.abc import Set
 from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -74,6 +75,7 @@ async def show_packs(request: Request) -> Response:
     context: dict[str, Any] = {"packs": packs, "describe_source": presenter.describe_source}
     if layout is None:
         return render_part(request, "skills/_packs.html", **context)
+    context["deleted"] = presenter.describe_deleted_packs(request.query_params.get("deleted", ""))
     return render_page(request, "skills/packs.html", layout=layout, **context)
 
 
@@ -137,14 +139,25 @@ async def fetch_pack(request: Request) -> Response:
     """Fetch the archive of a pack, and redirect to the page that shows what it changes."""
     form = await forms.read_form(request)
     member, id = current_member(request), forms.path_id(request, "pack_id")
-    with form.catch_errors():
+    with form.catch_errors(has_limit=is_part_request(request)):
         organizations.require_admin(member)
         release_slots(request)
         client, transaction = request.state.archive_client, partial(open_transaction, request)
         has_changes = await skills.fetch_update(transaction, client, member, id)
+        if is_part_request(request):
+            return _render_fetch_result(request, id, has_changes=has_changes)
         more = "#update" if has_changes else "?unchanged=1"
         return RedirectResponse(f"/skills/packs/{id}{more}", 303)
+    if is_part_request(request):
+        return _render_fetch_result(request, id, problem=form.problem or form.error("archive"))
     return await _render_pack(request, form)
+
+
+def _render_fetch_result(
+    request: Request, pack_id: UUID, *, has_changes: bool = False, problem: str = ""
+) -> Response:
+    context: dict[str, Any] = {"pack_id": pack_id, "has_changes": has_changes, "problem": problem}
+    return render_part(request, "skills/_fetch_result.html", **context)
 
 
 async def accept_update(request: Request) -> Response:

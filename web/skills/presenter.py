@@ -17,7 +17,8 @@ from services.skills import (
     is_upload,
 )
 from web.souls.comparison import MAX_SHOWN_LINES, limit_lines, list_changes
-from web.ui.translation import N_, _, translate
+from web.ui import forms
+from web.ui.translation import N_, _, ngettext, translate
 from web.ui.unified_diff import DiffLine
 
 STATES: Mapping[SkillState, tuple[str, str]] = {
@@ -185,6 +186,22 @@ def find_browse_url(url: str) -> str:
 def describe_source(pack: SkillPack) -> str:
     """Return where a pack is from."""
     return _("Uploaded") if is_upload(pack.source_url) else pack.source_url
+
+
+def describe_deleted_skills(given: str) -> str:
+    """Say how many of the selected skills were deleted; "" if no number is given."""
+    count = forms.parse_number(given)
+    if count:
+        return ngettext("%(num)d skill deleted.", "%(num)d skills deleted.", count)
+    return _("Nothing was deleted: no skill was selected.") if given == "0" else ""
+
+
+def describe_deleted_packs(given: str) -> str:
+    """Say how many of the selected packs were deleted; "" if no number is given."""
+    count = forms.parse_number(given)
+    if count:
+        return ngettext("%(num)d pack deleted.", "%(num)d packs deleted.", count)
+    return _("Nothing was deleted: no pack was selected.") if given == "0" else ""
 
 
 def build_list_context(

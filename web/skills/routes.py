@@ -5,7 +5,7 @@ A form that is rejected is shown at its own address; opening that address again 
 
 from starlette.routing import Route
 
-from web.skills import pack_views, views
+from web.skills import pack_views, selection_views, views
 
 SKILL_PATH = "/skills/{skill_id:uuid}"
 INSTALLATION_PATH = f"{SKILL_PATH}/gateways/{{gateway_id:uuid}}"
@@ -23,6 +23,12 @@ SKILL_ROUTES: list[Route] = [
             (f"{PACKS_PATH}/new", "GET", pack_views.show_new_pack_form),
             (f"{PACKS_PATH}/uploads", "POST", pack_views.upload_pack),
             (f"{PACKS_PATH}/uploads", "GET", pack_views.show_new_pack_form),
+            (f"{PACKS_PATH}/fetches", "POST", selection_views.fetch_packs),
+            (f"{PACKS_PATH}/fetches", "GET", pack_views.show_packs),
+            (f"{PACKS_PATH}/deletions", "POST", selection_views.delete_packs),
+            (f"{PACKS_PATH}/deletions", "GET", pack_views.show_packs),
+            ("/skills/deletions", "POST", selection_views.delete_skills),
+            ("/skills/deletions", "GET", views.show_skills),
             (PACK_PATH, "GET", pack_views.show_pack),
             (f"{PACK_PATH}/changes", "POST", pack_views.update_pack),
             (f"{PACK_PATH}/changes", "GET", pack_views.show_pack),

@@ -141,6 +141,7 @@ async def _render_skills(request: Request, form: forms.Form) -> Response:
     context |= {"packs": [(one.pack.id, one.pack.name) for one in packs], "form": form}
     if layout is None:
         return render_part(request, "skills/_list.html", **context)
+    context["deleted"] = presenter.describe_deleted_skills(request.query_params.get("deleted", ""))
     return render_page(request, "skills/index.html", layout=layout, status=form.status, **context)
 
 
