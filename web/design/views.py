@@ -17,6 +17,7 @@ from web.dashboard.value_format import format_value
 from web.design import approvals, examples
 from web.ui.layout import load_layout
 from web.ui.render import ERROR_TEMPLATES, environment, render_page
+from web.ui.table_order import TableOrder
 from web.ui.unified_diff import parse_diff
 
 ERRORS = {
@@ -46,6 +47,7 @@ def _build_context(request: Request) -> dict[str, Any]:
     return {
         "board": examples.build_board(),
         "agent_cards": cards,
+        "agent_order": TableOrder("/agents", "board", "board"),
         "agents_by_id": {card.agent.id: card.agent for card in cards},
         "lead": cards[1].agent,
         "last_calls": [examples.minutes_ago(minutes) for minutes in (2, 9, 14, 47)],
