@@ -1,24 +1,29 @@
 """Responses are compressed, except small ones, event streams and pages that show a secret."""
 
 import gzip
+from collections.abc import AsyncIterator
 
 import pytest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from core.http.compression import MIN_SIZE, CompressionMiddleware
+from core.http.compression import MIN_SIZE, CompressionMiddleware, zstd
 
-GZIP = {"Accept-Encoding": "gzip"}
+BROWSER = "gzip, deflate, br, zstd"
+ENCODINGS = pytest.mark.parametrize(("accepted", "expected"), [("gzip", "gzip"), (BROWSER, "zstd")])
 
 
-async def test_a_list_is_compressed_for_a_client_that_accepts_it(alice, world) -> None:
+@ENCODINGS
+async def test_a_list_is_compressed_for_a_client_that_accepts_it(
+    accepted: str, expected: str, alice, world
+) -> None:
     path = f"/boards/{world.board.id}/tasks"
     for number in range(5):
         await alice.post(path, json={"title": f"Task {number}"})
     plain = await alice.get(path, headers={"Accept-Encoding": "identity"})
-    packed = await alice.get(path, headers=GZIP)
+    packed = await alice.get(path, headers={"Accept-Encoding": accepted})
     assert "Content-Encoding" not in plain.headers
-    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Content-Encoding"] == expected
     assert "Accept-Encoding" in packed.headers["Vary"]
     assert packed.json() == plain.json()
     assert int(packed.headers["Content-Length"]) < len(plain.content) / 2
@@ -44,16 +49,34 @@ async def send(path: str, response: Response, encoding: str = "gzip") -> tuple[d
     return names, b"".join(message.get("body", b"") for message in sent[1:])
 
 
-async def test_a_page_is_compressed() -> None:
-    headers, body = await send("/boards", Response(b"a" * MIN_SIZE, media_type="text/html"))
-    assert headers["content-encoding"] == "gzip"
-    assert gzip.decompress(body) == b"a" * MIN_SIZE
+@ENCODINGS
+async def test_a_page_is_compressed(accepted: str, expected: str) -> None:
+    page = Response(b"a" * MIN_SIZE, media_type="text/html")
+    headers, body = await send("/boards", page, accepted)
+    assert headers["content-encoding"] == expected
+    decompress = {"gzip": gzip.decompress, "zstd": zstd.decompress}[expected]
+    assert decompress(body) == b"a" * MIN_SIZE
+
+
+@ENCODINGS
+async def test_a_response_of_several_parts_is_compressed(accepted: str, expected: str) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(3):
+            yield str(number).encode() * MIN_SIZE
+
+    headers, body = await send("/audit/export", StreamingResponse(parts()), accepted)
+    assert headers["content-encoding"] == expected
+    decompress = {"gzip": gzip.decompress, "zstd": zstd.decompress}[expected]
+    assert decompress(body) == b"".join(letter * MIN_SIZE for letter in (b"0", b"1", b"2"))
 
 
 @pytest.mark.parametrize("path", ["/settings", "/welcome"])
-async def test_a_page_that_shows_a_secret_is_not_compressed(path: str) -> None:
+@ENCODINGS
+async def test_a_page_that_shows_a_secret_is_not_compressed(
+    accepted: str, expected: str, path: str
+) -> None:
     secret = Response(b"a" * MIN_SIZE, headers={"Cache-Control": "no-store"})
-    headers, body = await send(path, secret)
+    headers, body = await send(path, secret, accepted)
     assert "content-encoding" not in headers
     assert body == b"a" * MIN_SIZE
 

@@ -10,9 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app import OPERATIONS
 from api.framework.operation import PREFIX, Operation
+from core.http.compression import zstd
 from core.json_responses import Encoded
 
 GZIP_PREFIX = b"\x1f\x8b"
+ZSTD_PREFIX = b"\x28\xb5\x2f\xfd"
 
 
 def check_encoded_responses(application: ASGIApp) -> ASGIApp:
@@ -42,8 +44,15 @@ def check_response(operation: Operation, body: bytes) -> None:
     model = operation.response_type
     assert model is not None
     label = f"{operation.method} {operation.path}"
-    plain = gzip.decompress(body) if body.startswith(GZIP_PREFIX) else body
+    plain = decompress(body)
     assert plain == model.dump_json(model.validate_json(plain)), label
+
+
+def decompress(body: bytes) -> bytes:
+    """Return the content of a body, whatever its encoding is."""
+    if body.startswith(ZSTD_PREFIX):
+        return zstd.decompress(body)
+    return gzip.decompress(body) if body.startswith(GZIP_PREFIX) else body
 
 
 def find_encoded_operation(scope: Scope) -> Operation | None:
