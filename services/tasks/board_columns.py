@@ -34,8 +34,9 @@ from models import (
 from services import counters, custom_fields
 from services.tasks.board_order import BoardOrder, is_blocked
 from services.tasks.card_tasks import CARD_TASKS, CardTask, build_card_task
+from services.tasks.done_approvals import approval_ids_query
 from services.tasks.lists import IS_UNASSIGNED
-from services.tasks.loaders import BOARD_ID, approval_ids_query
+from services.tasks.loaders import BOARD_ID
 
 CARDS_IN_COLUMN = 50
 MAX_SECTION_SIZE = 1_000_000  # cards, above all numbers of cards of a section

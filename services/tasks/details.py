@@ -23,7 +23,8 @@ from models import (
     User,
 )
 from services import custom_fields
-from services.tasks.loaders import BOARD_ID, approval_ids_query, task_not_found
+from services.tasks.done_approvals import approval_ids_query
+from services.tasks.loaders import BOARD_ID, task_not_found
 
 
 class TaskRef(NamedTuple):

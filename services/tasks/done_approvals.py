@@ -7,13 +7,23 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Uuid, bindparam, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query
 from core.errors import Conflict
-from models import Agent, Approval, ApprovalStatus, ApprovalTask, Event, EventType, Status, Task
+from models import (
+    Agent,
+    Approval,
+    ApprovalStatus,
+    ApprovalTask,
+    Event,
+    EventType,
+    Status,
+    Task,
+)
 from services import approvals, custom_fields  # only names at call time: they import each other
 from services.action_kinds import is_completion_kind
 
@@ -37,6 +47,14 @@ REASONS = {
 
 EXAMPLE_CONFIDENCE = 80
 EXAMPLE_REASON = "The work on this task is finished."
+
+
+def approval_ids_query() -> CompoundSelect[UUID]:
+    """Select the approvals of the enclosing query's task, linked or as their primary task."""
+    links = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == Task.id)
+    primary = aliased(Approval)
+    primaries = select(primary.id).where(primary.task_id == Task.id)
+    return union(links.correlate(Task), primaries.correlate(Task))
 
 
 @dataclass(frozen=True)

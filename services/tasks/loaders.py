@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Select,
     Uuid,
     and_,
@@ -16,7 +15,6 @@ from sqlalchemy import (
     func,
     null,
     select,
-    union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,7 +27,6 @@ from models import (
     Agent,
     Approval,
     ApprovalStatus,
-    ApprovalTask,
     Board,
     Comment,
     Status,
@@ -37,11 +34,12 @@ from models import (
     TagAssignment,
     Task,
     TaskDependency,
+    TaskWatcher,
 )
 from services import boards, custom_fields, policies
 from services.tasks import dependencies
 from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskChange
-from services.tasks.done_approvals import load_done_permission
+from services.tasks.done_approvals import approval_ids_query, load_done_permission
 
 RequestedAssignee = aliased(Agent, name="requested_assignee")
 BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -164,6 +162,7 @@ class TaskFacts(NamedTuple):
     current_dependency_ids: Sequence[UUID]
     open_dependency_ids: Sequence[UUID]
     current_tag_ids: Sequence[UUID]
+    watcher_ids: Sequence[UUID]
     lead_id: UUID | None
     last_worker_id: UUID | None
     assignee: Agent | None  # that the change requests
@@ -182,6 +181,7 @@ def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskF
             _id_array(_dependency_ids()),
             _id_array(_open_dependency_ids()),
             _id_array(_tag_ids()),
+            _id_array(_watcher_ids()),
             _lead_id(),
             _last_worker_id(),
             RequestedAssignee,
@@ -194,14 +194,6 @@ def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskF
         .where(Task.id == bindparam("task_id"), Task.board_id == BOARD_ID)
     )
     return Query(query.execution_options(populate_existing=True), TaskFacts._make)
-
-
-def approval_ids_query() -> CompoundSelect[UUID]:
-    """Select the approvals of the enclosing query's task, linked or as their primary task."""
-    links = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == Task.id)
-    primary = aliased(Approval)
-    primaries = select(primary.id).where(primary.task_id == Task.id)
-    return union(links.correlate(Task), primaries.correlate(Task))
 
 
 def _has_pending_approval() -> ColumnElement[bool]:
@@ -226,6 +218,10 @@ def _tag_ids() -> Select[UUID]:
     edge = TagAssignment
     query = select(edge.tag_id).where(edge.task_id == Task.id).correlate(Task)
     return query.order_by(edge.position, edge.created_at, edge.id)
+
+
+def _watcher_ids() -> Select[UUID]:
+    return select(TaskWatcher.user_id).where(TaskWatcher.task_id == Task.id).correlate(Task)
 
 
 def _id_array(ids: Select[UUID]) -> ColumnElement[Sequence[UUID]]:

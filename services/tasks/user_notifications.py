@@ -1,6 +1,6 @@
 """Notify users about tasks: who is mentioned, gets a task, or watches one that changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -53,6 +53,7 @@ class TaskNews:
     new_user_id: UUID | None = None  # of a person who gets the task
     new_status: Status | None = None  # if it has moved
     is_new: bool = False
+    watcher_ids: Collection[UUID] | None = None  # before the command, if they are loaded
 
     @property
     def is_for_watchers(self) -> bool:
@@ -116,6 +117,7 @@ async def notify_about_change(
             old_text=before.description,
             new_user_id=task.assigned_user_id if is_reassigned else None,
             new_status=task.status if is_moved else None,
+            watcher_ids=change.watcher_ids,
         ),
     )
 
@@ -142,7 +144,9 @@ async def _notify(session: AsyncSession, news: TaskNews) -> None:
         joined.add(news.new_user_id)
     if not (joined or news.is_for_watchers):
         return
-    watcher_ids = await add_watchers(session, news.task, joined)
+    watcher_ids = news.watcher_ids
+    if watcher_ids is None or not joined.issubset(watcher_ids):
+        watcher_ids = await add_watchers(session, news.task, joined)
     new = _build_notifications(news, in_comment, in_text, watcher_ids)
     await notifications.notify(session, [one for one in new if one.user_ids])
 
@@ -151,7 +155,7 @@ def _build_notifications(
     news: TaskNews,
     in_comment: Sequence[UUID],
     in_text: Sequence[UUID],
-    watcher_ids: Sequence[UUID],
+    watcher_ids: Collection[UUID],
 ) -> Iterator[NewNotification]:
     """Build the notifications; nobody is told of the same thing twice."""
     kind, task, comment = NotificationKind, news.task, news.comment
