@@ -1,11 +1,11 @@
-"""Jinja's environment without what it does for each include and call in vain.
+"""Jinja's environment without what it does for each include, call and page in vain.
 
 Templates have no global variables of their own here, so all of them share those of the environment
 as a plain dict. Jinja looks for them in a chain of mappings: for each include it lists the whole
 chain, and for each import it compares it with that of the template that imports.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Hashable, MutableMapping
 from functools import _lru_cache_wrapper
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -13,6 +13,9 @@ from typing import Any
 from jinja2 import Environment
 from jinja2.runtime import Context, Macro
 from jinja2.utils import internalcode
+from markupsafe import Markup
+
+from web.ui.translation import reader_language
 
 CALLED_DIRECTLY = {FunctionType, MethodType, BuiltinFunctionType, _lru_cache_wrapper}
 
@@ -34,9 +37,27 @@ class TemplateContext(Context):
 
 
 class TemplateEnvironment(Environment):
-    """An environment whose templates share one dict of global variables."""
+    """An environment whose templates share one dict of global variables, and some of their output.
+
+    Menus, help and texts of scripts were a fifth of the work for a page. They depend on neither
+    the data nor the person, so each is rendered once for each language and role.
+    """
 
     context_class = TemplateContext
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._shared_parts: dict[Hashable, Markup] = {}
+
+    def render_shared_part(self, template: str, **variables: Hashable) -> Markup:
+        """Return a template that shows only its variables, which have few values."""
+        key = (template, reader_language.get(), *sorted(variables.items()))
+        part = self._shared_parts.get(key)
+        if part is None:
+            part = Markup(self.get_template(template).render(variables))  # noqa: S704 (escaped)
+            assert 'method="post"' not in part, template  # a form belongs to one person
+            self._shared_parts[key] = part
+        return part
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """Return the global variables of a template."""
