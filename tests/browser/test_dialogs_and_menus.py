@@ -29,6 +29,15 @@ async def _open_new_task(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.locator("#new-task [aria-invalid]")).to_be_visible()
 
 
+async def _invite_nobody(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("link", name="Invite").click()
+    dialog = page.get_by_role("dialog", name="Invite a person")
+    await dialog.get_by_label("E-mail").fill("nobody@example.com")
+    await dialog.get_by_label("All boards: no access").check()
+    await dialog.get_by_role("button", name="Create invitation link").click()
+    await expect(dialog.get_by_text("Choose at least one board.")).to_be_visible()
+
+
 async def _open_palette(page: Page, _ids: dict[str, str]) -> None:
     await page.keyboard.press("Control+k")
     await page.keyboard.type("theme")
@@ -129,6 +138,7 @@ OPENED: dict[str, tuple[str, Act]] = {
     "a task in its drawer": ("/boards/{board}?column=inbox", _open_drawer),
     "the menu of a card": ("/boards/{board}?column=inbox", _open_card_menu),
     "a new task that lacks its title": ("/boards/{board}", _open_new_task),
+    "inviting a person to no board": ("/people", _invite_nobody),
     "the palette": ("/boards", _open_palette),
     "the shortcuts": ("/settings", _open_keys),
     "more filters": ("/boards/{board}", _open_filters),

@@ -27,6 +27,7 @@ async def test_a_person_is_invited_gets_access_and_leaves_or_is_removed(
         await page.get_by_label(f"{board}: read", exact=True).check()
         await page.get_by_role("button", name="Create invitation link").click()
         link = await page.locator(".copy code").inner_text()
+        await page.keyboard.press("Escape")  # closes the dialog, which needs scripts
         await expect(page.get_by_role("row", name=email)).to_contain_text(f"Reads {board}")
         if scripts:
             assert await list_axe_violations(page) == []
@@ -74,3 +75,58 @@ async def test_a_person_is_invited_gets_access_and_leaves_or_is_removed(
         await context.close()
         await page.goto("/people")
         await expect(page.get_by_text(email)).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_people_are_invited_in_a_dialog(site: LiveSite, size) -> None:
+    names = [f"{name}-{size['width']}@example.com" for name in ("ida", "jon")]
+    async with site.open_page("/people", viewport=size) as page:
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        await page.get_by_role("link", name="Invite").focus()
+        await page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Invite a person")
+        email = dialog.get_by_label("E-mail")
+        await expect(email).to_be_focused()
+        await email.fill("alice@example.com")
+        await page.get_by_label("All boards: no access").check()
+        await dialog.get_by_role("button", name="Create invitation link").click()
+        await expect(dialog.get_by_text("Choose at least one board.")).to_be_visible()
+        await expect(dialog.get_by_label("All boards: no access")).to_be_focused()
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+        await page.get_by_label("All boards: read", exact=True).check()
+        links = []
+        for name in names:
+            await email.fill(name)
+            await dialog.get_by_role("button", name="Create invitation link").click()
+            created = page.get_by_role("dialog", name="Invitation link")
+            await expect(created.get_by_role("button", name="Copy the link")).to_be_focused()
+            links.append(await created.locator(".copy code").inner_text())
+            await expect(page.locator("tr", has_text=name)).to_have_count(1)
+            assert await list_axe_violations(page) == []
+            assert await created.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+            await created.get_by_role("link", name="Create another").click()
+            await expect(email).to_have_value("")
+            await expect(email).to_be_focused()
+        assert len(set(links)) == len(names)
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("link", name="Invite")).to_be_focused()
+        assert page.url.endswith("/people")
+
+
+async def test_the_number_of_people_follows_the_members(site: LiveSite) -> None:
+    async with site.open_page("/people") as page:
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        before = int(await page.locator("#count-people").inner_text())
+        invite = site.owner.call(
+            "POST", "/organizations/me/invites", invited_email="kim@example.com"
+        )
+        context = await new_context(site.browser, site.installation)
+        invited = await context.new_page()
+        await invited.goto(f"{site.installation.url}/invite#{invite['token']}")
+        await invited.get_by_label("Your name").fill("Kim")
+        await invited.get_by_label("Password", exact=True).fill("a password of Kim's")
+        await invited.get_by_role("button", name="Create account").click()
+        await expect(page.locator("#count-people")).to_have_text(str(before + 1))
+        await context.close()

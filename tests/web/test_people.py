@@ -16,6 +16,7 @@ from tests.support.world import World
 
 PASSWORD = "ten letters or more"
 RITA = {"invited_email": "new@example.com", "role": "member", "access": "read"}
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 ONCE = re.compile(r"/invite#mc_invite_[\w-]+")
 
 
@@ -33,6 +34,39 @@ async def test_an_admin_invites_a_user_by_link(alice, anonymous) -> None:
     shown = await alice.get("/people")
     assert "new@example.com" in shown.text
     assert not ONCE.search(shown.text)
+
+
+async def test_the_dialog_shows_the_link_and_reloads_the_list(alice, anonymous) -> None:
+    people = (await alice.get("/people")).text
+    assert 'hx-get="/people/invites/new" hx-target="#invite-content"' in people
+    form = (await alice.get("/people/invites/new", headers=HTMX)).text
+    assert "<html" not in form
+    assert 'data-opens="invite"' in form
+    made = await alice.post("/people/invites", data=RITA, headers=HTMX)
+    assert (made.status_code, made.headers["Cache-Control"]) == (200, "no-store")
+    assert f'hx-trigger="{made.headers["HX-Trigger"]} from:body' in people
+    assert "Create another" in made.text
+    link = ONCE.search(made.text)
+    assert link
+    assert 'value="new@example.com"' in (await open_link(anonymous, "/invite", link[0])).text
+    assert not ONCE.search((await alice.get("/people")).text)
+
+
+async def test_errors_of_an_invite_are_shown_in_the_dialog(alice, bob, anonymous) -> None:
+    for wrong, status in (
+        ({"invited_email": "x"}, 422),
+        ({"invited_email": "bob@example.com"}, 409),
+    ):
+        part = await alice.post("/people/invites", data=RITA | wrong, headers=HTMX)
+        assert part.status_code == status
+        assert "<html" not in part.text
+        assert 'id="invite-content"' in part.text
+        assert f'value="{wrong["invited_email"]}" aria-invalid="true"' in part.text
+    assert (await bob.get("/people/invites/new", headers=HTMX)).status_code == 403
+    assert (await bob.post("/people/invites", data=RITA, headers=HTMX)).status_code == 403
+    assert 'id="invite"' not in (await bob.get("/people")).text
+    refused = await anonymous.post("/people/invites", data=RITA, headers=HTMX)
+    assert not ONCE.search(refused.text)
 
 
 async def test_an_invite_can_be_limited_to_named_boards(alice, anonymous, world: World) -> None:

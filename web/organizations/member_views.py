@@ -6,9 +6,10 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import open_reader, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from services import organizations
 from services.organizations import InviteDraft
+from web.auth.link_secrets import build_link
 from web.auth.viewer import current_member
 from web.organizations import presenter
 from web.organizations.forms import (
@@ -25,7 +26,7 @@ from web.ui import forms, one_time_secret, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
-from web.ui.render import render_page
+from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.translation import translate
 
 
@@ -97,7 +98,7 @@ async def show_invite_form(request: Request) -> Response:
 
 
 async def create_invite(request: Request) -> Response:
-    """Create an invite, and redirect to the page that shows its link once."""
+    """Create an invite, and redirect to the page that shows its link once; a dialog shows it."""
     form, member = await forms.read_form(request), current_member(request)
     organizations.require_admin(member)
     with form.catch_errors():
@@ -108,6 +109,8 @@ async def create_invite(request: Request) -> Response:
             _, token = await organizations.create_invite(
                 session, member, draft, signed_in_at=signed_in_at
             )
+        if is_part_request(request):
+            return _render_invite_link(request, token)
         return one_time_secret.redirect_with_secret(request, "/people", token)
     return await _render_invite_form(request, form)
 
@@ -168,17 +171,27 @@ async def _render_member(request: Request, form: forms.Form, section: str) -> Re
 
 
 async def _render_invite_form(request: Request, form: forms.Form) -> Response:
+    """Render the page with the form; for htmx the content of its dialog."""
     viewer = current_member(request)
     organizations.require_admin(viewer)
-    layout = await load_layout(request)
+    layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         names = await organizations.list_board_names(source, viewer)
-    return render_page(
-        request,
-        "people/new_invite.html",
-        layout=layout,
-        status=form.status,
-        table=presenter.build_access_table(names),
-        role_options=list_role_options(viewer),
-        form=form,
-    )
+    context = {
+        "table": presenter.build_access_table(names),
+        "role_options": list_role_options(viewer),
+        "form": form,
+    }
+    if layout is None:
+        template = "people/_invite_dialog.html"
+        return render_part(request, template, form.status, link="", **context)
+    template = "people/new_invite.html"
+    return render_page(request, template, layout=layout, status=form.status, **context)
+
+
+def _render_invite_link(request: Request, token: str) -> Response:
+    """Render the link of a new invite in the dialog, and reload the list of invites beside it."""
+    link = build_link(get_settings(request).base_url, "/invite", token)
+    response = render_part(request, "people/_invite_dialog.html", link=link)
+    response.headers["HX-Trigger"] = "members"
+    return forbid_storage(response)
