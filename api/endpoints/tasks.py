@@ -61,6 +61,10 @@ class TaskRead(ResponseModel):
     board_id: UUID
     created_by_user_id: UUID | None
     in_progress_at: Timestamp | None
+    stale_since: Timestamp | None = Field(
+        description="Since when a task in progress is known to have no activity for the time that "
+        "its board allows."
+    )
     created_at: Timestamp
     updated_at: Timestamp
     version: int = Field(description="Increases with every change; the first part of the ETag.")
@@ -95,6 +99,7 @@ def build_task_fields(task: tasks.ListedTask) -> dict[str, Any]:
         "board_id": task.board_id,
         "created_by_user_id": task.created_by_user_id,
         "in_progress_at": json_time(task.in_progress_at),
+        "stale_since": json_time(task.stale_since),
         "created_at": json_time(task.created_at),
         "updated_at": json_time(task.updated_at),
         "version": task.version,

@@ -35,6 +35,7 @@ class ListedTask(NamedTuple):
     assigned_user_id: str | None
     created_by_user_id: str | None
     in_progress_at: datetime | None
+    stale_since: datetime | None
     created_at: datetime
     updated_at: datetime
     version: int
@@ -72,6 +73,7 @@ COLUMNS = (
     *(_as_text(Task.id), _as_text(Task.board_id), Task.title, Task.description),
     *(_as_text(Task.status), Task.priority, Task.due_at, _as_text(Task.assigned_agent_id)),
     *(_as_text(Task.assigned_user_id), _as_text(Task.created_by_user_id), Task.in_progress_at),
+    case((Task.status == Status.IN_PROGRESS, Task.stale_since)),
     *(Task.created_at, Task.updated_at, Task.version, _select_dependencies(), _select_tags()),
     func.nullif(custom_fields.task_values_query(), func.jsonb_build_object()),
 )
@@ -86,8 +88,8 @@ def build_listed_task(detail: TaskDetail) -> ListedTask:
         *(str(task.id), str(task.board_id), task.title, task.description),
         *(task.status, task.priority, task.due_at, _optional_text(task.assigned_agent_id)),
         *(_optional_text(task.assigned_user_id), _optional_text(task.created_by_user_id)),
-        *(task.in_progress_at, task.created_at),
-        *(task.updated_at, task.version),
+        *(task.in_progress_at, task.stale_since if task.status == Status.IN_PROGRESS else None),
+        *(task.created_at, task.updated_at, task.version),
         depends_on=[(str(other.id), other.status) for other in detail.depends_on],
         tags=[(str(tag.id), tag.name, tag.slug, tag.color) for tag in detail.tags],
         custom_field_values=detail.custom_field_values,

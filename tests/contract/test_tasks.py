@@ -3,6 +3,7 @@
 Messages to agents through a gateway are tested with the gateways.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -220,10 +221,28 @@ async def test_a_task_has_all_fields_of_the_contract(
         *("title", "description", "status", "priority", "due_at", "assigned_agent_id"),
         *("depends_on_task_ids", "tag_ids", "id", "board_id", "created_by_user_id"),
         *("in_progress_at", "created_at", "updated_at", "blocked_by_task_ids", "is_blocked"),
-        *("tags", "custom_field_values", "version", "assigned_user_id"),
+        *("tags", "custom_field_values", "version", "assigned_user_id", "stale_since"),
     }
     labels = await worker.get(f"/agent/boards/{world.board.id}/tags")
     assert labels.json() == task["tags"]
+
+
+async def test_a_stale_task_says_so_while_it_is_in_progress(
+    alice: Client, path: str, world: World, transaction: TransactionFactory
+) -> None:
+    task = await create_task(alice, path, assigned_agent_id=str(world.worker.id))
+    await update_task(alice, path, task, status="in_progress")
+    at = datetime(2026, 7, 1, 9, tzinfo=UTC)
+    async with transaction() as session:
+        (await session.get_one(Task, task["id"])).stale_since = at
+    [listed] = (await alice.get(path)).json()["items"]
+    found = (await alice.get(f"{path}/{task['id']}")).json()
+    assert found == listed
+    assert found["stale_since"] == "2026-07-01T09:00:00.000000"
+    returned = await update_task(alice, path, task, status="inbox")
+    assert returned["stale_since"] is None
+    [listed] = (await alice.get(path)).json()["items"]
+    assert listed["stale_since"] is None
 
 
 async def test_null_is_rejected_for_required_fields(
