@@ -61,10 +61,7 @@ class TaskRead(ResponseModel):
     board_id: UUID
     created_by_user_id: UUID | None
     in_progress_at: Timestamp | None
-    stale_since: Timestamp | None = Field(
-        description="Since when a task in progress is known to have no activity for the time that "
-        "its board allows."
-    )
+    stale_since: Timestamp | None = Field(description="In progress, and nothing happens.")
     created_at: Timestamp
     updated_at: Timestamp
     version: int = Field(description="Increases with every change; the first part of the ETag.")
