@@ -7,7 +7,8 @@ import pytest
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Board, Event, EventType, Status, Task, new_id
+from models import Board, Event, EventType, Status, TagAssignment, Task, new_id
+from tests.support.board_rows import make_tag
 from tests.support.world import World
 from web.stale_parts import (
     MAX_SINGLE_CARDS,
@@ -136,3 +137,25 @@ def test_only_a_change_of_one_card_reloads_one_card(type, data, reloads_all) -> 
     assert ("agents" in names) is reloads_all
     expected = {name.split("{")[0] for name in STALE_PARTS_BY_EVENT[type]} - {"tasks", "agents"}
     assert all(any(name.startswith(one) for name in names) for one in expected)
+
+
+async def test_a_card_counts_its_decisions_and_further_tags(
+    alice, rita, transaction: TransactionFactory, world: World, task: Task, card_path: str
+) -> None:
+    tags = [make_tag(world.tern, name) for name in ("One", "Two", "Three", "Four", "Five")]
+    async with transaction() as session:
+        session.add_all([*tags, *world.make_approval(task)])
+        session.add_all(world.make_approval(task, action_type="deploy"))
+        await session.flush()
+        links = [
+            TagAssignment(task_id=task.id, tag_id=tag.id, position=number, created_at=now())
+            for number, tag in enumerate(tags)
+        ]
+        session.add_all(links)
+    card = (await alice.get(card_path)).text
+    assert "Needs 2 decisions" in card
+    assert "<span>+2</span>" in card
+    assert [name for name in ("One", "Two", "Three", "Four", "Five") if name in card] == [
+        *("One", "Two", "Three")
+    ]
+    assert "Waits for an approval" in (await rita.get(card_path)).text

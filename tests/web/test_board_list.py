@@ -1,9 +1,11 @@
-"""The list of a board: its optional columns, and the other boards of the group."""
+"""The list of a board: its optional columns, the other boards of the group, and the agents."""
 
 import re
 
+from sqlalchemy import delete
+
 from core.db.engine import TransactionFactory
-from models import Board, Status
+from models import Agent, Board, Status
 from tests.support.board_pages import keep
 from tests.support.board_rows import make_task
 from tests.support.memory_rows import create_group_of
@@ -71,3 +73,30 @@ async def test_the_list_of_a_board_without_a_group_needs_no_more_statements(
         return len(statements)
 
     assert await count("?view=list") == await count("")
+
+
+async def test_the_agents_of_a_board_are_links_and_the_lead_is_first(
+    alice, bob, board_path, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        (await session.get_one(Agent, world.lead.id)).name = "Zoe"
+    for browser in (alice, bob):
+        page = (await browser.get(board_path)).text
+        shown = re.findall(r'class="crew__a" href="([^"]*)".*?<b dir="auto">([^<]*)<', page)
+        assert shown == [
+            (f"/agents/{world.lead.id}", "Zoe"),
+            (f"/agents/{world.other_worker.id}", "Other worker"),
+            (f"/agents/{world.worker.id}", "Worker"),
+        ]
+
+
+async def test_a_board_without_agents_offers_to_add_one(
+    alice, rita, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        await session.execute(delete(Agent).where(Agent.board_id == world.board.id))
+    path = f"/boards/{world.board.id}"
+    assert f'href="/agents/new?board={world.board.id}"' in (await alice.get(path)).text
+    page = (await rita.get(path)).text
+    assert "/agents/new" not in page
+    assert "Admins add agents" in page

@@ -95,6 +95,31 @@ async def test_a_rejected_move_is_explained_on_the_card(
     assert ("<html" in response.text) == (not headers)
 
 
+async def test_a_card_names_the_approval_or_comment_that_a_move_needs(
+    alice, board_path, transaction, world, task
+) -> None:
+    world.board.block_status_changes_with_pending_approval = True
+    world.board.comment_required_for_review = True
+    rows = world.make_approval(task)
+    async with transaction() as session:
+        await session.merge(world.board)
+
+    async def move() -> str:
+        response = await alice.post(
+            f"{board_path}/tasks/{task.id}/moves", data={"to": "review"}, headers=HTMX
+        )
+        assert response.status_code in (409, 422)
+        return response.text.split(f'id="task-{task.id}"')[1].split("</li>")[0]
+
+    card = await move()
+    assert "Needs a comment before Review" in card
+    assert f'href="{board_path}/tasks/{task.id}#comment">Write a comment</a>' in card
+    await keep(transaction, *rows)
+    card = await move()
+    assert "Locked while an approval is pending" in card
+    assert f'href="/approvals/{rows[0].id}">Decide</a>' in card
+
+
 async def test_a_rejected_move_is_still_shown_after_a_reload(
     alice, board_path, transaction, world, task
 ) -> None:

@@ -315,3 +315,16 @@ async def test_an_admin_sets_and_clears_the_gateway_of_a_board(
     assert "There is no such gateway in this organization." in refused.text
     await alice.post(settings_of, data=typed | {"gateway_id": ""})
     assert (await now_in_the_database(world.board)).gateway_id is None
+
+
+async def test_a_general_board_may_have_an_objective(
+    alice, settings_of, world, now_in_the_database
+) -> None:
+    page = (await alice.get(settings_of)).text
+    assert re.search(r'name="board_type" value="general" checked', page)
+    for name in ("objective", "measure", "target_date"):
+        assert f'name="{name}"' in page
+    sent = {"section": "goal", "board_type": "general", "objective": "Keep it tidy"}
+    assert (await alice.post(settings_of, data=sent)).status_code == 303
+    stored = await now_in_the_database(world.board)
+    assert (stored.board_type, stored.objective) == ("general", "Keep it tidy")

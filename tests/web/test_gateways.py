@@ -184,3 +184,20 @@ async def test_the_main_agent_is_on_the_gateway_page(
     assert main_agent
     assert f'href="/agents/{main_agent.id}"' in page
     assert "manages this gateway" in page
+
+
+async def test_device_pairing_is_turned_off_and_on(
+    alice: httpx2.AsyncClient,
+    new: dict[str, str],
+    fake: FakeGateway,
+    transaction: TransactionFactory,
+) -> None:
+    off = {"disable_device_pairing": "on"}
+    address = await entered(alice, new | off)
+    assert "<dt>Device pairing</dt><dd>Off</dd>" in (await alice.get(address)).text
+    page = (await alice.get(f"{address}/edit")).text
+    assert re.search(r'<input[^>]*name="disable_device_pairing"[^>]* checked', page)
+    await alice.post(f"{address}/edit", data=new | {"token": ""})
+    assert "<dt>Device pairing</dt>" not in (await alice.get(address)).text
+    async with transaction() as session:
+        assert (await session.scalars(select(Gateway.disable_device_pairing))).one() is False

@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from sqlalchemy import update
 
 from core.clock import now
-from models import BoardGroup, new_id
+from models import Agent, AgentStatus, BoardGroup, new_id
 from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
 from web.ui import navigation
@@ -49,6 +50,25 @@ async def test_the_badge_counts_what_the_member_may_decide(
     assert lamps((await bob.get("/rail")).text) == ["2", "2"]
     assert lamps((await rita.get("/rail")).text) == ["0"]
     assert lamps((await charlie.get("/rail")).text) == ["0"]
+
+
+async def test_the_sidebar_counts_agents_and_those_online(
+    alice, charlie, transaction, world
+) -> None:
+    async def count(browser) -> str:
+        [found] = re.findall(
+            r'<span class="count">(.*? online)</span>', (await browser.get("/rail")).text
+        )
+        return re.sub(r"<[^>]*>", "", found)
+
+    async with transaction() as session:
+        await session.execute(update(Agent).values(last_seen_at=None, status=AgentStatus.OFFLINE))
+    total = int((await count(alice)).split()[2])
+    assert await count(alice) == f"0 of {total} online"
+    async with transaction() as session:
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.last_seen_at, worker.status = now(), AgentStatus.ONLINE
+    assert await count(alice) == f"1 of {total} online"
 
 
 async def test_the_sidebar_and_tab_bar_reload_together(alice) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Agent, Board, OnboardingSession, OnboardingStatus, ProvisioningStep
+from models import Agent, Board, OnboardingSession, OnboardingStatus, ProvisioningStep, User
 from tests.support.onboarding_forms import (
     DRAFT,
     HTMX,
@@ -55,6 +55,24 @@ async def test_the_confirmed_goal_combines_form_and_draft(
     assert "Eva is starting." in extract_text(launch)
     assert "Eva is created on Harbour" in extract_text(launch)
     assert "<html" not in (await alice.get(f"{onboarding_path}/launch", headers=HTMX)).text
+
+
+async def test_the_confirmation_stores_the_profile_of_the_person(
+    alice: Browser,
+    post_agent_message: PostAgentMessage,
+    onboarding_path: str,
+    transaction: TransactionFactory,
+    world: World,
+) -> None:
+    await alice.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    fields = parse_hidden_fields(await alice.get(f"{onboarding_path}/review"))
+    profile = {"preferred_name": "Ally", "timezone": "Europe/Lisbon", "pronouns": "she"}
+    sent = await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED | fields | profile)
+    assert sent.status_code == 303
+    async with transaction() as session:
+        user = await session.get_one(User, world.alice.id, populate_existing=True)
+    assert (user.preferred_name, user.timezone, user.pronouns) == ("Ally", "Europe/Lisbon", "she")
 
 
 async def test_a_failed_launch_shows_the_reason_and_a_retry(

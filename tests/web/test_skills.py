@@ -70,6 +70,42 @@ async def test_skills_are_listed_and_filtered(alice, skill: Skill, gateway: Gate
     assert "q=writ" in part.text
 
 
+async def test_skills_are_filtered_by_category_in_pages_of_a_size(
+    alice, world: World, transaction: TransactionFactory
+) -> None:
+    made = [
+        make_skill(world.tern, None, name=f"Skill {number:02}", source_url=f"x:{number}")
+        for number in range(27)
+    ]
+    for skill in made:
+        skill.category = "Text" if skill.name < "Skill 26" else None
+    async with transaction() as session:
+        session.add_all(made)
+
+    async def count(query: str) -> int:
+        return (await alice.get(f"/skills{query}")).text.count('id="skill-')
+
+    assert await count("?category=text") == 25
+    assert await count("?category=text&offset=25") == 1
+    assert await count("?category=text&per=50") == 26
+    assert await count("?category=uncategorized") == 1
+    assert await count("?per=7") == 25  # no size that is offered
+    page = (await alice.get("/skills?category=text&per=25")).text
+    assert 'href="/skills?category=text&amp;offset=25"' in page
+    assert "1 to 25 of 26" in page
+
+
+async def test_without_a_gateway_a_skill_leads_to_a_new_one(
+    alice, world: World, transaction: TransactionFactory
+) -> None:
+    skill = make_skill(world.tern, None)
+    async with transaction() as session:
+        session.add(skill)
+    part = (await alice.get(f"/skills/{skill.id}", headers=HTMX)).text
+    assert "There is no gateway yet." in part
+    assert 'href="/gateways/new"' in part
+
+
 async def test_a_skill_is_shown_with_its_files_and_origin(alice, skill: Skill) -> None:
     page = (await alice.get(f"/skills/{skill.id}")).text
     for text in ("# Report writer", skill.digest, skill.revision, "Update available"):

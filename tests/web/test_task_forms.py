@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.clock import now
-from models import Status, Tag, TaskDependency, new_id
+from models import Status, Tag, Task, TaskDependency, new_id
 from services import boards, tasks
 from tests.support.board_pages import keep
 from tests.support.task_pages import IN_DRAWER, IN_PAGE, stored, task, task_path
@@ -96,6 +96,26 @@ async def test_dependencies_are_added_and_removed(
 
     other = (await alice.get(f"/boards/{world.board.id}/tasks/{second.id}")).text
     assert "depends on this" in other
+
+
+async def test_the_dependencies_of_a_done_task_cannot_change(
+    alice, task_path, transaction, world, task
+) -> None:
+    first, second = world.make_task("First"), world.make_task("Second")
+    await keep(transaction, first, second)
+    await alice.post(f"{task_path}/changes", data={"add": str(first.id)})
+    assert "Add dependency" in (await alice.get(task_path)).text
+    async with transaction() as session:
+        (await session.get_one(Task, task.id)).status = Status.DONE
+    page = (await alice.get(task_path)).text
+    assert f'id="dependency-{first.id}"' in page
+    assert "Add dependency" not in page
+    assert "Remove dependency on" not in page
+    for sent in ({"add": str(second.id)}, {"take": str(first.id)}):
+        refused = await alice.post(f"{task_path}/changes", data=sent, headers=IN_DRAWER)
+        assert refused.status_code == 409
+        assert f'id="dependency-{first.id}"' in refused.text
+        assert f'id="dependency-{second.id}"' not in refused.text
 
 
 async def test_a_task_without_possible_dependencies_says_so(
