@@ -293,3 +293,17 @@ async def test_on_a_phone_a_task_fills_the_screen(site: LiveSite) -> None:
         await expect(page.get_by_role("heading", level=1, name="Paint the door")).to_be_visible()
         await page.get_by_role("link", name="Back to Small screen").tap()
         await is_in(page, task, "inbox")
+
+
+async def test_the_drawer_of_a_task_makes_room_beside_the_board(site: LiveSite) -> None:
+    board = site.create_board("Wide screen")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await card_of(page, task).get_by_role("link", name="Paint the door").click()
+        drawer, columns = page.locator("#drawer"), page.locator("#board-view")
+        await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
+        beside, room = await drawer.bounding_box(), await columns.bounding_box()
+        assert beside
+        assert room
+        assert room["x"] + room["width"] <= beside["x"] + 1
+        assert not await overflows_horizontally(page)

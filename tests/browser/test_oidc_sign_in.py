@@ -79,9 +79,18 @@ async def test_users_sign_in_with_a_provider_and_connect_an_account(
     await expect(tab.get_by_text("Create your first board")).to_be_visible()
     await context.close()
 
-    for name, place in (("olga", "/settings"), ("nora", "/welcome")):
+    people = [
+        ("olga", "/settings", OWNER["name"]),
+        ("nora", "/welcome", "nora of the real provider"),
+    ]
+    for name, place, shown in people:
         context = await new_context(browser, installation)
         tab = await context.new_page()
         await sign_in_elsewhere(tab, name)
         await expect(tab).to_have_url(installation.url + place)
+        if place == "/welcome":  # the account is new
+            await tab.locator("[name=name]").fill("Novak")
+            await tab.get_by_role("button", name="Save and continue").click()
+            await tab.goto("/settings")
+        await expect(tab.locator("[name=name]").first).to_have_value(shown)
         await context.close()

@@ -102,3 +102,16 @@ async def test_a_user_changes_the_profile_and_deletes_the_account(bob: BrowserCo
     await page.get_by_label("Password", exact=True).fill("secret")
     await page.get_by_role("button", name="Show what is typed").click()
     await expect(page.get_by_label("Password", exact=True)).to_have_attribute("type", "text")
+
+
+async def test_an_empty_time_zone_is_that_of_the_browser(bob: BrowserContext) -> None:
+    page = await bob.new_page()
+    session = await bob.new_cdp_session(page)
+    await session.send("Emulation.setTimezoneOverride", {"timezoneId": "Pacific/Auckland"})
+    await page.goto("/settings")
+    zone = page.get_by_label("Time zone")
+    await expect(zone).to_have_value("Pacific/Auckland")
+    await zone.fill("Asia/Tokyo")
+    await page.locator("form", has=zone).get_by_role("button", name="Save").click()
+    await page.goto("/settings")
+    await expect(zone).to_have_value("Asia/Tokyo")
