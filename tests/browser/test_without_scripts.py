@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.support.installation import ApiClient, Installation
 from tests.support.live_site import APPROVE, OWNER, LiveSite, headline
-from tests.support.page_checks import new_context
+from tests.support.page_checks import PHONE, WIDE, new_context
 
 
 @asynccontextmanager
@@ -215,3 +215,13 @@ async def test_settings_of_users_and_boards_without_scripts(site: LiveSite) -> N
         await expect(page.locator("[name=require_review_before_done]")).to_be_checked()
     found = site.owner.call("GET", f"/boards/{board['id']}")
     assert found["require_review_before_done"] is True
+
+
+async def test_the_search_opens_without_scripts(site: LiveSite) -> None:
+    for size, name in ((WIDE, "Search…"), (PHONE, "Search")):
+        page = await site.new_tab(java_script_enabled=False, viewport=size)
+        await page.goto("/activity")
+        await page.get_by_role("link", name=name, exact=True).locator("visible=true").first.click()
+        await expect(page.get_by_role("searchbox")).to_be_visible()
+        assert page.url.endswith("/search")
+        await page.context.close()
