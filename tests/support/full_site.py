@@ -18,6 +18,7 @@ from tests.support.page_checks import (
     TABLET,
     WIDE,
     list_axe_violations,
+    list_cut_buttons,
     list_small_targets,
     overflows_horizontally,
 )
@@ -68,7 +69,7 @@ class CheckedPage:
         return response.status
 
     async def check(self, status: int = 200) -> None:
-        """Check the heading, overflow, accessibility, targets on a phone, and the console."""
+        """Check the heading, overflow, accessibility, buttons on a phone, and the console."""
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
         is_tablet = page.viewport_size == TABLET
@@ -79,6 +80,7 @@ class CheckedPage:
         assert not await overflows_horizontally(page), (page.url, page.viewport_size)
         if page.viewport_size == PHONE:
             assert await list_small_targets(page) == [], page.url
+            assert await list_cut_buttons(page) == [], page.url
         complaints, self.errors = self.errors, []
         if status >= 400:  # the browser logs the status of the page
             complaints = [one for one in complaints if f"status of {status}" not in one]

@@ -73,6 +73,17 @@ async def list_small_targets(page: Page) -> list[str]:
     return await page.evaluate(LIST_SMALL_TARGETS)
 
 
+LIST_CUT_BUTTONS = """() => [...document.querySelectorAll(".btn")]
+    .filter((button) => button.checkVisibility() && button.clientWidth)
+    .filter((button) => button.scrollWidth > button.clientWidth)
+    .map((button) => `${button.scrollWidth} px: ${button.outerHTML.slice(0, 160)}`)"""
+
+
+async def list_cut_buttons(page: Page) -> list[str]:
+    """Return the visible buttons that are narrower than their text."""
+    return await page.evaluate(LIST_CUT_BUTTONS)
+
+
 def set_hidden(is_hidden: bool) -> str:
     """Return a script that hides the tab, or shows it again."""
     value, state = ("true", "hidden") if is_hidden else ("false", "visible")
