@@ -50,23 +50,34 @@ class ShownApproval:
 def build_approvals(agent: Agent, user: User) -> list[ShownApproval]:
     """Build an approval in each state; the first one waits for the viewer."""
     two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Two people for a release")
+    devi = User(id=UUID(int=4), name="Devi Rao", email="devi@example.com")
     conflict = Form()
-    conflict.problem = "Devi has rejected this already."
+    conflict.problem = "Devi Rao has rejected this already."
     decided: dict[str, Any] = {"status": ApprovalStatus.APPROVED, "resolved_at": minutes_ago(180)}
+    rejected: dict[str, Any] = decided | {
+        "status": ApprovalStatus.REJECTED,
+        "decided_by_user_id": devi.id,
+    }
     undoable: dict[str, Any] = {"decided_status": ApprovalStatus.REJECTED, "decided_at": now()}
     scores = {"Completeness": 92, "Risk": 64}
+    changes = {"changes": {"canary": {"from": "5 %", "to": "25 %"}}, "region": "eu-west"}
     return [
+        _build_approval(70, "notes.publish", agent, payload={"diff": DIFF}, rubric_scores=scores),
         _build_approval(
-            70, "notes.publish", agent, user, payload={"diff": DIFF}, rubric_scores=scores
+            71,
+            "canary.raise",
+            agent,
+            payload=changes,
+            policy_verdict=two,
+            confidence=74.0,
+            expires_at=now(),
         ),
-        _build_approval(
-            71, "canary.raise", agent, user, policy_verdict=two, confidence=74.0, expires_at=now()
-        ),
-        _build_approval(72, "key.revoke", agent, user, rights=READ_ONLY, confidence=0.9),
-        _build_approval(73, "build.deploy", agent, user, form=conflict),
+        _build_approval(72, "key.revoke", agent, rights=READ_ONLY, confidence=0.9),
+        _build_approval(73, "build.deploy", agent, devi, form=conflict, **rejected),
         _build_approval(74, "notice.send", agent, user, **undoable, decided_by_user_id=user.id),
+        _build_approval(76, "matrix.merge", agent, devi, **decided, decided_by_user_id=devi.id),
         _build_approval(
-            75, "cache.clear", agent, user, **decided, is_decided_by_policy=True, policy_verdict=two
+            75, "cache.clear", agent, **decided, is_decided_by_policy=True, policy_verdict=two
         ),
     ]
 
@@ -75,7 +86,7 @@ def _build_approval(
     number: int,
     kind: str,
     agent: Agent,
-    user: User,
+    decider: User | None = None,
     *,
     rights: DecisionRights = MAY_DECIDE,
     form: Form | None = None,
@@ -99,6 +110,5 @@ def _build_approval(
         **(defaults | fields),
     )
     task = LinkedTask(UUID(int=39), "Publish the 2.4 release notes")
-    decider = user if approval.decided_by_user_id else None
     detail = ApprovalDetail(approval, build_board(), agent, decider, None, None, [task])
     return ShownApproval(ApprovalView(detail, parse_payload(detail), [], rights), form or Form())
