@@ -7,7 +7,7 @@ from typing import NamedTuple
 from core.db.combined_query import CombinedQuery
 from core.db.reads import Source
 from models import Board, Tag, User
-from services import boards, custom_fields, saved_views, tags
+from services import boards, custom_fields, saved_views, tags, tasks
 from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.saved_views import ListedView
@@ -20,6 +20,7 @@ class FilterOptions(NamedTuple):
     fields: Sequence[TaskField]  # without the values of a task
     views: Sequence[ListedView]  # of one user
     people: Sequence[BoardPerson]  # who can read the board
+    blocked_count: int  # tasks, also those that a filter excludes
 
 
 async def load_filter_options(source: Source, user: User, board: Board) -> FilterOptions:
@@ -33,11 +34,16 @@ async def load_filter_options(source: Source, user: User, board: Board) -> Filte
         "user_id": user.id,
         "task_id": None,
     }
-    return FilterOptions(*await _build_query().fetch(source, **parameters))
+    *options, [blocked_count] = await _build_query().fetch(source, **parameters)
+    return FilterOptions(*options, blocked_count)
 
 
 @cache  # the packages import each other, so their names are used at call time
 def _build_query() -> CombinedQuery:
     return CombinedQuery(
-        tags.TAGS, custom_fields.TASK_FIELDS, saved_views.BOARD_VIEWS, boards.BOARD_PEOPLE
+        tags.TAGS,
+        custom_fields.TASK_FIELDS,
+        saved_views.BOARD_VIEWS,
+        boards.BOARD_PEOPLE,
+        tasks.BLOCKED_COUNT,
     )

@@ -34,6 +34,7 @@ class WaitingItems:
     held_agent_ids: Sequence[UUID]  # agents that the member can release
     decided_approvals: Sequence[ApprovalDetail]  # without their contents
     answered_requests: Sequence[RequestDetail]
+    decided_count: int  # of all approvals, also before today
 
 
 async def load_waiting_items(
@@ -52,15 +53,10 @@ async def load_waiting_items(
     """
     by_board = board_id is not None
     query = _build_query(is_admin=member.is_admin, by_board=by_board, with_decided=with_decided)
-    undecided, waiting, opened, asked, limited, uncalled, writable, *more = await query.fetch(
-        source,
-        user_id=member.user_id,
-        organization_id=member.organization_id,
-        board_id=board_id,
-        since=_find_midnight(member.user.timezone),
-        held_since=now() - approvals.PERIOD,
-        uncalled_since=now() - offline_after,
+    undecided, waiting, opened, asked, *found = await query.fetch(
+        source, board_id=board_id, **_build_parameters(member, offline_after)
     )
+    limited, uncalled, writable, decided_count, *more = found
     pending = await onboarding.select_pending(source, opened)
     held = more.pop() if member.is_admin and not by_board else []
     decided_approvals, answered = more or ([], [])
@@ -75,7 +71,18 @@ async def load_waiting_items(
         held,
         decided_approvals,
         answered,
+        decided_count[0],
     )
+
+
+def _build_parameters(member: Member, offline_after: timedelta) -> dict[str, object]:
+    return {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "since": _find_midnight(member.user.timezone),
+        "held_since": now() - approvals.PERIOD,
+        "uncalled_since": now() - offline_after,
+    }
 
 
 @cache
@@ -88,6 +95,7 @@ def _build_query(*, is_admin: bool, by_board: bool, with_decided: bool) -> Combi
         approvals.build_limited_agents_query(),
         agents.build_uncalled_query(by_board=by_board),
         boards.WRITABLE_IDS,
+        approvals.build_decided_count_query(by_board=by_board),
     ]
     decided = [
         approvals.build_decided_since_query(by_board=by_board),

@@ -41,13 +41,6 @@ async def count_approvals(
     )
 
 
-async def count_decided_approvals(source: Source, member: Member, board_id: UUID | None) -> int:
-    """Count what `list_decided_approvals` lists."""
-    query = _build_decided_query(by_board=board_id is not None)
-    parameters = boards.access_parameters(member) | {"board_id": board_id}
-    return await query.first(source, **parameters) or 0
-
-
 async def count_undecided_approvals(source: Source, member: Member) -> int:
     """Count the undecided approvals of the boards that the member may read."""
     return sum((await count_undecided_by_board(source, member)).values())
@@ -66,7 +59,8 @@ def _build_counts_query() -> Query[tuple[UUID, int]]:
 
 
 @cache
-def _build_decided_query(*, by_board: bool) -> Query[int]:
+def build_decided_count_query(*, by_board: bool) -> Query[int]:
+    """Build the query that counts what `list_decided_approvals` lists."""
     readable = boards.READABLE_BOARD_IDS.subquery("readable")
     ids = select(readable.c.id)
     ids = ids.where(readable.c.id == BOARD_ID) if by_board else ids

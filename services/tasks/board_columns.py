@@ -252,8 +252,4 @@ BLOCKED_COUNT: Query[int] = Query(
     select(func.count()).select_from(Task).where(Task.board_id == BOARD_ID, is_blocked()),
     lambda row: row[0],
 )
-
-
-async def count_blocked_tasks(source: Source, board: Board) -> int:
-    """Return how many tasks of a board are blocked."""
-    return await BLOCKED_COUNT.first(source, board_id=board.id) or 0
+"""Counts the blocked tasks of a board."""

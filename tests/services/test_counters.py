@@ -203,7 +203,7 @@ async def test_blocked_tasks_are_counted_through_every_change(session, world) ->
     async def count_after(task_id: UUID, **changes: Any) -> int:
         await tasks.update_task(session, actor, board, task_id, changes)
         assert await counters.repair_counters(session) == []
-        return await tasks.count_blocked_tasks(session, board)
+        return await tasks.BLOCKED_COUNT.first(session, board_id=board.id) or 0
 
     assert await count_after(second, depends_on_task_ids=[first]) == 1
     assert await count_after(third, depends_on_task_ids=[first, second]) == 2
@@ -214,12 +214,12 @@ async def test_blocked_tasks_are_counted_through_every_change(session, world) ->
     assert await count_after(third, depends_on_task_ids=[first]) == 1
     for deleted in (first, third):
         await tasks.delete_task(session, actor, board, deleted)
-        assert await tasks.count_blocked_tasks(session, board) == 0
+        assert await tasks.BLOCKED_COUNT.first(session, board_id=board.id) == 0
         await tasks.restore_task(session, actor, board, deleted)
-        assert await tasks.count_blocked_tasks(session, board) == 1
+        assert await tasks.BLOCKED_COUNT.first(session, board_id=board.id) == 1
         assert await counters.repair_counters(session) == []
     await tasks.delete_task(session, actor, board, third)
     assert await count_after(first, status="done") == 0
     await tasks.restore_task(session, actor, board, third)
-    assert await tasks.count_blocked_tasks(session, board) == 0
+    assert await tasks.BLOCKED_COUNT.first(session, board_id=board.id) == 0
     assert await counters.repair_counters(session) == []

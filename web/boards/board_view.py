@@ -96,7 +96,6 @@ async def load_board_view(
         "calendar": await load_calendar(source, board, address, status.approvals, status.agents)
         if is_calendar
         else None,
-        "blocked_count": await _count_blocked(source, board, address, columns),
         "rejected_moves": rejected_moves,
     }
 
@@ -132,6 +131,7 @@ def _describe_options(
     options: FilterOptions, member: Member, address: BoardAddress
 ) -> dict[str, Any]:
     return {
+        "blocked_count": options.blocked_count,
         "board_fields": build_field_views(options.fields, member.user),
         "view_menu": ViewMenu(options.views, address),
         "sort_options": _list_sort_options(address),
@@ -266,18 +266,6 @@ def _build_renderer(
         known_hashes=known_hashes,
         context={"board": access.board, "address": address},
     )
-
-
-async def _count_blocked(
-    source: Source,
-    board: Board,
-    address: BoardAddress,
-    columns: Sequence[cards.CardColumn],
-) -> int:
-    """Count the blocked tasks of a board, also those that the filters exclude."""
-    if not columns or address.filters.is_narrowed or any(column.hidden_count for column in columns):
-        return await tasks.count_blocked_tasks(source, board)
-    return sum(card.task.is_blocked for column in columns for card in column.cards)
 
 
 def _list_sort_options(address: BoardAddress) -> list[SortOption]:
