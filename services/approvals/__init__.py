@@ -13,8 +13,8 @@ from services.approvals.bulk_decisions import (
 )
 from services.approvals.counts import (
     ApprovalCounts,
+    build_decided_count_query,
     count_approvals,
-    count_decided_approvals,
     count_undecided_approvals,
     count_undecided_by_board,
 )
@@ -34,12 +34,12 @@ from services.approvals.policy_decisions import (
 from services.approvals.queries import (
     IS_UNDECIDED,
     build_decided_since_query,
+    build_open_query,
     build_undecided_query,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,
     list_member_approvals,
-    list_open_approvals,
     list_undecided_approvals,
     list_undoable_decisions,
     load_approvals,

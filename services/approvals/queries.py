@@ -75,15 +75,9 @@ APPROVALS_BY_ID = Query(
 )
 
 
-async def list_open_approvals(
-    source: Source, board: Board, task_id: UUID
-) -> Sequence[ApprovalDetail]:
-    """Return the approvals of a task that are undecided or can still be undone, newest first."""
-    return await _build_open_query().fetch(source, board_id=board.id, task_id=task_id)
-
-
 @cache
-def _build_open_query() -> Query[ApprovalDetail]:
+def build_open_query() -> Query[ApprovalDetail]:
+    """Build the query of a task's approvals that are undecided or can still be undone."""
     query = approvals_query().where(
         Approval.board_id == bindparam("board_id"),
         Approval.status == ApprovalStatus.PENDING,

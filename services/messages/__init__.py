@@ -32,6 +32,8 @@ from services.messages.mentions import (
     mention_names,
 )
 from services.messages.missing_actions import (
+    NO_ACTION_AFTER,
+    TASK_MESSAGES_WITHOUT_ACTION,
     list_task_messages_without_action,
     list_without_action,
 )

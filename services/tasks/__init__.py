@@ -1,10 +1,10 @@
 """Tasks: the public functions and types of the domain."""
 
 from services.tasks.board_columns import (
+    BLOCKED_COUNT,
     CARDS_IN_COLUMN,
     BoardColumn,
     BoardFilters,
-    count_blocked_tasks,
     list_board_columns,
 )
 from services.tasks.board_order import ORDERS, BoardOrder
@@ -19,7 +19,7 @@ from services.tasks.bulk_changes import (
 )
 from services.tasks.card_tasks import Assignee, CardTask, LinkRef, get_card_task
 from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
-from services.tasks.choices import list_assignable_agents, list_dependency_choices
+from services.tasks.choices import ASSIGNABLE_AGENTS, DEPENDENCY_CHOICES, list_assignable_agents
 from services.tasks.commands import create_task, unassign_agent_tasks, update_task
 from services.tasks.comments import (
     CommentDetail,
@@ -31,9 +31,9 @@ from services.tasks.comments import (
 from services.tasks.deleted_tasks import TRASH_LIFETIME, TrashedTask, list_trashed_tasks
 from services.tasks.departures import lock_assignee, unassign_former_readers
 from services.tasks.descriptions import (
+    HAS_DESCRIPTION_VERSIONS,
     DescriptionVersion,
     get_description_text,
-    has_description_versions,
     list_description_versions,
     load_description_beginnings,
     load_description_texts,
@@ -57,4 +57,9 @@ from services.tasks.reminders import has_due_reminders, remind_of_due_dates
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.trash import delete_task, purge_trash, restore_task
 from services.tasks.user_notifications import load_mentionable_people
-from services.tasks.watchers import list_watchers, unwatch_task, watch_task
+from services.tasks.watchers import (
+    build_watchers_query,
+    list_watchers,
+    unwatch_task,
+    watch_task,
+)

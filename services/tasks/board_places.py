@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, Uuid, and_, bindparam, func, literal, or_, select
 
+from core.db.combined_query import CombinedQuery
 from core.db.reads import Query, Source
 from models import Board, Status, Task
 from services.tasks.board_columns import (
@@ -44,8 +45,7 @@ class _PlaceQueries(NamedTuple):
     """The queries of a column with certain filters and an order."""
 
     position: Query[_Position]  # of the task `task_id`
-    preceding: Query[UUID]  # the nearest task before a position
-    following: Query[UUID]
+    around: CombinedQuery  # the nearest task before a position, and that after it
     count: Query[int]  # of the tasks before a position
     first: Query[UUID]
     last: Query[UUID]
@@ -59,10 +59,7 @@ async def find_board_place(
     position = await search.find_position(task_id)
     if position is None:
         return None
-    return BoardPlace(
-        await search.find_neighbour(position, is_next=False),
-        await search.find_neighbour(position, is_next=True),
-    )
+    return await search.find_place(position)
 
 
 async def count_tasks_before(
@@ -94,17 +91,23 @@ class _Search:
         queries = self._build(found.status)  # which sort by one more value
         return await queries.position.first(self._source, task_id=task_id, **self._parameters)
 
-    async def find_neighbour(self, position: _Position, *, is_next: bool) -> UUID | None:
-        """Return the nearest task in the column, or else in the columns before or after it."""
-        queries = self._build(position.status)
-        near = queries.following if is_next else queries.preceding
-        found = await near.first(self._source, **self._values(position), **self._parameters)
-        if found is not None:
-            return found
-        at = self._order.statuses.index(position.status)
+    async def find_place(self, position: _Position) -> BoardPlace:
+        """Return the nearest tasks in the column, or else in the columns before and after it."""
+        around = self._build(position.status).around
+        preceding, following = await around.fetch(
+            self._source, **self._values(position), **self._parameters
+        )
+        return BoardPlace(
+            preceding[0] if preceding else await self._find_end(position.status, is_next=False),
+            following[0] if following else await self._find_end(position.status, is_next=True),
+        )
+
+    async def _find_end(self, status: Status, *, is_next: bool) -> UUID | None:
+        """Return the task that is nearest to a column, in those before or after it."""
+        at = self._order.statuses.index(status)
         before, after = self._order.statuses[:at], self._order.statuses[at + 1 :]
-        for status in after if is_next else reversed(before):
-            queries = self._build(status)
+        for other in after if is_next else reversed(before):
+            queries = self._build(other)
             end = queries.first if is_next else queries.last
             found = await end.first(self._source, **self._parameters)
             if found is not None:
@@ -140,8 +143,10 @@ def _build_queries(
     )
     return _PlaceQueries(
         Query(own, lambda row: _Position(row[0], row[1:])),
-        Query(first_id.where(preceding).order_by(*reverse), itemgetter(0)),
-        Query(first_id.where(following).order_by(*in_order), itemgetter(0)),
+        CombinedQuery(
+            Query(first_id.where(preceding).order_by(*reverse), itemgetter(0)),
+            Query(first_id.where(following).order_by(*in_order), itemgetter(0)),
+        ),
         Query(select(func.count()).select_from(Task).where(*in_column, preceding), itemgetter(0)),
         Query(first_id.order_by(*in_order), itemgetter(0)),
         Query(first_id.order_by(*reverse), itemgetter(0)),

@@ -1,7 +1,7 @@
 """Read the choices of task forms: the agents and the dependencies that a task may have."""
 
 from collections.abc import Sequence
-from uuid import UUID
+from operator import itemgetter
 
 from sqlalchemy import (
     func,
@@ -24,20 +24,21 @@ from services.tasks.details import (
 MAX_CHOICES = 200  # tasks in the list of possible dependencies
 
 
-ASSIGNABLE_AGENTS: Query[tuple[Agent]] = Query(
+ASSIGNABLE_AGENTS: Query[Agent] = Query(
     select(Agent)
     .where(
         Agent.board_id == BOARD_ID,
         Agent.is_board_lead.is_(False),
         provisioning.IS_NOT_BEING_REMOVED,
     )
-    .order_by(func.lower(Agent.name), Agent.id)
+    .order_by(func.lower(Agent.name), Agent.id),
+    itemgetter(0),
 )
 
 
 async def list_assignable_agents(source: Source, board: Board) -> Sequence[Agent]:
     """Return the workers of a board that are not being removed, by name."""
-    return [agent for (agent,) in await ASSIGNABLE_AGENTS.fetch(source, board_id=board.id)]
+    return await ASSIGNABLE_AGENTS.fetch(source, board_id=board.id)
 
 
 DEPENDENCY_CHOICES = Query(
@@ -47,8 +48,4 @@ DEPENDENCY_CHOICES = Query(
     .limit(MAX_CHOICES),
     TaskRef._make,
 )
-
-
-async def list_dependency_choices(source: Source, board: Board, task_id: UUID) -> Sequence[TaskRef]:
-    """Return the newest tasks of the board that a task may depend on without a cycle."""
-    return await DEPENDENCY_CHOICES.fetch(source, board_id=board.id, task_id=task_id)
+"""Selects the newest tasks of the board that a task may depend on without a cycle."""

@@ -54,11 +54,6 @@ async def load_description_beginnings(
     return dict(rows)
 
 
-async def has_description_versions(source: Source, task: Task) -> bool:
-    """Return whether the description of a task was changed. A new task needs no statement."""
-    return task.version > 1 and bool(await HAS_VERSIONS.fetch(source, task_id=task.id))
-
-
 async def load_description_texts(
     source: Source, board: Board, task_id: UUID, ids: Collection[UUID]
 ) -> Mapping[UUID, str]:
@@ -156,7 +151,7 @@ VERSIONS: Query[tuple[UUID, datetime, str | None, User | None, UUID | None, UUID
     .where(*OF_TASK)
     .order_by(*NEWEST_FIRST)
 )
-HAS_VERSIONS: Query[tuple[UUID]] = Query(
+HAS_DESCRIPTION_VERSIONS: Query[tuple[UUID]] = Query(
     select(TaskDescription.id).where(TaskDescription.task_id == bindparam("task_id")).limit(1)
 )
 TEXTS: Query[tuple[UUID, str | None]] = Query(

@@ -65,7 +65,8 @@ async def unwatch_task(session: AsyncSession, user: User, board: Board, task_id:
 
 
 @cache  # the packages import each other, so their names are used at call time
-def _build_query() -> "Query[BoardPerson]":
+def build_watchers_query() -> "Query[BoardPerson]":
+    """Build the query of those who watch a task and can still read its board, by name."""
     is_watcher = (
         select(TaskWatcher.user_id)
         .join(Task, Task.id == TaskWatcher.task_id)
@@ -77,4 +78,4 @@ def _build_query() -> "Query[BoardPerson]":
 async def list_watchers(source: Source, board: Board, task_id: UUID) -> "Sequence[BoardPerson]":
     """Return those who watch a task and can still read its board, by name."""
     ids = {"board_id": board.id, "organization_id": board.organization_id, "task_id": task_id}
-    return await _build_query().fetch(source, **ids)
+    return await build_watchers_query().fetch(source, **ids)

@@ -109,4 +109,5 @@ async def test_pages_need_few(server: Server) -> None:
     assert await server.count(alice, "GET", board, page=True) <= 12
     assert await server.count(alice, "GET", f"{board}/columns", page=True) <= 8
     assert await server.count(alice, "GET", server.card_path, page=True) <= 6
+    assert await server.count(alice, "GET", server.task_path, page=True) <= 18
     assert await server.count(alice, "GET", "/approvals", page=True) <= 6

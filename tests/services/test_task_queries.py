@@ -89,16 +89,13 @@ async def test_an_approval_without_links_counts_for_its_primary_task(session, wo
     assert (found.approvals_count, found.approvals_pending_count) == (1, 1)
 
 
-async def test_a_move_by_an_agent_takes_eight_statements(session, world) -> None:
-    """The second loads the agent again after the lock of the board; one checks for a stop.
-
-    The last one adds and reads the watchers.
-    """
+async def test_a_move_by_an_agent_takes_seven_statements(session, world) -> None:
+    """The second loads the agent again after the lock of the board; one checks for a stop."""
     [task] = await add_tasks(session, world, "1")
     with count_statements(await session.connection()) as statements:
         board = await boards.lock_board(session, world.worker, world.board.id)
         await tasks.update_task(session, world.worker, board, task.id, {"status": "in_progress"})
-    assert len(statements) == 8
+    assert len(statements) == 7
 
 
 async def test_board_columns_show_the_last_that_entered_first(session, world) -> None:
@@ -180,7 +177,7 @@ async def test_review_starts_with_decisions_and_ends_with_blocked_tasks(session,
     order = BoardOrder(in_sections=True)
     _, _, review, _ = await tasks.list_board_columns(session, world.board, None, order)
     assert titles_of(review.cards) == ["asked", "quiet", "b"]
-    assert await tasks.count_blocked_tasks(session, world.board) == 1
+    assert await tasks.BLOCKED_COUNT.first(session, board_id=world.board.id) == 1
     shown = (world.board, quiet.id, BoardFilters(), order)
     assert await tasks.find_board_place(session, *shown) == BoardPlace(asked.id, blocked.id)
     assert await tasks.count_tasks_before(session, *shown) == 1

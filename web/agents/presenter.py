@@ -230,6 +230,19 @@ async def load_task_runs(
 ) -> dict[str, Any]:
     """Load the current or last runs for a task, as a template context."""
     found = await runs.list_current_task_runs(source, board, task_id)
+    untouched = await messages.list_task_messages_without_action(source, board, task_id)
+    return await describe_task_runs(source, member, board, task_id, found, untouched)
+
+
+async def describe_task_runs(
+    source: Source,
+    member: Member,
+    board: Board,
+    task_id: UUID,
+    found: Sequence[tuple[Run, Agent]],
+    untouched: Sequence[tuple[Message, Agent]],
+) -> dict[str, Any]:
+    """Return runs for a task, and messages that led to no action, as a template context."""
     task_runs: Sequence[TaskRun] = [
         TaskRun(run, agent, await _find_open_request(source, member, run)) for run, agent in found
     ]
@@ -237,7 +250,7 @@ async def load_task_runs(
         "run_board_id": board.id,
         "run_task_id": task_id,
         "task_runs": task_runs,
-        "untouched": await messages.list_task_messages_without_action(source, board, task_id),
+        "untouched": untouched,
         "describe_untouched": describe_untouched,
         "can_send_again": member.is_admin,
         "describe_run": describe_run,

@@ -1,11 +1,8 @@
 """Links of tasks to code hosts, as cards and the page of a task show them."""
 
 from typing import NamedTuple
-from uuid import UUID
 
-from core.db.reads import Source
-from models import Board, LinkKind, TaskLink
-from services import forges
+from models import LinkKind, TaskLink
 from services.forges import ChangeState, CheckStatus
 from services.tasks import LinkRef
 from web.ui.translation import N_, pgettext, translate
@@ -40,11 +37,6 @@ class LinkLabel(NamedTuple):
     checks_state: str = ""
     checks_icon: str = ""
     checks_name: str = ""
-
-
-async def load_link_labels(source: Source, board: Board, task_id: UUID) -> list[LinkLabel]:
-    """Load the links of a task of this board."""
-    return [label_link(one) for one in await forges.list_task_links(source, board, task_id)]
 
 
 def label_link(link: LinkRef | TaskLink) -> LinkLabel:

@@ -7,16 +7,17 @@ from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
 from models import Board, Member, Task, User
-from services import approvals, boards, tags, tasks
+from services import tasks
 from services.approvals import ApprovalDraft
 from services.boards import BoardPermissions
+from services.task_parts import TaskParts, load_task_parts
 from services.tasks import TaskDetail
 from web.agents import presenter
-from web.approvals.presenter import ApprovalView, load_approval_views
+from web.approvals.presenter import load_approval_views
 from web.approvals.sentences import build_done_reason
 from web.boards.address import BoardAddress
-from web.boards.task_links import load_link_labels
-from web.custom_fields.task_form import load_field_views
+from web.boards.task_links import label_link
+from web.custom_fields.task_form import build_field_views
 from web.tasks.conversation import load_conversation
 from web.tasks.edited_fields import format_due_date_field
 from web.ui import forms, time_format
@@ -43,6 +44,8 @@ async def load_task_view(
     """Load a task with everything that its page shows. Raises NotFound."""
     board, user = access.board, member.user
     detail = await tasks.get_task_detail(source, board, task_id)
+    parts = await load_task_parts(source, board, task_id, with_choices=access.can_write)
+    writable = {board.id} if access.can_write else set[UUID]()
     context = {
         "board": board,
         "can_write": access.can_write,
@@ -53,31 +56,30 @@ async def load_task_view(
         "due_date_field": format_due_date_field(
             detail.task.due_at, time_format.get_time_zone(user.timezone)
         ),
-        "open_approvals": await _list_open_approvals(source, member, access, task_id),
+        "open_approvals": await load_approval_views(source, member, parts.open_approvals, writable),
         "form": form or forms.Form(),
-        "has_description_versions": await tasks.has_description_versions(source, detail.task),
-        "task_fields": await load_field_views(source, board, user, task_id),
-        "task_links": await load_link_labels(source, board, task_id),
+        "has_description_versions": parts.has_description_versions,
+        "task_fields": build_field_views(parts.fields, user),
+        "task_links": [label_link(one) for one in parts.links],
         "is_lead_missing": "unheard" in query,
-        "watchers": await tasks.list_watchers(source, board, task_id),
+        "watchers": parts.watchers,
         "reader_id": user.id,
-        **await presenter.load_task_runs(source, member, board, task_id),
+        **await presenter.describe_task_runs(
+            source, member, board, task_id, parts.runs, parts.untouched
+        ),
         **await load_conversation(source, user, board, task_id, query),
     }
-    if access.can_write:
-        context |= await _load_choices(source, board, detail)
-    return context
+    return context | (_describe_choices(parts, detail) if access.can_write else {})
 
 
-async def _load_choices(source: Source, board: Board, detail: TaskDetail) -> dict[str, Any]:
-    """Load what the forms of a task offer."""
-    others = await tasks.list_dependency_choices(source, board, detail.task.id)
-    current = detail.depends_on_task_ids
+def _describe_choices(parts: TaskParts, detail: TaskDetail) -> dict[str, Any]:
+    """Return what the forms of a task offer."""
+    current, others = detail.depends_on_task_ids, parts.dependency_choices
     return {
-        "assignees": await tasks.list_assignable_agents(source, board),
-        "people": await boards.list_board_people(source, board),
+        "assignees": parts.agents,
+        "people": parts.people,
         "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
-        "tag_choices": await tags.list_board_tags(source, board),
+        "tag_choices": parts.tags,
     }
 
 
@@ -97,12 +99,3 @@ def build_done_approval(task: Task, user: User) -> ApprovalDraft:
         task_id=task.id,
         payload={"reason": build_done_reason(user.display_name)},
     )
-
-
-async def _list_open_approvals(
-    source: Source, member: Member, access: BoardPermissions, task_id: UUID
-) -> list[ApprovalView]:
-    """Return approvals of a task that are undecided or can still be undone."""
-    open_approvals = await approvals.list_open_approvals(source, access.board, task_id)
-    writable = {access.board.id} if access.can_write else set[UUID]()
-    return await load_approval_views(source, member, open_approvals, writable)

@@ -1,6 +1,8 @@
 """Runs: turns of agents on gateways, running and ended."""
 
 from services.gateways.runs.queries import (
+    CURRENT_TASK_RUNS,
+    choose_current_runs,
     find_latest_run,
     list_agent_runs,
     list_current_task_runs,

@@ -1,0 +1,89 @@
+"""Load what the page of a task shows around it, in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+from core.clock import now
+from core.db.combined_query import CombinedQuery
+from core.db.reads import Source
+from models import Agent, Board, Message, Run, Tag, TaskLink
+from services import approvals, boards, custom_fields, forges, messages, tags, tasks
+from services.approvals import ApprovalDetail
+from services.boards import BoardPerson
+from services.custom_fields import TaskField
+from services.gateways import runs
+from services.tasks import TaskRef
+
+
+@dataclass(frozen=True)
+class TaskParts:
+    """What the page of a task shows around it, and what its forms offer."""
+
+    open_approvals: Sequence[ApprovalDetail]  # undecided, or can still be undone
+    fields: Sequence[TaskField]  # with the values of the task
+    links: Sequence[TaskLink]
+    watchers: Sequence[BoardPerson]
+    runs: Sequence[tuple[Run, Agent]]  # those that run, or else the latest
+    untouched: Sequence[tuple[Message, Agent]]  # messages that led to no action
+    has_description_versions: bool
+    people: Sequence[BoardPerson] = ()  # who can read the board
+    agents: Sequence[Agent] = ()  # to which the task can be assigned
+    tags: Sequence[Tag] = ()
+    dependency_choices: Sequence[TaskRef] = ()  # the newest tasks that it may depend on
+
+
+async def load_task_parts(
+    source: Source, board: Board, task_id: UUID, *, with_choices: bool
+) -> TaskParts:
+    """Load the parts of an existing task; what its forms offer only `with_choices`.
+
+    The objects have no session, also in a transaction: they cannot be changed.
+    """
+    (
+        undecided,
+        fields,
+        links,
+        watchers,
+        found_runs,
+        untouched,
+        versions,
+        *choices,
+    ) = await _build_query(with_choices=with_choices).fetch(
+        source,
+        board_id=board.id,
+        organization_id=board.organization_id,
+        task_id=task_id,
+        since=now() - messages.NO_ACTION_AFTER,
+    )
+    return TaskParts(
+        undecided,
+        fields,
+        [link for link in links if link is not None],
+        watchers,
+        runs.choose_current_runs(found_runs),
+        untouched,
+        bool(versions),
+        *choices,
+    )
+
+
+@cache
+def _build_query(*, with_choices: bool) -> CombinedQuery:
+    choices = (
+        boards.BOARD_PEOPLE,
+        tasks.ASSIGNABLE_AGENTS,
+        tags.TAGS,
+        tasks.DEPENDENCY_CHOICES,
+    )
+    return CombinedQuery(
+        approvals.build_open_query(),
+        custom_fields.TASK_FIELDS,
+        forges.TASK_LINKS,
+        tasks.build_watchers_query(),
+        runs.CURRENT_TASK_RUNS,
+        messages.TASK_MESSAGES_WITHOUT_ACTION,
+        tasks.HAS_DESCRIPTION_VERSIONS,
+        *(choices if with_choices else ()),
+    )
