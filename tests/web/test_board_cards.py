@@ -159,3 +159,10 @@ async def test_a_card_counts_its_decisions_and_further_tags(
         *("One", "Two", "Three")
     ]
     assert "Waits for an approval" in (await rita.get(card_path)).text
+
+
+def test_many_first_calls_do_not_reload_each_sidebar_every_second() -> None:
+    """Sidebars reload at most every three seconds for `news`, but every second for `rail`."""
+    parts = STALE_PARTS_BY_EVENT[EventType.AGENT_STATUS_CHANGED]
+    assert "news" in parts
+    assert "rail" not in parts
