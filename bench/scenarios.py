@@ -20,6 +20,8 @@ from bench.streams import build_stream_rows, measure_streams
 from bench.viewers import measure_viewers
 from core.config.settings import Settings
 
+REST_PERIODS = 3  # of the idle time, because what repeats does so every 15 to 30 s
+
 
 @dataclass(frozen=True)
 class Run:
@@ -92,7 +94,7 @@ async def measure_latency(run: Run) -> list[Row]:
 async def measure_rest(run: Run) -> list[Row]:
     """Measure a server that nobody uses."""
     async with run.open_copy("rest") as settings:
-        seconds, agents = run.scale.idle_seconds, run.scale.gateway_agents
+        seconds, agents = REST_PERIODS * run.scale.idle_seconds, run.scale.gateway_agents
         return await processes.measure_rest(settings, run.folder, seconds, agents)
 
 

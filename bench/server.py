@@ -63,6 +63,8 @@ class _Recorder:
         self._began = 0.0
 
     def count(self, sent: RoundTrip) -> None:
+        if sent.is_one_time:  # not needed by a connection that has run the statement before
+            return
         self._round_trips += 1
         self._statements += sent.is_statement
         self._frequent[f"{sent.method}: {' '.join(sent.statement.split())[:160]}"] += 1
