@@ -37,6 +37,7 @@ async def test_an_organization_is_created_switched_and_deleted(bob: BrowserConte
     await page.get_by_label("Role", exact=True).select_option("Admin")
     await page.get_by_role("button", name="Create invitation link").click()
     first = await page.locator(".copy code").inner_text()
+    await page.keyboard.press("Escape")  # closes the dialog
     row = page.get_by_role("row", name="egret@example.com")
     await row.get_by_role("button", name="Create a new link").click()
     await expect(page.locator(".copy code")).not_to_have_text(first)

@@ -1,10 +1,13 @@
 """A pack of skills is uploaded, its updates are reviewed, and a skill is installed on a gateway."""
 
 import asyncio
+import re
 from typing import Any
 
-from playwright.async_api import FilePayload, Page, expect
+import pytest
+from playwright.async_api import FilePayload, Page, Route, expect
 
+from services.skills import DEFAULT_PACKS
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.fake_gateway import wait_until
 from tests.support.live_site import LiveSite
@@ -41,7 +44,7 @@ async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> No
         await expect(update).to_have_count(0)
 
         await page.get_by_role("link", name="2 skills").click()
-        await page.get_by_label("Search", exact=True).fill("report")
+        await page.get_by_role("searchbox", name="Search").fill("report")
         await page.get_by_label("Risk").select_option("low")
         await page.get_by_role("button", name="Filter").click()
         await expect(page.locator("#skills tbody tr")).to_have_count(1)
@@ -85,3 +88,47 @@ async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> No
 
 def list_texts(fake: Any) -> list[str]:
     return [text for _, text in fake.sent_messages]
+
+
+async def test_all_packs_are_fetched_one_after_another(site: LiveSite) -> None:
+    """The requests are answered here: they would need the hosts of the packs."""
+    paths: list[str] = []
+    running: list[int] = []
+
+    async def answer(route: Route) -> None:
+        paths.append(route.request.url)
+        running.append(await route.request.frame.locator(".is-running:visible").count())
+        body = f'<span role="status">Answer {len(paths)}</span>'
+        await route.fulfill(content_type="text/html", body=body)
+
+    async with site.open_page("/skills/packs") as page:
+        await page.route(re.compile(r"/skills/packs/[\w-]+/fetches$"), answer)
+        await page.get_by_role("button", name="Fetch all packs").click()
+        states = page.locator("#pack-fetches [role=status]")
+        count = await states.count()
+        assert count >= len(DEFAULT_PACKS)
+        for number in range(count):
+            await expect(states.nth(number)).to_have_text(f"Answer {number + 1}")
+        assert set(running) == {1}
+        assert len(set(paths)) == len(paths) == count
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_selected_skills_are_deleted(site: LiveSite, scripts: bool) -> None:
+    names = [f"{word} {scripts}" for word in ("Heron", "Egret", "Stork")]
+    for name in names:
+        url = f"https://skills.example/{name.replace(' ', '-')}"
+        site.owner.call("POST", "/skills/marketplace", source_url=url, name=name)
+    async with site.open_page("/skills", java_script_enabled=scripts) as page:
+        for name in names[:2]:
+            await page.get_by_role("checkbox", name=f"Select “{name}”").check()
+        if scripts:
+            await expect(page.locator("#delete-selected")).to_contain_text("2 selected")
+        await page.locator("#delete-selected").get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("heading", name="Delete 2 skills?")).to_be_visible()
+        for name in names[:2]:
+            await expect(page.get_by_role("listitem").filter(has_text=name)).to_be_visible()
+        await page.get_by_role("button", name="Delete").click()
+        await expect(page.get_by_text("2 skills deleted.")).to_be_visible()
+        await expect(page.get_by_role("link", name=names[0])).to_have_count(0)
+        await expect(page.get_by_role("link", name=names[2])).to_be_visible()
