@@ -98,8 +98,9 @@ async def locate_uploaded_pack(
     same = [
         pack for pack in packs if is_upload(pack.source_url) and build_upload_url(pack.name) == url
     ]
-    for pack in sorted(same, key=lambda one: one.source_url != url):
-        return pack.id, pack.source_url
+    found = min(same, key=lambda one: one.source_url != url, default=None)
+    if found is not None:
+        return found.id, found.source_url
     taken = {pack.source_url for pack in packs}
     addresses = itertools.chain([url], (f"{url}-{number}" for number in itertools.count(2)))
     return None, next(one for one in addresses if one not in taken)
