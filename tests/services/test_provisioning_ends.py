@@ -68,7 +68,6 @@ async def count_rows(harness: ProvisioningHarness, what: Any) -> int:
     ("method", "step"),
     [
         ("agents.create", ProvisioningStep.CREATE),
-        ("agents.update", ProvisioningStep.NAME),
         ("agents.files.set", ProvisioningStep.FILES),
         ("config.patch", ProvisioningStep.HEARTBEAT),
         ("cron.scratch.set", ProvisioningStep.SCRATCH),
@@ -98,6 +97,26 @@ async def test_a_rejected_step_fails_in_time_and_can_be_retried(
     await harness.reconcile_until_idle()
     agent = await harness.get_agent(agent)
     assert (agent.step, agent.provision_failure) == (ProvisioningStep.CHECK_IN, None)
+
+
+async def test_a_rejected_name_is_reported_and_can_be_retried(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_online_agent()
+    harness.fake.fault = reject_method("agents.update")
+    async with harness.transaction() as session:
+        member = harness.world.alice_member
+        await agents.update_agent(session, member, agent.id, {"name": "Editor"})
+    await harness.reconcile_until_idle()
+    failure = (await harness.get_agent(agent)).provision_failure
+    assert failure
+    assert (failure["step"], failure["code"]) == ("name", "rejected")
+    assert await harness.list_events(EventType.AGENT_UPDATE_FAILED)
+    harness.fake.fault = no_fault
+    harness.moment += 11 * MINUTE
+    await harness.reconcile_until_idle()
+    assert harness.fake.entries[agent.gateway_key or ""]["name"] == "Editor"
+    assert (await harness.get_agent(agent)).provision_failure is None
 
 
 async def test_a_failed_step_succeeds_automatically_after_the_repair(
@@ -308,10 +327,8 @@ async def test_a_new_lead_waits_until_the_old_one_is_removed(
     assert await harness.find_agent(old) is None
     created = [method for method, _ in harness.fake.changes if method.startswith("agents.")]
     assert created == [
-        *("agents.create", "agents.update", "agents.files.set", "agents.files.set"),
-        *("agents.files.set", "agents.files.set", "agents.files.set", "agents.delete"),
-        *("agents.create", "agents.update", "agents.files.set", "agents.files.set"),
-        *("agents.files.set", "agents.files.set", "agents.files.set"),
+        *("agents.create", *["agents.files.set"] * 5, "agents.delete"),
+        *("agents.create", *["agents.files.set"] * 5),
     ]
 
 
@@ -351,7 +368,7 @@ async def test_a_step_that_crashes_a_gateway_is_not_retried_constantly(
 async def test_failed_steps_are_retried_when_the_gateway_reconnects(
     harness: ProvisioningHarness,
 ) -> None:
-    harness.fake.fault = reject_method("agents.update")
+    harness.fake.fault = reject_method("agents.files.set")
     agent = await harness.create_agent()
     await harness.reconcile_until_idle()
     assert (await harness.get_agent(agent)).provision_failure

@@ -260,7 +260,7 @@ async def test_no_lock_is_held_during_gateway_calls(
     assert set(meanwhile) == {0}
 
 
-async def test_a_config_patch_contains_only_heartbeats(
+async def test_a_config_patch_contains_only_names_and_heartbeats(
     harness: ProvisioningHarness,
 ) -> None:
     """W-33."""
@@ -286,7 +286,10 @@ async def test_a_config_patch_contains_only_heartbeats(
         assert patch.keys() == {"agents"}
         entries = patch["agents"]["entries"]
         assert entries.keys() <= {agent.gateway_key for agent in created}
-        assert [[*entry] for entry in entries.values()] == [["heartbeat"]] * len(entries)
+        assert {part for entry in entries.values() for part in entry} == {
+            *("heartbeat", "name", "identity")
+        }
+        assert {part for entry in entries.values() for part in entry["identity"]} == {"name"}
 
 
 async def test_changes_by_the_agent_are_kept_until_an_overwrite(

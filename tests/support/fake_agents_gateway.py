@@ -150,7 +150,8 @@ class FakeAgentsGateway(FakeGateway):
         if key in self.entries or key == "main":
             raise invalid_request(f'agent "{key}" already exists')
         workspace = params.get("workspace", key)
-        self.entries[key] = {"name": params["name"], "workspace": workspace}
+        identity = {} if self.is_older else {"identity": {"name": params["name"]}}
+        self.entries[key] = {"name": params["name"], "workspace": workspace, **identity}
         self.files[key] = dict.fromkeys(SEEDED_FILES, "The gateway's own.")
         if self.listing_delay:
             self.delayed_agents[key] = self.listing_delay

@@ -19,7 +19,7 @@ from services.gateways.provisioning.desired_state import (
 from services.gateways.provisioning.heartbeat_config import (
     NEVER,
     agent_entries,
-    build_heartbeat_entries,
+    build_entries,
     format_entries,
     has_quiet_heartbeat,
     heartbeat_interval,

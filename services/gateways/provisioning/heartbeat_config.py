@@ -1,6 +1,7 @@
-"""The heartbeat of an agent in its gateway's configuration, and the text it reads then. Pure.
+"""The name and heartbeat of an agent in its gateway's configuration, and the text it reads then.
 
-A gateway skips a heartbeat turn, without a model call, if the scratch text has only headings.
+Pure functions. A gateway skips a heartbeat turn, without a model call, if the scratch text has only
+headings.
 """
 
 import re
@@ -43,15 +44,14 @@ def desired_heartbeat(agent: Agent) -> dict[str, str]:
     return {"every": heartbeat_interval(agent), "target": "none"}
 
 
-def build_heartbeat_entries(
-    agents: Sequence[Agent], config: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Return the entries that change the heartbeats of these agents, by their ids."""
-    return {
-        agent.gateway_key or "": {"heartbeat": desired_heartbeat(agent)}
+def build_entries(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries that change the names and heartbeats of these agents, by their ids."""
+    present = agent_entries(config)
+    entries = {
+        agent.gateway_key or "": _build_entry(agent, _mapping_at(present, agent.gateway_key or ""))
         for agent in agents
-        if needs_update(agent, config)
     }
+    return {key: entry for key, entry in entries.items() if entry}
 
 
 def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:
@@ -60,11 +60,11 @@ def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:
 
 
 def build_patch(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the change of a gateway's config that sets the heartbeats of configured agents.
+    """Return the change of a gateway's config that sets names and heartbeats of configured agents.
 
     It is empty if they are set.
     """
-    entries = build_heartbeat_entries(agents, config)
+    entries = build_entries(agents, config)
     return format_entries(entries, config) if entries else {}
 
 
@@ -79,19 +79,25 @@ def format_entries(entries: Mapping[str, Any], config: Mapping[str, Any]) -> dic
     return {"agents": {"list": [{"id": key, **entry} for key, entry in entries.items()]}}
 
 
-def needs_update(agent: Agent, config: Mapping[str, Any]) -> bool:
-    """Return whether a gateway's config has another heartbeat for an agent."""
-    entry = _mapping_at(agent_entries(config), agent.gateway_key or "")
-    present = _mapping_at(entry, "heartbeat")
-    return any(present.get(name) != value for name, value in desired_heartbeat(agent).items())
-
-
 def agent_entries(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the agents in a gateway's config by their ids."""
     agents = _mapping_at(config, "agents")
     rows = agents.get("list")
     listed = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     return _mapping_at(agents, "entries") or {str(row.get("id")): row for row in listed}
+
+
+def _build_entry(agent: Agent, present: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what differs: a heartbeat, and a name, also where the gateway repeats it."""
+    entry: dict[str, Any] = {}
+    heartbeat, desired = _mapping_at(present, "heartbeat"), desired_heartbeat(agent)
+    if any(heartbeat.get(name) != value for name, value in desired.items()):
+        entry["heartbeat"] = desired
+    if present.get("name") != agent.name:
+        entry["name"] = agent.name
+        if _mapping_at(present, "identity"):
+            entry["identity"] = {"name": agent.name}
+    return entry
 
 
 def _mapping_at(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -120,13 +120,13 @@ class ReconcilePass:
         return record_roster
 
     async def _run_steps(self, due: Sequence[DueAgent], roster: AgentRoster) -> None:
-        """Execute one step per agent while the connection lasts; all heartbeats at once."""
+        """Execute one step per agent while the connection lasts; all configurations at once."""
         heartbeats = [one for one in due if _is_heartbeat_step(one, roster)]
         for one in due:
             if one not in heartbeats and self._client.is_connected:
                 await self._run_step(one, roster)
         if heartbeats and self._client.is_connected:
-            await self._configure_heartbeats(heartbeats)
+            await self._configure_agents(heartbeats)
 
     async def _record_roster(self, roster: AgentRoster) -> None:
         """Record which agents the gateway lists, and create lost ones again."""
@@ -175,11 +175,9 @@ class ReconcilePass:
 
         return await self._call_gateway(execute)
 
-    async def _configure_heartbeats(self, due: Sequence[DueAgent]) -> None:
+    async def _configure_agents(self, due: Sequence[DueAgent]) -> None:
         agents = [one.agent for one in due]
-        outcomes = await self._call_gateway(
-            lambda: steps.configure_heartbeats(self._client, agents)
-        )
+        outcomes = await self._call_gateway(lambda: steps.configure_agents(self._client, agents))
         if isinstance(outcomes, StepFailure):
             outcomes = [outcomes] * len(due)
         for one, outcome in zip(due, outcomes, strict=True):

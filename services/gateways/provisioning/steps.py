@@ -145,8 +145,13 @@ async def wait_until_listed(context: StepContext) -> StepOutcome:
 
 
 async def set_name(context: StepContext) -> StepOutcome:
-    """Set the agent's name."""
-    if context.roster.names[context.key] != context.agent.name:
+    """Set the name of an agent that its gateway has had before.
+
+    That of a new agent is set with its heartbeat: each call that changes the gateway's config makes
+    it load all agents again.
+    """
+    is_known = context.agent.observed_generation > 0
+    if is_known and context.roster.names[context.key] != context.agent.name:
         await gateway_api.rename_agent(context.client, context.key, context.agent.name)
     return StepDone(context.state)
 
@@ -191,10 +196,8 @@ async def write_scratch(context: StepContext) -> StepOutcome:
     return StepDone(context.state)
 
 
-async def configure_heartbeats(
-    client: GatewayClient, agents: Sequence[Agent]
-) -> Sequence[StepOutcome]:
-    """Set the heartbeat intervals of several agents with one change of the gateway's config.
+async def configure_agents(client: GatewayClient, agents: Sequence[Agent]) -> Sequence[StepOutcome]:
+    """Set names and heartbeat intervals of several agents with one change of the gateway's config.
 
     Agents without an entry in the config are left out: a patch would create one.
     """

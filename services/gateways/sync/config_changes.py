@@ -1,4 +1,4 @@
-"""What a sync changes in the configuration of a gateway: the heartbeats of our agents."""
+"""What a sync changes in the configuration of a gateway: names and heartbeats of our agents."""
 
 import difflib
 import json
@@ -33,27 +33,34 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
     The rest of the configuration is not part of the difference: it is not ours to show.
     """
     present = provisioning.agent_entries(config)
-    wanted = provisioning.build_heartbeat_entries(agents, config)
+    wanted = provisioning.build_entries(agents, config)
     if not wanted:
         return ConfigChange()
-    before = {key: _heartbeat_of(present, key) for key in wanted if key in present}
+    before = {
+        key: _select_parts(get_mapping(present, key), entry)
+        for key, entry in wanted.items()
+        if key in present
+    }
     after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
     lines = difflib.unified_diff(
         _format(before, config), _format(after, config), CONFIG_FILE, CONFIG_FILE, lineterm="", n=4
     )
     text = "\n".join(lines)
     shown = text if len(text) <= MAX_CONFIG_DIFF_LENGTH else f"{text[:MAX_CONFIG_DIFF_LENGTH]}\n…"
-    return ConfigChange(shown, _stops_others(config, present))
+    has_heartbeat = any("heartbeat" in entry for entry in wanted.values())
+    return ConfigChange(shown, has_heartbeat and _stops_others(config, present))
 
 
-def _heartbeat_of(entries: Mapping[str, Any], key: str) -> dict[str, Any]:
-    entry = get_mapping(entries, key)
-    return {"heartbeat": entry["heartbeat"]} if "heartbeat" in entry else {}
+def _select_parts(present: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: present[part] for part in entry if part in present}
 
 
 def _merge(before: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """Merge an entry of a patch as the gateway does: other settings of a heartbeat are kept."""
-    return {"heartbeat": {**get_mapping(before, "heartbeat"), **entry["heartbeat"]}}
+    return {
+        part: {**get_mapping(before, part), **value} if isinstance(value, dict) else value
+        for part, value in entry.items()
+    }
 
 
 def _stops_others(config: Mapping[str, Any], entries: Mapping[str, Any]) -> bool:
