@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from core.db.engine import TransactionFactory
+from models import ProvisioningStep
 from services.gateways.files import FILE_NAMES
+from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
 from tests.support.world import World
 
@@ -67,3 +70,44 @@ async def test_agents_that_are_up_to_date_change_nothing_on_their_gateway(
     assert calls["config.get"] == 1
     assert calls["agents.files.set"] <= len(created)  # AGENTS.md names the board
     assert calls["agents.files.get"] == len(created) * len(FILE_NAMES)
+
+
+async def test_one_change_of_the_config_waits_for_agents_that_need_it_soon(
+    harness: ProvisioningHarness,
+) -> None:
+    harness.fake.listing_delay = 0
+    first = [await harness.create_agent(f"Writer {number}") for number in range(3)]
+    while {(await harness.get_agent(one)).step for one in first} != {ProvisioningStep.HEARTBEAT}:
+        harness.moment = max(harness.moment, await harness.reconcile_once() or harness.moment)
+    for number in range(3):
+        await harness.create_agent(f"Reader {number}")
+    await harness.reconcile_until_idle()
+    assert count_calls(harness)["config.patch"] == 1
+    assert len(harness.fake.scratches) == 6
+
+
+async def test_no_agent_waits_for_one_that_fails(harness: ProvisioningHarness) -> None:
+    broken = await harness.create_agent("Broken")
+    harness.fake.fault = lambda method, params: (
+        ErrorResponse("UNAVAILABLE", "not now")
+        if method == "agents.create" and params["name"] == broken.gateway_key
+        else None
+    )
+    agent = await harness.create_agent("Writer")
+    await harness.reconcile_until_idle()
+    assert (await harness.get_agent(broken)).provision_failure
+    found = await harness.get_agent(agent)
+    assert (found.step, found.observed_generation) == (ProvisioningStep.CHECK_IN, 1)
+
+
+async def test_agents_that_are_created_again_and_again_delay_others_for_half_a_minute(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_agent("Writer")
+    for number in range(20):
+        await harness.create_agent(f"Reader {number}")
+        await harness.reconcile_once()
+        harness.moment += timedelta(seconds=4)
+    found = await harness.get_agent(agent)
+    assert found.step is ProvisioningStep.CHECK_IN
+    assert count_calls(harness)["config.patch"] <= 4

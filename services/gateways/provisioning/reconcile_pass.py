@@ -32,7 +32,7 @@ from services.gateways.provisioning.steps import (
     StepDone,
     StepOutcome,
 )
-from services.gateways.provisioning.workload import GatewayWorkload, get_call_slots
+from services.gateways.provisioning.workload import GatewayWorkload, get_call_slots, should_wait
 
 BundleBuilder = Callable[[], AgentFileBundle]
 BundleLoader = Callable[
@@ -125,7 +125,8 @@ class ReconcilePass:
         for one in due:
             if one not in heartbeats and self._client.is_connected:
                 await self._run_step(one, roster)
-        if heartbeats and self._client.is_connected:
+        is_early = should_wait([one.agent for one in due], self._clock())
+        if heartbeats and not is_early and self._client.is_connected:
             await self._configure_agents(heartbeats)
 
     async def _record_roster(self, roster: AgentRoster) -> None:

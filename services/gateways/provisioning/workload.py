@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -13,10 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from models import Agent, Board, DesiredState, Organization, OrphanedGatewayAgent, ProvisioningStep
+from services.gateways.provisioning.state_machine import step_duration
 from services.gateways.provisioning.store import IS_MANAGED
 
 BATCH_SIZE = 50  # agents in one pass
 MAX_CONCURRENT_CALLS = 4  # to one gateway, which handles them one after the other
+
+MAX_BATCH_WAIT = timedelta(seconds=30)
+STEPS_BEFORE_CONFIG = (
+    *(ProvisioningStep.CREATE, ProvisioningStep.LISTED, ProvisioningStep.NAME),
+    ProvisioningStep.FILES,
+)
 
 _CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -27,6 +34,23 @@ def get_call_slots(gateway_id: UUID) -> asyncio.Semaphore:
     They are those of this process. Keep the returned object while its slots are in use.
     """
     return _CALL_SLOTS.setdefault(gateway_id, asyncio.Semaphore(MAX_CONCURRENT_CALLS))
+
+
+def should_wait(due: Sequence[Agent], moment: datetime) -> bool:
+    """Return whether a change of a gateway's config should wait for agents that need it soon.
+
+    Agents with failed attempts are not waited for, except those that the gateway does not list yet.
+    """
+    waited = [
+        step_duration(agent, moment) for agent in due if agent.step is ProvisioningStep.HEARTBEAT
+    ]
+    is_too_long = any(one is None or one.passed >= MAX_BATCH_WAIT for one in waited)
+    return not is_too_long and any(
+        agent.step in STEPS_BEFORE_CONFIG
+        and agent.provision_failure is None
+        and (agent.step is ProvisioningStep.LISTED or not agent.step_attempts)
+        for agent in due
+    )
 
 
 @dataclass(frozen=True)
