@@ -2,6 +2,7 @@
 
 import sys
 
+import anyio.to_thread
 from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipResponder, IdentityResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ else:
 MIN_SIZE = 1_000  # bytes; smaller responses fit into one packet
 GZIP_LEVEL = 1  # higher levels take more than twice as long, and save a tenth
 ZSTD_LEVEL = 3  # half of the CPU of gzip, and three quarters of its bytes
+THREAD_SIZE = 1_000_000  # bytes that take 2 ms, in which no other request would be handled
 API_PATH = "/api/"
 STREAM_PATHS = ("/events", "/stream")  # their ends; see core/http/event_stream.py
 
@@ -54,7 +56,12 @@ class _ZstdResponder(IdentityResponder):
     _compressor: zstd.ZstdCompressor | None = None
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
-        """Return the next compressed bytes. 300 kB, a large page, take less than 1 ms."""
+        """Return the next compressed bytes; large ones are compressed in a thread."""
+        if len(body) < THREAD_SIZE:
+            return self._compress(body, more_body)
+        return await anyio.to_thread.run_sync(self._compress, body, more_body)
+
+    def _compress(self, body: bytes, more_body: bool) -> bytes:
         if self._compressor is None:
             self._compressor = zstd.ZstdCompressor(ZSTD_LEVEL)
         compressor = self._compressor

@@ -7,7 +7,7 @@ import pytest
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from core.http.compression import MIN_SIZE, CompressionMiddleware, zstd
+from core.http.compression import MIN_SIZE, THREAD_SIZE, CompressionMiddleware, zstd
 
 BROWSER = "gzip, deflate, br, zstd"
 ENCODINGS = pytest.mark.parametrize(("accepted", "expected"), [("gzip", "gzip"), (BROWSER, "zstd")])
@@ -56,6 +56,15 @@ async def test_a_page_is_compressed(accepted: str, expected: str) -> None:
     assert headers["content-encoding"] == expected
     decompress = {"gzip": gzip.decompress, "zstd": zstd.decompress}[expected]
     assert decompress(body) == b"a" * MIN_SIZE
+
+
+@ENCODINGS
+async def test_a_large_response_is_compressed(accepted: str, expected: str) -> None:
+    content = bytes(range(256)) * (2 * THREAD_SIZE // 256)
+    headers, body = await send("/audit/export", Response(content), accepted)
+    assert headers["content-encoding"] == expected
+    decompress = {"gzip": gzip.decompress, "zstd": zstd.decompress}[expected]
+    assert decompress(body) == content
 
 
 @ENCODINGS
