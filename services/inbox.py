@@ -34,7 +34,7 @@ class WaitingItems:
     held_agent_ids: Sequence[UUID]  # agents that the member can release
     decided_approvals: Sequence[ApprovalDetail]  # without their contents
     answered_requests: Sequence[RequestDetail]
-    decided_count: int  # of all approvals, also before today
+    decided_total: int  # of all approvals, also before today
 
 
 async def load_waiting_items(
@@ -48,7 +48,7 @@ async def load_waiting_items(
     """Load what waits for a member on the boards that they may read, or on one of them.
 
     Runs one statement, and a second one if there are open onboardings. Days begin at midnight in
-    the member's time zone. Without `with_decided`, nothing that is decided is loaded. Agents that
+    the member's time zone. Without `with_decided`, decided approvals are only counted. Agents that
     have never called are overdue after `offline_after`, or two of their heartbeats.
     """
     by_board = board_id is not None
@@ -56,7 +56,7 @@ async def load_waiting_items(
     undecided, waiting, opened, asked, *found = await query.fetch(
         source, board_id=board_id, **_build_parameters(member, offline_after)
     )
-    limited, uncalled, writable, decided_count, *more = found
+    limited, uncalled, writable, decided_total, *more = found
     pending = await onboarding.select_pending(source, opened)
     held = more.pop() if member.is_admin and not by_board else []
     decided_approvals, answered = more or ([], [])
@@ -71,7 +71,7 @@ async def load_waiting_items(
         held,
         decided_approvals,
         answered,
-        decided_count[0],
+        decided_total[0],
     )
 
 

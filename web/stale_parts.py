@@ -132,7 +132,11 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_CREATED: AGENT,
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
-    EventType.AGENT_STATUS_CHANGED: (*STATE, "news", "tasks"),  # many at once after a start
+    EventType.AGENT_STATUS_CHANGED: (
+        *STATE,
+        "news",
+        "tasks",
+    ),  # after a start many at once: see _sidebar.html
     EventType.AGENT_HELD: HELD,
     EventType.AGENT_RELEASED: HELD,
     EventType.AGENT_PAUSED: HELD,

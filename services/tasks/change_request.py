@@ -49,7 +49,7 @@ class TaskChange:
     values: Mapping[str, Any]  # the validated fields that were sent
     current_dependency_ids: Sequence[UUID] = ()  # before the change
     current_tag_ids: Sequence[UUID] = ()  # before the change
-    watcher_ids: Sequence[UUID] = ()  # of people, before the change
+    watcher_ids: Sequence[UUID] | None = None  # of people, before the change; None: not loaded
     open_dependency_ids: Sequence[UUID] = ()  # after the change; only tasks that are not done
     missing_task_ids: Sequence[UUID] = ()
     missing_tag_ids: Sequence[UUID] = ()

@@ -138,7 +138,7 @@ async def load_inbox(
         new_count=new_count,
         decided=decided,
         decided_count=count,
-        decided_total=found.decided_count,
+        decided_total=found.decided_total,
         selected_item=selected_item,
         approval_view=await _load_view(source, member, selected_item, found, address),
         selectable_ids=_list_selectable(shown, member, found.writable_board_ids),
