@@ -18,7 +18,7 @@ from services.tasks import TaskRef
 
 
 @dataclass(frozen=True)
-class TaskParts:
+class TaskPageData:
     """What the page of a task shows around it, and what its forms offer."""
 
     open_approvals: Sequence[ApprovalDetail]  # undecided, or can still be undone
@@ -34,10 +34,10 @@ class TaskParts:
     dependency_choices: Sequence[TaskRef] = ()  # the newest tasks that it may depend on
 
 
-async def load_task_parts(
+async def load_task_page_data(
     source: Source, board: Board, task_id: UUID, *, with_choices: bool
-) -> TaskParts:
-    """Load the parts of an existing task; what its forms offer only `with_choices`.
+) -> TaskPageData:
+    """Load the data of an existing task; what its forms offer only `with_choices`.
 
     The objects have no session, also in a transaction: they cannot be changed.
     """
@@ -57,7 +57,7 @@ async def load_task_parts(
         task_id=task_id,
         since=now() - messages.NO_ACTION_AFTER,
     )
-    return TaskParts(
+    return TaskPageData(
         undecided,
         fields,
         [link for link in links if link is not None],

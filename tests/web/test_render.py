@@ -15,7 +15,7 @@ from web.ui import assets, render
 from web.ui.assets import STATIC
 
 SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
-SHARED_PART = re.compile(r"shared_part\('([^']+)'")
+RENDERED_ONCE = re.compile(r"render_once\('([^']+)'")
 TEMPLATES = sorted(render.TEMPLATES.rglob("*.html"))
 MACROS = '{% import "macros/ui.html" as ui %}{% import "macros/forms.html" as forms %}'
 
@@ -205,11 +205,11 @@ def find_templates(pattern: str) -> set[str]:
 
 
 def find_references(template: str) -> set[str]:
-    """Return the templates that a template extends, imports, includes or shares."""
+    """Return the templates that a template extends, imports, includes or renders once."""
     source = (render.TEMPLATES / template).read_text()
     tree = render.environment.parse(source)
     kinds = (nodes.Extends, nodes.Import, nodes.FromImport, nodes.Include)
-    found = set(SHARED_PART.findall(source))
+    found = set(RENDERED_ONCE.findall(source))
     for node in tree.find_all(kinds):
         name = node.template
         parts = name.nodes if isinstance(name, nodes.Concat) else [name]

@@ -10,7 +10,7 @@ from models import Board, Member, Task, User
 from services import tasks
 from services.approvals import ApprovalDraft
 from services.boards import BoardPermissions
-from services.task_parts import TaskParts, load_task_parts
+from services.task_pages import TaskPageData, load_task_page_data
 from services.tasks import TaskDetail
 from web.agents import presenter
 from web.approvals.presenter import load_approval_views
@@ -44,7 +44,7 @@ async def load_task_view(
     """Load a task with everything that its page shows. Raises NotFound."""
     board, user = access.board, member.user
     detail = await tasks.get_task_detail(source, board, task_id)
-    parts = await load_task_parts(source, board, task_id, with_choices=access.can_write)
+    page = await load_task_page_data(source, board, task_id, with_choices=access.can_write)
     writable = {board.id} if access.can_write else set[UUID]()
     context = {
         "board": board,
@@ -56,30 +56,30 @@ async def load_task_view(
         "due_date_field": format_due_date_field(
             detail.task.due_at, time_format.get_time_zone(user.timezone)
         ),
-        "open_approvals": await load_approval_views(source, member, parts.open_approvals, writable),
+        "open_approvals": await load_approval_views(source, member, page.open_approvals, writable),
         "form": form or forms.Form(),
-        "has_description_versions": parts.has_description_versions,
-        "task_fields": build_field_views(parts.fields, user),
-        "task_links": [label_link(one) for one in parts.links],
+        "has_description_versions": page.has_description_versions,
+        "task_fields": build_field_views(page.fields, user),
+        "task_links": [label_link(one) for one in page.links],
         "is_lead_missing": "unheard" in query,
-        "watchers": parts.watchers,
+        "watchers": page.watchers,
         "reader_id": user.id,
         **await presenter.describe_task_runs(
-            source, member, board, task_id, parts.runs, parts.untouched
+            source, member, board, task_id, page.runs, page.untouched
         ),
         **await load_conversation(source, user, board, task_id, query),
     }
-    return context | (_describe_choices(parts, detail) if access.can_write else {})
+    return context | (_describe_choices(page, detail) if access.can_write else {})
 
 
-def _describe_choices(parts: TaskParts, detail: TaskDetail) -> dict[str, Any]:
+def _describe_choices(page: TaskPageData, detail: TaskDetail) -> dict[str, Any]:
     """Return what the forms of a task offer."""
-    current, others = detail.depends_on_task_ids, parts.dependency_choices
+    current, others = detail.depends_on_task_ids, page.dependency_choices
     return {
-        "assignees": parts.agents,
-        "people": parts.people,
+        "assignees": page.agents,
+        "people": page.people,
         "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
-        "tag_choices": parts.tags,
+        "tag_choices": page.tags,
     }
 
 

@@ -117,7 +117,7 @@ environment = TemplateEnvironment(
     extensions=[FormOriginExtension],
 )
 environment.globals.update(TEMPLATE_TEXTS)
-GLOBAL_FUNCTIONS["shared_part"] = environment.render_shared_part
+GLOBAL_FUNCTIONS["render_once"] = environment.render_once
 environment.globals.update(GLOBAL_FUNCTIONS)
 environment.filters.update(GLOBAL_FILTERS)
 _templates = Jinja2Templates(env=environment)

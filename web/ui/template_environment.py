@@ -37,26 +37,26 @@ class TemplateContext(Context):
 
 
 class TemplateEnvironment(Environment):
-    """An environment whose templates share one dict of global variables, and some of their output.
-
-    Menus, help and texts of scripts were a fifth of the work for a page. They depend on neither
-    the data nor the person, so each is rendered once for each language and role.
-    """
+    """An environment whose templates share one dict of global variables."""
 
     context_class = TemplateContext
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._shared_parts: dict[Hashable, Markup] = {}
+        self._rendered: dict[Hashable, Markup] = {}
 
-    def render_shared_part(self, template: str, **variables: Hashable) -> Markup:
-        """Return a template that shows only its variables, which have few values."""
+    def render_once(self, template: str, **variables: Hashable) -> Markup:
+        """Render a template once for each language and value of its variables.
+
+        Its output must depend on nothing else. Menus, help and texts for scripts are rendered this
+        way: they were a fifth of the work for a page.
+        """
         key = (template, reader_language.get(), *sorted(variables.items()))
-        part = self._shared_parts.get(key)
+        part = self._rendered.get(key)
         if part is None:
             part = Markup(self.get_template(template).render(variables))  # noqa: S704 (escaped)
             assert 'method="post"' not in part, template  # a form belongs to one person
-            self._shared_parts[key] = part
+            self._rendered[key] = part
         return part
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
