@@ -80,8 +80,12 @@ async def delete_skill(session: AsyncSession, member: Member, skill_id: UUID) ->
 
 
 async def delete_skills(session: AsyncSession, member: Member, ids: Collection[UUID]) -> int:
-    """Delete those of the skills that exist, as `delete_skill`, and return their number."""
+    """Delete those of the skills that exist, as `delete_skill`, and return their number.
+
+    The organization is locked, because an update of a pack changes its skills in another order.
+    """
     organizations.require_admin(member)
+    await organizations.lock_organization(session, member)
     query = select(Skill).where(Skill.id.in_(ids), Skill.organization_id == member.organization_id)
     found = list(await session.scalars(query.order_by(Skill.id).with_for_update()))
     for skill in found:

@@ -7,7 +7,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from core.errors import AppError
 from models import Gateway, Skill, SkillPack
-from services import gateways, skills
+from services import gateways, organizations, skills
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.skill_rows import make_pack, make_skill, make_version
@@ -101,3 +101,18 @@ async def test_a_skill_is_not_added_to_a_pack_during_its_deletion(
         racing = asyncio.create_task(add_skill())
         await wait_for_lock_waiter(isolated_transaction)
     assert (await racing).pack_id is None
+
+
+async def test_skills_are_deleted_after_an_update_of_their_pack(
+    isolated_transaction: TransactionFactory, isolated_world: World, skill: Skill
+) -> None:
+    async def delete_skills() -> int:
+        async with isolated_transaction() as session:
+            return await skills.delete_skills(session, isolated_world.alice_member, [skill.id])
+
+    async with isolated_transaction() as session:
+        await organizations.lock_organization(session, isolated_world.alice_member)  # as an update
+        racing = asyncio.create_task(delete_skills())
+        await wait_for_lock_waiter(isolated_transaction)
+        (await session.get_one(Skill, skill.id)).revision = "f" * 40
+    assert await racing == 1
