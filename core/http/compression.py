@@ -1,5 +1,6 @@
 """Compress responses with zstd or gzip, except event streams and pages that show a secret."""
 
+import re
 import sys
 
 import anyio.to_thread
@@ -17,6 +18,7 @@ GZIP_LEVEL = 1  # higher levels take more than twice as long, and save a tenth
 ZSTD_LEVEL = 3  # half of the CPU of gzip, and three quarters of its bytes
 THREAD_SIZE = 1_000_000  # bytes that take 2 ms, in which no other request would be handled
 API_PATH = "/api/"
+REFUSED_WEIGHT = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 STREAM_PATHS = ("/events", "/stream")  # their ends; see core/http/event_stream.py
 
 
@@ -42,7 +44,7 @@ class CompressionMiddleware:
     def _choose_responder(self, scope: Scope) -> ASGIApp:
         """Return a responder with the best encoding that the client names, or the application."""
         is_api = scope["path"].startswith(API_PATH)
-        accepted = Headers(scope=scope).get("accept-encoding", "")
+        accepted = _list_encodings(Headers(scope=scope).get("accept-encoding", ""))
         if "zstd" in accepted:
             return (_ZstdResponder if is_api else _ZstdPageResponder)(self._app, MIN_SIZE)
         if "gzip" in accepted:
@@ -51,9 +53,24 @@ class CompressionMiddleware:
         return self._app
 
 
+def _list_encodings(header: str) -> set[str]:
+    """Return the encodings that a client names, without those of weight 0 (RFC 9110, 12.5.3)."""
+    named = [one.partition(";") for one in header.lower().split(",")]
+    return {name.strip() for name, _, weight in named if not REFUSED_WEIGHT.fullmatch(weight)}
+
+
 class _ZstdResponder(IdentityResponder):
     content_encoding = "zstd"
     _compressor: zstd.ZstdCompressor | None = None
+
+    async def send_with_compression(self, message: Message) -> None:
+        """Send a message, unless it is empty and others follow.
+
+        zstd makes no bytes of it. The base class would then name no encoding for the others.
+        """
+        is_body = message["type"] == "http.response.body"
+        if not is_body or message.get("body") or not message.get("more_body"):
+            await super().send_with_compression(message)
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
         """Return the next compressed bytes; large ones are compressed in a thread."""

@@ -79,6 +79,37 @@ async def test_a_response_of_several_parts_is_compressed(accepted: str, expected
     assert decompress(body) == b"".join(letter * MIN_SIZE for letter in (b"0", b"1", b"2"))
 
 
+@ENCODINGS
+async def test_a_response_may_begin_with_nothing(accepted: str, expected: str) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"", b"a" * MIN_SIZE, b"", b"b"):
+            yield part
+
+    headers, body = await send("/audit/export", StreamingResponse(parts()), accepted)
+    assert headers["content-encoding"] == expected
+    decompress = {"gzip": gzip.decompress, "zstd": zstd.decompress}[expected]
+    assert decompress(body) == b"a" * MIN_SIZE + b"b"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ("zstd;q=0, gzip", "gzip"),
+        ("gzip ; q=0.000 , ZSTD; q=0.5", "zstd"),
+        ("gzip;q=0", None),
+        ("zstd; Q=0., identity", None),
+        ("x-zstd, gzipped", None),
+        ("", None),
+        (" " * 20_000 + ";" * 20_000 + "q=0" * 20_000, None),
+    ],
+)
+async def test_a_refused_encoding_is_not_used(accepted: str, expected: str | None) -> None:
+    page = Response(b"a" * MIN_SIZE, media_type="text/html")
+    for path in ("/boards", "/api/v1/boards"):
+        headers, _body = await send(path, page, accepted)
+        assert headers.get("content-encoding") == expected
+
+
 @pytest.mark.parametrize("path", ["/settings", "/welcome"])
 @ENCODINGS
 async def test_a_page_that_shows_a_secret_is_not_compressed(
