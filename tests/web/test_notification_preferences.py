@@ -121,6 +121,16 @@ async def test_boards_of_others_have_no_choices(bob, charlie, world, method) -> 
     assert response.status_code == 403
 
 
+@pytest.mark.parametrize("id", ["1", "%00", "00000000-0000-0000-0000-00000000000g"])
+async def test_choices_for_no_board_change_none_for_all_boards(bob, transaction, world, id) -> None:
+    hashes = await read_hashes(bob)
+    response = await bob.post(f"{PATH}/choices?board={id}", data=hashes)
+    assert response.status_code == 404
+    assert not (await load(transaction, world.bob_member)).stored
+    assert (await bob.get(f"{PATH}?board={id}")).status_code == 404
+    assert (await bob.get(f"{PATH}?board=")).status_code == 200
+
+
 async def test_a_choice_that_was_not_changed_is_not_written(bob, transaction, world) -> None:
     hashes = await read_hashes(bob)
     on = {name.removeprefix("shown."): "on" for name in hashes if name.endswith(".app")}

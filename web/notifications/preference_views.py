@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from core.db.reads import Source
+from core.errors import NotFound
 from core.http.request import open_reader, open_transaction
 from models import Digest, Member, NotificationSettings
 from services import notifications
@@ -167,7 +168,12 @@ def _list_boards(layout: PageLayout, preferences: Preferences) -> list[tuple[str
 
 
 def _read_board_id(request: Request) -> UUID | None:
-    return forms.parse_id(request.query_params.get("board"))
+    """Return the board in the address, or None for all boards. Raises NotFound for no id."""
+    given = request.query_params.get("board", "")
+    board_id = forms.parse_id(given)
+    if given and board_id is None:
+        raise NotFound("board_not_found", "There is no such board.")
+    return board_id
 
 
 async def _check_board(source: Source, member: Member, board_id: UUID | None) -> None:
