@@ -123,11 +123,12 @@ async def update_notification_preferences(
     """Change what the user wants to be notified of. Only what is in the request changes."""
     session = context.session
     preferences = await notifications.lock_preferences(session, member)
-    check_version(context.known_versions, preferences.settings.version)
+    version = preferences.settings.version
     board_ids = await _list_board_ids(context, member)
     choices = await _check_choices(context, body, board_ids)
     await notifications.save_choices(session, member, preferences, choices)
     await notifications.update_settings(session, member, preferences.settings, body.list_settings())
+    check_version(context.known_versions, version)
     preferences = await notifications.load_preferences(session, member)
     return _build_read(context, preferences, board_ids)
 

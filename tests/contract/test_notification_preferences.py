@@ -169,6 +169,8 @@ async def test_an_old_version_of_the_preferences_changes_nothing(alice: Client) 
     stale = await alice.patch(PATH, json={"digest": "daily"}, headers={"If-Match": known})
     assert (stale.status_code, stale.json()["code"]) == (412, "stale")
     assert (await alice.get(PATH)).json()["digest"] == "hourly"
+    wrong = await alice.patch(PATH, json={"quiet_from": "08:00"}, headers={"If-Match": known})
+    assert wrong.status_code == 422, "other errors take precedence"
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
