@@ -26,6 +26,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _network = ""
     _is_excess = False  # too many of the network were waiting when this one began
     _is_refused = False
+    _has_body_left = False  # the body of the last request is incomplete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection until the headers are complete."""
@@ -41,7 +42,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """
         if self._is_refused:
             return
-        self._header_size += len(data)
+        if not (self._has_body_left and self.cycle and self.cycle.response_complete):
+            self._header_size += len(data)  # else the request was refused before its end
         super().data_received(data)
         if self._is_idle_without_timer():
             self._begin_headers()  # line breaks between two requests
@@ -57,7 +59,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request."""
         self._end_headers()
+        self._has_body_left = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._has_body_left = False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Respond to data that is not HTTP, unless that would be inside another response."""

@@ -160,6 +160,28 @@ async def test_line_breaks_after_a_request_do_not_keep_a_connection() -> None:
     assert response.startswith(b"HTTP/1.1 200 ")
 
 
+async def test_the_rest_of_a_refused_body_is_not_taken_for_headers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse_early(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"large"})
+
+    monkeypatch.setattr(FastProtocol, "header_timeout", TIMEOUT)
+    async with run_server(refuse_early) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbegin")
+        await reader.readuntil(b"large\r\n0\r\n\r\n")
+        for _ in range(10):
+            writer.write(b"x" * 99_999)
+            await writer.drain()
+        writer.write(b"xxxxxGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 413 ")  # of the second request
+        writer.close()
+    assert not FastProtocol.waiting
+
+
 async def test_large_headers_are_refused() -> None:
     async with run_server() as port:
         sent = b"GET / HTTP/1.1\r\nHost: a\r\nX-Much: " + b"x" * 65_536
