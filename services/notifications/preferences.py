@@ -9,11 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.engine import violates_constraint
 from core.db.reads import Query, Source, choose_columns
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from models import (
     BoardAccess,
     Digest,
@@ -171,11 +173,11 @@ async def save_choices(
     """Store choices; None removes one, so that the one for all boards or the default counts.
 
     The caller has locked the preferences, and has checked that the board is readable. Raises
-    Invalid for a channel that is not the member's.
+    Invalid for a channel that is not the member's, and NotFound for a board that was just deleted.
     """
     own = {None, *(one.id for one in preferences.channels)}
     if not {choice.channel_id for choice in choices} <= own:
-        raise Invalid("unknown_channel", "You have no such channel.", field="channel_id")
+        raise _unknown_channel()
     removed = {choice for choice, value in choices.items() if _is_redundant(choice, value)}
     if stored := removed & preferences.stored.keys():
         await session.execute(_delete_statement(member, stored))
@@ -190,13 +192,29 @@ async def save_choices(
         if choice not in removed
     ]
     if rows:
-        statement = insert(NotificationPreference).values(rows)
+        await _store_rows(session, rows)
+
+
+async def _store_rows(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert or replace choices. Their boards and channels may be deleted at the same time."""
+    statement = insert(NotificationPreference).values(rows)
+    try:
         await session.execute(
             statement.on_conflict_do_update(
                 constraint="uq_notification_preferences_choice",
                 set_={"is_enabled": statement.excluded.is_enabled},
             )
         )
+    except IntegrityError as error:
+        if violates_constraint(error, "fk_notification_preferences_board_id"):
+            raise NotFound("board_not_found", "There is no such board.") from error
+        if violates_constraint(error, "fk_notification_preferences_channel_id"):
+            raise _unknown_channel() from error
+        raise
+
+
+def _unknown_channel() -> Invalid:
+    return Invalid("unknown_channel", "You have no such channel.", field="channel_id")
 
 
 def _is_redundant(choice: Choice, value: bool | None) -> bool:
