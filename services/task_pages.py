@@ -26,7 +26,7 @@ class TaskPageData:
     links: Sequence[TaskLink]
     watchers: Sequence[BoardPerson]
     runs: Sequence[tuple[Run, Agent]]  # those that run, or else the latest
-    untouched: Sequence[tuple[Message, Agent]]  # messages that led to no action
+    messages_without_action: Sequence[tuple[Message, Agent]]
     has_description_versions: bool
     people: Sequence[BoardPerson] = ()  # who can read the board
     agents: Sequence[Agent] = ()  # to which the task can be assigned
@@ -47,7 +47,7 @@ async def load_task_page_data(
         links,
         watchers,
         found_runs,
-        untouched,
+        without_action,
         versions,
         *choices,
     ) = await _build_query(with_choices=with_choices).fetch(
@@ -63,7 +63,7 @@ async def load_task_page_data(
         [link for link in links if link is not None],
         watchers,
         runs.choose_current_runs(found_runs),
-        untouched,
+        without_action,
         bool(versions),
         *choices,
     )

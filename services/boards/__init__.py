@@ -50,10 +50,12 @@ from services.boards.people import (
 from services.boards.queries import (
     BY_NAME,
     BoardSummary,
+    RelatedBoard,
     get_board_by_slug,
     list_agent_boards,
     list_board_summaries,
     list_boards,
+    list_related_boards,
     online_conditions,
 )
 from services.boards.rules import MAX_FOLLOW_UP, MIN_FOLLOW_UP, TASK_RULES, BoardDraft, GroupDraft

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ScalarSelect, bindparam, case, func, or_, select
@@ -40,6 +40,7 @@ from services.boards.visibility import (
 )
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
+OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
 NOT_ONLINE = set(AgentStatus) - {AgentStatus.ONLINE}
 
 
@@ -131,6 +132,47 @@ async def list_board_summaries(source: Source, member: Member) -> Sequence[Board
         )
         for row in rows
     ]
+
+
+class RelatedBoard(NamedTuple):
+    """Another board of the group of a board, with the numbers of its open tasks."""
+
+    id: UUID
+    name: str
+    group_name: str
+    open_counts: Mapping[Status, int]
+
+
+async def list_related_boards(
+    source: Source, member: Member, board: Board
+) -> Sequence[RelatedBoard]:
+    """Return the other boards of the group that the member may read, by name.
+
+    A board without a group needs no statement.
+    """
+    if board.board_group_id is None:
+        return ()
+    ids = {"group_id": board.board_group_id, "board_id": board.id}
+    return await RELATED_BOARDS.fetch(source, **ids, **access_parameters(member))
+
+
+RELATED_BOARDS: Query[RelatedBoard] = Query(
+    select(
+        Board.id,
+        Board.name,
+        BoardGroup.name,
+        *(func.coalesce(counters.TASK_COUNTS[status], 0) for status in OPEN_STATUSES),
+    )
+    .join(BoardGroup, BoardGroup.id == Board.board_group_id)
+    .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
+    .where(
+        Board.board_group_id == bindparam("group_id"),
+        Board.id != bindparam("board_id"),
+        Board.id.in_(READABLE_BOARD_IDS),
+    )
+    .order_by(*BY_NAME),
+    lambda row: RelatedBoard(*row[:3], dict(zip(OPEN_STATUSES, row[3:], strict=True))),
+)
 
 
 @cache

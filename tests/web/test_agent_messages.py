@@ -141,6 +141,29 @@ async def test_the_address_of_a_message_shows_the_page_around_it(
     assert (await charlie.get(f"{address}/messages?message={sent[0].id}")).status_code == 404
 
 
+@pytest.mark.parametrize("query", ["", "?offset=25", "?message={id}"])
+async def test_sending_again_without_scripts_keeps_the_page(
+    alice, world, transaction, address, query: str
+) -> None:
+    failed = {"state": MessageState.FAILED, "last_error": "No."}
+    message = await write(transaction, world.worker, "NUDGE", **failed)
+    for number in range(30 if query else 0):
+        await write(transaction, world.worker, f"NUDGE\n{number}")
+    shown = f"{address}/messages{query.format(id=message.id)}"
+    page = (await alice.get(shown)).text
+    [action] = re.findall(r'method="post" action="([^"]+?/sendings[^"]*)"', page)
+    assert (await alice.post(action)).headers["Location"] == shown
+
+
+async def test_sending_again_redirects_to_no_other_place(
+    alice, world, transaction, address
+) -> None:
+    failed = {"state": MessageState.FAILED, "last_error": "No."}
+    message = await write(transaction, world.worker, "NUDGE", **failed)
+    again = f"{address}/messages/{message.id}/sendings?offset=//evil.example&message=%0d%0a&x=1"
+    assert (await alice.post(again)).headers["Location"] == f"{address}/messages"
+
+
 async def test_every_change_of_a_message_makes_the_part_stale(alice, world, address) -> None:
     page = (await alice.get(f"{address}/messages")).text
     assert "No messages yet." in page

@@ -57,6 +57,11 @@ async def test_the_list_names_the_other_boards_of_the_group(
     assert f'href="/boards/{garden.id}?view=list"' in part
     assert "Launch" not in part
     assert "related-boards" not in (await alice.get(board_path)).text
+    with count_all_statements() as statements:
+        await alice.get(f"{board_path}/columns?view=list")
+    [statement] = [one for one in statements if "JOIN board_groups" in one]
+    for table in ("agents", "agent_questions", "gateway_requests"):
+        assert f"FROM {table}" not in statement
     hidden = (await bob.get(f"{board_path}?view=list")).text
     assert "related-boards" not in hidden  # Bob cannot read Garden
 

@@ -1,6 +1,8 @@
 """Runs of agents on their gateways."""
 
+import re
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -8,6 +10,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway
 from tests.support.gateway_rows import make_gateway, make_gateway_request, make_run
+from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
 
 
@@ -42,6 +45,33 @@ async def test_a_run_is_shown_with_its_request_on_agent_and_task_pages(
             assert text in page, path
         assert f'href="/approvals/requests/{gateway_request.id}"' in page
         assert f'href="/approvals/requests/{gateway_request.id}"' not in (await rita.get(path)).text
+
+
+async def test_the_requests_of_all_waiting_runs_are_loaded_at_once(
+    bob, world: World, transaction: TransactionFactory, gateway: Gateway
+) -> None:
+    task, ids = world.make_task("Publish"), ("run-1", "run-2", "run-3")
+    made = [make_gateway_request(gateway, world.worker, run_id=id) for id in ids]
+    made.append(make_gateway_request(gateway, world.worker, run_id="run-1"))
+    runs = [make_run(gateway, world.worker, run_id=id, phase="waiting") for id in ids]
+    async with transaction() as session:
+        session.add_all([task, *made])
+        await session.flush()
+        session.add_all(runs)
+        for run in runs:
+            run.task_id = task.id
+    path = f"/boards/{world.board.id}/tasks/{task.id}/runs"
+    with count_all_statements() as statements:
+        page = (await bob.get(path)).text
+    assert len([one for one in statements if "FROM gateway_requests" in one]) == 1
+    newest = {made[1].id, made[2].id, made[3].id}
+    assert {UUID(id) for id in re.findall(r'"/approvals/requests/([\w-]+)"', page)} == newest
+    async with transaction() as session:
+        for run in runs:
+            (await session.merge(run)).phase = "thinking"
+    with count_all_statements() as statements:
+        await bob.get(path)
+    assert not [one for one in statements if "FROM gateway_requests" in one]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ The API has its own texts, which programs and agents rely on (`services/activity
 from collections.abc import Mapping
 
 from models import AgentStatus, Event, EventType, RequestKind, Status
-from web.ui.text_display import excerpt_markdown
+from web.ui.excerpts import excerpt_markdown
 from web.ui.translation import N_, _, translate
 
 EVENT_TEXTS: Mapping[EventType, str] = {

@@ -2,20 +2,21 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import QueryParams
 
 from core.clock import now
 from core.db.reads import Source
-from core.paging import Paging, center_offset
+from core.paging import Paging
 from models import Agent, Member, Message, MessageState
 from services import messages
 from services.messages import pending_reasons
 from services.messages.pending_reasons import DeliveryConditions
-from web.agents.presenter import describe_untouched
+from web.agents.presenter import describe_missing_action
 from web.agents.problem_texts import describe_pending
-from web.ui import forms
+from web.ui.list_places import locate_page
 from web.ui.translation import N_, translate
 
 MESSAGES_PER_PAGE = 25
@@ -80,7 +81,7 @@ class MessageRow:
 
     @classmethod
     def from_message(
-        cls, message: Message, context: DeliveryConditions, *, task_is_untouched: bool
+        cls, message: Message, context: DeliveryConditions, *, is_without_action: bool
     ) -> "MessageRow":
         """Build the row of a message."""
         wait = context.pending_status(message, now())
@@ -93,8 +94,8 @@ class MessageRow:
             translate(label),
             icon,
             tone,
-            reason=describe_untouched(message) if task_is_untouched else reason,
-            can_be_sent_again=task_is_untouched or message.state is MessageState.FAILED,
+            reason=describe_missing_action(message) if is_without_action else reason,
+            can_be_sent_again=is_without_action or message.state is MessageState.FAILED,
         )
 
     @property
@@ -110,24 +111,25 @@ async def load_messages(
 
     It is the page around the message that the address names, or the one at its offset.
     """
-    offset = min(forms.parse_number(query.get("offset")), forms.MAX_OFFSET)
-    message_id = forms.parse_id(query.get("message"))
-    if message_id is not None:
-        newer = await messages.count_newer_messages(source, agent, message_id)
-        offset = center_offset(newer, MESSAGES_PER_PAGE)
+    place = await locate_page(
+        query,
+        "message",
+        MESSAGES_PER_PAGE,
+        partial(messages.count_newer_messages, source, agent),
+    )
     context = await pending_reasons.load_delivery_conditions(source, agent)
     found = await messages.list_agent_messages(
-        source, agent, Paging(limit=MESSAGES_PER_PAGE, offset=offset)
+        source, agent, Paging(limit=MESSAGES_PER_PAGE, offset=place.offset)
     )
     idle_ids = await messages.list_without_action(source, agent, found.items)
     rows = found.map(
         lambda message: MessageRow.from_message(
-            message, context, task_is_untouched=message.id in idle_ids
+            message, context, is_without_action=message.id in idle_ids
         )
     )
     return {
         "message_rows": rows,
-        "page_query": f"?message={message_id}" if message_id and offset else f"?offset={offset}",
+        "page_query": place.query,
         "can_retry": member.is_admin,
     }
 

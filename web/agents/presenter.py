@@ -216,11 +216,11 @@ def _describe_ended_run(run: Run) -> str:
 async def load_agent_run(source: Source, member: Member, agent: Agent) -> dict[str, Any]:
     """Load the current or last run of an agent, as a template context."""
     run = await runs.find_latest_run(source, agent.id) if agent.gateway_id else None
-    open_request = await _find_open_request(source, member, run) if run else None
+    open_requests = await _load_open_requests(source, member, [run] if run else ())
     return {
         "agent_id": agent.id,
         "run": run,
-        "open_request": open_request,
+        "open_request": open_requests.get(run.id) if run else None,
         "describe_run": describe_run,
     }
 
@@ -230,42 +230,43 @@ async def load_task_runs(
 ) -> dict[str, Any]:
     """Load the current or last runs for a task, as a template context."""
     found = await runs.list_current_task_runs(source, board, task_id)
-    untouched = await messages.list_task_messages_without_action(source, board, task_id)
-    return await describe_task_runs(source, member, board, task_id, found, untouched)
+    without_action = await messages.list_task_messages_without_action(source, board, task_id)
+    return await load_run_context(source, member, board, task_id, found, without_action)
 
 
-async def describe_task_runs(
+async def load_run_context(
     source: Source,
     member: Member,
     board: Board,
     task_id: UUID,
     found: Sequence[tuple[Run, Agent]],
-    untouched: Sequence[tuple[Message, Agent]],
+    messages_without_action: Sequence[tuple[Message, Agent]],
 ) -> dict[str, Any]:
-    """Return runs for a task, and messages that led to no action, as a template context."""
-    task_runs: Sequence[TaskRun] = [
-        TaskRun(run, agent, await _find_open_request(source, member, run)) for run, agent in found
-    ]
+    """Load the requests of runs for a task, as a template context with the runs and messages."""
+    open_requests = await _load_open_requests(source, member, [run for run, _agent in found])
     return {
         "run_board_id": board.id,
         "run_task_id": task_id,
-        "task_runs": task_runs,
-        "untouched": untouched,
-        "describe_untouched": describe_untouched,
+        "task_runs": [TaskRun(run, agent, open_requests.get(run.id)) for run, agent in found],
+        "messages_without_action": messages_without_action,
+        "describe_missing_action": describe_missing_action,
         "can_send_again": member.is_admin,
         "describe_run": describe_run,
     }
 
 
-def describe_untouched(message: Message) -> str:
+def describe_missing_action(message: Message) -> str:
     """Say for how long the agent of a message has not acted on its task."""
     assert message.acknowledged_at
     duration = format_duration(now() - message.acknowledged_at)
     return _("Acknowledged, no action on the task for %(duration)s.", duration=duration)
 
 
-async def _find_open_request(source: Source, member: Member, run: Run) -> RequestDetail | None:
-    """Return the request that a run waits for, or None if the member may not resolve it."""
-    if run.status is not RunStatus.RUNNING or run.phase != RunPhase.WAITING:
-        return None
-    return await requests.find_request_of_run(source, member, run)
+async def _load_open_requests(
+    source: Source, member: Member, found: Sequence[Run]
+) -> Mapping[UUID, RequestDetail]:
+    """Return the requests that runs wait for and the member may resolve, by run."""
+    waiting = [
+        run for run in found if run.status is RunStatus.RUNNING and run.phase == RunPhase.WAITING
+    ]
+    return await requests.load_requests_of_runs(source, member, waiting)

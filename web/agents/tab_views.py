@@ -32,6 +32,7 @@ from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.list_places import read_place
 from web.ui.render import is_part_request, render_page, render_part
 
 RECENT_ENTRIES = 12  # entries of what an agent did
@@ -73,7 +74,7 @@ async def show_agent(request: Request) -> Response:
 async def show_runs(request: Request) -> Response:
     """Show the runs of an agent; for htmx only the list."""
     layout = None if is_part_request(request) else await load_layout(request)
-    offset = forms.parse_offset(request)
+    offset = forms.parse_offset(request.query_params)
     async with open_reader(request) as source:
         card = await _load_card(request, source)
         page = await runs.list_agent_runs(
@@ -111,7 +112,7 @@ async def show_messages(request: Request) -> Response:
 
 
 async def retry_message(request: Request) -> Response:
-    """Send a failed message again."""
+    """Send a failed message again, and show the same page of the list."""
     message_id = forms.path_id(request, "message_id")
     async with open_transaction(request) as session:
         agent = await agents.get_agent(
@@ -120,7 +121,8 @@ async def retry_message(request: Request) -> Response:
         await messages.retry_message(session, request.user, agent, message_id)
     if is_part_request(request):
         return await show_messages(request)
-    return RedirectResponse(f"/agents/{agent.id}/messages", 303)
+    place = read_place(request.query_params, "message")
+    return RedirectResponse(f"/agents/{agent.id}/messages{place.query}", 303)
 
 
 async def show_settings(request: Request) -> Response:

@@ -25,7 +25,7 @@ from web.boards.presenter import load_board_access
 from web.calendar.presenter import load_calendar
 from web.custom_fields.task_form import build_field_views
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
-from web.ui.text_display import excerpt_markdown
+from web.ui.excerpts import excerpt_markdown
 from web.ui.translation import _, translate
 
 MAX_EXCERPT = 120  # characters of a description in the list
@@ -108,21 +108,12 @@ async def _load_list(
     address: BoardAddress,
 ) -> dict[str, Any]:
     """Load what only the list shows: the other boards of the group, and descriptions."""
-    related = (
-        await boards.list_board_summaries(source, member)
-        if board.board_group_id is not None
-        else ()
-    )
     texts = {}
     if "description" in address.shown_columns:
         ids = [card.task.id for column in columns for card in column.cards]
         texts = await tasks.load_description_beginnings(source, board, ids)
     return {
-        "related_boards": [
-            one
-            for one in related
-            if one.board.board_group_id == board.board_group_id and one.board.id != board.id
-        ],
+        "related_boards": await boards.list_related_boards(source, member, board),
         "descriptions": {id: excerpt_markdown(text, MAX_EXCERPT) for id, text in texts.items()},
     }
 

@@ -38,7 +38,7 @@ async def show_fields(request: Request) -> Response:
         tab_counts = await organizations.count_sections(source, member)
     lines = order.sort_rows(presenter.build_field_lines(details, choices), presenter.SORT_KEYS)
     context: dict[str, Any] = {
-        "page": order.cut_page(lines, forms.parse_offset(request)),
+        "page": order.cut_page(lines, forms.parse_offset(request.query_params)),
         "order": order,
         "tab_counts": tab_counts,
     }

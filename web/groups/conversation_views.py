@@ -76,7 +76,7 @@ async def _load_messages(request: Request, source: Source) -> dict[str, Any]:
         "can_write": access.can_write,
         "can_manage": access.is_admin and access.can_write,
         "notes": page.notes,
-        "page_query": page.query,
+        "page_query": page.place.query,
         "agents_by_id": {agent.id: agent for agent in group_agents},
         "board_names": {board.id: board.name for board in group_boards},
         "page_size": NOTES_PER_PAGE,

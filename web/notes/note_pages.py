@@ -1,31 +1,25 @@
 """Pages of the notes and chat messages of boards and groups, and the addresses of single ones."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from functools import partial
 
 from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
-from core.paging import Page, Paging, center_offset
+from core.paging import Page, Paging
 from services import memory
 from services.memory import MemoryScope, NoteDetail
-from web.ui import forms
+from web.ui.list_places import ListPlace, locate_page
 
 NOTES_PER_PAGE = 50  # also chat messages
 
 
 @dataclass(frozen=True)
 class NotePage:
-    """A page of notes, newest first. `parameters` are those of the address that shows it again."""
+    """A page of notes, newest first, and its place in the list."""
 
     notes: Page[NoteDetail]
-    parameters: Mapping[str, str]
-
-    @property
-    def query(self) -> str:
-        """Return the query of the address with its question mark, or "" for the newest page."""
-        return f"?{urlencode(self.parameters)}" if self.parameters else ""
+    place: ListPlace
 
 
 async def load_note_page(
@@ -35,14 +29,11 @@ async def load_note_page(
 
     A note that is not in the list selects the newest page.
     """
-    note_id = forms.parse_id(query.get("note"))
-    offset = min(forms.parse_number(query.get("offset")), forms.MAX_OFFSET)
-    if note_id is not None:
-        newer = await memory.count_newer_notes(source, scope, note_id, is_chat=is_chat)
-        offset = center_offset(newer, NOTES_PER_PAGE)
-    notes = await memory.list_notes(source, scope, Paging(NOTES_PER_PAGE, offset), is_chat=is_chat)
-    place = {"note": str(note_id)} if note_id else {"offset": str(offset)}
-    return NotePage(notes, place if offset else {})
+    count_newer = partial(memory.count_newer_notes, source, scope, is_chat=is_chat)
+    place = await locate_page(query, "note", NOTES_PER_PAGE, count_newer)
+    paging = Paging(NOTES_PER_PAGE, place.offset)
+    notes = await memory.list_notes(source, scope, paging, is_chat=is_chat)
+    return NotePage(notes, place)
 
 
 def build_note_path(place: str, note_id: object, *, is_chat: bool) -> str:

@@ -85,7 +85,7 @@ async def _load_notes(request: Request, source: Source) -> dict[str, Any]:
     return {
         "place": place,
         "notes": page.notes,
-        "page_query": page.query,
+        "page_query": page.place.query,
         "agents_by_id": place.agents_by_id,
         "is_group": is_in_group(request),
         "page_size": NOTES_PER_PAGE,

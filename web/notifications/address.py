@@ -43,7 +43,7 @@ class NotificationAddress:
             unread="1" if query.get("unread") == "1" else "",
             group=group if group in tuple(KindGroup) else "",
             board=str(forms.parse_id(query.get("board")) or ""),
-            offset=min(forms.parse_number(query.get("offset")), forms.MAX_OFFSET),
+            offset=forms.parse_offset(query),
         )
 
     @property

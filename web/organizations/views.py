@@ -30,7 +30,7 @@ async def redirect_to_people(request: Request) -> Response:
 
 async def show_people(request: Request) -> Response:
     """Show the members, and to admins the pending invites, and the link of a new one once."""
-    member, offset = current_member(request), forms.parse_offset(request)
+    member, offset = current_member(request), forms.parse_offset(request.query_params)
     token = one_time_secret.read_secret(request)
     layout = await load_layout(request)
     async with open_reader(request) as source:

@@ -131,7 +131,7 @@ async def _render_skills(request: Request, form: forms.Form) -> Response:
     chosen, per = _read_filter(request), forms.parse_number(request.query_params.get("per"))
     size = per if per in presenter.PAGE_SIZES else presenter.PAGE_SIZES[0]
     async with open_reader(request) as source:
-        paging = Paging(size, forms.parse_offset(request))
+        paging = Paging(size, forms.parse_offset(request.query_params))
         page = await skills.list_skills(source, member, chosen, paging)
         ids = [card.skill.id for card in page.items]
         installations = await skills.list_installations(source, ids)

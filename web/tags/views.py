@@ -59,7 +59,9 @@ async def show_tags(request: Request) -> Response:
         found = await tags.find_tags(source, current_member(request), text)
         tab_counts = await organizations.count_sections(source, current_member(request))
     context: dict[str, Any] = {
-        "page": order.cut_page(order.sort_rows(found, SORT_KEYS), forms.parse_offset(request)),
+        "page": order.cut_page(
+            order.sort_rows(found, SORT_KEYS), forms.parse_offset(request.query_params)
+        ),
         "order": order,
         "search": text,
         "tab_counts": tab_counts,

@@ -64,8 +64,8 @@ async def load_task_view(
         "is_lead_missing": "unheard" in query,
         "watchers": page.watchers,
         "reader_id": user.id,
-        **await presenter.describe_task_runs(
-            source, member, board, task_id, page.runs, page.untouched
+        **await presenter.load_run_context(
+            source, member, board, task_id, page.runs, page.messages_without_action
         ),
         **await load_conversation(source, user, board, task_id, query),
     }

@@ -23,6 +23,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -42,7 +43,6 @@ from core.errors import (
 from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
-from web.ui import forms
 from web.ui.error_texts import describe_error
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _
@@ -253,9 +253,9 @@ def parse_number(text: str | None) -> int:
 MAX_OFFSET = 1_000_000_000  # rows; with a limit it fits into an integer of PostgreSQL
 
 
-def parse_offset(request: Request) -> int:
+def parse_offset(query: QueryParams) -> int:
     """Parse the offset in the address of a list, or return 0."""
-    return min(parse_number(request.query_params.get("offset")), MAX_OFFSET)
+    return min(parse_number(query.get("offset")), MAX_OFFSET)
 
 
 def redirect_saved(path: str, zone: tzinfo) -> Response:
@@ -297,4 +297,4 @@ def _validate_time_zone(name: str | None) -> str | None:
     return name
 
 
-TimeZoneName = Annotated[forms.OptionalLine, AfterValidator(_validate_time_zone)]
+TimeZoneName = Annotated[OptionalLine, AfterValidator(_validate_time_zone)]

@@ -182,12 +182,6 @@ def render_markdown(text: str | None) -> Markup:
     return _break_long_words(_render_plain(text)) if _is_expensive(text) else _render_cached(text)
 
 
-def excerpt_markdown(text: str, length: int = 200) -> str:
-    """Return the beginning of a text in Markdown on one line, without its formatting."""
-    plain = render_markdown(text[: 4 * length]).striptags()
-    return plain if len(plain) <= length else f"{plain[:length].rstrip()}…"
-
-
 def _is_expensive(text: str) -> bool:
     if len(text) > MAX_LENGTH or text.count("[") > MAX_BRACKETS:
         return True

@@ -98,7 +98,7 @@ async def replay_delivery(request: Request) -> Response:
 async def _render_webhook(request: Request, form: forms.Form) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     query = request.query_params
-    state, offset = query.get("state", ""), forms.parse_offset(request)
+    state, offset = query.get("state", ""), forms.parse_offset(request.query_params)
     state = state if state in set(WebhookDeliveryState) else ""
     async with open_reader(request) as source:
         member, id = current_member(request), forms.path_id(request, "endpoint_id")

@@ -12,11 +12,11 @@ from services.gateways.requests.queries import (
     build_answered_query,
     build_waiting_query,
     count_waiting_by_board,
-    find_request_of_run,
     get_request,
     list_ended_requests,
     list_requests,
     list_waiting_requests,
+    load_requests_of_runs,
 )
 from services.gateways.requests.rules import MAX_ANSWER_LENGTH, MAX_ANSWERS, SubmittedAnswer
 from services.gateways.requests.worker import RequestSyncJob

@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
@@ -128,19 +129,26 @@ def build_answered_query(*, is_admin: bool, by_board: bool) -> Query[RequestDeta
     return Query(query, detail_from_row)
 
 
-async def find_request_of_run(source: Source, member: Member, run: Run) -> RequestDetail | None:
-    """Return the request that a run waits for, if this member may answer it."""
-    parameters = {"gateway_id": run.gateway_id, "run_id": run.run_id}
-    query = _build_run_query(is_admin=member.is_admin)
-    return await query.first(source, **parameters, **_parameters(member))
+async def load_requests_of_runs(
+    source: Source, member: Member, waiting: Sequence[Run]
+) -> Mapping[UUID, RequestDetail]:
+    """Return the newest request that each run waits for, if this member may answer it, by run.
+
+    Without runs there is no statement.
+    """
+    if not waiting:
+        return {}
+    query = _build_runs_query(is_admin=member.is_admin)
+    ids = [run.id for run in waiting]
+    return dict(await query.fetch(source, ids=ids, **_parameters(member)))
 
 
 @cache
-def _build_run_query(*, is_admin: bool) -> Query[RequestDetail]:
-    is_of_run = GatewayRequest.run_id == bindparam("run_id")
-    query = _list_query(IS_WAITING, is_admin=is_admin, by_board=False)
-    query = query.where(FILTERS["gateway_id"], is_of_run)
-    return Query(query.order_by(*NEWEST_FIRST).limit(1), detail_from_row)
+def _build_runs_query(*, is_admin: bool) -> Query[tuple[UUID, RequestDetail]]:
+    is_of_runs = Run.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
+    query = _list_query(IS_WAITING & is_of_runs, is_admin=is_admin, by_board=False)
+    query = query.add_columns(Run.id).ext(distinct_on(Run.id)).order_by(Run.id, *NEWEST_FIRST)
+    return Query(query, lambda row: (row[4], detail_from_row(row)))
 
 
 async def count_waiting_by_board(source: Source, member: Member) -> dict[UUID | None, int]:
