@@ -1,5 +1,5 @@
 // Shows the progress of a form: <button data-busy="Saving"> has this label and a spinner until the response
-// arrives. It keeps its width, and cannot be pressed twice.
+// arrives. It keeps its width, and cannot be pressed twice. A form whose request has failed has [data-failed].
 (() => {
   const SPINNER = "loader-circle";
   const start = (form, submitter) => {
@@ -28,7 +28,9 @@
   });
   document.addEventListener("htmx:finally:request", (event) => {
     const form = event.detail.ctx.sourceElement.closest?.("form");
-    if (form) end(form);
+    if (!form) return;
+    end(form);
+    form.toggleAttribute("data-failed", !(event.detail.ctx.response?.status < 400));
   });
   addEventListener("pageshow", () => end(document)); // the page was restored from the back/forward cache
 })();

@@ -27,10 +27,11 @@ from services.skills.events import pack_event
 from services.skills.pack_contents import PackChanges, apply_changes, load_changes
 from services.skills.packs import (
     changed_meanwhile,
-    locate_uploaded_pack,
+    choose_upload_url,
     lock_pack,
     save_uploaded_pack,
 )
+from services.skills.queries import list_packs
 from services.skills.quotas import check_storage
 from services.skills.sources import (
     DEFAULT_BRANCH,
@@ -92,7 +93,8 @@ async def upload_pack(
     organizations.require_admin(member)
     name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
     async with transaction() as session:
-        _id, url = await locate_uploaded_pack(session, member, name)
+        packs = [one.pack for one in await list_packs(session, member)]
+    url = choose_upload_url(packs, name)
     contents = await _read(data, url, DEFAULT_BRANCH)
     async with transaction() as session:
         pack = await save_uploaded_pack(session, member, name, url)

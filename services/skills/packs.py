@@ -1,7 +1,7 @@
 """Add, change and delete packs. Nothing is fetched here."""
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,6 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import Source
 from core.errors import Conflict
 from core.validation import (
     MAX_NAME_LENGTH,
@@ -85,25 +84,27 @@ async def save_pack(session: AsyncSession, member: Member, draft: PackDraft) -> 
     return await _insert(session, member, values)
 
 
-async def locate_uploaded_pack(
-    source: Source, member: Member, name: str
-) -> tuple[UUID | None, str]:
-    """Return the id and the address of the uploaded pack with this name; else a free address.
+def find_uploaded_pack(packs: Sequence[SkillPack], name: str) -> SkillPack | None:
+    """Return the uploaded pack with this name, or None.
 
     The name decides, because the address does not change with it: packs that were renamed, or that
     an earlier version has stored, have other addresses.
     """
     url = build_upload_url(name)
-    packs = [one.pack for one in await list_packs(source, member)]
     same = [
         pack for pack in packs if is_upload(pack.source_url) and build_upload_url(pack.name) == url
     ]
-    found = min(same, key=lambda one: one.source_url != url, default=None)
+    return min(same, key=lambda one: one.source_url != url, default=None)
+
+
+def choose_upload_url(packs: Sequence[SkillPack], name: str) -> str:
+    """Return the address of the uploaded pack with this name, or a free one."""
+    found = find_uploaded_pack(packs, name)
     if found is not None:
-        return found.id, found.source_url
-    taken = {pack.source_url for pack in packs}
+        return found.source_url
+    url, taken = build_upload_url(name), {pack.source_url for pack in packs}
     addresses = itertools.chain([url], (f"{url}-{number}" for number in itertools.count(2)))
-    return None, next(one for one in addresses if one not in taken)
+    return next(one for one in addresses if one not in taken)
 
 
 async def save_uploaded_pack(
@@ -115,11 +116,12 @@ async def save_uploaded_pack(
     """
     organizations.require_admin(member)
     await organizations.lock_organization(session, member)
-    pack_id, present_url = await locate_uploaded_pack(session, member, name)
-    if present_url != url:
+    packs = [one.pack for one in await list_packs(session, member)]
+    if choose_upload_url(packs, name) != url:
         raise changed_meanwhile()
-    if pack_id is not None:
-        return await lock_pack(session, member, pack_id)
+    found = find_uploaded_pack(packs, name)
+    if found is not None:
+        return await lock_pack(session, member, found.id)
     values = {"source_url": url, "name": name, "branch": DEFAULT_BRANCH, "extra": {}}
     return await _insert(session, member, values)
 

@@ -13,6 +13,7 @@ from tests.support.fake_gateway import wait_until
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import list_axe_violations, overflows_horizontally
 from tests.support.skill_archives import FILES, WRITER, make_zip
+from web.ui.render import TOAST_HEADERS
 
 
 def make_upload(files: dict[str, str]) -> FilePayload:
@@ -105,12 +106,41 @@ async def test_all_packs_are_fetched_one_after_another(site: LiveSite) -> None:
         await page.route(re.compile(r"/skills/packs/[\w-]+/fetches$"), answer)
         await page.get_by_role("button", name="Fetch all packs").click()
         states = page.locator("#pack-fetches [role=status]")
+        await expect(states.first).to_be_attached()
         count = await states.count()
         assert count >= len(DEFAULT_PACKS)
         for number in range(count):
             await expect(states.nth(number)).to_have_text(f"Answer {number + 1}")
         assert set(running) == {1}
         assert len(set(paths)) == len(paths) == count
+
+
+async def test_a_failed_fetch_is_shown_in_its_row_and_the_others_follow(site: LiveSite) -> None:
+    """The requests are answered here: the first is lost, the second is an error of the server."""
+    paths: list[str] = []
+
+    async def answer(route: Route) -> None:
+        paths.append(route.request.url)
+        if len(paths) == 1:
+            await route.abort()
+        elif len(paths) == 2:
+            headers = {"Content-Type": "text/html", **TOAST_HEADERS}
+            body = '<div class="toast" data-toast>Broken</div>'
+            await route.fulfill(status=500, headers=headers, body=body)
+        else:
+            await route.fulfill(content_type="text/html", body='<span role="status">Done</span>')
+
+    async with site.open_page("/skills/packs") as page:
+        await page.route(re.compile(r"/skills/packs/[\w-]+/fetches$"), answer)
+        url = "https://packs.example/three.zip"
+        site.owner.call("POST", "/skills/packs", source_url=url, name="Three")
+        await page.get_by_role("button", name="Fetch all packs").click()
+        states = page.locator("#pack-fetches [role=status]")
+        for number, text in enumerate(["Failed", "Failed", "Done"]):
+            row = states.nth(number)
+            await expect(row).to_contain_text(text)
+            await expect(row.locator(":is(.is-waiting, .is-running):visible")).to_have_count(0)
+        assert await states.nth(0).locator(".is-failed").is_visible()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])

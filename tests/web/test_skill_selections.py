@@ -75,6 +75,10 @@ async def test_selected_skills_are_named_and_then_deleted(
     assert types.count(EventType.SKILL_DELETED) == 2
     again = await post(alice, "/skills/deletions", chosen, confirmed="on")
     page = (await alice.get(again.headers["Location"])).text
+    assert '<div class="note">' in page
+    assert "None of the selected skills exists any more." in page
+    none = await post(alice, "/skills/deletions", [], confirmed="on")
+    page = (await alice.get(none.headers["Location"])).text
     assert "Nothing was deleted: no skill was selected." in page
 
 
@@ -89,6 +93,9 @@ async def test_selected_packs_are_named_and_then_deleted(
     assert "2 packs deleted." in (await alice.get(done.headers["Location"])).text
     assert await list_names(transaction, SkillPack) == {"Uploaded", "Foreign"}
     assert len(await list_names(transaction, Skill)) == 3
+    again = await post(alice, "/skills/packs/deletions", packs[:2])
+    page = (await alice.get(again.headers["Location"])).text
+    assert "None of the selected packs exists any more." in page
     nothing = await alice.post("/skills/packs/deletions")
     assert nothing.headers["Location"] == "/skills/packs?deleted=0"
     page = (await alice.get(nothing.headers["Location"])).text
@@ -116,7 +123,7 @@ async def test_only_admins_of_the_organization_change_selections(
             assert (
                 (await post(charlie, path, rows, **confirmed))
                 .headers["Location"]
-                .endswith("?deleted=0")
+                .endswith("?deleted=already")
             )
     assert (await bob.post("/skills/packs/fetches")).status_code == 403
     assert "Good" not in (await charlie.post("/skills/packs/fetches")).text
@@ -144,6 +151,11 @@ async def test_all_packs_are_fetched_one_after_another(
     assert failed.status_code == 200
     assert "Failed" in failed.text
     assert "<html" not in failed.text
+    deleted = await alice.post(f"/skills/packs/{new_id()}/fetches", headers=HTMX)
+    assert deleted.status_code == 200
+    assert "There is no such skill pack." in deleted.text
+    assert "<html" not in deleted.text
+    assert (await alice.post(f"/skills/packs/{new_id()}/fetches")).status_code == 404
     async with transaction() as session:
         assert list(await session.scalars(select(SkillPackUpdate.pack_id))) == [good.id]
         assert list(await session.scalars(select(Skill))) == []

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.http.request import open_reader, open_transaction
 from core.http.request_slots import release_slots
 from models import SkillPack
@@ -20,6 +20,7 @@ from web.skills import presenter
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit
+from web.ui.error_texts import describe_error
 from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
@@ -143,20 +144,23 @@ async def fetch_pack(request: Request) -> Response:
         organizations.require_admin(member)
         release_slots(request)
         client, transaction = request.state.archive_client, partial(open_transaction, request)
-        has_changes = await skills.fetch_update(transaction, client, member, id)
+        try:
+            has_changes = await skills.fetch_update(transaction, client, member, id)
+        except NotFound as error:  # deleted while it waited in the list of all packs
+            if not is_part_request(request):
+                raise
+            return _render_fetch_result(request, id, failed=True, problem=describe_error(error))
         if is_part_request(request):
             return _render_fetch_result(request, id, has_changes=has_changes)
         more = "#update" if has_changes else "?unchanged=1"
         return RedirectResponse(f"/skills/packs/{id}{more}", 303)
     if is_part_request(request):
-        return _render_fetch_result(request, id, problem=form.problem or form.error("archive"))
+        return _render_fetch_result(request, id, failed=True, problem=form.problem)
     return await _render_pack(request, form)
 
 
-def _render_fetch_result(
-    request: Request, pack_id: UUID, *, has_changes: bool = False, problem: str = ""
-) -> Response:
-    context: dict[str, Any] = {"pack_id": pack_id, "has_changes": has_changes, "problem": problem}
+def _render_fetch_result(request: Request, pack_id: UUID, **result: bool | str) -> Response:
+    context: dict[str, Any] = {"pack_id": pack_id, "failed": False, **result}
     return render_part(request, "skills/_fetch_result.html", **context)
 
 

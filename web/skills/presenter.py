@@ -64,6 +64,7 @@ RISK_TONES: Mapping[str, str] = {
     **dict.fromkeys(("high", "critical", "offensive"), "danger"),
 }
 PAGE_SIZES = (25, 50, 100, 200)
+ALREADY_DELETED = "already"  # in an address: others have deleted all that was selected
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,14 @@ class FileChange:
     lines: Sequence[DiffLine]
     is_binary: bool = False
     is_escaped: bool = False  # bytes that are no UTF-8 are shown as codes
+
+
+@dataclass(frozen=True)
+class DeletionResult:
+    """What became of a selection that was to be deleted."""
+
+    text: str
+    tone: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,20 +197,28 @@ def describe_source(pack: SkillPack) -> str:
     return _("Uploaded") if is_upload(pack.source_url) else pack.source_url
 
 
-def describe_deleted_skills(given: str) -> str:
-    """Say how many of the selected skills were deleted; "" if no number is given."""
-    count = forms.parse_number(given)
-    if count:
-        return ngettext("%(num)d skill deleted.", "%(num)d skills deleted.", count)
-    return _("Nothing was deleted: no skill was selected.") if given == "0" else ""
+def describe_deleted_skills(given: str) -> DeletionResult | None:
+    """Say what became of the selected skills: a number, `ALREADY_DELETED` or nothing is given."""
+    if count := forms.parse_number(given):
+        text = ngettext("%(num)d skill deleted.", "%(num)d skills deleted.", count)
+        return DeletionResult(text, "good")
+    texts = {
+        "0": N_("Nothing was deleted: no skill was selected."),
+        ALREADY_DELETED: N_("None of the selected skills exists any more."),
+    }
+    return DeletionResult(translate(texts[given])) if given in texts else None
 
 
-def describe_deleted_packs(given: str) -> str:
-    """Say how many of the selected packs were deleted; "" if no number is given."""
-    count = forms.parse_number(given)
-    if count:
-        return ngettext("%(num)d pack deleted.", "%(num)d packs deleted.", count)
-    return _("Nothing was deleted: no pack was selected.") if given == "0" else ""
+def describe_deleted_packs(given: str) -> DeletionResult | None:
+    """Say what became of the selected packs: a number, `ALREADY_DELETED` or nothing is given."""
+    if count := forms.parse_number(given):
+        text = ngettext("%(num)d pack deleted.", "%(num)d packs deleted.", count)
+        return DeletionResult(text, "good")
+    texts = {
+        "0": N_("Nothing was deleted: no pack was selected."),
+        ALREADY_DELETED: N_("None of the selected packs exists any more."),
+    }
+    return DeletionResult(translate(texts[given])) if given in texts else None
 
 
 def build_list_context(

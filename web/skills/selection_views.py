@@ -34,10 +34,12 @@ async def delete_skills(request: Request) -> Response:
     if fields.confirmed:
         async with open_transaction(request) as session:
             count = await skills.delete_skills(session, member, fields.ids)
-        return RedirectResponse(f"/skills?deleted={count}", 303)
+        return _redirect_to_list("/skills", fields, count)
     async with open_reader(request) as source:
         found = await skills.list_selected_skills(source, member, fields.ids)
     names = [(card.skill.id, card.skill.name) for card in found]
+    if not names:
+        return _redirect_to_list("/skills", fields)
     return await _render_confirmation(
         request,
         names,
@@ -54,10 +56,12 @@ async def delete_packs(request: Request) -> Response:
     if fields.confirmed:
         async with open_transaction(request) as session:
             count = await skills.delete_packs(session, member, fields.ids)
-        return RedirectResponse(f"/skills/packs?deleted={count}", 303)
+        return _redirect_to_list("/skills/packs", fields, count)
     async with open_reader(request) as source:
         packs = [one.pack for one in await skills.list_packs(source, member)]
     names = [(pack.id, pack.name) for pack in packs if pack.id in fields.ids]
+    if not names:
+        return _redirect_to_list("/skills/packs", fields)
     return await _render_confirmation(
         request,
         names,
@@ -67,12 +71,16 @@ async def delete_packs(request: Request) -> Response:
     )
 
 
+def _redirect_to_list(path: str, fields: SelectionForm, count: int = 0) -> Response:
+    """Redirect to the list, which says how many were deleted, or why none."""
+    deleted = count or (presenter.ALREADY_DELETED if fields.ids else 0)
+    return RedirectResponse(f"{path}?deleted={deleted}", 303)
+
+
 async def _render_confirmation(
     request: Request, names: Sequence[tuple[UUID, str]], **texts: Any
 ) -> Response:
-    """Name what will be deleted; lead back to the list if nothing is selected."""
-    if not names:
-        return RedirectResponse(f"{texts['path']}?deleted=0", 303)
+    """Name what will be deleted."""
     layout = await load_layout(request)
     return render_page(request, "skills/deletion.html", layout=layout, names=names, **texts)
 
