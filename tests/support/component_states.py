@@ -217,6 +217,18 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "areas": r'<polygon class="s4"',
         "numbers": 'class="numbers',
     },
+    "other boards of a group": {
+        "with open tasks": r'id="related-boards"[\s\S]*?Marketing</a>.*?2<span class="vh"> Inbox',
+    },
+    "selection of rows": {
+        "with scripts": r'class="bulk js-only" data-bulk hidden role="toolbar"',
+        "without scripts": r'<div class="bulk no-js"><span class="grow">Selected:',
+    },
+    "result of a fetch": {
+        "changed": r'#update"><span class="badge badge--signal">Update to review',
+        "not changed": r'<span class="badge badge--line">Not changed',
+        "failed": r'badge--danger">Failed</span> <span dir="auto">The host does not answer',
+    },
     "step": {
         **{state: f'class="step" data-s="{state}"' for state in ("done", "now", "fail", "todo")},
         "reason and button": r'data-s="fail">.*<div class="step__x">[\s\S]*?<button',

@@ -10,6 +10,7 @@ from core.clock import now
 from models import Status
 from services.agents import AgentCard
 from services.approvals import ApprovalDetail
+from services.boards import RelatedBoard
 from services.tasks import Assignee, CardTask, LinkRef, TaskRef
 from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.boards.card_cache import CardRenderer
@@ -25,6 +26,7 @@ LINKS = (
     LinkRef("change", "#9", "Cut the release", CHANGE_URL, "merged", None),
 )
 UNREAD_ID = UUID(int=32)
+OPEN_COUNTS = {Status.INBOX: 2, Status.IN_PROGRESS: 1, Status.REVIEW: 0}
 STATES_OF_SCRIPTS = (
     ("Open beside the board", " data-item", ' data-item aria-current="true"'),
     ("Selected for a change", " data-pick", " data-pick checked"),
@@ -114,12 +116,12 @@ class BoardExamples:
             "board": build_board(),
             "address": BoardAddress(),
             "can_write": True,
-            "columns": self._build_columns(inbox=()),
+            "columns": self._build_columns(),
             "phone_column": Status.REVIEW,
             "card_renderer": self._renderer,
         }
 
-    def _build_columns(self, inbox: Sequence[TaskCard]) -> list[CardColumn]:
+    def _build_columns(self) -> list[CardColumn]:
         wren, review = _build_assignee(self._idle), Status.REVIEW
         working = self._build_card(51, "Build the candidate", wren, in_progress_at=minutes_ago(9))
         in_review = [
@@ -128,7 +130,7 @@ class BoardExamples:
             self._build_card(54, "Announce it", status=review, blocked_by=[BLOCKER]),
         ]
         return [
-            CardColumn(Status.INBOX, len(inbox), inbox, has_lead=True),
+            CardColumn(Status.INBOX, 0, (), has_lead=True),
             CardColumn(Status.IN_PROGRESS, 1, [working], has_lead=True),
             CardColumn(review, len(in_review), in_review, has_lead=True),
             CardColumn(Status.DONE, 158, (), has_lead=True),
@@ -148,7 +150,7 @@ class BoardExamples:
             "address": BoardAddress(view="list"),
             "can_write": True,
             "groups": build_groups(columns, shown),
-            "related_boards": [],
+            "related_boards": [RelatedBoard(UUID(int=70), "Marketing", "Launch", OPEN_COUNTS)],
             "descriptions": {},
             "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],
             "card_renderer": self._renderer,
