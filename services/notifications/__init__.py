@@ -57,7 +57,7 @@ from services.notifications.queries import (
     unread_count_query,
 )
 from services.notifications.rules import (
-    CHOSEN_KINDS,
+    CONFIGURABLE_KINDS,
     KINDS_BY_GROUP,
     KINDS_WITHOUT_BOARD,
     URGENT_KINDS,

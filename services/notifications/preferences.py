@@ -27,7 +27,7 @@ from models import (
     new_id,
 )
 from services.notifications.rules import (
-    CHOSEN_KINDS,
+    CONFIGURABLE_KINDS,
     KINDS_WITHOUT_BOARD,
     Choice,
     is_enabled,
@@ -60,7 +60,7 @@ class Preferences:
     def list_choices(self) -> Sequence[tuple[Choice, bool]]:
         """Return what counts for all boards in each place, and the choices for single boards."""
         places = [None, *(channel.id for channel in self.channels)]
-        choices = [Choice(kind, None, place) for kind in CHOSEN_KINDS for place in places]
+        choices = [Choice(kind, None, place) for kind in CONFIGURABLE_KINDS for place in places]
         of_boards = [one for one in self.stored.items() if one[0].board_id is not None]
         return [
             *((choice, self.is_enabled(choice)) for choice in choices),
@@ -152,8 +152,8 @@ def check_choices(
 ) -> Mapping[Choice, bool | None]:
     """Return the choices of a request. Raises Invalid for what cannot be chosen."""
     for choice, _is_enabled in choices:
-        if choice.kind not in CHOSEN_KINDS:
-            raise Invalid("kind_not_chosen", f"{choice.kind} is always on.", field="kind")
+        if choice.kind not in CONFIGURABLE_KINDS:
+            raise Invalid("kind_not_configurable", f"{choice.kind} is always on.", field="kind")
         if choice.board_id is not None and choice.kind in KINDS_WITHOUT_BOARD:
             message = f"{choice.kind} concerns no board: choose it for all boards."
             raise Invalid("kind_without_board", message, field="board_id")

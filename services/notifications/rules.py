@@ -55,10 +55,10 @@ KINDS_WITHOUT_BOARD = frozenset(
 )
 """Kinds that never concern one board, so that boards have no preference for them."""
 
-CHOSEN_KINDS = tuple(
+CONFIGURABLE_KINDS = tuple(
     kind for kinds in KINDS_BY_GROUP.values() for kind in kinds if kind is not Kind.INVITATION
 )
-"""Kinds with a preference. An invitation is from an organization in which nothing is chosen yet."""
+"""Kinds that a user can choose. An invitation is from an organization without preferences yet."""
 
 ADMIN_KINDS = frozenset(
     [

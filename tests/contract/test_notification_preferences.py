@@ -102,7 +102,7 @@ async def test_a_second_person_is_chosen_and_removed(
         ({"escalate_to_user_id": "bob", "escalate_after_minutes": 10_081}, "minutes_invalid"),
         ({"choices": [{"kind": "mention"}]}, None),
         ({"choices": [{"kind": "nothing", "is_enabled": True}]}, None),
-        ({"choices": [{"kind": "invitation", "is_enabled": False}]}, "kind_not_chosen"),
+        ({"choices": [{"kind": "invitation", "is_enabled": False}]}, "kind_not_configurable"),
         ({"choices": [{"kind": "mention", "is_enabled": True}] * 2}, "choice_repeated"),
         ({"choices": [{"kind": "mention", "is_enabled": True}] * 1_001}, None),
         (

@@ -31,7 +31,7 @@ task_assignee_mismatch task_board_mismatch task_update_field_forbidden text_requ
 token_expired too_many_tasks unknown_custom_fields unknown_priority unknown_status
 template_field_unknown user_question_not_open user_reply_forbidden webhook_action_invalid
 webhook_signature_invalid workers_may_not_ask too_many_questions
-choice_repeated kind_not_chosen kind_without_board
+choice_repeated kind_not_configurable kind_without_board
 skill_files_not_found webhook_signature_missing webhook_timestamp_invalid
 """
 """Errors that no page can cause; their messages are only for programs and agents."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from models import NotificationChannel, NotificationKind
 from services.notifications import (
-    CHOSEN_KINDS,
+    CONFIGURABLE_KINDS,
     KINDS_BY_GROUP,
     KINDS_WITHOUT_BOARD,
     Choice,
@@ -84,7 +84,7 @@ def build_table(preferences: Preferences, board_id: UUID | None) -> PreferenceTa
         rows = [
             _build_row(preferences, kind, board_id, places)
             for kind in kinds
-            if kind in CHOSEN_KINDS and not (board_id and kind in KINDS_WITHOUT_BOARD)
+            if kind in CONFIGURABLE_KINDS and not (board_id and kind in KINDS_WITHOUT_BOARD)
         ]
         if rows:
             table.append((describe_group(group), rows))
