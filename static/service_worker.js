@@ -32,10 +32,11 @@ self.addEventListener("pushsubscriptionchange", (event) => {
     if (!old) return; // the user has withdrawn the permission, or the browser is too old to say
     const renewed = newSubscription ?? await self.registration.pushManager.subscribe(old.options);
     const { endpoint, keys } = renewed.toJSON();
-    await fetch("/settings/channels/subscription-renewals", {
+    const response = await fetch("/settings/channels/subscription-renewals", {
       method: "POST",
       body: new URLSearchParams({ old_endpoint: old.endpoint, endpoint, ...keys }),
     });
+    if (!response.ok) throw new Error(`The renewal failed: ${response.status}`);
   })());
 });
 
