@@ -31,6 +31,7 @@ from services import tasks
 
 Title = Annotated[str, build_line_constraints(tasks.MAX_TITLE_LENGTH)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
+STALE_SINCE = "When the worker noticed that nothing happens on a task in progress; null otherwise."
 ASSIGNED_USER = "A person who can read the board. An agent that has the task then loses it."
 
 
@@ -61,7 +62,7 @@ class TaskRead(ResponseModel):
     board_id: UUID
     created_by_user_id: UUID | None
     in_progress_at: Timestamp | None
-    stale_since: Timestamp | None = Field(description="In progress, and nothing happens.")
+    stale_since: Timestamp | None = Field(description=STALE_SINCE)
     created_at: Timestamp
     updated_at: Timestamp
     version: int = Field(description="Increases with every change; the first part of the ETag.")
@@ -152,9 +153,7 @@ class TaskUpdate(PatchModel):
     custom_field_values: JsonObject | None = Field(
         default=None, description="Only the keys in the request change; null removes a value."
     )
-    comment: Text | None = Field(
-        default=None, description="A comment that is added with the change."
-    )
+    comment: Text | None = Field(default=None, description="Is added to the task with the change.")
 
 
 class TaskFilter(PageQuery):
