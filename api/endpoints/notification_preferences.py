@@ -1,6 +1,6 @@
 """What the user wants to be notified of in the active organization, where and when."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import time
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,7 +17,6 @@ from api.framework.fields import (
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
 from core.errors import NotFound
-from core.validation import check_version
 from models import Digest, Member, NotificationKind
 from services import boards, notifications
 from services.notifications import Choice, Preferences
@@ -88,14 +87,15 @@ class NotificationPreferencesUpdate(PatchModel):
     digest: Digest = Field(default=NOT_SENT, description=DIGEST)
     digest_at: ClockTime = Field(default=NOT_SENT, description="The time of a daily digest.")
     escalate_to_user_id: UUID | None = Field(
-        default=None, description=f"{SECOND_PERSON} It must be able to decide. Null: nobody."
+        default=None,
+        description=f"{SECOND_PERSON} The person must be able to decide. Null: nobody.",
     )
     escalate_after_minutes: NonNegativeInt | None = Field(
         default=None, description=f"From 1 to {notifications.MAX_ESCALATION_MINUTES}."
     )
     choices: list[NotificationChoiceUpdate] = Field(default=NOT_SENT, max_length=MAX_IDS)
 
-    def list_settings(self) -> dict[str, Any]:
+    def to_settings(self) -> dict[str, Any]:
         """Return the changes apart from the choices, as values of the services."""
         changes = {name: value for name, value in self.changes().items() if name != "choices"}
         times = {name: changes[name] for name in CLOCK_TIMES if changes.get(name)}
@@ -123,27 +123,33 @@ async def update_notification_preferences(
     """Change what the user wants to be notified of. Only what is in the request changes."""
     session = context.session
     preferences = await notifications.lock_preferences(session, member)
-    version = preferences.settings.version
     board_ids = await _list_board_ids(context, member)
-    choices = await _check_choices(context, body, board_ids)
-    await notifications.save_choices(session, member, preferences, choices)
-    await notifications.update_settings(session, member, preferences.settings, body.list_settings())
-    check_version(context.known_versions, version)
+    choices = body.list_choices()
+    await _check_boards(context, choices, board_ids)
+    await notifications.update_preferences(
+        session,
+        member,
+        preferences,
+        choices=choices,
+        changes=body.to_settings(),
+        known=context.known_versions,
+    )
     preferences = await notifications.load_preferences(session, member)
     return _build_read(context, preferences, board_ids)
 
 
-async def _check_choices(
-    context: RequestContext, body: NotificationPreferencesUpdate, board_ids: Collection[UUID]
-) -> Mapping[Choice, bool | None]:
-    sent = body.list_choices()
-    for choice, _is_enabled in sent:
+async def _check_boards(
+    context: RequestContext,
+    choices: Sequence[tuple[Choice, bool | None]],
+    board_ids: Collection[UUID],
+) -> None:
+    """Raise NotFound or Forbidden if a board is not readable."""
+    for choice, _is_enabled in choices:
         if choice.board_id is not None and choice.board_id not in board_ids:
             await boards.get_board(
                 context.session, context.user, choice.board_id
             )  # may be Forbidden
             raise NotFound("board_not_found", "There is no such board.")
-    return notifications.check_choices(sent)
 
 
 async def _list_board_ids(context: RequestContext, member: Member) -> Collection[UUID]:

@@ -41,12 +41,10 @@ from services.notifications.escalations import escalate, find_next_escalation
 from services.notifications.preferences import (
     MAX_ESCALATION_MINUTES,
     Preferences,
-    check_choices,
     list_deciders,
     load_preferences,
     lock_preferences,
-    save_choices,
-    update_settings,
+    update_preferences,
 )
 from services.notifications.queries import (
     NotificationEntry,

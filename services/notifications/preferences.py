@@ -1,21 +1,20 @@
 """What a user wants to be notified of in an organization, where, and when."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Uuid, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.engine import violates_constraint
 from core.db.reads import Query, Source, choose_columns
-from core.errors import Invalid, NotFound
+from core.errors import Invalid
+from core.validation import KnownVersions, check_version
 from models import (
     BoardAccess,
     Digest,
@@ -26,12 +25,12 @@ from models import (
     User,
     new_id,
 )
+from services.notifications.preference_rows import save_choices, unknown_channel
 from services.notifications.rules import (
     CONFIGURABLE_KINDS,
     KINDS_WITHOUT_BOARD,
     Choice,
     is_enabled,
-    is_enabled_by_default,
 )
 
 DIGEST_AT = time(8)  # of a daily digest, unless the user chooses another time
@@ -147,16 +146,47 @@ async def lock_preferences(session: AsyncSession, member: Member) -> Preferences
     return await load_preferences(session, member)
 
 
-def check_choices(
-    choices: Sequence[tuple[Choice, bool | None]],
+async def update_preferences(
+    session: AsyncSession,
+    member: Member,
+    preferences: Preferences,
+    *,
+    choices: Sequence[tuple[Choice, bool | None]] = (),
+    changes: Mapping[str, object] | None = None,
+    known: KnownVersions = None,
+) -> None:
+    """Change the choices and the settings of a member; `preferences` are locked.
+
+    None removes a choice, so that the one for all boards or the default counts. The caller has
+    checked that the boards are readable. Raises Invalid, NotFound for a board that was just
+    deleted, and PreconditionFailed.
+    """
+    wanted_choices = _check_choices(preferences, choices)
+    settings = preferences.settings
+    wanted = await _check_settings(session, member, settings, changes or {})
+    check_version(known, settings.version)
+    is_changed = await save_choices(session, member, preferences.stored, wanted_choices)
+    changed = {name for name, value in wanted.items() if value != getattr(settings, name)}
+    for name in changed:
+        setattr(settings, name, wanted[name])
+    if changed or is_changed:
+        settings.version += 1
+        settings.updated_at = now()
+
+
+def _check_choices(
+    preferences: Preferences, choices: Sequence[tuple[Choice, bool | None]]
 ) -> Mapping[Choice, bool | None]:
-    """Return the choices of a request. Raises Invalid for what cannot be chosen."""
+    """Return the choices by their places. Raises Invalid for what cannot be chosen."""
+    own = {None, *(one.id for one in preferences.channels)}
     for choice, _is_enabled in choices:
         if choice.kind not in CONFIGURABLE_KINDS:
             raise Invalid("kind_not_configurable", f"{choice.kind} is always on.", field="kind")
         if choice.board_id is not None and choice.kind in KINDS_WITHOUT_BOARD:
             message = f"{choice.kind} concerns no board: choose it for all boards."
             raise Invalid("kind_without_board", message, field="board_id")
+        if choice.channel_id not in own:
+            raise unknown_channel()
     found = dict(choices)
     if len(found) < len(choices):
         message = "A kind is chosen twice for the same board and channel."
@@ -164,99 +194,18 @@ def check_choices(
     return found
 
 
-async def save_choices(
-    session: AsyncSession,
-    member: Member,
-    preferences: Preferences,
-    choices: Mapping[Choice, bool | None],
-) -> None:
-    """Store choices; None removes one, so that the one for all boards or the default counts.
-
-    The caller has locked the preferences, and has checked that the board is readable. Raises
-    Invalid for a channel that is not the member's, and NotFound for a board that was just deleted.
-    """
-    own = {None, *(one.id for one in preferences.channels)}
-    if not {choice.channel_id for choice in choices} <= own:
-        raise _unknown_channel()
-    removed = {choice for choice, value in choices.items() if _is_redundant(choice, value)}
-    if stored := removed & preferences.stored.keys():
-        await session.execute(_delete_statement(member, stored))
-    rows = [
-        {
-            "id": new_id(),
-            **_parameters(member),
-            **choice._asdict(),
-            "is_enabled": value,
-        }
-        for choice, value in choices.items()
-        if choice not in removed
-    ]
-    if rows:
-        await _store_rows(session, rows)
-
-
-async def _store_rows(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert or replace choices. Their boards and channels may be deleted at the same time."""
-    statement = insert(NotificationPreference).values(rows)
-    try:
-        await session.execute(
-            statement.on_conflict_do_update(
-                constraint="uq_notification_preferences_choice",
-                set_={"is_enabled": statement.excluded.is_enabled},
-            )
-        )
-    except IntegrityError as error:
-        if violates_constraint(error, "fk_notification_preferences_board_id"):
-            raise NotFound("board_not_found", "There is no such board.") from error
-        if violates_constraint(error, "fk_notification_preferences_channel_id"):
-            raise _unknown_channel() from error
-        raise
-
-
-def _unknown_channel() -> Invalid:
-    return Invalid("unknown_channel", "You have no such channel.", field="channel_id")
-
-
-def _is_redundant(choice: Choice, value: bool | None) -> bool:
-    """Return whether a choice need not be stored: without it the same counts."""
-    if value is None:
-        return True
-    default = choice.channel_id is None or is_enabled_by_default(choice.kind)
-    return choice.board_id is None and value is default
-
-
-def _delete_statement(member: Member, choices: Collection[Choice]) -> Any:
-    preference = NotificationPreference
-    conditions = [
-        and_(
-            preference.kind == choice.kind,
-            preference.board_id.is_not_distinct_from(choice.board_id),
-            preference.channel_id.is_not_distinct_from(choice.channel_id),
-        )
-        for choice in choices
-    ]
-    return delete(preference).where(
-        preference.user_id == member.user_id,
-        preference.organization_id == member.organization_id,
-        or_(*conditions),
-    )
-
-
-async def update_settings(
+async def _check_settings(
     session: AsyncSession,
     member: Member,
     settings: NotificationSettings,
     changes: Mapping[str, object],
-) -> None:
-    """Change when the member is notified; `settings` are locked. Raises Invalid."""
+) -> dict[str, Any]:
+    """Return the settings that are wanted after the changes. Raises Invalid."""
     names = ("quiet_from", "quiet_until", "escalate_to_user_id", "escalate_after_minutes")
     wanted = {name: getattr(settings, name) for name in names} | dict(changes)
     _check_quiet_hours(wanted)
     await _check_escalation(session, member, settings, wanted)
-    for name, value in wanted.items():
-        setattr(settings, name, value)
-    settings.version += 1
-    settings.updated_at = now()
+    return wanted
 
 
 def _check_quiet_hours(wanted: Mapping[str, Any]) -> None:

@@ -173,12 +173,51 @@ async def test_an_old_version_of_the_preferences_changes_nothing(alice: Client) 
     assert wrong.status_code == 422, "other errors take precedence"
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"digest": "daily"}, 412),
+        ({"quiet_from": "22:00"}, 422),
+        ({"choices": [{"kind": "mention", "channel_id": "0" * 32, "is_enabled": False}]}, 422),
+        ({"choices": [{"kind": "mention", "board_id": "0" * 32, "is_enabled": False}]}, 404),
+    ],
+)
+async def test_other_errors_precede_an_old_version(
+    alice: Client, body: dict[str, Any], status: int
+) -> None:
+    headers = {"If-Match": '"99-x"'}
+    assert (await alice.patch(PATH, json=body, headers=headers)).status_code == status
+    assert (await alice.get(PATH)).json()["version"] == 1
+
+
+async def test_the_version_increases_only_with_a_change(alice: Client, channel: str) -> None:
+    choice = {"kind": "mention", "channel_id": channel, "is_enabled": False}
+    schedule = {"quiet_from": "22:00", "quiet_until": "06:00", "choices": [choice]}
+    first = await alice.patch(PATH, json=schedule)
+    assert first.json()["version"] == 2
+    for body in ({}, schedule, first.json()):
+        again = await alice.patch(PATH, json=body)
+        assert again.json() == first.json()
+        assert again.headers["ETag"] == first.headers["ETag"]
+    for version, value in ((3, None), (3, True), (4, False)):
+        body = {"choices": [choice | {"is_enabled": value}]}
+        assert (await alice.patch(PATH, json=body)).json()["version"] == version
+
+
+async def test_a_member_of_another_organization_has_other_preferences(
+    charlie: Client, alice: Client
+) -> None:
+    assert (await charlie.get(PATH)).json()["digest"] == "off"
+    changed = await charlie.patch(PATH, json={"digest": "hourly"})
+    assert (changed.status_code, changed.json()["digest"]) == (200, "hourly")
+    assert (await charlie.get(PATH)).json() == changed.json()
+    assert (await alice.get(PATH)).json()["digest"] == "off"
+
+
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 async def test_agents_and_strangers_have_no_preferences(
-    worker: Client, anonymous: Client, charlie: Client, alice: Client, method: str
+    worker: Client, anonymous: Client, method: str
 ) -> None:
     body = {"digest": "hourly"} if method == "PATCH" else None
     assert (await anonymous.request(method, PATH, json=body)).status_code == 401
     assert (await worker.request(method, PATH, json=body)).status_code in (401, 403)
-    assert (await charlie.request(method, PATH, json=body)).status_code == 200
-    assert (await alice.get(PATH)).json()["digest"] == "off"

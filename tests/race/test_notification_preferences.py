@@ -40,7 +40,9 @@ async def test_a_choice_is_refused_while_its_object_is_deleted(
         async with isolated_transaction() as session:
             preferences = await notifications.lock_preferences(session, member)
             choice = Choice(NotificationKind.MENTION, **{field: chosen.id})
-            await notifications.save_choices(session, member, preferences, {choice: False})
+            await notifications.update_preferences(
+                session, member, preferences, choices=[(choice, False)]
+            )
 
     async with isolated_transaction() as session:
         await session.execute(delete(model).where(model.id == chosen.id))

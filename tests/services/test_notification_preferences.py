@@ -32,7 +32,7 @@ async def save_choices(
     session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
 ) -> None:
     locked = await notifications.lock_preferences(session, member)
-    await notifications.save_choices(session, member, locked, choices)
+    await notifications.update_preferences(session, member, locked, choices=[*choices.items()])
 
 
 async def add_channel(session: AsyncSession, world: World, user: User) -> NotificationChannel:
@@ -94,7 +94,7 @@ async def test_the_channels_of_others_cannot_be_chosen(session: AsyncSession, wo
 
 async def save(session: AsyncSession, world: World, **changes: Any) -> NotificationSettings:
     locked = await notifications.lock_preferences(session, world.bob_member)
-    await notifications.update_settings(session, world.bob_member, locked.settings, changes)
+    await notifications.update_preferences(session, world.bob_member, locked, changes=changes)
     await session.flush()
     return (await notifications.load_preferences(session, world.bob_member)).settings
 

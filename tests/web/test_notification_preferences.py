@@ -41,7 +41,7 @@ async def save_choices(
     session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
 ) -> None:
     locked = await notifications.lock_preferences(session, member)
-    await notifications.save_choices(session, member, locked, choices)
+    await notifications.update_preferences(session, member, locked, choices=[*choices.items()])
 
 
 async def load(transaction: TransactionFactory, member: Member) -> Preferences:

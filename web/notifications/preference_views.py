@@ -78,11 +78,10 @@ async def save_choices(request: Request) -> Response:
             cells = list_cells(build_table(preferences, board_id), form)
             names, changed_at = list_value_names(cells), preferences.settings.updated_at
             untouched = check_edit(form, [cell.field for cell in cells])
-            choices = {
-                cell.choice: cell.parse(form) for cell in cells if cell.name not in untouched
-            }
-            await notifications.save_choices(session, member, preferences, choices)
-            await notifications.update_settings(session, member, preferences.settings, {})
+            choices = [
+                (cell.choice, cell.parse(form)) for cell in cells if cell.name not in untouched
+            ]
+            await notifications.update_preferences(session, member, preferences, choices=choices)
         return _redirect_saved(request, board_id)
     if form.conflicts:
         about = _describe_conflict(request, board_id, changed_at, names)
@@ -97,13 +96,14 @@ async def save_schedule(request: Request) -> Response:
     with form.catch_errors():
         fields = form.parse(ScheduleForm)
         async with open_transaction(request) as session:
-            settings = (await notifications.lock_preferences(session, member)).settings
+            preferences = await notifications.lock_preferences(session, member)
+            settings = preferences.settings
             names, changed_at = await _load_names(session, member), settings.updated_at
             untouched = check_edit(form, list_edited_fields(settings))
             sent = fields.model_dump(exclude_unset=True)
             sent["wakes_for_urgent"] = fields.wakes_for_urgent
             changes = without(sent, untouched)
-            await notifications.update_settings(session, member, settings, changes)
+            await notifications.update_preferences(session, member, preferences, changes=changes)
         return _redirect_saved(request, None)
     if form.conflicts:
         about = _describe_conflict(request, None, changed_at, names)
