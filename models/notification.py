@@ -131,7 +131,7 @@ class NotificationChannel(Base):
     kind: Mapped[ChannelKind]
     name: Mapped[str]
     encrypted_config: Mapped[str]  # address, subscription or URL, as JSON
-    paused_at: Mapped[datetime | None]  # by the user
+    paused_at: Mapped[datetime | None]  # by the user, or because a subscription has ended
     confirmed_at: Mapped[datetime | None]  # when the user proved to receive it
     failing_since: Mapped[datetime | None]  # since when messages have not been delivered
     last_error: Mapped[str | None]

@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from models import NotificationChannel
 from services.audit import AuditAction, AuditObject, NewAuditRecord, record_audit
 
-ChannelChange = tuple[AuditAction, NotificationChannel]
-"""A channel that was created or deleted, or of which the subscription was renewed."""
+ChannelChange = tuple[AuditAction, NotificationChannel, str]
+"""A channel that was created, deleted or of which the subscription was renewed; its receiver."""
 
 
 def describe_audited(channel: NotificationChannel) -> Mapping[str, object]:
@@ -36,12 +36,10 @@ async def record_channel_change(
     await record_audit(session, [record] if changed else [])
 
 
-async def record_audited_channels(
-    session: AsyncSession, changes: Sequence[ChannelChange], receiver: str
-) -> None:
-    """Record the channels of one organization and receiver that have changed."""
+async def record_audited_channels(session: AsyncSession, changes: Sequence[ChannelChange]) -> None:
+    """Record the channels that have changed. Call it once, and last: see `record_audit`."""
     records = []
-    for action, channel in changes:
+    for action, channel, receiver in changes:
         values = {"kind": channel.kind.value, "receiver": receiver}
         is_deleted = action is AuditAction.CHANNEL_DELETED
         record = NewAuditRecord(

@@ -25,6 +25,7 @@ from models import ChannelKind, Member, NotificationChannel, NotificationKind, n
 from services import notifications
 from services.audit import AuditAction
 from services.channels.audit_records import (
+    ChannelChange,
     describe_audited,
     record_audited_channels,
     record_channel_change,
@@ -141,9 +142,8 @@ async def create_channel(
     )
     session.add(channel)
     await session.flush()
-    deleted = [(AuditAction.CHANNEL_DELETED, one) for one in replaced]
-    changes = [*deleted, (AuditAction.CHANNEL_CREATED, channel)]
-    await record_audited_channels(session, changes, describe_receiver(kind, config))
+    created = (AuditAction.CHANNEL_CREATED, channel, describe_receiver(kind, config))
+    await record_audited_channels(session, [*replaced, created])
     return channel
 
 
@@ -156,12 +156,15 @@ async def update_channel(
 ) -> None:
     """Rename, pause or resume a locked channel: nothing is sent while it is paused.
 
-    Raises Invalid.
+    One that is resumed counts as working until a message fails. Raises Invalid.
     """
     before = describe_audited(channel)
     if name is not None:
         channel.name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
     if is_paused is not None:
+        if channel.paused_at and not is_paused:  # a renewal must not end a later pause
+            channel.failing_since = channel.last_error = None
+            await resolve_failing(session, [channel])
         channel.paused_at = (channel.paused_at or now()) if is_paused else None
     await _save(session, channel)
     await record_channel_change(session, channel, before)
@@ -174,10 +177,8 @@ async def delete_channel(
     receiver = _describe(channel, cipher).receiver
     await session.delete(channel)
     await session.flush()
-    kinds = [NotificationKind.CHANNEL_FAILING]
-    await notifications.resolve(session, kinds, [str(channel.id)])
-    action = AuditAction.CHANNEL_DELETED
-    await record_audited_channels(session, [(action, channel)], receiver)
+    await resolve_failing(session, [channel])
+    await record_audited_channels(session, [(AuditAction.CHANNEL_DELETED, channel, receiver)])
 
 
 async def create_code(
@@ -215,6 +216,13 @@ async def confirm_channel(
     return CodeResult.CONFIRMED if is_right else CodeResult.WRONG
 
 
+async def resolve_failing(session: AsyncSession, channels: Sequence[NotificationChannel]) -> None:
+    """Resolve the notifications that channels are failing: they work again, or are deleted."""
+    if channels:
+        keys = [str(channel.id) for channel in channels]
+        await notifications.resolve(session, [NotificationKind.CHANNEL_FAILING], keys)
+
+
 def encrypt_config(cipher: SecretCipher, channel_id: UUID, config: dict[str, str]) -> str:
     """Encrypt the configuration of a channel."""
     return cipher.encrypt(orjson.dumps(config), notifications.config_context(channel_id))
@@ -232,9 +240,9 @@ async def _delete_subscription(
     existing: Sequence[NotificationChannel],
     cipher: SecretCipher,
     endpoint: str | None,
-) -> Sequence[NotificationChannel]:
-    """Delete the channels of the same browser, which has subscribed again, and return them."""
-    deleted = []
+) -> Sequence[ChannelChange]:
+    """Delete the channels of the same browser, which has subscribed again; return the changes."""
+    deleted: list[NotificationChannel] = []
     for channel in existing if endpoint else ():
         if channel.kind is not ChannelKind.PUSH:
             continue
@@ -245,7 +253,9 @@ async def _delete_subscription(
         if is_same:
             await session.delete(channel)
             deleted.append(channel)
-    return deleted
+    await resolve_failing(session, deleted)
+    receiver = describe_receiver(ChannelKind.PUSH, {"endpoint": endpoint or ""})
+    return [(AuditAction.CHANNEL_DELETED, one, receiver) for one in deleted]
 
 
 async def _save(session: AsyncSession, channel: NotificationChannel) -> None:

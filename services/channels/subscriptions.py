@@ -11,13 +11,12 @@ from core.clock import now
 from core.db.reads import Query
 from core.errors import NotFound
 from core.security.encryption import DecryptionError, SecretCipher
-from models import ChannelKind, NotificationChannel, NotificationKind
-from services import notifications
+from models import ChannelKind, NotificationChannel
 from services.audit import AuditAction
-from services.channels.audit_records import record_audited_channels
+from services.channels.audit_records import ChannelChange, record_audited_channels
 from services.channels.configurations import check_config, describe_receiver
 from services.channels.messages import SendReason
-from services.channels.store import decrypt_config, encrypt_config
+from services.channels.store import decrypt_config, encrypt_config, resolve_failing
 
 LOCKED_SUBSCRIPTIONS: Query[NotificationChannel] = Query(
     select(NotificationChannel)
@@ -55,31 +54,32 @@ async def renew_subscription(
         for channel in channels
         if endpoints[channel.id] == renewed["endpoint"] != old_endpoint
     }
+    changes: list[ChannelChange] = []
     for channel in found:
         if channel.organization_id in subscribed_again:  # on the page, before this request
             await session.delete(channel)
-            action, receiver = AuditAction.CHANNEL_DELETED, old_endpoint
+            changes.append((AuditAction.CHANNEL_DELETED, channel, _describe(old_endpoint)))
         else:
-            await _replace(session, cipher, channel, renewed)
-            action, receiver = AuditAction.CHANNEL_UPDATED, renewed["endpoint"]
-        receiver = describe_receiver(ChannelKind.PUSH, {"endpoint": receiver})
-        await record_audited_channels(session, [(action, channel)], receiver)
+            _replace(cipher, channel, renewed)
+            changes.append((AuditAction.CHANNEL_UPDATED, channel, _describe(renewed["endpoint"])))
+    await session.flush()
+    working = [
+        one for one in found if one.organization_id in subscribed_again or not one.last_error
+    ]
+    await resolve_failing(session, working)
+    await record_audited_channels(session, changes)
 
 
-async def _replace(
-    session: AsyncSession,
-    cipher: SecretCipher,
-    channel: NotificationChannel,
-    config: dict[str, str],
-) -> None:
+def _replace(cipher: SecretCipher, channel: NotificationChannel, config: dict[str, str]) -> None:
     channel.encrypted_config = encrypt_config(cipher, channel.id, config)
     channel.version += 1
     channel.updated_at = now()
     if channel.last_error == SendReason.SUBSCRIPTION_ENDED:
         channel.failing_since = channel.last_error = channel.paused_at = None
-        kinds = [NotificationKind.CHANNEL_FAILING]
-        await notifications.resolve(session, kinds, [str(channel.id)])
-    await session.flush()
+
+
+def _describe(endpoint: str) -> str:
+    return describe_receiver(ChannelKind.PUSH, {"endpoint": endpoint})
 
 
 def _find_endpoint(cipher: SecretCipher, channel: NotificationChannel) -> str | None:

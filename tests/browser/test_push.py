@@ -44,16 +44,13 @@ TAP = """async () => {
 
 
 RENEW = """async ([oldSubscription, endpoint, keys]) => {
-  const sent = new Promise((resolve) => {
-    const send = self.fetch;
-    self.fetch = async (...request) => resolve((await send(...request)).status);
-  });
   const newSubscription = { toJSON: () => ({ endpoint, keys }) };
   const event = new ExtendableEvent("pushsubscriptionchange");
+  const work = new Promise((waitUntil) => Object.assign(event, { waitUntil }));
   self.dispatchEvent(Object.assign(event, { oldSubscription, newSubscription }));
-  return await sent;
+  return await work.then(() => "renewed", (error) => error.message);
 }"""
-"""A browser renews a subscription; the answer of the server is returned."""
+"""A browser renews a subscription; the result of the service worker is returned."""
 
 
 @pytest.fixture
@@ -158,7 +155,9 @@ async def test_a_renewed_subscription_replaces_the_old_one(
     endpoint, *keys = renewed.config.items()
     old = {"endpoint": subscription.endpoint}
     [worker] = page.context.service_workers
-    assert await worker.evaluate(RENEW, [old, endpoint[1], dict(keys)]) == 204
+    assert await worker.evaluate(RENEW, [old, endpoint[1], dict(keys)]) == "renewed"
+    refused = await worker.evaluate(RENEW, [old, endpoint[1], dict(keys)])
+    assert refused == "The renewal failed: 404"
     await page.get_by_role("button", name="Send a test").click()
     await wait_for_requests(receiver, 2)
     assert receiver.requests[1].path == "/push/renewed"

@@ -1,13 +1,27 @@
 """A browser renews its subscription to push notifications: its service worker reports it."""
 
+from unittest.mock import Mock
+
 import httpx2
 import pytest
 from sqlalchemy import select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import AuditRecord, ChannelKind, Member, NotificationChannel, Role, new_id
+from models import (
+    AuditRecord,
+    ChannelKind,
+    Member,
+    Notification,
+    NotificationChannel,
+    NotificationKind,
+    Role,
+    User,
+    new_id,
+)
 from services import channels
+from services.audit import record_audit
+from services.notifications import NewNotification, notify
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.channel_hosts import mail_server, receiver, settings
 from tests.support.http_receiver import HttpReceiver
@@ -40,6 +54,29 @@ async def renew(
 ) -> int:
     response = await client.post(PATH, data={"old_endpoint": old.endpoint, **new.config})
     return response.status_code
+
+
+async def report_failing(
+    transaction: TransactionFactory, user: User, channel: NotificationChannel
+) -> None:
+    """Store that a channel is failing, with the notification about it."""
+    async with transaction() as session:
+        failing = await session.get_one(NotificationChannel, channel.id)
+        failing.failing_since, failing.last_error = now(), "unreachable"
+        new = NewNotification(
+            NotificationKind.CHANNEL_FAILING,
+            channel.organization_id,
+            str(channel.id),
+            user_ids=[user.id],
+            data={"channel_id": str(channel.id), "name": channel.name},
+        )
+        await notify(session, [new])
+
+
+async def list_unresolved(transaction: TransactionFactory) -> list[str | None]:
+    async with transaction() as session:
+        open_ones = select(Notification.key).where(Notification.resolved_at.is_(None))
+        return [*await session.scalars(open_ones)]
 
 
 async def read_configs(transaction: TransactionFactory) -> list[dict[str, str]]:
@@ -76,8 +113,28 @@ async def test_a_channel_that_its_user_has_paused_stays_paused(
     assert "Paused" in (await bob.get(f"/settings/channels/{channel.id}")).text
 
 
+async def test_a_channel_that_was_paused_after_it_was_resumed_stays_paused(
+    alice: httpx2.AsyncClient, receiver: HttpReceiver, world: World, transaction: TransactionFactory
+) -> None:
+    ended = BrowserSubscription(f"{receiver.address}/old")
+    channel = await subscribe(transaction, world.alice_member, ended)
+    await report_failing(transaction, world.alice, channel)
+    path = f"/settings/channels/{channel.id}"
+    receiver.answer(410)
+    await alice.post(f"{path}/tests", data={})
+    await alice.post(f"{path}/pauses", data={"paused": ""})
+    assert "Active" in (await alice.get(path)).text
+    assert await list_unresolved(transaction) == []
+    await alice.post(f"{path}/pauses", data={"paused": "on"})
+    assert await renew(alice, ended, NEW) == 204
+    assert "Paused" in (await alice.get(path)).text
+
+
 async def test_a_subscription_is_renewed_in_all_organizations(
-    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+    bob: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with transaction() as session:
         elsewhere = Member(
@@ -95,7 +152,10 @@ async def test_a_subscription_is_renewed_in_all_organizations(
         await subscribe(transaction, member, OLD)
     other = BrowserSubscription("https://push.example/another-browser")
     await subscribe(transaction, world.bob_member, other)
+    recorded = Mock(wraps=record_audit)
+    monkeypatch.setattr("services.channels.audit_records.record_audit", recorded)
     assert await renew(bob, OLD, NEW) == 204
+    recorded.assert_called_once()  # so that chains are locked in their order
     found = sorted(config["endpoint"] for config in await read_configs(transaction))
     assert found == [other.endpoint, NEW.endpoint, NEW.endpoint]
     async with transaction() as session:
@@ -108,9 +168,14 @@ async def test_a_browser_that_has_subscribed_again_has_one_channel(
     bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
 ) -> None:
     for subscription in (OLD, NEW):
-        await subscribe(transaction, world.bob_member, subscription)
+        channel = await subscribe(transaction, world.bob_member, subscription)
+        await report_failing(transaction, world.bob, channel)
     assert await renew(bob, OLD, NEW) == 204
     assert await read_configs(transaction) == [NEW.config]
+    assert await list_unresolved(transaction) == [str(channel.id)]
+    await subscribe(transaction, world.bob_member, NEW)  # as the page does
+    assert await read_configs(transaction) == [NEW.config]
+    assert await list_unresolved(transaction) == []
     assert await renew(bob, NEW, NEW) == 204
     assert await read_configs(transaction) == [NEW.config]
 
