@@ -49,8 +49,8 @@ from services.notifications.rules import KINDS_BY_GROUP, KindGroup
 RETENTION = timedelta(days=90)  # of notifications that are read or resolved
 MAX_AGE = timedelta(days=365)  # of those that nobody has read
 PURGE_BATCH_SIZE = 5_000
-NAMES_OF_IDS = ("request_id", "group_id", "endpoint_id", "channel_id")
-"""Ids in the data of notifications: of gateway requests, board groups, webhooks and channels."""
+NAMES_OF_IDS = ("request_id", "group_id", "endpoint_id", "channel_id", "memory_id")
+"""Ids in the data of notifications: of gateway requests, groups, webhooks, channels and notes."""
 CHAT_KINDS = (NotificationKind.MENTION, NotificationKind.QUESTION)
 _AT = bindparam("at", type_=DateTime(timezone=True))
 

@@ -6,10 +6,12 @@ from html import unescape
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import GroupNote, Note, new_id
+from models import GroupNote, Note, Notification, new_id
+from tests.support.board_rows import make_notification
 from tests.support.memory_rows import create_group_of, make_group_note, make_note
 from tests.support.world import World
 
@@ -67,6 +69,39 @@ async def test_a_list_that_reloads_keeps_the_note(alice, lists) -> None:
             assert unescape(reload) == path + query
             again = (await alice.get(unescape(reload), headers=HTMX)).text
             assert find_position(again, notes[number]) == find_position(page, notes[number])
+
+
+async def test_a_page_of_older_notes_reads_only_the_notification_of_its_note(
+    alice, lists, world, transaction
+) -> None:
+    """A new mention stays unread, also when the list reloads by itself."""
+    for path, notes in lists.items():
+        group_id = path.split("/")[2] if path.startswith("/groups") else None
+        named, new = (
+            make_notification(
+                world.board,
+                world.alice,
+                board_id=None if group_id else world.board.id,
+                data={"memory_id": str(note.id), "group_id": group_id},
+            )
+            for note in (notes[79], notes[-1])
+        )
+        ids = {"named": named.id, "new": new.id}
+        async with transaction() as session:
+            session.add_all([named, new])
+
+        async def open_page(query: str, headers: dict[str, str], path=path, ids=ids) -> set[str]:
+            assert (await alice.get(path + query, headers=headers)).status_code == 200
+            async with transaction() as session:
+                is_read = Notification.read_at.is_not(None)
+                read = {*await session.scalars(select(Notification.id).where(is_read))}
+            return {name for name, id in ids.items() if id in read}
+
+        for headers in ({}, HTMX):
+            assert await open_page("?offset=50", headers) == set(), path
+        for headers in ({}, HTMX):
+            assert await open_page(f"?note={notes[79].id}", headers) == {"named"}, path
+        assert await open_page(f"?note={notes[-1].id}", {}) == {"named", "new"}, path
 
 
 async def test_pages_around_a_note_lead_to_all_others(alice, lists) -> None:

@@ -14,13 +14,12 @@ from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, ReadKind
 from services import agents, events, memory, messages, presence
 from services.memory import NoteDraft
-from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.presenter import count_unread_chat
 from web.boards.views import board_access, board_for_update
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
-from web.notifications.views import mark_page_read
+from web.notes.views import mark_notes_read
 from web.tasks.conversation import SINCE_PARAMETER
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -35,7 +34,7 @@ class ChatMessageForm(BaseModel):
 
 async def show_chat(request: Request) -> Response:
     """Show the chat of a board; for htmx only the messages."""
-    await mark_page_read(request, OpenedPage(chat_board_id=forms.path_id(request, "board_id")))
+    await mark_notes_read(request, is_chat=True)
     if is_part_request(request):
         return await _render_chat_part(request, "chat/_messages.html")
     return await _render_chat(request, forms.Form())

@@ -8,12 +8,11 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from services import agents, boards, memory
-from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.groups.forms import GroupMessageForm
 from web.groups.presenter import list_boards_of_group
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
-from web.notifications.views import mark_page_read
+from web.notes.views import mark_notes_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
@@ -21,7 +20,7 @@ from web.ui.render import is_part_request, render_page, render_part, retarget
 
 async def show_chat(request: Request) -> Response:
     """Show the chat of a group; for htmx only the messages."""
-    await mark_page_read(request, OpenedPage(named_id=forms.path_id(request, "group_id")))
+    await mark_notes_read(request, is_chat=True)
     if not is_part_request(request):
         return await _render(request, forms.Form())
     async with open_reader(request) as source:

@@ -29,11 +29,18 @@ async def load_note_page(
 
     A note that is not in the list selects the newest page.
     """
-    count_newer = partial(memory.count_newer_notes, source, scope, is_chat=is_chat)
-    place = await locate_page(query, "note", NOTES_PER_PAGE, count_newer)
+    place = await find_note_place(source, scope, query, is_chat=is_chat)
     paging = Paging(NOTES_PER_PAGE, place.offset)
     notes = await memory.list_notes(source, scope, paging, is_chat=is_chat)
     return NotePage(notes, place)
+
+
+async def find_note_place(
+    source: Source, scope: MemoryScope, query: QueryParams, *, is_chat: bool
+) -> ListPlace:
+    """Return the place of the page that `load_note_page` loads."""
+    count_newer = partial(memory.count_newer_notes, source, scope, is_chat=is_chat)
+    return await locate_page(query, "note", NOTES_PER_PAGE, count_newer)
 
 
 def build_note_path(place: str, note_id: object, *, is_chat: bool) -> str:

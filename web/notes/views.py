@@ -19,7 +19,7 @@ from web.boards import presenter
 from web.boards.views import board_access, board_for_update
 from web.groups.presenter import list_boards_of_group
 from web.notes.forms import NoteForm
-from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
+from web.notes.note_pages import NOTES_PER_PAGE, find_note_place, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -41,7 +41,7 @@ class NotePlace:
 
 async def show_notes(request: Request) -> Response:
     """Show the notes; for htmx only their list."""
-    await mark_page_read(request, get_opened_page(request))
+    await mark_notes_read(request, is_chat=False)
     if not is_part_request(request):
         return await _render_notes(request, forms.Form())
     async with open_reader(request) as source:
@@ -99,11 +99,33 @@ def is_in_group(request: Request) -> bool:
     return "group_id" in request.path_params
 
 
-def get_opened_page(request: Request) -> OpenedPage:
-    """Return the page whose notifications become read."""
+async def mark_notes_read(request: Request, *, is_chat: bool) -> None:
+    """Mark the notifications about the notes or the chat of the path as read.
+
+    A page of older notes does not show the newest ones: with it, only the notification about the
+    note in the address becomes read. Raises NotFound or Forbidden.
+    """
+    query, opened = request.query_params, _get_place_opened(request)
+    if not query.keys().isdisjoint(("note", "offset")):
+        async with open_reader(request) as source:
+            scope = await _load_scope(request, source)
+            if (await find_note_place(source, scope, query, is_chat=is_chat)).offset:
+                opened = OpenedPage(named_id=forms.parse_id(query.get("note")))
+    await mark_page_read(request, opened)
+
+
+def _get_place_opened(request: Request) -> OpenedPage:
     if is_in_group(request):
         return OpenedPage(named_id=forms.path_id(request, "group_id"))
     return OpenedPage(chat_board_id=forms.path_id(request, "board_id"))
+
+
+async def _load_scope(request: Request, source: Source) -> MemoryScope:
+    if not is_in_group(request):
+        return memory.board_scope((await board_access(request, source)).board)
+    group_id = forms.path_id(request, "group_id")
+    access = await boards.get_group_permissions(source, request.user, group_id)
+    return memory.group_scope(access.group)
 
 
 async def load_place(request: Request, source: Source) -> NotePlace:
