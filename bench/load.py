@@ -13,6 +13,7 @@ from bench.viewers import open_pages
 from core.config.settings import Settings
 
 HEARTBEAT_INTERVAL = 30.0  # seconds
+OPENING_SECONDS = 20.0  # until the pages have loaded what they show of each other's viewers
 WARM_UP_SECONDS = 40.0  # until each agent has called: its first call is an event for all pages
 AGENTS_PER_BOARD = 10
 MAX_GROWTH = 5.0  # MB; a flat memory varies by less
@@ -29,6 +30,7 @@ async def measure_load(
     ):
         tokens = await _create_agents(client, data, agents)
         opened, following = await open_pages(client, server, settings, data.board, pages)
+        await asyncio.sleep(min(OPENING_SECONDS, seconds))
         beats = [
             asyncio.create_task(_send_heartbeats(client, token, number / agents))
             for number, token in enumerate(tokens)

@@ -10,6 +10,7 @@ Figures of two machines, or of two days, cannot be compared; ratios within one r
 
 import argparse
 import asyncio
+import logging
 import shutil
 import tempfile
 from dataclasses import replace
@@ -27,6 +28,8 @@ from cli.serve import raise_file_limit
 
 FULL_LOAD = 600  # seconds
 
+log = logging.getLogger(__name__)
+
 
 async def run_benchmark(options: argparse.Namespace, folder: Path) -> list[Row]:
     """Run the chosen parts, and print a line for each figure."""
@@ -40,7 +43,11 @@ async def run_benchmark(options: argparse.Namespace, folder: Path) -> list[Row]:
         for name, part in PARTS.items():
             if only in ("", name):
                 print(f"\n{name}", flush=True)
-                measured = await part(Run(server, data, scale, folder, word))
+                try:
+                    measured = await part(Run(server, data, scale, folder, word))
+                except Exception:  # the figures of the other parts are not lost
+                    log.exception("The part %s has failed.", name)
+                    continue
                 rows += measured if name == "calls" else results.print_rows(measured)
     return rows
 

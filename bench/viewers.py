@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import httpx2
@@ -40,6 +41,9 @@ class OpenPage:
     throttles: dict[str, float] = field(default_factory=dict)  # seconds between requests, by path
     requested_at: dict[str, float] = field(default_factory=dict)  # by path
     waiting: set[str] = field(default_factory=set)  # paths that will be loaded
+    loading: defaultdict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )  # by path
     card_path: str = ""  # with {id}
     hashes: list[str] = field(default_factory=list)  # of the cards and columns that are shown
     tags: dict[str, str] = field(default_factory=dict)  # entity tag of the last answer, by path
@@ -86,9 +90,10 @@ class OpenPage:
         """Load a part when its throttle allows that."""
         earliest = self.requested_at.get(path, 0.0) + self.throttles.get(path, CARD_THROTTLE)
         await asyncio.sleep(max(0.0, earliest - time.perf_counter()))
-        self.waiting.discard(path)
-        self.requested_at[path] = time.perf_counter()
-        content = await self.load(path)
+        async with self.loading[path]:  # htmx sends the next request after the response
+            self.waiting.discard(path)
+            self.requested_at[path] = time.perf_counter()
+            content = await self.load(path)
         if self.expected in content and not self.shown.is_set():
             self.shown_at = time.perf_counter()
             self.shown.set()

@@ -195,8 +195,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
 
 
 SINGLE_BOARD_PARTS = {
-    *("board", "cards", "memory", "pauses", "tasks", "task-order", "trash", "onboarding", "views"),
-    "board-webhooks",
+    *("agents", "board", "cards", "memory", "pauses", "tasks", "task-order", "trash"),
+    *("onboarding", "views", "board-webhooks"),
 }
 """Parts that show one board. They are not sent to pages of another board."""
 
