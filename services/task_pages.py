@@ -62,7 +62,7 @@ async def load_task_page_data(
         fields,
         [link for link in links if link is not None],
         watchers,
-        runs.choose_current_runs(found_runs),
+        runs.choose_running_or_latest(found_runs),
         without_action,
         bool(versions),
         *choices,

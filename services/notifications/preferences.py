@@ -25,7 +25,7 @@ from models import (
     User,
     new_id,
 )
-from services.notifications.preference_rows import save_choices, unknown_channel
+from services.notifications.preference_store import save_choices, unknown_channel
 from services.notifications.rules import (
     CONFIGURABLE_KINDS,
     KINDS_WITHOUT_BOARD,

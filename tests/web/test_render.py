@@ -15,7 +15,7 @@ from web.ui import assets, render
 from web.ui.assets import STATIC
 
 SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
-RENDERED_ONCE = re.compile(r"render_once\('([^']+)'")
+RENDERED_FROM_CACHE = re.compile(r"render_cached\('([^']+)'")
 TEMPLATES = sorted(render.TEMPLATES.rglob("*.html"))
 MACROS = '{% import "macros/ui.html" as ui %}{% import "macros/forms.html" as forms %}'
 
@@ -209,7 +209,7 @@ def find_references(template: str) -> set[str]:
     source = (render.TEMPLATES / template).read_text()
     tree = render.environment.parse(source)
     kinds = (nodes.Extends, nodes.Import, nodes.FromImport, nodes.Include)
-    found = set(RENDERED_ONCE.findall(source))
+    found = set(RENDERED_FROM_CACHE.findall(source))
     for node in tree.find_all(kinds):
         name = node.template
         parts = name.nodes if isinstance(name, nodes.Concat) else [name]

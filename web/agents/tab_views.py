@@ -32,7 +32,7 @@ from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.list_places import read_place
+from web.ui.list_positions import parse_list_position
 from web.ui.render import is_part_request, render_page, render_part
 
 RECENT_ENTRIES = 12  # entries of what an agent did
@@ -121,7 +121,7 @@ async def retry_message(request: Request) -> Response:
         await messages.retry_message(session, request.user, agent, message_id)
     if is_part_request(request):
         return await show_messages(request)
-    place = read_place(request.query_params, "message")
+    place = parse_list_position(request.query_params, "message")
     return RedirectResponse(f"/agents/{agent.id}/messages{place.query}", 303)
 
 

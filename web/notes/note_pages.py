@@ -9,7 +9,7 @@ from core.db.reads import Source
 from core.paging import Page, Paging
 from services import memory
 from services.memory import MemoryScope, NoteDetail
-from web.ui.list_places import ListPlace, locate_page
+from web.ui.list_positions import ListPosition, find_page_around
 
 NOTES_PER_PAGE = 50  # also chat messages
 
@@ -19,7 +19,7 @@ class NotePage:
     """A page of notes, newest first, and its place in the list."""
 
     notes: Page[NoteDetail]
-    place: ListPlace
+    place: ListPosition
 
 
 async def load_note_page(
@@ -37,10 +37,10 @@ async def load_note_page(
 
 async def find_note_place(
     source: Source, scope: MemoryScope, query: QueryParams, *, is_chat: bool
-) -> ListPlace:
+) -> ListPosition:
     """Return the place of the page that `load_note_page` loads."""
     count_newer = partial(memory.count_newer_notes, source, scope, is_chat=is_chat)
-    return await locate_page(query, "note", NOTES_PER_PAGE, count_newer)
+    return await find_page_around(query, "note", NOTES_PER_PAGE, count_newer)
 
 
 def build_note_path(place: str, note_id: object, *, is_chat: bool) -> str:

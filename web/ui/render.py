@@ -117,7 +117,7 @@ environment = TemplateEnvironment(
     extensions=[FormOriginExtension],
 )
 environment.globals.update(TEMPLATE_TEXTS)
-GLOBAL_FUNCTIONS["render_once"] = environment.render_once
+GLOBAL_FUNCTIONS["render_cached"] = environment.render_cached
 environment.globals.update(GLOBAL_FUNCTIONS)
 environment.filters.update(GLOBAL_FILTERS)
 _templates = Jinja2Templates(env=environment)

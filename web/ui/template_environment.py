@@ -45,7 +45,7 @@ class TemplateEnvironment(Environment):
         super().__init__(**options)
         self._rendered: dict[Hashable, Markup] = {}
 
-    def render_once(self, template: str, **variables: Hashable) -> Markup:
+    def render_cached(self, template: str, **variables: Hashable) -> Markup:
         """Render a template once for each language and value of its variables.
 
         Its output must depend on nothing else. Menus, help and texts for scripts are rendered this

@@ -19,7 +19,7 @@ from services.gateways.provisioning.desired_state import (
 from services.gateways.provisioning.heartbeat_config import (
     NEVER,
     agent_entries,
-    build_entries,
+    build_changed_entries,
     format_entries,
     has_quiet_heartbeat,
     heartbeat_interval,
@@ -39,4 +39,4 @@ from services.gateways.provisioning.steps import (
     remove_agents,
 )
 from services.gateways.provisioning.store import load_tokens
-from services.gateways.provisioning.workload import get_call_slots
+from services.gateways.provisioning.workload import get_call_semaphore

@@ -44,7 +44,9 @@ def desired_heartbeat(agent: Agent) -> dict[str, str]:
     return {"every": heartbeat_interval(agent), "target": "none"}
 
 
-def build_entries(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def build_changed_entries(
+    agents: Sequence[Agent], config: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Return the entries that change the names and heartbeats of these agents, by their ids."""
     present = agent_entries(config)
     entries = {
@@ -64,7 +66,7 @@ def build_patch(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str,
 
     It is empty if they are set.
     """
-    entries = build_entries(agents, config)
+    entries = build_changed_entries(agents, config)
     return format_entries(entries, config) if entries else {}
 
 

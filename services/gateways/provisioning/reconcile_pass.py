@@ -32,7 +32,11 @@ from services.gateways.provisioning.steps import (
     StepDone,
     StepOutcome,
 )
-from services.gateways.provisioning.workload import GatewayWorkload, get_call_slots, should_wait
+from services.gateways.provisioning.workload import (
+    GatewayWorkload,
+    get_call_semaphore,
+    should_wait_for_others,
+)
 
 BundleBuilder = Callable[[], AgentFileBundle]
 BundleLoader = Callable[
@@ -92,7 +96,7 @@ class ReconcilePass:
         self._client = client
         self._workload = workload
         self._clock = clock
-        self._slots = get_call_slots(workload.gateway_id)
+        self._slots = get_call_semaphore(workload.gateway_id)
 
     async def run_local_steps(self, due: Sequence[DueAgent]) -> None:
         """Execute the steps that do not need the gateway: wake agents, evaluate check-ins."""
@@ -125,7 +129,7 @@ class ReconcilePass:
         for one in due:
             if one not in heartbeats and self._client.is_connected:
                 await self._run_step(one, roster)
-        is_early = should_wait([one.agent for one in due], self._clock())
+        is_early = should_wait_for_others([one.agent for one in due], self._clock())
         if heartbeats and not is_early and self._client.is_connected:
             await self._configure_agents(heartbeats)
 

@@ -28,7 +28,7 @@ STEPS_BEFORE_CONFIG = (
 _CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
 
-def get_call_slots(gateway_id: UUID) -> asyncio.Semaphore:
+def get_call_semaphore(gateway_id: UUID) -> asyncio.Semaphore:
     """Return the slots for calls to a gateway, which provisioning and all comparisons share.
 
     They are those of this process. Keep the returned object while its slots are in use.
@@ -36,7 +36,7 @@ def get_call_slots(gateway_id: UUID) -> asyncio.Semaphore:
     return _CALL_SLOTS.setdefault(gateway_id, asyncio.Semaphore(MAX_CONCURRENT_CALLS))
 
 
-def should_wait(due: Sequence[Agent], moment: datetime) -> bool:
+def should_wait_for_others(due: Sequence[Agent], moment: datetime) -> bool:
     """Return whether a change of a gateway's config should wait for agents that need it soon.
 
     Agents with failed attempts are not waited for, except those that the gateway does not list yet.

@@ -2,7 +2,7 @@
 
 from services.gateways.runs.queries import (
     CURRENT_TASK_RUNS,
-    choose_current_runs,
+    choose_running_or_latest,
     find_latest_run,
     list_agent_runs,
     list_current_task_runs,

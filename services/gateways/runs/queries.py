@@ -77,10 +77,10 @@ async def list_current_task_runs(
 ) -> Sequence[tuple[Run, Agent]]:
     """Return the running runs of a task with their agents, or else the latest one."""
     found = await CURRENT_TASK_RUNS.fetch(source, board_id=board.id, task_id=task_id)
-    return choose_current_runs(found)
+    return choose_running_or_latest(found)
 
 
-def choose_current_runs(found: Sequence[tuple[Run, Agent]]) -> Sequence[tuple[Run, Agent]]:
+def choose_running_or_latest(found: Sequence[tuple[Run, Agent]]) -> Sequence[tuple[Run, Agent]]:
     """Return the running ones of what `CURRENT_TASK_RUNS` selects, or else the latest."""
     running = [one for one in found if one[0].status is RunStatus.RUNNING]
     return running or found[:1]

@@ -159,7 +159,7 @@ async def reset_sessions(
     problems: list[SyncProblem] = []
     try:
         async with connector.connect(plan.gateway) as client:
-            slots = provisioning.get_call_slots(plan.gateway.id)
+            slots = provisioning.get_call_semaphore(plan.gateway.id)
             for agent in listed:
                 async with slots:
                     problems += await _reset_session(client, plan.gateway, agent)

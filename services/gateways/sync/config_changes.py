@@ -33,7 +33,7 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
     The rest of the configuration is not part of the difference: it is not ours to show.
     """
     present = provisioning.agent_entries(config)
-    wanted = provisioning.build_entries(agents, config)
+    wanted = provisioning.build_changed_entries(agents, config)
     if not wanted:
         return ConfigChange()
     before = {

@@ -216,7 +216,7 @@ def _may_change_board(access: Mapping[UUID, BoardWriteAccess], board_id: UUID) -
 async def _read_agents(
     client: GatewayClient, gateway: Gateway, agents: Sequence[Agent], remote: RemoteFiles
 ) -> None:
-    slots = provisioning.get_call_slots(gateway.id)
+    slots = provisioning.get_call_semaphore(gateway.id)
     async with slots:
         listed = {agent.id for agent in await gateway_api.list_agents(client, retry=True)}
     for agent in agents:

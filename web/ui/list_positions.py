@@ -12,7 +12,7 @@ from web.ui import forms
 
 
 @dataclass(frozen=True)
-class ListPlace:
+class ListPosition:
     """A place in a list; `parameters` are those of the address that shows it again."""
 
     offset: int = 0
@@ -24,26 +24,26 @@ class ListPlace:
         return f"?{urlencode(self.parameters)}" if self.parameters else ""
 
 
-def read_place(query: QueryParams, name: str) -> ListPlace:
+def parse_list_position(query: QueryParams, name: str) -> ListPosition:
     """Return the place that an address names; the offset of an object, `name`, is not known."""
     id, offset = forms.parse_id(query.get(name)), forms.parse_offset(query)
     if id is not None:
-        return ListPlace(parameters={name: str(id)})
-    return ListPlace(offset, {"offset": str(offset)}) if offset else ListPlace()
+        return ListPosition(parameters={name: str(id)})
+    return ListPosition(offset, {"offset": str(offset)}) if offset else ListPosition()
 
 
-async def locate_page(
+async def find_page_around(
     query: QueryParams,
     name: str,
     page_size: int,
     count_before: Callable[[UUID], Awaitable[int]],
-) -> ListPlace:
+) -> ListPosition:
     """Return the place of the page around the object that an address names, or at its offset.
 
     The first page has no parameters: it shows what is added.
     """
-    place, id = read_place(query, name), forms.parse_id(query.get(name))
+    place, id = parse_list_position(query, name), forms.parse_id(query.get(name))
     if id is None:
         return place
     offset = center_offset(await count_before(id), page_size)
-    return ListPlace(offset, place.parameters) if offset else ListPlace()
+    return ListPosition(offset, place.parameters) if offset else ListPosition()
