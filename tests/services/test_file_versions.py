@@ -1,28 +1,21 @@
 """Editing agents' files on a gateway: version check, tokens, and the recorded versions."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import text
 
-from core.db.engine import TransactionFactory
 from models import Agent, FileAuthor, Member
 from openclaw import GatewayError
 from services import agents, gateways
 from services.gateways import FileContent, FileVersion, FileVersionDetail, agent_files
 from services.gateways.agent_files import AgentFile, WriteResult
 from tests.support.fake_agents_gateway import LostAfter
-from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
+from tests.support.provisioning_harness import (
+    ProvisioningHarness,
+    harness,
+)
 from tests.support.statement_counter import count_statements
-from tests.support.world import World
 
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
+__all__ = ["harness"]
 
 
 async def read(harness: ProvisioningHarness, agent: Agent, name: str = "SOUL.md") -> AgentFile:

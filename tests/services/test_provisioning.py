@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.db.engine import TransactionFactory
 from models import Agent, EventType, ProvisioningStep
 from services import agents, boards, memory
 from services.gateways import provisioning
@@ -19,19 +18,12 @@ from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.provisioning_harness import (
     BASE_URL,
     ProvisioningHarness,
-    run_provisioning_harness,
+    harness,
 )
-from tests.support.world import World
+
+__all__ = ["harness"]
 
 READ_METHODS = {"agents.list", "agents.files.get", "config.get", "cron.list", "cron.scratch.get"}
-
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
 
 
 async def test_the_id_of_an_agent_on_its_gateway_never_changes(

@@ -1,13 +1,11 @@
 """Provisioning: failures have a code and a reason, and removed agents are removed."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
-from core.db.engine import TransactionFactory
 from core.errors import Conflict
 from models import (
     Agent,
@@ -27,18 +25,15 @@ from services.gateways.provisioning import ProvisioningStatus
 from tests.support.board_rows import make_task
 from tests.support.fake_agents_gateway import Fault, LostBefore
 from tests.support.fake_gateway import ErrorResponse
-from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
+from tests.support.provisioning_harness import (
+    ProvisioningHarness,
+    harness,
+)
 from tests.support.world import World
 
+__all__ = ["harness"]
+
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
 
 
 def reject_method(method: str) -> Any:

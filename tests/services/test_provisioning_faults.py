@@ -1,24 +1,26 @@
 """Provisioning under random faults: no agent is ever stuck without a reported failure."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
-from core.db.engine import TransactionFactory
 from models import Agent, DesiredState, ProvisioningStep
 from services import agents
 from services.gateways import provisioning
 from services.gateways.provisioning.reconciler import ROSTER_INTERVAL
 from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.fake_gateway import ErrorResponse
-from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
-from tests.support.world import World
+from tests.support.provisioning_harness import (
+    ProvisioningHarness,
+    harness,
+)
+
+__all__ = ["harness"]
 
 MAX_DELAY = timedelta(seconds=5)  # of a status change
 SECOND = timedelta(seconds=1)
@@ -53,14 +55,6 @@ changes = st.sampled_from(
     ]
 )
 histories = st.lists(st.one_of(faults, pauses, changes, disconnections), max_size=14)
-
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
 
 
 @dataclass

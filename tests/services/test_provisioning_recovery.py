@@ -21,20 +21,15 @@ from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import (
     BASE_URL,
     ProvisioningHarness,
+    harness,
     run_provisioning_harness,
 )
 from tests.support.world import World
 
+__all__ = ["harness"]
+
 UNAVAILABLE = "UNAVAILABLE"
 MINUTES = timedelta(minutes=1)
-
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
 
 
 def reject_methods(*methods: str) -> Any:

@@ -1,26 +1,21 @@
 """A new soul reaches an agent on a gateway, also if the agent has changed the last one."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core.db.engine import TransactionFactory
 from models import Agent
 from services import agents, boards
-from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
-from tests.support.world import World
+from tests.support.provisioning_harness import (
+    ProvisioningHarness,
+    harness,
+)
+
+__all__ = ["harness"]
 
 OWN, GIVEN = "I have found myself.\n", "Be brief and kind."
 
 Writing = Callable[[ProvisioningHarness, Agent, str], Awaitable[None]]
-
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
 
 
 async def set_soul_as_lead(harness: ProvisioningHarness, agent: Agent, soul: str) -> None:

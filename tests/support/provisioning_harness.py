@@ -1,6 +1,6 @@
 """A harness for provisioning: a fake gateway, a Reconciler, and a clock under control."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -188,3 +188,11 @@ async def run_provisioning_harness(
             patch.setattr(desired_state, "now", harness.now)
             patch.setattr(cleanup, "now", harness.now)
             yield harness
+
+
+@pytest.fixture
+async def harness(
+    transaction: TransactionFactory, world: World
+) -> AsyncIterator[ProvisioningHarness]:
+    async with run_provisioning_harness(transaction, world) as harness:
+        yield harness
