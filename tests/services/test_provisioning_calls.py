@@ -1,27 +1,23 @@
 """How many calls of a gateway the provisioning of its agents takes, above all costly ones."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
-import pytest
-
-from core.db.engine import TransactionFactory
 from models import ProvisioningStep
 from services.gateways.files import FILE_NAMES
+from services.gateways.provisioning.workload import MAX_CONCURRENT_CALLS, get_call_semaphore
 from tests.support.fake_gateway import ErrorResponse
-from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
-from tests.support.world import World
+from tests.support.provisioning_harness import (
+    ProvisioningHarness,
+    harness,
+)
+
+__all__ = ["harness"]
 
 COUNT = 20  # agents
-
-
-@pytest.fixture
-async def harness(
-    transaction: TransactionFactory, world: World
-) -> AsyncIterator[ProvisioningHarness]:
-    async with run_provisioning_harness(transaction, world) as harness:
-        yield harness
+TIMEOUT = 20.0  # seconds, after which a test fails
 
 
 def count_calls(harness: ProvisioningHarness) -> Counter[str]:
@@ -111,3 +107,19 @@ async def test_agents_that_are_created_again_and_again_delay_others_for_half_a_m
     found = await harness.get_agent(agent)
     assert found.step is ProvisioningStep.CHECK_IN
     assert count_calls(harness)["config.patch"] <= 4
+
+
+async def test_waking_an_agent_waits_for_no_call_of_its_gateway(
+    harness: ProvisioningHarness,
+) -> None:
+    """A comparison of files with a gateway that does not answer can use all calls for a minute."""
+    agent = await harness.create_agent("Writer")
+    while (await harness.get_agent(agent)).step is not ProvisioningStep.WAKE:
+        harness.moment = max(harness.moment, await harness.reconcile_once() or harness.moment)
+    semaphore = get_call_semaphore(harness.gateway.id)
+    async with AsyncExitStack() as calls:
+        for _ in range(MAX_CONCURRENT_CALLS):
+            await calls.enter_async_context(semaphore)
+        async with asyncio.timeout(TIMEOUT):
+            await harness.reconcile_once()
+    assert (await harness.get_agent(agent)).step is ProvisioningStep.CHECK_IN

@@ -24,7 +24,6 @@ from services.gateways.provisioning.heartbeat_config import (
     has_quiet_heartbeat,
     heartbeat_interval,
 )
-from services.gateways.provisioning.reconcile_pass import BundleBuilder, BundleLoader
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (
     CREATION_TIMEOUT,
@@ -39,4 +38,8 @@ from services.gateways.provisioning.steps import (
     remove_agents,
 )
 from services.gateways.provisioning.store import load_tokens
-from services.gateways.provisioning.workload import get_call_semaphore
+from services.gateways.provisioning.workload import (
+    BundleBuilder,
+    BundleLoader,
+    get_call_semaphore,
+)

@@ -1,11 +1,10 @@
 """One pass over the agents of a gateway: load its roster, and execute one step per due agent."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TypeVar
-from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,16 +32,11 @@ from services.gateways.provisioning.steps import (
     StepOutcome,
 )
 from services.gateways.provisioning.workload import (
+    DueAgent,
     GatewayWorkload,
     get_call_semaphore,
     should_wait_for_others,
 )
-
-BundleBuilder = Callable[[], AgentFileBundle]
-BundleLoader = Callable[
-    [AsyncSession, Sequence[Agent], Mapping[UUID, str]], Awaitable[Mapping[UUID, BundleBuilder]]
-]
-"""Loads what agents are given, with these tokens; a builder renders it on demand."""
 
 LOCAL_STEPS = (ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
 """Steps without calls of the gateway: the message worker delivers the wake message."""
@@ -61,25 +55,6 @@ EMPTY_BUNDLE = AgentFileBundle("", (), lambda _contents, _last: (), "", "")
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DueAgent:
-    """An agent with a due step, and what the step needs."""
-
-    agent: Agent
-    token: str
-    is_paused: bool
-    bundle_builder: BundleBuilder | None = None
-
-    def with_bundle_builder(self, builder: BundleBuilder | None) -> "DueAgent":
-        """Return a copy with a bundle builder."""
-        return replace(self, bundle_builder=builder)
-
-    def build_bundle(self) -> AgentFileBundle:
-        """Render the agent's files and texts."""
-        assert self.bundle_builder is not None
-        return self.bundle_builder()
 
 
 class ReconcilePass:
@@ -197,7 +172,7 @@ class ReconcilePass:
         async def build_bundle() -> AgentFileBundle:
             return one.build_bundle()
 
-        bundle = await self._call_gateway(build_bundle)
+        bundle = await self._call_gateway(build_bundle, is_local=True)
         if isinstance(bundle, StepFailure):
             await self._record_outcome(one, bundle)
             return
@@ -280,13 +255,16 @@ class ReconcilePass:
         changed = await store.compare_and_set(session, agent, transition.columns)
         return new_events if changed is not None else []
 
-    async def _call_gateway(self, call: Callable[[], Awaitable[Answer]]) -> Answer | StepFailure:
+    async def _call_gateway(
+        self, call: Callable[[], Awaitable[Answer]], *, is_local: bool = False
+    ) -> Answer | StepFailure:
         """Call the gateway and convert every error, expected or not, to a StepFailure.
 
-        Database errors are raised: without a database the failure cannot be recorded.
+        A local call waits for no other call. Database errors are raised: without a database the
+        failure cannot be recorded.
         """
         try:
-            async with self._slots:
+            async with nullcontext() if is_local else self._slots:
                 return await call()
         except GatewayError as error:
             self._client.capabilities.learn_failure(error)

@@ -21,13 +21,10 @@ from core.security.encryption import SecretCipher
 from models import Gateway, ProvisioningStep
 from openclaw import GatewayClient
 from services.gateways.provisioning import store
-from services.gateways.provisioning.reconcile_pass import (
-    LOCAL_STEPS,
+from services.gateways.provisioning.reconcile_pass import LOCAL_STEPS, ReconcilePass
+from services.gateways.provisioning.workload import (
     BundleLoader,
     DueAgent,
-    ReconcilePass,
-)
-from services.gateways.provisioning.workload import (
     GatewayWorkload,
     find_next_work,
     load_workload,

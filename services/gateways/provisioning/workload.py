@@ -1,8 +1,8 @@
 """What is due at a gateway: steps of agents, and orphans that are to be removed."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from models import Agent, Board, DesiredState, Organization, OrphanedGatewayAgent, ProvisioningStep
 from services.gateways.provisioning.state_machine import step_duration
+from services.gateways.provisioning.steps import AgentFileBundle
 from services.gateways.provisioning.store import IS_MANAGED
 
 BATCH_SIZE = 50  # agents in one pass
@@ -26,6 +27,12 @@ STEPS_BEFORE_CONFIG = (
 )
 
 _CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+
+BundleBuilder = Callable[[], AgentFileBundle]
+BundleLoader = Callable[
+    [AsyncSession, Sequence[Agent], Mapping[UUID, str]], Awaitable[Mapping[UUID, BundleBuilder]]
+]
+"""Loads what agents are given, with these tokens; a builder renders it on demand."""
 
 
 def get_call_semaphore(gateway_id: UUID) -> asyncio.Semaphore:
@@ -51,6 +58,25 @@ def should_wait_for_others(due: Sequence[Agent], moment: datetime) -> bool:
         and (agent.step is ProvisioningStep.LISTED or not agent.step_attempts)
         for agent in due
     )
+
+
+@dataclass(frozen=True)
+class DueAgent:
+    """An agent with a due step, and what the step needs."""
+
+    agent: Agent
+    token: str
+    is_paused: bool
+    bundle_builder: BundleBuilder | None = None
+
+    def with_bundle_builder(self, builder: BundleBuilder | None) -> "DueAgent":
+        """Return a copy with a bundle builder."""
+        return replace(self, bundle_builder=builder)
+
+    def build_bundle(self) -> AgentFileBundle:
+        """Render the agent's files and texts."""
+        assert self.bundle_builder is not None
+        return self.bundle_builder()
 
 
 @dataclass(frozen=True)
