@@ -3,14 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.clock import now
 from core.errors import Forbidden, NotFound
-from models import Board, BoardGroup, Event, EventType, Status, Task, new_id
+from models import Board, BoardGroup, Event, EventType, Status, new_id
 from services import metrics, tasks
-from services.metrics.dashboard import RANGES, Bucket, WindowTotals, build_timeline
+from services.metrics.dashboard import RANGES, WindowTotals
 from services.tasks import TaskDraft
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.board_rows import make_task
@@ -18,57 +16,6 @@ from tests.support.statement_counter import count_statements
 
 NOON = datetime(2026, 3, 18, 12, 30, tzinfo=UTC)  # a Wednesday
 HOUR = timedelta(hours=1)
-MOMENTS = st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))
-COUNTS = {
-    "24h": {25},
-    "3d": {4},
-    "7d": {8},
-    "14d": {15},
-    "1m": {31},
-    "3m": {13, 14},
-    "6m": {26, 27},
-    "1y": {12, 13},  # 12 on the last day of a leap year alone
-}
-
-
-@given(at=MOMENTS, range=st.sampled_from(list(RANGES.values())))
-def test_buckets_have_no_gaps_and_do_not_overlap(at, range) -> None:
-    time = build_timeline(range, at)
-    assert time.comparison.end == time.primary.start
-    assert time.primary.end == at
-    assert time.primary.end - time.primary.start == range.duration
-    edges = time.edges
-    assert edges == sorted(edges)
-    for window in (time.comparison, time.primary):
-        assert len(window.bucket_starts) in COUNTS[range.key]
-        assert (
-            window.bucket_starts[0] <= window.start <= window.bucket_starts[-1] <= window.end + HOUR
-        )
-        assert window.bucket_starts[-1] <= window.end
-
-
-@pytest.mark.parametrize(
-    ("key", "first", "last"),
-    [
-        ("24h", datetime(2026, 3, 17, 12), datetime(2026, 3, 18, 12)),
-        ("3d", datetime(2026, 3, 15), datetime(2026, 3, 18)),
-        ("1m", datetime(2026, 2, 16), datetime(2026, 3, 18)),
-        ("3m", datetime(2025, 12, 15), datetime(2026, 3, 16)),
-        ("1y", datetime(2025, 3, 1), datetime(2026, 3, 1)),
-    ],
-)
-def test_buckets_begin_on_hours_days_mondays_and_firsts(key, first, last) -> None:
-    periods = build_timeline(RANGES[key], NOON).primary.bucket_starts
-    assert (periods[0], periods[-1]) == (first.replace(tzinfo=UTC), last.replace(tzinfo=UTC))
-    if RANGES[key].bucket is Bucket.WEEK:
-        assert {period.weekday() for period in periods} == {0}
-
-
-def test_the_boundary_of_two_windows_belongs_to_the_later() -> None:
-    """C13."""
-    time = build_timeline(RANGES["24h"], NOON.replace(minute=0))
-    assert time.comparison.bucket_starts[-1] == time.primary.bucket_starts[0] == time.primary.start
-    assert len(time.comparison.bucket_starts) == len(time.primary.bucket_starts) == 25
 
 
 def add_done_task(world, ago, took=None, **fields):
@@ -334,55 +281,3 @@ async def test_the_dashboard_takes_one_statement(session, world) -> None:
         with count_statements(await session.connection()) as statements:
             await load(session, world, key, board_id=world.board.id)
         assert len(statements) == 1
-
-
-async def task_times(session, world, *changes):
-    """Create a task, change it as given, and return its times of being started and done."""
-    created = await tasks.create_task(session, world.alice, world.board, TaskDraft(title="Write"))
-    stored = []
-    for actor, change in changes:
-        await tasks.update_task(session, actor, world.board, created.task.id, change)
-        task = await session.get_one(Task, created.task.id)
-        stored.append((task.started_at, task.done_at))
-    return stored
-
-
-async def test_started_at_is_kept_and_done_at_is_reset(session, world) -> None:
-    """W-58. C2, C3: for every actor and every way to start it."""
-    starts = {"status": "in_progress", "assigned_agent_id": world.worker.id}
-    stored = await task_times(
-        session,
-        world,
-        (world.lead, starts),
-        (world.worker, {"status": "in_progress"}),
-        (world.worker, {"status": "review"}),
-        (world.lead, {"status": "inbox"}),
-        (world.worker, {"status": "in_progress"}),
-        (world.worker, {"status": "done"}),
-        (world.alice, {"title": "Written"}),
-        (world.alice, {"status": "inbox"}),
-        (world.worker, {"status": "done"}),
-    )
-    started, _ = stored[0]
-    assert started is not None
-    assert {one for one, _ in stored} == {started}
-    ends = [ended for _, ended in stored]
-    assert ends[:5] == [None] * 5
-    assert ends[5] is not None
-    assert ends[6] == ends[5]
-    assert ends[7] is None
-    assert ends[8] is not None
-    assert ends[8] > ends[5]
-
-
-async def test_a_task_may_be_created_as_started_or_done(session, world) -> None:
-    """W-58."""
-    for status, is_started, is_done in [
-        ("inbox", False, False),
-        ("in_progress", True, False),
-        ("review", False, False),
-        ("done", False, True),
-    ]:
-        draft = TaskDraft(title="Write", status=status)
-        task = (await tasks.create_task(session, world.alice, world.board, draft)).task
-        assert (task.started_at is not None, task.done_at is not None) == (is_started, is_done)
