@@ -1,7 +1,5 @@
 """Agents that have to check in after they were woken."""
 
-
-
 from models import ProvisioningStep
 from services import agents
 from services.gateways.provisioning import state_machine

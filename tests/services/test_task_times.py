@@ -1,7 +1,5 @@
 """The times of a task: when it was started and done."""
 
-
-
 from models import Task
 from services import tasks
 from services.tasks import TaskDraft

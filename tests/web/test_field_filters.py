@@ -1,6 +1,5 @@
 """The board filtered by custom fields."""
 
-
 import pytest
 
 from models import FieldType, Visibility
