@@ -19,6 +19,7 @@ from core.config.settings import Settings
 
 RELOADED = re.compile(r'<[a-z][^>]*?\shx-get="([^"]*)"[^>]*?\shx-trigger="([^"]*)"')
 CARDS = re.compile(r'\sdata-cards="([^"]*)"')
+CARD_OF_AGENT = re.compile(r'<li [^>]*?\sdata-task="([^"]*)"[^>]*?\sdata-agent="([^"]*)"')
 THROTTLE = re.compile(r"\sthrottle:([\d.]+)(ms|s)\b")
 UNITS = {"ms": 1000, "s": 1}  # in a second
 CARD_THROTTLE = 0.5  # seconds, as in static/parts.js
@@ -26,6 +27,7 @@ HASHES = re.compile(r'\sdata-(?:hash|keep)="([^"]*)"')
 SETTLE_SECONDS = 3.0  # without an event, until what has been opened costs nothing any more
 RENAME_TIMEOUT = 60.0  # seconds
 RENAMES = 3
+MAX_CARDS = 5  # as in static/parts.js
 MAX_HASHES = 400  # in a header, as in static/known_cards.js
 GOALS = {"cpu": 0.1, "statements": 270.0, "kilobytes": 150.0}
 
@@ -45,6 +47,7 @@ class OpenPage:
         default_factory=lambda: defaultdict(asyncio.Lock)
     )  # by path
     card_path: str = ""  # with {id}
+    cards: dict[str, str] = field(default_factory=dict)  # agents by their tasks
     hashes: list[str] = field(default_factory=list)  # of the cards and columns that are shown
     tags: dict[str, str] = field(default_factory=dict)  # entity tag of the last answer, by path
     received: int = 0  # bytes of answers, compressed
@@ -107,9 +110,18 @@ class OpenPage:
         """Return what the page reloads: parts by its own markup, or one card."""
         if name in self.reloads:
             return self.reloads[name]
+        if name.startswith("agent-cards-"):
+            return self._find_cards(name.removeprefix("agent-cards-"))
         card = data if name == "card" else name.removeprefix("card-")
         is_card = card != name and self.card_path != ""
         return {self.card_path.replace("{id}", card)} if is_card else set()
+
+    def _find_cards(self, agent: str) -> set[str]:
+        """Return the cards of an agent; many are loaded with their board."""
+        cards = [task for task, assignee in self.cards.items() if assignee == agent]
+        if len(cards) > MAX_CARDS or not self.card_path:
+            return self.reloads["agent-cards"] if cards else set()
+        return {self.card_path.replace("{id}", card) for card in cards}
 
     async def load(self, path: str) -> str:
         """Return the content of a page or a part of it."""
@@ -122,6 +134,7 @@ class OpenPage:
             self.tags[path] = tag
         if is_board or path == f"/boards/{self.board}":
             self.hashes = HASHES.findall(content) or self.hashes
+            self.cards |= dict(CARD_OF_AGENT.findall(content))
         return content
 
     def _headers(self, path: str) -> dict[str, str]:

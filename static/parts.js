@@ -1,5 +1,6 @@
 // Parts of a page that reload themselves: elements with [hx-get] and without another target, and the cards of a board,
 // elements task-{id} inside [data-cards="address with {id}"], which reload when the stream names card-{id}.
+// agent-cards-{id} reloads the cards of an agent, or their board if they are many or cannot reload alone.
 // current-task-{id} reloads the agents, unless the board shows that no agent is working on the task.
 // Stale responses are discarded. Another script reloads a part with the event part:reload.
 (() => {
@@ -42,10 +43,16 @@
     const column = document.getElementById(id)?.closest("[data-status]");
     if (!column || column.dataset.status === "in_progress") htmx.trigger(document.body, "agents");
   };
+  const reloadCardsOf = (agent) => {
+    const cards = [...document.querySelectorAll(`#board-view [data-agent="${CSS.escape(agent)}"]`)];
+    if (cards.length <= MAX_CARDS && cards.every(isPart)) cards.forEach(({ id }) => reloadCardSoon(id));
+    else htmx.trigger(document.body, "agent-cards");
+  };
   document.addEventListener("live:message", ({ detail: { name } }) => {
-    const [, part, task] = /^(card|current-task)-(.+)$/.exec(name) ?? [];
-    if (part === "card") reloadCardSoon(`task-${task}`);
-    if (part === "current-task") reloadAgents(`task-${task}`);
+    const [, part, id] = /^(card|agent-cards|current-task)-(.+)$/.exec(name) ?? [];
+    if (part === "card") reloadCardSoon(`task-${id}`);
+    if (part === "agent-cards") reloadCardsOf(id);
+    if (part === "current-task") reloadAgents(`task-${id}`);
   });
   document.addEventListener("part:reload", ({ target }) => { if (isPart(target)) reload(target); });
 

@@ -24,7 +24,7 @@ from services.events import EventBatch, EventSubscription
 from services.identity import Viewer
 from services.streams import Readable, SharedRights
 from web.auth.viewer import current_member, format_stream_key
-from web.stale_parts import SINGLE_BOARD_PARTS, combine_cards, list_stale_parts
+from web.stale_parts import combine_cards, is_single_board, list_stale_parts
 from web.ui import forms
 
 RIGHTS = "rights"  # the rights of the user have changed, also where no part reloads
@@ -70,15 +70,14 @@ class _PageSubscription:
             if event.board_id is None or event.board_id in readable:
                 for name in list_stale_parts(event):
                     if self._shows_part(name, event):
-                        found[name].add(event.board_id if name in SINGLE_BOARD_PARTS else None)
+                        found[name].add(event.board_id if is_single_board(name) else None)
         names = combine_cards(found)
-        is_combined = names is not found
-        return {name: "" if is_combined else _format_boards(found[name]) for name in sorted(names)}
+        return {name: _format_boards(found.get(name, {None})) for name in sorted(names)}
 
     def _shows_part(self, name: str, event: Event) -> bool:
         if event.board_id is None or None in self.board_ids:
             return True
-        return name not in SINGLE_BOARD_PARTS or event.board_id in self.board_ids
+        return not is_single_board(name) or event.board_id in self.board_ids
 
 
 def _format_boards(board_ids: Collection[UUID | None]) -> str:

@@ -30,7 +30,8 @@ APPROVAL = (
     "activity",
 )
 STATE = ("agents", "agent-{agent}")
-AGENT = (*STATE, "boards", "rail", "activity")
+SHOWN_STATE = (*STATE, "agent-cards-{agent}")
+AGENT = (*SHOWN_STATE, "boards", "rail", "activity")
 HELD = (*AGENT, "pauses")
 PEOPLE = ("members", "activity")
 TAGS = ("tags", "tasks", "activity")
@@ -132,11 +133,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_CREATED: AGENT,
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
-    EventType.AGENT_STATUS_CHANGED: (
-        *STATE,
-        "news",
-        "tasks",
-    ),  # after a start many at once: see _sidebar.html
+    EventType.AGENT_STATUS_CHANGED: (*SHOWN_STATE, "news"),  # many at once: see _sidebar.html
     EventType.AGENT_HELD: HELD,
     EventType.AGENT_RELEASED: HELD,
     EventType.AGENT_PAUSED: HELD,
@@ -195,14 +192,25 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
 
 
 SINGLE_BOARD_PARTS = {
-    *("agents", "board", "cards", "memory", "pauses", "tasks", "task-order", "trash"),
+    *(
+        "agents",
+        "agent-cards",
+        "board",
+        "cards",
+        "memory",
+        "pauses",
+        "tasks",
+        "task-order",
+        "trash",
+    ),
     *("onboarding", "views", "board-webhooks"),
 }
 """Parts that show one board. They are not sent to pages of another board."""
 
-MAX_SINGLE_CARDS = 5  # in one batch of events
+MAX_SINGLE_CARDS = 5  # in one batch of events; also of agents whose cards are loaded
 
 SINGLE_TASK_NAMES = ("card-", "current-task-")
+AGENT_CARDS = "agent-cards-"
 
 CARD_FIELDS = {
     *("title", "description", "due_at", "assigned_agent_id", "assigned_user_id", "priority")
@@ -226,6 +234,14 @@ def _changes_only_card(event: Event) -> bool:
 
 def combine_cards(names: Collection[str]) -> Collection[str]:
     """Replace many single cards by all tasks, which a page then loads with one request."""
-    if sum(name.startswith("card-") for name in names) <= MAX_SINGLE_CARDS:
-        return names
-    return {"tasks", "agents"} | {name for name in names if not name.startswith(SINGLE_TASK_NAMES)}
+    if sum(name.startswith(AGENT_CARDS) for name in names) > MAX_SINGLE_CARDS:
+        names = {"agent-cards"} | {name for name in names if not name.startswith(AGENT_CARDS)}
+    if sum(name.startswith("card-") for name in names) > MAX_SINGLE_CARDS:
+        kept = {name for name in names if not name.startswith(SINGLE_TASK_NAMES)}
+        names = {"tasks", "agents"} | kept
+    return names
+
+
+def is_single_board(name: str) -> bool:
+    """Return whether a part shows one board; its name is not sent to pages of another board."""
+    return name in SINGLE_BOARD_PARTS or name.startswith(AGENT_CARDS)

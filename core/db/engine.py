@@ -66,14 +66,25 @@ def _reject_lost_connection(connection: Any, *_: object) -> None:
         raise InvalidatePoolError("the server has closed the connection")
 
 
+class PoolBusy(Exception):
+    """All connections of a pool were in use for POOL_TIMEOUT."""
+
+
 def violates_constraint(error: IntegrityError, constraint: str) -> bool:
     """Return whether the error was caused by the named constraint."""
     return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) == constraint
 
 
+def is_pool_busy(error: BaseException) -> bool:
+    """Return whether all database connections of this process were in use for too long."""
+    return isinstance(error, PoolBusy | PoolTimeoutError)
+
+
 def is_outage(error: BaseException) -> bool:
-    """Return whether an error is a database outage and not a fault of the program."""
-    if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
+    """Return whether an error is temporary: a database outage or load, not a program fault."""
+    if isinstance(error, OperationalError | InterfaceError | ConnectionError):
+        return True
+    if is_pool_busy(error):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or is_outage_code(error.orig)

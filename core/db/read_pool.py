@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pydantic_core
 
-from core.db.engine import CONNECTION_SETTINGS, POOL_TIMEOUT, STATEMENT_CACHE
+from core.db.engine import CONNECTION_SETTINGS, POOL_TIMEOUT, STATEMENT_CACHE, PoolBusy
 from core.db.reads import ReadConnection
 
 IDLE_SECONDS = 60.0  # until a connection that is not used is closed
@@ -23,7 +23,8 @@ class _PlainConnection(asyncpg.Connection):
 class ReadPool:
     """Connections for reading; none is opened before the first use."""
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, timeout: float = POOL_TIMEOUT) -> None:
+        self._timeout = timeout  # seconds that a read waits for a connection
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -37,11 +38,13 @@ class ReadPool:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncGenerator[ReadConnection, None]:
-        """Yield a connection for the duration of the block. Raises ConnectionError."""
+        """Yield a connection for the block. Raises ConnectionError, and PoolBusy under load."""
         await self._pool  # does nothing after the first time
         try:
-            connection = await self._pool.acquire(timeout=POOL_TIMEOUT)
-        except OSError as error:
+            connection = await self._pool.acquire(timeout=self._timeout)
+        except OSError as error:  # also TimeoutError
+            if isinstance(error, TimeoutError) and self._is_exhausted():
+                raise PoolBusy(f"all {self._pool.get_max_size()} connections are in use") from error
             raise ConnectionError(str(error)) from error
         try:
             yield connection
@@ -50,6 +53,9 @@ class ReadPool:
             raise ConnectionError(str(error)) from error
         finally:
             await self._pool.release(connection)
+
+    def _is_exhausted(self) -> bool:
+        return self._pool.get_size() == self._pool.get_max_size()
 
     async def close(self) -> None:
         """Close all connections."""

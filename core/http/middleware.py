@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.db.engine import is_outage
+from core.db.engine import is_outage, is_pool_busy
 from core.errors import Unavailable
 from core.http.event_stream import SERVER_SEND
 
@@ -65,6 +65,11 @@ def _log_error(scope: Scope, error: Exception) -> Exception:
     """Log an error that is ours or of the database. Return the error to respond with."""
     if isinstance(error, ClientDisconnect):
         return error
+    if is_pool_busy(error):
+        log.warning("a request waited too long for a database connection: %s", error)
+        return Unavailable(
+            "All database connections are in use. Try again soon.", cause="pool_busy"
+        )
     if is_outage(error):
         log.warning("the database does not answer: %s", error)
         return Unavailable()

@@ -9,6 +9,8 @@ from playwright.async_api import Page, Request, Route, expect
 
 from tests.support.live_site import LiveSite
 
+MAX_CARDS = 5  # that are loaded one by one, as in static/parts.js
+
 
 def record_requests(page: Page) -> Callable[[str], list[str]]:
     """Record the requests of a page, and return a function that lists the paths with a text."""
@@ -64,6 +66,49 @@ async def test_a_renamed_task_appears_in_a_filter_that_it_fits_now(site: LiveSit
         await expect(card).to_be_visible()
         await rename(site, board, task, "Paint the door")
         await expect(card).to_have_count(0)
+
+
+def find_agent(site: LiveSite, board: dict[str, Any]) -> dict[str, Any]:
+    agents = site.owner.call("GET", "/agents?limit=200")["items"]
+    [agent] = [one for one in agents if one["board_id"] == board["id"]]
+    return agent
+
+
+async def test_the_state_of_an_agent_reloads_only_its_cards(site: LiveSite) -> None:
+    board, never_called = site.create_board("First calls"), "Its agent has never called"
+    agent, other = site.create_agent(board), site.create_task(board, "Of nobody")
+    assignee = find_agent(site, board)["id"]
+    task = site.create_task(board, "Of the agent", assigned_agent_id=assignee)
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await expect(page.locator(".live[data-state=live]").first).to_be_visible()
+        card = page.locator(f"#task-{task['id']}")
+        await expect(card).to_contain_text(never_called)
+        requested = record_requests(page)
+        agent.call("POST", "/agent/heartbeat")
+        await expect(card).not_to_contain_text(never_called)
+        site.update_task(board, other, title="Of nobody yet")  # after all events of the call
+        await expect(page.locator(f"#task-{other['id']}")).to_contain_text("Of nobody yet")
+        assert [path.rpartition("/")[2] for path in requested("/cards/")] == [
+            *(task["id"], other["id"])
+        ]
+        assert not requested("/columns")
+
+
+async def test_many_cards_of_an_agent_are_reloaded_with_their_board(site: LiveSite) -> None:
+    board = site.create_board("Busy agent")
+    agent = site.create_agent(board)
+    assignee = find_agent(site, board)["id"]
+    for number in range(MAX_CARDS + 1):
+        site.create_task(board, f"Part {number}", assigned_agent_id=assignee)
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await expect(page.locator(".live[data-state=live]").first).to_be_visible()
+        waiting = page.locator("#board-view").get_by_text("Its agent has never called")
+        await expect(waiting).to_have_count(MAX_CARDS + 1)
+        requested = record_requests(page)
+        agent.call("POST", "/agent/heartbeat")
+        await expect(waiting).to_have_count(0)
+        assert len(requested("/columns")) == 1
+        assert not requested("/cards/")
 
 
 class HeldResponse:
@@ -181,11 +226,7 @@ async def test_a_column_that_was_replaced_meanwhile_is_not_kept(site: LiveSite) 
 async def test_a_renamed_task_reloads_the_agents_only_if_one_works_on_it(site: LiveSite) -> None:
     board = site.create_board("Working")
     site.create_agent(board)
-    [agent] = [
-        one
-        for one in site.owner.call("GET", "/agents?limit=200")["items"]
-        if one["board_id"] == board["id"]
-    ]
+    agent = find_agent(site, board)
     task, other = site.create_task(board, "Is done by an agent"), site.create_task(board, "Waits")
     site.update_task(board, task, status="in_progress", assigned_agent_id=agent["id"])
     async with site.open_page(f"/boards/{board['id']}") as page:

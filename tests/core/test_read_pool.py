@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.config.settings import Settings
 from core.db.combined_query import CombinedQuery
+from core.db.engine import PoolBusy, is_outage, is_pool_busy
 from core.db.read_pool import ReadPool
 from core.db.reads import Query, ReadConnection
 
@@ -54,4 +55,15 @@ async def test_a_statement_that_is_cancelled_frees_its_connection(settings: Sett
             await connection.fetch("select pg_sleep(300)")
     async with pool.acquire() as connection:
         assert [tuple(row) for row in await connection.fetch("select 1")] == [(1,)]
+    await pool.close()
+
+
+async def test_a_pool_whose_connections_are_all_in_use_says_so(settings: Settings) -> None:
+    pool = ReadPool(settings.dsn, 1, timeout=0.01)
+    async with pool.acquire():
+        with pytest.raises(PoolBusy, match="all 1 connections are in use") as caught:
+            async with pool.acquire():
+                raise AssertionError("there is no second connection")
+    assert is_pool_busy(caught.value)
+    assert is_outage(caught.value)
     await pool.close()

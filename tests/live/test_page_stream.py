@@ -6,8 +6,8 @@ import httpx2
 from sqlalchemy import delete
 from starlette.types import ASGIApp, Message
 
-from models import BoardAccess, EventType, User
-from services import boards, events, organizations, presence, tags, tasks
+from models import Agent, BoardAccess, EventType, User
+from services import agents, boards, events, organizations, presence, tags, tasks
 from services.streams.rights import FIRST_CHECK_DELAY
 from tests.support.api_fixtures import committing_api_app
 from tests.support.page_stream import open_page, server_url
@@ -57,6 +57,19 @@ async def test_board_page_reloads_neither_tasks_nor_agents_for_other_boards(
         assert received.isdisjoint(("tasks", "agents"))
         await add_task(isolated_transaction, world.alice, world.board)
         await page.wait_for("tasks")
+
+
+async def test_board_page_hears_of_the_state_of_its_own_agents(
+    url, isolated_transaction, isolated_world
+) -> None:
+    world = isolated_world
+    async with open_page(url, world.alice, f"?board={world.board.id}") as page:
+        for agent in (world.gardener, world.worker):
+            async with isolated_transaction() as session:
+                called = await session.get_one(Agent, agent.id)
+                await agents.record_heartbeat(session, called, status="busy")
+        await page.wait_for(f"agent-cards-{world.worker.id}")
+        assert f"agent-cards-{world.gardener.id}" not in page.data
 
 
 async def test_board_page_gets_updates_common_to_all_boards(

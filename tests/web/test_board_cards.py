@@ -1,7 +1,7 @@
 """One card of a board, which reloads alone when it keeps its place."""
 
 import re
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -86,9 +86,9 @@ async def test_a_narrowed_board_reloads_with_every_card(alice, world, task, quer
         return found[1]
 
     narrowed = (await alice.get(f"/boards/{world.board.id}{query}")).text
-    assert "cards from:body" in triggers(narrowed)
+    assert ", cards from:body" in triggers(narrowed)
     assert "data-cards" not in narrowed
-    assert "cards from:body" not in triggers((await alice.get(f"/boards/{world.board.id}")).text)
+    assert ", cards from:body" not in triggers((await alice.get(f"/boards/{world.board.id}")).text)
 
 
 async def test_a_card_keeps_the_reason_of_a_refused_move(alice, world, transaction, task) -> None:
@@ -112,8 +112,29 @@ def test_many_cards_are_loaded_together() -> None:
     assert combine_cards(many) == {"activity", "tasks", "agents"}
 
 
-def make_event(type: EventType, **data: object) -> Event:
-    return Event(id=new_id(), type=type, task_id=new_id(), data=data, created_at=now())
+def test_the_cards_of_many_agents_are_loaded_together() -> None:
+    few = {"news", *(f"agent-cards-{number}" for number in range(MAX_SINGLE_CARDS))}
+    assert combine_cards(few) == few
+    assert combine_cards({*few, "agent-cards-x"}) == {"news", "agent-cards"}
+
+
+@pytest.mark.parametrize("query", ["", "?q=Write", "?view=list"])
+async def test_the_state_of_an_agent_is_on_its_cards_only(alice, world, task, query) -> None:
+    names = set(
+        list_stale_parts(make_event(EventType.AGENT_STATUS_CHANGED, agent_id=world.worker.id))
+    )
+    assert f"agent-cards-{world.worker.id}" in names
+    assert names.isdisjoint({"tasks", "cards"})
+    page = (await alice.get(f"/boards/{world.board.id}{query}")).text
+    shows_state = "list" not in query
+    assert (f'data-agent="{world.worker.id}"' in page) is shows_state
+    assert ("agent-cards from:body throttle:3s" in page) is shows_state
+
+
+def make_event(type: EventType, *, agent_id: UUID | None = None, **data: object) -> Event:
+    return Event(
+        id=new_id(), type=type, task_id=new_id(), agent_id=agent_id, data=data, created_at=now()
+    )
 
 
 @pytest.mark.parametrize(

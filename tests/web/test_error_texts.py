@@ -92,6 +92,10 @@ def test_the_texts_need_only_values_that_the_errors_have(
         ),
         (TooMany(retry_after=7), "Too many requests. Try again in 7 s."),
         (Unavailable(), "The database does not answer. Try again soon."),
+        (
+            Unavailable("…", cause="pool_busy"),
+            "The server has too much to do at the moment. Try again soon.",
+        ),
         (NotFound("invite_not_found", "…", cause="used"), "This invitation was used."),
         (
             NotFound("invite_not_found", "…", cause="unknown"),

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from core.clock import now
+from core.db.engine import PoolBusy
 from models import Agent, AgentStatus, BoardGroup, new_id
 from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
@@ -125,6 +126,7 @@ async def test_an_unknown_path_is_reported_inside_the_layout(alice, anonymous) -
     [
         (RuntimeError("secret words"), 500, "Something went wrong on the server."),
         (ConnectionRefusedError("secret words"), 503, "The database does not answer."),
+        (PoolBusy("secret words"), 503, "The server has too much to do at the moment."),
     ],
 )
 async def test_an_unexpected_error_page_shows_no_details(

@@ -81,6 +81,7 @@ class CardContent(NamedTuple):
     more_tags: int
     due: ShownTime | None
     assignee: AssigneeLabel | None
+    agent_id: str  # whose state is shown, or ""
     is_uncalled: bool  # the assigned agent has never called
     working_since: ShownTime | None
     links: tuple[LinkLabel, ...]
@@ -130,6 +131,7 @@ class CardBuilder:
             more_tags=max(0, len(tags) - MAX_TAGS),
             due=_show_deadline(task.due_at, is_done=status is Status.DONE),
             assignee=self._label_assignee(card) if task.assignee else None,
+            agent_id=str(card.assignee_card.agent.id) if card.assignee_card else "",
             is_uncalled=_waits_for_first_call(card),
             working_since=_show_start(starts_at) if task.assignee else None,
             links=tuple(map(label_link, task.links)) if task.links else (),

@@ -30,6 +30,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     "stale": N_("This was changed meanwhile. Look at it again, then change it."),
     "too_long": N_("This is too long: %(length)s characters, %(max_length)s at most."),
     "unavailable": N_("The database does not answer. Try again soon."),
+    "unavailable:pool_busy": N_("The server has too much to do at the moment. Try again soon."),
     "unavailable:sign_in": N_("The sign-in service does not answer. Try again soon."),
     # Channels and templates
     "channel_not_confirmed": N_("Confirm the e-mail address of this channel first."),
