@@ -115,6 +115,54 @@ async def test_people_are_invited_in_a_dialog(site: LiveSite, size) -> None:
         assert page.url.endswith("/people")
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_a_new_link_of_an_invite_is_shown_in_a_dialog(site: LiveSite, size) -> None:
+    emails = [f"{name}-{size['width']}@example.com" for name in ("lea", "max")]
+    tokens = [
+        site.owner.call("POST", "/organizations/me/invites", invited_email=email)["token"]
+        for email in emails
+    ]
+    async with site.open_page("/people", viewport=size) as page:
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        button = page.get_by_role("button", name=f"Create a new link for {emails[0]}")
+        dialog = page.get_by_role("dialog", name="Invitation link")
+        links = []
+        for close in ("Escape", "Enter"):
+            await button.focus()
+            await page.keyboard.press("Enter")
+            await expect(dialog.get_by_role("button", name="Copy the link")).to_be_focused()
+            links.append(await dialog.locator(".copy code").inner_text())
+            invites = page.locator("#invites-title ~ table tbody tr")
+            await expect(invites.first).to_contain_text(emails[0])  # the list was reloaded
+            assert await list_axe_violations(page) == []
+            assert await dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+            assert not await overflows_horizontally(page)
+            if close == "Enter":
+                await dialog.get_by_role("button", name="Close").last.focus()
+            await page.keyboard.press(close)
+            await expect(dialog).to_be_hidden()
+            await expect(button).to_be_focused()
+        await expect(page.locator("tr", has_text=emails[0])).to_have_count(1)
+        assert page.url.endswith("/people")
+        valid = [link.partition("#")[2] for link in links]
+        assert len({*tokens, *valid}) == 4
+        await page.goto(links[0])
+        await expect(page.locator("h1")).to_have_text("This link is not valid.")
+        await page.goto("/people")
+        await page.goto(links[1])
+        await expect(page.get_by_text(emails[0]).first).to_be_visible()
+
+
+async def test_a_new_link_of_an_invite_without_scripts(site: LiveSite) -> None:
+    email = "pia@example.com"
+    site.owner.call("POST", "/organizations/me/invites", invited_email=email)
+    async with site.open_page("/people", java_script_enabled=False) as page:
+        await page.get_by_role("button", name=f"Create a new link for {email}").click()
+        await expect(page.get_by_role("region", name="Invitation link")).to_contain_text("/invite#")
+        await page.reload()
+        await expect(page.get_by_text("/invite#")).to_have_count(0)
+
+
 async def test_the_number_of_people_follows_the_members(site: LiveSite) -> None:
     async with site.open_page("/people") as page:
         await expect(page.locator("#live[data-state=live]")).to_be_attached()

@@ -143,6 +143,33 @@ async def test_a_new_link_replaces_the_old_one_with_the_same_rights(
     assert (await alice.post(f"/people/invites/{invite.id}/links")).status_code == 404
 
 
+async def test_the_dialog_shows_a_new_link_of_an_invite(
+    alice, bob, charlie, anonymous, transaction: TransactionFactory, world: World
+) -> None:
+    made = make_invite(world.tern, "new@example.com")
+    async with transaction() as session:
+        session.add(made)
+    path = f"/people/invites/{made.id}/links"
+    people = (await alice.get("/people")).text
+    assert f'hx-post="{path}" hx-target="#invite-content"' in people
+    for browser, status in ((bob, 403), (charlie, 404), (anonymous, 401)):
+        refused = await browser.post(path, headers=HTMX)
+        assert refused.status_code == status
+        assert not ONCE.search(refused.text)
+
+    renewed = await alice.post(path, headers=HTMX)
+
+    assert (renewed.status_code, renewed.headers["Cache-Control"]) == (200, "no-store")
+    assert f'hx-trigger="{renewed.headers["HX-Trigger"]} from:body' in people
+    assert 'data-opens="invite"' in renewed.text
+    link = ONCE.search(renewed.text)
+    assert link
+    assert 'value="new@example.com"' in (await open_link(anonymous, "/invite", link[0])).text
+    assert not ONCE.search((await alice.get("/people")).text)
+    gone = await alice.post(path, headers=HTMX)
+    assert (gone.status_code, gone.headers["HX-Retarget"]) == (404, "#toasts")
+
+
 async def test_members_see_who_else_belongs_to_the_organization(rita) -> None:
     page = (await rita.get("/people")).text
     assert "alice@example.com" in page

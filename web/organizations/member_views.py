@@ -109,21 +109,19 @@ async def create_invite(request: Request) -> Response:
             _, token = await organizations.create_invite(
                 session, member, draft, signed_in_at=signed_in_at
             )
-        if is_part_request(request):
-            return _render_invite_link(request, token)
-        return one_time_secret.redirect_with_secret(request, "/people", token)
+        return _show_invite_link(request, token)
     return await _render_invite_form(request, form)
 
 
 async def renew_invite(request: Request) -> Response:
-    """Replace the link of an invite, and redirect to the page that shows the new one once."""
+    """Replace the link of an invite; it is shown once like that of a new invite."""
     async with open_transaction(request) as session:
         invite_id = forms.path_id(request, "invite_id")
         signed_in_at = request.auth.sign_in.authenticated_at
         _, token = await organizations.renew_invite(
             session, current_member(request), invite_id, signed_in_at=signed_in_at
         )
-    return one_time_secret.redirect_with_secret(request, "/people", token)
+    return _show_invite_link(request, token)
 
 
 async def revoke_invite(request: Request) -> Response:
@@ -189,8 +187,10 @@ async def _render_invite_form(request: Request, form: forms.Form) -> Response:
     return render_page(request, template, layout=layout, status=form.status, **context)
 
 
-def _render_invite_link(request: Request, token: str) -> Response:
-    """Render the link of a new invite in the dialog, and reload the list of invites beside it."""
+def _show_invite_link(request: Request, token: str) -> Response:
+    """Render the link of an invite in the dialog, and reload the list; without htmx, redirect."""
+    if not is_part_request(request):
+        return one_time_secret.redirect_with_secret(request, "/people", token)
     link = build_link(get_settings(request).base_url, "/invite", token)
     response = render_part(request, "people/_invite_dialog.html", link=link)
     response.headers["HX-Trigger"] = "members"
