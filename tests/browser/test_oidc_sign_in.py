@@ -7,6 +7,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET
 from tests.support.installation import Installation, find_free_port
+from tests.support.installed_packages import PackagesMissing
 from tests.support.live_site import OWNER
 from tests.support.page_checks import (
     PHONE,
@@ -14,7 +15,7 @@ from tests.support.page_checks import (
     new_context,
     overflows_horizontally,
 )
-from tests.support.real_oidc_provider import ProviderMissing, run_provider
+from tests.support.real_oidc_provider import run_provider
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             installation = Installation(data, port, environment)
             yield installation.start()
             installation.stop()
-    except ProviderMissing as reason:
+    except PackagesMissing as reason:
         pytest.skip(str(reason))
 
 

@@ -16,7 +16,8 @@ from models import FirstRunLink
 from services.events import EventFeed
 from tests.support.app_on_transactions import build_app_on
 from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
-from tests.support.real_oidc_provider import ProviderMissing, RealProvider, run_provider
+from tests.support.installed_packages import PackagesMissing
+from tests.support.real_oidc_provider import RealProvider, run_provider
 from tests.web.conftest import SAME_ORIGIN_HEADERS, anonymous, browsers
 
 __all__ = ["anonymous", "browsers"]
@@ -33,7 +34,7 @@ def real_provider() -> Iterator[RealProvider]:
     try:
         with run_provider(CALLBACK) as provider:
             yield provider
-    except ProviderMissing as reason:
+    except PackagesMissing as reason:
         pytest.skip(str(reason))
 
 

@@ -1,11 +1,9 @@
 """A real OpenClaw gateway for the tests of `--gateway`; npm installs each version once."""
 
-import fcntl
 import json
 import os
 import platform
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -18,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_llm import MODEL
+from tests.support.installed_packages import CACHE, install_npm_packages, install_once
 
 NEWEST_VERSION = "2026.9.6"
 VERSION = os.environ.get("MC_TEST_GATEWAY_VERSION", NEWEST_VERSION)
 NODE = "24"
-CACHE = Path.home() / ".cache" / "mission-control" / f"openclaw-{VERSION}"  # about 850 MB
+FOLDER = CACHE / "mission-control" / f"openclaw-{VERSION}"  # about 850 MB
+INSTALL_TIMEOUT = 1800  # seconds
 START_TIMEOUT = 300  # seconds; 12 on an idle machine
 STOP_TIMEOUT = 30
 
@@ -115,7 +115,7 @@ def run_real_gateway(
 
     `config` replaces parts of its configuration.
     """
-    _install()
+    install_once(FOLDER, _install)
     real = RealGateway(_find_free_port(), secrets.token_hex(24), state)
     folder = state / "openclaw"
     folder.mkdir(parents=True)
@@ -129,53 +129,25 @@ def run_real_gateway(
 
 
 def _install() -> None:
-    """Install the gateway and a Node.js version that it supports, unless they are installed.
-
-    A lock makes other test processes wait until the installation is complete.
-    """
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
-    with (CACHE.parent / f"{CACHE.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (CACHE / "complete").exists():
-            shutil.rmtree(CACHE, ignore_errors=True)
-            CACHE.mkdir()
-            _install_packages()
-
-
-def _install_packages() -> None:
-    (CACHE / "package.json").write_text('{"private": true}')
+    """Install the gateway, and before that a Node.js version that it supports."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     node = f"node-{platform.system().lower()}-{machine}@{NODE}"
-    for packages in ([node], [f"openclaw@{VERSION}"]):
-        path = (
-            f"{_node().parent}:{os.environ['PATH']}"
-            if _find_node_programs()
-            else os.environ["PATH"]
-        )
-        subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages],
-            cwd=CACHE,
-            env={**os.environ, "PATH": path},
-            check=True,
-        )
-    (CACHE / "complete").touch()
-
-
-def _find_node_programs() -> list[Path]:
-    return sorted(CACHE.glob("node_modules/node-*/bin/node"))
+    install_npm_packages(FOLDER, node, timeout=INSTALL_TIMEOUT)
+    path = f"{_node().parent}:{os.environ['PATH']}"
+    install_npm_packages(FOLDER, f"openclaw@{VERSION}", path=path, timeout=INSTALL_TIMEOUT)
 
 
 def _node() -> Path:
-    return _find_node_programs()[0]
+    return next(FOLDER.glob("node_modules/node-*/bin/node"))
 
 
 def _openclaw(*command: str) -> list[str]:
-    return [str(_node()), str(CACHE / "node_modules/openclaw/openclaw.mjs"), *command]
+    return [str(_node()), str(FOLDER / "node_modules/openclaw/openclaw.mjs"), *command]
 
 
 def _environment(state: Path) -> dict[str, str]:
     """Return an environment without the configuration of the caller."""
-    folders = {"HOME": state / "home", "TMPDIR": CACHE / "tmp"}
+    folders = {"HOME": state / "home", "TMPDIR": FOLDER / "tmp"}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     return {

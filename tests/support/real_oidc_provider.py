@@ -3,8 +3,6 @@
 It is installed once, into the user's cache. Without Node it is not available.
 """
 
-import fcntl
-import os
 import re
 import shutil
 import subprocess
@@ -16,45 +14,31 @@ from urllib.parse import urljoin
 import httpx2
 
 from tests.support.installation import find_free_port
+from tests.support.installed_packages import (
+    CACHE,
+    PackagesMissing,
+    install_npm_packages,
+    install_once,
+)
 
 VERSION = "8.8.1"  # the last that runs on Node 18 and 20
 SCRIPT = Path(__file__).parent / "real_oidc_provider.mjs"
-LONG = 180  # seconds
 
 
-class ProviderMissing(Exception):
-    """There is no real provider on this machine; the message says why."""
-
-
-def install_packages() -> Path:
-    """Return the folder of the packages, after installing them if necessary. Raises Missing."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        raise ProviderMissing("there is no node and npm to run a real OpenID provider with")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "mission-control-tests" / f"oidc-provider-{VERSION}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
-        if not (folder / "complete").exists():
-            _fetch(folder)
-            (folder / "complete").touch()
+def install_provider() -> Path:
+    """Return the folder of its packages, after installing them once. Raises PackagesMissing."""
+    if not shutil.which("node"):
+        raise PackagesMissing("there is no node to run a real OpenID provider with")
+    folder = CACHE / "mission-control-tests" / f"oidc-provider-{VERSION}"
+    package = f"oidc-provider@{VERSION}"
+    install_once(folder, lambda: install_npm_packages(folder, "--ignore-scripts", package))
     return folder / "node_modules"
-
-
-def _fetch(folder: Path) -> None:
-    quiet = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    command = ["npm", "install", "--prefix", str(folder), *quiet, f"oidc-provider@{VERSION}"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=LONG, check=False
-    )
-    if done.returncode:
-        raise ProviderMissing(f"npm cannot fetch oidc-provider: {done.stderr.strip()[:200]}")
 
 
 @contextmanager
 def run_provider(redirect: str) -> Generator["RealProvider"]:
-    """Run the provider with one client and its redirect address. Raises Missing."""
-    packages, port = install_packages(), find_free_port()
+    """Run the provider with one client and its redirect address. Raises PackagesMissing."""
+    packages, port = install_provider(), find_free_port()
     command = ["node", str(SCRIPT), str(packages), str(port), redirect]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
