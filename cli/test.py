@@ -23,10 +23,12 @@ BROWSERS = (
 
 GATEWAY_OPTION = "--gateway"
 GATEWAYS_OPTION = "--gateways"
+CLIENTS_OPTION = "--clients"
 GATEWAY_VERSIONS = ("2026.9.6", "2026.9.3", "2026.8.2", "2026.6.35")
 """The newest version, one older, one of the month before, and the oldest that is supported."""
 
 VERSION_TESTS = "tests/openclaw/test_real_versions.py"
+CLIENT_TESTS = "tests/api/test_generated_clients.py"
 VERSION_PATTERN = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(-[\w.]{1,20})?")
 MAX_PROCESSES = 4  # each starts a PostgreSQL and maybe a browser
 PROCESSES = min(MAX_PROCESSES, (os.cpu_count() or 1) + 1)  # one more, since some tests only wait
@@ -38,7 +40,7 @@ RACE_TESTS = "tests/race/"  # what fails there once is a defect
 FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
 
 HELP = """\
-usage: ./run test [--gateway | --gateways all|VERSION,… | --retry] [PYTEST OPTIONS]
+usage: ./run test [--gateway | --gateways all|VERSION,… | --clients] [--retry] [PYTEST OPTIONS]
 
 Run the tests: all of them, or those that the options name. Some of them drive Chrome or Chromium.
   ./run test tests/services           one folder
@@ -48,6 +50,8 @@ Run the tests: all of them, or those that the options name. Some of them drive C
   ./run test --gateways all           the full path of agents with each supported version of the
                                       gateway (850 MB each)
   ./run test --gateways 2026.7.1      the same with one version
+  ./run test --clients                clients that are generated from the OpenAPI document: npm and
+                                      pip install the generators, once, into .cache in the home
   ./run test --retry                  all, and at most three that fail once more, alone: those that
                                       pass then are named as unstable. Races are not repeated
 """
@@ -55,6 +59,10 @@ Run the tests: all of them, or those that the options name. Some of them drive C
 NO_BROWSER = """\
 The tests in tests/browser need Chrome or Chromium, and there is none on the PATH. Install one
 (on Debian: apt install chromium), or leave them out: ./run test --ignore=tests/browser"""
+
+NO_NPM = """\
+Node.js and npm install what these tests need, and they are not on the PATH
+(on Debian: apt install nodejs npm)."""
 
 
 def main(arguments: list[str]) -> int:
@@ -72,15 +80,23 @@ def run_tests(arguments: list[str]) -> int:
     if GATEWAYS_OPTION in arguments:
         return run_version_tests(arguments, environment)
     if GATEWAY_OPTION in arguments:
-        arguments = [argument for argument in arguments if argument != GATEWAY_OPTION]
+        arguments = remove_option(arguments, GATEWAY_OPTION)
         environment["MC_TEST_GATEWAY"] = "1"
         require_npm()
+    if CLIENTS_OPTION in arguments:
+        arguments = [CLIENT_TESTS, *remove_option(arguments, CLIENTS_OPTION)]
+        environment["MC_TEST_CLIENTS"] = "1"
+        require_npm()
     with_retry = RETRY_OPTION in arguments
-    arguments = [argument for argument in arguments if argument != RETRY_OPTION]
+    arguments = remove_option(arguments, RETRY_OPTION)
     if not arguments and not any(map(shutil.which, BROWSERS)):
         raise CommandError(NO_BROWSER)
     options = arguments or XDIST_OPTIONS
     return run_with_retry(options, environment) if with_retry else run_pytest(options, environment)
+
+
+def remove_option(arguments: list[str], option: str) -> list[str]:
+    return [argument for argument in arguments if argument != option]
 
 
 def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
@@ -137,8 +153,8 @@ def parse_versions(text: str) -> Sequence[str]:
 
 
 def require_npm() -> None:
-    if not shutil.which("npm"):
-        raise CommandError("A real gateway is installed by npm, and there is none on the PATH.")
+    if not shutil.which("node") or not shutil.which("npm"):
+        raise CommandError(NO_NPM)
 
 
 def run_pytest(options: Sequence[str], environment: dict[str, str]) -> int:

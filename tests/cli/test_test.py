@@ -1,11 +1,13 @@
-"""`./run test --retry`: a few failed tests run again, alone."""
+"""`./run test --retry` runs a few failed tests again, alone; `--clients` runs those of clients."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from cli.test import load_failed_tests, run_with_retry
+from cli import test
+from cli.command import CommandError
+from cli.test import CLIENT_TESTS, load_failed_tests, run_tests, run_with_retry
 
 UNSTABLE = """
 from pathlib import Path
@@ -23,6 +25,13 @@ from pathlib import Path
 def test_counted():
     state = Path("runs")
     state.write_text((state.read_text() if state.exists() else "") + "run ")
+"""
+
+CLIENTS = """
+import os
+
+def test_clients():
+    assert os.environ["MC_TEST_CLIENTS"] == "1"
 """
 
 
@@ -66,3 +75,32 @@ def test_errors_that_prevent_a_run_are_reported(project: Path) -> None:
     (project / "test_wrong.py").write_text("import nowhere\n")
     assert run_with_retry(["-q"], dict(os.environ)) == 2
     assert not (project / "has_run").exists()
+
+
+@pytest.fixture
+def checkout(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with tests of clients besides the others, and with npm as the only program."""
+    monkeypatch.setattr(test, "PROJECT_ROOT", project)
+    (project / CLIENT_TESTS).parent.mkdir(parents=True)
+    (project / CLIENT_TESTS).write_text(CLIENTS)
+    programs = project / "programs"
+    programs.mkdir()
+    for name in ("node", "npm"):
+        (programs / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    return project
+
+
+@pytest.mark.parametrize("options", [["-q"], ["--retry", "-q"]])
+def test_the_tests_of_clients_run_without_others(checkout: Path, options: list[str]) -> None:
+    assert run_tests(["--clients", *options]) == 0
+    assert not (checkout / "runs").exists()
+
+
+@pytest.mark.parametrize("program", ["node", "npm"])
+@pytest.mark.parametrize("option", ["--clients", "--gateway"])
+def test_a_missing_program_is_named_before_a_run(checkout: Path, program: str, option: str) -> None:
+    (checkout / "programs" / program).unlink()
+    with pytest.raises(CommandError, match=r"Node\.js and npm"):
+        run_tests([option, "-q"])
+    assert not (checkout / "runs").exists()
