@@ -3,13 +3,14 @@
 Pages of the user learn of each change at the commit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     ColumnElement,
     DateTime,
@@ -49,9 +50,8 @@ from services.notifications.rules import KINDS_BY_GROUP, KindGroup
 RETENTION = timedelta(days=90)  # of notifications that are read or resolved
 MAX_AGE = timedelta(days=365)  # of those that nobody has read
 PURGE_BATCH_SIZE = 5_000
-NAMES_OF_IDS = ("request_id", "group_id", "endpoint_id", "channel_id", "memory_id")
-"""Ids in the data of notifications: of gateway requests, groups, webhooks, channels and notes."""
-CHAT_KINDS = (NotificationKind.MENTION, NotificationKind.QUESTION)
+NAMES_OF_IDS = ("request_id", "endpoint_id", "channel_id")
+"""Ids in the data of notifications: of gateway requests, webhooks and channels."""
 _AT = bindparam("at", type_=DateTime(timezone=True))
 
 
@@ -62,13 +62,15 @@ class OpenedPage(NamedTuple):
     approval_id: UUID | None = None
     agent_id: UUID | None = None
     gateway_id: UUID | None = None
-    chat_board_id: UUID | None = None  # also of the notes of the board
+    chat_board_id: UUID | None = None  # a board with its newest chat messages, of its questions
     named_id: UUID | None = None  # of an object of NAMES_OF_IDS
+    note_ids: Sequence[UUID] = ()  # of the notes or chat messages that it shows
 
     def to_parameters(self, user: User) -> Mapping[str, object]:
         """Return the parameters of the statements."""
         named_id = str(self.named_id) if self.named_id else None
-        return {"user_id": user.id, **self._asdict(), "named_id": named_id}
+        note_ids = [str(id) for id in self.note_ids]
+        return {"user_id": user.id, **self._asdict(), "named_id": named_id, "note_ids": note_ids}
 
 
 def _mark_statement(condition: ColumnElement[bool], is_read: ColumnElement[bool]) -> Write:
@@ -145,8 +147,9 @@ def _is_about_page() -> ColumnElement[bool]:
     in_chat = and_(
         Notification.board_id == bindparam("chat_board_id", type_=Uuid()),
         Notification.task_id.is_(None),
-        Notification.kind.in_(CHAT_KINDS),
+        Notification.kind == NotificationKind.QUESTION,
     )
+    note_ids = bindparam("note_ids", type_=ARRAY(String()))
     return and_(
         Notification.user_id == USER_ID,
         IS_UNREAD,
@@ -157,6 +160,7 @@ def _is_about_page() -> ColumnElement[bool]:
             equals("agent_id") & about_agents,
             equals("gateway_id"),
             in_chat,
+            Notification.data["memory_id"].astext == func.any(note_ids),
         ),
     )
 

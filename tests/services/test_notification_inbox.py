@@ -169,7 +169,9 @@ async def test_marking_all_as_read_keeps_to_the_filter(session: AsyncSession, wo
     assert await notifications.mark_all_read(session, world.bob_member, filters) == 0
 
 
-@pytest.mark.parametrize("place", ["task", "approval", "request", "agent", "gateway", "chat"])
+@pytest.mark.parametrize(
+    "place", ["task", "approval", "request", "agent", "gateway", "chat", "note"]
+)
 async def test_opening_the_object_reads_its_notifications(
     session: AsyncSession, world: World, place: str
 ) -> None:
@@ -186,7 +188,8 @@ async def test_opening_the_object_reads_its_notifications(
         ),
         "agent": ({"agent_id": id, "kind": Kind.AGENT_HELD}, OpenedPage(agent_id=id)),
         "gateway": ({"gateway_id": id, "kind": Kind.GATEWAY_AWAY}, OpenedPage(gateway_id=id)),
-        "chat": ({"kind": Kind.MENTION}, OpenedPage(chat_board_id=world.board.id)),
+        "chat": ({"kind": Kind.QUESTION}, OpenedPage(chat_board_id=world.board.id)),
+        "note": ({"data": {"memory_id": str(id)}}, OpenedPage(note_ids=[new_id(), id])),
     }
     fields, page = cases[place]
     about = await add(session, world, world.bob, **fields)

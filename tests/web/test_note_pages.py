@@ -1,6 +1,7 @@
 """Long lists of notes and chat messages: the page that a note is on."""
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import GroupNote, Note, Notification, new_id
+from models import GroupNote, Note, Notification, NotificationKind, new_id
 from tests.support.board_rows import make_notification
 from tests.support.memory_rows import create_group_of, make_group_note, make_note
 from tests.support.world import World
@@ -20,6 +21,7 @@ NOTES = 160
 PARTS = {"chat": "talk", "notes": "notes"}
 
 Lists = dict[str, list[Note | GroupNote]]
+ListRead = Callable[[dict[str, Notification]], Awaitable[set[str]]]
 
 
 @pytest.fixture
@@ -71,37 +73,70 @@ async def test_a_list_that_reloads_keeps_the_note(alice, lists) -> None:
             assert find_position(again, notes[number]) == find_position(page, notes[number])
 
 
-async def test_a_page_of_older_notes_reads_only_the_notification_of_its_note(
-    alice, lists, world, transaction
+@pytest.fixture
+def list_read(transaction: TransactionFactory) -> ListRead:
+    """Return a function that lists which of some notifications are read, by their names."""
+
+    async def list_read(named: dict[str, Notification]) -> set[str]:
+        async with transaction() as session:
+            is_read = Notification.read_at.is_not(None)
+            ids = {*await session.scalars(select(Notification.id).where(is_read))}
+        return {name for name, one in named.items() if one.id in ids}
+
+    return list_read
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "part"])
+async def test_a_page_reads_the_mentions_in_the_messages_that_it_shows(
+    alice, lists, list_read, world, transaction, headers
 ) -> None:
-    """A new mention stays unread, also when the list reloads by itself."""
+    """Other mentions stay unread: older and newer ones, and those in the notes beside a chat."""
     for path, notes in lists.items():
-        group_id = path.split("/")[2] if path.startswith("/groups") else None
-        named, new = (
-            make_notification(
+        place, _, name = path.rpartition("/")
+        [beside] = [
+            notes for other, notes in lists.items() if other.startswith(place) if other != path
+        ]
+        group_id = place.split("/")[2] if place.startswith("/groups") else None
+        named = {
+            key: make_notification(
                 world.board,
                 world.alice,
                 board_id=None if group_id else world.board.id,
-                data={"memory_id": str(note.id), "group_id": group_id},
+                data={"memory_id": str(note.id), "group_id": group_id, "is_note": is_note},
             )
-            for note in (notes[79], notes[-1])
-        )
-        ids = {"named": named.id, "new": new.id}
+            for key, note, is_note in (
+                ("older", notes[79], name == "notes"),
+                ("newest", notes[-1], name == "notes"),
+                ("beside", beside[-1], name != "notes"),
+            )
+        }
         async with transaction() as session:
-            session.add_all([named, new])
-
-        async def open_page(query: str, headers: dict[str, str], path=path, ids=ids) -> set[str]:
+            session.add_all(named.values())
+        for query, read in (
+            ("?offset=100", set()),
+            (f"?note={notes[79].id}", {"older"}),
+            ("", {"older", "newest"}),
+        ):
             assert (await alice.get(path + query, headers=headers)).status_code == 200
-            async with transaction() as session:
-                is_read = Notification.read_at.is_not(None)
-                read = {*await session.scalars(select(Notification.id).where(is_read))}
-            return {name for name, id in ids.items() if id in read}
+            assert await list_read(named) == read, path + query
 
-        for headers in ({}, HTMX):
-            assert await open_page("?offset=50", headers) == set(), path
-        for headers in ({}, HTMX):
-            assert await open_page(f"?note={notes[79].id}", headers) == {"named"}, path
-        assert await open_page(f"?note={notes[-1].id}", {}) == {"named", "new"}, path
+
+async def test_the_newest_messages_of_the_chat_read_the_questions_of_agents(
+    alice, lists, list_read, world, transaction
+) -> None:
+    fields = {"kind": NotificationKind.QUESTION, "data": {"title": "Launch"}}
+    named = {
+        "here": make_notification(world.board, world.alice, **fields),
+        "elsewhere": make_notification(world.garden, world.alice, **fields),
+    }
+    async with transaction() as session:
+        session.add_all(named.values())
+    here = f"/boards/{world.board.id}"
+    for path in (f"{here}/notes", f"{here}/chat?offset=50"):
+        await alice.get(path)
+        assert await list_read(named) == set()
+    await alice.get(f"{here}/chat")
+    assert await list_read(named) == {"here"}
 
 
 async def test_pages_around_a_note_lead_to_all_others(alice, lists) -> None:

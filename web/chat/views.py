@@ -34,7 +34,6 @@ class ChatMessageForm(BaseModel):
 
 async def show_chat(request: Request) -> Response:
     """Show the chat of a board; for htmx only the messages."""
-    await mark_notes_read(request, is_chat=True)
     if is_part_request(request):
         return await _render_chat_part(request, "chat/_messages.html")
     return await _render_chat(request, forms.Form())
@@ -86,7 +85,6 @@ async def _render_chat_part(request: Request, template: str, **more: object) -> 
 
 async def _render_chat(request: Request, form: forms.Form) -> Response:
     """Render the chat page; for htmx only the form with its errors."""
-    layout = await load_layout(request)
     async with open_reader(request) as source:
         context = await _load_chat(request, source)
         board = context["board"]
@@ -101,13 +99,15 @@ async def _render_chat(request: Request, form: forms.Form) -> Response:
         )
         retarget(response, "#say")
         return response
+    layout = await load_layout(request)
     return render_page(
         request, "chat/show.html", layout=layout, status=form.status, form=form, **context
     )
 
 
 async def _mark_chat_read(request: Request, context: dict[str, Any]) -> None:
-    """Record that the user has read the newest messages, if the context holds them."""
+    """Record that the user has read the messages of the context."""
+    await mark_notes_read(request, context["notes"], context["board"])
     if context["notes"].offset:
         return
     async with open_transaction(request) as session:

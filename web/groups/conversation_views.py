@@ -5,7 +5,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from services import agents, boards, memory
 from web.auth.viewer import current_member
@@ -20,11 +19,9 @@ from web.ui.render import is_part_request, render_page, render_part, retarget
 
 async def show_chat(request: Request) -> Response:
     """Show the chat of a group; for htmx only the messages."""
-    await mark_notes_read(request, is_chat=True)
     if not is_part_request(request):
         return await _render(request, forms.Form())
-    async with open_reader(request) as source:
-        context = await _load_messages(request, source)
+    context = await _load_messages(request)
     return render_part(request, "groups/_messages.html", **context)
 
 
@@ -47,29 +44,30 @@ async def post_message(request: Request) -> Response:
 
 async def _render(request: Request, form: forms.Form) -> Response:
     """Render the page; for htmx only the form with its errors."""
-    layout = await load_layout(request)
-    async with open_reader(request) as source:
-        context = await _load_messages(request, source)
+    context = await _load_messages(request)
     if is_part_request(request):
         response = render_part(request, "groups/_composer.html", form.status, form=form, **context)
         retarget(response, "#say")
         return response
+    layout = await load_layout(request)
     return render_page(
         request, "groups/chat.html", layout=layout, status=form.status, form=form, **context
     )
 
 
-async def _load_messages(request: Request, source: Source) -> dict[str, Any]:
+async def _load_messages(request: Request) -> dict[str, Any]:
     """Load a page of messages, newest first, and the agents of the group's boards.
 
     Raises NotFound or Forbidden.
     """
     group_id = forms.path_id(request, "group_id")
-    access = await boards.get_group_permissions(source, request.user, group_id)
-    scope = memory.group_scope(access.group)
-    page = await load_note_page(source, scope, request.query_params, is_chat=True)
-    group_boards = await list_boards_of_group(source, current_member(request), group_id)
-    group_agents = await agents.list_agents_of_boards(source, group_boards)
+    async with open_reader(request) as source:
+        access = await boards.get_group_permissions(source, request.user, group_id)
+        scope = memory.group_scope(access.group)
+        page = await load_note_page(source, scope, request.query_params, is_chat=True)
+        group_boards = await list_boards_of_group(source, current_member(request), group_id)
+        group_agents = await agents.list_agents_of_boards(source, group_boards)
+    await mark_notes_read(request, page.notes)
     return {
         "group": access.group,
         "can_write": access.can_write,

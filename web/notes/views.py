@@ -10,16 +10,17 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import Session, get_settings, open_reader, open_transaction
-from models import Agent
+from core.paging import Page
+from models import Agent, Board
 from services import agents, boards, memory
-from services.memory import MemoryScope
+from services.memory import MemoryScope, NoteDetail
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.views import board_access, board_for_update
 from web.groups.presenter import list_boards_of_group
 from web.notes.forms import NoteForm
-from web.notes.note_pages import NOTES_PER_PAGE, find_note_place, load_note_page
+from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -41,11 +42,9 @@ class NotePlace:
 
 async def show_notes(request: Request) -> Response:
     """Show the notes; for htmx only their list."""
-    await mark_notes_read(request, is_chat=False)
     if not is_part_request(request):
         return await _render_notes(request, forms.Form())
-    async with open_reader(request) as source:
-        context = await _load_notes(request, source)
+    context = await _load_notes(request)
     return render_part(request, "notes/_list.html", **context)
 
 
@@ -66,22 +65,22 @@ async def add_note(request: Request) -> Response:
 
 async def _render_notes(request: Request, form: forms.Form) -> Response:
     """Render the page; for htmx only the form with its errors."""
-    layout = await load_layout(request)
-    async with open_reader(request) as source:
-        context = await _load_notes(request, source)
+    context = await _load_notes(request)
     context["form"] = form
     if is_part_request(request):
         response = render_part(request, "notes/_composer.html", form.status, **context)
         retarget(response, "#say")
         return response
-    template = context["place"].template
+    layout, template = await load_layout(request), context["place"].template
     return render_page(request, template, layout=layout, status=form.status, **context)
 
 
-async def _load_notes(request: Request, source: Source) -> dict[str, Any]:
+async def _load_notes(request: Request) -> dict[str, Any]:
     """Load a page of notes, newest first, and the agents that can be their authors."""
-    place = await load_place(request, source)
-    page = await load_note_page(source, place.scope, request.query_params, is_chat=False)
+    async with open_reader(request) as source:
+        place = await load_place(request, source)
+        page = await load_note_page(source, place.scope, request.query_params, is_chat=False)
+    await mark_notes_read(request, page.notes)
     return {
         "place": place,
         "notes": page.notes,
@@ -99,33 +98,17 @@ def is_in_group(request: Request) -> bool:
     return "group_id" in request.path_params
 
 
-async def mark_notes_read(request: Request, *, is_chat: bool) -> None:
-    """Mark the notifications about the notes or the chat of the path as read.
+async def mark_notes_read(
+    request: Request, notes: Page[NoteDetail], chat_board: Board | None = None
+) -> None:
+    """Mark the notifications about the notes or chat messages that a page shows as read.
 
-    A page of older notes does not show the newest ones: with it, only the notification about the
-    note in the address becomes read. Raises NotFound or Forbidden.
+    The newest messages of the chat of a board are also about the questions of its agents.
     """
-    query, opened = request.query_params, _get_place_opened(request)
-    if not query.keys().isdisjoint(("note", "offset")):
-        async with open_reader(request) as source:
-            scope = await _load_scope(request, source)
-            if (await find_note_place(source, scope, query, is_chat=is_chat)).offset:
-                opened = OpenedPage(named_id=forms.parse_id(query.get("note")))
+    opened = OpenedPage(note_ids=[one.note.id for one in notes.items])
+    if chat_board and not notes.offset:
+        opened = opened._replace(chat_board_id=chat_board.id)
     await mark_page_read(request, opened)
-
-
-def _get_place_opened(request: Request) -> OpenedPage:
-    if is_in_group(request):
-        return OpenedPage(named_id=forms.path_id(request, "group_id"))
-    return OpenedPage(chat_board_id=forms.path_id(request, "board_id"))
-
-
-async def _load_scope(request: Request, source: Source) -> MemoryScope:
-    if not is_in_group(request):
-        return memory.board_scope((await board_access(request, source)).board)
-    group_id = forms.path_id(request, "group_id")
-    access = await boards.get_group_permissions(source, request.user, group_id)
-    return memory.group_scope(access.group)
 
 
 async def load_place(request: Request, source: Source) -> NotePlace:
