@@ -132,6 +132,7 @@ class NotificationChannel(Base):
     name: Mapped[str]
     encrypted_config: Mapped[str]  # address, subscription or URL, as JSON
     paused_at: Mapped[datetime | None]  # by the user, or because a subscription has ended
+    is_paused_by_user: Mapped[bool] = mapped_column(default=False, server_default="false")
     confirmed_at: Mapped[datetime | None]  # when the user proved to receive it
     failing_since: Mapped[datetime | None]  # since when messages have not been delivered
     last_error: Mapped[str | None]

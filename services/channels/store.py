@@ -166,6 +166,7 @@ async def update_channel(
             channel.failing_since = channel.last_error = None
             await resolve_failing(session, [channel])
         channel.paused_at = (channel.paused_at or now()) if is_paused else None
+        channel.is_paused_by_user = is_paused
     await _save(session, channel)
     await record_channel_change(session, channel, before)
 

@@ -40,8 +40,8 @@ async def renew_subscription(
 ) -> None:
     """Replace a subscription that the browser has renewed, in all organizations of its user.
 
-    A channel that was paused because the subscription had ended sends again. Raises NotFound if no
-    channel of the user has the old endpoint, and Invalid.
+    A channel that was paused because the subscription had ended sends again, unless its user has
+    paused it, too. Raises NotFound if no channel of the user has the old endpoint, and Invalid.
     """
     renewed = check_config(ChannelKind.PUSH, config)
     channels = await LOCKED_SUBSCRIPTIONS.fetch(session, user_id=user_id)
@@ -75,7 +75,9 @@ def _replace(cipher: SecretCipher, channel: NotificationChannel, config: dict[st
     channel.version += 1
     channel.updated_at = now()
     if channel.last_error == SendReason.SUBSCRIPTION_ENDED:
-        channel.failing_since = channel.last_error = channel.paused_at = None
+        channel.failing_since = channel.last_error = None
+        if not channel.is_paused_by_user:
+            channel.paused_at = None
 
 
 def _describe(endpoint: str) -> str:

@@ -1,12 +1,21 @@
-"""Migrations give stored webhooks their owners, and stored notifications their groups and keys."""
+"""Migrations complete stored webhooks, notifications and channels."""
 
 from alembic import command
 from sqlalchemy import select
 
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import EventType, Notification, NotificationKind, WebhookEndpoint
+from models import (
+    EventType,
+    Notification,
+    NotificationChannel,
+    NotificationKind,
+    WebhookEndpoint,
+    new_id,
+)
 from services.events import record_event
+from tests.support.api_objects import make_channel
 from tests.support.board_rows import make_notification
 from tests.support.memory_rows import create_group_of
 from tests.support.migration import migrate
@@ -63,3 +72,21 @@ async def test_notifications_get_their_groups_and_invitations_their_addresses(
     assert found[mention.id].board_group_id == group.id
     assert found[other.id].board_group_id is None
     assert found[invitation.id].key == f"{world.tern.id}:charlie@example.com"
+
+
+async def test_channels_are_paused_by_their_users_unless_their_subscription_has_ended(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    states = {(False, None): False, (True, None): True, (True, "subscription_ended"): False}
+    expected = {}
+    async with isolated_transaction() as session:
+        for (is_paused, error), is_paused_by_user in states.items():
+            channel = make_channel(isolated_world)
+            channel.id, channel.last_error = new_id(), error
+            channel.paused_at = now() if is_paused else None
+            session.add(channel)
+            expected[channel.id] = is_paused_by_user
+    await migrate_again(isolated_settings)
+    async with isolated_transaction() as session:
+        found = await session.scalars(select(NotificationChannel))
+        assert {one.id: one.is_paused_by_user for one in found} == expected

@@ -113,6 +113,31 @@ async def test_a_channel_that_its_user_has_paused_stays_paused(
     assert "Paused" in (await bob.get(f"/settings/channels/{channel.id}")).text
 
 
+@pytest.mark.parametrize("is_paused_first", [True, False])
+async def test_a_channel_that_its_user_has_paused_and_that_has_ended_stays_paused(
+    alice: httpx2.AsyncClient,
+    receiver: HttpReceiver,
+    world: World,
+    transaction: TransactionFactory,
+    is_paused_first: bool,
+) -> None:
+    ended, new = (BrowserSubscription(f"{receiver.address}/{name}") for name in ("old", "new"))
+    channel = await subscribe(transaction, world.alice_member, ended)
+    path = f"/settings/channels/{channel.id}"
+    receiver.answer(410)
+    steps = [(f"{path}/pauses", {"paused": "on"}), (f"{path}/tests", {})]
+    for address, data in steps if is_paused_first else reversed(steps):
+        assert (await alice.post(address, data=data)).status_code == 303
+    assert await renew(alice, ended, new) == 204
+    assert "Paused" in (await alice.get(path)).text
+    receiver.answer(201)
+    await alice.post(f"{path}/tests", data={})
+    assert receiver.requests[-1].path == "/new"
+    assert "Paused" in (await alice.get(path)).text
+    await alice.post(f"{path}/pauses", data={"paused": ""})
+    assert "Active" in (await alice.get(path)).text
+
+
 async def test_a_channel_that_was_paused_after_it_was_resumed_stays_paused(
     alice: httpx2.AsyncClient, receiver: HttpReceiver, world: World, transaction: TransactionFactory
 ) -> None:
