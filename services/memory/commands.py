@@ -147,6 +147,7 @@ async def delete_note(
     check_version(known, detail.note.version)
     await session.delete(detail.note)
     await session.flush()
+    await notifications.resolve_mentions(session, detail.note)
     await events.record_events(session, [_note_event(scope.kind.deleted, actor, scope, detail)])
 
 

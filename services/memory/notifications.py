@@ -106,7 +106,7 @@ async def notify_mentioned_users(
     mention = NewNotification(
         NotificationKind.MENTION,
         place.organization_id,
-        f"memory:{note.id}",
+        _build_mention_key(note),
         user_ids=people.find(note.content),
         board=scope.board,
         group=scope.group,
@@ -115,6 +115,16 @@ async def notify_mentioned_users(
         | ({"group_id": str(scope.id)} if scope.group is not None else {}),
     )
     await user_notifications.notify(session, [mention] if mention.user_ids else [])
+
+
+async def resolve_mentions(session: AsyncSession, note: Note | GroupNote) -> None:
+    """Resolve the notifications of the people whom a deleted note has mentioned."""
+    key = _build_mention_key(note)
+    await user_notifications.resolve(session, [NotificationKind.MENTION], [key])
+
+
+def _build_mention_key(note: Note | GroupNote) -> str:
+    return f"memory:{note.id}"
 
 
 async def _load_people(session: AsyncSession, scope: MemoryScope) -> MentionedPeople:
