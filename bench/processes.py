@@ -135,7 +135,7 @@ async def measure_rest(settings: Settings, folder: Path, seconds: float, agents:
 async def _create_agents(
     client: httpx2.AsyncClient, gateway: FakeAgentsGateway, count: int
 ) -> None:
-    """Create agents on a gateway, wait until they are provisioned, and let each call once."""
+    """Create agents on a gateway, wait until they are woken, and let each call once."""
 
     async def post(path: str, **fields: Any) -> dict[str, Any]:
         answer = await client.post(f"{API}{path}", json=fields, headers=list(USER))
@@ -150,19 +150,17 @@ async def _create_agents(
     for number in range(count):
         await post("/agents", name=f"Idle {number}", board_id=board["id"])
     async with asyncio.timeout(PROVISIONING_TIMEOUT):
-        tokens: set[str] = set()
         while True:
-            tokens = _find_tokens(gateway)
-            if len(tokens) >= count:
+            if len({session for session, _ in gateway.sent_messages}) >= count:
                 break
             await asyncio.sleep(0.5)
-    for token in tokens:
+    for token in _find_tokens(gateway):  # a call before an agent is woken would not count
         headers = {"x-agent-token": token}
         answer = await client.post(f"{API}/agent/heartbeat", json={}, headers=headers)
         answer.raise_for_status()
 
 
 def _find_tokens(gateway: FakeAgentsGateway) -> set[str]:
-    """Return the tokens in the files of the agents that were woken."""
+    """Return the tokens in the files of the agents."""
     texts = ["\n".join(files.values()) for files in gateway.files.values()]
     return {found[1] for text in texts if (found := AGENT_TOKEN.search(text))}
