@@ -64,6 +64,9 @@ class NotificationSender:
 
     async def run_due(self) -> datetime | None:
         """Plan and send what is due, and return when more is due. It does not wait for results."""
+        next_at = await self._find_next()
+        if next_at is None or next_at > now():
+            return next_at
         await self._plan()
         room = MAX_CONCURRENT - len(self._running)
         if room <= 0:
@@ -101,11 +104,7 @@ class NotificationSender:
 
     async def _find_next(self) -> datetime | None:
         async with self._open_read() as source:
-            times = [
-                await notifications.find_next_attempt(source),
-                await notifications.find_next_escalation(source),
-            ]
-        return min((time for time in times if time is not None), default=None)
+            return await notifications.find_next_work(source)
 
     async def _send(self, due: DueDelivery, first_organization_id: UUID | None) -> None:
         is_first = due.channel.organization_id == first_organization_id

@@ -53,13 +53,13 @@ log = logging.getLogger(__name__)
 class WorkerIntervals:
     """How often the worker looks for due work, in seconds, if no notification arrives."""
 
-    finalization: float = 15.0
+    finalization: float = 30.0
     offline: float = 15.0
     follow_up: float = 30.0
     purge: float = 600.0
     message_expiry: float = 600.0
     reminders: float = 60.0  # of due dates
-    gateway_cleanup: float = 15.0
+    gateway_cleanup: float = 30.0
     notifications: float = 30.0
     leases: float = 5.0  # of gateways, see gateway_supervisor.py
 

@@ -26,7 +26,7 @@ from services.notifications.deliveries import (
     RunningMessages,
     claim_due,
     config_context,
-    find_next_attempt,
+    find_next_work,
     record_channel_state,
     record_result,
 )
@@ -37,7 +37,7 @@ from services.notifications.derivation import (
     invitation_key,
     notify_about_events,
 )
-from services.notifications.escalations import escalate, find_next_escalation
+from services.notifications.escalations import escalate
 from services.notifications.preferences import (
     MAX_ESCALATION_MINUTES,
     Preferences,

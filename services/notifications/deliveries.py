@@ -30,7 +30,7 @@ from services.notifications.delivery_statements import (
     DUE_DELIVERIES,
     LOCKED_CHANNEL,
     LOCKED_DELIVERIES,
-    NEXT_ATTEMPT,
+    NEXT_WORK,
     WAKE_WORKERS,
     DueRow,
 )
@@ -75,9 +75,9 @@ class DueDelivery:
     is_of_admin: bool  # the channel
 
 
-async def find_next_attempt(source: Source) -> datetime | None:
-    """Return when the next delivery is due. The time may be in the past."""
-    return await NEXT_ATTEMPT.first(source)
+async def find_next_work(source: Source) -> datetime | None:
+    """Return when a notification has to be planned, sent or escalated next; maybe in the past."""
+    return await NEXT_WORK.first(source)
 
 
 class RunningMessages:

@@ -38,6 +38,7 @@ from models import (
     User,
 )
 from services.notifications.creation import DELIVERY_TOPIC
+from services.notifications.escalations import NEXT_ESCALATION_AT
 from services.notifications.queries import IS_ABOUT_ALL, IS_FOR_ADMINS
 
 OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SENDING)
@@ -157,9 +158,17 @@ def _due_query() -> Query[DueRow]:
 
 DUE_DELIVERIES = _due_query()
 
-NEXT_ATTEMPT: Query[datetime | None] = Query(
-    select(func.min(NotificationDelivery.next_attempt_at)).where(
-        NotificationDelivery.state.in_(OPEN_STATES)
+NEXT_WORK: Query[datetime | None] = Query(
+    select(
+        func.least(
+            select(func.min(Notification.created_at))
+            .where(Notification.planned_at.is_(None))
+            .scalar_subquery(),
+            select(func.min(NotificationDelivery.next_attempt_at))
+            .where(NotificationDelivery.state.in_(OPEN_STATES))
+            .scalar_subquery(),
+            NEXT_ESCALATION_AT.scalar_subquery(),
+        )
     ),
     itemgetter(0),
 )

@@ -1,14 +1,12 @@
 """Notify a second user of what the first one has not dealt with in time."""
 
-from datetime import datetime
-from operator import itemgetter
 from uuid import UUID
 
 from sqlalchemy import DateTime, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import Query, Source
+from core.db.reads import Query
 from models import Notification, NotificationKind, NotificationSettings
 from services.notifications.creation import ESCALATED_PREFIX, NewNotification, notify
 
@@ -42,10 +40,10 @@ DUE_ESCALATIONS: Query[tuple[Notification, UUID]] = Query(
     .limit(BATCH_SIZE)
     .with_for_update(of=Notification, skip_locked=True)
 )
-NEXT_ESCALATION: Query[datetime | None] = Query(
-    _ESCALATING.with_only_columns(func.min(_ESCALATES_AT), maintain_column_froms=True),
-    itemgetter(0),
+NEXT_ESCALATION_AT = _ESCALATING.with_only_columns(
+    func.min(_ESCALATES_AT), maintain_column_froms=True
 )
+"""When the next notification is due to be escalated."""
 
 
 async def escalate(session: AsyncSession) -> int:
@@ -58,11 +56,6 @@ async def escalate(session: AsyncSession) -> int:
     escalated = escalated.execution_options(synchronize_session=False)
     await session.execute(escalated.values(escalated_at=now()))
     return len(found)
-
-
-async def find_next_escalation(source: Source) -> datetime | None:
-    """Return when the next notification is due to be escalated."""
-    return await NEXT_ESCALATION.first(source)
 
 
 def _build_escalation(notification: Notification, user_id: UUID) -> NewNotification:

@@ -28,7 +28,7 @@ from services.webhook_endpoints.delivery_store import (
 )
 from services.webhook_endpoints.request_slots import RequestSlots
 
-POLL_INTERVAL = 15.0  # seconds without a notification
+POLL_INTERVAL = 30.0  # seconds without a notification
 MIN_DELAY = 0.2  # seconds between two looks, however many events are recorded
 ERROR_DELAY = 5.0  # seconds after a pass, or the work for an endpoint, has failed
 MAX_CLAIMED = 4  # deliveries of one endpoint at a time

@@ -26,11 +26,13 @@ from services.gateways.provisioning import Reconciler
 from tests.support.fake_gateway import create_target
 from tests.support.fake_requests_gateway import run_fake_requests_gateway
 from tests.support.gateway_rows import make_gateway, make_gateway_request, make_run
+from tests.support.notification_harness import RecordingSender, render
 from tests.support.provisioning_harness import BASE_URL, run_provisioning_harness
 from tests.support.requests_gateway import put_agents_on_gateway
 from tests.support.secret_key import CIPHER
 from tests.support.worker_harness import approve, request_approvals, until
 from tests.support.world import World
+from worker.notification_sender import NotificationSender
 from worker.periodic import PeriodicTasks
 from worker.timeouts import DueTimeouts, find_due_timeouts
 
@@ -94,6 +96,14 @@ async def test_a_periodic_task_without_due_work_is_one_statement(
     next_at = await getattr(tasks, name)()
     assert (len(access.statements), access.transaction_count) == (1, 0)
     assert (next_at is not None) == (name == "finalize_approvals")
+
+
+async def test_a_sender_without_due_notifications_is_one_statement(access: RecordedAccess) -> None:
+    sender = NotificationSender(
+        access.open_transaction, access.open_read, CIPHER, RecordingSender(), render
+    )
+    assert await sender.run_due() is None
+    assert (len(access.statements), access.transaction_count) == (1, 0)
 
 
 @pytest.mark.parametrize("name", ["agents", "runs", "requests"])

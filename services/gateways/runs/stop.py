@@ -16,7 +16,7 @@ from services.gateways.runs import store
 from services.gateways.runs.client import list_active_sessions
 
 ABORT_INTERVAL = 1.0  # seconds between two searches for runs while the organization is stopped
-POLL_INTERVAL = 15.0  # seconds between two checks for a stop, if no notification arrives
+POLL_INTERVAL = 30.0  # seconds between two checks for a stop, if no notification arrives
 OUTAGE_POLL_INTERVAL = 3.0  # the same while no notification can arrive
 ABORT_TIMEOUT = 2.0  # seconds for the abort of one run
 MAX_ABORTS = 20  # at once, so that runs that do not answer do not delay the others
