@@ -98,8 +98,7 @@ async def test_from_the_first_question_to_the_launch(
         await expect(locate_brief(page)).to_contain_text("31 January 2027 changed")
         assert "Correction to “When" in fetch_messages(asker, board)[-1]
 
-        post_agent_message(asker, board, **make_draft())
-        await page.get_by_role("link", name="Review the draft").click()
+        await _open_review(page, asker, board)
         await _review_and_launch(page, asker, board)
         lead = await site.connect_gateway_agent(workshop, f"lead-{board['id']}")
         await expect(page.get_by_text("Ava was woken once.")).to_be_visible()
@@ -148,6 +147,30 @@ async def _hears_nothing_more(asker: ApiClient, board: dict[str, str]) -> None:
     path = f"/agent/boards/{board['id']}/onboarding"
     late = asker.client.post(path, json={"question": "One more?"})
     assert (late.status_code, late.json()["code"]) == (409, "onboarding_over")
+
+
+async def test_a_change_that_is_made_again_keeps_typed_text(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    """The preview is requested twice with the same content; the page stays."""
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Back and forth")
+        await _open_review(page, asker, board)
+        await page.get_by_label("More context").fill("Ann decides about money.")
+        for level, rule in (
+            ("autonomous", "may be done without an approval"),
+            ("balanced", "need an approval before they are done"),
+        ) * 2:
+            await page.get_by_label("What it decides").select_option(level)
+            await expect(page.locator("#preview")).to_contain_text(rule)
+        await expect(page.get_by_label("More context")).to_have_value("Ann decides about money.")
+    fetch_messages(asker, board)
+
+
+async def _open_review(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
+    post_agent_message(asker, board, **make_draft())
+    await page.get_by_role("link", name="Review the draft").click()
+    await expect(page.locator("#preview")).to_contain_text("What Ava gets")
 
 
 async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiClient) -> None:

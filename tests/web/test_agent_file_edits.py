@@ -55,6 +55,15 @@ async def test_a_file_is_edited_reviewed_and_saved(
     assert event.user_id == world.alice.id
 
 
+async def test_a_review_that_is_requested_again_compares_with_the_present_file(
+    alice: httpx2.AsyncClient, address: str, files: dict[str, str]
+) -> None:
+    form = typed("One.\nMine.\nThree.\n") | {"form_id": "0" * 32}
+    assert (await alice.post(f"{address}/SOUL.md/reviews", data=form)).status_code == 200
+    files["SOUL.md"] = "One.\nTheirs.\nThree.\n"
+    assert (await alice.post(f"{address}/SOUL.md/reviews", data=form)).status_code == 409
+
+
 async def test_a_file_that_has_changed_is_shown_beside_the_edited_text(
     alice: httpx2.AsyncClient,
     address: str,

@@ -69,6 +69,30 @@ async def test_the_draft_is_shown_as_a_form_with_a_preview(
     assert (whole.status_code, "Eleven partners</textarea>" in whole.text) == (200, True)
 
 
+@pytest.mark.parametrize("headers", [HTMX, {}], ids=["part", "page"])
+async def test_a_preview_is_built_whenever_it_is_requested(
+    alice: Browser,
+    post_agent_message: PostAgentMessage,
+    onboarding_path: str,
+    headers: dict[str, str],
+) -> None:
+    """Also for the same content in the same form, which is confirmed only once."""
+    await alice.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    form = SUBMITTED | {"form_id": "0" * 32}
+    for rule in ("Because Eva decides on its own", "Because Eva does not decide") * 2:
+        level = "autonomous" if "on its own" in rule else "balanced"
+        page = await alice.post(
+            f"{onboarding_path}/review", data=form | {"autonomy_level": level}, headers=headers
+        )
+        assert "HX-Refresh" not in page.headers
+        assert rule in extract_text(page)
+    page = await alice.get(f"{onboarding_path}/review")
+    form |= parse_hidden_fields(page)
+    answers = [await alice.post(f"{onboarding_path}/confirmations", data=form) for _ in range(2)]
+    assert {one.headers["Location"] for one in answers} == {f"{onboarding_path}/launch"}
+
+
 async def test_additional_context_requests_a_new_draft(
     bob: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
 ) -> None:

@@ -21,7 +21,7 @@ from web.ui import forms
 from web.ui.form_filler import fill_form
 from web.ui.form_origin import BODY_KEY, FIELD, KEPT_PARAMETER, find_page, read_form_origin
 from web.ui.render import environment
-from web.ui.submit_once import REJECTED_KEY
+from web.ui.submit_once import allow_repetition
 
 SIGN_OUT_PATH = "/sign-out"
 SECRET_FIELD = re.compile(r"password|secret|token|credential|^(current|new)$", re.IGNORECASE)
@@ -49,7 +49,7 @@ async def _keep_posted_form(request: Request) -> str:
 
 async def redirect_to_sign_in_again(request: Request, _error: Exception) -> Response:
     """Redirect to the page that asks for the password, which leads back to the current page."""
-    request.scope[REJECTED_KEY] = True
+    allow_repetition(request)
     body = request.scope.get(BODY_KEY, b"")
     origin = read_form_origin(request.state.secret_cipher, body)
     if origin is None:

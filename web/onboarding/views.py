@@ -27,7 +27,7 @@ from web.onboarding.forms import (
 )
 from web.onboarding.presenter import permissions_context
 from web.onboarding.state import OnboardingState, load_launch_context, load_onboarding_state
-from web.ui import forms
+from web.ui import forms, submit_once
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
@@ -204,9 +204,9 @@ async def render_launch(
 
 async def show_review(request: Request) -> Response:
     """Show the draft as a form; after a POST the preview of the submitted values."""
-    if request.method == "GET":
-        return await _render_review(request, forms.Form())
-    return await _render_review(request, await forms.read_form(request))
+    submit_once.allow_repetition(request)
+    form = forms.Form() if request.method == "GET" else await forms.read_form(request)
+    return await _render_review(request, form)
 
 
 async def show_updates(request: Request) -> Response:

@@ -2,7 +2,8 @@
 
 Each form has an id of its own in a hidden field (`FormOriginExtension` in web/ui/form_origin.py).
 The first request with the id is executed; a second one waits for it, and leads where it led.
-Rejected forms may be sent again. See docs/decisions/idempotency.md.
+Forms that were rejected or that only show something may be sent again. See
+docs/decisions/idempotency.md.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ KEPT_HEADERS = ("location", "set-cookie", "hx-redirect", "content-type", "cache-
 MAYBE_DONE = (500, 503)  # statuses of errors that may have happened after the commit
 WAIT_INTERVAL = 0.1  # seconds between two looks whether the first request is answered
 MAX_WAITS = 100
-REJECTED_KEY = "is_form_rejected"  # in the scope: the form is rejected, although with a redirect
+UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status says
 
 
 class SubmitOnceMiddleware:
@@ -58,7 +59,7 @@ class SubmitOnceMiddleware:
     async def _run_first(
         self, request: Request, form: IdempotentRequest, receive: Receive, send: Send
     ) -> None:
-        """Execute a form, and store its response, or release its id if it is rejected."""
+        """Execute a form, and store its response, or release its id if it changed nothing."""
         status, kept, page = 500, dict[str, str](), bytearray()
 
         async def observe(message: Message) -> None:
@@ -74,14 +75,19 @@ class SubmitOnceMiddleware:
         try:
             await self.app(request.scope, receive, observe)
         finally:
-            is_rejected = status >= 400 or request.scope.get(REJECTED_KEY, False)
+            may_repeat = status >= 400 or request.scope.get(UNCHANGED_KEY, False)
             async with open_transaction(request) as session:
-                if not is_rejected:
+                if not may_repeat:
                     stored = StoredResponse(status, kept, page.decode())
                     cipher = request.state.secret_cipher
                     await idempotency.store_response(session, form, stored, cipher)
                 elif status not in MAYBE_DONE:
                     await idempotency.release_key(session, form)
+
+
+def allow_repetition(request: Request) -> None:
+    """Let a form be sent again, although it is not answered with an error: it changed nothing."""
+    request.scope[UNCHANGED_KEY] = True
 
 
 def _identify(request: Request, form_id: str, body: bytes) -> IdempotentRequest:
