@@ -32,5 +32,7 @@
     end(form);
     form.toggleAttribute("data-failed", !(event.detail.ctx.response?.status < 400));
   });
+  // The user may stay on the page when it warns of unsaved changes (unsaved_changes.js).
+  addEventListener("beforeunload", (event) => setTimeout(() => { if (event.defaultPrevented) end(document); }));
   addEventListener("pageshow", () => end(document)); // the page was restored from the back/forward cache
 })();

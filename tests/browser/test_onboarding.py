@@ -167,6 +167,26 @@ async def test_a_change_that_is_made_again_keeps_typed_text(
     fetch_messages(asker, board)
 
 
+async def test_a_person_who_stays_at_the_warning_can_send_afterwards(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Stay here")
+        await _open_review(page, asker, board)
+        await page.get_by_label("Name", exact=False).first.fill("Eva")
+        await page.get_by_label("More context").fill("Ann decides about money.")
+        send = page.get_by_role("button", name="Send", exact=True)
+        async with page.expect_event("dialog") as staying:
+            page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
+            await send.click()
+        assert (await staying.value).type == "beforeunload"
+        await expect(send).to_be_visible()
+        page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+        await send.click()
+        await expect(page.get_by_text("Writing the draft")).to_be_visible()
+    assert "Ann decides about money." in fetch_messages(asker, board)[-1]
+
+
 async def _open_review(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
     post_agent_message(asker, board, **make_draft())
     await page.get_by_role("link", name="Review the draft").click()
