@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.installation import ApiClient
@@ -185,6 +185,25 @@ async def test_a_person_who_stays_at_the_warning_can_send_afterwards(
         await send.click()
         await expect(page.get_by_text("Writing the draft")).to_be_visible()
     assert "Ann decides about money." in fetch_messages(asker, board)[-1]
+
+
+async def test_the_preview_shows_what_was_changed_before_the_scripts_started(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Slow scripts")
+        await _open_review(page, asker, board)
+        is_changed = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await is_changed.wait()
+            await route.continue_()
+
+        await page.route("**/vendor/htmx*", hold)
+        await page.reload(wait_until="commit")
+        await page.get_by_label("What it decides").select_option("autonomous")
+        is_changed.set()
+        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
 
 
 async def _open_review(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
