@@ -92,7 +92,8 @@ async def load_board_view(
         **_describe_board(access, status, options, unread),
         **_describe_options(options, member, address),
         "card_renderer": _build_renderer(member, access, address, status, unread, known_hashes),
-        **await _arrange_columns(source, member, board, columns, address),
+        **_arrange_columns(columns, address),
+        **await _load_list(source, member, board, columns, address),
         "calendar": await load_calendar(source, board, address, status.approvals, status.agents)
         if is_calendar
         else None,
@@ -108,6 +109,8 @@ async def _load_list(
     address: BoardAddress,
 ) -> dict[str, Any]:
     """Load what only the list shows: the other boards of the group, and descriptions."""
+    if address.view != "list":
+        return {}
     texts = {}
     if "description" in address.shown_columns:
         ids = [card.task.id for column in columns for card in column.cards]
@@ -151,20 +154,13 @@ async def _include_task(
     return address if index is None else address.with_card_at(index)
 
 
-async def _arrange_columns(
-    source: Source,
-    member: Member,
-    board: Board,
-    columns: list[cards.CardColumn],
-    address: BoardAddress,
-) -> dict[str, Any]:
+def _arrange_columns(columns: list[cards.CardColumn], address: BoardAddress) -> dict[str, Any]:
     is_list = address.view == "list"
     return {
         "address": address,
         "columns": columns,
         "phone_column": cards.choose_phone_column(columns, address.column) if columns else "",
         "groups": cards.build_groups(columns, LIST_ORDER) if is_list else [],
-        **(await _load_list(source, member, board, columns, address) if is_list else {}),
     }
 
 
