@@ -30,9 +30,15 @@ def press(*keys: str) -> Preparation:
     return prepare
 
 
-def click(selector: str) -> Preparation:
-    """Return a preparation that clicks on the first element of a selector."""
-    return lambda page: page.locator(selector).first.click()
+def click(selector: str, opens: str = "") -> Preparation:
+    """Return a preparation that clicks on the first element of a selector, which opens another."""
+
+    async def prepare(page: Page) -> None:
+        await page.locator(selector).first.click()
+        if opens:
+            await page.locator(opens).wait_for()
+
+    return prepare
 
 
 async def cause_conflict(page: Page) -> None:
@@ -94,7 +100,11 @@ PICTURES = [
     PictureOf("board-chat", "/boards/{board}/chat"),
     PictureOf("board-notes", "/boards/{board}/notes"),
     PictureOf("board-note-edit", "/boards/{board}/notes/{note}/edit"),
-    PictureOf("board-task-drawer", "/boards/{board}", click("[id^=task-] a:visible")),
+    PictureOf(
+        "board-task-drawer",
+        "/boards/{board}",
+        click("[data-needs] h3 a:visible", opens="#drawer[data-shows]"),
+    ),
     PictureOf("board-new-task", "/boards/{board}", click("[data-open=new-task]:visible")),
     PictureOf("task", "/boards/{board}/tasks/{task}"),
     PictureOf("task-run", "/boards/{billing}/tasks/{worked_on}"),
