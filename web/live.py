@@ -71,8 +71,8 @@ class _PageSubscription:
                 for name in list_stale_parts(event):
                     if self._shows_part(name, event):
                         found[name].add(event.board_id if is_single_board(name) else None)
-        names = combine_cards(found)
-        return {name: _format_boards(found.get(name, {None})) for name in sorted(names)}
+        combined = combine_cards(found)
+        return {name: _format_boards(combined[name]) for name in sorted(combined)}
 
     def _shows_part(self, name: str, event: Event) -> bool:
         if event.board_id is None or None in self.board_ids:

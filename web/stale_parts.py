@@ -1,8 +1,13 @@
 """Which event makes which part of a page out of date."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeAlias
+from uuid import UUID
 
 from models import Event, EventType
+
+StaleParts: TypeAlias = Mapping[str, Collection[UUID | None]]
+"""Names of parts with the boards whose pages show them; None stands for all pages."""
 
 BOARD = ("boards", "rail", "activity")
 VIEWS = ("views", "activity")
@@ -232,14 +237,23 @@ def _changes_only_card(event: Event) -> bool:
     return bool(changed) and set(changed) <= CARD_FIELDS
 
 
-def combine_cards(names: Collection[str]) -> Collection[str]:
-    """Replace many single cards by all tasks, which a page then loads with one request."""
-    if sum(name.startswith(AGENT_CARDS) for name in names) > MAX_SINGLE_CARDS:
-        names = {"agent-cards"} | {name for name in names if not name.startswith(AGENT_CARDS)}
-    if sum(name.startswith("card-") for name in names) > MAX_SINGLE_CARDS:
-        kept = {name for name in names if not name.startswith(SINGLE_TASK_NAMES)}
-        names = {"tasks", "agents"} | kept
-    return names
+def combine_cards(found: StaleParts) -> StaleParts:
+    """Replace many single cards by all cards, which a page then loads with one request.
+
+    The same applies to the cards of many agents. What replaces parts concerns all their boards.
+    """
+    found = _combine(found, AGENT_CARDS, AGENT_CARDS, "agent-cards")
+    return _combine(found, "card-", SINGLE_TASK_NAMES, "tasks", "agents")
+
+
+def _combine(
+    found: StaleParts, counted: str, replaced: str | tuple[str, ...], *names: str
+) -> StaleParts:
+    if sum(name.startswith(counted) for name in found) <= MAX_SINGLE_CARDS:
+        return found
+    kept = {name: boards for name, boards in found.items() if not name.startswith(replaced)}
+    of_replaced = {id for name in found.keys() - kept.keys() for id in found[name]}
+    return kept | {name: of_replaced | {*found.get(name, ())} for name in names}
 
 
 def is_single_board(name: str) -> bool:

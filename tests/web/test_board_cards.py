@@ -105,17 +105,30 @@ async def test_a_card_keeps_the_reason_of_a_refused_move(alice, world, transacti
     assert reason not in (await alice.get(f"{path}/cards/{task.id}", headers=HTMX)).text
 
 
+def all_pages(*names: str) -> dict[str, set[UUID | None]]:
+    return {name: {None} for name in names}
+
+
 def test_many_cards_are_loaded_together() -> None:
-    few = {"activity", *(f"card-{number}" for number in range(MAX_SINGLE_CARDS))}
+    few = all_pages("activity", *(f"card-{number}" for number in range(MAX_SINGLE_CARDS)))
     assert combine_cards(few) == few
-    many = {*few, "card-x", "current-task-x"}
-    assert combine_cards(many) == {"activity", "tasks", "agents"}
+    many = few | all_pages("card-x", "current-task-x")
+    assert combine_cards(many) == all_pages("activity", "tasks", "agents")
 
 
 def test_the_cards_of_many_agents_are_loaded_together() -> None:
-    few = {"news", *(f"agent-cards-{number}" for number in range(MAX_SINGLE_CARDS))}
+    first, second = new_id(), new_id()
+    names = [f"agent-cards-{number}" for number in range(MAX_SINGLE_CARDS)]
+    few = all_pages("news") | {name: {first} for name in names}
     assert combine_cards(few) == few
-    assert combine_cards({*few, "agent-cards-x"}) == {"news", "agent-cards"}
+    many = few | {"agent-cards-x": {second}}
+    assert combine_cards(many) == all_pages("news") | {"agent-cards": {first, second}}
+
+
+def test_combined_cards_are_loaded_on_all_boards_that_show_them() -> None:
+    """Also if another board of the same stream has to load its tasks."""
+    many = all_pages(*(f"card-{number}" for number in range(MAX_SINGLE_CARDS + 1)))
+    assert None in combine_cards(many | {"tasks": {new_id()}})["tasks"]
 
 
 @pytest.mark.parametrize("query", ["", "?q=Write", "?view=list"])
