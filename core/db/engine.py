@@ -66,8 +66,8 @@ def _reject_lost_connection(connection: Any, *_: object) -> None:
         raise InvalidatePoolError("the server has closed the connection")
 
 
-class PoolBusy(Exception):
-    """All connections of a pool were in use for POOL_TIMEOUT."""
+class PoolBusy(ConnectionError):
+    """All connections of a pool were in use for too long."""
 
 
 def violates_constraint(error: IntegrityError, constraint: str) -> bool:
@@ -82,9 +82,7 @@ def is_pool_busy(error: BaseException) -> bool:
 
 def is_outage(error: BaseException) -> bool:
     """Return whether an error is temporary: a database outage or load, not a program fault."""
-    if isinstance(error, OperationalError | InterfaceError | ConnectionError):
-        return True
-    if is_pool_busy(error):
+    if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or is_outage_code(error.orig)

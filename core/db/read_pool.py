@@ -23,8 +23,8 @@ class _PlainConnection(asyncpg.Connection):
 class ReadPool:
     """Connections for reading; none is opened before the first use."""
 
-    def __init__(self, dsn: str, size: int, timeout: float = POOL_TIMEOUT) -> None:
-        self._timeout = timeout  # seconds that a read waits for a connection
+    def __init__(self, dsn: str, size: int) -> None:
+        self.timeout = POOL_TIMEOUT  # seconds that a read waits for a connection
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -41,7 +41,7 @@ class ReadPool:
         """Yield a connection for the block. Raises ConnectionError, and PoolBusy under load."""
         await self._pool  # does nothing after the first time
         try:
-            connection = await self._pool.acquire(timeout=self._timeout)
+            connection = await self._pool.acquire(timeout=self.timeout)
         except OSError as error:  # also TimeoutError
             if isinstance(error, TimeoutError) and self._is_exhausted():
                 raise PoolBusy(f"all {self._pool.get_max_size()} connections are in use") from error
@@ -55,6 +55,7 @@ class ReadPool:
             await self._pool.release(connection)
 
     def _is_exhausted(self) -> bool:
+        """Return whether all connections are open; while some are being opened, it cannot tell."""
         return self._pool.get_size() == self._pool.get_max_size()
 
     async def close(self) -> None:

@@ -97,7 +97,7 @@ class EventStreamResponse(Response):
         except Exception as error:
             if not is_outage(error):
                 raise
-            log.warning("a stream ends: the database does not answer: %s", error)
+            log.warning("a stream ends, because the database cannot be read: %s", error)
             return None
 
 

@@ -59,8 +59,9 @@ async def test_a_statement_that_is_cancelled_frees_its_connection(settings: Sett
 
 
 async def test_a_pool_whose_connections_are_all_in_use_says_so(settings: Settings) -> None:
-    pool = ReadPool(settings.dsn, 1, timeout=0.01)
+    pool = ReadPool(settings.dsn, 1)
     async with pool.acquire():
+        pool.timeout = 0.01
         with pytest.raises(PoolBusy, match="all 1 connections are in use") as caught:
             async with pool.acquire():
                 raise AssertionError("there is no second connection")

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from core.clock import now
-from core.db.engine import TransactionFactory
+from core.db.engine import PoolBusy, TransactionFactory
 from models import Agent, Board, BoardGroup, EventType, Status, new_id
 from services import activity, agents, events, metrics
 from tests.support.board_pages import keep
@@ -306,14 +306,15 @@ async def test_a_board_of_another_organization_of_the_user_is_not_found(
         assert answer.status_code == 404, part
 
 
+@pytest.mark.parametrize("error", [ConnectionError, PoolBusy])
 async def test_without_a_connection_the_panels_do_not_wait_for_each_other(
-    alice, monkeypatch
+    alice, monkeypatch, error
 ) -> None:
     asked = []
 
     async def fail(*_: object, **__: object) -> None:
         asked.append(1)
-        raise ConnectionError
+        raise error
 
     for service, name in [(metrics, "load_dashboard"), (activity, "list_member_activity")]:
         monkeypatch.setattr(service, name, fail)
