@@ -23,6 +23,7 @@ from tests.support.onboarding_forms import (
     parse_question_id,
 )
 from tests.support.world import World
+from web.onboarding import views
 
 
 async def test_the_draft_is_shown_as_a_form_with_a_preview(
@@ -91,6 +92,24 @@ async def test_a_preview_is_built_whenever_it_is_requested(
     form |= parse_hidden_fields(page)
     answers = [await alice.post(f"{onboarding_path}/confirmations", data=form) for _ in range(2)]
     assert {one.headers["Location"] for one in answers} == {f"{onboarding_path}/launch"}
+
+
+async def test_a_preview_that_failed_can_be_requested_again(
+    alice: Browser,
+    post_agent_message: PostAgentMessage,
+    onboarding_path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ConnectionError
+
+    await alice.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    form = SUBMITTED | {"form_id": "0" * 32}
+    with monkeypatch.context() as broken:
+        broken.setattr(views, "_render_review", fail)
+        assert (await alice.post(f"{onboarding_path}/review", data=form)).status_code == 503
+    assert (await alice.post(f"{onboarding_path}/review", data=form)).status_code == 200
 
 
 async def test_additional_context_requests_a_new_draft(

@@ -75,13 +75,13 @@ class SubmitOnceMiddleware:
         try:
             await self.app(request.scope, receive, observe)
         finally:
-            may_repeat = status >= 400 or request.scope.get(UNCHANGED_KEY, False)
+            may_repeat = status >= 400 or request.scope.get(UNCHANGED_KEY)
             async with open_transaction(request) as session:
                 if not may_repeat:
                     stored = StoredResponse(status, kept, page.decode())
                     cipher = request.state.secret_cipher
                     await idempotency.store_response(session, form, stored, cipher)
-                elif status not in MAYBE_DONE:
+                elif request.scope.get(UNCHANGED_KEY) or status not in MAYBE_DONE:
                     await idempotency.release_key(session, form)
 
 
