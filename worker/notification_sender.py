@@ -30,7 +30,7 @@ from services.notifications import BATCH_SIZE, DELIVERY_TOPIC, DueDelivery, Runn
 from worker.scheduler import PeriodicTask
 
 MAX_CONCURRENT = 64  # messages
-FULL_DELAY = timedelta(seconds=0.2)  # until more are sent, if as many are sent as may be
+REPEAT_DELAY = timedelta(seconds=0.2)  # until more are sent, or what another worker has locked
 
 Renderer: TypeAlias = Callable[[DueDelivery], ChannelMessage]
 """Renders a delivery in the language of its user."""
@@ -70,7 +70,7 @@ class NotificationSender:
         await self._plan()
         room = MAX_CONCURRENT - len(self._running)
         if room <= 0:
-            return now() + FULL_DELAY
+            return now() + REPEAT_DELAY
         running = RunningMessages(self._running.values())
         async with self._transaction() as session:
             claimed = await notifications.claim_due(session, room, running)
@@ -80,9 +80,7 @@ class NotificationSender:
             self._running[task] = due
             task.add_done_callback(self._running.pop)
         next_at = await self._find_next()
-        if next_at and running.has_limit:
-            return max(next_at, now() + FULL_DELAY)
-        return next_at
+        return max(next_at, now() + REPEAT_DELAY) if next_at else None
 
     async def close(self) -> None:
         """Cancel what is being sent; another process repeats it."""

@@ -112,11 +112,6 @@ class RunningMessages:
             "busy_kinds": [ChannelKind.EMAIL.value] if self._mail_count >= MAX_MAILS else [],
         }
 
-    @property
-    def has_limit(self) -> bool:
-        """Whether something that is due may have to wait."""
-        return any(value for name, value in self.to_parameters().items() if name != "busy")
-
     def _count(self, user_id: UUID, channel: NotificationChannel) -> None:
         self._users[user_id] += 1
         self._organizations[channel.organization_id] += 1

@@ -1,6 +1,6 @@
 """Statements of deliveries: what is due, with the names that its message needs."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -158,11 +158,13 @@ def _due_query() -> Query[DueRow]:
 
 DUE_DELIVERIES = _due_query()
 
+_LONG_AGO = literal(datetime(2000, 1, 1, tzinfo=UTC))  # due at once, whatever the clocks say
+
 NEXT_WORK: Query[datetime | None] = Query(
     select(
         func.least(
-            select(func.min(Notification.created_at))
-            .where(Notification.planned_at.is_(None))
+            select(_LONG_AGO)
+            .where(exists().where(Notification.planned_at.is_(None)))
             .scalar_subquery(),
             select(func.min(NotificationDelivery.next_attempt_at))
             .where(NotificationDelivery.state.in_(OPEN_STATES))

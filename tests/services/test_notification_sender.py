@@ -5,7 +5,7 @@ from datetime import time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from core.clock import now
 from models import (
@@ -27,6 +27,7 @@ from services import notifications
 from services.channels import SendOutcome, SendReason, SendResult
 from tests.support.memory_rows import create_group_of
 from tests.support.notification_harness import NotificationHarness, harness
+from worker.notification_sender import REPEAT_DELAY
 
 __all__ = ["harness"]
 
@@ -106,6 +107,33 @@ async def test_several_workers_send_once(harness: NotificationHarness) -> None:
         await asyncio.gather(*(harness.run() for _ in range(4)))
     sent = harness.receiver.sent["phone"]
     assert len(sent) == len({message.id for message in sent}) == 20
+
+
+async def test_what_another_worker_has_locked_is_looked_at_again_later(
+    harness: NotificationHarness,
+) -> None:
+    await harness.add_channel(harness.world.bob, "phone")
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    async with harness.transaction() as session:
+        await session.execute(select(Notification).with_for_update())
+        start = now()
+        next_at = await harness.run()
+        assert next_at
+        assert next_at >= start + REPEAT_DELAY
+    await harness.run()
+    assert harness.titles("phone") == ["mention"]
+
+
+async def test_a_notification_is_sent_at_once_if_its_creator_has_another_clock(
+    harness: NotificationHarness,
+) -> None:
+    await harness.add_channel(harness.world.bob, "phone")
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    async with harness.transaction() as session:
+        later = now() + timedelta(minutes=2)
+        await session.execute(update(Notification).values(created_at=later))
+    await harness.run()
+    assert harness.titles("phone") == ["mention"]
 
 
 @pytest.mark.parametrize("fields", [{"paused_at": now()}, {"confirmed_at": None}])
