@@ -70,6 +70,19 @@ async def test_the_draft_is_shown_as_a_form_with_a_preview(
     assert (whole.status_code, "Eleven partners</textarea>" in whole.text) == (200, True)
 
 
+async def test_readers_keep_the_preview_of_the_draft_without_a_form(
+    alice: Browser, rita: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
+) -> None:
+    await alice.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    for browser, is_writer in ((alice, True), (rita, False)):
+        page = await browser.get(f"{onboarding_path}/review")
+        assert "Because Ava does not decide" in extract_text(page)
+        preview = page.text.partition('id="preview"')[2].partition("</section>")[0]
+        for named in ("hx-post", "hx-include", "hx-trigger", 'form="wanted"'):
+            assert (named in preview) is is_writer, (named, is_writer)
+
+
 @pytest.mark.parametrize("headers", [HTMX, {}], ids=["part", "page"])
 async def test_a_preview_is_built_whenever_it_is_requested(
     alice: Browser,
