@@ -14,6 +14,13 @@ from tests.support.live_site import LiveSite
 from tests.support.onboarding_stages import make_draft, post_agent_message
 from tests.support.page_checks import PHONE, cut_connection
 
+COUNT_PREVIEWS = """
+let count = 0;
+document.addEventListener("htmx:config:request", (event) => {
+    if (event.target.id === "preview") document.documentElement.dataset.previews = ++count;
+});
+"""
+
 
 @pytest.fixture(scope="module")
 async def workshop() -> AsyncIterator[FakeAgentsGateway]:
@@ -204,6 +211,49 @@ async def test_the_preview_shows_what_was_changed_before_the_scripts_started(
         await page.get_by_label("What it decides").select_option("autonomous")
         is_changed.set()
         await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
+
+
+async def test_the_preview_shows_the_last_change_while_responses_are_late(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Late previews")
+        await _open_review(page, asker, board)
+        is_changed = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            if route.request.method == "POST":
+                await is_changed.wait()
+            await route.continue_()
+
+        await page.route("**/onboarding/review", hold)
+        await page.add_init_script(COUNT_PREVIEWS)
+        html = page.locator("html")
+        await page.reload()
+        await expect(html).to_have_attribute("data-previews", "1")
+        await page.get_by_label("What it decides").select_option("autonomous")
+        await expect(html).to_have_attribute("data-previews", "2")
+        name = page.get_by_label("Name", exact=False).first
+        await name.fill("Eva")
+        await name.blur()
+        await expect(html).to_have_attribute("data-previews", "3")
+        is_changed.set()
+        await expect(page.locator("#preview")).to_contain_text("What Eva gets")
+        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
+
+
+async def test_the_preview_is_requested_once_at_the_start_and_once_for_a_change(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Few requests")
+        await page.add_init_script(COUNT_PREVIEWS)
+        await _open_review(page, asker, board)
+        async with page.expect_response(lambda response: response.request.method == "POST"):
+            await page.reload()
+        await page.get_by_label("What it decides").select_option("autonomous")
+        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
+        assert await page.locator("html").get_attribute("data-previews") == "2"
 
 
 async def _open_review(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
