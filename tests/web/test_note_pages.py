@@ -121,6 +121,23 @@ async def test_a_page_reads_the_mentions_in_the_messages_that_it_shows(
             assert await list_read(named) == read, path + query
 
 
+async def test_a_rejected_message_reads_no_mentions(
+    alice, lists, list_read, world, transaction
+) -> None:
+    """The response is only the form: the page may show older messages."""
+    named = {}
+    for path, notes in lists.items():
+        named[path] = make_notification(
+            world.board, world.alice, data={"memory_id": str(notes[-1].id)}
+        )
+    async with transaction() as session:
+        session.add_all(named.values())
+    for path in lists:
+        rejected = await alice.post(path, data={"content": " "}, headers=HTMX)
+        assert (rejected.status_code, rejected.headers["HX-Retarget"]) == (422, "#say")
+    assert await list_read(named) == set()
+
+
 async def test_the_newest_messages_of_the_chat_read_the_questions_of_agents(
     alice, lists, list_read, world, transaction
 ) -> None:

@@ -92,13 +92,13 @@ async def _render_chat(request: Request, form: forms.Form) -> Response:
         context["is_lead_missing"] = "unheard" in request.query_params
         context["mention"] = _build_mention(request, context["agents_by_id"])
         context |= await presenter.load_pause_notice(source, board, request.user)
-    await _mark_chat_read(request, context)
     if is_part_request(request):
         response = render_part(
             request, "chat/_message_form.html", form.status, form=form, **context
         )
         retarget(response, "#say")
         return response
+    await _mark_chat_read(request, context)
     layout = await load_layout(request)
     return render_page(
         request, "chat/show.html", layout=layout, status=form.status, form=form, **context

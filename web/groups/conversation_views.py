@@ -22,6 +22,7 @@ async def show_chat(request: Request) -> Response:
     if not is_part_request(request):
         return await _render(request, forms.Form())
     context = await _load_messages(request)
+    await mark_notes_read(request, context["notes"])
     return render_part(request, "groups/_messages.html", **context)
 
 
@@ -49,6 +50,7 @@ async def _render(request: Request, form: forms.Form) -> Response:
         response = render_part(request, "groups/_composer.html", form.status, form=form, **context)
         retarget(response, "#say")
         return response
+    await mark_notes_read(request, context["notes"])
     layout = await load_layout(request)
     return render_page(
         request, "groups/chat.html", layout=layout, status=form.status, form=form, **context
@@ -67,7 +69,6 @@ async def _load_messages(request: Request) -> dict[str, Any]:
         page = await load_note_page(source, scope, request.query_params, is_chat=True)
         group_boards = await list_boards_of_group(source, current_member(request), group_id)
         group_agents = await agents.list_agents_of_boards(source, group_boards)
-    await mark_notes_read(request, page.notes)
     return {
         "group": access.group,
         "can_write": access.can_write,

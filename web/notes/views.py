@@ -45,6 +45,7 @@ async def show_notes(request: Request) -> Response:
     if not is_part_request(request):
         return await _render_notes(request, forms.Form())
     context = await _load_notes(request)
+    await mark_notes_read(request, context["notes"])
     return render_part(request, "notes/_list.html", **context)
 
 
@@ -71,6 +72,7 @@ async def _render_notes(request: Request, form: forms.Form) -> Response:
         response = render_part(request, "notes/_composer.html", form.status, **context)
         retarget(response, "#say")
         return response
+    await mark_notes_read(request, context["notes"])
     layout, template = await load_layout(request), context["place"].template
     return render_page(request, template, layout=layout, status=form.status, **context)
 
@@ -80,7 +82,6 @@ async def _load_notes(request: Request) -> dict[str, Any]:
     async with open_reader(request) as source:
         place = await load_place(request, source)
         page = await load_note_page(source, place.scope, request.query_params, is_chat=False)
-    await mark_notes_read(request, page.notes)
     return {
         "place": place,
         "notes": page.notes,
