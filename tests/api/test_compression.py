@@ -101,6 +101,9 @@ async def test_a_response_may_begin_with_nothing(accepted: str, expected: str) -
         ("x-zstd, gzipped", None),
         ("", None),
         (" " * 20_000 + ";" * 20_000 + "q=0" * 20_000, None),
+        ("x;q=0," * 10_000 + "gzip", None),  # too long
+        ("x;q=0," * 100 + "gzip", "gzip"),
+        ("gzip;q=0." + "0" * 900, None),
     ],
 )
 async def test_a_refused_encoding_is_not_used(accepted: str, expected: str | None) -> None:
