@@ -11,7 +11,7 @@ StaleParts: TypeAlias = Mapping[str, Collection[UUID | None]]
 
 BOARD = ("boards", "rail", "activity")
 VIEWS = ("views", "activity")
-WEBHOOK = ("board-webhooks", "activity")
+BOARD_WEBHOOK = ("board-webhooks", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
 STOPPED = ("organization", "rail", "agents", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
@@ -87,10 +87,10 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
     EventType.BOARD_PAUSED: PAUSED,
     EventType.BOARD_RESUMED: PAUSED,
-    EventType.BOARD_WEBHOOK_CREATED: WEBHOOK,
-    EventType.BOARD_WEBHOOK_UPDATED: WEBHOOK,
-    EventType.BOARD_WEBHOOK_DELETED: WEBHOOK,
-    EventType.BOARD_WEBHOOK_RECEIVED: WEBHOOK,
+    EventType.BOARD_WEBHOOK_CREATED: BOARD_WEBHOOK,
+    EventType.BOARD_WEBHOOK_UPDATED: BOARD_WEBHOOK,
+    EventType.BOARD_WEBHOOK_DELETED: BOARD_WEBHOOK,
+    EventType.BOARD_WEBHOOK_RECEIVED: BOARD_WEBHOOK,
     EventType.SAVED_VIEW_CREATED: VIEWS,
     EventType.SAVED_VIEW_UPDATED: VIEWS,
     EventType.SAVED_VIEW_DELETED: VIEWS,

@@ -1,0 +1,19 @@
+"""The parts of pages that events make out of date."""
+
+import re
+from pathlib import Path
+
+from web.stale_parts import STALE_PARTS_BY_EVENT
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+TRIGGER = re.compile(r"(?<=[\", ])([a-z-]+) from:body")
+OF_SCRIPTS = {"agent-cards", "notifications", "presence", "rights"}  # not named by an event alone
+
+
+def test_every_part_that_reloads_itself_is_made_out_of_date_by_an_event() -> None:
+    triggers = {
+        name for path in TEMPLATES.rglob("*.html") for name in TRIGGER.findall(path.read_text())
+    }
+    named = {name for names in STALE_PARTS_BY_EVENT.values() for name in names}
+    assert len(triggers) > 20
+    assert triggers - named - OF_SCRIPTS == set()
