@@ -59,6 +59,24 @@ async def test_review_groups_tasks_by_what_they_wait_for(
     assert "Blocked by 1 task" in review
 
 
+async def test_a_reader_sees_that_a_decision_waits_for_others(
+    alice, rita, board_path, transaction, world
+) -> None:
+    task = world.make_task("Asked", status=Status.REVIEW)
+    await keep(transaction, task, *world.make_approval(task, agent_id=world.worker.id))
+
+    decider, reader = [(await client.get(board_path)).text for client in (alice, rita)]
+    panel = (await rita.get(f"{board_path}/crew", headers={"HX-Request": "true"})).text
+
+    assert "Waiting for you" in column(decider, "review")
+    assert "Waiting for your decision" in decider
+    assert "Waiting for others" in column(reader, "review")
+    assert "Waiting for you" not in reader
+    for seen in (reader, panel):
+        assert "Waits for an approval" in seen
+        assert "Waiting for your decision" not in seen
+
+
 async def test_nothing_waits_for_the_lead_of_a_board_without_one(
     alice, board_path, transaction, world
 ) -> None:

@@ -34,8 +34,9 @@ STATUS_NAMES = {
 }
 
 REVIEW_HEADINGS = (N_("Waiting for you"), N_("Waiting for the lead"), N_("Blocked"))
+REVIEW_BY_OTHERS = N_("Waiting for others")  # shown to people who may only read the board
 REVIEW_WITHOUT_LEAD = N_("Waiting for review")
-LEAD_RANK = 1  # of the section of tasks that wait for the lead
+DECISION_RANK, LEAD_RANK = 0, 1  # of the sections of tasks that wait for a person, for the lead
 
 MOVE_ERRORS = {
     "task_blocked_cannot_transition": "",
@@ -125,15 +126,20 @@ class CardColumn:
     cards: Sequence[TaskCard]  # those that are shown
     has_lead: bool  # whether the board has a lead, who reviews
 
-    @property
-    def sections(self) -> Sequence[tuple[str, Sequence[TaskCard]]]:
-        """Return the cards, grouped under the headings of their sections."""
+    def list_sections(self, *, can_write: bool) -> Sequence[tuple[str, Sequence[TaskCard]]]:
+        """Return the cards, grouped under the headings of their sections for a viewer."""
         if self.status is not Status.REVIEW:
             return [("", self.cards)]
         grouped = groupby(sorted(self.cards, key=_review_rank), key=_review_rank)
-        return [(self._review_heading(rank), list(cards)) for rank, cards in grouped] or [("", [])]
+        sections = [
+            (self._review_heading(rank, can_write=can_write), list(cards))
+            for rank, cards in grouped
+        ]
+        return sections or [("", [])]
 
-    def _review_heading(self, rank: int) -> str:
+    def _review_heading(self, rank: int, *, can_write: bool) -> str:
+        if rank == DECISION_RANK and not can_write:
+            return translate(REVIEW_BY_OTHERS)
         has_reviewer = self.has_lead or rank != LEAD_RANK
         return translate(REVIEW_HEADINGS[rank] if has_reviewer else REVIEW_WITHOUT_LEAD)
 

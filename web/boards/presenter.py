@@ -1,6 +1,6 @@
 """Data of a board for the templates: access, agents panel, columns and filters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,18 +43,22 @@ class AgentLine:
 
 
 def build_agent_lines(
-    board: Board, cards: Sequence[AgentCard], approvals: Sequence[ApprovalDetail]
+    board: Board,
+    cards: Sequence[AgentCard],
+    approvals: Sequence[ApprovalDetail],
+    decidable_ids: Collection[UUID],
 ) -> list[AgentLine]:
-    """Describe what each agent of a board is doing."""
-    waiting_ids = {detail.approval.agent_id for detail in approvals}
+    """Describe what each agent of a board is doing. The viewer may decide some of the approvals."""
+    waiting = {detail.approval.agent_id: _("Waits for an approval") for detail in approvals} | {
+        detail.approval.agent_id: _("Waiting for your decision")
+        for detail in approvals
+        if detail.approval.id in decidable_ids
+    }
     is_paused = board.paused_at is not None
-    return [
-        _build_line(card, is_waiting=card.agent.id in waiting_ids, is_paused=is_paused)
-        for card in cards
-    ]
+    return [_build_line(card, waiting.get(card.agent.id), is_paused=is_paused) for card in cards]
 
 
-def _build_line(card: AgentCard, *, is_waiting: bool, is_paused: bool) -> AgentLine:
+def _build_line(card: AgentCard, waiting: str | None, *, is_paused: bool) -> AgentLine:
     agent = card.agent
     if card.state is AgentState.PROVISIONING:
         return AgentLine(agent, card.state, _("Starting: no check-in yet"))
@@ -70,7 +74,7 @@ def _build_line(card: AgentCard, *, is_waiting: bool, is_paused: bool) -> AgentL
         title = card.task.title if card.task else ""
         text = _("Paused · %(task)s", task=title) if title else _("Paused")
         return AgentLine(agent, PAUSED, text)
-    work = _describe_work(card, is_waiting=is_waiting)
+    work = waiting or _describe_work(card)
     return AgentLine(agent, card.state, work) if work is not None else _idle_line(card)
 
 
@@ -82,10 +86,8 @@ def _idle_line(card: AgentCard) -> AgentLine:
     return AgentLine(agent, card.state, text, seen)
 
 
-def _describe_work(card: AgentCard, *, is_waiting: bool) -> str | None:
+def _describe_work(card: AgentCard) -> str | None:
     """Describe what an agent does or waits for, or return None if it is idle."""
-    if is_waiting:
-        return _("Waiting for your decision")
     if card.run is not None and card.run.phase == RunPhase.WAITING:
         return _("Waiting for an answer")
     if card.task is not None:

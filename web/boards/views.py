@@ -14,6 +14,7 @@ from models import Board, ReadKind
 from services import boards, onboarding, presence
 from services.boards import BoardPermissions
 from web.agents.setup import offline_threshold
+from web.approvals.decision_rights import list_decidable_ids
 from web.auth.viewer import current_member
 from web.boards import board_view, cards, presenter
 from web.boards.address import BoardAddress
@@ -154,7 +155,9 @@ async def show_agents_panel(request: Request) -> Response:
             access.board,
             offline_after=offline_threshold(get_settings(request)),
         )
-    lines = build_agent_lines(access.board, status.agents, status.approvals)
+    writable = [access.board.id] if access.can_write else ()
+    decidable = list_decidable_ids(status.approvals, current_member(request), writable)
+    lines = build_agent_lines(access.board, status.agents, status.approvals, decidable)
     is_admin = access.is_admin and access.can_write
     return render_part(
         request, "boards/_agents.html", board=access.board, agent_lines=lines, is_admin=is_admin
@@ -190,7 +193,9 @@ async def render_board(
             )
         conversation = await onboarding.find_conversation(source, board)
         context |= {
-            "agent_lines": build_agent_lines(board, status.agents, status.approvals),
+            "agent_lines": build_agent_lines(
+                board, status.agents, status.approvals, context["card_renderer"].decidable_ids
+            ),
             "toasts": _deleted_toasts(request, board.id),
             "onboarding_stage": conversation_stage(conversation),
             "other_viewers": await list_other_viewers(source, board, request.user),
