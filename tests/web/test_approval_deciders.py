@@ -125,6 +125,22 @@ async def test_the_first_of_two_people_can_undo_without_scripts(
     assert list_offered(page) == {"approved", "rejected"}
 
 
+async def test_a_decision_of_two_people_names_both(alice, bob, rita, ask) -> None:
+    approval = await ask("First", **make_verdict(effect=PolicyEffect.ASK_TWO))
+    at = f"/approvals/{approval.id}"
+    for client, note in ((alice, "Checked the plan"), (bob, "Checked the costs")):
+        await client.post(f"{at}/answers", data={"status": "approved", "note": note})
+
+    for client, first, second in (
+        (alice, "<b>You</b> approved", "<b>Bob approved</b>"),
+        (bob, "<b>Alice</b> approved", "<b>You approved</b>"),
+        (rita, "<b>Alice</b> approved", "<b>Bob approved</b>"),
+    ):
+        for page in (await get_pages(client, approval))[1:3]:
+            assert page.index(first) != page.index(second)
+            assert "Note: “Checked the plan”" in page
+
+
 async def test_a_first_approval_of_other_content_is_not_counted(alice, ask) -> None:
     approval = await ask("First", **make_verdict(effect=PolicyEffect.ASK_TWO))
     at = f"/approvals/{approval.id}"
