@@ -128,12 +128,27 @@ def format_question(approval: Approval, titles: Sequence[str] = ()) -> str:
     return f"{sentence}?"
 
 
+VERBS = {
+    *("archive", "build", "buy", "cancel", "change", "close", "create", "delete", "deploy"),
+    *("disable", "drop", "enable", "execute", "export", "grant", "import", "install", "invite"),
+    *("launch", "merge", "migrate", "move", "open", "pay", "publish", "purchase", "push", "refund"),
+    *("release", "remove", "rename", "restart", "restore", "revoke", "roll", "rotate", "run"),
+    *("send", "ship", "start", "stop", "transfer", "update", "upgrade", "upload"),
+}
+"""Verbs with which kinds of actions begin, or end."""
+
+
 def split_kind(kind: str) -> tuple[str, str]:
     """Return the verb and the noun of a kind: ("deploy", "site") for `site.deploy`.
 
-    All kinds that complete tasks have the same ones. Without a dot there is no noun.
+    All kinds that complete tasks have the same ones. There is no noun without a dot, and in a kind
+    that begins with a verb: ("deploy production", "") for `deploy.production`.
     """
-    noun, _, verb = ("task.complete" if is_completion_kind(kind) else kind.strip()).rpartition(".")
+    name = "task.complete" if is_completion_kind(kind) else kind.strip()
+    noun, _, verb = name.rpartition(".")
+    begins_with_verb = _humanize(noun).partition(" ")[0].casefold() in VERBS
+    if begins_with_verb and verb.casefold() not in VERBS:
+        return _humanize(name), ""
     return _humanize(verb), _humanize(noun)
 
 
