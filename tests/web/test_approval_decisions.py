@@ -152,6 +152,8 @@ async def test_a_clarification_keeps_the_approval_undecided(alice, ask, transact
 
     assert selected(next_page.text) == "First?"
     assert "Question asked" in next_page.text
+    answers = f"/boards/{first.board_id}/tasks/{first.task_id}#conversation"
+    assert f'<a href="{answers}"><span class="badge">' in next_page.text
     async with transaction() as session:
         assert await session.scalar(select(Comment.message)) == "@Worker How sure?"
     for bad, words in ((" ", "Write what you want to know."), ("Kept a\0b", "Kept a")):
