@@ -127,3 +127,30 @@ async def test_the_buttons_of_the_drawer_are_large_enough(site: LiveSite) -> Non
         assert len(sizes) > 8
         assert [box for box in sizes if not box or box["height"] < 43.9] == []
         assert not await overflows_horizontally(page)
+
+
+async def test_the_bar_of_a_task_between_others_fits(site: LiveSite) -> None:
+    board = site.create_board("Pocket bar")
+    tasks = [site.create_task(board, title) for title in ("Paint", "Hang", "Clean")]
+    address = f"/boards/{board['id']}/tasks/{tasks[1]['id']}"
+    async with site.open_page(address, viewport={"width": 320, "height": 640}) as page:
+        await expect(page.get_by_role("link", name="Previous task")).to_be_visible()
+        await expect(page.get_by_role("link", name="Next task")).to_be_visible()
+        assert not await overflows_horizontally(page)
+        await page.get_by_label("More actions").click()
+        await expect(page.get_by_role("button", name="Copy link")).to_be_visible()
+        assert not await overflows_horizontally(page)
+
+
+async def test_the_requester_of_an_approval_can_be_asked(site: LiveSite) -> None:
+    board = site.create_board("Pocket question")
+    agent = site.create_agent(board)
+    task = site.create_task(board, "Paint the door")
+    approval = site.request_approval(agent, board, task, "Paint the door")
+    async with site.open_page(f"/approvals/{approval['id']}", viewport=PHONE) as page:
+        await expect(page.get_by_text("Original request").first).to_be_visible()
+        await page.locator("summary", has_text="Ask a question").click()
+        await page.get_by_label("Ask Juniper").fill("Which colour?")
+        await page.get_by_role("button", name="Ask", exact=True).click()
+        await expect(page.locator("article").get_by_text("Question asked")).to_be_visible()
+        assert not await overflows_horizontally(page)
