@@ -17,7 +17,9 @@ async def is_paused(transaction: TransactionFactory, world: World) -> bool:
 async def test_members_who_can_change_a_board_pause_and_resume_it(
     alice, bob, board_path, transaction, world
 ) -> None:
-    assert 'action="/boards' in (await bob.get(board_path)).text.split('id="pause"')[1]
+    shown = (await bob.get(board_path)).text
+    assert 'action="/boards' in shown.split('id="pause"')[1]
+    assert "until you resume them. Messages to agents on a gateway wait." in shown
 
     for page in ("/boards", "/activity"):
         assert "paused" not in (await alice.get(page)).text.lower(), page
@@ -25,7 +27,9 @@ async def test_members_who_can_change_a_board_pause_and_resume_it(
 
     assert (answer.status_code, answer.headers["Location"]) == (303, board_path)
     assert await is_paused(transaction, world)
-    assert "Paused by you" in (await bob.get(board_path)).text
+    shown = (await bob.get(board_path)).text
+    assert "Paused by you" in shown
+    assert "Messages to agents on a gateway wait until you resume." in shown
     shown = (await alice.get(board_path)).text
     assert "Paused by Bob" in shown
     assert 'id="pause" method="post" action' in shown
