@@ -150,7 +150,7 @@ async def test_additional_context_requests_a_new_draft(
     ("wrong", "sentence"),
     [
         ({"objective": " "}, "A goal needs an objective."),
-        ({"measure": [], "target": []}, "A goal needs success metrics"),
+        ({"measure": [], "target": []}, "A goal needs measures"),
         ({"target_date": "soon"}, "Write a date like 2026-12-24."),
         ({"board_type": "x"}, ""),
         ({"name": "x" * 150}, "100 at most."),

@@ -44,7 +44,7 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "board_paused": N_("The agents of this board are paused."),
     "goal_incomplete:objective": N_("A goal needs an objective."),
     "goal_incomplete:success_metrics": N_(
-        "A goal needs success metrics: how will you know that it is reached?"
+        "A goal needs measures: how will you know that it is reached?"
     ),
     "saved_view_name_taken": N_("There is a view with this name."),
     "saved_view_not_found": N_("There is no such view."),
