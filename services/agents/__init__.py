@@ -16,7 +16,7 @@ from services.agents.commands import (
 )
 from services.agents.creation import (
     GatewayLocation,
-    build_lead,
+    build_agent,
     choose_free_name,
     create_agent,
     create_gateway_agent,
@@ -68,6 +68,7 @@ from services.agents.rules import (
     AgentState,
     StatusEvidence,
     StatusSource,
+    build_changed_values,
     compute_status,
     find_status_evidence,
     heartbeat_interval,

@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid
-from core.validation import optional, text_of_length, validate_fields
+from core.validation import optional, text_of_length
 from models import Agent, Board, DesiredState, EventType, FileAuthor, Member
 from services import events, gateways, identity, tasks
 from services.agents.creation import check_name_is_free, create_token
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
-from services.agents.rules import FIELD_VALIDATORS, validate_template
+from services.agents.rules import build_changed_values, validate_template
 from services.gateways import provisioning
 
 MAX_REASON_LENGTH = 2_000  # characters
@@ -38,7 +38,7 @@ async def update_agent(
     """
     target_id = _target_board_id(changes)
     agent, locked = await lock_agent(session, member, agent_id, other_board_id=target_id)
-    values = validate_fields(FIELD_VALIDATORS, changes)
+    values = build_changed_values(agent, changes)
     previous_board = locked[agent.board_id] if agent.board_id else None
     board = locked[target_id] if target_id else previous_board
     is_moved = board is not None and board is not previous_board
@@ -46,10 +46,8 @@ async def update_agent(
         name = values.get("name", agent.name)
         await check_name_is_free(session, board, name, except_agent_id=agent.id)
     task_events: Sequence[tasks.TaskEvent] = ()
-    if board is not None and is_moved:
-        values |= {"board_id": board.id, "is_board_lead": False}
-        if previous_board:
-            task_events = await tasks.unassign_agent_tasks(session, previous_board, agent)
+    if is_moved and previous_board:
+        task_events = await tasks.unassign_agent_tasks(session, previous_board, agent)
     led = agent.is_board_lead
     values = {name: value for name, value in values.items() if getattr(agent, name) != value}
     if not values:

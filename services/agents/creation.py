@@ -57,7 +57,7 @@ async def create_agent(
     """
     if isinstance(actor, Agent):
         await _check_lead_may_create(session, actor, board, is_board_lead=is_board_lead)
-    agent = await _build_agent(session, board, draft, is_board_lead=is_board_lead)
+    agent = await _add_agent(session, board, draft, is_board_lead=is_board_lead)
     token = await _create_first_token(session, agent)
     if is_board_lead:
         await provisioning.request_board_sync(session, board)
@@ -79,9 +79,7 @@ async def link_agent(
 
     Raises Conflict also if it is registered already.
     """
-    agent = await _build_agent(
-        session, board, draft, is_board_lead=is_board_lead, location=location
-    )
+    agent = await _add_agent(session, board, draft, is_board_lead=is_board_lead, location=location)
     await _flush_linked_agent(session)
     token = await create_token(session, agent)
     linked = agent_event(
@@ -101,7 +99,7 @@ async def create_on_first_heartbeat(
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> tuple[Agent, str | None]:
     """Create an agent that sends a heartbeat before it exists; otherwise like `create_agent`."""
-    agent = await _build_agent(session, board, AgentDraft(name=name))
+    agent = await _add_agent(session, board, AgentDraft(name=name))
     status_events = apply_first_heartbeat(agent, board, status=status, offline_after=offline_after)
     token = await _create_first_token(session, agent)
     created = agent_event(EventType.AGENT_CREATED, user, board, agent, lead=False)
@@ -114,7 +112,7 @@ async def _create_first_token(session: AsyncSession, agent: Agent) -> str | None
     return None if agent.desired_state else await create_token(session, agent)
 
 
-async def _build_agent(
+async def _add_agent(
     session: AsyncSession,
     board: Board,
     draft: AgentDraft,
@@ -122,28 +120,43 @@ async def _build_agent(
     is_board_lead: bool = False,
     location: GatewayLocation | None = None,
 ) -> Agent:
-    fields = validate_fields(FIELD_VALIDATORS, vars(draft))
-    await check_name_is_free(session, board, fields["name"])
+    agent = build_agent(board, draft, is_board_lead=is_board_lead, location=location)
+    await check_name_is_free(session, board, agent.name)
     if is_board_lead:
         await _check_no_other_lead(session, board)
+    agent.board = board
+    session.add(agent)
+    return agent
+
+
+def build_agent(
+    board: Board,
+    draft: AgentDraft,
+    *,
+    is_board_lead: bool = False,
+    location: GatewayLocation | None = None,
+) -> Agent:
+    """Build an agent of a board, without a token. Raises Invalid.
+
+    It is provisioned on the gateway of the board, unless it is an agent that exists elsewhere.
+    """
+    at = now()
     agent = Agent(
         id=new_id(),
         organization_id=board.organization_id,
-        board=board,
         board_id=board.id,
         gateway_id=board.gateway_id,
         status=AgentStatus.PROVISIONING,
         is_board_lead=is_board_lead,
-        created_at=now(),
-        updated_at=now(),
-        **fields,
+        created_at=at,
+        updated_at=at,
+        **validate_fields(FIELD_VALIDATORS, vars(draft)),
     )
     if location is None:
         provisioning.start_provisioning(agent)
     else:
         agent.gateway_id, agent.openclaw_session_id = location.gateway_id, location.session_key
         agent.is_linked = True
-    session.add(agent)
     return agent
 
 
@@ -202,24 +215,6 @@ async def _check_no_other_lead(session: AsyncSession, board: Board) -> None:
             field="is_board_lead",
             lead=name,
         )
-
-
-def build_lead(board: Board, draft: AgentDraft) -> Agent:
-    """Build the lead of a locked board that has none, without a token. Raises Invalid."""
-    at = now()
-    lead = Agent(
-        id=new_id(),
-        organization_id=board.organization_id,
-        board_id=board.id,
-        gateway_id=board.gateway_id,
-        status=AgentStatus.PROVISIONING,
-        is_board_lead=True,
-        created_at=at,
-        updated_at=at,
-        **validate_fields(FIELD_VALIDATORS, vars(draft)),
-    )
-    provisioning.start_provisioning(lead)
-    return lead
 
 
 def choose_free_name(wanted: str, taken: Iterable[str]) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 from core.clock import parse_duration
 from core.errors import Invalid
 from core.text import is_storable
-from core.validation import FieldCheck, json_object, nonblank_text, optional, trimmed_text
+from core.validation import (
+    FieldCheck,
+    json_object,
+    nonblank_text,
+    optional,
+    trimmed_text,
+    validate_fields,
+)
 from models import Agent, AgentStatus
 
 OFFLINE_AFTER = timedelta(minutes=10)  # the default of AGENT_OFFLINE_AFTER
@@ -224,6 +231,18 @@ FIELD_VALIDATORS: dict[str, FieldCheck] = {
     "soul_template": validate_template,
 }
 """The fields of an agent that can be set and changed."""
+
+
+def build_changed_values(agent: Agent, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate changes of an agent, and return the new values. Raises Invalid.
+
+    An agent that moves to another board is no lead there.
+    """
+    values = validate_fields(FIELD_VALIDATORS, changes)
+    board_id = changes.get("board_id")
+    if board_id is not None and board_id != agent.board_id:
+        values |= {"board_id": board_id, "is_board_lead": False}
+    return values
 
 
 def _to_text(value: object) -> str:

@@ -4,6 +4,7 @@ from services.boards.access import (
     MEMBER_EVENTS,
     BoardPermissions,
     get_board,
+    get_board_as_admin,
     get_board_permissions,
     lock_board,
     lock_board_as_admin,

@@ -88,6 +88,11 @@ async def get_board(source: Source, actor: Actor | Member, board_id: UUID) -> Bo
     return (await get_board_permissions(source, actor, board_id)).board
 
 
+async def get_board_as_admin(source: Source, actor: Actor | Member, board_id: UUID) -> Board:
+    """Return a board that the actor may change as an admin. Raises NotFound or Forbidden."""
+    return _require_admin(await get_board_permissions(source, actor, board_id))
+
+
 async def lock_board(session: AsyncSession, actor: Actor | Member, board_id: UUID) -> Board:
     """Return a board that the actor may change, locked until the commit.
 

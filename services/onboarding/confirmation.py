@@ -245,7 +245,7 @@ def build_lead(board: Board, proposed: Mapping[str, Any], context: ConfirmationC
     """Build the lead, with a name that no other agent of the board has."""
     name = agents.choose_free_name(choose_lead_name(proposed), context.agent_names)
     draft = agents.AgentDraft(name=name, identity_profile=build_lead_profile(proposed))
-    return agents.build_lead(board, draft)
+    return agents.build_agent(board, draft, is_board_lead=True)
 
 
 async def preview_goal(

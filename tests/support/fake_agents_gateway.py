@@ -161,6 +161,8 @@ class FakeAgentsGateway(FakeGateway):
     def _update(self, params: Params) -> Any:
         key = self._require_agent(params)
         new = {name: params[name] for name in ("name", "workspace", "model") if name in params}
+        if "name" in params:
+            new["identity"] = {**self.entries[key].get("identity", {}), "name": params["name"]}
         if any(self.entries[key].get(name) != value for name, value in new.items()):
             self.entries[key] |= new
             self.changes.append(("agents.update", params))

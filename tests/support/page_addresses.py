@@ -319,6 +319,7 @@ NON_PAGES = {
     "/suggestions/mentions": "a part",
     "/suggestions/tasks": "a part",
     "/agents/table": "a part",
+    "/agents/{agent_id:uuid}/config-changes": "shows the settings of the agent",
     "/agents/{agent_id:uuid}/edit": "leads to the settings of the agent",
     "/agents/{agent_id:uuid}/files/{name}/reviews": "shows the editor",
     "/agents/{agent_id:uuid}/runs/current": "a part",

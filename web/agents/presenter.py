@@ -11,14 +11,16 @@ from core.db.reads import Source
 from models import Agent, Board, DesiredState, Member, Message, Run, RunStatus
 from services import messages
 from services.agents import AgentCard, AgentState, StatusSource
-from services.gateways import requests, runs
+from services.gateways import requests, runs, sync
 from services.gateways.requests import RequestDetail
 from services.gateways.runs import RunPhase
+from services.gateways.sync import AgentConfigChange
 from web.agents.problem_texts import describe_hold
 from web.ui import time_format
 from web.ui.avatars import EMOJI_ICONS
 from web.ui.time_format import UNITS, reader_zone
 from web.ui.translation import N_, _, translate
+from web.ui.unified_diff import parse_diff
 
 STATE_ORDER = tuple(AgentState)
 PROBLEM_STATES = (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)
@@ -83,6 +85,11 @@ def list_profile_options() -> dict[str, list[tuple[str, str]]]:
         "heartbeat_options": [(key, translate(text)) for key, text in HEARTBEAT_INTERVALS.items()],
         "emoji_options": [(f":{name}:", translate(EMOJI_NAMES[name])) for name in EMOJI_ICONS],
     }
+
+
+def config_context(changes: Sequence[AgentConfigChange] | None) -> dict[str, Any]:
+    """Return what agents/_config_change.html needs; None stands for changes that are not known."""
+    return {"config_changes": changes, "parse_diff": parse_diff, "config_file": sync.CONFIG_FILE}
 
 
 def describe_evidence(card: AgentCard) -> str:

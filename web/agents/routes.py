@@ -5,7 +5,7 @@ A form that is rejected is shown at its own address; opening that address again 
 
 from starlette.routing import Route
 
-from web.agents import edit_views, file_edit_views, file_views, tab_views, views
+from web.agents import config_views, edit_views, file_edit_views, file_views, tab_views, views
 from web.causes import views as cause_views
 
 AGENT_PATH = "/agents/{agent_id:uuid}"
@@ -16,6 +16,7 @@ AGENT_ROUTES: list[Route] = [
     Route("/agents", views.create_agent, methods=["POST"], name="create_agent"),
     Route("/agents/table", views.show_agents_table),
     Route("/agents/new", views.show_new_agent_form, name="new_agent"),
+    Route("/agents/new", config_views.preview_new_agent, methods=["POST"]),
     Route(AGENT_PATH, tab_views.show_agent, name="agent"),
     *[
         Route(f"{AGENT_PATH}{path}", handler, methods=[method])
@@ -27,6 +28,8 @@ AGENT_ROUTES: list[Route] = [
             ("/messages/{message_id:uuid}/sendings", "POST", tab_views.retry_message),
             ("/settings", "GET", tab_views.show_settings),
             ("/settings", "POST", edit_views.update_agent),
+            ("/config-changes", "GET", tab_views.show_settings),
+            ("/config-changes", "POST", config_views.preview_update),
             ("/edit", "GET", tab_views.redirect_to_settings),
             ("/edit", "POST", tab_views.redirect_to_settings),
             ("/soul", "GET", file_views.show_soul),

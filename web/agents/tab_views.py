@@ -3,6 +3,7 @@
 Files and the soul are in `file_views`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from services import activity, agents, gateways, messages
 from services.activity import ActivityFilters
 from services.agents import AgentCard
 from services.gateways import files, runs
+from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
@@ -135,8 +137,15 @@ async def redirect_to_settings(request: Request) -> Response:
     return RedirectResponse(f"/agents/{forms.path_id(request, 'agent_id')}/settings", 307)
 
 
-async def render_settings(request: Request, form: forms.Form) -> Response:
-    """Render the form that changes an agent, with its token and removal."""
+async def render_settings(
+    request: Request,
+    form: forms.Form,
+    config_changes: Sequence[AgentConfigChange] | None = None,
+) -> Response:
+    """Render the form that changes an agent, with its token and removal.
+
+    `config_changes` are those of submitted values, as far as they are known.
+    """
     member, agent_id = current_member(request), forms.path_id(request, "agent_id")
     async with open_reader(request) as source:
         agent = await agents.get_agent(source, member, agent_id)
@@ -146,6 +155,7 @@ async def render_settings(request: Request, form: forms.Form) -> Response:
         request,
         "agents/settings.html",
         form,
+        config_changes if form.is_submitted else (),
         agent=agent,
         shown=list_shown_values(agent),
         progress=build_progress(agent, gateway),

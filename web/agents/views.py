@@ -1,5 +1,6 @@
 """Pages of agents: the list, one agent, its forms, tokens, messages and runs."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +9,14 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
+from models import Board
 from services import agents, boards, gateways, organizations
+from services.gateways.sync import AgentConfigChange
 from web.agents import setup
 from web.agents.forms import NewAgentForm
 from web.agents.presenter import (
     SORT_KEYS,
+    config_context,
     count_by_filter,
     describe_evidence,
     filter_agents,
@@ -43,7 +47,7 @@ async def show_agents_table(request: Request) -> Response:
 
 async def show_new_agent_form(request: Request) -> Response:
     """Show the form for a new agent."""
-    return await _render_new_form(request, forms.Form())
+    return await render_new_form(request, forms.Form())
 
 
 async def create_agent(request: Request) -> Response:
@@ -56,7 +60,7 @@ async def create_agent(request: Request) -> Response:
         if token is None:
             return RedirectResponse(f"/agents/{agent.id}", 303)
         return one_time_secret.redirect_with_secret(request, f"/agents/{agent.id}/calls", token)
-    return await _render_new_form(request, form)
+    return await render_new_form(request, form)
 
 
 async def issue_token(request: Request) -> Response:
@@ -132,35 +136,50 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
     }
 
 
-async def _render_new_form(request: Request, form: forms.Form) -> Response:
+async def render_new_form(
+    request: Request,
+    form: forms.Form,
+    config_changes: Sequence[AgentConfigChange] | None = None,
+) -> Response:
+    """Render the form for a new agent, and what it changes on gateways as far as that is known."""
     organizations.require_admin(current_member(request))
-    return await render_agent_form(request, "agents/new.html", form)
+    return await render_agent_form(request, "agents/new.html", form, config_changes)
 
 
 async def render_agent_form(
-    request: Request, template: str, form: forms.Form, **more: Any
+    request: Request,
+    template: str,
+    form: forms.Form,
+    config_changes: Sequence[AgentConfigChange] | None,
+    **more: Any,
 ) -> Response:
     """Render a page with the form of an agent, and the boards that it can be on."""
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        choices = await list_board_options(request, source)
+        found = await _list_writable_boards(request, source)
     return render_page(
         request,
         template,
         layout=layout,
         status=form.status,
         form=form,
-        board_options=choices,
+        board_options=[(board.id, board.name) for board in found],
+        has_gateways=any(board.gateway_id for board in found),
         selected_board=request.query_params.get("board", ""),
         **list_profile_options(),
+        **config_context(config_changes),
         **more,
     )
 
 
 async def list_board_options(request: Request, source: Source) -> list[tuple[UUID, str]]:
     """Return the boards that the member can change."""
+    return [(board.id, board.name) for board in await _list_writable_boards(request, source)]
+
+
+async def _list_writable_boards(request: Request, source: Source) -> list[Board]:
     summaries = await boards.list_board_summaries(source, current_member(request))
-    return [(one.board.id, one.board.name) for one in summaries if one.can_write]
+    return [one.board for one in summaries if one.can_write]
 
 
 async def _render_first_call(request: Request, agent_setup: AgentSetup) -> Response:

@@ -20,7 +20,9 @@ from services.gateways.provisioning.heartbeat_config import (
     NEVER,
     agent_entries,
     build_changed_entries,
+    build_provisioned_entry,
     format_entries,
+    has_agent_list,
     has_quiet_heartbeat,
     heartbeat_interval,
 )

@@ -67,18 +67,30 @@ def build_patch(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str,
     It is empty if they are set.
     """
     entries = build_changed_entries(agents, config)
-    return format_entries(entries, config) if entries else {}
+    return format_entries(entries, as_list=has_agent_list(config)) if entries else {}
 
 
-def format_entries(entries: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return entries of agents as this config has them.
+def has_agent_list(config: Mapping[str, Any]) -> bool:
+    """Return whether the agents are a list in a config, as on older gateways."""
+    return not _mapping_at(_mapping_at(config, "agents"), "entries")
 
-    In the config of older gateways the agents are a list; a patch of it changes the entries with
-    the same ids.
+
+def format_entries(entries: Mapping[str, Any], *, as_list: bool) -> dict[str, Any]:
+    """Return a config with these entries of agents.
+
+    A patch of a list of agents changes the entries with the same ids.
     """
-    if _mapping_at(_mapping_at(config, "agents"), "entries"):
+    if not as_list:
         return {"agents": {"entries": entries}}
     return {"agents": {"list": [{"id": key, **entry} for key, entry in entries.items()]}}
+
+
+def build_provisioned_entry(agent: Agent) -> dict[str, Any]:
+    """Return what we write to the entry of an agent that its gateway has just created.
+
+    A gateway repeats the name as that of an identity.
+    """
+    return _build_entry(agent, {"identity": {"name": None}})
 
 
 def agent_entries(config: Mapping[str, Any]) -> Mapping[str, Any]:

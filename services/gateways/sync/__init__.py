@@ -1,9 +1,16 @@
 """Synchronization of the files of a gateway's agents, with a preview of the changes.
 
 The order is `plan_sync`, `read_remote_files` outside of any transaction, and `report_sync`. To
-carry it out: `request_sync` in a transaction, then `reset_sessions`.
+carry it out: `request_sync` in a transaction, then `reset_sessions`. `preview_new_agent` and
+`preview_agent_update` show what the forms of agents change in configurations.
 """
 
+from services.gateways.sync.agent_previews import (
+    AgentConfigChange,
+    get_editable_agent,
+    preview_agent_update,
+    preview_new_agent,
+)
 from services.gateways.sync.commands import (
     HIDDEN_DIFF,
     AgentSyncReport,

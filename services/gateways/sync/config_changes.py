@@ -1,4 +1,4 @@
-"""What a sync changes in the configuration of a gateway: names and heartbeats of our agents."""
+"""What changes in the configuration of a gateway: the names and heartbeats of our agents."""
 
 import difflib
 import json
@@ -42,13 +42,28 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
         if key in present
     }
     after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
-    lines = difflib.unified_diff(
-        _format(before, config), _format(after, config), CONFIG_FILE, CONFIG_FILE, lineterm="", n=4
-    )
-    text = "\n".join(lines)
-    shown = text if len(text) <= MAX_CONFIG_DIFF_LENGTH else f"{text[:MAX_CONFIG_DIFF_LENGTH]}\n…"
+    diff = _compare(before, after, as_list=provisioning.has_agent_list(config))
     has_heartbeat = any("heartbeat" in entry for entry in wanted.values())
-    return ConfigChange(shown, has_heartbeat and _stops_others(config, present))
+    return ConfigChange(diff, has_heartbeat and _stops_others(config, present))
+
+
+def plan_agent_change(before: Agent | None, after: Agent | None, *, as_list: bool = False) -> str:
+    """Return what a change of an agent changes in its gateway's configuration, as a unified diff.
+
+    None stands for an agent that the gateway does not have. Before the change the gateway is
+    assumed to have what provisioning has written. `as_list`: it is an older gateway.
+    """
+    old, new = _build_entries(before), _build_entries(after)
+    if after is not None and old.keys() == new.keys():
+        config = provisioning.format_entries(old, as_list=as_list)
+        return plan_config_change([after], config).diff
+    return _compare(old, new, as_list=as_list)
+
+
+def _build_entries(agent: Agent | None) -> dict[str, dict[str, Any]]:
+    if agent is None:
+        return {}
+    return {agent.gateway_key or "": provisioning.build_provisioned_entry(agent)}
 
 
 def _select_parts(present: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +86,17 @@ def _stops_others(config: Mapping[str, Any], entries: Mapping[str, Any]) -> bool
     return every != provisioning.NEVER
 
 
-def _format(entries: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    part = provisioning.format_entries(entries, config)
-    return hide_tokens(json.dumps(part, indent=2, ensure_ascii=False, sort_keys=True)).split("\n")
+def _compare(before: Mapping[str, Any], after: Mapping[str, Any], *, as_list: bool) -> str:
+    """Return the difference between entries as a unified diff; "" if there is none."""
+    old, new = _format(before, as_list=as_list), _format(after, as_list=as_list)
+    lines = difflib.unified_diff(old, new, CONFIG_FILE, CONFIG_FILE, lineterm="", n=4)
+    text = "\n".join(lines)
+    return text if len(text) <= MAX_CONFIG_DIFF_LENGTH else f"{text[:MAX_CONFIG_DIFF_LENGTH]}\n…"
+
+
+def _format(entries: Mapping[str, Any], *, as_list: bool) -> list[str]:
+    part = provisioning.format_entries(entries, as_list=as_list)
+    text = hide_tokens(json.dumps(part, indent=2, ensure_ascii=False, sort_keys=True))
+    if not entries:  # there are others, which are not shown
+        text = text.replace("{}", "{\n    }").replace("[]", "[\n    ]")
+    return text.split("\n")
