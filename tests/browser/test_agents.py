@@ -7,6 +7,7 @@ from playwright.async_api import expect
 
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
 
 
 async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> None:
@@ -51,3 +52,57 @@ async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> 
         await page.locator("#end").get_by_role("button", name="Delete Tree").click()
         await expect(page).to_have_url(re.compile("/agents$"))
     assert site.owner.call("GET", f"/agents?board_id={second['id']}")["items"] == []
+
+
+async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> None:
+    """The gateway is away, and is not needed."""
+    gateway = await asyncio.to_thread(site.create_gateway, "Slip", "ws://127.0.0.1:9")
+    board = site.create_board("Slipway", gateway_id=gateway["id"])
+    change = "Change in the configuration of the gateway"
+    async with site.open_page(f"/agents/new?board={board['id']}") as page:
+        section = page.get_by_role("region", name=change)
+        await expect(page.get_by_label("Board", exact=True)).to_have_value(board["id"])
+        await expect(section).to_be_hidden()
+        name = page.get_by_label("Name", exact=True)
+        await name.fill("Wren")
+        await name.press("Tab")
+        await expect(section.locator("ins").first).to_have_text('"mc-…": {')
+        await expect(page.locator("[name=role]")).to_be_focused()
+        await expect(page.get_by_role("button", name="Show the change")).to_be_hidden()
+        assert await list_axe_violations(page) == []
+        await name.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Wren")
+
+        await page.get_by_role("link", name="Settings", exact=True).last.click()
+        await expect(section).to_have_text(re.compile("stays as it is"))
+        heartbeat = page.get_by_label("Heartbeat", exact=True)
+        await page.get_by_label("Communication style").fill("Brief")
+        await heartbeat.focus()
+        await heartbeat.select_option("1h")
+        await expect(section.locator("ins")).to_have_text('"every": "1h",')
+        await expect(section.locator("del")).to_have_text('"every": "10m",')
+        await expect(heartbeat).to_be_focused()
+        await expect(page.get_by_label("Communication style")).to_have_value("Brief")
+        for size in (WIDE, PHONE):
+            await page.set_viewport_size(size)
+            assert await list_axe_violations(page) == []
+            assert not await overflows_horizontally(page)
+        await name.fill(" ")
+        await name.press("Tab")
+        await expect(section).to_be_hidden()
+        await expect(page.locator(".err, [data-toast]")).to_have_count(0)
+
+
+async def test_the_change_on_a_gateway_is_shown_without_scripts(site: LiveSite) -> None:
+    gateway = await asyncio.to_thread(site.create_gateway, "Dock", "ws://127.0.0.1:10")
+    board = site.create_board("Dockyard", gateway_id=gateway["id"])
+    made = site.owner.call("POST", "/agents", name="Tern", board_id=board["id"])
+    async with site.open_page(f"/agents/{made['id']}/settings", java_script_enabled=False) as page:
+        await page.get_by_label("Name", exact=True).fill("Skua")
+        await page.get_by_role("button", name="Show the change on the gateway").click()
+        added = page.locator("#config-change ins")
+        await expect(added).to_have_text(['"name": "Skua"', '"name": "Skua"'])
+        assert site.owner.call("GET", f"/agents/{made['id']}")["name"] == "Tern"
+        await page.get_by_label("Name", exact=True).press("Enter")
+        await expect(page.locator("#saved")).to_contain_text("Saved")
+        assert site.owner.call("GET", f"/agents/{made['id']}")["name"] == "Skua"
