@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import Forbidden, Invalid, NotFound
-from models import Agent, Member
+from models import Agent, Member, Role
 from services import agents
 from services.agents import AgentDraft
 from services.gateways import sync
@@ -171,13 +171,19 @@ async def test_only_provisioned_agents_have_a_difference(harness: ProvisioningHa
     async with harness.transaction() as session:
         linked = await session.merge(agent)
         linked.is_linked, linked.desired_state = True, None
+        (await session.merge(harness.world.board)).gateway_id = harness.gateway.id
     assert await preview(harness, agent, **every, name="Other") == []
+    assert await preview(harness, agent, board_id=harness.world.board.id) == []
 
 
 async def test_who_may_not_edit_an_agent_gets_no_difference(harness: ProvisioningHarness) -> None:
     world: World = harness.world
     agent = await harness.create_online_agent()
+    async with harness.transaction() as session:  # an admin who may only read the board
+        reader = await session.merge(world.rita_member)
+        reader.role, reader.all_boards_read = Role.ADMIN, True
     for member, error in [
+        (reader, Forbidden),
         (world.bob_member, Forbidden),
         (world.dana_member, Forbidden),
         (world.charlie_member, NotFound),
