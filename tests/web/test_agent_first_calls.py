@@ -90,6 +90,7 @@ async def test_worker_examples_move_no_task_if_only_the_lead_may(
         await session.merge(world.board)
     page = await create_agent(alice, new)
     assert "only the lead moves tasks" in page
+    assert "The old token works until" not in page
     assert not any("status" in line for line in commands(page) if "PATCH" in line)
 
 
@@ -99,6 +100,7 @@ async def test_a_new_token_is_shown_once_and_both_work(
     made = await alice.post(f"{address}/tokens")
     assert made.headers["Location"] == f"{address}/calls"
     page = (await alice.get(f"{address}/calls")).text
+    assert "The old token works until" in page
     token = shown_token(page)
     async with transaction() as session:
         of_worker = select(func.count()).where(AgentToken.agent_id == world.worker.id)
