@@ -1,9 +1,9 @@
-"""A form whose button is pressed twice is executed once, with scripts and without."""
+"""A form whose button is pressed twice is executed once; the button has its label afterwards."""
 
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.support.live_site import LiveSite
 
@@ -41,3 +41,24 @@ async def test_a_comment_is_written_once(
         await expect(page.get_by_label("Comment", exact=True)).to_have_value("")
     comments = site.owner.call("GET", f"{path}/comments")["items"]
     assert [comment["message"] for comment in comments] == ["Only once"]
+
+
+async def test_a_busy_button_keeps_the_label_of_the_response(
+    site: LiveSite, board: dict[str, Any]
+) -> None:
+    task = site.create_task(board, "Talk")
+
+    async def relabel(route: Route) -> None:
+        response = await route.fetch()
+        text = await response.text()
+        await route.fulfill(response=response, body=text.replace(">Save<", ">Save again<"))
+
+    async with site.open_page(f"/boards/{board['id']}/tasks/{task['id']}") as page:
+        await page.locator("#edit-title > summary").click()
+        await page.route("**/tasks/**", relabel)
+        await page.locator("#task-title").fill("Talk more")
+        button = page.locator("#edit-title button[data-busy]")
+        await button.click()
+        await expect(page.locator("#edit-title")).not_to_have_attribute("open", "")
+        await expect(button).to_have_text("Save again")
+        await expect(button).not_to_have_attribute("aria-busy", "true")

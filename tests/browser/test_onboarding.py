@@ -194,6 +194,39 @@ async def test_a_person_who_stays_at_the_warning_can_send_afterwards(
     assert "Ann decides about money." in fetch_messages(asker, board)[-1]
 
 
+async def test_a_button_is_busy_until_the_response_also_after_a_warning(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Stay busy")
+        post_agent_message(asker, board, question="What for?", options=["Fun", "Other"])
+        button = page.locator("button[form^=answer-]")
+        await button.click()
+        await expect(page.get_by_text("Choose an answer, or enter your own.")).to_be_visible()
+        await expect(button).not_to_have_attribute("aria-busy", "true")
+        await page.get_by_label("Fun").check()
+        await (
+            page.locator("#wanted").get_by_role("textbox", name="Objective").fill("Half a thought")
+        )
+        is_over = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await is_over.wait()
+            await route.continue_()
+
+        await page.route("**/onboarding/answers", hold)
+        await button.click()
+        await expect(button).to_have_attribute("aria-busy", "true")
+        async with page.expect_event("dialog"):
+            page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
+            await page.get_by_role("link", name="Finish later").click()
+        await page.evaluate("() => new Promise((done) => setTimeout(done))")
+        await expect(button).to_have_attribute("aria-busy", "true")
+        is_over.set()
+        await expect(locate_brief(page)).to_contain_text("Fun")
+    fetch_messages(asker, board)
+
+
 async def test_the_preview_shows_what_was_changed_before_the_scripts_started(
     site: LiveSite, asker: ApiClient
 ) -> None:
