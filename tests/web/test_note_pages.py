@@ -121,21 +121,31 @@ async def test_a_page_reads_the_mentions_in_the_messages_that_it_shows(
             assert await list_read(named) == read, path + query
 
 
-async def test_a_rejected_message_reads_no_mentions(
-    alice, lists, list_read, world, transaction
+@pytest.mark.parametrize(("headers", "is_read"), [({}, True), (HTMX, False)], ids=["page", "part"])
+async def test_a_rejected_message_reads_mentions_only_if_the_page_shows_them(
+    alice, lists, list_read, world, transaction, headers, is_read
 ) -> None:
-    """The response is only the form: the page may show older messages."""
-    named = {}
-    for path, notes in lists.items():
-        named[path] = make_notification(
-            world.board, world.alice, data={"memory_id": str(notes[-1].id)}
+    """The part is only the form with its errors."""
+    named = {
+        path: make_notification(
+            world.board,
+            world.alice,
+            board_id=None if path.startswith("/groups") else world.board.id,
+            data={
+                "memory_id": str(notes[-1].id),
+                "group_id": path.split("/")[2] if path.startswith("/groups") else None,
+                "is_note": path.endswith("notes"),
+            },
         )
+        for path, notes in lists.items()
+    }
     async with transaction() as session:
         session.add_all(named.values())
     for path in lists:
-        rejected = await alice.post(path, data={"content": " "}, headers=HTMX)
-        assert (rejected.status_code, rejected.headers["HX-Retarget"]) == (422, "#say")
-    assert await list_read(named) == set()
+        rejected = await alice.post(path, data={"content": " "}, headers=headers)
+        assert rejected.status_code == 422
+        assert ("<html" in rejected.text) is is_read
+    assert await list_read(named) == (set(named) if is_read else set())
 
 
 async def test_the_newest_messages_of_the_chat_read_the_questions_of_agents(
