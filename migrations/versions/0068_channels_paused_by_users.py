@@ -14,9 +14,11 @@ def upgrade() -> None:
         "is_paused_by_user", sa.Boolean(), nullable=False, server_default=sa.false()
     )
     op.add_column("notification_channels", is_paused)
+    # The user has also paused those whose subscription ended later.
     op.execute("""
         update notification_channels set is_paused_by_user = true
-        where paused_at is not null and last_error is distinct from 'subscription_ended'
+        where paused_at is not null
+            and (last_error is distinct from 'subscription_ended' or paused_at < failing_since)
     """)
 
 

@@ -227,8 +227,9 @@ async def record_channel_state(
         return
     channel.failing_since = channel.failing_since or now()
     channel.last_error = str(result.reason or result.outcome)
-    if result.outcome is SendOutcome.GONE:
-        channel.paused_at = channel.paused_at or now()
+    if result.outcome is SendOutcome.GONE and channel.paused_at is None:
+        channel.paused_at = now()
+        channel.is_paused_by_user = False  # versions before migration 0068 leave it set
 
 
 async def _report_failing_channel(session: AsyncSession, channel: NotificationChannel) -> None:

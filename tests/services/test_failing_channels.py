@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import update
 
 from core.clock import now
@@ -14,6 +15,7 @@ from models import (
     NotificationKind,
 )
 from services.channels import SendOutcome, SendReason, SendResult
+from services.notifications import record_channel_state
 from services.notifications.deliveries import MAX_AGE, RETRY_DELAYS
 from tests.support.notification_harness import NotificationHarness, harness
 
@@ -127,6 +129,22 @@ async def test_a_subscription_that_has_ended_is_paused(harness: NotificationHarn
         channel = await session.get_one(NotificationChannel, channel_id)
         assert channel.paused_at
         assert channel.last_error == "subscription_ended"
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+async def test_a_subscription_that_ends_stays_paused_only_if_its_user_paused_it(
+    harness: NotificationHarness, is_paused: bool
+) -> None:
+    """An older version resumes a channel without resetting who has paused it."""
+    channel_id = await harness.add_channel(harness.world.bob, "browser", ChannelKind.PUSH)
+    async with harness.transaction() as session:
+        channel = await session.get_one(NotificationChannel, channel_id, with_for_update=True)
+        channel.paused_at, channel.is_paused_by_user = (now() if is_paused else None), True
+        paused_at = channel.paused_at
+        await record_channel_state(session, channel, GONE)
+        assert channel.paused_at
+        assert channel.paused_at == (paused_at or channel.paused_at)
+        assert channel.is_paused_by_user is is_paused
 
 
 async def test_a_receiver_that_hangs_delays_no_other(harness: NotificationHarness) -> None:

@@ -1,5 +1,7 @@
 """Migrations complete stored webhooks, notifications and channels."""
 
+from datetime import timedelta
+
 from alembic import command
 from sqlalchemy import select
 
@@ -74,16 +76,24 @@ async def test_notifications_get_their_groups_and_invitations_their_addresses(
     assert found[invitation.id].key == f"{world.tern.id}:charlie@example.com"
 
 
-async def test_channels_are_paused_by_their_users_unless_their_subscription_has_ended(
+async def test_channels_are_paused_by_users_unless_a_subscription_ended_before(
     isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    states = {(False, None): False, (True, None): True, (True, "subscription_ended"): False}
+    at = now()
+    states = [
+        ((None, None, None), False),
+        ((at, None, None), True),
+        ((at, at, "subscription_ended"), False),
+        ((at, at - timedelta(days=1), "subscription_ended"), False),
+        ((at, at + timedelta(days=1), "subscription_ended"), True),
+        ((at, at - timedelta(days=1), "unreachable"), True),
+    ]
     expected = {}
     async with isolated_transaction() as session:
-        for (is_paused, error), is_paused_by_user in states.items():
+        for (paused_at, failing_since, error), is_paused_by_user in states:
             channel = make_channel(isolated_world)
             channel.id, channel.last_error = new_id(), error
-            channel.paused_at = now() if is_paused else None
+            channel.paused_at, channel.failing_since = paused_at, failing_since
             session.add(channel)
             expected[channel.id] = is_paused_by_user
     await migrate_again(isolated_settings)
