@@ -62,7 +62,7 @@ async def test_the_pages_are_accessible_in_both_themes(
         async with site.open_page(address, viewport=size) as page:
             for theme in ("light", "dark"):
                 await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
-                assert await list_axe_violations(page) == []
+                assert await list_axe_violations(page, with_layout=True) == []
             assert not await overflows_horizontally(page)
 
 

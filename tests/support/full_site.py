@@ -45,7 +45,7 @@ class CheckedPage:
 
     page: Page
     errors: list[str] = field(default_factory=list)
-    is_layout_checked: bool = False  # with the first page
+    is_layout_checked: bool = False  # navigation and closed dialogs, with the first page
 
     @classmethod
     def watch(cls, page: Page) -> "CheckedPage":
@@ -66,7 +66,7 @@ class CheckedPage:
         await self.page.set_viewport_size(WIDE)
         response = await self.page.goto(address)
         assert response
-        if self.is_layout_checked:  # half of the elements; nothing of them is visible
+        if self.is_layout_checked:  # dialogs: half of the elements, of which nothing is visible
             await self.page.evaluate(REMOVE_DIALOGS)
         for size in (WIDE, TABLET, PHONE):
             await self.page.set_viewport_size(size)

@@ -11,7 +11,10 @@ AXE = (Path(__file__).parent.parent / "vendor/axe-4.14.1.min.js").read_text()
 FIND_VIOLATIONS = """async ([exclude, options]) =>
     (await axe.run({ include: document, exclude }, options)).violations"""
 LAYOUT = [["#rail"], ["#tabbar"], ["dialog:not([open])"]]
-"""Selectors of what is the same on every page: two thirds of its elements."""
+"""Selectors of two thirds of the elements: navigation that all pages share, and closed dialogs.
+
+Nothing of a closed dialog is visible. A test whose subject is the navigation checks it as well.
+"""
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDE: ViewportSize = {"width": 1440, "height": 900}
@@ -36,7 +39,7 @@ async def list_axe_violations(
 ) -> list[str]:
     """Return the accessibility violations of a page: by all rules but one, or by the given ones.
 
-    The sidebar and closed dialogs are checked only `with_layout`.
+    The sidebar, the tab bar and closed dialogs are checked only `with_layout`.
     """
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
