@@ -60,9 +60,9 @@ NO_BROWSER = """\
 The tests in tests/browser need Chrome or Chromium, and there is none on the PATH. Install one
 (on Debian: apt install chromium), or leave them out: ./run test --ignore=tests/browser"""
 
-NO_NPM = """\
-Node.js and npm install what these tests need, and they are not on the PATH
-(on Debian: apt install nodejs npm)."""
+NO_NODE = """\
+These tests need Node.js and npm: npm installs programs, and Node.js runs them. One of the two
+is not on the PATH (on Debian: apt install nodejs npm)."""
 
 
 def main(arguments: list[str]) -> int:
@@ -82,11 +82,11 @@ def run_tests(arguments: list[str]) -> int:
     if GATEWAY_OPTION in arguments:
         arguments = remove_option(arguments, GATEWAY_OPTION)
         environment["MC_TEST_GATEWAY"] = "1"
-        require_npm()
+        require_node()
     if CLIENTS_OPTION in arguments:
         arguments = [CLIENT_TESTS, *remove_option(arguments, CLIENTS_OPTION)]
         environment["MC_TEST_CLIENTS"] = "1"
-        require_npm()
+        require_node()
     with_retry = RETRY_OPTION in arguments
     arguments = remove_option(arguments, RETRY_OPTION)
     if not arguments and not any(map(shutil.which, BROWSERS)):
@@ -104,7 +104,7 @@ def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
     position = arguments.index(GATEWAYS_OPTION)
     versions = parse_versions("".join(arguments[position + 1 : position + 2]))
     options = arguments[:position] + arguments[position + 2 :]
-    require_npm()
+    require_node()
     results = []
     for version in versions:
         started_at = time.monotonic()
@@ -152,9 +152,9 @@ def parse_versions(text: str) -> Sequence[str]:
     return versions
 
 
-def require_npm() -> None:
+def require_node() -> None:
     if not shutil.which("node") or not shutil.which("npm"):
-        raise CommandError(NO_NPM)
+        raise CommandError(NO_NODE)
 
 
 def run_pytest(options: Sequence[str], environment: dict[str, str]) -> int:

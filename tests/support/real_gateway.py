@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_llm import MODEL
-from tests.support.installed_packages import CACHE, install_npm_packages, install_once
+from tests.support.installed_packages import (
+    CACHE,
+    PackagesMissing,
+    install_npm_packages,
+    install_once,
+)
 
 NEWEST_VERSION = "2026.9.6"
 VERSION = os.environ.get("MC_TEST_GATEWAY_VERSION", NEWEST_VERSION)
@@ -133,16 +138,20 @@ def _install() -> None:
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     node = f"node-{platform.system().lower()}-{machine}@{NODE}"
     install_npm_packages(FOLDER, node, timeout=INSTALL_TIMEOUT)
-    path = f"{_node().parent}:{os.environ['PATH']}"
+    path = f"{find_node(FOLDER).parent}:{os.environ['PATH']}"
     install_npm_packages(FOLDER, f"openclaw@{VERSION}", path=path, timeout=INSTALL_TIMEOUT)
 
 
-def _node() -> Path:
-    return next(FOLDER.glob("node_modules/node-*/bin/node"))
+def find_node(folder: Path) -> Path:
+    """Return the Node.js program of an installation. Raises PackagesMissing."""
+    node = next(folder.glob("node_modules/node-*/bin/node"), None)
+    if node is None:
+        raise PackagesMissing(f"there is no Node.js in {folder}")
+    return node
 
 
 def _openclaw(*command: str) -> list[str]:
-    return [str(_node()), str(FOLDER / "node_modules/openclaw/openclaw.mjs"), *command]
+    return [str(find_node(FOLDER)), str(FOLDER / "node_modules/openclaw/openclaw.mjs"), *command]
 
 
 def _environment(state: Path) -> dict[str, str]:
@@ -153,7 +162,7 @@ def _environment(state: Path) -> dict[str, str]:
     return {
         **QUIET_ENVIRONMENT,
         **{name: str(folder) for name, folder in folders.items()},
-        "PATH": f"{_node().parent}:{os.environ['PATH']}",
+        "PATH": f"{find_node(FOLDER).parent}:{os.environ['PATH']}",
         "OPENCLAW_STATE_DIR": str(state / "openclaw"),
         "OPENCLAW_CONFIG_PATH": str(state / "openclaw" / "openclaw.json"),
     }
