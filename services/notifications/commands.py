@@ -62,7 +62,7 @@ class OpenedPage(NamedTuple):
     approval_id: UUID | None = None
     agent_id: UUID | None = None
     gateway_id: UUID | None = None
-    chat_board_id: UUID | None = None  # a board with its newest chat messages, of its questions
+    chat_board_id: UUID | None = None  # the board whose newest chat is shown: marks its questions
     named_id: UUID | None = None  # of an object of NAMES_OF_IDS
     note_ids: Sequence[UUID] = ()  # of the notes or chat messages that it shows
 

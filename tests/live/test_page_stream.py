@@ -59,7 +59,7 @@ async def test_board_page_reloads_neither_tasks_nor_agents_for_other_boards(
         await page.wait_for("tasks")
 
 
-async def test_board_page_hears_of_the_state_of_its_own_agents(
+async def test_board_page_gets_the_states_of_its_own_agents(
     url, isolated_transaction, isolated_world
 ) -> None:
     world = isolated_world
@@ -104,7 +104,7 @@ async def test_reconnected_page_gets_missed_updates_once(
         assert int(again.last) == int(page.last) + 1
 
 
-async def test_a_page_hears_nothing_of_a_board_that_it_may_not_read_any_more(
+async def test_a_page_gets_no_updates_of_a_board_whose_access_was_removed(
     url, isolated_transaction, isolated_world
 ) -> None:
     world = isolated_world
@@ -125,7 +125,7 @@ async def test_a_page_hears_nothing_of_a_board_that_it_may_not_read_any_more(
         assert "tasks" not in names
 
 
-async def test_a_page_hears_that_the_rights_of_its_user_have_changed(
+async def test_a_page_is_updated_when_the_rights_of_its_user_change(
     url, isolated_transaction, isolated_world
 ) -> None:
     world = isolated_world

@@ -134,7 +134,7 @@ async def receive_until(stream: NumberedStream, seq: int) -> set[int]:
     return received
 
 
-async def test_no_page_hears_of_what_happened_after_the_removal(
+async def test_no_page_gets_updates_of_changes_after_the_removal(
     url: str, site: RacingSite, isolated_transaction: TransactionFactory
 ) -> None:
     world = site.world
