@@ -11,6 +11,7 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, DesiredState, Gateway, ProvisioningState, ProvisioningStep
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.world import World
 from web.agents.provisioning import build_steps
 
@@ -201,3 +202,28 @@ async def test_an_unreachable_gateway_makes_agent_states_unknown(
     assert "Harbour is not available. The agent was up to date there." in page
     assert "No answer from its gateway" in (await alice.get(f"/boards/{agent.board_id}/crew")).text
     assert "Gateway away" in (await alice.get("/agents?state=trouble")).text
+
+
+async def test_the_settings_of_a_gateway_agent_do_not_move_it_to_a_board(
+    alice, world, transaction
+) -> None:
+    gateway = make_gateway(world.tern, "Workshop")
+    main_agent, token = make_main_agent(gateway, desired_state=DesiredState.RUNNING)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all([main_agent, token])
+    page = await alice.get(f"/agents/{main_agent.id}/settings")
+    assert 'name="board_id"' not in page.text
+    fields = {"name": "Concierge", "every": "30m", "emoji": ":zap:"}
+    saved = await alice.post(f"/agents/{main_agent.id}/settings", data=fields)
+    assert saved.status_code == 303
+    async with transaction() as session:
+        stored = await session.get_one(Agent, main_agent.id)
+        assert (stored.name, stored.board_id) == ("Concierge", None)
+
+
+async def test_an_agent_of_a_board_cannot_be_saved_without_one(alice, world) -> None:
+    fields = {"name": "Worker", "every": "10m", "emoji": ":zap:"}
+    rejected = await alice.post(f"/agents/{world.worker.id}/settings", data=fields)
+    assert rejected.status_code == 422

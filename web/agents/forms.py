@@ -47,20 +47,21 @@ class NewAgentForm(AgentIdentityForm):
 
 
 class AgentEditForm(AgentIdentityForm):
-    """Changes of an agent, including its board."""
+    """Changes of an agent, including its board, which the agent of a gateway does not have."""
 
-    board_id: UUID
+    board_id: UUID | None = None
 
     def to_changes(self, agent: Agent, untouched: Set[str] = frozenset()) -> dict[str, object]:
         """Return the changed columns. Keys that the form does not change keep their values."""
         profile = without(self.to_identity_profile(), untouched)
         heartbeat = without({"every": self.every}, untouched)
-        changes = {
+        changes: dict[str, object] = {
             "name": self.name,
             "identity_profile": (agent.identity_profile or {}) | profile,
             "heartbeat_config": (agent.heartbeat_config or {}) | heartbeat,
-            "board_id": self.board_id,
         }
+        if agent.board_id or self.board_id:
+            changes["board_id"] = self.board_id
         return without(changes, untouched)
 
 
