@@ -41,6 +41,7 @@ async def test_an_organization_is_created_switched_and_deleted(bob: BrowserConte
     row = page.get_by_role("row", name="egret@example.com")
     await row.get_by_role("button", name="Create a new link").click()
     await expect(page.locator(".copy code")).not_to_have_text(first)
+    await page.keyboard.press("Escape")
     await row.get_by_role("button", name="Revoke").click()
     await expect(page.get_by_text("No pending invitations.")).to_be_visible()
 
