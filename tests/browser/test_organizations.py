@@ -39,8 +39,11 @@ async def test_an_organization_is_created_switched_and_deleted(bob: BrowserConte
     first = await page.locator(".copy code").inner_text()
     await page.keyboard.press("Escape")  # closes the dialog
     row = page.get_by_role("row", name="egret@example.com")
+    revoke_form = row.locator("form").last
+    replaced = await revoke_form.get_attribute("action") or ""
     await row.get_by_role("button", name="Create a new link").click()
     await expect(page.locator(".copy code")).not_to_have_text(first)
+    await expect(revoke_form).not_to_have_attribute("action", replaced)  # the list was reloaded
     await page.keyboard.press("Escape")
     await row.get_by_role("button", name="Revoke").click()
     await expect(page.get_by_text("No pending invitations.")).to_be_visible()
