@@ -102,7 +102,7 @@ class NotificationSender:
 
     async def _find_next(self) -> datetime | None:
         async with self._open_read() as source:
-            return await notifications.find_next_work(source)
+            return await notifications.find_next_due_time(source)
 
     async def _send(self, due: DueDelivery, first_organization_id: UUID | None) -> None:
         is_first = due.channel.organization_id == first_organization_id

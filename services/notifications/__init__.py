@@ -26,7 +26,7 @@ from services.notifications.deliveries import (
     RunningMessages,
     claim_due,
     config_context,
-    find_next_work,
+    find_next_due_time,
     record_channel_state,
     record_result,
 )

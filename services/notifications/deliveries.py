@@ -30,7 +30,7 @@ from services.notifications.delivery_statements import (
     DUE_DELIVERIES,
     LOCKED_CHANNEL,
     LOCKED_DELIVERIES,
-    NEXT_WORK,
+    NEXT_DUE_AT,
     WAKE_WORKERS,
     DueRow,
 )
@@ -75,9 +75,9 @@ class DueDelivery:
     is_of_admin: bool  # the channel
 
 
-async def find_next_work(source: Source) -> datetime | None:
+async def find_next_due_time(source: Source) -> datetime | None:
     """Return when a notification has to be planned, sent or escalated next; maybe in the past."""
-    return await NEXT_WORK.first(source)
+    return await NEXT_DUE_AT.first(source)
 
 
 class RunningMessages:

@@ -160,7 +160,7 @@ DUE_DELIVERIES = _due_query()
 
 _LONG_AGO = literal(datetime(2000, 1, 1, tzinfo=UTC))  # due at once, whatever the clocks say
 
-NEXT_WORK: Query[datetime | None] = Query(
+NEXT_DUE_AT: Query[datetime | None] = Query(
     select(
         func.least(
             select(_LONG_AGO)
