@@ -36,7 +36,16 @@ from models import (
     ReadMarker,
     RequestState,
 )
-from services import boards, gateways, messages, notifications, onboarding, presence, questions
+from services import (
+    approvals,
+    boards,
+    gateways,
+    messages,
+    notifications,
+    onboarding,
+    presence,
+    questions,
+)
 
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 USER_ID = bindparam("user_id", type_=Uuid())
@@ -51,7 +60,8 @@ class SidebarBoard(NamedTuple):
     name: str
     is_paused: bool
     can_write: bool
-    waiting_count: int  # undecided approvals, gateway requests and questions, if the user can write
+    waiting_count: int  # approvals, gateway requests and questions, if the user can write
+    approved_first_count: int  # approvals that need another person, and wait again if they change
     online_agent_count: int
     agent_count: int
     has_unread: bool  # unread comments of others
@@ -129,8 +139,9 @@ def _build_boards_query() -> Query[SidebarBoard]:
     of_board = GatewayRequest.board_id == Board.id
     requests = _count(GatewayRequest, of_board, GatewayRequest.state == RequestState.WAITING)
     undecided = func.coalesce(BoardCounts.undecided_approvals, 0)
+    approved_first = approvals.approved_first_count_query(Board.id)
     asked = questions.open_count_query(Board.id)
-    waiting = case((visible.c.writes, undecided + requests + asked), else_=0)
+    waiting = case((visible.c.writes, undecided - approved_first + requests + asked), else_=0)
     query = (
         select(
             Board.id,
@@ -138,6 +149,7 @@ def _build_boards_query() -> Query[SidebarBoard]:
             Board.paused_at.is_not(None),
             visible.c.writes,
             waiting,
+            approved_first,
             _count(Agent, Agent.board_id == Board.id, *boards.online_conditions()),
             _count(Agent, Agent.board_id == Board.id),
             _has_unread_comments(),

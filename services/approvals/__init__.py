@@ -13,6 +13,7 @@ from services.approvals.bulk_decisions import (
 )
 from services.approvals.counts import (
     ApprovalCounts,
+    approved_first_count_query,
     build_decided_count_query,
     count_approvals,
     count_undecided_approvals,

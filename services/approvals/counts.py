@@ -6,13 +6,14 @@ from functools import cache
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts, Member
 from services import boards, counters
-from services.approvals.queries import BOARD_ID, pending_count
+from services.approvals.queries import BOARD_ID, IS_UNDECIDED, pending_count
+from services.approvals.statements import has_approved_first_query
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ async def count_approvals(
         pending=await session.scalar(select(pending_count(board.id))) or 0,
         by_task=dict.fromkeys(task_ids, (0, 0)) | {id: (all, open) for id, all, open in found},
     )
+
+
+def approved_first_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+    """Select how many approvals of a board wait for other people than the user `user_id`.
+
+    The user approved them as the first of two people, and they have not changed since. They are
+    counted in `BoardCounts.undecided_approvals`.
+    """
+    query = select(func.count()).select_from(Approval)
+    query = query.where(Approval.board_id == board_id, IS_UNDECIDED, has_approved_first_query())
+    return query.correlate(Board).scalar_subquery()
 
 
 async def count_undecided_approvals(source: Source, member: Member) -> int:

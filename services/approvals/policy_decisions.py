@@ -150,8 +150,13 @@ def may_approve(detail: ApprovalDetail, member: Member) -> bool:
 
 
 def has_approved_first(detail: ApprovalDetail, member: Member) -> bool:
-    """Return whether a member is the first of two people, and has approved the current content."""
-    return detail.approval.first_approver_id == member.user_id and not detail.is_changed
+    """Return whether a member approved the current content as the first of two people.
+
+    Then the approval does not wait for this member, but for another person.
+    """
+    approval = detail.approval
+    is_same = approval.first_approval_hash == approval.action_hash and not detail.is_changed
+    return approval.first_approver_id == member.user_id and is_same
 
 
 def is_own_request(detail: ApprovalDetail, user_id: UUID) -> bool:

@@ -88,8 +88,7 @@ LINKED_TITLES = (Task.id, Task.title, null(), false(), null())
 
 def _tasks_subquery(titles: Sequence[Any] = ()) -> ColumnElement[Any]:
     link = ApprovalTask
-    is_changed = link.content.is_not(None) & link.content.is_distinct_from(task_content_query())
-    values = titles or (Task.id, Task.title, link.content_hash, is_changed, link.used_at)
+    values = titles or (Task.id, Task.title, link.content_hash, _is_content_changed(), link.used_at)
     refs = func.jsonb_agg(
         aggregate_order_by(func.jsonb_build_array(*values), link.position, link.created_at, link.id)
     )
@@ -108,6 +107,26 @@ def task_content_query() -> ColumnElement[Any]:
         "fields",
         custom_fields.task_values_query(only_set=True),
     )
+
+
+def has_approved_first_query() -> ColumnElement[bool]:
+    """Select whether the user `user_id` approved the current content as the first of two people.
+
+    It is `policy_decisions.has_approved_first` for a statement that counts.
+    """
+    link = ApprovalTask
+    changed = select(link.id).join(Task, Task.id == link.task_id)
+    changed = changed.where(link.approval_id == Approval.id, _is_content_changed())
+    return (
+        (Approval.first_approver_id == bindparam("user_id", type_=Uuid()))
+        & Approval.first_approval_hash.is_not_distinct_from(Approval.action_hash)
+        & ~changed.correlate(Approval).exists()
+    )
+
+
+def _is_content_changed() -> ColumnElement[bool]:
+    content = ApprovalTask.content
+    return content.is_not(None) & content.is_distinct_from(task_content_query())
 
 
 def _waiting_subquery() -> ColumnElement[Any]:

@@ -31,7 +31,7 @@ from models import (
     RequestState,
     Status,
 )
-from services import counters, gateways
+from services import approvals, counters, gateways
 from services.boards.visibility import (
     AGENT_BOARD_IDS,
     MEMBER_BOARDS,
@@ -108,7 +108,7 @@ class BoardSummary:
     board: Board
     can_write: bool
     group_name: str | None
-    waiting_count: int  # undecided approvals, gateway requests and questions, if the member writes
+    waiting_count: int  # approvals, gateway requests and questions, if the member writes
     online_agent_count: int
     agent_count: int
     task_counts: Mapping[Status, int]  # all statuses, including those without tasks
@@ -179,6 +179,7 @@ RELATED_BOARDS: Query[RelatedBoard] = Query(
 def _build_summaries_query() -> Query[tuple[Any, ...]]:
     visible = MEMBER_BOARDS.subquery()
     undecided = func.coalesce(BoardCounts.undecided_approvals, 0)
+    undecided -= approvals.approved_first_count_query(Board.id)
     open_questions = _count_subquery(AgentQuestion, AgentQuestion.answered_at.is_(None))
     waiting_requests = _count_subquery(GatewayRequest, GatewayRequest.state == RequestState.WAITING)
     query = (

@@ -32,8 +32,8 @@ class Inbox:
     """The lists of the inbox, and the selected item."""
 
     address: InboxAddress
-    waiting: list[InboxItem]  # those that the member can decide come first
-    needs_count: int  # items that the member can decide, with new ones and held agents
+    waiting: list[InboxItem]  # those that wait for the member come first
+    needs_count: int  # items that wait for the member, with new ones and held agents
     new_count: int  # items requested after the page was opened
     decided: list[InboxItem]
     decided_count: int  # of `decided`, on all its pages
@@ -72,7 +72,7 @@ class Inbox:
 
     @property
     def waiting_sections(self) -> list[tuple[bool, list[InboxItem]]]:
-        """Return the pending items, by whether only others can decide them."""
+        """Return the pending items, by whether they wait for other people."""
         grouped = groupby(self.waiting, key=lambda one: one.is_for_others)
         return [(is_for_others, list(items)) for is_for_others, items in grouped]
 
@@ -122,7 +122,7 @@ async def load_inbox(
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
     found = await _load_items(source, member, address, offline_after)
-    listed = list_waiting(found, address.min)
+    listed = list_waiting(found, member, address.min)
     shown, new_count = _hold_back_new(listed, address.until, selected)
     decided, count = await _list_decided(source, member, address, found)
     if selected is not None:
@@ -181,12 +181,16 @@ async def _load_view(
 async def find_next_item(
     source: Source, member: Member, address: InboxAddress, requested_at: datetime
 ) -> InboxItem | None:
-    """Return the item to show after an item of `requested_at` was decided."""
+    """Return the item to show after an item of `requested_at` was decided.
+
+    Items that wait for other people are shown only if nothing else waits.
+    """
     found = await inbox.load_waiting_items(
         source, member, board_id=address.board_id, with_decided=False
     )
-    shown, _ = _hold_back_new(list_waiting(found, address.min), address.until, None)
+    shown, _ = _hold_back_new(list_waiting(found, member, address.min), address.until, None)
     shown = [one for one in shown if not (one.onboarding or one.agent_question)]  # own pages
+    shown = [one for one in shown if not one.is_for_others] or shown
     older = (one for one in shown if one.requested_at < requested_at)
     return next(older, shown[0] if shown else None)
 
@@ -200,7 +204,7 @@ async def _count_elsewhere(source: Source, member: Member, address: InboxAddress
     if address.board_id is None:
         return 0
     found = await inbox.load_waiting_items(source, member, with_decided=False)
-    return _count_own(list_waiting(found, address.min))
+    return _count_own(list_waiting(found, member, address.min))
 
 
 def _count_own(rows: Iterable[InboxItem]) -> int:

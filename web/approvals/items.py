@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from models import Board
-from services.approvals import ApprovalDetail
+from models import Board, Member
+from services.approvals import ApprovalDetail, has_approved_first
 from services.gateways.requests import RequestDetail
 from services.inbox import WaitingItems
 from services.onboarding import PendingOnboarding
@@ -21,7 +21,8 @@ class InboxItem:
     gateway_request: RequestDetail | None = None
     onboarding: PendingOnboarding | None = None
     agent_question: QuestionDetail | None = None
-    is_for_others: bool = False  # whether the member may not change its board
+    is_for_others: bool = False  # whether it waits for other people than the member
+    is_approved: bool = False  # by the member, as the first of two people
 
     @property
     def id(self) -> UUID:
@@ -89,18 +90,19 @@ class InboxItem:
         return f"/approvals/requests/{self.id}" if self.gateway_request else f"/approvals/{self.id}"
 
 
-def list_waiting(found: WaitingItems, min_confidence: int = 0) -> list[InboxItem]:
+def list_waiting(found: WaitingItems, member: Member, min_confidence: int = 0) -> list[InboxItem]:
     """Return pending approvals, gateway requests, onboardings and questions, newest first.
 
-    Those that the member can decide come first. With a minimum confidence, only approvals with at
-    least this confidence are listed.
+    Those that wait for the member come first, then those on boards that the member may only read
+    and those that the member approved as the first of two people. With a minimum confidence, only
+    approvals with at least this confidence are listed.
     """
 
     def is_for_others(board: Board | None) -> bool:
         return board is not None and board.id not in found.writable_board_ids
 
     rows = [
-        InboxItem(approval=detail, is_for_others=is_for_others(detail.board))
+        _build_approval_item(detail, member, is_for_others=is_for_others(detail.board))
         for detail in found.undecided_approvals
         if detail.approval.confidence >= min_confidence
     ]
@@ -116,3 +118,12 @@ def list_waiting(found: WaitingItems, min_confidence: int = 0) -> list[InboxItem
         ]
     rows.sort(key=lambda row: row.requested_at, reverse=True)
     return sorted(rows, key=lambda row: row.is_for_others)
+
+
+def _build_approval_item(
+    detail: ApprovalDetail, member: Member, *, is_for_others: bool
+) -> InboxItem:
+    is_approved = has_approved_first(detail, member)
+    return InboxItem(
+        approval=detail, is_for_others=is_for_others or is_approved, is_approved=is_approved
+    )

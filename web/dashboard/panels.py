@@ -143,7 +143,7 @@ async def load_approvals(source: Source, scope: DashboardScope) -> Mapping[str, 
     )
     waiting = [
         item
-        for item in list_waiting(found)
+        for item in list_waiting(found, scope.member)
         if scope.contains(item.board.id if item.board else None)
     ]
     known = [item for item in waiting if is_known(item, address.until)] or waiting
@@ -151,6 +151,7 @@ async def load_approvals(source: Source, scope: DashboardScope) -> Mapping[str, 
     return {
         "items": known[:MAX_APPROVALS],
         "total": len(waiting),
+        "own_count": sum(not item.is_for_others for item in waiting),
         "new_count": len(waiting) - len(known),
         "part_query": address.query_with(until=until),
     }
