@@ -24,7 +24,7 @@ from services.events import EventBatch, EventSubscription
 from services.identity import Viewer
 from services.streams import Readable, SharedRights
 from web.auth.viewer import current_member, format_stream_key
-from web.stale_parts import combine_cards, is_single_board, list_stale_parts
+from web.stale_parts import limit_single_cards, is_single_board, list_stale_parts
 from web.ui import forms
 
 RIGHTS = "rights"  # the rights of the user have changed, also where no part reloads
@@ -71,8 +71,8 @@ class _PageSubscription:
                 for name in list_stale_parts(event):
                     if self._shows_part(name, event):
                         found[name].add(event.board_id if is_single_board(name) else None)
-        combined = combine_cards(found)
-        return {name: _format_boards(combined[name]) for name in sorted(combined)}
+        limited = limit_single_cards(found)
+        return {name: _format_boards(limited[name]) for name in sorted(limited)}
 
     def _shows_part(self, name: str, event: Event) -> bool:
         if event.board_id is None or None in self.board_ids:

@@ -237,16 +237,16 @@ def _changes_only_card(event: Event) -> bool:
     return bool(changed) and set(changed) <= CARD_FIELDS
 
 
-def combine_cards(found: StaleParts) -> StaleParts:
+def limit_single_cards(found: StaleParts) -> StaleParts:
     """Replace many single cards by all cards, which a page then loads with one request.
 
     The same applies to the cards of many agents. What replaces parts concerns all their boards.
     """
-    found = _combine(found, AGENT_CARDS, AGENT_CARDS, "agent-cards")
-    return _combine(found, "card-", SINGLE_TASK_NAMES, "tasks", "agents")
+    found = _replace_many(found, AGENT_CARDS, AGENT_CARDS, "agent-cards")
+    return _replace_many(found, "card-", SINGLE_TASK_NAMES, "tasks", "agents")
 
 
-def _combine(
+def _replace_many(
     found: StaleParts, counted: str, replaced: str | tuple[str, ...], *names: str
 ) -> StaleParts:
     if sum(name.startswith(counted) for name in found) <= MAX_SINGLE_CARDS:

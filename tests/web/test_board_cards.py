@@ -13,7 +13,7 @@ from tests.support.world import World
 from web.stale_parts import (
     MAX_SINGLE_CARDS,
     STALE_PARTS_BY_EVENT,
-    combine_cards,
+    limit_single_cards,
     list_stale_parts,
 )
 
@@ -111,24 +111,24 @@ def all_pages(*names: str) -> dict[str, set[UUID | None]]:
 
 def test_many_cards_are_loaded_together() -> None:
     few = all_pages("activity", *(f"card-{number}" for number in range(MAX_SINGLE_CARDS)))
-    assert combine_cards(few) == few
+    assert limit_single_cards(few) == few
     many = few | all_pages("card-x", "current-task-x")
-    assert combine_cards(many) == all_pages("activity", "tasks", "agents")
+    assert limit_single_cards(many) == all_pages("activity", "tasks", "agents")
 
 
 def test_the_cards_of_many_agents_are_loaded_together() -> None:
     first, second = new_id(), new_id()
     names = [f"agent-cards-{number}" for number in range(MAX_SINGLE_CARDS)]
     few = all_pages("news") | {name: {first} for name in names}
-    assert combine_cards(few) == few
+    assert limit_single_cards(few) == few
     many = few | {"agent-cards-x": {second}}
-    assert combine_cards(many) == all_pages("news") | {"agent-cards": {first, second}}
+    assert limit_single_cards(many) == all_pages("news") | {"agent-cards": {first, second}}
 
 
 def test_combined_cards_are_loaded_on_all_boards_that_show_them() -> None:
     """Also if another board of the same stream has to load its tasks."""
     many = all_pages(*(f"card-{number}" for number in range(MAX_SINGLE_CARDS + 1)))
-    assert None in combine_cards(many | {"tasks": {new_id()}})["tasks"]
+    assert None in limit_single_cards(many | {"tasks": {new_id()}})["tasks"]
 
 
 @pytest.mark.parametrize("query", ["", "?q=Write", "?view=list"])

@@ -26,7 +26,7 @@ from services.gateways.provisioning.workload import (
     BundleLoader,
     DueAgent,
     GatewayWorkload,
-    find_next_work,
+    find_next_due_time,
     load_workload,
 )
 
@@ -108,7 +108,7 @@ class Reconciler:
     ) -> tuple[GatewayWorkload, Sequence[DueAgent]]:
         """Load what is due; a transaction is opened only if something is."""
         async with self._open_read() as source:
-            next_at = await find_next_work(source, gateway_id)
+            next_at = await find_next_due_time(source, gateway_id)
         if next_at is None or next_at > moment:
             return GatewayWorkload.without_work(gateway_id, next_at), ()
         async with self._open_transaction() as session:

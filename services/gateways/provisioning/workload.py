@@ -103,9 +103,9 @@ class GatewayWorkload:
         return cls(gateway_id, (), (), (), next_at)
 
 
-async def find_next_work(source: Source, gateway_id: UUID) -> datetime | None:
+async def find_next_due_time(source: Source, gateway_id: UUID) -> datetime | None:
     """Return when something is due at a gateway next. The time may be in the past."""
-    [(next_at,)] = await NEXT_WORK.fetch(source, gateway_id=gateway_id)
+    [(next_at,)] = await NEXT_DUE_TIME.fetch(source, gateway_id=gateway_id)
     return next_at
 
 
@@ -162,7 +162,7 @@ def _has_checked_in_condition() -> ColumnElement[bool]:
 
 _GATEWAY_ID = bindparam("gateway_id")
 
-NEXT_WORK = Query(
+NEXT_DUE_TIME = Query(
     select(
         func.least(
             select(

@@ -5,7 +5,7 @@ carry it out: `request_sync` in a transaction, then `reset_sessions`. `preview_n
 `preview_agent_update` show what the forms of agents change in configurations.
 """
 
-from services.gateways.sync.agent_previews import (
+from services.gateways.sync.config_previews import (
     AgentConfigChange,
     get_editable_agent,
     preview_agent_update,
