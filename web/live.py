@@ -24,7 +24,7 @@ from services.events import EventBatch, EventSubscription
 from services.identity import Viewer
 from services.streams import Readable, SharedRights
 from web.auth.viewer import current_member, format_stream_key
-from web.stale_parts import limit_single_cards, is_single_board, list_stale_parts
+from web.stale_parts import is_single_board, limit_single_cards, list_stale_parts
 from web.ui import forms
 
 RIGHTS = "rights"  # the rights of the user have changed, also where no part reloads

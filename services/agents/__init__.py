@@ -36,6 +36,7 @@ from services.agents.first_calls import (
 )
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,
+    build_heartbeat_config,
     changes_status,
     is_overdue,
     mark_silent_agents_offline,
@@ -43,6 +44,7 @@ from services.agents.heartbeats import (
     record_heartbeat,
     set_heartbeat_interval,
     touch_agent,
+    validate_heartbeat_interval,
 )
 from services.agents.holds import HELD_IDS, list_held_agents, pause_agent, release_agent
 from services.agents.queries import (

@@ -227,6 +227,12 @@ def validate_heartbeat_interval(value: str) -> str:
     return every
 
 
+def build_heartbeat_config(agent: Agent, interval: str) -> dict[str, Any]:
+    """Return the heartbeat configuration of an agent with another interval, which is valid."""
+    new_values = {"every": interval, "target": DEFAULT_HEARTBEAT["target"]}
+    return {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **new_values}
+
+
 async def set_heartbeat_interval(
     session: AsyncSession, actor: Actor, agents: Sequence[tuple[Agent, Board]], every: str
 ) -> None:
@@ -234,13 +240,10 @@ async def set_heartbeat_interval(
 
     Agents that have this interval already are not changed.
     """
-    new_values = {
-        "every": validate_heartbeat_interval(every),
-        "target": DEFAULT_HEARTBEAT["target"],
-    }
+    interval = validate_heartbeat_interval(every)
     records, changed_ids = [], []
     for agent, board in agents:
-        config = {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **new_values}
+        config = build_heartbeat_config(agent, interval)
         if config == agent.heartbeat_config:
             continue
         agent.heartbeat_config = config

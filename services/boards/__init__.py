@@ -20,6 +20,7 @@ from services.boards.group_access import (
     GroupPermissions,
     find_group_of_board,
     get_group,
+    get_group_as_admin,
     get_group_permissions,
     list_groups,
     lock_group,

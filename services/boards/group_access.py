@@ -104,9 +104,17 @@ async def lock_group_as_admin(
     NotFound or Forbidden.
     """
     lock = GroupLock.TO_DELETE if to_delete else GroupLock.TO_CHANGE
-    permissions = await get_group_permissions(session, user, group_id, lock=lock)
+    return await get_group_as_admin(session, user, group_id, lock=lock)
+
+
+async def get_group_as_admin(
+    source: Source, user: User, group_id: UUID, *, lock: GroupLock | None = None
+) -> BoardGroup:
+    """Return a group for an admin who may change it. Raises NotFound or Forbidden."""
+    permissions = await get_group_permissions(source, user, group_id, lock=lock)
     if not (permissions.can_write and permissions.is_admin):
-        raise Forbidden("admin_required", "Only an admin who may change this group can do that.")
+        reason = "Only an admin who may change this group can do that."
+        raise Forbidden("admin_required", reason, cause="group")
     return permissions.group
 
 

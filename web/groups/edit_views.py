@@ -8,13 +8,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.db.reads import Source
-from core.errors import AppError, Forbidden, Invalid
+from core.errors import AppError, Invalid
 from core.http.request import Session, open_reader, open_transaction
 from models import BoardGroup
 from services import boards, organizations
 from services.boards import GroupBoardChanges
 from web.auth.viewer import current_member
-from web.groups import conversation_views, presenter, views
+from web.groups import config_views, conversation_views, presenter, views
 from web.groups.forms import GroupForm, list_edited_fields
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
@@ -158,10 +158,7 @@ async def _load_choices(
 async def _get_managed_group(request: Request, source: Source) -> BoardGroup:
     """Return the group of the path if the member may change it. Raises NotFound or Forbidden."""
     group_id = forms.path_id(request, "group_id")
-    access = await boards.get_group_permissions(source, request.user, group_id)
-    if not (access.is_admin and access.can_write):
-        raise Forbidden("admin_required", _("Only an admin can change this group."))
-    return access.group
+    return await boards.get_group_as_admin(source, request.user, group_id)
 
 
 GROUP_ROUTES: list[Route] = [
@@ -175,6 +172,8 @@ GROUP_ROUTES: list[Route] = [
             ("/agents", "GET", views.show_group_agents),
             ("/heartbeats", "POST", views.set_heartbeat_interval),
             ("/heartbeats", "GET", views.show_group),
+            ("/config-changes", "POST", config_views.preview_heartbeat_interval),
+            ("/config-changes", "GET", views.show_group),
             ("/chat", "GET", conversation_views.show_chat),
             ("/chat", "POST", conversation_views.post_message),
             ("/edit", "GET", show_edit_form),

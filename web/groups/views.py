@@ -11,7 +11,7 @@ from services import agents, boards
 from web.auth.viewer import current_member
 from web.groups import presenter
 from web.groups.forms import UNITS, GroupHeartbeatForm
-from web.groups.presenter import GroupView
+from web.groups.presenter import GroupView, HeartbeatPreview
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
@@ -34,7 +34,7 @@ async def show_groups(request: Request) -> Response:
 async def show_group(request: Request) -> Response:
     """Show the boards of a group and the heartbeats of its agents; for htmx only the boards."""
     if not is_part_request(request):
-        return await _render_group(request, forms.Form())
+        return await render_group(request, forms.Form())
     async with open_reader(request) as source:
         context = await _load_boards(request, source)
     return render_part(request, "groups/_boards.html", **context)
@@ -67,10 +67,12 @@ async def set_heartbeat_interval(request: Request) -> Response:
         return RedirectResponse(
             f"/groups/{group_id}?{COUNT_PARAMETER}={len(updated)}#heartbeat", 303
         )
-    return await _render_group(request, form)
+    return await render_group(request, form)
 
 
-async def _render_group(request: Request, form: forms.Form) -> Response:
+async def render_group(
+    request: Request, form: forms.Form, preview: HeartbeatPreview | None = None
+) -> Response:
     """Render the page of a group with the form of the heartbeat interval."""
     layout = await load_layout(request)
     async with open_reader(request) as source:
@@ -86,6 +88,7 @@ async def _render_group(request: Request, form: forms.Form) -> Response:
         interval_options=presenter.list_interval_options(),
         unit_options=[(value, translate(words)) for value, words in UNITS.items()],
         updated_count=None if updated is None else forms.parse_number(updated),
+        **presenter.preview_context(preview),
         **context,
     )
 

@@ -42,6 +42,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     # Rights
     "admin_required": N_("Only an admin of the organization can do that."),
     "admin_required:board": N_("Only an admin who may change this board can do that."),
+    "admin_required:group": N_("Only an admin can change this group."),
     "admin_required:lead": N_(
         "This board has no lead, and only an admin creates one. Ask an admin to confirm."
     ),

@@ -2,15 +2,11 @@
 
 The order is `plan_sync`, `read_remote_files` outside of any transaction, and `report_sync`. To
 carry it out: `request_sync` in a transaction, then `reset_sessions`. `preview_new_agent` and
-`preview_agent_update` show what the forms of agents change in configurations.
+`preview_agent_update` show what the forms of agents change in configurations. For the interval of
+a group the order is `plan_group_interval`, `read_config` of each gateway, and
+`preview_group_interval`.
 """
 
-from services.gateways.sync.config_previews import (
-    AgentConfigChange,
-    get_editable_agent,
-    preview_agent_update,
-    preview_new_agent,
-)
 from services.gateways.sync.commands import (
     HIDDEN_DIFF,
     AgentSyncReport,
@@ -22,6 +18,19 @@ from services.gateways.sync.commands import (
     reset_sessions,
 )
 from services.gateways.sync.config_changes import CONFIG_FILE, ConfigChange
+from services.gateways.sync.config_previews import (
+    AgentConfigChange,
+    get_editable_agent,
+    preview_agent_update,
+    preview_new_agent,
+)
+from services.gateways.sync.group_previews import (
+    GroupConfigChange,
+    PlannedGateway,
+    plan_group_interval,
+    preview_group_interval,
+    read_config,
+)
 from services.gateways.sync.queries import (
     SyncOptions,
     SyncProblem,

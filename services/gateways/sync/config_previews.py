@@ -86,10 +86,10 @@ async def preview_agent_update(
         return ()
     is_present = agent.desired_state is DesiredState.RUNNING
     before = agent if is_present else None
-    return await _preview(source, AgentChange(before, _build_changed_agent(agent, values, board)))
+    return await _preview(source, AgentChange(before, build_changed_agent(agent, values, board)))
 
 
-def _build_changed_agent(
+def build_changed_agent(
     agent: Agent, values: Mapping[str, Any], board: Board | None
 ) -> Agent | None:
     """Build an agent as it will be, without storing it; None if no gateway will have it.
@@ -121,9 +121,7 @@ async def _preview(source: Source, change: AgentChange) -> list[AgentConfigChang
 
 def _plan(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
     before, after = change.before, change.after
-    # The same versions have neither a list of agents in their configuration nor this capability.
-    missing = {one.capability for one in gateways.list_missing_capabilities(gateway)}
-    diff = plan_agent_change(before, after, as_list=Capability.HEARTBEAT_SCRATCH in missing)
+    diff = plan_agent_change(before, after, as_list=lists_agents(gateway))
     is_replaced = before is None or after is None or before.gateway_key != after.gateway_key
     return AgentConfigChange(
         gateway,
@@ -131,3 +129,10 @@ def _plan(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
         adds_entry=is_replaced and after is not None,
         removes_entry=is_replaced and before is not None,
     )
+
+
+def lists_agents(gateway: Gateway) -> bool:
+    """Return whether the agents are a list in the configuration of a gateway, as on older ones."""
+    # The versions with such a list are those without this capability.
+    missing = {one.capability for one in gateways.list_missing_capabilities(gateway)}
+    return Capability.HEARTBEAT_SCRATCH in missing
