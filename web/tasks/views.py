@@ -185,7 +185,6 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             form,
         )
         others = await presenter.list_other_viewers(source, access.board, request.user)
-    await mark_comments_read(request, context)
     return context | {"other_viewers": others}
 
 
@@ -267,11 +266,11 @@ async def render_task(
     is being typed on the page is not lost.
     """
     status = form.status if form else 200
-    if not is_part_request(request):
-        layout = await load_layout(request)
-        context = await _load_task(request, form)
-        return render_page(request, "tasks/show.html", layout=layout, status=status, **context)
+    layout = None if is_part_request(request) else await load_layout(request)
     context = await _load_task(request, form)
+    await mark_comments_read(request, context)
+    if layout is not None:
+        return render_page(request, "tasks/show.html", layout=layout, status=status, **context)
     response = render_part(request, _part_template(request), status, **context)
     context["unread_comments"].trigger_refresh(response)
     if form and form.status >= 400 and focus:
