@@ -60,7 +60,14 @@ from services.boards.queries import (
     list_related_boards,
     online_conditions,
 )
-from services.boards.rules import MAX_FOLLOW_UP, MIN_FOLLOW_UP, TASK_RULES, BoardDraft, GroupDraft
+from services.boards.rules import (
+    MAX_FOLLOW_UP,
+    MIN_FOLLOW_UP,
+    TASK_RULES,
+    BoardDraft,
+    GroupDraft,
+    require_complete_goal,
+)
 from services.boards.snapshot import (
     BoardSnapshot,
     GroupSnapshot,

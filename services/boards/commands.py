@@ -126,7 +126,7 @@ async def _differences(
 
 
 def _is_different(value: object, before: object) -> bool:
-    """Compare a value with its previous one, including the order of keys (success metrics)."""
+    """Compare a value with its previous one, including the order of keys (measures)."""
     if isinstance(value, dict) and isinstance(before, dict):
         return list(value.items()) != list(before.items())
     return value != before

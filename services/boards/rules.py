@@ -104,14 +104,21 @@ def check_goal(board: Mapping[str, Any], changed: Set[str]) -> None:
     `board` has the fields after the update. Changes of other fields do not fail because of an
     incomplete goal that existed before (contract C29).
     """
-    if board["board_type"] != "goal" or not changed & GOAL_FIELDS:
+    if changed & GOAL_FIELDS and (board["goal_confirmed"] or "board_type" in changed):
+        require_complete_goal(board)
+
+
+def require_complete_goal(goal: Mapping[str, Any]) -> None:
+    """Raise Invalid if the fields of a goal have no objective or no measures.
+
+    The fields of a board that is no goal are complete.
+    """
+    if goal.get("board_type") != "goal":
         return
-    if not (board["goal_confirmed"] or "board_type" in changed):
-        return
-    if not (board["objective"] or "").strip():
+    if not (goal.get("objective") or "").strip():
         raise Invalid("goal_incomplete", "A goal needs an objective.", field="objective")
-    if not board["success_metrics"]:
-        reason = "A goal needs success metrics: how will you know that it is reached?"
+    if not goal.get("success_metrics"):
+        reason = "A goal needs measures: how will you know that it is reached?"
         raise Invalid("goal_incomplete", reason, field="success_metrics")
 
 

@@ -23,7 +23,7 @@ from models import (
     User,
     new_id,
 )
-from services import events, messages
+from services import boards, events, messages
 from services.onboarding.prompts import (
     BRIEFING_MARKER,
     render_answer,
@@ -37,7 +37,7 @@ from services.onboarding.queries import (
     get_conversation,
     interviewer_id_query,
 )
-from services.onboarding.rules import build_session, check_goal, ensure_open, ensure_unanswered
+from services.onboarding.rules import build_session, ensure_open, ensure_unanswered
 from services.onboarding.transcript import format_correction
 
 
@@ -168,7 +168,7 @@ async def submit_draft(
 
     Raises like `answer_question`, and Invalid for an incomplete goal.
     """
-    check_goal(draft)
+    boards.require_complete_goal(draft)
     return await _add_agent_message(session, agent, board, draft, draft=draft)
 
 

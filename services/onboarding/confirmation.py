@@ -31,7 +31,6 @@ from services.onboarding.queries import LAST_SESSION_ID, OPEN_STATUSES, load_int
 from services.onboarding.rules import (
     build_lead_profile,
     build_session,
-    check_goal,
     choose_lead_name,
     is_autonomous,
 )
@@ -154,7 +153,7 @@ async def _confirm(
     conversation: OnboardingSession,
 ) -> ConfirmedBoard:
     _check_may_create_lead(context)
-    check_goal(vars(goal))
+    boards.require_complete_goal(vars(goal))
     draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
     await identity.overwrite_profile(session, user, get_user_profile(goal, draft))

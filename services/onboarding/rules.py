@@ -1,11 +1,11 @@
-"""Rules for goals and leads, and the creation of onboarding sessions."""
+"""Rules for leads, and the creation of onboarding sessions."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from core.errors import Conflict, Invalid
+from core.errors import Conflict
 from models import (
     Board,
     OnboardingSession,
@@ -30,18 +30,6 @@ PREFERENCE_FIELDS = (
     "custom_instructions",
 )
 AUTONOMOUS_LEVELS = {"autonomous", "fully-autonomous", "full-autonomy"}
-GOAL_TYPE = "goal"
-
-
-def check_goal(goal: Mapping[str, Any]) -> None:
-    """Raise Invalid if a goal is incomplete."""
-    if goal.get("board_type") != GOAL_TYPE:
-        return
-    if not (goal.get("objective") or "").strip():
-        raise Invalid("goal_incomplete", "A goal needs an objective.", field="objective")
-    if not goal.get("success_metrics"):
-        reason = "A goal needs success metrics: how will you know that it is reached?"
-        raise Invalid("goal_incomplete", reason, field="success_metrics")
 
 
 def choose_lead_name(lead: Mapping[str, Any]) -> str:

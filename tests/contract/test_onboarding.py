@@ -209,3 +209,16 @@ async def test_an_incomplete_goal_is_not_confirmed(
     assert rejected.json()["detail"][0]["loc"][-1] == field
     assert (await bob.get(path)).json() == opened
     assert (await bob.get(f"/boards/{world.board.id}")).json()["goal_confirmed"] is False
+
+
+async def test_a_goal_without_measures_is_refused_with_the_same_words(
+    bob: Client, alice: Client, world: World
+) -> None:
+    await start(bob, world)
+    path, goal = f"/boards/{world.board.id}", {"board_type": "goal", "objective": "Launch"}
+    for refused in (
+        await bob.post(f"{path}/onboarding/confirm", json=goal),
+        await alice.patch(path, json=goal),
+    ):
+        assert refused.status_code == 422
+        assert "A goal needs measures: how will you know that it is reached?" in refused.text
