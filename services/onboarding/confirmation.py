@@ -25,7 +25,7 @@ from models import (
     User,
 )
 from services import agents, boards, identity, messages
-from services.gateways import files, provisioning
+from services.gateways import files, provisioning, sync
 from services.onboarding.commands import onboarding_event
 from services.onboarding.queries import LAST_SESSION_ID, OPEN_STATUSES, load_interviewer
 from services.onboarding.rules import (
@@ -93,13 +93,15 @@ class ConfirmationContext:
 class OnboardingPreview:
     """The files and the rights that the lead of a board would get.
 
-    Without a gateway no files are written: the user who runs the lead instructs it.
+    Without a gateway no files are written: the user who runs the lead instructs it. For a new lead
+    `config_change` is what its gateway adds to its configuration.
     """
 
     name: str
     agent_files: files.LeadPreview
     requires_approval: bool
     has_gateway: bool
+    config_change: sync.AgentConfigChange | None = None
 
 
 async def confirm_goal(
@@ -253,14 +255,18 @@ async def preview_goal(
     """Preview what `confirm_goal` would create. Nothing is saved. Raises Invalid."""
     context = await load_confirmation_context(source, user, board)
     proposed = goal.lead_agent or {}
-    lead = await agents.find_board_lead(source, board) or build_lead(board, proposed, context)
+    present = await agents.find_board_lead(source, board)
+    lead = present or build_lead(board, proposed, context)
     approval = requires_approval(proposed, context)
     gateway = (await load_interviewer(source, board)).gateway
     draft = _lead_draft(lead, goal, gateway, approval=approval)
     preview = files.preview_lead(
         board, user, draft, base_url=base_url, person=get_user_profile(goal, {})
     )
-    return OnboardingPreview(lead.name, preview, approval, gateway is not None)
+    added = None
+    if gateway is not None and present is None:
+        added = sync.build_config_change(gateway, sync.AgentChange(None, lead))
+    return OnboardingPreview(lead.name, preview, approval, gateway is not None, added)
 
 
 def _lead_draft(

@@ -7,11 +7,12 @@ import pytest
 
 from core.errors import Forbidden, Invalid, NotFound
 from models import Agent, Member, Role
-from services import agents
+from services import agents, boards, onboarding
 from services.agents import AgentDraft
 from services.gateways import sync
 from services.gateways.sync import AgentConfigChange
 from services.gateways.sync.config_changes import plan_agent_change
+from services.onboarding import ExpectedState, OnboardingGoal
 from tests.services.test_file_sync import harness
 from tests.support.gateway_rows import make_gateway
 from tests.support.provisioning_harness import ProvisioningHarness
@@ -129,6 +130,44 @@ async def test_the_entry_of_a_new_agent_is_what_provisioning_makes_of_it(
     [lead] = await preview_new(harness, AgentDraft(**draft), is_board_lead=True)
     assert changed_lines(lead.diff, ADDED)[0] == f'"lead-{harness.world.garden.id}": {{'
     assert len(harness.fake.entries) == 1  # nothing was created
+
+
+async def test_the_launch_of_a_board_shows_the_entry_of_its_lead(
+    harness: ProvisioningHarness,
+) -> None:
+    goal = OnboardingGoal(board_type="general", lead_agent={"name": "Ava"})
+
+    async def preview_launch() -> AgentConfigChange | None:
+        async with harness.transaction() as session:
+            preview = await onboarding.preview_goal(
+                session, world.alice, await harness.get_board(), goal, base_url="https://x.example"
+            )
+            return preview.config_change
+
+    world = harness.world
+    change = await preview_launch()
+    assert change is not None
+    assert (change.gateway.id, change.adds_entry) == (harness.gateway.id, True)
+    assert harness.fake.entries == {}  # nothing was created
+    async with harness.transaction() as session:
+        board = await boards.lock_board(session, world.alice, world.garden.id)
+        expected = ExpectedState()
+        confirmed = await onboarding.confirm_without_agent(
+            session, world.alice, board, goal, expected=expected
+        )
+    await harness.reconcile_until_idle()
+    assert confirmed.lead is not None
+    entry = entry_of(harness, confirmed.lead)
+    lines = changed_lines(change.diff, ADDED)
+    assert lines[0] == f'"lead-{world.garden.id}": {{'
+    written = {f'"name": "{entry["name"]}"', f'"every": "{entry["heartbeat"]["every"]}"'}
+    assert written | {'"name": "Ava"', '"every": "10m"'} <= set(lines)
+    assert await preview_launch() is None  # the lead exists
+
+    await harness.update_board(gateway_id=None)
+    async with harness.transaction() as session:
+        await session.delete(await session.get_one(Agent, confirmed.lead.id))
+    assert await preview_launch() is None
 
 
 async def test_a_move_shows_what_each_gateway_removes_and_adds(

@@ -66,6 +66,9 @@ async def test_the_draft_is_shown_as_a_form_with_a_preview(
     assert "<html" not in part.text
     assert "Because Eva decides on its own" in extract_text(part)
     assert "Eleven partners" in part.text
+    assert "Harbour adds an entry with the workspace of the agent." in part.text
+    assert f'"lead-{onboarding_path.split("/")[2]}": {{' in html.unescape(part.text)
+    assert '<ins dir="auto">        "name": "Eva"</ins>' in html.unescape(part.text)
     whole = await alice.post(f"{onboarding_path}/review", data=SUBMITTED)
     assert (whole.status_code, "Eleven partners</textarea>" in whole.text) == (200, True)
 

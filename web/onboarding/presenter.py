@@ -7,10 +7,12 @@ from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 
 from models import Message, MessageState
+from services.gateways import sync
 from services.onboarding import Conversation, Exchange, OnboardingPreview, Transcript
 from web.boards.forms import BOARD_RULES, format_metric
 from web.ui.locale_format import format_date
 from web.ui.translation import N_, _, translate
+from web.ui.unified_diff import parse_diff
 
 SLOW, SILENT = 20, 60  # seconds until the wait is mentioned, and until another way is offered
 
@@ -202,8 +204,8 @@ def list_lead_options() -> list[tuple[str, str, list[tuple[str, str]]]]:
     ]
 
 
-def permissions_context(preview: OnboardingPreview | None) -> dict[str, list[str]]:
-    """Return what a lead may do, what it may not do, and the rules of its board."""
+def preview_context(preview: OnboardingPreview | None) -> dict[str, Any]:
+    """Return what onboarding/_preview.html needs: what a lead may do, and how a diff is read."""
     if preview is None:
         return {}
     active, most = preview.agent_files.rules, preview.agent_files.max_agents
@@ -216,7 +218,13 @@ def permissions_context(preview: OnboardingPreview | None) -> dict[str, list[str
     rules = [translate(text) for name, _label, text in BOARD_RULES if name in active]
     if "require_approval_for_done" not in active:
         rules.append(_("A task can be done without an approval."))
-    return {"rights": [*rights, workers], "limits": [*limits], "rules": rules}
+    return {
+        "rights": [*rights, workers],
+        "limits": [*limits],
+        "rules": rules,
+        "parse_diff": parse_diff,
+        "config_file": sync.CONFIG_FILE,
+    }
 
 
 def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from web.onboarding.forms import (
     goal_form_context,
     split_answer,
 )
-from web.onboarding.presenter import permissions_context
+from web.onboarding.presenter import preview_context
 from web.onboarding.state import OnboardingState, load_launch_context, load_onboarding_state
 from web.ui import forms, submit_once
 from web.ui.layout import load_layout
@@ -269,7 +269,7 @@ async def _render_review(
         state = await _load_state(request, source)
         form = typed if typed.is_submitted else build_prefilled_form(request.user, state)
         preview = await _load_preview(request, source, state, form)
-    context: dict[str, Any] = {"state": state, "preview": preview, **permissions_context(preview)}
+    context: dict[str, Any] = {"state": state, "preview": preview, **preview_context(preview)}
     if layout is None:
         return render_part(request, "onboarding/_preview.html", **context)
     context_form = context_form or forms.Form()

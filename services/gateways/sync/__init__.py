@@ -19,7 +19,9 @@ from services.gateways.sync.commands import (
 )
 from services.gateways.sync.config_changes import CONFIG_FILE, ConfigChange
 from services.gateways.sync.config_previews import (
+    AgentChange,
     AgentConfigChange,
+    build_config_change,
     get_editable_agent,
     preview_agent_update,
     preview_new_agent,

@@ -114,12 +114,15 @@ async def _preview(source: Source, change: AgentChange) -> list[AgentConfigChang
     found = await gateways.load_agent_gateways(source, change.present_agents)
     ids = dict.fromkeys(agent.gateway_id for agent in change.present_agents)
     planned = [
-        _plan(found[id], change.on_gateway(id)) for id in ids if id is not None and id in found
+        build_config_change(found[id], change.on_gateway(id))
+        for id in ids
+        if id is not None and id in found
     ]
     return [one for one in planned if one.diff]
 
 
-def _plan(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
+def build_config_change(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
+    """Return what a change of an agent of this gateway changes in its configuration."""
     before, after = change.before, change.after
     diff = plan_agent_change(before, after, as_list=lists_agents(gateway))
     is_replaced = before is None or after is None or before.gateway_key != after.gateway_key
