@@ -211,8 +211,12 @@ def deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSe
     """Select the name of an agent when it was deleted or unlinked; null if it never was."""
     deleted = aliased(Event)
     query = select(deleted.data["name"].astext)
-    query = query.where(deleted.agent_id == agent_id, deleted.type == EventType.AGENT_DELETED)
-    return query.order_by(deleted.created_at.desc()).limit(1).scalar_subquery()
+    # The deletion is one of the last events of its agent. Their index is read backwards; that of
+    # the types is made useless, because it leads to the deletions of all agents.
+    is_deletion = func.concat(deleted.type) == EventType.AGENT_DELETED
+    query = query.where(deleted.agent_id.between(agent_id, agent_id), is_deletion)
+    query = query.order_by(deleted.agent_id.desc(), deleted.seq.desc())
+    return query.limit(1).scalar_subquery()
 
 
 def deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
