@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from models.agent import (
+    AGENT_NAME_COLUMNS,
     NEVER_CALLED,
     Agent,
     AgentStatus,
@@ -98,6 +99,7 @@ from models.task import (
 from models.task_link import LinkKind, TaskLink
 from models.user import (
     USER_NAME,
+    USER_NAME_COLUMNS,
     ApiToken,
     FirstRunLink,
     PasswordLink,

@@ -205,6 +205,12 @@ class Agent(Base):
         return self.is_uncalled and moment - self.created_at > offline_after
 
 
+AGENT_NAME_COLUMNS = ("id", "name", "identity_profile")
+"""The columns for the name, the emoji and the role of an agent, in statements that choose columns.
+The templates of its files can be long.
+"""
+
+
 class AgentToken(Base):
     """A token of an agent. Older tokens are ended when a newer one is first used."""
 

@@ -42,6 +42,9 @@ class User(Base):
         return self.preferred_name or self.name or "User"
 
 
+USER_NAME_COLUMNS = ("id", "name", "preferred_name")
+"""The columns that are needed for the display name of a user, in statements that choose columns."""
+
 USER_NAME = func.coalesce(func.nullif(User.preferred_name, ""), func.nullif(User.name, ""), "User")
 """Selects the display name of a user."""
 

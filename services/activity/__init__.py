@@ -1,5 +1,10 @@
 """Activity: feeds of events and comments, and the wording of events."""
 
+from services.activity.comment_entries import (
+    CommentEntry,
+    list_comment_entries,
+    load_comment_entries,
+)
 from services.activity.event_texts import (
     DEPENDENCY_CHANGES,
     describe_action,
@@ -9,12 +14,9 @@ from services.activity.event_texts import (
 from services.activity.feed import (
     ActivityEntry,
     ActivityFilters,
-    CommentEntry,
     count_member_activity,
     list_agent_activity,
-    list_comment_entries,
     list_member_activity,
-    load_comment_entries,
     load_entries,
 )
 from services.activity.queries import UNDOABLE_DECISION_EVENTS

@@ -1,19 +1,28 @@
-"""Load activity feeds: events, and comments on tasks, that the actor can read."""
+"""Load activity feeds: the events that the actor can read, with the names for them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import format_naive_utc
-from core.db.reads import Source
+from core.db.reads import AnySelect, Source, choose_columns
 from core.paging import Page, Paging
-from models import Agent, Board, BoardCounts, Comment, Event, EventType, Member, Task, User
-from services import board_pages, boards, counters
+from models import (
+    USER_NAME_COLUMNS,
+    Agent,
+    Board,
+    Comment,
+    Event,
+    EventType,
+    Member,
+    User,
+)
+from services import boards
 from services.activity.event_texts import describe_event
 from services.activity.queries import (
     FEED_EVENTS,
@@ -99,17 +108,18 @@ class ActivityEntry:
         return {**board, **task}
 
 
-def entries_query() -> Select[*tuple[Any, ...]]:
+def entries_query() -> AnySelect:
     """Select the columns for `entry_from_row`."""
     is_comment = (Comment.id == Event.id) & (Event.type == EventType.TASK_COMMENT)
     name = func.coalesce(Agent.name, deleted_agent_name(Event.agent_id))
-    return (
+    query = (
         select(Event, Comment.message, Board.name, name, User)
         .outerjoin(Comment, is_comment)
         .outerjoin(Board, Board.id == Event.board_id)
         .outerjoin(Agent, Agent.id == Event.agent_id)
         .outerjoin(User, User.id == Event.user_id)
     )
+    return choose_columns(query, {User: USER_NAME_COLUMNS})
 
 
 def entry_from_row(row: Sequence[Any]) -> ActivityEntry:
@@ -220,78 +230,3 @@ def _build_page_query(shape: FeedShape) -> BoardPageQuery[ActivityEntry]:
     ids, total = build_feed_query(shape)
     details = entries_query().order_by(Event.seq.desc())
     return BoardPageQuery(ids, details, Event.id, total, entry_from_row)
-
-
-@dataclass(frozen=True)
-class CommentEntry:
-    """A comment with its author, task and board."""
-
-    comment: Comment
-    task: Task
-    board: Board
-    agent: Agent | None
-    user: User | None
-
-    @property
-    def agent_role(self) -> str | None:
-        """The role in the agent's profile, if any."""
-        role = (self.agent.identity_profile or {}).get("role") if self.agent else None
-        return role.strip() or None if isinstance(role, str) else None
-
-    @property
-    def author_name(self) -> str | None:
-        """The name of the author, if it still exists."""
-        if self.agent is not None:
-            return self.agent.name
-        return self.user.display_name if self.user is not None else None
-
-
-async def list_comment_entries(
-    source: Source, member: Member, paging: Paging, *, board_id: UUID | None = None
-) -> Page[CommentEntry]:
-    """Return the comments on the boards that a member may read, or on one of them, newest first.
-
-    Raises NotFound or Forbidden for a board that the member may not read.
-    """
-    if board_id is not None:
-        await boards.get_board(source, member, board_id)
-    parameters = {
-        "user_id": member.user_id,
-        "organization_id": member.organization_id,
-        "board_id": board_id,
-    }
-    query = _build_comments_page(of_board=board_id is not None)
-    return await query.fetch_page(source, paging, **parameters)
-
-
-@cache
-def _build_comments_page(*, of_board: bool) -> BoardPageQuery[CommentEntry]:
-    board_ids = board_pages.THIS_BOARD_ID if of_board else boards.READABLE_BOARD_IDS
-    ids = board_pages.newest_rows_query(
-        board_ids, select(Comment.id, Comment.created_at), Comment.board_id, Comment.created_at
-    )
-    newest_first = _comments_query().order_by(Comment.created_at.desc(), Comment.id.desc())
-    total = counters.sum_counts([BoardCounts.comments], board_ids)
-    return BoardPageQuery(ids, newest_first, Comment.id, total, lambda row: CommentEntry(*row))
-
-
-async def load_comment_entries(
-    session: AsyncSession, organization_id: UUID, comment_ids: Collection[UUID]
-) -> dict[UUID, CommentEntry]:
-    """Return those of these comments that belong to the organization, by id."""
-    if not comment_ids:
-        return {}
-    query = _comments_query().where(
-        Board.organization_id == organization_id, Comment.id.in_(comment_ids)
-    )
-    return {row[0].id: CommentEntry(*row) for row in await session.execute(query)}
-
-
-def _comments_query() -> Select[*tuple[Any, ...]]:
-    return (
-        select(Comment, Task, Board, Agent, User)
-        .join(Task, Task.id == Comment.task_id)
-        .join(Board, Board.id == Comment.board_id)
-        .outerjoin(Agent, Agent.id == Comment.agent_id)
-        .outerjoin(User, User.id == Comment.user_id)
-    )

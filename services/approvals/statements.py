@@ -9,6 +9,8 @@ from sqlalchemy.orm import aliased
 
 from core.db.reads import choose_columns
 from models import (
+    AGENT_NAME_COLUMNS,
+    USER_NAME_COLUMNS,
     Agent,
     Approval,
     ApprovalTask,
@@ -55,7 +57,6 @@ def _join_related(tasks: ColumnElement[Any], waiting: ColumnElement[Any]) -> App
     return choose_columns(query, SHOWN_COLUMNS)
 
 
-PERSON_COLUMNS = ("id", "name", "preferred_name")
 SHOWN_COLUMNS: Mapping[Any, Sequence[str]] = {
     Board: (
         "id",
@@ -64,10 +65,10 @@ SHOWN_COLUMNS: Mapping[Any, Sequence[str]] = {
         "require_approval_for_done",
         "require_review_before_done",
     ),
-    Agent: ("id", "name", "identity_profile"),
-    User: PERSON_COLUMNS,
-    Requester: PERSON_COLUMNS,
-    FirstApprover: PERSON_COLUMNS,
+    Agent: AGENT_NAME_COLUMNS,
+    User: USER_NAME_COLUMNS,
+    Requester: USER_NAME_COLUMNS,
+    FirstApprover: USER_NAME_COLUMNS,
 }
 """The columns of the objects of an ApprovalDetail on read connections, by their entity."""
 DECIDED_COLUMNS = (

@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.db.reads import Query, Source
+from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from models import Agent, GroupNote, Note, User
+from models import AGENT_NAME_COLUMNS, USER_NAME_COLUMNS, Agent, GroupNote, Note, User
 from services.memory.rules import (
     BOARD_MEMORY,
     MemoryKind,
@@ -168,11 +168,12 @@ def _scope_query(
     return query.order_by(note.created_at.desc(), note.id.desc())
 
 
-def _notes_query(kind: MemoryKind) -> Select[*tuple[Any, ...]]:
+def _notes_query(kind: MemoryKind) -> AnySelect:
     """Select notes, each with the agent or the user that is its author."""
     note = kind.note
-    return (
+    query = (
         select(note, Agent, User)
         .outerjoin(Agent, Agent.id == note.agent_id)
         .outerjoin(User, User.id == note.user_id)
     )
+    return choose_columns(query, {Agent: AGENT_NAME_COLUMNS, User: USER_NAME_COLUMNS})

@@ -16,6 +16,7 @@ from core.db.reads import Query, Source, choose_columns
 from core.errors import Invalid
 from core.validation import KnownVersions, check_version
 from models import (
+    USER_NAME_COLUMNS,
     BoardAccess,
     Digest,
     Member,
@@ -109,7 +110,7 @@ def _build_deciders() -> Query[User]:
         )
         .order_by(func.lower(func.coalesce(User.preferred_name, User.name, User.email)), User.id)
     )
-    shown = ("id", "name", "preferred_name", "email")
+    shown = (*USER_NAME_COLUMNS, "email")
     return Query(choose_columns(query, {User: shown}), lambda row: row[0])
 
 

@@ -28,7 +28,18 @@ from sqlalchemy.orm import aliased
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from models import Agent, Board, Member, Notification, NotificationKind, Organization, Role, User
+from models import (
+    AGENT_NAME_COLUMNS,
+    USER_NAME_COLUMNS,
+    Agent,
+    Board,
+    Member,
+    Notification,
+    NotificationKind,
+    Organization,
+    Role,
+    User,
+)
 from services.notifications.rules import ADMIN_KINDS, KINDS_BY_GROUP, KindGroup
 
 USER_ID = bindparam("user_id", type_=Uuid())
@@ -139,8 +150,8 @@ def _select_entries(condition: ColumnElement[bool]) -> AnySelect:
     )
     shown = {
         Board: ("id", "name"),
-        ActorUser: ("id", "name", "preferred_name"),
-        ActorAgent: ("id", "name", "identity_profile"),
+        ActorUser: USER_NAME_COLUMNS,
+        ActorAgent: AGENT_NAME_COLUMNS,
     }
     return choose_columns(query, shown)
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source, choose_columns
 from core.errors import NotFound
 from models import (
+    USER_NAME_COLUMNS,
     Agent,
     Board,
     CustomField,
@@ -156,7 +157,7 @@ INVITE_DETAILS: Query[tuple[UUID, User | None, InviteBoardAccess | None]] = Quer
         .outerjoin(InviteBoardAccess, InviteBoardAccess.organization_invite_id == Invite.id)
         .where(Invite.id == func.any(bindparam("invite_ids", type_=ARRAY(Uuid()))))
         .order_by(InviteBoardAccess.created_at, InviteBoardAccess.id),
-        {User: ("id", "name", "preferred_name")},
+        {User: USER_NAME_COLUMNS},
     )
 )
 BOARD_NAMES: Query[tuple[UUID, str]] = Query(

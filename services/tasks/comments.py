@@ -11,10 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from core.db.reads import AnySelect, Query, Source
+from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import Forbidden
 from core.paging import Page, Paging
-from models import Actor, Agent, Board, Comment, EventType, Status, Task, User
+from models import (
+    AGENT_NAME_COLUMNS,
+    USER_NAME_COLUMNS,
+    Actor,
+    Agent,
+    Board,
+    Comment,
+    EventType,
+    Status,
+    Task,
+    User,
+)
 from services import events, messages
 from services.messages import LEAD_MENTION, is_mentioned, mention_names
 from services.tasks.change_request import validate_comment
@@ -33,6 +44,8 @@ COMMENT_COLUMNS = (
     case((HAS_NO_AUTHOR, events.deleted_author_name(Comment.id))),
 )
 """The columns of a CommentDetail."""
+AUTHOR_COLUMNS = {Agent: AGENT_NAME_COLUMNS, User: USER_NAME_COLUMNS}
+"""The columns of its author on read connections."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +79,14 @@ async def list_comments(
 
 def _join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySelect:
     """Join the comments of a task with their authors; without comments there is one empty row."""
-    return (
+    query = (
         query.select_from(Task)
         .outerjoin(Comment, and_(Comment.task_id == Task.id, *conditions))
         .outerjoin(Agent, Agent.id == Comment.agent_id)
         .outerjoin(User, User.id == Comment.user_id)
         .where(IS_TASK)
     )
+    return choose_columns(query, AUTHOR_COLUMNS)
 
 
 async def list_comments_before(
@@ -210,12 +224,15 @@ async def load_comments(
 
 
 COMMENTS_BY_ID = Query(
-    select(*COMMENT_COLUMNS)
-    .outerjoin(Agent, Agent.id == Comment.agent_id)
-    .outerjoin(User, User.id == Comment.user_id)
-    .where(
-        Comment.board_id == bindparam("board_id"),
-        Comment.id == func.any(bindparam("comment_ids", type_=ARRAY(Uuid()))),
+    choose_columns(
+        select(*COMMENT_COLUMNS)
+        .outerjoin(Agent, Agent.id == Comment.agent_id)
+        .outerjoin(User, User.id == Comment.user_id)
+        .where(
+            Comment.board_id == bindparam("board_id"),
+            Comment.id == func.any(bindparam("comment_ids", type_=ARRAY(Uuid()))),
+        ),
+        AUTHOR_COLUMNS,
     ),
     lambda row: CommentDetail(*row),
 )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from models import (
+    USER_NAME_COLUMNS,
     Agent,
     Approval,
     ApprovalStatus,
@@ -175,7 +176,7 @@ TASK_DETAILS: AnySelect = choose_columns(
     .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
     .outerjoin(User, User.id == Task.assigned_user_id)
     .where(Task.board_id == BOARD_ID),
-    {User: ("id", "name", "preferred_name")},
+    {User: USER_NAME_COLUMNS},
 )
 """Selects the tasks of the board `board_id`, in the columns that `build_task_detail` expects."""
 

@@ -9,8 +9,19 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Integer, Uuid, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from core.db.reads import Query, Source
-from models import USER_NAME, Agent, Board, Comment, Event, EventType, Tag, Task, User
+from core.db.reads import Query, Source, choose_columns
+from models import (
+    USER_NAME,
+    USER_NAME_COLUMNS,
+    Agent,
+    Board,
+    Comment,
+    Event,
+    EventType,
+    Tag,
+    Task,
+    User,
+)
 from services import custom_fields, events
 from services.tasks.comments import CommentDetail, list_comments_before
 from services.tasks.history_positions import (
@@ -107,12 +118,15 @@ async def _list_event_entries(
 
 PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
 EVENTS_BEFORE: Query[tuple[Event, str | None, User | None]] = Query(
-    select(Event, func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)), User)
-    .outerjoin(Agent, Agent.id == Event.agent_id)
-    .outerjoin(User, User.id == Event.user_id)
-    .where(Event.task_id == bindparam("task_id"), IS_IN_HISTORY, is_before_end(Event))
-    .order_by(Event.created_at.desc(), Event.id.desc())
-    .limit(PAGE_LIMIT)
+    choose_columns(
+        select(Event, func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)), User)
+        .outerjoin(Agent, Agent.id == Event.agent_id)
+        .outerjoin(User, User.id == Event.user_id)
+        .where(Event.task_id == bindparam("task_id"), IS_IN_HISTORY, is_before_end(Event))
+        .order_by(Event.created_at.desc(), Event.id.desc())
+        .limit(PAGE_LIMIT),
+        {User: USER_NAME_COLUMNS},
+    )
 )
 
 
