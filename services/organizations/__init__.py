@@ -49,11 +49,13 @@ from services.organizations.overview import (
     renew_invite,
 )
 from services.organizations.queries import (
+    EndedMembership,
     MemberDetail,
     build_membership,
     current_membership_id_of_user,
     current_membership_id_query,
     find_current_membership,
+    find_ended_membership,
     find_membership,
     get_member,
     list_board_access,

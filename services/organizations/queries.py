@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy import ScalarSelect, bindparam, func, select, update
 from core.db.reads import Query, Source, require_transaction, set_loaded_values
 from core.errors import Forbidden, NotFound
 from core.paging import Page, Paging
-from models import BoardAccess, Member, Organization, User
+from models import BoardAccess, Event, EventType, Member, Organization, User
 
 MEMBER_ORDER = (func.lower(User.email), User.name, Member.id)
 
@@ -21,6 +22,15 @@ class MemberDetail:
 
     member: Member
     board_access: list[BoardAccess] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EndedMembership:
+    """How somebody else ended a membership of a user."""
+
+    organization_name: str
+    ended_by: User | None  # None if their account was deleted
+    ended_at: datetime
 
 
 async def list_members(source: Source, member: Member, paging: Paging) -> Page[MemberDetail]:
@@ -184,4 +194,31 @@ MEMBERSHIP = Query(
 )
 MEMBERSHIPS_BY_NAME = Query(
     MEMBERSHIPS.order_by(func.lower(Organization.name), Member.id), build_membership
+)
+
+
+async def find_ended_membership(source: Source, user: User) -> EndedMembership | None:
+    """Return the membership that the user lost last, unless they ended it themselves.
+
+    None also if the organization was deleted.
+    """
+    row = await LAST_REMOVAL.first(source, removed_id=str(user.id))
+    if row is None:
+        return None
+    event, name, remover = row
+    if event.user_id == user.id:
+        return None
+    return EndedMembership(name, remover, event.created_at)
+
+
+LAST_REMOVAL: Query[tuple[Event, str, User | None]] = Query(
+    select(Event, Organization.name, User)
+    .join(Organization, Organization.id == Event.organization_id)
+    .outerjoin(User, User.id == Event.user_id)
+    .where(
+        Event.type == EventType.MEMBER_REMOVED,
+        Event.data["user_id"].astext == bindparam("removed_id"),
+    )
+    .order_by(Event.created_at.desc(), Event.seq.desc())
+    .limit(1)
 )

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from sqlalchemy import update
 
-from models import Board, User
+from models import Board, Event, User
 from tests.support.people_rows import cookie_secret, make_sign_in, make_user
 from web.auth.viewer import SESSION_COOKIE
 
@@ -136,3 +137,27 @@ async def test_foreign_agents_and_boards_are_not_found(charlie, world) -> None:
     assert (await charlie.get(f"/welcome/agents/{world.worker.id}")).status_code == 404
     made = await charlie.post("/welcome/agent", data={"name": "x", "board_id": str(board.id)})
     assert made.status_code == 404
+
+
+async def test_a_removed_member_reads_who_removed_them(alice, bob, world) -> None:
+    assert (await alice.post(f"/people/{world.bob_member.id}/endings")).status_code == 303
+    assert (await bob.get("/boards")).headers["Location"] == "/welcome"
+    page = (await bob.get("/welcome")).text
+    assert re.search(r"<b>Alice removed you from Tern</b> on \w+ \d+", page)
+    assert "ask an admin of the organization for a new invitation" in page
+    await bob.post("/welcome/organization", data={"name": "Mine"})
+    assert "removed you" not in (await bob.get("/welcome")).text
+
+
+async def test_a_removal_by_a_deleted_account_is_shown(alice, bob, world, transaction) -> None:
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    async with transaction() as session:
+        await session.execute(update(Event).values(user_id=None))
+    assert "<b>You were removed from Tern</b>" in (await bob.get("/welcome")).text
+
+
+async def test_who_left_or_is_new_reads_nothing_about_a_removal(mara, bob, alice, world) -> None:
+    await bob.post("/people/departures")
+    await alice.post(f"/people/{world.rita_member.id}/endings")
+    for browser in (bob, mara):
+        assert "removed" not in (await browser.get("/welcome")).text

@@ -147,10 +147,14 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
 async def _render_welcome(
     request: Request, step: str, board: Board | None, **more: Any
 ) -> Response:
-    member = _find_member(request)
+    member, ended = _find_member(request), None
+    if member is None:
+        async with open_reader(request) as source:
+            ended = await organizations.find_ended_membership(source, request.user)
     return render_page(
         request,
         "welcome/show.html",
+        ended=ended,
         layout=None if member is None else await load_layout(request),
         status=more["form"].status if "form" in more else 200,
         steps=WELCOME_STEPS,
