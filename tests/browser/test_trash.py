@@ -40,3 +40,24 @@ async def test_a_deletion_leads_to_the_trash(site: LiveSite) -> None:
         await page.locator("#toasts").get_by_role("link", name="Trash").click()
         await expect(page.locator(f"#trashed-{task['id']}")).to_contain_text("Paint")
         assert await list_axe_violations(page) == []
+
+
+async def test_deleting_the_open_task_requests_nothing_that_is_missing(site: LiveSite) -> None:
+    board = site.create_board("Thrown away at once")
+    site.create_task(board, "Paint")
+    path = f"/boards/{board['id']}"
+    async with site.open_page(path) as page, site.open_page(path) as other:
+        failed: list[str] = []
+        for tab in (page, other):
+            tab.on("response", lambda one: failed.append(one.url) if one.status >= 400 else None)
+            await expect(tab.locator(".live[data-state=live]").first).to_be_visible()
+            await tab.get_by_role("link", name="Paint").click()
+        await other.locator("#task-actions > summary").wait_for()
+        await page.locator("#task-actions > summary").click()
+        await page.get_by_role("button", name="Delete task").click()
+        await expect(page.locator("#drawer")).to_be_hidden()
+        await expect(other.locator("#drawer")).to_contain_text("This task was deleted.")
+        assert await list_axe_violations(other) == []
+        await page.locator("#toasts").get_by_role("button", name="Undo").click()
+        await expect(other.locator("#drawer #task-actions")).to_be_visible()
+        assert failed == []

@@ -56,6 +56,27 @@ async def test_the_board_and_a_deletion_lead_to_the_trash(alice, path, world, de
     assert f'<a class="link" href="{path}">Trash</a>' in gone.text
 
 
+@pytest.mark.parametrize(("target", "tag"), [("drawer", "aside"), ("task", "div")])
+async def test_an_open_task_says_that_it_was_deleted(
+    alice, bob, charlie, world, deleted, target, tag
+) -> None:
+    path = f"/boards/{world.board.id}/tasks/{deleted[0].id}"
+    headers = HTMX | {"HX-Target": f"{tag}#{target}"}
+    part = await bob.get(f"{path}?q=write", headers=headers)
+    assert part.status_code == 200
+    assert f'id="{target}"' in part.text
+    assert "This task was deleted." in part.text
+    assert "Write &lt;i&gt;it&lt;/i&gt;" in part.text
+    assert 'Deleted by <span dir="auto">Alice</span>' in part.text
+    assert f'hx-get="{path}?q=write" hx-trigger="task-{deleted[0].id} from:body' in part.text
+    assert "Deleted by you" in (await alice.get(path, headers=headers)).text
+
+    assert (await bob.get(path)).status_code == 404
+    assert (await charlie.get(path, headers=headers)).status_code == 404
+    unknown = f"/boards/{world.board.id}/tasks/{new_id()}"
+    assert (await bob.get(unknown, headers=headers)).status_code == 404
+
+
 async def test_one_task_is_restored(alice, path, world, deleted) -> None:
     page = await restore(alice, path, deleted[0].id)
 

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from core.errors import NotFound
 from core.http.request import open_reader, open_transaction
 from services import tasks
+from web.boards.address import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -43,6 +45,26 @@ async def show_trash(request: Request) -> Response:
         return render_part(request, "trash/_list.html", **context)
     return render_page(
         request, "trash/index.html", layout=layout, **context, **_read_results(request)
+    )
+
+
+async def render_trashed_task(request: Request) -> Response:
+    """Say on a page that still shows a task that it was deleted. Raises NotFound."""
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        trashed = await tasks.list_trashed_tasks(source, access.board)
+    task_id = forms.path_id(request, "task_id")
+    found = next((one for one in trashed if one.task_id == task_id), None)
+    if found is None or not is_part_request(request):
+        raise NotFound("task_not_found", "There is no such task.")
+    return render_part(
+        request,
+        "tasks/_trashed.html",
+        board=access.board,
+        trashed=found,
+        viewer_id=request.user.id,
+        address=BoardAddress.from_query(request.query_params),
+        in_drawer=not request.headers.get("HX-Target", "").endswith("#task"),
     )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import AppError, Conflict, Forbidden, Invalid
+from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from core.http.request import STATUS_CODES, Session, open_reader, open_transaction
 from models import ReadKind, Task
 from services import approvals, presence, tasks
@@ -23,6 +23,7 @@ from web.notifications.views import mark_page_read
 from web.tasks.conversation import UnreadComments, keep_filter
 from web.tasks.forms import MoveForm, NewTaskForm
 from web.tasks.presenter import build_done_approval, load_task_view
+from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
@@ -30,9 +31,12 @@ from web.ui.translation import _, translate
 
 
 async def show_task(request: Request) -> Response:
-    """Show a task."""
+    """Show a task; on a page that shows it already, also that it was deleted."""
     await mark_page_read(request, OpenedPage(task_id=forms.path_id(request, "task_id")))
-    return await render_task(request)
+    try:
+        return await render_task(request)
+    except NotFound:
+        return await render_trashed_task(request)
 
 
 async def show_new_task_form(request: Request) -> Response:
