@@ -45,14 +45,8 @@
   });
 
   const showError = (words) => {
-    const toast = document.createElement("div");
-    toast.className = "toast";
-    toast.dataset.toast = "";
-    toast.dataset.tone = "danger";
-    toast.setAttribute("role", "alert");
-    const text = document.createElement("span");
-    text.textContent = words;
-    toast.append(text);
+    const toast = document.getElementById("error-toast").content.cloneNode(true);
+    toast.querySelector("span").textContent = words;
     box.append(toast);
   };
   // A failed change is not repeated automatically, because it may no longer be correct.

@@ -4,12 +4,13 @@ import asyncio
 import re
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
 
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.live_site import LiveSite
 from tests.support.onboarding_stages import answer_question, post_agent_message
-from tests.support.page_checks import list_axe_violations
+from tests.support.page_checks import PHONE, list_axe_violations
 
 
 async def test_an_onboarding_question_appears_and_disappears_in_the_inbox(site: LiveSite) -> None:
@@ -89,3 +90,40 @@ async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) ->
         await expect(items).to_contain_text("Stamp it")
         await page.goto("/")
         await expect(page).to_have_url(re.compile("/approvals$"))
+
+
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 900, "height": 700}], ids=["phone", "small"])
+async def test_a_toast_covers_nothing_of_the_form_of_a_decision(
+    site: LiveSite, viewport: dict[str, int]
+) -> None:
+    board = site.create_board("Locks")
+    agent = site.create_agent(board, "Keeper")
+    asked = [
+        site.request_approval(agent, board, site.create_task(board, title), f"Is {title} open?")
+        for title in ("Lock 1", "Lock 2")
+    ]
+    async with site.open_page(f"/approvals/{asked[0]['id']}", viewport=viewport) as page:
+        await page.get_by_role("button", name=re.compile("^Approve( A)?$")).click()
+        toast, form = page.locator("#toasts [data-toast]"), page.locator(".decide")
+        await expect(toast).to_contain_text("Approved")
+        await expect(form.get_by_role("textbox").first).to_be_visible()
+        above, below = await toast.bounding_box(), await form.bounding_box()
+        assert above
+        assert below
+        assert above["y"] >= 0
+        assert above["y"] + above["height"] <= below["y"]
+
+
+async def test_an_error_of_the_network_can_be_dismissed(site: LiveSite) -> None:
+    board = site.create_board("Cut off")
+    site.create_task(board, "Paint")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.get_by_role("link", name="Paint").click()
+        await page.locator("#task-actions > summary").click()
+        await page.route("**/deletions*", lambda route: route.abort())
+        await page.get_by_role("button", name="Delete task").click()
+        toast = page.get_by_role("alert").filter(has_text="Not sent. Try again.")
+        await expect(toast).to_be_visible()
+        assert await list_axe_violations(page) == []
+        await toast.get_by_role("button", name="Dismiss").click()
+        await expect(toast).to_be_hidden()
