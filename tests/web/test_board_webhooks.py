@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -75,6 +75,24 @@ async def test_a_new_webhook_shows_its_secret_once(
     listed = (await bob.get(hooks_path)).text
     assert "Worker" in listed
     assert "No payloads yet" in listed
+
+
+async def test_a_new_webhook_has_a_default_on_a_board_without_lead(
+    alice: httpx2.AsyncClient, world: World, transaction: TransactionFactory, hooks_path: str
+) -> None:
+    notice = "This board has no lead. Choose the agent"
+    assert notice not in (await alice.get(f"{hooks_path}/new")).text
+    form = (await alice.get(f"/boards/{world.garden.id}/webhooks/new")).text
+    assert notice in form
+    assert f'<option value="{world.gardener.id}" selected>' in form
+    assert '<option value="">The lead, once the board has one</option>' in form
+
+    _, path = await add_webhook(transaction, world, board_id=world.garden.id, agent_id=None)
+    assert '<option value="" selected>The lead, once' in (await alice.get(f"{path}/edit")).text
+    async with transaction() as session:
+        await session.execute(delete(Agent).where(Agent.id == world.gardener.id))
+    form = (await alice.get(f"/boards/{world.garden.id}/webhooks/new")).text
+    assert "This board has no agents. Payloads are kept" in form
 
 
 async def test_an_own_secret_is_not_shown(

@@ -66,11 +66,15 @@ def format_size(size: int) -> str:
 
 
 def list_agent_options(agents: Sequence[Agent]) -> list[tuple[str, str]]:
-    """Return the agents to which payloads can be sent, the lead first."""
+    """Return the agents to which payloads can be sent, the default of a new webhook first.
+
+    It is the lead. A board without a lead has its first agent as the default.
+    """
     lead = next((agent.name for agent in agents if agent.is_board_lead), None)
-    first = _("The lead (%(name)s)", name=lead) if lead else _("The lead")
     others = [(str(agent.id), agent.name) for agent in agents if not agent.is_board_lead]
-    return [("", first), *others]
+    if lead is None:
+        return [*others, ("", _("The lead, once the board has one"))]
+    return [("", _("The lead (%(name)s)", name=lead)), *others]
 
 
 def list_edited_fields(webhook: BoardWebhook) -> list[EditedField]:

@@ -159,7 +159,8 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         if not access.can_write:
             raise Forbidden("board_write_forbidden", _("You may read this board, not change it."))
         webhook = await _find_webhook(request, source, access.board)
-        options = list_agent_options(await agents.list_board_agents(source, access.board))
+        board_agents = await agents.list_board_agents(source, access.board)
+    options = list_agent_options(board_agents)
     return render_page(
         request,
         "board_webhooks/edit.html" if webhook else "board_webhooks/new.html",
@@ -170,6 +171,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         webhook=webhook,
         path=page_path(access.board, webhook),
         agent_options=options,
+        has_lead=any(agent.is_board_lead for agent in board_agents),
         shown={one.name: one.value for one in list_edited_fields(webhook)} if webhook else {},
     )
 
