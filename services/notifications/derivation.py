@@ -81,7 +81,7 @@ def _build_pending_approval(event: "NewEvent") -> Iterator[NewNotification]:
         event,
         Kind.APPROVAL_PENDING,
         _decision_key(event),
-        keys=("question", "titles"),
+        keys=("question", "titles", "action_type"),
         **find_deciders(approval),
     )
 
@@ -110,7 +110,7 @@ def _build_gateway_request(event: "NewEvent") -> Iterator[NewNotification]:
 def _build_decision(event: "NewEvent") -> Iterator[NewNotification]:
     approval = event.approval
     if isinstance(approval, Approval) and approval.requested_by_user_id:
-        keys = ("question", "titles", "status", "note")
+        keys = ("question", "titles", "action_type", "status", "note")
         users = [approval.requested_by_user_id]
         yield _new(event, Kind.DECIDED, _decision_key(event), user_ids=users, keys=keys)
 

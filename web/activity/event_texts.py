@@ -6,6 +6,8 @@ The API has its own texts, which programs and agents rely on (`services/activity
 from collections.abc import Mapping
 
 from models import AgentStatus, Event, EventType, RequestKind, Status
+from web.agents.messages import describe_message_kind
+from web.approvals.sentences import translate_question
 from web.ui.excerpts import excerpt_markdown
 from web.ui.translation import N_, _, translate
 
@@ -197,6 +199,13 @@ TEXT_VALUES = (
 )
 """The values of an event's data that its texts contain."""
 
+MESSAGE_TYPES = (
+    EventType.MESSAGE_QUEUED,
+    EventType.MESSAGE_SENT,
+    EventType.MESSAGE_ACKNOWLEDGED,
+)
+"""Events whose kind is that of a message."""
+
 LINE_END = " :\uff1a"  # what precedes a missing value, in English and in Chinese
 
 
@@ -227,6 +236,10 @@ def build_values(event: Event) -> dict[str, object]:
     """Return the values in the texts of an event, but its actor and its subject."""
     stored = {name: event.data.get(name) for name in TEXT_VALUES}
     values = {name: "" if value is None else value for name, value in stored.items()}
+    if event.type.startswith("approval."):
+        values["question"] = translate_question(str(values["question"]), event.data)
+    elif event.type in MESSAGE_TYPES:
+        values["kind"] = describe_message_kind(str(values["kind"]))
     status = str(event.data.get("to") or "")
     state = translate(AGENT_STATUSES.get(status, "")) or status
     return values | {"state": state, "request": describe_request(event)}

@@ -15,6 +15,7 @@ from web.activity.feed_texts import (
     is_caused_by_dependency,
     name_missing_actor,
 )
+from web.approvals.sentences import translate_question
 from web.boards.address import build_comment_path
 from web.ui.locale_format import format_date
 from web.ui.text_display import describe_confidence
@@ -184,6 +185,8 @@ def _describe_subject(entry: ActivityEntry) -> str:
     data = entry.event.data
     if entry.event.type in GATEWAY_REQUEST_TYPES:
         return describe_request(entry.event)
+    if entry.event.type.startswith("approval.") and data.get("question"):
+        return translate_question(str(data["question"]), data)
     subject = data.get("question") or data.get("title") or data.get("name") or entry.board_name
     return str(subject or "")
 

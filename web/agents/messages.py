@@ -89,7 +89,7 @@ class MessageRow:
         label, icon, tone = MESSAGE_STATE_LABELS[message.state]
         return cls(
             message,
-            _message_title(message.kind),
+            describe_message_kind(message.kind),
             _build_excerpt(message),
             translate(label),
             icon,
@@ -134,7 +134,7 @@ async def load_messages(
     }
 
 
-def _message_title(kind: str) -> str:
+def describe_message_kind(kind: str) -> str:
     """Return the title of a message; a command is its own title."""
     return translate(MESSAGE_TITLES[kind]) if kind in MESSAGE_TITLES else kind
 

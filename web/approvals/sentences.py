@@ -1,12 +1,20 @@
 """Texts about approvals that are built from codes and values: the question and its reason."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from models import Approval
 from services import approvals
 from services.approvals import ApprovalDetail
 from web.ui.translation import N_, _, ngettext
 
 MAX_LENGTH = 150  # characters of a title or of the words of a kind in a question
+
+COMPLETION_KIND = "task.complete"
+STORED_TITLES = re.compile(
+    r"^[^“]* “(?P<title>.*)”(?: and (?P<others>\d{1,4}) more)?\?$", re.DOTALL
+)
 
 DONE_REASON = N_("%(name)s wants to mark this done.")
 """The reason of the approval that is requested for a user who moves a task to Done."""
@@ -35,8 +43,31 @@ def describe_question(detail: ApprovalDetail) -> str:
 
     The words of a kind are the requester's, and are not translated.
     """
-    verb, noun = map(_shorten, approvals.split_kind(detail.approval.action_type))
-    tasks = _describe_tasks(detail.task_titles)
+    return _build_question(detail.approval.action_type, detail.task_titles)
+
+
+def translate_question(stored: str, data: Mapping[str, Any]) -> str:
+    """Return a question that was stored in English, in the reader's language.
+
+    `data` may have the kind and the titles of its tasks. Without a kind only the question about
+    completing tasks is translated. Other texts are returned as they were stored.
+    """
+    kind, titles = str(data.get("action_type") or COMPLETION_KIND), data.get("titles")
+    if not isinstance(titles, list):
+        titles = _parse_titles(stored)
+    is_built = approvals.format_question(Approval(action_type=kind), titles) == stored
+    return _build_question(kind, titles) if is_built else stored
+
+
+def _parse_titles(stored: str) -> Sequence[str]:
+    """Return the title in a stored question, and a blank one for each of the others."""
+    found = STORED_TITLES.search(stored)
+    return [found["title"], *[""] * int(found["others"] or 0)] if found else []
+
+
+def _build_question(kind: str, titles: Sequence[str]) -> str:
+    verb, noun = map(_shorten, approvals.split_kind(kind))
+    tasks = _describe_tasks(titles)
     if (verb, noun) == ("complete", "task"):
         return _("Complete the task %(tasks)s?", tasks=tasks) if tasks else _("Complete the task?")
     if not verb:

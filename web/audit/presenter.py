@@ -7,6 +7,7 @@ from typing import Any
 import pydantic_core
 
 from models import AuditRecord
+from web.approvals.sentences import translate_question
 from web.audit.action_texts import describe_action
 from web.ui.translation import N_, _, translate
 
@@ -57,10 +58,17 @@ def build_audit_line(record: AuditRecord) -> AuditLine:
         record=record,
         actor=record.actor_name or translate(ACTOR_NAMES.get(record.actor_kind, record.actor_kind)),
         action=describe_action(record.action),
-        target=record.object_name or (record.object_id or "")[:8],
+        target=_describe_target(record),
         credential=translate(CREDENTIAL_NAMES.get(record.credential or "", "")),
         changes=_list_changes(record.before or {}, record.after or {}),
     )
+
+
+def _describe_target(record: AuditRecord) -> str:
+    """Name the object; the question of an approval in the reader's language."""
+    if record.object_kind == "approval" and record.object_name:
+        return translate_question(record.object_name, record.after or {})
+    return record.object_name or (record.object_id or "")[:8]
 
 
 def _list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ChangedValue]:

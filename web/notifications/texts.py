@@ -6,6 +6,7 @@ from typing import Any
 
 from models import NEVER_CALLED, ApprovalStatus, Notification, NotificationKind, RequestKind, Status
 from web.agents.problem_texts import describe_hold_cause
+from web.approvals.sentences import translate_question
 from web.boards.address import build_comment_path
 from web.boards.cards import STATUS_NAMES
 from web.notes.note_pages import build_note_path
@@ -143,7 +144,8 @@ def _describe_missing_actor(notification: Notification) -> str:
 
 
 def _describe_subject(data: Mapping[str, Any]) -> str:
-    return str(next((data[name] for name in NAMES_OF_SUBJECTS if data.get(name)), ""))
+    subject = str(next((data[name] for name in NAMES_OF_SUBJECTS if data.get(name)), ""))
+    return translate_question(subject, data) if isinstance(data.get("titles"), list) else subject
 
 
 def _describe_hold(data: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from models import Event, EventType, LinkKind, Status
 from services.forges import CheckStatus
 from services.tasks import FieldChange, HistoryEntry
 from web.activity.feed_texts import name_missing_actor
+from web.approvals.sentences import translate_question
 from web.boards.cards import STATUS_NAMES, name_priority
 from web.boards.task_links import CHECK_NAMES, name_state
 from web.ui import time_format
@@ -107,8 +108,9 @@ def _list_sentences(entry: HistoryEntry, event: Event, status: str) -> list[Sent
     if event.type is EventType.TASK_LINK_UPDATED:
         return [_describe_link(event.data)]
     if event.type in EVENT_TEXTS:
-        defaults = {"question": _("a question"), "error": ""}
-        return [(EVENT_TEXTS[event.type], defaults | event.data)]
+        values = {"question": _("a question"), "error": ""} | event.data
+        values["question"] = translate_question(values["question"], event.data)
+        return [(EVENT_TEXTS[event.type], values)]
     sentences = _describe_status(N_("<b>%(actor)s</b> moved this task to %(status)s."), status)
     for change in _list_described(entry.changes):
         if not (status and _is_implied(change)):
