@@ -70,10 +70,10 @@ async def update_group(
     return group
 
 
-async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> None:
+async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> BoardGroup:
     """Delete a group with its memory, and notify its agents. Its boards are kept, without a group.
 
-    Raises NotFound, and Forbidden unless the user is an admin who may change the group.
+    Returns the group. Raises NotFound, and Forbidden unless the user is an admin who may change it.
     """
     group_agents = await lock_group_agents(session, user, group_id)
     group = await lock_group_as_admin(session, user, group_id, to_delete=True)
@@ -84,6 +84,7 @@ async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> Non
     new_events = [*(board_left_group_event(user, board, group) for board in removed), deleted]
     outgoing = [_leave_message(user, group, agent, board) for agent, board in group_agents.agents]
     await messages.enqueue_messages(session, outgoing, new_events=new_events)
+    return group
 
 
 async def _remove_boards(session: AsyncSession, group: BoardGroup) -> Sequence[Board]:

@@ -103,13 +103,14 @@ async def create_api_token(
     return token, secret
 
 
-async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> None:
-    """Delete one of the user's tokens. Raises NotFound if it is not theirs."""
+async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
+    """Delete one of the user's tokens and return its name. Raises NotFound if it is not theirs."""
     revoked = delete(ApiToken).where(ApiToken.id == id, ApiToken.user_id == user.id)
     row = (await session.execute(revoked.returning(ApiToken.prefix, ApiToken.name))).one_or_none()
     if row is None:
         raise NotFound("api_token_not_found", "You have no such token.")
     await audit.record_account_changes(session, user.id, [_token_revoked(row.prefix, row.name)])
+    return row.name
 
 
 async def delete_api_tokens(session: AsyncSession, user: User) -> list[AccountChange]:

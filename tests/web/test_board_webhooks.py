@@ -87,8 +87,11 @@ async def test_a_new_webhook_has_a_default_on_a_board_without_lead(
     assert f'<option value="{world.gardener.id}" selected>' in form
     assert '<option value="">The lead, once the board has one</option>' in form
 
-    _, path = await add_webhook(transaction, world, board_id=world.garden.id, agent_id=None)
-    assert '<option value="" selected>The lead, once' in (await alice.get(f"{path}/edit")).text
+    hook = make_webhook(world.garden, agent_id=None)
+    async with transaction() as session:
+        session.add(hook)
+    edited = (await alice.get(f"/boards/{world.garden.id}/webhooks/{hook.id}/edit")).text
+    assert '<option value="" selected>The lead, once' in edited
     async with transaction() as session:
         await session.execute(delete(Agent).where(Agent.id == world.gardener.id))
     form = (await alice.get(f"/boards/{world.garden.id}/webhooks/new")).text

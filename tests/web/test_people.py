@@ -87,6 +87,7 @@ async def test_an_invite_is_revoked(alice, transaction: TransactionFactory, worl
         session.add(made)
     assert "1 pending invitation." in (await alice.get("/people")).text
     await alice.post(f"/people/invites/{made.id}/endings")
+    assert "Revoked the invitation of" in (await alice.get("/people")).text
     assert "new@example.com" not in (await alice.get("/people")).text
 
 

@@ -28,6 +28,7 @@ from web.auth.viewer import current_member
 from web.boards.presenter import load_board_access
 from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.table_order import TableOrder
 
@@ -105,7 +106,7 @@ async def delete_agent(request: Request) -> Response:
             session, current_member(request), forms.path_id(request, "agent_id")
         )
         await agents.delete_agent(session, request.user, agent.id, force=bool(form.value("force")))
-    return RedirectResponse("/agents", 303)
+    return redirect_deleted(request, "/agents", agent.name)
 
 
 async def _load_agent_list(request: Request) -> dict[str, Any]:

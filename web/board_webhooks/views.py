@@ -28,6 +28,7 @@ from web.ui import forms, one_time_secret
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_with_notice
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _
 
@@ -138,7 +139,7 @@ async def delete_webhook(request: Request) -> Response:
         board = await board_for_update(request, session)
         webhook_id = forms.path_id(request, "webhook_id")
         await board_webhooks.delete_webhook(session, request.user, board, webhook_id)
-    return RedirectResponse(page_path(board), 303)
+    return redirect_with_notice(request, page_path(board), _("Webhook deleted"))
 
 
 async def _change_secret(request: Request, changes: Mapping[str, object]) -> Response:

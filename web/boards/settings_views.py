@@ -1,7 +1,7 @@
 """Pages with the settings of a board."""
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from core.db.reads import Source
 from core.errors import Forbidden, Invalid
@@ -26,6 +26,7 @@ from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _, translate
 
@@ -90,7 +91,7 @@ async def delete_board(request: Request) -> Response:
             )
             _check_confirmed_name(form.value("confirmed_name"), board)
             await boards.delete_board(session, request.user, board)
-        return RedirectResponse("/boards", 303)
+        return redirect_deleted(request, "/boards", board.name)
     return await _render_settings(request, form)
 
 

@@ -17,6 +17,7 @@ from web.notifications.reason_texts import describe_reason
 from web.notifications.views import mark_page_read
 from web.ui import forms, one_time_secret, time_format
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import render_page
 from web.ui.translation import reader_language
 
@@ -82,7 +83,7 @@ async def delete_channel(request: Request) -> Response:
     async with open_transaction(request) as session:
         channel = await _lock(request, session)
         await channels.delete_channel(session, channel, request.state.secret_cipher)
-    return RedirectResponse("/settings/channels", 303)
+    return redirect_deleted(request, "/settings/channels", channel.name)
 
 
 async def send_test(request: Request) -> Response:

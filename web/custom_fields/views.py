@@ -22,6 +22,7 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.table_order import TableOrder
 
@@ -133,7 +134,7 @@ async def delete_field(request: Request) -> Response:
     except Conflict:
         form.status = 409
         return await _render_edit_form(request, form)
-    return RedirectResponse("/fields", 303)
+    return redirect_deleted(request, "/fields", field.label)
 
 
 async def _render_new_form(request: Request, form: forms.Form) -> Response:

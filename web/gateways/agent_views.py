@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from core.errors import AppError, NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
@@ -30,6 +30,7 @@ from web.gateways.views import (
 )
 from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_with_notice
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.translation import _
 
@@ -72,7 +73,8 @@ async def unlink_agent(request: Request) -> Response:
         if not agent.is_linked or agent.gateway_id != forms.path_id(request, "gateway_id"):
             raise NotFound("agent_not_found", "There is no such agent on this gateway.")
         await agents.delete_agent(session, request.user, agent_id)
-    return RedirectResponse(f"/gateways/{agent.gateway_id}/agents?wait=1", 303)
+    path = f"/gateways/{agent.gateway_id}/agents?wait=1"
+    return redirect_with_notice(request, path, _("Unlinked “%(name)s”", name=agent.name))
 
 
 def _link_drafts(form: forms.Form) -> list[LinkDraft]:

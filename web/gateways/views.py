@@ -28,6 +28,7 @@ from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.forms import BlankAsNone, Line, Switch
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 
 TEMPLATE_FUNCTIONS: dict[str, Any] = {
@@ -95,10 +96,10 @@ async def delete_gateway(request: Request) -> Response:
     form = await forms.read_form(request)
     with form.catch_errors():
         async with open_transaction(request) as session:
-            await gateways.delete_gateway(
-                session, current_member(request), forms.path_id(request, "gateway_id")
-            )
-        return RedirectResponse("/gateways", 303)
+            member, id = current_member(request), forms.path_id(request, "gateway_id")
+            gateway = await gateways.get_gateway(session, member, id)
+            await gateways.delete_gateway(session, member, id)
+        return redirect_deleted(request, "/gateways", gateway.name)
     return await _render_gateway(request, form)
 
 

@@ -20,6 +20,7 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import render_page
 from web.ui.translation import _
 
@@ -89,8 +90,9 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
 async def delete_group(request: Request) -> Response:
     """Delete a group, and redirect to the list."""
     async with open_transaction(request) as session:
-        await boards.delete_group(session, request.user, forms.path_id(request, "group_id"))
-    return RedirectResponse("/groups", 303)
+        group_id = forms.path_id(request, "group_id")
+        group = await boards.delete_group(session, request.user, group_id)
+    return redirect_deleted(request, "/groups", group.name)
 
 
 async def _lock_boards(

@@ -26,6 +26,7 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_with_notice
 from web.ui.render import render_page
 from web.ui.translation import _
 
@@ -65,12 +66,16 @@ async def delete_note(request: Request) -> Response:
         scope = await lock_scope(request, session)
         detail = await memory.lock_note(session, scope, note_id)
         await memory.delete_note(session, request.user, scope, detail)
-    return _redirect_to_notes(request)
+    return redirect_with_notice(request, _notes_path(request), _("Note deleted"))
 
 
-def _redirect_to_notes(request: Request, position: str = "") -> Response:
+def _redirect_to_notes(request: Request, position: str) -> Response:
+    return RedirectResponse(f"{_notes_path(request)}{position}", 303)
+
+
+def _notes_path(request: Request) -> str:
     path, _separator, _rest = request.url.path.rpartition("/notes/")
-    return RedirectResponse(f"{path}/notes{position}", 303)
+    return f"{path}/notes"
 
 
 async def _render_edit_form(request: Request, form: forms.Form) -> Response:

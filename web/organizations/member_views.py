@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from core.http.request import get_settings, open_reader, open_transaction
 from services import organizations
@@ -26,8 +26,9 @@ from web.ui import forms, one_time_secret, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_with_notice
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
-from web.ui.translation import translate
+from web.ui.translation import _, translate
 
 
 async def show_member(request: Request) -> Response:
@@ -89,7 +90,8 @@ async def remove_member(request: Request) -> Response:
         member = await organizations.lock_member(session, current_member(request), member_id)
         signed_in_at = request.auth.sign_in.authenticated_at
         await organizations.remove_member(session, member, signed_in_at=signed_in_at)
-    return RedirectResponse("/people", 303)
+    text = _("Removed %(name)s from the organization", name=member.member.user.display_name)
+    return redirect_with_notice(request, "/people", text)
 
 
 async def show_invite_form(request: Request) -> Response:
@@ -128,8 +130,9 @@ async def revoke_invite(request: Request) -> Response:
     """Revoke an invite."""
     async with open_transaction(request) as session:
         invite_id = forms.path_id(request, "invite_id")
-        await organizations.revoke_invite(session, current_member(request), invite_id)
-    return RedirectResponse("/people", 303)
+        invite = await organizations.revoke_invite(session, current_member(request), invite_id)
+    text = _("Revoked the invitation of %(email)s", email=invite.invited_email)
+    return redirect_with_notice(request, "/people", text)
 
 
 def _redirect_saved(request: Request, section: str) -> Response:

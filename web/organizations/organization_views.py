@@ -13,6 +13,7 @@ from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted, redirect_with_notice
 from web.ui.render import render_page
 from web.ui.translation import N_, _, translate
 
@@ -57,15 +58,16 @@ async def create_organization(request: Request) -> Response:
 
 async def leave_organization(request: Request) -> Response:
     """End the membership of the user, who then works in their oldest other organization."""
-    form = await forms.read_form(request)
+    form, member = await forms.read_form(request), current_member(request)
     with form.catch_errors():
         async with open_transaction(request) as session:
             await organizations.leave_organization(
                 session,
-                current_member(request),
+                member,
                 signed_in_at=request.auth.sign_in.authenticated_at,
             )
-        return RedirectResponse("/", 303)
+        text = _("You have left %(name)s", name=member.organization.name)
+        return redirect_with_notice(request, "/", text)
     return await _render_organization(request, form, "leave")
 
 
@@ -80,7 +82,7 @@ async def delete_organization(request: Request) -> Response:
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at
             await organizations.delete_organization(session, member, signed_in_at=signed_in_at)
-        return RedirectResponse("/", 303)
+        return redirect_deleted(request, "/", member.organization.name)
     return await _render_organization(request, form, "delete")
 
 

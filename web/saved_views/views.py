@@ -26,6 +26,7 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import render_page
 from web.ui.translation import N_, _
 
@@ -133,7 +134,7 @@ async def delete_view(request: Request) -> Response:
         view_id = forms.path_id(request, "view_id")
         view = await saved_views.lock_saved_view(session, request.user, board, view_id)
         await saved_views.delete_saved_view(session, request.user, board, view)
-    return RedirectResponse(_list_path(board), 303)
+    return redirect_deleted(request, _list_path(board), view.name)
 
 
 async def set_default_view(request: Request) -> Response:

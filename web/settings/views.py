@@ -20,6 +20,7 @@ from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_with_notice
 from web.ui.render import render_page
 from web.ui.translation import N_, _, ngettext
 
@@ -146,7 +147,7 @@ async def end_session(request: Request) -> Response:
         await identity.end_session(session, request.user, sign_in_id)
     if sign_in_id == request.auth.sign_in.id:
         return clear_session_cookie(request, RedirectResponse("/sign-in", 303))
-    return RedirectResponse("/settings#sessions", 303)
+    return redirect_with_notice(request, "/settings#sessions", _("Session ended"))
 
 
 async def end_other_sessions(request: Request) -> Response:
@@ -154,7 +155,7 @@ async def end_other_sessions(request: Request) -> Response:
     async with open_transaction(request) as session:
         keep = request.auth.sign_in.id
         await identity.end_other_sessions(session, request.user, keep=keep)
-    return RedirectResponse("/settings#sessions", 303)
+    return redirect_with_notice(request, "/settings#sessions", _("All other sessions ended"))
 
 
 async def create_token(request: Request) -> Response:
@@ -174,8 +175,8 @@ async def revoke_token(request: Request) -> Response:
     """Revoke an API token."""
     token_id = forms.path_id(request, "token_id")
     async with open_transaction(request) as session:
-        await identity.revoke_api_token(session, request.user, token_id)
-    return RedirectResponse("/settings#tokens", 303)
+        name = await identity.revoke_api_token(session, request.user, token_id)
+    return redirect_with_notice(request, "/settings#tokens", _("Revoked “%(name)s”", name=name))
 
 
 async def _render_settings(request: Request, form: forms.Form, section: str) -> Response:

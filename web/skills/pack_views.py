@@ -23,6 +23,7 @@ from web.ui.edited_fields import EditedField, FieldKind, check_edit
 from web.ui.error_texts import describe_error
 from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _
 from web.ui.uploads import read_upload
@@ -188,8 +189,9 @@ async def delete_pack(request: Request) -> Response:
     """Delete a pack, and redirect to the list."""
     member, id = current_member(request), forms.path_id(request, "pack_id")
     async with open_transaction(request) as session:
+        pack = (await skills.get_pack(session, member, id)).pack
         await skills.delete_pack(session, member, id)
-    return RedirectResponse("/skills/packs", 303)
+    return redirect_deleted(request, "/skills/packs", pack.name)
 
 
 async def _render_new_forms(

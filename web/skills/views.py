@@ -19,6 +19,7 @@ from web.skills import presenter
 from web.ui import forms
 from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 
 
@@ -81,8 +82,9 @@ async def delete_skill(request: Request) -> Response:
     """Delete a skill, and redirect to the list."""
     member, id = current_member(request), forms.path_id(request, "skill_id")
     async with open_transaction(request) as session:
+        card = await skills.get_skill(session, member, id)
         await skills.delete_skill(session, member, id)
-    return RedirectResponse("/skills", 303)
+    return redirect_deleted(request, "/skills", card.skill.name)
 
 
 async def show_installation(request: Request) -> Response:

@@ -17,6 +17,7 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
 from web.ui.layout import load_layout
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.table_order import TableOrder
 from web.ui.translation import N_
@@ -139,7 +140,7 @@ async def delete_tag(request: Request) -> Response:
     async with open_transaction(request) as session:
         locked = await tags.lock_tag(session, member, forms.path_id(request, "tag_id"))
         await tags.delete_tag(session, member, locked.tag)
-    return RedirectResponse("/tags", 303)
+    return redirect_deleted(request, "/tags", locked.tag.name)
 
 
 async def _load_tag(request: Request) -> CountedTag:

@@ -25,6 +25,7 @@ from web.ui.error_texts import describe_error, describe_error_code
 from web.ui.form_origin import FormOriginExtension, render_form_id, render_origin_field
 from web.ui.layout import PageLayout, group_boards, load_layout
 from web.ui.locale_format import format_number, reader_command_key
+from web.ui.notices import forget_notice, read_notice
 from web.ui.script_texts import get_script_texts
 from web.ui.template_environment import TemplateEnvironment
 from web.ui.template_texts import TEMPLATE_TEXTS
@@ -164,7 +165,12 @@ def render_page(
     With a layout the page subscribes to events after `layout.last_seq`. While a page of a board is
     subscribed, its user counts as a viewer of the board.
     """
-    return render_part(request, template, status, **{**layout_context(request, layout), **context})
+    full: dict[str, Any] = {**layout_context(request, layout), **context}
+    notice = read_notice(request)
+    if not notice:
+        return render_part(request, template, status, **full)
+    full["toasts"] = [*full["toasts"], {"text": notice}]
+    return forget_notice(request, render_part(request, template, status, **full))
 
 
 def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, Any]:
