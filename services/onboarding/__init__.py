@@ -32,6 +32,7 @@ from services.onboarding.queries import (
     list_pending_onboardings,
     load_interviewer,
     select_pending,
+    was_confirmed_by,
 )
 from services.onboarding.rules import is_autonomous
 from services.onboarding.transcript import (

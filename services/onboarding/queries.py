@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -18,12 +19,15 @@ from core.paging import MAX_PAGE_SIZE
 from models import (
     Agent,
     Board,
+    Event,
+    EventType,
     Gateway,
     Member,
     Message,
     OnboardingMessage,
     OnboardingSession,
     OnboardingStatus,
+    User,
 )
 from services import boards
 from services.onboarding import transcript as onboarding_transcript
@@ -117,6 +121,21 @@ LAST_CONVERSATION: Query[tuple[OnboardingSession, OnboardingMessage | None, UUID
     .where(OnboardingSession.id == LAST_SESSION_ID)
     .order_by(OnboardingMessage.seq)
     .execution_options(populate_existing=True)
+)
+
+
+async def was_confirmed_by(source: Source, user: User, board: Board) -> bool:
+    """Return whether the user was the last one who confirmed a goal of the board."""
+    confirmer = await LAST_CONFIRMER.first(source, board_id=board.id)
+    return confirmer == user.id
+
+
+LAST_CONFIRMER: Query[UUID | None] = Query(
+    select(Event.user_id)
+    .where(Event.board_id == bindparam("board_id"), Event.type == EventType.ONBOARDING_CONFIRMED)
+    .order_by(Event.created_at.desc(), Event.seq.desc())
+    .limit(1),
+    itemgetter(0),
 )
 
 

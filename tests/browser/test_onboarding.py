@@ -408,6 +408,25 @@ async def test_without_a_gateway_the_lead_calls_the_api_itself(site: LiveSite) -
         await expect(page.get_by_text("Fern is connected.")).to_be_visible()
 
 
+async def test_a_change_is_not_reported_while_a_form_is_sent(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    """The change is that of the form: the live update can be faster than the response."""
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Own launch")
+        await _open_review(page, asker, board)
+        async with site.open_page(page.url) as other:
+            # The page stays as it is while the browser waits for the response to its form.
+            await page.evaluate("addEventListener('submit', (event) => event.preventDefault())")
+            await page.get_by_role("button", name="Launch the board").click()
+            await other.get_by_role("button", name="Launch the board").click()
+            notice = page.locator("#news")
+            await expect(notice).to_contain_text("You have launched the board.")
+            await expect(notice).not_to_have_attribute("hidden", "")
+            await expect(notice).to_be_hidden()
+    fetch_messages(asker, board)  # otherwise the next test receives it
+
+
 async def test_the_board_shows_that_a_question_is_pending(site: LiveSite, asker: ApiClient) -> None:
     async with site.open_page("/boards") as page:
         board = await describe(page, "Banner")

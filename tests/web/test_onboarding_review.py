@@ -149,6 +149,19 @@ async def test_additional_context_requests_a_new_draft(
     assert "has written a new draft" in loud.text
 
 
+async def test_only_others_are_told_that_the_goal_was_confirmed_meanwhile(
+    alice: Browser, bob: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
+) -> None:
+    await alice.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    page = await alice.get(f"{onboarding_path}/review")
+    await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED | parse_hidden_fields(page))
+    news = f"{onboarding_path}/news?seen=earlier"
+    [own, others] = [(await one.get(news, headers=HTMX)).text for one in (alice, bob)]
+    assert ("You have launched the board." in own, "in the meantime" in own) == (True, False)
+    assert ("You have launched the board." in others, "in the meantime" in others) == (False, True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

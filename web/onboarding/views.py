@@ -213,10 +213,10 @@ async def show_updates(request: Request) -> Response:
     """Show whether the onboarding has changed since the page was opened."""
     async with open_reader(request) as source:
         state = await _load_state(request, source)
+        is_own = await onboarding.was_confirmed_by(source, request.user, state.board)
     version = request.query_params.get("seen", "")
-    return render_part(
-        request, "onboarding/_update_notice.html", state=state, known_version=version
-    )
+    context = {"state": state, "known_version": version, "is_own_launch": is_own}
+    return render_part(request, "onboarding/_update_notice.html", **context)
 
 
 async def add_context(request: Request) -> Response:
