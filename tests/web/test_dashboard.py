@@ -8,7 +8,7 @@ import pytest
 
 from core.clock import now
 from core.db.engine import PoolBusy, TransactionFactory
-from models import Agent, Board, BoardGroup, EventType, Status, new_id
+from models import Agent, Board, BoardGroup, EventType, Status, Task, new_id
 from services import activity, agents, events, metrics
 from tests.support.board_pages import keep
 from tests.support.board_rows import make_task
@@ -95,13 +95,38 @@ async def test_the_average_per_day_and_days_with_completions(alice, transaction,
 
 
 async def test_more_reviews_than_work_in_progress_are_named(alice, transaction, world) -> None:
-    tasks = [(Status.REVIEW, "A"), (Status.REVIEW, "B"), (Status.IN_PROGRESS, "C")]
-    made = [make_task(world.board, title, status=status) for status, title in tasks]
-    await keep(transaction, *made[1:])
-    assert "Reviews are backing up" not in (await alice.get("/dashboard")).text
-    await keep(transaction, made[0])
-    page = (await alice.get("/dashboard")).text
-    assert "Reviews are backing up: 2 in review, 1 in progress." in page
+    def make(status: Status, count: int) -> list[Task]:
+        return [make_task(world.board, f"{status} {n}", status=status) for n in range(count)]
+
+    async def find_note() -> str | None:
+        found = re.search(
+            r"Many tasks wait for a review: ([^.]*)\.", (await alice.get("/dashboard")).text
+        )
+        return found[1] if found else None
+
+    await keep(transaction, *make(Status.REVIEW, 4))
+    assert await find_note() is None
+    await keep(transaction, *make(Status.REVIEW, 1))
+    assert await find_note() == "5 in review, 0 in progress"
+    await keep(transaction, *make(Status.IN_PROGRESS, 4))
+    assert await find_note() == "5 in review, 4 in progress"
+    await keep(transaction, *make(Status.IN_PROGRESS, 1))
+    assert await find_note() is None
+
+
+@pytest.mark.parametrize("path", ["/dashboard", "/dashboard/figures"])
+async def test_only_people_who_can_decide_are_sent_to_the_inbox(
+    alice, rita, transaction, world, path
+) -> None:
+    tasks = [make_task(world.board, str(n), status=Status.REVIEW) for n in range(5)]
+    await keep(transaction, *tasks)
+    board = f"?board={world.board.id}"
+    link = f'<a class="link" href="/approvals{board}">Show what needs you</a>'
+    assert link not in (await alice.get(path + board)).text
+    await keep(transaction, *world.make_approval(tasks[0]))
+    pages = [(await one.get(path + board)).text for one in (alice, rita)]
+    assert [link in page for page in pages] == [True, False]
+    assert all("Many tasks wait for a review" in page for page in pages)
 
 
 @pytest.mark.parametrize("range", metrics.RANGES)

@@ -9,6 +9,8 @@ from web.dashboard import charts
 from web.dashboard.charts import Bar, SparkLine
 from web.dashboard.value_format import format_axis_label, format_full_period
 
+MIN_REVIEW_BACKLOG = 5  # tasks; fewer are normal, also while no other task is in progress
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -82,9 +84,9 @@ class WorkChart:
     last: WipPoint
 
     @property
-    def is_review_growing(self) -> bool:
-        """Return whether more tasks are in review than in progress."""
-        return self.last.review > self.last.in_progress
+    def has_review_backlog(self) -> bool:
+        """Return whether many tasks are in review, and more than in progress."""
+        return self.last.review >= max(MIN_REVIEW_BACKLOG, self.last.in_progress + 1)
 
 
 @dataclass(frozen=True)

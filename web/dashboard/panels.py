@@ -41,7 +41,16 @@ class DashboardScope:
     address: DashboardAddress
     board_ids: Collection[UUID] | None  # None: all that the member may read
     offline_after: timedelta
-    layout: PageLayout | None = None  # needed by the summary
+    layout: PageLayout | None = None  # needed by the summary and the figures
+
+    @property
+    def waiting_count(self) -> int:
+        """Return how many items of the shown boards wait for the member."""
+        assert self.layout is not None
+        if self.board_ids is None:
+            return self.layout.waiting_count
+        shown = (one for one in self.layout.sidebar.boards if self.contains(one.id))
+        return sum(one.waiting_count for one in shown)
 
     def contains(self, board_id: UUID | None) -> bool:
         """Return whether a board is shown; what belongs to no board is shown with all boards."""
@@ -99,14 +108,12 @@ def build_clauses(
     scope: DashboardScope, layout: PageLayout, cards: Sequence[AgentCard]
 ) -> list[SummaryClause]:
     """Return what needs attention, the most important first."""
-    of_boards = [one.waiting_count for one in layout.sidebar.boards if scope.contains(one.id)]
-    waiting = layout.waiting_count if scope.board_ids is None else sum(of_boards)
     failed = [card for card in cards if card.evidence.source is StatusSource.FAILURE]
     others = [card for card in cards if card not in failed]
     away = [card for card in others if card.state is AgentState.AWAY]
     silent = [card for card in others if card.state in (AgentState.LATE, AgentState.OFFLINE)]
     found = [
-        SummaryClause("waiting", waiting),
+        SummaryClause("waiting", scope.waiting_count),
         SummaryClause("gateways", layout.sidebar.gateways_down),
         _build_agent_clause("failed", failed),
         _build_agent_clause("away", [] if layout.sidebar.gateways_down else away),
@@ -132,7 +139,7 @@ async def load_figures(source: Source, scope: DashboardScope) -> Mapping[str, An
         board_id=address.board_id,
         group_id=address.group_id,
     )
-    return {"figures": build_figures(found)}
+    return {"figures": build_figures(found), "waiting_count": scope.waiting_count}
 
 
 async def load_approvals(source: Source, scope: DashboardScope) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ async def show_summary(request: Request) -> Response:
 
 async def show_figures(request: Request) -> Response:
     """Show the figures and the charts."""
-    context = await _load_context(request, ["figures"])
+    context = await _load_context(request, ["figures"], await load_layout(request))
     return render_part(request, "dashboard/_figures_update.html", **context)
 
 
