@@ -37,6 +37,7 @@ from services.approvals.queries import (
     build_decided_since_query,
     build_open_query,
     build_undecided_query,
+    find_undone_note,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,

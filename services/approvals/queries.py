@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,7 +11,17 @@ from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, func, sele
 from core.clock import now
 from core.db.reads import Query, Source
 from core.paging import MAX_PAGE_SIZE, Page, Paging
-from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts, Member
+from models import (
+    Approval,
+    ApprovalStatus,
+    ApprovalTask,
+    Board,
+    BoardCounts,
+    Event,
+    EventType,
+    Member,
+    User,
+)
 from services import board_pages, boards, counters
 from services.approvals.details import ApprovalDetail, detail_from_row, get_approval, get_board_id
 from services.approvals.statements import (
@@ -168,6 +179,32 @@ def _build_undoable_query() -> Query[ApprovalDetail]:
         *_readable(by_board=False),
     )
     return Query(_last_decision_first(query), detail_from_row)
+
+
+async def find_undone_note(source: Source, user: User, approval: Approval) -> str | None:
+    """Return the note of the user's last decision about an approval that waits for one again."""
+    return await UNDONE_NOTE.first(
+        source,
+        user_id=user.id,
+        approval_id=approval.id,
+        board_id=approval.board_id,
+        since=approval.created_at,
+    )
+
+
+UNDONE_NOTE: Query[str | None] = Query(
+    select(Event.data["note"].astext)
+    .where(
+        Event.board_id == BOARD_ID,
+        Event.type.in_((EventType.APPROVAL_DECIDED, EventType.APPROVAL_FIRST_APPROVED)),
+        Event.created_at >= bindparam("since", type_=Event.created_at.type),  # for the index
+        Event.approval_id == bindparam("approval_id"),
+        Event.user_id == bindparam("user_id"),
+    )
+    .order_by(Event.seq.desc())
+    .limit(1),
+    itemgetter(0),
+)
 
 
 async def get_member_approval(source: Source, member: Member, approval_id: UUID) -> ApprovalDetail:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.clock import now
-from models import ApprovalStatus, Board, Task, TaskDependency
+from models import ApprovalStatus, Board, PolicyEffect, PolicyVerdict, Task, TaskDependency
 from services import approvals
 from tests.support.approval_pages import HTMX, ask, stored
 from tests.support.statement_counter import count_statements
@@ -138,3 +138,43 @@ async def test_a_decided_approval_cannot_be_reopened_on_a_page(alice, ask, world
     page = (await alice.get(f"/approvals/{over.id}")).text
     assert "<b>Bob approved</b>" in page
     assert "Reopen" not in page
+
+
+def find_note(page: str) -> str | None:
+    found = re.search(r'name="note"[^>]* value="([^"]*)"', page)
+    return found[1] if found else None
+
+
+@pytest.mark.parametrize("effect", [PolicyEffect.ASK_ONE, PolicyEffect.ASK_TWO])
+@pytest.mark.parametrize("in_series", [False, True])
+async def test_the_note_of_an_undone_decision_is_in_the_form_again(
+    alice, bob, ask, effect, in_series
+) -> None:
+    first = await ask("First", policy_verdict=PolicyVerdict(effect=effect, rule_name="Rule"))
+    at = f"/approvals/{first.id}"
+    assert find_note((await alice.get(at)).text) == ""
+    sent = {"status": "approved", "note": 'Only "A" & <b>'}
+    await alice.post(f"{at}/answers", data=sent, headers=HTMX)
+    undo, fields = f"{at}/undoings", {}
+    if in_series:
+        undo, fields = "/approvals/undoings", {"series": str(first.id)}
+    from_toast = HTMX | {"HX-Target": "form"}
+    assert (await alice.post(undo, data=fields, headers=from_toast)).status_code == 200
+
+    for headers in ({}, HTMX):
+        page = (await alice.get(f"/approvals?selected={first.id}", headers=headers)).text
+        assert find_note(page) == "Only &#34;A&#34; &amp; &lt;b&gt;"
+    assert find_note((await bob.get(at)).text) == ""
+
+    await alice.post(f"{at}/answers", data={"status": "rejected"}, headers=HTMX)
+    undone = await alice.post(f"{at}/undoings", headers=HTMX)
+    assert find_note(undone.text) == ""
+
+
+async def test_a_note_of_a_first_approval_is_not_offered_for_its_rejection(alice, ask) -> None:
+    two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Rule")
+    first = await ask("First", policy_verdict=two)
+    at = f"/approvals/{first.id}"
+    sent = {"status": "approved", "note": "Looks good"}
+    await alice.post(f"{at}/answers", data=sent, headers=HTMX)
+    assert find_note((await alice.get(at)).text) == ""

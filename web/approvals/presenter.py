@@ -34,6 +34,7 @@ class ApprovalView:
     rights: DecisionRights
     is_complete: bool = False
     action_hash: str = ""  # of what is shown; sent with the decision
+    undone_note: str = ""  # of the member's own decision that was undone
 
     @property
     def id(self) -> UUID:
