@@ -215,7 +215,7 @@ async def show_updates(request: Request) -> Response:
         state = await _load_state(request, source)
         is_own = await onboarding.was_confirmed_by(source, request.user, state.board)
     version = request.query_params.get("seen", "")
-    context = {"state": state, "known_version": version, "is_own_launch": is_own}
+    context: dict[str, Any] = {"state": state, "known_version": version, "is_own_launch": is_own}
     return render_part(request, "onboarding/_update_notice.html", **context)
 
 
