@@ -10,7 +10,7 @@ from services.activity import DEPENDENCY_CHANGES
 from services.causes.statements import CHANGES
 from services.tasks import FieldChange, HistoryEntry
 from web.causes.presenter import STEP_TEXTS
-from web.tasks.history import DEPENDENCY_TEXTS, EVENT_TEXTS, build_history_line
+from web.tasks.history_texts import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entry
 from web.ui.translation import PSEUDO, reader_language
 
 UPDATED, MOVED = EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED
@@ -19,7 +19,7 @@ UPDATED, MOVED = EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED
 def describe(type: EventType, *changes: FieldChange, **data: Any) -> str:
     event = Event(type=type, data=data)
     entry = HistoryEntry(now(), "<Ana>", False, None, None, event=event, changes=changes)
-    return str(build_history_line(entry).text).replace("<b>&lt;Ana&gt;</b>", "Ana")
+    return str(describe_entry(entry, event)).replace("<b>&lt;Ana&gt;</b>", "Ana")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from web.activity.presenter import ActivityLine, build_activity_line
 from web.boards.address import BoardAddress
 from web.design.examples import BOARD_ID, TAGS, days_ago, minutes_ago
 from web.tasks.conversation import ConversationAddress, UnreadComments
-from web.tasks.history import HistoryLine, build_history_line
+from web.tasks.history_lines import build_history_lines
 from web.ui.forms import Form
 
 TASK_ID = UUID(int=90)
@@ -70,9 +70,8 @@ def _build_conversation(agent: Agent) -> dict[str, Any]:
         ),
     ]
     page = HistoryPage(entries, has_earlier=True)
-    lines: list[HistoryLine] = [build_history_line(entry) for entry in entries]
     return {
-        "entries": lines,
+        "entries": build_history_lines(entries, [agent]),
         "conversation": ConversationAddress("", HistorySelection(), page),
         "unread_comments": UnreadComments(f"c-{FIRST_NEW_COMMENT}", "", True, 0, False),
     }

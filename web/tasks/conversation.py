@@ -15,7 +15,7 @@ from services import agents, events, presence, tasks
 from services.activity import UNDOABLE_DECISION_EVENTS
 from services.tasks import HistoryPage, HistorySelection
 from web.boards.address import BoardAddress
-from web.tasks.history import build_history_line
+from web.tasks.history_lines import build_history_lines
 from web.ui import forms
 
 SINCE_PARAMETER = "since"
@@ -114,11 +114,9 @@ async def load_conversation(
     ]
     board_agents = await agents.list_board_agents(source, board)
     return {
-        "entries": [build_history_line(entry) for entry in entries],
+        "entries": build_history_lines(entries, board_agents),
         "conversation": ConversationAddress(unread.query, selection, page),
         "unread_comments": unread,
-        "agents_by_id": {agent.id: agent for agent in board_agents},
-        "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
     }
 
 

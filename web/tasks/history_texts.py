@@ -1,7 +1,6 @@
 """Texts for the history of a task."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -71,37 +70,18 @@ Sentence = tuple[str, Mapping[str, object]]
 """A marked text, and its values without the actor."""
 
 
-@dataclass(frozen=True)
-class HistoryLine:
-    """An entry of a task's history with its sentences. A comment has no text of its own."""
-
-    entry: HistoryEntry
-    text: Markup | None = None
-    status: str = ""  # new status of the task, "" if unchanged
-
-    @property
-    def id(self) -> str:
-        """Return the element id of the entry."""
-        if self.entry.comment:
-            return f"c-{self.entry.comment.id}"
-        return f"e-{self.entry.event.id}" if self.entry.event else ""
-
-
-def build_history_line(entry: HistoryEntry) -> HistoryLine:
-    """Build the line of a history entry."""
-    event = entry.event
-    if event is None:
-        return HistoryLine(entry)
-    status = _entered_status(event.data) if event.type is EventType.TASK_STATUS_CHANGED else ""
+def describe_entry(entry: HistoryEntry, event: Event) -> Markup:
+    """Say what happened in an event of a task's history."""
     actor = entry.author_name or name_missing_actor(event)
     sentences = [
         Markup(translate(text)) % {**values, "actor": actor}  # noqa: S704 (a text of ours)
-        for text, values in _list_sentences(entry, event, status)
+        for text, values in _list_sentences(entry, event)
     ]
-    return HistoryLine(entry, Markup(" ").join(sentences), status)
+    return Markup(" ").join(sentences)
 
 
-def _list_sentences(entry: HistoryEntry, event: Event, status: str) -> list[Sentence]:
+def _list_sentences(entry: HistoryEntry, event: Event) -> list[Sentence]:
+    status = find_entered_status(event)
     cause = next((text for key, text in DEPENDENCY_TEXTS.items() if key in event.data), "")
     if cause:
         return [(cause, {}), *_describe_status(N_("This task went back to %(status)s."), status)]
@@ -129,9 +109,11 @@ def _describe_link(data: Mapping[str, Any]) -> Sentence:
     return text, values
 
 
-def _entered_status(data: dict[str, Any]) -> str:
-    entered = data.get("entered")
-    return entered if entered in set(Status) else ""
+def find_entered_status(event: Event) -> str:
+    """Return the status to which an event moved the task; "" if it did not."""
+    entered = event.data.get("entered")
+    is_move = event.type is EventType.TASK_STATUS_CHANGED
+    return entered if is_move and entered in set(Status) else ""
 
 
 def _describe_status(text: str, status: str) -> list[Sentence]:

@@ -1,0 +1,112 @@
+"""The lines of a task's conversation, with HTML that is cached by everything that it shows.
+
+A comment reloads the conversation of every viewer, so most lines are rendered often. As in
+web/boards/card_cache.py, `LineContent` is both the only input of the template and the key of the
+cache. The age of a line, which changes with time alone, is put into the cached HTML afterwards.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from models import Agent
+from services.tasks import HistoryEntry
+from web.tasks.history_texts import describe_entry, find_entered_status
+from web.ui import time_format
+from web.ui.avatars import agent_hue, emoji_icon
+from web.ui.render import environment
+from web.ui.translation import _, reader_language
+
+MAX_CACHED_LINES = 2_000  # about 5 MB, at most 20 MB
+MAX_CACHED_LENGTH = 2_000  # characters of a comment; longer ones are rendered again
+SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
+
+
+class AgentLabel(NamedTuple):
+    """The avatar of an agent."""
+
+    hue: int
+    icon: str  # "" if the emoji is shown
+    emoji: str
+
+
+class LineContent(NamedTuple):
+    """Everything that a line shows, as it is shown."""
+
+    language: str
+    id: str
+    author: str
+    agent: AgentLabel | None  # None: the author is a user
+    is_lead: bool
+    iso: str
+    absolute: str  # time
+    comment: str | None
+    text: Markup | None  # of an event
+    status: str  # that an event led to, or ""
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """A comment or an event of a task, as it is shown."""
+
+    content: LineContent
+    at: datetime
+
+    @property
+    def id(self) -> str:
+        """Return the element id of the line."""
+        return self.content.id
+
+    @property
+    def html(self) -> Markup:
+        """Render the line."""
+        is_long = len(self.content.comment or "") > MAX_CACHED_LENGTH
+        before_age, rest = (_render if is_long else _render_cached)(self.content)
+        return Markup(f"{before_age}{time_format.format_age(self.at, ago=True)}{rest}")  # noqa: S704
+
+
+def build_history_lines(
+    entries: Iterable[HistoryEntry], agents: Iterable[Agent]
+) -> list[HistoryLine]:
+    """Build the lines of these entries. `agents` are those of the board."""
+    agents_by_id = {agent.id: agent for agent in agents}
+    return [
+        _build_line(entry, agents_by_id.get(entry.agent_id) if entry.agent_id else None)
+        for entry in entries
+    ]
+
+
+def _build_line(entry: HistoryEntry, agent: Agent | None) -> HistoryLine:
+    event, comment = entry.event, entry.comment
+    content = LineContent(
+        language=reader_language.get(),
+        id=f"c-{comment.id}" if comment else f"e-{entry.id}",
+        author=entry.author_name or _("Deleted user"),
+        agent=_label_agent(entry, agent) if entry.is_by_agent else None,
+        is_lead=agent is not None and agent.is_board_lead,
+        iso=time_format.format_iso(entry.at),
+        absolute=time_format.format_absolute(entry.at),
+        comment=comment.message if comment else None,
+        text=describe_entry(entry, event) if event else None,
+        status=find_entered_status(event) if event else "",
+    )
+    return HistoryLine(content, entry.at)
+
+
+def _label_agent(entry: HistoryEntry, agent: Agent | None) -> AgentLabel:
+    emoji = (agent.identity_profile or {}).get("emoji") if agent else ""
+    emoji = emoji if isinstance(emoji, str) else ""
+    return AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
+
+
+def _render(content: LineContent) -> tuple[str, str]:
+    template = environment.get_template("comments/_entry.html")
+    before_age, rest = template.render(line=content, slot=SEPARATOR).split(SEPARATOR)
+    return before_age, rest
+
+
+_render_cached = lru_cache(MAX_CACHED_LINES)(_render)
