@@ -32,6 +32,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
+from tests.support.preloaded_product import PRODUCT
 from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
 from tests.support.world import World
@@ -100,6 +101,13 @@ def postgres_root() -> Iterator[Path]:
     finally:
         del os.environ["MC_PG_ELSEWHERE"], os.environ["MC_PG_OPTIONS"]
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded_product(postgres_root: Path) -> Iterator[None]:
+    """End the process from which installations are forked, if a test has started it."""
+    yield
+    PRODUCT.stop()
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,13 @@ TIMEOUT = 120  # seconds; a command that takes longer hangs
 
 
 @contextmanager
-def start_installation(folder: Path) -> Generator[Installation, None, None]:
+def start_installation(
+    folder: Path, *, is_prepared: bool = True
+) -> Generator[Installation, None, None]:
     """Run a new installation during the block."""
+    environment = LOCAL_AUTH | {"LOG_LEVEL": "WARNING"}
     installation = Installation(
-        folder / "data", find_free_port(), LOCAL_AUTH | {"LOG_LEVEL": "WARNING"}
+        folder / "data", find_free_port(), environment, is_prepared=is_prepared
     )
     yield installation.start()
     installation.stop()
@@ -37,8 +40,9 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation for the tests of a module that do not change it."""
-    with start_installation(tmp_path_factory.mktemp("shared")) as installation:
+    """An installation from nothing for the tests of a module that do not change it."""
+    folder = tmp_path_factory.mktemp("shared")
+    with start_installation(folder, is_prepared=False) as installation:
         yield installation
 
 

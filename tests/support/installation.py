@@ -10,14 +10,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 
 from embedded_postgres.instance import EmbeddedPostgres
+from tests.support.initial_database import copy_initial_database
+from tests.support.preloaded_product import PRODUCT, ForkedProcess
 
 ROOT = Path(__file__).parent.parent.parent
 LOCAL_TOKEN = "only-for-the-tests-" + "0123456789" * 4
+DEFAULTS = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
 LOCAL_AUTH = {"AUTH_MODE": "local", "LOCAL_AUTH_TOKEN": LOCAL_TOKEN}
 
 
@@ -29,8 +32,9 @@ class Installation:
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     link: str = ""
-    process: subprocess.Popen[str] | None = None
+    process: ForkedProcess | subprocess.Popen[str] | None = None
     words: tuple[str, ...] = ()  # the subcommand with its options
+    is_prepared: bool = True  # False: it imports the product and creates the database for itself
 
     @property
     def url(self) -> str:
@@ -42,26 +46,9 @@ class Installation:
 
     def start(self) -> "Installation":
         """Start the installation and wait until it prints that it is ready."""
-        command = [
-            sys.executable,
-            "-m",
-            "cli",
-            *self.words,
-            "--port",
-            str(self.port),
-            "--data",
-            str(self.data_dir),
-        ]
-        defaults = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
+        words = [*self.words, "--port", str(self.port), "--data", str(self.data_dir)]
         with (self.data_dir.parent / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, **defaults, **self.environment},
-            )
+            self.process = self._run(words, DEFAULTS | self.environment, log)
         assert self.process.stdout is not None
         printed = ""
         for line in self.process.stdout:
@@ -101,6 +88,21 @@ class Installation:
         """Return the database of the installation, which the test can use as well."""
         return EmbeddedPostgres(self.data_dir)
 
+    def _run(
+        self, words: list[str], environment: dict[str, str], log: IO[str]
+    ) -> ForkedProcess | subprocess.Popen[str]:
+        if self.is_prepared:
+            copy_initial_database(self.data_dir)
+            return PRODUCT.run(words, environment, log)
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **environment},
+        )
+
     def _find_postmaster_pid(self) -> int:
         [file] = self.database().home.glob("**/postmaster.pid")
         return int(file.read_text().split()[0])
@@ -115,18 +117,12 @@ class Installation:
 
 
 @contextmanager
-def run_separate_worker(installation: Installation) -> Generator[subprocess.Popen[str]]:
+def run_separate_worker(installation: Installation) -> Generator[ForkedProcess]:
     """Run a worker in a process of its own, on the database of an installation."""
-    defaults = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1", "BASE_URL": installation.url}
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "cli", "worker", "--data", str(installation.data_dir)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **defaults, **installation.environment},
-    )
-    assert worker.stdout is not None
+    environment = DEFAULTS | {"BASE_URL": installation.url} | installation.environment
+    with open(os.devnull, "w") as nothing:
+        words = ["worker", "--data", str(installation.data_dir)]
+        worker = PRODUCT.run(words, environment, nothing)
     try:
         assert any("worker is ready" in line for line in worker.stdout)
         yield worker

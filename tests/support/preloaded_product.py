@@ -1,0 +1,168 @@
+"""Processes of `./run` that are forked from one that has imported the product already.
+
+An import takes seconds of a processor. A forked process shares no state with others: it has its own
+arguments and environment, and is started, stopped and killed like one that imports for itself.
+"""
+
+import gc
+import json
+import os
+import runpy
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).parent.parent.parent
+NUMBER = struct.Struct("!q")
+MODULES = (
+    "alembic.command",
+    "app",
+    "cli.database",
+    "cli.link",
+    "cli.process",
+    "cli.serve",
+    "cli.worker",
+    "core.http.server_protocol",
+    "uvloop",
+)
+
+
+class ForkedProcess:
+    """A forked process, with the methods of `subprocess.Popen` that the tests use."""
+
+    def __init__(self, connection: socket.socket, output: IO[str]) -> None:
+        self._connection = connection
+        self.stdout = output
+        [self.pid] = NUMBER.unpack(connection.recv(NUMBER.size))
+        self.returncode: int | None = None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while the process runs."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, timeout: float) -> int:
+        """Wait until the process has ended, and return its exit status."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                received = self._connection.recv(NUMBER.size)
+            except (BlockingIOError, TimeoutError) as error:
+                raise subprocess.TimeoutExpired("./run", timeout) from error
+            [status] = NUMBER.unpack(received)
+            self.returncode = os.waitstatus_to_exitcode(status)
+            self._connection.close()
+        return self.returncode
+
+
+class PreloadedProduct:
+    """The process that forks; it is started when it is needed first."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+
+    def run(
+        self, words: Sequence[str], environment: dict[str, str], errors: IO[str]
+    ) -> ForkedProcess:
+        """Run `./run` with arguments and additional variables."""
+        request = {"words": list(words), "environment": {**os.environ, **environment}}
+        ours, theirs = socket.socketpair()
+        ours.sendall(json.dumps(request).encode() + b"\n")
+        output, written = os.pipe()
+        socket.send_fds(self._connect(), [b"."], [theirs.fileno(), written, errors.fileno()])
+        theirs.close()
+        os.close(written)
+        return ForkedProcess(ours, os.fdopen(output))
+
+    def stop(self) -> None:
+        """End the process that forks. It does not end those that it has forked."""
+        if self._process is not None and self._connection is not None:
+            self._connection.close()
+            self._process.wait(20)
+        self._process = self._connection = None
+
+    def _connect(self) -> socket.socket:
+        if self._connection is None:
+            self._connection, theirs = socket.socketpair()
+            number = str(theirs.fileno())
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.preloaded_product", number],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                pass_fds=[theirs.fileno()],
+            )
+            theirs.close()
+        return self._connection
+
+
+PRODUCT = PreloadedProduct()
+
+
+def fork_on_request(connection: socket.socket) -> dict[str, Any]:
+    """Fork for each request, and return the request in the new process."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the attendants
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and they end this
+    while True:
+        data, descriptors, *_ = socket.recv_fds(connection, 1, 3)
+        if not data:
+            sys.exit()
+        if os.fork() == 0:
+            break
+        for descriptor in descriptors:
+            os.close(descriptor)
+    connection.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return fork_attended(*descriptors)
+
+
+def fork_attended(connection: int, output: int, errors: int) -> dict[str, Any]:
+    """Fork the process of a request; this one, its attendant, reports its id and exit status."""
+    with socket.socket(fileno=connection) as tests:
+        with tests.makefile() as lines:
+            request = json.loads(lines.readline())
+        pid = os.fork()
+        if pid:
+            os.close(output)
+            os.close(errors)
+            try:
+                tests.sendall(NUMBER.pack(pid))
+                tests.sendall(NUMBER.pack(os.waitpid(pid, 0)[1]))
+            finally:
+                os._exit(0)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for target, descriptor in ((1, output), (2, errors)):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    return request
+
+
+def main() -> None:
+    """Import the product, and become each of the requested processes."""
+    for module in MODULES:
+        import_module(module)
+    gc.freeze()  # a collection would copy the pages of memory that the processes share
+    request = fork_on_request(socket.socket(fileno=int(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = ["cli", *request["words"]]
+    runpy.run_module("cli", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
