@@ -180,6 +180,7 @@ async def test_the_schedule_is_saved_and_conflicts_are_shown(bob, transaction, w
         ({"digest_at": ""}, "Write a time like 08:00."),
         ({"digest": "weekly"}, "Choose one of those that are offered."),
         ({"escalate_after_minutes": "x"}, "Write a whole number."),
+        ({"escalate_after_minutes": "5"}, "Choose the second person"),
         ({"escalate_to_user_id": "rita"}, "Choose between 1 and"),
         (
             {"escalate_to_user_id": "rita", "escalate_after_minutes": "5"},
