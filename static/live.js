@@ -44,7 +44,9 @@
 
   const rejected = (status) => {
     if (status === 401 && !byId("signed-out")?.open) byId("signed-out")?.showModal();
-    if (status === 403 || status === 404 || status === 409) showLost(getText("not_shared"), getText("reload"));
+    if (status !== 403 && status !== 404 && status !== 409) return;
+    clearTimeout(lostTimer); // what it would show is not true: the connection is not restored
+    showLost(getText("not_shared"), getText("reload"));
   };
 
   document.addEventListener("live:state", ({ detail: { state, status } }) => {

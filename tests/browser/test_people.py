@@ -178,3 +178,29 @@ async def test_the_number_of_people_follows_the_members(site: LiveSite) -> None:
         await invited.get_by_role("button", name="Create account").click()
         await expect(page.locator("#count-people")).to_have_text(str(before + 1))
         await context.close()
+
+
+async def test_an_open_page_of_a_removed_member_says_so(site: LiveSite) -> None:
+    members, email = "/organizations/me/members", "lou@example.com"
+    invite = site.owner.call("POST", "/organizations/me/invites", invited_email=email)
+    context = await new_context(site.browser, site.installation)
+    page = await context.new_page()
+    await page.goto(f"{site.installation.url}/invite#{invite['token']}")
+    await page.get_by_label("Your name").fill("Lou")
+    await page.get_by_label("Password", exact=True).fill("a password of Lou's")
+    await page.get_by_role("button", name="Create account").click()
+    await expect(page.locator("#content")).to_be_visible()
+    await page.clock.install()
+    await page.goto("/activity")
+    await expect(page.locator("#live[data-state=live]")).to_be_attached()
+    found = site.owner.call("GET", members)["items"]
+    [member] = [one for one in found if one["user"]["email"] == email]
+    site.owner.call("DELETE", f"{members}/{member['id']}")
+    banner = page.locator("#banner")
+    await expect(banner).to_contain_text("You no longer have access to this page.")
+    await page.clock.run_for(10_000)
+    assert "being restored" not in await banner.inner_text()
+    await page.goto("/activity")
+    await expect(page.get_by_text("removed you from")).to_be_visible()
+    assert await list_axe_violations(page) == []
+    await context.close()

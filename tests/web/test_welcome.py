@@ -149,6 +149,16 @@ async def test_a_removed_member_reads_who_removed_them(alice, bob, world) -> Non
     assert "removed you" not in (await bob.get("/welcome")).text
 
 
+async def test_a_part_is_not_replaced_by_the_first_steps(alice, bob, world, board_path) -> None:
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    for request in (bob.get, bob.post):
+        part = await request(f"{board_path}/crew", headers=HTMX)
+        assert part.status_code == 403
+        assert part.headers["HX-Retarget"] == "#toasts"
+        assert "You do not belong to an organization any more." in part.text
+        assert "Step 1" not in part.text
+
+
 async def test_a_removal_by_a_deleted_account_is_shown(alice, bob, world, transaction) -> None:
     await alice.post(f"/people/{world.bob_member.id}/endings")
     async with transaction() as session:

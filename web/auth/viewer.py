@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.db.reads import Source, WriteRequired
+from core.errors import Forbidden
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Member, SignIn
@@ -75,14 +76,20 @@ def format_stream_key(member: Member) -> str:
 
 
 class RequireMemberMiddleware:
-    """Redirects a user without a membership to the first steps."""
+    """Redirects a user without a membership to the first steps.
+
+    A part of a page is answered with an error: the page would show the first steps in its place.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward the request, or redirect."""
+        """Forward the request, or redirect. Raises Forbidden."""
         if scope["auth"].member is None:
+            if "HX-Request" in Headers(scope=scope):
+                reason = "You do not belong to an organization any more."
+                raise Forbidden("membership_ended", reason)
             await RedirectResponse("/welcome", 303)(scope, receive, send)
         else:
             await self.app(scope, receive, send)

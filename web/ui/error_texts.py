@@ -32,7 +32,8 @@ ERROR_TEXTS: Mapping[str, str] = {
     "unavailable": N_("The database does not answer. Try again soon."),
     "unavailable:pool_busy": N_("The server has too much to do at the moment. Try again soon."),
     "unavailable:sign_in": N_("The sign-in service does not answer. Try again soon."),
-    # Channels and templates
+    # Notifications, channels and templates
+    "escalation_person_required": N_("Choose the second person, or leave the minutes empty."),
     "channel_not_confirmed": N_("Confirm the e-mail address of this channel first."),
     "template_custom_field_unknown": N_("This board has no custom field “%(key)s”."),
     "template_fields_invalid": N_(
@@ -51,6 +52,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     "installation_owner_required": N_(
         "Only an owner of the first organization can read the audit of the installation."
     ),
+    "membership_ended": N_("You do not belong to an organization any more. Reload the page."),
     "organization_stopped": N_("All agents are stopped. Wait until a person resumes them."),
     "owner_required": N_("Only an owner of the organization can do that."),
     # Accounts, sessions and tokens
