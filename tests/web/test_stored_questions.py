@@ -66,3 +66,6 @@ async def test_pages_show_a_question_in_the_language_of_the_reader(
         assert SHOWN in shown, page
         assert STORED not in shown, page
     assert STORED in (await alice.get("/activity")).text
+    why = (await alice.get(f"{path}/why", headers=GERMAN)).text
+    assert ">Aufgabe abschließen?</a>" in why
+    assert "task.complete" not in why

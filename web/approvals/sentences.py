@@ -46,6 +46,11 @@ def describe_question(detail: ApprovalDetail) -> str:
     return _build_question(detail.approval.action_type, detail.task_titles)
 
 
+def describe_kind(kind: str) -> str:
+    """Return the question to decide without its tasks: "Complete the task?"."""
+    return _build_question(kind, ())
+
+
 def translate_question(stored: str, data: Mapping[str, Any]) -> str:
     """Return a question that was stored in English, in the reader's language.
 

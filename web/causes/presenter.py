@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from models import Member, Status
 from services.causes import CauseStep, StepKind
+from web.approvals.sentences import describe_kind
 from web.ui.text_display import reveal
 from web.ui.translation import N_, _, translate
 
@@ -56,7 +57,8 @@ UNKNOWN_ACTORS = {
 def describe_step(step: CauseStep, viewer: Member) -> Markup:
     """Return the sentence of a step, with a link to its object if the viewer may see that."""
     text = STEP_TEXTS.get(step.code) or OTHER_TEXTS[step.kind]
-    subject, url = reveal(step.subject), find_step_url(step, viewer)
+    name = describe_kind(step.subject) if step.code.startswith("approval") else step.subject
+    subject, url = reveal(name), find_step_url(step, viewer)
     if url:
         subject = Markup('<a class="link" href="{}">{}</a>').format(url, subject)
     recipient = step.names.get("recipient") or _("an agent")
