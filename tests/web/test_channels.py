@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import select, update
 
-from models import ChannelKind, NotificationChannel, NotificationDelivery, new_id
+from models import ChannelKind, DeliveryState, NotificationChannel, NotificationDelivery, new_id
 from services import channels
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.channel_hosts import mail_server, receiver, settings
@@ -46,6 +46,21 @@ async def test_a_failed_test_says_what_to_do(alice, receiver) -> None:
     assert "does not know this address any more" in page
     assert "no_service" in page
     assert "Failing" in (await alice.get(PATH)).text
+
+
+async def test_only_a_message_that_waits_is_said_to_be_tried_again(
+    alice, receiver, transaction
+) -> None:
+    receiver.answer(503, b"busy")
+    path = await add(alice, "slack", url=f"{receiver.address}/services/x")
+    await alice.post(f"{path}/tests", data={})
+    page = (await alice.get(path)).text
+    assert "The service has a problem." in page
+    assert "tried again" not in page
+    async with transaction() as session:
+        queued = update(NotificationDelivery).values(state=DeliveryState.QUEUED)
+        await session.execute(queued)
+    assert "The service has a problem. It is tried again for a day." in (await alice.get(path)).text
 
 
 async def test_an_email_address_is_confirmed_with_a_code(alice, mail_server) -> None:

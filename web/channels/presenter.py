@@ -180,7 +180,8 @@ def name_kind(kind: ChannelKind) -> str:
 def build_row(delivery: NotificationDelivery, notification: Notification | None) -> SentMessageRow:
     """Describe a message in the log of a channel."""
     name, tone = DELIVERY_TEXTS[delivery.state]
-    reason = describe_reason(delivery.last_error)
+    is_repeated = delivery.state in (DeliveryState.QUEUED, DeliveryState.SENDING)
+    reason = describe_reason(delivery.last_error, is_repeated=is_repeated)
     if delivery.state is DeliveryState.SKIPPED:
         reason = _("It was read, decided or switched off before it was sent.")
     return SentMessageRow(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.channels import SendReason
-from web.ui.translation import N_, translate
+from web.ui.translation import N_, _, translate
 
 REASON_TEXTS: Mapping[str, str] = {
     SendReason.ADDRESS_INVALID: N_("The address is not valid. Set up the channel again."),
@@ -12,15 +12,15 @@ REASON_TEXTS: Mapping[str, str] = {
         " allow it with OUTBOUND_ALLOW_PRIVATE."
     ),
     SendReason.DNS: N_("The host name is unknown. Check the address."),
-    SendReason.UNREACHABLE: N_("The server cannot be reached. It is tried again for a day."),
+    SendReason.UNREACHABLE: N_("The server cannot be reached."),
     SendReason.TLS: N_(
         "There is no encrypted connection to the server. Its certificate may have expired."
     ),
-    SendReason.TIMEOUT: N_("The server did not answer in time. It is tried again for a day."),
+    SendReason.TIMEOUT: N_("The server did not answer in time."),
     SendReason.INVALID_RESPONSE: N_("The server gave no valid answer. Check the address."),
     SendReason.REDIRECTED: N_("The address has moved. Enter the new address."),
     SendReason.RATE_LIMITED: N_("The service asks to wait, because it got too many messages."),
-    SendReason.SERVER_ERROR: N_("The service has a problem. It is tried again for a day."),
+    SendReason.SERVER_ERROR: N_("The service has a problem."),
     SendReason.UNAUTHORIZED: N_(
         "The service does not accept the token or the address. Create a new one there, then set up"
         " the channel again."
@@ -52,7 +52,16 @@ REASON_TEXTS: Mapping[str, str] = {
 }
 """Texts by reason. Each says what is wrong, and what can be done."""
 
+PASSING_REASONS = (SendReason.UNREACHABLE, SendReason.TIMEOUT, SendReason.SERVER_ERROR)
+"""Reasons for which nobody has to do anything while the message is tried again."""
 
-def describe_reason(reason: str | None) -> str:
-    """Describe why an attempt has not succeeded; unknown reasons are shown as they are."""
-    return translate(REASON_TEXTS.get(reason or "", "")) or (reason or "")
+
+def describe_reason(reason: str | None, *, is_repeated: bool = False) -> str:
+    """Describe why an attempt has not succeeded, and whether the message is tried again.
+
+    Unknown reasons are shown as they are.
+    """
+    text = translate(REASON_TEXTS.get(reason or "", "")) or (reason or "")
+    if is_repeated and reason in PASSING_REASONS:
+        return f"{text} {_('It is tried again for a day.')}"
+    return text
