@@ -169,11 +169,11 @@ async def request_clarification(
         raise already_decided(detail)
     if not detail.tasks:
         raise Invalid("no_linked_task", "There is no task to post a question on.", field="question")
-    detail.approval.clarification_requested_at = now()
-    await session.flush()
     await tasks.create_comment(
         session, user, board, detail.tasks[0].id, mention_agent(detail.agent, text)
     )
+    detail.approval.clarification_requested_at = now()  # later comments are answers
+    await session.flush()
     await record_approval_event(session, EventType.APPROVAL_CLARIFICATION_REQUESTED, user, detail)
     return detail
 

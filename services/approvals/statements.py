@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, false, func, null, select
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, case, false, func, null, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.orm import aliased
 
@@ -15,6 +15,7 @@ from models import (
     Approval,
     ApprovalTask,
     Board,
+    Comment,
     Status,
     Task,
     TaskDependency,
@@ -32,22 +33,22 @@ def approvals_query() -> ApprovalSelect:
 
     Of related objects, read connections load only what is shown of them.
     """
-    return _join_related(_tasks_subquery(), _waiting_subquery())
+    return _join_related(_tasks_subquery(), _waiting_subquery(), _answered_at_subquery())
 
 
 def decided_approvals_query() -> ApprovalSelect:
     """Select the columns for `detail_from_row`, without the contents of the approvals.
 
-    Read connections do not load the payload. The linked tasks have only their ids and titles, and
-    waiting tasks are left out.
+    Read connections do not load the payload. The linked tasks have only their ids and titles;
+    waiting tasks and answers are left out.
     """
-    query = _join_related(_tasks_subquery(LINKED_TITLES), func.jsonb_build_array())
+    query = _join_related(_tasks_subquery(LINKED_TITLES), func.jsonb_build_array(), null())
     return choose_columns(query, {Approval: DECIDED_COLUMNS})
 
 
-def _join_related(tasks: ColumnElement[Any], waiting: ColumnElement[Any]) -> ApprovalSelect:
+def _join_related(*details: ColumnElement[Any]) -> ApprovalSelect:
     query = (
-        select(*(Approval, Board, Agent, User, Requester, FirstApprover), tasks, waiting)
+        select(*(Approval, Board, Agent, User, Requester, FirstApprover), *details)
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
         .outerjoin(User, User.id == Approval.decided_by_user_id)
@@ -142,3 +143,22 @@ def _waiting_subquery() -> ColumnElement[Any]:
     query = query.where(other.c.id.in_(waiting_ids.correlate(Approval)))
     query = query.where(other.c.status != Status.DONE, other.c.id.not_in(linked_ids))
     return query.correlate(Approval).scalar_subquery()
+
+
+def _answered_at_subquery() -> ColumnElement[Any]:
+    """Select when the requester answered the last question about the approval.
+
+    An answer is a comment on one of its tasks: that is where the question was posted.
+    """
+    link = ApprovalTask
+    linked_ids = select(link.task_id).where(link.approval_id == Approval.id).correlate(Approval)
+    is_requester = (Comment.agent_id == Approval.agent_id) | (
+        Comment.user_id == Approval.requested_by_user_id
+    )
+    answered_at = select(func.max(Comment.created_at)).where(
+        Comment.task_id.in_(linked_ids),
+        Comment.created_at > Approval.clarification_requested_at,
+        is_requester,
+    )
+    was_asked = Approval.clarification_requested_at.is_not(None)
+    return case((was_asked, answered_at.correlate(Approval).scalar_subquery()))

@@ -63,6 +63,12 @@ class Inbox:
         return self.selected_item.agent_question if self.selected_item else None
 
     @property
+    def asked_task_ids(self) -> list[UUID]:
+        """Return the tasks on which comments can answer the questions about pending approvals."""
+        asked = (row.approval for row in self.waiting if row.approval and row.approval.is_asked)
+        return sorted({task.id for detail in asked for task in detail.tasks})
+
+    @property
     def position(self) -> int:
         """Return the position of the selected item among the pending ones, from 1; 0 for none."""
         ids = [one.id for one in self.waiting]
