@@ -165,6 +165,8 @@ async def copy_rows(
     table: str,
     copies: int,
     changed: Mapping[str, str] | None = None,
+    *,
+    condition: str = "true",
 ) -> None:
     """Insert each row `copies` times with new ids and an earlier `created_at`.
 
@@ -187,7 +189,7 @@ async def copy_rows(
     await connection.execute(
         f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
         f" SELECT {', '.join(values.values())} FROM {table} t"
-        f" CROSS JOIN generate_series(1, {copies}) AS n ORDER BY n DESC",
+        f" CROSS JOIN generate_series(1, {copies}) AS n WHERE {condition} ORDER BY n DESC",
         timeout=600,
     )
 

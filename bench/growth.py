@@ -18,6 +18,9 @@ MAX_GROWTH = 1.5  # of the time of a read with many times the data
 MAX_AGENT_GROWTH = 1.2  # "the same", within the noise of a measurement
 NOT_FLAT = {"GET snapshot"}  # contains all tasks, so it may grow linearly
 SHIFT = "- interval '7 hours' * n"
+DECIDED = {"status": "'approved'", "resolved_at": f"t.created_at {SHIFT}"}
+PAGE_SIZE = 200  # of approvals, and of the history of a task
+OLDEST_SEQ = 1_000_000
 
 
 async def measure_growth(
@@ -27,9 +30,11 @@ async def measure_growth(
 
     Calls to the two are made in turn, so that both meet the same load of the machine.
     """
-    connection = await asyncpg.connect(many.dsn)
-    await multiply_data(connection, scale.factor)
-    await connection.close()
+    for settings, factor in ((few, 1), (many, scale.factor)):
+        connection = await asyncpg.connect(settings.dsn)
+        await fill_pages(connection, data)
+        await multiply_data(connection, factor)
+        await connection.close()
     rows = []
     async with open_client(few) as client, open_client(many) as other:
         for name, call in _list_reads(data, word).items():
@@ -69,6 +74,22 @@ async def _time_in_turn(clients: list[Client], call: Call, calls: int) -> list[f
     return [statistics.median(measured) for measured in durations]
 
 
+async def fill_pages(connection: asyncpg.Connection, data: Dataset) -> None:
+    """Fill the pages of approvals, and of the history of the task that is read.
+
+    Otherwise a read with more data returns more rows, and its time says nothing about the growth.
+    """
+    await copy_rows(
+        connection,
+        "approvals",
+        PAGE_SIZE // max(1, len(data.tasks) // 5),
+        DECIDED | {"id": "gen_random_uuid()"},
+    )
+    older = {"id": "gen_random_uuid()", "seq": f"t.seq - {OLDEST_SEQ} * n"}
+    condition = f"t.task_id = '{data.tasks[0]}'"
+    await copy_rows(connection, "activity_events", PAGE_SIZE, older, condition=condition)
+
+
 async def multiply_data(connection: asyncpg.Connection, factor: int) -> None:
     """Add copies of all tasks, comments, notes, approvals and events, as an older history."""
     copies = factor - 1
@@ -88,8 +109,7 @@ async def multiply_data(connection: asyncpg.Connection, factor: int) -> None:
         task | {"depends_on_task_id": copy_id("depends_on_task_id")},
     )
     await copy_rows(connection, "board_memory", copies)
-    decided = {"status": "'approved'", "resolved_at": f"t.created_at {SHIFT}"}
-    await copy_rows(connection, "approvals", copies, task | decided)
+    await copy_rows(connection, "approvals", copies, task | DECIDED)
     link = {"approval_id": copy_id("approval_id")}
     await copy_rows(connection, "approval_task_links", copies, task | link)
     await copy_events(connection, copies)
