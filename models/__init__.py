@@ -43,7 +43,13 @@ from models.custom_field import (
 )
 from models.event import Event, EventType
 from models.failed_attempt import FailedAttempts
-from models.gateway import Gateway, GatewayCleanup, GatewayConnectionMixin
+from models.gateway import (
+    ConfigChangeKind,
+    Gateway,
+    GatewayCleanup,
+    GatewayConfigChange,
+    GatewayConnectionMixin,
+)
 from models.gateway_request import DECISION_KINDS, GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn

@@ -1,10 +1,11 @@
 """Gateways: external programs that run agents, and the connection to each."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -74,3 +75,37 @@ class GatewayCleanup(GatewayConnectionMixin):
     next_try_at: Mapped[datetime]
     last_error: Mapped[str | None]
     created_at: Mapped[datetime]
+
+
+class ConfigChangeKind(StrEnum):
+    """What happened to the entry of an agent in the configuration of its gateway."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+class GatewayConfigChange(Base):
+    """What provisioning has written to the configuration of a gateway, as a unified diff.
+
+    It is recorded before the gateway is called. Without `confirmed_at` the answer of the gateway
+    was lost, or the change failed and is tried again. Board, agent and cause are kept as ids when
+    they are deleted.
+    """
+
+    __tablename__ = "gateway_config_changes"
+    __table_args__ = (
+        Index(None, "gateway_id", "id"),
+        CheckConstraint("kind in ('added', 'changed', 'removed')", name="kind"),
+    )
+
+    gateway_id: Mapped[UUID] = mapped_column(ForeignKey("gateways.id", ondelete="CASCADE"))
+    agent_key: Mapped[str]  # the id of the agent on the gateway
+    agent_id: Mapped[UUID | None]
+    agent_name: Mapped[str | None]
+    board_id: Mapped[UUID | None]
+    kind: Mapped[ConfigChangeKind]
+    diff: Mapped[str]
+    cause_id: Mapped[UUID | None]  # the audit record of the change that led to it
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]

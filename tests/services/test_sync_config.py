@@ -6,8 +6,8 @@ from unittest.mock import patch
 
 from websockets.asyncio.server import ServerConnection
 
+from services.gateways.provisioning.config_diff import MAX_CONFIG_DIFF_LENGTH, plan_config_change
 from services.gateways.sync import ConfigChange
-from services.gateways.sync.config_changes import MAX_CONFIG_DIFF_LENGTH, plan_config_change
 from tests.services.test_file_sync import harness, run_sync
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import ProvisioningHarness

@@ -5,6 +5,17 @@ Commands record the desired state (`request_sync`, `move_agents`, `request_remov
 row. See docs/decisions/provisioning.md.
 """
 
+from services.gateways.provisioning.config_diff import (
+    CONFIG_FILE,
+    ConfigChange,
+    plan_agent_change,
+    plan_config_change,
+)
+from services.gateways.provisioning.config_log import (
+    LoggedConfigChange,
+    list_config_changes,
+)
+from services.gateways.provisioning.config_steps import remove_agents
 from services.gateways.provisioning.desired_state import (
     IS_NOT_BEING_REMOVED,
     MANAGED_FILES,
@@ -37,7 +48,6 @@ from services.gateways.provisioning.state_machine import (
 from services.gateways.provisioning.steps import (
     AgentFileBundle,
     last_written_digests,
-    remove_agents,
 )
 from services.gateways.provisioning.store import load_tokens
 from services.gateways.provisioning.workload import (

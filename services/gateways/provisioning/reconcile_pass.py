@@ -14,7 +14,8 @@ from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningS
 from openclaw import GatewayClient, GatewayError
 from services import gateways, messages
 from services.events import NewEvent
-from services.gateways.provisioning import events, state_machine, steps, store
+from services.gateways.provisioning import config_steps, events, state_machine, steps, store
+from services.gateways.provisioning.config_log import ConfigLog
 from services.gateways.provisioning.failures import (
     KEY_TAKEN_FAILURE,
     NOT_LISTED_FAILURE,
@@ -32,6 +33,9 @@ from services.gateways.provisioning.steps import (
     StepOutcome,
 )
 from services.gateways.provisioning.workload import (
+    CONFIG_STEPS,
+    LAST_GATEWAY_STEP,
+    STEPS_OF_LISTED_AGENTS,
     DueAgent,
     GatewayWorkload,
     get_call_semaphore,
@@ -40,16 +44,6 @@ from services.gateways.provisioning.workload import (
 
 LOCAL_STEPS = (ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
 """Steps without calls of the gateway: the message worker delivers the wake message."""
-
-LAST_GATEWAY_STEP = ProvisioningStep.SCRATCH
-
-STEPS_OF_LISTED_AGENTS = (
-    ProvisioningStep.NAME,
-    ProvisioningStep.FILES,
-    ProvisioningStep.HEARTBEAT,
-    ProvisioningStep.SCRATCH,
-)
-"""Steps that are possible only while the gateway lists the agent."""
 
 EMPTY_BUNDLE = AgentFileBundle("", (), lambda _contents, _last: (), "", "")
 Answer = TypeVar("Answer")
@@ -72,6 +66,7 @@ class ReconcilePass:
         self._workload = workload
         self._clock = clock
         self._slots = get_call_semaphore(workload.gateway_id)
+        self._log = ConfigLog(open_transaction, workload.gateway_id, clock)
 
     async def run_local_steps(self, due: Sequence[DueAgent]) -> None:
         """Execute the steps that do not need the gateway: wake agents, evaluate check-ins."""
@@ -149,7 +144,13 @@ class ReconcilePass:
         async def execute() -> StepOutcome:
             bundle = one.build_bundle() if one.bundle_builder else EMPTY_BUNDLE
             context = StepContext(
-                one.agent, self._client, roster, bundle, record_intent, one.is_paused
+                one.agent,
+                self._client,
+                roster,
+                bundle,
+                record_intent,
+                self._log.record,
+                is_paused=one.is_paused,
             )
             return await steps.STEPS[one.agent.step or ProvisioningStep.CREATE](context)
 
@@ -157,7 +158,9 @@ class ReconcilePass:
 
     async def _configure_agents(self, due: Sequence[DueAgent]) -> None:
         agents = [one.agent for one in due]
-        outcomes = await self._call_gateway(lambda: steps.configure_agents(self._client, agents))
+        outcomes = await self._call_gateway(
+            lambda: config_steps.configure_agents(self._client, agents, self._log.record)
+        )
         if isinstance(outcomes, StepFailure):
             outcomes = [outcomes] * len(due)
         for one, outcome in zip(due, outcomes, strict=True):
@@ -192,13 +195,14 @@ class ReconcilePass:
     async def _remove(self, one: DueAgent, roster: AgentRoster) -> None:
         """Remove an agent from the gateway, then delete its row."""
         key = one.agent.gateway_key or ""
-        result = await self._call_gateway(lambda: steps.remove_agent(self._client, roster, key))
+        result = await self._remove_from_gateway(roster, key, one.agent)
         if result is False and state_machine.may_still_be_created(one.agent, self._clock()):
             result = STILL_CREATING_FAILURE
         if isinstance(result, StepFailure):
             await self._record_outcome(one, result)
             return
         async with self._open_transaction() as session:
+            await self._log.confirm(session, key, is_retry=one.agent.step_attempts > 0)
             if await store.delete_removed_agent(session, one.agent):
                 await events.record_if_any(session, [events.agent_removed(one.agent)])
 
@@ -208,7 +212,7 @@ class ReconcilePass:
             if not await store.orphan_exists(session, orphan):
                 return
         key = orphan.agent_key
-        result = await self._call_gateway(lambda: steps.remove_agent(self._client, roster, key))
+        result = await self._remove_from_gateway(roster, key)
         created_until = orphan.created_at + state_machine.CREATION_TIMEOUT
         if result is False and self._clock() < created_until:
             result = STILL_CREATING_FAILURE
@@ -216,7 +220,17 @@ class ReconcilePass:
             await self._postpone_orphan(orphan, result)
             return
         async with self._open_transaction() as session:
+            await self._log.confirm(session, key, is_retry=orphan.attempts > 0)
             await store.delete_orphan(session, orphan)
+
+    async def _remove_from_gateway(
+        self, roster: AgentRoster, key: str, agent: Agent | None = None
+    ) -> bool | StepFailure:
+        return await self._call_gateway(
+            lambda: config_steps.remove_agent(
+                self._client, roster, key, agent=agent, record_writes=self._log.record
+            )
+        )
 
     async def _postpone_orphan(self, orphan: OrphanedGatewayAgent, failure: StepFailure) -> None:
         delay = timedelta(seconds=state_machine.retry_delay(orphan.attempts + 1))
@@ -238,12 +252,17 @@ class ReconcilePass:
         if isinstance(outcome, StepDone):
             transition = state_machine.complete_step(one.agent, moment, is_paused=one.is_paused)
             state = state_machine.with_step_time(one.agent, outcome.state, moment)
-            await self._apply(one.agent, transition.with_columns(provisioning_state=state))
+            await self._apply(
+                one.agent, transition.with_columns(provisioning_state=state), confirms=True
+            )
         elif isinstance(outcome, StepFailure):
             await self._apply(one.agent, state_machine.schedule_retry(one.agent, moment, outcome))
 
-    async def _apply(self, agent: Agent, transition: Transition) -> None:
+    async def _apply(self, agent: Agent, transition: Transition, *, confirms: bool = False) -> None:
         async with self._open_transaction() as session:
+            if confirms and agent.step in CONFIG_STEPS:
+                is_retry = agent.step_attempts > 0
+                await self._log.confirm(session, agent.gateway_key or "", is_retry=is_retry)
             new_events = await self._apply_in(session, agent, transition)
             await events.record_if_any(session, new_events)
 

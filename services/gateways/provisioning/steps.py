@@ -6,21 +6,25 @@ later be mistaken for the agent's own work, the intent is recorded in the agent'
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from core.security.secrets import hash_token
-from models import Agent, ProvisioningState, ProvisioningStep
+from models import Agent, ConfigChangeKind, ProvisioningState, ProvisioningStep
 from openclaw import ErrorKind, GatewayClient, GatewayError, heartbeat_api
 from openclaw import api as gateway_api
 from services import gateways
 from services.gateways.provisioning import heartbeat_config
+from services.gateways.provisioning.config_diff import compare_entries
+from services.gateways.provisioning.config_log import ConfigWrite
 from services.gateways.provisioning.failures import UNLISTED_FAILURE, StepFailure
+
+RecordWrites = Callable[[Sequence[ConfigWrite]], Awaitable[None]]
+"""Records what is about to be written to the configuration of the gateway."""
 
 RecordIntent = Callable[[ProvisioningState, "Sequence[gateways.FileContent]"], Awaitable[bool]]
 """Records what is about to be written, with versions of files; False if the row was changed."""
 
 USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
-PROTECTED_KEY = "main"  # the gateway's own first agent
 
 
 class PlannedFile(Protocol):
@@ -97,6 +101,7 @@ class StepContext:
     roster: AgentRoster
     bundle: AgentFileBundle
     record_intent: RecordIntent
+    record_writes: RecordWrites
     is_paused: bool = False
 
     @property
@@ -124,6 +129,8 @@ async def create_agent(context: StepContext) -> StepOutcome:
     if context.state != state and not await context.record_intent(state, ()):
         return StepSuperseded()
     workspace = context.bundle.workspace
+    added = {context.key: {"workspace": workspace}}
+    await _record_write(context, ConfigChangeKind.ADDED, {}, added)
     try:
         await gateway_api.create_agent(context.client, context.key, workspace=workspace)
     except GatewayError as error:
@@ -151,7 +158,10 @@ async def set_name(context: StepContext) -> StepOutcome:
     it load all agents again.
     """
     is_known = context.agent.observed_generation > 0
-    if is_known and context.roster.names[context.key] != context.agent.name:
+    present = context.roster.names[context.key]
+    if is_known and present != context.agent.name:
+        old, new = ({context.key: {"name": name}} for name in (present, context.agent.name))
+        await _record_write(context, ConfigChangeKind.CHANGED, old, new)
         await gateway_api.rename_agent(context.client, context.key, context.agent.name)
     return StepDone(context.state)
 
@@ -196,48 +206,6 @@ async def write_scratch(context: StepContext) -> StepOutcome:
     return StepDone(context.state)
 
 
-async def configure_agents(client: GatewayClient, agents: Sequence[Agent]) -> Sequence[StepOutcome]:
-    """Set names and heartbeat intervals of several agents with one change of the gateway's config.
-
-    Agents without an entry in the config are left out: a patch would create one.
-    """
-    config = await gateway_api.get_config(client)
-    configured = [agent for agent in agents if heartbeat_config.is_configured(agent, config.parsed)]
-    patch = heartbeat_config.build_patch(configured, config.parsed)
-    if patch:
-        await gateway_api.patch_config(client, patch, base_hash=config.hash)
-    absent = StepFailure("not_configured", "The gateway's config does not have the agent yet.")
-    return [
-        StepDone(agent.provisioning_state) if agent in configured else absent for agent in agents
-    ]
-
-
-async def remove_agent(client: GatewayClient, roster: AgentRoster, key: str) -> bool:
-    """Remove an agent with its sessions and files; return whether the gateway had it.
-
-    The gateway's own first agent is never removed.
-    """
-    if key not in roster.names or key == PROTECTED_KEY:
-        return False
-    await gateway_api.delete_agent(client, key)
-    return True
-
-
-async def remove_agents(client: GatewayClient, keys: Sequence[str]) -> None:
-    """Remove several agents, those that the gateway has.
-
-    All are attempted; then the last GatewayError is raised, if there was one.
-    """
-    roster, last_error = await AgentRoster.load(client), None
-    for key in keys:
-        try:
-            await remove_agent(client, roster, key)
-        except GatewayError as error:
-            last_error = error
-    if last_error is not None:
-        raise last_error
-
-
 STEPS: Mapping[ProvisioningStep, Callable[[StepContext], Awaitable[StepOutcome]]] = {
     ProvisioningStep.CREATE: create_agent,
     ProvisioningStep.LISTED: wait_until_listed,
@@ -259,6 +227,16 @@ def last_written_digests(agent: Agent, contents: Mapping[str, str | None]) -> di
         present = hash_token(contents.get(file) or "")
         last[file] = present if present in digests else ""
     return last
+
+
+async def _record_write(
+    context: StepContext,
+    kind: ConfigChangeKind,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> None:
+    diff = compare_entries(before, after)
+    await context.record_writes([ConfigWrite(context.key, kind, diff, context.agent)])
 
 
 async def _read_file(context: StepContext, file: str) -> str | None:

@@ -26,6 +26,19 @@ STEPS_BEFORE_CONFIG = (
     ProvisioningStep.FILES,
 )
 
+CONFIG_STEPS = (ProvisioningStep.CREATE, ProvisioningStep.NAME, ProvisioningStep.HEARTBEAT)
+"""Steps that change the configuration of the gateway."""
+
+LAST_GATEWAY_STEP = ProvisioningStep.SCRATCH
+
+STEPS_OF_LISTED_AGENTS = (
+    ProvisioningStep.NAME,
+    ProvisioningStep.FILES,
+    ProvisioningStep.HEARTBEAT,
+    ProvisioningStep.SCRATCH,
+)
+"""Steps that are possible only while the gateway lists the agent."""
+
 _CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
 BundleBuilder = Callable[[], AgentFileBundle]

@@ -7,6 +7,7 @@ a group the order is `plan_group_interval`, `read_config` of each gateway, and
 `preview_group_interval`.
 """
 
+from services.gateways.provisioning import CONFIG_FILE, ConfigChange
 from services.gateways.sync.commands import (
     HIDDEN_DIFF,
     AgentSyncReport,
@@ -17,7 +18,6 @@ from services.gateways.sync.commands import (
     request_sync,
     reset_sessions,
 )
-from services.gateways.sync.config_changes import CONFIG_FILE, ConfigChange
 from services.gateways.sync.config_previews import (
     AgentChange,
     AgentConfigChange,

@@ -20,7 +20,6 @@ from openclaw import api as gateway_api
 from services import agents, events, gateways
 from services.gateways import GatewayConnector, files, provisioning
 from services.gateways.files import AgentFacts, FilePlan, FileState
-from services.gateways.sync.config_changes import ConfigChange, plan_config_change
 from services.gateways.sync.queries import (
     AgentSelection,
     FileContents,
@@ -57,7 +56,9 @@ class SyncReport:
     skipped: int = 0
     problems: Sequence[SyncProblem] = ()
     is_stopped: bool = False  # nothing is done for any agent
-    config_change: ConfigChange | None = None  # None if the configuration could not be read
+    config_change: provisioning.ConfigChange | None = (
+        None  # None if the configuration could not be read
+    )
 
     @property
     def updated(self) -> int:
@@ -113,7 +114,7 @@ def report_sync(plan: SyncPlan, remote: RemoteFiles) -> SyncReport:
     problems = [replace(remote.agent_problems[agent.id], agent=agent) for agent in failed]
     reports = [_agent_report(plan, remote, agent) for agent in read]
     config = remote.config
-    change = None if config is None else plan_config_change(read, config)
+    change = None if config is None else provisioning.plan_config_change(read, config)
     return SyncReport(reports, selection.skipped + len(failed), problems, config_change=change)
 
 

@@ -14,7 +14,7 @@ from models import Agent, Board, DesiredState, Gateway, Member
 from openclaw import Capability
 from services import agents, boards, gateways
 from services.agents import AgentDraft
-from services.gateways.sync.config_changes import plan_agent_change
+from services.gateways import provisioning
 
 NEW_SESSION_KEY = "agent:mc-…:main"  # the id of a worker is chosen when it is created
 PLANNED_FIELDS = ("id", "name", "heartbeat_config", "board_id", "is_board_lead")
@@ -124,7 +124,7 @@ async def _preview(source: Source, change: AgentChange) -> list[AgentConfigChang
 def build_config_change(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
     """Return what a change of an agent of this gateway changes in its configuration."""
     before, after = change.before, change.after
-    diff = plan_agent_change(before, after, as_list=lists_agents(gateway))
+    diff = provisioning.plan_agent_change(before, after, as_list=lists_agents(gateway))
     is_replaced = before is None or after is None or before.gateway_key != after.gateway_key
     return AgentConfigChange(
         gateway,

@@ -19,7 +19,6 @@ from openclaw import GatewayClient
 from openclaw import api as gateway_api
 from services import agents, boards, gateways
 from services.gateways import GatewaySummary, provisioning
-from services.gateways.sync.config_changes import ConfigChange, plan_config_change
 from services.gateways.sync.config_previews import build_changed_agent, lists_agents
 
 
@@ -51,7 +50,7 @@ class GroupConfigChange:
     gateway: Gateway
     agents: Sequence[Agent]
     hidden_count: int
-    change: ConfigChange
+    change: provisioning.ConfigChange
 
     @property
     def is_empty(self) -> bool:
@@ -102,7 +101,7 @@ def preview_group_interval(
         planned.summary.gateway,
         [one.before for one in shown],
         len(changed) - len(shown),
-        plan_config_change([one.after for one in shown], present),
+        provisioning.plan_config_change([one.after for one in shown], present),
     )
 
 

@@ -1,4 +1,4 @@
-"""What changes in the configuration of a gateway: the names and heartbeats of our agents."""
+"""Differences of the configurations of gateways: the names and heartbeats of our agents."""
 
 import difflib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from core.security.secrets import hide_tokens
 from models import Agent
 from openclaw.answers import get_mapping
-from services.gateways import provisioning
+from services.gateways.provisioning import heartbeat_config
 
 CONFIG_FILE = "openclaw.json"
 MAX_CONFIG_DIFF_LENGTH = 50_000  # characters
@@ -32,8 +32,8 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
 
     The rest of the configuration is not part of the difference: it is not ours to show.
     """
-    present = provisioning.agent_entries(config)
-    wanted = provisioning.build_changed_entries(agents, config)
+    present = heartbeat_config.agent_entries(config)
+    wanted = heartbeat_config.build_changed_entries(agents, config)
     if not wanted:
         return ConfigChange()
     before = {
@@ -42,7 +42,7 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
         if key in present
     }
     after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
-    diff = _compare(before, after, as_list=provisioning.has_agent_list(config))
+    diff = compare_entries(before, after, as_list=heartbeat_config.has_agent_list(config))
     has_heartbeat = any("heartbeat" in entry for entry in wanted.values())
     return ConfigChange(diff, has_heartbeat and _stops_others(config, present))
 
@@ -55,15 +55,15 @@ def plan_agent_change(before: Agent | None, after: Agent | None, *, as_list: boo
     """
     old, new = _build_entries(before), _build_entries(after)
     if after is not None and old.keys() == new.keys():
-        config = provisioning.format_entries(old, as_list=as_list)
+        config = heartbeat_config.format_entries(old, as_list=as_list)
         return plan_config_change([after], config).diff
-    return _compare(old, new, as_list=as_list)
+    return compare_entries(old, new, as_list=as_list)
 
 
 def _build_entries(agent: Agent | None) -> dict[str, dict[str, Any]]:
     if agent is None:
         return {}
-    return {agent.gateway_key or "": provisioning.build_provisioned_entry(agent)}
+    return {agent.gateway_key or "": heartbeat_config.build_provisioned_entry(agent)}
 
 
 def _select_parts(present: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,10 +83,12 @@ def _stops_others(config: Mapping[str, Any], entries: Mapping[str, Any]) -> bool
         return False
     defaults = get_mapping(get_mapping(config, "agents"), "defaults")
     every = get_mapping(defaults, "heartbeat").get("every")
-    return every != provisioning.NEVER
+    return every != heartbeat_config.NEVER
 
 
-def _compare(before: Mapping[str, Any], after: Mapping[str, Any], *, as_list: bool) -> str:
+def compare_entries(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, as_list: bool = False
+) -> str:
     """Return the difference between entries as a unified diff; "" if there is none."""
     old, new = _format(before, as_list=as_list), _format(after, as_list=as_list)
     lines = difflib.unified_diff(old, new, CONFIG_FILE, CONFIG_FILE, lineterm="", n=4)
@@ -95,7 +97,7 @@ def _compare(before: Mapping[str, Any], after: Mapping[str, Any], *, as_list: bo
 
 
 def _format(entries: Mapping[str, Any], *, as_list: bool) -> list[str]:
-    part = provisioning.format_entries(entries, as_list=as_list)
+    part = heartbeat_config.format_entries(entries, as_list=as_list)
     text = hide_tokens(json.dumps(part, indent=2, ensure_ascii=False, sort_keys=True))
     if not entries:  # there are others, which are not shown
         text = text.replace("{}", "{\n    }").replace("[]", "[\n    ]")

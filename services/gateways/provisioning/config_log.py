@@ -1,0 +1,202 @@
+"""The log of what provisioning writes to the configurations of gateways.
+
+A change is recorded before the gateway is called, because its answer may be lost, and confirmed
+when the step that wrote it is done. The cause is the newest audited change that could lead to it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import Boolean, ColumnElement, bindparam, delete, exists, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.engine import TransactionFactory
+from core.db.reads import Query, Source
+from core.text import replace_unstorable
+from models import (
+    Agent,
+    AuditRecord,
+    Board,
+    ConfigChangeKind,
+    Event,
+    EventType,
+    Gateway,
+    GatewayConfigChange,
+    Member,
+    new_id,
+)
+from services import boards
+
+MAX_LOGGED_CHANGES = 500  # of one gateway; older ones are deleted
+PAGE_SIZE = 50  # changes
+
+CAUSES = (
+    *(EventType.AGENT_CREATED, EventType.AGENT_UPDATED, EventType.AGENT_DELETED),
+    *(EventType.AGENT_SOUL_UPDATED, EventType.AGENT_TOKEN_ISSUED, EventType.AGENT_LOST),
+    *(EventType.BOARD_UPDATED, EventType.BOARD_DELETED, EventType.ONBOARDING_CONFIRMED),
+    *(EventType.BOARD_PAUSED, EventType.BOARD_RESUMED),
+    *(EventType.GATEWAY_CREATED, EventType.GATEWAY_UPDATED),
+    *(EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED),
+)
+"""Events that let provisioning compare an agent with its gateway. All of them are audited."""
+
+KEY_ID = re.compile(r"(mc|lead)-([0-9a-f-]{36})")
+LAST_ID = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True)
+class ConfigWrite:
+    """What is about to be written for an agent; the row of an agent may be deleted already."""
+
+    agent_key: str
+    kind: ConfigChangeKind
+    diff: str
+    agent: Agent | None = None
+
+
+@dataclass(frozen=True)
+class LoggedConfigChange:
+    """A change with its cause, and whether the reader may see the agent and the difference."""
+
+    change: GatewayConfigChange
+    cause: AuditRecord | None
+    is_readable: bool
+
+
+class ConfigLog:
+    """Records what one pass writes to the configuration of a gateway."""
+
+    def __init__(
+        self,
+        open_transaction: TransactionFactory,
+        gateway_id: UUID,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._open_transaction = open_transaction
+        self._gateway_id = gateway_id
+        self._clock = clock
+        self._recorded_keys: set[str] = set()
+
+    async def record(self, writes: Sequence[ConfigWrite]) -> None:
+        """Record what is about to be written. It replaces what was not confirmed before."""
+        async with self._open_transaction() as session:
+            query = select(Gateway.organization_id).where(Gateway.id == self._gateway_id)
+            locked = query.with_for_update(read=True, key_share=True)
+            organization_id = await session.scalar(locked)
+            if organization_id is None:
+                return
+            for write in writes:
+                self._recorded_keys.add(write.agent_key)
+                same_kind = GatewayConfigChange.kind == write.kind
+                pending = self._pending_condition(write.agent_key) & same_kind
+                await session.execute(delete(GatewayConfigChange).where(pending))
+                session.add(await self._build_row(session, organization_id, write))
+            await session.flush()
+            await self._delete_oldest(session)
+
+    async def confirm(self, session: AsyncSession, key: str, *, is_retry: bool = False) -> None:
+        """Record that the gateway has what was recorded for an agent, by this pass or earlier."""
+        if key in self._recorded_keys or is_retry:
+            statement = update(GatewayConfigChange).where(self._pending_condition(key))
+            await session.execute(statement.values(confirmed_at=self._clock()))
+
+    async def _build_row(
+        self, session: AsyncSession, organization_id: UUID, write: ConfigWrite
+    ) -> GatewayConfigChange:
+        agent = write.agent
+        agent_id, board_id = (
+            (agent.id, agent.board_id) if agent else parse_agent_key(write.agent_key)
+        )
+        if board_id is None and agent is None and agent_id is not None:
+            board_id = await _find_former_board(session, agent_id)
+        ids = [str(id) for id in (agent_id, board_id, self._gateway_id, organization_id) if id]
+        return GatewayConfigChange(
+            id=new_id(),
+            gateway_id=self._gateway_id,
+            agent_key=write.agent_key,
+            agent_id=agent_id,
+            agent_name=agent.name if agent else None,
+            board_id=board_id,
+            kind=write.kind,
+            diff=replace_unstorable(write.diff),
+            cause_id=await _find_cause(session, organization_id, ids),
+            created_at=self._clock(),
+        )
+
+    def _pending_condition(self, key: str) -> ColumnElement[bool]:
+        is_of_agent = (GatewayConfigChange.gateway_id == self._gateway_id) & (
+            GatewayConfigChange.agent_key == key
+        )
+        return is_of_agent & GatewayConfigChange.confirmed_at.is_(None)
+
+    async def _delete_oldest(self, session: AsyncSession) -> None:
+        mine = GatewayConfigChange.gateway_id == self._gateway_id
+        newest_first = select(GatewayConfigChange.id).where(mine)
+        newest_first = newest_first.order_by(GatewayConfigChange.id.desc())
+        first_to_delete = newest_first.offset(MAX_LOGGED_CHANGES).limit(1).scalar_subquery()
+        old = delete(GatewayConfigChange).where(mine, GatewayConfigChange.id <= first_to_delete)
+        await session.execute(old.execution_options(synchronize_session=False))
+
+
+def parse_agent_key(key: str) -> tuple[UUID | None, UUID | None]:
+    """Return the id of the agent, or of the board that it leads, by its key on a gateway."""
+    found = KEY_ID.fullmatch(key)
+    try:
+        id = UUID(found[2]) if found else None
+    except ValueError:
+        return None, None
+    return (None, id) if found and found[1] == "lead" else (id, None)
+
+
+async def _find_former_board(session: AsyncSession, agent_id: UUID) -> UUID | None:
+    """Return the last board of an agent whose row is deleted."""
+    query = select(Event.board_id).where(Event.agent_id == agent_id, Event.board_id.is_not(None))
+    return await session.scalar(query.order_by(Event.seq.desc()).limit(1))
+
+
+async def _find_cause(
+    session: AsyncSession, organization_id: UUID, object_ids: Sequence[str]
+) -> UUID | None:
+    query = select(AuditRecord.id).where(
+        AuditRecord.organization_id == organization_id,
+        AuditRecord.object_id.in_(object_ids),
+        AuditRecord.action.in_([type.value for type in CAUSES]),
+    )
+    return await session.scalar(query.order_by(AuditRecord.sequence.desc()).limit(1))
+
+
+async def list_config_changes(
+    source: Source, member: Member, gateway: Gateway, *, before: UUID | None = None
+) -> Sequence[LoggedConfigChange]:
+    """Return PAGE_SIZE changes and the next one, newest first. The caller has checked the access.
+
+    Changes of agents on boards that the member may not read are not readable.
+    """
+    return await _build_changes_query().fetch(
+        source,
+        gateway_id=gateway.id,
+        before_id=before or LAST_ID,
+        reads_all=member.all_boards_read,
+        **boards.access_parameters(member),
+    )
+
+
+@cache
+def _build_changes_query() -> Query[LoggedConfigChange]:
+    change = GatewayConfigChange
+    is_deleted = ~exists(select(Board.id).where(Board.id == change.board_id))
+    is_readable = or_(
+        change.board_id.is_(None),
+        change.board_id.in_(boards.READABLE_BOARD_IDS),
+        is_deleted & bindparam("reads_all", type_=Boolean()),
+    )
+    query = select(change, AuditRecord, is_readable)
+    query = query.outerjoin(AuditRecord, AuditRecord.id == change.cause_id)
+    query = query.where(change.gateway_id == bindparam("gateway_id"))
+    query = query.where(change.id < bindparam("before_id"))
+    page = query.order_by(change.id.desc()).limit(PAGE_SIZE + 1)
+    return Query(page, lambda row: LoggedConfigChange(*row))
