@@ -16,6 +16,7 @@ from web.custom_fields.views import CUSTOM_FIELD_ROUTES
 from web.dashboard import views as dashboard_views
 from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
+from web.gateways import config_views as gateway_config_views
 from web.gateways import edit_views as gateway_edit_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
@@ -151,6 +152,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/agents/{agent_id:uuid}/endings", "POST", gateway_agent_views.unlink_agent),
             ("/sync", "GET", gateway_agent_views.show_file_sync),
             ("/sync", "POST", gateway_agent_views.start_file_sync),
+            ("/config-changes", "GET", gateway_config_views.show_config_changes),
             ("/sync/progress", "GET", gateway_agent_views.show_sync_progress),
             ("/sessions", "GET", session_views.show_sessions),
             ("/sessions/{key:path}/messages", "POST", session_views.send_message),

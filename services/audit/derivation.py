@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from models import EventType
+from models import AgentStatus, EventType
 from services.audit.records import AuditObject, NewAuditRecord
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ NOT_AUDITED = frozenset(
         EventType.TASK_REWORK_NOTIFY_FAILED,
         EventType.APPROVAL_LEAD_NOTIFIED,
         EventType.APPROVAL_LEAD_NOTIFY_FAILED,
-        EventType.AGENT_STATUS_CHANGED,
         EventType.AGENT_PROVISIONED,
         EventType.AGENT_PROVISION_FAILED,
         EventType.AGENT_SYNCED,
@@ -95,10 +94,16 @@ OBJECT_ID_KEYS = {
 
 
 def is_audited(event: "NewEvent") -> bool:
-    """Return whether an event gets an audit record: not chat, payloads and connection checks."""
+    """Return whether an event gets an audit record: not chat, payloads and connection checks.
+
+    Of the states of agents it is only the request to delete one that its gateway has to remove
+    first: the event of that deletion names nobody.
+    """
     data = event.data or {}
     is_communication = bool(data.get("is_chat")) or "payload_id" in data
     is_routine = is_communication or data.get("changed") == ["checks"]
+    if event.type is EventType.AGENT_STATUS_CHANGED:
+        return data.get("to") == AgentStatus.DELETING
     return event.type not in NOT_AUDITED and not is_routine
 
 

@@ -136,6 +136,7 @@ PAGES = {
         "/gateways/{workshop}/sessions/agent:main:main?wait=1",
         "/gateways/{gateway}/sessions/agent:main:nobody?wait=1",
     ],
+    "/gateways/{gateway_id:uuid}/config-changes": ["/gateways/{gateway}/config-changes"],
     "/gateways/{gateway_id:uuid}/edit": ["/gateways/{gateway}/edit"],
     "/design": ["/design"],
     "/audit": ["/audit", "/audit?chain=installation", "/audit?object=nothing+is+called+that"],

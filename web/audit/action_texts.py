@@ -95,6 +95,7 @@ ACTION_TEXTS: Mapping[str, str] = {
     EventType.AGENT_CREATED: N_("agent created"),
     EventType.AGENT_UPDATED: N_("agent updated"),
     EventType.AGENT_DELETED: N_("agent deleted"),
+    EventType.AGENT_STATUS_CHANGED: N_("deletion of an agent requested"),
     EventType.AGENT_HELD: N_("agent held by a circuit breaker"),
     EventType.AGENT_RELEASED: N_("agent released"),
     EventType.AGENT_PAUSED: N_("agent paused"),

@@ -12,6 +12,8 @@ from services.gateways.provisioning.config_diff import (
     plan_config_change,
 )
 from services.gateways.provisioning.config_log import (
+    MAX_LOGGED_CHANGES,
+    PAGE_SIZE,
     LoggedConfigChange,
     list_config_changes,
 )

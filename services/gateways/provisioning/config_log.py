@@ -37,6 +37,7 @@ PAGE_SIZE = 50  # changes
 CAUSES = (
     *(EventType.AGENT_CREATED, EventType.AGENT_UPDATED, EventType.AGENT_DELETED),
     *(EventType.AGENT_SOUL_UPDATED, EventType.AGENT_TOKEN_ISSUED, EventType.AGENT_LOST),
+    EventType.AGENT_STATUS_CHANGED,  # audited if somebody deletes an agent
     *(EventType.BOARD_UPDATED, EventType.BOARD_DELETED, EventType.ONBOARDING_CONFIRMED),
     *(EventType.BOARD_PAUSED, EventType.BOARD_RESUMED),
     *(EventType.GATEWAY_CREATED, EventType.GATEWAY_UPDATED),
@@ -65,6 +66,7 @@ class LoggedConfigChange:
     change: GatewayConfigChange
     cause: AuditRecord | None
     is_readable: bool
+    has_agent: bool  # the agent still exists
 
 
 class ConfigLog:
@@ -79,7 +81,6 @@ class ConfigLog:
         self._open_transaction = open_transaction
         self._gateway_id = gateway_id
         self._clock = clock
-        self._recorded_keys: set[str] = set()
 
     async def record(self, writes: Sequence[ConfigWrite]) -> None:
         """Record what is about to be written. It replaces what was not confirmed before."""
@@ -90,7 +91,6 @@ class ConfigLog:
             if organization_id is None:
                 return
             for write in writes:
-                self._recorded_keys.add(write.agent_key)
                 same_kind = GatewayConfigChange.kind == write.kind
                 pending = self._pending_condition(write.agent_key) & same_kind
                 await session.execute(delete(GatewayConfigChange).where(pending))
@@ -98,11 +98,10 @@ class ConfigLog:
             await session.flush()
             await self._delete_oldest(session)
 
-    async def confirm(self, session: AsyncSession, key: str, *, is_retry: bool = False) -> None:
-        """Record that the gateway has what was recorded for an agent, by this pass or earlier."""
-        if key in self._recorded_keys or is_retry:
-            statement = update(GatewayConfigChange).where(self._pending_condition(key))
-            await session.execute(statement.values(confirmed_at=self._clock()))
+    async def confirm(self, session: AsyncSession, key: str) -> None:
+        """Record that the gateway has what was recorded for an agent, also by another process."""
+        statement = update(GatewayConfigChange).where(self._pending_condition(key))
+        await session.execute(statement.values(confirmed_at=self._clock()))
 
     async def _build_row(
         self, session: AsyncSession, organization_id: UUID, write: ConfigWrite
@@ -194,7 +193,8 @@ def _build_changes_query() -> Query[LoggedConfigChange]:
         change.board_id.in_(boards.READABLE_BOARD_IDS),
         is_deleted & bindparam("reads_all", type_=Boolean()),
     )
-    query = select(change, AuditRecord, is_readable)
+    query = select(change, AuditRecord, is_readable, Agent.id.is_not(None))
+    query = query.outerjoin(Agent, Agent.id == change.agent_id)
     query = query.outerjoin(AuditRecord, AuditRecord.id == change.cause_id)
     query = query.where(change.gateway_id == bindparam("gateway_id"))
     query = query.where(change.id < bindparam("before_id"))

@@ -202,7 +202,7 @@ class ReconcilePass:
             await self._record_outcome(one, result)
             return
         async with self._open_transaction() as session:
-            await self._log.confirm(session, key, is_retry=one.agent.step_attempts > 0)
+            await self._log.confirm(session, key)
             if await store.delete_removed_agent(session, one.agent):
                 await events.record_if_any(session, [events.agent_removed(one.agent)])
 
@@ -220,7 +220,7 @@ class ReconcilePass:
             await self._postpone_orphan(orphan, result)
             return
         async with self._open_transaction() as session:
-            await self._log.confirm(session, key, is_retry=orphan.attempts > 0)
+            await self._log.confirm(session, key)
             await store.delete_orphan(session, orphan)
 
     async def _remove_from_gateway(
@@ -261,8 +261,7 @@ class ReconcilePass:
     async def _apply(self, agent: Agent, transition: Transition, *, confirms: bool = False) -> None:
         async with self._open_transaction() as session:
             if confirms and agent.step in CONFIG_STEPS:
-                is_retry = agent.step_attempts > 0
-                await self._log.confirm(session, agent.gateway_key or "", is_retry=is_retry)
+                await self._log.confirm(session, agent.gateway_key or "")
             new_events = await self._apply_in(session, agent, transition)
             await events.record_if_any(session, new_events)
 

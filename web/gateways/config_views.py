@@ -1,0 +1,78 @@
+"""The page of a gateway with what Mission Control has written to its configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.http.request import open_reader
+from models import ConfigChangeKind, GatewayConfigChange
+from services import gateways
+from services.gateways import provisioning
+from services.gateways.provisioning import LoggedConfigChange
+from web.audit.presenter import AuditLine, build_audit_line
+from web.auth.viewer import current_member
+from web.gateways.views import TEMPLATE_FUNCTIONS
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import N_, translate
+from web.ui.unified_diff import parse_diff
+
+KIND_TEXTS = {
+    ConfigChangeKind.ADDED: N_("Entry added"),
+    ConfigChangeKind.CHANGED: N_("Entry changed"),
+    ConfigChangeKind.REMOVED: N_("Entry removed"),
+}
+
+
+@dataclass(frozen=True)
+class ConfigChangeLine:
+    """A change on the page. `cause` is the audited change that led to it, if one is known."""
+
+    change: GatewayConfigChange
+    kind: str
+    cause: AuditLine | None
+    is_readable: bool
+    has_agent: bool
+
+
+async def show_config_changes(request: Request) -> Response:
+    """Show what was written to the configuration of a gateway; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    member = current_member(request)
+    before = forms.parse_id(request.query_params.get("before"))
+    async with open_reader(request) as source:
+        summary = await gateways.get_gateway_summary(
+            source, member, forms.path_id(request, "gateway_id")
+        )
+        found = await provisioning.list_config_changes(
+            source, member, summary.gateway, before=before
+        )
+    context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(found)}
+    if layout is None:
+        return render_part(request, "gateways/_config_log.html", **context)
+    return render_page(
+        request, "gateways/config_log.html", layout=layout, **context, **TEMPLATE_FUNCTIONS
+    )
+
+
+def _build_context(found: Sequence[LoggedConfigChange]) -> dict[str, Any]:
+    shown = found[: provisioning.PAGE_SIZE]
+    earlier: UUID | None = shown[-1].change.id if len(found) > len(shown) else None
+    return {
+        "lines": [_build_line(one) for one in shown],
+        "earlier": earlier,
+        "max_changes": provisioning.MAX_LOGGED_CHANGES,
+        "parse_diff": parse_diff,
+        "config_file": provisioning.CONFIG_FILE,
+    }
+
+
+def _build_line(entry: LoggedConfigChange) -> ConfigChangeLine:
+    kind = translate(KIND_TEXTS[entry.change.kind])
+    cause = build_audit_line(entry.cause) if entry.cause else None
+    return ConfigChangeLine(entry.change, kind, cause, entry.is_readable, entry.has_agent)
