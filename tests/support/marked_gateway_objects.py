@@ -6,8 +6,10 @@ from typing import Any
 from core.clock import now
 from models import (
     AgentFileVersion,
+    ConfigChangeKind,
     FileAuthor,
     Gateway,
+    GatewayConfigChange,
     MessageState,
     RequestKind,
     RequestState,
@@ -74,6 +76,15 @@ def make_gateway_rows(world: World, gateway: Gateway) -> list[Any]:
             content=f"{MARK}\n",
             digest="",
             author=FileAuthor.GATEWAY,
+            created_at=now(),
+        ),
+        GatewayConfigChange(
+            gateway_id=gateway.id,
+            agent_key=MARK,
+            agent_name=MARK,
+            board_id=world.board.id,
+            kind=ConfigChangeKind.REMOVED,
+            diff=f"--- {MARK}\n@@ -1 +1 @@\n-{MARK}\n+{MARK}",
             created_at=now(),
         ),
         make_message(worker, f"BOARD CHAT\n{MARK}", kind=MARK, **failed),
