@@ -99,7 +99,10 @@ class ConfigLog:
             await self._delete_oldest(session)
 
     async def confirm(self, session: AsyncSession, key: str) -> None:
-        """Record that the gateway has what was recorded for an agent, also by another process."""
+        """Record that the gateway has what was recorded for an agent, also by another process.
+
+        The row of the agent is locked before: a gateway is deleted after its agents, in this order.
+        """
         statement = update(GatewayConfigChange).where(self._pending_condition(key))
         await session.execute(statement.values(confirmed_at=self._clock()))
 

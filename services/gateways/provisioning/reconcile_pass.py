@@ -202,8 +202,9 @@ class ReconcilePass:
             await self._record_outcome(one, result)
             return
         async with self._open_transaction() as session:
+            is_deleted = await store.delete_removed_agent(session, one.agent)
             await self._log.confirm(session, key)
-            if await store.delete_removed_agent(session, one.agent):
+            if is_deleted:
                 await events.record_if_any(session, [events.agent_removed(one.agent)])
 
     async def _remove_orphan(self, roster: AgentRoster, orphan: OrphanedGatewayAgent) -> None:
@@ -220,8 +221,8 @@ class ReconcilePass:
             await self._postpone_orphan(orphan, result)
             return
         async with self._open_transaction() as session:
-            await self._log.confirm(session, key)
             await store.delete_orphan(session, orphan)
+            await self._log.confirm(session, key)
 
     async def _remove_from_gateway(
         self, roster: AgentRoster, key: str, agent: Agent | None = None
@@ -260,9 +261,9 @@ class ReconcilePass:
 
     async def _apply(self, agent: Agent, transition: Transition, *, confirms: bool = False) -> None:
         async with self._open_transaction() as session:
+            new_events = await self._apply_in(session, agent, transition)
             if confirms and agent.step in CONFIG_STEPS:
                 await self._log.confirm(session, agent.gateway_key or "")
-            new_events = await self._apply_in(session, agent, transition)
             await events.record_if_any(session, new_events)
 
     async def _apply_in(
