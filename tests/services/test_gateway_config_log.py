@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 from models import Agent, Board, ConfigChangeKind, GatewayConfigChange, Member
 from services import agents, boards
 from services.agents import AgentDraft
-from services.gateways import provisioning
-from services.gateways.provisioning import LoggedConfigChange, config_log
+from services.gateways import provisioning, sync
+from services.gateways.provisioning import config_log
 from services.gateways.provisioning.config_log import parse_agent_key
+from services.gateways.sync import LoggedConfigChange
 from tests.services.test_file_sync import harness
 from tests.support.fake_agents_gateway import LostAfter
 from tests.support.fake_gateway import ErrorResponse
@@ -27,7 +28,7 @@ async def list_changes(
 ) -> Sequence[LoggedConfigChange]:
     """Return the log, newest first."""
     async with harness.transaction() as session:
-        return await provisioning.list_config_changes(
+        return await sync.list_config_changes(
             session, member or harness.world.alice_member, harness.gateway, **more
         )
 

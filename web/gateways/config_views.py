@@ -11,8 +11,8 @@ from starlette.responses import Response
 from core.http.request import open_reader
 from models import ConfigChangeKind, GatewayConfigChange
 from services import gateways
-from services.gateways import provisioning
-from services.gateways.provisioning import LoggedConfigChange
+from services.gateways import provisioning, sync
+from services.gateways.sync import LoggedConfigChange
 from web.audit.presenter import AuditLine, build_audit_line
 from web.auth.viewer import current_member
 from web.gateways.views import TEMPLATE_FUNCTIONS
@@ -49,9 +49,7 @@ async def show_config_changes(request: Request) -> Response:
         summary = await gateways.get_gateway_summary(
             source, member, forms.path_id(request, "gateway_id")
         )
-        found = await provisioning.list_config_changes(
-            source, member, summary.gateway, before=before
-        )
+        found = await sync.list_config_changes(source, member, summary.gateway, before=before)
     context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(found)}
     if layout is None:
         return render_part(request, "gateways/_config_log.html", **context)
@@ -61,14 +59,14 @@ async def show_config_changes(request: Request) -> Response:
 
 
 def _build_context(found: Sequence[LoggedConfigChange]) -> dict[str, Any]:
-    shown = found[: provisioning.PAGE_SIZE]
+    shown = found[: sync.PAGE_SIZE]
     earlier: UUID | None = shown[-1].change.id if len(found) > len(shown) else None
     return {
         "lines": [_build_line(one) for one in shown],
         "earlier": earlier,
         "max_changes": provisioning.MAX_LOGGED_CHANGES,
         "parse_diff": parse_diff,
-        "config_file": provisioning.CONFIG_FILE,
+        "config_file": sync.CONFIG_FILE,
     }
 
 

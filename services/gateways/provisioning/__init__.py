@@ -11,12 +11,7 @@ from services.gateways.provisioning.config_diff import (
     plan_agent_change,
     plan_config_change,
 )
-from services.gateways.provisioning.config_log import (
-    MAX_LOGGED_CHANGES,
-    PAGE_SIZE,
-    LoggedConfigChange,
-    list_config_changes,
-)
+from services.gateways.provisioning.config_log import MAX_LOGGED_CHANGES
 from services.gateways.provisioning.config_steps import remove_agents
 from services.gateways.provisioning.desired_state import (
     IS_NOT_BEING_REMOVED,

@@ -8,31 +8,25 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
-from core.db.reads import Query, Source
 from core.text import replace_unstorable
 from models import (
     Agent,
     AuditRecord,
-    Board,
     ConfigChangeKind,
     Event,
     EventType,
     Gateway,
     GatewayConfigChange,
-    Member,
     new_id,
 )
-from services import boards
 
 MAX_LOGGED_CHANGES = 500  # of one gateway; older ones are deleted
-PAGE_SIZE = 50  # changes
 
 CAUSES = (
     *(EventType.AGENT_CREATED, EventType.AGENT_UPDATED, EventType.AGENT_DELETED),
@@ -46,7 +40,6 @@ CAUSES = (
 """Events that let provisioning compare an agent with its gateway. All of them are audited."""
 
 KEY_ID = re.compile(r"(mc|lead)-([0-9a-f-]{36})")
-LAST_ID = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True)
@@ -57,16 +50,6 @@ class ConfigWrite:
     kind: ConfigChangeKind
     diff: str
     agent: Agent | None = None
-
-
-@dataclass(frozen=True)
-class LoggedConfigChange:
-    """A change with its cause, and whether the reader may see the agent and the difference."""
-
-    change: GatewayConfigChange
-    cause: AuditRecord | None
-    is_readable: bool
-    has_agent: bool  # the agent still exists
 
 
 class ConfigLog:
@@ -169,37 +152,3 @@ async def _find_cause(
         AuditRecord.action.in_([type.value for type in CAUSES]),
     )
     return await session.scalar(query.order_by(AuditRecord.sequence.desc()).limit(1))
-
-
-async def list_config_changes(
-    source: Source, member: Member, gateway: Gateway, *, before: UUID | None = None
-) -> Sequence[LoggedConfigChange]:
-    """Return PAGE_SIZE changes and the next one, newest first. The caller has checked the access.
-
-    Changes of agents on boards that the member may not read are not readable.
-    """
-    return await _build_changes_query().fetch(
-        source,
-        gateway_id=gateway.id,
-        before_id=before or LAST_ID,
-        reads_all=member.all_boards_read,
-        **boards.access_parameters(member),
-    )
-
-
-@cache
-def _build_changes_query() -> Query[LoggedConfigChange]:
-    change = GatewayConfigChange
-    is_deleted = ~exists(select(Board.id).where(Board.id == change.board_id))
-    is_readable = or_(
-        change.board_id.is_(None),
-        change.board_id.in_(boards.READABLE_BOARD_IDS),
-        is_deleted & bindparam("reads_all", type_=Boolean()),
-    )
-    query = select(change, AuditRecord, is_readable, Agent.id.is_not(None))
-    query = query.outerjoin(Agent, Agent.id == change.agent_id)
-    query = query.outerjoin(AuditRecord, AuditRecord.id == change.cause_id)
-    query = query.where(change.gateway_id == bindparam("gateway_id"))
-    query = query.where(change.id < bindparam("before_id"))
-    page = query.order_by(change.id.desc()).limit(PAGE_SIZE + 1)
-    return Query(page, lambda row: LoggedConfigChange(*row))

@@ -18,6 +18,11 @@ from services.gateways.sync.commands import (
     request_sync,
     reset_sessions,
 )
+from services.gateways.sync.config_history import (
+    PAGE_SIZE,
+    LoggedConfigChange,
+    list_config_changes,
+)
 from services.gateways.sync.config_previews import (
     AgentChange,
     AgentConfigChange,
