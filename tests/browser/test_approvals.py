@@ -111,7 +111,9 @@ async def test_a_decision_can_be_undone_until_it_is_final(
 
         if viewport == PHONE:
             await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
-        await page.get_by_label("Note for Juniper").fill("As **red** as you can.")
+        note = page.get_by_label("Note for Juniper")
+        await expect(note).to_have_value("As red as you can.")
+        await note.fill("As **red** as you can.")
         await approve.click()
         await expect_toast(page, f"Approved. {headline('Print it in red?')}")
         assert scenario.statuses() == ["pending"]  # while the decision can be undone
@@ -163,6 +165,11 @@ async def test_a_clarification_requested_by_keyboard_keeps_the_approval_open(
         await expect(page.get_by_text("Question asked").first).to_be_visible()
         assert any("On which paper?" in comment for comment in scenario.comments())
         assert scenario.statuses() == ["pending"]
+        path = f"/agent/boards/{scenario.board['id']}/tasks/{scenario.tasks[0]['id']}/comments"
+        scenario.agent.call("POST", path, message="On the thick one.")
+        for place in ("#detail", ".inbox__list"):
+            await expect(page.locator(place).get_by_text("Question answered")).to_be_visible()
+        await expect(page.get_by_text("Question asked")).to_have_count(0)
 
 
 async def test_the_second_decision_shows_who_decided_first(site: LiveSite) -> None:
