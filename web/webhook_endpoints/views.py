@@ -15,9 +15,8 @@ from web.ui import forms, one_time_secret
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_with_notice
+from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _
 from web.webhook_endpoints import presenter
 from web.webhook_endpoints.forms import WebhookEndpointForm, list_edited_fields
 
@@ -91,7 +90,8 @@ async def delete_webhook(request: Request) -> Response:
     async with open_transaction(request) as session:
         endpoint = await webhook_endpoints.lock_endpoint(session, member, id)
         await webhook_endpoints.delete_endpoint(session, member, endpoint)
-    return redirect_with_notice(request, "/webhooks", _("Webhook deleted"))
+    name = webhook_endpoints.get_endpoint_name(endpoint)
+    return redirect_deleted(request, "/webhooks", name)
 
 
 async def list_board_choices(source: Source, member: Member) -> list[tuple[str, str]]:
