@@ -171,6 +171,12 @@ class Event(Base):
         Index(None, "board_id", "seq"),
         Index(None, "board_id", "type", "seq"),
         Index(None, "agent_id", "seq"),
+        Index(
+            "ix_activity_events_agent_deletions",
+            "agent_id",
+            "seq",
+            postgresql_where=text("(type || '') = 'agent.deleted'"),
+        ),
         Index("ix_activity_events_message_id", text("(data ->> 'message_id')")),
     )
 

@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, func, select, text
+from sqlalchemy import (
+    ScalarSelect,
+    String,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
@@ -211,12 +220,12 @@ def deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSe
     """Select the name of an agent when it was deleted or unlinked; null if it never was."""
     deleted = aliased(Event)
     query = select(deleted.data["name"].astext)
-    # The deletion is one of the last events of its agent. Their index is read backwards; that of
-    # the types is made useless, because it leads to the deletions of all agents.
-    is_deletion = func.concat(deleted.type) == EventType.AGENT_DELETED
-    query = query.where(deleted.agent_id.between(agent_id, agent_id), is_deletion)
-    query = query.order_by(deleted.agent_id.desc(), deleted.seq.desc())
-    return query.limit(1).scalar_subquery()
+    # As in the condition of the index of the deletions by agent. With `type = …` PostgreSQL may
+    # choose an index of the types, and read the deletions of all agents for each row of a list.
+    type = type_coerce(deleted.type, String).op("||", return_type=String())(literal_column("''"))
+    is_deletion = type == literal_column(f"'{EventType.AGENT_DELETED}'")
+    query = query.where(deleted.agent_id == agent_id, is_deletion)
+    return query.order_by(deleted.seq.desc()).limit(1).scalar_subquery()
 
 
 def deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
