@@ -14,6 +14,7 @@ from tests.support.gateway_site import run_gateway_site
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     AXE,
+    LAYOUT,
     PHONE,
     TABLET,
     WIDE,
@@ -22,6 +23,7 @@ from tests.support.page_checks import (
     list_small_targets,
     overflows_horizontally,
 )
+from tests.support.page_signatures import LAYOUT_RULES, CheckedTexts, describe_shown
 from tests.support.site_objects import (
     LONG_WORD,
     create_gateway_objects,
@@ -31,12 +33,15 @@ from tests.support.site_objects import (
 )
 
 CONTRAST = "color-contrast"
-"""The rule that takes most of the time. A tablet has the colours of a phone, in another layout."""
+"""The rule that takes most of the time."""
 
 REMOVE_DIALOGS = "document.querySelectorAll('dialog:not([open])').forEach(one => one.remove())"
 
 THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": (CONTRAST,)}
 """The themes with the rules to check in each. A theme changes only colours."""
+
+SET_THEME = "theme => document.documentElement.dataset.theme = theme"
+CHECKED_TEXTS = CheckedTexts()  # of all pages that this process of the tests has checked
 
 
 @dataclass
@@ -46,6 +51,7 @@ class CheckedPage:
     page: Page
     errors: list[str] = field(default_factory=list)
     is_layout_checked: bool = False  # navigation and closed dialogs, with the first page
+    shown: set[int] = field(default_factory=set)  # what all rules were checked for on this page
 
     @classmethod
     def watch(cls, page: Page) -> "CheckedPage":
@@ -68,7 +74,8 @@ class CheckedPage:
         assert response
         if self.is_layout_checked:  # dialogs: half of the elements, of which nothing is visible
             await self.page.evaluate(REMOVE_DIALOGS)
-        for size in (WIDE, TABLET, PHONE):
+        self.shown.clear()
+        for size in (WIDE, PHONE, TABLET):
             await self.page.set_viewport_size(size)
             await self.check(response.status)
         self.is_layout_checked = True
@@ -78,16 +85,12 @@ class CheckedPage:
         """Check the heading, overflow, accessibility, buttons on a phone, and the console."""
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
-        is_tablet = page.viewport_size == TABLET
-        for theme, rules in list(THEMES.items())[: 1 if is_tablet else None]:
-            await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            violations = await list_axe_violations(
-                page,
-                *rules,
-                skip=CONTRAST * is_tablet,
-                with_layout=not self.is_layout_checked,
-            )
-            assert violations == [], (violations, page.url, page.viewport_size, theme)
+        await page.evaluate(SET_THEME, "light")
+        violations = await self._list_violations()
+        if page.viewport_size != TABLET and not violations:
+            await page.evaluate(SET_THEME, "dark")
+            violations = await CHECKED_TEXTS.list_violations(page, self._excluded)
+        assert violations == [], (violations, page.url, page.viewport_size)
         assert not await overflows_horizontally(page), (page.url, page.viewport_size)
         if page.viewport_size == PHONE:
             assert await list_small_targets(page) == [], page.url
@@ -96,6 +99,27 @@ class CheckedPage:
         if status >= 400:  # the browser logs the status of the page
             complaints = [one for one in complaints if f"status of {status}" not in one]
         assert complaints == [], (complaints, page.url, page.viewport_size)
+
+    @property
+    def _excluded(self) -> list[str]:
+        return [one for [one] in LAYOUT] if self.is_layout_checked else []
+
+    async def _list_violations(self) -> list[str]:
+        """Return the violations in the first theme.
+
+        A tablet has the colours of a phone, in another layout. If it shows the same elements as
+        one of the other sizes, only rules about the layout can have other results.
+        """
+        is_tablet = self.page.viewport_size == TABLET
+        shown = await describe_shown(self.page, [one for [one] in LAYOUT])
+        rules = LAYOUT_RULES if is_tablet and shown in self.shown else ()
+        self.shown.add(shown)
+        return await list_axe_violations(
+            self.page,
+            *rules,
+            skip="" if rules else CONTRAST * is_tablet,
+            with_layout=not self.is_layout_checked,
+        )
 
 
 @dataclass
