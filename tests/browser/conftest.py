@@ -1,5 +1,6 @@
 """Fixtures for tests in a real browser with a real installation."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from cli.test import BROWSERS
 from models import Board, Organization
+from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.full_site import FullSite, fill_site, open_full_site
-from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
+from tests.support.installation import LOCAL_AUTH, ApiClient, Installation, find_free_port
 from tests.support.live_site import LiveSite, set_up_site
 from tests.support.page_checks import new_context
 from tests.support.people_rows import (
@@ -134,3 +136,20 @@ async def bob(
     await context.add_cookies([{"name": SESSION_COOKIE, "value": cookie_secret(user), "url": url}])
     yield context
     await context.close()
+
+
+@pytest.fixture(scope="module")
+async def workshop() -> AsyncIterator[FakeAgentsGateway]:
+    """Run a gateway for the tests of a module."""
+    async with run_fake_agents_gateway() as workshop:
+        yield workshop
+
+
+@pytest.fixture(scope="module")
+async def asker(
+    request: pytest.FixtureRequest, site: LiveSite, workshop: FakeAgentsGateway
+) -> ApiClient:
+    """Return the agent of the gateway that the module names, with the token in its files."""
+    name = request.module.GATEWAY
+    entered = await asyncio.to_thread(site.create_gateway, name, workshop.url, workshop.token)
+    return await site.connect_gateway_agent(workshop, f"mc-gateway-{entered['id']}")

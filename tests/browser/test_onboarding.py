@@ -1,74 +1,28 @@
-"""Onboarding of a board in a browser, with an agent that uses the real API."""
+"""Onboarding of a board in a browser: the conversation with an agent that uses the real API."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from typing import Any
+from functools import partial
 
-import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
+from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
+from tests.support.onboarding_browser import (
+    board_in,
+    describe_board,
+    fetch_messages,
+    locate_brief,
+    open_review,
+    own_words,
+)
 from tests.support.onboarding_stages import make_draft, post_agent_message
 from tests.support.page_checks import PHONE, cut_connection
 
-COUNT_PREVIEWS = """
-let count = 0;
-document.addEventListener("htmx:config:request", (event) => {
-    if (event.target.id === "preview") document.documentElement.dataset.previews = ++count;
-});
-"""
+GATEWAY = "harbour-1"
 
-
-@pytest.fixture(scope="module")
-async def workshop() -> AsyncIterator[FakeAgentsGateway]:
-    async with run_fake_agents_gateway() as workshop:
-        yield workshop
-
-
-@pytest.fixture(scope="module")
-async def asker(site: LiveSite, workshop: FakeAgentsGateway) -> ApiClient:
-    """Return the agent of the gateway, which calls the API with the token in its files."""
-    entered = await asyncio.to_thread(
-        site.create_gateway, "harbour-1", workshop.url, workshop.token
-    )
-    return await site.connect_gateway_agent(workshop, f"mc-gateway-{entered['id']}")
-
-
-def board_in(page: Page) -> dict[str, str]:
-    found = re.search(r"/boards/([0-9a-f-]{36})", page.url)
-    assert found
-    return {"id": found[1]}
-
-
-def fetch_messages(asker: ApiClient, board: dict[str, str]) -> list[str]:
-    """Return the messages to the agent about a board, and acknowledge them."""
-    waiting = asker.call("GET", "/agent/messages")["items"]
-    mine = [one for one in waiting if one["board_id"] == board["id"]]
-    for one in mine:
-        asker.call("POST", f"/agent/messages/{one['id']}/ack")
-    return [one["content"] for one in mine]
-
-
-async def describe(page: Page, name: str, gateway: str = "harbour-1") -> dict[str, str]:
-    await page.goto("/boards/new")
-    await page.get_by_label("Name").fill(name)
-    await page.get_by_label("Description").fill("All that partners need.")
-    await page.get_by_label("Gateway").select_option(gateway)
-    await page.get_by_role("button", name="Create board").click()
-    await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
-    return board_in(page)
-
-
-def own_words(page: Page, question: str) -> Any:
-    """Return the field for a free-text answer to the open question."""
-    return page.get_by_role("group", name=question).get_by_label("Your own words")
-
-
-def locate_brief(page: Page) -> Any:
-    return page.get_by_role("list", name="Answered so far")
+describe = partial(describe_board, gateway=GATEWAY)
 
 
 async def test_from_the_first_question_to_the_launch(
@@ -105,7 +59,7 @@ async def test_from_the_first_question_to_the_launch(
         await expect(locate_brief(page)).to_contain_text("31 January 2027 changed")
         assert "Correction to “When" in fetch_messages(asker, board)[-1]
 
-        await _open_review(page, asker, board)
+        await open_review(page, asker, board)
         await _review_and_launch(page, asker, board)
         lead = await site.connect_gateway_agent(workshop, f"lead-{board['id']}")
         await expect(page.get_by_text("Ava was woken once.")).to_be_visible()
@@ -156,44 +110,6 @@ async def _hears_nothing_more(asker: ApiClient, board: dict[str, str]) -> None:
     assert (late.status_code, late.json()["code"]) == (409, "onboarding_over")
 
 
-async def test_a_change_that_is_made_again_keeps_typed_text(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    """The preview is requested twice with the same content; the page stays."""
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Back and forth")
-        await _open_review(page, asker, board)
-        await page.get_by_label("More context").fill("Ann decides about money.")
-        for level, rule in (
-            ("autonomous", "may be done without an approval"),
-            ("balanced", "need an approval before they are done"),
-        ) * 2:
-            await page.get_by_label("What it decides").select_option(level)
-            await expect(page.locator("#preview")).to_contain_text(rule)
-        await expect(page.get_by_label("More context")).to_have_value("Ann decides about money.")
-    fetch_messages(asker, board)
-
-
-async def test_a_person_who_stays_at_the_warning_can_send_afterwards(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Stay here")
-        await _open_review(page, asker, board)
-        await page.get_by_label("Name", exact=False).first.fill("Eva")
-        await page.get_by_label("More context").fill("Ann decides about money.")
-        send = page.get_by_role("button", name="Send", exact=True)
-        async with page.expect_event("dialog") as staying:
-            page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
-            await send.click()
-        assert (await staying.value).type == "beforeunload"
-        await expect(send).to_be_visible()
-        page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
-        await send.click()
-        await expect(page.get_by_text("Writing the draft")).to_be_visible()
-    assert "Ann decides about money." in fetch_messages(asker, board)[-1]
-
-
 async def test_a_button_is_busy_until_the_response_also_after_a_warning(
     site: LiveSite, asker: ApiClient
 ) -> None:
@@ -225,74 +141,6 @@ async def test_a_button_is_busy_until_the_response_also_after_a_warning(
         is_over.set()
         await expect(locate_brief(page)).to_contain_text("Fun")
     fetch_messages(asker, board)
-
-
-async def test_the_preview_shows_what_was_changed_before_the_scripts_started(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Slow scripts")
-        await _open_review(page, asker, board)
-        is_changed = asyncio.Event()
-
-        async def hold(route: Route) -> None:
-            await is_changed.wait()
-            await route.continue_()
-
-        await page.route("**/vendor/htmx*", hold)
-        await page.reload(wait_until="commit")
-        await page.get_by_label("What it decides").select_option("autonomous")
-        is_changed.set()
-        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
-
-
-async def test_the_preview_shows_the_last_change_while_responses_are_late(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Late previews")
-        await _open_review(page, asker, board)
-        is_changed = asyncio.Event()
-
-        async def hold(route: Route) -> None:
-            if route.request.method == "POST":
-                await is_changed.wait()
-            await route.continue_()
-
-        await page.route("**/onboarding/review", hold)
-        await page.add_init_script(COUNT_PREVIEWS)
-        html = page.locator("html")
-        await page.reload()
-        await expect(html).to_have_attribute("data-previews", "1")
-        await page.get_by_label("What it decides").select_option("autonomous")
-        await expect(html).to_have_attribute("data-previews", "2")
-        name = page.get_by_label("Name", exact=False).first
-        await name.fill("Eva")
-        await name.blur()
-        await expect(html).to_have_attribute("data-previews", "3")
-        is_changed.set()
-        await expect(page.locator("#preview")).to_contain_text("What Eva gets")
-        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
-
-
-async def test_the_preview_is_requested_once_at_the_start_and_once_for_a_change(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Few requests")
-        await page.add_init_script(COUNT_PREVIEWS)
-        await _open_review(page, asker, board)
-        async with page.expect_response(lambda response: response.request.method == "POST"):
-            await page.reload()
-        await page.get_by_label("What it decides").select_option("autonomous")
-        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
-        assert await page.locator("html").get_attribute("data-previews") == "2"
-
-
-async def _open_review(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
-    post_agent_message(asker, board, **make_draft())
-    await page.get_by_role("link", name="Review the draft").click()
-    await expect(page.locator("#preview")).to_contain_text("What Ava gets")
 
 
 async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiClient) -> None:
@@ -406,25 +254,6 @@ async def test_without_a_gateway_the_lead_calls_the_api_itself(site: LiveSite) -
         with ApiClient(site.installation.url, token[0]) as fern:
             fern.call("POST", "/agent/heartbeat")
         await expect(page.get_by_text("Fern is connected.")).to_be_visible()
-
-
-async def test_a_change_is_not_reported_while_a_form_is_sent(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    """The change is that of the form: the live update can be faster than the response."""
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Own launch")
-        await _open_review(page, asker, board)
-        async with site.open_page(page.url) as other:
-            # The page stays as it is while the browser waits for the response to its form.
-            await page.evaluate("addEventListener('submit', (event) => event.preventDefault())")
-            await page.get_by_role("button", name="Launch the board").click()
-            await other.get_by_role("button", name="Launch the board").click()
-            notice = page.locator("#news")
-            await expect(notice).to_contain_text("You have launched the board.")
-            await expect(notice).not_to_have_attribute("hidden", "")
-            await expect(notice).to_be_hidden()
-    fetch_messages(asker, board)  # otherwise the next test receives it
 
 
 async def test_the_board_shows_that_a_question_is_pending(site: LiveSite, asker: ApiClient) -> None:
