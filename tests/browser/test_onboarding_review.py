@@ -47,6 +47,7 @@ async def test_a_person_who_stays_at_the_warning_can_send_afterwards(
         await open_review(page, asker, board)
         await page.get_by_label("Name", exact=False).first.fill("Eva")
         await page.get_by_label("More context").fill("Ann decides about money.")
+        await expect(page.locator("#preview")).to_contain_text("What Eva gets")  # it moves buttons
         send = page.get_by_role("button", name="Send", exact=True)
         async with page.expect_event("dialog") as staying:
             page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
