@@ -20,7 +20,7 @@ NOT_FLAT = {"GET snapshot"}  # contains all tasks, so it may grow linearly
 SHIFT = "- interval '7 hours' * n"
 DECIDED = {"status": "'approved'", "resolved_at": f"t.created_at {SHIFT}"}
 PAGE_SIZE = 200  # of approvals, and of the history of a task
-OLDEST_SEQ = 1_000_000
+SEQ_STEP = 1_000_000  # between two copies of the events of a task
 
 
 async def measure_growth(
@@ -85,7 +85,7 @@ async def fill_pages(connection: asyncpg.Connection, data: Dataset) -> None:
         PAGE_SIZE // max(1, len(data.tasks) // 5),
         DECIDED | {"id": "gen_random_uuid()"},
     )
-    older = {"id": "gen_random_uuid()", "seq": f"t.seq - {OLDEST_SEQ} * n"}
+    older = {"id": "gen_random_uuid()", "seq": f"t.seq - {SEQ_STEP} * n"}
     condition = f"t.task_id = '{data.tasks[0]}'"
     await copy_rows(connection, "activity_events", PAGE_SIZE, older, condition=condition)
 

@@ -52,9 +52,11 @@ def test_a_line_shows_what_has_changed_since_it_was_cached() -> None:
         reader_language.reset(language)
 
 
-def test_long_comments_are_not_kept_in_memory() -> None:
-    text = "word " * MAX_CACHED_LENGTH
-    assert text.strip() in render(build_comment(text), AGENT)
+def test_long_texts_are_not_kept_in_memory() -> None:
+    text = ("word " * MAX_CACHED_LENGTH).strip()
+    assert text in render(build_comment(text), AGENT)
+    event = Event(id=new_id(), type=EventType.TASK_LEAD_NOTIFY_FAILED, data={"error": text})
+    assert text in render(HistoryEntry(now(), "Ana", False, None, None, event=event))
     assert history_lines._render_cached.cache_info().currsize == 0
 
 

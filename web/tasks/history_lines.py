@@ -21,8 +21,8 @@ from web.ui.avatars import agent_hue, emoji_icon
 from web.ui.render import environment
 from web.ui.translation import _, reader_language
 
-MAX_CACHED_LINES = 2_000  # about 5 MB, at most 20 MB
-MAX_CACHED_LENGTH = 2_000  # characters of a comment; longer ones are rendered again
+MAX_CACHED_LINES = 2_000  # about 5 MB; with the longest texts 40 MB
+MAX_CACHED_LENGTH = 2_000  # characters of a text; longer ones are rendered again
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
 
 
@@ -34,18 +34,23 @@ class AgentLabel(NamedTuple):
     emoji: str
 
 
+class CommentAuthor(NamedTuple):
+    """The author of a comment."""
+
+    name: str
+    agent: AgentLabel | None  # None: a user
+    is_lead: bool
+
+
 class LineContent(NamedTuple):
     """Everything that a line shows, as it is shown."""
 
     language: str
     id: str
-    author: str
-    agent: AgentLabel | None  # None: the author is a user
-    is_lead: bool
     iso: str
     absolute: str  # time
-    comment: str | None
-    text: Markup | None  # of an event
+    text: str  # Markdown of a comment, or HTML of an event
+    author: CommentAuthor | None  # of a comment
     status: str  # that an event led to, or ""
 
 
@@ -64,7 +69,7 @@ class HistoryLine:
     @property
     def html(self) -> Markup:
         """Render the line."""
-        is_long = len(self.content.comment or "") > MAX_CACHED_LENGTH
+        is_long = len(self.content.text) > MAX_CACHED_LENGTH
         before_age, rest = (_render if is_long else _render_cached)(self.content)
         return Markup(f"{before_age}{time_format.format_age(self.at, ago=True)}{rest}")  # noqa: S704
 
@@ -84,17 +89,22 @@ def _build_line(entry: HistoryEntry, agent: Agent | None) -> HistoryLine:
     event, comment = entry.event, entry.comment
     content = LineContent(
         language=reader_language.get(),
-        id=f"c-{comment.id}" if comment else f"e-{entry.id}",
-        author=entry.author_name or _("Deleted user"),
-        agent=_label_agent(entry, agent) if entry.is_by_agent else None,
-        is_lead=agent is not None and agent.is_board_lead,
+        id=f"c-{entry.id}" if comment else f"e-{entry.id}",
         iso=time_format.format_iso(entry.at),
         absolute=time_format.format_absolute(entry.at),
-        comment=comment.message if comment else None,
-        text=describe_entry(entry, event) if event else None,
+        text=comment.message if comment else describe_entry(entry, event) if event else "",
+        author=_describe_author(entry, agent) if comment else None,
         status=find_entered_status(event) if event else "",
     )
     return HistoryLine(content, entry.at)
+
+
+def _describe_author(entry: HistoryEntry, agent: Agent | None) -> CommentAuthor:
+    return CommentAuthor(
+        name=entry.author_name or _("Deleted user"),
+        agent=_label_agent(entry, agent) if entry.is_by_agent else None,
+        is_lead=agent is not None and agent.is_board_lead,
+    )
 
 
 def _label_agent(entry: HistoryEntry, agent: Agent | None) -> AgentLabel:
