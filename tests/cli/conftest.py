@@ -1,16 +1,20 @@
 """Fixtures that run the real commands on temporary data folders."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import httpx2
 import pytest
 
 from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
+from tests.support.preloaded_product import PRODUCT
 
 ROOT = Path(__file__).parent.parent.parent
 OWNER = {"name": "Olga", "email": "olga@example.com", "password": "correct horse battery"}
@@ -47,8 +51,18 @@ def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 
 
 def run_cli(*arguments: str, data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command on a data folder and wait for its end."""
-    return run_command_line(*arguments, "--data", str(data), **environment)
+    """Run a command on a data folder, in a forked process, and wait for its end."""
+    words = [*arguments, "--data", str(data)]
+    with TemporaryFile("w+") as errors:
+        process = PRODUCT.run(words, {"MC_ENV_FILE": os.devnull, **environment}, errors)
+        timer = threading.Timer(TIMEOUT, process.send_signal, [signal.SIGKILL])
+        timer.start()
+        with process.stdout:
+            output = process.stdout.read()
+        status = process.wait(TIMEOUT)
+        timer.cancel()
+        errors.seek(0)
+        return subprocess.CompletedProcess(words, status, output, errors.read())
 
 
 def run_command_line(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
