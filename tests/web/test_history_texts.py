@@ -62,6 +62,17 @@ def test_every_event_is_described_also_without_its_data(language: str) -> None:
         reader_language.reset(token)
 
 
+@pytest.mark.parametrize("question", [None, 5, ["Why?"]])
+def test_a_stored_question_that_is_no_text_is_described(question: object) -> None:
+    text = "Ana requested approval: a question"
+    assert describe(EventType.APPROVAL_REQUESTED, question=question) == text
+
+
+def test_a_stored_question_is_shown() -> None:
+    text = "Ana approved: Deploy the site?"
+    assert describe(EventType.APPROVAL_APPROVED, question="Deploy the site?") == text
+
+
 def test_every_step_has_a_sentence() -> None:
     decided = set(ApprovalStatus) - {ApprovalStatus.PENDING}
     assert STEP_TEXTS.keys() >= {

@@ -88,14 +88,18 @@ def _list_sentences(entry: HistoryEntry, event: Event) -> list[Sentence]:
     if event.type is EventType.TASK_LINK_UPDATED:
         return [_describe_link(event.data)]
     if event.type in EVENT_TEXTS:
-        values = {"question": _("a question"), "error": ""} | event.data
-        values["question"] = translate_question(values["question"], event.data)
+        values = {"error": ""} | event.data | {"question": _describe_question(event.data)}
         return [(EVENT_TEXTS[event.type], values)]
     sentences = _describe_status(N_("<b>%(actor)s</b> moved this task to %(status)s."), status)
     for change in _list_described(entry.changes):
         if not (status and _is_implied(change)):
             sentences += CHANGE_TEXTS.get(change.field, _describe_other)(change)
     return sentences or [(N_("<b>%(actor)s</b> changed this task."), {})]
+
+
+def _describe_question(data: Mapping[str, Any]) -> str:
+    stored = data.get("question")
+    return translate_question(stored, data) if isinstance(stored, str) else _("a question")
 
 
 def _describe_link(data: Mapping[str, Any]) -> Sentence:
