@@ -6,8 +6,10 @@ from functools import lru_cache
 
 from core.text import remove_invisible
 
+COMPLETION_KIND = "task.complete"  # the usual spelling
+
 COMPLETION_KINDS = (
-    *("complete", "complete_task", "task.complete", "task.completion"),
+    *("complete", "complete_task", COMPLETION_KIND, "task.completion"),
     *("mark_complete", "mark_task_complete", "task.mark_complete"),
     *("done", "task.done", "mark_done", "mark_as_done", "mark_task_done", "task.mark_done"),
     *("move_to_done", "move_task_to_done", "task.move_to_done"),

@@ -95,7 +95,7 @@ class ApprovalDetail:
     @property
     def question(self) -> str:
         """The question to decide, as one sentence that is built from the kind and the tasks."""
-        return format_question(self.approval, self.task_titles)
+        return format_question(self.approval.action_type, self.task_titles)
 
     @property
     def reason(self) -> str | None:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from core.errors import Forbidden, Invalid
 from core.validation import json_object, optional, trimmed_text
-from models import Actor, Agent, Approval, ApprovalStatus
-from services.action_kinds import is_completion_kind
+from models import Actor, Agent, ApprovalStatus
+from services.action_kinds import COMPLETION_KIND, is_completion_kind
 
 MAX_ACTION_LENGTH = 200  # characters
 MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question
@@ -116,13 +116,13 @@ def find_agent_text(payload: Mapping[str, Any] | None) -> str | None:
     return next(filter(None, texts), None)
 
 
-def format_question(approval: Approval, titles: Sequence[str] = ()) -> str:
+def format_question(kind: str, titles: Sequence[str] = ()) -> str:
     """Return the question to decide as one sentence with a question mark.
 
-    It is built from the kind of the approval and the titles of its tasks. Words of the requester
+    It is built from the kind of an approval and the titles of its tasks. Words of the requester
     about it are not used: they could describe something else than what is allowed.
     """
-    sentence = _strip_sentence(_describe_action(approval.action_type, titles))
+    sentence = _strip_sentence(_describe_action(kind, titles))
     if len(sentence) > MAX_QUESTION_LENGTH:
         sentence = sentence[: MAX_QUESTION_LENGTH - 1] + "…"
     return f"{sentence}?"
@@ -144,7 +144,7 @@ def split_kind(kind: str) -> tuple[str, str]:
     All kinds that complete tasks have the same ones. There is no noun without a dot, and in a kind
     that begins with a verb: ("deploy production", "") for `deploy.production`.
     """
-    name = "task.complete" if is_completion_kind(kind) else kind.strip()
+    name = COMPLETION_KIND if is_completion_kind(kind) else kind.strip()
     noun, _, verb = name.rpartition(".")
     begins_with_verb = _humanize(noun).partition(" ")[0].casefold() in VERBS
     if begins_with_verb and verb.casefold() not in VERBS:
@@ -152,9 +152,9 @@ def split_kind(kind: str) -> tuple[str, str]:
     return _humanize(verb), _humanize(noun)
 
 
-def _describe_action(action_type: str, titles: Sequence[str]) -> str:
+def _describe_action(kind: str, titles: Sequence[str]) -> str:
     """Format `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site"."""
-    action, subject = split_kind(action_type)
+    action, subject = split_kind(kind)
     about = f" “{titles[0]}”" if titles else ""
     if len(titles) > 1:
         about += f" and {len(titles) - 1} more"

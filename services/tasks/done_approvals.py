@@ -25,7 +25,7 @@ from models import (
     Task,
 )
 from services import approvals, custom_fields  # only names at call time: they import each other
-from services.action_kinds import is_completion_kind
+from services.action_kinds import COMPLETION_KIND, is_completion_kind
 
 if TYPE_CHECKING:
     from services.tasks.change_request import TaskChange
@@ -204,7 +204,7 @@ def approval_required(change: "TaskChange") -> Conflict:
 def _build_approval_request(change: "TaskChange") -> dict[str, Any]:
     prefix = "/api/v1/agent" if isinstance(change.actor, Agent) else "/api/v1"
     body = {
-        "action_type": "task.complete",
+        "action_type": COMPLETION_KIND,
         "task_id": str(change.task.id),
         "confidence": EXAMPLE_CONFIDENCE,
         "payload": {"reason": EXAMPLE_REASON},

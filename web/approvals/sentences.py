@@ -4,14 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models import Approval
 from services import approvals
+from services.action_kinds import COMPLETION_KIND
 from services.approvals import ApprovalDetail
 from web.ui.translation import N_, _, ngettext
 
 MAX_LENGTH = 150  # characters of a title or of the words of a kind in a question
 
-COMPLETION_KIND = "task.complete"
 STORED_TITLES = re.compile(
     r"^[^“]* “(?P<title>.*)”(?: and (?P<others>\d{1,4}) more)?\?$", re.DOTALL
 )
@@ -60,7 +59,7 @@ def translate_question(stored: str, data: Mapping[str, Any]) -> str:
     kind, titles = str(data.get("action_type") or COMPLETION_KIND), data.get("titles")
     if not isinstance(titles, list):
         titles = _parse_titles(stored)
-    is_built = approvals.format_question(Approval(action_type=kind), titles) == stored
+    is_built = approvals.format_question(kind, titles) == stored
     return _build_question(kind, titles) if is_built else stored
 
 

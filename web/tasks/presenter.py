@@ -8,6 +8,7 @@ from starlette.datastructures import QueryParams
 from core.db.reads import Source
 from models import Board, Member, Task, User
 from services import tasks
+from services.action_kinds import COMPLETION_KIND
 from services.approvals import ApprovalDraft
 from services.boards import BoardPermissions
 from services.task_pages import TaskPageData, load_task_page_data
@@ -94,7 +95,7 @@ async def _load_place(
 def build_done_approval(task: Task, user: User) -> ApprovalDraft:
     """Build the approval that a board requires before a task moves to Done."""
     return ApprovalDraft(
-        action_type="task.complete",
+        action_type=COMPLETION_KIND,
         confidence=CERTAIN,
         task_id=task.id,
         payload={"reason": build_done_reason(user.display_name)},
