@@ -6,7 +6,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, case, func, select
+from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -182,7 +183,7 @@ def _build_undoable_query() -> Query[ApprovalDetail]:
 
 
 async def find_undone_note(source: Source, user: User, approval: Approval) -> str | None:
-    """Return the note of the user's last decision about an approval that waits for one again."""
+    """Return the note of the user's last decision about an undecided approval, if it was undone."""
     return await UNDONE_NOTE.first(
         source,
         user_id=user.id,
@@ -192,8 +193,21 @@ async def find_undone_note(source: Source, user: User, approval: Approval) -> st
     )
 
 
+def _is_undone() -> ColumnElement[bool]:
+    """Select whether a decision was undone: a first approval by its user, others by anybody."""
+    undone = aliased(Event)
+    query = select(undone.id).where(
+        undone.board_id == BOARD_ID,
+        undone.type == EventType.APPROVAL_UNDONE,
+        undone.seq > Event.seq,
+        undone.approval_id == Event.approval_id,
+        (Event.type == EventType.APPROVAL_DECIDED) | (undone.user_id == Event.user_id),
+    )
+    return query.correlate(Event).exists()
+
+
 UNDONE_NOTE: Query[str | None] = Query(
-    select(Event.data["note"].astext)
+    select(case((_is_undone(), Event.data["note"].astext)))
     .where(
         Event.board_id == BOARD_ID,
         Event.type.in_((EventType.APPROVAL_DECIDED, EventType.APPROVAL_FIRST_APPROVED)),

@@ -5,7 +5,15 @@ import re
 import pytest
 
 from core.clock import now
-from models import ApprovalStatus, Board, PolicyEffect, PolicyVerdict, Task, TaskDependency
+from models import (
+    Approval,
+    ApprovalStatus,
+    Board,
+    PolicyEffect,
+    PolicyVerdict,
+    Task,
+    TaskDependency,
+)
 from services import approvals
 from tests.support.approval_pages import HTMX, ask, stored
 from tests.support.statement_counter import count_statements
@@ -171,10 +179,44 @@ async def test_the_note_of_an_undone_decision_is_in_the_form_again(
     assert find_note(undone.text) == ""
 
 
-async def test_a_note_of_a_first_approval_is_not_offered_for_its_rejection(alice, ask) -> None:
+@pytest.fixture
+async def first_approval(alice, ask) -> Approval:
+    """An approval that Alice approved with a note, as the first of two people."""
     two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Rule")
-    first = await ask("First", policy_verdict=two)
-    at = f"/approvals/{first.id}"
+    asked: Approval = await ask("First", policy_verdict=two)
     sent = {"status": "approved", "note": "Looks good"}
-    await alice.post(f"{at}/answers", data=sent, headers=HTMX)
+    await alice.post(f"/approvals/{asked.id}/answers", data=sent, headers=HTMX)
+    return asked
+
+
+async def test_a_note_of_a_first_approval_is_not_offered_for_its_rejection(
+    alice, first_approval
+) -> None:
+    assert find_note((await alice.get(f"/approvals/{first_approval.id}")).text) == ""
+
+
+async def test_a_note_about_other_content_is_not_offered(
+    alice, bob, first_approval, transaction
+) -> None:
+    at = f"/approvals/{first_approval.id}"
+    await change_task(transaction, first_approval, description="Other")
+    page = (await alice.get(at)).text
+    assert 'value="approved"' in page
+    assert find_note(page) == ""
+    sent = {"status": "approved", "note": "Also good", "action_hash": find_hash(page)}
+    await bob.post(f"{at}/answers", data=sent, headers=HTMX)
+    await bob.post(f"{at}/undoings", headers=HTMX)
+    assert find_note((await bob.get(at)).text) == "Also good"
     assert find_note((await alice.get(at)).text) == ""
+
+
+async def test_the_note_of_a_second_decision_that_another_undid_is_offered(
+    alice, bob, first_approval
+) -> None:
+    at = f"/approvals/{first_approval.id}"
+    sent = {"status": "approved", "note": "Also good"}
+    await bob.post(f"{at}/answers", data=sent, headers=HTMX)
+    await alice.post(f"{at}/undoings", headers=HTMX)  # that of Bob
+    assert find_note((await bob.get(at)).text) == "Also good"
+    await alice.post(f"{at}/undoings", headers=HTMX)  # her own one
+    assert find_note((await alice.get(at)).text) == "Looks good"
