@@ -211,7 +211,7 @@ async def test_an_incomplete_goal_is_not_confirmed(
     assert (await bob.get(f"/boards/{world.board.id}")).json()["goal_confirmed"] is False
 
 
-async def test_a_goal_without_measures_is_refused_with_the_same_words(
+async def test_a_goal_without_success_metrics_is_refused_in_the_words_of_the_api(
     bob: Client, alice: Client, world: World
 ) -> None:
     await start(bob, world)
@@ -221,4 +221,4 @@ async def test_a_goal_without_measures_is_refused_with_the_same_words(
         await alice.patch(path, json=goal),
     ):
         assert refused.status_code == 422
-        assert "A goal needs measures: how will you know that it is reached?" in refused.text
+        assert "A goal needs success metrics: how will you know that it is reached?" in refused.text
