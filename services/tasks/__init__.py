@@ -28,7 +28,12 @@ from services.tasks.comments import (
     load_comments,
     prepare_comment,
 )
-from services.tasks.deleted_tasks import TRASH_LIFETIME, TrashedTask, list_trashed_tasks
+from services.tasks.deleted_tasks import (
+    TRASH_LIFETIME,
+    TrashedTask,
+    find_trashed_task,
+    list_trashed_tasks,
+)
 from services.tasks.departures import lock_assignee, unassign_former_readers
 from services.tasks.descriptions import (
     HAS_DESCRIPTION_VERSIONS,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import aliased
 
 from core.db.reads import Query, Source
@@ -29,7 +29,7 @@ class TrashedTask(NamedTuple):
     agent_id: UUID | None  # of an agent that deleted it
     user_id: UUID | None
     deleted_by: str | None  # None if unknown
-    total: int  # of all deleted tasks of the board
+    total: int  # of the deleted tasks of the board that match the query
 
     @property
     def expires_at(self) -> datetime:
@@ -40,6 +40,11 @@ class TrashedTask(NamedTuple):
 async def list_trashed_tasks(source: Source, board: Board) -> list[TrashedTask]:
     """Return the deleted tasks of a board that the actor may read, the last deleted first."""
     return await TRASHED_TASKS.fetch(source, board_id=board.id)
+
+
+async def find_trashed_task(source: Source, board: Board, task_id: UUID) -> TrashedTask | None:
+    """Return a deleted task of a board that the actor may read, or None."""
+    return await TRASHED_TASK.first(source, board_id=board.id, task_id=task_id)
 
 
 def _build_trashed_task(row: Sequence[Any]) -> TrashedTask:
@@ -58,7 +63,7 @@ LAST_DELETION = (
     .order_by(DELETED.created_at.desc(), DELETED.seq.desc())
     .limit(1)
 )
-TRASHED_TASKS: Query[TrashedTask] = Query(
+TRASHED = (
     select(
         DeletedTask.task_id,
         STORED["title"].astext,
@@ -77,6 +82,10 @@ TRASHED_TASKS: Query[TrashedTask] = Query(
     .outerjoin(User, User.id == Event.user_id)
     .where(DeletedTask.board_id == BOARD_ID)
     .order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
-    .limit(MAX_BULK_TASKS),
-    _build_trashed_task,
+)
+"""Selects the deleted tasks of the board `board_id` for `_build_trashed_task`."""
+
+TRASHED_TASKS: Query[TrashedTask] = Query(TRASHED.limit(MAX_BULK_TASKS), _build_trashed_task)
+TRASHED_TASK: Query[TrashedTask] = Query(
+    TRASHED.where(DeletedTask.task_id == bindparam("task_id")).limit(1), _build_trashed_task
 )

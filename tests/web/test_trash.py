@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Task, new_id
+from models import DeletedTask, Task, new_id
 from services import tasks
 from tests.support.world import World
 
@@ -75,6 +76,25 @@ async def test_an_open_task_says_that_it_was_deleted(
     assert (await charlie.get(path, headers=headers)).status_code == 404
     unknown = f"/boards/{world.board.id}/tasks/{new_id()}"
     assert (await bob.get(unknown, headers=headers)).status_code == 404
+
+
+async def test_a_task_deleted_before_many_others_is_found(
+    alice, world, deleted, transaction
+) -> None:
+    rows = {"tasks": [{"title": "Later", "status": "inbox"}], "task_comments": []}
+    async with transaction() as session:
+        session.add_all(
+            DeletedTask(board_id=world.board.id, task_id=new_id(), rows=rows, deleted_at=now())
+            for _ in range(tasks.MAX_BULK_TASKS)
+        )
+    part = await alice.get(
+        f"/boards/{world.board.id}/tasks/{deleted[0].id}",
+        headers=HTMX | {"HX-Target": "aside#drawer"},
+    )
+    assert part.status_code == 200
+    assert "Write &lt;i&gt;it&lt;/i&gt;" in part.text
+    elsewhere = f"/boards/{world.garden.id}/tasks/{deleted[0].id}"
+    assert (await alice.get(elsewhere, headers=HTMX)).status_code == 404
 
 
 async def test_one_task_is_restored(alice, path, world, deleted) -> None:

@@ -52,9 +52,8 @@ async def render_trashed_task(request: Request) -> Response:
     """Say on a page that still shows a task that it was deleted. Raises NotFound."""
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        trashed = await tasks.list_trashed_tasks(source, access.board)
-    task_id = forms.path_id(request, "task_id")
-    found = next((one for one in trashed if one.task_id == task_id), None)
+        task_id = forms.path_id(request, "task_id")
+        found = await tasks.find_trashed_task(source, access.board, task_id)
     if found is None or not is_part_request(request):
         raise NotFound("task_not_found", "There is no such task.")
     return render_part(
