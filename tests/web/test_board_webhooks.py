@@ -98,6 +98,28 @@ async def test_a_new_webhook_has_a_default_on_a_board_without_lead(
     assert "This board has no agents. Payloads are kept" in form
 
 
+@pytest.mark.parametrize("stored", ["gardener", "lead"])
+async def test_a_saved_form_keeps_an_agent_that_is_no_choice(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory, stored: str
+) -> None:
+    agent: Agent = getattr(world, stored)
+    _, path = await add_webhook(transaction, world, agent_id=agent.id)
+    page = (await bob.get(f"{path}/edit")).text
+    options = dict(re.findall(r'<option value="([^"]*)" selected>(.*?)</option>', page))
+    name = "An agent that has left the board" if stored == "gardener" else "Lead"
+    assert options == {str(agent.id): name}
+    fields = {name: hidden(page, f"shown.{name}") for name in ("description", "agent_id")}
+    fields = {f"shown.{name}": value for name, value in fields.items()}
+    given = {"description": "Something else", "agent_id": str(agent.id), "enabled": "true"}
+    assert (await bob.post(f"{path}/edit", data=fields | given)).status_code == 303
+    [saved] = await load_webhooks(transaction)
+    assert (saved.agent_id, saved.description) == (agent.id, "Something else")
+
+    chosen = await bob.post(f"{path}/edit", data=fields | given | {"agent_id": ""})
+    assert chosen.status_code == 303
+    assert (await load_webhooks(transaction))[0].agent_id is None
+
+
 async def test_an_own_secret_is_not_shown(
     bob: httpx2.AsyncClient, transaction: TransactionFactory, hooks_path: str
 ) -> None:

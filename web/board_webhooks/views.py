@@ -161,7 +161,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
             raise Forbidden("board_write_forbidden", _("You may read this board, not change it."))
         webhook = await _find_webhook(request, source, access.board)
         board_agents = await agents.list_board_agents(source, access.board)
-    options = list_agent_options(board_agents)
+    options = list_agent_options(board_agents, webhook.agent_id if webhook else None)
     return render_page(
         request,
         "board_webhooks/edit.html" if webhook else "board_webhooks/new.html",
@@ -172,6 +172,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         webhook=webhook,
         path=page_path(access.board, webhook),
         agent_options=options,
+        has_agents=bool(board_agents),
         has_lead=any(agent.is_board_lead for agent in board_agents),
         shown={one.name: one.value for one in list_edited_fields(webhook)} if webhook else {},
     )
@@ -183,7 +184,8 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         board = (await board_access(request, source)).board
         webhook_id = forms.path_id(request, "webhook_id")
         webhook = await board_webhooks.get_webhook(source, board, webhook_id)
-        options = list_agent_options(await agents.list_board_agents(source, board))
+        board_agents = await agents.list_board_agents(source, board)
+    options = list_agent_options(board_agents, webhook.agent_id)
     about = ConflictContext(
         title=_("Webhook of %(board)s", board=board.name),
         back=f"{page_path(board, webhook)}/edit",
