@@ -32,7 +32,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
-from tests.support.preloaded_product import PRODUCT
+from tests.support.preloaded_product import PRODUCT, keep_compiled_templates
 from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
 from tests.support.world import World
@@ -104,8 +104,15 @@ def postgres_root() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def preloaded_product(postgres_root: Path) -> Iterator[None]:
-    """End the process from which installations are forked, if a test has started it."""
+def preloaded_product(
+    postgres_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Share compiled templates; end the process from which installations are forked."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "templates"
+    folder.mkdir(exist_ok=True)
+    PRODUCT.template_cache = folder
+    keep_compiled_templates(folder)
     yield
     PRODUCT.stop()
 

@@ -18,6 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from jinja2 import FileSystemBytecodeCache
+
 ROOT = Path(__file__).parent.parent.parent
 NUMBER = struct.Struct("!q")
 MODULES = (
@@ -74,6 +76,7 @@ class PreloadedProduct:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
+        self.template_cache: Path | str = ""  # a folder, if there is one
 
     def run(
         self, words: Sequence[str], environment: dict[str, str], errors: IO[str]
@@ -98,9 +101,9 @@ class PreloadedProduct:
     def _connect(self) -> socket.socket:
         if self._connection is None:
             self._connection, theirs = socket.socketpair()
-            number = str(theirs.fileno())
+            words = (str(theirs.fileno()), str(self.template_cache))
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.preloaded_product", number],
+                [sys.executable, "-m", "tests.support.preloaded_product", *words],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 pass_fds=[theirs.fileno()],
@@ -110,6 +113,12 @@ class PreloadedProduct:
 
 
 PRODUCT = PreloadedProduct()
+
+
+def keep_compiled_templates(folder: Path) -> None:
+    """Compile a template once for all processes of the tests, if this one renders templates."""
+    if render := sys.modules.get("web.ui.render"):
+        render.environment.bytecode_cache = FileSystemBytecodeCache(str(folder))
 
 
 def fork_on_request(connection: socket.socket) -> dict[str, Any]:
@@ -155,6 +164,8 @@ def main() -> None:
     """Import the product, and become each of the requested processes."""
     for module in MODULES:
         import_module(module)
+    if sys.argv[2]:
+        keep_compiled_templates(Path(sys.argv[2]))
     gc.freeze()  # a collection would copy the pages of memory that the processes share
     request = fork_on_request(socket.socket(fileno=int(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
