@@ -17,23 +17,24 @@ from services.gateways import provisioning
 
 async def delete_agent(
     session: AsyncSession, user: User, agent_id: UUID, *, force: bool = False
-) -> None:
-    """Delete an agent and return its tasks to the inbox. A missing agent is no error.
+) -> bool:
+    """Delete an agent, and return its tasks to the inbox. A missing agent is no error.
 
     An agent on a gateway is first removed there, and has the status `deleting` until then. `force`
-    deletes it at once and leaves its data on the gateway. Raises Forbidden unless the user is an
-    admin, and Conflict if the agent was moved while waiting for the lock of its board.
+    deletes it at once and leaves its data on the gateway. Return whether the removal from the
+    gateway is still pending. Raises Forbidden unless the user is an admin, and Conflict if the
+    agent was moved while waiting for the lock of its board.
     """
     board = await boards.lock_board_of_agent(session, user, agent_id)
     own_organizations = select(Member.organization_id).where(Member.user_id == user.id)
     agent = await _find_agent(session, agent_id, Agent.organization_id.in_(own_organizations))
     if agent is None:
-        return
+        return False
     if agent.board_id != (board.id if board else None):
         raise agent_moved()
     if board is None:
         await _require_admin_of(session, user.id, agent.organization_id)
-    await _delete(session, user, board, agent, force=force)
+    return await _delete(session, user, board, agent, force=force)
 
 
 async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_id: UUID) -> None:
@@ -57,7 +58,7 @@ async def _delete(
     agent: Agent,
     *,
     force: bool = False,
-) -> None:
+) -> bool:
     task_events = await tasks.unassign_agent_tasks(session, board, agent) if board else ()
     led_board = board if agent.is_board_lead else None
     status_before = rules.compute_status(agent, now())
@@ -73,6 +74,7 @@ async def _delete(
             agent_event(EventType.AGENT_STATUS_CHANGED, actor, board, agent, **status_change)
         )
     await events.record_events(session, records)
+    return is_removal_pending
 
 
 async def _find_agent(

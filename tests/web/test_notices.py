@@ -4,9 +4,9 @@ import inspect
 import re
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from models import ApiToken
+from models import Agent, ApiToken, DesiredState
 from tests.support.page_routes import list_routes
 from tests.support.people_rows import cookie_secret, make_invite
 from tests.support.skill_rows import make_pack, make_skill
@@ -70,6 +70,27 @@ async def test_what_was_removed_is_named(alice, world, transaction) -> None:
         gone = await alice.post(path)
         assert gone.status_code == 303, path
         assert find_toasts((await alice.get(gone.headers["Location"])).text) == [text]
+
+
+ON_GATEWAY = {"desired_state": DesiredState.RUNNING, "observed_generation": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "form", "text"),
+    [
+        ({"is_linked": True}, {}, "Unlinked “Worker”"),
+        (ON_GATEWAY, {}, "“Worker” is being deleted"),
+        (ON_GATEWAY, {"force": "on"}, "Unlinked “Worker”"),
+        ({"is_linked": False}, {"force": "on"}, "Deleted “Worker”"),
+    ],
+)
+async def test_an_agent_that_continues_to_run_is_not_called_deleted(
+    alice, gateway, world, transaction, fields, form, text
+) -> None:
+    async with transaction() as session:
+        await session.execute(update(Agent).where(Agent.id == world.worker.id).values(**fields))
+    await alice.post(f"/agents/{world.worker.id}/deletions", data=form)
+    assert find_toasts((await alice.get("/agents")).text) == [text]
 
 
 async def test_who_leaves_an_organization_reads_it(bob) -> None:

@@ -28,9 +28,10 @@ from web.auth.viewer import current_member
 from web.boards.presenter import load_board_access
 from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
+from web.ui.notices import redirect_deleted, redirect_with_notice
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.table_order import TableOrder
+from web.ui.translation import _
 
 
 async def show_agents(request: Request) -> Response:
@@ -99,13 +100,19 @@ async def show_first_call(request: Request) -> Response:
 
 
 async def delete_agent(request: Request) -> Response:
-    """Delete an agent, and redirect to the list."""
-    form = await forms.read_form(request)
+    """Delete or unlink an agent, and redirect to the list."""
+    force = bool((await forms.read_form(request)).value("force"))
     async with open_transaction(request) as session:
         agent = await agents.get_agent(
             session, current_member(request), forms.path_id(request, "agent_id")
         )
-        await agents.delete_agent(session, request.user, agent.id, force=bool(form.value("force")))
+        is_pending = await agents.delete_agent(session, request.user, agent.id, force=force)
+    if is_pending:
+        text = _("“%(name)s” is being deleted", name=agent.name)
+        return redirect_with_notice(request, "/agents", text)
+    if agent.is_linked or (force and agent.desired_state is not None):
+        text = _("Unlinked “%(name)s”", name=agent.name)
+        return redirect_with_notice(request, "/agents", text)
     return redirect_deleted(request, "/agents", agent.name)
 
 
