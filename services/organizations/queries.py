@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, bindparam, func, select, update
 
+from core.clock import now
 from core.db.reads import Query, Source, require_transaction, set_loaded_values
 from core.errors import Forbidden, NotFound
 from core.paging import Page, Paging
 from models import BoardAccess, Event, EventType, Member, Organization, User
+
+MAX_REMOVAL_AGE = timedelta(days=30)  # of a removal that the removed user reads
 
 MEMBER_ORDER = (func.lower(User.email), User.name, Member.id)
 
@@ -198,11 +201,14 @@ MEMBERSHIPS_BY_NAME = Query(
 
 
 async def find_ended_membership(source: Source, user: User) -> EndedMembership | None:
-    """Return the membership that the user lost last, unless they ended it themselves.
+    """Return the membership that somebody ended last; None if the user has left one since.
 
-    None also if the organization was deleted.
+    Only removals of the last MAX_REMOVAL_AGE count. Events are deleted with their organization.
+    So a removal from a deleted one is not found, and neither is the user's time in an organization
+    that they joined after the removal and that was deleted.
     """
-    row = await LAST_REMOVAL.first(source, removed_id=str(user.id))
+    since = now() - MAX_REMOVAL_AGE
+    row = await LAST_REMOVAL.first(source, removed_id=str(user.id), since=since)
     if row is None:
         return None
     event, name, remover = row
@@ -217,6 +223,7 @@ LAST_REMOVAL: Query[tuple[Event, str, User | None]] = Query(
     .outerjoin(User, User.id == Event.user_id)
     .where(
         Event.type == EventType.MEMBER_REMOVED,
+        Event.created_at > bindparam("since"),
         Event.data["user_id"].astext == bindparam("removed_id"),
     )
     .order_by(Event.created_at.desc(), Event.seq.desc())

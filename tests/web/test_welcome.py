@@ -1,10 +1,12 @@
 """The first steps of an admin."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
 
+from core.clock import now
 from models import Board, Event, User
 from tests.support.people_rows import cookie_secret, make_sign_in, make_user
 from web.auth.viewer import SESSION_COOKIE
@@ -164,6 +166,16 @@ async def test_a_removal_by_a_deleted_account_is_shown(alice, bob, world, transa
     async with transaction() as session:
         await session.execute(update(Event).values(user_id=None))
     assert "<b>You were removed from Tern</b>" in (await bob.get("/welcome")).text
+
+
+@pytest.mark.parametrize(("days", "is_shown"), [(29, True), (31, False)])
+async def test_only_a_recent_removal_is_shown(
+    alice, bob, world, transaction, days, is_shown
+) -> None:
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    async with transaction() as session:
+        await session.execute(update(Event).values(created_at=now() - timedelta(days=days)))
+    assert ("Alice removed you" in (await bob.get("/welcome")).text) is is_shown
 
 
 async def test_who_left_or_is_new_reads_nothing_about_a_removal(mara, bob, alice, world) -> None:
