@@ -10,7 +10,7 @@ from embedded_postgres.data_location import root_data_folder
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.support.preloaded_product import PRODUCT
 
-SHUTDOWN_TIMEOUT = 60  # seconds
+MIGRATION_TIMEOUT = 300  # seconds
 
 
 def copy_initial_database(data_dir: Path) -> None:
@@ -27,12 +27,14 @@ def create_initial_database(folder: Path) -> Path:
     `./run migrate` starts PostgreSQL for it and stops it again.
     """
     data_dir = folder / f"initial-{os.getpid()}"
-    with open(os.devnull, "w") as nothing:
-        process = PRODUCT.run(["migrate", "--data", str(data_dir)], {}, nothing)
-    assert process.wait(SHUTDOWN_TIMEOUT) == 0
+    log = folder / f"initial-{os.getpid()}.log"
+    with log.open("w") as errors:
+        process = PRODUCT.run(["migrate", "--data", str(data_dir)], {}, errors)
+    printed = process.stdout.read()
     process.stdout.close()
+    assert process.wait(MIGRATION_TIMEOUT) == 0, printed + log.read_text()
     files = EmbeddedPostgres(data_dir).home / "data"
-    end = time.monotonic() + SHUTDOWN_TIMEOUT
+    end = time.monotonic() + MIGRATION_TIMEOUT
     while (files / "postmaster.pid").exists():  # PostgreSQL still writes its files
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -16,11 +16,10 @@ import httpx2
 
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.support.initial_database import copy_initial_database
-from tests.support.preloaded_product import PRODUCT, ForkedProcess
+from tests.support.preloaded_product import DEFAULTS, PRODUCT, ForkedProcess
 
 ROOT = Path(__file__).parent.parent.parent
 LOCAL_TOKEN = "only-for-the-tests-" + "0123456789" * 4
-DEFAULTS = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
 LOCAL_AUTH = {"AUTH_MODE": "local", "LOCAL_AUTH_TOKEN": LOCAL_TOKEN}
 
 
@@ -48,7 +47,7 @@ class Installation:
         """Start the installation and wait until it prints that it is ready."""
         words = [*self.words, "--port", str(self.port), "--data", str(self.data_dir)]
         with (self.data_dir.parent / "server.log").open("a") as log:
-            self.process = self._run(words, DEFAULTS | self.environment, log)
+            self.process = self._run(words, self.environment, log)
         assert self.process.stdout is not None
         printed = ""
         for line in self.process.stdout:
@@ -100,7 +99,7 @@ class Installation:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **environment},
+            env={**os.environ, **DEFAULTS, **environment},
         )
 
     def _find_postmaster_pid(self) -> int:
@@ -119,7 +118,7 @@ class Installation:
 @contextmanager
 def run_separate_worker(installation: Installation) -> Generator[ForkedProcess]:
     """Run a worker in a process of its own, on the database of an installation."""
-    environment = DEFAULTS | {"BASE_URL": installation.url} | installation.environment
+    environment = {"BASE_URL": installation.url} | installation.environment
     with open(os.devnull, "w") as nothing:
         words = ["worker", "--data", str(installation.data_dir)]
         worker = PRODUCT.run(words, environment, nothing)

@@ -21,7 +21,9 @@ from typing import IO, Any
 from jinja2 import FileSystemBytecodeCache
 
 ROOT = Path(__file__).parent.parent.parent
-NUMBER = struct.Struct("!q")
+INT64 = struct.Struct("!q")
+IMPORT_TIMEOUT = 120  # seconds
+DEFAULTS = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}  # no settings of a developer
 MODULES = (
     "alembic.command",
     "app",
@@ -41,8 +43,8 @@ class ForkedProcess:
     def __init__(self, connection: socket.socket, output: IO[str]) -> None:
         self._connection = connection
         self.stdout = output
-        [self.pid] = NUMBER.unpack(connection.recv(NUMBER.size))
         self.returncode: int | None = None
+        self.pid = self._receive_number(IMPORT_TIMEOUT)
 
     def send_signal(self, number: int) -> None:
         """Send a signal unless the process has ended."""
@@ -59,15 +61,19 @@ class ForkedProcess:
     def wait(self, timeout: float) -> int:
         """Wait until the process has ended, and return its exit status."""
         if self.returncode is None:
-            self._connection.settimeout(timeout)
-            try:
-                received = self._connection.recv(NUMBER.size)
-            except (BlockingIOError, TimeoutError) as error:
-                raise subprocess.TimeoutExpired("./run", timeout) from error
-            [status] = NUMBER.unpack(received)
-            self.returncode = os.waitstatus_to_exitcode(status)
+            self.returncode = os.waitstatus_to_exitcode(self._receive_number(timeout))
             self._connection.close()
         return self.returncode
+
+    def _receive_number(self, timeout: float) -> int:
+        self._connection.settimeout(timeout)
+        try:
+            received = self._connection.recv(INT64.size)
+        except (BlockingIOError, TimeoutError) as error:
+            raise subprocess.TimeoutExpired("./run", timeout) from error
+        assert received, "The process that forks, or the monitor of the forked one, has ended."
+        [number] = INT64.unpack(received)
+        return number
 
 
 class PreloadedProduct:
@@ -82,7 +88,7 @@ class PreloadedProduct:
         self, words: Sequence[str], environment: dict[str, str], errors: IO[str]
     ) -> ForkedProcess:
         """Run `./run` with arguments and additional variables."""
-        request = {"words": list(words), "environment": {**os.environ, **environment}}
+        request = {"words": list(words), "environment": {**os.environ, **DEFAULTS, **environment}}
         ours, theirs = socket.socketpair()
         ours.sendall(json.dumps(request).encode() + b"\n")
         output, written = os.pipe()
@@ -123,7 +129,7 @@ def keep_compiled_templates(folder: Path) -> None:
 
 def fork_on_request(connection: socket.socket) -> dict[str, Any]:
     """Fork for each request, and return the request in the new process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the attendants
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the monitors
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and they end this
     while True:
         data, descriptors, *_ = socket.recv_fds(connection, 1, 3)
@@ -135,11 +141,11 @@ def fork_on_request(connection: socket.socket) -> dict[str, Any]:
             os.close(descriptor)
     connection.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return fork_attended(*descriptors)
+    return fork_with_monitor(*descriptors)
 
 
-def fork_attended(connection: int, output: int, errors: int) -> dict[str, Any]:
-    """Fork the process of a request; this one, its attendant, reports its id and exit status."""
+def fork_with_monitor(connection: int, output: int, errors: int) -> dict[str, Any]:
+    """Fork the process of a request; this one, its monitor, reports its id and exit status."""
     with socket.socket(fileno=connection) as tests:
         with tests.makefile() as lines:
             request = json.loads(lines.readline())
@@ -148,8 +154,8 @@ def fork_attended(connection: int, output: int, errors: int) -> dict[str, Any]:
             os.close(output)
             os.close(errors)
             try:
-                tests.sendall(NUMBER.pack(pid))
-                tests.sendall(NUMBER.pack(os.waitpid(pid, 0)[1]))
+                tests.sendall(INT64.pack(pid))
+                tests.sendall(INT64.pack(os.waitpid(pid, 0)[1]))
             finally:
                 os._exit(0)
     with open(os.devnull) as nothing:
