@@ -29,8 +29,10 @@ def redirect_deleted(request: Request, path: str, name: str) -> Response:
 
 def read_notice(request: Request) -> str:
     """Return the text that this page shows once, or "". Parts of pages show none."""
+    if "HX-Request" in request.headers or not request.scope.get("auth"):
+        return ""
     encrypted = read_cookie(request, NOTICE_COOKIE)
-    if not encrypted or "HX-Request" in request.headers or not request.scope.get("auth"):
+    if not encrypted:
         return ""
     try:
         return _cipher(request).decrypt(encrypted, _context(request)).decode()
