@@ -61,7 +61,7 @@ class SidebarBoard(NamedTuple):
     is_paused: bool
     can_write: bool
     waiting_count: int  # approvals, gateway requests and questions, if the user can write
-    approved_first_count: int  # approvals that need another person, and wait again if they change
+    approved_first_count: int  # undecided approvals that the user approved as the first of two
     online_agent_count: int
     agent_count: int
     has_unread: bool  # unread comments of others

@@ -25,6 +25,14 @@ class Sidebar:
     gateways: int = 0
     gateways_down: int = 0
 
+    @property
+    def has_first_approvals(self) -> bool:
+        """Return whether the user approved something that still needs another person.
+
+        It waits for the user again when the content of its tasks changes.
+        """
+        return any(board.approved_first_count for board in self.boards)
+
 
 @dataclass(frozen=True)
 class PageLayout:
