@@ -62,7 +62,7 @@ class ApprovalDetail:
     first_approver: User | None  # the first of two people, if one has approved
     tasks: Sequence[LinkedTask]
     unblocks: Sequence[WaitingTask] = ()  # oldest first
-    answered_at: datetime | None = None  # when the requester answered the last question about it
+    clarified_at: datetime | None = None  # when the requester gave the clarification
 
     @property
     def completes_tasks(self) -> bool:
@@ -132,15 +132,15 @@ class ApprovalDetail:
         return self.shown_status is ApprovalStatus.PENDING
 
     @property
-    def is_asked(self) -> bool:
-        """Whether a decider has asked the requester a question that is not answered yet."""
-        was_asked = self.approval.clarification_requested_at is not None
-        return self.is_undecided and was_asked and self.answered_at is None
+    def has_open_clarification(self) -> bool:
+        """Whether a decider requested a clarification that the requester has not given yet."""
+        was_requested = self.approval.clarification_requested_at is not None
+        return self.is_undecided and was_requested and self.clarified_at is None
 
     @property
-    def is_answered(self) -> bool:
-        """Whether the requester has answered the last question, so that it can be decided."""
-        return self.is_undecided and self.answered_at is not None
+    def is_clarified(self) -> bool:
+        """Whether the requester has given the clarification that was requested last."""
+        return self.is_undecided and self.clarified_at is not None
 
     @property
     def is_changed(self) -> bool:
@@ -155,12 +155,12 @@ class ApprovalDetail:
 
 def detail_from_row(row: Sequence[Any]) -> ApprovalDetail:
     """Build an ApprovalDetail from a row of `approvals_query`."""
-    *found, tasks, waiting, answered_at = row
+    *found, tasks, waiting, clarified_at = row
     return ApprovalDetail(
         *found,
         [_build_linked_task(task) for task in tasks],
         [WaitingTask(UUID(id), title, Status(status)) for id, title, status in waiting],
-        answered_at,
+        clarified_at,
     )
 
 

@@ -172,7 +172,7 @@ async def request_clarification(
     await tasks.create_comment(
         session, user, board, detail.tasks[0].id, mention_agent(detail.agent, text)
     )
-    detail.approval.clarification_requested_at = now()  # later comments are answers
+    detail.approval.clarification_requested_at = now()  # later comments clarify it
     await session.flush()
     await record_approval_event(session, EventType.APPROVAL_CLARIFICATION_REQUESTED, user, detail)
     return detail

@@ -33,14 +33,14 @@ def approvals_query() -> ApprovalSelect:
 
     Of related objects, read connections load only what is shown of them.
     """
-    return _join_related(_tasks_subquery(), _waiting_subquery(), _answered_at_subquery())
+    return _join_related(_tasks_subquery(), _waiting_subquery(), _clarified_at_subquery())
 
 
 def decided_approvals_query() -> ApprovalSelect:
     """Select the columns for `detail_from_row`, without the contents of the approvals.
 
     Read connections do not load the payload. The linked tasks have only their ids and titles;
-    waiting tasks and answers are left out.
+    waiting tasks and clarifications are left out.
     """
     query = _join_related(_tasks_subquery(LINKED_TITLES), func.jsonb_build_array(), null())
     return choose_columns(query, {Approval: DECIDED_COLUMNS})
@@ -145,20 +145,20 @@ def _waiting_subquery() -> ColumnElement[Any]:
     return query.correlate(Approval).scalar_subquery()
 
 
-def _answered_at_subquery() -> ColumnElement[Any]:
-    """Select when the requester answered the last question about the approval.
+def _clarified_at_subquery() -> ColumnElement[Any]:
+    """Select when the requester gave the clarification of the approval that was requested last.
 
-    An answer is a comment on one of its tasks: that is where the question was posted.
+    It is a comment on one of its tasks: that is where the clarification was requested.
     """
     link = ApprovalTask
     linked_ids = select(link.task_id).where(link.approval_id == Approval.id).correlate(Approval)
     is_requester = (Comment.agent_id == Approval.agent_id) | (
         Comment.user_id == Approval.requested_by_user_id
     )
-    answered_at = select(func.max(Comment.created_at)).where(
+    clarified_at = select(func.max(Comment.created_at)).where(
         Comment.task_id.in_(linked_ids),
         Comment.created_at > Approval.clarification_requested_at,
         is_requester,
     )
-    was_asked = Approval.clarification_requested_at.is_not(None)
-    return case((was_asked, answered_at.correlate(Approval).scalar_subquery()))
+    was_requested = Approval.clarification_requested_at.is_not(None)
+    return case((was_requested, clarified_at.correlate(Approval).scalar_subquery()))

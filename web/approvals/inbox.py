@@ -63,10 +63,11 @@ class Inbox:
         return self.selected_item.agent_question if self.selected_item else None
 
     @property
-    def asked_task_ids(self) -> list[UUID]:
-        """Return the tasks on which comments can answer the questions about pending approvals."""
-        asked = (row.approval for row in self.waiting if row.approval and row.approval.is_asked)
-        return sorted({task.id for detail in asked for task in detail.tasks})
+    def clarification_task_ids(self) -> list[UUID]:
+        """Return the tasks on which a comment can be a clarification that was requested."""
+        details = (row.approval for row in self.waiting if row.approval)
+        unclear = (detail for detail in details if detail.has_open_clarification)
+        return sorted({task.id for detail in unclear for task in detail.tasks})
 
     @property
     def position(self) -> int:
