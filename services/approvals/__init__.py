@@ -16,8 +16,6 @@ from services.approvals.counts import (
     approved_first_count_query,
     build_decided_count_query,
     count_approvals,
-    count_undecided_approvals,
-    count_undecided_by_board,
 )
 from services.approvals.decisions import decide_immediately, decide_with_undo, undo_decision
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, SQLColumnExpression, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.reads import Query, Source
-from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts, Member
+from core.db.reads import Query
+from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts
 from services import boards, counters
 from services.approvals.queries import BOARD_ID, IS_UNDECIDED, pending_count
 from services.approvals.statements import has_approved_first_query
@@ -51,23 +51,6 @@ def approved_first_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnEle
     query = select(func.count()).select_from(Approval)
     query = query.where(Approval.board_id == board_id, IS_UNDECIDED, has_approved_first_query())
     return query.correlate(Board).scalar_subquery()
-
-
-async def count_undecided_approvals(source: Source, member: Member) -> int:
-    """Count the undecided approvals of the boards that the member may read."""
-    return sum((await count_undecided_by_board(source, member)).values())
-
-
-async def count_undecided_by_board(source: Source, member: Member) -> dict[UUID, int]:
-    """Count the undecided approvals of each board that the member may read and that has any."""
-    return dict(await _build_counts_query().fetch(source, **boards.access_parameters(member)))
-
-
-@cache
-def _build_counts_query() -> Query[tuple[UUID, int]]:
-    readable = BoardCounts.board_id.in_(boards.READABLE_BOARD_IDS)
-    query = select(BoardCounts.board_id, BoardCounts.undecided_approvals)
-    return Query(query.where(readable, BoardCounts.undecided_approvals > 0))
 
 
 @cache

@@ -197,16 +197,11 @@ class TestLists:
             (world.charlie_member, 0),
         ]:
             assert len(await approvals.list_undecided_approvals(session, member)) == count
-            assert await approvals.count_undecided_approvals(session, member) == count
         [detail] = await approvals.list_undecided_approvals(
             session, world.alice_member, board_id=world.board.id
         )
         assert detail.approval is approval
         assert (detail.board.name, detail.requester_name) == ("Launch", "Worker")
-        assert await approvals.count_undecided_by_board(session, world.alice_member) == {
-            world.board.id: 1,
-            world.garden.id: 1,
-        }
         assert (
             await approvals.list_undecided_approvals(
                 session, world.bob_member, board_id=world.garden.id
@@ -221,7 +216,6 @@ class TestLists:
         )
         await decide_approval(session, world.bob, approval)
         assert await approvals.list_undecided_approvals(session, world.alice_member) == []
-        assert await approvals.count_undecided_by_board(session, world.alice_member) == {}
         [today] = (await load_waiting_items(session, world.alice_member)).decided_approvals
         assert (today.approval.id, today.decider_name) == (approval.id, "Bob")
         page = await approvals.list_decided_approvals(session, world.alice_member, Paging())

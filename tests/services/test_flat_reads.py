@@ -87,9 +87,6 @@ READS = {
     "decided approvals": lambda session, world: approvals.list_decided_approvals(
         session, world.alice_member, PAGE
     ),
-    "undecided approvals": lambda session, world: approvals.count_undecided_by_board(
-        session, world.alice_member
-    ),
     "the tasks of a board": lambda session, world: tasks.list_tasks(session, world.board, PAGE),
     "the tasks in the inbox": lambda session, world: tasks.list_tasks(
         session, world.board, PAGE, statuses=[Status.INBOX]
