@@ -1,0 +1,70 @@
+"""The first of two approvals: the rule of the pages, and its statement that counts."""
+
+import pytest
+from sqlalchemy import select
+
+from models import Approval
+from services import approvals
+from services.approvals.statements import has_approved_first_query
+from tests.support.approval_helpers import add_approval
+
+SAME, OTHER = "a" * 64, "b" * 64  # hashes of an action
+
+
+@pytest.mark.parametrize(
+    ("approver", "first_hash", "action_hash", "contents", "is_first"),
+    [
+        ("alice", SAME, SAME, [], True),
+        ("alice", SAME, SAME, ["same"], True),
+        ("alice", SAME, SAME, ["not stored"], True),
+        ("alice", SAME, SAME, ["same", "not stored"], True),
+        ("alice", SAME, SAME, ["changed"], False),
+        ("alice", SAME, SAME, ["same", "changed"], False),
+        ("alice", SAME, SAME, ["not stored", "changed"], False),
+        ("alice", SAME, OTHER, ["same"], False),
+        ("alice", SAME, OTHER, ["changed"], False),
+        ("alice", None, None, ["same"], True),
+        ("alice", None, SAME, ["same"], False),
+        ("alice", SAME, None, ["same"], False),
+        ("bob", SAME, SAME, ["same"], False),
+        ("bob", SAME, SAME, ["changed"], False),
+        (None, None, None, ["same"], False),
+        (None, None, SAME, ["same"], False),
+    ],
+)
+async def test_pages_and_counts_agree_who_approved_first(
+    session, world, approver, first_hash, action_hash, contents, is_first
+) -> None:
+    tasks = [world.make_task(f"Task {number}") for number, _ in enumerate(contents)]
+    approval, *links = world.make_approval(
+        *tasks,
+        action_hash=action_hash,
+        first_approval_hash=first_hash,
+        first_approver_id=getattr(world, approver).id if approver else None,
+    )
+    for link, content in zip(links, contents, strict=True):
+        if content == "not stored":  # as before the contents of approvals were stored
+            link.content = link.content_hash = None
+        if content == "changed":
+            link.task.description = "Other"
+    session.add_all([*tasks, approval, *links])
+    await session.flush()
+
+    member = world.alice_member
+    [detail] = await approvals.list_undecided_approvals(session, member)
+    counted = select(Approval.id).where(has_approved_first_query())
+    found = list(await session.scalars(counted, {"user_id": member.user_id}))
+    assert approvals.has_approved_first(detail, member) is is_first
+    assert found == ([approval.id] if is_first else [])
+
+
+async def test_an_approval_of_a_deleted_task_is_unchanged(session, world) -> None:
+    task = world.make_task("Task")
+    await add_approval(session, world, task, first_approver_id=world.alice.id)
+    await session.delete(task)
+    await session.flush()
+    session.expire_all()
+    [detail] = await approvals.list_undecided_approvals(session, world.alice_member)
+    counted = select(Approval.id).where(has_approved_first_query())
+    assert approvals.has_approved_first(detail, world.alice_member)
+    assert await session.scalar(counted, {"user_id": world.alice.id}) == detail.approval.id
