@@ -64,4 +64,4 @@ from services.approvals.reviewed_content import (
     load_current_contents,
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
-from services.approvals.statements import task_content_query
+from services.approvals.statements import has_approved_first_query, task_content_query

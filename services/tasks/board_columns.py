@@ -31,7 +31,7 @@ from models import (
     TagAssignment,
     Task,
 )
-from services import counters, custom_fields
+from services import approvals, counters, custom_fields  # approvals: only names at call time
 from services.tasks.board_order import BoardOrder, is_blocked
 from services.tasks.card_tasks import CARD_TASKS, CardTask, build_card_task
 from services.tasks.done_approvals import approval_ids_query
@@ -52,7 +52,7 @@ class BoardFilters:
     unassigned: bool = False
     tag: str | None = None  # its slug
     priority: str | None = None
-    needs_approval: bool = False  # only tasks with a pending approval
+    approver: UUID | None = None  # pending approvals, without those that this user approved first
     blocked: bool = False  # only tasks with open dependencies
     custom_field: tuple[str, str] | None = None  # its key, and the value or a part of it
 
@@ -125,6 +125,7 @@ def build_filter_parameters(board: Board, filters: BoardFilters) -> dict[str, ob
     return {
         "board_id": board.id,
         "assignee_id": filters.assignee,
+        "user_id": filters.approver,
         "tag": _without_unstorable(filters.tag or ""),
         "priority": _without_unstorable(filters.priority or ""),
         **custom_fields.build_filter_parameters(*(filters.custom_field or ("", ""))),
@@ -149,7 +150,7 @@ def build_filter_conditions(
         "unassigned": lambda: IS_UNASSIGNED,
         "tag": _has_tag,
         "priority": lambda: Task.priority == bindparam("priority"),
-        "needs_approval": _has_pending_approval,
+        "approver": _has_pending_approval,
         "blocked": is_blocked,
         "custom_field": custom_fields.value_filter,
     }
@@ -240,10 +241,12 @@ def _has_tag() -> ColumnElement[bool]:
 
 
 def _has_pending_approval() -> ColumnElement[bool]:
+    """Match tasks with a pending approval that the user `user_id` has not approved first."""
     query = select(Approval.id).where(
         Approval.board_id == Task.board_id,
         Approval.status == ApprovalStatus.PENDING,
         Approval.id.in_(approval_ids_query()),
+        approvals.has_approved_first_query().is_not(True),
     )
     return query.correlate(Task).exists()
 

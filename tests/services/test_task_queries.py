@@ -1,6 +1,7 @@
 """Task queries: lists, board columns, details and history."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert, update
@@ -194,7 +195,7 @@ async def test_review_starts_with_decisions_and_ends_with_blocked_tasks(session,
         ({"tag": "red"}, ["Write"]),
         ({"tag": "r\0ed"}, []),
         ({"priority": "high"}, ["Ship the 100% part"]),
-        ({"needs_approval": True}, ["Wait"]),
+        ({"approver": uuid4()}, ["Wait"]),
         ({"blocked": True}, ["Wait"]),
         ({"blocked": True, "unassigned": True}, []),
         ({"unassigned": True, "q": "w"}, ["Write"]),

@@ -83,6 +83,24 @@ async def test_a_changed_approval_waits_again_for_its_first_approver(
     assert STATE not in page
 
 
+async def find_to_approve(client: AsyncClient, approval: Approval) -> tuple[str, bool]:
+    """Return the number on the filter of a board, and whether the filter shows the task."""
+    page = (await client.get(f"/boards/{approval.board_id}?needs=1")).text
+    [count] = re.findall(r"To approve <b>(\d+)</b>", page)
+    return count, f'id="task-{approval.task_id}"' in page
+
+
+async def test_the_filter_of_a_board_leaves_out_what_the_member_approved_first(
+    alice, bob, approve_first
+) -> None:
+    approval = await approve_first()
+    assert await find_to_approve(alice, approval) == ("0", False)
+    assert await find_to_approve(bob, approval) == ("1", True)
+    task = f"/boards/{approval.board_id}/tasks/{approval.task_id}/changes"
+    await bob.post(task, data={"description": "Other"})
+    assert await find_to_approve(alice, approval) == ("1", True)
+
+
 async def test_an_approval_of_another_action_waits_again(alice, approve_first, transaction) -> None:
     approval = await approve_first()
     async with transaction() as session:

@@ -100,7 +100,7 @@ class BoardAddress:
             unassigned=self.agent == UNASSIGNED,
             tag=self.tag or None,
             priority=self.priority or None,
-            needs_approval=self.needs,
+            approver=(reader_id.get() or NOBODY) if self.needs else None,
             blocked=self.blocked,
             custom_field=(self.field, self.value) if self.field and self.value else None,
         )

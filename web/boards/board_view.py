@@ -11,7 +11,7 @@ from core.db.reads import Source
 from models import Agent, Board, Member, Status
 from services import agents, approvals, boards, filter_options, presence, tasks
 from services.agents import AgentCard
-from services.approvals import ApprovalDetail
+from services.approvals import ApprovalDetail, has_approved_first
 from services.boards import BoardPermissions
 from services.filter_options import FilterOptions
 from services.presence import BoardUnread
@@ -58,6 +58,10 @@ class BoardStatus:
         held = [agent for agent in self.board_agents if agent.held_at is not None]
         return sorted(held, key=lambda agent: (agent.held_at, agent.id))
 
+    def list_waiting(self, member: Member) -> list[ApprovalDetail]:
+        """Return the undecided approvals without those that the member approved as the first."""
+        return [one for one in self.approvals if not has_approved_first(one, member)]
+
 
 async def load_board_view(
     source: Source,
@@ -89,7 +93,7 @@ async def load_board_view(
         columns = await load(address)
     unread = await presence.load_board_unread(source, member, board)
     return {
-        **_describe_board(access, status, options, unread),
+        **_describe_board(member, access, status, options, unread),
         **_describe_options(options, member, address),
         "card_renderer": _build_renderer(member, access, address, status, unread, known_hashes),
         **_arrange_columns(columns, address),
@@ -165,6 +169,7 @@ def _arrange_columns(columns: list[cards.CardColumn], address: BoardAddress) -> 
 
 
 def _describe_board(
+    member: Member,
     access: BoardPermissions,
     status: BoardStatus,
     options: FilterOptions,
@@ -179,7 +184,7 @@ def _describe_board(
         "is_admin": access.is_admin and access.can_write,
         "board_status": status,
         "board_agents": status.board_agents,
-        "board_waiting_count": len(cards.group_by_task(status.approvals)),
+        "board_waiting_count": len(cards.group_by_task(status.list_waiting(member))),
         "statuses": tuple(Status),
         "bulk_assignees": build_assignee_options(status.board_agents, people, _("Unassigned")),
         "agent_options": build_assignee_filter(status.board_agents, people),
