@@ -88,8 +88,8 @@ class ConfigChangeKind(StrEnum):
 class GatewayConfigChange(Base):
     """What provisioning has written to the configuration of a gateway, as a unified diff.
 
-    It is recorded before the gateway is called. Without `confirmed_at` the answer of the gateway
-    was lost, or the change failed and is tried again. Board, agent and cause are kept as ids when
+    It is recorded before the gateway is called. Without `confirmed_at` the gateway has not
+    confirmed it: the call is running, its answer was lost, or it was refused. Board, agent and cause are kept as ids when
     they are deleted.
     """
 

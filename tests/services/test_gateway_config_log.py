@@ -1,6 +1,8 @@
 """The log of a gateway's configuration: what was written, when, and because of whom."""
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -155,6 +157,54 @@ async def test_a_rejected_change_is_logged_once_and_not_confirmed(
     await harness.reconcile_until_idle()
     newest = (await list_changes(harness))[0]
     assert newest.change.confirmed_at is not None
+
+
+async def test_a_rejected_change_is_not_confirmed_when_its_agent_is_updated(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_online_agent()
+    harness.fake.fault = lambda method, _params: (
+        ErrorResponse("UNAVAILABLE", "busy") if method == "config.patch" else None
+    )
+    confirmed = []
+    for every in ("5m", "7m", "10m"):  # the gateway has the last one already
+        async with harness.transaction() as session:
+            await agents.update_agent(
+                session,
+                harness.world.alice_member,
+                agent.id,
+                {"heartbeat_config": {"every": every}},
+            )
+        for _ in range(10):
+            more_at = await harness.reconcile_once()
+            harness.moment = max(harness.moment, more_at or harness.moment) + timedelta(seconds=1)
+        newest = (await list_changes(harness))[0].change
+        confirmed.append((parse_interval(newest.diff), newest.confirmed_at))
+    assert confirmed == [("5m", None), ("7m", None), ("7m", None)]
+    assert len(await list_changes(harness)) == 3
+
+
+def parse_interval(diff: str) -> str:
+    """Return the interval that a difference adds."""
+    return re.findall(r'^\+ *"every": "(.*)"', diff, re.MULTILINE)[0]
+
+
+async def test_a_removal_confirms_no_other_change(harness: ProvisioningHarness) -> None:
+    harness.fake.fault = lambda method, _params: (
+        ErrorResponse("UNAVAILABLE", "busy") if method == "config.patch" else None
+    )
+    agent = await harness.create_agent()
+    for _ in range(10):
+        more_at = await harness.reconcile_once()
+        harness.moment = max(harness.moment, more_at or harness.moment)
+    async with harness.transaction() as session:
+        await agents.delete_agent(session, harness.world.alice, agent.id)
+    await harness.reconcile_until_idle()
+    found = [
+        (one.change.kind, one.change.confirmed_at is not None)
+        for one in await list_changes(harness)
+    ]
+    assert found == [(REMOVED, True), (CHANGED, False), (ADDED, True)]
 
 
 async def test_only_the_newest_changes_of_a_gateway_are_kept(

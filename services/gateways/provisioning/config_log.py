@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
@@ -23,6 +23,7 @@ from models import (
     EventType,
     Gateway,
     GatewayConfigChange,
+    ProvisioningStep,
     new_id,
 )
 
@@ -38,6 +39,13 @@ CAUSES = (
     *(EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED),
 )
 """Events that let provisioning compare an agent with its gateway. All of them are audited."""
+
+KINDS_OF_STEPS = {
+    ProvisioningStep.CREATE: ConfigChangeKind.ADDED,
+    ProvisioningStep.NAME: ConfigChangeKind.CHANGED,
+    ProvisioningStep.HEARTBEAT: ConfigChangeKind.CHANGED,
+}
+"""What the steps that end with an agent on its gateway write to the configuration."""
 
 KEY_ID = re.compile(r"(mc|lead)-([0-9a-f-]{36})")
 
@@ -74,19 +82,34 @@ class ConfigLog:
             if organization_id is None:
                 return
             for write in writes:
-                same_kind = GatewayConfigChange.kind == write.kind
-                pending = self._pending_condition(write.agent_key) & same_kind
+                pending = self._pending_condition(write.agent_key, write.kind)
                 await session.execute(delete(GatewayConfigChange).where(pending))
                 session.add(await self._build_row(session, organization_id, write))
             await session.flush()
             await self._delete_oldest(session)
 
-    async def confirm(self, session: AsyncSession, key: str) -> None:
-        """Record that the gateway has what was recorded for an agent, also by another process.
+    async def confirm_step(self, session: AsyncSession, agent: Agent) -> None:
+        """Record that the gateway has what the current step of an agent wrote, in any process.
 
+        A change that was written before the agent was last compared with its gateway from the
+        start is not confirmed: the gateway may have refused it, and the agent may want another one.
         The row of the agent is locked before: a gateway is deleted after its agents, in this order.
         """
-        statement = update(GatewayConfigChange).where(self._pending_condition(key))
+        kind = KINDS_OF_STEPS.get(agent.step) if agent.step else None
+        if kind is None:
+            return
+        pending = self._pending_condition(agent.gateway_key or "", kind)
+        begun_at = agent.provisioning_state.step_times.get(ProvisioningStep.CREATE.value)
+        if kind is ConfigChangeKind.CHANGED and begun_at is not None:
+            pending &= GatewayConfigChange.created_at >= begun_at
+        await self._confirm(session, pending)
+
+    async def confirm_removal(self, session: AsyncSession, key: str) -> None:
+        """Record that the gateway has removed an agent; see `confirm_step` for the order."""
+        await self._confirm(session, self._pending_condition(key, ConfigChangeKind.REMOVED))
+
+    async def _confirm(self, session: AsyncSession, pending: ColumnElement[bool]) -> None:
+        statement = update(GatewayConfigChange).where(pending)
         await session.execute(statement.values(confirmed_at=self._clock()))
 
     async def _build_row(
@@ -112,11 +135,13 @@ class ConfigLog:
             created_at=self._clock(),
         )
 
-    def _pending_condition(self, key: str) -> ColumnElement[bool]:
-        is_of_agent = (GatewayConfigChange.gateway_id == self._gateway_id) & (
-            GatewayConfigChange.agent_key == key
+    def _pending_condition(self, key: str, kind: ConfigChangeKind) -> ColumnElement[bool]:
+        return and_(
+            GatewayConfigChange.gateway_id == self._gateway_id,
+            GatewayConfigChange.agent_key == key,
+            GatewayConfigChange.kind == kind,
+            GatewayConfigChange.confirmed_at.is_(None),
         )
-        return is_of_agent & GatewayConfigChange.confirmed_at.is_(None)
 
     async def _delete_oldest(self, session: AsyncSession) -> None:
         mine = GatewayConfigChange.gateway_id == self._gateway_id

@@ -33,7 +33,6 @@ from services.gateways.provisioning.steps import (
     StepOutcome,
 )
 from services.gateways.provisioning.workload import (
-    CONFIG_STEPS,
     LAST_GATEWAY_STEP,
     STEPS_OF_LISTED_AGENTS,
     DueAgent,
@@ -203,7 +202,7 @@ class ReconcilePass:
             return
         async with self._open_transaction() as session:
             is_deleted = await store.delete_removed_agent(session, one.agent)
-            await self._log.confirm(session, key)
+            await self._log.confirm_removal(session, key)
             if is_deleted:
                 await events.record_if_any(session, [events.agent_removed(one.agent)])
 
@@ -222,7 +221,7 @@ class ReconcilePass:
             return
         async with self._open_transaction() as session:
             await store.delete_orphan(session, orphan)
-            await self._log.confirm(session, key)
+            await self._log.confirm_removal(session, key)
 
     async def _remove_from_gateway(
         self, roster: AgentRoster, key: str, agent: Agent | None = None
@@ -262,8 +261,8 @@ class ReconcilePass:
     async def _apply(self, agent: Agent, transition: Transition, *, confirms: bool = False) -> None:
         async with self._open_transaction() as session:
             new_events = await self._apply_in(session, agent, transition)
-            if confirms and agent.step in CONFIG_STEPS:
-                await self._log.confirm(session, agent.gateway_key or "")
+            if confirms:
+                await self._log.confirm_step(session, agent)
             await events.record_if_any(session, new_events)
 
     async def _apply_in(

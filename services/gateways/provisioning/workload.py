@@ -26,9 +26,6 @@ STEPS_BEFORE_CONFIG = (
     ProvisioningStep.FILES,
 )
 
-CONFIG_STEPS = (ProvisioningStep.CREATE, ProvisioningStep.NAME, ProvisioningStep.HEARTBEAT)
-"""Steps that change the configuration of the gateway."""
-
 LAST_GATEWAY_STEP = ProvisioningStep.SCRATCH
 
 STEPS_OF_LISTED_AGENTS = (
