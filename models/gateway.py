@@ -106,6 +106,6 @@ class GatewayConfigChange(Base):
     board_id: Mapped[UUID | None]
     kind: Mapped[ConfigChangeKind]
     diff: Mapped[str]
-    cause_id: Mapped[UUID | None]  # the audit record of the change that led to it
+    cause_id: Mapped[UUID | None]  # an audit record; see config_causes
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]

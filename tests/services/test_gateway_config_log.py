@@ -91,6 +91,45 @@ async def test_changes_of_a_lead_and_removals_are_logged_with_who_caused_them(
     assert gone.change.confirmed_at is not None
 
 
+async def test_a_later_change_that_writes_nothing_is_not_the_cause(
+    harness: ProvisioningHarness,
+) -> None:
+    member = harness.world.alice_member
+    agent = await harness.create_online_agent()
+    harness.is_unreachable = True
+    async with harness.transaction() as session:
+        config = {"heartbeat_config": {"every": "5m"}}
+        await agents.update_agent(session, member, agent.id, config)
+    await harness.update_board(name="Yard")
+    async with harness.transaction() as session:
+        profile = {"identity_profile": {"role": "Editor"}}
+        await agents.update_agent(session, member, agent.id, profile)
+        await agents.issue_token(session, member, agent.id)
+    await harness.reconcile_until_idle()
+    entry = (await list_changes(harness))[0]
+    assert describe(entry) == (CHANGED, "Writer", "agent.updated", "Alice")
+    assert entry.cause is not None
+    assert entry.cause.after is not None
+    assert entry.cause.after["changed"] == ["heartbeat_config"]
+
+
+async def test_a_move_of_the_board_is_the_cause_of_an_added_entry(
+    harness: ProvisioningHarness,
+) -> None:
+    await harness.create_online_agent()
+    await harness.update_board(gateway_id=None)
+    await harness.reconcile_until_idle()
+    assert describe((await list_changes(harness))[0])[2] == "board.updated"
+    await harness.update_board(gateway_id=harness.gateway.id)
+    await harness.update_board(name="Yard")
+    await harness.reconcile_until_idle()
+    found = [describe(one) for one in await list_changes(harness)]
+    assert [one[:3] for one in found if one[1] == "Writer"][:2] == [
+        (CHANGED, "Writer", "board.updated"),
+        (ADDED, "Writer", "board.updated"),
+    ]
+
+
 async def test_nothing_is_logged_while_nothing_is_written(harness: ProvisioningHarness) -> None:
     agent = await harness.create_online_agent()
     count = len(await list_changes(harness))

@@ -45,7 +45,7 @@ async def test_each_form_says_what_it_removes_from_and_adds_to_a_configuration(
     for path, sentences in {
         f"{board_path}/settings": (
             deletion,
-            "the gateway before removes their entries from its configuration, with their",
+            "the previous gateway removes their entries from its configuration, with their",
         ),
         f"/agents/{world.worker.id}/settings": (
             "Its gateway removes its entry from the configuration, with its workspace.",
@@ -111,6 +111,7 @@ async def test_the_log_shows_each_change_with_its_difference_and_cause(
         "Entry changed",
         f'<a class="link medium" href="/agents/{world.worker.id}" dir="auto">Worker</a>',
         "Not confirmed",
+        "Last change that can have led to it: <a",
         "agent updated</a>, by Alice",
         f'href="/audit?object={world.worker.id}"',
         '"every": "<1h>"',
@@ -119,7 +120,7 @@ async def test_the_log_shows_each_change_with_its_difference_and_cause(
     assert "<1h>" not in first
     assert "Entry removed" in second
     assert "&lt;b&gt;Gone" in second
-    for hidden in ("Not confirmed", "Because of", "<a "):
+    for hidden in ("Not confirmed", "Last change", "<a "):
         assert hidden not in second
     part = (await alice.get(log_path, headers=HTMX)).text
     assert "<html" not in part
@@ -133,13 +134,13 @@ async def test_the_log_is_shown_in_pages(
     world: World,
     transaction: TransactionFactory,
 ) -> None:
-    count = sync.PAGE_SIZE + 2
+    count = sync.CHANGES_PAGE_SIZE + 2
     async with transaction() as session:
         for number in range(count):
             session.add(make_change(gateway, world.worker, agent_name=f"Agent {number:03}"))
             await session.flush()
     page = (await alice.get(log_path)).text
-    assert page.count('id="change-') == sync.PAGE_SIZE
+    assert page.count('id="change-') == sync.CHANGES_PAGE_SIZE
     [earlier] = re.findall(rf'href="({log_path}\?before=[^"]*)">Earlier', page)
     rest = (await alice.get(earlier)).text
     assert rest.count('id="change-') == 2

@@ -31,7 +31,7 @@ KIND_TEXTS = {
 
 @dataclass(frozen=True)
 class ConfigChangeLine:
-    """A change on the page. `cause` is the audited change that led to it, if one is known."""
+    """A change on the page. `cause` is the last audited change that can have led to it."""
 
     change: GatewayConfigChange
     kind: str
@@ -59,7 +59,7 @@ async def show_config_changes(request: Request) -> Response:
 
 
 def _build_context(found: Sequence[LoggedConfigChange]) -> dict[str, Any]:
-    shown = found[: sync.PAGE_SIZE]
+    shown = found[: sync.CHANGES_PAGE_SIZE]
     earlier: UUID | None = shown[-1].change.id if len(found) > len(shown) else None
     return {
         "lines": [_build_line(one) for one in shown],

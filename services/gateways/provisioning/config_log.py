@@ -1,7 +1,7 @@
 """The log of what provisioning writes to the configurations of gateways.
 
 A change is recorded before the gateway is called, because its answer may be lost, and confirmed
-when the step that wrote it is done. The cause is the newest audited change that could lead to it.
+when the step that wrote it is done. The cause is the newest audited change that can have led to it.
 """
 
 import re
@@ -17,28 +17,16 @@ from core.db.engine import TransactionFactory
 from core.text import replace_unstorable
 from models import (
     Agent,
-    AuditRecord,
     ConfigChangeKind,
     Event,
-    EventType,
     Gateway,
     GatewayConfigChange,
     ProvisioningStep,
     new_id,
 )
+from services.gateways.provisioning.config_causes import find_config_cause
 
 MAX_LOGGED_CHANGES = 500  # of one gateway; older ones are deleted
-
-CAUSES = (
-    *(EventType.AGENT_CREATED, EventType.AGENT_UPDATED, EventType.AGENT_DELETED),
-    *(EventType.AGENT_SOUL_UPDATED, EventType.AGENT_TOKEN_ISSUED, EventType.AGENT_LOST),
-    EventType.AGENT_STATUS_CHANGED,  # audited if somebody deletes an agent
-    *(EventType.BOARD_UPDATED, EventType.BOARD_DELETED, EventType.ONBOARDING_CONFIRMED),
-    *(EventType.BOARD_PAUSED, EventType.BOARD_RESUMED),
-    *(EventType.GATEWAY_CREATED, EventType.GATEWAY_UPDATED),
-    *(EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED),
-)
-"""Events that let provisioning compare an agent with its gateway. All of them are audited."""
 
 KINDS_OF_STEPS = {
     ProvisioningStep.CREATE: ConfigChangeKind.ADDED,
@@ -131,7 +119,7 @@ class ConfigLog:
             board_id=board_id,
             kind=write.kind,
             diff=replace_unstorable(write.diff),
-            cause_id=await _find_cause(session, organization_id, ids),
+            cause_id=await find_config_cause(session, organization_id, ids, write.kind),
             created_at=self._clock(),
         )
 
@@ -166,14 +154,3 @@ async def _find_former_board(session: AsyncSession, agent_id: UUID) -> UUID | No
     """Return the last board of an agent whose row is deleted."""
     query = select(Event.board_id).where(Event.agent_id == agent_id, Event.board_id.is_not(None))
     return await session.scalar(query.order_by(Event.seq.desc()).limit(1))
-
-
-async def _find_cause(
-    session: AsyncSession, organization_id: UUID, object_ids: Sequence[str]
-) -> UUID | None:
-    query = select(AuditRecord.id).where(
-        AuditRecord.organization_id == organization_id,
-        AuditRecord.object_id.in_(object_ids),
-        AuditRecord.action.in_([type.value for type in CAUSES]),
-    )
-    return await session.scalar(query.order_by(AuditRecord.sequence.desc()).limit(1))

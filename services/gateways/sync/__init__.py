@@ -19,7 +19,7 @@ from services.gateways.sync.commands import (
     reset_sessions,
 )
 from services.gateways.sync.config_history import (
-    PAGE_SIZE,
+    CHANGES_PAGE_SIZE,
     LoggedConfigChange,
     list_config_changes,
 )

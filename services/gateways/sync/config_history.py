@@ -1,4 +1,4 @@
-"""Read what was written to the configuration of a gateway, with the changes that led to it."""
+"""Read what was written to the configuration of a gateway, with what can have led to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from core.db.reads import Query, Source
 from models import Agent, AuditRecord, Board, Gateway, GatewayConfigChange, Member
 from services import boards
 
-PAGE_SIZE = 50  # changes
+CHANGES_PAGE_SIZE = 50  # changes
 LAST_ID = UUID(int=2**128 - 1)
 
 
@@ -28,7 +28,7 @@ class LoggedConfigChange:
 async def list_config_changes(
     source: Source, member: Member, gateway: Gateway, *, before: UUID | None = None
 ) -> Sequence[LoggedConfigChange]:
-    """Return PAGE_SIZE changes and the next one, newest first. The caller has checked the access.
+    """Return a page of changes and the next one, newest first. The caller has checked the access.
 
     Changes of agents on boards that the member may not read are not readable.
     """
@@ -55,5 +55,5 @@ def _build_changes_query() -> Query[LoggedConfigChange]:
     query = query.outerjoin(AuditRecord, AuditRecord.id == change.cause_id)
     query = query.where(change.gateway_id == bindparam("gateway_id"))
     query = query.where(change.id < bindparam("before_id"))
-    page = query.order_by(change.id.desc()).limit(PAGE_SIZE + 1)
+    page = query.order_by(change.id.desc()).limit(CHANGES_PAGE_SIZE + 1)
     return Query(page, lambda row: LoggedConfigChange(*row))
