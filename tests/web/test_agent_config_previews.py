@@ -123,7 +123,7 @@ async def test_a_new_agent_on_a_gateway_shows_its_entry(
     "wrong",
     [{"name": " "}, {"name": "a\nb"}, {"name": "J" * 101}, {"every": "soon"}, {"board_id": "x"}],
 )
-async def test_an_invalid_form_shows_neither_a_difference_nor_an_error(
+async def test_an_invalid_form_shows_no_difference_and_its_error_without_scripts(
     alice: httpx2.AsyncClient,
     provisioned: Agent,
     address: str,
@@ -132,13 +132,12 @@ async def test_an_invalid_form_shows_neither_a_difference_nor_an_error(
 ) -> None:
     for path in (f"{address}/config-changes", NEW_PATH):
         form = submitted | {"name": "Moss", "every": "1h"} | wrong
-        for headers in (HTMX, {}):
+        for headers, status in ((HTMX, 200), ({}, 422)):
             shown = await alice.post(path, data=form, headers=headers)
-            assert shown.status_code == 200
+            assert shown.status_code == status
             assert shown_lines(shown.text) == {"ins": [], "del": []}
-            assert 'class="err"' not in shown.text
-            assert 'role="alert"' not in shown.text.partition('id="toasts"')[0]
-            assert "It is shown here when all fields above are valid." in shown.text
+            assert ('class="err"' in shown.text) is (status == 422)
+            assert "The changes are shown here when all fields above are valid." in shown.text
 
 
 async def test_the_difference_is_shown_without_scripts_and_nothing_is_saved(

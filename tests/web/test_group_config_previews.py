@@ -22,6 +22,7 @@ from tests.support.world import World
 
 EVERY_HOUR = {"interval": "1h"}
 BUTTON = "Show the change on the gateway"
+NO_HEARTBEAT = "Agents without such an entry then have no heartbeat any more."
 
 
 async def provision(session: Any, agent: Agent, gateway: Gateway, key: str) -> Agent:
@@ -133,15 +134,15 @@ async def test_no_gateway_is_called_if_no_interval_changes(
 
 
 @pytest.mark.parametrize("wrong", [{}, {"interval": "4m"}, {"interval": "other", "number": "0"}])
-async def test_an_invalid_interval_shows_neither_a_difference_nor_an_error(
+async def test_an_invalid_interval_shows_no_difference_and_its_error_without_scripts(
     alice: httpx2.AsyncClient, path: str, wrong: dict[str, str]
 ) -> None:
-    for headers in (HTMX, {}):
+    for headers, status in ((HTMX, 200), ({}, 422)):
         shown = await alice.post(path, data=wrong, headers=headers)
-        assert shown.status_code == 200
-        assert "It is shown here when all fields above are valid." in shown.text
+        assert shown.status_code == status
+        assert "The changes are shown here when all fields above are valid." in shown.text
         assert sections(shown.text) == {}
-        assert 'class="err"' not in shown.text
+        assert ('class="err"' in shown.text) is (status == 422)
 
 
 async def test_agents_on_boards_that_cannot_be_read_are_only_counted(
@@ -157,10 +158,37 @@ async def test_agents_on_boards_that_cannot_be_read_are_only_counted(
         (await session.scalars(query)).one().can_write = True
     page = (await browsers(world.rita).post(path, data=EVERY_HOUR, headers=HTMX)).text
     quay = sections(page)["Quay"]
+    assert NO_HEARTBEAT not in quay
     assert "The entry of 1 agent on a board that you cannot read also changes." in quay
     assert shown_lines(quay, "ins") == []
     assert "Gardener" not in page
     assert "mc-3" not in page
+
+
+async def test_the_first_heartbeat_of_an_agent_that_cannot_be_read_is_announced(
+    browsers: Callable[[Any], httpx2.AsyncClient],
+    path: str,
+    gateway: Gateway,
+    fake_gateway: FakeAgentsGateway,
+    transaction: TransactionFactory,
+    world: World,
+) -> None:
+    async with transaction() as session:  # Rita may change Launch, and not read Garden
+        rita = await session.merge(world.rita_member)
+        rita.role = Role.ADMIN
+        query = select(BoardAccess).where(BoardAccess.organization_member_id == rita.id)
+        (await session.scalars(query)).one().can_write = True
+        await provision(session, world.gardener, gateway, "mc-3")
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.heartbeat_config = DEFAULT_HEARTBEAT | {"every": "1h"}
+    fake_gateway.entries["mc-3"] = {"name": "Gardener", "workspace": "/secret"}
+    for key in ("mc-1", "lead-1"):
+        del fake_gateway.entries[key]["heartbeat"]
+    page = (await browsers(world.rita).post(path, data=EVERY_HOUR, headers=HTMX)).text
+    harbour = sections(page)["Harbour"]
+    assert "The entry of 1 agent on a board that you cannot read also changes." in harbour
+    assert shown_lines(harbour, "ins") == []
+    assert NO_HEARTBEAT in harbour
 
 
 async def test_a_group_on_many_gateways_shows_the_first_ones(
@@ -192,6 +220,7 @@ async def test_the_difference_of_a_group_is_shown_without_scripts(
     assert f'formaction="{path}">{BUTTON}<' in shown
     [section] = re.findall(r'<section[^>]*id="config-changes"[^>]*>', shown)
     assert section.endswith(" hidden>")
+    assert 'hx-trigger="change ' in section  # gateways are not called when the page is loaded
     form = EVERY_HOUR | {"form_id": "0" * 32}
     for _ in range(2):  # also for the same content in the same form
         page = await alice.post(path, data=form)

@@ -38,7 +38,7 @@ async def preview_new_agent(request: Request) -> Response:
             )
     if is_part_request(request):
         return _render_part(request, form, changes, None)
-    return await render_new_form(request, forms.Form(form.values), changes)
+    return await render_new_form(request, form, changes)
 
 
 async def preview_update(request: Request) -> Response:
@@ -57,7 +57,7 @@ async def preview_update(request: Request) -> Response:
             )
     if is_part_request(request):
         return _render_part(request, form, changes, agent)
-    return await render_settings(request, forms.Form(form.values), changes)
+    return await render_settings(request, form, changes)
 
 
 def _render_part(
@@ -66,6 +66,6 @@ def _render_part(
     changes: Sequence[AgentConfigChange] | None,
     agent: Agent | None,
 ) -> Response:
-    """Render the changes. The errors of an invalid form are shown when it is saved."""
+    """Render the changes. With scripts the errors of an invalid form are shown when it is saved."""
     context = config_context(changes)
     return render_part(request, "agents/_config_change.html", form=form, agent=agent, **context)

@@ -51,7 +51,7 @@ async def preview_heartbeat_interval(request: Request) -> Response:
             group=group,
             **preview_context(preview),
         )
-    return await render_group(request, forms.Form(form.values), preview)
+    return await render_group(request, form, preview)
 
 
 async def _read_preview(request: Request, planned: Sequence[PlannedGateway]) -> HeartbeatPreview:

@@ -56,9 +56,8 @@ class SyncReport:
     skipped: int = 0
     problems: Sequence[SyncProblem] = ()
     is_stopped: bool = False  # nothing is done for any agent
-    config_change: provisioning.ConfigChange | None = (
-        None  # None if the configuration could not be read
-    )
+    # None if the configuration could not be read
+    config_change: provisioning.ConfigChange | None = None
 
     @property
     def updated(self) -> int:

@@ -6,7 +6,7 @@ that fails, the change is compared with what is stored here, as for single agent
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -97,11 +97,13 @@ def preview_group_interval(
     keys = provisioning.build_changed_entries([one.after for one in planned.agents], present).keys()
     changed = [one for one in planned.agents if one.after.gateway_key in keys]
     shown = [one for one in changed if one.is_readable]
+    of_all = provisioning.plan_config_change([one.after for one in changed], present)
+    of_shown = provisioning.plan_config_change([one.after for one in shown], present)
     return GroupConfigChange(
         planned.summary.gateway,
         [one.before for one in shown],
         len(changed) - len(shown),
-        provisioning.plan_config_change([one.after for one in shown], present),
+        replace(of_shown, stops_others=of_all.stops_others),
     )
 
 
