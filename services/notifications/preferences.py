@@ -205,8 +205,9 @@ async def _check_settings(
     names = ("quiet_from", "quiet_until", "escalate_to_user_id", "escalate_after_minutes")
     wanted = {name: getattr(settings, name) for name in names} | dict(changes)
     _check_quiet_hours(wanted)
-    is_new = settings.escalate_to_user_id is None and changes.get("escalate_after_minutes")
-    if is_new and wanted["escalate_to_user_id"] is None:
+    sets_minutes = bool(changes.get("escalate_after_minutes"))
+    was_off = settings.escalate_to_user_id is None
+    if sets_minutes and was_off and wanted["escalate_to_user_id"] is None:
         message = "Choose the second person, or leave the minutes empty."
         raise Invalid("escalation_person_required", message, field="escalate_to_user_id")
     await _check_escalation(session, member, settings, wanted)
