@@ -89,8 +89,8 @@ class GatewayConfigChange(Base):
     """What provisioning has written to the configuration of a gateway, as a unified diff.
 
     It is recorded before the gateway is called. Without `confirmed_at` the gateway has not
-    confirmed it: the call is running, its answer was lost, or it was refused. Board, agent and cause are kept as ids when
-    they are deleted.
+    confirmed it: the call is running, its answer was lost, or it was refused. Board, agent and
+    cause are kept as ids when they are deleted.
     """
 
     __tablename__ = "gateway_config_changes"
