@@ -66,7 +66,7 @@ def _build_context(request: Request) -> dict[str, Any]:
         "overdue_day": examples.days_ago(2),
         "bulk_assignees": [("", [(card.agent.id, card.agent.name) for card in cards])],
         "shown_approvals": shown_approvals,
-        "figures": {"figures": examples.build_figures()},
+        "figures": {"figures": examples.build_figures(), "waiting_count": 2},
         "address": DashboardAddress(),
         "diff": parse_diff(approvals.DIFF, "changes")[0],
         "error_pages": [_render_error_block(code, message) for code, message in ERRORS.items()],
