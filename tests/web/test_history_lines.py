@@ -8,7 +8,7 @@ from core.clock import now
 from models import Agent, Comment, Event, EventType, new_id
 from services.tasks import HistoryEntry
 from web.tasks import history_lines
-from web.tasks.history_lines import MAX_CACHED_LENGTH, build_history_lines
+from web.tasks.history_lines import MAX_LINE_LENGTH, build_history_lines
 from web.ui import time_format
 from web.ui.translation import reader_language
 
@@ -27,17 +27,17 @@ def render(entry: HistoryEntry, *agents: Agent) -> str:
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
-    history_lines._render_cached.cache_clear()
+    history_lines.LINES.clear()
 
 
 def test_a_line_is_rendered_once_and_its_age_is_always_current(monkeypatch) -> None:
     entry = build_comment("**Ready**")
     assert "just now" in render(entry, AGENT)
+    monkeypatch.delattr(history_lines, "_render")  # a second rendering would fail
     monkeypatch.setattr(time_format, "now", lambda: entry.at + timedelta(minutes=5))
     later = render(entry, AGENT)
     assert "5 min ago" in later
     assert "<strong>Ready</strong>" in later
-    assert history_lines._render_cached.cache_info().misses == 1
 
 
 def test_a_line_shows_what_has_changed_since_it_was_cached() -> None:
@@ -53,11 +53,33 @@ def test_a_line_shows_what_has_changed_since_it_was_cached() -> None:
 
 
 def test_long_texts_are_not_kept_in_memory() -> None:
-    text = ("word " * MAX_CACHED_LENGTH).strip()
+    text = ("word " * MAX_LINE_LENGTH).strip()
     assert text in render(build_comment(text), AGENT)
     event = Event(id=new_id(), type=EventType.TASK_LEAD_NOTIFY_FAILED, data={"error": text})
     assert text in render(HistoryEntry(now(), "Ana", False, None, None, event=event))
-    assert history_lines._render_cached.cache_info().currsize == 0
+    assert not history_lines.LINES._lines
+
+
+def test_short_texts_with_long_html_are_not_kept_in_memory() -> None:
+    table = "|a" * 240 + "|\n" + "|-" * 240 + "|\n" + "x\n" * 30
+    assert len(table) < 1_100
+    assert len(render(build_comment(table), AGENT)) > 50_000
+    emoji = Agent(id=AGENT.id, name="Juniper", is_board_lead=False)
+    emoji.identity_profile = {"emoji": "x" * 60_000}
+    assert len(render(build_comment("Ready"), emoji)) < 1_000
+    assert len(history_lines.LINES._lines) == 1
+
+
+def test_only_the_lines_that_were_shown_last_are_kept(monkeypatch) -> None:
+    first, second, third = (build_comment(text) for text in "abc")
+    render(first, AGENT)
+    monkeypatch.setattr(history_lines, "MAX_CACHE_LENGTH", int(2.5 * history_lines.LINES._length))
+    for entry in (second, first, third):
+        render(entry, AGENT)
+    monkeypatch.delattr(history_lines, "_render")
+    assert "a" in render(first, AGENT)
+    with pytest.raises(NameError):
+        render(second, AGENT)
 
 
 @pytest.mark.parametrize("emoji", [{"a": 1}, ["robot"], 7, "", None])

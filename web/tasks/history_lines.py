@@ -5,10 +5,10 @@ web/boards/card_cache.py, `LineContent` is both the only input of the template a
 cache. The age of a line, which changes with time alone, is put into the cached HTML afterwards.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -21,8 +21,9 @@ from web.ui.avatars import agent_hue, emoji_icon
 from web.ui.render import environment
 from web.ui.translation import _, reader_language
 
-MAX_CACHED_LINES = 2_000  # about 5 MB; with the longest texts 40 MB
-MAX_CACHED_LENGTH = 2_000  # characters of a text; longer ones are rendered again
+MAX_CACHE_LENGTH = 4_000_000  # characters of all lines, of up to 4 bytes each
+MAX_LINE_LENGTH = 8_000  # characters; longer lines are rendered again
+MAX_EMOJI_LENGTH = 16  # characters; a profile can contain any text
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
 
 
@@ -69,8 +70,7 @@ class HistoryLine:
     @property
     def html(self) -> Markup:
         """Render the line."""
-        is_long = len(self.content.text) > MAX_CACHED_LENGTH
-        before_age, rest = (_render if is_long else _render_cached)(self.content)
+        before_age, rest = LINES.render(self.content)
         return Markup(f"{before_age}{time_format.format_age(self.at, ago=True)}{rest}")  # noqa: S704
 
 
@@ -109,8 +109,43 @@ def _describe_author(entry: HistoryEntry, agent: Agent | None) -> CommentAuthor:
 
 def _label_agent(entry: HistoryEntry, agent: Agent | None) -> AgentLabel:
     emoji = (agent.identity_profile or {}).get("emoji") if agent else ""
-    emoji = emoji if isinstance(emoji, str) else ""
+    emoji = emoji[:MAX_EMOJI_LENGTH] if isinstance(emoji, str) else ""
     return AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
+
+
+class LineCache:
+    """The HTML of the lines that were shown last, before and after the place of their ages.
+
+    A short text can have long HTML, so the length of what is kept is limited, not the number.
+    """
+
+    def __init__(self) -> None:
+        self._lines: OrderedDict[LineContent, tuple[str, str]] = OrderedDict()
+        self._length = 0
+
+    def render(self, content: LineContent) -> tuple[str, str]:
+        """Return the HTML of a line, from the cache if it is there."""
+        found = self._lines.get(content)
+        if found is not None:
+            self._lines.move_to_end(content)
+            return found
+        rendered = _render(content)
+        length = _measure(content, rendered)
+        if length <= MAX_LINE_LENGTH:
+            self._lines[content] = rendered
+            self._length += length
+            while self._length > MAX_CACHE_LENGTH:
+                self._length -= _measure(*self._lines.popitem(last=False))
+        return rendered
+
+    def clear(self) -> None:
+        """Forget all lines."""
+        self._lines.clear()
+        self._length = 0
+
+
+def _measure(content: LineContent, rendered: tuple[str, str]) -> int:
+    return len(content.text) + sum(map(len, rendered))
 
 
 def _render(content: LineContent) -> tuple[str, str]:
@@ -119,4 +154,4 @@ def _render(content: LineContent) -> tuple[str, str]:
     return before_age, rest
 
 
-_render_cached = lru_cache(MAX_CACHED_LINES)(_render)
+LINES = LineCache()
