@@ -1,5 +1,6 @@
 """The form of a group's heartbeat interval shows what it changes on gateways before it is set."""
 
+import difflib
 import html
 import re
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
-from models import Agent, BoardAccess, DesiredState, Gateway, Role
+from models import Agent, Board, BoardAccess, DesiredState, Gateway, Role
 from services.agents.rules import DEFAULT_HEARTBEAT
 from tests.support.agent_pages import HTMX
 from tests.support.board_rows import make_agent
@@ -209,6 +210,38 @@ async def test_a_group_on_many_gateways_shows_the_first_ones(
     part = (await alice.post(path, data=EVERY_HOUR, headers=HTMX)).text
     assert len(sections(part)) == 10
     assert "The configurations of 3 more gateways change in the same way." in part
+
+
+async def test_a_difference_has_only_the_first_ones_of_many_agents(
+    alice: httpx2.AsyncClient,
+    path: str,
+    gateway: Gateway,
+    fake_gateway: FakeAgentsGateway,
+    transaction: TransactionFactory,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    diffed, compare = [], difflib.unified_diff
+
+    def count(old: list[str], new: list[str], *names: Any, **how: Any) -> Any:
+        diffed.append(sum('"mc-' in line for line in new))
+        return compare(old, new, *names, **how)
+
+    monkeypatch.setattr(difflib, "unified_diff", count)
+    async with transaction() as session:
+        board = await session.get_one(Board, world.board.id)
+        for number in range(1_999):
+            key, heartbeat = f"mc-n{number}", {"every": "10m", "target": "none"}
+            agent = make_agent(f"Number {number:04}", board, heartbeat_config=heartbeat)
+            agent.gateway_id, agent.openclaw_session_id = gateway.id, f"agent:{key}:main"
+            agent.desired_state = DesiredState.RUNNING
+            session.add(agent)
+            fake_gateway.entries[key] = {"name": agent.name, "heartbeat": heartbeat}
+    harbour = sections((await alice.post(path, data=EVERY_HOUR, headers=HTMX)).text)["Harbour"]
+    assert "The entries of 2000 agents change:" in harbour
+    assert shown_lines(harbour, "ins").count('"every": "1h"') == 100
+    assert "The differences of 1900 more agents are not shown." in harbour
+    assert sorted(diffed) == [1, 100]  # of Quay and Harbour
 
 
 async def test_the_difference_of_a_group_is_shown_without_scripts(

@@ -69,4 +69,6 @@ async def _preview_gateway(request: Request, planned: PlannedGateway) -> Gateway
             config, problem = await query_gateway(request, planned.summary, read)
     except TimeoutError:
         config, problem = None, _("It has not answered in time.")
-    return GatewayPreview(sync.preview_group_interval(planned, config), problem)
+    # In a thread, because thousands of agents take longer than other requests may wait.
+    change = await asyncio.to_thread(sync.preview_group_interval, planned, config)
+    return GatewayPreview(change, problem)

@@ -7,9 +7,11 @@ row. See docs/decisions/provisioning.md.
 
 from services.gateways.provisioning.config_diff import (
     CONFIG_FILE,
+    MAX_DIFFED_ENTRIES,
     ConfigChange,
     plan_agent_change,
     plan_config_change,
+    stops_other_heartbeats,
 )
 from services.gateways.provisioning.config_log import MAX_LOGGED_CHANGES
 from services.gateways.provisioning.config_steps import remove_agents

@@ -13,6 +13,7 @@ from services.gateways.provisioning import heartbeat_config
 
 CONFIG_FILE = "openclaw.json"
 MAX_CONFIG_DIFF_LENGTH = 50_000  # characters
+MAX_DIFFED_ENTRIES = 100  # the time of a difference grows with the square of its length
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
     }
     after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
     diff = compare_entries(before, after, as_list=heartbeat_config.has_agent_list(config))
-    has_heartbeat = any("heartbeat" in entry for entry in wanted.values())
-    return ConfigChange(diff, has_heartbeat and _stops_others(config, present))
+    return ConfigChange(diff, stops_other_heartbeats(wanted, config))
 
 
 def plan_agent_change(before: Agent | None, after: Agent | None, *, as_list: bool = False) -> str:
@@ -78,7 +78,13 @@ def _merge(before: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _stops_others(config: Mapping[str, Any], entries: Mapping[str, Any]) -> bool:
+def stops_other_heartbeats(
+    wanted: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]
+) -> bool:
+    """Return whether changed entries stop the heartbeats of agents that have no entry with one."""
+    if not any("heartbeat" in entry for entry in wanted.values()):
+        return False
+    entries = heartbeat_config.agent_entries(config)
     if any("heartbeat" in get_mapping(entries, key) for key in entries):
         return False
     defaults = get_mapping(get_mapping(config, "agents"), "defaults")
@@ -89,11 +95,20 @@ def _stops_others(config: Mapping[str, Any], entries: Mapping[str, Any]) -> bool
 def compare_entries(
     before: Mapping[str, Any], after: Mapping[str, Any], *, as_list: bool = False
 ) -> str:
-    """Return the difference between entries as a unified diff; "" if there is none."""
-    old, new = _format(before, as_list=as_list), _format(after, as_list=as_list)
+    """Return the difference between entries as a unified diff; "" if there is none.
+
+    A long one ends with "…" after the first MAX_DIFFED_ENTRIES entries or MAX_CONFIG_DIFF_LENGTH.
+    """
+    keys = list({**before, **after})
+    shown = keys[:MAX_DIFFED_ENTRIES]
+    old, new = (
+        _format({key: entries[key] for key in shown if key in entries}, as_list=as_list)
+        for entries in (before, after)
+    )
     lines = difflib.unified_diff(old, new, CONFIG_FILE, CONFIG_FILE, lineterm="", n=4)
     text = "\n".join(lines)
-    return text if len(text) <= MAX_CONFIG_DIFF_LENGTH else f"{text[:MAX_CONFIG_DIFF_LENGTH]}\n…"
+    is_complete = len(text) <= MAX_CONFIG_DIFF_LENGTH and len(shown) == len(keys)
+    return text if is_complete else f"{text[:MAX_CONFIG_DIFF_LENGTH]}\n…"
 
 
 def _format(entries: Mapping[str, Any], *, as_list: bool) -> list[str]:

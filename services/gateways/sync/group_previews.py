@@ -13,13 +13,20 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from core.db.reads import Query, Source
+from core.db.reads import Query, Source, choose_columns
 from models import Agent, Board, BoardGroup, Gateway, Member
 from openclaw import GatewayClient
 from openclaw import api as gateway_api
 from services import agents, boards, gateways
 from services.gateways import GatewaySummary, provisioning
-from services.gateways.sync.config_previews import build_changed_agent, lists_agents
+from services.gateways.sync.config_previews import (
+    PLANNED_FIELDS,
+    build_changed_agent,
+    lists_agents,
+)
+
+AGENT_COLUMNS = (*PLANNED_FIELDS, "gateway_id", "openclaw_session_id", "desired_state", "is_linked")
+"""What is read of agents: without the templates of their files, which can be long."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class PlannedGateway:
 class GroupConfigChange:
     """What changes in the configuration of one gateway.
 
-    `agents` are those whose entries are in the difference, `hidden_count` is the number of others,
+    `agents` are those whose entries the user may see, `hidden_count` is the number of others,
     which are on boards that the user may not read.
     """
 
@@ -56,6 +63,11 @@ class GroupConfigChange:
     def is_empty(self) -> bool:
         """Return whether nothing changes."""
         return not (self.agents or self.hidden_count)
+
+    @property
+    def more_count(self) -> int:
+        """Return the number of agents whose entries are too many for the difference."""
+        return max(0, len(self.agents) - provisioning.MAX_DIFFED_ENTRIES)
 
 
 async def plan_group_interval(
@@ -94,16 +106,15 @@ def preview_group_interval(
 ) -> GroupConfigChange:
     """Return what changes on a gateway; None stands for a configuration that could not be read."""
     present = _build_stored_config(planned) if config is None else config
-    keys = provisioning.build_changed_entries([one.after for one in planned.agents], present).keys()
-    changed = [one for one in planned.agents if one.after.gateway_key in keys]
+    entries = provisioning.build_changed_entries([one.after for one in planned.agents], present)
+    changed = [one for one in planned.agents if one.after.gateway_key in entries]
     shown = [one for one in changed if one.is_readable]
-    of_all = provisioning.plan_config_change([one.after for one in changed], present)
     of_shown = provisioning.plan_config_change([one.after for one in shown], present)
     return GroupConfigChange(
         planned.summary.gateway,
         [one.before for one in shown],
         len(changed) - len(shown),
-        replace(of_shown, stops_others=of_all.stops_others),
+        replace(of_shown, stops_others=provisioning.stops_other_heartbeats(entries, present)),
     )
 
 
@@ -124,7 +135,8 @@ def _build_agents_query() -> Query[tuple[Agent, bool]]:
     )
     is_in_group = Board.board_group_id == bindparam("group_id")
     in_organization = Board.organization_id == bindparam("organization_id")
-    return Query(query.where(is_in_group, in_organization).order_by(Agent.name, Agent.id))
+    query = query.where(is_in_group, in_organization).order_by(Agent.name, Agent.id)
+    return Query(choose_columns(query, {Agent: AGENT_COLUMNS}))
 
 
 def _build_changed(agent: Agent, interval: str) -> list[Agent]:
