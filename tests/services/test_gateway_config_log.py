@@ -165,19 +165,32 @@ async def test_agents_on_unreadable_boards_are_not_readable(harness: Provisionin
     )
 
 
+@pytest.mark.parametrize("lost", ["agents.create", "config.patch"])
 async def test_a_change_is_confirmed_after_its_answer_was_lost(
-    harness: ProvisioningHarness,
+    harness: ProvisioningHarness, lost: str
 ) -> None:
     faults = [LostAfter()]
-    harness.fake.fault = lambda method, _params: (
-        faults.pop() if method == "config.patch" and faults else None
-    )
+    harness.fake.fault = lambda method, _params: faults.pop() if method == lost and faults else None
     await harness.create_online_agent()
-    written, _added = await list_changes(harness)
+    changes = [one.change for one in await list_changes(harness)]
     assert not faults
-    assert written.change.kind is CHANGED
-    assert written.change.confirmed_at is not None
-    assert len(await list_changes(harness)) == 2
+    assert [one.kind for one in changes] == [CHANGED, ADDED]
+    assert all(one.confirmed_at is not None for one in changes)
+
+
+async def test_an_agent_that_is_not_listed_is_logged_as_added_once(
+    harness: ProvisioningHarness,
+) -> None:
+    harness.fake.listing_delay = 1_000_000
+    await harness.create_agent()
+    added = []
+    for _ in range(30):
+        more_at = await harness.reconcile_once()
+        harness.moment = max(harness.moment, more_at or harness.moment)
+        added.append([one.change.id for one in await list_changes(harness)])
+    assert added == [added[0]] * 30
+    assert len(added[0]) == 1
+    assert sum(method == "config.get" for method, _params in harness.fake.calls) > 1  # was tried
 
 
 async def test_a_rejected_change_is_logged_once_and_not_confirmed(

@@ -126,6 +126,9 @@ async def create_agent(context: StepContext) -> StepOutcome:
     if context.roster.has(context.agent):
         return StepDone(context.state)
     state = ProvisioningState(is_created_by_us=True, lost_at=context.state.lost_at)
+    was_requested = context.state.is_created_by_us or context.state.lost_at is not None
+    if was_requested and await _is_in_config(context):
+        return StepDone(state)  # nothing is written, and nothing is logged again
     if context.state != state and not await context.record_intent(state, ()):
         return StepSuperseded()
     workspace = context.bundle.workspace
