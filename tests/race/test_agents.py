@@ -117,7 +117,7 @@ async def test_deleting_an_agent_deleted_meanwhile_is_no_error(
     isolated_transaction, isolated_world
 ) -> None:
     going = away(isolated_world, isolated_world.worker)
-    assert await run_while_waiting(isolated_transaction, going, going) is None
+    assert await run_while_waiting(isolated_transaction, going, going) is False
 
 
 async def test_a_token_used_during_its_agents_deletion_is_rejected(
