@@ -15,6 +15,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from anyio.pytest_plugin import get_runner
+from hypothesis import HealthCheck, settings
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import NullPool
@@ -37,6 +38,12 @@ from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
 from tests.support.world import World
 from tests.support.xdist_order import FileScheduling, sort_longest_first
+
+# A generated input may take as long as it does on a busy machine.
+settings.register_profile(
+    "no deadlines", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("no deadlines")
 
 ROOT = Path(__file__).parent.parent
 MEMORY_DISK = Path("/dev/shm")  # a disk in memory, if the machine has one
