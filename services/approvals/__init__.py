@@ -35,7 +35,7 @@ from services.approvals.queries import (
     build_decided_since_query,
     build_open_query,
     build_undecided_query,
-    find_undone_note,
+    find_note_of_undone_decision,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,

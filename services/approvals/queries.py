@@ -182,9 +182,11 @@ def _build_undoable_query() -> Query[ApprovalDetail]:
     return Query(_last_decision_first(query), detail_from_row)
 
 
-async def find_undone_note(source: Source, user: User, approval: Approval) -> str | None:
+async def find_note_of_undone_decision(
+    source: Source, user: User, approval: Approval
+) -> str | None:
     """Return the note of the user's last decision about an undecided approval, if it was undone."""
-    return await UNDONE_NOTE.first(
+    return await NOTE_OF_UNDONE_DECISION.first(
         source,
         user_id=user.id,
         approval_id=approval.id,
@@ -206,7 +208,7 @@ def _is_undone() -> ColumnElement[bool]:
     return query.correlate(Event).exists()
 
 
-UNDONE_NOTE: Query[str | None] = Query(
+NOTE_OF_UNDONE_DECISION: Query[str | None] = Query(
     select(case((_is_undone(), Event.data["note"].astext)))
     .where(
         Event.board_id == BOARD_ID,

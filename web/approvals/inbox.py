@@ -184,7 +184,7 @@ async def _load_view(
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
     if not item.approval.is_undecided or not view.rights.can_reject or view.rights.has_approved:
         return view
-    note = await approvals.find_undone_note(source, member.user, item.approval.approval)
+    note = await approvals.find_note_of_undone_decision(source, member.user, item.approval.approval)
     return replace(view, undone_note=note or "")
 
 
