@@ -35,7 +35,7 @@ from services.activity.queries import (
     list_types,
 )
 from services.board_pages import BoardPageQuery
-from services.events import deleted_agent_name
+from services.events import select_deleted_agent_name
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class ActivityEntry:
 def entries_query() -> AnySelect:
     """Select the columns for `entry_from_row`."""
     is_comment = (Comment.id == Event.id) & (Event.type == EventType.TASK_COMMENT)
-    name = func.coalesce(Agent.name, deleted_agent_name(Event.agent_id))
+    name = func.coalesce(Agent.name, select_deleted_agent_name(Event.agent_id))
     query = (
         select(Event, Comment.message, Board.name, name, User)
         .outerjoin(Comment, is_comment)

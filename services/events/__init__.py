@@ -2,7 +2,7 @@
 
 from services.events.commands import (
     NewEvent,
-    deleted_agent_name,
+    select_deleted_agent_name,
     deleted_author_name,
     get_last_seq,
     get_last_seq_before,

@@ -216,7 +216,7 @@ async def list_events_after(
     return (await session.scalars(later.order_by(Event.seq).limit(BATCH_SIZE))).all()
 
 
-def deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSelect[str]:
+def select_deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSelect[str]:
     """Select the name of an agent when it was deleted or unlinked; null if it never was."""
     deleted = aliased(Event)
     query = select(deleted.data["name"].astext)
@@ -231,6 +231,6 @@ def deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSe
 def deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
     """Select the name of the deleted agent, or of the webhook, that wrote a comment."""
     event = aliased(Event)
-    name = func.coalesce(event.data["webhook"].astext, deleted_agent_name(event.agent_id))
+    name = func.coalesce(event.data["webhook"].astext, select_deleted_agent_name(event.agent_id))
     query = select(name).where(event.id == comment_id)
     return query.scalar_subquery()

@@ -72,7 +72,7 @@ TRASHED = (
         DeletedTask.deleted_at,
         Event.agent_id,
         Event.user_id,
-        func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)),
+        func.coalesce(Agent.name, events.select_deleted_agent_name(Event.agent_id)),
         User,
         func.count().over(),
     )

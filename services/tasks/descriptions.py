@@ -140,7 +140,7 @@ VERSIONS: Query[tuple[UUID, datetime, str | None, User | None, UUID | None, UUID
     select(
         TaskDescription.id,
         TaskDescription.created_at,
-        func.coalesce(Agent.name, events.deleted_agent_name(TaskDescription.agent_id)),
+        func.coalesce(Agent.name, events.select_deleted_agent_name(TaskDescription.agent_id)),
         User,
         TaskDescription.agent_id,
         TaskDescription.user_id,
