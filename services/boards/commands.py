@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden, Invalid
 from core.validation import KnownVersions, check_version, validate_fields
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member, User
-from services import events, messages
+from services import agents, events, messages
 from services.boards.access import get_board_permissions
 from services.boards.events import (
     board_event,
@@ -35,6 +35,10 @@ from services.gateways import provisioning
 
 FIELDS_NOT_IN_AGENT_FILES = frozenset({"slug", "board_group_id", "goal_source"})
 """Board fields that do not appear in the files of its agents."""
+
+AGENTS_OF_BOARD = (
+    select(Agent).where(Agent.board_id == bindparam("board_id")).order_by(Agent.created_at, Agent.id)
+)
 
 
 async def create_board(session: AsyncSession, member: Member, draft: BoardDraft) -> Board:
@@ -96,6 +100,7 @@ async def delete_board(
 ) -> None:
     """Delete a board that the actor has locked, with its tasks, approvals and agents.
 
+    The event of the board is the last one: who reads it knows that its agents are deleted, too.
     Raises Forbidden unless the actor is an admin, and PreconditionFailed like `update_board`.
     """
     permissions = await get_board_permissions(session, actor, board.id)
@@ -104,10 +109,15 @@ async def delete_board(
         raise Forbidden("admin_required", reason, cause="board")
     check_version(known, board.version)
     await provisioning.orphan_agents(session, Agent.board_id == board.id)
+    deleted = (await session.scalars(AGENTS_OF_BOARD, {"board_id": board.id})).all()
     await session.delete(permissions.board)
     await session.flush()
     await provisioning.request_board_sync(session, board)
-    await events.record_events(session, [board_event(EventType.BOARD_DELETED, actor, board)])
+    new_events = [
+        agents.agent_event(EventType.AGENT_DELETED, actor, board, agent) for agent in deleted
+    ]
+    new_events.append(board_event(EventType.BOARD_DELETED, actor, board))
+    await events.record_events(session, new_events)
 
 
 async def _differences(

@@ -16,7 +16,7 @@ from models import ApprovalStatus, Board, BoardGroup, Event, EventType, Role, ne
 from services import activity, approvals, boards, tasks
 from services.activity import ActivityFilters
 from services.activity.event_texts import WORDING, describe_event
-from services.events import deleted_agent_name
+from services.events import select_deleted_agent_name
 from tests.support.world import World
 
 ALL = Paging()
@@ -165,7 +165,7 @@ async def record_events(session: AsyncSession, world: World, type: EventType, id
 
 async def load_names(session: AsyncSession, agent_ids: list[UUID]) -> tuple[set[str | None], int]:
     """Return the names of deleted agents for a list, and the number of rows read in vain."""
-    names = select(deleted_agent_name(Event.agent_id)).where(
+    names = select(select_deleted_agent_name(Event.agent_id)).where(
         Event.agent_id.in_(agent_ids), Event.type == EventType.TASK_UPDATED
     )
     statement = names.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
@@ -185,7 +185,7 @@ async def test_name_of_a_deleted_agent_is_found_without_other_deletions(session,
 
 
 async def test_events_of_an_agent_without_a_deletion_are_not_searched(session, world) -> None:
-    """An agent that was deleted with its board has none, and may have many events elsewhere."""
+    """An existing agent has none, and may have many events."""
     agent_id = new_id()
     await record_events(session, world, EventType.TASK_UPDATED, [agent_id] * 500)
     await session.execute(text("ANALYZE activity_events"))

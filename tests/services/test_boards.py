@@ -15,13 +15,15 @@ from models import (
     AgentToken,
     Approval,
     ApprovalStatus,
+    AuditRecord,
     BoardAccess,
+    Event,
     EventType,
     Member,
     Status,
     Task,
 )
-from services import boards, identity
+from services import boards, events, identity
 from tests.support.board_helpers import (
     add_group,
     create_board,
@@ -134,6 +136,30 @@ async def test_deleting_a_board_deletes_its_contents(session: AsyncSession, worl
         await boards.get_board(session, world.alice, world.board.id)
     deleted = (await list_board_events(session, world.board))[-1]
     assert (deleted.type, deleted.data) == (EventType.BOARD_DELETED, {"name": "Launch"})
+
+
+async def test_agents_of_a_deleted_board_keep_their_names_in_lists(
+    session: AsyncSession, world: World
+) -> None:
+    """Their events are before that of the board, and audited with who deleted it."""
+    board = await boards.lock_board(session, world.alice, world.board.id)
+    await boards.delete_board(session, world.alice, board)
+    found = await list_board_events(session, world.board)
+    gone = {one.id: one.name for one in (world.lead, world.worker, world.other_worker)}
+    ended = [(one.type, one.user_id) for one in found]
+    assert ended == [(EventType.AGENT_DELETED, world.alice.id)] * 3 + [
+        (EventType.BOARD_DELETED, world.alice.id)
+    ]
+    assert {one.agent_id: one.data["name"] for one in found[:3]} == gone
+    query = select(Event.agent_id, events.select_deleted_agent_name(Event.agent_id))
+    names = (await session.execute(query.where(Event.agent_id.in_(gone)))).all()
+    assert {id: name for id, name in names} == gone
+    audited = select(AuditRecord.action, AuditRecord.object_name, AuditRecord.actor_name)
+    records = (await session.execute(audited.order_by(AuditRecord.sequence))).all()
+    assert {tuple(one) for one in records[:3]} == {
+        ("agent.deleted", name, "Alice") for name in gone.values()
+    }
+    assert tuple(records[3]) == ("board.deleted", "Launch", "Alice")
 
 
 async def test_deleting_a_board_requires_admin_with_write_access(
