@@ -109,6 +109,7 @@ from models.user import (
     ApiToken,
     FirstRunLink,
     PasswordLink,
+    RevokedApiToken,
     SignIn,
     TokenScope,
     User,

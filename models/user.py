@@ -88,6 +88,16 @@ class ApiToken(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class RevokedApiToken(Base):
+    """A token that was revoked; kept for a time, so that its use can be explained."""
+
+    __tablename__ = "revoked_api_tokens"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    secret_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256 of the token, in hex
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class PasswordLink(Base):
     """The link by which a user who cannot sign in sets another password; one for each user."""
 

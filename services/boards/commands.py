@@ -37,7 +37,9 @@ FIELDS_NOT_IN_AGENT_FILES = frozenset({"slug", "board_group_id", "goal_source"})
 """Board fields that do not appear in the files of its agents."""
 
 AGENTS_OF_BOARD = (
-    select(Agent).where(Agent.board_id == bindparam("board_id")).order_by(Agent.created_at, Agent.id)
+    select(Agent)
+    .where(Agent.board_id == bindparam("board_id"))
+    .order_by(Agent.created_at, Agent.id)
 )
 
 

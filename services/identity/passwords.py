@@ -23,7 +23,7 @@ from services.identity.sessions import (
     replace_session_secret,
     start_session,
 )
-from services.identity.tokens import delete_api_tokens
+from services.identity.tokens import revoke_api_tokens
 
 DUMMY_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$ZHnZDtf5F14B1COu0/uXCQ"
@@ -142,7 +142,7 @@ async def set_password(
     await session.flush()
     await _delete_password_links(session, locked)
     ended = await delete_sessions(session, locked)
-    return [ended, *await delete_api_tokens(session, locked)]
+    return [ended, *await revoke_api_tokens(session, locked)]
 
 
 async def _delete_password_links(session: AsyncSession, user: User) -> None:

@@ -15,7 +15,15 @@ from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
-from models import Member, Organization, PasswordLink, PendingSignIn, SignIn, User
+from models import (
+    Member,
+    Organization,
+    PasswordLink,
+    PendingSignIn,
+    RevokedApiToken,
+    SignIn,
+    User,
+)
 from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
 
@@ -183,6 +191,6 @@ def _truncate(text: str | None) -> str | None:
 
 
 async def delete_expired_sign_ins(session: AsyncSession) -> None:
-    """Delete expired sessions, password links and sign-ins in progress."""
-    for model in (SignIn, PendingSignIn, PasswordLink):
+    """Delete expired sessions, password links, sign-ins in progress and revoked API tokens."""
+    for model in (SignIn, PendingSignIn, PasswordLink, RevokedApiToken):
         await session.execute(delete(model).where(model.expires_at <= now()))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -21,7 +21,7 @@ from core.security.secrets import (
     token_prefix,
 )
 from core.validation import nonblank_text
-from models import Agent, AgentToken, ApiToken, TokenScope, User
+from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User
 from services import audit
 from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
@@ -35,6 +35,7 @@ DEFAULT_TOKEN_LIFETIME = 90  # days
 ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
 
 TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
+TOKEN_REVOKED_MESSAGE = "This token was revoked. Create a new one."  # noqa: S105
 
 API_TOKENS: Query[tuple[ApiToken, User]] = Query(
     select(ApiToken, User).join(ApiToken.user).where(ApiToken.prefix == bindparam("prefix"))
@@ -46,6 +47,10 @@ USER_TOKENS: Query[ApiToken] = Query(
     select(ApiToken)
     .where(ApiToken.user_id == bindparam("user_id"))
     .order_by(ApiToken.created_at.desc(), ApiToken.id),
+    itemgetter(0),
+)
+REVOKED_TOKEN: Query[UUID] = Query(
+    select(RevokedApiToken.id).where(RevokedApiToken.secret_hash == bindparam("secret_hash")),
     itemgetter(0),
 )
 FIRST_USER: Query[tuple[User]] = Query(
@@ -104,24 +109,32 @@ async def create_api_token(
 
 
 async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
-    """Delete one of the user's tokens and return its name. Raises NotFound if it is not theirs."""
-    revoked = delete(ApiToken).where(ApiToken.id == id, ApiToken.user_id == user.id)
-    row = (await session.execute(revoked.returning(ApiToken.prefix, ApiToken.name))).one_or_none()
-    if row is None:
+    """Revoke one of the user's tokens and return its name. Raises NotFound if it is not theirs."""
+    changes = await _revoke(session, user, ApiToken.id == id)
+    if not changes:
         raise NotFound("api_token_not_found", "You have no such token.")
-    await audit.record_account_changes(session, user.id, [_token_revoked(row.prefix, row.name)])
-    return row.name
+    await audit.record_account_changes(session, user.id, changes)
+    return changes[0].target.name or ""
 
 
-async def delete_api_tokens(session: AsyncSession, user: User) -> list[AccountChange]:
-    """Delete all tokens of the user, and return the changes to record."""
-    deleted = delete(ApiToken).where(ApiToken.user_id == user.id)
-    rows = await session.execute(deleted.returning(ApiToken.prefix, ApiToken.name))
-    return [_token_revoked(row.prefix, row.name) for row in rows]
+async def revoke_api_tokens(session: AsyncSession, user: User) -> list[AccountChange]:
+    """Revoke all tokens of the user, and return the changes to record."""
+    return await _revoke(session, user, true())
 
 
-def _token_revoked(prefix: str, name: str) -> AccountChange:
-    return AccountChange(AuditAction.TOKEN_REVOKED, AuditObject("token", prefix, name))
+async def _revoke(
+    session: AsyncSession, user: User, which: ColumnElement[bool]
+) -> list[AccountChange]:
+    """Delete tokens of the user, and return the changes to record. Their hashes are remembered."""
+    deleted = delete(ApiToken).where(which, ApiToken.user_id == user.id)
+    columns = (ApiToken.prefix, ApiToken.name, ApiToken.secret_hash)
+    rows, kept_until = await session.execute(deleted.returning(*columns)), now() + ENDED_TOKENS_KEPT
+    changes = []
+    for prefix, name, hash in rows:
+        session.add(RevokedApiToken(user_id=user.id, secret_hash=hash, expires_at=kept_until))
+        target = AuditObject("token", prefix, name)
+        changes.append(AccountChange(AuditAction.TOKEN_REVOKED, target))
+    return changes
 
 
 async def authenticate_user(
@@ -130,7 +143,7 @@ async def authenticate_user(
     """Return the user that a token belongs to, and its scope, or None.
 
     In local mode the token of the settings belongs to the first user, who is created on its first
-    use. Raises Unauthorized for a token that has expired, and WriteRequired.
+    use. Raises WriteRequired, and Unauthorized for a token that has expired or was revoked.
     """
     if token.startswith("mc_user_"):
         return await _find_by_api_token(source, token)
@@ -152,10 +165,13 @@ async def _find_by_api_token(source: Source, token: str) -> UserCredential | Non
     token_hash = hash_token(token)
     for found, user in await API_TOKENS.fetch(source, prefix=token_prefix(token)):
         if secrets_equal(found.secret_hash, token_hash):
+            audit.use_credential("api_token", found.prefix)
             if found.expires_at is not None and found.expires_at <= now():
                 raise Unauthorized("This token has expired. Create a new one.", "token_expired")
-            audit.use_credential("api_token", found.prefix)
             return UserCredential(user, found.scope, found.id, found.expires_at)
+    if await REVOKED_TOKEN.first(source, secret_hash=token_hash) is not None:
+        audit.use_credential("api_token", token_prefix(token))
+        raise Unauthorized(TOKEN_REVOKED_MESSAGE, "token_ended")
     return None
 
 

@@ -119,7 +119,9 @@ async def _list_event_entries(
 PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
 EVENTS_BEFORE: Query[tuple[Event, str | None, User | None]] = Query(
     choose_columns(
-        select(Event, func.coalesce(Agent.name, events.select_deleted_agent_name(Event.agent_id)), User)
+        select(
+            Event, func.coalesce(Agent.name, events.select_deleted_agent_name(Event.agent_id)), User
+        )
         .outerjoin(Agent, Agent.id == Event.agent_id)
         .outerjoin(User, User.id == Event.user_id)
         .where(Event.task_id == bindparam("task_id"), IS_IN_HISTORY, is_before_end(Event))

@@ -16,7 +16,7 @@ from core.config.settings import Settings
 from core.errors import Invalid, NotFound, Unauthorized
 from core.security import secrets
 from core.security.secrets import generate_token, hash_token, token_prefix
-from models import Agent, AgentToken, ApiToken, TokenScope, User, new_id
+from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User, new_id
 from services import identity
 from services.identity import imported_tokens
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
@@ -265,7 +265,8 @@ async def test_a_user_creates_and_revokes_an_api_token(session: AsyncSession, wo
         "script",
     ]
     await identity.revoke_api_token(session, world.alice, token.id)
-    assert await authenticate_user(session, secret, ACCOUNTS) is None
+    with pytest.raises(Unauthorized):
+        await authenticate_user(session, secret, ACCOUNTS)
 
 
 async def test_an_api_token_has_a_scope_and_an_end(session: AsyncSession, world: World) -> None:
@@ -296,6 +297,24 @@ async def test_an_ended_token_says_so_until_it_is_forgotten(
     await session.execute(update(AgentToken).values(ended_at=long_ago))
     await identity.end_agent_tokens(session, agent)
     assert await find_agent(session, token_secret(world.worker)) is None
+
+
+async def test_a_revoked_api_token_says_so_until_it_is_forgotten(
+    session: AsyncSession, world: World
+) -> None:
+    """Only to who has the whole token; nothing is said about one that never existed."""
+    token, secret = await identity.create_api_token(session, world.alice, name="nightly")
+    _, other_secret = await identity.create_api_token(session, world.alice, name="other")
+    assert await identity.revoke_api_token(session, world.alice, token.id) == "nightly"
+    with pytest.raises(Unauthorized) as revoked:
+        await authenticate_user(session, secret, ACCOUNTS)
+    assert revoked.value.code == "token_ended"
+    for guess in (token_prefix(secret), token_prefix(secret) + "x" * 31, secret + "x"):
+        assert await authenticate_user(session, guess, ACCOUNTS) is None
+    assert await authenticate_user(session, other_secret, ACCOUNTS)
+    await session.execute(update(RevokedApiToken).values(expires_at=now()))
+    await identity.delete_expired_sign_ins(session)
+    assert await authenticate_user(session, secret, ACCOUNTS) is None
 
 
 async def test_the_prefix_of_an_api_token_is_not_enough(

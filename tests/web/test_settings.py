@@ -202,6 +202,10 @@ async def test_a_token_is_shown_once_and_can_be_revoked(
         row = await session.scalar(select(ApiToken).where(ApiToken.name == "Nightly report"))
     assert (await alice.post(f"/settings/tokens/{row.id}/endings")).status_code == 303
     assert f"/settings/tokens/{row.id}/endings" not in (await alice.get("/settings")).text
+    for end, code in (("", "token_ended"), ("x", "unauthenticated")):
+        headers = {"Authorization": f"Bearer {token}{end}"}
+        refused = await anonymous.get("/api/v1/users/me", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (401, code)
 
 
 @pytest.mark.parametrize("name", ["", "n" * 101])
