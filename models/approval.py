@@ -93,6 +93,11 @@ class Approval(Base):
     first_approval_note: Mapped[str | None]
     first_approval_hash: Mapped[str | None]  # of the action that the first one approved
     first_approval_completes_tasks: Mapped[bool | None]
+    undone_by_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )  # who had made the last decision that was undone; that person may use its note again
+    undone_status: Mapped[ApprovalStatus | None]
+    undone_note: Mapped[str | None]
     created_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
 

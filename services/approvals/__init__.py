@@ -17,7 +17,7 @@ from services.approvals.counts import (
     build_decided_count_query,
     count_approvals,
 )
-from services.approvals.decisions import decide_immediately, decide_with_undo, undo_decision
+from services.approvals.decisions import decide_immediately, decide_with_undo
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
 from services.approvals.finalization import (
     DECISIONS_TOPIC,
@@ -35,7 +35,6 @@ from services.approvals.queries import (
     build_decided_since_query,
     build_open_query,
     build_undecided_query,
-    find_note_of_undone_decision,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,
@@ -65,3 +64,9 @@ from services.approvals.reviewed_content import (
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
 from services.approvals.statements import has_approved_first_query, task_content_query
+from services.approvals.undo import (
+    UndoneNote,
+    find_undone_note,
+    omit_restored_note,
+    undo_decision,
+)

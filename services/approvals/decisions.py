@@ -2,32 +2,32 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import AppError, Conflict, Invalid
-from models import Approval, ApprovalStatus, Board, EventType, User
+from core.errors import AppError, Invalid
+from models import ApprovalStatus, Board, EventType, User
 from services import boards
-from services.approvals import completion, finalization
+from services.approvals import completion, finalization, undo
 from services.approvals.details import (
     ApprovalDetail,
     already_decided,
     get_approval,
-    get_board_id,
+    lock_board_of_approval,
 )
-from services.approvals.events import approval_event, record_approval_event
+from services.approvals.events import approval_event
 from services.approvals.policy_decisions import (
     DeciderRoles,
     approve_first,
-    clear_first_approval,
     combine_completion,
     load_decider_roles,
     require_completion_allowed,
     require_decider,
     require_recent_sign_in,
+    set_expiry,
 )
 from services.approvals.reviewed_content import (
     CurrentContents,
@@ -88,7 +88,7 @@ async def decide_with_undo(
     final. `signed_in_at` is that of `organizations.require_recent_sign_in`. Raises NotFound,
     Forbidden, Invalid for the note, and Conflict if it is decided, has expired, or has changed.
     """
-    board = await _lock_board_of(session, user, approval_id)
+    board = await lock_board_of_approval(session, user, approval_id)
     approval = await get_approval(session, board, approval_id)
     decision = PreparedDecision(
         user,
@@ -107,25 +107,6 @@ async def decide_with_undo(
         await finalization.publish_effects(session, [effects])
         await completion.complete_tasks(session, [detail])
     return detail
-
-
-async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
-    """Undo the decision of any user before it is finalized. Agents are not notified.
-
-    It needs no recent sign-in: the approval waits for a decision again, and there is no time to
-    sign in. Raises NotFound, Forbidden, and Conflict if it is too late.
-    """
-    board = await _lock_board_of(session, user, approval_id)
-    detail = await get_approval(session, board, approval_id)
-    if detail.is_undecided:
-        return await _undo_first_approval(session, user, detail)
-    finalizes_at = detail.approval.finalizes_at
-    if finalizes_at is None or finalizes_at <= now():
-        message = "It is too late to undo this. The decision is final; make a new request instead."
-        raise Conflict("too_late_to_undo", message)
-    roles = await load_decider_roles(session, user, [detail])
-    require_decider(detail, user, detail.shown_status, roles)
-    return await _undo(session, user, detail)
 
 
 @dataclass(frozen=True)
@@ -194,6 +175,7 @@ async def apply_decision(
         )
         first = approve_first(approval, decision.user, decision.note, decision.completes_tasks)
         if first is not None:
+            undo.clear_undone_note(approval.approval, decision.user)
             return first
         completes = combine_completion(approval, decision.completes_tasks)
         decision = replace(decision, completes_tasks=completes)
@@ -205,6 +187,7 @@ async def _store_decision(
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects]:
     """Store a decision, and finalize it if there is no time to undo it."""
     detail = _set_decision(approval, decision)
+    undo.clear_undone_note(detail.approval, decision.user)
     if decision.finalizes_at is None:
         return detail, await finalization.finalize_without_recording(session, detail)
     detail.approval.finalizes_at = decision.finalizes_at
@@ -239,25 +222,6 @@ async def _repeat(
     return approval, None
 
 
-async def _undo_first_approval(
-    session: AsyncSession, user: User, detail: ApprovalDetail
-) -> ApprovalDetail:
-    """Undo the approval of the user if the user is the first of two people."""
-    if detail.approval.first_approver_id != user.id:
-        return detail
-    pending = clear_first_approval(detail)
-    approved = ApprovalStatus.APPROVED
-    await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=approved)
-    return pending
-
-
-async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
-    undone = detail.approval.decided_status
-    pending = _clear_decision(detail)
-    await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=undone)
-    return pending
-
-
 def _set_decision(detail: ApprovalDetail, decision: PreparedDecision) -> ApprovalDetail:
     approval = detail.approval
     approval.decided_status = decision.status
@@ -268,30 +232,5 @@ def _set_decision(detail: ApprovalDetail, decision: PreparedDecision) -> Approva
         completion.store_choice(
             detail, decision.completes_tasks, moves=decision.moves_tasks_to_done
         )
-        _set_expiry(approval, at)
+        set_expiry(approval, at)
     return replace(detail, decider=decision.user)
-
-
-def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
-    approval = detail.approval
-    approval.status = ApprovalStatus.PENDING
-    approval.resolved_at = approval.decided_at = approval.finalizes_at = None
-    approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
-    completion.clear_choice(approval)
-    _set_expiry(approval, approval.created_at)
-    return replace(detail, decider=None)
-
-
-def _set_expiry(approval: Approval, since: datetime) -> None:
-    """Set when a request expires by policy; once approved, it is valid for the same time again."""
-    seconds = approval.policy_verdict.expires_after
-    if seconds is not None:
-        approval.expires_at = since + timedelta(seconds=seconds)
-
-
-async def _lock_board_of(session: AsyncSession, user: User, approval_id: UUID) -> Board:
-    """Lock the board of an approval, and check the user's rights as they are after the wait."""
-    board_id = await get_board_id(session, user, approval_id)
-    board = await boards.lock_board(session, user, board_id)
-    await boards.require_write_access(session, user, board_id)
-    return board

@@ -22,6 +22,7 @@ from models import (
     Status,
     User,
 )
+from services import boards
 from services.action_kinds import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
 from services.approvals.statements import (
@@ -229,3 +230,11 @@ def already_decided(detail: ApprovalDetail) -> Conflict:
 async def fetch_details(session: AsyncSession, query: ApprovalSelect) -> list[ApprovalDetail]:
     """Run a query that is based on `approvals_query`."""
     return [detail_from_row(row) for row in await session.execute(query)]
+
+
+async def lock_board_of_approval(session: AsyncSession, user: User, approval_id: UUID) -> Board:
+    """Lock the board of an approval, and check the user's rights as they are after the wait."""
+    board_id = await get_board_id(session, user, approval_id)
+    board = await boards.lock_board(session, user, board_id)
+    await boards.require_write_access(session, user, board_id)
+    return board

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Forbidden
 from models import (
+    Approval,
     ApprovalStatus,
     EventType,
     Member,
@@ -48,6 +49,13 @@ async def apply_policy(
         finalization.set_policy_decision(detail, status)
         return await finalization.finalize_without_recording(session, detail)
     return None
+
+
+def set_expiry(approval: Approval, since: datetime) -> None:
+    """Set when a request expires by policy; once approved, it is valid for the same time again."""
+    seconds = approval.policy_verdict.expires_after
+    if seconds is not None:
+        approval.expires_at = since + timedelta(seconds=seconds)
 
 
 DeciderRoles = Mapping[UUID, Role]

@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from functools import cache
-from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, case, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, func, select
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -18,10 +16,7 @@ from models import (
     ApprovalTask,
     Board,
     BoardCounts,
-    Event,
-    EventType,
     Member,
-    User,
 )
 from services import board_pages, boards, counters
 from services.approvals.details import ApprovalDetail, detail_from_row, get_approval, get_board_id
@@ -180,47 +175,6 @@ def _build_undoable_query() -> Query[ApprovalDetail]:
         *_readable(by_board=False),
     )
     return Query(_last_decision_first(query), detail_from_row)
-
-
-async def find_note_of_undone_decision(
-    source: Source, user: User, approval: Approval
-) -> str | None:
-    """Return the note of the user's last decision about an undecided approval, if it was undone."""
-    return await NOTE_OF_UNDONE_DECISION.first(
-        source,
-        user_id=user.id,
-        approval_id=approval.id,
-        board_id=approval.board_id,
-        since=approval.created_at,
-    )
-
-
-def _is_undone() -> ColumnElement[bool]:
-    """Select whether a decision was undone: a first approval by its user, others by anybody."""
-    undone = aliased(Event)
-    query = select(undone.id).where(
-        undone.board_id == BOARD_ID,
-        undone.type == EventType.APPROVAL_UNDONE,
-        undone.seq > Event.seq,
-        undone.approval_id == Event.approval_id,
-        (Event.type == EventType.APPROVAL_DECIDED) | (undone.user_id == Event.user_id),
-    )
-    return query.correlate(Event).exists()
-
-
-NOTE_OF_UNDONE_DECISION: Query[str | None] = Query(
-    select(case((_is_undone(), Event.data["note"].astext)))
-    .where(
-        Event.board_id == BOARD_ID,
-        Event.type.in_((EventType.APPROVAL_DECIDED, EventType.APPROVAL_FIRST_APPROVED)),
-        Event.created_at >= bindparam("since", type_=Event.created_at.type),  # for the index
-        Event.approval_id == bindparam("approval_id"),
-        Event.user_id == bindparam("user_id"),
-    )
-    .order_by(Event.seq.desc())
-    .limit(1),
-    itemgetter(0),
-)
 
 
 async def get_member_approval(source: Source, member: Member, approval_id: UUID) -> ApprovalDetail:

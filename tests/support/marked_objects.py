@@ -135,8 +135,10 @@ def make_approvals(world: World, task: Task) -> list[Any]:
     }
     decided = {"status": ApprovalStatus.APPROVED, "decision_note": MARK}
     first = {"first_approver_id": world.bob.id, "first_approval_note": MARK}
+    rejected = ApprovalStatus.REJECTED
+    undone = {"undone_by_user_id": world.alice.id, "undone_status": rejected, "undone_note": MARK}
     made = [
-        world.make_approval(task, **fields),
+        world.make_approval(task, **fields, **undone),
         world.make_approval(task, **fields, **first, first_approved_at=now()),
         world.make_approval(task, **fields, **decided, decided_by_user_id=world.bob.id),
     ]

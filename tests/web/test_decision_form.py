@@ -6,11 +6,8 @@ import pytest
 
 from core.clock import now
 from models import (
-    Approval,
     ApprovalStatus,
     Board,
-    PolicyEffect,
-    PolicyVerdict,
     Task,
     TaskDependency,
 )
@@ -146,77 +143,3 @@ async def test_a_decided_approval_cannot_be_reopened_on_a_page(alice, ask, world
     page = (await alice.get(f"/approvals/{over.id}")).text
     assert "<b>Bob approved</b>" in page
     assert "Reopen" not in page
-
-
-def find_note(page: str) -> str | None:
-    found = re.search(r'name="note"[^>]* value="([^"]*)"', page)
-    return found[1] if found else None
-
-
-@pytest.mark.parametrize("effect", [PolicyEffect.ASK_ONE, PolicyEffect.ASK_TWO])
-@pytest.mark.parametrize("in_series", [False, True])
-async def test_the_note_of_an_undone_decision_is_in_the_form_again(
-    alice, bob, ask, effect, in_series
-) -> None:
-    first = await ask("First", policy_verdict=PolicyVerdict(effect=effect, rule_name="Rule"))
-    at = f"/approvals/{first.id}"
-    assert find_note((await alice.get(at)).text) == ""
-    sent = {"status": "approved", "note": 'Only "A" & <b>'}
-    await alice.post(f"{at}/answers", data=sent, headers=HTMX)
-    undo, fields = f"{at}/undoings", {}
-    if in_series:
-        undo, fields = "/approvals/undoings", {"series": str(first.id)}
-    from_toast = HTMX | {"HX-Target": "form"}
-    assert (await alice.post(undo, data=fields, headers=from_toast)).status_code == 200
-
-    for headers in ({}, HTMX):
-        page = (await alice.get(f"/approvals?selected={first.id}", headers=headers)).text
-        assert find_note(page) == "Only &#34;A&#34; &amp; &lt;b&gt;"
-    assert find_note((await bob.get(at)).text) == ""
-
-    await alice.post(f"{at}/answers", data={"status": "rejected"}, headers=HTMX)
-    undone = await alice.post(f"{at}/undoings", headers=HTMX)
-    assert find_note(undone.text) == ""
-
-
-@pytest.fixture
-async def first_approval(alice, ask) -> Approval:
-    """An approval that Alice approved with a note, as the first of two people."""
-    two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Rule")
-    asked: Approval = await ask("First", policy_verdict=two)
-    sent = {"status": "approved", "note": "Looks good"}
-    await alice.post(f"/approvals/{asked.id}/answers", data=sent, headers=HTMX)
-    return asked
-
-
-async def test_a_note_of_a_first_approval_is_not_offered_for_its_rejection(
-    alice, first_approval
-) -> None:
-    assert find_note((await alice.get(f"/approvals/{first_approval.id}")).text) == ""
-
-
-async def test_a_note_about_other_content_is_not_offered(
-    alice, bob, first_approval, transaction
-) -> None:
-    at = f"/approvals/{first_approval.id}"
-    await change_task(transaction, first_approval, description="Other")
-    page = (await alice.get(at)).text
-    assert 'value="approved"' in page
-    assert find_note(page) == ""
-    sent = {"status": "approved", "note": "Also good", "action_hash": find_hash(page)}
-    await bob.post(f"{at}/answers", data=sent, headers=HTMX)
-    await bob.post(f"{at}/undoings", headers=HTMX)
-    assert find_note((await bob.get(at)).text) == "Also good"
-    assert find_note((await alice.get(at)).text) == ""
-
-
-async def test_the_note_of_a_second_decision_that_another_undid_is_offered(
-    alice, bob, first_approval
-) -> None:
-    at = f"/approvals/{first_approval.id}"
-    sent = {"status": "approved", "note": "Also good"}
-    await bob.post(f"{at}/answers", data=sent, headers=HTMX)
-    await alice.post(f"{at}/undoings", headers=HTMX)  # that of Bob
-    assert find_note((await bob.get(at)).text) == "Also good"
-    await alice.post(f"{at}/undoings", headers=HTMX)  # her own one
-    assert find_note((await alice.get(at)).text) == "Looks good"

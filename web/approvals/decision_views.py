@@ -12,7 +12,7 @@ from core.errors import AppError, Invalid, RecentSignInRequired
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
 from services import approvals
-from services.approvals import ApprovalDetail, DecisionResult
+from services.approvals import ApprovalDetail, DecisionResult, UndoneNote
 from web.approvals import inbox, presenter, toasts
 from web.approvals.address import InboxAddress
 from web.approvals.items import InboxItem
@@ -37,6 +37,8 @@ class DecisionForm(BaseModel):
 
     status: Literal["approved", "completed", "rejected"]  # completed: approved, and tasks done
     note: Annotated[str | None, forms.BlankAsNone] = None
+    restored_note: str = ""  # of an undone decision, with which the page filled the field
+    restored_status: Annotated[ApprovalStatus | None, forms.BlankAsNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
     complete: forms.Switch = False  # whether the page showed the complete content
     action_hash: str | None = None  # of what the page showed
@@ -51,6 +53,13 @@ class DecisionForm(BaseModel):
     def decision(self) -> ApprovalStatus:
         """Return the decision."""
         return ApprovalStatus.APPROVED if self.is_approved else ApprovalStatus.REJECTED
+
+    @property
+    def own_note(self) -> str | None:
+        """Return the note without one that was restored from another decision."""
+        status = self.restored_status
+        restored = UndoneNote(self.restored_note, status) if status else None
+        return approvals.omit_restored_note(self.note, self.decision, restored)
 
 
 async def decide_approval(request: Request) -> Response:
@@ -67,7 +76,7 @@ async def decide_approval(request: Request) -> Response:
                 request.user,
                 approval_id,
                 status=fields.decision,
-                note=fields.note,
+                note=fields.own_note,
                 action_hash=fields.action_hash,
                 completes_tasks=fields.completes_tasks or None,
                 moves_tasks_to_done=fields.status == "completed",

@@ -182,10 +182,8 @@ async def _load_view(
     complete = address.all == 1
     writable = found.writable_board_ids
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
-    if not item.approval.is_undecided or not view.rights.can_reject or view.rights.has_approved:
-        return view
-    note = await approvals.find_note_of_undone_decision(source, member.user, item.approval.approval)
-    return replace(view, undone_note=note or "")
+    note = approvals.find_undone_note(item.approval.approval, member.user)
+    return replace(view, undone_note=note)
 
 
 async def find_next_item(

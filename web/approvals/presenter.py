@@ -8,7 +8,7 @@ from core.db.reads import Source
 from core.errors import Invalid
 from models import Member, Status
 from services import approvals, custom_fields, tasks
-from services.approvals import ApprovalDetail, CurrentContents
+from services.approvals import ApprovalDetail, CurrentContents, UndoneNote
 from services.tasks import TaskDetail
 from web.approvals.decision_rights import (
     DecisionRights,
@@ -34,7 +34,7 @@ class ApprovalView:
     rights: DecisionRights
     is_complete: bool = False
     action_hash: str = ""  # of what is shown; sent with the decision
-    undone_note: str = ""  # of the member's own decision that was undone
+    undone_note: UndoneNote | None = None  # of the member's own decision that was undone
 
     @property
     def id(self) -> UUID:

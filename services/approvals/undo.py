@@ -1,0 +1,110 @@
+"""Undo decisions that are not final yet. Their notes can be used again."""
+
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict
+from models import Approval, ApprovalStatus, EventType, User
+from services.approvals import completion
+from services.approvals.details import ApprovalDetail, get_approval, lock_board_of_approval
+from services.approvals.events import record_approval_event
+from services.approvals.policy_decisions import (
+    clear_first_approval,
+    load_decider_roles,
+    require_decider,
+    set_expiry,
+)
+
+
+async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
+    """Undo the decision of any user before it is finalized. Agents are not notified.
+
+    It needs no recent sign-in: the approval waits for a decision again, and there is no time to
+    sign in. Raises NotFound, Forbidden, and Conflict if it is too late.
+    """
+    board = await lock_board_of_approval(session, user, approval_id)
+    detail = await get_approval(session, board, approval_id)
+    if detail.is_undecided:
+        return await _undo_first_approval(session, user, detail)
+    finalizes_at = detail.approval.finalizes_at
+    if finalizes_at is None or finalizes_at <= now():
+        message = "It is too late to undo this. The decision is final; make a new request instead."
+        raise Conflict("too_late_to_undo", message)
+    roles = await load_decider_roles(session, user, [detail])
+    require_decider(detail, user, detail.shown_status, roles)
+    return await _undo(session, user, detail)
+
+
+async def _undo_first_approval(
+    session: AsyncSession, user: User, detail: ApprovalDetail
+) -> ApprovalDetail:
+    """Undo the approval of the user if the user is the first of two people."""
+    if detail.approval.first_approver_id != user.id:
+        return detail
+    approved = ApprovalStatus.APPROVED
+    _keep_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
+    pending = clear_first_approval(detail)
+    await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=approved)
+    return pending
+
+
+async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
+    undone = detail.approval.decided_status
+    pending = _clear_decision(detail)
+    await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=undone)
+    return pending
+
+
+def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
+    approval = detail.approval
+    decider_id, status = approval.decided_by_user_id, approval.decided_status
+    _keep_note(approval, decider_id, status, approval.decision_note)
+    approval.status = ApprovalStatus.PENDING
+    approval.resolved_at = approval.decided_at = approval.finalizes_at = None
+    approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
+    completion.clear_choice(approval)
+    set_expiry(approval, approval.created_at)
+    return replace(detail, decider=None)
+
+
+def _keep_note(
+    approval: Approval, user_id: UUID | None, status: ApprovalStatus | None, note: str | None
+) -> None:
+    approval.undone_by_user_id, approval.undone_status, approval.undone_note = user_id, status, note
+
+
+def clear_undone_note(approval: Approval, user: User) -> None:
+    """Remove the note of an undone decision of a user, who decides again."""
+    if approval.undone_by_user_id == user.id:
+        _keep_note(approval, None, None, None)
+
+
+class UndoneNote(NamedTuple):
+    """The note of a decision that was undone."""
+
+    text: str
+    status: ApprovalStatus  # of the decision
+
+
+def find_undone_note(approval: Approval, user: User) -> UndoneNote | None:
+    """Return the note of the last undone decision, if the user had made this decision."""
+    note, status = approval.undone_note, approval.undone_status
+    is_own = approval.undone_by_user_id == user.id
+    return UndoneNote(note, status) if is_own and note and status else None
+
+
+def omit_restored_note(
+    note: str | None, status: ApprovalStatus, restored: UndoneNote | None
+) -> str | None:
+    """Return the note to store with a decision: None if it is the restored note of another one.
+
+    The reason of a rejection must not become the note of an approval. A changed note is a new one.
+    Spaces are not compared: browsers normalize them in fields.
+    """
+    is_other = restored is not None and restored.status is not status
+    is_same_text = bool(note and restored and note.split() == restored.text.split())
+    return None if is_other and is_same_text else note
