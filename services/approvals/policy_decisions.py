@@ -154,17 +154,30 @@ def may_approve(detail: ApprovalDetail, member: Member) -> bool:
     """Return whether the policy lets a member approve now, apart from rights on the board."""
     if ApprovalStatus.APPROVED not in list_allowed_decisions(detail, member):
         return False
-    return not (is_own_request(detail, member.user_id) or has_approved_first(detail, member))
+    return not (
+        is_own_request(detail, member.user_id) or has_approved_first(detail, member.user_id)
+    )
 
 
-def has_approved_first(detail: ApprovalDetail, member: Member) -> bool:
-    """Return whether a member approved the current content as the first of two people.
+def list_excluded_ids(detail: ApprovalDetail) -> list[UUID]:
+    """Return the users who cannot approve now, whatever the policy says about their role.
 
-    Then the approval does not wait for this member, but for another person.
+    These are the requester if two other people are asked, and the first one of these.
+    """
+    ids = (detail.approval.requested_by_user_id, detail.approval.first_approver_id)
+    return [
+        id for id in ids if id and (is_own_request(detail, id) or has_approved_first(detail, id))
+    ]
+
+
+def has_approved_first(detail: ApprovalDetail, user_id: UUID) -> bool:
+    """Return whether a user approved the current content as the first of two people.
+
+    Then the approval does not wait for this user, but for another person.
     """
     approval = detail.approval
     is_same = approval.first_approval_hash == approval.action_hash and not detail.is_changed
-    return approval.first_approver_id == member.user_id and is_same
+    return approval.first_approver_id == user_id and is_same
 
 
 def is_own_request(detail: ApprovalDetail, user_id: UUID) -> bool:

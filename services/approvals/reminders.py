@@ -10,6 +10,7 @@ from core.db.reads import Query, Source
 from models import Approval, ApprovalStatus, Board, NotificationKind, Organization
 from services import notifications
 from services.approvals.details import ApprovalDetail, fetch_details
+from services.approvals.policy_decisions import list_excluded_ids
 from services.approvals.statements import approvals_query
 from services.notifications import NewNotification
 
@@ -69,6 +70,7 @@ def _build_reminder(detail: ApprovalDetail) -> NewNotification:
         detail.board.organization_id,
         str(approval.id),
         **notifications.find_deciders(approval),
+        excluded_user_ids=list_excluded_ids(detail),
         board=detail.board,
         task=detail.tasks[0].id if detail.tasks else None,
         approval=approval,

@@ -59,6 +59,7 @@ class NewNotification:
     audience: Audience = Audience.USERS
     user_ids: Sequence[UUID] = ()  # if there are any, nobody else is notified
     roles: Sequence[Role] = ()  # the same
+    excluded_user_ids: Sequence[UUID] = ()
     email: str | None = None
     board: Board | UUID | None = None
     group: BoardGroup | UUID | None = None
@@ -81,6 +82,7 @@ class NewNotification:
             "audience": self.audience,
             "user_ids": list(self.user_ids),
             "roles": list(self.roles),
+            "excluded_user_ids": list(self.excluded_user_ids),
             "email": self.email,
             "board_id": _id(self.board),
             "board_group_id": _id(self.group),
@@ -108,9 +110,9 @@ _INSERT_NOTIFICATIONS = Write(
     with given as (
         select * from jsonb_to_recordset(:rows) as one (
             kind varchar, organization_id uuid, key varchar, merges boolean, audience varchar,
-            user_ids uuid[], roles varchar[], email varchar, board_id uuid, board_group_id uuid,
-            task_id uuid, approval_id uuid, agent_id uuid, gateway_id uuid, actor_user_id uuid,
-            actor_agent_id uuid, data jsonb
+            user_ids uuid[], roles varchar[], excluded_user_ids uuid[], email varchar,
+            board_id uuid, board_group_id uuid, task_id uuid, approval_id uuid, agent_id uuid,
+            gateway_id uuid, actor_user_id uuid, actor_agent_id uuid, data jsonb
         )
     ),
     recipients as (
@@ -121,6 +123,7 @@ _INSERT_NOTIFICATIONS = Write(
             and member.user_id is distinct from given.actor_user_id
             and (given.user_ids = '{}' or member.user_id = any(given.user_ids))
             and (given.roles = '{}' or member.role = any(given.roles))
+            and member.user_id <> all(given.excluded_user_ids)
         left join organization_board_access as access
             on access.organization_member_id = member.id and access.board_id = given.board_id
         where case given.audience
@@ -189,6 +192,7 @@ _RESOLVE = Write(
         update notifications set
             resolved_at = :at, key = case when merges then null else key end
         where kind = any(:kinds) and key = any(:keys) and resolved_at is null
+            and (cast(:user_id as uuid) is null or user_id = :user_id)
         returning user_id
     )
     select count(pg_notify(:channel, :user_topic || user_id))
@@ -214,6 +218,7 @@ _REOPEN = Write(
     with reopened as (
         update notifications set resolved_at = null
         where kind = any(:kinds) and key = any(:keys) and resolved_at is not null
+            and user_id is distinct from cast(:excluded_user_id as uuid)
         returning id, user_id
     ),
     queued as (
@@ -245,13 +250,17 @@ async def notify(session: AsyncSession, new: Sequence[NewNotification]) -> None:
 
 
 async def resolve(
-    session: AsyncSession, kinds: Sequence[NotificationKind], keys: Sequence[str]
+    session: AsyncSession,
+    kinds: Sequence[NotificationKind],
+    keys: Sequence[str],
+    *,
+    user_id: UUID | None = None,
 ) -> None:
     """Mark notifications and their escalations as resolved: nobody has to act any more.
 
-    They are not sent any more.
+    They are not sent any more. With `user_id` only those of one user, who has acted.
     """
-    await _RESOLVE.execute(session, at=now(), **_condition(kinds, keys))
+    await _RESOLVE.execute(session, at=now(), user_id=user_id, **_condition(kinds, keys))
 
 
 async def resolve_chat_questions(session: AsyncSession, board: Board) -> None:
@@ -261,13 +270,22 @@ async def resolve_chat_questions(session: AsyncSession, board: Board) -> None:
 
 
 async def reopen(
-    session: AsyncSession, kinds: Sequence[NotificationKind], keys: Sequence[str]
+    session: AsyncSession,
+    kinds: Sequence[NotificationKind],
+    keys: Sequence[str],
+    *,
+    excluded_user_id: UUID | None = None,
 ) -> None:
-    """Take back that notifications and their escalations are resolved.
+    """Take back that notifications and their escalations are resolved, except those of one user.
 
     What was not sent because they were resolved is sent, unless they have been read.
     """
-    await _REOPEN.execute(session, delivery_topic=DELIVERY_TOPIC, **_condition(kinds, keys))
+    await _REOPEN.execute(
+        session,
+        delivery_topic=DELIVERY_TOPIC,
+        excluded_user_id=excluded_user_id,
+        **_condition(kinds, keys),
+    )
 
 
 def _condition(kinds: Sequence[NotificationKind], keys: Sequence[str]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 Changes of tasks are not among them: services/tasks knows who is concerned.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,6 +33,8 @@ RESOLVING_EVENTS = {
     EventType.GATEWAY_REQUEST_CANCELLED: "request",
 }
 """After these events nobody has to decide any more."""
+PENDING_EVENTS = (EventType.APPROVAL_UNDONE, EventType.APPROVAL_FIRST_APPROVED)
+"""After these events an approval waits, but not for the first of two people who approve it."""
 
 AGENT_PROBLEMS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE)
 
@@ -52,9 +55,26 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEv
         deleted = [_object_id(event) for event in relevant if event.type is type]
         if known := [id for id in deleted if id is not None]:
             await resolve_deleted(session, type, known)
-    reopened = [_decision_key(one) for one in relevant if one.type is EventType.APPROVAL_UNDONE]
-    if reopened:
-        await reopen(session, DECISION_KINDS, reopened)
+    await _update_pending(session, [one for one in relevant if one.type in PENDING_EVENTS])
+
+
+async def _update_pending(session: AsyncSession, pending: Sequence["NewEvent"]) -> None:
+    """Open the notifications of approvals that wait again, except for who has approved first."""
+    by_first: defaultdict[UUID | None, list[str]] = defaultdict(list)
+    for event in pending:
+        by_first[_find_first_approver(event)].append(_decision_key(event))
+    for user_id, keys in by_first.items():
+        await reopen(session, DECISION_KINDS, keys, excluded_user_id=user_id)
+        if user_id is not None:
+            await resolve(session, DECISION_KINDS, keys, user_id=user_id)
+
+
+def _find_first_approver(event: "NewEvent") -> UUID | None:
+    """Return who has approved the action as the first of two people."""
+    approval = event.approval
+    assert isinstance(approval, Approval)
+    is_same = approval.first_approval_hash == approval.action_hash
+    return approval.first_approver_id if is_same else None
 
 
 def _list_resolved(
@@ -266,7 +286,7 @@ RELEVANT_TYPES = frozenset(
     [
         *BUILDERS,
         *RESOLVING_EVENTS,
-        EventType.APPROVAL_UNDONE,
+        *PENDING_EVENTS,
         *RELEASING_EVENTS,
         *DELETIONS,
         EventType.ORGANIZATION_RESUMED,

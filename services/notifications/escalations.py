@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
-from models import Notification, NotificationKind, NotificationSettings
+from models import Approval, Notification, NotificationKind, NotificationSettings
 from services.notifications.creation import ESCALATED_PREFIX, NewNotification, notify
 
 BATCH_SIZE = 200  # notifications in one transaction
@@ -17,6 +17,18 @@ _AT = bindparam("at", type_=DateTime(timezone=True))
 _ESCALATES_AT = Notification.created_at + func.make_interval(
     0, 0, 0, 0, 0, NotificationSettings.escalate_after_minutes
 )
+_HAS_APPROVED = (
+    select(Approval.id)
+    .where(
+        Approval.id == Notification.approval_id,
+        Approval.first_approver_id == NotificationSettings.escalate_to_user_id,
+        Approval.first_approval_hash.is_not_distinct_from(Approval.action_hash),
+    )
+    .correlate(Notification, NotificationSettings)
+    .exists()
+)
+"""Whether the second user is the first of two people who approve: others have to decide."""
+
 _ESCALATING = (
     select(Notification, NotificationSettings.escalate_to_user_id)
     .join(
@@ -31,6 +43,7 @@ _ESCALATING = (
         or_(Notification.key.is_(None), ~Notification.key.startswith(ESCALATED_PREFIX)),
         NotificationSettings.escalate_to_user_id.is_not(None),
         NotificationSettings.escalate_after_minutes.is_not(None),
+        ~_HAS_APPROVED,
     )
 )
 

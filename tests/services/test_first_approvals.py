@@ -54,7 +54,7 @@ async def test_pages_and_counts_agree_who_approved_first(
     [detail] = await approvals.list_undecided_approvals(session, member)
     counted = select(Approval.id).where(has_approved_first_query())
     found = list(await session.scalars(counted, {"user_id": member.user_id}))
-    assert approvals.has_approved_first(detail, member) is is_first
+    assert approvals.has_approved_first(detail, member.user_id) is is_first
     assert found == ([approval.id] if is_first else [])
 
 
@@ -66,5 +66,5 @@ async def test_an_approval_of_a_deleted_task_is_unchanged(session, world) -> Non
     session.expire_all()
     [detail] = await approvals.list_undecided_approvals(session, world.alice_member)
     counted = select(Approval.id).where(has_approved_first_query())
-    assert approvals.has_approved_first(detail, world.alice_member)
+    assert approvals.has_approved_first(detail, world.alice.id)
     assert await session.scalar(counted, {"user_id": world.alice.id}) == detail.approval.id

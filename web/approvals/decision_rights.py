@@ -59,7 +59,7 @@ def build_decision_rights(
         can_approve=can_write and approvals.may_approve(detail, member),
         allowed=approvals.list_allowed_decisions(detail, member),
         is_first_approver=detail.approval.first_approver_id == member.user_id,
-        has_approved=approvals.has_approved_first(detail, member),
+        has_approved=approvals.has_approved_first(detail, member.user_id),
         decider_names=[
             one.user.display_name
             for one in named

@@ -123,7 +123,7 @@ def list_waiting(found: WaitingItems, member: Member, min_confidence: int = 0) -
 def _build_approval_item(
     detail: ApprovalDetail, member: Member, *, is_for_others: bool
 ) -> InboxItem:
-    is_approved = has_approved_first(detail, member)
+    is_approved = has_approved_first(detail, member.user_id)
     return InboxItem(
         approval=detail, is_for_others=is_for_others or is_approved, is_approved=is_approved
     )

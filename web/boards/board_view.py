@@ -60,7 +60,7 @@ class BoardStatus:
 
     def list_waiting(self, member: Member) -> list[ApprovalDetail]:
         """Return the undecided approvals without those that the member approved as the first."""
-        return [one for one in self.approvals if not has_approved_first(one, member)]
+        return [one for one in self.approvals if not has_approved_first(one, member.user_id)]
 
 
 async def load_board_view(

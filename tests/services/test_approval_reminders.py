@@ -1,0 +1,185 @@
+"""Who is reminded of an approval that two people must approve: those who can still approve it."""
+
+from collections.abc import Sequence
+from datetime import time, timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import (
+    Approval,
+    ApprovalStatus,
+    ChannelKind,
+    Message,
+    Notification,
+    NotificationKind,
+    NotificationSettings,
+    PolicyEffect,
+    PolicyVerdict,
+    User,
+    new_id,
+)
+from services import approvals, boards, notifications, tasks
+from services.approvals import ApprovalDraft
+from services.notifications.escalations import NEXT_ESCALATION_AT
+from tests.support.approval_helpers import decide_approval
+from tests.support.notification_harness import NotificationHarness, harness
+from tests.support.world import World
+
+__all__ = ["harness"]
+
+Kind = NotificationKind
+DECISION_KINDS = (Kind.APPROVAL_PENDING, Kind.APPROVAL_UNDECIDED)
+LONG = timedelta(minutes=61)
+TWO = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Careful")
+
+
+async def request_approval(
+    session: AsyncSession, world: World, requester: User | None = None, *, with_task: bool = False
+) -> Approval:
+    """Request an approval that two of those who may write to Launch must approve."""
+    actor = requester or world.worker
+    task = world.make_task("Deploy")
+    session.add(task)
+    await session.flush()
+    board = await boards.lock_board(session, actor, world.board.id)
+    draft = ApprovalDraft(
+        "deploy", 90, task_id=task.id if with_task else None, lead_reasoning="It is ready."
+    )
+    approval = (await approvals.request_approval(session, actor, board, draft)).approval
+    approval.policy_verdict = TWO
+    await session.flush()
+    return approval
+
+
+async def remind(session: AsyncSession) -> None:
+    """Let time pass, and remind people."""
+    earlier = Approval.created_at - LONG
+    await session.execute(update(Approval).values(created_at=earlier))
+    assert await approvals.remind_of_approvals(session) == 1
+
+
+async def list_notified(session: AsyncSession, *kinds: Kind) -> Sequence[tuple[str, Kind]]:
+    """Return the names of the users with open notifications, and the kinds."""
+    query = select(User.name, Notification.kind).join(User, User.id == Notification.user_id)
+    query = query.where(Notification.kind.in_(kinds), Notification.resolved_at.is_(None))
+    return sorted((name or "", kind) for name, kind in await session.execute(query))
+
+
+KINDS = [ChannelKind.EMAIL, ChannelKind.PUSH, ChannelKind.SLACK, ChannelKind.NTFY]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_channel_reminds_who_has_approved_first(
+    harness: NotificationHarness, kind: ChannelKind
+) -> None:
+    world = harness.world
+    for user, name in [(world.alice, "Alice"), (world.bob, "Bob")]:
+        await harness.add_channel(user, name, kind)
+    async with harness.transaction() as session:
+        approval = await request_approval(session, world)
+        messages = await session.scalar(select(func.count()).select_from(Message))
+    async with harness.transaction() as session:
+        await decide_approval(session, world.alice, approval)
+    async with harness.transaction() as session:
+        await remind(session)
+        assert await session.scalar(select(func.count()).select_from(Message)) == messages
+    await harness.run()
+    assert harness.titles("Alice") == []
+    assert sorted(harness.titles("Bob")) == sorted(DECISION_KINDS)
+
+
+async def test_a_first_approval_ends_the_notifications_of_its_user_only(
+    session: AsyncSession, world: World
+) -> None:
+    approval = await request_approval(session, world)
+    await remind(session)
+    everything = [(name, kind) for name in ("Alice", "Bob") for kind in DECISION_KINDS]
+    assert await list_notified(session, *DECISION_KINDS) == everything
+    await decide_approval(session, world.alice, approval)
+    assert await list_notified(session, *DECISION_KINDS) == everything[2:]
+
+    await decide_approval(session, world.bob, approval)
+    assert await list_notified(session, *DECISION_KINDS) == []
+    await approvals.undo_decision(session, world.alice, approval.id)  # that of Bob
+    assert await list_notified(session, *DECISION_KINDS) == everything[2:]
+    await approvals.undo_decision(session, world.alice, approval.id)
+    assert await list_notified(session, *DECISION_KINDS) == everything
+
+
+async def change_task(session: AsyncSession, world: World, approval: Approval) -> None:
+    board = await boards.lock_board(session, world.bob, world.board.id)
+    assert approval.task_id
+    await tasks.update_task(session, world.bob, board, approval.task_id, {"title": "Deploy all"})
+
+
+async def test_who_approved_other_content_is_reminded(session: AsyncSession, world: World) -> None:
+    approval = await request_approval(session, world, with_task=True)
+    await decide_approval(session, world.alice, approval)
+    await change_task(session, world, approval)
+    await remind(session)
+    reminded = [("Alice", Kind.APPROVAL_UNDECIDED), ("Bob", Kind.APPROVAL_UNDECIDED)]
+    assert await list_notified(session, Kind.APPROVAL_UNDECIDED) == reminded
+
+
+async def test_a_first_approval_of_changed_content_concerns_the_former_first_user(
+    session: AsyncSession, world: World
+) -> None:
+    approval = await request_approval(session, world, with_task=True)
+    await decide_approval(session, world.alice, approval)
+    await change_task(session, world, approval)
+    contents = await approvals.load_current_contents(session, [approval.id])
+    shown = approvals.hash_current_action(approval, contents[approval.id])
+    await approvals.decide_with_undo(
+        session,
+        world.bob,
+        approval.id,
+        status=ApprovalStatus.APPROVED,
+        action_hash=shown,
+        undo_seconds=8,
+    )
+    assert approval.first_approver_id == world.bob.id
+    assert await list_notified(session, *DECISION_KINDS) == [("Alice", Kind.APPROVAL_PENDING)]
+    await remind(session)
+    assert await list_notified(session, Kind.APPROVAL_UNDECIDED) == [
+        ("Alice", Kind.APPROVAL_UNDECIDED)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("effect", "reminded"),
+    [(PolicyEffect.ASK_TWO, ["Bob"]), (PolicyEffect.ASK_ONE, ["Alice", "Bob"])],
+)
+async def test_a_requester_who_may_not_approve_is_not_reminded(
+    session: AsyncSession, world: World, effect: PolicyEffect, reminded: list[str]
+) -> None:
+    approval = await request_approval(session, world, world.alice)
+    approval.policy_verdict = PolicyVerdict(effect=effect, rule_name="Careful")
+    await remind(session)
+    notified = await list_notified(session, Kind.APPROVAL_UNDECIDED)
+    assert [name for name, _ in notified] == reminded
+
+
+async def test_an_approval_is_not_escalated_to_who_has_approved_first(
+    session: AsyncSession, world: World
+) -> None:
+    settings = NotificationSettings(
+        id=new_id(),
+        user_id=world.bob.id,
+        organization_id=world.tern.id,
+        digest_at=time(8),
+        updated_at=now(),
+        escalate_to_user_id=world.alice.id,
+        escalate_after_minutes=60,
+    )
+    session.add(settings)
+    approval = await request_approval(session, world)
+    await decide_approval(session, world.alice, approval)
+    earlier = Notification.created_at - LONG
+    await session.execute(update(Notification).values(created_at=earlier))
+    assert await session.scalar(NEXT_ESCALATION_AT) is None
+    assert await notifications.escalate(session) == 0
+    await approvals.undo_decision(session, world.alice, approval.id)
+    assert await notifications.escalate(session) == 1
