@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ClauseElement
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.reads import CompiledStatement
+from core.db.compiled_statement import CompiledStatement
 from core.db.transactions import execute_many_in_transaction, fetch_in_transaction
 
 

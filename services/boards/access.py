@@ -188,7 +188,8 @@ async def _check_agent_unchanged(session: AsyncSession, agent: Agent) -> None:
 async def _fetch_permissions(
     source: Source, actor: Actor | Member, board_id: UUID, *, lock: bool
 ) -> BoardPermissions:
-    query = _build_board_query(type(actor), lock=lock)
+    kind = next(one for one in (Agent, Member, User) if isinstance(actor, one))
+    query = _build_board_query(kind, lock=lock)
     row = await query.first(source, board_id=board_id, **access_parameters(actor))
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")
@@ -196,7 +197,7 @@ async def _fetch_permissions(
 
 
 @cache
-def _build_board_query(kind: type, *, lock: bool) -> BoardQuery:
+def _build_board_query(kind: type[Actor | Member], *, lock: bool) -> BoardQuery:
     """Build the query for the permissions of a user, a member or an agent on one board."""
     if issubclass(kind, Agent):
         own_id = bindparam("own_board_id", type_=Uuid())

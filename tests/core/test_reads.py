@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Double, Float, Integer, Numeric, bindparam, cast, select, true
 
+from core.db.compiled_statement import CompiledStatement
 from core.db.engine import TransactionFactory
-from core.db.reads import CompiledStatement, Query, choose_columns
+from core.db.reads import Query, choose_columns
 from models import Agent, Board, Status, Task
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.world import World
@@ -44,6 +45,19 @@ async def test_read_connections_load_only_chosen_columns(
     async with transaction() as session:
         [(agent, _)] = await query.fetch(session)
     assert agent.organization_id == world.tern.id
+
+
+async def test_objects_of_read_connections_cannot_be_changed(
+    transaction: TransactionFactory, world: World
+) -> None:
+    query = Query(choose_columns(select(Agent), {Agent: ("id", "name")}))
+    async with ReadsOn(transaction).acquire() as reader:
+        agent = (await query.fetch(reader))[0][0]
+    assert isinstance(agent, Agent)
+    with pytest.raises(AttributeError, match="name cannot be changed without a session"):
+        agent.name = "Other"
+    with pytest.raises(AttributeError, match="board_id was not loaded"):
+        _ = agent.board_id
 
 
 async def test_read_connections_join_lateral_subqueries(
