@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MONDAY = 0
 MAX_TAGS = 100  # languages of browsers whose first weekday is kept
+MAX_DATES = 2_000  # formatted dates that are kept; pages show few different ones
 
 reader_tag: ContextVar[str] = ContextVar("reader_tag", default="")
 """The language that the browser prefers, with its region, like en-US."""
@@ -33,8 +34,9 @@ ENGLISH_DATES = {
 }
 """Formats of English dates by the skeletons of Unicode, UTS 35, "Date Format Patterns"."""
 
+TIME_SKELETON = "Hm"
 ENGLISH_PARTS = {
-    "Hm": "{0:%H:%M}",
+    TIME_SKELETON: "{0:%H:%M}",
     "E": "{0:%a}",
     "d": "{0.day}",
     "MMM": "{0:%b}",
@@ -51,7 +53,19 @@ def name_command_key(user_agent: str) -> str:
 
 def format_date(day: date, skeleton: str) -> str:
     """Format a date or a local time; the skeleton is one of ENGLISH_DATES or ENGLISH_PARTS."""
-    locale = _find_locale(reader_language.get())
+    language = reader_language.get()
+    if skeleton == TIME_SKELETON:
+        return _format_in_language(language, skeleton, day)
+    return _format_day_once(language, skeleton, date(day.year, day.month, day.day))
+
+
+@lru_cache(MAX_DATES)
+def _format_day_once(language: str, skeleton: str, day: date) -> str:
+    return _format_in_language(language, skeleton, day)
+
+
+def _format_in_language(language: str, skeleton: str, day: date) -> str:
+    locale = _find_locale(language)
     if locale is None:
         pattern = ENGLISH_DATES.get(skeleton) or ENGLISH_PARTS[skeleton]
         return translate(pattern.format(day))  # the pseudo-language changes it

@@ -117,7 +117,7 @@ def format_duration(seconds: float, unit: str = "") -> str:
 def format_absolute(moment: datetime) -> str:
     """Format a moment in the reader's time zone: "Tue 24 Nov 2026, 15:02 CET"."""
     local = _to_reader_zone(moment)
-    day, clock = format_date(local, "yMMMEd"), local.strftime("%H:%M")
+    day, clock = format_date(local, "yMMMEd"), f"{local.hour:02}:{local.minute:02}"
     return _("%(date)s, %(time)s %(zone)s", date=day, time=clock, zone=local.tzname())
 
 
