@@ -262,6 +262,19 @@ async def rolled_back(
             await outer.rollback()
 
 
+@asynccontextmanager
+async def undone(transaction: TransactionFactory) -> AsyncGenerator[None]:
+    """Roll back what the block does, inside the transaction of a test.
+
+    A loop over many requests needs it: PostgreSQL reads all versions of a row that its own
+    transaction has changed, so that requests become slower and slower.
+    """
+    async with transaction() as session:
+        await session.connection()  # creates a savepoint
+        yield
+        await session.rollback()
+
+
 @cache
 def get_engine(url: str) -> AsyncEngine:
     """Return an engine that all tests share, because it caches compiled statements.

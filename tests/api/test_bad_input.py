@@ -8,6 +8,7 @@ import pytest
 
 from api.framework.operation import Operation
 from core.db.engine import TransactionFactory
+from tests.conftest import undone
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import (
     OPERATIONS_BY_BODY,
@@ -143,25 +144,37 @@ def is_rejected(response: Any) -> bool:
     return response.status_code >= 400 and bool(body["detail"])
 
 
-@pytest.mark.parametrize("operation", STRICT_OPERATIONS, ids=operation_label)
 async def test_an_invalid_field_is_rejected_with_its_location(
-    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
+    subtests: pytest.Subtests,
+    client_for: ClientFactory,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     """C8, W-47."""
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)
-    client, path = client_for(objects.get_allowed_caller(operation)), objects.build_path(operation)
-    good = build_valid_body(operation, objects)
+    for operation in STRICT_OPERATIONS:
+        with subtests.test(operation_label(operation)):
+            async with undone(transaction):
+                client, path = (
+                    client_for(objects.get_allowed_caller(operation)),
+                    objects.build_path(operation),
+                )
+                good = build_valid_body(operation, objects)
 
-    for name, wrong in list_invalid_values(operation.parser.body):
-        response = await client.request(operation.method, path, json={**good, name: wrong})
-        assert is_rejected(response), (name, str(wrong)[:40])
-        assert response.status_code == 422, (name, str(wrong)[:40], response.text)
-        assert any(fault["loc"][:2] == ["body", name] for fault in response.json()["detail"])
+                for name, wrong in list_invalid_values(operation.parser.body):
+                    response = await client.request(
+                        operation.method, path, json={**good, name: wrong}
+                    )
+                    assert is_rejected(response), (name, str(wrong)[:40])
+                    assert response.status_code == 422, (name, str(wrong)[:40], response.text)
+                    assert any(
+                        fault["loc"][:2] == ["body", name] for fault in response.json()["detail"]
+                    )
 
-    async with transaction() as session:
-        assert await read_all_rows(session) == before
+                async with transaction() as session:
+                    assert await read_all_rows(session) == before
 
 
 async def test_a_missing_field_is_named_in_the_error(
@@ -225,10 +238,11 @@ async def test_a_body_that_is_not_an_object_is_rejected(
             client_for(objects.get_allowed_caller(operation)),
             objects.build_path(operation),
         )
-        for raw in NOT_OBJECTS:
-            response = await client.request(operation.method, path, content=raw)
-            assert is_rejected(response), (operation_label(operation), raw)
-            assert response.status_code == 422
+        async with undone(transaction):
+            for raw in NOT_OBJECTS:
+                response = await client.request(operation.method, path, content=raw)
+                assert is_rejected(response), (operation_label(operation), raw)
+                assert response.status_code == 422
     async with transaction() as session:
         assert await read_all_rows(session) == before
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from api.app import root_routes
-from api.framework.operation import Operation
 from core.db.engine import TransactionFactory
+from tests.conftest import undone
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import (
     OPERATIONS_WITH_IDS,
@@ -64,71 +64,88 @@ async def test_only_operations_without_user_data_are_public(anonymous: Client) -
         assert (await anonymous.get(f"http://mission.test{path}")).status_code == 200
 
 
-@pytest.mark.parametrize("operation", OPERATIONS_WITH_IDS, ids=operation_label)
 async def test_a_user_of_another_organization_finds_and_changes_nothing(
-    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
+    subtests: pytest.Subtests,
+    client_for: ClientFactory,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)
-    allowed = NOT_404.get((operation.method, operation.path), {404})
+    for operation in OPERATIONS_WITH_IDS:
+        with subtests.test(operation_label(operation)):
+            async with undone(transaction):
+                allowed = NOT_404.get((operation.method, operation.path), {404})
 
-    for stranger in objects.list_foreign_callers(operation):
-        client = client_for(stranger)
-        answers = [
-            await client.request(operation.method, objects.build_path(operation)),
-            await client.request(operation.method, objects.build_path(operation), json={}),
-            await client.request(
-                operation.method, objects.build_path(operation), json={"title": 5}
-            ),
-        ]
-        assert {answer.status_code for answer in answers} <= allowed, answers[0].text
-        assert not any("Launch" in answer.text for answer in answers)
+                for stranger in objects.list_foreign_callers(operation):
+                    client = client_for(stranger)
+                    answers = [
+                        await client.request(operation.method, objects.build_path(operation)),
+                        await client.request(
+                            operation.method, objects.build_path(operation), json={}
+                        ),
+                        await client.request(
+                            operation.method, objects.build_path(operation), json={"title": 5}
+                        ),
+                    ]
+                    assert {answer.status_code for answer in answers} <= allowed, answers[0].text
+                    assert not any("Launch" in answer.text for answer in answers)
 
-    async with transaction() as session:
-        assert await read_all_rows(session) == before
+                async with transaction() as session:
+                    assert await read_all_rows(session) == before
 
 
-@pytest.mark.parametrize("operation", OPERATIONS_WITH_IDS, ids=operation_label)
 async def test_foreign_and_missing_objects_give_the_same_error(
-    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
+    subtests: pytest.Subtests,
+    client_for: ClientFactory,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     """S24."""
     async with transaction() as session:
         objects = await create_api_objects(session, world)
-    client = client_for(objects.list_foreign_callers(operation)[0])
-    path = objects.build_path(operation)
+    for operation in OPERATIONS_WITH_IDS:
+        with subtests.test(operation_label(operation)):
+            async with undone(transaction):
+                client = client_for(objects.list_foreign_callers(operation)[0])
+                path = objects.build_path(operation)
 
-    theirs = await client.request(operation.method, path, json={})
-    for id in set(path.split("/")):
-        if len(id) == 36:
-            path = path.replace(id, id[:-4] + "0000")
-    never = await client.request(operation.method, path, json={})
+                theirs = await client.request(operation.method, path, json={})
+                for id in set(path.split("/")):
+                    if len(id) == 36:
+                        path = path.replace(id, id[:-4] + "0000")
+                never = await client.request(operation.method, path, json={})
 
-    assert theirs.status_code == never.status_code
-    assert {**theirs.json(), "request_id": ""} == {**never.json(), "request_id": ""}
+                assert theirs.status_code == never.status_code
+                assert {**theirs.json(), "request_id": ""} == {**never.json(), "request_id": ""}
 
 
-@pytest.mark.parametrize("operation", OPERATIONS_WITH_IDS, ids=operation_label)
 async def test_an_invalid_id_is_rejected_with_its_location(
-    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
+    subtests: pytest.Subtests,
+    client_for: ClientFactory,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     """C9, W-47. A27.5."""
     async with transaction() as session:
         objects = await create_api_objects(session, world)
-    parameter = operation.path.partition("{")[2].partition("}")[0]
-    path = operation.path.replace(f"{{{parameter}}}", "no-id")
+    for operation in OPERATIONS_WITH_IDS:
+        with subtests.test(operation_label(operation)):
+            async with undone(transaction):
+                parameter = operation.path.partition("{")[2].partition("}")[0]
+                path = operation.path.replace(f"{{{parameter}}}", "no-id")
 
-    response = await client_for(objects.get_allowed_caller(operation)).request(
-        operation.method,
-        objects.fill_path(path),
-        json={},
-    )
+                response = await client_for(objects.get_allowed_caller(operation)).request(
+                    operation.method,
+                    objects.fill_path(path),
+                    json={},
+                )
 
-    assert response.status_code == 422
-    [fault] = response.json()["detail"]
-    assert fault["type"] == "uuid_parsing"
-    assert fault["loc"] == ["path", parameter]
+                assert response.status_code == 422
+                [fault] = response.json()["detail"]
+                assert fault["type"] == "uuid_parsing"
+                assert fault["loc"] == ["path", parameter]
 
 
 async def test_an_unknown_path_returns_an_error_envelope(alice: Client) -> None:

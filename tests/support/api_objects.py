@@ -103,10 +103,14 @@ TABLES = (
     "webhook_endpoints",
 )
 CHARLIE_INVITE_TOKEN = "mc_invite_for-charlie"  # of the invitation to Tern
-ROWS_SQL = """
-    select array_agg(r order by r::text)
-    from (select to_jsonb(t) - 'last_seen_at' - 'updated_at' as r from {} t) rows
-"""
+ROWS_SQL = text(
+    " union all ".join(
+        f"select '{table}', array_agg(r order by r)::text from"
+        f" (select (to_jsonb(t) - '{{last_seen_at,updated_at}}'::text[])::text r from {table} t)"
+        for table in TABLES
+    )
+)
+"""All tables in one statement: they are read before and after hundreds of requests."""
 OPERATIONS_WITH_IDS = [
     operation
     for operation in OPERATIONS
@@ -313,4 +317,4 @@ def make_question(world: World) -> AgentQuestion:
 
 async def read_all_rows(session: AsyncSession) -> dict[str, Any]:
     """Return all rows that a request could have changed, without `last_seen_at` of agents."""
-    return {table: await session.scalar(text(ROWS_SQL.format(table))) for table in TABLES}
+    return dict((await session.execute(ROWS_SQL)).all())
