@@ -33,6 +33,8 @@ class User(Base):
     active_organization_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="SET NULL"), index=True
     )
+    # The removal that moved them to another organization, until a page has said so.
+    removal_event_id: Mapped[UUID | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -62,6 +62,7 @@ from services.organizations.queries import (
     list_members,
     list_memberships,
     store_current_organization,
+    take_removal,
 )
 from services.organizations.stop import (
     COMMAND_LINE,

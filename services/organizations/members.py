@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -141,7 +141,9 @@ async def leave_organization(
 
 
 async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
+    """End a membership; a removed user who has another one reads about it on their next page."""
     await _end_invites(session, locked.member, None)
+    event_id, is_removed = new_id(), locked.by.id != locked.member.id
     user_id, organization_id = locked.member.user_id, locked.member.organization_id
     oldest = (
         select(Member.organization_id)
@@ -150,14 +152,15 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
         .limit(1)
     )
     was_active = User.id == user_id, User.active_organization_id == organization_id
-    statement = (
-        update(User).where(*was_active).values(active_organization_id=oldest.scalar_subquery())
-    )
-    await session.execute(statement)
+    moved = update(User).where(*was_active).values(active_organization_id=oldest.scalar_subquery())
+    unread = case((exists(oldest), event_id)) if is_removed else None
+    await session.execute(moved.values(removal_event_id=unread))
+    name = await session.scalar(select(Organization.name).where(Organization.id == organization_id))
     await session.delete(locked.member)
     await session.flush()
     await tasks.unassign_former_readers(session, locked.by.user, user_id=user_id)
-    await _record_member_event(session, EventType.MEMBER_REMOVED, locked, {})
+    data = {"organization": name}
+    await _record_member_event(session, EventType.MEMBER_REMOVED, locked, data, id=event_id)
 
 
 async def _load_members_and_owners(
@@ -176,13 +179,18 @@ async def _load_members_and_owners(
 
 
 async def _record_member_event(
-    session: AsyncSession, type: EventType, locked: LockedMember, more: Mapping[str, object]
+    session: AsyncSession,
+    type: EventType,
+    locked: LockedMember,
+    more: Mapping[str, object],
+    *,
+    id: UUID | None = None,
 ) -> None:
     member = locked.member
     data = {"name": member.user.display_name, "user_id": str(member.user_id), **more}
     organization_id = member.organization_id
     await events.record_event(
-        session, type, locked.by.user, organization_id=organization_id, data=data
+        session, type, locked.by.user, organization_id=organization_id, id=id, data=data
     )
 
 

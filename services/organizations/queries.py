@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source, require_transaction, set_loaded_values
@@ -208,24 +209,40 @@ async def find_ended_membership(source: Source, user: User) -> EndedMembership |
     that they joined after the removal and that was deleted.
     """
     since = now() - MAX_REMOVAL_AGE
-    row = await LAST_REMOVAL.first(source, removed_id=str(user.id), since=since)
-    if row is None:
+    found = await LAST_REMOVAL.first(source, removed_id=str(user.id), since=since)
+    has_left = found is not None and found.ended_by is not None and found.ended_by.id == user.id
+    return None if has_left else found
+
+
+async def take_removal(session: AsyncSession, user: User) -> EndedMembership | None:
+    """Return the removal that moved a user to another organization, once; then None."""
+    read_id = user.removal_event_id
+    is_unread = User.id == user.id, User.removal_event_id == read_id
+    read = update(User).where(*is_unread).values(removal_event_id=None).returning(User.id)
+    if await session.scalar(read) is None:
         return None
+    return await REMOVAL.first(session, event_id=read_id)
+
+
+def _build_ended_membership(row: Sequence[Any]) -> EndedMembership:
+    """Build it with the name that the organization had; older events have not stored it."""
     event, name, remover = row
-    if event.user_id == user.id:
-        return None
-    return EndedMembership(name, remover, event.created_at)
+    return EndedMembership(event.data.get("organization") or name, remover, event.created_at)
 
 
-LAST_REMOVAL: Query[tuple[Event, str, User | None]] = Query(
+REMOVALS = (
     select(Event, Organization.name, User)
     .join(Organization, Organization.id == Event.organization_id)
     .outerjoin(User, User.id == Event.user_id)
-    .where(
-        Event.type == EventType.MEMBER_REMOVED,
+    .where(Event.type == EventType.MEMBER_REMOVED)
+)
+REMOVAL = Query(REMOVALS.where(Event.id == bindparam("event_id")), _build_ended_membership)
+LAST_REMOVAL = Query(
+    REMOVALS.where(
         Event.created_at > bindparam("since"),
         Event.data["user_id"].astext == bindparam("removed_id"),
     )
     .order_by(Event.created_at.desc(), Event.seq.desc())
-    .limit(1)
+    .limit(1),
+    _build_ended_membership,
 )

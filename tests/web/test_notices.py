@@ -5,8 +5,8 @@ import re
 import pytest
 from sqlalchemy import update
 
-from models import Agent, DesiredState
-from tests.support.people_rows import cookie_secret
+from models import Agent, DesiredState, Organization
+from tests.support.people_rows import cookie_secret, make_member
 from web.auth.viewer import SESSION_COOKIE
 from web.ui.notices import NOTICE_COOKIE
 
@@ -26,6 +26,30 @@ async def test_a_removed_member_is_named_once(alice, dana, world) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     assert find_toasts((await alice.get("/people")).text) == []
     assert find_toasts((await dana.get("/people")).text) == []
+
+
+async def test_a_removed_member_of_another_organization_is_told_once(
+    alice, bob, charlie, world, transaction
+) -> None:
+    """The organization had another name when they were removed."""
+    async with transaction() as session:
+        await session.merge(make_member(world.plover, world.bob))
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    async with transaction() as session:
+        renamed = update(Organization).where(Organization.id == world.tern.id)
+        await session.execute(renamed.values(name="Gulls"))
+    assert find_toasts((await bob.get("/boards", headers={"HX-Request": "true"})).text) == []
+    page = await bob.get("/boards")
+    assert find_toasts(page.text) == ["Alice removed you from Tern. Now you see Plover."]
+    assert find_toasts((await bob.get("/boards")).text) == []
+    assert find_toasts((await charlie.get("/boards")).text) == []
+
+
+async def test_who_leaves_an_organization_is_told_nothing_else(bob, world, transaction) -> None:
+    async with transaction() as session:
+        await session.merge(make_member(world.plover, world.bob))
+    await bob.post("/people/departures")
+    assert find_toasts((await bob.get("/boards")).text) == ["You have left Tern"]
 
 
 async def test_a_notice_of_another_session_is_not_shown(alice, anonymous, world) -> None:

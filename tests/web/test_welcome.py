@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from core.clock import now
-from models import Board, Event, User
+from models import Board, Event, Organization, User
 from tests.support.people_rows import cookie_secret, make_sign_in, make_user
 from web.auth.viewer import SESSION_COOKIE
 
@@ -141,8 +141,11 @@ async def test_foreign_agents_and_boards_are_not_found(charlie, world) -> None:
     assert made.status_code == 404
 
 
-async def test_a_removed_member_reads_who_removed_them(alice, bob, world) -> None:
+async def test_a_removed_member_reads_who_removed_them(alice, bob, world, transaction) -> None:
     assert (await alice.post(f"/people/{world.bob_member.id}/endings")).status_code == 303
+    async with transaction() as session:
+        renamed = update(Organization).where(Organization.id == world.tern.id)
+        await session.execute(renamed.values(name="Gulls"))  # after the removal
     assert (await bob.get("/boards")).headers["Location"] == "/welcome"
     page = (await bob.get("/welcome")).text
     assert re.search(r"<b>Alice removed you from Tern</b> on \w+ \d+", page)

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from core.http.request import open_reader
+from core.http.request import open_reader, open_transaction
 from models import Member, User
-from services import onboarding
-from services.organizations import AgentStop
+from services import onboarding, organizations
+from services.organizations import AgentStop, EndedMembership
 from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
 from web.auth.viewer import current_member, format_stream_key
 from web.ui.translation import _
@@ -46,6 +46,7 @@ class PageLayout:
     other_waiting_count: int = 0  # gateway requests that belong to no board
     held_agent_ids: Sequence[UUID] = ()  # agents that the user can release
     unread_count: int = 0  # notifications
+    removal: EndedMembership | None = None  # which the user has not read about yet
 
     @property
     def waiting_count(self) -> int:
@@ -64,6 +65,26 @@ class PageLayout:
     def stream_key(self) -> str:
         """Return the key of the live connection: the tabs of a user share one."""
         return format_stream_key(self.member)
+
+    @property
+    def notices(self) -> Sequence[Mapping[str, str]]:
+        """Return what the page shows once, as toasts."""
+        if self.removal is None:
+            return ()
+        names = {
+            "organization": self.removal.organization_name,
+            "own": self.member.organization.name,
+        }
+        if (by := self.removal.ended_by) is None:
+            text = _("You were removed from %(organization)s. Now you see %(own)s.", **names)
+        else:
+            actor = by.display_name
+            text = _(
+                "%(actor)s removed you from %(organization)s. Now you see %(own)s.",
+                actor=actor,
+                **names,
+            )
+        return ({"text": text, "tone": "danger"},)
 
     @property
     def agent_stop(self) -> AgentStop | None:
@@ -110,7 +131,16 @@ async def load_layout(request: Request) -> PageLayout:
         data.other_waiting_count,
         data.held_agent_ids,
         data.unread_count,
+        await _take_removal(request),
     )
+
+
+async def _take_removal(request: Request) -> EndedMembership | None:
+    """Return the removal that moved the user to this organization; the first page shows it."""
+    if request.auth.user.removal_event_id is None:
+        return None
+    async with open_transaction(request) as session:
+        return await organizations.take_removal(session, request.auth.user)
 
 
 def _add_pending(board: SidebarBoard, pending: Mapping[UUID, int]) -> SidebarBoard:

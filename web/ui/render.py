@@ -166,6 +166,7 @@ def render_page(
     subscribed, its user counts as a viewer of the board.
     """
     full: dict[str, Any] = {**layout_context(request, layout), **context}
+    full["toasts"] = [*full["toasts"], *(layout.notices if layout else ())]
     notice = read_notice(request)
     if not notice:
         return render_part(request, template, status, **full)
