@@ -89,13 +89,16 @@ class GatewayConfigChange(Base):
     """What provisioning has written to the configuration of a gateway, as a unified diff.
 
     It is recorded before the gateway is called. Without `confirmed_at` the gateway has not
-    confirmed it: the call is running, its answer was lost, or it was refused. Board, agent and
-    cause are kept as ids when they are deleted.
+    confirmed it: the call is running, its answer was lost, or it was refused. Several writes of one
+    kind to the entry of an agent that have the same cause are one row: the last one, with their
+    number. Board, agent, cause and its actor are kept as ids when they are deleted.
     """
 
     __tablename__ = "gateway_config_changes"
     __table_args__ = (
         Index(None, "gateway_id", "id"),
+        Index(None, "gateway_id", "agent_key"),
+        Index(None, "gateway_id", "actor_id", "id"),
         CheckConstraint("kind in ('added', 'changed', 'removed')", name="kind"),
     )
 
@@ -106,6 +109,8 @@ class GatewayConfigChange(Base):
     board_id: Mapped[UUID | None]
     kind: Mapped[ConfigChangeKind]
     diff: Mapped[str]
-    cause_id: Mapped[UUID | None]  # an audit record; see config_causes
+    cause_id: Mapped[UUID | None]  # an audit record; see config_change_causes
+    actor_id: Mapped[UUID | None]  # the user or agent who acted in the cause
+    writes: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]

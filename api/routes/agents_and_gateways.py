@@ -3,6 +3,7 @@
 from api.endpoints import (
     agents,
     gateway_agents,
+    gateway_config_changes,
     gateway_requests,
     gateway_sessions,
     gateway_status,
@@ -143,6 +144,14 @@ OPERATIONS: list[Operation] = [
         "POST",
         GATEWAY_AGENTS,
         gateway_agents.link_gateway_agent,
+        USER,
+        GATEWAY_TAGS,
+        gateway_for_admin,
+    ),
+    Operation(
+        "GET",
+        f"{GATEWAY}/config-changes",
+        gateway_config_changes.list_gateway_config_changes,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,

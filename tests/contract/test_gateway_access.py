@@ -29,6 +29,7 @@ async def test_only_admins_see_gateways(
             ("DELETE", at),
             ("POST", f"{at}/checks"),
             ("GET", "/gateways/commands"),
+            ("GET", f"{at}/config-changes"),
         ):
             body = {"name": "Mine", "url": "ws://here", "workspace_root": "/x"}
             answer = await client.request(method, path, json=body)
@@ -45,6 +46,7 @@ async def test_a_gateway_does_not_exist_for_other_organizations(
         ("PATCH", at),
         ("DELETE", at),
         ("POST", f"{at}/checks"),
+        ("GET", f"{at}/config-changes"),
         ("GET", f"/agents?gateway_id={gateway['id']}"),
     ):
         answer = await charlie.request(method, path, json={"name": "Mine now"})

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
@@ -26,12 +27,12 @@ ADDED, CHANGED, REMOVED = ConfigChangeKind
 
 
 async def list_changes(
-    harness: ProvisioningHarness, member: Member | None = None, **more: Any
+    harness: ProvisioningHarness, member: Member | None = None, before: UUID | None = None
 ) -> Sequence[LoggedConfigChange]:
     """Return the log, newest first."""
     async with harness.transaction() as session:
-        return await sync.list_config_changes(
-            session, member or harness.world.alice_member, harness.gateway, **more
+        return await sync.list_config_changes_before(
+            session, member or harness.world.alice_member, harness.gateway, before
         )
 
 
@@ -262,7 +263,7 @@ async def test_a_removal_confirms_no_other_change(harness: ProvisioningHarness) 
 async def test_only_the_newest_changes_of_a_gateway_are_kept(
     harness: ProvisioningHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_log, "MAX_LOGGED_CHANGES", 3)
+    monkeypatch.setattr(config_log, "MAX_CHANGES_BY_ACTOR", 3)
     for name in ("Ada", "Bea", "Cleo"):
         await harness.create_online_agent(name)
     kept = await list_changes(harness)

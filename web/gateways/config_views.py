@@ -49,7 +49,7 @@ async def show_config_changes(request: Request) -> Response:
         summary = await gateways.get_gateway_summary(
             source, member, forms.path_id(request, "gateway_id")
         )
-        found = await sync.list_config_changes(source, member, summary.gateway, before=before)
+        found = await sync.list_config_changes_before(source, member, summary.gateway, before)
     context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(found)}
     if layout is None:
         return render_part(request, "gateways/_config_log.html", **context)
@@ -64,7 +64,7 @@ def _build_context(found: Sequence[LoggedConfigChange]) -> dict[str, Any]:
     return {
         "lines": [_build_line(one) for one in shown],
         "earlier": earlier,
-        "max_changes": provisioning.MAX_LOGGED_CHANGES,
+        "max_changes": provisioning.MAX_CHANGES_BY_ACTOR,
         "parse_diff": parse_diff,
         "config_file": sync.CONFIG_FILE,
     }

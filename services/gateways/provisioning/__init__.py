@@ -13,7 +13,7 @@ from services.gateways.provisioning.config_diff import (
     plan_config_change,
     stops_other_heartbeats,
 )
-from services.gateways.provisioning.config_log import MAX_LOGGED_CHANGES
+from services.gateways.provisioning.config_log import MAX_CHANGES_BY_ACTOR
 from services.gateways.provisioning.config_steps import remove_agents
 from services.gateways.provisioning.desired_state import (
     IS_NOT_BEING_REMOVED,

@@ -47,6 +47,42 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
     return ConfigChange(diff, stops_other_heartbeats(wanted, config))
 
 
+def describe_write(agent: Agent, config: Mapping[str, Any]) -> str:
+    """Return the values that provisioning an agent changes in its entry, as a unified diff.
+
+    Unlike `plan_config_change` without other settings of its heartbeat, which are not stored: a
+    prompt on a gateway may contain secrets.
+    """
+    key = agent.gateway_key or ""
+    wanted = heartbeat_config.build_changed_entries([agent], config).get(key, {})
+    present = get_mapping(heartbeat_config.agent_entries(config), key)
+    before, after = _select_differences(present, wanted)
+    as_list = heartbeat_config.has_agent_list(config)
+    return compare_entries({key: before}, {key: after}, as_list=as_list)
+
+
+def _select_differences(
+    present: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values that differ, as they are and as they are wanted."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for name, value in wanted.items():
+        if isinstance(value, Mapping):
+            old, new = _select_differences(get_mapping(present, name), value)
+            before |= {name: old} if old else {}
+            after |= {name: new} if new else {}
+        elif present.get(name) != value:
+            before |= {name: _hide_structure(present[name])} if name in present else {}
+            after[name] = value
+    return before, after
+
+
+def _hide_structure(value: object) -> object:
+    """Return a value of a setting; one of an unexpected type is not shown."""
+    return value if value is None or isinstance(value, str | int | float) else "…"
+
+
 def plan_agent_change(before: Agent | None, after: Agent | None, *, as_list: bool = False) -> str:
     """Return what a change of an agent changes in its gateway's configuration, as a unified diff.
 

@@ -2,6 +2,9 @@
 
 A change is recorded before the gateway is called, because its answer may be lost, and confirmed
 when the step that wrote it is done. The cause is the newest audited change that can have led to it.
+
+The size is limited for each user or agent who acted in the causes. A limit of the whole log would
+let the token of one lead displace the changes of all others.
 """
 
 import re
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
@@ -24,9 +27,9 @@ from models import (
     ProvisioningStep,
     new_id,
 )
-from services.gateways.provisioning.config_causes import find_config_cause
+from services.gateways.provisioning.config_change_causes import find_config_change_cause
 
-MAX_LOGGED_CHANGES = 500  # of one gateway; older ones are deleted
+MAX_CHANGES_BY_ACTOR = 200  # on one gateway; older ones are deleted
 
 KINDS_OF_STEPS = {
     ProvisioningStep.CREATE: ConfigChangeKind.ADDED,
@@ -60,6 +63,7 @@ class ConfigLog:
         self._open_transaction = open_transaction
         self._gateway_id = gateway_id
         self._clock = clock
+        self._recorded: dict[tuple[str, ConfigChangeKind], UUID] = {}
 
     async def record(self, writes: Sequence[ConfigWrite]) -> None:
         """Record what is about to be written. It replaces what was not confirmed before."""
@@ -69,24 +73,32 @@ class ConfigLog:
             organization_id = await session.scalar(locked)
             if organization_id is None:
                 return
+            rows = []
             for write in writes:
                 pending = self._pending_condition(write.agent_key, write.kind)
                 await session.execute(delete(GatewayConfigChange).where(pending))
-                session.add(await self._build_row(session, organization_id, write))
+                rows.append(await self._build_row(session, organization_id, write))
+            session.add_all(rows)
             await session.flush()
-            await self._delete_oldest(session)
+            for actor_id in {row.actor_id for row in rows}:
+                await self._delete_oldest(session, actor_id)
+        self._recorded |= {(row.agent_key, row.kind): row.id for row in rows}
 
     async def confirm_step(self, session: AsyncSession, agent: Agent) -> None:
-        """Record that the gateway has what the current step of an agent wrote, in any process.
+        """Record that the gateway has what the current step of an agent wrote.
 
-        A change that was written before the agent was last compared with its gateway from the
+        If this pass has written nothing, it is what an earlier one wrote, in any process, without
+        an answer. What was written before the agent was last compared with its gateway from the
         start is not confirmed: the gateway may have refused it, and the agent may want another one.
         The row of the agent is locked before: a gateway is deleted after its agents, in this order.
         """
         kind = KINDS_OF_STEPS.get(agent.step) if agent.step else None
         if kind is None:
             return
-        pending = self._pending_condition(agent.gateway_key or "", kind)
+        key = agent.gateway_key or ""
+        if await self._confirm_recorded(session, key, kind):
+            return
+        pending = self._pending_condition(key, kind)
         begun_at = agent.provisioning_state.step_times.get(ProvisioningStep.CREATE.value)
         if kind is ConfigChangeKind.CHANGED and begun_at is not None:
             pending &= GatewayConfigChange.created_at >= begun_at
@@ -94,11 +106,31 @@ class ConfigLog:
 
     async def confirm_removal(self, session: AsyncSession, key: str) -> None:
         """Record that the gateway has removed an agent; see `confirm_step` for the order."""
-        await self._confirm(session, self._pending_condition(key, ConfigChangeKind.REMOVED))
+        kind = ConfigChangeKind.REMOVED
+        if not await self._confirm_recorded(session, key, kind):
+            await self._confirm(session, self._pending_condition(key, kind))
 
-    async def _confirm(self, session: AsyncSession, pending: ColumnElement[bool]) -> None:
-        statement = update(GatewayConfigChange).where(pending)
-        await session.execute(statement.values(confirmed_at=self._clock()))
+    async def _confirm_recorded(
+        self, session: AsyncSession, key: str, kind: ConfigChangeKind
+    ) -> bool:
+        """Confirm the row that this pass has recorded; return whether there was one."""
+        id = self._recorded.pop((key, kind), None)
+        if id is not None:
+            await self._confirm(session, GatewayConfigChange.id == id)
+        return id is not None
+
+    async def _confirm(self, session: AsyncSession, which: ColumnElement[bool]) -> None:
+        """Confirm rows, and add up earlier writes of the same kind with the same cause."""
+        found = await session.scalars(select(GatewayConfigChange).where(which).with_for_update())
+        for row in found.all():
+            earlier = delete(GatewayConfigChange).where(
+                self._entry_condition(row.agent_key, row.kind),
+                GatewayConfigChange.cause_id.is_not_distinct_from(row.cause_id),
+                GatewayConfigChange.confirmed_at.is_not(None),
+            )
+            counts = await session.scalars(earlier.returning(GatewayConfigChange.writes))
+            row.writes += sum(counts)
+            row.confirmed_at = self._clock()
 
     async def _build_row(
         self, session: AsyncSession, organization_id: UUID, write: ConfigWrite
@@ -110,6 +142,7 @@ class ConfigLog:
         if board_id is None and agent is None and agent_id is not None:
             board_id = await _find_former_board(session, agent_id)
         ids = [str(id) for id in (agent_id, board_id, self._gateway_id, organization_id) if id]
+        cause = await find_config_change_cause(session, organization_id, ids, write.kind)
         return GatewayConfigChange(
             id=new_id(),
             gateway_id=self._gateway_id,
@@ -119,24 +152,32 @@ class ConfigLog:
             board_id=board_id,
             kind=write.kind,
             diff=replace_unstorable(write.diff),
-            cause_id=await find_config_cause(session, organization_id, ids, write.kind),
+            cause_id=cause.record_id,
+            actor_id=cause.actor_id,
             created_at=self._clock(),
         )
 
-    def _pending_condition(self, key: str, kind: ConfigChangeKind) -> ColumnElement[bool]:
+    def _entry_condition(self, key: str, kind: ConfigChangeKind) -> ColumnElement[bool]:
         return and_(
             GatewayConfigChange.gateway_id == self._gateway_id,
             GatewayConfigChange.agent_key == key,
             GatewayConfigChange.kind == kind,
-            GatewayConfigChange.confirmed_at.is_(None),
         )
 
-    async def _delete_oldest(self, session: AsyncSession) -> None:
-        mine = GatewayConfigChange.gateway_id == self._gateway_id
-        newest_first = select(GatewayConfigChange.id).where(mine)
+    def _pending_condition(self, key: str, kind: ConfigChangeKind) -> ColumnElement[bool]:
+        return self._entry_condition(key, kind) & GatewayConfigChange.confirmed_at.is_(None)
+
+    async def _delete_oldest(self, session: AsyncSession, actor_id: UUID | None) -> None:
+        is_theirs = and_(
+            GatewayConfigChange.gateway_id == self._gateway_id,
+            GatewayConfigChange.actor_id.is_not_distinct_from(actor_id),
+        )
+        newest_first = select(GatewayConfigChange.id).where(is_theirs)
         newest_first = newest_first.order_by(GatewayConfigChange.id.desc())
-        first_to_delete = newest_first.offset(MAX_LOGGED_CHANGES).limit(1).scalar_subquery()
-        old = delete(GatewayConfigChange).where(mine, GatewayConfigChange.id <= first_to_delete)
+        first_to_delete = newest_first.offset(MAX_CHANGES_BY_ACTOR).limit(1).scalar_subquery()
+        old = delete(GatewayConfigChange).where(
+            is_theirs, GatewayConfigChange.id <= first_to_delete
+        )
         await session.execute(old.execution_options(synchronize_session=False))
 
 

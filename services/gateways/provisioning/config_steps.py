@@ -7,7 +7,7 @@ from models import Agent, ConfigChangeKind
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services.gateways.provisioning import heartbeat_config
-from services.gateways.provisioning.config_diff import compare_entries, plan_config_change
+from services.gateways.provisioning.config_diff import compare_entries, describe_write
 from services.gateways.provisioning.config_log import ConfigWrite
 from services.gateways.provisioning.failures import StepFailure
 from services.gateways.provisioning.steps import AgentRoster, RecordWrites, StepDone, StepOutcome
@@ -36,7 +36,7 @@ async def configure_agents(
 
 def _list_writes(agents: Sequence[Agent], config: Mapping[str, Any]) -> list[ConfigWrite]:
     """Return what one change of the configuration writes for each agent."""
-    diffs = [(agent, plan_config_change([agent], config).diff) for agent in agents]
+    diffs = [(agent, describe_write(agent, config)) for agent in agents]
     kind = ConfigChangeKind.CHANGED
     return [
         ConfigWrite(agent.gateway_key or "", kind, diff, agent) for agent, diff in diffs if diff

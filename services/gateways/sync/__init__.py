@@ -22,6 +22,7 @@ from services.gateways.sync.config_history import (
     CHANGES_PAGE_SIZE,
     LoggedConfigChange,
     list_config_changes,
+    list_config_changes_before,
 )
 from services.gateways.sync.config_previews import (
     AgentChange,

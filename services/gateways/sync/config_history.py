@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, exists, or_, select
+from sqlalchemy import Boolean, bindparam, exists, func, or_, select
 
-from core.db.reads import Query, Source
+from core.db.reads import AnySelect, Query, Source
+from core.paging import Page, PagedQuery, Paging
 from models import Agent, AuditRecord, Board, Gateway, GatewayConfigChange, Member
 from services import boards
 
@@ -26,23 +27,49 @@ class LoggedConfigChange:
 
 
 async def list_config_changes(
-    source: Source, member: Member, gateway: Gateway, *, before: UUID | None = None
-) -> Sequence[LoggedConfigChange]:
-    """Return a page of changes and the next one, newest first. The caller has checked the access.
+    source: Source, member: Member, gateway: Gateway, paging: Paging
+) -> Page[LoggedConfigChange]:
+    """Return changes, newest first. The caller has checked the access to the gateway.
 
     Changes of agents on boards that the member may not read are not readable.
     """
-    return await _build_changes_query().fetch(
-        source,
-        gateway_id=gateway.id,
-        before_id=before or LAST_ID,
-        reads_all=member.all_boards_read,
+    parameters = _build_parameters(member, gateway)
+    return await _build_page_query().fetch_page(source, paging, **parameters)
+
+
+async def list_config_changes_before(
+    source: Source, member: Member, gateway: Gateway, before: UUID | None = None
+) -> Sequence[LoggedConfigChange]:
+    """Return CHANGES_PAGE_SIZE changes and the next one, like `list_config_changes`."""
+    parameters = _build_parameters(member, gateway)
+    return await _build_changes_query().fetch(source, before_id=before or LAST_ID, **parameters)
+
+
+def _build_parameters(member: Member, gateway: Gateway) -> dict[str, object]:
+    return {
+        "gateway_id": gateway.id,
+        "reads_all": member.all_boards_read,
         **boards.access_parameters(member),
-    )
+    }
 
 
 @cache
 def _build_changes_query() -> Query[LoggedConfigChange]:
+    page = _build_selection().where(GatewayConfigChange.id < bindparam("before_id"))
+    return Query(page.limit(CHANGES_PAGE_SIZE + 1), lambda row: LoggedConfigChange(*row))
+
+
+@cache
+def _build_page_query() -> PagedQuery[LoggedConfigChange]:
+    of_gateway = GatewayConfigChange.gateway_id == bindparam("gateway_id")
+    total = select(func.count()).select_from(GatewayConfigChange).where(of_gateway)
+    return PagedQuery(
+        _build_selection(), lambda row: LoggedConfigChange(*row), total.scalar_subquery()
+    )
+
+
+def _build_selection() -> AnySelect:
+    """Select the changes of a gateway with their causes, newest first."""
     change = GatewayConfigChange
     is_deleted = ~exists(select(Board.id).where(Board.id == change.board_id))
     is_readable = or_(
@@ -54,6 +81,4 @@ def _build_changes_query() -> Query[LoggedConfigChange]:
     query = query.outerjoin(Agent, Agent.id == change.agent_id)
     query = query.outerjoin(AuditRecord, AuditRecord.id == change.cause_id)
     query = query.where(change.gateway_id == bindparam("gateway_id"))
-    query = query.where(change.id < bindparam("before_id"))
-    page = query.order_by(change.id.desc()).limit(CHANGES_PAGE_SIZE + 1)
-    return Query(page, lambda row: LoggedConfigChange(*row))
+    return query.order_by(change.id.desc())

@@ -6,6 +6,7 @@ the newest one of the right type is found.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, cast, or_, select
@@ -49,16 +50,25 @@ CAUSES: Mapping[ConfigChangeKind, Mapping[EventType, Sequence[str]]] = {
 """The changed fields of each type of event that can lead to a write. All types are audited."""
 
 
-async def find_config_cause(
+class ConfigChangeCause(NamedTuple):
+    """An audit record, and who acted: a user, an agent, or None for Mission Control itself."""
+
+    record_id: UUID | None = None
+    actor_id: UUID | None = None
+
+
+async def find_config_change_cause(
     session: AsyncSession, organization_id: UUID, object_ids: Sequence[str], kind: ConfigChangeKind
-) -> UUID | None:
-    """Return the id of the newest audit record of these objects that can have led to a write."""
-    query = select(AuditRecord.id).where(
+) -> ConfigChangeCause:
+    """Return the newest audited change of these objects that can have led to a write."""
+    query = select(AuditRecord.id, AuditRecord.actor_id).where(
         AuditRecord.organization_id == organization_id,
         AuditRecord.object_id.in_(object_ids),
         _build_condition(kind),
     )
-    return await session.scalar(query.order_by(AuditRecord.sequence.desc()).limit(1))
+    newest = await session.execute(query.order_by(AuditRecord.sequence.desc()).limit(1))
+    found = newest.one_or_none()
+    return ConfigChangeCause() if found is None else ConfigChangeCause(*found)
 
 
 @cache

@@ -1,0 +1,95 @@
+"""The log of a gateway's configuration: what it stores, how much, and what it confirms."""
+
+import pytest
+
+from models import Agent, ConfigChangeKind
+from services import agents, boards
+from services.agents import AgentDraft
+from services.gateways import provisioning
+from services.gateways.provisioning import config_log
+from services.gateways.provisioning.config_log import ConfigLog, ConfigWrite
+from tests.services.test_file_sync import harness
+from tests.services.test_gateway_config_log import describe, list_changes
+from tests.support.provisioning_harness import ProvisioningHarness
+
+__all__ = ["harness"]  # a fixture
+
+ADDED, CHANGED, REMOVED = ConfigChangeKind
+
+
+async def test_a_lead_does_not_displace_what_a_person_has_changed(
+    harness: ProvisioningHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_log, "MAX_CHANGES_BY_ACTOR", 3)
+    lead = await harness.create_online_agent("Boss", is_board_lead=True)
+    await harness.update_board(max_agents=9)
+    for name in ("Ada", "Bea"):
+        async with harness.transaction() as session:
+            actor = await session.get_one(Agent, lead.id)
+            board = await boards.lock_board(session, actor, harness.world.garden.id)
+            await agents.create_agent(session, actor, board, AgentDraft(name=name))
+        await harness.reconcile_until_idle()
+    found = [describe(entry) for entry in await list_changes(harness)]
+    assert found == [
+        *[(kind, "Bea", "agent.created", "Boss") for kind in (CHANGED, ADDED)],
+        (CHANGED, "Ada", "agent.created", "Boss"),
+        *[(kind, "Boss", "agent.created", "Alice") for kind in (CHANGED, ADDED)],
+    ]
+
+
+async def test_writes_with_the_same_cause_are_one_row(harness: ProvisioningHarness) -> None:
+    """Somebody changes the interval on the gateway again and again."""
+    agent = await harness.create_online_agent()
+    for every in ("7m", "8m"):
+        harness.fake.entries[agent.gateway_key or ""]["heartbeat"]["every"] = every
+        async with harness.transaction() as session:
+            await provisioning.request_sync(session, Agent.id == agent.id)
+        await harness.reconcile_until_idle()
+    changed, added = [entry.change for entry in await list_changes(harness)]
+    assert (changed.kind, changed.writes, added.kind, added.writes) == (CHANGED, 3, ADDED, 1)
+    assert '-          "every": "8m"' in changed.diff.splitlines()
+    async with harness.transaction() as session:
+        new = {"name": "Author"}
+        await agents.update_agent(session, harness.world.alice_member, agent.id, new)
+    await harness.reconcile_until_idle()
+    assert [entry.change.writes for entry in await list_changes(harness)] == [1, 3, 1]
+
+
+async def test_only_the_values_that_differ_are_stored(harness: ProvisioningHarness) -> None:
+    """In both directions, and also if the gateway has something of another type."""
+    agent = await harness.create_online_agent()
+    stored = []
+    for heartbeat in (
+        {"every": "9m", "target": "none", "prompt": "my secret", "to": "+123"},
+        {"every": {"secret": "9m"}, "target": "none"},
+        "my secret",
+    ):
+        harness.fake.entries[agent.gateway_key or ""]["heartbeat"] = heartbeat
+        async with harness.transaction() as session:
+            await provisioning.request_sync(session, Agent.id == agent.id)
+        await harness.reconcile_until_idle()
+        diff = (await list_changes(harness))[0].change.diff
+        stored.append([line for line in diff.splitlines()[3:] if '": "' in line])
+    assert stored == [
+        ['-          "every": "9m"', '+          "every": "10m"'],
+        ['-          "every": "…"', '+          "every": "10m"'],
+        ['+          "every": "10m",', '+          "target": "none"'],
+    ]
+
+
+async def test_a_pass_confirms_only_what_it_has_recorded(harness: ProvisioningHarness) -> None:
+    """A process that has lost the lease does not confirm what the next one is about to write."""
+    agent = await harness.create_online_agent()
+    key = agent.gateway_key or ""
+    old, new = (
+        ConfigLog(harness.transaction, harness.gateway.id, lambda: harness.moment) for _ in "12"
+    )
+    await old.record([ConfigWrite(key, REMOVED, "old", agent)])
+    await new.record([ConfigWrite(key, REMOVED, "new", agent)])
+    confirmed = []
+    for log in (old, new):
+        async with harness.transaction() as session:
+            await log.confirm_removal(session, key)
+        row = (await list_changes(harness))[0].change
+        confirmed.append((row.diff, row.confirmed_at is not None))
+    assert confirmed == [("new", False), ("new", True)]
