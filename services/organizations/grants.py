@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Invalid
-from models import Board, BoardAccess, Invite, InviteBoardAccess, Member, new_id
+from models import Board, BoardAccess, Invite, InviteBoardAccess, Member, User, new_id
 
 
 @dataclass(frozen=True)
@@ -164,3 +164,16 @@ def _access_table(
     if isinstance(holder, Member):
         return BoardAccess, "organization_member_id"
     return InviteBoardAccess, "organization_invite_id"
+
+
+def build_invited_member(user: User, invite: Invite) -> Member:
+    """Build a member with the role and rights of an invitation."""
+    return Member(
+        id=new_id(),
+        organization=invite.organization,
+        user=user,
+        role=invite.role,
+        all_boards_read=invite.all_boards_read,
+        all_boards_write=invite.all_boards_write,
+        created_at=now(),
+    )

@@ -20,10 +20,14 @@ from models import EventType, Invite, Member, NotificationKind, Organization, Ro
 from services import events, notifications
 from services.audit import NewAuditRecord
 from services.events import NewEvent
-from services.organizations.grants import AccessRights, grant_rights, merge_invite_rights
+from services.organizations.grants import (
+    AccessRights,
+    build_invited_member,
+    grant_rights,
+    merge_invite_rights,
+)
 from services.organizations.members import (
     add_invite_rights,
-    build_invited_member,
     check_may_grant_role,
     check_may_manage_role,
     check_recent_sign_in,
@@ -286,13 +290,11 @@ def _open_invites_query() -> Select[Invite]:
 
 async def _invite_not_found(session: AsyncSession, token: str) -> NotFound:
     """Build the error for a token without an open invitation, with the reason if it is known."""
-    row = None
+    row, cause = None, "unknown"
     if is_storable(token):
-        query = select(Invite.accepted_at, creator_may_invite()).where(
-            Invite.token_hash == hash_token(token)
-        )
+        query = select(Invite.accepted_at, creator_may_invite())
+        query = query.where(Invite.token_hash == hash_token(token))
         row = (await session.execute(query)).one_or_none()
-    cause = "unknown"
     if row:
         cause = "used" if row.accepted_at else "expired" if row[1] else "ended"
     return NotFound("invite_not_found", NOT_FOUND_REASONS[cause], cause=cause)

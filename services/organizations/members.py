@@ -288,19 +288,6 @@ def creator_may_invite() -> ColumnElement[bool]:
     return or_(Invite.created_by_user_id.is_(None), exists().where(is_creator))
 
 
-def build_invited_member(user: User, invite: Invite) -> Member:
-    """Build a member with the role and rights of an invitation."""
-    return Member(
-        id=new_id(),
-        organization=invite.organization,
-        user=user,
-        role=invite.role,
-        all_boards_read=invite.all_boards_read,
-        all_boards_write=invite.all_boards_write,
-        created_at=now(),
-    )
-
-
 def add_invite_rights(invite: Invite, member: Member) -> None:
     """Add the rights of an invitation to those of a member (contract, 3.3)."""
     member.role = higher_role(member.role, invite.role)
