@@ -112,7 +112,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_REORDERED: ("task-order",),
     EventType.TASK_STALE: TASK_CARD,
     EventType.TASK_ACTIVE: TASK_CARD,
-    EventType.TASK_COMMENT: ("comments-{task}", *CARD, "news", "activity"),
+    EventType.TASK_COMMENT: ("comments-{task}", "comments", *CARD, "news", "activity"),
     EventType.TASK_LINK_UPDATED: TASK_CARD,
     EventType.TASK_DELETED: (*TASK, "approvals", "trash"),
     EventType.TASK_RESTORED: (*TASK, "approvals", "trash"),
@@ -213,6 +213,8 @@ SINGLE_BOARD_PARTS = {
 """Parts that show one board. They are not sent to pages of another board."""
 
 MAX_SINGLE_CARDS = 5  # in one batch of events; also of agents whose cards are loaded
+
+MAX_SINGLE_COMMENTS = 5  # tasks whose comments a part follows one by one, otherwise all comments
 
 SINGLE_TASK_NAMES = ("card-", "current-task-")
 AGENT_CARDS = "agent-cards-"

@@ -99,3 +99,27 @@ async def test_the_inbox_reloads_when_a_question_can_be_answered(
     assert trigger in (await alice.get("/approvals")).text
     await add_comment(world.worker, approval)
     assert trigger not in (await alice.get("/approvals")).text
+
+
+def find_comment_triggers(page: str) -> list[str]:
+    inbox = re.findall(r'id="inbox"[^>]* hx-trigger="([^"]*)"', page)[0]
+    return [one for one in inbox.split(", ") if one.startswith("comments")]
+
+
+async def test_the_triggers_of_the_inbox_do_not_grow_with_its_questions(
+    alice, ask, add_comment, world
+) -> None:
+    found = [await ask(f"Task {n}", agent_id=world.worker.id) for n in range(7)]
+    for number, approval in enumerate(found, start=1):
+        await send_question(alice, approval)
+        triggers = find_comment_triggers((await alice.get("/approvals")).text)
+        if number <= 5:
+            assert len(triggers) == number
+        else:
+            assert triggers == ["comments from:body throttle:3s"]
+    for approval in found[:2]:
+        await add_comment(world.worker, approval)
+    triggers = find_comment_triggers((await alice.get("/approvals")).text)
+    assert triggers == sorted(
+        f"comments-{one.task_id} from:body throttle:500ms" for one in found[2:]
+    )

@@ -23,6 +23,7 @@ from web.approvals.address import MICROSECONDS, InboxAddress
 from web.approvals.decision_rights import list_decidable_ids
 from web.approvals.items import InboxItem, list_waiting
 from web.approvals.presenter import ApprovalView, load_approval_views
+from web.stale_parts import MAX_SINGLE_COMMENTS
 
 DECIDED_PAGE_SIZE = 50  # items on a page
 
@@ -63,11 +64,17 @@ class Inbox:
         return self.selected_item.agent_question if self.selected_item else None
 
     @property
-    def clarification_task_ids(self) -> list[UUID]:
-        """Return the tasks on which a comment can be a clarification that was requested."""
+    def comment_triggers(self) -> list[str]:
+        """Return the htmx triggers for comments that can be clarifications that were requested.
+
+        Their number is limited: for many tasks there is one for the comments on all tasks.
+        """
         details = (row.approval for row in self.waiting if row.approval)
         unclear = (detail for detail in details if detail.has_open_clarification)
-        return sorted({task.id for detail in unclear for task in detail.tasks})
+        ids = sorted({task.id for detail in unclear for task in detail.tasks})
+        if len(ids) > MAX_SINGLE_COMMENTS:
+            return ["comments from:body throttle:3s"]
+        return [f"comments-{id} from:body throttle:500ms" for id in ids]
 
     @property
     def position(self) -> int:
