@@ -22,6 +22,7 @@ from web.onboarding.presenter import (
     parse_draft_date,
     preview_context,
 )
+from web.ui.forms import Form
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPTIONS = [
@@ -214,7 +215,7 @@ def test_what_a_lead_may_do_is_described_as_in_its_files() -> None:
 def test_the_permissions_of_a_lead_follow_from_its_board() -> None:
     def describe(rules: set[str], max_agents: int) -> dict[str, list[str]]:
         files = LeadPreview({}, "", "", rules, max_agents)
-        return preview_context(OnboardingPreview("Ava", files, True, True))
+        return preview_context(OnboardingPreview("Ava", files, True, True), Form())
 
     strict = describe({"require_approval_for_done", "require_review_before_done"}, 3)
     assert strict["rights"][-1] == "Adds and removes workers, at most 3 at a time."

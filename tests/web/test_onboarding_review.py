@@ -86,6 +86,41 @@ async def test_readers_keep_the_preview_of_the_draft_without_a_form(
             assert (named in preview) is is_writer, (named, is_writer)
 
 
+NO_PREVIEW = "There is no preview, because"
+
+
+@pytest.mark.parametrize("headers", [HTMX, {}], ids=["part", "page"])
+async def test_a_missing_preview_names_the_fields_that_are_not_valid(
+    alice: Browser, onboarding_path: str, headers: dict[str, str]
+) -> None:
+    await alice.post(onboarding_path)
+    wrong = SUBMITTED | {"timezone": "Berlin"}
+    page = await alice.post(f"{onboarding_path}/review", data=wrong, headers=headers)
+    preview = extract_text(page).partition("What the lead gets")[2]
+    assert f"{NO_PREVIEW} a field of the form is not valid:" in preview
+    assert "Time zone : Choose one from the list, like Europe/Berlin." in preview
+    wrong |= {"target_date": "soon"}
+    page = await alice.post(f"{onboarding_path}/review", data=wrong, headers=headers)
+    preview = extract_text(page).partition("What the lead gets")[2]
+    assert f"{NO_PREVIEW} fields of the form are not valid: Target date :" in preview
+
+
+async def test_readers_are_told_about_the_draft_and_not_about_a_form(
+    alice: Browser, rita: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
+) -> None:
+    await alice.post(onboarding_path)
+    profile = {"timezone": "Berlin"}
+    await post_agent_message(DRAFT | {"user_profile": profile})
+    page = extract_text(await rita.get(f"{onboarding_path}/review"))
+    assert f"{NO_PREVIEW} some values of the draft are not valid." in page
+    assert "Nothing starts until the board is launched." in page
+    for untrue in ("You can change everything", "You review it", "field"):
+        assert untrue not in page
+    page = extract_text(await alice.get(f"{onboarding_path}/review"))
+    assert "Time zone : Choose one from the list" in page
+    assert "You can change everything" in page
+
+
 @pytest.mark.parametrize("headers", [HTMX, {}], ids=["part", "page"])
 async def test_a_preview_is_built_whenever_it_is_requested(
     alice: Browser,

@@ -10,6 +10,7 @@ from models import Message, MessageState
 from services.gateways import sync
 from services.onboarding import Conversation, Exchange, OnboardingPreview, Transcript
 from web.boards.forms import BOARD_RULES, format_metric
+from web.ui.forms import Form
 from web.ui.locale_format import format_date
 from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import parse_diff
@@ -92,6 +93,25 @@ LEAD_LIMITS: Mapping[str, str] = {
     ),
 }
 """What a lead may not do, by the keys of the sentences in its files."""
+
+FIELD_LABELS = {
+    "board_type": N_("Kind of board"),
+    "objective": OBJECTIVE,
+    "success_metrics": MEASURES,
+    "target_date": DATE,
+    "name": N_("Name"),
+    "role": N_("Role"),
+    "communication_style": N_("Style"),
+    **{name: label for name, (label, _options) in LEAD_OPTIONS.items()},
+    "custom_instructions": N_("Additional instructions"),
+    "identity_profile": N_("Additional instructions"),
+    "preferred_name": N_("Preferred name"),
+    "pronouns": N_("Pronouns"),
+    "timezone": N_("Time zone"),
+    "notes": N_("Notes"),
+    "context": N_("Context"),
+}
+"""Labels of the fields of the goal form whose errors the preview names."""
 
 BriefSections = list[tuple[str, list[str]]]
 """Headings with what is known under each."""
@@ -204,10 +224,13 @@ def list_lead_options() -> list[tuple[str, str, list[tuple[str, str]]]]:
     ]
 
 
-def preview_context(preview: OnboardingPreview | None) -> dict[str, Any]:
-    """Return what onboarding/_preview.html needs: what a lead may do, and how a diff is read."""
+def preview_context(preview: OnboardingPreview | None, form: Form) -> dict[str, Any]:
+    """Return what onboarding/_preview.html needs: what a lead may do, and how a diff is read.
+
+    Without a preview: which fields of the goal form are not valid.
+    """
     if preview is None:
-        return {}
+        return {"errors": _list_errors(form), "problem": form.problem}
     active, most = preview.agent_files.rules, preview.agent_files.max_agents
     rights, limits = map(translate, LEAD_RIGHTS.values()), map(translate, LEAD_LIMITS.values())
     workers = (
@@ -225,6 +248,12 @@ def preview_context(preview: OnboardingPreview | None) -> dict[str, Any]:
         "parse_diff": parse_diff,
         "config_file": sync.CONFIG_FILE,
     }
+
+
+def _list_errors(form: Form) -> list[tuple[str, str]]:
+    """Return label and error of each field that is not valid, in the order of the form."""
+    labels = {name: translate(label) for name, label in FIELD_LABELS.items()}
+    return [(label, form.error(name)) for name, label in labels.items() if form.error(name)]
 
 
 def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -269,7 +269,7 @@ async def _render_review(
         state = await _load_state(request, source)
         form = typed if typed.is_submitted else build_prefilled_form(request.user, state)
         preview = await _load_preview(request, source, state, form)
-    context: dict[str, Any] = {"state": state, "preview": preview, **preview_context(preview)}
+    context: dict[str, Any] = {"state": state, "preview": preview, **preview_context(preview, form)}
     if layout is None:
         return render_part(request, "onboarding/_preview.html", **context)
     context_form = context_form or forms.Form()
