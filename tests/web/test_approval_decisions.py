@@ -32,6 +32,37 @@ async def test_a_decision_shows_the_next_item_and_can_be_undone(alice, ask, tran
     assert (await stored(transaction, first)).decided_status is None
 
 
+@pytest.mark.parametrize("in_series", [False, True])
+async def test_an_undone_approval_is_selected_again(alice, ask, world, in_series) -> None:
+    first, second = await ask("First"), await ask("Second")
+    board = f"board={world.board.id}"
+    for page, pushed in [
+        (f"/approvals?{board}", None),
+        (f"/approvals/{second.id}?{board}", f"/approvals/{first.id}?{board}"),
+    ]:
+        sent = {"status": "approved"}
+        await alice.post(f"/approvals/{first.id}/answers", data=sent, headers=HTMX)
+        path, fields = f"/approvals/{first.id}/undoings", {}
+        if in_series:
+            path, fields = "/approvals/undoings", {"series": str(first.id)}
+        headers = {"HX-Request": "true", "HX-Current-URL": f"http://mission.test{page}"}
+        undone = await alice.post(path, data=fields, headers=headers)
+        assert selected(undone.text) == "First?"
+        assert undone.headers["HX-Retarget"] == "#inbox"
+        assert undone.headers.get("HX-Push-Url") == pushed
+
+
+@pytest.mark.parametrize("page", ["/dashboard", "/approvals/{id}/why", "", "//[", "/approvals/x"])
+async def test_an_undo_on_another_page_shows_only_a_toast(alice, ask, page) -> None:
+    first = await ask("First")
+    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+    headers = {"HX-Request": "true", "HX-Current-URL": page.format(id=first.id)}
+    undone = await alice.post(f"/approvals/{first.id}/undoings", headers=headers)
+    assert undone.status_code == 200
+    assert "HX-Retarget" not in undone.headers
+    assert 'id="inbox"' not in undone.text
+
+
 async def test_on_a_phone_the_address_follows_the_next_item(alice, ask) -> None:
     first, second = await ask("First"), await ask("Second")
     headers = HTMX | {"HX-Current-URL": f"http://mission.test/approvals/{first.id}"}

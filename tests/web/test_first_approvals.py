@@ -71,6 +71,17 @@ async def test_an_approval_waits_no_longer_for_its_first_approver(
     assert STATE not in page
 
 
+async def test_the_toast_of_a_first_approval_names_it(alice, ask) -> None:
+    await ask("Next")
+    verdict = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Careful")
+    approval = await ask("First", policy_verdict=verdict)
+    path = f"/approvals/{approval.id}/answers"
+    page = (await alice.post(path, data={"status": "approved"}, headers=HTMX)).text
+    assert selected(page) == "Next?"
+    words = "You approved: Complete the task “First”? One more person must approve it."
+    assert words in page.split("data-toast")[1]
+
+
 async def test_a_changed_approval_waits_again_for_its_first_approver(
     alice, bob, approve_first
 ) -> None:

@@ -21,8 +21,10 @@ from web.approvals.views import (
     current_view,
     is_from_inbox,
     is_from_task,
+    is_from_toast,
     render_inbox,
     render_task_approval,
+    render_undone,
 )
 from web.auth.viewer import current_member
 from web.ui import forms
@@ -110,9 +112,10 @@ async def undo_decision(request: Request) -> Response:
     with form.catch_errors():
         async with open_transaction(request) as session:
             await approvals.undo_decision(session, request.user, approval_id)
-        return await _render_approval(
-            request, approval_id, form, {"text": _("Undone. Pending again.")}
-        )
+        toast = {"text": _("Undone. Pending again.")}
+        if is_from_toast(request):
+            return await render_undone(request, approval_id, toast)
+        return await _render_approval(request, approval_id, form, toast)
     return await _render_approval(request, approval_id, form, _error_toast(form))
 
 
@@ -266,9 +269,7 @@ async def undo_decisions(request: Request) -> Response:
         return RedirectResponse("/approvals", 303)
     if is_from_inbox(request):
         return await render_inbox(request, view=current_view(request), toast=toast)
-    response = render_part(request, "_toast.html", toast=toast)
-    response.headers["HX-Trigger"] = "approvals, tasks"
-    return response
+    return await render_undone(request, ids[-1] if count else None, toast)
 
 
 async def _undo_one(request: Request, approval_id: UUID) -> AppError | None:

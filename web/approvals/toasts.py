@@ -26,11 +26,10 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
     others = [one for one in earlier if one.approval.id != detail.approval.id]
     if others and detail.can_undo:
         return build_series_toast([*others, detail])
-    id = detail.approval.id
+    id, question = detail.approval.id, describe_question(detail)
     if detail.is_undecided:
-        text = _("You approved this. One more person must approve it.")
+        text = _("You approved: %(question)s One more person must approve it.", question=question)
         return {"text": text, "undo": f"/approvals/{id}/undoings"}
-    question = describe_question(detail)
     if detail.shown_status is ApprovalStatus.APPROVED:
         text = _("Approved. %(question)s", question=question)
     else:

@@ -1,9 +1,11 @@
 """Pages of the inbox "Needs you", and of gateway requests."""
 
+import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -23,6 +25,8 @@ from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+
+INBOX_PATH = re.compile(r"/approvals(/requests)?(/[0-9a-f-]{36})?")
 
 
 async def show_inbox(request: Request) -> Response:
@@ -51,9 +55,12 @@ async def render_inbox(
     view: str = "list",
     form: forms.Form | None = None,
     status: int = 200,
+    address: InboxAddress | None = None,
     **more: Any,
 ) -> Response:
     """Render the lists and the selected item: as a page, or for htmx the part that changes.
+
+    `address` is of the page, by default that of the request.
 
     `more` may contain `toast`, `errors` (by approval), `to_confirm` (approvals that need a second
     look) and `moved` (whether the focus moves to the selected item). `on_gateway` says that the
@@ -65,7 +72,7 @@ async def render_inbox(
         found = await inbox.load_inbox(
             source,
             current_member(request),
-            InboxAddress.from_query(request.query_params),
+            address or InboxAddress.from_query(request.query_params),
             selected=selected,
             on_gateway=on_gateway,
             view=view,
@@ -112,10 +119,43 @@ def is_from_inbox(request: Request) -> bool:
     return request.headers.get("HX-Target", "").endswith("#inbox")
 
 
+def is_from_toast(request: Request) -> bool:
+    """Return whether the htmx request comes from a toast, which is on any page."""
+    return is_part_request(request) and not (is_from_task(request) or is_from_inbox(request))
+
+
 def current_view(request: Request) -> str:
     """Return what a phone shows of the current page: `list` or `detail`."""
-    path = urlsplit(request.headers.get("HX-Current-URL", "")).path
-    return "detail" if path.startswith("/approvals/") else "list"
+    return "detail" if _current_page(request).path.startswith("/approvals/") else "list"
+
+
+def _current_page(request: Request) -> SplitResult:
+    """Return the address of the page from which an htmx request comes."""
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return urlsplit("")
+
+
+async def render_undone(request: Request, approval_id: UUID | None, toast: Toast) -> Response:
+    """Render the response to an undo in a toast.
+
+    On a page of the inbox the approval is selected again: the next key must not decide another one.
+    """
+    page = _current_page(request)
+    if approval_id is None or not INBOX_PATH.fullmatch(page.path):
+        response = render_part(request, "_toast.html", toast=toast)
+        response.headers["HX-Trigger"] = "approvals, tasks"
+        return response
+    address, view = InboxAddress.from_query(QueryParams(page.query)), current_view(request)
+    response = await render_inbox(
+        request, selected=approval_id, view=view, address=address, toast=toast, moved=True
+    )
+    response.headers.update({"HX-Retarget": "#inbox", "HX-Reswap": "outerMorph"})
+    if view == "detail":
+        query = address.query_with(selected="", until=0)
+        response.headers["HX-Push-Url"] = f"/approvals/{approval_id}{query}"
+    return response
 
 
 async def find_decided_toast(request: Request) -> Toast | None:
