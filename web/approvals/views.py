@@ -60,19 +60,17 @@ async def render_inbox(
 ) -> Response:
     """Render the lists and the selected item: as a page, or for htmx the part that changes.
 
-    `address` is of the page, by default that of the request.
-
     `more` may contain `toast`, `errors` (by approval), `to_confirm` (approvals that need a second
     look) and `moved` (whether the focus moves to the selected item). `on_gateway` says that the
-    selected item is a gateway request.
+    selected item is a gateway request. `address` is by default that of the request.
     """
-    form = form or forms.Form()
+    form, address = form or forms.Form(), address or InboxAddress.from_query(request.query_params)
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         found = await inbox.load_inbox(
             source,
             current_member(request),
-            address or InboxAddress.from_query(request.query_params),
+            address,
             selected=selected,
             on_gateway=on_gateway,
             view=view,
