@@ -92,7 +92,9 @@ def get_component_name(model: type) -> str:
 class ResponseModel(BaseModel):
     """A response. It can be built from a row."""
 
-    model_config = ConfigDict(from_attributes=True, model_title_generator=get_component_name)
+    model_config = ConfigDict(
+        from_attributes=True, model_title_generator=get_component_name, defer_build=True
+    )
 
 
 class RequestModel(BaseModel):
@@ -105,7 +107,9 @@ class RequestModel(BaseModel):
         if model.example:
             schema["examples"] = [model.example]
 
-    model_config = ConfigDict(json_schema_extra=_document, model_title_generator=get_component_name)
+    model_config = ConfigDict(
+        json_schema_extra=_document, model_title_generator=get_component_name, defer_build=True
+    )
 
 
 class PatchModel(RequestModel):
