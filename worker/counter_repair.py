@@ -13,20 +13,18 @@ from services import counters
 
 INTERVAL = 3600.0  # seconds; the repair itself runs once a night
 HOUR = 3  # of the day in UTC, at which it is due
+FIRST_DELAY = timedelta(minutes=10)  # after the start of a worker, which may never run at HOUR
 MAX_LOGGED = 100  # differences of one repair
 
 log = logging.getLogger(__name__)
 
 
 class CounterRepair:
-    """Compares the counters with a recount once a night, and repairs them.
-
-    Without a worker at that hour it is omitted until the next night.
-    """
+    """Compares the counters with a recount soon after the start and every night."""
 
     def __init__(self, transaction: TransactionFactory) -> None:
         self._transaction = transaction
-        self._due_at = next_repair(now())
+        self._due_at = min(next_repair(now()), now() + FIRST_DELAY)
 
     async def run_if_due(self) -> datetime:
         """Repair the counters if it is time, and return when that is due next."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+import pytest
 from alembic import command
 from sqlalchemy import delete, select, text, update
 
@@ -170,6 +171,24 @@ async def test_the_repair_is_due_every_night_at_three() -> None:
     three = datetime(2026, 3, 18, 3, tzinfo=UTC)
     assert next_repair(three - timedelta(seconds=1)) == three
     assert next_repair(three) == three + timedelta(days=1)
+
+
+async def test_a_worker_repairs_ten_minutes_after_its_start(
+    monkeypatch: pytest.MonkeyPatch, isolated_transaction
+) -> None:
+    at = datetime(2026, 3, 18, 12, tzinfo=UTC)
+    monkeypatch.setattr("worker.counter_repair.now", lambda: at)
+    repair, runs = CounterRepair(isolated_transaction), []
+
+    async def run() -> None:
+        runs.append(at)
+
+    monkeypatch.setattr(repair, "run", run)
+    assert await repair.run_if_due() == at + timedelta(minutes=10)
+    assert runs == []
+    at += timedelta(minutes=10)
+    assert await repair.run_if_due() == datetime(2026, 3, 19, 3, tzinfo=UTC)
+    assert runs == [at]
 
 
 async def test_the_upgrade_counts_what_exists(
