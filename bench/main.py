@@ -1,6 +1,6 @@
 """Measure the product next to the limit of its stack.
 
-    ./run bench [--quick | --full] [--only NAME] [--json FILE]
+    ./run bench [--quick | --full] [--only NAME] [--json FOLDER]
 
 The benchmark starts a PostgreSQL of its own with new data. Requests and pages are measured in this
 process as ASGI calls, so that HTTP parsing is not part of them; the other parts start servers. A
