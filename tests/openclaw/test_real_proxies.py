@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from openclaw import (
-    CheckState,
     ConnectionCheck,
     DeviceIdentity,
     GatewayTarget,
@@ -85,8 +84,14 @@ async def test_a_refused_origin_shows_the_line_for_the_proxy(gateway: RealGatewa
     assert check.command == 'proxy_set_header Origin "";'
 
 
-async def test_a_proxy_without_its_gateway_is_no_gateway() -> None:
-    """The proxy closes the connection, because nothing listens at the port of the gateway."""
-    async with run_header_proxy(1, PLAIN_HEADER) as address:
-        check = await find_fault(GatewayTarget(address))
-    assert (check.name, check.state) == ("handshake", CheckState.FAILED)
+async def test_a_gateway_that_stops_behind_its_proxy_is_down(gateway: RealGateway) -> None:
+    async with run_header_proxy(gateway.port, PLAIN_HEADER) as address:
+        target = create_target(gateway, address)
+        assert (await diagnose_connection(target)).is_ok
+        await asyncio.to_thread(gateway.kill)
+        try:
+            check = await find_fault(target)
+        finally:
+            await asyncio.to_thread(gateway.start)
+        assert (check.name, check.code) == ("handshake", "down_behind_proxy")
+        assert (await diagnose_connection(target)).is_ok

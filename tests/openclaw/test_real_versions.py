@@ -4,12 +4,15 @@
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import openclaw
 from core.security.secrets import hash_token
 from openclaw import (
     DeviceIdentity,
@@ -20,6 +23,8 @@ from openclaw import (
     request_api,
 )
 from openclaw import api as gateway_api
+from openclaw.capabilities import CAPABILITY_RULES, Capability
+from openclaw.method_names import METHODS
 from tests.support.fake_llm import FakeLlm
 from tests.support.gateway_installation import (
     TIMEOUT,
@@ -53,6 +58,24 @@ def board(site: GatewayInstallation) -> Row:
 def worker(site: GatewayInstallation, board: Row) -> Row:
     [worker] = site.create_agents(board, "Tern")
     return worker
+
+
+OPENCLAW = Path(openclaw.__file__).parent
+METHOD = re.compile(r'"([a-z]+(?:\.[a-zA-Z]+)+)"')
+
+
+async def test_it_announces_the_methods_that_are_called(real_gateway: RealGateway) -> None:
+    sources = [file.read_text() for file in OPENCLAW.glob("*.py") if file.stem != "method_names"]
+    called = {name for source in sources for name in METHOD.findall(source)} & {*METHODS}
+    assert {"plugin.approval.resolve", "skills.status", "chat.abort"} <= called
+    target = GatewayTarget(real_gateway.url, real_gateway.token, DeviceIdentity.generate())
+    async with GatewayClient(target, retry_policy=RetryPolicy(total_timeout=120)) as client:
+        announced = (await client.get_hello()).methods
+        missing = client.capabilities.missing
+    optional = set().union(*(CAPABILITY_RULES[one].methods for one in missing))
+    if Capability.QUESTIONS in missing:
+        optional.add("question.waitAnswer")  # of an answered question
+    assert called - announced <= optional
 
 
 async def test_it_lacks_what_the_fake_gateway_of_its_version_lacks(

@@ -1,10 +1,14 @@
-"""A proxy in front of a real gateway that adds a header to each request, with or without TLS."""
+"""A proxy in front of a real gateway that adds a header to each request, with or without TLS.
+
+Without its gateway it answers like nginx and Caddy, with 502.
+"""
 
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 REMOTE_CLIENT = "X-Forwarded-For: 203.0.113.5"
 """The gateway trusts proxies on its own machine, and takes the client for a remote one."""
 
@@ -19,7 +23,11 @@ async def run_header_proxy(
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
-        except (OSError, asyncio.IncompleteReadError):
+        except asyncio.IncompleteReadError:
+            writer.close()
+            return
+        except OSError:
+            writer.write(BAD_GATEWAY)
             writer.close()
             return
         upstream.write(head[:-2] + header.encode() + b"\r\n\r\n")
