@@ -66,9 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sort_longest_first(items)
 
 
+def pytest_collection() -> None:
+    """Search for no garbage during the collection: it creates a million objects that stay."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Let the garbage collector ignore what is imported, and search for garbage less often."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 50, 100)
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from api.app import OPERATIONS
-from api.openapi.document import build_document
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, Board, OnboardingSession, Status, UserQuestionRecord
 from services.gateways import files
 from services.gateways.files import AgentFacts
+from tests.support.api_document import DOCUMENT
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.live_server import run_server, run_sh_in
@@ -219,7 +218,7 @@ async def test_an_agent_can_list_the_operations_of_its_role(
         "POST /api/v1/agent/heartbeat: Record a heartbeat of the calling agent. "
         "The request body is ignored"
     ) in listed
-    described = build_document(OPERATIONS)["paths"]
+    described = DOCUMENT["paths"]
     expected = {
         f"{method.upper()} {path}"
         for path, methods in described.items()

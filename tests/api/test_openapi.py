@@ -12,15 +12,14 @@ from starlette.routing import Route
 from api.app import OPERATIONS, app, root_routes
 from api.framework.routing import OperationRouter
 from api.openapi import errors
-from api.openapi.document import build_document
 from core.db.engine import TransactionFactory
+from tests.support.api_document import DOCUMENT
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import create_api_objects, operation_label
 from tests.support.operation_requests import build_url
 from tests.support.world import World
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENT = build_document(OPERATIONS)
 
 
 def list_operations() -> list[tuple[str, str, dict[str, Any]]]:

@@ -2,9 +2,7 @@
 
 from api.app import OPERATIONS, root_routes
 from api.framework.auth import AllowedCaller
-from api.openapi.document import build_document
-
-DOCUMENT = build_document(OPERATIONS)
+from tests.support.api_document import DOCUMENT
 
 KNOWN = """
 GET /activity

@@ -5,9 +5,8 @@ import re
 
 from api.app import OPERATIONS
 from api.framework.original_names import MODEL_NAMES, OPERATION_NAMES
-from api.openapi.document import build_document
+from tests.support.api_document import DOCUMENT
 
-DOCUMENT = build_document(OPERATIONS)
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 OPERATION_IDS = """

@@ -25,9 +25,9 @@ from schemathesis.specs.openapi.checks import (
 
 from api.app import OPERATIONS
 from api.framework.operation import PREFIX, Operation
-from api.openapi.document import build_document
 from core.db.engine import TransactionFactory
 from models import Agent, User
+from tests.support.api_document import DOCUMENT
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
 from tests.support.world import World
@@ -44,7 +44,7 @@ NOT_OURS = {"User-Agent", "Authorization", "Connection", "Accept-Encoding"}
 SERVER = "http://mission.test"
 
 load_all_checks()
-SCHEMA = schemathesis.openapi.from_dict(build_document(OPERATIONS))
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @cache

@@ -3,10 +3,9 @@
 import pytest
 from sqlalchemy import delete, select
 
-from api.app import OPERATIONS
-from api.openapi.document import build_document
 from core.db.engine import TransactionFactory
 from models import Board, EventType, Message
+from tests.support.api_document import DOCUMENT
 from tests.support.api_fixtures import Client
 from tests.support.memory_messages import CHAT_MESSAGE, list_events, list_sent
 from tests.support.memory_rows import make_note
@@ -206,7 +205,7 @@ async def test_a_note_of_another_board_is_not_found(
 
 def test_memory_operations_have_guidance_for_agents() -> None:
     """1.15, and section 5 of the agents' contract."""
-    paths = build_document(OPERATIONS)["paths"]
+    paths = DOCUMENT["paths"]
     board, agents = "/api/v1/boards/{board_id}", "/api/v1/agent/boards/{board_id}"
     for path, method, intent in [
         (f"{agents}/memory", "get", "agent_board_memory_discovery"),

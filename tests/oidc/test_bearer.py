@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
@@ -143,19 +144,23 @@ async def test_a_small_clock_difference_is_tolerated(
 
 
 @pytest.mark.parametrize(
-    ("key", "algorithm"),
+    ("generate_key", "algorithm"),
     [
-        (RSAKey.generate_key(2048, auto_kid=True), "PS256"),
-        (RSAKey.generate_key(2048, auto_kid=True), "RS512"),
-        (ECKey.generate_key("P-256", auto_kid=True), "ES256"),
-        (ECKey.generate_key("P-521", auto_kid=True), "ES512"),
-        (OKPKey.generate_key("Ed25519", auto_kid=True), "EdDSA"),
-        (OKPKey.generate_key("Ed25519", auto_kid=True), "Ed25519"),
+        (partial(RSAKey.generate_key, 2048), "PS256"),
+        (partial(RSAKey.generate_key, 2048), "RS512"),
+        (partial(ECKey.generate_key, "P-256"), "ES256"),
+        (partial(ECKey.generate_key, "P-521"), "ES512"),
+        (partial(OKPKey.generate_key, "Ed25519"), "EdDSA"),
+        (partial(OKPKey.generate_key, "Ed25519"), "Ed25519"),
     ],
 )
 async def test_every_type_of_key_pair_is_supported(
-    installation: Installation, fake: FakeProvider, key: Any, algorithm: str
+    installation: Installation,
+    fake: FakeProvider,
+    generate_key: Callable[..., Any],
+    algorithm: str,
 ) -> None:
+    key = generate_key(auto_kid=True)
     nonsense: list[Any] = [
         {"kty": "oct", "k": "c2VjcmV0"},
         {"kty": "RSA", "n": "AQAB", "e": "AQAB"},

@@ -168,11 +168,13 @@ def fork_with_monitor(connection: int, output: int, errors: int) -> dict[str, An
 
 def main() -> None:
     """Import the product, and become each of the requested processes."""
+    gc.disable()  # what is imported stays
     for module in MODULES:
         import_module(module)
     if sys.argv[2]:
         keep_compiled_templates(Path(sys.argv[2]))
     gc.freeze()  # a collection would copy the pages of memory that the processes share
+    gc.enable()
     request = fork_on_request(socket.socket(fileno=int(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
