@@ -136,8 +136,11 @@ async def load_layout(request: Request) -> PageLayout:
 
 
 async def _take_removal(request: Request) -> EndedMembership | None:
-    """Return the removal that moved the user to this organization; the first page shows it."""
-    if request.auth.user.removal_event_id is None:
+    """Return the removal that moved the user to this organization, for the first page after it.
+
+    Parts of pages that are still open show no notice.
+    """
+    if "HX-Request" in request.headers or request.auth.user.removal_event_id is None:
         return None
     async with open_transaction(request) as session:
         return await organizations.take_removal(session, request.auth.user)
