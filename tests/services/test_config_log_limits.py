@@ -93,3 +93,15 @@ async def test_a_pass_confirms_only_what_it_has_recorded(harness: ProvisioningHa
         row = (await list_changes(harness))[0].change
         confirmed.append((row.diff, row.confirmed_at is not None))
     assert confirmed == [("new", False), ("new", True)]
+
+
+async def test_the_removal_of_a_lead_with_its_board_names_it(harness: ProvisioningHarness) -> None:
+    lead = await harness.create_online_agent("Boss", is_board_lead=True)
+    async with harness.transaction() as session:
+        member, alice = harness.world.alice_member, harness.world.alice
+        board = await boards.lock_board_as_admin(session, member, harness.world.garden.id)
+        await boards.delete_board(session, alice, board)
+    await harness.reconcile_until_idle()
+    gone = (await list_changes(harness))[0]
+    assert describe(gone) == (REMOVED, "Boss", "board.deleted", "Alice")
+    assert (gone.change.agent_id, gone.has_agent) == (lead.id, False)

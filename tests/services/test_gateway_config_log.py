@@ -152,7 +152,7 @@ async def test_agents_of_a_deleted_board_are_logged_with_its_deletion(
         await boards.delete_board(session, world.alice, board)
     await harness.reconcile_until_idle()
     gone = (await list_changes(harness))[0]
-    assert describe(gone) == (REMOVED, None, "board.deleted", "Alice")
+    assert describe(gone) == (REMOVED, "Writer", "board.deleted", "Alice")
     assert gone.change.agent_key == f"mc-{agent.id}"
     assert (gone.change.agent_id, gone.change.board_id) == (agent.id, world.garden.id)
     assert gone.is_readable  # for somebody who may read all boards

@@ -139,6 +139,10 @@ class ConfigLog:
         agent_id, board_id = (
             (agent.id, agent.board_id) if agent else parse_agent_key(write.agent_key)
         )
+        name = agent.name if agent else None
+        if agent is None:
+            known_id, name = await self._find_logged_agent(session, write.agent_key)
+            agent_id = agent_id or known_id
         if board_id is None and agent is None and agent_id is not None:
             board_id = await _find_former_board(session, agent_id)
         ids = [str(id) for id in (agent_id, board_id, self._gateway_id, organization_id) if id]
@@ -148,7 +152,7 @@ class ConfigLog:
             gateway_id=self._gateway_id,
             agent_key=write.agent_key,
             agent_id=agent_id,
-            agent_name=agent.name if agent else None,
+            agent_name=name,
             board_id=board_id,
             kind=write.kind,
             diff=replace_unstorable(write.diff),
@@ -156,6 +160,17 @@ class ConfigLog:
             actor_id=cause.actor_id,
             created_at=self._clock(),
         )
+
+    async def _find_logged_agent(
+        self, session: AsyncSession, key: str
+    ) -> tuple[UUID | None, str | None]:
+        """Return the id and the name of the agent that had a key last, as far as it is logged."""
+        query = select(GatewayConfigChange.agent_id, GatewayConfigChange.agent_name).where(
+            GatewayConfigChange.gateway_id == self._gateway_id,
+            GatewayConfigChange.agent_key == key,
+        )
+        newest = await session.execute(query.order_by(GatewayConfigChange.id.desc()).limit(1))
+        return tuple(newest.one_or_none() or (None, None))
 
     def _entry_condition(self, key: str, kind: ConfigChangeKind) -> ColumnElement[bool]:
         return and_(
