@@ -1,11 +1,5 @@
 """A sync shows what it changes in the configuration of a gateway, and how many calls it makes."""
 
-import asyncio
-from typing import Any
-from unittest.mock import patch
-
-from websockets.asyncio.server import ServerConnection
-
 from services.gateways.provisioning.config_diff import MAX_CONFIG_DIFF_LENGTH, plan_config_change
 from services.gateways.sync import ConfigChange
 from tests.services.test_file_sync import harness, run_sync
@@ -93,28 +87,13 @@ async def test_the_diff_of_an_older_config_shows_its_list(harness: ProvisioningH
 
 async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
     """Twenty agents are provisioned, and then compared."""
-    fake, open_calls, most, latency = harness.fake, 0, 0, 0.0
-    handle = fake._handle_request
-
-    async def answer_later(socket: ServerConnection, frame: dict[str, Any]) -> None:
-        nonlocal open_calls
-        await asyncio.sleep(latency)
-        open_calls -= 1
-        await handle(socket, frame)
-
-    async def count(socket: ServerConnection, frame: dict[str, Any]) -> None:
-        nonlocal open_calls, most
-        open_calls += 1
-        most = max(most, open_calls)
-        tasks.create_task(answer_later(socket, frame))
-
-    async with asyncio.TaskGroup() as tasks:
-        with patch.object(fake, "_handle_request", count):
-            created = [await harness.create_agent(f"Writer {n}") for n in range(20)]
-            await harness.reconcile_until_idle()
-            assert 1 <= most <= 4
-            latency = 0.05  # seconds in which all calls of one agent arrive
-            report = await run_sync(harness)
+    fake = harness.fake
+    fake.request_delay = 0.0
+    created = [await harness.create_agent(f"Writer {n}") for n in range(20)]
+    await harness.reconcile_until_idle()
+    assert 1 <= fake.max_requests <= 4
+    fake.request_delay = 0.05  # seconds in which all calls of one agent arrive
+    report = await run_sync(harness)
     assert len(report.agents) == len(created)
     assert set(fake.entries) == {agent.gateway_key for agent in created}
-    assert 1 < most <= 4
+    assert 1 < fake.max_requests <= 4

@@ -76,6 +76,7 @@ class FakeGateway:
     request_delay: float | None = None  # seconds; then the requests of a connection overlap
     max_requests: int = 0  # that waited for a delayed answer at one time
     _delayed: set[asyncio.Task[None]] = field(default_factory=set)
+    _waiting: int = 0
     _connections: set[ServerConnection] = field(default_factory=set)
 
     @property
@@ -148,12 +149,14 @@ class FakeGateway:
     def _delay_request(self, socket: ServerConnection, frame: dict[str, Any], delay: float) -> None:
         async def handle() -> None:
             await asyncio.sleep(delay)
+            self._waiting -= 1  # before the answer: the client may call again while it is sent
             with suppress(ConnectionClosed):
                 await self._handle_request(socket, frame)
 
         task = asyncio.create_task(handle())
         self._delayed.add(task)
-        self.max_requests = max(self.max_requests, len(self._delayed))
+        self._waiting += 1
+        self.max_requests = max(self.max_requests, self._waiting)
         task.add_done_callback(self._delayed.discard)
 
     async def _accept_connect(self, socket: ServerConnection) -> bool:
