@@ -126,6 +126,38 @@ async def test_a_decision_can_be_undone_until_it_is_final(
             assert any("As **red** as you can." in comment for comment in scenario.comments())
 
 
+@both_sizes
+async def test_the_bar_of_selected_approvals_stays_in_view(
+    site: LiveSite, viewport: ViewportSize
+) -> None:
+    scenario = ApprovalScenario(site, "Selected", *(f"Item {n}?" for n in range(9)))
+    async with site.open_page(scenario.list, viewport=viewport) as page:
+        boxes = page.locator("input[data-pick]")
+        await boxes.first.check()
+        await boxes.last.check()
+        button = page.get_by_role("toolbar").get_by_role("button", name="Approve 2")
+        await expect(button).to_be_in_viewport(ratio=1)
+        for area in (".inbox__list", "body"):
+            assert await page.locator(area).evaluate("it => it.scrollWidth <= it.clientWidth")
+        task = site.create_task(scenario.board, "Late")
+        site.request_approval(scenario.agent, scenario.board, task, "Late?")
+        new = page.get_by_role("link", name="1 new")
+        await expect(new).to_be_in_viewport(ratio=1)
+        assert (await new.bounding_box() or {"height": 99})["height"] < 50  # one line
+
+
+async def test_an_undone_approval_is_decided_by_the_next_key(site: LiveSite) -> None:
+    scenario = ApprovalScenario(site, "Undone", "Two?", "One?")
+    async with site.open_page(scenario.list) as page:
+        await press_decision_key(page, "a")
+        question = page.locator("#detail h2")
+        await expect(question).to_have_text(headline("Two?"))
+        await page.keyboard.press("z")
+        await expect(question).to_have_text(headline("One?"))
+        await press_decision_key(page, "r")
+        await expect_toast(page, f"Rejected. {headline('One?')}")
+
+
 async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "By keys", "Oldest?", "Middle?", "Newest?")
     async with site.open_page(scenario.list) as page:
