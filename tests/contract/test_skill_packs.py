@@ -143,6 +143,7 @@ async def test_an_archive_at_another_address_is_a_pack(
 
 
 async def test_a_new_organization_has_the_default_packs(alice: Client, host: ArchiveHost) -> None:
+    """C26, fixed."""
     await call(alice, "POST", "/organizations", json={"name": "Another"})
     packs = await call(alice, "GET", PACKS)
     assert {pack["source_url"] for pack in packs} == {*DEFAULT_PACKS}
