@@ -1,11 +1,11 @@
 """Board groups (contract, people-and-boards 3.7)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from api.endpoints.boards import BoardRead
+from api.endpoints.boards import BoardRead, build_board_fields
 from api.endpoints.tasks import TagRef
 from api.framework.fields import (
     NOT_SENT,
@@ -21,6 +21,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status
 from services import agents, boards
@@ -42,6 +43,19 @@ class BoardGroupRead(ResponseModel):
     description: str | None
     created_at: Timestamp
     updated_at: Timestamp
+
+
+def _build_group_fields(group: BoardGroup) -> dict[str, Any]:
+    """Return the fields of a BoardGroupRead, in the order of the model."""
+    return {
+        "id": json_id(group.id),
+        "organization_id": json_id(group.organization_id),
+        "name": group.name,
+        "slug": group.slug,
+        "description": group.description,
+        "created_at": json_time(group.created_at),
+        "updated_at": json_time(group.updated_at),
+    }
 
 
 class BoardGroupCreate(RequestModel):
@@ -101,18 +115,26 @@ class TaskSummary(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
 
-    @classmethod
-    def of(cls, item: boards.GroupSnapshotTask) -> "TaskSummary":
-        """Build the model from a task of a snapshot."""
-        return cls(
-            **{name: getattr(item.task, name) for name in ROW_FIELDS},
-            board_name=item.board_name,
-            assignee=item.assignee,
-            tags=[TagRef.model_validate(tag) for tag in item.tags],
-        )
 
-
-ROW_FIELDS = TaskSummary.model_fields.keys() - {"board_name", "assignee", "tags"}
+def _build_summary_fields(item: boards.GroupSnapshotTask) -> dict[str, Any]:
+    """Return the fields of a TaskSummary, in the order of the model."""
+    task = item.task
+    return {
+        "id": json_id(task.id),
+        "board_id": json_id(task.board_id),
+        "board_name": item.board_name,
+        "title": task.title,
+        "status": task.status,
+        "priority": task.priority,
+        "assigned_agent_id": json_id(task.assigned_agent_id),
+        "assigned_user_id": json_id(task.assigned_user_id),
+        "assignee": item.assignee,
+        "due_at": json_time(task.due_at),
+        "in_progress_at": json_time(task.in_progress_at),
+        "tags": [tag._asdict() for tag in item.tags],
+        "created_at": json_time(task.created_at),
+        "updated_at": json_time(task.updated_at),
+    }
 
 
 class GroupBoard(ResponseModel):
@@ -129,20 +151,20 @@ class GroupSnapshot(ResponseModel):
     group: BoardGroupRead | None
     boards: list[GroupBoard]
 
-    @classmethod
-    def of(cls, snapshot: boards.GroupSnapshot) -> "GroupSnapshot":
-        """Build the model from a snapshot."""
-        return cls(
-            group=BoardGroupRead.model_validate(snapshot.group) if snapshot.group else None,
-            boards=[
-                GroupBoard(
-                    board=BoardRead.model_validate(one.board),
-                    task_counts=dict(one.task_counts),
-                    tasks=[TaskSummary.of(task) for task in one.tasks],
-                )
-                for one in snapshot.boards
-            ],
-        )
+
+def _encode_snapshot(snapshot: boards.GroupSnapshot) -> Encoded[GroupSnapshot]:
+    fields = {
+        "group": _build_group_fields(snapshot.group) if snapshot.group else None,
+        "boards": [
+            {
+                "board": build_board_fields(one.board),
+                "task_counts": one.task_counts,
+                "tasks": list(map(_build_summary_fields, one.tasks)),
+            }
+            for one in snapshot.boards
+        ],
+    }
+    return Encoded(fields)
 
 
 TASK_LIMIT_DESCRIPTION = "Maximum number of tasks per board."
@@ -165,34 +187,35 @@ class BoardSnapshotQuery(SnapshotQuery):
 @reads_only
 async def list_board_groups(
     context: RequestContext, member: Member, query: PageQuery
-) -> Page[BoardGroupRead]:
+) -> Encoded[Page[BoardGroupRead]]:
     """List the board groups that the user may read, by name."""
     found = await boards.list_groups(context.source, member, query.paging)
-    return found.map(BoardGroupRead.model_validate)
+    return encode_page(found, _build_group_fields)
 
 
 @error_responses(409)
 async def create_board_group(
     context: RequestContext, member: Member, body: BoardGroupCreate
-) -> BoardGroupRead:
+) -> Encoded[BoardGroupRead]:
     """Create a board group. A board joins it with its `board_group_id`."""
     draft = boards.GroupDraft(**dict(body))
-    return BoardGroupRead.model_validate(await boards.create_group(context.session, member, draft))
+    created = await boards.create_group(context.session, member, draft)
+    return Encoded(_build_group_fields(created))
 
 
 @reads_only
-async def get_board_group(context: RequestContext, group: BoardGroup) -> BoardGroupRead:
+async def get_board_group(context: RequestContext, group: BoardGroup) -> Encoded[BoardGroupRead]:
     """Return a board group."""
-    return BoardGroupRead.model_validate(group)
+    return Encoded(_build_group_fields(group))
 
 
 @error_responses(409)
 async def update_board_group(
     context: RequestContext, group: BoardGroup, body: BoardGroupUpdate
-) -> BoardGroupRead:
+) -> Encoded[BoardGroupRead]:
     """Change a board group. Only the fields in the request change."""
     changed = await boards.update_group(context.session, context.user, group, body.changes())
-    return BoardGroupRead.model_validate(changed)
+    return Encoded(_build_group_fields(changed))
 
 
 @error_responses(403, 404)
@@ -205,18 +228,18 @@ async def delete_board_group(context: RequestContext, group_id: UUID) -> Ok:
 @reads_only
 async def get_group_snapshot(
     context: RequestContext, group: BoardGroup, query: SnapshotQuery
-) -> GroupSnapshot:
+) -> Encoded[GroupSnapshot]:
     """Return the boards of a group that the user may read, each with its most urgent tasks."""
     snapshot = await boards.load_group_snapshot(
         context.source, context.actor, group.id, **dict(query)
     )
-    return GroupSnapshot.of(snapshot)
+    return _encode_snapshot(snapshot)
 
 
 @reads_only
 async def get_board_group_snapshot(
     context: RequestContext, board: Board, query: BoardSnapshotQuery
-) -> GroupSnapshot:
+) -> Encoded[GroupSnapshot]:
     """Return the boards of a board's group, each with its most urgent tasks."""
     options = dict(query)
     excluded_board = None if options.pop("include_self") else board
@@ -224,7 +247,7 @@ async def get_board_group_snapshot(
     snapshot = await boards.load_group_snapshot(
         context.source, context.actor, group_id, excluding=excluded_board, **options
     )
-    return GroupSnapshot.of(snapshot)
+    return _encode_snapshot(snapshot)
 
 
 async def apply_board_group_heartbeat(
