@@ -66,23 +66,24 @@ class ActivityTaskCommentFeedItemRead(ResponseModel):
     user_id: UUID | None
     author_name: str | None
 
-    @classmethod
-    def of(cls, entry: CommentEntry) -> "ActivityTaskCommentFeedItemRead":
-        """Build the model from a comment entry."""
-        return cls(
-            id=entry.comment.id,
-            created_at=entry.comment.created_at,
-            message=entry.comment.message,
-            agent_id=entry.comment.agent_id,
-            agent_name=entry.agent.name if entry.agent else None,
-            agent_role=entry.agent_role,
-            task_id=entry.task.id,
-            task_title=entry.task.title,
-            board_id=entry.board.id,
-            board_name=entry.board.name,
-            user_id=entry.comment.user_id,
-            author_name=entry.author_name,
-        )
+
+def build_comment_entry_fields(entry: CommentEntry) -> dict[str, Any]:
+    """Return the fields of an ActivityTaskCommentFeedItemRead, in the order of the model."""
+    comment, task, board = entry.comment, entry.task, entry.board
+    return {
+        "id": json_id(comment.id),
+        "created_at": json_time(comment.created_at),
+        "message": comment.message,
+        "agent_id": json_id(comment.agent_id),
+        "agent_name": entry.agent.name if entry.agent else None,
+        "agent_role": entry.agent_role,
+        "task_id": json_id(task.id),
+        "task_title": task.title,
+        "board_id": json_id(board.id),
+        "board_name": board.name,
+        "user_id": json_id(comment.user_id),
+        "author_name": entry.author_name,
+    }
 
 
 class CommentFilter(PageQuery):
@@ -112,12 +113,12 @@ async def list_activity(
 @error_responses(403, 404)
 async def list_task_comment_feed(
     context: RequestContext, member: Member, query: CommentFilter
-) -> Page[ActivityTaskCommentFeedItemRead]:
+) -> Encoded[Page[ActivityTaskCommentFeedItemRead]]:
     """List the comments on tasks of all boards that the user may read, newest first."""
     found = await activity.list_comment_entries(
         context.source, member, query.paging, board_id=query.board_id
     )
-    return found.map(ActivityTaskCommentFeedItemRead.of)
+    return encode_page(found, build_comment_entry_fields)
 
 
 MAX_QUERY_LENGTH = 200  # characters
@@ -177,7 +178,9 @@ class SearchQuery(PageQuery):
 
 
 @reads_only
-async def search_everything(context: RequestContext, query: SearchQuery) -> Page[SearchHit]:
+async def search_everything(
+    context: RequestContext, query: SearchQuery
+) -> Encoded[Page[SearchHit]]:
     """Search tasks, comments, memory and boards by words, best match first.
 
     Users find what they may read in their active organization; agents find what is on their boards.
@@ -192,4 +195,20 @@ async def search_everything(context: RequestContext, query: SearchQuery) -> Page
         found = await search.search_for_member(
             context.source, member, query.q, query.paging, kinds=kinds
         )
-    return found.map(SearchHit.model_validate)
+    return encode_page(found, _build_hit_fields)
+
+
+def _build_hit_fields(hit: search.SearchResult) -> dict[str, Any]:
+    """Return the fields of a SearchHit, in the order of the model."""
+    return {
+        "kind": hit.kind,
+        "id": json_id(hit.id),
+        "board_id": json_id(hit.board_id),
+        "board_name": hit.board_name,
+        "board_group_id": json_id(hit.board_group_id),
+        "task_id": json_id(hit.task_id),
+        "title": hit.title,
+        "title_parts": [part._asdict() for part in hit.title_parts],
+        "snippet": [part._asdict() for part in hit.snippet],
+        "at": json_time(hit.at),
+    }

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
-from api.endpoints.activity import ActivityTaskCommentFeedItemRead
+from api.endpoints.activity import ActivityTaskCommentFeedItemRead, build_comment_entry_fields
 from api.endpoints.approval_models import ApprovalRead
 from api.endpoints.tasks import TaskCommentRead, TaskRead
 from api.framework.fields import ResponseModel, StreamQuery, Timestamp
@@ -295,5 +295,5 @@ def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
 
 
 def _format_comment_frame(event: Event, entry: CommentEntry) -> bytes:
-    item = ActivityTaskCommentFeedItemRead.of(entry)
+    item = ActivityTaskCommentFeedItemRead.model_validate(build_comment_entry_fields(entry))
     return format_frame("comment", event.seq, CommentMessage(comment=item))
