@@ -25,6 +25,7 @@ from api.framework.handler import (
     without_transaction,
 )
 from core.errors import Invalid
+from core.json_responses import Encoded, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
 from services import channels
 from services.channels import ChannelDetail, ChannelState, CodeResult
@@ -107,39 +108,50 @@ class ChannelTestResult(ResponseModel):
     delivery_id: UUID
 
 
-def _build_read(detail: ChannelDetail) -> ChannelRead:
-    fields = {
-        name: getattr(detail.channel, name)
-        for name in ChannelRead.model_fields
-        if name not in ("receiver", "state")
+def _build_channel_fields(detail: ChannelDetail) -> dict[str, Any]:
+    """Return the fields of a ChannelRead, in the order of the model."""
+    channel = detail.channel
+    return {
+        "id": json_id(channel.id),
+        "kind": channel.kind,
+        "name": channel.name,
+        "receiver": detail.receiver,
+        "state": detail.state,
+        "last_error": channel.last_error,
+        "failing_since": json_time(channel.failing_since),
+        "created_at": json_time(channel.created_at),
+        "updated_at": json_time(channel.updated_at),
     }
-    return ChannelRead(receiver=detail.receiver, state=detail.state, **fields)
 
 
-async def _load(context: RequestContext, member: Member, channel_id: UUID) -> ChannelRead:
+def _encode_channel(detail: ChannelDetail) -> Encoded[ChannelRead]:
+    return Encoded(_build_channel_fields(detail))
+
+
+async def _load(context: RequestContext, member: Member, channel_id: UUID) -> Encoded[ChannelRead]:
     async with context.transaction() as session:
         cipher = context.secret_cipher
-        return _build_read(await channels.get_channel(session, member, channel_id, cipher))
+        return _encode_channel(await channels.get_channel(session, member, channel_id, cipher))
 
 
 @reads_only
-async def list_channels(context: RequestContext, member: Member) -> list[ChannelRead]:
+async def list_channels(context: RequestContext, member: Member) -> Encoded[list[ChannelRead]]:
     """List the user's channels, oldest first."""
     found = await channels.list_channels(context.source, member, context.secret_cipher)
-    return [_build_read(detail) for detail in found]
+    return Encoded(list(map(_build_channel_fields, found)))
 
 
 @reads_only
-async def get_channel(context: RequestContext, detail: ChannelDetail) -> ChannelRead:
+async def get_channel(context: RequestContext, detail: ChannelDetail) -> Encoded[ChannelRead]:
     """Return a channel."""
-    return _build_read(detail)
+    return _encode_channel(detail)
 
 
 @without_transaction
 @error_responses(409)
 async def create_channel(
     context: RequestContext, member: Member, body: ChannelCreate
-) -> ChannelRead:
+) -> Encoded[ChannelRead]:
     """Create a channel. An e-mail address that is not the account's gets a code to confirm it."""
     kind = ChannelKind(body.kind)
     if kind is ChannelKind.WEBHOOK and not body.secret:
@@ -161,11 +173,11 @@ async def create_channel(
 
 async def update_channel(
     context: RequestContext, member: Member, channel: NotificationChannel, body: ChannelUpdate
-) -> ChannelRead:
+) -> Encoded[ChannelRead]:
     """Rename, pause or resume a channel. Only the fields in the request change."""
     await channels.update_channel(context.session, channel, **body.changes())
     cipher = context.secret_cipher
-    return _build_read(await channels.get_channel(context.session, member, channel.id, cipher))
+    return _encode_channel(await channels.get_channel(context.session, member, channel.id, cipher))
 
 
 async def delete_channel(context: RequestContext, channel: NotificationChannel) -> Ok:
@@ -189,7 +201,7 @@ async def send_channel_test(
 @without_transaction
 async def send_channel_code(
     context: RequestContext, member: Member, channel_id: UUID
-) -> ChannelRead:
+) -> Encoded[ChannelRead]:
     """Send another code to an e-mail address that is not confirmed; the one before ends."""
     context.count_own_message()
     await context.manual_messages.send_code(member, channel_id, context.user.language)
@@ -199,7 +211,7 @@ async def send_channel_code(
 @without_transaction
 async def confirm_channel(
     context: RequestContext, member: Member, channel_id: UUID, body: ChannelConfirmation
-) -> ChannelRead:
+) -> Encoded[ChannelRead]:
     """Confirm an e-mail address with its code, which is valid for an hour and five attempts."""
     async with context.transaction() as session:  # attempts are counted, also wrong ones
         channel = await channels.lock_channel(session, member, channel_id)
@@ -213,26 +225,27 @@ async def confirm_channel(
 @reads_only
 async def list_channel_deliveries(
     context: RequestContext, detail: ChannelDetail
-) -> list[ChannelDeliveryRead]:
+) -> Encoded[list[ChannelDeliveryRead]]:
     """List the last 50 messages of a channel, newest first."""
     found = await channels.list_sent_messages(context.source, detail.channel)
     open_states = (DeliveryState.QUEUED, DeliveryState.SENDING)
-    return [
-        ChannelDeliveryRead(
-            id=one.id,
-            notification_id=one.notification_id,
-            kind=notification.kind if notification else None,
-            state=one.state,
-            attempts=one.attempts,
-            next_attempt_at=one.next_attempt_at if one.state in open_states else None,
-            last_error=one.last_error,
-            request=one.request,
-            response=one.response,
-            created_at=one.created_at,
-            delivered_at=one.delivered_at,
-        )
+    fields = [
+        {
+            "id": json_id(one.id),
+            "notification_id": json_id(one.notification_id),
+            "kind": notification.kind if notification else None,
+            "state": one.state,
+            "attempts": one.attempts,
+            "next_attempt_at": json_time(one.next_attempt_at) if one.state in open_states else None,
+            "last_error": one.last_error,
+            "request": one.request,
+            "response": one.response,
+            "created_at": json_time(one.created_at),
+            "delivered_at": json_time(one.delivered_at),
+        }
         for one, notification in found
     ]
+    return Encoded(fields)
 
 
 @error_responses(409)
