@@ -87,23 +87,33 @@ class AgentMessageRead(MessageRead):
         " since, and is not working. It can be sent again."
     )
 
-    @classmethod
-    def of(
-        cls,
-        message: Message,
-        delivery_conditions: pending_reasons.DeliveryConditions,
-        *,
-        task_is_untouched: bool = False,
-    ) -> "AgentMessageRead":
-        """Build the model from a message."""
-        shown = cls.model_fields.keys() - {"run_id", "waits_for", "task_is_untouched"}
-        is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
-        return cls(
-            **{name: getattr(message, name) for name in shown},
-            run_id=message.run_id if is_started and message.attempts else None,
-            waits_for=delivery_conditions.pending_status(message, now()),
-            task_is_untouched=task_is_untouched,
-        )
+
+def _build_agent_message_fields(
+    message: Message,
+    delivery_conditions: pending_reasons.DeliveryConditions,
+    *,
+    task_is_untouched: bool = False,
+) -> dict[str, Any]:
+    """Return the fields of an AgentMessageRead, in the order of the model."""
+    is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
+    pending = delivery_conditions.pending_status(message, now())
+    return _build_message_fields(message) | {
+        "agent_id": json_id(message.agent_id),
+        "last_error": message.last_error,
+        "from_agent_id": json_id(message.from_agent_id),
+        "from_user_id": json_id(message.from_user_id),
+        "run_id": message.run_id if is_started and message.attempts else None,
+        "waits_for": _build_wait_fields(pending) if pending else None,
+        "task_is_untouched": task_is_untouched,
+    }
+
+
+def _build_wait_fields(pending: pending_reasons.PendingStatus) -> dict[str, Any]:
+    return {
+        "reason": pending.reason,
+        "since": json_time(pending.since),
+        "sentence": pending.sentence,
+    }
 
 
 class MessageFilter(PageQuery):
@@ -137,38 +147,38 @@ async def list_my_messages(
 
 
 @error_responses(404)
-async def acknowledge_message(context: RequestContext, message_id: UUID) -> MessageRead:
+async def acknowledge_message(context: RequestContext, message_id: UUID) -> Encoded[MessageRead]:
     """Acknowledge a message. Repeating the call has no effect."""
     acknowledged = await messages.acknowledge_message(context.session, context.agent, message_id)
-    return MessageRead.model_validate(acknowledged)
+    return Encoded(_build_message_fields(acknowledged))
 
 
 @reads_only
 async def list_agent_messages(
     context: RequestContext, agent: Agent, query: MessageFilter
-) -> Page[AgentMessageRead]:
+) -> Encoded[Page[AgentMessageRead]]:
     """List the messages to an agent, newest first, for users who may read its board."""
     delivery_conditions = pending_reasons.DeliveryConditions.from_agent(agent)
     found = await messages.list_agent_messages(
         context.source, agent, query.paging, state=query.state
     )
     idle_ids = await messages.list_without_action(context.source, agent, found.items)
-    return found.map(
-        lambda message: AgentMessageRead.of(
+    return encode_page(
+        found,
+        lambda message: _build_agent_message_fields(
             message, delivery_conditions, task_is_untouched=message.id in idle_ids
-        )
+        ),
     )
 
 
 @error_responses(404, 409)
 async def retry_message(
     context: RequestContext, agent: Agent, message_id: UUID
-) -> AgentMessageRead:
+) -> Encoded[AgentMessageRead]:
     """Send a failed message again, or one without an action, for admins.
 
     A pending message is not changed.
     """
     message = await messages.retry_message(context.session, context.actor, agent, message_id)
-    return AgentMessageRead.of(
-        message, await pending_reasons.load_delivery_conditions(context.session, agent)
-    )
+    conditions = await pending_reasons.load_delivery_conditions(context.session, agent)
+    return Encoded(_build_agent_message_fields(message, conditions))
