@@ -1,12 +1,13 @@
 """Requests of agents on gateways (exec approvals and questions), and their answers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
 from api.framework.fields import JsonObject, PageQuery, RequestModel, ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, RequestKind, RequestState
 from services.gateways import requests
@@ -83,14 +84,43 @@ class GatewayRequestRead(ResponseModel):
     error: str | None = Field(description="Why the request failed, as a sentence.")
     created_at: Timestamp
 
-    @classmethod
-    def of(cls, detail: RequestDetail) -> "GatewayRequestRead":
-        """Build the model from a request."""
-        row = detail.request
-        names = cls.model_fields.keys() - {"asked_by", "task_id"}
-        task_id = detail.task.id if detail.task else None
-        fields = {name: getattr(row, name) for name in names}
-        return cls(**fields, asked_by=detail.asked_by, task_id=task_id)
+
+def _build_request_fields(detail: RequestDetail) -> dict[str, Any]:
+    """Return the fields of a GatewayRequestRead, in the order of the model."""
+    row = detail.request
+    return {
+        "id": json_id(row.id),
+        "kind": row.kind,
+        "gateway_id": json_id(row.gateway_id),
+        "gateway_name": row.gateway_name,
+        "request_id": row.request_id,
+        "agent_id": json_id(row.agent_id),
+        "asked_by": detail.asked_by,
+        "board_id": json_id(row.board_id),
+        "task_id": json_id(detail.task.id) if detail.task else None,
+        "agent_key": row.agent_key,
+        "session_key": row.session_key,
+        "run_id": row.run_id,
+        "command": row.command,
+        "cwd": row.cwd,
+        "context": row.context,
+        "questions": row.questions,
+        "plugin_action": row.plugin_action,
+        "sha256": row.sha256,
+        "is_masked": row.is_masked,
+        "allowed_decisions": row.allowed_decisions,
+        "state": row.state,
+        "asked_at": json_time(row.asked_at),
+        "expires_at": json_time(row.expires_at),
+        "answer": row.answer,
+        "answered_by_user_id": json_id(row.answered_by_user_id),
+        "answered_by": row.answered_by,
+        "answered_at": json_time(row.answered_at),
+        "delivered_at": json_time(row.delivered_at),
+        "ended_at": json_time(row.ended_at),
+        "error": row.error,
+        "created_at": json_time(row.created_at),
+    }
 
 
 class GatewayRequestFilter(PageQuery):
@@ -119,35 +149,37 @@ class GatewayAnswer(RequestModel):
     cancel: bool = Field(default=False, description="Cancel the questions without an answer.")
 
 
+@reads_only
 async def list_gateway_requests(
     context: RequestContext, member: Member, query: GatewayRequestFilter
-) -> Page[GatewayRequestRead]:
+) -> Encoded[Page[GatewayRequestRead]]:
     """List requests of agents on gateways that the user may answer, newest first.
 
     Users who may change the agent's board may answer; without a board, admins.
     """
     found = await requests.list_requests(
-        context.session,
+        context.source,
         member,
         query.paging,
         state=query.state,
         board_id=query.board_id,
         gateway_id=query.gateway_id,
     )
-    return found.map(GatewayRequestRead.of)
+    return encode_page(found, _build_request_fields)
 
 
+@reads_only
 async def get_gateway_request(
     context: RequestContext, gateway_request: RequestDetail
-) -> GatewayRequestRead:
+) -> Encoded[GatewayRequestRead]:
     """Return a request of an agent on a gateway that the user may answer."""
-    return GatewayRequestRead.of(gateway_request)
+    return Encoded(_build_request_fields(gateway_request))
 
 
 @error_responses(404, 409)
 async def answer_gateway_request(
     context: RequestContext, gateway_request: RequestDetail, body: GatewayAnswer
-) -> GatewayRequestRead:
+) -> Encoded[GatewayRequestRead]:
     """Answer a request of an agent on a gateway. The answer is final and sent at once.
 
     If two users answer, the second gets 409 and the name of the first. A different `sha256` and an
@@ -157,4 +189,4 @@ async def answer_gateway_request(
     answered = await requests.answer_request(
         context.session, context.user, gateway_request.request.id, submitted
     )
-    return GatewayRequestRead.of(answered)
+    return Encoded(_build_request_fields(answered))

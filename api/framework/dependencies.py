@@ -213,7 +213,7 @@ async def gateway_request_for_answer(
     """Load a gateway request that the user may answer."""
     return {
         "gateway_request": await requests.get_request(
-            context.session, context.user, path["request_id"]
+            context.source, context.user, path["request_id"]
         )
     }
 
