@@ -1,5 +1,6 @@
-"""Gateways, and the runs of agents on them (contract, agents-and-gateways 9)."""
+"""Gateways (contract, agents-and-gateways 9)."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,11 +19,10 @@ from api.framework.fields import (
 )
 from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
 from core.http.client_ip import hit_gateway_limits
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Agent, Board, Gateway, Member, RunStatus
+from models import Gateway, Member
 from services import gateways
-from services.gateways import runs
-from services.gateways.runs import RunPhase
 
 Url = Annotated[str, build_line_constraints(gateways.MAX_URL_LENGTH)]
 Path = Annotated[str, build_line_constraints(gateways.MAX_PATH_LENGTH)]
@@ -97,15 +97,49 @@ class GatewayRead(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
 
-    @classmethod
-    def of(cls, gateway: Gateway) -> "GatewayRead":
-        """Build the model from a gateway, without its encrypted values."""
-        computed = {"token", "has_token", "ca_certificate_details", "missing_capabilities"}
-        names = cls.model_fields.keys() - computed
-        fields: dict[str, Any] = {name: getattr(gateway, name) for name in names}
-        fields["missing_capabilities"] = gateways.list_missing_names(gateway)
-        fields["ca_certificate_details"] = gateways.list_ca_certificates(gateway.ca_certificates)
-        return cls(**fields, has_token=gateway.encrypted_token is not None)
+
+def _build_gateway_fields(gateway: Gateway) -> dict[str, Any]:
+    """Return the fields of a GatewayRead, in the order of the model, without encrypted values."""
+    checks, certificates = gateway.checks, gateways.list_ca_certificates(gateway.ca_certificates)
+    return {
+        "name": gateway.name,
+        "url": gateway.url,
+        "workspace_root": gateway.workspace_root,
+        "allow_insecure_tls": gateway.allow_insecure_tls,
+        "ca_certificates": gateway.ca_certificates,
+        "ca_certificate_details": list(map(_build_certificate_fields, certificates)),
+        "disable_device_pairing": gateway.disable_device_pairing,
+        "id": json_id(gateway.id),
+        "organization_id": json_id(gateway.organization_id),
+        "token": None,
+        "has_token": gateway.encrypted_token is not None,
+        "gateway_version": gateway.gateway_version,
+        "checks": None if checks is None else list(map(_build_check_fields, checks)),
+        "checked_at": json_time(gateway.checked_at),
+        "missing_capabilities": gateways.list_missing_names(gateway),
+        "version": gateway.version,
+        "created_at": json_time(gateway.created_at),
+        "updated_at": json_time(gateway.updated_at),
+    }
+
+
+def _build_certificate_fields(certificate: gateways.CaCertificate) -> dict[str, Any]:
+    return {
+        "subject": certificate.subject,
+        "expires_at": json_time(certificate.expires_at),
+        "fingerprint": certificate.fingerprint,
+    }
+
+
+def _build_check_fields(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a GatewayCheck, as it is stored in JSON."""
+    since = row.get("since")
+    fields = {name: row[name] for name in ("name", "state", "sentence", "command", "code")}
+    return fields | {"since": json_time(datetime.fromisoformat(since)) if since else None}
+
+
+def _encode_gateway(gateway: Gateway) -> Encoded[GatewayRead]:
+    return Encoded(_build_gateway_fields(gateway), gateway.version)
 
 
 class GatewayCreate(RequestModel):
@@ -152,36 +186,36 @@ class GatewayUpdate(PatchModel):
 @reads_only
 async def list_gateways(
     context: RequestContext, member: Member, query: PageQuery
-) -> Page[GatewayRead]:
+) -> Encoded[Page[GatewayRead]]:
     """List the organization's gateways, newest first."""
     found = await gateways.list_gateways(context.source, member, query.paging)
-    return found.map(GatewayRead.of)
+    return encode_page(found, _build_gateway_fields)
 
 
 @reads_only
-async def get_gateway(context: RequestContext, gateway: Gateway) -> GatewayRead:
+async def get_gateway(context: RequestContext, gateway: Gateway) -> Encoded[GatewayRead]:
     """Return a gateway."""
-    return GatewayRead.of(gateway)
+    return _encode_gateway(gateway)
 
 
 @error_responses(409)
 @without_transaction
 async def create_gateway(
     context: RequestContext, member: Member, body: GatewayCreate
-) -> GatewayRead:
+) -> Encoded[GatewayRead]:
     """Create a gateway, and check its connection. It is created in either case."""
     connector = context.gateway_connector
     async with context.transaction() as session:
         draft = gateways.GatewayDraft(**dict(body))
         gateway = await gateways.create_gateway(session, member, connector, draft)
-    return GatewayRead.of(await _probe_and_record(context, member, gateway))
+    return _encode_gateway(await _probe_and_record(context, member, gateway))
 
 
 @error_responses(404, 409)
 @without_transaction
 async def update_gateway(
     context: RequestContext, member: Member, gateway_id: UUID, body: GatewayUpdate
-) -> GatewayRead:
+) -> Encoded[GatewayRead]:
     """Change a gateway. Its connection is checked if a connection setting has changed."""
     connector = context.gateway_connector
     async with context.transaction() as session:
@@ -190,7 +224,7 @@ async def update_gateway(
         )
     if changed.checks is None and body.changes().keys() & gateways.CONNECTION_FIELDS:
         changed = await _probe_and_record(context, member, changed)
-    return GatewayRead.of(changed)
+    return _encode_gateway(changed)
 
 
 @error_responses(404, 409)
@@ -205,26 +239,24 @@ async def delete_gateway(context: RequestContext, member: Member, gateway_id: UU
 
 @error_responses(409, 429)
 @without_transaction
-async def check_gateway(context: RequestContext, member: Member, gateway: Gateway) -> GatewayChecks:
+async def check_gateway(
+    context: RequestContext, member: Member, gateway: Gateway
+) -> Encoded[GatewayChecks]:
     """Check the connection to a gateway now, and return the problems."""
     probe_result = await _probe(context, member, gateway)
     async with context.transaction() as session:
         await gateways.record_user_probe(session, member, gateway, probe_result)
-    return GatewayChecks(
-        is_well=probe_result.is_well,
-        checks=build_checks(probe_result.checks),
-        checked_at=probe_result.at,
-    )
+    fields = {
+        "is_well": probe_result.is_well,
+        "checks": list(map(_build_check_fields, probe_result.checks)),
+        "checked_at": json_time(probe_result.at),
+    }
+    return Encoded(fields)
 
 
 def check_rate_limit(context: RequestContext, organization_id: UUID) -> None:
     """Count a call to a gateway. Raises TooMany, because it must not be used to scan ports."""
     hit_gateway_limits(context.request, organization_id, context.user.id)
-
-
-def build_checks(rows: list[dict[str, Any]]) -> list[GatewayCheck]:
-    """Build the models from stored checks."""
-    return [GatewayCheck(**row) for row in rows]
 
 
 async def _probe_and_record(context: RequestContext, member: Member, gateway: Gateway) -> Gateway:
@@ -236,64 +268,3 @@ async def _probe_and_record(context: RequestContext, member: Member, gateway: Ga
 async def _probe(context: RequestContext, member: Member, gateway: Gateway) -> gateways.ProbeResult:
     check_rate_limit(context, member.organization_id)
     return await gateways.ProbeResult.probe_gateway(context.gateway_connector, gateway)
-
-
-RUN_STATUS_DESCRIPTION = (
-    "`running`, `ended`, `failed`, `aborted`, or `lost`: the outcome is unknown."
-)
-
-
-class ToolCallRead(ResponseModel):
-    """A tool call of a run."""
-
-    id: str
-    name: str
-    title: str
-    detail: str = Field(description="The arguments of the call, such as the command.")
-    status: str = Field(description="`running`, `completed` or `failed`.")
-    started_at: str
-    ended_at: str | None
-    error: str | None
-
-
-class RunRead(ResponseModel):
-    """A run (turn) of an agent on its gateway, as reported by the gateway."""
-
-    id: UUID
-    gateway_id: UUID
-    agent_id: UUID
-    task_id: UUID | None = Field(description="The task of the run, if known.")
-    run_id: str = Field(description="The id of the run on the gateway.")
-    session_key: str
-    is_heartbeat: bool
-    status: RunStatus = Field(description=RUN_STATUS_DESCRIPTION)
-    phase: RunPhase | None
-    tool: str | None = Field(description="The tool that is being called.")
-    tool_title: str | None
-    tool_calls: list[ToolCallRead] = Field(description="The last twenty, oldest first.")
-    tail: str = Field(
-        description="The last 4,000 characters of output of the agent or its command. Our tokens "
-        "are masked."
-    )
-    tokens: int | None = Field(description="Tokens that the model generated.")
-    error: str | None
-    started_at: Timestamp
-    updated_at: Timestamp = Field(description="Time of the gateway's last report.")
-    ended_at: Timestamp | None
-
-
-@reads_only
-async def list_agent_runs(context: RequestContext, agent: Agent, query: PageQuery) -> Page[RunRead]:
-    """List an agent's runs on its gateway, newest first, for users who may read its board."""
-    found = await runs.list_agent_runs(context.source, agent, query.paging)
-    return found.map(RunRead.model_validate)
-
-
-@reads_only
-@error_responses(404)
-async def list_task_runs(
-    context: RequestContext, board: Board, task_id: UUID, query: PageQuery
-) -> Page[RunRead]:
-    """List the runs of agents on gateways for a task, newest first."""
-    found = await runs.list_task_runs(context.source, board, task_id, query.paging)
-    return found.map(RunRead.model_validate)

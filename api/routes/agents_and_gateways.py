@@ -5,6 +5,7 @@ from api.endpoints import (
     gateway_agents,
     gateway_config_changes,
     gateway_requests,
+    gateway_runs,
     gateway_sessions,
     gateway_status,
     gateways,
@@ -79,7 +80,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         f"{AGENT}/runs",
-        gateways.list_agent_runs,
+        gateway_runs.list_agent_runs,
         USER,
         ["agents"],
         agent_for_read,

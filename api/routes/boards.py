@@ -5,7 +5,7 @@ from api.endpoints import (
     board_groups,
     board_webhooks,
     boards,
-    gateways,
+    gateway_runs,
     onboarding,
     presence,
     task_links,
@@ -132,7 +132,7 @@ OPERATIONS: list[Operation] = [
             ("DELETE", "/me", watchers.unwatch_task),
         ]
     ],
-    Operation("GET", f"{TASK}/runs", gateways.list_task_runs, USER, ["tasks"], board_for_read),
+    Operation("GET", f"{TASK}/runs", gateway_runs.list_task_runs, USER, ["tasks"], board_for_read),
     #
     Operation("GET", "/unread", presence.list_unread, USER, READ_MARKER_TAGS, active_membership),
     Operation(

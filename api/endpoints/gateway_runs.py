@@ -1,0 +1,103 @@
+"""The runs of agents on gateways (contract, agents-and-gateways 9)."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import PageQuery, ResponseModel, Timestamp
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.paging import Page
+from models import Agent, Board, Run, RunStatus
+from services.gateways import runs
+from services.gateways.runs import RunPhase
+
+RUN_STATUS_DESCRIPTION = (
+    "`running`, `ended`, `failed`, `aborted`, or `lost`: the outcome is unknown."
+)
+
+
+class ToolCallRead(ResponseModel):
+    """A tool call of a run."""
+
+    id: str
+    name: str
+    title: str
+    detail: str = Field(description="The arguments of the call, such as the command.")
+    status: str = Field(description="`running`, `completed` or `failed`.")
+    started_at: str
+    ended_at: str | None
+    error: str | None
+
+
+TOOL_CALL_FIELDS = tuple(ToolCallRead.model_fields)
+
+
+class RunRead(ResponseModel):
+    """A run (turn) of an agent on its gateway, as reported by the gateway."""
+
+    id: UUID
+    gateway_id: UUID
+    agent_id: UUID
+    task_id: UUID | None = Field(description="The task of the run, if known.")
+    run_id: str = Field(description="The id of the run on the gateway.")
+    session_key: str
+    is_heartbeat: bool
+    status: RunStatus = Field(description=RUN_STATUS_DESCRIPTION)
+    phase: RunPhase | None
+    tool: str | None = Field(description="The tool that is being called.")
+    tool_title: str | None
+    tool_calls: list[ToolCallRead] = Field(description="The last twenty, oldest first.")
+    tail: str = Field(
+        description="The last 4,000 characters of output of the agent or its command. Our tokens "
+        "are masked."
+    )
+    tokens: int | None = Field(description="Tokens that the model generated.")
+    error: str | None
+    started_at: Timestamp
+    updated_at: Timestamp = Field(description="Time of the gateway's last report.")
+    ended_at: Timestamp | None
+
+
+def _build_run_fields(run: Run) -> dict[str, Any]:
+    """Return the fields of a RunRead, in the order of the model."""
+    return {
+        "id": json_id(run.id),
+        "gateway_id": json_id(run.gateway_id),
+        "agent_id": json_id(run.agent_id),
+        "task_id": json_id(run.task_id),
+        "run_id": run.run_id,
+        "session_key": run.session_key,
+        "is_heartbeat": run.is_heartbeat,
+        "status": run.status,
+        "phase": run.phase,
+        "tool": run.tool,
+        "tool_title": run.tool_title,
+        "tool_calls": [{name: call[name] for name in TOOL_CALL_FIELDS} for call in run.tool_calls],
+        "tail": run.tail,
+        "tokens": run.tokens,
+        "error": run.error,
+        "started_at": json_time(run.started_at),
+        "updated_at": json_time(run.updated_at),
+        "ended_at": json_time(run.ended_at),
+    }
+
+
+@reads_only
+async def list_agent_runs(
+    context: RequestContext, agent: Agent, query: PageQuery
+) -> Encoded[Page[RunRead]]:
+    """List an agent's runs on its gateway, newest first, for users who may read its board."""
+    found = await runs.list_agent_runs(context.source, agent, query.paging)
+    return encode_page(found, _build_run_fields)
+
+
+@reads_only
+@error_responses(404)
+async def list_task_runs(
+    context: RequestContext, board: Board, task_id: UUID, query: PageQuery
+) -> Encoded[Page[RunRead]]:
+    """List the runs of agents on gateways for a task, newest first."""
+    found = await runs.list_task_runs(context.source, board, task_id, query.paging)
+    return encode_page(found, _build_run_fields)
