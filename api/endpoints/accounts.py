@@ -14,7 +14,8 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
-from models import Member, Role
+from core.json_responses import Encoded, json_id, json_time
+from models import Member, Organization, Role, User
 from services import identity, organizations
 
 
@@ -33,6 +34,22 @@ class UserRead(ResponseModel):
     is_super_admin: bool
 
 
+def _encode_user(user: User) -> Encoded[UserRead]:
+    fields = {
+        "id": json_id(user.id),
+        "clerk_user_id": user.clerk_user_id,
+        "email": user.email,
+        "name": user.name,
+        "preferred_name": user.preferred_name,
+        "pronouns": user.pronouns,
+        "timezone": user.timezone,
+        "notes": user.notes,
+        "context": user.context,
+        "is_super_admin": user.is_super_admin,
+    }
+    return Encoded(fields)
+
+
 class UserUpdate(PatchModel):
     """Changes of the user's own profile; null empties a field."""
 
@@ -44,22 +61,21 @@ class UserUpdate(PatchModel):
     context: Text | None = None
 
 
-async def bootstrap_user(context: RequestContext, member: Member) -> UserRead:
+async def bootstrap_user(context: RequestContext, member: Member) -> Encoded[UserRead]:
     """Return the calling user. Creates the user's first organization if there is none yet."""
-    return UserRead.model_validate(member.user)
+    return _encode_user(member.user)
 
 
 @reads_only
-async def get_me(context: RequestContext, member: Member) -> UserRead:
+async def get_me(context: RequestContext, member: Member) -> Encoded[UserRead]:
     """Return the calling user."""
-    return UserRead.model_validate(member.user)
+    return _encode_user(member.user)
 
 
-async def update_me(context: RequestContext, body: UserUpdate) -> UserRead:
+async def update_me(context: RequestContext, body: UserUpdate) -> Encoded[UserRead]:
     """Change the calling user's profile."""
-    return UserRead.model_validate(
-        await identity.update_profile(context.session, context.user, body.changes())
-    )
+    changed = await identity.update_profile(context.session, context.user, body.changes())
+    return _encode_user(changed)
 
 
 @error_responses(403, 409)
@@ -81,6 +97,16 @@ class OrganizationRead(ResponseModel):
     name: str
     created_at: Timestamp
     updated_at: Timestamp
+
+
+def _encode_organization(organization: Organization) -> Encoded[OrganizationRead]:
+    fields = {
+        "id": json_id(organization.id),
+        "name": organization.name,
+        "created_at": json_time(organization.created_at),
+        "updated_at": json_time(organization.updated_at),
+    }
+    return Encoded(fields)
 
 
 class OrganizationListItem(ResponseModel):
@@ -109,44 +135,47 @@ class OrganizationActiveUpdate(RequestModel):
 @error_responses(409)
 async def create_organization(
     context: RequestContext, body: OrganizationCreate
-) -> OrganizationRead:
+) -> Encoded[OrganizationRead]:
     """Create an organization. The user becomes its owner, and it becomes the active one."""
     created = await organizations.create_organization(context.session, context.user, name=body.name)
-    return OrganizationRead.model_validate(created)
+    return _encode_organization(created)
 
 
 @reads_only
 async def list_organizations(
     context: RequestContext, member: Member
-) -> Sequence[OrganizationListItem]:
+) -> Encoded[Sequence[OrganizationListItem]]:
     """List the user's organizations, by name."""
     active = member.organization_id
-    return [
-        OrganizationListItem(
-            id=membership.organization_id,
-            name=membership.organization.name,
-            role=membership.role,
-            is_active=membership.organization_id == active,
-        )
+    fields = [
+        {
+            "id": json_id(membership.organization_id),
+            "name": membership.organization.name,
+            "role": membership.role,
+            "is_active": membership.organization_id == active,
+        }
         for membership in await organizations.list_memberships(context.source, context.user)
     ]
+    return Encoded(fields)
 
 
 @error_responses(404)
 async def set_active_organization(
     context: RequestContext, body: OrganizationActiveUpdate
-) -> OrganizationRead:
+) -> Encoded[OrganizationRead]:
     """Set the user's active organization, whose boards and agents are listed."""
     chosen = await organizations.switch_organization(
         context.session, context.user, body.organization_id
     )
-    return OrganizationRead.model_validate(chosen)
+    return _encode_organization(chosen)
 
 
 @reads_only
-async def get_active_organization(context: RequestContext, member: Member) -> OrganizationRead:
+async def get_active_organization(
+    context: RequestContext, member: Member
+) -> Encoded[OrganizationRead]:
     """Return the user's active organization."""
-    return OrganizationRead.model_validate(member.organization)
+    return _encode_organization(member.organization)
 
 
 async def delete_active_organization(context: RequestContext, member: Member) -> Ok:

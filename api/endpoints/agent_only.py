@@ -19,7 +19,7 @@ from api.framework.fields import (
     ShortText,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
-from core.json_responses import Encoded, encode_page
+from core.json_responses import Encoded, encode_page, json_id
 from core.paging import Page
 from models import Board
 from services import agents, boards, questions, tags
@@ -283,7 +283,12 @@ async def list_agents(context: RequestContext, query: BoardAgentFilter) -> Encod
 
 
 @reads_only
-async def list_tags(context: RequestContext, board: Board) -> list[TagRef]:
+async def list_tags(context: RequestContext, board: Board) -> Encoded[list[TagRef]]:
     """List the tags of the board's organization, by name."""
     found = await tags.list_board_tags(context.source, board)
-    return [TagRef.model_validate(tag) for tag in found]
+    return Encoded(
+        [
+            {"id": json_id(tag.id), "name": tag.name, "slug": tag.slug, "color": tag.color}
+            for tag in found
+        ]
+    )

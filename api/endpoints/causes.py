@@ -1,10 +1,12 @@
 """Why a task, an approval or a message is as it is."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from api.framework.fields import ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, json_time
 from models import Agent, Board
 from services import approvals, causes, tasks
 from services.causes import CauseStep, StepKind
@@ -30,30 +32,44 @@ class CauseStepRead(ResponseModel):
 @error_responses(404)
 async def list_task_causes(
     context: RequestContext, board: Board, task_id: UUID
-) -> list[CauseStepRead]:
+) -> Encoded[list[CauseStepRead]]:
     """List what led to the state of a task, oldest first."""
     detail = await tasks.get_task_detail(context.source, board, task_id)
-    return _read(await causes.load_task_causes(context.source, board, detail.task))
+    return _encode(await causes.load_task_causes(context.source, board, detail.task))
 
 
 @reads_only
 @error_responses(404)
 async def list_approval_causes(
     context: RequestContext, board: Board, approval_id: UUID
-) -> list[CauseStepRead]:
+) -> Encoded[list[CauseStepRead]]:
     """List what led to an approval and what followed, oldest first."""
     detail = await approvals.get_approval(context.source, board, approval_id)
-    return _read(await causes.load_approval_causes(context.source, board, detail.approval))
+    return _encode(await causes.load_approval_causes(context.source, board, detail.approval))
 
 
 @reads_only
 @error_responses(404)
 async def list_message_causes(
     context: RequestContext, agent: Agent, message_id: UUID
-) -> list[CauseStepRead]:
+) -> Encoded[list[CauseStepRead]]:
     """List what led to a message to an agent and what followed, oldest first."""
-    return _read(await causes.load_message_causes(context.source, agent, message_id))
+    return _encode(await causes.load_message_causes(context.source, agent, message_id))
 
 
-def _read(steps: Sequence[CauseStep]) -> list[CauseStepRead]:
-    return [CauseStepRead.model_validate(step) for step in steps]
+def _encode(steps: Sequence[CauseStep]) -> Encoded[list[CauseStepRead]]:
+    return Encoded(list(map(_build_step_fields, steps)))
+
+
+def _build_step_fields(step: CauseStep) -> dict[str, Any]:
+    """Return the fields of a CauseStepRead, in the order of the model."""
+    return {
+        "kind": step.kind,
+        "id": step.id,
+        "at": json_time(step.at),
+        "actor": step.actor,
+        "text": step.text,
+        "subject": step.subject,
+        "note": step.note,
+        "cause": step.cause,
+    }

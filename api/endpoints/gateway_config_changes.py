@@ -1,13 +1,15 @@
 """What was written to the configuration of a gateway."""
 
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import ConfigChangeKind, Gateway, Member
+from models import AuditRecord, ConfigChangeKind, Gateway, Member
 from services.gateways import sync
 from services.gateways.sync import LoggedConfigChange
 
@@ -49,25 +51,45 @@ class GatewayConfigChangeRead(ResponseModel):
         description="When the gateway had it; null while the gateway has not confirmed it."
     )
 
-    @classmethod
-    def of(cls, entry: LoggedConfigChange) -> "GatewayConfigChangeRead":
-        """Build the model from an entry of the log."""
-        change = entry.change
-        shown = {name: getattr(change, name) for name in (*OPEN_FIELDS, *FIELDS_OF_READERS)}
-        if not entry.is_readable:
-            shown |= dict.fromkeys(FIELDS_OF_READERS)
-        return cls.model_validate({**shown, "can_read": entry.is_readable, "cause": entry.cause})
+
+def _build_change_fields(entry: LoggedConfigChange) -> dict[str, Any]:
+    """Return the fields of a GatewayConfigChangeRead, in the order of the model."""
+    change, is_readable = entry.change, entry.is_readable
+    return {
+        "id": json_id(change.id),
+        "kind": change.kind,
+        "can_read": is_readable,
+        "agent_key": change.agent_key if is_readable else None,
+        "agent_id": json_id(change.agent_id) if is_readable else None,
+        "agent_name": change.agent_name if is_readable else None,
+        "board_id": json_id(change.board_id) if is_readable else None,
+        "diff": change.diff if is_readable else None,
+        "cause": _build_cause_fields(entry.cause) if entry.cause else None,
+        "writes": change.writes,
+        "created_at": json_time(change.created_at),
+        "confirmed_at": json_time(change.confirmed_at),
+    }
 
 
-OPEN_FIELDS = ("id", "kind", "writes", "created_at", "confirmed_at")
-FIELDS_OF_READERS = ("agent_key", "agent_id", "agent_name", "board_id", "diff")
+def _build_cause_fields(record: AuditRecord) -> dict[str, Any]:
+    return {
+        "id": json_id(record.id),
+        "at": json_time(record.at),
+        "action": record.action,
+        "actor_kind": record.actor_kind,
+        "actor_id": json_id(record.actor_id),
+        "actor_name": record.actor_name,
+        "object_kind": record.object_kind,
+        "object_id": record.object_id,
+        "object_name": record.object_name,
+    }
 
 
 @reads_only
 @error_responses(403, 404)
 async def list_gateway_config_changes(
     context: RequestContext, member: Member, gateway: Gateway, query: PageQuery
-) -> Page[GatewayConfigChangeRead]:
+) -> Encoded[Page[GatewayConfigChangeRead]]:
     """List what was written to the configuration of a gateway, newest first. For admins."""
     found = await sync.list_config_changes(context.source, member, gateway, query.paging)
-    return found.map(GatewayConfigChangeRead.of)
+    return encode_page(found, _build_change_fields)

@@ -1,5 +1,6 @@
 """Invitations to an organization (contract, people-and-boards 3.3)."""
 
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -20,7 +21,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
-from core.json_responses import Encoded
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Invite, Member, Role
 from services import organizations
@@ -46,6 +47,25 @@ class OrganizationInviteRead(ResponseModel):
     accepted_at: Timestamp | None
     created_at: Timestamp
     updated_at: Timestamp
+
+
+def _build_invite_fields(invite: Invite, token: str | None = None) -> dict[str, Any]:
+    """Return the fields of an OrganizationInviteRead, in the order of the model."""
+    return {
+        "id": json_id(invite.id),
+        "organization_id": json_id(invite.organization_id),
+        "invited_email": invite.invited_email,
+        "role": invite.role,
+        "all_boards_read": invite.all_boards_read,
+        "all_boards_write": invite.all_boards_write,
+        "token": token,
+        "expires_at": json_time(invite.expires_at),
+        "created_by_user_id": json_id(invite.created_by_user_id),
+        "accepted_by_user_id": json_id(invite.accepted_by_user_id),
+        "accepted_at": json_time(invite.accepted_at),
+        "created_at": json_time(invite.created_at),
+        "updated_at": json_time(invite.updated_at),
+    }
 
 
 class OrganizationInviteCreate(RequestModel):
@@ -79,49 +99,43 @@ class OrganizationInviteAccept(RequestModel):
 @reads_only
 async def list_invites(
     context: RequestContext, member: Member, query: PageQuery
-) -> Page[OrganizationInviteRead]:
+) -> Encoded[Page[OrganizationInviteRead]]:
     """List the pending invitations without their tokens, newest first."""
     found = await organizations.list_pending_invites(context.source, member, query.paging)
-    return found.map(OrganizationInviteRead.model_validate)
+    return encode_page(found, _build_invite_fields)
 
 
 @error_responses(409)
 async def create_invite(
     context: RequestContext, member: Member, body: OrganizationInviteCreate
-) -> OrganizationInviteRead:
+) -> Encoded[OrganizationInviteRead]:
     """Invite a person by e-mail address. The invitation is valid for 14 days.
 
     A second invitation to the same address replaces the first, with a new token.
     """
-    return _build_new_invite(
-        *await organizations.create_invite(context.session, member, body.draft)
-    )
+    created = await organizations.create_invite(context.session, member, body.draft)
+    return Encoded(_build_invite_fields(*created))
 
 
 @error_responses(404, 409)
 async def renew_invite(
     context: RequestContext, member: Member, invite_id: UUID
-) -> OrganizationInviteRead:
+) -> Encoded[OrganizationInviteRead]:
     """Replace a pending invitation by an equal one, to show its link again.
 
     It has a new id, a new token and a new end, and the old token ends.
     """
-    return _build_new_invite(*await organizations.renew_invite(context.session, member, invite_id))
-
-
-def _build_new_invite(invite: Invite, token: str) -> OrganizationInviteRead:
-    read = OrganizationInviteRead.model_validate(invite)
-    read.token = token
-    return read
+    renewed = await organizations.renew_invite(context.session, member, invite_id)
+    return Encoded(_build_invite_fields(*renewed))
 
 
 @error_responses(404)
 async def revoke_invite(
     context: RequestContext, member: Member, invite_id: UUID
-) -> OrganizationInviteRead:
+) -> Encoded[OrganizationInviteRead]:
     """Revoke an invitation, and return it."""
     revoked = await organizations.revoke_invite(context.session, member, invite_id)
-    return OrganizationInviteRead.model_validate(revoked)
+    return Encoded(_build_invite_fields(revoked))
 
 
 @error_responses(403, 404)

@@ -17,6 +17,7 @@ from api.framework.fields import (
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
 from core.errors import NotFound
+from core.json_responses import Encoded, json_id
 from models import Digest, Member, NotificationKind
 from services import boards, notifications
 from services.notifications import Choice, Preferences
@@ -110,16 +111,16 @@ class NotificationPreferencesUpdate(PatchModel):
 @reads_only
 async def get_notification_preferences(
     context: RequestContext, member: Member
-) -> NotificationPreferencesRead:
+) -> Encoded[NotificationPreferencesRead]:
     """Return what the user wants to be notified of, where and when."""
     preferences = await notifications.load_preferences(context.source, member)
-    return _build_read(context, preferences, await _list_board_ids(context, member))
+    return _encode(context, preferences, await _list_board_ids(context, member))
 
 
 @error_responses(404)
 async def update_notification_preferences(
     context: RequestContext, member: Member, body: NotificationPreferencesUpdate
-) -> NotificationPreferencesRead:
+) -> Encoded[NotificationPreferencesRead]:
     """Change what the user wants to be notified of. Only what is in the request changes."""
     session = context.session
     preferences = await notifications.lock_preferences(session, member)
@@ -135,7 +136,7 @@ async def update_notification_preferences(
         known=context.known_versions,
     )
     preferences = await notifications.load_preferences(session, member)
-    return _build_read(context, preferences, board_ids)
+    return _encode(context, preferences, board_ids)
 
 
 async def _check_boards(
@@ -159,23 +160,37 @@ async def _list_board_ids(context: RequestContext, member: Member) -> Collection
     return set(found)
 
 
-def _build_read(
+def _encode(
     context: RequestContext, preferences: Preferences, board_ids: Collection[UUID]
-) -> NotificationPreferencesRead:
+) -> Encoded[NotificationPreferencesRead]:
     settings = preferences.settings
     fields = {
-        name: getattr(settings, name)
-        for name in NotificationPreferencesRead.model_fields
-        if name not in (*CLOCK_TIMES, "choices", "time_zone")
+        "quiet_from": _format_time(settings.quiet_from),
+        "quiet_until": _format_time(settings.quiet_until),
+        "wakes_for_urgent": settings.wakes_for_urgent,
+        "digest": settings.digest,
+        "digest_at": _format_time(settings.digest_at),
+        "escalate_to_user_id": json_id(settings.escalate_to_user_id),
+        "escalate_after_minutes": settings.escalate_after_minutes,
+        "choices": [
+            _build_choice_fields(choice, is_enabled=is_enabled)
+            for choice, is_enabled in preferences.list_choices()
+            if choice.board_id is None or choice.board_id in board_ids
+        ],
+        "time_zone": context.user.timezone or "UTC",
+        "version": settings.version,
     }
-    times = {name: _format_time(getattr(settings, name)) for name in CLOCK_TIMES}
-    choices = [
-        NotificationChoice(**choice._asdict(), is_enabled=is_enabled)
-        for choice, is_enabled in preferences.list_choices()
-        if choice.board_id is None or choice.board_id in board_ids
-    ]
-    time_zone = context.user.timezone or "UTC"
-    return NotificationPreferencesRead(**fields, **times, choices=choices, time_zone=time_zone)
+    return Encoded(fields, settings.version)
+
+
+def _build_choice_fields(choice: Choice, *, is_enabled: bool) -> dict[str, Any]:
+    """Return the fields of a NotificationChoice, in the order of the model."""
+    return {
+        "kind": choice.kind,
+        "board_id": json_id(choice.board_id),
+        "channel_id": json_id(choice.channel_id),
+        "is_enabled": is_enabled,
+    }
 
 
 def _format_time(moment: time | None) -> str | None:

@@ -102,9 +102,9 @@ async def list_notifications(
 
 
 @reads_only
-async def count_unread(context: RequestContext, member: Member) -> UnreadCountRead:
+async def count_unread(context: RequestContext, member: Member) -> Encoded[UnreadCountRead]:
     """Return the number of unread notifications."""
-    return UnreadCountRead(unread=await notifications.count_unread(context.source, member))
+    return Encoded({"unread": await notifications.count_unread(context.source, member)})
 
 
 @error_responses(404)

@@ -14,6 +14,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, json_time
 from models import (
     ApprovalStatus,
     Board,
@@ -176,7 +177,7 @@ class SimulationRead(ResponseModel):
 
 
 @reads_only
-async def get_organization_policy(context: RequestContext, member: Member) -> PolicyRead:
+async def get_organization_policy(context: RequestContext, member: Member) -> Encoded[PolicyRead]:
     """Return the approval policy of the active organization, which applies to all boards."""
     return await _read(context, member.organization_id, None)
 
@@ -184,7 +185,7 @@ async def get_organization_policy(context: RequestContext, member: Member) -> Po
 @error_responses(412)
 async def replace_organization_policy(
     context: RequestContext, member: Member, body: PolicyReplacement
-) -> PolicyRead:
+) -> Encoded[PolicyRead]:
     """Replace the approval policy of the active organization. Only admins."""
     return await _replace(context, member, None, body)
 
@@ -197,7 +198,7 @@ async def simulate_organization_policy(
 
 
 @reads_only
-async def get_board_policy(context: RequestContext, board: Board) -> PolicyRead:
+async def get_board_policy(context: RequestContext, board: Board) -> Encoded[PolicyRead]:
     """Return the approval policy of a board. Rules of the organization follow these rules."""
     return await _read(context, board.organization_id, board)
 
@@ -205,7 +206,7 @@ async def get_board_policy(context: RequestContext, board: Board) -> PolicyRead:
 @error_responses(412)
 async def replace_board_policy(
     context: RequestContext, board: Board, body: PolicyReplacement
-) -> PolicyRead:
+) -> Encoded[PolicyRead]:
     """Replace the approval policy of a board. Only admins."""
     return await _replace(context, await _get_member(context, board), board, body)
 
@@ -217,20 +218,35 @@ async def simulate_board_policy(
     return await _simulate(context, await _get_member(context, board), board, body)
 
 
-async def _read(context: RequestContext, organization_id: UUID, board: Board | None) -> PolicyRead:
-    return PolicyRead.model_validate(
-        await policies.get_policy(context.source, organization_id, board)
-    )
+async def _read(
+    context: RequestContext, organization_id: UUID, board: Board | None
+) -> Encoded[PolicyRead]:
+    return _encode(await policies.get_policy(context.source, organization_id, board))
 
 
 async def _replace(
     context: RequestContext, member: Member, board: Board | None, body: PolicyReplacement
-) -> PolicyRead:
-    return PolicyRead.model_validate(
-        await policies.replace_policy(
-            context.session, member, board, body.to_rules(), context.known_versions
-        )
+) -> Encoded[PolicyRead]:
+    replaced = await policies.replace_policy(
+        context.session, member, board, body.to_rules(), context.known_versions
     )
+    return _encode(replaced)
+
+
+def _encode(policy: policies.PolicyDetail) -> Encoded[PolicyRead]:
+    fields = {
+        "rules": list(map(_build_rule_fields, policy.rules)),
+        "version": policy.version,
+        "updated_at": json_time(policy.updated_at),
+        "updated_by": policy.updated_by,
+    }
+    return Encoded(fields, policy.version)
+
+
+def _build_rule_fields(rule: PolicyRule) -> dict[str, Any]:
+    """Return the fields of a PolicyRuleRead: they are stored in the same order."""
+    confidence = rule.confidence_below
+    return rule.to_json() | {"confidence_below": None if confidence is None else float(confidence)}
 
 
 async def _simulate(

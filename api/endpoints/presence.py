@@ -28,14 +28,18 @@ class PresenceRead(ResponseModel):
 
 
 @reads_only
-async def get_presence(context: RequestContext, board: Board) -> PresenceRead:
+async def get_presence(context: RequestContext, board: Board) -> Encoded[PresenceRead]:
     """Return the users with a page of the board open. Closed pages count for up to 25 seconds."""
     found = await presence.list_viewers(context.source, board)
     people = [
-        VisitorRead(user_id=one.user.id, name=one.user.display_name, since=one.since)
+        {
+            "user_id": json_id(one.user.id),
+            "name": one.user.display_name,
+            "since": json_time(one.since),
+        }
         for one in found
     ]
-    return PresenceRead(people=people)
+    return Encoded({"people": people})
 
 
 MAX_EVENT_NUMBER = 2**53 - 1  # the largest integer that every JSON reader represents exactly

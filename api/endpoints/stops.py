@@ -7,7 +7,7 @@ from pydantic import Field
 from api.endpoints.agent_models import AgentRead, encode_agent
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
-from core.json_responses import Encoded
+from core.json_responses import Encoded, json_id, json_time
 from models import Agent, Member
 from services import agents, organizations
 from services.organizations import AgentStop
@@ -22,16 +22,16 @@ class AgentStopRead(ResponseModel):
     stopped_by_user_id: UUID | None = Field(description="Null: by a command on the server.")
     reason: str | None
 
-    @classmethod
-    def of(cls, stop: AgentStop | None) -> "AgentStopRead":
-        """Build the model from a stop."""
-        return cls(
-            is_stopped=stop is not None,
-            stopped_at=stop.stopped_at if stop else None,
-            stopped_by=stop.stopped_by if stop else None,
-            stopped_by_user_id=stop.user_id if stop else None,
-            reason=stop.reason if stop else None,
-        )
+
+def _encode_stop(stop: AgentStop | None) -> Encoded[AgentStopRead]:
+    fields = {
+        "is_stopped": stop is not None,
+        "stopped_at": json_time(stop.stopped_at) if stop else None,
+        "stopped_by": stop.stopped_by if stop else None,
+        "stopped_by_user_id": json_id(stop.user_id) if stop else None,
+        "reason": stop.reason if stop else None,
+    }
+    return Encoded(fields)
 
 
 class AgentStopCreate(RequestModel):
@@ -43,21 +43,21 @@ class AgentStopCreate(RequestModel):
 
 
 @reads_only
-async def get_agent_stop(context: RequestContext, member: Member) -> AgentStopRead:
+async def get_agent_stop(context: RequestContext, member: Member) -> Encoded[AgentStopRead]:
     """Return whether all agents of the active organization are stopped."""
-    return AgentStopRead.of(AgentStop.find_in(member.organization))
+    return _encode_stop(AgentStop.find_in(member.organization))
 
 
 async def stop_agents(
     context: RequestContext, member: Member, body: AgentStopCreate
-) -> AgentStopRead:
+) -> Encoded[AgentStopRead]:
     """Stop all agents of the active organization, for admins.
 
     No message is sent, running turns are aborted where the gateway allows it, and agents that take
     or move tasks get 409 `organization_stopped`. A stop that exists is returned unchanged.
     """
     stop = await organizations.stop_agents(context.session, member, reason=body.reason)
-    return AgentStopRead.of(stop)
+    return _encode_stop(stop)
 
 
 async def resume_agents(context: RequestContext, member: Member) -> Ok:

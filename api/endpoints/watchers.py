@@ -4,6 +4,7 @@ from uuid import UUID
 
 from api.framework.fields import Ok, ResponseModel
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, json_id
 from models import Board
 from services import tasks
 
@@ -19,12 +20,12 @@ class WatcherRead(ResponseModel):
 @error_responses(404)
 async def list_task_watchers(
     context: RequestContext, board: Board, task_id: UUID
-) -> list[WatcherRead]:
+) -> Encoded[list[WatcherRead]]:
     """List the users who watch a task, by name."""
     found = await tasks.list_watchers(context.source, board, task_id)
     if not found:
         await tasks.get_task(context.source, board, task_id)
-    return [WatcherRead(user_id=one.id, name=one.name) for one in found]
+    return Encoded([{"user_id": json_id(one.id), "name": one.name} for one in found])
 
 
 @error_responses(404)
