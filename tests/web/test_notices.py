@@ -39,6 +39,8 @@ async def test_a_removed_member_of_another_organization_is_told_once(
         renamed = update(Organization).where(Organization.id == world.tern.id)
         await session.execute(renamed.values(name="Gulls"))
     assert find_toasts((await bob.get("/rail", headers={"HX-Request": "true"})).text) == []
+    rejected = await bob.get(f"/events?for={world.bob.id}.{world.tern.id}")
+    assert rejected.status_code == 409
     page = await bob.get("/boards")
     assert find_toasts(page.text) == ["Alice removed you from Tern. Now you see Plover."]
     assert find_toasts((await bob.get("/boards")).text) == []

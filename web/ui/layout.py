@@ -11,7 +11,7 @@ from models import Member, User
 from services import onboarding, organizations
 from services.organizations import AgentStop, EndedMembership
 from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
-from web.auth.viewer import current_member, format_stream_key
+from web.auth.viewer import EVENTS_PATH, current_member, format_stream_key
 from web.ui.translation import _
 
 
@@ -138,9 +138,11 @@ async def load_layout(request: Request) -> PageLayout:
 async def _take_removal(request: Request) -> EndedMembership | None:
     """Return the removal that moved the user to this organization, for the first page after it.
 
-    Parts of pages that are still open show no notice.
+    Requests of pages that are still open do not show it: those of parts and of the event stream,
+    which gets the page of an error.
     """
-    if "HX-Request" in request.headers or request.auth.user.removal_event_id is None:
+    is_part = "HX-Request" in request.headers or request.url.path == EVENTS_PATH
+    if is_part or request.auth.user.removal_event_id is None:
         return None
     async with open_transaction(request) as session:
         return await organizations.take_removal(session, request.auth.user)
