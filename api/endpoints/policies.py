@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.framework.fields import (
     Name,
@@ -42,7 +42,12 @@ RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none count
 
 
 class PolicyWindow(RequestModel):
-    """A part of each week. A window whose end is not after its start ends on the next day."""
+    """A part of each week. A window whose end is not after its start ends on the next day.
+
+    Unknown fields are rejected.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     time_zone: ShortText = Field(description="IANA name, such as `Europe/Vienna`.")
     starts_at: Minute = Field(default=0, description="Minutes after midnight.")
@@ -53,7 +58,12 @@ class PolicyWindow(RequestModel):
 
 
 class PolicyRuleFields(RequestModel):
-    """A rule. Conditions that are empty or null match every request; all others must hold."""
+    """A rule. Conditions that are empty or null match every request; all others must hold.
+
+    Unknown fields are rejected: a condition with a wrong name would be one that always holds.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     example = {
         "name": "Deployments at night",

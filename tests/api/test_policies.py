@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from models import new_id
 from tests.support.api_fixtures import Client
 from tests.support.statement_counter import count_all_statements
@@ -69,6 +71,25 @@ async def test_rules_name_only_what_belongs_to_the_organization(
     foreign = {"rules": [RULE | {"agent_ids": [str(world.worker.id)]}]}
     assert (await charlie.put(ORGANIZATION, json=foreign)).status_code == 422
     assert (await alice.put(ORGANIZATION, json=foreign)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"kind": ["deploy.*"]}, ["rules", 0, "kind"]),
+        ({"time_window": {"time_zone": "UTC", "start": 60}}, ["rules", 0, "time_window", "start"]),
+    ],
+)
+async def test_a_rule_with_an_unknown_field_is_refused(
+    alice: Client, fields: dict[str, object], place: list[object]
+) -> None:
+    body = {"rules": [RULE | {"effect": "allow"} | fields]}
+    for path in (ORGANIZATION, f"{ORGANIZATION}/simulations"):
+        sent = alice.put if path == ORGANIZATION else alice.post
+        refused = await sent(path, json=body)
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["loc"] == ["body", *place]
+    assert (await alice.get(ORGANIZATION)).json()["rules"] == []
 
 
 async def test_the_simulation_knows_the_stated_risk_and_loads_few_columns(
