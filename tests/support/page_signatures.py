@@ -49,13 +49,19 @@ FIND_CONTRAST_VIOLATIONS = f"""async ([known, exclude]) => {{
         element.matches("input, textarea, select") ||
         [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     const shown = [...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility());
-    const painted = shown.filter(isPainted).map((one) => [one, one.getBoundingClientRect()]);
+    const painted = shown.filter(isPainted).map((one) => {{
+        const {{ top, right, bottom, left }} = one.getBoundingClientRect();
+        return {{ one, top, right, bottom, left }};
+    }}).sort((one, other) => one.top - other.top);
     const describeCovers = (element) => {{
         const {{ top, right, bottom, left }} = element.getBoundingClientRect();
-        const covers = painted.filter(([one, box]) =>
-            box.left < right && box.right > left && box.top < bottom && box.bottom > top &&
-            !one.contains(element));
-        return [...new Set(covers.map(([one]) => describe(one)))].sort();
+        const covers = new Set();
+        for (const box of painted) {{
+            if (box.top >= bottom) break;
+            if (box.bottom <= top || box.left >= right || box.right <= left) continue;
+            if (!box.one.contains(element)) covers.add(describe(box.one));
+        }}
+        return [...covers].sort();
     }};
     const excluded = exclude.join() || "no-element";
     for (const element of shown) {{
