@@ -3,7 +3,7 @@
 Nothing else changes: no other field, no secret, and no row of another object.
 """
 
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -138,9 +138,9 @@ async def read_object(client: Client, objects: ApiObjects, program: Program) -> 
     return one
 
 
-def find_changes(before: list[Mapping[str, Any]], after: list[Mapping[str, Any]]) -> set[str]:
+def find_changes(before: str, after: str) -> set[str]:
     """Return the columns that differ in the rows of a table; the rows are the same."""
-    old, new = ({row["id"]: row for row in rows} for rows in (before, after))
+    old, new = ({row["id"]: row for row in json.loads(rows)} for rows in (before, after))
     assert old.keys() == new.keys()
     return {name for id in old for name in old[id] if old[id][name] != new[id][name]}
 

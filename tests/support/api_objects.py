@@ -105,8 +105,8 @@ TABLES = (
 CHARLIE_INVITE_TOKEN = "mc_invite_for-charlie"  # of the invitation to Tern
 ROWS_SQL = text(
     " union all ".join(
-        f"select '{table}', array_agg(r order by r)::text from"
-        f" (select (to_jsonb(t) - '{{last_seen_at,updated_at}}'::text[])::text r from {table} t)"
+        f"select '{table}', jsonb_agg(r order by r::text)::text from"
+        f" (select to_jsonb(t) - '{{last_seen_at,updated_at}}'::text[] r from {table} t)"
         for table in TABLES
     )
 )
@@ -316,5 +316,8 @@ def make_question(world: World) -> AgentQuestion:
 
 
 async def read_all_rows(session: AsyncSession) -> dict[str, Any]:
-    """Return all rows that a request could have changed, without `last_seen_at` of agents."""
+    """Return the rows of each table that a request could have changed, as a text of JSON.
+
+    `last_seen_at` of agents is left out.
+    """
     return dict((await session.execute(ROWS_SQL)).all())
