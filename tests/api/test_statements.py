@@ -36,6 +36,7 @@ MORE_READS = {
     "GET /installation/audit": 4,
     "GET /boards/{board_id}/tasks/{task_id}/watchers": 4,
     "GET /channels/{channel_id}/deliveries": 4,
+    "GET /gateways/{gateway_id}/config-changes": 4,
     "GET /notifications/preferences": 6,
     "GET /skills/marketplace": 4,
     "GET /skills/packs/{pack_id}": 4,
