@@ -47,10 +47,12 @@ class ReadsOn:
 
     def __init__(self, transaction: TransactionFactory) -> None:
         self._transaction = transaction
+        self.acquired = 0  # how often; each time a savepoint is created, only in tests
 
     @asynccontextmanager
     async def acquire(self) -> AsyncGenerator[ReadConnection]:
         """Yield a read connection for the duration of the block."""
+        self.acquired += 1
         async with self._transaction() as session:
             raw = await (await session.connection()).get_raw_connection()
             yield _SharedConnection(raw.dbapi_connection)

@@ -26,9 +26,7 @@ def count_statements(connection: AsyncConnection) -> Generator[list[str]]:
     Statements that are sent without SQLAlchemy are included.
     """
     statements: list[str] = []
-    pooled = connection.sync_connection
-    assert pooled is not None
-    protocol = getattr(pooled.connection.driver_connection, "_protocol")  # noqa: B009
+    protocol = _find_protocol(connection)
 
     def count(sent: RoundTrip) -> None:
         if sent.connection is protocol and sent.is_statement:
@@ -36,6 +34,29 @@ def count_statements(connection: AsyncConnection) -> Generator[list[str]]:
 
     with listen_to_round_trips(count):
         yield statements
+
+
+@contextmanager
+def collect_repeated_round_trips(connection: AsyncConnection) -> Generator[list[str]]:
+    """Collect what the connection sends in this context, with transaction control.
+
+    What is prepared once for each connection is left out.
+    """
+    sent_texts: list[str] = []
+    protocol = _find_protocol(connection)
+
+    def collect(sent: RoundTrip) -> None:
+        if sent.connection is protocol and not sent.is_one_time:
+            sent_texts.append(sent.statement)
+
+    with listen_to_round_trips(collect):
+        yield sent_texts
+
+
+def _find_protocol(connection: AsyncConnection) -> Any:
+    pooled = connection.sync_connection
+    assert pooled is not None
+    return getattr(pooled.connection.driver_connection, "_protocol")  # noqa: B009
 
 
 @contextmanager
