@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
 
@@ -32,7 +33,7 @@ async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite
             await expect(one.locator("#pause")).to_be_hidden()
             await expect(one.locator("#crew")).to_contain_text("Paused")
         await expect(page.locator("dialog[open]")).to_have_count(0)
-        for theme in ("light", "dark"):
+        for theme in THEMES:
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)

@@ -14,8 +14,6 @@ CHANGES = {
     "colour": "document.querySelector('p').style.color = '#ccc'",
     "background": "document.querySelector('main').style.background = '#222'",
     "opacity": "document.querySelector('main').style.opacity = 0.2",
-    "element behind it": """document.querySelector('main').insertAdjacentHTML('afterbegin',
-        '<div style="height: 200px; margin-bottom: -200px; background: #222"></div>')""",
     "element": "document.querySelector('main').innerHTML += '<h2 style=\"color: #ccc\">Three</h2>'",
 }
 

@@ -6,7 +6,6 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.support.installation import Installation
-from tests.support.page_signatures import CheckedTexts
 
 AXE = (Path(__file__).parent.parent / "vendor/axe-4.14.1.min.js").read_text()
 FIND_VIOLATIONS = """async ([exclude, options]) =>
@@ -17,10 +16,6 @@ LAYOUT = [["#rail"], ["#tabbar"], ["dialog:not([open])"]]
 Nothing of a closed dialog is visible. A test whose subject is the navigation checks it as well.
 """
 
-CONTRAST = "color-contrast"
-"""The rule that takes most of the time."""
-
-CHECKED_TEXTS = CheckedTexts()  # of all pages that this process of the tests has checked
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 NO_WORKER = "delete self.SharedWorker"
@@ -40,12 +35,11 @@ async def new_context(
 
 
 async def list_axe_violations(
-    page: Page, *rules: str, skip_contrast: bool = False, with_layout: bool = False
+    page: Page, *rules: str, skip: str = "", with_layout: bool = False
 ) -> list[str]:
-    """Return the accessibility violations of a page: by all rules, or by the given ones.
+    """Return the accessibility violations of a page: by all rules but one, or by the given ones.
 
-    The sidebar, the tab bar and closed dialogs are checked only `with_layout`. Of all rules, the
-    one for the contrast is applied to texts that were not checked before.
+    The sidebar, the tab bar and closed dialogs are checked only `with_layout`.
     """
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
@@ -56,18 +50,16 @@ async def list_axe_violations(
         "iframes": False,
         "preload": False,
     }
-    options |= {} if rules else {"rules": {CONTRAST: {"enabled": False}}}
+    options |= {"rules": {skip: {"enabled": False}}} if skip else {}
     # Selectors of all checked elements take a third of the time; only violations need them.
     exclude = [] if with_layout else LAYOUT
-    if await page.evaluate(FIND_VIOLATIONS, [exclude, options | {"selectors": False}]):
-        return [
-            f"{fault['id']}: {fault['help']} {node['target']}"
-            for fault in await page.evaluate(FIND_VIOLATIONS, [exclude, options])
-            for node in fault["nodes"]
-        ]
-    if rules or skip_contrast:
+    if not await page.evaluate(FIND_VIOLATIONS, [exclude, options | {"selectors": False}]):
         return []
-    return await CHECKED_TEXTS.list_violations(page, [one for [one] in exclude])
+    return [
+        f"{fault['id']}: {fault['help']} {node['target']}"
+        for fault in await page.evaluate(FIND_VIOLATIONS, [exclude, options])
+        for node in fault["nodes"]
+    ]
 
 
 async def overflows_horizontally(page: Page) -> bool:

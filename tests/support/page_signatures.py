@@ -1,8 +1,9 @@
 """What an accessibility check of a page depends on, so that nothing is checked twice in vain.
 
-The contrast of a text depends on its colour, its size, and on what is behind it or covers it. So a
-text is checked unless the same element, in the same elements with the same classes and colours, and
-overlapped by the same elements, was checked on any page before, in any size and theme.
+The contrast of a text depends on its colour, its size and what is behind it. A theme changes only
+colours: what covers a text is checked with the first theme on every page in every size. So in the
+other theme a text is checked unless the same element, in the same elements with the same classes
+and colours, was checked on any page before.
 
 All other rules, except those of `LAYOUT_RULES`, depend on the document and on what of it is shown.
 """
@@ -35,41 +36,21 @@ FIND_CONTRAST_VIOLATIONS = f"""async ([known, exclude]) => {{
             found.set(element, hash([
                 describe(element.parentElement), element.tagName, element.getAttribute("class"),
                 style.backgroundColor, style.backgroundImage, style.opacity, style.filter,
-                style.mixBlendMode, style.position, style.zIndex,
+                style.mixBlendMode,
             ].join()));
         }}
         return found.get(element);
     }};
-    const isPainted = (element) => {{
-        if (element.matches("img, svg, canvas, video, iframe, object")) return true;
-        const style = getComputedStyle(element);
-        return style.backgroundColor !== "rgba(0, 0, 0, 0)" || style.backgroundImage !== "none";
-    }};
     const hasText = (element) =>
         element.matches("input, textarea, select") ||
         [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    const shown = [...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility());
-    const painted = shown.filter(isPainted).map((one) => {{
-        const {{ top, right, bottom, left }} = one.getBoundingClientRect();
-        return {{ one, top, right, bottom, left }};
-    }}).sort((one, other) => one.top - other.top);
-    const describeCovers = (element) => {{
-        const {{ top, right, bottom, left }} = element.getBoundingClientRect();
-        const covers = new Set();
-        for (const box of painted) {{
-            if (box.top >= bottom) break;
-            if (box.bottom <= top || box.left >= right || box.right <= left) continue;
-            if (!box.one.contains(element)) covers.add(describe(box.one));
-        }}
-        return [...covers].sort();
-    }};
     const excluded = exclude.join() || "no-element";
-    for (const element of shown) {{
-        if (!hasText(element) || element.closest(excluded)) continue;
+    for (const element of document.body.querySelectorAll("*")) {{
+        if (!hasText(element) || !element.checkVisibility() || element.closest(excluded)) continue;
         const style = getComputedStyle(element);
         const size = parseFloat(style.fontSize);  // large texts need less contrast
         const isLarge = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-        const text = [style.color, isLarge, style.textShadow, ...describeCovers(element)];
+        const text = [style.color, isLarge, style.textShadow];
         const key = hash([describe(element), ...text].join());
         if (seen.has(key)) continue;
         seen.add(key);
@@ -106,13 +87,13 @@ async def describe_shown(page: Page, exclude: list[str]) -> int:
 
 
 class CheckedTexts:
-    """The texts whose contrast was checked."""
+    """The texts whose contrast was checked in the second theme."""
 
     def __init__(self) -> None:
         self._checked: set[int] = set()
 
     async def list_violations(self, page: Page, exclude: list[str]) -> list[Any]:
-        """Return the violations of texts that were not checked before on any page."""
+        """Return the violations of texts that were not checked before."""
         known = sorted(self._checked)
         violations, added = await page.evaluate(FIND_CONTRAST_VIOLATIONS, [known, exclude])
         if not violations:
