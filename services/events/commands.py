@@ -228,7 +228,7 @@ def select_deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> S
     return query.order_by(deleted.seq.desc()).limit(1).scalar_subquery()
 
 
-def deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
+def select_deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
     """Select the name of the deleted agent, or of the webhook, that wrote a comment."""
     event = aliased(Event)
     name = func.coalesce(event.data["webhook"].astext, select_deleted_agent_name(event.agent_id))

@@ -41,7 +41,7 @@ COMMENT_COLUMNS = (
     Comment,
     Agent,
     User,
-    case((HAS_NO_AUTHOR, events.deleted_author_name(Comment.id))),
+    case((HAS_NO_AUTHOR, events.select_deleted_author_name(Comment.id))),
 )
 """The columns of a CommentDetail."""
 AUTHOR_COLUMNS = {Agent: AGENT_NAME_COLUMNS, User: USER_NAME_COLUMNS}
