@@ -47,7 +47,7 @@ from services.identity.registration import (
 )
 from services.identity.sessions import (
     Viewer,
-    delete_expired_sign_ins,
+    delete_expired_credentials,
     end_other_sessions,
     end_session,
     find_session,

@@ -190,7 +190,7 @@ def _truncate(text: str | None) -> str | None:
     return text.replace("\0", "")[:MAX_USER_AGENT_LENGTH] if text else None
 
 
-async def delete_expired_sign_ins(session: AsyncSession) -> None:
+async def delete_expired_credentials(session: AsyncSession) -> None:
     """Delete expired sessions, password links, sign-ins in progress and revoked API tokens."""
     for model in (SignIn, PendingSignIn, PasswordLink, RevokedApiToken):
         await session.execute(delete(model).where(model.expires_at <= now()))

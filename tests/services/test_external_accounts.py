@@ -169,7 +169,7 @@ async def test_a_pending_account_expires(session: AsyncSession) -> None:
     await session.flush()
     await identity.connect_pending_identities(session, nora, browser="her browser")
     assert await session.scalar(select(func.count()).select_from(ExternalIdentity)) == 0
-    await identity.delete_expired_sign_ins(session)
+    await identity.delete_expired_credentials(session)
     assert await session.scalar(select(func.count()).select_from(PendingSignIn)) == 0
 
 

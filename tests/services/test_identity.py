@@ -129,7 +129,7 @@ async def test_a_session_expires_after_its_lifetime(session: AsyncSession, world
 async def test_only_expired_sessions_are_deleted(session: AsyncSession, world: World) -> None:
     over = update(SignIn).where(SignIn.user_id == world.alice.id).values(expires_at=now())
     await session.execute(over)
-    await identity.delete_expired_sign_ins(session)
+    await identity.delete_expired_credentials(session)
     left = (await session.scalars(select(SignIn.user_id))).all()
     assert world.alice.id not in left
     assert world.charlie.id in left

@@ -69,7 +69,7 @@ async def test_a_password_link_is_valid_for_a_day(session: AsyncSession, world: 
     for attempt in (identity.get_password_link_user, use):
         with pytest.raises(NotFound):
             await attempt(session, secret)
-    await identity.delete_expired_sign_ins(session)
+    await identity.delete_expired_credentials(session)
     assert await session.scalar(select(PasswordLink)) is None
 
 

@@ -313,7 +313,7 @@ async def test_a_revoked_api_token_says_so_until_it_is_forgotten(
         assert await authenticate_user(session, guess, ACCOUNTS) is None
     assert await authenticate_user(session, other_secret, ACCOUNTS)
     await session.execute(update(RevokedApiToken).values(expires_at=now()))
-    await identity.delete_expired_sign_ins(session)
+    await identity.delete_expired_credentials(session)
     assert await authenticate_user(session, secret, ACCOUNTS) is None
 
 
