@@ -34,8 +34,8 @@ class GatewayConfigChangeRead(ResponseModel):
     id: UUID
     kind: ConfigChangeKind
     can_read: bool = Field(
-        description="Whether you may read the board of the agent; otherwise the agent, its board "
-        "and the difference are null."
+        description="Whether you may read the board of the agent; otherwise the agent, its board, "
+        "the difference and the object of the cause are null."
     )
     agent_key: str | None = Field(description="The id of the agent on the gateway.")
     agent_id: UUID | None
@@ -64,14 +64,15 @@ def _build_change_fields(entry: LoggedConfigChange) -> dict[str, Any]:
         "agent_name": change.agent_name if is_readable else None,
         "board_id": json_id(change.board_id) if is_readable else None,
         "diff": change.diff if is_readable else None,
-        "cause": _build_cause_fields(entry.cause) if entry.cause else None,
+        "cause": _build_cause_fields(entry.cause, is_readable) if entry.cause else None,
         "writes": change.writes,
         "created_at": json_time(change.created_at),
         "confirmed_at": json_time(change.confirmed_at),
     }
 
 
-def _build_cause_fields(record: AuditRecord) -> dict[str, Any]:
+def _build_cause_fields(record: AuditRecord, is_readable: bool) -> dict[str, Any]:
+    """Return the fields of a ConfigChangeCauseRead; its object is often the agent itself."""
     return {
         "id": json_id(record.id),
         "at": json_time(record.at),
@@ -80,8 +81,8 @@ def _build_cause_fields(record: AuditRecord) -> dict[str, Any]:
         "actor_id": json_id(record.actor_id),
         "actor_name": record.actor_name,
         "object_kind": record.object_kind,
-        "object_id": record.object_id,
-        "object_name": record.object_name,
+        "object_id": record.object_id if is_readable else None,
+        "object_name": record.object_name if is_readable else None,
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -67,11 +67,24 @@ async def test_changes_are_listed_page_by_page(alice: Client, path: str) -> None
 
 
 async def test_agents_on_boards_that_an_admin_cannot_read_are_not_named(
-    dana: Client, path: str
+    alice: Client, dana: Client, path: str, transaction: TransactionFactory, world: World
 ) -> None:
-    for item in (await dana.get(path)).json()["items"]:
+    renamed = await alice.patch(f"/agents/{world.worker.id}", json={"name": "Author"})
+    assert renamed.status_code == 200
+    async with transaction() as session:
+        updated = select(AuditRecord.id).where(AuditRecord.action == "agent.updated")
+        caused = update(GatewayConfigChange).values(cause_id=updated.scalar_subquery())
+        await session.execute(caused)
+    [cause, _same] = [item["cause"] for item in (await alice.get(path)).json()["items"]]
+    assert (cause["object_id"], cause["object_name"]) == (str(world.worker.id), "Author")
+    response = await dana.get(path)
+    for item in response.json()["items"]:
         assert item["can_read"] is False
         assert [item[name] for name in OF_READERS] == [None] * 5
+        assert (item["cause"]["action"], item["cause"]["actor_name"]) == ("agent.updated", "Alice")
+        assert item["cause"]["object_kind"] == "agent"
+    for hidden in (str(world.worker.id), "Author"):
+        assert hidden not in response.text
 
 
 async def test_others_do_not_see_what_was_written(

@@ -159,12 +159,15 @@ async def test_changes_of_agents_on_hidden_boards_show_no_agent(
     transaction: TransactionFactory,
 ) -> None:
     async with transaction() as session:
-        session.add(make_change(gateway, world.gardener))
+        await agents.update_agent(session, world.alice_member, world.gardener.id, {"name": "Fern"})
+        cause_id = (await session.scalars(select(AuditRecord.id))).one()
+        session.add(make_change(gateway, world.gardener, cause_id=cause_id))
         (await session.merge(world.rita_member)).role = Role.ADMIN  # she may not read Garden
     page = (await browsers(world.rita).get(log_path)).text
     assert "Entry changed" in page
     assert "On a board that you cannot read" in page
-    for hidden in ("Gardener", "mc-1", "Show the difference", "1h"):
+    assert 'href="/audit?action=agent.updated">agent updated</a>, by Alice' in page
+    for hidden in (str(world.gardener.id), "Gardener", "Fern", "mc-1", "Show the difference", "1h"):
         assert hidden not in page
     assert "Gardener" in (await browsers(world.alice).get(log_path)).text
 
