@@ -11,6 +11,7 @@ from services.organizations.commands import (
     has_unnamed_organization,
     lock_organization,
     lock_organization_contents,
+    mark_removal_read,
     rename_organization,
     switch_organization,
 )
@@ -57,12 +58,12 @@ from services.organizations.queries import (
     find_current_membership,
     find_ended_membership,
     find_membership,
+    find_unread_removal,
     get_member,
     list_board_access,
     list_members,
     list_memberships,
     store_current_organization,
-    take_removal,
 )
 from services.organizations.stop import (
     COMMAND_LINE,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, select
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -244,6 +244,13 @@ async def find_or_accept_membership(source: Source, user: User) -> Member | None
     if member is None and await accept_oldest_invite(session, locked):
         member = await find_current_membership(session, locked)
     return member
+
+
+async def mark_removal_read(session: AsyncSession, user: User) -> None:
+    """Record that a page has named the unread removal of a user; not that of a later one."""
+    is_read = User.unread_removal_event_id == user.unread_removal_event_id
+    read = update(User).where(User.id == user.id, is_read).values(unread_removal_event_id=None)
+    await session.execute(read)
 
 
 async def add_users_to_demo_organization(session: AsyncSession) -> None:

@@ -154,7 +154,7 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     was_active = User.id == user_id, User.active_organization_id == organization_id
     moved = update(User).where(*was_active).values(active_organization_id=oldest.scalar_subquery())
     unread = case((exists(oldest), event_id)) if is_removed else None
-    await session.execute(moved.values(removal_event_id=unread))
+    await session.execute(moved.values(unread_removal_event_id=unread))
     name = await session.scalar(select(Organization.name).where(Organization.id == organization_id))
     await session.delete(locked.member)
     await session.flush()

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, bindparam, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source, require_transaction, set_loaded_values
@@ -214,14 +213,10 @@ async def find_ended_membership(source: Source, user: User) -> EndedMembership |
     return None if has_left else found
 
 
-async def take_removal(session: AsyncSession, user: User) -> EndedMembership | None:
-    """Return the removal that moved a user to another organization, once; then None."""
-    read_id = user.removal_event_id
-    is_unread = User.id == user.id, User.removal_event_id == read_id
-    read = update(User).where(*is_unread).values(removal_event_id=None).returning(User.id)
-    if await session.scalar(read) is None:
-        return None
-    return await REMOVAL.first(session, event_id=read_id)
+async def find_unread_removal(source: Source, user: User) -> EndedMembership | None:
+    """Return the removal that moved a user to another organization, until a page has named it."""
+    event_id = user.unread_removal_event_id
+    return await REMOVAL.first(source, event_id=event_id) if event_id else None
 
 
 def _build_ended_membership(row: Sequence[Any]) -> EndedMembership:

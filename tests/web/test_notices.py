@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from models import Agent, DesiredState, Organization
+from tests.support.board_rows import make_task
 from tests.support.people_rows import cookie_secret, make_member
 from web.auth.viewer import SESSION_COOKIE
 from web.ui.notices import NOTICE_COOKIE
@@ -45,6 +46,32 @@ async def test_a_removed_member_of_another_organization_is_told_once(
     assert find_toasts(page.text) == ["Alice removed you from Tern. Now you see Plover."]
     assert find_toasts((await bob.get("/boards")).text) == []
     assert find_toasts((await charlie.get("/boards")).text) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),  # redirects to another page
+        ("/boards/{board}", 404),
+        ("/boards/{board}/tasks/{task}", 404),
+        ("/agents/{agent}", 404),
+        ("/unknown", 404),
+    ],
+)
+async def test_an_error_page_or_a_redirect_does_not_lose_what_was_removed(
+    alice, bob, world, transaction, path, status
+) -> None:
+    """Who is removed often reloads a page of the organization, or opens the home address."""
+    task = make_task(world.board, "Old")
+    async with transaction() as session:
+        await session.merge(make_member(world.plover, world.bob))
+        await session.merge(task)
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    address = path.format(board=world.board.id, task=task.id, agent=world.worker.id)
+    page = await bob.get(address, follow_redirects=True)
+    assert page.status_code == status
+    assert find_toasts(page.text) == ["Alice removed you from Tern. Now you see Plover."]
+    assert find_toasts((await bob.get(address, follow_redirects=True)).text) == []
 
 
 async def test_who_leaves_an_organization_is_told_nothing_else(bob, world, transaction) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from core.http.request import open_reader, open_transaction
@@ -47,6 +48,7 @@ class PageLayout:
     held_agent_ids: Sequence[UUID] = ()  # agents that the user can release
     unread_count: int = 0  # notifications
     removal: EndedMembership | None = None  # which the user has not read about yet
+    background: BackgroundTask | None = None  # runs after the page is sent
 
     @property
     def waiting_count(self) -> int:
@@ -131,21 +133,31 @@ async def load_layout(request: Request) -> PageLayout:
         data.other_waiting_count,
         data.held_agent_ids,
         data.unread_count,
-        await _take_removal(request),
+        *await _load_removal(request),
     )
 
 
-async def _take_removal(request: Request) -> EndedMembership | None:
+async def _load_removal(
+    request: Request,
+) -> tuple[EndedMembership | None, BackgroundTask | None]:
     """Return the removal that moved the user to this organization, for the first page after it.
+
+    The task marks it as read when the page is sent: redirects and failed requests do not show it.
 
     Requests of pages that are still open do not show it: those of parts and of the event stream,
     which gets the page of an error.
     """
     is_part = "HX-Request" in request.headers or request.url.path == EVENTS_PATH
-    if is_part or request.auth.user.removal_event_id is None:
-        return None
+    if is_part or request.auth.user.unread_removal_event_id is None:
+        return None, None
+    async with open_reader(request) as reader:
+        removal = await organizations.find_unread_removal(reader, request.auth.user)
+    return removal, BackgroundTask(_mark_removal_read, request)
+
+
+async def _mark_removal_read(request: Request) -> None:
     async with open_transaction(request) as session:
-        return await organizations.take_removal(session, request.auth.user)
+        await organizations.mark_removal_read(session, request.auth.user)
 
 
 def _add_pending(board: SidebarBoard, pending: Mapping[UUID, int]) -> SidebarBoard:

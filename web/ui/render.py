@@ -167,11 +167,11 @@ def render_page(
     """
     full: dict[str, Any] = {**layout_context(request, layout), **context}
     full["toasts"] = [*full["toasts"], *(layout.notices if layout else ())]
-    notice = read_notice(request)
-    if not notice:
-        return render_part(request, template, status, **full)
-    full["toasts"] = [*full["toasts"], {"text": notice}]
-    return forget_notice(request, render_part(request, template, status, **full))
+    if notice := read_notice(request):
+        full["toasts"].append({"text": notice})
+    response = render_part(request, template, status, **full)
+    response.background = layout.background if layout else None
+    return forget_notice(request, response) if notice else response
 
 
 def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, Any]:
