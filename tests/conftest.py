@@ -270,8 +270,9 @@ async def rolled_back(
 
 @asynccontextmanager
 async def undone(transaction: TransactionFactory) -> AsyncGenerator[None]:
-    """Roll back what the block does, inside the transaction of a test.
+    """Roll back the rows that the block changes, inside the transaction of a test.
 
+    Rows are compared inside of the block. Nothing else is undone, such as what rate limiters count.
     A loop over many requests needs it: PostgreSQL reads all versions of a row that its own
     transaction has changed, so that requests become slower and slower.
     """

@@ -1,4 +1,4 @@
-"""The nightly repair of counters and hourly roll-ups.
+"""The repair of counters and hourly roll-ups, soon after the start and every night.
 
 Triggers maintain the counters with what they count, so the repair should find nothing. It finds
 what a migration or a person changed without the triggers.
@@ -11,7 +11,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from services import counters
 
-INTERVAL = 3600.0  # seconds; the repair itself runs once a night
+INTERVAL = 3600.0  # seconds between two looks, after which a failed repair is repeated
 HOUR = 3  # of the day in UTC, at which it is due
 FIRST_DELAY = timedelta(minutes=10)  # after the start of a worker, which may never run at HOUR
 MAX_LOGGED = 100  # differences of one repair
@@ -29,8 +29,8 @@ class CounterRepair:
     async def run_if_due(self) -> datetime:
         """Repair the counters if it is time, and return when that is due next."""
         if now() >= self._due_at:
-            self._due_at = next_repair(now())
             await self.run()
+            self._due_at = next_repair(now())
         return self._due_at
 
     async def run(self) -> None:

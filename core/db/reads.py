@@ -133,7 +133,7 @@ class Query(Generic[Row]):
             func.row(*statement.selected_columns), maintain_column_froms=True
         )
 
-    def build_row(self, values: Iterable[Any]) -> Row:
+    def build_row(self, values: Sequence[Any]) -> Row:
         """Return the value of a row that was selected by `select_rows`."""
         [row] = self._build_rows(self._format, [values], build_detached_entity)
         return row

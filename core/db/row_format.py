@@ -93,7 +93,7 @@ def _expand_entities(statement: AnySelect) -> tuple[AnySelect, list[EntityColumn
         names = [*chosen.get(entity, (attribute.key for attribute in mapper.column_attrs))]
         columns += [getattr(entity, name) for name in names]
         parts.append(EntityColumns(mapper.class_, names, start))
-    if len(columns) > len(parts):
+    if any(isinstance(part, EntityColumns) for part in parts):
         statement = statement.with_only_columns(*columns)
     return statement, parts
 

@@ -45,6 +45,9 @@ async def test_read_connections_load_only_chosen_columns(
     async with transaction() as session:
         [(agent, _)] = await query.fetch(session)
     assert agent.organization_id == world.tern.id
+    ids = Query(choose_columns(select(Agent), {Agent: ("id",)}))
+    async with ReadsOn(transaction).acquire() as reader:
+        assert {tuple(vars(one)) for [one] in await ids.fetch(reader)} == {("id",)}
 
 
 async def test_objects_of_read_connections_cannot_be_changed(

@@ -173,7 +173,7 @@ async def test_the_repair_is_due_every_night_at_three() -> None:
     assert next_repair(three) == three + timedelta(days=1)
 
 
-async def test_a_worker_repairs_ten_minutes_after_its_start(
+async def test_a_worker_repairs_ten_minutes_after_its_start_and_again_after_a_failure(
     monkeypatch: pytest.MonkeyPatch, isolated_transaction
 ) -> None:
     at = datetime(2026, 3, 18, 12, tzinfo=UTC)
@@ -182,13 +182,17 @@ async def test_a_worker_repairs_ten_minutes_after_its_start(
 
     async def run() -> None:
         runs.append(at)
+        if len(runs) == 1:
+            raise ConnectionError
 
     monkeypatch.setattr(repair, "run", run)
     assert await repair.run_if_due() == at + timedelta(minutes=10)
     assert runs == []
     at += timedelta(minutes=10)
+    with pytest.raises(ConnectionError):
+        await repair.run_if_due()
     assert await repair.run_if_due() == datetime(2026, 3, 19, 3, tzinfo=UTC)
-    assert runs == [at]
+    assert runs == [at, at]
 
 
 async def test_the_upgrade_counts_what_exists(

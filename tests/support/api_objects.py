@@ -121,6 +121,7 @@ OPERATIONS_WITH_IDS = [
     and operation.allowed_caller
     is not AllowedCaller.ANYONE  # of a webhook, which checks signatures
 ]
+assert len(OPERATIONS_WITH_IDS) > 100
 OPERATIONS_WITH_TOKEN = [
     operation for operation in OPERATIONS if operation.allowed_caller is not AllowedCaller.ANYONE
 ]

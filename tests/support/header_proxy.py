@@ -1,6 +1,7 @@
 """A proxy in front of a real gateway that adds a header to each request, with or without TLS.
 
-Without its gateway it answers like nginx and Caddy, with 502.
+Without its gateway it answers like nginx and Caddy, with 502. A proxy that closes the connection
+without an answer exists only as a fake (tests/openclaw/test_proxies.py).
 """
 
 import asyncio
