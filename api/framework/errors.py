@@ -21,7 +21,8 @@ from core.http.request import STATUS_CODES
 from core.validation import KnownVersions
 
 EXPLAINED_CODES = {"token_ended", "token_expired"}  # of a 401 whose detail is a sentence
-MAX_ECHO_LENGTH = 200  # characters of an invalid value that are sent back
+MAX_ECHO_LENGTH = 200  # characters of an invalid value or name that are sent back
+MAX_FIELD_ERRORS = 100
 
 CODES_IN_DETAIL = {
     "task_blocked_cannot_transition",
@@ -135,7 +136,7 @@ def _build_detail(error: AppError, method: str) -> Any:
         field_error = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
         return [{**field_error, "input": {}, "ctx": {"error": error.reason}}]
     if isinstance(error, InvalidFields):
-        return [_make_printable(field_error) for field_error in error.field_errors]
+        return [_make_printable(one) for one in error.field_errors[:MAX_FIELD_ERRORS]]
     if isinstance(error, Unauthorized) and error.code not in EXPLAINED_CODES:
         return None
     has_all_details = error.code in CODES_WITH_DETAILS
@@ -161,19 +162,25 @@ def _build_field_detail(error: Invalid, method: str) -> Any:
 
 
 def _make_printable(field_error: dict[str, Any]) -> dict[str, Any]:
-    """Truncate a long invalid value, and convert values that JSON cannot represent."""
+    """Truncate long values and names, and convert values that JSON cannot represent."""
     field_input = field_error.get("input")
     if isinstance(field_input, bytes):
         field_input = field_input.decode(errors="replace")
-    if isinstance(field_input, str) and len(field_input) > MAX_ECHO_LENGTH:
-        field_input = field_input[:MAX_ECHO_LENGTH] + "…"
+    field_input = _truncate(field_input)
+    loc = [_truncate(part) for part in field_error["loc"]]
     if isinstance(field_input, dict | list) and len(str(field_input)) > MAX_ECHO_LENGTH:
         field_input = type(field_input)()
     context = {
         key: str(value) if isinstance(value, Exception) else value
         for key, value in field_error.get("ctx", {}).items()
     }
-    return {**field_error, "input": field_input, **({"ctx": context} if context else {})}
+    fields = {**field_error, "loc": loc, "input": field_input}
+    return {**fields, **({"ctx": context} if context else {})}
+
+
+def _truncate(value: Any) -> Any:
+    is_long = isinstance(value, str) and len(value) > MAX_ECHO_LENGTH
+    return value[:MAX_ECHO_LENGTH] + "…" if is_long else value
 
 
 ETAG_PATTERN = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')

@@ -92,6 +92,16 @@ async def test_a_rule_with_an_unknown_field_is_refused(
     assert (await alice.get(ORGANIZATION)).json()["rules"] == []
 
 
+async def test_the_error_for_many_unknown_fields_is_short(alice: Client) -> None:
+    unknown = {f"{number} {'x' * 20_000}": 1 for number in range(50)} | {
+        f"field {number}": 1 for number in range(1_000)
+    }
+    refused = await alice.put(ORGANIZATION, json={"rules": [RULE | unknown]})
+    assert refused.status_code == 422
+    assert len(refused.json()["detail"]) == 100
+    assert len(refused.content) < 60_000
+
+
 async def test_the_simulation_knows_the_stated_risk_and_loads_few_columns(
     alice: Client, worker: Client, world: World
 ) -> None:
