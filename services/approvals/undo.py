@@ -23,8 +23,10 @@ from services.approvals.policy_decisions import (
 async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
     """Undo the decision of any user before it is finalized. Agents are not notified.
 
-    It needs no recent sign-in: the approval waits for a decision again, and there is no time to
-    sign in. Raises NotFound, Forbidden, and Conflict if it is too late.
+    If the first of two people undoes the approval of the second, their own is undone too: it would
+    count when another person approves. It needs no recent sign-in: the approval waits for a
+    decision again, and there is no time to sign in. Raises NotFound, Forbidden, and Conflict if it
+    is too late or there is nothing to undo.
     """
     board = await lock_board_of_approval(session, user, approval_id)
     detail = await get_approval(session, board, approval_id)
@@ -42,9 +44,16 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
 async def _undo_first_approval(
     session: AsyncSession, user: User, detail: ApprovalDetail
 ) -> ApprovalDetail:
-    """Undo the approval of the user if the user is the first of two people."""
-    if detail.approval.first_approver_id != user.id:
+    """Undo the approval of the user, who is the first of two people. Raises Conflict.
+
+    Nothing changes if a decision was undone before: browsers repeat requests.
+    """
+    approver_id = detail.approval.first_approver_id
+    if approver_id is None and detail.approval.undone_status is not None:
         return detail
+    if approver_id != user.id:
+        message = "You have decided nothing here that can be undone."
+        raise Conflict("nothing_to_undo", message)
     approved = ApprovalStatus.APPROVED
     _keep_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
     pending = clear_first_approval(detail)
@@ -56,6 +65,9 @@ async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> Ap
     undone = detail.approval.decided_status
     pending = _clear_decision(detail)
     await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=undone)
+    is_own_approval_left = pending.approval.first_approver_id == user.id
+    if undone is ApprovalStatus.APPROVED and is_own_approval_left:
+        return await _undo_first_approval(session, user, pending)
     return pending
 
 

@@ -125,6 +125,35 @@ async def test_an_undone_first_approval_waits_again(alice, approve_first) -> Non
     assert await list_counts(alice) == ["1"] * 5
 
 
+async def test_the_first_of_two_people_undoes_both_approvals(
+    alice, bob, approve_first, transaction, world
+) -> None:
+    approval = await approve_first()
+    path = f"/approvals/{approval.id}"
+    await bob.post(f"{path}/answers", data={"status": "approved"}, headers=HTMX)
+    undone = await alice.post(f"{path}/undoings", headers=HTMX)
+    assert "Undone. Pending again." in undone.text
+    assert STATE not in undone.text
+    await bob.post(f"{path}/answers", data={"status": "approved"}, headers=HTMX)
+    async with transaction() as session:
+        stored = await session.get_one(Approval, approval.id)
+        assert (stored.first_approver_id, stored.decided_status) == (world.bob.id, None)
+
+
+async def test_what_nobody_or_another_has_decided_cannot_be_undone(
+    alice, bob, ask, approve_first
+) -> None:
+    undecided, approved_first = await ask("New"), await approve_first()
+    for approval in (undecided, approved_first):
+        response = await bob.post(f"/approvals/{approval.id}/undoings", headers=HTMX)
+        assert "You have decided nothing here that can be undone." in response.text
+        assert "Pending again" not in response.text
+    assert STATE in (await alice.get(f"/approvals/{approved_first.id}")).text
+    series = f"{undecided.id},{approved_first.id}"
+    answer = await bob.post("/approvals/undoings", data={"series": series}, headers=HTMX)
+    assert "0 of 2 undone." in answer.text
+
+
 async def test_the_next_item_is_one_that_waits_for_the_member(alice, ask, approve_first) -> None:
     newest, newer = await ask("Newest"), await ask("Newer")
     await approve_first("Older")

@@ -74,15 +74,25 @@ async def test_a_note_about_other_content_is_not_offered(
     assert find_note((await alice.get(at)).text) == ""
 
 
-async def test_the_note_of_a_second_decision_that_another_undid_is_offered(
+async def test_the_note_of_a_second_rejection_that_another_undid_is_offered(
+    alice, bob, first_approval
+) -> None:
+    at = f"/approvals/{first_approval.id}"
+    sent = {"status": "rejected", "note": "Not good"}
+    await bob.post(f"{at}/answers", data=sent, headers=HTMX)
+    await alice.post(f"{at}/undoings", headers=HTMX)  # that of Bob
+    assert find_note((await bob.get(at)).text) == "Not good"
+    await alice.post(f"{at}/undoings", headers=HTMX)  # her own one
+    assert find_note((await alice.get(at)).text) == "Looks good"
+
+
+async def test_the_own_note_is_offered_if_both_approvals_are_undone(
     alice, bob, first_approval
 ) -> None:
     at = f"/approvals/{first_approval.id}"
     sent = {"status": "approved", "note": "Also good"}
     await bob.post(f"{at}/answers", data=sent, headers=HTMX)
-    await alice.post(f"{at}/undoings", headers=HTMX)  # that of Bob
-    assert find_note((await bob.get(at)).text) == "Also good"
-    await alice.post(f"{at}/undoings", headers=HTMX)  # her own one
+    await alice.post(f"{at}/undoings", headers=HTMX)
     assert find_note((await alice.get(at)).text) == "Looks good"
 
 
