@@ -1,16 +1,22 @@
 """The log of a gateway's configuration: what it stores, how much, and what it confirms."""
 
 import pytest
+from sqlalchemy import Uuid, bindparam, text
 
-from models import Agent, ConfigChangeKind
+from models import Agent, ConfigChangeKind, new_id
 from services import agents, boards
 from services.agents import AgentDraft
 from services.gateways import provisioning
 from services.gateways.provisioning import config_log
-from services.gateways.provisioning.config_log import ConfigLog, ConfigWrite
+from services.gateways.provisioning.config_log import (
+    ConfigLog,
+    ConfigWrite,
+    build_deletion_of_oldest,
+)
 from tests.services.test_file_sync import harness
 from tests.services.test_gateway_config_log import describe, list_changes
 from tests.support.provisioning_harness import ProvisioningHarness
+from tests.support.query_plans import explain
 
 __all__ = ["harness"]  # a fixture
 
@@ -35,6 +41,50 @@ async def test_a_lead_does_not_displace_what_a_person_has_changed(
         (CHANGED, "Ada", "agent.created", "Boss"),
         *[(kind, "Boss", "agent.created", "Alice") for kind in (CHANGED, ADDED)],
     ]
+
+
+async def test_a_pass_confirms_all_that_it_writes_also_above_the_limit(
+    harness: ProvisioningHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next pass deletes what is above the limit."""
+    monkeypatch.setattr(config_log, "MAX_CHANGES_BY_ACTOR", 2)
+    first, next = (
+        ConfigLog(harness.transaction, harness.gateway.id, lambda: harness.moment) for _ in "12"
+    )
+    keys = [f"old-{number}" for number in range(4)]
+    await first.record([ConfigWrite(key, REMOVED, "") for key in keys[:3]])
+    await first.record([ConfigWrite(keys[3], REMOVED, "")])
+    for key in keys:
+        async with harness.transaction() as session:
+            await first.confirm_removal(session, key)
+    changes = [entry.change for entry in await list_changes(harness)]
+    assert sorted(change.agent_key for change in changes) == keys
+    assert all(change.confirmed_at for change in changes)
+    await next.record([ConfigWrite("new", REMOVED, "")])
+    assert len(await list_changes(harness)) == 2
+
+
+async def test_old_changes_are_found_by_their_actor(harness: ProvisioningHarness) -> None:
+    """Also those of nobody. The cost does not grow with the changes of others."""
+    gateway_id, alice_id = harness.gateway.id, harness.world.alice.id
+    async with harness.transaction() as session:
+        await session.execute(
+            text(
+                "insert into gateway_config_changes "
+                "(id, gateway_id, agent_key, kind, diff, actor_id, created_at) "
+                "select gen_random_uuid(), :gateway, 'mc-' || k, 'added', '', "
+                "case when k % 20 > 1 then gen_random_uuid() when k % 20 = 1 then :actor end, "
+                "now() from generate_series(1, 10000) k"
+            ).bindparams(
+                bindparam("gateway", gateway_id, Uuid()), bindparam("actor", alice_id, Uuid())
+            )
+        )
+        await session.execute(text("analyze gateway_config_changes"))
+        for actor_id in (alice_id, None):
+            deletion = build_deletion_of_oldest(gateway_id, actor_id, before_id=new_id())
+            plan = await explain(session, deletion)
+            assert plan.count("ix_gateway_config_changes_gateway_id_actor_id_id") == 2, plan
+            assert "Filter" not in plan, plan
 
 
 async def test_writes_with_the_same_cause_are_one_row(harness: ProvisioningHarness) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, Delete, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
@@ -80,8 +80,13 @@ class ConfigLog:
                 rows.append(await self._build_row(session, organization_id, write))
             session.add_all(rows)
             await session.flush()
+            # These are kept until this pass has confirmed them, also if they exceed the limit.
+            pending_ids = [*self._recorded.values(), *(row.id for row in rows)]
             for actor_id in {row.actor_id for row in rows}:
-                await self._delete_oldest(session, actor_id)
+                old = build_deletion_of_oldest(
+                    self._gateway_id, actor_id, before_id=min(pending_ids)
+                )
+                await session.execute(old.execution_options(synchronize_session=False))
         self._recorded |= {(row.agent_key, row.kind): row.id for row in rows}
 
     async def confirm_step(self, session: AsyncSession, agent: Agent) -> None:
@@ -182,18 +187,19 @@ class ConfigLog:
     def _pending_condition(self, key: str, kind: ConfigChangeKind) -> ColumnElement[bool]:
         return self._entry_condition(key, kind) & GatewayConfigChange.confirmed_at.is_(None)
 
-    async def _delete_oldest(self, session: AsyncSession, actor_id: UUID | None) -> None:
-        is_theirs = and_(
-            GatewayConfigChange.gateway_id == self._gateway_id,
-            GatewayConfigChange.actor_id.is_not_distinct_from(actor_id),
-        )
-        newest_first = select(GatewayConfigChange.id).where(is_theirs)
-        newest_first = newest_first.order_by(GatewayConfigChange.id.desc())
-        first_to_delete = newest_first.offset(MAX_CHANGES_BY_ACTOR).limit(1).scalar_subquery()
-        old = delete(GatewayConfigChange).where(
-            is_theirs, GatewayConfigChange.id <= first_to_delete
-        )
-        await session.execute(old.execution_options(synchronize_session=False))
+
+def build_deletion_of_oldest(gateway_id: UUID, actor_id: UUID | None, *, before_id: UUID) -> Delete:
+    """Build the deletion of an actor's rows above the limit that are older than `before_id`."""
+    # With None, `==` is IS NULL. IS NOT DISTINCT FROM would not use the index of the actors.
+    is_theirs = and_(
+        GatewayConfigChange.gateway_id == gateway_id, GatewayConfigChange.actor_id == actor_id
+    )
+    newest_first = select(GatewayConfigChange.id).where(is_theirs)
+    newest_first = newest_first.order_by(GatewayConfigChange.id.desc())
+    first_to_delete = newest_first.offset(MAX_CHANGES_BY_ACTOR).limit(1).scalar_subquery()
+    return delete(GatewayConfigChange).where(
+        is_theirs, GatewayConfigChange.id <= first_to_delete, GatewayConfigChange.id < before_id
+    )
 
 
 def parse_agent_key(key: str) -> tuple[UUID | None, UUID | None]:
