@@ -31,9 +31,10 @@ async def list_changes(
 ) -> Sequence[LoggedConfigChange]:
     """Return the log, newest first."""
     async with harness.transaction() as session:
-        return await sync.list_config_changes_before(
+        page = await sync.load_config_log(
             session, member or harness.world.alice_member, harness.gateway, before
         )
+        return page.changes
 
 
 def describe(entry: LoggedConfigChange) -> tuple[Any, ...]:

@@ -1,9 +1,7 @@
 """The page of a gateway with what Mission Control has written to its configuration."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +10,7 @@ from core.http.request import open_reader
 from models import ConfigChangeKind, GatewayConfigChange
 from services import gateways
 from services.gateways import provisioning, sync
-from services.gateways.sync import LoggedConfigChange
+from services.gateways.sync import ConfigLogPage, LoggedConfigChange
 from web.audit.presenter import AuditLine, build_audit_line
 from web.auth.viewer import current_member
 from web.gateways.views import TEMPLATE_FUNCTIONS
@@ -49,8 +47,8 @@ async def show_config_changes(request: Request) -> Response:
         summary = await gateways.get_gateway_summary(
             source, member, forms.path_id(request, "gateway_id")
         )
-        found = await sync.list_config_changes_before(source, member, summary.gateway, before)
-    context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(found)}
+        page = await sync.load_config_log(source, member, summary.gateway, before)
+    context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(page)}
     if layout is None:
         return render_part(request, "gateways/_config_log.html", **context)
     return render_page(
@@ -58,12 +56,10 @@ async def show_config_changes(request: Request) -> Response:
     )
 
 
-def _build_context(found: Sequence[LoggedConfigChange]) -> dict[str, Any]:
-    shown = found[: sync.CHANGES_PAGE_SIZE]
-    earlier: UUID | None = shown[-1].change.id if len(found) > len(shown) else None
+def _build_context(page: ConfigLogPage) -> dict[str, Any]:
     return {
-        "lines": [_build_line(one) for one in shown],
-        "earlier": earlier,
+        "lines": [_build_line(one) for one in page.changes],
+        "earlier": page.earlier,
         "max_changes": provisioning.MAX_CHANGES_BY_ACTOR,
         "parse_diff": parse_diff,
         "config_file": sync.CONFIG_FILE,

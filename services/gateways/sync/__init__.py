@@ -20,9 +20,10 @@ from services.gateways.sync.commands import (
 )
 from services.gateways.sync.config_history import (
     CHANGES_PAGE_SIZE,
+    ConfigLogPage,
     LoggedConfigChange,
     list_config_changes,
-    list_config_changes_before,
+    load_config_log,
 )
 from services.gateways.sync.config_previews import (
     AgentChange,

@@ -26,6 +26,14 @@ class LoggedConfigChange:
     has_agent: bool  # the agent still exists
 
 
+@dataclass(frozen=True)
+class ConfigLogPage:
+    """Changes, newest first. The next page has those before `earlier`; None on the last one."""
+
+    changes: Sequence[LoggedConfigChange]
+    earlier: UUID | None
+
+
 async def list_config_changes(
     source: Source, member: Member, gateway: Gateway, paging: Paging
 ) -> Page[LoggedConfigChange]:
@@ -37,12 +45,17 @@ async def list_config_changes(
     return await _build_page_query().fetch_page(source, paging, **parameters)
 
 
-async def list_config_changes_before(
-    source: Source, member: Member, gateway: Gateway, before: UUID | None = None
-) -> Sequence[LoggedConfigChange]:
-    """Return CHANGES_PAGE_SIZE changes and the next one, like `list_config_changes`."""
+async def load_config_log(
+    source: Source, member: Member, gateway: Gateway, before: UUID | None
+) -> ConfigLogPage:
+    """Return the page with the changes before `before`; with None, that with the newest ones.
+
+    Later pages stay as they are when there are new changes. Access is as in `list_config_changes`.
+    """
     parameters = _build_parameters(member, gateway)
-    return await _build_changes_query().fetch(source, before_id=before or LAST_ID, **parameters)
+    found = await _build_log_query().fetch(source, before_id=before or LAST_ID, **parameters)
+    changes = found[:CHANGES_PAGE_SIZE]
+    return ConfigLogPage(changes, changes[-1].change.id if len(found) > len(changes) else None)
 
 
 def _build_parameters(member: Member, gateway: Gateway) -> dict[str, object]:
@@ -54,7 +67,7 @@ def _build_parameters(member: Member, gateway: Gateway) -> dict[str, object]:
 
 
 @cache
-def _build_changes_query() -> Query[LoggedConfigChange]:
+def _build_log_query() -> Query[LoggedConfigChange]:
     page = _build_selection().where(GatewayConfigChange.id < bindparam("before_id"))
     return Query(page.limit(CHANGES_PAGE_SIZE + 1), lambda row: LoggedConfigChange(*row))
 
