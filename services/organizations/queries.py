@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, func, select, update
+from sqlalchemy import ScalarSelect, bindparam, exists, func, select, update
 
 from core.clock import now
 from core.db.reads import Query, Source, require_transaction, set_loaded_values
@@ -214,9 +214,12 @@ async def find_ended_membership(source: Source, user: User) -> EndedMembership |
 
 
 async def find_unread_removal(source: Source, user: User) -> EndedMembership | None:
-    """Return the removal that moved a user to another organization, until a page has named it."""
+    """Return the removal that moved a user to another organization, until a page has named it.
+
+    It is None if the user has joined the organization again.
+    """
     event_id = user.unread_removal_event_id
-    return await REMOVAL.first(source, event_id=event_id) if event_id else None
+    return await REMOVAL.first(source, event_id=event_id, user_id=user.id) if event_id else None
 
 
 def _build_ended_membership(row: Sequence[Any]) -> EndedMembership:
@@ -231,7 +234,12 @@ REMOVALS = (
     .outerjoin(User, User.id == Event.user_id)
     .where(Event.type == EventType.MEMBER_REMOVED)
 )
-REMOVAL = Query(REMOVALS.where(Event.id == bindparam("event_id")), _build_ended_membership)
+IS_MEMBER_AGAIN = exists().where(
+    Member.user_id == bindparam("user_id"), Member.organization_id == Event.organization_id
+)
+REMOVAL = Query(
+    REMOVALS.where(Event.id == bindparam("event_id"), ~IS_MEMBER_AGAIN), _build_ended_membership
+)
 LAST_REMOVAL = Query(
     REMOVALS.where(
         Event.created_at > bindparam("since"),

@@ -42,10 +42,23 @@ async def test_a_removed_member_of_another_organization_is_told_once(
     assert find_toasts((await bob.get("/rail", headers={"HX-Request": "true"})).text) == []
     rejected = await bob.get(f"/events?for={world.bob.id}.{world.tern.id}")
     assert rejected.status_code == 409
-    page = await bob.get("/boards")
+    assert (await bob.get("/favicon.ico", headers={"Sec-Fetch-Dest": "image"})).status_code == 404
+    assert (await bob.head("/boards")).status_code == 200
+    page = await bob.get("/boards", headers={"Sec-Fetch-Dest": "document"})
     assert find_toasts(page.text) == ["Alice removed you from Tern. Now you see Plover."]
     assert find_toasts((await bob.get("/boards")).text) == []
     assert find_toasts((await charlie.get("/boards")).text) == []
+
+
+async def test_who_is_a_member_again_is_not_told_of_the_removal(
+    alice, bob, world, transaction
+) -> None:
+    async with transaction() as session:
+        await session.merge(make_member(world.plover, world.bob))
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    async with transaction() as session:
+        await session.merge(make_member(world.tern, world.bob))
+    assert find_toasts((await bob.get("/boards")).text) == []
 
 
 @pytest.mark.parametrize(

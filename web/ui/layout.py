@@ -15,6 +15,8 @@ from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
 from web.auth.viewer import EVENTS_PATH, current_member, format_stream_key
 from web.ui.translation import _
 
+DOCUMENT = "document"  # in Sec-Fetch-Dest: a page in a tab
+
 
 @dataclass(frozen=True)
 class Sidebar:
@@ -144,11 +146,14 @@ async def _load_removal(
 
     The task marks it as read when the page is sent: redirects and failed requests do not show it.
 
-    Requests of pages that are still open do not show it: those of parts and of the event stream,
-    which gets the page of an error.
+    Requests whose response nobody sees as a page do not show it: those of parts, of the event
+    stream and of icons, which get the page of an error, and those without a body.
     """
     is_part = "HX-Request" in request.headers or request.url.path == EVENTS_PATH
-    if is_part or request.auth.user.unread_removal_event_id is None:
+    is_page = (
+        request.headers.get("Sec-Fetch-Dest", DOCUMENT) == DOCUMENT and request.method != "HEAD"
+    )
+    if is_part or not is_page or request.auth.user.unread_removal_event_id is None:
         return None, None
     async with open_reader(request) as reader:
         removal = await organizations.find_unread_removal(reader, request.auth.user)
