@@ -279,6 +279,35 @@ async def test_undoing_a_series_names_what_is_final(alice, ask, world) -> None:
     assert "1 of 2 undone. It is too late to undo this." in undone.text
 
 
+@pytest.mark.parametrize("final_title", ["Final", "Last"])
+async def test_the_last_undone_approval_of_a_series_is_selected(
+    alice, ask, world, final_title
+) -> None:
+    by_alice = {"decided_by_user_id": world.alice.id, "status": ApprovalStatus.APPROVED}
+    titles = ["Final", "First", "Second", "Last"]
+    series = [await ask(one, **by_alice if one == final_title else {}) for one in titles]
+    for one in series:
+        await alice.post(f"/approvals/{one.id}/answers", data={"status": "approved"}, headers=HTMX)
+    undone = await alice.post(
+        "/approvals/undoings",
+        data={"series": ",".join(str(one.id) for one in series)},
+        headers={"HX-Request": "true", "HX-Current-URL": "http://mission.test/approvals"},
+    )
+    assert "3 of 4 undone." in undone.text
+    assert selected(undone.text) == ("Second?" if final_title == "Last" else "Last?")
+
+
+async def test_no_approval_is_selected_if_none_was_undone(alice, ask, world) -> None:
+    final = await ask("Final", status=ApprovalStatus.APPROVED, decided_by_user_id=world.alice.id)
+    undone = await alice.post(
+        "/approvals/undoings",
+        data={"series": str(final.id)},
+        headers={"HX-Request": "true", "HX-Current-URL": "http://mission.test/approvals"},
+    )
+    assert "0 of 1 undone." in undone.text
+    assert selected(undone.text) == ""
+
+
 async def test_approving_low_confidence_in_bulk_needs_a_confirmation(
     alice, ask, transaction
 ) -> None:

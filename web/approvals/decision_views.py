@@ -257,8 +257,10 @@ async def undo_decisions(request: Request) -> Response:
     """Undo several decisions, as far as they are not final yet."""
     form = await forms.read_form(request)
     ids = toasts.parse_series(form.value("series"))
-    errors = [error for id in ids if (error := await _undo_one(request, id))]
-    count = len(ids) - len(errors)
+    results = [(id, await _undo_one(request, id)) for id in ids]
+    undone = [id for id, error in results if error is None]
+    errors = [error for _id, error in results if error is not None]
+    count = len(undone)
     text = ngettext("%(num)d undone. Pending again.", "%(num)d undone. Pending again.", count)
     toast = {"text": text}
     if errors:
@@ -269,7 +271,7 @@ async def undo_decisions(request: Request) -> Response:
         return RedirectResponse("/approvals", 303)
     if is_from_inbox(request):
         return await render_inbox(request, view=current_view(request), toast=toast)
-    return await render_undone(request, ids[-1] if count else None, toast)
+    return await render_undone(request, undone[-1] if undone else None, toast)
 
 
 async def _undo_one(request: Request, approval_id: UUID) -> AppError | None:
