@@ -108,6 +108,7 @@ async def finalize_without_recording(
     approval.status = approval.decided_status
     approval.resolved_at = now()
     approval.finalizes_at = None
+    approval.undone_by_user_id = approval.undone_status = approval.undone_note = None
     note = await _post_note(session, detail)
     finalized = approval_event(
         FINAL_EVENT_TYPES[approval.status],

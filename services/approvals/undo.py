@@ -55,7 +55,7 @@ async def _undo_first_approval(
         message = "You have decided nothing here that can be undone."
         raise Conflict("nothing_to_undo", message)
     approved = ApprovalStatus.APPROVED
-    _keep_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
+    _set_undone_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
     pending = clear_first_approval(detail)
     await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=approved)
     return pending
@@ -74,7 +74,7 @@ async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> Ap
 def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
     approval = detail.approval
     decider_id, status = approval.decided_by_user_id, approval.decided_status
-    _keep_note(approval, decider_id, status, approval.decision_note)
+    _set_undone_note(approval, decider_id, status, approval.decision_note)
     approval.status = ApprovalStatus.PENDING
     approval.resolved_at = approval.decided_at = approval.finalizes_at = None
     approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
@@ -83,7 +83,7 @@ def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
     return replace(detail, decider=None)
 
 
-def _keep_note(
+def _set_undone_note(
     approval: Approval, user_id: UUID | None, status: ApprovalStatus | None, note: str | None
 ) -> None:
     approval.undone_by_user_id, approval.undone_status, approval.undone_note = user_id, status, note
@@ -92,7 +92,7 @@ def _keep_note(
 def clear_undone_note(approval: Approval, user: User) -> None:
     """Remove the note of an undone decision of a user, who decides again."""
     if approval.undone_by_user_id == user.id:
-        _keep_note(approval, None, None, None)
+        _set_undone_note(approval, None, None, None)
 
 
 class UndoneNote(NamedTuple):

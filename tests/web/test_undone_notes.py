@@ -5,7 +5,9 @@ from html import unescape
 
 import pytest
 
-from models import Approval, PolicyEffect, PolicyVerdict
+from core.clock import now
+from models import Approval, ApprovalStatus, PolicyEffect, PolicyVerdict
+from services import approvals
 from tests.support.approval_pages import HTMX, ask, stored
 from tests.web.test_decision_form import change_task, find_hash
 
@@ -184,3 +186,18 @@ async def test_undoing_the_decision_of_another_does_not_undo_a_first_approval(
     assert 'value="approved"' in page
     assert find_note(page) == ""
     assert find_note((await bob.get(at)).text) == "No"
+
+
+async def test_the_note_of_an_undone_decision_is_removed_by_the_final_one_of_another(
+    alice, bob, undone_rejection, transaction
+) -> None:
+    at = f"/approvals/{undone_rejection.id}/answers"
+    await bob.post(at, data={"status": "approved"}, headers=HTMX)
+    assert (await stored(transaction, undone_rejection)).undone_note == "Too  expensive."
+    async with transaction() as session:
+        (await session.get_one(Approval, undone_rejection.id)).finalizes_at = now()
+    async with transaction() as session:
+        assert await approvals.finalize_due_approvals(session) == 1
+    final = await stored(transaction, undone_rejection)
+    assert (final.status, final.undone_note) == (ApprovalStatus.APPROVED, None)
+    assert (final.undone_by_user_id, final.undone_status) == (None, None)
