@@ -40,6 +40,11 @@ class Approval(Base):
         Index(None, "board_id", "created_at"),
         Index(None, "board_id", "status", "created_at"),
         Index("ix_approvals_decided", "board_id", text("coalesce(decided_at, resolved_at)")),
+        Index(
+            "ix_approvals_undone_by_user_id",
+            "undone_by_user_id",
+            postgresql_where=text("undone_by_user_id is not null"),
+        ),
         CheckConstraint("status in ('pending', 'approved', 'rejected')", name="status"),
         CheckConstraint("confidence between 0 and 100", name="confidence"),
         CheckConstraint("(status = 'pending') = (resolved_at is null)", name="resolved_at"),
@@ -94,7 +99,7 @@ class Approval(Base):
     first_approval_hash: Mapped[str | None]  # of the action that the first one approved
     first_approval_completes_tasks: Mapped[bool | None]
     undone_by_user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL"), index=True
+        ForeignKey("users.id", ondelete="SET NULL")
     )  # who had made the last decision that was undone; that person may use its note again
     undone_status: Mapped[ApprovalStatus | None]
     undone_note: Mapped[str | None]

@@ -16,7 +16,12 @@ def upgrade() -> None:
     op.add_column("approvals", sa.Column(USER_COLUMN, sa.Uuid(), user_key))
     op.add_column("approvals", sa.Column("undone_status", sa.String()))
     op.add_column("approvals", sa.Column("undone_note", sa.String()))
-    op.create_index("ix_approvals_undone_by_user_id", "approvals", [USER_COLUMN])
+    op.create_index(
+        "ix_approvals_undone_by_user_id",
+        "approvals",
+        [USER_COLUMN],
+        postgresql_where=sa.text("undone_by_user_id is not null"),  # which is rare
+    )
 
 
 def downgrade() -> None:
