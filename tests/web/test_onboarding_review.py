@@ -121,6 +121,15 @@ async def test_readers_are_told_about_the_draft_and_not_about_a_form(
     assert "You can change everything" in page
 
 
+async def test_readers_are_told_of_values_that_are_not_valid_only_if_there_are_some(
+    alice: Browser, rita: Browser, onboarding_path: str
+) -> None:
+    await alice.post(onboarding_path)
+    page = await rita.post(f"{onboarding_path}/review", data={"last": "x"}, headers=HTMX)
+    assert "There is no preview." in extract_text(page)
+    assert NO_PREVIEW not in extract_text(page)
+
+
 @pytest.mark.parametrize("headers", [HTMX, {}], ids=["part", "page"])
 async def test_a_preview_is_built_whenever_it_is_requested(
     alice: Browser,
