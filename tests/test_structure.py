@@ -43,7 +43,7 @@ PUBLIC_MODULES = {"services.messages.coordination", "services.messages.pending_r
 MAX_FILE_LENGTH = 300  # lines
 MIN_FILE_LENGTH = 40  # lines; a shorter module belongs into a neighbour
 MAX_FUNCTION_LENGTH = 40  # lines
-MAX_FILES = {"services": 350, "": 819}  # by package; "" is the whole product
+MAX_FILES = {"services": 352, "": 821}  # by package; "" is the whole product
 
 SHORT_MODULES_ALLOWED = ("models/", "core/", "cli/")
 ING_MODULES = {"onboarding", "provisioning", "routing", "logging", "paging", "pricing"}

@@ -25,6 +25,7 @@ from services.approvals.finalization import (
     find_next_finalization,
     list_boards_with_due_approvals,
 )
+from services.approvals.lapsed_approvals import has_lapsed_approvals, reopen_lapsed_approvals
 from services.approvals.policy_decisions import (
     has_approved_first,
     list_allowed_decisions,
@@ -42,6 +43,7 @@ from services.approvals.queries import (
     list_undecided_approvals,
     list_undoable_decisions,
     load_approvals,
+    load_first_approvers,
     newest_approvals_query,
     pending_count_query,
 )
@@ -63,7 +65,11 @@ from services.approvals.reviewed_content import (
     load_current_contents,
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
-from services.approvals.statements import has_approved_first_query, task_content_query
+from services.approvals.statements import (
+    has_approved_first_query,
+    may_approve_query,
+    task_content_query,
+)
 from services.approvals.undo import (
     UndoneNote,
     find_undone_note,

@@ -25,6 +25,7 @@ from services.approvals.statements import (
     ApprovalSelect,
     approvals_query,
     decided_approvals_query,
+    has_approved_first_query,
     is_one_of_these_approvals,
 )
 from services.board_pages import BoardPageQuery
@@ -79,6 +80,20 @@ async def load_approvals(
 APPROVALS_BY_ID = Query(
     approvals_query().where(Approval.board_id == BOARD_ID, is_one_of_these_approvals()),
     detail_from_row,
+)
+
+
+async def load_first_approvers(source: Source, approval_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Return who has approved the current content first of two, by approval, if anybody has."""
+    if not approval_ids:
+        return {}
+    return dict(await FIRST_APPROVERS.fetch(source, approval_ids=list(approval_ids)))
+
+
+FIRST_APPROVERS: Query[tuple[UUID, UUID]] = Query(
+    select(Approval.id, Approval.first_approver_id).where(
+        is_one_of_these_approvals(), has_approved_first_query(Approval.first_approver_id)
+    )
 )
 
 

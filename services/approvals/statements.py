@@ -2,9 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, case, false, func, null, select
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    String,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from core.db.reads import choose_columns
@@ -16,16 +32,21 @@ from models import (
     ApprovalTask,
     Board,
     Comment,
+    Member,
+    PolicyEffect,
+    Role,
     Status,
     Task,
     TaskDependency,
     User,
 )
-from services import custom_fields
+from services import custom_fields, policies
 
 Requester, FirstApprover = aliased(User), aliased(User)
 ApprovalSelect: TypeAlias = Select[*tuple[Any, ...]]
 BOARD_ID = bindparam("board_id", type_=Uuid())
+USER_ID = bindparam("user_id", type_=Uuid())
+UserColumn: TypeAlias = SQLColumnExpression[UUID | None]
 
 
 def approvals_query() -> ApprovalSelect:
@@ -111,19 +132,46 @@ def task_content_query() -> ColumnElement[Any]:
     )
 
 
-def has_approved_first_query() -> ColumnElement[bool]:
-    """Select whether the user `user_id` approved the current content as the first of two people.
+def has_approved_first_query(user_id: UserColumn = USER_ID) -> ColumnElement[bool]:
+    """Select whether a user, by default `user_id`, approved the current content first of two.
 
-    It is `policy_decisions.has_approved_first` for a statement that counts.
+    It is `policy_decisions.has_approved_first` for a statement.
     """
     link = ApprovalTask
     changed = select(link.id).join(Task, Task.id == link.task_id)
     changed = changed.where(link.approval_id == Approval.id, _is_content_changed())
     return (
-        (Approval.first_approver_id == bindparam("user_id", type_=Uuid()))
+        (Approval.first_approver_id == user_id)
         & Approval.first_approval_hash.is_not_distinct_from(Approval.action_hash)
         & ~changed.correlate(Approval).exists()
     )
+
+
+def may_approve_query(user_id: UserColumn) -> ColumnElement[bool]:
+    """Select whether the policy lets a user approve now: `policy_decisions.may_approve`."""
+    verdict = type_coerce(Approval.policy_verdict, JSONB)
+    asks_two = verdict["effect"].astext.is_not_distinct_from(PolicyEffect.ASK_TWO.value)
+    is_own = asks_two & Approval.requested_by_user_id.is_not_distinct_from(user_id)
+    decider_ids = func.coalesce(verdict["decider_ids"], literal([], JSONB))
+    is_named = decider_ids.has_key(cast(user_id, String)) | (decider_ids == literal([], JSONB))
+    least = func.coalesce(verdict["decider_role"].astext, Role.MEMBER.value)
+    member = aliased(Member)
+    has_role = (
+        select(member.id)
+        .join(Board, Board.organization_id == member.organization_id)
+        .where(
+            Board.id == Approval.board_id,
+            member.user_id == user_id,
+            _rank_role(type_coerce(member.role, String)) >= _rank_role(least),
+        )
+        .correlate_except(member, Board)
+        .exists()
+    )
+    return is_named & has_role & ~is_own & has_approved_first_query(user_id).is_not(True)
+
+
+def _rank_role(role: ColumnElement[str]) -> ColumnElement[int]:
+    return case({one.value: rank for one, rank in policies.ROLE_RANK.items()}, value=role)
 
 
 def _is_content_changed() -> ColumnElement[bool]:

@@ -16,9 +16,6 @@ from services.notifications.creation import (
     NewNotification,
     cut_excerpt,
     notify,
-    reopen,
-    resolve,
-    resolve_chat_questions,
 )
 from services.notifications.deliveries import (
     DueDelivery,
@@ -54,6 +51,7 @@ from services.notifications.queries import (
     list_notifications,
     unread_count_query,
 )
+from services.notifications.resolution import reopen, resolve, resolve_chat_questions
 from services.notifications.rules import (
     CONFIGURABLE_KINDS,
     KINDS_BY_GROUP,

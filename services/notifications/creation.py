@@ -1,4 +1,4 @@
-"""Create the notifications of a change, in its transaction, and resolve them."""
+"""Create the notifications of a change, in its transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -186,53 +186,6 @@ _INSERT_NOTIFICATIONS = Write(
 """).bindparams(bindparam("rows", type_=JSONB))  # noqa: E501
 )
 
-_RESOLVE = Write(
-    text("""
-    with resolved as (
-        update notifications set
-            resolved_at = :at, key = case when merges then null else key end
-        where kind = any(:kinds) and key = any(:keys) and resolved_at is null
-            and (cast(:user_id as uuid) is null or user_id = :user_id)
-        returning user_id
-    )
-    select count(pg_notify(:channel, :user_topic || user_id))
-    from (select distinct user_id from resolved) as notified
-""")
-)
-
-_RESOLVE_CHAT_QUESTIONS = Write(
-    text("""
-    with resolved as (
-        update notifications set resolved_at = :at, key = case when merges then null else key end
-        where kind = 'question' and board_id = :board_id and resolved_at is null
-        and data ->> 'question_id' is null
-        returning user_id
-    )
-    select count(pg_notify(:channel, :user_topic || user_id))
-    from (select distinct user_id from resolved) as notified
-""")
-)
-
-_REOPEN = Write(
-    text("""
-    with reopened as (
-        update notifications set resolved_at = null
-        where kind = any(:kinds) and key = any(:keys) and resolved_at is not null
-            and user_id is distinct from cast(:excluded_user_id as uuid)
-        returning id, user_id
-    ),
-    queued as (
-        update notification_deliveries set state = 'queued'
-        where notification_id in (select id from reopened) and state = 'skipped'
-        returning id
-    )
-    select
-        (select count(pg_notify(:channel, :user_topic || user_id))
-            from (select distinct user_id from reopened) as notified),
-        (select count(pg_notify(:channel, :delivery_topic)) from (select 1 from queued limit 1) as one)
-""")  # noqa: E501
-)
-
 
 async def notify(session: AsyncSession, new: Sequence[NewNotification]) -> None:
     """Create notifications; pages and workers learn of them at the commit."""
@@ -247,51 +200,3 @@ async def notify(session: AsyncSession, new: Sequence[NewNotification]) -> None:
         user_topic=f"{USER_TOPIC}:",
         delivery_topic=DELIVERY_TOPIC,
     )
-
-
-async def resolve(
-    session: AsyncSession,
-    kinds: Sequence[NotificationKind],
-    keys: Sequence[str],
-    *,
-    user_id: UUID | None = None,
-) -> None:
-    """Mark notifications and their escalations as resolved: nobody has to act any more.
-
-    They are not sent any more. With `user_id` only those of one user, who has acted.
-    """
-    await _RESOLVE.execute(session, at=now(), user_id=user_id, **_condition(kinds, keys))
-
-
-async def resolve_chat_questions(session: AsyncSession, board: Board) -> None:
-    """Resolve the questions of the lead that people answer in the chat of a board."""
-    parameters = {"channel": CHANNEL, "user_topic": f"{USER_TOPIC}:"}
-    await _RESOLVE_CHAT_QUESTIONS.execute(session, at=now(), board_id=board.id, **parameters)
-
-
-async def reopen(
-    session: AsyncSession,
-    kinds: Sequence[NotificationKind],
-    keys: Sequence[str],
-    *,
-    excluded_user_id: UUID | None = None,
-) -> None:
-    """Take back that notifications and their escalations are resolved, except those of one user.
-
-    What was not sent because they were resolved is sent, unless they have been read.
-    """
-    await _REOPEN.execute(
-        session,
-        delivery_topic=DELIVERY_TOPIC,
-        excluded_user_id=excluded_user_id,
-        **_condition(kinds, keys),
-    )
-
-
-def _condition(kinds: Sequence[NotificationKind], keys: Sequence[str]) -> dict[str, object]:
-    return {
-        "kinds": [kind.value for kind in kinds],
-        "keys": [*keys, *(ESCALATED_PREFIX + key for key in keys)],
-        "channel": CHANNEL,
-        "user_topic": f"{USER_TOPIC}:",
-    }

@@ -25,15 +25,16 @@ from models import (
     User,
 )
 from services.channels import SendOutcome, SendResult
-from services.notifications.creation import NewNotification, notify, resolve
+from services.notifications.creation import NewNotification, notify
 from services.notifications.delivery_statements import (
     DUE_DELIVERIES,
     LOCKED_CHANNEL,
     LOCKED_DELIVERIES,
-    NEXT_DUE_AT,
     WAKE_WORKERS,
     DueRow,
+    build_next_due_query,
 )
+from services.notifications.resolution import resolve
 
 CLAIM_DURATION = timedelta(seconds=90)  # longer than an attempt on any channel
 MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
@@ -77,7 +78,7 @@ class DueDelivery:
 
 async def find_next_due_time(source: Source) -> datetime | None:
     """Return when a notification has to be planned, sent or escalated next; maybe in the past."""
-    return await NEXT_DUE_AT.first(source)
+    return await build_next_due_query().first(source)
 
 
 class RunningMessages:

@@ -1,6 +1,7 @@
 """Statements of deliveries: what is due, with the names that its message needs."""
 
 from datetime import UTC, datetime
+from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ from models import (
     User,
 )
 from services.notifications.creation import DELIVERY_TOPIC
-from services.notifications.escalations import NEXT_ESCALATION_AT
+from services.notifications.escalations import next_escalation_query
 from services.notifications.queries import IS_ABOUT_ALL, IS_FOR_ADMINS
 
 OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SENDING)
@@ -160,20 +161,16 @@ DUE_DELIVERIES = _due_query()
 
 _LONG_AGO = literal(datetime(2000, 1, 1, tzinfo=UTC))  # due at once, whatever the clocks say
 
-NEXT_DUE_AT: Query[datetime | None] = Query(
-    select(
-        func.least(
-            select(_LONG_AGO)
-            .where(exists().where(Notification.planned_at.is_(None)))
-            .scalar_subquery(),
-            select(func.min(NotificationDelivery.next_attempt_at))
-            .where(NotificationDelivery.state.in_(OPEN_STATES))
-            .scalar_subquery(),
-            NEXT_ESCALATION_AT.scalar_subquery(),
-        )
-    ),
-    itemgetter(0),
-)
+
+@cache
+def build_next_due_query() -> Query[datetime | None]:
+    """Build the query of when a notification has to be planned, sent or escalated next."""
+    planned = select(_LONG_AGO).where(exists().where(Notification.planned_at.is_(None)))
+    attempts = select(func.min(NotificationDelivery.next_attempt_at))
+    attempts = attempts.where(NotificationDelivery.state.in_(OPEN_STATES))
+    due = (planned.scalar_subquery(), attempts.scalar_subquery(), next_escalation_query())
+    return Query(select(func.least(*due)), itemgetter(0))
+
 
 LOCKED_DELIVERIES: Query[NotificationDelivery] = Query(
     select(NotificationDelivery)

@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role
-from services.notifications.creation import Audience, NewNotification, notify, reopen, resolve
+from services.notifications.creation import Audience, NewNotification, notify
 from services.notifications.deletions import DELETIONS, resolve_deleted
+from services.notifications.resolution import reopen, resolve
 
 if TYPE_CHECKING:
     from services.events import NewEvent
@@ -60,21 +61,23 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEv
 
 async def _update_pending(session: AsyncSession, pending: Sequence["NewEvent"]) -> None:
     """Open the notifications of approvals that wait again, except for who has approved first."""
+    from services import approvals  # it uses events, which use this package
+
+    ids = [UUID(_decision_key(event)) for event in pending if _has_first_approver(event)]
+    first_approvers = await approvals.load_first_approvers(session, ids)
     by_first: defaultdict[UUID | None, list[str]] = defaultdict(list)
-    for event in pending:
-        by_first[_find_first_approver(event)].append(_decision_key(event))
+    for key in map(_decision_key, pending):
+        by_first[first_approvers.get(UUID(key))].append(key)
     for user_id, keys in by_first.items():
         await reopen(session, DECISION_KINDS, keys, excluded_user_id=user_id)
         if user_id is not None:
             await resolve(session, DECISION_KINDS, keys, user_id=user_id)
 
 
-def _find_first_approver(event: "NewEvent") -> UUID | None:
-    """Return who has approved the action as the first of two people."""
+def _has_first_approver(event: "NewEvent") -> bool:
     approval = event.approval
     assert isinstance(approval, Approval)
-    is_same = approval.first_approval_hash == approval.action_hash
-    return approval.first_approver_id if is_same else None
+    return approval.first_approver_id is not None
 
 
 def _list_resolved(

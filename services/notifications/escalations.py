@@ -1,8 +1,13 @@
-"""Notify a second user of what the first one has not dealt with in time."""
+"""Notify a second user of what the first one has not dealt with in time.
 
+Approvals that the second user may not approve now are not escalated: others have to decide.
+"""
+
+from datetime import datetime
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import DateTime, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, DateTime, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -17,18 +22,6 @@ _AT = bindparam("at", type_=DateTime(timezone=True))
 _ESCALATES_AT = Notification.created_at + func.make_interval(
     0, 0, 0, 0, 0, NotificationSettings.escalate_after_minutes
 )
-_HAS_APPROVED = (
-    select(Approval.id)
-    .where(
-        Approval.id == Notification.approval_id,
-        Approval.first_approver_id == NotificationSettings.escalate_to_user_id,
-        Approval.first_approval_hash.is_not_distinct_from(Approval.action_hash),
-    )
-    .correlate(Notification, NotificationSettings)
-    .exists()
-)
-"""Whether the second user is the first of two people who approve: others have to decide."""
-
 _ESCALATING = (
     select(Notification, NotificationSettings.escalate_to_user_id)
     .join(
@@ -43,25 +36,36 @@ _ESCALATING = (
         or_(Notification.key.is_(None), ~Notification.key.startswith(ESCALATED_PREFIX)),
         NotificationSettings.escalate_to_user_id.is_not(None),
         NotificationSettings.escalate_after_minutes.is_not(None),
-        ~_HAS_APPROVED,
     )
 )
 
-DUE_ESCALATIONS: Query[tuple[Notification, UUID]] = Query(
-    _ESCALATING.where(_ESCALATES_AT <= _AT)
-    .order_by(Notification.id)
-    .limit(BATCH_SIZE)
-    .with_for_update(of=Notification, skip_locked=True)
-)
-NEXT_ESCALATION_AT = _ESCALATING.with_only_columns(
-    func.min(_ESCALATES_AT), maintain_column_froms=True
-)
-"""When the next notification is due to be escalated."""
+
+def _concerns_others() -> ColumnElement[bool]:
+    """Match notifications of approvals that the second user may not approve now."""
+    from services import approvals  # it uses events, which use this package
+
+    may_approve = approvals.may_approve_query(NotificationSettings.escalate_to_user_id)
+    found = select(Approval.id).where(Approval.id == Notification.approval_id, ~may_approve)
+    return found.correlate(Notification, NotificationSettings).exists()
+
+
+@cache
+def _build_due_query() -> Query[tuple[Notification, UUID]]:
+    due = _ESCALATING.where(_ESCALATES_AT <= _AT, ~_concerns_others()).order_by(Notification.id)
+    due = due.limit(BATCH_SIZE).with_for_update(of=Notification, skip_locked=True)
+    return Query(due)
+
+
+def next_escalation_query() -> ColumnElement[datetime | None]:
+    """Select when the next notification is due to be escalated."""
+    next_at = _ESCALATING.where(~_concerns_others())
+    next_at = next_at.with_only_columns(func.min(_ESCALATES_AT), maintain_column_froms=True)
+    return next_at.scalar_subquery()
 
 
 async def escalate(session: AsyncSession) -> int:
     """Notify the second user of what the first one has not dealt with in time, and count it."""
-    found = await DUE_ESCALATIONS.fetch(session, at=now())
+    found = await _build_due_query().fetch(session, at=now())
     if not found:
         return 0
     await notify(session, [_build_escalation(one, user_id) for one, user_id in found])

@@ -17,6 +17,7 @@ from services.policies.rules import (
     MAX_RULES,
     MAX_VALUES,
     MIN_EXPIRY,
+    ROLE_RANK,
     check_rules,
     may_decide,
 )

@@ -8,6 +8,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from models import (
     Approval,
     ApprovalStatus,
@@ -23,10 +25,11 @@ from models import (
 )
 from services import approvals, boards, notifications, tasks
 from services.approvals import ApprovalDraft
-from services.notifications.escalations import NEXT_ESCALATION_AT
+from services.notifications.escalations import next_escalation_query
 from tests.support.approval_helpers import decide_approval
 from tests.support.notification_harness import NotificationHarness, harness
 from tests.support.world import World
+from worker.periodic import PeriodicTasks
 
 __all__ = ["harness"]
 
@@ -103,7 +106,7 @@ async def test_a_first_approval_ends_the_notifications_of_its_user_only(
 
     await decide_approval(session, world.bob, approval)
     assert await list_notified(session, *DECISION_KINDS) == []
-    await approvals.undo_decision(session, world.alice, approval.id)  # that of Bob
+    await approvals.undo_decision(session, world.bob, approval.id)
     assert await list_notified(session, *DECISION_KINDS) == everything[2:]
     await approvals.undo_decision(session, world.alice, approval.id)
     assert await list_notified(session, *DECISION_KINDS) == everything
@@ -162,24 +165,122 @@ async def test_a_requester_who_may_not_approve_is_not_reminded(
     assert [name for name, _ in notified] == reminded
 
 
+async def test_who_approved_other_content_is_told_and_reminded_again(
+    session: AsyncSession, world: World
+) -> None:
+    approval = await request_approval(session, world, with_task=True)
+    await decide_approval(session, world.alice, approval)
+    await remind(session)
+    of_bob = [("Bob", kind) for kind in DECISION_KINDS]
+    assert await list_notified(session, *DECISION_KINDS) == of_bob
+    of_alice = Notification.user_id == world.alice.id
+    await session.execute(update(Notification).where(of_alice).values(read_at=now()))
+    assert not await approvals.has_lapsed_approvals(session)
+
+    await change_task(session, world, approval)
+    assert await approvals.has_lapsed_approvals(session)
+    assert [await approvals.reopen_lapsed_approvals(session) for _ in range(2)] == [1, 0]
+    assert await list_notified(session, *DECISION_KINDS) == [
+        ("Alice", Kind.APPROVAL_PENDING),
+        *of_bob,
+    ]
+    unread = select(func.count()).where(of_alice, Notification.read_at.is_(None))
+    assert await session.scalar(unread) == 1
+    await remind(session)
+    everything = [("Alice", kind) for kind in DECISION_KINDS] + of_bob
+    assert await list_notified(session, *DECISION_KINDS) == everything
+
+    await decide_approval(session, world.bob, approval, ApprovalStatus.REJECTED)
+    assert not await approvals.has_lapsed_approvals(session)
+    assert await list_notified(session, *DECISION_KINDS) == []
+
+
+async def test_a_worker_finds_first_approvals_of_other_content(
+    isolated_settings: Settings,
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+) -> None:
+    world, transaction = isolated_world, isolated_transaction
+    async with transaction() as session:
+        approval = await request_approval(session, world, with_task=True)
+        await decide_approval(session, world.alice, approval)
+    async with transaction() as session:
+        await change_task(session, world, approval)
+    await PeriodicTasks(isolated_settings, transaction, transaction).follow_up()
+    async with transaction() as session:
+        open_ones = [(name, Kind.APPROVAL_PENDING) for name in ("Alice", "Bob")]
+        assert await list_notified(session, *DECISION_KINDS) == open_ones
+
+
+async def test_undoing_a_decision_of_changed_content_concerns_the_former_first_user(
+    session: AsyncSession, world: World
+) -> None:
+    approval = await request_approval(session, world, with_task=True)
+    await decide_approval(session, world.alice, approval)
+    await change_task(session, world, approval)
+    await decide_approval(session, world.bob, approval, ApprovalStatus.REJECTED)
+    await approvals.undo_decision(session, world.bob, approval.id)
+    open_ones = [(name, Kind.APPROVAL_PENDING) for name in ("Alice", "Bob")]
+    assert await list_notified(session, *DECISION_KINDS) == open_ones
+
+
+async def escalate_to_alice(session: AsyncSession, world: World) -> int:
+    """Notify Alice of what Bob has not dealt with, and count it."""
+    if await session.scalar(select(NotificationSettings.id)) is None:
+        settings = NotificationSettings(
+            id=new_id(),
+            user_id=world.bob.id,
+            organization_id=world.tern.id,
+            digest_at=time(8),
+            updated_at=now(),
+            escalate_to_user_id=world.alice.id,
+            escalate_after_minutes=60,
+        )
+        session.add(settings)
+        await session.flush()
+    earlier = Notification.created_at - LONG
+    await session.execute(update(Notification).values(created_at=earlier))
+    next_at = await session.scalar(select(next_escalation_query()))
+    count = await notifications.escalate(session)
+    assert (next_at is None) == (count == 0)  # otherwise workers would look for it all the time
+    return count
+
+
 async def test_an_approval_is_not_escalated_to_who_has_approved_first(
     session: AsyncSession, world: World
 ) -> None:
-    settings = NotificationSettings(
-        id=new_id(),
-        user_id=world.bob.id,
-        organization_id=world.tern.id,
-        digest_at=time(8),
-        updated_at=now(),
-        escalate_to_user_id=world.alice.id,
-        escalate_after_minutes=60,
-    )
-    session.add(settings)
     approval = await request_approval(session, world)
     await decide_approval(session, world.alice, approval)
-    earlier = Notification.created_at - LONG
-    await session.execute(update(Notification).values(created_at=earlier))
-    assert await session.scalar(NEXT_ESCALATION_AT) is None
-    assert await notifications.escalate(session) == 0
+    assert await escalate_to_alice(session, world) == 0
     await approvals.undo_decision(session, world.alice, approval.id)
-    assert await notifications.escalate(session) == 1
+    assert await escalate_to_alice(session, world) == 1
+
+
+async def test_an_approval_is_escalated_to_who_approved_other_content(
+    session: AsyncSession, world: World
+) -> None:
+    approval = await request_approval(session, world, with_task=True)
+    await decide_approval(session, world.alice, approval)
+    await change_task(session, world, approval)
+    assert await escalate_to_alice(session, world) == 1
+
+
+@pytest.mark.parametrize("effect", [PolicyEffect.ASK_TWO, PolicyEffect.ASK_ONE])
+async def test_an_approval_is_not_escalated_to_a_requester_who_may_not_approve(
+    session: AsyncSession, world: World, effect: PolicyEffect
+) -> None:
+    approval = await request_approval(session, world, world.alice)
+    approval.policy_verdict = PolicyVerdict(effect=effect, rule_name="Careful")
+    await session.flush()
+    assert await escalate_to_alice(session, world) == (effect is PolicyEffect.ASK_ONE)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+async def test_an_approval_is_escalated_only_to_who_may_approve_it(
+    session: AsyncSession, world: World, *, is_named: bool
+) -> None:
+    approval = await request_approval(session, world)
+    ids = (world.bob.id, *((world.alice.id,) if is_named else ()))
+    approval.policy_verdict = PolicyVerdict(rule_name="Careful", decider_ids=ids)
+    await session.flush()
+    assert await escalate_to_alice(session, world) == is_named

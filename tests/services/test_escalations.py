@@ -19,7 +19,7 @@ from models import (
 from services import approvals, boards, memory, notifications, questions
 from services.approvals import ApprovalDraft
 from services.messages.coordination import UserQuestion, ask_user
-from services.notifications.escalations import NEXT_ESCALATION_AT
+from services.notifications.escalations import next_escalation_query
 from tests.support.approval_helpers import decide_approval
 from tests.support.world import World
 
@@ -153,6 +153,6 @@ async def test_two_people_who_name_each_other_get_one_escalation_each(
     assert await notifications.escalate(session) == 2
     await let_pass(session, timedelta(minutes=121))
     assert await notifications.escalate(session) == 0
-    assert await session.scalar(NEXT_ESCALATION_AT) is None
+    assert await session.scalar(select(next_escalation_query())) is None
     for user in (world.alice, world.bob):
         assert len(await list_unresolved(session, user)) == 2

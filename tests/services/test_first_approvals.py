@@ -1,11 +1,11 @@
 """The first of two approvals: the rule of the pages, and its statement that counts."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import literal, select
 
-from models import Approval
+from models import Approval, Member, PolicyEffect, PolicyVerdict, Role
 from services import approvals
-from services.approvals.statements import has_approved_first_query
+from services.approvals.statements import has_approved_first_query, may_approve_query
 from tests.support.approval_helpers import add_approval
 
 SAME, OTHER = "a" * 64, "b" * 64  # hashes of an action
@@ -68,3 +68,50 @@ async def test_an_approval_of_a_deleted_task_is_unchanged(session, world) -> Non
     counted = select(Approval.id).where(has_approved_first_query())
     assert approvals.has_approved_first(detail, world.alice.id)
     assert await session.scalar(counted, {"user_id": world.alice.id}) == detail.approval.id
+
+
+def list_verdicts(world) -> list[PolicyVerdict]:
+    """Return verdicts that differ in who may approve."""
+    named = [(), (world.alice.id,), (world.bob.id, world.dana.id)]
+    verdicts = [
+        PolicyVerdict(effect=effect, decider_role=role, decider_ids=ids)
+        for effect in (PolicyEffect.ASK_ONE, PolicyEffect.ASK_TWO)
+        for role in Role
+        for ids in named
+    ]
+    return [PolicyVerdict(), *verdicts]
+
+
+@pytest.mark.parametrize("requester", [None, "alice", "bob"])
+@pytest.mark.parametrize("approver", [None, "alice", "bob"])
+async def test_pages_and_statements_agree_who_may_approve(
+    session, world, requester, approver
+) -> None:
+    for verdict in list_verdicts(world):
+        await add_approval(
+            session,
+            world,
+            requested_by_user_id=getattr(world, requester).id if requester else None,
+            first_approver_id=getattr(world, approver).id if approver else None,
+            policy_verdict=verdict,
+        )
+    details = await approvals.list_undecided_approvals(session, world.alice_member)
+    members = [world.alice_member, world.bob_member, world.dana_member]
+    allowed = {
+        (detail.approval.id, member.user_id)
+        for detail in details
+        for member in members
+        if approvals.may_approve(detail, member)
+    }
+    of_members = Member.user_id.in_([member.user_id for member in members])
+    query = select(Approval.id, Member.user_id).where(may_approve_query(Member.user_id), of_members)
+    found = {tuple(row) for row in await session.execute(query)}
+    assert found == allowed
+    assert len(details) == 19
+    assert 0 < len(allowed) < len(details) * len(members)
+
+
+async def test_who_has_left_the_organization_may_not_approve(session, world) -> None:
+    await add_approval(session, world)
+    allowed = select(Approval.id).where(may_approve_query(literal(world.charlie.id)))
+    assert await session.scalar(allowed) is None

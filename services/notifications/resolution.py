@@ -1,0 +1,116 @@
+"""Resolve notifications when nobody has to act any more, and reopen them."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.listen import CHANNEL
+from core.db.writes import Write
+from models import Board, NotificationKind
+from services.notifications.creation import DELIVERY_TOPIC, ESCALATED_PREFIX, USER_TOPIC
+
+_RESOLVE = Write(
+    text("""
+    with resolved as (
+        update notifications set
+            resolved_at = :at, key = case when merges then null else key end
+        where kind = any(:kinds) and key = any(:keys) and resolved_at is null
+            and (cast(:user_id as uuid) is null or user_id = :user_id)
+        returning user_id
+    )
+    select count(pg_notify(:channel, :user_topic || user_id))
+    from (select distinct user_id from resolved) as notified
+""")
+)
+
+_RESOLVE_CHAT_QUESTIONS = Write(
+    text("""
+    with resolved as (
+        update notifications set resolved_at = :at, key = case when merges then null else key end
+        where kind = 'question' and board_id = :board_id and resolved_at is null
+        and data ->> 'question_id' is null
+        returning user_id
+    )
+    select count(pg_notify(:channel, :user_topic || user_id))
+    from (select distinct user_id from resolved) as notified
+""")
+)
+
+_REOPEN = Write(
+    text("""
+    with reopened as (
+        update notifications set
+            resolved_at = null,
+            read_at = case when cast(:user_id as uuid) is null then read_at end,
+            updated_at = case when cast(:user_id as uuid) is null then updated_at else :at end
+        where kind = any(:kinds) and key = any(:keys) and resolved_at is not null
+            and user_id is distinct from cast(:excluded_user_id as uuid)
+            and (cast(:user_id as uuid) is null or user_id = :user_id)
+        returning id, user_id
+    ),
+    queued as (
+        update notification_deliveries set state = 'queued'
+        where notification_id in (select id from reopened) and state = 'skipped'
+        returning id
+    )
+    select
+        (select count(pg_notify(:channel, :user_topic || user_id))
+            from (select distinct user_id from reopened) as notified),
+        (select count(pg_notify(:channel, :delivery_topic)) from (select 1 from queued limit 1) as one)
+""")  # noqa: E501
+)
+
+
+async def resolve(
+    session: AsyncSession,
+    kinds: Sequence[NotificationKind],
+    keys: Sequence[str],
+    *,
+    user_id: UUID | None = None,
+) -> None:
+    """Mark notifications and their escalations as resolved: nobody has to act any more.
+
+    They are not sent any more. With `user_id` only those of one user, who has acted.
+    """
+    await _RESOLVE.execute(session, at=now(), user_id=user_id, **_condition(kinds, keys))
+
+
+async def resolve_chat_questions(session: AsyncSession, board: Board) -> None:
+    """Resolve the questions of the lead that people answer in the chat of a board."""
+    parameters = {"channel": CHANNEL, "user_topic": f"{USER_TOPIC}:"}
+    await _RESOLVE_CHAT_QUESTIONS.execute(session, at=now(), board_id=board.id, **parameters)
+
+
+async def reopen(
+    session: AsyncSession,
+    kinds: Sequence[NotificationKind],
+    keys: Sequence[str],
+    *,
+    user_id: UUID | None = None,
+    excluded_user_id: UUID | None = None,
+) -> None:
+    """Take back that notifications and their escalations are resolved, except those of one user.
+
+    What was not sent because they were resolved is sent, unless they have been read. With `user_id`
+    only those of one user, who has to act again: they are unread and first in the list.
+    """
+    await _REOPEN.execute(
+        session,
+        at=now(),
+        delivery_topic=DELIVERY_TOPIC,
+        user_id=user_id,
+        excluded_user_id=excluded_user_id,
+        **_condition(kinds, keys),
+    )
+
+
+def _condition(kinds: Sequence[NotificationKind], keys: Sequence[str]) -> dict[str, object]:
+    return {
+        "kinds": [kind.value for kind in kinds],
+        "keys": [*keys, *(ESCALATED_PREFIX + key for key in keys)],
+        "channel": CHANNEL,
+        "user_topic": f"{USER_TOPIC}:",
+    }
