@@ -258,7 +258,6 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "no_linked_task": N_("There is no task to post a question on."),
     "own_request": N_("You made this request, so two other people must approve it."),
     "question_required": N_("Write what you want to know."),
-    "nothing_to_undo": N_("You have decided nothing here that can be undone."),
     "too_late_to_undo": N_(
         "It is too late to undo this. The decision is final; make a new request instead."
     ),

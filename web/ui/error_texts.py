@@ -21,6 +21,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     "not_storable": N_("This is too large, or not valid JSON."),
     "form_in_progress": N_("This form is still being processed. Try again in a minute."),
     "nothing_to_change": N_("Change at least one thing."),
+    "nothing_to_undo": N_("You have decided nothing here that can be undone."),
     "number_out_of_range": N_("Write a whole number from %(minimum)s to %(maximum)s."),
     "too_many_manual_messages": N_(
         "Too many tests and repetitions were sent by hand. Try again in %(retry_after)s s."
