@@ -155,11 +155,10 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     moved = update(User).where(*was_active).values(active_organization_id=oldest.scalar_subquery())
     unread = case((exists(oldest), event_id)) if is_removed else None
     await session.execute(moved.values(unread_removal_event_id=unread))
-    name = await session.scalar(select(Organization.name).where(Organization.id == organization_id))
     await session.delete(locked.member)
     await session.flush()
     await tasks.unassign_former_readers(session, locked.by.user, user_id=user_id)
-    data = {"organization": name}
+    data = {"organization": locked.member.organization.name}
     await _record_member_event(session, EventType.MEMBER_REMOVED, locked, data, id=event_id)
 
 
@@ -170,7 +169,8 @@ async def _load_members_and_owners(
     query = (
         select(Member)
         .join(Member.user)
-        .options(contains_eager(Member.user))
+        .join(Member.organization)
+        .options(contains_eager(Member.user), contains_eager(Member.organization))
         .where(Member.organization_id == organization_id)
         .where(or_(Member.id.in_(member_ids), Member.role == Role.OWNER))
         .execution_options(populate_existing=True)

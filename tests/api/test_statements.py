@@ -63,7 +63,7 @@ MORE_WRITES = (
         "DELETE /agents/{agent_id}": 11,
         "DELETE /boards/{board_id}": 11,
         "DELETE /boards/{board_id}/tasks/{task_id}": 11,
-        "DELETE /organizations/me/members/{member_id}": 13,
+        "DELETE /organizations/me/members/{member_id}": 12,
         "DELETE /skills/packs/{pack_id}": 11,
         "DELETE /users/me": 11,
         "PATCH /boards/{board_id}/approvals/{approval_id}": 16,

@@ -126,15 +126,11 @@ async def test_a_withdrawn_first_approval_does_not_count(
 ) -> None:
     """The second person decides before the first one undoes the approval, or is the first."""
     world = isolated_world
-    ids = await add_approvals(
-        isolated_transaction,
-        world.board,
-        policy_verdict=TWO_PEOPLE,
-        first_approver_id=world.alice.id,
-        first_approved_at=now(),
-    )
+    ids = await add_approvals(isolated_transaction, world.board, policy_verdict=TWO_PEOPLE)
 
     async def race(id: UUID) -> None:
+        async with isolated_transaction() as session:
+            await deciding(world.alice, id, APPROVED)(session)
         undone, decided = await run_concurrently(
             isolated_transaction,
             lambda session: approvals.undo_decision(session, world.alice, id),
