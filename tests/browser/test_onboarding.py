@@ -226,7 +226,7 @@ async def test_the_form_completes_the_onboarding_of_a_silent_agent(
         await form.get_by_role("button", name="Review and launch").click()
         await expect(page.get_by_role("textbox", name="Objective")).to_have_value("Go on without")
         await page.get_by_role("button", name="Launch the board").click()
-        await expect(page.get_by_text("A goal needs measures")).to_be_visible()
+        await expect(page.locator(".err", has_text="A goal needs measures")).to_be_visible()
         await page.get_by_label("Measure 1", exact=True).fill("Days")
         await page.get_by_role("button", name="Launch the board").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Lead Agent is starting.")
