@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http.incomplete_requests import IncompleteRequestMiddleware
-from tests.services.test_tokens import IMPORTED, add_imported_token
+from tests.services.test_agent_tokens import IMPORTED, add_imported_token
 from tests.support.api_fixtures import create_client
 from tests.support.people_rows import token_secret
 from tests.support.stream_client import open_stream

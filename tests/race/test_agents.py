@@ -10,7 +10,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, Unauthorized
 from models import Agent, Member, Status, Task
 from services import agents, boards, identity, organizations, tasks
-from tests.services.test_tokens import add_token
+from tests.services.test_agent_tokens import add_token
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.world import World
 

@@ -9,7 +9,7 @@ from core.errors import Conflict
 from models import AgentToken, Board, Organization, SignIn
 from services import boards, identity, organizations
 from services.boards import BoardDraft
-from tests.services.test_tokens import IMPORTED, add_imported_token, add_token, authenticate
+from tests.services.test_agent_tokens import IMPORTED, add_imported_token, add_token, authenticate
 from tests.support.people_rows import cookie_secret, make_user
 from tests.support.world import World
 

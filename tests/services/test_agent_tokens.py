@@ -1,4 +1,4 @@
-"""The tokens of agents and of users' scripts."""
+"""Tokens of agents: ours, and those that were imported with a slow hash."""
 
 import asyncio
 import base64
@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.errors import Invalid, NotFound, Unauthorized
+from core.errors import Unauthorized
 from core.security import secrets
 from core.security.secrets import generate_token, hash_token, token_prefix
-from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User, new_id
+from models import Agent, AgentToken, new_id
 from services import identity
 from services.identity import imported_tokens
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
@@ -254,37 +254,6 @@ async def test_the_results_of_few_tokens_are_kept(monkeypatch: pytest.MonkeyPatc
     assert verifier.find_verified("imported-2") == HASHES[2]
 
 
-async def test_a_user_creates_and_revokes_an_api_token(session: AsyncSession, world: World) -> None:
-    token, secret = await identity.create_api_token(session, world.alice, name=" nightly ")
-    assert token.name == "nightly"
-    user = await authenticate_user(session, secret, ACCOUNTS)
-    assert user is not None
-    assert user.id == world.alice.id
-    assert [one.name for one in await identity.list_api_tokens(session, world.alice)] == [
-        "nightly",
-        "script",
-    ]
-    await identity.revoke_api_token(session, world.alice, token.id)
-    with pytest.raises(Unauthorized):
-        await authenticate_user(session, secret, ACCOUNTS)
-
-
-async def test_an_api_token_has_a_scope_and_an_end(session: AsyncSession, world: World) -> None:
-    token, secret = await identity.create_api_token(
-        session, world.alice, name="figures", scope=TokenScope.READ, days=30
-    )
-    credential = await identity.authenticate_user(session, secret, ACCOUNTS)
-    assert credential is not None
-    assert credential.scope is TokenScope.READ
-    token.expires_at = now() - timedelta(seconds=1)
-    await session.flush()
-    with pytest.raises(Unauthorized) as expired:
-        await identity.authenticate_user(session, secret, ACCOUNTS)
-    assert expired.value.code == "token_expired"
-    with pytest.raises(Invalid):
-        await identity.create_api_token(session, world.alice, name="x", days=31)
-
-
 async def test_an_ended_token_says_so_until_it_is_forgotten(
     session: AsyncSession, world: World
 ) -> None:
@@ -297,81 +266,3 @@ async def test_an_ended_token_says_so_until_it_is_forgotten(
     await session.execute(update(AgentToken).values(ended_at=long_ago))
     await identity.end_agent_tokens(session, agent)
     assert await find_agent(session, token_secret(world.worker)) is None
-
-
-async def test_a_revoked_api_token_says_so_until_it_is_forgotten(
-    session: AsyncSession, world: World
-) -> None:
-    """Only to who has the whole token; nothing is said about one that never existed."""
-    token, secret = await identity.create_api_token(session, world.alice, name="nightly")
-    _, other_secret = await identity.create_api_token(session, world.alice, name="other")
-    assert await identity.revoke_api_token(session, world.alice, token.id) == "nightly"
-    with pytest.raises(Unauthorized) as revoked:
-        await authenticate_user(session, secret, ACCOUNTS)
-    assert revoked.value.code == "token_ended"
-    for guess in (token_prefix(secret), token_prefix(secret) + "x" * 31, secret + "x"):
-        assert await authenticate_user(session, guess, ACCOUNTS) is None
-    assert await authenticate_user(session, other_secret, ACCOUNTS)
-    await session.execute(update(RevokedApiToken).values(expires_at=now()))
-    await identity.delete_expired_credentials(session)
-    assert await authenticate_user(session, secret, ACCOUNTS) is None
-
-
-async def test_the_prefix_of_an_api_token_is_not_enough(
-    session: AsyncSession, world: World
-) -> None:
-    _, secret = await identity.create_api_token(session, world.alice, name="nightly")
-    for guess in (token_prefix(secret), token_prefix(secret) + "x" * 31, secret + "x"):
-        assert await authenticate_user(session, guess, ACCOUNTS) is None
-
-
-async def test_users_neither_list_nor_revoke_tokens_of_others(
-    session: AsyncSession, world: World
-) -> None:
-    token, _ = await identity.create_api_token(session, world.alice, name="nightly")
-    for stranger in (world.charlie, world.bob):
-        with pytest.raises(NotFound):
-            await identity.revoke_api_token(session, stranger, token.id)
-        assert token not in await identity.list_api_tokens(session, stranger)
-
-
-@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "NUL \0"])
-async def test_an_api_token_requires_a_name(session: AsyncSession, world: World, name: str) -> None:
-    with pytest.raises(Invalid) as error:
-        await identity.create_api_token(session, world.alice, name=name)
-    assert error.value.field == "name"
-
-
-async def test_the_local_token_creates_its_user_once(session: AsyncSession) -> None:
-    user = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
-    assert user is not None
-    assert user.clerk_user_id == "local-auth-user"
-    assert (user.email, user.name) == ("admin@home.local", "Local User")
-    again = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
-    assert again is not None
-    assert again.id == user.id
-
-
-async def test_blank_fields_of_the_local_user_are_filled_again(session: AsyncSession) -> None:
-    user = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
-    assert user is not None
-    await session.execute(update(User).where(User.id == user.id).values(email="", name=None))
-    again = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
-    assert again is not None
-    assert (again.email, again.name) == ("admin@home.local", "Local User")
-
-
-async def test_a_taken_address_is_not_filled_in(session: AsyncSession, world: World) -> None:
-    taken = update(User).where(User.id == world.charlie.id).values(email="Admin@Home.Local")
-    await session.execute(taken)
-    user = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
-    assert user is not None
-    assert (user.email, user.name) == (None, "Local User")
-
-
-async def test_the_local_token_is_valid_only_in_local_mode(session: AsyncSession) -> None:
-    accounts = Settings(local_auth_token=LOCAL_TOKEN)
-    assert await authenticate_user(session, LOCAL_TOKEN, accounts) is None
-    assert await authenticate_user(session, LOCAL_TOKEN[:-1], LOCAL) is None
-    assert await session.scalar(select(User)) is None
-    assert await session.scalar(select(ApiToken)) is None
