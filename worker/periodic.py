@@ -134,13 +134,13 @@ class PeriodicTasks:
         async with self._open_read() as source:
             board_ids = await tasks.list_boards_to_follow_up(source)
             has_reminders = await approvals.has_due_reminders(source)
-            has_lapsed = await approvals.has_lapsed_approvals(source)
+            has_outdated = await approvals.has_outdated_first_approvals(source)
         for board_id in board_ids:
             async with self._open_transaction() as session:
                 await tasks.follow_up_tasks(session, board_id)
-        if has_lapsed:
+        if has_outdated:
             async with self._open_transaction() as session:
-                await approvals.reopen_lapsed_approvals(session)
+                await approvals.reopen_outdated_first_approvals(session)
         if has_reminders:
             async with self._open_transaction() as session:
                 await approvals.remind_of_approvals(session)

@@ -25,7 +25,10 @@ from services.approvals.finalization import (
     find_next_finalization,
     list_boards_with_due_approvals,
 )
-from services.approvals.lapsed_approvals import has_lapsed_approvals, reopen_lapsed_approvals
+from services.approvals.outdated_first_approvals import (
+    has_outdated_first_approvals,
+    reopen_outdated_first_approvals,
+)
 from services.approvals.policy_decisions import (
     has_approved_first,
     list_allowed_decisions,

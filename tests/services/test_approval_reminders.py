@@ -175,11 +175,11 @@ async def test_who_approved_other_content_is_told_and_reminded_again(
     assert await list_notified(session, *DECISION_KINDS) == of_bob
     of_alice = Notification.user_id == world.alice.id
     await session.execute(update(Notification).where(of_alice).values(read_at=now()))
-    assert not await approvals.has_lapsed_approvals(session)
+    assert not await approvals.has_outdated_first_approvals(session)
 
     await change_task(session, world, approval)
-    assert await approvals.has_lapsed_approvals(session)
-    assert [await approvals.reopen_lapsed_approvals(session) for _ in range(2)] == [1, 0]
+    assert await approvals.has_outdated_first_approvals(session)
+    assert [await approvals.reopen_outdated_first_approvals(session) for _ in range(2)] == [1, 0]
     assert await list_notified(session, *DECISION_KINDS) == [
         ("Alice", Kind.APPROVAL_PENDING),
         *of_bob,
@@ -191,7 +191,7 @@ async def test_who_approved_other_content_is_told_and_reminded_again(
     assert await list_notified(session, *DECISION_KINDS) == everything
 
     await decide_approval(session, world.bob, approval, ApprovalStatus.REJECTED)
-    assert not await approvals.has_lapsed_approvals(session)
+    assert not await approvals.has_outdated_first_approvals(session)
     assert await list_notified(session, *DECISION_KINDS) == []
 
 

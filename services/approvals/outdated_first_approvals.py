@@ -27,7 +27,7 @@ _IS_RESOLVED = (
     .correlate(Approval)
     .exists()
 )
-_LAPSED = (
+_OUTDATED = (
     select(Approval.id, Approval.first_approver_id)
     .where(
         IS_UNDECIDED,
@@ -38,28 +38,28 @@ _LAPSED = (
     .order_by(Approval.id)
     .limit(BATCH_SIZE)
 )
-LAPSED: Query[UUID] = Query(_LAPSED.limit(1), itemgetter(0))
+FIRST_OUTDATED: Query[UUID] = Query(_OUTDATED.limit(1), itemgetter(0))
 
 
-async def has_lapsed_approvals(source: Source) -> bool:
+async def has_outdated_first_approvals(source: Source) -> bool:
     """Return whether somebody has to be told that a first approval counts no more."""
-    return await LAPSED.first(source) is not None
+    return await FIRST_OUTDATED.first(source) is not None
 
 
-async def reopen_lapsed_approvals(session: AsyncSession) -> int:
+async def reopen_outdated_first_approvals(session: AsyncSession) -> int:
     """Reopen the notifications of first approvers whose approval counts no more, and count these.
 
     They are reminded of it again. Any number of workers may call this at the same time: an approval
     that is being decided is left out, because its row is locked.
     """
-    lapsed = (await session.execute(_LAPSED.with_for_update(skip_locked=True))).all()
+    outdated = (await session.execute(_OUTDATED.with_for_update(skip_locked=True))).all()
     keys_by_user: defaultdict[UUID, list[str]] = defaultdict(list)
-    for approval_id, user_id in lapsed:
-        assert user_id is not None  # see _LAPSED
+    for approval_id, user_id in outdated:
+        assert user_id is not None  # see _OUTDATED
         keys_by_user[user_id].append(str(approval_id))
     for user_id, keys in keys_by_user.items():
         await notifications.reopen(session, DECISION_KINDS, keys, user_id=user_id)
-    ids = [approval_id for approval_id, _ in lapsed]
+    ids = [approval_id for approval_id, _ in outdated]
     waiting = update(Approval).where(Approval.id.in_(ids)).values(reminded_at=None)
     await session.execute(waiting.execution_options(synchronize_session=False))
-    return len(lapsed)
+    return len(outdated)
