@@ -269,7 +269,7 @@ async def rolled_back(
 
 
 @asynccontextmanager
-async def undone(transaction: TransactionFactory) -> AsyncGenerator[None]:
+async def rolled_back_changes(transaction: TransactionFactory) -> AsyncGenerator[None]:
     """Roll back the rows that the block changes, inside the transaction of a test.
 
     Rows are compared inside of the block. Nothing else is undone, such as what rate limiters count.

@@ -75,7 +75,7 @@ from services.approvals.statements import (
 )
 from services.approvals.undo import (
     UndoneNote,
+    choose_note_to_store,
     find_undone_note,
-    omit_restored_note,
     undo_decision,
 )

@@ -109,7 +109,7 @@ def find_undone_note(approval: Approval, user: User) -> UndoneNote | None:
     return UndoneNote(note, status) if is_own and note and status else None
 
 
-def omit_restored_note(
+def choose_note_to_store(
     note: str | None, status: ApprovalStatus, restored: UndoneNote | None
 ) -> str | None:
     """Return the note to store with a decision: None if it is the restored note of another one.

@@ -8,7 +8,7 @@ import pytest
 
 from api.framework.operation import Operation
 from core.db.engine import TransactionFactory
-from tests.conftest import undone
+from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import (
     OPERATIONS_BY_BODY,
@@ -157,7 +157,7 @@ async def test_an_invalid_field_is_rejected_with_its_location(
         before = await read_all_rows(session)
     for operation in STRICT_OPERATIONS:
         with subtests.test(operation_label(operation)):
-            async with undone(transaction):
+            async with rolled_back_changes(transaction):
                 client, path = (
                     client_for(objects.get_allowed_caller(operation)),
                     objects.build_path(operation),
@@ -239,7 +239,7 @@ async def test_a_body_that_is_not_an_object_is_rejected(
             client_for(objects.get_allowed_caller(operation)),
             objects.build_path(operation),
         )
-        async with undone(transaction):
+        async with rolled_back_changes(transaction):
             for raw in NOT_OBJECTS:
                 response = await client.request(operation.method, path, content=raw)
                 assert is_rejected(response), (operation_label(operation), raw)

@@ -6,7 +6,7 @@ import pytest
 
 from api.app import root_routes
 from core.db.engine import TransactionFactory
-from tests.conftest import undone
+from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import (
     OPERATIONS_WITH_IDS,
@@ -75,7 +75,7 @@ async def test_a_user_of_another_organization_finds_and_changes_nothing(
         before = await read_all_rows(session)
     for operation in OPERATIONS_WITH_IDS:
         with subtests.test(operation_label(operation)):
-            async with undone(transaction):
+            async with rolled_back_changes(transaction):
                 allowed = NOT_404.get((operation.method, operation.path), {404})
 
                 for stranger in objects.list_foreign_callers(operation):
@@ -107,7 +107,7 @@ async def test_foreign_and_missing_objects_give_the_same_error(
         objects = await create_api_objects(session, world)
     for operation in OPERATIONS_WITH_IDS:
         with subtests.test(operation_label(operation)):
-            async with undone(transaction):
+            async with rolled_back_changes(transaction):
                 client = client_for(objects.list_foreign_callers(operation)[0])
                 path = objects.build_path(operation)
 
@@ -132,7 +132,7 @@ async def test_an_invalid_id_is_rejected_with_its_location(
         objects = await create_api_objects(session, world)
     for operation in OPERATIONS_WITH_IDS:
         with subtests.test(operation_label(operation)):
-            async with undone(transaction):
+            async with rolled_back_changes(transaction):
                 parameter = operation.path.partition("{")[2].partition("}")[0]
                 path = operation.path.replace(f"{{{parameter}}}", "no-id")
 

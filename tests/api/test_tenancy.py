@@ -12,7 +12,7 @@ from api.framework.auth import AllowedCaller as For
 from api.framework.operation import Operation
 from core.db.engine import TransactionFactory
 from models import Agent, Base, User
-from tests.conftest import undone
+from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import ClientFactory
 from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
 from tests.support.operation_requests import build_body, build_url
@@ -96,7 +96,7 @@ async def test_an_outsider_finds_and_changes_nothing(
         before = await compute_checksums(session)
     for operation in WITH_IDS:
         with subtests.test(operation_label(operation)):
-            async with undone(transaction):
+            async with rolled_back_changes(transaction):
                 for outsider, expected in list_outsiders(operation, world):
                     answer = await client_for(outsider).request(
                         operation.method,
@@ -137,7 +137,7 @@ async def test_a_foreign_object_cannot_be_referenced_in_a_request(
         before = await compute_checksums(session)
     for operation in NAMING:
         with subtests.test(operation_label(operation)):
-            async with undone(transaction):
+            async with rolled_back_changes(transaction):
                 ids = list_named_ids(operation, objects)
 
                 for outsider, _ in list_outsiders(operation, world):

@@ -61,7 +61,7 @@ class DecisionForm(BaseModel):
         """Return the note without one that was restored from another decision."""
         status = self.restored_status
         restored = UndoneNote(self.restored_note, status) if status else None
-        return approvals.omit_restored_note(self.note, self.decision, restored)
+        return approvals.choose_note_to_store(self.note, self.decision, restored)
 
 
 async def decide_approval(request: Request) -> Response:
