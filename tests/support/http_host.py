@@ -25,7 +25,7 @@ class HttpHost:
     pages: dict[str, HostPage] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     user_agents: set[str] = field(default_factory=set)
-    received: list[tuple[str, bytes]] = field(default_factory=list)  # heads and bodies
+    received: list[tuple[str, bytes]] = field(default_factory=list)  # for its pages: head, body
     is_silent: bool = False  # accepts requests and never responds
     stays_open: bool = False  # does not end its responses
     unblocked: asyncio.Event = field(default_factory=asyncio.Event)  # ends the block
@@ -42,7 +42,8 @@ class HttpHost:
             }
             length = re.search(r"(?im)^content-length: (\d+)", head)
             body = await reader.readexactly(int(length[1])) if length else b""
-            self.received.append((head, body))
+            if path in self.pages:  # not a request to the test that had this port before
+                self.received.append((head, body))
             if self.is_blocked:
                 await self.unblocked.wait()
             if self.is_silent:
