@@ -99,7 +99,7 @@ class Viewer(NamedTuple):
 
 
 async def find_session(source: Source, cookie_secret: str) -> Viewer | None:
-    """Return the session of a cookie, or None if it is over. Raises WriteRequired.
+    """Return the session of a cookie, or None if it is over.
 
     The rule for the organization is that of `organizations.find_current_membership`.
     """
@@ -112,7 +112,6 @@ async def find_session(source: Source, cookie_secret: str) -> Viewer | None:
     set_loaded_values(sign_in, user=user)
     if member is not None and organization is not None:
         organizations.build_membership((member, organization, user))
-        await organizations.store_current_organization(source, member)
     return Viewer(sign_in, user, member)
 
 

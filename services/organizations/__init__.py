@@ -63,7 +63,6 @@ from services.organizations.queries import (
     list_board_access,
     list_members,
     list_memberships,
-    store_current_organization,
 )
 from services.organizations.stop import (
     COMMAND_LINE,

@@ -31,7 +31,7 @@ from services.organizations.members import (
     require_owner,
     validate_organization_name,
 )
-from services.organizations.queries import find_current_membership
+from services.organizations.queries import OLDEST_FIRST, find_current_membership
 
 PERSONAL_ORGANIZATION_NAME = "Personal"  # for a user without an organization who calls the API
 
@@ -182,11 +182,20 @@ async def erase_organizations(
     Rows for the removal of our agents from their gateways are kept. Returns the audit records,
     which the caller adds at the end.
     """
+    await _move_users(session, organization_ids)
     cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
     deleted = await session.execute(statement.add_cte(cleanup.cte("departing")))
     return audit.build_deletion_records({id: name for id, name in deleted})
+
+
+async def _move_users(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
+    """Let the users of organizations work where their oldest other membership is."""
+    is_other = Member.user_id == User.id, Member.organization_id.not_in(organization_ids)
+    oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_FIRST).limit(1)
+    moved = update(User).where(User.active_organization_id.in_(organization_ids))
+    await session.execute(moved.values(active_organization_id=oldest.scalar_subquery()))
 
 
 def _lock_rows_cte(

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, exists, func, select, update
+from sqlalchemy import ScalarSelect, bindparam, exists, func, select
 
 from core.clock import now
-from core.db.reads import Query, Source, require_transaction, set_loaded_values
+from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Forbidden, NotFound
 from core.paging import Page, Paging
 from models import BoardAccess, Event, EventType, Member, Organization, User
@@ -113,21 +113,9 @@ MEMBERS_TOTAL: Query[tuple[int]] = Query(TOTAL)
 async def find_current_membership(source: Source, user: User) -> Member | None:
     """Return the user's membership in the organization they work in, with both of them loaded.
 
-    If they are no longer a member there, their oldest membership takes its place (contract, 1.11).
-    None for a user without memberships. Raises WriteRequired.
+    None for a user without memberships.
     """
-    member = await CURRENT_MEMBERSHIP.first(source, user_id=user.id)
-    if member is not None:
-        await store_current_organization(source, member)
-    return member
-
-
-async def store_current_organization(source: Source, member: Member) -> None:
-    """Store that a user works in the organization of a membership. Raises WriteRequired."""
-    if member.user.active_organization_id != member.organization_id:
-        chosen = update(User).where(User.id == member.user_id)
-        chosen = chosen.values(active_organization_id=member.organization_id)
-        await require_transaction(source).execute(chosen)
+    return await CURRENT_MEMBERSHIP.first(source, user_id=user.id)
 
 
 def current_membership_id_query() -> ScalarSelect[UUID]:
@@ -142,10 +130,10 @@ def current_membership_id_of_user() -> ScalarSelect[UUID]:
     return query.order_by(*CURRENT_FIRST).limit(1).scalar_subquery().correlate(User)
 
 
+OLDEST_FIRST = (Member.created_at, Member.id)
 CURRENT_FIRST = (
     func.coalesce(Member.organization_id == User.active_organization_id, False).desc(),
-    Member.created_at,
-    Member.id,
+    *OLDEST_FIRST,
 )
 
 

@@ -1,9 +1,9 @@
-"""Migrations complete stored webhooks, notifications and channels."""
+"""Migrations complete stored webhooks, notifications, channels and users."""
 
 from datetime import timedelta
 
 from alembic import command
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.clock import now
 from core.config.settings import Settings
@@ -13,6 +13,7 @@ from models import (
     Notification,
     NotificationChannel,
     NotificationKind,
+    User,
     WebhookEndpoint,
     new_id,
 )
@@ -21,6 +22,7 @@ from tests.support.api_objects import make_channel
 from tests.support.board_rows import make_notification
 from tests.support.memory_rows import create_group_of
 from tests.support.migration import migrate
+from tests.support.people_rows import make_user
 from tests.support.webhook_rows import make_endpoint
 from tests.support.world import World
 
@@ -100,3 +102,22 @@ async def test_channels_are_paused_by_users_unless_a_subscription_ended_before(
     async with isolated_transaction() as session:
         found = await session.scalars(select(NotificationChannel))
         assert {one.id: one.is_paused_by_user for one in found} == expected
+
+
+async def test_each_user_works_in_one_of_their_organizations(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """An older version stored the organization when a page or a call needed it."""
+    world, nora = isolated_world, make_user("Nora")
+    async with isolated_transaction() as session:
+        session.add(nora)
+        stale = {world.alice.id: None, world.charlie.id: world.tern.id}
+        for user_id, organization_id in stale.items():
+            changed = update(User).where(User.id == user_id)
+            await session.execute(changed.values(active_organization_id=organization_id))
+    await migrate_again(isolated_settings)
+    async with isolated_transaction() as session:
+        found = dict((await session.execute(select(User.id, User.active_organization_id))).all())
+    assert found[world.alice.id] == found[world.bob.id] == world.tern.id
+    assert found[world.charlie.id] == world.plover.id
+    assert found[nora.id] is None

@@ -1,9 +1,10 @@
 """Organizations: the active one of a user, and creating, renaming and switching."""
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from models import BoardAccess, Event, EventType, Member, Organization, Role, User
 from services import organizations
@@ -77,13 +78,24 @@ async def test_of_two_memberships_the_active_one_is_current(
 async def test_after_removal_the_oldest_membership_is_current(
     session: AsyncSession, world: World
 ) -> None:
-    await session.execute(
-        update(User).where(User.id == world.alice.id).values(active_organization_id=world.plover.id)
-    )
+    second = await join(session, world, world.alice)
+    await organizations.switch_organization(session, world.alice, world.plover.id)
+    await organizations.leave_organization(session, second)
     member = await organizations.get_or_create_active_membership(session, world.alice)
     assert member.organization_id == world.tern.id
     assert await active_id(session, world.alice) == world.tern.id
-    assert member.user.active_organization_id == world.tern.id
+
+
+async def test_after_a_deletion_the_oldest_other_membership_is_current(
+    session: AsyncSession, world: World
+) -> None:
+    await join(session, world, world.alice)
+    alice = await session.get_one(Member, world.alice_member.id)
+    await organizations.delete_organization(session, alice, signed_in_at=now())
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    assert member.organization_id == world.plover.id
+    assert await active_id(session, world.alice) == world.plover.id
+    assert await active_id(session, world.bob) is None
 
 
 async def test_a_user_without_memberships_gets_an_organization(

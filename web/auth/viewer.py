@@ -8,10 +8,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.db.reads import Source, WriteRequired
 from core.errors import Forbidden
 from core.http.client_ip import get_client_ip, rate_limit_network
-from core.http.request import get_settings, open_reader, open_transaction
+from core.http.request import get_settings, open_reader
 from models import Member, SignIn
 from services import audit, identity
 from services.identity import CredentialVerifier, Viewer
@@ -28,23 +27,12 @@ async def current_viewer(connection: HTTPConnection) -> Viewer | None:
     secret = read_session_secret(connection)
     if not secret:
         return None
-    try:
-        async with open_reader(connection) as reader:
-            viewer = await _find_viewer(reader, secret)
-    except WriteRequired:
-        async with open_transaction(connection) as session:
-            viewer = await _find_viewer(session, secret)
-    if viewer is not None:
-        connection.state.last_seen.record(SignIn, viewer.sign_in.id)
-    return viewer
-
-
-async def _find_viewer(source: Source, secret: str) -> Viewer | None:
-    """Return the viewer whose session has this secret. Raises WriteRequired."""
-    viewer = await identity.find_session(source, secret)
+    async with open_reader(connection) as reader:
+        viewer = await identity.find_session(reader, secret)
     if viewer is not None:
         audit.identify_actor(viewer.user)
         audit.use_credential("session", viewer.sign_in.id)
+        connection.state.last_seen.record(SignIn, viewer.sign_in.id)
     return viewer
 
 
