@@ -11,7 +11,12 @@ from pydantic import Field, StringConstraints
 
 from api.endpoints.gateways import check_rate_limit
 from api.framework.fields import JsonObject, Ok, RequestModel, RequiredText, ResponseModel
-from api.framework.handler import RequestContext, error_responses, without_transaction
+from api.framework.handler import (
+    RequestContext,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
 from api.framework.idempotency import read_idempotency_key
 from core.errors import Invalid
 from models import Gateway, Member
@@ -87,6 +92,7 @@ class GatewayCommands(ResponseModel):
     )
 
 
+@reads_only
 async def list_gateway_commands(context: RequestContext, member: Member) -> GatewayCommands:
     """List the methods and events of the gateway protocol."""
     return GatewayCommands(

@@ -40,7 +40,6 @@ MORE_READS = {
     "GET /boards/{board_id}/approvals/{approval_id}/why": 8,
     "GET /agents/{agent_id}/messages/{message_id}/why": 8,
     "GET /channels/{channel_id}/deliveries": 4,
-    "GET /gateways/commands": 4,
     "GET /gateways/{gateway_id}/config-changes": 4,
     "GET /notifications/preferences": 6,
     "GET /skills/marketplace": 4,
@@ -50,8 +49,7 @@ MORE_READS = {
 }
 """Reads that need more round trips: these are their present numbers, which must not grow.
 
-Most read several tables, or load an object before they list what belongs to it. Commands of
-gateways are read in a transaction, as the other reads of gateways."""
+Most read several tables, or load an object before they list what belongs to it."""
 
 MORE_WRITES = (
     dict.fromkeys((f"POST {prefix}/boards/{{board_id}}/approvals" for prefix in ("", "/agent")), 13)
