@@ -1,9 +1,7 @@
 """Bearer tokens of a provider for the API: which are accepted, and what they cost."""
 
-import asyncio
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
@@ -20,20 +18,17 @@ from api.framework.auth import AllowedCaller, authenticate
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.security.openid import OpenIdProvider
-from core.security.openid_cache import EXPIRE_AFTER, REFRESH_AFTER, RETRY_INTERVAL
 from core.security.openid_tokens import REGISTRY
 from models import FirstRunLink, User
 from services.identity import parse_profile
-from tests.oidc.conftest import CALLBACK, Installation, InstallationFactory, settings_for
-from tests.oidc.test_provider import VERIFIER, Clock
+from tests.oidc.conftest import CALLBACK, Installation, InstallationFactory
+from tests.oidc.test_provider import VERIFIER
 from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
 from tests.support.invalid_tokens import SPOILT, WRONG, Tamper, drop_none_values
 from tests.support.people_rows import token_secret
 from tests.support.real_oidc_provider import RealProvider
 from tests.support.statement_counter import count_statements
 from tests.support.world import World
-
-KEYS = "/keys"
 
 
 async def status_of(installation: Installation, token: str) -> int:
@@ -215,62 +210,6 @@ async def test_only_callers_with_wrong_tokens_are_rate_limited(
     assert await status_of(installation, fake.token(fake.claims("nora"))) == 200
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def client(fake: FakeProvider, clock: Clock) -> AsyncIterator[OpenIdProvider]:
-    created = OpenIdProvider(settings_for(fake, Settings()), fake.transport, clock)
-    yield created
-    await created.close()
-
-
-async def test_concurrent_requests_fetch_the_keys_once(
-    client: OpenIdProvider, fake: FakeProvider
-) -> None:
-    """S22."""
-    token = fake.token(fake.claims("nora"))
-    found = await asyncio.gather(*[client.verify_bearer(token) for _ in range(50)])
-    assert all(found)
-    assert fake.asked == {KEYS: 1, "/.well-known/openid-configuration": 1}
-
-
-async def test_unknown_key_ids_rarely_query_the_provider(
-    client: OpenIdProvider, fake: FakeProvider, clock: Clock
-) -> None:
-    await client.verify_bearer(fake.token(fake.claims("nora")))
-    for minute in range(6):
-        clock.at += RETRY_INTERVAL if minute % 2 else 0
-        made_up = [fake.token(fake.claims("x"), kid=secrets.token_hex()) for _ in range(20)]
-        assert not any(await asyncio.gather(*[client.verify_bearer(token) for token in made_up]))
-    assert fake.asked[KEYS] == 4
-
-
-async def test_changed_keys_are_fetched_and_old_ones_are_rejected(
-    client: OpenIdProvider, fake: FakeProvider, clock: Clock
-) -> None:
-    old = fake.token(fake.claims("nora"))
-    assert await client.verify_bearer(old)
-    fake.rotate()
-    clock.at += RETRY_INTERVAL
-    assert await client.verify_bearer(fake.token(fake.claims("nora")))
-    assert await client.verify_bearer(old) is None
-
-
-async def test_an_unreachable_provider_is_tolerated_for_a_day(
-    client: OpenIdProvider, fake: FakeProvider, clock: Clock
-) -> None:
-    token = fake.token(fake.claims("nora"))
-    assert await client.verify_bearer(token)
-    fake.is_down = True
-    clock.at = REFRESH_AFTER + 1
-    assert await client.verify_bearer(token)
-    clock.at = EXPIRE_AFTER - 1
-    assert await client.verify_bearer(token)
-
-
 async def test_without_keys_the_request_is_unavailable(
     installation: Installation, fake: FakeProvider
 ) -> None:
@@ -279,12 +218,6 @@ async def test_without_keys_the_request_is_unavailable(
     response = await installation.script(fake.token(fake.claims("nora"))).get("/users/me")
     assert response.status_code == 503
     assert response.json()["code"] == "unavailable"
-
-
-async def test_an_endless_response_is_not_read(client: OpenIdProvider, fake: FakeProvider) -> None:
-    fake.metadata = {"padding": "x" * 1_000_000}
-    with pytest.raises(Exception, match="does not answer"):
-        await client.verify_bearer(fake.token(fake.claims("nora")))
 
 
 async def test_a_known_external_user_takes_one_statement(
