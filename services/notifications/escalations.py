@@ -1,6 +1,7 @@
 """Notify a second user of what the first one has not dealt with in time.
 
-Approvals that the second user may not approve now are not escalated: others have to decide.
+Approvals that the second user may not approve now, and questions and requests that they may not
+answer, are not escalated: others have to decide.
 """
 
 from datetime import datetime
@@ -13,7 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query
 from models import Approval, Notification, NotificationKind, NotificationSettings
-from services.notifications.creation import ESCALATED_PREFIX, NewNotification, notify
+from services.notifications.creation import (
+    ESCALATED_PREFIX,
+    Audience,
+    NewNotification,
+    notify,
+)
 
 BATCH_SIZE = 200  # notifications in one transaction
 ESCALATED_KINDS = (NotificationKind.APPROVAL_PENDING, NotificationKind.QUESTION)
@@ -83,6 +89,7 @@ def _build_escalation(notification: Notification, user_id: UUID) -> NewNotificat
         NotificationKind.APPROVAL_UNDECIDED if is_decision else notification.kind,
         notification.organization_id,
         f"{ESCALATED_PREFIX}{cause}",
+        audience=Audience.WRITERS if notification.board_id else Audience.ADMINS,
         user_ids=[user_id],
         board=notification.board_id,
         task=notification.task_id,

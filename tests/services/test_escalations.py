@@ -80,6 +80,18 @@ async def test_a_question_escalates_to_who_has_it_too(session: AsyncSession, wor
     assert await list_unresolved(session, world.alice) == []
 
 
+async def test_nothing_escalates_to_who_may_not_decide(session: AsyncSession, world: World) -> None:
+    """Rita reads the board."""
+    await choose_second_person(session, world, world.bob, world.rita)
+    world.board.workers_may_ask_people = True
+    await questions.ask_question(session, world.worker, world.board, "Which logo?")
+    await request_approval(session, world)
+    await let_pass(session, timedelta(minutes=121))
+    await notifications.escalate(session)
+    assert await list_unresolved(session, world.rita) == []
+    assert await session.scalar(select(next_escalation_query())) is None
+
+
 async def test_an_approval_escalates_after_its_reminder(
     session: AsyncSession, world: World
 ) -> None:
