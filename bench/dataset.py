@@ -23,7 +23,7 @@ class Scale:
     agents: int = 25
     many_agents: int = 10_000
     calls: int = 40  # in a round
-    rounds: int = 3
+    rounds: int = 5
     viewers: int = 50
     subscribers: tuple[int, ...] = (1_000,)
     gateway_agents: int = 20
