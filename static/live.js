@@ -17,7 +17,8 @@
     byId("banner").hidden = state !== "lost";
   };
 
-  const clock = (moment) => moment.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  // Like 09:05, in all our languages. The first format of Intl takes 20 ms of each page.
+  const clock = (moment) => moment.toTimeString().slice(0, 5);
 
   const showLost = (since, text) => {
     show("lost");

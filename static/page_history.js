@@ -11,6 +11,7 @@ const pageHistory = (() => {
   let shown = here(); // the address of what the page shows; the location changes before the page does
   let unfinished; // a view whose items are not all loaded
   let isHidden = false; // the page is hidden because another one is being loaded
+  let hasScrolled = false; // if nothing has, reading positions would only force a layout while the next page loads
   const hide = () => { isHidden = true; document.documentElement.hidden = true; };
 
   const listScrollers = () => [root, ...document.querySelectorAll(SCROLLERS)];
@@ -28,7 +29,8 @@ const pageHistory = (() => {
 
   const save = () => {
     if (isHidden) return;
-    const scrolls = listScrollers().filter(({ scrollTop, scrollLeft }) => scrollTop || scrollLeft).map((scroller) => {
+    const scrollers = hasScrolled ? listScrollers().filter(({ scrollTop, scrollLeft }) => scrollTop || scrollLeft) : [];
+    const scrolls = scrollers.map((scroller) => {
       const item = scroller.scrollTop ? itemAt(scroller) : undefined;
       const offset = item && item.getBoundingClientRect().top - edgeOf(scroller);
       return { name: nameOf(scroller), left: scroller.scrollLeft, top: scroller.scrollTop, item: item?.id, offset };
@@ -58,6 +60,7 @@ const pageHistory = (() => {
     restore(view);
     requestAnimationFrame(() => requestAnimationFrame(() => { delete root.dataset.restoring; }));
   };
+  addEventListener("scroll", () => { hasScrolled = true; }, { capture: true, passive: true, once: true });
   for (const name of ["wheel", "keydown", "pointerdown"]) addEventListener(name, () => { unfinished = undefined; }, { capture: true, passive: true });
   document.addEventListener("htmx:after:swap", () => { if (unfinished) restoreSoon(unfinished); });
 
