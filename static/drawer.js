@@ -3,7 +3,7 @@
 // A link with [data-close-drawer] leads to the page without it; with scripts it only closes the drawer. With the value
 // "previous" the address becomes that of the board as it is shown, for example with filters.
 // Back and Forward between a board and what its drawer has shown change only the drawer.
-const boardDrawer = (() => {
+window.boardDrawer = (() => {
   const drawer = () => document.getElementById("drawer");
   let opener;
   const linkOf = (id) => document.getElementById(id ?? "")?.querySelector("a[href]");

@@ -1,7 +1,7 @@
 // Back and Forward show a page as it was left: its scroll positions, the item with the focus, and the drawer. The
 // session storage of the tab keeps them by address; they are only ids and positions.
 // A page that the back/forward cache restores is loaded again: its data is old, and its user may have signed out.
-const pageHistory = (() => {
+window.pageHistory = (() => {
   const MAX_VIEWS = 30;
   const SCROLLERS = ".page, .work__body, .board, .col__scroll, .inbox__scroll, .detail__scroll";
   const here = () => location.pathname + location.search;

@@ -63,10 +63,30 @@ async def test_a_page_connects_even_if_a_script_loads_late(site: LiveSite) -> No
         await asyncio.sleep(0.5)
         await route.continue_()
 
-    await page.route("**/live_hub*", come_late)
+    await page.route("**/app.js*", come_late)
     await page.goto(f"/boards/{board['id']}")
 
     await live_state(page, "live").to_be_visible(timeout=20_000)
+    await page.context.close()
+
+
+async def test_a_script_that_fails_does_not_stop_the_others(site: LiveSite) -> None:
+    page = await site.new_tab()
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(error.message))
+
+    async def break_script(route: Route) -> None:
+        response = await route.fetch()
+        text = (await response.text()).replace(
+            "// print.js\ntry {", "// print.js\ntry { throw new Error('broken');"
+        )
+        await route.fulfill(response=response, body=text)
+
+    await page.route("**/app.js*", break_script)
+    await page.goto("/boards")
+
+    await live_state(page, "live").to_be_visible(timeout=20_000)
+    assert failures == ["broken"]
     await page.context.close()
 
 

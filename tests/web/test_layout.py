@@ -11,6 +11,7 @@ from models import Agent, AgentStatus, BoardGroup, new_id
 from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
 from web.ui import navigation
+from web.ui.scripts import SCRIPTS
 
 BOARD_PAGES = ("settings", "chat", "notes", "feed", "trash", "policy", "webhooks", "views")
 
@@ -150,12 +151,23 @@ async def test_a_page_subscribes_after_its_last_event(alice) -> None:
 
 async def test_versioned_static_files_are_cached(anonymous) -> None:
     page = (await anonymous.get("/sign-in")).text
-    sheet = re.search(r'href="(/static/app\.css\?v=\w+)"', page)
-    assert sheet
-    answer = await anonymous.get(sheet[1])
-    assert answer.status_code == 200
-    assert "immutable" in answer.headers["Cache-Control"]
-    assert "immutable" not in (await anonymous.get("/static/app.css")).headers["Cache-Control"]
+    for name in ("app.css", "app.js"):
+        versioned = re.search(rf'"(/static/{name}\?v=\w+)"', page)
+        assert versioned
+        answer = await anonymous.get(versioned[1])
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+        assert "immutable" not in (await anonymous.get(f"/static/{name}")).headers["Cache-Control"]
+
+
+async def test_all_scripts_of_a_page_are_one_file(anonymous) -> None:
+    page = (await anonymous.get("/sign-in")).text
+    head, body = page.split("</head>")
+    assert (head.count("<script "), body.count("<script ")) == (1, 1)  # the first sets the theme
+    answer = await anonymous.get("/static/app.js")
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert re.findall(r"^// (.+\.js)$", answer.text, re.MULTILINE) == list(SCRIPTS)
+    assert (await anonymous.post("/static/app.js")).status_code == 405
 
 
 async def test_a_page_complies_with_its_content_security_policy(anonymous, alice) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from core.clock import now
 from core.errors import Conflict, TooMany, Unavailable
 from models import new_id
-from web.ui import assets, render
+from web.ui import assets, render, scripts
 from web.ui.assets import STATIC
 
 SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
@@ -153,10 +153,10 @@ def test_the_sprite_matches_its_source_files() -> None:
 
 
 def test_scripts_exist_and_vendored_ones_have_a_licence() -> None:
-    for script in assets.SCRIPTS:
+    for script in scripts.SCRIPTS:
         assert (STATIC / script).is_file()
     ours = {file.name for file in STATIC.glob("*.js")} - {"theme.js", "service_worker.js"}
-    assert ours <= set(assets.SCRIPTS)
+    assert ours <= set(scripts.SCRIPTS)
     for script in (STATIC / "vendor").glob("*.js"):
         assert list(script.parent.glob(f"{'htmx' if 'hx' in script.name else 'Sortable'}*LICENSE*"))
 

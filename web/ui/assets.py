@@ -16,22 +16,26 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-STATIC = Path(__file__).parent.parent.parent / "static"
+from web.ui.scripts import BUNDLE, STATIC, build_bundle
 
 
 @cache
 def asset_url(path: str) -> str:
     """Return the versioned address of a file in static/. It changes with the content."""
-    print_of_it = hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:10]
+    content = build_bundle() if path == BUNDLE else (STATIC / path).read_bytes()
+    print_of_it = hashlib.sha256(content).hexdigest()[:10]
     return f"/static/{path}?v={print_of_it}"
 
 
 class CachedStaticFiles(StaticFiles):
-    """Serves static/. Versioned addresses can be cached for a year."""
+    """Serves static/ and the scripts. Versioned addresses can be cached for a year."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Serve a file with its cache lifetime."""
-        response = await super().get_response(path, scope)
+        if path == BUNDLE and scope["method"] in ("GET", "HEAD"):
+            response = Response(build_bundle(), media_type="text/javascript")
+        else:
+            response = await super().get_response(path, scope)
         printed = b"v" in parse_qs(scope["query_string"])
         kept = "public, max-age=31536000, immutable" if printed else "public, max-age=3600"
         if response.status_code in (200, 304):
@@ -42,48 +46,6 @@ class CachedStaticFiles(StaticFiles):
 ICONS = STATIC / "icons"
 OWN = ICONS / "own"  # our own glyphs: the mark, task statuses, priorities, agents' states
 SPRITE = STATIC / "sprite.svg"
-
-SCRIPTS = (
-    "texts.js",
-    "vendor/htmx-4.0.1.min.js",
-    "vendor/Sortable-1.15.7.min.js",
-    "live.js",
-    "live_hub.js",
-    "live_connection.js",
-    "relative_time.js",
-    "board.js",
-    "board_drag.js",
-    "card_menu.js",
-    "busy_button.js",
-    "copy.js",
-    "decision_guard.js",
-    "dialogs.js",
-    "drafts.js",
-    "drawer.js",
-    "page_history.js",
-    "inline_editors.js",
-    "highlight_changes.js",
-    "focus_invalid.js",
-    "shortcuts.js",
-    "listbox.js",
-    "command_palette.js",
-    "suggestions.js",
-    "parts.js",
-    "print.js",
-    "known_cards.js",
-    "one_time_link.js",
-    "password_reveal.js",
-    "file_text.js",
-    "form_rows.js",
-    "filter_list.js",
-    "bulk_select.js",
-    "restored_form.js",
-    "toasts.js",
-    "unsaved_changes.js",
-    "detect_time_zone.js",
-    "tag_form.js",
-    "push_subscription.js",
-)
 
 MAX_RENDERED_ICONS = 1_024
 

@@ -19,7 +19,7 @@ from services.organization_lookup import OtherOrganization, find_other_organizat
 from web.agents.problem_texts import describe_failure, describe_hold
 from web.auth.viewer import EVENTS_PATH, current_viewer
 from web.ui import avatars, menus, time_format, translation
-from web.ui.assets import SCRIPTS, asset_url, render_icon
+from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.error_texts import describe_error, describe_error_code
 from web.ui.form_origin import FormOriginExtension, render_form_id, render_origin_field
@@ -80,7 +80,6 @@ GLOBAL_FUNCTIONS: dict[str, Any] = {
     "menus": menus,
     "request_id": request_id.get,
     "script_texts": get_script_texts,
-    "scripts": SCRIPTS,
     "state_icon": avatars.state_icon,
     "state_name": avatars.state_name,
 }
