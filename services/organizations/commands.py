@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from core.clock import now
 from core.db.reads import Source, require_transaction
@@ -182,20 +183,20 @@ async def erase_organizations(
     Rows for the removal of our agents from their gateways are kept. Returns the audit records,
     which the caller adds at the end.
     """
-    await _move_users(session, organization_ids)
     cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
-    deleted = await session.execute(statement.add_cte(cleanup.cte("departing")))
+    moved, departing = _build_user_update(organization_ids).cte("moved"), cleanup.cte("departing")
+    deleted = await session.execute(statement.add_cte(moved, departing))
     return audit.build_deletion_records({id: name for id, name in deleted})
 
 
-async def _move_users(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
-    """Let the users of organizations work where their oldest other membership is."""
+def _build_user_update(organization_ids: Collection[UUID]) -> ReturningUpdate[UUID]:
+    """Build the change that lets users of organizations work where they belonged next."""
     is_other = Member.user_id == User.id, Member.organization_id.not_in(organization_ids)
     oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_FIRST).limit(1)
     moved = update(User).where(User.active_organization_id.in_(organization_ids))
-    await session.execute(moved.values(active_organization_id=oldest.scalar_subquery()))
+    return moved.values(active_organization_id=oldest.scalar_subquery()).returning(User.id)
 
 
 def _lock_rows_cte(

@@ -60,11 +60,9 @@ async def test_statements_of_accepting_an_invitation(
     client = client_for(user_without_organization)
     if belongs:
         async with transaction() as session:
-            session.add(
-                make_member(
-                    await session.merge(world.tern), await session.merge(user_without_organization)
-                )
-            )
+            user = await session.merge(user_without_organization)
+            user.active_organization_id = world.tern.id
+            session.add(make_member(await session.merge(world.tern), user))
         await client.get("/boards")
     limit = MAX_STATEMENTS + 1  # which resolves the notification of the invitation
     await assert_few_statements(client, "POST", ACCEPT, {"token": token}, limit=limit)
