@@ -71,7 +71,8 @@ async def measure_subscribers(run: Run) -> list[Row]:
             run.open_copy("streams") as settings,
             open_server(settings, run.folder) as server,
         ):
-            figures = await measure_streams(server, run.data, count, run.scale.idle_seconds / 2)
+            seconds = 1.5 * run.scale.idle_seconds  # all that repeats does so in half a minute
+            figures = await measure_streams(server, run.data, count, seconds)
         rows += build_stream_rows(count, figures)
     return rows
 

@@ -36,7 +36,7 @@ class Usage:
     memory_kb: int
     statements: int
     round_trips: int
-    frequent: dict[str, int]  # texts of statements with their numbers
+    frequent: dict[str, int]  # texts of statements with their numbers, most frequent first
     pauses: list[list[float]]  # of garbage collection: time of the end, generation, milliseconds
 
     def subtract(self, earlier: "Usage") -> "Usage":
@@ -48,7 +48,7 @@ class Usage:
             self.memory_kb - earlier.memory_kb,
             self.statements - earlier.statements,
             self.round_trips - earlier.round_trips,
-            {text: number for text, number in frequent.most_common(15) if number > 0},
+            {text: number for text, number in frequent.most_common() if number > 0},
             self.pauses[len(earlier.pauses) :],
         )
 

@@ -11,7 +11,7 @@ from bench.event_stream import EventStream, StreamRefused, open_stream
 from bench.installation import USER
 from bench.measurement import find_percentile
 from bench.results import Row
-from bench.server import ServerProcess
+from bench.server import ServerProcess, Usage
 
 BATCH = 50  # connections that are opened together
 EVENTS = 5
@@ -28,8 +28,8 @@ class StreamFigures:
     refused: int
     delays: list[float]  # milliseconds between the answer to a change and its arrival
     lost: int
-    idle_cpu: float  # of a core
-    idle_statements: float  # a second
+    idle_cpu: float  # of a core, more than without them
+    idle_statements: float  # a second, of a kind that the server does not send without them
     memory_kb: float  # per subscriber
 
 
@@ -95,14 +95,17 @@ class Subscribers:
 async def measure_streams(
     server: ServerProcess, data: Dataset, count: int, idle_seconds: float
 ) -> StreamFigures:
-    """Open `count` streams of a board, wait, and change tasks."""
+    """Wait, open `count` streams of a board, wait as long again, and change tasks."""
+    alone = await _measure_idle(server, idle_seconds)
     before = await server.read_usage()
     subscribers = Subscribers(server, data)
     await subscribers.open(count)
     await asyncio.sleep(2)
     opened = await server.read_usage()
-    await asyncio.sleep(idle_seconds)
-    idle = (await server.read_usage()).subtract(opened)
+    idle = await _measure_idle(server, idle_seconds)
+    new = {text: number for text, number in idle.frequent.items() if text not in alone.frequent}
+    for text, number in new.items():
+        print(f"    {number / idle_seconds:6.2f}/s  {text[:120]}", flush=True)
     delays: list[float] = []
     async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         for number in range(EVENTS):
@@ -115,10 +118,16 @@ async def measure_streams(
         refused=subscribers.refused,
         delays=delays,
         lost=subscribers.opened * EVENTS - len(delays),
-        idle_cpu=idle.cpu / idle_seconds,
-        idle_statements=idle.statements / idle_seconds,
+        idle_cpu=max(0.0, idle.cpu - alone.cpu) / idle_seconds,
+        idle_statements=sum(new.values()) / idle_seconds,
         memory_kb=(opened.memory_kb - before.memory_kb) / number,
     )
+
+
+async def _measure_idle(server: ServerProcess, seconds: float) -> Usage:
+    before = await server.read_usage()
+    await asyncio.sleep(seconds)
+    return (await server.read_usage()).subtract(before)
 
 
 def build_stream_rows(count: int, figures: StreamFigures) -> list[Row]:
