@@ -47,7 +47,7 @@ async def test_a_person_is_invited_gets_access_and_leaves_or_is_removed(
             await page.goto("/people")
         row = page.locator("#members-title ~ table tr", has_text=email)
         await row.get_by_role("link", name="Access of Nora").click()
-        await page.get_by_label(f"{board}: read and change").check()
+        await page.get_by_label(f"{board}: read and change", exact=True).check()
         if scripts:
             assert await list_axe_violations(page) == []
             assert not await overflows_horizontally(page)

@@ -40,6 +40,8 @@ REMOVE_DIALOGS = "document.querySelectorAll('dialog:not([open])').forEach(one =>
 THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": (CONTRAST,)}
 """The themes with the rules to check in each. A theme changes only colours."""
 
+REMOVE_SIMILAR = "selector => document.querySelectorAll(selector).forEach(one => one.remove())"
+
 SET_THEME = "theme => document.documentElement.dataset.theme = theme"
 CHECKED_TEXTS = CheckedTexts()  # of all pages that this process of the tests has checked
 
@@ -64,16 +66,21 @@ class CheckedPage:
         if message.type == "error":
             self.errors.append(message.text)
 
-    async def visit(self, address: str) -> int:
+    async def visit(self, address: str, *, similar: str = "") -> int:
         """Open an address, check the page in all sizes, and return its HTTP status.
 
-        It is loaded once: no script asks for the width of the window while the page loads.
+        It is loaded once: no script asks for the width of the window while the page loads. Of the
+        elements that the selector `similar` matches, only the width is checked.
         """
         await self.page.set_viewport_size(WIDE)
         response = await self.page.goto(address)
         assert response
         if self.is_layout_checked:  # dialogs: half of the elements, of which nothing is visible
             await self.page.evaluate(REMOVE_DIALOGS)
+        if similar:
+            await self.page.set_viewport_size(PHONE)
+            assert not await overflows_horizontally(self.page), self.page.url
+            await self.page.evaluate(REMOVE_SIMILAR, similar)
         self.shown.clear()
         for size in (WIDE, PHONE, TABLET):
             await self.page.set_viewport_size(size)
@@ -130,9 +137,9 @@ class FullSite:
     ids: dict[str, str]
     windows: list[CheckedPage]  # a wide window and a phone
 
-    async def visit(self, address: str, status: int = 200) -> None:
+    async def visit(self, address: str, status: int = 200, *, similar: str = "") -> None:
         """Open an address, and check the page in a wide window, on a tablet and on a phone."""
-        response = await self.windows[0].visit(address.format(**self.ids))
+        response = await self.windows[0].visit(address.format(**self.ids), similar=similar)
         assert response == status
 
 
