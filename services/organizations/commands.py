@@ -192,7 +192,7 @@ async def erase_organizations(
 
 
 def _build_user_update(organization_ids: Collection[UUID]) -> ReturningUpdate[UUID]:
-    """Build the change that lets users of organizations work where they belonged next."""
+    """Build the update that lets users of organizations work where their oldest other one is."""
     is_other = Member.user_id == User.id, Member.organization_id.not_in(organization_ids)
     oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_FIRST).limit(1)
     moved = update(User).where(User.active_organization_id.in_(organization_ids))
