@@ -71,7 +71,7 @@ async def measure_subscribers(run: Run) -> list[Row]:
             run.open_copy("streams") as settings,
             open_server(settings, run.folder) as server,
         ):
-            seconds = 1.5 * run.scale.idle_seconds  # all that repeats does so in half a minute
+            seconds = 1.5 * run.scale.idle_seconds  # what repeats does so in half a minute
             figures = await measure_streams(server, run.data, count, seconds)
         rows += build_stream_rows(count, figures)
     return rows

@@ -95,8 +95,8 @@ class Subscribers:
 async def measure_streams(
     server: ServerProcess, data: Dataset, count: int, idle_seconds: float
 ) -> StreamFigures:
-    """Wait, open `count` streams of a board, wait as long again, and change tasks."""
-    alone = await _measure_idle(server, idle_seconds)
+    """Wait, open `count` streams of a board, wait again, and change tasks."""
+    alone = await _measure_idle(server, 2 * idle_seconds)  # so that all that repeats is seen
     before = await server.read_usage()
     subscribers = Subscribers(server, data)
     await subscribers.open(count)
@@ -118,7 +118,7 @@ async def measure_streams(
         refused=subscribers.refused,
         delays=delays,
         lost=subscribers.opened * EVENTS - len(delays),
-        idle_cpu=max(0.0, idle.cpu - alone.cpu) / idle_seconds,
+        idle_cpu=max(0.0, idle.cpu - alone.cpu / 2) / idle_seconds,
         idle_statements=sum(new.values()) / idle_seconds,
         memory_kb=(opened.memory_kb - before.memory_kb) / number,
     )
