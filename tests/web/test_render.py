@@ -161,6 +161,14 @@ def test_scripts_exist_and_vendored_ones_have_a_licence() -> None:
         assert list(script.parent.glob(f"{'htmx' if 'hx' in script.name else 'Sortable'}*LICENSE*"))
 
 
+def test_scripts_share_only_properties_of_window() -> None:
+    """Each is in a block of its own in the joined file."""
+    for script in scripts.SCRIPTS:
+        if not script.startswith("vendor/"):
+            declared = r"^(?:async function|function|const|let|class|var) .*"
+            assert re.findall(declared, (STATIC / script).read_text(), re.MULTILINE) == [], script
+
+
 async def test_an_error_for_htmx_is_shown_in_a_toast() -> None:
     no = Conflict("blocked", "It waits for 2 <tasks>.")
     answer = await render.handle_app_error(
