@@ -165,16 +165,16 @@ class GatewayError(Exception):
 
 def parse_error(error: object) -> GatewayError:
     """Convert the error of a response frame."""
-    said = error if isinstance(error, dict) else {}
-    details = said.get("details")
+    fields = error if isinstance(error, dict) else {}
+    details = fields.get("details")
     details = details if isinstance(details, dict) else {}
-    code = _text(said.get("code")) or ""
+    code = _text(fields.get("code")) or ""
     return GatewayError(
         _error_kind(code, _text(details.get("code")) or "", details),
-        _text(said.get("message")) or "The gateway gave no reason.",
+        _text(fields.get("message")) or "The gateway gave no reason.",
         code=code,
         details=details,
-        retry_after=_seconds(said.get("retryAfterMs")),
+        retry_after=_seconds(fields.get("retryAfterMs")),
     )
 
 

@@ -196,7 +196,7 @@ def _status_error(error: InvalidStatus) -> GatewayError:
 def _kind(body: object) -> str:
     """Return the error type in a response body of a gateway, or an empty string."""
     try:
-        said = json.loads(bytes(body)) if isinstance(body, bytes | bytearray) else {}
-        return str(said["error"]["type"])
+        content = json.loads(bytes(body)) if isinstance(body, bytes | bytearray) else {}
+        return str(content["error"]["type"])
     except (ValueError, TypeError, KeyError):
         return ""

@@ -226,5 +226,5 @@ def combine_completion(detail: ApprovalDetail, completes_tasks: bool | None) -> 
     """Return whether the decision completes tasks: if the policy asks two people, both say so."""
     if detail.approval.policy_verdict.effect is not PolicyEffect.ASK_TWO:
         return completes_tasks
-    said = (completes_tasks, detail.approval.first_approval_completes_tasks)
-    return all(detail.completes_tasks if one is None else one for one in said)
+    answers = (completes_tasks, detail.approval.first_approval_completes_tasks)
+    return all(detail.completes_tasks if one is None else one for one in answers)

@@ -141,9 +141,9 @@ class GoalForm(BaseModel):
 
     def _lead_config(self, draft: Mapping[str, Any]) -> dict[str, Any]:
         known = get_mapping(get_mapping(draft, "lead_agent"), "identity_profile")
-        said = self.model_dump(include={"role", "communication_style"}, exclude_none=True)
+        profile = self.model_dump(include={"role", "communication_style"}, exclude_none=True)
         chosen = self.model_dump(include={"name", "custom_instructions", *LEAD_OPTIONS})
-        return chosen | {"identity_profile": {**known, **said}}
+        return chosen | {"identity_profile": {**known, **profile}}
 
 
 def initial_values(

@@ -208,8 +208,8 @@ def _brief_from_draft(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[
 
 def _option_label(name: str, value: object) -> str:
     """Return the label of an option."""
-    said = format_metric(value)
-    return translate(dict(LEAD_OPTIONS[name][1]).get(said, "")) or said
+    text = format_metric(value)
+    return translate(dict(LEAD_OPTIONS[name][1]).get(text, "")) or text
 
 
 def list_lead_options() -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -262,12 +262,12 @@ def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def parse_draft_date(said: object, zone: tzinfo) -> date | None:
+def parse_draft_date(value: object, zone: tzinfo) -> date | None:
     """Parse a date of a draft in the user's time zone. Midnight UTC is a date without a time."""
-    if not isinstance(said, str):
+    if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(said)
+        moment = datetime.fromisoformat(value)
         at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         midnight = at.astimezone(UTC).time() == time()
         return at.astimezone(UTC if midnight else zone).date()

@@ -18,13 +18,15 @@ from starlette.types import Scope
 
 from web.ui.scripts import BUNDLE, STATIC, build_bundle
 
+YEAR, HOUR = "public, max-age=31536000, immutable", "public, max-age=3600"
+
 
 @cache
 def asset_url(path: str) -> str:
     """Return the versioned address of a file in static/. It changes with the content."""
     content = build_bundle() if path == BUNDLE else (STATIC / path).read_bytes()
-    print_of_it = hashlib.sha256(content).hexdigest()[:10]
-    return f"/static/{path}?v={print_of_it}"
+    content_hash = hashlib.sha256(content).hexdigest()[:10]
+    return f"/static/{path}?v={content_hash}"
 
 
 class CachedStaticFiles(StaticFiles):
@@ -36,10 +38,9 @@ class CachedStaticFiles(StaticFiles):
             response = Response(build_bundle(), media_type="text/javascript")
         else:
             response = await super().get_response(path, scope)
-        printed = b"v" in parse_qs(scope["query_string"])
-        kept = "public, max-age=31536000, immutable" if printed else "public, max-age=3600"
+        is_versioned = b"v" in parse_qs(scope["query_string"])
         if response.status_code in (200, 304):
-            response.headers["Cache-Control"] = kept
+            response.headers["Cache-Control"] = YEAR if is_versioned else HOUR
         return response
 
 
@@ -61,12 +62,12 @@ def render_icon(name: str, css: str = "i", label: str = "", **attributes: str) -
     if name not in _NAMES:
         raise LookupError(f"There is no icon {name} in {ICONS}.")
     symbol = name if name in _OWN_NAMES else f"i-{name}"
-    said = Markup('role="img" aria-label="{}"').format(label) if label else HIDDEN
-    more = Markup().join(
+    name_for_readers = Markup('role="img" aria-label="{}"').format(label) if label else HIDDEN
+    others = Markup().join(
         Markup(' {}="{}"').format(key.replace("_", "-"), value) for key, value in attributes.items()
     )
     drawing = Markup('<svg class="{}"{} {}><use href="{}#{}"/></svg>')
-    return drawing.format(css, more, said, asset_url("sprite.svg"), symbol)
+    return drawing.format(css, others, name_for_readers, asset_url("sprite.svg"), symbol)
 
 
 def build_sprite() -> str:

@@ -121,7 +121,7 @@ def person_facts(user: User) -> PersonFacts:
 
 def text_values(profile: Mapping[str, object] | None) -> dict[str, str]:
     """Return the values of a profile as text; imported rows may have other types."""
-    return {name: str(said) for name, said in (profile or {}).items() if said is not None}
+    return {name: str(value) for name, value in (profile or {}).items() if value is not None}
 
 
 def _make_facts(

@@ -92,5 +92,5 @@ def _board_facts_of_draft(board: Board, draft: LeadDraft) -> BoardFacts:
 
 def _person_facts_of_draft(user: User, changes: Mapping[str, Any]) -> PersonFacts:
     known = {one.name for one in fields(PersonFacts)}
-    new = {name: said for name, said in changes.items() if name in known and said is not None}
+    new = {name: value for name, value in changes.items() if name in known and value is not None}
     return replace(person_facts(user), **new)
