@@ -294,9 +294,9 @@ async def test_quiet_hours_delay(harness: NotificationHarness) -> None:
 async def test_a_second_person_is_notified_of_what_nobody_decides(
     harness: NotificationHarness,
 ) -> None:
-    bob, rita = harness.world.bob, harness.world.rita
-    await store(harness, bob, escalate_to_user_id=rita.id, escalate_after_minutes=30)
-    await harness.add_channel(rita, "hers")
+    bob, alice = harness.world.bob, harness.world.alice
+    await store(harness, bob, escalate_to_user_id=alice.id, escalate_after_minutes=30)
+    await harness.add_channel(alice, "hers")
     await harness.notify(Kind.APPROVAL_PENDING, bob, key="one")
     next_at = await harness.run()
     assert next_at
