@@ -32,7 +32,7 @@ from services.organizations.members import (
     require_owner,
     validate_organization_name,
 )
-from services.organizations.queries import OLDEST_FIRST, find_current_membership
+from services.organizations.queries import OLDEST_MEMBERSHIP_FIRST, find_current_membership
 
 PERSONAL_ORGANIZATION_NAME = "Personal"  # for a user without an organization who calls the API
 
@@ -186,17 +186,17 @@ async def erase_organizations(
     cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
-    moved, departing = _build_user_update(organization_ids).cte("moved"), cleanup.cte("departing")
-    deleted = await session.execute(statement.add_cte(moved, departing))
+    moved = _build_active_organization_update(organization_ids).cte("moved")
+    deleted = await session.execute(statement.add_cte(moved, cleanup.cte("departing")))
     return audit.build_deletion_records({id: name for id, name in deleted})
 
 
-def _build_user_update(organization_ids: Collection[UUID]) -> ReturningUpdate[UUID]:
-    """Build the update that lets users of organizations work where their oldest other one is."""
+def _build_active_organization_update(organization_ids: Collection[UUID]) -> ReturningUpdate[UUID]:
+    """Build the update that lets users work in the oldest other organization that they are in."""
     is_other = Member.user_id == User.id, Member.organization_id.not_in(organization_ids)
-    oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_FIRST).limit(1)
+    oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_MEMBERSHIP_FIRST)
     moved = update(User).where(User.active_organization_id.in_(organization_ids))
-    return moved.values(active_organization_id=oldest.scalar_subquery()).returning(User.id)
+    return moved.values(active_organization_id=oldest.limit(1).scalar_subquery()).returning(User.id)
 
 
 def _lock_rows_cte(

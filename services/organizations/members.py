@@ -16,7 +16,7 @@ from models import BoardAccess, EventType, Invite, Member, Organization, Role, U
 from services import events, tasks
 from services.organizations.grants import AccessRights, build_grant_changes, grant_rights
 from services.organizations.queries import (
-    OLDEST_FIRST,
+    OLDEST_MEMBERSHIP_FIRST,
     MemberDetail,
     list_board_access,
     member_not_found,
@@ -153,7 +153,7 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     oldest = (
         select(Member.organization_id)
         .where(Member.user_id == user_id, Member.organization_id != organization_id)
-        .order_by(*OLDEST_FIRST)
+        .order_by(*OLDEST_MEMBERSHIP_FIRST)
         .limit(1)
     )
     was_active = User.id == user_id, User.active_organization_id == organization_id

@@ -130,10 +130,10 @@ def current_membership_id_of_user() -> ScalarSelect[UUID]:
     return query.order_by(*CURRENT_FIRST).limit(1).scalar_subquery().correlate(User)
 
 
-OLDEST_FIRST = (Member.created_at, Member.id)
+OLDEST_MEMBERSHIP_FIRST = (Member.created_at, Member.id)
 CURRENT_FIRST = (
     func.coalesce(Member.organization_id == User.active_organization_id, False).desc(),
-    *OLDEST_FIRST,
+    *OLDEST_MEMBERSHIP_FIRST,
 )
 
 
