@@ -1,7 +1,7 @@
 // Connects a page to the live connection that all tabs of its user share: in a SharedWorker, else in the visible tab
 // that has a lock (Web Locks) and reaches the others by a BroadcastChannel, else in each tab. The address is
 // body[data-live]: the user and organization (for), the last event that the page shows (after), and its board. The
-// worker runs the script body[data-live-hub].
+// worker runs the script body[data-live-hub-script].
 // A hidden tab leaves; when it is visible again, it continues after the last event that it has seen.
 // Events: live:state { state, status } on the document; each message is an event of the body with its name, followed by
 // live:message { name }. The event live:retry on the document, the focus
@@ -11,7 +11,7 @@
   const SILENCE = 75000; // ms without a ping after which the worker, or the other tab, is gone
   const address = new URL(document.body.dataset.live, location.href).searchParams;
   const key = address.get("for"), board = address.get("board") ?? undefined;
-  const script = document.body.dataset.liveHub;
+  const script = document.body.dataset.liveHubScript;
   const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
   let after = Number(address.get("after")), connection, opened = 0, silence;
 

@@ -18,7 +18,8 @@ from starlette.types import Scope
 
 from web.ui.scripts import BUNDLE, STATIC, build_bundle
 
-YEAR, HOUR = "public, max-age=31536000, immutable", "public, max-age=3600"
+CACHED_FOR_A_YEAR = "public, max-age=31536000, immutable"
+CACHED_FOR_AN_HOUR = "public, max-age=3600"
 
 
 @cache
@@ -40,7 +41,8 @@ class CachedStaticFiles(StaticFiles):
             response = await super().get_response(path, scope)
         is_versioned = b"v" in parse_qs(scope["query_string"])
         if response.status_code in (200, 304):
-            response.headers["Cache-Control"] = YEAR if is_versioned else HOUR
+            lifetime = CACHED_FOR_A_YEAR if is_versioned else CACHED_FOR_AN_HOUR
+            response.headers["Cache-Control"] = lifetime
         return response
 
 
@@ -62,12 +64,12 @@ def render_icon(name: str, css: str = "i", label: str = "", **attributes: str) -
     if name not in _NAMES:
         raise LookupError(f"There is no icon {name} in {ICONS}.")
     symbol = name if name in _OWN_NAMES else f"i-{name}"
-    name_for_readers = Markup('role="img" aria-label="{}"').format(label) if label else HIDDEN
+    aria_attribute = Markup('role="img" aria-label="{}"').format(label) if label else HIDDEN
     others = Markup().join(
         Markup(' {}="{}"').format(key.replace("_", "-"), value) for key, value in attributes.items()
     )
     drawing = Markup('<svg class="{}"{} {}><use href="{}#{}"/></svg>')
-    return drawing.format(css, others, name_for_readers, asset_url("sprite.svg"), symbol)
+    return drawing.format(css, others, aria_attribute, asset_url("sprite.svg"), symbol)
 
 
 def build_sprite() -> str:
