@@ -1,7 +1,7 @@
 """Organizations: the active one of a user, and creating, renaming and switching."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -84,6 +84,16 @@ async def test_after_removal_the_oldest_membership_is_current(
     member = await organizations.get_or_create_active_membership(session, world.alice)
     assert member.organization_id == world.tern.id
     assert await active_id(session, world.alice) == world.tern.id
+
+
+async def test_of_memberships_elsewhere_the_oldest_is_current(
+    session: AsyncSession, world: World
+) -> None:
+    """Whatever is stored, a user never works where they are no member."""
+    chosen = update(User).where(User.id == world.alice.id)
+    await session.execute(chosen.values(active_organization_id=world.plover.id))
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    assert member.organization_id == world.tern.id
 
 
 async def test_after_a_deletion_the_oldest_other_membership_is_current(
