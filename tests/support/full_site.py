@@ -40,7 +40,26 @@ REMOVE_DIALOGS = "document.querySelectorAll('dialog:not([open])').forEach(one =>
 THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": (CONTRAST,)}
 """The themes with the rules to check in each. A theme changes only colours."""
 
-REMOVE_SIMILAR = "selector => document.querySelectorAll(selector).forEach(one => one.remove())"
+REMOVE_REPEATED = """selector => {
+    const describe = element => {
+        const attributes = [...element.attributes].map(({name, value}) =>
+            name === "class" || name === "role" || name === "scope" ? `${name}=${value}` : name);
+        const children = new Set([...element.children].map(describe));
+        return `${element.tagName} ${attributes.join(" ")} (${[...children].join()})`;
+    };
+    const seen = new Set();
+    for (const element of document.querySelectorAll(selector)) {
+        const description = describe(element);
+        if (seen.has(description)) element.remove();
+        seen.add(description);
+    }
+}"""
+"""Removes elements that have the same elements inside as one before."""
+
+LIST_REPEATED_IDS = """() => {
+    const ids = [...document.querySelectorAll("[id]")].map(({id}) => id);
+    return ids.filter((id, index) => ids.indexOf(id) < index);
+}"""
 
 SET_THEME = "theme => document.documentElement.dataset.theme = theme"
 CHECKED_TEXTS = CheckedTexts()  # of all pages that this process of the tests has checked
@@ -66,21 +85,23 @@ class CheckedPage:
         if message.type == "error":
             self.errors.append(message.text)
 
-    async def visit(self, address: str, *, similar: str = "") -> int:
+    async def visit(self, address: str, *, repeated: str = "") -> int:
         """Open an address, check the page in all sizes, and return its HTTP status.
 
         It is loaded once: no script asks for the width of the window while the page loads. Of the
-        elements that the selector `similar` matches, only the width is checked.
+        elements that the selector `repeated` matches, those that are made like one before are
+        checked for their width and their ids only.
         """
         await self.page.set_viewport_size(WIDE)
         response = await self.page.goto(address)
         assert response
         if self.is_layout_checked:  # dialogs: half of the elements, of which nothing is visible
             await self.page.evaluate(REMOVE_DIALOGS)
-        if similar:
+        if repeated:
             await self.page.set_viewport_size(PHONE)
             assert not await overflows_horizontally(self.page), self.page.url
-            await self.page.evaluate(REMOVE_SIMILAR, similar)
+            assert await self.page.evaluate(LIST_REPEATED_IDS) == []
+            await self.page.evaluate(REMOVE_REPEATED, repeated)
         self.shown.clear()
         for size in (WIDE, PHONE, TABLET):
             await self.page.set_viewport_size(size)
@@ -137,9 +158,9 @@ class FullSite:
     ids: dict[str, str]
     windows: list[CheckedPage]  # a wide window and a phone
 
-    async def visit(self, address: str, status: int = 200, *, similar: str = "") -> None:
+    async def visit(self, address: str, status: int = 200, *, repeated: str = "") -> None:
         """Open an address, and check the page in a wide window, on a tablet and on a phone."""
-        response = await self.windows[0].visit(address.format(**self.ids), similar=similar)
+        response = await self.windows[0].visit(address.format(**self.ids), repeated=repeated)
         assert response == status
 
 
