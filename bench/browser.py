@@ -37,13 +37,13 @@ SETTLE_MS = 1_500
 
 
 @dataclass(frozen=True)
-class BoardLoad:
+class BoardPageLoad:
     """What one load of the board took, in milliseconds."""
 
     paint: float
     longest_task: float  # while typing; 0 below 50
     shift: float  # without a unit
-    navigation: dict[str, float]
+    navigation_timing: dict[str, float]
 
 
 async def measure_browser(server: ServerProcess, data: Dataset) -> list[Row]:
@@ -71,7 +71,7 @@ async def measure_browser(server: ServerProcess, data: Dataset) -> list[Row]:
             "ms",
             best.paint,
             goal=150,
-            details=best.navigation,
+            details=best.navigation_timing,
         ),
         Row("browser", f"{name}: longest task while typing", "ms", task, goal=50),
         Row("browser", f"{name}: layout shift", "", shift, goal=0),
@@ -86,7 +86,7 @@ async def _add_tasks(server: ServerProcess, data: Dataset) -> None:
             answer.raise_for_status()
 
 
-async def _load_board(chromium: Any, server: ServerProcess, data: Dataset) -> BoardLoad:
+async def _load_board(chromium: Any, server: ServerProcess, data: Dataset) -> BoardPageLoad:
     """Load a board, and type into its filter."""
     context = await chromium.new_context(viewport={"width": 1440, "height": 900})
     name, _, value = data.cookie.partition("=")
@@ -103,4 +103,4 @@ async def _load_board(chromium: Any, server: ServerProcess, data: Dataset) -> Bo
     measured = await page.evaluate("measured")
     await context.close()
     typing = [duration for at, duration in measured["tasks"] if at >= start]
-    return BoardLoad(paint, max(typing, default=0.0), measured["shift"], navigation)
+    return BoardPageLoad(paint, max(typing, default=0.0), measured["shift"], navigation)
