@@ -1,4 +1,4 @@
-"""Fetching the keys of a provider: how often, and what happens if it does not answer."""
+"""Fetching the signing keys of a provider: how often, and what happens if it does not answer."""
 
 import asyncio
 import secrets
