@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, delete, select, true, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
 from core.db.reads import Query, Source, require_transaction
-from core.errors import Invalid, NotFound, Unauthorized
+from core.errors import Conflict, Invalid, NotFound, Unauthorized
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import (
     generate_token,
@@ -24,9 +24,11 @@ from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User
 from services import audit
 from services.audit import AccountChange, AuditAction, AuditObject
+from services.identity.accounts import lock_user
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
+MAX_API_TOKENS = 20  # of one user; expired ones do not count
 MAX_TOKEN_NAME_LENGTH = 100  # characters
 MAX_TOKEN_LENGTH = 200  # characters; longer texts are not queried
 MIN_IMPORTED_TOKEN_LENGTH = 40  # characters; the stored prefix would reveal much of a shorter one
@@ -85,7 +87,8 @@ async def create_api_token(
 ) -> tuple[ApiToken, str]:
     """Create a token of this user, and return it with its secret, which is shown once.
 
-    `days` is its lifetime, one of TOKEN_LIFETIMES or 0. Raises Invalid about the name or the days.
+    `days` is its lifetime, one of TOKEN_LIFETIMES or 0. Raises Invalid about the name or the days,
+    and Conflict above MAX_API_TOKENS. Locks the user.
     """
     if days and days not in TOKEN_LIFETIMES:
         reason = "Choose one of the lifetimes that are offered."
@@ -100,12 +103,23 @@ async def create_api_token(
         created_at=at,
         expires_at=at + timedelta(days=days) if days else None,
     )
+    await _check_token_count(session, user)
     session.add(token)
     await session.flush()
     created = AuditObject("token", token.prefix, token.name)
     change = AccountChange(AuditAction.TOKEN_CREATED, created)
     await audit.record_account_changes(session, user.id, [change])
     return token, secret
+
+
+async def _check_token_count(session: AsyncSession, user: User) -> None:
+    """Lock the user, and raise Conflict if they have the maximum number of tokens."""
+    await lock_user(session, user)
+    is_valid = ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now())
+    own = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id, is_valid)
+    if (await session.scalar(own) or 0) >= MAX_API_TOKENS:
+        reason = f"You have {MAX_API_TOKENS} tokens. Revoke one before you create another."
+        raise Conflict("too_many_tokens", reason, max_count=MAX_API_TOKENS)
 
 
 async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -33,9 +33,11 @@ from services import agents, boards, gateways, identity, onboarding, policies, t
 from services.agents import AgentDraft
 from services.gateways import LinkDraft, ListedAgent
 from services.identity import ProviderProfile
+from services.identity.tokens import MAX_API_TOKENS
 from tests.race.test_onboarding import BASE
 from tests.support.board_rows import make_board
 from tests.support.gateway_rows import make_gateway
+from tests.support.people_rows import make_user
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World
 
@@ -234,3 +236,23 @@ async def test_servers_that_start_together_migrate_an_empty_database_once(
     assert len(set(versions)) == 1
     async with isolated_transaction() as session:
         assert await session.scalar(select(func.count()).select_from(User)) == 0
+
+
+async def test_of_two_last_tokens_of_a_user_one_is_created(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    rows = [make_user(f"User {number}") for number in range(ROUNDS)]
+    async with isolated_transaction() as session:
+        session.add_all(rows)
+        for user in rows:
+            for _ in range(MAX_API_TOKENS - 1):
+                await identity.create_api_token(session, user, name="script")
+
+    async def create_two(user: User) -> None:
+        def create(session: Any) -> Awaitable[object]:
+            return identity.create_api_token(session, user, name="last")
+
+        results = await run_concurrently(isolated_transaction, create, create)
+        assert get_error(results, Conflict).code == "too_many_tokens"
+
+    await run_rounds(rows, create_two)

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.errors import Invalid, NotFound, Unauthorized
+from core.errors import Conflict, Invalid, NotFound, Unauthorized
 from core.security.secrets import token_prefix
 from models import ApiToken, RevokedApiToken, TokenScope, User
 from services import identity
+from services.identity.tokens import MAX_API_TOKENS
 from tests.support.credentials import authenticate_user
 from tests.support.world import World
 
@@ -85,6 +86,26 @@ async def test_users_neither_list_nor_revoke_tokens_of_others(
         with pytest.raises(NotFound):
             await identity.revoke_api_token(session, stranger, token.id)
         assert token not in await identity.list_api_tokens(session, stranger)
+
+
+async def test_a_user_has_at_most_twenty_api_tokens(session: AsyncSession, world: World) -> None:
+    """Tokens from before there was a limit remain valid. Expired ones do not count."""
+    more = [
+        ApiToken(user_id=world.alice.id, name="old", prefix="", secret_hash="", created_at=now())
+        for _ in range(MAX_API_TOKENS)
+    ]
+    session.add_all(more)
+    with pytest.raises(Conflict) as error:
+        await identity.create_api_token(session, world.alice, name="one more")
+    assert error.value.code == "too_many_tokens"
+    assert len(await identity.list_api_tokens(session, world.alice)) == MAX_API_TOKENS + 1
+    await identity.create_api_token(session, world.bob, name="of another user")
+    await identity.revoke_api_token(session, world.alice, more[0].id)
+    more[1].expires_at = now()
+    await session.flush()
+    await identity.create_api_token(session, world.alice, name="one more")
+    with pytest.raises(Conflict):
+        await identity.create_api_token(session, world.alice, name="too many")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "NUL \0"])

@@ -215,6 +215,19 @@ async def test_a_token_needs_a_name(alice, name) -> None:
     assert 'id="field-token-name-error"' in page.text
 
 
+async def test_the_page_says_that_there_are_too_many_tokens(alice, transaction, world) -> None:
+    for number in range(19):
+        made = await alice.post("/settings/tokens", data={"name": f"script {number}"})
+        assert made.status_code == 303
+    refused = await alice.post("/settings/tokens", data={"name": "one more"})
+    assert refused.status_code == 409
+    assert "You have 20 tokens. Revoke one before you create another." in refused.text
+    assert "one more" in refused.text  # what was typed is kept
+    async with transaction() as session:
+        tokens = await session.scalars(select(ApiToken).where(ApiToken.user_id == world.alice.id))
+    assert len(tokens.all()) == 20
+
+
 async def test_sessions_and_tokens_of_others_cannot_be_ended(
     alice, charlie, transaction, world
 ) -> None:

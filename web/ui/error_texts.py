@@ -99,6 +99,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     "session_not_found": N_("You have no such session."),
     "session_not_found:gateway": N_("The gateway has no such session."),
     "token_lifetime_invalid": N_("Choose one of the lifetimes that are offered."),
+    "too_many_tokens": N_("You have %(max_count)s tokens. Revoke one before you create another."),
     "wrong_credentials": N_("The e-mail address or the password is not right."),
     "wrong_password": N_("This is not your password."),
     # People and organizations
