@@ -10,6 +10,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.support.live_site import LiveSite
 
 NARROW = {"viewport": {"width": 900, "height": 640}}
+SORTABLE_PAUSE = 50  # ms; it ignores the pointer for 30 ms after it has moved a card
 Point = tuple[float, float]
 
 
@@ -168,6 +169,71 @@ async def test_a_card_is_dragged_to_a_place_for_all_viewers(site: LiveSite) -> N
         await page.keyboard.press("Shift+ArrowDown")
         await expect(page.locator("#column-inbox h3 a").last).to_have_text("Third")
         await expect(link).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("onto", "share", "order"),
+    [
+        ("Second", 0.2, ["First", "Fourth", "Second", "Third"]),
+        ("First", 0.8, ["First", "Fourth", "Second", "Third"]),
+        ("First", 0.2, ["Fourth", "First", "Second", "Third"]),
+    ],
+)
+async def test_a_card_lands_where_it_is_dropped_however_quickly(
+    site: LiveSite, onto: str, share: float, order: list[str]
+) -> None:
+    """Sortable ignores the pointer after its first move of the card, since no time passes."""
+    board = site.create_board(f"Dropped quickly onto {onto} at {share}")
+    for title in ("Fourth", "Third", "Second", "First"):
+        site.create_task(board, title)
+    tasks = site.list_tasks(board)
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        titles = page.locator("#column-inbox h3 a")
+        await page.clock.install()
+        await take(page, tasks["Fourth"])
+        await expect(page.locator("[data-used]")).to_be_attached()
+        await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+        await hover(page, await point_in(page.locator(f"#task-{tasks['Third']['id']}"), 0.5, 0.2))
+        await expect(titles).to_have_text(["First", "Second", "Fourth", "Third"])
+        async with page.expect_response("**/moves*"):
+            await drop(page, await point_in(page.locator(f"#task-{tasks[onto]['id']}"), 0.5, share))
+        await page.clock.resume()
+        await expect(titles).to_have_text(order)
+        await page.reload()
+        await expect(titles).to_have_text(order)
+
+
+@pytest.mark.parametrize(
+    ("status", "onto", "share", "order"),
+    [
+        ("inbox", "Third", 0.2, ["Second", "Taken", "Third"]),
+        ("inbox", "Third", 0.8, ["Second", "Third", "Taken"]),
+        ("review", "Second", 0.2, ["Taken", "Second", "Third"]),
+        ("review", "Second", 0.8, ["Second", "Taken", "Third"]),
+    ],
+)
+async def test_a_dragged_card_shows_where_it_will_land(
+    site: LiveSite, status: str, onto: str, share: float, order: list[str]
+) -> None:
+    board = site.create_board(f"Dragged from {status} onto {onto} at {share}")
+    tasks = {title: site.create_task(board, title) for title in ("Third", "Second", "Taken")}
+    site.update_task(board, tasks["Taken"], status=status)
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        titles = page.locator("#column-inbox h3 a")
+        await page.clock.install()
+        await take(page, tasks["Taken"])
+        await expect(page.locator("[data-used]")).to_be_attached()
+        await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+        target = await point_in(page.locator(f"#task-{tasks[onto]['id']}"), 0.5, share)
+        for _ in range(3):
+            await hover(page, target)
+            await page.clock.run_for(SORTABLE_PAUSE)
+        await expect(titles).to_have_text(order)
+        await page.clock.resume()
+        async with page.expect_response("**/moves*"):
+            await page.mouse.up()
+        await expect(page.locator("[data-saving]")).to_have_count(0)
+        await expect(titles).to_have_text(order)
 
 
 async def test_other_orders_are_chosen_in_a_menu_and_have_no_places(site: LiveSite) -> None:
