@@ -2,8 +2,9 @@
 // content has the hash [data-decides-hash]. It works after this content has been on screen for half a second, so a
 // double click or a second key press cannot decide the item that takes the place of a decided one, and nobody decides
 // content that has just changed. Until then it is aria-disabled, and using it restarts the half second.
-// One decision is sent at a time, and a held key never presses a button.
-(() => {
+// One decision is sent at a time, and a held key never presses a button. Nothing in a part that is [inert] is decided,
+// because its content is being replaced (master_detail.js).
+window.decisionGuard = (() => {
   const DELAY = 500; // ms
   const MESSAGE_DURATION = 3000; // ms
   const shownSince = new Map(); // by key
@@ -18,7 +19,7 @@
 
   const update = () => {
     const buttons = [...document.querySelectorAll("[data-decides]")];
-    const isVisible = (button) => onScreen.get(button) ?? shownSince.has(keyOf(button)); // new buttons are observed soon
+    const isVisible = (button) => !button.closest("[inert]") && (onScreen.get(button) ?? shownSince.has(keyOf(button))); // new buttons are observed soon
     const visible = new Set(document.hidden ? [] : buttons.filter(isVisible).map(keyOf));
     for (const key of shownSince.keys()) if (!visible.has(key)) shownSince.delete(key);
     for (const key of visible) if (!shownSince.has(key)) shownSince.set(key, Date.now());
@@ -38,9 +39,9 @@
     update();
   });
 
-  const showMessage = () => {
+  const showMessage = (name) => {
     const line = document.getElementById("decision-message");
-    line.textContent = getText("too_early");
+    line.textContent = getText(name);
     line.dataset.shown = "";
     clearTimeout(messageTimer);
     messageTimer = setTimeout(() => {
@@ -62,7 +63,7 @@
     if (isSending()) return;
     if (shownSince.has(key)) shownSince.set(key, Date.now());
     update();
-    showMessage();
+    showMessage(event.submitter.closest("[inert]") ? "still_loading" : "too_early");
   }, true);
   document.addEventListener("keydown", (event) => {
     if (event.repeat && (event.key === "Enter" || event.key === " ") && event.target.closest?.("button[type=submit]")) event.preventDefault();
@@ -79,4 +80,5 @@
   document.addEventListener("visibilitychange", update);
   addEventListener("pageshow", () => { sending = undefined; update(); });
   update();
+  return { update, showMessage };
 })();

@@ -1,6 +1,7 @@
 // Keyboard shortcuts of one key, while no field has the focus. A key activates the control [data-key="a"]: the
 // one in the focused item, else the first one on the page outside of all items. Items are [data-item]; J and K
-// move between the first links of the items. Users can disable shortcuts.
+// move between the first links of the items, and open them in a list with details (master_detail.js). Users can disable
+// shortcuts.
 (() => {
   const GO = { a: "/approvals", i: "/notifications", d: "/dashboard", b: "/boards", n: "/agents", v: "/activity", s: "/settings", t: "/my-tasks" };
   const CHORD = 900; // ms between G and the second key
@@ -24,6 +25,8 @@
     const item = document.activeElement?.closest("[data-item]");
     const control = (item && item.querySelector(selector)) || first([...document.querySelectorAll(selector)].filter((one) => !one.closest("[data-item]")));
     if (!control || control.disabled) return false;
+    const ignored = control.closest("[inert]") ? "still_loading" : masterDetail.isOfOther(control) ? "other_open" : "";
+    if (ignored) { decisionGuard.showMessage(ignored); return true; }
     if (control.matches("input:not([type=checkbox], [type=radio]), textarea, select")) control.focus();
     else control.click();
     if (control.localName === "summary") control.parentElement.querySelector(".menu :is(a, button)")?.focus();
@@ -34,7 +37,8 @@
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (GO[key] && Date.now() - prefixAt < CHORD) { prefixAt = 0; location.href = GO[key]; return true; }
     if (key === "g") { prefixAt = Date.now(); return true; }
-    if (key === "j" || key === "k") { moveFocus(key === "j" ? 1 : -1); return true; }
+    const by = { j: 1, k: -1 }[key];
+    if (by) { if (!masterDetail.move(by, event.repeat)) moveFocus(by); return true; }
     if (key === "x") { const box = document.activeElement?.closest("[data-item]")?.querySelector("input[data-pick]"); box?.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, shiftKey: event.shiftKey })); return Boolean(box); }
     if (key === "z") { const undo = [...document.querySelectorAll("[data-undo]:enabled")].pop(); undo?.click(); return Boolean(undo); }
     if (key === "?") { document.getElementById("keys")?.showModal(); return true; }
@@ -51,7 +55,7 @@
     }
     if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
     if (stored() === "off" || event.target.closest?.(FIELDS)) return;
-    if (event.repeat && !/^[jk]$/i.test(event.key)) return; // a held key only moves the focus
+    if (event.repeat && !/^[jk]$/i.test(event.key)) return; // a held key only moves
     if (handleKey(event)) event.preventDefault();
   });
 

@@ -52,6 +52,8 @@
   // A failed change is not repeated automatically, because it may no longer be correct.
   document.addEventListener("htmx:error", (event) => {
     const context = event.detail.ctx;
-    if (context && context.request.method !== "GET" && !context.response) showError(getText("not_sent"));
+    if (!context || context.response) return;
+    if (context.request.method !== "GET") showError(getText("not_sent"));
+    else if (context.opensItem) showError(getText("not_loaded"));
   });
 })();

@@ -49,7 +49,7 @@ async def test_an_undone_approval_is_selected_again(alice, ask, world, in_series
         undone = await alice.post(path, data=fields, headers=headers)
         assert selected(undone.text) == "First?"
         assert undone.headers["HX-Retarget"] == "#inbox"
-        assert undone.headers.get("HX-Push-Url") == pushed
+        assert undone.headers.get("HX-Replace-Url") == pushed
 
 
 @pytest.mark.parametrize("page", ["/dashboard", "/approvals/{id}/why", "", "//[", "/approvals/x"])
@@ -70,11 +70,11 @@ async def test_on_a_phone_the_address_follows_the_next_item(alice, ask) -> None:
     answered = await alice.post(
         f"/approvals/{first.id}/answers", data={"status": "rejected"}, headers=headers
     )
-    assert answered.headers["HX-Push-Url"] == f"/approvals/{second.id}"
+    assert answered.headers["HX-Replace-Url"] == f"/approvals/{second.id}"
     last = await alice.post(
         f"/approvals/{second.id}/answers", data={"status": "rejected"}, headers=headers
     )
-    assert last.headers["HX-Push-Url"] == "/approvals"
+    assert last.headers["HX-Replace-Url"] == "/approvals"
     assert 'data-view="list"' in last.text
 
 

@@ -158,7 +158,7 @@ async def _render_decided(
     )
     if current_view(request) == "detail":
         path = next_item.path if next_item else "/approvals"
-        response.headers["HX-Push-Url"] = path + InboxAddress.from_query(
+        response.headers["HX-Replace-Url"] = path + InboxAddress.from_query(
             request.query_params
         ).query_with(selected="", until=0)
     return response

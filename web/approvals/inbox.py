@@ -1,6 +1,7 @@
 """Data of the inbox "Needs you": pending and decided items, and one item in full."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -116,9 +117,8 @@ class Inbox:
         return self._build_url(replace(self.address, until=0))
 
     def _build_url(self, address: InboxAddress) -> str:
-        has_own_page = self.onboarding or self.agent_question
-        kept = self.selected_item and self.view == "list" and not has_own_page
-        selected = str(self.selected_item.id) if self.selected_item and kept else ""
+        kept = self.selected_item if self.view == "list" else None
+        selected = str(kept.id) if kept else ""
         query = address.query_with(selected=selected, all=self.address.all)
         return self.path.partition("?")[0] + query
 
@@ -141,10 +141,10 @@ async def load_inbox(
     decided, count = await _list_decided(source, member, address, found)
     if selected is not None:
         selected_item = await _get_item(source, member, selected, on_gateway=on_gateway)
-    elif address.selected:
-        selected_item = await _find_shown_item(source, member, address, [*shown, *decided])
     else:
-        selected_item = shown[0] if shown and address.is_open else None
+        selected_item = await _find_shown_item(source, member, address, [*shown, *decided])
+        if selected_item is None and shown and address.is_open:
+            selected_item = shown[0]
     return Inbox(
         address=replace(address, until=address.until or _to_microseconds(now())),
         waiting=shown,
@@ -270,16 +270,19 @@ async def _find_shown_item(
 ) -> InboxItem | None:
     """Return the item that was selected before, even if no list contains it now.
 
-    Decided approvals are listed without their contents, so they are loaded.
+    Decided approvals are listed without their contents, so they are loaded. Questions that were
+    answered, and onboardings that are over, are not found.
     """
+    if not address.selected:
+        return None
     id = UUID(address.selected)
     for row in rows:
         if row.id == id and (row.approval is None or row.approval.is_undecided):
             return row
-    try:
-        return await _get_item(source, member, id, on_gateway=False)
-    except AppError:
-        return await _get_item(source, member, id, on_gateway=True)
+    for on_gateway in (False, True):
+        with suppress(AppError):
+            return await _get_item(source, member, id, on_gateway=on_gateway)
+    return None
 
 
 def _to_microseconds(moment: datetime) -> int:

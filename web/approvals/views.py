@@ -152,7 +152,7 @@ async def render_undone(request: Request, approval_id: UUID | None, toast: Toast
     response.headers.update({"HX-Retarget": "#inbox", "HX-Reswap": "outerMorph"})
     if view == "detail":
         query = address.query_with(selected="", until=0)
-        response.headers["HX-Push-Url"] = f"/approvals/{approval_id}{query}"
+        response.headers["HX-Replace-Url"] = f"/approvals/{approval_id}{query}"
     return response
 
 

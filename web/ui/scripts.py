@@ -31,6 +31,7 @@ SCRIPTS = (
     "inline_editors.js",
     "highlight_changes.js",
     "focus_invalid.js",
+    "master_detail.js",
     "shortcuts.js",
     "listbox.js",
     "command_palette.js",
