@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from core.text import remove_invisible
+from core.text import INVISIBLE_RANGES, remove_invisible
 
 COMPLETION_KIND = "task.complete"  # the usual spelling
 
@@ -24,6 +24,8 @@ MAX_CACHED_KINDS = 1_000
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
+_INVISIBLE = "".join(f"{chr(first)}-{chr(last)}" for first, last in INVISIBLE_RANGES)
+_NOT_COMPARED = re.compile(rf"[\W_{_INVISIBLE}]+")  # separators, and letters that are not drawn
 
 
 @lru_cache(MAX_CACHED_KINDS)
@@ -32,7 +34,7 @@ def is_completion_kind(kind: str) -> bool:
 
     Case and separators do not matter: `Task.Done`, `task_done` and `taskDone` are the same.
     """
-    return "".join(_split(kind)) in _JOINED_COMPLETION_KINDS
+    return _join(kind) in _JOINED_COMPLETION_KINDS
 
 
 def normalize_kind(kind: str) -> tuple[str, ...]:
@@ -41,12 +43,25 @@ def normalize_kind(kind: str) -> tuple[str, ...]:
     `deploy.site`, `deploy_site` and `deploySite` are the same. Characters that are not drawn are
     left out, and forms of a letter, such as a wide one, are that letter.
     """
-    return COMPLETION_WORDS if is_completion_kind(kind) else _split(kind)
+    if is_completion_kind(kind):
+        return COMPLETION_WORDS
+    text = _WORD_START.sub(" ", remove_invisible(unicodedata.normalize("NFKC", kind)))
+    return tuple(filter(None, _SEPARATORS.split(_to_lower(text))))
 
 
-def _split(kind: str) -> tuple[str, ...]:
-    text = remove_invisible(unicodedata.normalize("NFKC", kind))
-    return tuple(filter(None, _SEPARATORS.split(_WORD_START.sub(" ", text).lower())))
+def join_words(kind: str) -> str:
+    """Return the words of `normalize_kind` without separators, in a fraction of its time."""
+    joined = _join(kind)
+    return "".join(COMPLETION_WORDS) if joined in _JOINED_COMPLETION_KINDS else joined
 
 
-_JOINED_COMPLETION_KINDS = frozenset("".join(_split(kind)) for kind in COMPLETION_KINDS)
+def _join(kind: str) -> str:
+    return _NOT_COMPARED.sub("", _to_lower(unicodedata.normalize("NFKC", kind)))
+
+
+def _to_lower(text: str) -> str:
+    """Return a text in lower case, in which a sigma has one form: it has another after a word."""
+    return text.lower().replace("\u03c2", "\u03c3")
+
+
+_JOINED_COMPLETION_KINDS = frozenset(map(_join, COMPLETION_KINDS))

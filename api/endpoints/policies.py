@@ -179,7 +179,14 @@ class SimulationRead(ResponseModel):
     """What a policy would have done with the requests since a time."""
 
     since: Timestamp
-    total: NonNegativeInt
+    total: NonNegativeInt = Field(description="How many requests were simulated.")
+    available: NonNegativeInt = Field(
+        description="How many requests there are. If this is more than `total`, the policy could "
+        "not be applied to all of them within the limits of a simulation."
+    )
+    is_complete: bool = Field(
+        description="Whether all requests were simulated. Otherwise the result is about the newest."
+    )
     counts: dict[PolicyEffect, int]
     examples: list[SimulatedRequestRead] = Field(
         description="Requests that one person would not have been asked about, newest first."
@@ -203,7 +210,10 @@ async def replace_organization_policy(
 async def simulate_organization_policy(
     context: RequestContext, member: Member, body: PolicyReplacement
 ) -> SimulationRead:
-    """Apply rules to the requests of the last 30 days. Nothing changes."""
+    """Apply rules to the requests of the last 30 days. Nothing changes.
+
+    A simulation is limited in requests and in time: see `is_complete`. A user has one at a time.
+    """
     return await _simulate(context, member, None, body)
 
 
@@ -224,7 +234,10 @@ async def replace_board_policy(
 async def simulate_board_policy(
     context: RequestContext, board: Board, body: PolicyReplacement
 ) -> SimulationRead:
-    """Apply rules to the board's requests of the last 30 days. Nothing changes."""
+    """Apply rules to the board's requests of the last 30 days. Nothing changes.
+
+    A simulation is limited in requests and in time: see `is_complete`. A user has one at a time.
+    """
     return await _simulate(context, await _get_member(context, board), board, body)
 
 
@@ -272,7 +285,12 @@ async def _simulate(
         for one in found.examples
     ]
     return SimulationRead(
-        since=found.since, total=found.total, counts=found.counts, examples=examples
+        since=found.since,
+        total=found.total,
+        available=found.available,
+        is_complete=found.is_complete,
+        counts=found.counts,
+        examples=examples,
     )
 
 

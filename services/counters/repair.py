@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.locks import try_lock_name
+
 LOCK = "mission control: repair of counters"
-_TRY_LOCK = text("select pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 _MOVES = "('task.created', 'task.status_changed', 'task.deleted', 'task.restored')"
 _ENDED = "('message.sent', 'message.acknowledged', 'message.failed')"
@@ -206,7 +207,7 @@ async def repair_counters(session: AsyncSession) -> list[Difference]:
 
     Returns nothing while another worker does it, because a difference must be added once only.
     """
-    if not await session.scalar(_TRY_LOCK, {"name": LOCK}):
+    if not await try_lock_name(session, LOCK):
         return []
     differences = []
     for table, repair in _REPAIRS.items():

@@ -1,9 +1,11 @@
 """Evaluate approval policies and validate their rules. Pure functions."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Protocol
 from uuid import UUID
@@ -13,11 +15,12 @@ from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
-from services.action_kinds import normalize_kind
+from services.action_kinds import join_words, normalize_kind
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
-MAX_KIND_LENGTH = 200  # characters
+MAX_KIND_LENGTH = 200  # characters, as written and as compared
+MAX_CACHED_PATTERNS = 10_000  # kinds in rules; two policies have at most 5,000
 MIN_EXPIRY = 60  # seconds
 MAX_EXPIRY = 90 * 86_400
 MINUTES_PER_DAY = 1_440
@@ -28,6 +31,7 @@ ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 RISK_KEYS = ("risk", "risk_level", "riskLevel")
 RISK_FLAGS = ("risky", "external", "destructive", "irreversible")
 NO_WORDS = {"", "false", "no", "0"}
+MAX_RISK_LENGTH = 100  # characters; a longer text is neither a known risk nor a no
 
 log = logging.getLogger(__name__)
 
@@ -43,37 +47,140 @@ class RequestFacts:
     tag_ids: frozenset[UUID]
     requested_at: datetime
 
+    @cached_property
+    def joined_kind(self) -> str:
+        """The words of the kind without separators."""
+        return "".join(self.kind)
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """The letters of the first word of the kind, of the first two words, and so on."""
+        return frozenset(accumulate(self.kind))
+
 
 def evaluate_rules(rules: Iterable[PolicyRule], facts: RequestFacts) -> PolicyVerdict:
-    """Return the verdict of the first enabled rule that matches.
+    """Return the verdict of the first enabled rule that matches one request."""
+    return RuleSet(rules).evaluate(facts)
 
-    A rule that cannot be evaluated counts as matching, but never allows anything.
+
+class RuleSet:
+    """The enabled rules of policies, prepared for the evaluation of many requests."""
+
+    def __init__(self, rules: Iterable[PolicyRule]) -> None:
+        self._matchers = [_RuleMatcher(rule) for rule in rules if rule.is_enabled]
+        enabled = [matcher.rule for matcher in self._matchers]
+        self.tag_ids = frozenset(id for rule in enabled for id in rule.tag_ids)
+        """The tags that the rules name."""
+        self._agent_ids = frozenset(id for rule in enabled for id in rule.agent_ids)
+        self._thresholds = sorted({rule.confidence_below or 0 for rule in enabled})
+        self._has_windows = any(rule.time_window for rule in enabled)
+
+    def evaluate(self, facts: RequestFacts) -> PolicyVerdict:
+        """Return the verdict of the first rule that matches.
+
+        A rule that cannot be evaluated counts as matching, but never allows anything.
+        """
+        for matcher in self._matchers:
+            try:
+                if matcher.matches(facts):
+                    return matcher.build_verdict(facts)
+            except Exception:
+                rule = matcher.rule
+                log.exception("a rule of an approval policy could not be evaluated: %s", rule.id)
+                verdict = _verdict(rule)
+                is_allowed = verdict.effect is PolicyEffect.ALLOW
+                return replace(verdict, effect=PolicyEffect.ASK_ONE) if is_allowed else verdict
+        return PolicyVerdict()
+
+    def build_key(self, facts: RequestFacts) -> Hashable:
+        """Return a key that is equal for requests that no rule can distinguish.
+
+        Times are distinguished by the minute, in which windows begin and end.
+        """
+        return (
+            facts.kind,
+            facts.agent_id if facts.agent_id in self._agent_ids else None,
+            facts.risk,
+            bisect_right(self._thresholds, facts.confidence),
+            facts.tag_ids & self.tag_ids,
+            facts.requested_at.replace(second=0, microsecond=0) if self._has_windows else None,
+        )
+
+
+class _RuleMatcher:
+    """The conditions of a rule. What they need is prepared when the first request needs it."""
+
+    def __init__(self, rule: PolicyRule) -> None:
+        self.rule = rule
+
+    def matches(self, facts: RequestFacts) -> bool:
+        """Return whether all conditions of the rule hold; the cheap ones come first."""
+        rule = self.rule
+        return (
+            (not rule.agent_ids or facts.agent_id in self._agent_ids)
+            and (rule.risk_at_least is None or _rank(facts.risk) >= _rank(rule.risk_at_least))
+            and (rule.risk_at_most is None or _rank(facts.risk) <= _rank(rule.risk_at_most))
+            and (rule.confidence_below is None or facts.confidence < rule.confidence_below)
+            and (not rule.tag_ids or not facts.tag_ids.isdisjoint(rule.tag_ids))
+            and (not rule.kinds or self._kinds.match(facts))
+            and (rule.time_window is None or _contains(rule.time_window, facts.requested_at))
+        )
+
+    def build_verdict(self, facts: RequestFacts) -> PolicyVerdict:
+        """Return the verdict about a request that matches.
+
+        A kind with letters outside ASCII can look like another kind, for which there are other
+        rules. It is allowed only by a rule that names it; otherwise one person is asked.
+        """
+        verdict = _verdict(self.rule)
+        is_allowed = verdict.effect is PolicyEffect.ALLOW
+        if is_allowed and not facts.joined_kind.isascii() and not self._foreign_kinds.match(facts):
+            return replace(verdict, effect=PolicyEffect.ASK_ONE)
+        return verdict
+
+    @cached_property
+    def _agent_ids(self) -> frozenset[UUID]:
+        return frozenset(self.rule.agent_ids)
+
+    @cached_property
+    def _kinds(self) -> "_KindPatterns":
+        return _KindPatterns(self.rule.kinds, whole_words=self.rule.effect is PolicyEffect.ALLOW)
+
+    @cached_property
+    def _foreign_kinds(self) -> "_KindPatterns":
+        foreign = (kind for kind in self.rule.kinds if not kind.isascii())
+        return _KindPatterns(foreign, whole_words=True)
+
+
+class _KindPatterns:
+    """The kinds of a rule, compared by their letters; how their words are separated is ignored.
+
+    A prefix such as `deploy.*` ends with a word if `whole_words` is set. A rule that restricts
+    also matches `deployproduction`, so that leaving out the separator does not avoid it.
     """
-    for rule in rules:
-        if not rule.is_enabled:
-            continue
-        try:
-            if matches(rule, facts):
-                return _verdict_about(rule, facts)
-        except Exception:
-            log.exception("a rule of an approval policy could not be evaluated: %s", rule.id)
-            verdict = _verdict(rule)
-            is_allowed = verdict.effect is PolicyEffect.ALLOW
-            return replace(verdict, effect=PolicyEffect.ASK_ONE) if is_allowed else verdict
-    return PolicyVerdict()
+
+    def __init__(self, patterns: Iterable[str], *, whole_words: bool) -> None:
+        exact, prefixes = set(), set()
+        for pattern in patterns:
+            joined = _join_pattern(pattern)
+            (prefixes if pattern.endswith("*") else exact).add(joined)
+        self._exact, self._prefixes = frozenset(exact), tuple(prefixes)
+        self._whole_words = whole_words
+        self._matches_all = "" in prefixes
+
+    def match(self, facts: RequestFacts) -> bool:
+        """Return whether one of the patterns matches the kind of a request."""
+        if self._matches_all or facts.joined_kind in self._exact:
+            return True
+        if self._whole_words:
+            return not facts.beginnings.isdisjoint(self._prefixes)
+        return facts.joined_kind.startswith(self._prefixes)
 
 
-def matches(rule: PolicyRule, facts: RequestFacts) -> bool:
-    """Return whether all conditions of a rule hold."""
-    return (
-        (not rule.kinds or _matches_kinds(rule, facts.kind))
-        and (not rule.agent_ids or facts.agent_id in rule.agent_ids)
-        and (rule.risk_at_least is None or _rank(facts.risk) >= _rank(rule.risk_at_least))
-        and (rule.risk_at_most is None or _rank(facts.risk) <= _rank(rule.risk_at_most))
-        and (rule.confidence_below is None or facts.confidence < rule.confidence_below)
-        and (not rule.tag_ids or not facts.tag_ids.isdisjoint(rule.tag_ids))
-        and (rule.time_window is None or _contains(rule.time_window, facts.requested_at))
-    )
+@lru_cache(MAX_CACHED_PATTERNS)
+def _join_pattern(pattern: str) -> str:
+    """Return the letters of a kind in a rule, without a final asterisk."""
+    return join_words(pattern.removesuffix("*"))
 
 
 class RequestColumns(Protocol):
@@ -86,10 +193,14 @@ class RequestColumns(Protocol):
     created_at: datetime
 
 
-def build_facts(approval: Approval | RequestColumns, tag_ids: frozenset[UUID]) -> RequestFacts:
+def build_facts(
+    approval: Approval | RequestColumns,
+    tag_ids: frozenset[UUID],
+    normalize: Callable[[str], tuple[str, ...]] = normalize_kind,
+) -> RequestFacts:
     """Return the facts about a request, with the tags of its tasks."""
     return RequestFacts(
-        kind=normalize_kind(approval.action_type),
+        kind=normalize(approval.action_type),
         agent_id=approval.agent_id,
         risk=parse_risk(approval.payload),
         confidence=approval.confidence,
@@ -113,13 +224,16 @@ def parse_risk(payload: Mapping[str, Any] | None) -> RiskLevel:
 
 def _parse_level(stated: object) -> RiskLevel:
     """Return a stated risk; an unknown one counts as high."""
-    word = stated.strip().lower() if isinstance(stated, str) else ""
+    is_short = isinstance(stated, str) and len(stated) <= MAX_RISK_LENGTH
+    word = stated.strip().lower() if is_short else ""
     return RiskLevel(word) if word in RISK_ORDER else RiskLevel.HIGH
 
 
 def _is_set(flag: object) -> bool:
-    """Return whether a flag is set; only false, null, 0 and texts that say so are not."""
-    return flag.strip().lower() not in NO_WORDS if isinstance(flag, str) else bool(flag)
+    """Return whether a flag is set; only false, null, 0 and short texts that say so are not."""
+    if not isinstance(flag, str):
+        return bool(flag)
+    return len(flag) > MAX_RISK_LENGTH or flag.strip().lower() not in NO_WORDS
 
 
 def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:
@@ -177,7 +291,8 @@ def _check_combinations(rule: PolicyRule, path: str) -> None:
 def _check_kind(kind: str, field: str) -> str:
     kind = kind.strip().lower()
     is_short = len(kind) <= MAX_KIND_LENGTH  # only short texts are normalized
-    is_known = is_short and (kind == "*" or bool(normalize_kind(kind)))
+    # Some characters stand for a sentence of 18: they would make each comparison slow.
+    is_known = is_short and (kind == "*" or 0 < len(_join_pattern(kind)) <= MAX_KIND_LENGTH)
     if not is_known or "*" in kind[:-1] or not is_storable(kind):
         reason = "A kind is a name such as deploy.site, or a beginning such as deploy.*"
         raise Invalid("kind_invalid", reason, field=field)
@@ -204,39 +319,6 @@ def _verdict(rule: PolicyRule) -> PolicyVerdict:
         decider_ids=rule.decider_ids,
         requires_recent_sign_in=rule.requires_recent_sign_in,
     )
-
-
-def _verdict_about(rule: PolicyRule, facts: RequestFacts) -> PolicyVerdict:
-    """Return the verdict of a rule that matches.
-
-    A kind with letters outside ASCII can look like another kind, for which there are other rules.
-    It is allowed only by a rule that names it; otherwise one person is asked.
-    """
-    verdict = _verdict(rule)
-    named = any(not one.isascii() and _matches_kind(one, facts.kind) for one in rule.kinds)
-    is_clear = named or "".join(facts.kind).isascii()
-    if verdict.effect is PolicyEffect.ALLOW and not is_clear:
-        return replace(verdict, effect=PolicyEffect.ASK_ONE)
-    return verdict
-
-
-def _matches_kinds(rule: PolicyRule, kind: tuple[str, ...]) -> bool:
-    is_allowed = rule.effect is PolicyEffect.ALLOW
-    return any(_matches_kind(one, kind, whole_words=is_allowed) for one in rule.kinds)
-
-
-def _matches_kind(pattern: str, kind: tuple[str, ...], *, whole_words: bool = True) -> bool:
-    """Compare the letters of a kind; where its words are separated does not matter.
-
-    A prefix such as `deploy.*` ends with a word if `whole_words` is set. A rule that restricts
-    also matches `deployproduction`, so that leaving out the separator does not avoid it.
-    """
-    joined = "".join(normalize_kind(pattern.removesuffix("*")))
-    if not pattern.endswith("*"):
-        return joined == "".join(kind)
-    if whole_words:
-        return not joined or joined in accumulate(kind)
-    return "".join(kind).startswith(joined)
 
 
 def _contains(window: WeeklyWindow, moment: datetime) -> bool:

@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from cli.migrate import migrate_database
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from core.errors import AppError, Conflict, NotFound, PreconditionFailed
+from core.errors import AppError, Conflict, NotFound, PreconditionFailed, TooMany
 from models import (
     Agent,
     ApprovalPolicy,
@@ -22,6 +24,7 @@ from models import (
     EventType,
     ExternalIdentity,
     FirstRunLink,
+    Member,
     OnboardingSession,
     PolicyEffect,
     PolicyRule,
@@ -202,6 +205,26 @@ async def test_of_two_first_policies_of_a_board_one_is_stored(
     async with isolated_transaction() as session:
         stored = await session.execute(select(ApprovalPolicy.board_id, ApprovalPolicy.version))
         assert sorted(tuple(row) for row in stored) == sorted((board.id, 1) for board in rows)
+
+
+async def test_a_user_has_one_simulation_of_a_policy_at_a_time(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Each transaction has a connection of its own, as it would in another process."""
+    world = isolated_world
+
+    async def simulate(session: AsyncSession, member: Member) -> int:
+        return (await policies.simulate_policy(session, member, None, [])).total
+
+    async with isolated_transaction() as session:
+        await simulate(session, world.alice_member)
+        async with isolated_transaction() as other:
+            with pytest.raises(TooMany) as raised:
+                await simulate(other, world.alice_member)
+            assert raised.value.code == "simulation_running"
+            await simulate(other, world.bob_member)
+    async with isolated_transaction() as session:
+        await simulate(session, world.alice_member)
 
 
 async def test_a_first_call_with_a_provider_creates_one_user(

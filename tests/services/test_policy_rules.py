@@ -1,11 +1,14 @@
 """Evaluation and validation of approval policies, without a database."""
 
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import Invalid
 from models import (
@@ -17,10 +20,11 @@ from models import (
     WeeklyWindow,
     new_id,
 )
-from services.action_kinds import normalize_kind
+from services.action_kinds import join_words, normalize_kind
 from services.policies.presets import PRESETS, build_preset_rules
 from services.policies.rules import (
     MAX_RULES,
+    MAX_VALUES,
     RequestFacts,
     check_rules,
     evaluate_rules,
@@ -117,6 +121,40 @@ def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
 def test_no_disguise_avoids_a_rule(kind: str) -> None:
     facts = replace(FACTS, kind=normalize_kind(kind))
     assert evaluate_rules([make_rule(kinds=["deploy.*"])], facts).effect is PolicyEffect.DENY
+
+
+@given(
+    st.text(max_size=20) | st.text(st.sampled_from("aB.ΣςéΙ\u0307\u3164\u200d\ufdfa "), max_size=20)
+)
+def test_a_kind_is_joined_without_finding_its_words(kind: str) -> None:
+    assert join_words(kind) == "".join(normalize_kind(kind))
+
+
+@pytest.mark.parametrize(
+    "kind", ["\u0393\u03a3_SITE", "\u0393\u03a3SITE", "\u03b3\u03c3.site", "\u03b3\u03c2 site"]
+)
+def test_the_form_of_a_sigma_avoids_no_rule(kind: str) -> None:
+    [rule] = check_rules([make_rule(kinds=["\u0393\u03a3.*"])])
+    facts = replace(FACTS, kind=normalize_kind(kind))
+    assert evaluate_rules([rule], facts).effect is PolicyEffect.DENY
+
+
+def test_the_kinds_of_a_stored_policy_are_normalized_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    normalized: list[str] = []
+    normalize = unicodedata.normalize
+
+    def count(form: Any, text: str) -> str:
+        normalized.append(text)
+        return normalize(form, text)
+
+    def load_rules() -> list[PolicyRule]:
+        names = [[f"{n} is stored {kind}" for kind in range(MAX_VALUES)] for n in range(MAX_RULES)]
+        return [PolicyRule.from_json(make_rule(kinds=kinds).to_json()) for kinds in names]
+
+    monkeypatch.setattr(unicodedata, "normalize", count)
+    for _ in range(10):
+        assert evaluate_rules(load_rules(), FACTS).rule_name is None
+    assert len(normalized) <= MAX_RULES * MAX_VALUES
 
 
 def test_a_kind_with_foreign_letters_is_allowed_only_by_its_name() -> None:
@@ -223,6 +261,7 @@ def test_deciders_are_limited_by_role_and_by_name() -> None:
         ({"kinds": [" "]}, "kind_invalid", "rules.1.kinds"),
         ({"kinds": ["x" * 201]}, "kind_invalid", "rules.1.kinds"),
         ({"kinds": ["x"] * 51}, "too_many", "rules.1.kinds"),
+        ({"kinds": ["deploy." + "\ufdfa" * 20]}, "kind_invalid", "rules.1.kinds"),
         ({"confidence_below": 0}, "confidence_out_of_range", "rules.1.confidence_below"),
         ({"confidence_below": float("nan")}, "confidence_out_of_range", "rules.1.confidence_below"),
         ({"expires_after": 59}, "expiry_out_of_range", "rules.1.expires_after"),

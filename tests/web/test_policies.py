@@ -4,12 +4,17 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
+from core.db.locks import try_lock_name
 from core.errors import TooMany
 from models import Agent, ApprovalPolicy, PolicyEffect, PolicyRule
 from services import approvals, boards
 from services.approvals import ApprovalDraft
+from services.policies import simulation
+from tests.conftest import get_engine
+from tests.support.approval_helpers import add_approval
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
 
@@ -156,6 +161,36 @@ async def test_a_rule_can_be_tried_without_saving(alice, path, transaction) -> N
     assert 'value="Nightly"' in tried.text
     assert await load_rules(transaction) == []
     assert "in the last 30 days" in (await alice.get(f"{path}?try=1")).text
+
+
+async def test_a_second_simulation_of_a_user_is_refused_with_a_text(
+    alice, path, world, shared_world
+) -> None:
+    form = {"name": "Nightly", "effect": "deny", "action": "try"}
+    url = shared_world.settings.sqlalchemy_url
+    async with AsyncSession(get_engine(url)) as other_process:
+        assert await try_lock_name(other_process, f"policy simulation:{world.alice.id}")
+        for refused in (
+            await alice.get(f"{path}?try=1"),
+            await alice.post(f"{path}/rules", data=form),
+        ):
+            assert refused.status_code == 429
+            assert "Another simulation of yours is still running" in refused.text
+        assert 'value="Nightly"' in refused.text
+    assert (await alice.get(f"{path}?try=1")).status_code == 200
+
+
+async def test_a_simulation_of_the_newest_requests_says_so(
+    alice, path, world, transaction, monkeypatch
+) -> None:
+    async with transaction() as session:
+        for _ in range(3):
+            await add_approval(session, world)
+    assert "3 requests in the last 30 days" in (await alice.get(f"{path}?try=1")).text
+    monkeypatch.setattr(simulation, "CPU_BUDGET", 0)
+    monkeypatch.setattr(simulation, "CPU_SLICE", 0)
+    shown = (await alice.get(f"{path}?try=1")).text
+    assert "Only the newest 1 of 3 requests in the last 30 days were simulated" in shown
 
 
 async def test_only_admins_see_and_change_policies(alice, bob, charlie, path, transaction) -> None:

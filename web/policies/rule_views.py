@@ -60,7 +60,7 @@ async def show_rule(request: Request) -> Response:
 async def save_rule(request: Request) -> Response:
     """Save a rule, or try it out without saving."""
     form = await forms.read_form(request)
-    with form.catch_errors():
+    with form.catch_errors(has_limit=True):
         rule_id, fields = read_rule_id(request), form.parse(RuleForm)
         policies.check_rules([fields.to_rule(rule_id, is_enabled=True)])
         is_try = form.value("action") == "try"

@@ -126,16 +126,19 @@ async def edit_policy(
 
 async def simulate_edit(request: Request, edit: RuleEdit) -> SimulationResult:
     """Return what the edited rules would have done with the requests of the last days."""
-    async with open_reader(request) as source:
-        scope = await load_scope(request, source)
-        detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
+    async with open_transaction(request) as session:
+        scope = await load_scope(request, session)
+        detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
         rules = edit(list(detail.rules))
-        return await policies.simulate_policy(source, scope.member, scope.board, rules)
+        return await policies.simulate_policy(session, scope.member, scope.board, rules)
 
 
 async def _render_policy(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
-    result = await simulate_edit(request, list) if request.query_params.get("try") else None
+    result = None
+    if request.query_params.get("try"):
+        with form.catch_errors(beside="try", has_limit=True):
+            result = await simulate_edit(request, list)
     async with open_reader(request) as source:
         scope = await load_scope(request, source)
         organization_id = scope.member.organization_id

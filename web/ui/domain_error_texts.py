@@ -285,6 +285,9 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     ),
     # Policies
     "confidence_out_of_range": N_("Confidence must be more than 0 and at most 100."),
+    "simulation_running": N_(
+        "Another simulation of yours is still running. Try again in %(retry_after)s s."
+    ),
     "duplicate_rule": N_("Each rule must have an id of its own."),
     "expiry_out_of_range": N_("Requests can expire after 1 minute to 90 days."),
     "kind_invalid": N_("A kind is a name such as deploy.site, or a beginning such as deploy.*"),

@@ -1,0 +1,185 @@
+"""Simulations of approval policies: what they read and evaluate, and when they let others run."""
+
+import asyncio
+import itertools
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.clock import now
+from models import (
+    Approval,
+    PolicyEffect,
+    PolicyRule,
+    RiskLevel,
+    TagAssignment,
+    WeeklyWindow,
+    new_id,
+)
+from services import policies
+from services.action_kinds import normalize_kind
+from services.policies.rules import (
+    MAX_RULES,
+    MAX_VALUES,
+    RequestFacts,
+    RuleSet,
+    evaluate_rules,
+    parse_risk,
+)
+from services.policies.simulation import CPU_BUDGET, CPU_SLICE, _read_batches
+from tests.support.approval_helpers import add_approval
+from tests.support.board_rows import make_tag, make_task
+
+KINDS = ("deploy.site", "email.send", "payment.refund", "spelling.choice")
+
+
+def make_rule(effect: PolicyEffect = PolicyEffect.DENY, **fields: Any) -> PolicyRule:
+    given: dict[str, Any] = {"id": new_id(), "name": "Rule", "effect": effect, **fields}
+    return PolicyRule(**given)
+
+
+def make_large_policy() -> Sequence[PolicyRule]:
+    """Return as many rules and kinds as a policy can have; none of them matches."""
+    names = [[f"{rule} never {kind}" for kind in range(MAX_VALUES)] for rule in range(MAX_RULES)]
+    return [make_rule(kinds=kinds) for kinds in names]
+
+
+async def add_requests(session: Any, world: Any, count: int, **fields: Any) -> list[Approval]:
+    """Add requests of the worker, the newest first."""
+    kinds, moment = itertools.cycle(KINDS), now()
+    return [
+        await add_approval(
+            session,
+            world,
+            **{"action_type": next(kinds), "created_at": moment - timedelta(seconds=n)} | fields,
+        )
+        for n in range(count)
+    ]
+
+
+async def test_a_simulation_normalizes_each_kind_once(session, world, monkeypatch) -> None:
+    await add_requests(session, world, 40)
+    normalized: list[str] = []
+    normalize = unicodedata.normalize
+
+    def count(form: Any, text: str) -> str:
+        normalized.append(text)
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", count)
+    rules = make_large_policy()
+    result = await policies.simulate_policy(session, world.alice_member, world.board, rules)
+    assert (result.total, result.counts[PolicyEffect.ASK_ONE]) == (40, 40)
+    assert len(normalized) <= MAX_RULES * MAX_VALUES + 2 * len(KINDS)
+
+
+async def test_requests_that_are_alike_for_all_rules_are_evaluated_once(
+    session, world, monkeypatch
+) -> None:
+    confidences = itertools.cycle((91.5, 70, 95))
+    for _ in range(40):
+        await add_requests(session, world, 1, confidence=next(confidences))
+    evaluated: list[RequestFacts] = []
+    evaluate = RuleSet.evaluate
+
+    def count(rule_set: RuleSet, facts: RequestFacts) -> Any:
+        evaluated.append(facts)
+        return evaluate(rule_set, facts)
+
+    monkeypatch.setattr(RuleSet, "evaluate", count)
+    rules = [make_rule(agent_ids=[new_id()]), make_rule(confidence_below=90)]
+    result = await policies.simulate_policy(session, world.alice_member, world.board, rules)
+    assert (result.total, result.counts[PolicyEffect.DENY]) == (40, 13)
+    assert len(evaluated) == 2
+
+
+async def test_a_simulation_lets_others_run_and_ends_with_its_budget(session, world) -> None:
+    requests = await add_requests(session, world, 40)
+    seconds = itertools.count(step=CPU_BUDGET / 20)  # each look at the clock is 50 ms later
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count_turns())
+    rules = [make_rule()]
+    result = await policies.simulate_policy(
+        session, world.alice_member, world.board, rules, cpu_clock=lambda: next(seconds)
+    )
+    other.cancel()
+    assert CPU_BUDGET / 20 >= CPU_SLICE
+    assert (result.total, result.available, result.is_complete) == (20, 40, False)
+    assert sum(result.counts.values()) == 20
+    assert [one.approval_id for one in result.examples] == [one.id for one in requests[:20]]
+    assert turns >= 20
+
+
+async def test_a_simulation_loads_only_what_rules_need(session, world) -> None:
+    large = "x" * 100_000
+    named, unnamed = make_tag(world.tern, "Named"), make_tag(world.tern, "Other")
+    task = make_task(world.board, "Write")
+    session.add_all(TagAssignment(task=task, tag=tag, created_at=now()) for tag in (named, unnamed))
+    for payload in (
+        {"reason": large, "risk": large},
+        {"risk": "low", "destructive": large},
+        {"risk": "low", "external": {"to": [large]}},
+        {"risk": "low", "external": [large]},
+        {"risk": "low", "external": {}, "risky": [], "irreversible": "no"},
+        {"risk": "low", "risk_level": None, "risky": 0},
+        {"reason": large},
+        None,
+    ):
+        await add_approval(session, world, task, payload=payload)
+    rule = make_rule(PolicyEffect.ALLOW, risk_at_most=RiskLevel.LOW, tag_ids=[named.id])
+    result = await policies.simulate_policy(session, world.alice_member, None, [rule])
+    assert (result.total, result.counts[PolicyEffect.ALLOW]) == (8, 2)
+    since, tag_ids = now() - timedelta(days=1), frozenset({named.id})
+    async for batch in _read_batches(session, world.alice_member, None, since, tag_ids):
+        for request in batch:
+            stored = await session.get(Approval, request.id)
+            assert parse_risk(request.payload) == parse_risk(stored.payload), request.payload
+            assert len(str(request.payload)) < 200
+            assert request.tag_ids == [named.id]
+
+
+AGENTS, TAGS = ([new_id() for _ in range(3)] for _ in range(2))
+MOMENT = datetime(2026, 11, 25, 11, 59, tzinfo=UTC)
+NOON = WeeklyWindow(time_zone="UTC", starts_at=720, ends_at=780)
+RULES = st.builds(
+    make_rule,
+    st.sampled_from(PolicyEffect),
+    name=st.sampled_from("abc"),
+    kinds=st.lists(st.sampled_from((*KINDS, "deploy.*", "dep*", "*", "опл*")), max_size=2),
+    agent_ids=st.lists(st.sampled_from(AGENTS[:2]), max_size=2),
+    tag_ids=st.lists(st.sampled_from(TAGS[:2]), max_size=2),
+    risk_at_least=st.none() | st.sampled_from(RiskLevel),
+    risk_at_most=st.none() | st.sampled_from(RiskLevel),
+    confidence_below=st.none() | st.sampled_from((50, 50.5)),
+    time_window=st.none() | st.just(NOON),
+    is_enabled=st.booleans(),
+)
+FACTS = st.builds(
+    RequestFacts,
+    kind=st.sampled_from((*KINDS, "deploysite", "оплата")).map(normalize_kind),
+    agent_id=st.none() | st.sampled_from(AGENTS),
+    risk=st.sampled_from(RiskLevel),
+    confidence=st.sampled_from((49.9, 50, 50.2, 50.5, 90)),
+    tag_ids=st.frozensets(st.sampled_from(TAGS)),
+    requested_at=st.integers(0, 120).map(lambda seconds: MOMENT + timedelta(seconds=seconds)),
+)
+
+
+@given(rules=st.lists(RULES, max_size=4), requests=st.lists(FACTS, min_size=20, max_size=40))
+def test_requests_with_the_same_key_have_the_same_verdict(rules, requests) -> None:
+    rule_set = RuleSet(rules)
+    verdicts: dict[Any, Any] = {}
+    for facts in requests:
+        verdict = evaluate_rules(rules, facts)
+        assert verdicts.setdefault(rule_set.build_key(facts), verdict) == verdict
