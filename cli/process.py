@@ -24,12 +24,15 @@ def configure_log(settings: Settings) -> None:
 
 
 def create_stop_event() -> asyncio.Event:
-    """Return an event that is set by SIGINT (Ctrl-C), SIGTERM or SIGHUP."""
+    """Return an event that is set by SIGINT (Ctrl-C), SIGTERM or SIGHUP.
+
+    SIGHUP stays ignored if it was at the start: `nohup` does that, so that we outlive the terminal.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # started with nohup, so it must outlive the terminal
+            continue
         loop.add_signal_handler(number, stop.set)
     return stop
 

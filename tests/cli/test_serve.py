@@ -11,7 +11,12 @@ import httpx2
 import pytest
 
 from tests.cli.conftest import TIMEOUT, run_cli, sign_up_owner
-from tests.support.installation import Installation, run_separate_worker
+from tests.support.installation import (
+    LOCAL_AUTH,
+    Installation,
+    find_free_port,
+    run_separate_worker,
+)
 
 
 def get_status(address: str) -> int:
@@ -87,6 +92,18 @@ def test_a_stop_signal_ends_it_despite_open_streams(
     assert not installation.database().accepts_connections()
     assert "Traceback" not in installation.log
     browser.close()
+
+
+def test_it_outlives_the_terminal_if_nohup_starts_it(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "data", find_free_port(), LOCAL_AUTH, with_nohup=True)
+    process = installation.start().process
+    assert process is not None
+    process.send_signal(signal.SIGHUP)
+    for _ in range(50):  # a server that is stopping closes its port meanwhile
+        assert get_status(f"{installation.url}/readyz") == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(TIMEOUT) == 0
+    installation.stop()
 
 
 def test_a_separate_worker_shares_the_database_and_keeps_it_running(

@@ -33,6 +33,7 @@ class Installation:
     link: str = ""
     process: ForkedProcess | subprocess.Popen[str] | None = None
     words: tuple[str, ...] = ()  # the subcommand with its options
+    with_nohup: bool = False  # as if `nohup` started it; only if it is prepared
     is_prepared: bool = True  # False: it imports the product and creates the database for itself
 
     @property
@@ -92,7 +93,7 @@ class Installation:
     ) -> ForkedProcess | subprocess.Popen[str]:
         if self.is_prepared:
             copy_initial_database(self.data_dir)
-            return PRODUCT.run(words, environment, log)
+            return PRODUCT.run(words, environment, log, with_nohup=self.with_nohup)
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *words],
             cwd=ROOT,

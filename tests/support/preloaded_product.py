@@ -85,10 +85,22 @@ class PreloadedProduct:
         self.template_cache: Path | str = ""  # a folder, if there is one
 
     def run(
-        self, words: Sequence[str], environment: dict[str, str], errors: IO[str]
+        self,
+        words: Sequence[str],
+        environment: dict[str, str],
+        errors: IO[str],
+        *,
+        with_nohup: bool = False,
     ) -> ForkedProcess:
-        """Run `./run` with arguments and additional variables."""
-        request = {"words": list(words), "environment": {**os.environ, **DEFAULTS, **environment}}
+        """Run `./run` with arguments and additional variables.
+
+        Whether it ignores SIGHUP does not depend on the shell that has started the tests.
+        """
+        request = {
+            "words": list(words),
+            "environment": {**os.environ, **DEFAULTS, **environment},
+            "with_nohup": with_nohup,
+        }
         ours, theirs = socket.socketpair()
         ours.sendall(json.dumps(request).encode() + b"\n")
         output, written = os.pipe()
@@ -177,6 +189,7 @@ def main() -> None:
     gc.enable()
     request = fork_on_request(socket.socket(fileno=int(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if request["with_nohup"] else signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = ["cli", *request["words"]]
