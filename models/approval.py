@@ -64,6 +64,7 @@ class Approval(Base):
         ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
     action_type: Mapped[str]
+    requested_hash: Mapped[str | None]  # of the action as requested; None if that is not known
     action_hash: Mapped[str | None]  # of what was requested, and once approved of what was reviewed
     completes_tasks: Mapped[bool | None]  # None: as for its action type
     payload: Mapped[dict[str, Any] | None]

@@ -30,7 +30,8 @@ Note = Annotated[str, Field(max_length=approvals.MAX_TEXT_LENGTH)]
 ActionHash = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 HASH_DESCRIPTION = (
     "`action.hash` as you have seen it. If the content of a task is different now, nothing is "
-    "approved: 409 `approval_content_changed`. The default is the hash of the request."
+    "approved: 409 `approval_content_changed`. Without it, the content must be that of the "
+    "original request, even if somebody has approved other content since. Rejecting needs none."
 )
 COMPLETES_DESCRIPTION = (
     "Whether the tasks may be moved to done with this approval. By default its kind says so."
@@ -222,9 +223,11 @@ async def update_approval(
     The same decision of the same user again changes nothing. Any other later decision is rejected
     with 409 `already_decided`, with `by`, `status` and `decided_at`.
 
-    An approval is of the content that was requested, or of that with the `action_hash` that you
-    send. If the content of a task differs, nothing is approved: 409 `approval_content_changed`
-    has the differences, the current hash, and the request that approves what is there now.
+    An approval is of the content of the original request, or of that with the `action_hash` that
+    you send. If the current content differs, nothing is approved: 409 `approval_content_changed`
+    has the differences, the current hash, and the request that approves what is there now. Always
+    send the hash of what you show: the first of two people, or one who undid the approval, may have
+    approved other content than was requested.
 
     If `requires_recent_sign_in` is set, it is decided only on its page: 403
     `recent_sign_in_required`.

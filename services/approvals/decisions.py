@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import AppError, Invalid
-from models import ApprovalStatus, Board, EventType, User
+from models import Approval, ApprovalStatus, Board, EventType, User
 from services import boards
 from services.approvals import completion, finalization, undo
 from services.approvals.details import (
@@ -32,6 +32,7 @@ from services.approvals.policy_decisions import (
 from services.approvals.reviewed_content import (
     CurrentContents,
     bind_decision,
+    content_changed,
     load_current_contents,
 )
 from services.approvals.rules import validate_text
@@ -82,9 +83,9 @@ async def decide_with_undo(
 ) -> ApprovalDetail:
     """Decide an approval. The decision can be undone until `undo_seconds` have passed.
 
-    `action_hash` is of the action that the user has seen, by default that of the request. With
-    `completes_tasks` the user says whether the tasks may be moved to done; by default the kind of
-    the approval determines that. With `moves_tasks_to_done` the user moves them there when it is
+    `action_hash` is of the action that the user has seen, by default that of the original request.
+    With `completes_tasks` the user says whether the tasks may be moved to done; by default the kind
+    of the approval determines that. With `moves_tasks_to_done` the user moves them there when it is
     final. `signed_in_at` is that of `organizations.require_recent_sign_in`. Raises NotFound,
     Forbidden, Invalid for the note, and Conflict if it is decided, has expired, or has changed.
     """
@@ -116,11 +117,16 @@ class PreparedDecision:
     user: User
     status: ApprovalStatus
     note: str | None
-    action_hashes: Mapping[UUID, str]  # by approval id
+    action_hashes: Mapping[UUID, str]  # of what the user has seen, by approval id
     completes_tasks: bool | None
     finalizes_at: datetime | None = None
     moves_tasks_to_done: bool = False  # when the approval becomes final
     signed_in_at: datetime | None = None  # in a browser; None with a token
+
+    def find_hash(self, approval: Approval) -> str | None:
+        """Return the hash of what the user has seen, if they have sent it."""
+        sent = self.action_hashes.get(approval.id)
+        return sent.lower() if sent else None
 
 
 def _hash_by_id(approval: ApprovalDetail, action_hash: str | None) -> Mapping[UUID, str]:
@@ -170,7 +176,7 @@ async def apply_decision(
         approval = bind_decision(
             approval,
             basis.contents.get(id, ()),
-            decision.action_hashes.get(id),
+            decision.find_hash(approval.approval),
             decision.completes_tasks,
         )
         first = approve_first(approval, decision.user, decision.note, decision.completes_tasks)
@@ -204,7 +210,8 @@ async def _repeat(
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None]:
     """Accept a decision that its user has made before; raise Conflict for any other one.
 
-    A repeated decision without undo time ends the undo time of the first one.
+    A repeated decision without undo time ends the undo time of the first one. Then a hash is needed
+    as for the first one: the content may be another one than that of the request.
     """
     row = approval.approval
     if (row.decided_by_user_id, approval.shown_status) != (decision.user.id, decision.status):
@@ -212,12 +219,15 @@ async def _repeat(
     require_decider(approval, decision.user, decision.status, roles)
     require_recent_sign_in(row.policy_verdict, decision.signed_in_at)
     repeats_note = decision.note in (None, row.decision_note)
-    repeats_hash = decision.action_hashes.get(row.id, row.action_hash) == row.action_hash
+    sent_hash, is_approved = decision.find_hash(row), decision.status is ApprovalStatus.APPROVED
+    repeats_hash = not is_approved or sent_hash in (None, row.action_hash)
     repeats_use = decision.completes_tasks in (None, approval.completes_tasks)
     repeats_move = decision.moves_tasks_to_done in (False, row.moves_tasks_to_done)
     if not (repeats_note and repeats_hash and repeats_use and repeats_move):
         raise already_decided(approval)
     if decision.finalizes_at is None and approval.can_undo:
+        if is_approved and (sent_hash or row.requested_hash) != row.action_hash:
+            raise content_changed(approval, (), row.action_hash, decision.completes_tasks)
         return approval, await finalization.finalize_without_recording(session, approval)
     return approval, None
 

@@ -149,6 +149,12 @@ class ApprovalDetail:
         return any(task.is_changed for task in self.tasks)
 
     @property
+    def is_rebound(self) -> bool:
+        """Whether a person has approved other content than was requested, as far as is known."""
+        row = self.approval
+        return row.requested_hash is not None and row.requested_hash != row.action_hash
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a decision that can still be undone."""
         return not self.is_undecided and self.approval.status is ApprovalStatus.PENDING

@@ -97,7 +97,7 @@ def bind_request(
         content_hash = actions.hash_content(content)
         link.content, link.content_hash = dict(content), content_hash
         objects.append(ActionObject(link.task.id, content_hash))
-    approval.action_hash = actions.hash_action(
+    approval.requested_hash = approval.action_hash = actions.hash_action(
         board.id, approval.action_type, objects, approval.payload
     )
 
@@ -111,20 +111,17 @@ def bind_decision(
     """Store the current content as what was reviewed. `completes_tasks` is part of the decision.
 
     Raises Conflict if the approval has expired, or if the content is not what the user has seen:
-    that with `expected_hash`, or else that of the request. An approval from before hashes were
-    stored has none; it is bound to the current content.
+    that with `expected_hash`, or else that of the original request. A decision without a hash does
+    not mean content that somebody has approved since. Approvals from before hashes were stored need
+    one.
     """
     approval = detail.approval
     if approval.expires_at is not None and approval.expires_at <= now():
         message = "This request has expired, so it can no longer be approved."
         raise Conflict("approval_expired", message)
     current_hash = hash_current_action(approval, contents)
-    expected = (expected_hash or approval.action_hash or current_hash).lower()
-    if expected != current_hash:
-        body: dict[str, Any] = {"status": "approved", "action_hash": current_hash}
-        if completes_tasks is not None:
-            body["completes_tasks"] = completes_tasks
-        raise _content_changed(detail, contents, body)
+    if (expected_hash or approval.requested_hash) != current_hash:
+        raise content_changed(detail, contents, current_hash, completes_tasks)
     approval.action_hash = current_hash
     for one in contents:
         if one.link.content_hash != one.object.content_hash:
@@ -136,10 +133,16 @@ def bind_decision(
     return replace(detail, tasks=reviewed)
 
 
-def _content_changed(
-    detail: ApprovalDetail, contents: Sequence[CurrentContent], body: Mapping[str, Any]
+def content_changed(
+    detail: ApprovalDetail,
+    contents: Sequence[CurrentContent],
+    current_hash: str | None,
+    completes_tasks: bool | None,
 ) -> Conflict:
-    """Build the error for an outdated decision. `body` is the body of the request to send."""
+    """Build the error for an outdated decision, with the request that approves current content."""
+    body: dict[str, Any] = {"status": "approved", "action_hash": current_hash}
+    if completes_tasks is not None:
+        body["completes_tasks"] = completes_tasks
     titles = {task.id: task.title for task in detail.tasks}
     changed = [
         {
@@ -157,7 +160,7 @@ def _content_changed(
         "approval_content_changed",
         f"The content of this request {what}. Read it again, then decide.",
         changed=changed,
-        action_hash=body["action_hash"],
+        action_hash=current_hash,
         request=build_request("PATCH", path, body),
     )
 

@@ -154,6 +154,31 @@ async def test_both_people_must_approve_the_same_content(alice, bob, worker, pat
     assert (await decide(alice, path, approval, action_hash=seen)).json()["status"] == "approved"
 
 
+@pytest.mark.parametrize("in_bulk", [True, False])
+async def test_what_a_first_person_changed_and_approved_is_not_meant_without_hash(
+    alice, bob, worker, path, world, in_bulk
+) -> None:
+    await set_policy(alice, world, effect="ask_two")
+    tasks = f"/boards/{world.board.id}/tasks"
+    task = (await alice.post(tasks, json={"title": "Pay", "description": "10 EUR to ACME"})).json()
+    approval = await request(worker, path, task_ids=[task["id"]])
+    await bob.patch(f"{tasks}/{task['id']}", json={"description": "99999 EUR to EVE"})
+    changed = (await decide(bob, path, approval)).json()
+    seen = changed["detail"]["action_hash"]
+    assert (await decide(bob, path, approval, action_hash=seen)).json()["status"] == "pending"
+
+    if in_bulk:
+        body = {"ids": [approval["id"]], "status": "approved"}
+        [refused] = (await alice.post("/approvals/decisions", json=body)).json()["results"]
+        details = refused["details"]
+    else:
+        refused = (await decide(alice, path, approval)).json()
+        details = refused["detail"]
+    assert refused["code"] == "approval_content_changed"
+    assert details["action_hash"] == details["request"]["body"]["action_hash"] == seen
+    assert (await decide(alice, path, approval, action_hash=seen)).json()["status"] == "approved"
+
+
 async def test_only_the_named_people_decide(alice, bob, worker, path, world) -> None:
     await set_policy(alice, world, effect="ask_one", decider_role="admin")
     approval = await request(worker, path)

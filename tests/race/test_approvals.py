@@ -26,6 +26,7 @@ from models import (
 )
 from services import approvals, boards
 from services.approvals import MAX_PENDING, ApprovalDraft
+from services.approvals.actions import hash_action
 from tests.support.board_rows import make_agent
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World
@@ -40,6 +41,7 @@ async def add_approvals(
     """Add an approval for each round."""
     rows: list[dict[str, Any]] = [
         {"id": new_id(), "board_id": board.id, "action_type": "deploy", "confidence": 90}
+        | {"requested_hash": hash_action(board.id, "deploy", [], None)}
         | {"status": PENDING, "created_at": now(), "policy_verdict": PolicyVerdict()}
         | fields
         for _ in range(ROUNDS)

@@ -13,6 +13,7 @@ from core.errors import Conflict
 from models import Approval, ApprovalStatus, Board, Event, EventType, Task, new_id
 from services import approvals, boards, messages, tasks
 from services.approvals import ApprovalDraft
+from services.approvals.actions import hash_action
 from tests.support.board_rows import make_board, make_link
 from tests.support.people_rows import make_member
 from tests.support.rounds import ROUNDS, run_rounds
@@ -21,9 +22,15 @@ PENDING, APPROVED, REJECTED = ApprovalStatus
 
 
 async def add_approvals(transaction, board, count, **fields):
+    requested_hash = hash_action(board.id, "task.complete", [], None)
     rows = [
         {"id": new_id(), "board_id": board.id, "action_type": "task.complete"}
-        | {"confidence": 90, "status": PENDING, "created_at": now()}
+        | {
+            "requested_hash": requested_hash,
+            "confidence": 90,
+            "status": PENDING,
+            "created_at": now(),
+        }
         | fields
         for _ in range(count)
     ]

@@ -197,19 +197,25 @@ async def test_an_approval_without_recorded_content_does_not_allow_done(
     session, world, board
 ) -> None:
     task = world.make_task()
-    approval = await add_approval(session, world, task, status=APPROVED)
+    await add_approval(session, world, task, status=APPROVED, action_hash=None)
     [link] = await session.scalars(select(ApprovalTask))
     link.content = link.content_hash = None
-    assert approval.action_hash is None
     assert (await refuse(session, world, task)).details["reason"] == "unknown_content"
 
 
 async def test_an_old_pending_approval_is_bound_when_it_is_decided(session, world, board) -> None:
+    """Nobody knows what was requested, so the decision must say what it is about."""
     task = world.make_task()
-    approval = await add_approval(session, world, task)
+    approval = await add_approval(session, world, task, action_hash=None, requested_hash=None)
     [link] = await session.scalars(select(ApprovalTask))
     link.content = link.content_hash = None
-    await decide_approval(session, world.bob, approval, undo_seconds=0)
+    with pytest.raises(Conflict) as raised:
+        await decide_approval(session, world.bob, approval, undo_seconds=0)
+    assert raised.value.code == "approval_content_changed"
+    seen = str(raised.value.details["action_hash"])
+    await approvals.decide_with_undo(
+        session, world.bob, approval.id, status=APPROVED, action_hash=seen, undo_seconds=0
+    )
     hashes = [approval.action_hash, link.content_hash]
     assert all(hashes)
     await update(session, world, task, **DONE)
@@ -273,6 +279,63 @@ class TestChangedContent:
             await approve(session, world, detail)
         assert raised.value.details["changed"] == []
 
+    async def test_an_undone_approval_is_not_what_was_requested(
+        self, session, world, board
+    ) -> None:
+        _, detail = await self.change_after_request(session, world)
+        seen = await get_hash(session, detail)
+        id = detail.approval.id
+        await approvals.decide_with_undo(
+            session, world.bob, id, status=APPROVED, action_hash=seen, undo_seconds=8
+        )
+        await approvals.undo_decision(session, world.bob, id)
+        for user in (world.alice, world.bob):
+            locked = await boards.lock_board(session, user, world.board.id)
+            with pytest.raises(Conflict) as raised:
+                await approvals.decide_immediately(session, user, locked, id, APPROVED)
+            assert raised.value.code == "approval_content_changed"
+            assert raised.value.details["action_hash"] == seen
+        decided = await approvals.decide_immediately(
+            session, world.alice, locked, id, APPROVED, action_hash=seen
+        )
+        assert decided.approval.status is APPROVED
+
+    async def test_content_that_is_as_requested_again_needs_no_hash(
+        self, session, world, board
+    ) -> None:
+        task, detail = await self.change_after_request(session, world)
+        seen = await get_hash(session, detail)
+        id = detail.approval.id
+        await approvals.decide_with_undo(
+            session, world.bob, id, status=APPROVED, action_hash=seen, undo_seconds=8
+        )
+        await approvals.undo_decision(session, world.bob, id)
+        await update(session, world, task, title="Write")
+        decided = await decide_approval(session, world.alice, detail.approval)
+        assert decided.approval.action_hash == decided.approval.requested_hash != seen
+
+    async def test_a_repetition_without_hash_does_not_end_the_undo_time(
+        self, session, world, board
+    ) -> None:
+        _, detail = await self.change_after_request(session, world)
+        seen = await get_hash(session, detail)
+        id = detail.approval.id
+        await approvals.decide_with_undo(
+            session, world.alice, id, status=APPROVED, action_hash=seen, undo_seconds=8
+        )
+        locked = await boards.lock_board(session, world.alice, world.board.id)
+
+        async def repeat(**fields):
+            return await approvals.decide_immediately(
+                session, world.alice, locked, id, APPROVED, **fields
+            )
+
+        with pytest.raises(Conflict) as raised:
+            await repeat()
+        assert raised.value.details["action_hash"] == seen
+        assert (await repeat(action_hash=seen)).approval.status is APPROVED
+        assert (await repeat()).approval.status is APPROVED  # it changes nothing
+
     async def test_several_decisions_are_checked_each(self, session, world, board) -> None:
         _, changed = await self.change_after_request(session, world)
         same = await request_approval(session, world, await add_task(session, world, "Same"))
@@ -317,8 +380,8 @@ async def test_the_words_of_the_requester_are_not_the_headline(session, world, b
 
 STRIP_TRASH = """
     update trash set rows = jsonb_set(rows, '{approvals}',
-        (select jsonb_agg(stored - 'request_count') from jsonb_array_elements(rows -> 'approvals')
-         as stored))
+        (select jsonb_agg(stored - array['request_count', 'action_hash', 'requested_hash'])
+         from jsonb_array_elements(rows -> 'approvals') as stored))
 """
 
 

@@ -17,6 +17,7 @@ from models import (
     EventType,
 )
 from services import approvals
+from services.approvals.actions import hash_action
 from tests.support.migration import migrate
 from tests.support.worker_harness import (
     APPROVED,
@@ -173,7 +174,8 @@ async def test_a_board_that_cannot_be_finalized_does_not_stop_the_others(
     first, second = await request_approvals(isolated_transaction, world, count=2)
     async with isolated_transaction() as session:
         moved = update(Approval).where(Approval.id == second)
-        await session.execute(moved.values(board_id=world.garden.id))
+        elsewhere = hash_action(world.garden.id, "task.complete", [], {"reason": "It is finished."})
+        await session.execute(moved.values(board_id=world.garden.id, requested_hash=elsewhere))
     broken_id = min(world.board.id, world.garden.id)
     finalize, attempts = approvals.finalize_due_approvals, []
 

@@ -60,7 +60,8 @@ async def test_pages_and_counts_agree_who_approved_first(
 
 async def test_an_approval_of_a_deleted_task_is_unchanged(session, world) -> None:
     task = world.make_task("Task")
-    await add_approval(session, world, task, first_approver_id=world.alice.id)
+    hashes = {"action_hash": SAME, "first_approval_hash": SAME}
+    await add_approval(session, world, task, first_approver_id=world.alice.id, **hashes)
     await session.delete(task)
     await session.flush()
     session.expire_all()

@@ -1,6 +1,7 @@
-"""Migrations complete stored webhooks, notifications, channels and users."""
+"""Migrations complete stored webhooks, notifications, channels, users and approvals."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from alembic import command
 from sqlalchemy import select, update
@@ -9,10 +10,12 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import (
+    Approval,
     EventType,
     Notification,
     NotificationChannel,
     NotificationKind,
+    PolicyVerdict,
     User,
     WebhookEndpoint,
     new_id,
@@ -121,3 +124,37 @@ async def test_each_user_works_in_one_of_their_organizations(
     assert found[world.alice.id] == found[world.bob.id] == world.tern.id
     assert found[world.charlie.id] == world.plover.id
     assert found[nora.id] is None
+
+
+async def test_the_hash_of_a_request_is_that_of_its_event(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """The stored hash may be of content that was approved later."""
+    world = isolated_world
+    requested, rebound = "a" * 64, "b" * 64
+    expected: dict[UUID, str | None] = {}
+    events: list[tuple[str, dict[str, object] | None, str | None]] = [
+        (requested, {"action_hash": requested}, requested),
+        (rebound, {"action_hash": requested}, requested),
+        (rebound, {"action_hash": None}, None),  # from before hashes were stored
+        (rebound, None, None),
+    ]
+    async with isolated_transaction() as session:
+        for stored, recorded, hash in events:
+            [approval] = world.make_approval(action_hash=stored, policy_verdict=PolicyVerdict())
+            session.add(await session.merge(approval))
+            expected[approval.id] = hash
+            if recorded is not None:
+                await record_event(
+                    session,
+                    EventType.APPROVAL_REQUESTED,
+                    None,
+                    organization_id=world.tern.id,
+                    board=world.board,
+                    approval=approval,
+                    data=recorded,
+                )
+    await migrate_again(isolated_settings)
+    async with isolated_transaction() as session:
+        found = await session.execute(select(Approval.id, Approval.requested_hash))
+        assert {id: hash for id, hash in found} == expected

@@ -1,4 +1,4 @@
-"""Request approvals for tests of pages, and read what these pages show."""
+"""Request and decide approvals in tests of pages, and read what these pages show."""
 
 import re
 from collections.abc import Callable
@@ -32,12 +32,23 @@ def ask(transaction: TransactionFactory, world: World) -> Ask:
         rows = world.make_approval(task, payload=payload, created_at=asked_at, **fields)
         if not has_stored_content:  # as before the contents of approvals were stored
             rows[1].content = rows[1].content_hash = None
+            rows[0].action_hash = rows[0].requested_hash = None
         async with transaction() as session:
             session.add_all([task, *rows])
         approval: Approval = rows[0]
         return approval
 
     return ask
+
+
+def approving(approval: Approval) -> dict[str, str]:
+    """Return the fields of a form that approves what was requested, or bound later."""
+    return {"status": "approved", "action_hash": approval.action_hash or ""}
+
+
+def checkbox(approval: Approval) -> str:
+    """Return the value of the checkbox of an approval."""
+    return f"{approval.id}:{approval.action_hash}"
 
 
 async def stored(transaction: TransactionFactory, approval: Approval) -> Approval:

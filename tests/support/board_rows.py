@@ -1,5 +1,6 @@
 """Rows of boards: agents, tasks, fields, messages and webhooks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from core.clock import now
@@ -25,6 +26,7 @@ from models import (
     new_id,
 )
 from services.approvals import build_task_content, hash_content
+from services.approvals.actions import ActionObject, hash_action
 from tests.support.secret_key import CIPHER
 
 WEBHOOK_SECRET = "the secret of a webhook"
@@ -58,6 +60,12 @@ def make_link(approval: Approval, task: Task, position: int = 0) -> ApprovalTask
         content_hash=hash_content(content),
         created_at=now(),
     )
+
+
+def hash_request(approval: Approval, links: Sequence[ApprovalTask]) -> str:
+    """Return the hash of an approval with the stored contents of its links."""
+    objects = [ActionObject(link.task.id, str(link.content_hash)) for link in links]
+    return hash_action(approval.board_id, approval.action_type, objects, approval.payload)
 
 
 def make_message(to: Agent, content: str = "BOARD CHAT\nHello.", **fields: Any) -> Message:

@@ -17,7 +17,14 @@ from models import (
     User,
     new_id,
 )
-from tests.support.board_rows import make_agent, make_board, make_custom_field, make_link, make_task
+from tests.support.board_rows import (
+    hash_request,
+    make_agent,
+    make_board,
+    make_custom_field,
+    make_link,
+    make_task,
+)
 from tests.support.people_rows import (
     make_agent_token,
     make_api_token,
@@ -98,7 +105,11 @@ class World:
             fields.setdefault("resolved_at", now())
         first = tasks[0] if tasks else None
         approval = Approval(board=self.board, board_id=self.board.id, task=first, **fields)
-        return [approval, *(make_link(approval, task, n) for n, task in enumerate(tasks))]
+        links = [make_link(approval, task, n) for n, task in enumerate(tasks)]
+        for name in ("action_hash", "requested_hash"):
+            if name not in fields:
+                setattr(approval, name, hash_request(approval, links))
+        return [approval, *links]
 
 
 def make_world() -> World:

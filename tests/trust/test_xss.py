@@ -93,7 +93,7 @@ FORMS = {
     "/webhooks/{endpoint_id}/edit": ("url", "description", "event_types"),
     "/webhooks/{endpoint_id}/replays": ("since", "until"),
     "/settings/policy/rules": ("name", "kinds", "time_zone", "starts_at"),
-    "/approvals/answers": ("ids", "status"),
+    "/approvals/answers": ("shown", "status"),
     "/approvals/{approval_id}/answers": ("status", "note"),
 }
 """Forms with fields that are shown again after an error."""

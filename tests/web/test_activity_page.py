@@ -9,6 +9,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Agent, EventType, Status, Task
 from services import events, organizations
+from tests.support.approval_pages import approving
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -196,7 +197,7 @@ async def test_a_decision_that_can_be_undone_is_not_shown(alice, transaction, wo
     rows = world.make_approval(task, payload={"title": "Ship it", "reason": "Tested."})
     async with transaction() as session:
         session.add_all(rows)
-    await alice.post(f"/approvals/{rows[0].id}/answers", data={"status": "approved"})
+    await alice.post(f"/approvals/{rows[0].id}/answers", data=approving(rows[0]))
 
     assert "Ship it?" not in (await alice.get("/activity")).text
 

@@ -11,7 +11,7 @@ import pytest
 
 from models import ApprovalStatus, Task
 from services.approvals.rules import MAX_JSON_LENGTH
-from tests.support.approval_pages import HTMX, ask, stored
+from tests.support.approval_pages import HTMX, approving, ask, checkbox, stored
 from tests.support.cpu_time import limit_cpu
 from tests.web.test_gateway_requests import TWO, gateway
 from tests.web.test_gateway_requests import ask as ask_on_gateway
@@ -71,12 +71,12 @@ async def test_long_content_has_to_be_opened_before_it_is_approved(
         assert " disabled" not in find_button(page, "rejected")
     for headers in ({}, HTMX):
         refused = await alice.post(
-            f"{path}/answers", data={"status": "approved", "note": "Kept"}, headers=headers
+            f"{path}/answers", data=approving(first) | {"note": "Kept"}, headers=headers
         )
         assert refused.status_code == 422
         assert "This page did not show everything." in refused.text
         assert 'value="Kept"' in refused.text
-    bulk = {"ids": str(first.id), "status": "approved", "sure": "on"}
+    bulk = {"shown": checkbox(first), "status": "approved", "sure": "on"}
     assert (
         "This page did not show everything."
         in (await alice.post("/approvals/answers", data=bulk, headers=HTMX)).text
@@ -87,7 +87,7 @@ async def test_long_content_has_to_be_opened_before_it_is_approved(
     assert " disabled" not in find_button(whole, "approved")
     complete = re.search(r'name="complete" value="(\w+)"', whole)
     assert complete
-    sent = {"status": "approved", "complete": complete[1]}
+    sent = approving(first) | {"complete": complete[1]}
     assert (await alice.post(f"{path}/answers", data=sent)).status_code == 303
     assert (await stored(transaction, first)).decided_status is ApprovalStatus.APPROVED
 
@@ -134,7 +134,7 @@ async def test_short_content_is_approved_at_once(alice, ask, transaction) -> Non
     page = (await alice.get(f"/approvals/{first.id}")).text
     assert "Showing" not in page.partition("<body")[2]
     assert " disabled" not in find_button(page, "approved")
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"})
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first))
     assert (await stored(transaction, first)).decided_status is ApprovalStatus.APPROVED
 
 
@@ -273,7 +273,7 @@ async def test_a_confidence_that_may_be_a_fraction_is_flagged(
         assert text in page, address
         assert "1</b> of 100" not in page
         assert "of 100 confidence" not in page
-    sent = {"ids": str(first.id), "status": "approved"}
+    sent = {"shown": checkbox(first), "status": "approved"}
     confirmation = (await alice.post("/approvals/answers", data=sent, headers=HTMX)).text
     assert text in confirmation.partition('id="confirm-name"')[2]
 

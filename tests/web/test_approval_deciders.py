@@ -7,7 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from models import Approval, PolicyEffect, PolicyVerdict, Role
-from tests.support.approval_pages import HTMX, ask
+from tests.support.approval_pages import HTMX, approving, ask, checkbox
 from tests.support.task_pages import IN_DRAWER
 from web.approvals.decision_rights import DecisionRights
 
@@ -64,7 +64,7 @@ async def test_a_rule_that_names_only_people_who_left_says_so(bob, ask, world) -
 async def test_bulk_selection_offers_only_what_the_viewer_may_decide(bob, ask) -> None:
     mine, others = await ask("Mine"), await ask("Others", **make_verdict(decider_role=Role.OWNER))
     page = (await bob.get("/approvals")).text
-    assert re.findall(r'name="ids" value="([^"]*)"', page) == [str(mine.id)]
+    assert re.findall(r'name="shown" value="([^"]*)"', page) == [checkbox(mine)]
     assert f'id="approval-{others.id}"' in page
 
 
@@ -93,7 +93,7 @@ async def test_a_requester_is_not_offered_the_approval_that_needs_two_others(
 async def test_a_decision_is_undone_only_by_people_who_may_decide(alice, bob, ask) -> None:
     approval = await ask("First", **make_verdict(decider_role=Role.ADMIN))
     at = f"/approvals/{approval.id}"
-    await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
+    await alice.post(f"{at}/answers", data=approving(approval), headers=HTMX)
     for client, is_offered in ((alice, True), (bob, False)):
         assert (f'action="{at}/undoings' in (await client.get(at)).text) is is_offered
     assert (await bob.post(f"{at}/undoings", headers=HTMX)).status_code == 403
@@ -108,7 +108,7 @@ async def test_the_first_of_two_people_can_undo_without_scripts(
     page_path = f"/boards/{world.board.id}/tasks/{approval.task_id}" if path else at
     form = f'<form method="post" action="{at}/undoings'
     assert form not in (await alice.get(page_path)).text
-    answered = await alice.post(f"{at}/answers", data={"status": "approved"})
+    answered = await alice.post(f"{at}/answers", data=approving(approval))
     assert f'action="{at}/undoings"' in (await alice.get(answered.headers["Location"])).text
 
     page = (await alice.get(page_path)).text
@@ -129,7 +129,7 @@ async def test_a_decision_of_two_people_names_both(alice, bob, rita, ask) -> Non
     approval = await ask("First", **make_verdict(effect=PolicyEffect.ASK_TWO))
     at = f"/approvals/{approval.id}"
     for client, note in ((alice, "Checked the plan"), (bob, "Checked the costs")):
-        await client.post(f"{at}/answers", data={"status": "approved", "note": note})
+        await client.post(f"{at}/answers", data=approving(approval) | {"note": note})
 
     for client, first, second in (
         (alice, "<b>You</b> approved", "<b>Bob approved</b>"),
@@ -144,7 +144,7 @@ async def test_a_decision_of_two_people_names_both(alice, bob, rita, ask) -> Non
 async def test_a_first_approval_of_other_content_is_not_counted(alice, ask) -> None:
     approval = await ask("First", **make_verdict(effect=PolicyEffect.ASK_TWO))
     at = f"/approvals/{approval.id}"
-    await alice.post(f"{at}/answers", data={"status": "approved"})
+    await alice.post(f"{at}/answers", data=approving(approval))
     task = f"/boards/{approval.board_id}/tasks/{approval.task_id}/changes"
     await alice.post(task, data={"description": "Other"})
     page = (await alice.get(at)).text

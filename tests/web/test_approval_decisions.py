@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from core.clock import now
 from models import Approval, ApprovalStatus, Board, Comment, Task, new_id
-from tests.support.approval_pages import HTMX, ask, selected, stored
+from tests.support.approval_pages import HTMX, approving, ask, checkbox, selected, stored
 
 __all__ = ["ask"]
 
@@ -17,7 +17,7 @@ async def test_a_decision_shows_the_next_item_and_can_be_undone(alice, ask, tran
     await ask("Second")
 
     answered = await alice.post(
-        f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX
+        f"/approvals/{first.id}/answers", data=approving(first), headers=HTMX
     )
 
     assert selected(answered.text) == "Second?"
@@ -40,7 +40,7 @@ async def test_an_undone_approval_is_selected_again(alice, ask, world, in_series
         (f"/approvals?{board}", None),
         (f"/approvals/{second.id}?{board}", f"/approvals/{first.id}?{board}"),
     ]:
-        sent = {"status": "approved"}
+        sent = approving(first)
         await alice.post(f"/approvals/{first.id}/answers", data=sent, headers=HTMX)
         path, fields = f"/approvals/{first.id}/undoings", {}
         if in_series:
@@ -55,7 +55,7 @@ async def test_an_undone_approval_is_selected_again(alice, ask, world, in_series
 @pytest.mark.parametrize("page", ["/dashboard", "/approvals/{id}/why", "", "//[", "/approvals/x"])
 async def test_an_undo_on_another_page_shows_only_a_toast(alice, ask, page) -> None:
     first = await ask("First")
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first), headers=HTMX)
     headers = {"HX-Request": "true", "HX-Current-URL": page.format(id=first.id)}
     undone = await alice.post(f"/approvals/{first.id}/undoings", headers=headers)
     assert undone.status_code == 200
@@ -81,7 +81,7 @@ async def test_on_a_phone_the_address_follows_the_next_item(alice, ask) -> None:
 async def test_without_htmx_a_decision_redirects_to_the_next_item_with_undo(alice, ask) -> None:
     first, second = await ask("First"), await ask("Second")
 
-    answered = await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"})
+    answered = await alice.post(f"/approvals/{first.id}/answers", data=approving(first))
 
     where = answered.headers["Location"]
     assert where == f"/approvals/{second.id}?answered={first.id}"
@@ -95,12 +95,12 @@ async def test_a_note_is_stored_and_an_invalid_one_is_shown_again(alice, ask, tr
     answers = f"/approvals/{first.id}/answers"
 
     refused = await alice.post(
-        answers, data={"status": "approved", "note": "Kept. " + "x" * 10_001}, headers=HTMX
+        answers, data=approving(first) | {"note": "Kept. " + "x" * 10_001}, headers=HTMX
     )
     assert refused.status_code == 422
     assert "Kept. xxx" in refused.text
     assert (await stored(transaction, first)).decided_status is None
-    await alice.post(answers, data={"status": "approved", "note": "Well done"}, headers=HTMX)
+    await alice.post(answers, data=approving(first) | {"note": "Well done"}, headers=HTMX)
     assert (await stored(transaction, first)).decision_note == "Well done"
 
 
@@ -110,7 +110,7 @@ async def test_the_second_decision_shows_who_decided_first(alice, bob, ask, head
     await bob.post(f"/approvals/{first.id}/answers", data={"status": "rejected"})
 
     late = await alice.post(
-        f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=headers
+        f"/approvals/{first.id}/answers", data=approving(first), headers=headers
     )
 
     assert late.status_code == 409
@@ -123,7 +123,7 @@ async def test_the_second_decision_shows_who_decided_first(alice, bob, ask, head
 @pytest.mark.parametrize("action", ["answers", "questions", "undoings"])
 async def test_a_refused_action_is_never_a_server_error(alice, ask, action, headers) -> None:
     approval = await ask(status=ApprovalStatus.APPROVED, resolved_at=now())
-    sent = {"status": "approved", "question": ""}
+    sent = approving(approval) | {"question": ""}
     address = f"/approvals/{approval.id}/{action}"
     for _ in range(2):
         refused = await alice.post(address, data=sent, headers=headers)
@@ -146,7 +146,7 @@ async def test_a_decided_approval_says_what_happens_next(
     async with transaction() as session:
         (await session.get_one(Board, world.board.id)).require_approval_for_done = True
     first = await ask("First", action_type=kind, agent_id=world.worker.id)
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": status})
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first) | {"status": status})
     async with transaction() as session:
         (await session.get_one(Task, first.task_id)).title = title
     addresses = [f"/approvals/{first.id}", f"/boards/{first.board_id}/tasks/{first.task_id}"]
@@ -201,7 +201,9 @@ async def test_several_approvals_are_decided_at_once(alice, ask, transaction) ->
     ids = [str(first.id), str(third.id)]
 
     answered = await alice.post(
-        "/approvals/answers", data={"ids": ids, "status": "approved"}, headers=HTMX
+        "/approvals/answers",
+        data={"shown": [checkbox(first), checkbox(third)], "status": "approved"},
+        headers=HTMX,
     )
 
     assert "2 approved" in answered.text
@@ -217,7 +219,7 @@ async def test_several_approvals_are_decided_at_once(alice, ask, transaction) ->
 async def test_a_repeated_decision_gets_the_same_answer(alice, ask, transaction) -> None:
     first = await ask("First")
     await ask("Second")
-    sent = {"status": "approved", "note": "Once"}
+    sent = approving(first) | {"note": "Once"}
 
     once = await alice.post(f"/approvals/{first.id}/answers", data=sent, headers=HTMX)
     decided_at = (await stored(transaction, first)).decided_at
@@ -235,8 +237,8 @@ async def test_a_repeated_decision_gets_the_same_answer(alice, ask, transaction)
 
 async def test_the_toast_of_a_series_undoes_only_own_decisions(alice, bob, ask) -> None:
     first, second, third = await ask("First"), await ask("Second"), await ask("Third")
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
-    await bob.post(f"/approvals/{second.id}/answers", data={"status": "approved"}, headers=HTMX)
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first), headers=HTMX)
+    await bob.post(f"/approvals/{second.id}/answers", data=approving(second), headers=HTMX)
 
     answered = await alice.post(
         f"/approvals/{third.id}/answers",
@@ -252,13 +254,13 @@ async def test_a_toast_does_not_offer_to_undo_what_is_too_late_to_undo(
     alice, ask, transaction
 ) -> None:
     first, second = await ask("First"), await ask("Second")
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first), headers=HTMX)
     async with transaction() as session:
         (await session.get_one(Approval, first.id)).finalizes_at = now()
 
     answered = await alice.post(
         f"/approvals/{second.id}/answers",
-        data={"status": "approved", "series": str(first.id)},
+        data=approving(second) | {"series": str(first.id)},
         headers=HTMX,
     )
 
@@ -268,7 +270,7 @@ async def test_a_toast_does_not_offer_to_undo_what_is_too_late_to_undo(
 async def test_undoing_a_series_names_what_is_final(alice, ask, world) -> None:
     final = await ask("Final", status=ApprovalStatus.APPROVED, decided_by_user_id=world.alice.id)
     first = await ask("First")
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first), headers=HTMX)
 
     undone = await alice.post(
         "/approvals/undoings",
@@ -287,7 +289,7 @@ async def test_the_last_undone_approval_of_a_series_is_selected(
     titles = ["Final", "First", "Second", "Last"]
     series = [await ask(one, **by_alice if one == final_title else {}) for one in titles]
     for one in series:
-        await alice.post(f"/approvals/{one.id}/answers", data={"status": "approved"}, headers=HTMX)
+        await alice.post(f"/approvals/{one.id}/answers", data=approving(one), headers=HTMX)
     undone = await alice.post(
         "/approvals/undoings",
         data={"series": ",".join(str(one.id) for one in series)},
@@ -312,7 +314,7 @@ async def test_approving_low_confidence_in_bulk_needs_a_confirmation(
     alice, ask, transaction
 ) -> None:
     sure, doubtful = await ask("Sure"), await ask("Doubtful", confidence=60.0)
-    sent = {"ids": [str(sure.id), str(doubtful.id)], "status": "approved"}
+    sent = {"shown": [checkbox(sure), checkbox(doubtful)], "status": "approved"}
 
     confirm = await alice.post("/approvals/answers", data=sent, headers=HTMX)
 
@@ -330,7 +332,7 @@ async def test_low_confidence_is_found_among_many_newer_approvals(
     doubtful = await ask("Doubtful", confidence=60.0)
     async with transaction() as session:
         session.add_all([row for _ in range(200) for row in world.make_approval()])
-    sent = {"ids": str(doubtful.id), "status": "approved"}
+    sent = {"shown": checkbox(doubtful), "status": "approved"}
     assert (await alice.post("/approvals/answers", data=sent, headers=HTMX)).status_code == 200
     assert (await stored(transaction, doubtful)).decided_status is None
 
@@ -343,7 +345,10 @@ async def test_an_approval_that_cannot_be_decided_shows_the_reason(
 
     partly = await alice.post(
         "/approvals/answers",
-        data={"ids": [str(first.id), str(second.id), str(new_id())], "status": "approved"},
+        data={
+            "shown": [checkbox(first), checkbox(second), f"{new_id()}:{first.action_hash}"],
+            "status": "approved",
+        },
         headers=HTMX,
     )
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from core.clock import now
 from models import Agent, Approval, ApprovalStatus, Event, EventType
-from tests.support.approval_pages import HTMX, ask, selected, stored
+from tests.support.approval_pages import HTMX, approving, ask, checkbox, selected, stored
 from web.stale_parts import list_stale_parts
 
 __all__ = ["ask"]
@@ -235,13 +235,13 @@ async def test_readers_see_approvals_without_decision_forms(rita, ask, transacti
     assert "data-pick " not in page
 
     for way, sent in [
-        ("answers", {"status": "approved"}),
+        ("answers", approving(first)),
         ("undoings", {}),
         ("questions", {"question": "x"}),
     ]:
         response = await rita.post(f"/approvals/{first.id}/{way}", data=sent)
         assert response.status_code == 403, way
-    await rita.post("/approvals/answers", data={"ids": str(first.id), "status": "approved"})
+    await rita.post("/approvals/answers", data={"shown": checkbox(first), "status": "approved"})
     assert (await stored(transaction, first)).decided_status is None
 
 
@@ -251,13 +251,13 @@ async def test_approvals_of_other_organizations_are_not_found(charlie, ask, tran
     assert (await charlie.get(f"/approvals/{first.id}")).status_code == 404
     assert "“First”?" not in (await charlie.get("/approvals")).text
     for way, sent in [
-        ("answers", {"status": "approved"}),
+        ("answers", approving(first)),
         ("undoings", {}),
         ("questions", {"question": "x"}),
     ]:
         response = await charlie.post(f"/approvals/{first.id}/{way}", data=sent)
         assert response.status_code == 404, way
     await charlie.post(
-        "/approvals/answers", data={"ids": str(first.id), "status": "approved", "sure": "on"}
+        "/approvals/answers", data={"shown": checkbox(first), "status": "approved", "sure": "on"}
     )
     assert (await stored(transaction, first)).decided_status is None

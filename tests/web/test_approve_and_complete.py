@@ -19,12 +19,11 @@ from models import (
     TaskDependency,
 )
 from services import approvals, boards
-from tests.support.approval_pages import HTMX, ask, stored
+from tests.support.approval_pages import HTMX, approving, ask, stored
 
 __all__ = ["ask"]
 
 OFFERED = 'value="completed"'
-COMPLETED = {"status": "completed"}
 
 
 @pytest.fixture
@@ -59,7 +58,9 @@ def task_of(transaction):
 
 async def decide(client, approval: Approval, **data: str):
     path = f"/approvals/{approval.id}/answers"
-    return await client.post(path, data=COMPLETED | data, headers=HTMX)
+    return await client.post(
+        path, data=approving(approval) | {"status": "completed"} | data, headers=HTMX
+    )
 
 
 @pytest.mark.usefixtures("gated_board")
@@ -107,21 +108,38 @@ async def test_an_undone_decision_does_not_move_the_task(
     assert not (await stored(transaction, approval)).moves_tasks_to_done
 
 
-@pytest.mark.usefixtures("gated_board")
-async def test_a_rule_that_stops_the_task_is_named(
-    bob, ask, finalize, task_of, transaction
+@pytest.mark.parametrize("is_gated", [True, False])
+async def test_a_task_that_changes_before_the_approval_is_final_is_not_moved(
+    bob, ask, finalize, task_of, transaction, world, is_gated
 ) -> None:
     approval = await ask("First")
     await decide(bob, approval)
     async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).require_approval_for_done = is_gated
         (await session.get_one(Task, approval.task_id)).title = "Something else"
     await finalize(approval)
 
     row = await stored(transaction, approval)
-    assert (row.status, row.completion_error) == (ApprovalStatus.APPROVED, "approval_required")
+    assert (row.status, row.completion_error) == (ApprovalStatus.APPROVED, "task_changed")
     assert (await task_of(approval)).status is Status.INBOX
     page = (await bob.get(f"/approvals/{approval.id}")).text
-    assert "The task was not moved to Done: This board requires an approval" in page
+    assert "The task was not moved to Done: The task was changed after the approval." in page
+
+
+async def test_a_rule_that_stops_the_task_is_named(
+    bob, ask, finalize, task_of, transaction, world
+) -> None:
+    approval = await ask("First")
+    await decide(bob, approval)
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).require_review_before_done = True
+    await finalize(approval)
+
+    row = await stored(transaction, approval)
+    assert (row.status, row.completion_error) == (ApprovalStatus.APPROVED, "review_required")
+    assert (await task_of(approval)).status is Status.INBOX
+    page = (await bob.get(f"/approvals/{approval.id}")).text
+    assert "The task was not moved to Done: " in page
 
 
 async def test_it_is_offered_only_where_it_can_work(bob, ask, transaction, world) -> None:

@@ -3,7 +3,7 @@
 import re
 
 from models import PolicyEffect, PolicyVerdict, Task
-from tests.support.approval_pages import HTMX, ask
+from tests.support.approval_pages import HTMX, approving, ask
 
 __all__ = ["ask"]
 
@@ -56,7 +56,7 @@ async def test_after_an_approval_the_approved_values_are_shown(alice, ask, trans
     for fields in ({}, {"policy_verdict": two}):
         approval = await ask("First", **fields)
         at = f"/approvals/{approval.id}"
-        await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
+        await alice.post(f"{at}/answers", data=approving(approval), headers=HTMX)
         assert list_changes((await alice.get(at)).text) == []
         await change_task(transaction, approval, title="Second")
         page = (await alice.get(at)).text
@@ -81,6 +81,6 @@ async def test_a_long_requested_value_must_be_opened_before_an_approval(
     await change_task(transaction, approval, description="Short")
     at = f"/approvals/{approval.id}"
     assert "The content of 1 task is cut." in (await alice.get(at)).text
-    refused = await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
+    refused = await alice.post(f"{at}/answers", data=approving(approval), headers=HTMX)
     assert (refused.status_code, "did not show everything" in refused.text) == (422, True)
     assert "x" * 10_001 in (await alice.get(f"{at}?all=1")).text.replace("<wbr>", "")

@@ -9,7 +9,7 @@ from httpx2 import AsyncClient
 from core.db.engine import TransactionFactory
 from models import Actor, Approval, Status
 from services import boards, tasks
-from tests.support.approval_pages import HTMX, ask
+from tests.support.approval_pages import HTMX, approving, ask
 from tests.support.world import World
 
 __all__ = ["ask"]
@@ -85,7 +85,7 @@ async def test_a_decided_approval_shows_no_question(alice, ask, add_comment, wor
     approval = await ask("First", agent_id=world.worker.id)
     await send_question(alice, approval)
     await add_comment(world.worker, approval)
-    await alice.post(f"/approvals/{approval.id}/answers", data={"status": "approved"})
+    await alice.post(f"/approvals/{approval.id}/answers", data=approving(approval))
     assert await list_states(alice, approval) == []
 
 

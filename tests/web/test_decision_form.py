@@ -12,7 +12,7 @@ from models import (
     TaskDependency,
 )
 from services import approvals
-from tests.support.approval_pages import HTMX, ask, stored
+from tests.support.approval_pages import HTMX, approving, ask, stored
 from tests.support.statement_counter import count_statements
 from tests.web.test_approval_content import data_part
 from web.approvals import presenter
@@ -92,7 +92,7 @@ async def test_without_the_checkbox_another_kind_does_not_complete_the_task(
     alice, ask, transaction
 ) -> None:
     first = await ask("First", action_type="deploy.app")
-    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"})
+    await alice.post(f"/approvals/{first.id}/answers", data=approving(first))
     assert not (await stored(transaction, first)).completes_tasks
 
 

@@ -13,7 +13,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.security.secrets import hash_password
 from models import Approval, ApprovalStatus, PolicyVerdict, SignIn, User
-from tests.support.approval_pages import HTMX, ask, stored
+from tests.support.approval_pages import HTMX, approving, ask, checkbox, stored
 from tests.support.world import World
 from web.ui.form_origin import FIELD
 
@@ -55,7 +55,7 @@ async def decide(
     client: AsyncClient, approval: Approval, headers: dict[str, str] | None = None, **fields: str
 ) -> Response:
     page = f"/approvals/{approval.id}?sort=oldest"
-    form = {"status": "approved", FIELD: await read_origin(client, page), **fields}
+    form = approving(approval) | {FIELD: await read_origin(client, page), **fields}
     return await client.post(f"/approvals/{approval.id}/answers", data=form, headers=headers)
 
 
@@ -93,7 +93,7 @@ async def test_the_sign_in_leads_back_to_the_approval_with_its_note(
 
 async def test_a_selection_is_decided_completely_or_not_at_all(alice, ask, transaction) -> None:
     careful, other = await ask("Careful", **RECENT, confidence=95), await ask("Other")
-    form = {"ids": [str(other.id), str(careful.id)], "status": "rejected"}
+    form = {"shown": [checkbox(other), checkbox(careful)], "status": "rejected"}
     origin = await read_origin(alice, "/approvals?sort=oldest")
     refused = await alice.post("/approvals/answers", data={**form, FIELD: origin})
     next = read_return_address(refused)
@@ -104,7 +104,7 @@ async def test_a_selection_is_decided_completely_or_not_at_all(alice, ask, trans
     await sign_in_ago(transaction, timedelta(minutes=14))
     page = (await alice.get(next)).text
     for one in (careful, other):
-        assert re.search(rf'name="ids" value="{one.id}"[^>]* checked=""', page)
+        assert re.search(rf'name="shown" value="{checkbox(one)}"[^>]* checked=""', page)
     await alice.post("/approvals/answers", data=form)
     for one in (careful, other):
         assert (await stored(transaction, one)).decided_status is ApprovalStatus.REJECTED

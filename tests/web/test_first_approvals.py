@@ -7,7 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from models import Approval, PolicyEffect, PolicyVerdict
-from tests.support.approval_pages import HTMX, ask, selected
+from tests.support.approval_pages import HTMX, approving, ask, selected
 
 __all__ = ["ask"]
 
@@ -22,7 +22,7 @@ def approve_first(alice: AsyncClient, ask) -> Callable[..., Awaitable[Approval]]
         verdict = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Careful")
         approval: Approval = await ask(title, policy_verdict=verdict)
         path = f"/approvals/{approval.id}/answers"
-        await alice.post(path, data={"status": "approved"}, headers=HTMX)
+        await alice.post(path, data=approving(approval), headers=HTMX)
         return approval
 
     return approve
@@ -76,7 +76,7 @@ async def test_the_toast_of_a_first_approval_names_it(alice, ask) -> None:
     verdict = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Careful")
     approval = await ask("First", policy_verdict=verdict)
     path = f"/approvals/{approval.id}/answers"
-    page = (await alice.post(path, data={"status": "approved"}, headers=HTMX)).text
+    page = (await alice.post(path, data=approving(approval), headers=HTMX)).text
     assert selected(page) == "Next?"
     words = "You approved: Complete the task “First”? One more person must approve it."
     assert words in page.split("data-toast")[1]
@@ -130,11 +130,11 @@ async def test_the_first_of_two_people_undoes_both_approvals(
 ) -> None:
     approval = await approve_first()
     path = f"/approvals/{approval.id}"
-    await bob.post(f"{path}/answers", data={"status": "approved"}, headers=HTMX)
+    await bob.post(f"{path}/answers", data=approving(approval), headers=HTMX)
     undone = await alice.post(f"{path}/undoings", headers=HTMX)
     assert "Undone. Pending again." in undone.text
     assert STATE not in undone.text
-    await bob.post(f"{path}/answers", data={"status": "approved"}, headers=HTMX)
+    await bob.post(f"{path}/answers", data=approving(approval), headers=HTMX)
     async with transaction() as session:
         stored = await session.get_one(Approval, approval.id)
         assert (stored.first_approver_id, stored.decided_status) == (world.bob.id, None)
@@ -158,10 +158,10 @@ async def test_the_next_item_is_one_that_waits_for_the_member(alice, ask, approv
     newest, newer = await ask("Newest"), await ask("Newer")
     await approve_first("Older")
     path = f"/approvals/{newer.id}/answers"
-    response = await alice.post(path, data={"status": "approved"}, headers=HTMX)
+    response = await alice.post(path, data=approving(newer), headers=HTMX)
     assert selected(response.text) == "Newest?"
     path = f"/approvals/{newest.id}/answers"
-    response = await alice.post(path, data={"status": "approved"}, headers=HTMX)
+    response = await alice.post(path, data=approving(newest), headers=HTMX)
     assert selected(response.text) == "Older?"
 
 

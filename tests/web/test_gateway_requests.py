@@ -11,6 +11,7 @@ from sqlalchemy import select
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState
+from tests.support.approval_pages import approving
 from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.world import World
 from tests.web.conftest import Browsers
@@ -306,7 +307,7 @@ async def test_after_an_approval_the_next_item_can_be_a_gateway_request(
         session.add_all([task, approval, *links])
     gateway_request = await ask()
     path = f"/approvals/{approval.id}/answers"
-    answered = await bob.post(path, data={"status": "approved"})
+    answered = await bob.post(path, data=approving(approval))
     where = f"/approvals/requests/{gateway_request.id}?answered={approval.id}"
     assert answered.headers["Location"] == where
     page = (await bob.get(where)).text

@@ -9,6 +9,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Agent, Board
 from services import boards, onboarding
+from tests.support.approval_pages import approving
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.world import World
 
@@ -151,7 +152,7 @@ async def test_the_onboarding_is_selected_after_the_last_decision(
         session.add_all(rows)
     await post_agent_message(QUESTION)
     path = f"/approvals/{rows[0].id}/answers"
-    answer = await alice.post(path, data={"status": "approved"}, headers=HTMX)
+    answer = await alice.post(path, data=approving(rows[0]), headers=HTMX)
     assert answer.status_code == 200
     assert 'href="/boards/' in answer.text
     assert ">Answer</a>" in answer.text

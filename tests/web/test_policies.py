@@ -15,6 +15,7 @@ from services.approvals import ApprovalDraft
 from services.policies import simulation
 from tests.conftest import get_engine
 from tests.support.approval_helpers import add_approval
+from tests.support.approval_pages import approving
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
 
@@ -223,15 +224,15 @@ async def test_an_approval_page_shows_the_policy_and_the_first_approval(
     assert "Policy “Four eyes”:" in page
     assert "two people must approve." in page
     assert "Without a decision, it is rejected" in page
-    decided = await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
+    decided = await alice.post(f"{at}/answers", data=approving(detail.approval), headers=HTMX)
     assert "One more person must approve it." in decided.text
     page = (await bob.get(at)).text
     assert "<b>Alice</b> approved" in page
     undone = await alice.post(f"{at}/undoings", headers=HTMX)
     assert undone.status_code == 200
     assert "<b>Alice</b> approved" not in (await bob.get(at)).text
-    await alice.post(f"{at}/answers", data={"status": "approved"})
-    await bob.post(f"{at}/answers", data={"status": "approved"})
+    await alice.post(f"{at}/answers", data=approving(detail.approval))
+    await bob.post(f"{at}/answers", data=approving(detail.approval))
     assert "Bob approved" in (await alice.get(at)).text
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from core.clock import now
 from models import Comment
+from tests.support.approval_pages import approving
 from tests.support.board_pages import keep
 from tests.support.task_pages import HTMX, IN_DRAWER, IN_PAGE, stored, task, task_path
 
@@ -97,7 +98,7 @@ async def test_an_approval_of_the_task_is_shown_on_it(
     assert "Complete the task “Write the &lt;script&gt;" in drawer
     answered = await alice.post(
         f"/approvals/{approval.id}/answers",
-        data={"status": "approved"},
+        data=approving(approval),
         headers={**HTMX, "HX-Target": f"section#ask-{approval.id}"},
     )
     assert "<b>You approved</b>" in answered.text

@@ -8,7 +8,7 @@ import pytest
 from core.clock import now
 from models import Approval, ApprovalStatus, PolicyEffect, PolicyVerdict
 from services import approvals
-from tests.support.approval_pages import HTMX, ask, stored
+from tests.support.approval_pages import HTMX, approving, ask, stored
 from tests.web.test_decision_form import change_task, find_hash
 
 __all__ = ["ask"]
@@ -27,7 +27,7 @@ async def test_the_note_of_an_undone_decision_is_in_the_form_again(
     first = await ask("First", policy_verdict=PolicyVerdict(effect=effect, rule_name="Rule"))
     at = f"/approvals/{first.id}"
     assert find_note((await alice.get(at)).text) == ""
-    sent = {"status": "approved", "note": 'Only "A" & <b>'}
+    sent = approving(first) | {"note": 'Only "A" & <b>'}
     await alice.post(f"{at}/answers", data=sent, headers=HTMX)
     undo, fields = f"{at}/undoings", {}
     if in_series:
@@ -50,7 +50,7 @@ async def first_approval(alice, ask) -> Approval:
     """An approval that Alice approved with a note, as the first of two people."""
     two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Rule")
     asked: Approval = await ask("First", policy_verdict=two)
-    sent = {"status": "approved", "note": "Looks good"}
+    sent = approving(asked) | {"note": "Looks good"}
     await alice.post(f"/approvals/{asked.id}/answers", data=sent, headers=HTMX)
     return asked
 
@@ -92,7 +92,7 @@ async def test_the_own_note_is_offered_if_both_approvals_are_undone(
     alice, bob, first_approval
 ) -> None:
     at = f"/approvals/{first_approval.id}"
-    sent = {"status": "approved", "note": "Also good"}
+    sent = approving(first_approval) | {"note": "Also good"}
     await bob.post(f"{at}/answers", data=sent, headers=HTMX)
     await alice.post(f"{at}/undoings", headers=HTMX)
     assert find_note((await alice.get(at)).text) == "Looks good"
@@ -150,14 +150,14 @@ async def test_a_typed_note_is_sent_with_any_decision(alice, ask, transaction) -
     await alice.post(f"{at}/answers", data=sent, headers=HTMX)
     undone = await alice.post(f"{at}/undoings", headers=HTMX)
     assert HINT in undone.text
-    await alice.post(f"{at}/answers", data={"status": "approved", "note": "Same"}, headers=HTMX)
+    await alice.post(f"{at}/answers", data=approving(first) | {"note": "Same"}, headers=HTMX)
     assert (await stored(transaction, first)).decision_note == "Same"
 
 
 async def test_an_unknown_restored_decision_is_an_error_of_the_form(
     alice, undone_rejection, transaction
 ) -> None:
-    sent = {"status": "approved", "note": "Hm", "restored_status": "maybe"}
+    sent = approving(undone_rejection) | {"note": "Hm", "restored_status": "maybe"}
     path = f"/approvals/{undone_rejection.id}/answers"
     assert (await alice.post(path, data=sent)).status_code == 422
     assert (await stored(transaction, undone_rejection)).decided_status is None
@@ -168,7 +168,7 @@ async def test_a_user_who_decided_again_has_no_note_to_restore(
 ) -> None:
     at = f"/approvals/{first_approval.id}"
     await alice.post(f"{at}/undoings", headers=HTMX)
-    await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
+    await alice.post(f"{at}/answers", data=approving(first_approval), headers=HTMX)
     await change_task(transaction, first_approval, description="Other")
     page = (await alice.get(at)).text
     assert 'value="approved"' in page
@@ -192,7 +192,7 @@ async def test_the_note_of_an_undone_decision_is_removed_by_the_final_one_of_ano
     alice, bob, undone_rejection, transaction
 ) -> None:
     at = f"/approvals/{undone_rejection.id}/answers"
-    await bob.post(at, data={"status": "approved"}, headers=HTMX)
+    await bob.post(at, data=approving(undone_rejection), headers=HTMX)
     assert (await stored(transaction, undone_rejection)).undone_note == "Too  expensive."
     async with transaction() as session:
         (await session.get_one(Approval, undone_rejection.id)).finalizes_at = now()

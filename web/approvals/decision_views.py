@@ -1,10 +1,10 @@
 """Pages that decide approvals, one or several at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -43,7 +43,7 @@ class DecisionForm(BaseModel):
     restored_status: Annotated[ApprovalStatus | None, forms.BlankAsNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
     complete: forms.Switch = False  # whether the page showed the complete content
-    action_hash: str | None = None  # of what the page showed
+    action_hash: str = ""  # of what the page showed; not needed to reject
     completes_tasks: forms.Switch = False
 
     @property
@@ -69,6 +69,8 @@ async def decide_approval(request: Request) -> Response:
     form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
     with form.catch_errors():
         fields = form.parse(DecisionForm)
+        if fields.is_approved:
+            _require_hash(fields.action_hash)
         async with open_transaction(request) as session:
             member = current_member(request)
             if fields.is_approved and not fields.complete:
@@ -97,6 +99,13 @@ async def decide_approval(request: Request) -> Response:
         toast = toasts.build_decision_toast(detail, earlier)
         return await _render_decided(request, form, detail, next_item, toast)
     return await _render_approval(request, approval_id, form)
+
+
+def _require_hash(action_hash: str) -> None:
+    """Raise Invalid for a form that approves something, but does not say what it showed."""
+    if not action_hash.strip():
+        message = "This form does not say what it showed. Read the request again, then approve."
+        raise Invalid("action_hash_required", message)
 
 
 async def _check_opened(session: Session, member: Member, approval_id: UUID) -> None:
@@ -198,13 +207,37 @@ def _error_toast(form: forms.Form) -> Toast:
     return {"text": form.problem, "tone": "danger"}
 
 
+class ListedApproval(BaseModel):
+    """An approval of a list, and the hash of its content there: `id:hash` in one field."""
+
+    id: UUID
+    action_hash: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        id, _, action_hash = str(value).partition(":")
+        return {"id": id, "action_hash": action_hash}
+
+
 class BulkDecisionForm(BaseModel):
     """The same decision for several approvals."""
 
-    ids: list[UUID] = Field(default=[], max_length=approvals.MAX_DECISIONS)
+    shown: list[ListedApproval] = Field(default=[], max_length=approvals.MAX_DECISIONS)
     status: Literal["approved", "rejected"]
     sure: forms.Switch = False
     series: str = ""
+
+    @property
+    def hashes(self) -> dict[UUID, str]:
+        """Return the hash of each approval. Raises Invalid if an approval has none, or two."""
+        found: dict[UUID, str] = {}
+        for one in self.shown:
+            if self.status == "approved":
+                _require_hash(one.action_hash)
+            if found.setdefault(one.id, one.action_hash) != one.action_hash:
+                raise Invalid("form_invalid", _("Some fields are not valid."))
+        return found
 
 
 async def decide_approvals(request: Request) -> Response:
@@ -215,7 +248,8 @@ async def decide_approvals(request: Request) -> Response:
     """
     form = await forms.read_form(request)
     fields = form.parse(BulkDecisionForm)
-    to_confirm = [] if fields.sure else await _list_unconfident(request, fields)
+    hashes = fields.hashes
+    to_confirm = [] if fields.sure else await _list_unconfident(request, fields.status, hashes)
     if to_confirm:
         return await render_inbox(
             request, view=current_view(request), to_confirm=to_confirm, form=form
@@ -223,13 +257,16 @@ async def decide_approvals(request: Request) -> Response:
     async with open_transaction(request) as session:
         unopened: dict[UUID, Invalid] = {}
         if fields.status == "approved":
-            unopened = await presenter.find_unopened(session, current_member(request), fields.ids)
+            unopened = await presenter.find_unopened(
+                session, current_member(request), hashes, listed_hashes=hashes
+            )
         results = [DecisionResult(id, error=error) for id, error in unopened.items()]
         results += await approvals.decide_many_with_undo(
             session,
             request.user,
-            [id for id in fields.ids if id not in unopened],
+            [id for id in hashes if id not in unopened],
             status=ApprovalStatus(fields.status),
+            action_hashes=hashes,
             signed_in_at=request.auth.sign_in.authenticated_at,
             undo_seconds=get_settings(request).approval_undo_seconds,
         )
@@ -283,13 +320,15 @@ async def _undo_one(request: Request, approval_id: UUID) -> AppError | None:
     return None
 
 
-async def _list_unconfident(request: Request, fields: BulkDecisionForm) -> list[InboxItem]:
+async def _list_unconfident(
+    request: Request, status: str, approval_ids: Collection[UUID]
+) -> list[InboxItem]:
     """Return the selected approvals by confidence if one of them needs a confirmation."""
-    if fields.status != "approved":
+    if status != "approved":
         return []
     async with open_reader(request) as source:
         waiting = await approvals.list_undecided_approvals(
-            source, current_member(request), approval_ids=fields.ids
+            source, current_member(request), approval_ids=approval_ids
         )
     selected = sorted(waiting, key=lambda one: one.approval.confidence)
     is_confident = not selected or selected[0].approval.confidence >= LOW_CONFIDENCE

@@ -211,7 +211,9 @@ async def find_next_item(
 
 
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:
-    return list_decidable_ids((one.approval for one in rows if one.approval), member, writable)
+    """Return the approvals that can be selected; a checkbox needs the hash of the content."""
+    shown = (one.approval for one in rows if one.approval and one.approval.approval.action_hash)
+    return list_decidable_ids(shown, member, writable)
 
 
 async def _count_elsewhere(source: Source, member: Member, address: InboxAddress) -> int:

@@ -1,6 +1,6 @@
 """Approvals in full, as pages show them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,7 +33,7 @@ class ApprovalView:
     tasks: list[TaskContent]
     rights: DecisionRights
     is_complete: bool = False
-    action_hash: str = ""  # of what is shown; sent with the decision
+    action_hash: str = ""  # of what is shown; empty if it changed while it was read
     undone_note: UndoneNote | None = None  # of the member's own decision that was undone
 
     @property
@@ -159,6 +159,8 @@ def _build_view(
 ) -> ApprovalView:
     limits, current = COMPLETE if complete else BRIEF, contents.get(detail.approval.id, ())
     by_task = {content.link.task_id: content for content in current}
+    shown_titles = {task.id: task.title for task in detail.tasks}
+    is_consistent = shown_titles == {id: one.content["title"] for id, one in by_task.items()}
     return ApprovalView(
         detail,
         parse_payload(detail, limits),
@@ -169,18 +171,36 @@ def _build_view(
         ],
         rights,
         complete,
-        approvals.hash_current_action(detail.approval, current),
+        approvals.hash_current_action(detail.approval, current) if is_consistent else "",
     )
 
 
 async def find_unopened(
-    source: Source, member: Member, approval_ids: Sequence[UUID]
+    source: Source,
+    member: Member,
+    approval_ids: Collection[UUID],
+    *,
+    listed_hashes: Mapping[UUID, str] | None = None,
 ) -> dict[UUID, Invalid]:
-    """Return an error for each undecided approval whose complete content has to be opened first."""
+    """Return an error for each undecided approval whose complete content has to be opened first.
+
+    A list, which sends `listed_hashes`, shows only the titles of the tasks: what is not the content
+    of the original request has to be opened too.
+    """
     waiting = await approvals.list_undecided_approvals(source, member, approval_ids=approval_ids)
     contents = await approvals.load_current_contents(source, [one.approval.id for one in waiting])
     rights = {one.approval.id: build_decision_rights(one, member, ()) for one in waiting}
     views = await _load_views(source, waiting, rights, contents)
     message = _("This page did not show everything. Open the complete content, then approve.")
-    error = Invalid("content_not_opened", message)
-    return {view.id: error for view in views if view.must_be_opened}
+    found = {
+        view.id: Invalid("content_not_opened", message) for view in views if view.must_be_opened
+    }
+    message = _(
+        "The content may have changed after the request. Open the request and read it, then"
+        " approve."
+    )
+    for view in views:
+        requested_hash = view.detail.approval.requested_hash
+        if listed_hashes is not None and listed_hashes[view.id] != requested_hash:
+            found.setdefault(view.id, Invalid("content_not_opened", message))
+    return found

@@ -241,6 +241,9 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "soul_not_found": N_("There is no such soul."),
     "souls_directory_unavailable": N_("The directory of souls does not answer."),
     # Approvals
+    "action_hash_required": N_(
+        "This form does not say what it showed. Read the request again, then approve."
+    ),
     "already_decided:approved": N_("%(by)s has approved this already."),
     "already_decided:rejected": N_("%(by)s has rejected this already."),
     "answer_required:status": N_("Approve or reject."),
@@ -258,6 +261,7 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "no_linked_task": N_("There is no task to post a question on."),
     "own_request": N_("You made this request, so two other people must approve it."),
     "question_required": N_("Write what you want to know."),
+    "task_changed": N_("The task was changed after the approval."),
     "too_late_to_undo": N_(
         "It is too late to undo this. The decision is final; make a new request instead."
     ),
