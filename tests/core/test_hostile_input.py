@@ -59,7 +59,8 @@ from web.onboarding.presenter import find_heading, parse_draft_date
 from web.settings.views import describe_browser, is_phone
 from web.ui.avatars import initials
 from web.ui.forms import MAX_FIELDS
-from web.ui.text_display import render_markdown, reveal
+from web.ui.markdown import render_markdown
+from web.ui.text_display import reveal
 from web.ui.unified_diff import parse_diff
 
 TEXT, HEADER = 100_000, 64 * 1024  # characters of a text, and of all headers of a request
@@ -74,6 +75,7 @@ UNITS = (
     *("[a](", "[[", "![", "](", "](a", "<", "<a "),
     *("<!--", "&", "&amp", "*a ", "**a", "_a_", "a_", "~~"),
     *(">", "> > ", "|", "|a", "|-", 'a|\n', '|-|\n', 'a\n=\n'),
+    *("(\n> ~~~\n", "a\n> ```\n", "**_*", "![](=", "~~](![", "[a](<b"),
     *("#", "\\", "\\`", '"', "'", '"a', "(", ")"),
     *("@", "@a", "@a-", "a@", "http://", "https://a"),
     *("https://a.", "http://a)", "a.", "a,", "a;", "a="),

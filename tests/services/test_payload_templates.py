@@ -21,7 +21,7 @@ from services.payload_templates.templates import parse_template, render_template
 from services.payload_templates.values import MAX_VALUE_LENGTH, format_value
 from tests.support.cpu_time import MAX_CPU_SECONDS, measure_cpu
 from tests.support.forge_payloads import github_issue
-from web.ui.text_display import render_markdown
+from web.ui.markdown import render_markdown
 
 AT = datetime(2026, 3, 28, 12, tzinfo=UTC)
 DATA = build_data(
@@ -143,7 +143,7 @@ MARKDOWN = [
 
 @pytest.mark.parametrize("text", MARKDOWN)
 def test_markdown_of_a_payload_is_shown_as_plain_text(text) -> None:
-    html = render_markdown(escape_markdown(text))
+    html = render_markdown(escape_markdown(text)).html
     assert not {"<strong", "<em", "<code", "<ul", "<ol", "<table", "<blockquote", "<pre", "<hr"} & {
         f"<{part.split('>')[0].split(' ')[0]}" for part in html.split("<")[1:]
     }

@@ -1,8 +1,10 @@
 """The pages of a long conversation: earlier comments, and the page that a comment is on."""
 
 import re
+import time
 from datetime import timedelta
 from html import unescape
+from itertools import cycle
 
 import pytest
 
@@ -10,8 +12,10 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Comment, Event, EventType, Task, new_id
 from tests.support.board_pages import keep
+from tests.support.cpu_time import MAX_CPU_SECONDS
 from tests.support.task_pages import HTMX, IN_DRAWER, IN_PAGE, task, task_path
 from tests.support.world import World
+from web.ui.formatted_texts import RENDERED
 
 __all__ = ["task", "task_path"]
 
@@ -144,3 +148,40 @@ async def test_pages_of_a_conversation_need_access(charlie, task_path, comments)
         for path in (task_path, f"{task_path}/conversation"):
             answer = await charlie.get(f"{path}?{parameter}={comments[0].id}")
             assert answer.status_code == 404
+
+
+async def test_hostile_comments_do_not_hold_the_event_loop(
+    alice, transaction, world, task_path, task
+) -> None:
+    """The CPU time of this thread is that of the event loop, which no other request can have."""
+    RENDERED.clear()
+    units = (
+        "(\n> ~~~\n",
+        "*a_",
+        "**_*",
+        "- a\n",
+        "[a](b ",
+        "`a``b",
+        "> > a\nb\n",
+        "a|b\n-|-\nc|d\n\n",
+    )
+    texts = [
+        f"<script>alert({number})</script>{unit * (20_000 // len(unit) - 20)}the end of {number}"
+        for number, unit in zip(range(60), cycle(units), strict=False)
+    ]
+    place = {"board_id": world.board.id, "task_id": task.id, "created_at": now()}
+    comments = [Comment(id=new_id(), message=text, **place) for text in [*texts, "**ordinary**"]]
+    await keep(transaction, *comments)
+    start = time.thread_time()
+    first = (await alice.get(task_path)).text
+    assert time.thread_time() - start < MAX_CPU_SECONDS
+    assert "<strong>ordinary</strong>" in first
+    assert first.count("Shown as plain text because") > 20
+    second = (await alice.get(task_path)).text
+    assert (
+        0 < second.count("Shown as plain text because") < first.count("Shown as plain text because")
+    )
+    for page in (first, second):
+        assert all(f"the end of {number}<" in page for number in range(60))
+        assert "<script>alert" not in page
+    RENDERED.clear()

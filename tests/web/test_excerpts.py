@@ -3,7 +3,7 @@
 import pytest
 
 from web.ui.excerpts import excerpt_markdown
-from web.ui.text_display import MAX_LENGTH, _render_cached
+from web.ui.markdown import MAX_LENGTH
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,6 @@ def test_an_excerpt_has_no_formatting(text: str, shown: str) -> None:
 def test_an_excerpt_is_short_and_says_so() -> None:
     assert excerpt_markdown("word " * 100, 9) == "word word…"
     assert excerpt_markdown("word word", 9) == "word word"
-
-
-def test_an_excerpt_does_not_use_the_cache_of_rendered_texts() -> None:
-    _render_cached.cache_clear()
-    excerpt_markdown("**One**")
-    assert _render_cached.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from models import Task
 from services.approvals.rules import MAX_JSON_LENGTH
 from tests.support.approval_pages import ask
 from tests.support.cpu_time import limit_cpu
+from web.ui.markdown import render_markdown
 from web.ui.text_display import (
     BLANK_CHARACTERS,
     FIRST_UNDRAWN,
     HIDDEN_CATEGORIES,
-    render_markdown,
     reveal,
     reveal_lines,
     reveal_text,
@@ -113,7 +113,7 @@ ENTITIES = ["&#x202e;", "&#8238;", "&rlm;", "&lrm;", "&#8203;", "&ZeroWidthSpace
     ],
 )
 def test_an_entity_in_markdown_is_no_hidden_character(entity: str, text: str) -> None:
-    html = unescape(render_markdown(text.format(entity, entity)))
+    html = unescape(render_markdown(text.format(entity, entity)).html)
     assert reveal_text(html) == html
 
 

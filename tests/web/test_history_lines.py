@@ -10,6 +10,7 @@ from services.tasks import HistoryEntry
 from web.tasks import history_lines
 from web.tasks.history_lines import MAX_LINE_LENGTH, build_history_lines
 from web.ui import time_format
+from web.ui.markdown import render_markdown
 from web.ui.translation import reader_language
 
 AGENT = Agent(id=new_id(), name="Juniper", is_board_lead=True, identity_profile={"emoji": "robot"})
@@ -22,7 +23,7 @@ def build_comment(text: str) -> HistoryEntry:
 
 def render(entry: HistoryEntry, *agents: Agent) -> str:
     [line] = build_history_lines([entry], agents)
-    return str(line.html)
+    return str(line.render({line.markdown: render_markdown(line.markdown).html}))
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def empty_cache() -> None:
 def test_a_line_is_rendered_once_and_its_age_is_always_current(monkeypatch) -> None:
     entry = build_comment("**Ready**")
     assert "just now" in render(entry, AGENT)
-    monkeypatch.delattr(history_lines, "_render")  # a second rendering would fail
+    monkeypatch.delattr(history_lines, "environment")  # a second rendering would fail
     monkeypatch.setattr(time_format, "now", lambda: entry.at + timedelta(minutes=5))
     later = render(entry, AGENT)
     assert "5 min ago" in later
@@ -57,7 +58,7 @@ def test_long_texts_are_not_kept_in_memory() -> None:
     assert text in render(build_comment(text), AGENT)
     event = Event(id=new_id(), type=EventType.TASK_LEAD_NOTIFY_FAILED, data={"error": text})
     assert text in render(HistoryEntry(now(), "Ana", False, None, None, event=event))
-    assert not history_lines.LINES._lines
+    assert not len(history_lines.LINES)
 
 
 def test_short_texts_with_long_html_are_not_kept_in_memory() -> None:
@@ -67,16 +68,16 @@ def test_short_texts_with_long_html_are_not_kept_in_memory() -> None:
     emoji = Agent(id=AGENT.id, name="Juniper", is_board_lead=False)
     emoji.identity_profile = {"emoji": "x" * 60_000}
     assert len(render(build_comment("Ready"), emoji)) < 1_000
-    assert len(history_lines.LINES._lines) == 1
+    assert len(history_lines.LINES) == 1
 
 
 def test_only_the_lines_that_were_shown_last_are_kept(monkeypatch) -> None:
     first, second, third = (build_comment(text) for text in "abc")
     render(first, AGENT)
-    monkeypatch.setattr(history_lines, "MAX_CACHE_LENGTH", int(2.5 * history_lines.LINES._length))
+    monkeypatch.setattr(history_lines.LINES, "max_length", int(2.5 * history_lines.LINES.length))
     for entry in (second, first, third):
         render(entry, AGENT)
-    monkeypatch.delattr(history_lines, "_render")
+    monkeypatch.delattr(history_lines, "environment")
     assert "a" in render(first, AGENT)
     with pytest.raises(NameError):
         render(second, AGENT)

@@ -1,17 +1,23 @@
 """Markdown of users and agents as HTML."""
 
 import re
+from pathlib import Path
 
 import pytest
-from markupsafe import escape
+from markdown_it.parser_block import ParserBlock
+from markdown_it.parser_inline import ParserInline
+from markupsafe import Markup, escape
 
-from web.ui.text_display import (
-    MAX_LENGTH,
-    MAX_NESTING,
-    _render_cached,
-    render_markdown,
-    reveal_lines,
-)
+from tests.support.cpu_time import limit_cpu
+from web.ui import markdown
+from web.ui.markdown import MAX_LENGTH, MAX_NESTING, MAX_STEPS, render_markdown
+from web.ui.text_display import reveal_lines
+
+ROOT = Path(__file__).parents[2]
+
+
+def render(text: str) -> Markup:
+    return render_markdown(text).html
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ from web.ui.text_display import (
     ],
 )
 def test_markdown_cannot_run_scripts(attack) -> None:
-    html = render_markdown(attack)
+    html = render(attack)
     tags = re.findall(r"<[a-z][^>]*>", html)
     assert not [
         tag for tag in tags if re.search(r"^<(script|img|style|iframe|form)|\son|style=", tag)
@@ -45,9 +51,7 @@ def test_markdown_cannot_run_scripts(attack) -> None:
 
 
 def test_markdown_is_formatted() -> None:
-    html = render_markdown(
-        "Limit **confirmed**: `max = 5`\nand ~~not~~ 4\n\n- one\n- two\n\n> quoted"
-    )
+    html = render("Limit **confirmed**: `max = 5`\nand ~~not~~ 4\n\n- one\n- two\n\n> quoted")
     assert "<strong>confirmed</strong>" in html
     assert "<code>max = 5</code><br>" in html
     assert "<s>not</s>" in html
@@ -56,25 +60,23 @@ def test_markdown_is_formatted() -> None:
 
 
 def test_tables_are_formatted() -> None:
-    assert render_markdown("| a | b |\n|---|---|\n| 1 | 2 |").count("<td>") == 2
+    assert render("| a | b |\n|---|---|\n| 1 | 2 |").count("<td>") == 2
 
 
 def test_mentions_are_marked_but_not_email_addresses() -> None:
-    html = render_markdown(
-        "@wren and @build-bot, but not a@b.example, `@code` or [x @y](https://x.example)"
-    )
+    html = render("@wren and @build-bot, but not a@b.example, `@code` or [x @y](https://x.example)")
     assert re.findall(r'<span class="mention">(.*?)</span>', html) == ["@wren", "@build-bot"]
 
 
 def test_links_send_no_referrer_and_bare_urls_are_links() -> None:
-    html = render_markdown("See https://x.example/a_b?c=1. Or [this](https://y.example).")
+    html = render("See https://x.example/a_b?c=1. Or [this](https://y.example).")
     assert '<a href="https://x.example/a_b?c=1" rel="nofollow noopener">' in html
     assert '<a href="https://y.example" rel="nofollow noopener">this</a>' in html
     assert "</a>. Or" in html
 
 
 def test_an_image_is_shown_as_a_link() -> None:
-    html = render_markdown("![the <plan>](https://x.example/plan.png)")
+    html = render("![the <plan>](https://x.example/plan.png)")
     assert "<img" not in html
     assert (
         '<a href="https://x.example/plan.png" rel="nofollow noopener">the &lt;plan&gt;</a>' in html
@@ -82,18 +84,13 @@ def test_an_image_is_shown_as_a_link() -> None:
 
 
 def test_headings_do_not_affect_the_page_outline() -> None:
-    html = render_markdown("# Loud\n\n### Less loud")
+    html = render("# Loud\n\n### Less loud")
     assert not re.search(r"<h\d", html)
     assert html.count('<p class="prose__h"><strong>') == 2
 
 
-def test_empty_text_is_empty() -> None:
-    assert render_markdown(None) == ""
-    assert render_markdown("") == ""
-
-
 def test_a_long_text_is_shown_unformatted() -> None:
-    html = render_markdown("**a** <b>\n\n" + "word " * 4_000)
+    html = render("**a** <b>\n\n" + "word " * 4_000)
     assert html.startswith("<p>**a** &lt;b&gt;<br>\n<br>\nword word")
 
 
@@ -103,23 +100,28 @@ def test_a_long_text_is_shown_unformatted() -> None:
         "![" * 10_000,
         "[" * 20_000,
         "[a](" * 5_000,
-        "[a]" * 2_001,
         "|a" * 99 + "|\n" + "|-" * 99 + "|\n" + "|a\n" * 5_000,
         "a" + "|a" * 999 + "\n-" + "|-" * 999 + "\n" + "a\n" * 5_000,
         "> |a|b|c\n> -|-|-|-\n" + "> a\n" * 4_500,
+        "(\n> ~~~\n" * 2_000,
+        "(\n> ~~~\n" * 300 + ">\n" * 8_000,
+        "> " * 18 + "a\n" + "a\n" * 9_000,
+        "~~](![" * 3_000,
+        "> " * 30 + "the end",
+        "".join(f"{'  ' * level}- {level}\n" for level in range(12)),
     ],
 )
 def test_expensive_markdown_is_shown_unformatted(attack) -> None:
     assert len(attack) <= MAX_LENGTH
     typed = str(escape(attack.strip()))
-    assert render_markdown(attack).replace("<wbr>", "") == f"<p>{typed}</p>\n".replace(
+    assert render(attack).replace("<wbr>", "") == f"<p>{typed}</p>\n".replace(
         "\n", "<br>\n", typed.count("\n")
     )
 
 
 @pytest.mark.parametrize("allowed", ["**a" * 6_666, "~~a" * 6_666, "*a _a " * 3_333])
 def test_unclosed_markup_is_not_parsed_deeply(allowed) -> None:
-    html, depth, deepest = render_markdown(allowed), 0, 0
+    html, depth, deepest = render(allowed), 0, 0
     for tag in re.findall(r"</?(?:em|strong|s)>", html):
         depth += -1 if tag.startswith("</") else 1
         deepest = max(deepest, depth)
@@ -127,35 +129,57 @@ def test_unclosed_markup_is_not_parsed_deeply(allowed) -> None:
 
 
 def test_a_wide_table_and_many_links_are_formatted() -> None:
-    assert (
-        render_markdown("|a" * 20 + "|\n" + "|-" * 20 + "|\n" + "|1" * 20 + "|\n").count("<td>")
-        == 20
-    )
-    assert render_markdown("[a](https://x.example) " * 800).count("<a ") == 800
-
-
-def test_repeated_text_is_cached() -> None:
-    _render_cached.cache_clear()
-    assert render_markdown("**once**") == render_markdown("**once**")
-    assert _render_cached.cache_info().misses == 1
+    assert render("|a" * 20 + "|\n" + "|-" * 20 + "|\n" + "|1" * 20 + "|\n").count("<td>") == 20
+    assert render("[a](https://x.example) " * 800).count("<a ") == 800
 
 
 @pytest.mark.parametrize("letter", ["x", "&", "é"])
-@pytest.mark.parametrize("render", [render_markdown, reveal_lines])
-def test_long_words_can_be_broken(render, letter: str) -> None:
-    shown = render(f"a {letter * 30_000} b")
+@pytest.mark.parametrize("show", [render, reveal_lines])
+def test_long_words_can_be_broken(show, letter: str) -> None:
+    shown = show(f"a {letter * 30_000} b")
     assert shown.count("<wbr>") == 1_500
     assert shown.striptags() == f"a {letter * 30_000} b"
-    assert "<wbr>" not in render(f"a {letter * 150} b " * 50)
+    assert "<wbr>" not in show(f"a {letter * 150} b " * 50)
 
 
 def test_chinese_texts_and_addresses_are_not_broken() -> None:
     """Chinese can be broken anywhere except before some signs."""
-    assert "<wbr>" not in render_markdown("准备发布" * 1_000)
+    assert "<wbr>" not in render("准备发布" * 1_000)
     address = f"https://example.com/{'a' * 1_500}"
-    assert f'href="{address}"' in render_markdown(address)
+    assert f'href="{address}"' in render(address)
 
 
 def test_hostile_words_are_broken_in_linear_time() -> None:
     for text in ("x" * 999 + " ", "&" * 150 + "<", "版" + "x" * 500, "<" * 500):
-        assert render_markdown((text * 1_000)[:100_000])
+        assert render((text * 1_000)[:100_000])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *("*a_", "**_*", "_*a*_", "*_", "_a\n\n", "~~a_", "`*`_", "``a", "[a](b 'c"),
+        *("- a\n", "- - - a\n", "> a\n", "*\n", "a|b\n-|-\nc|d\n\n", "[a]: b '\n", "<a@b.c>"),
+    ],
+)
+def test_the_steps_for_a_text_are_limited(attack: str) -> None:
+    text = attack * (MAX_LENGTH // len(attack))
+    with limit_cpu():
+        rendered = render_markdown(text)
+    assert 0 < rendered.steps <= MAX_STEPS + MAX_LENGTH  # a quote is counted with all its lines
+    assert "<script" not in render_markdown("<script>" + text[8:]).html
+
+
+def test_ordinary_texts_are_formatted_as_without_a_limit(monkeypatch) -> None:
+    pages = [page.read_text() for page in (ROOT / "docs").rglob("*.md")]
+    texts = [page[start : start + 2_000] for page in pages for start in range(0, len(page), 2_000)]
+    texts += [page[:MAX_LENGTH] for page in pages]
+    limited = [markdown._markdown.render(text, {markdown.STEPS: 0}) for text in texts]
+    monkeypatch.setattr(markdown, "_BlockParser", ParserBlock)
+    monkeypatch.setattr(markdown, "_InlineParser", ParserInline)
+    monkeypatch.setattr(markdown, "_count_steps", lambda *_: None)
+    assert limited == list(map(markdown._build_parser().render, texts))
+
+
+def test_an_ordinary_text_needs_a_fraction_of_the_steps() -> None:
+    longest = max((ROOT / "docs").rglob("*.md"), key=lambda page: page.stat().st_size)
+    assert render_markdown(longest.read_text()[:MAX_LENGTH]).steps < MAX_STEPS / 4

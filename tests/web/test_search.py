@@ -11,7 +11,7 @@ from services.search import TaskReference, pages
 from tests.support.board_rows import make_task
 from tests.support.world import World
 from web.search.presenter import build_task_link
-from web.ui.text_display import render_markdown
+from web.ui.markdown import render_markdown
 
 HTMX = {"HX-Request": "true"}
 ATTACK = "Paint <i>the</i> heron"
@@ -198,7 +198,7 @@ async def test_suggestions_need_access_to_the_board(dana, charlie, alice, world,
 def test_a_reference_to_a_task_is_rendered_as_a_link(title) -> None:
     task = TaskReference(new_id(), new_id(), title, Status.INBOX)
     text = build_task_link(task)
-    html = render_markdown(f"See {text} soon")
+    html = render_markdown(f"See {text} soon").html
     path = f"/boards/{task.board_id}/tasks/{task.id}"
     assert html.count("<a ") == 1
     assert f'<a href="{path}" rel="nofollow noopener">' in html

@@ -5,7 +5,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Task
 from tests.support.world import World
-from web.ui.text_display import render_markdown
+from web.ui.markdown import render_markdown
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
@@ -64,4 +64,4 @@ async def test_people_are_suggested_with_all_their_letters(
     ],
 )
 def test_mentions_of_people_are_marked(text, shown) -> None:
-    assert shown in render_markdown(text)
+    assert shown in render_markdown(text).html

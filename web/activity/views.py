@@ -18,6 +18,7 @@ from web.auth.viewer import current_member
 from web.boards.presenter import list_other_viewers
 from web.boards.views import board_access
 from web.ui import forms, time_format
+from web.ui.formatted_texts import FormattedTexts, format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import translate
@@ -93,6 +94,7 @@ async def show_activity(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         context = await _load_activity(request, source)
+    context["formatted"] = await _format_comments(context)
     if layout is None:
         return render_part(request, "activity/_feed.html", **context)
     return render_page(request, "activity/index.html", layout=layout, **context)
@@ -105,6 +107,7 @@ async def show_board_feed(request: Request) -> Response:
         board = (await board_access(request, source)).board
         context: dict[str, Any] = {"board": board, **await _load_activity(request, source)}
         viewers = await list_other_viewers(source, board, request.user)
+    context["formatted"] = await _format_comments(context)
     if layout is not None:
         return render_page(
             request, "activity/board.html", layout=layout, other_viewers=viewers, **context
@@ -156,6 +159,10 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
             for kind, (label, types) in EVENT_KINDS.items()
         ],
     }
+
+
+async def _format_comments(context: dict[str, Any]) -> FormattedTexts:
+    return await format_texts(line.body for _day, lines in context["days"] for line in lines)
 
 
 ACTIVITY_ROUTES: list[Route] = [

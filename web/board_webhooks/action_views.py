@@ -22,6 +22,7 @@ from web.boards.views import board_access, board_for_update
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import render_page
 from web.ui.translation import N_, _
@@ -114,6 +115,7 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
         webhook_id = forms.path_id(request, "webhook_id")
         webhook = await board_webhooks.get_webhook(source, access.board, webhook_id)
         context = await _load_preview(source, access.board, webhook, form)
+    task = context["preview"].task if context["preview"] else None
     return render_page(
         request,
         "board_webhooks/action.html",
@@ -125,6 +127,7 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
         path=page_path(access.board, webhook),
         actions=list_actions(),
         operators=list_operators(),
+        formatted=await format_texts([task.description] if task else ()),
         shown={one.name: one.value for one in list_action_fields(webhook)},
         **context,
     )

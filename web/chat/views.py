@@ -22,6 +22,7 @@ from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notes.views import mark_notes_read
 from web.tasks.conversation import SINCE_PARAMETER
 from web.ui import forms
+from web.ui.formatted_texts import FormattedTexts, format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
@@ -79,6 +80,7 @@ async def show_unread_count(request: Request) -> Response:
 async def _render_chat_part(request: Request, template: str, **more: object) -> Response:
     async with open_reader(request) as source:
         context = await _load_chat(request, source)
+    context["formatted"] = await _format_messages(context)
     await _mark_chat_read(request, context)
     return render_part(request, template, **context, **more)
 
@@ -98,11 +100,16 @@ async def _render_chat(request: Request, form: forms.Form) -> Response:
         )
         retarget(response, "#say")
         return response
+    context["formatted"] = await _format_messages(context)
     await _mark_chat_read(request, context)
     layout = await load_layout(request)
     return render_page(
         request, "chat/show.html", layout=layout, status=form.status, form=form, **context
     )
+
+
+async def _format_messages(context: dict[str, Any]) -> FormattedTexts:
+    return await format_texts(one.note.content for one in context["chat_messages"])
 
 
 async def _mark_chat_read(request: Request, context: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from web.dashboard.value_format import format_value
 from web.design import approvals, examples, tasks
 from web.design.boards import BoardExamples
 from web.ui.layout import load_layout
+from web.ui.markdown import render_markdown
 from web.ui.render import ERROR_TEMPLATES, environment, render_page
 from web.ui.table_order import TableOrder
 from web.ui.unified_diff import parse_diff
@@ -36,6 +37,14 @@ COLOURS = (
     *("series-1", "series-2", "series-3", "series-4"),
 )
 """Roles of colours in static/app.css."""
+
+
+class ExampleTexts(dict[str, Markup]):
+    """The HTML of the examples in Markdown, rendered when a template shows one."""
+
+    def __missing__(self, text: str) -> Markup:
+        """Render a text."""
+        return render_markdown(text).html
 
 
 async def show_components(request: Request) -> Response:
@@ -72,6 +81,7 @@ def _build_context(request: Request) -> dict[str, Any]:
         "error_pages": [_render_error_block(code, message) for code, message in ERRORS.items()],
         "describe_evidence": describe_evidence,
         "format_value": format_value,
+        "formatted": ExampleTexts(),
         **_render_board(BoardExamples(cards, shown_approvals[0].view.detail)),
         **tasks.build_task_context(cards[0].agent, request.user.id),
         **tasks.build_talk_context(cards[0].agent, request.auth.member),
@@ -91,10 +101,8 @@ def _render_board(board_examples: BoardExamples) -> dict[str, Markup]:
 def _render_feed(card: AgentCard, member: Member) -> dict[str, Any]:
     """Render the rows of the activity; the first one has the mark that a script sets."""
     lines = tasks.build_feed(card.agent, member)
-    cards = {card.agent.id: card}
-    rows = [
-        _render("activity/_line.html", {"line": line, "cards_by_agent": cards}) for line in lines
-    ]
+    shared = {"cards_by_agent": {card.agent.id: card}, "formatted": ExampleTexts()}
+    rows = [_render("activity/_line.html", {"line": line, **shared}) for line in lines]
     rows[0] = Markup(str(rows[0]).replace(" data-v=", " data-fresh data-v=", 1))  # noqa: S704 (a template)
     return {"feed": Markup().join(rows), "feed_target": lines[1].event.id}
 

@@ -34,6 +34,7 @@ from web.gateways.views import (
 )
 from web.ui import forms
 from web.ui.error_texts import describe_error
+from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 
@@ -131,6 +132,7 @@ async def _render_session(request: Request, form: forms.Form) -> Response:
         "history": None,
         "usage": None,
         "problem": "",
+        "formatted": {},
         "limit": limit,
         "default_limit": DEFAULT_LIMIT,
     }
@@ -142,7 +144,9 @@ async def _render_session(request: Request, form: forms.Form) -> Response:
         )
         messages = parse_transcript(result.messages) if result else ()
         usage = build_session_row(view.key, result.session, {}) if result else None
+        formatted = await format_texts(message.text for message in messages)
         context |= {"messages": messages, "history": result, "usage": usage, "problem": problem}
+        context["formatted"] = formatted
     if layout is None:
         return render_part(request, "gateways/_transcript.html", form.status, apart=True, **context)
     context |= {

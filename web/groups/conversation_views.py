@@ -13,6 +13,7 @@ from web.groups.presenter import list_boards_of_group
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notes.views import mark_notes_read
 from web.ui import forms
+from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
@@ -74,6 +75,7 @@ async def _load_messages(request: Request) -> dict[str, Any]:
         "can_write": access.can_write,
         "can_manage": access.is_admin and access.can_write,
         "notes": page.notes,
+        "formatted": await format_texts(one.note.content for one in page.notes.items),
         "page_query": page.place.query,
         "agents_by_id": {agent.id: agent for agent in group_agents},
         "board_names": {board.id: board.name for board in group_boards},

@@ -23,6 +23,7 @@ from web.notes.forms import NoteForm
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
+from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
@@ -85,6 +86,10 @@ async def _load_notes(request: Request) -> dict[str, Any]:
     return {
         "place": place,
         "notes": page.notes,
+        "is_payload": is_payload,
+        "formatted": await format_texts(
+            one.note.content for one in page.notes.items if not is_payload(one)
+        ),
         "page_query": page.place.query,
         "agents_by_id": place.agents_by_id,
         "is_group": is_in_group(request),
@@ -92,6 +97,11 @@ async def _load_notes(request: Request) -> dict[str, Any]:
         "at": place.path,
         **place.context,
     }
+
+
+def is_payload(one: NoteDetail) -> bool:
+    """Return whether a note is the payload of a webhook, which is shown as it is."""
+    return one.note.source == "webhook" and not one.author_name
 
 
 def is_in_group(request: Request) -> bool:

@@ -24,6 +24,7 @@ from web.auth.viewer import current_member
 from web.souls.comparison import compare_souls, digest_texts
 from web.ui import forms
 from web.ui.error_texts import describe_error
+from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import render_page
 from web.ui.translation import _
@@ -96,6 +97,7 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
     return render_page(
         request,
         "souls/show.html",
+        formatted=await format_texts([soul.content] if soul else ()),
         layout=layout,
         status=status,
         form=form,

@@ -21,6 +21,7 @@ from web.tasks.conversation import (
 from web.tasks.forms import CommentForm
 from web.tasks.views import mark_comments_read, redirect_to_task, render_task
 from web.ui import forms
+from web.ui.formatted_texts import format_texts
 from web.ui.render import is_part_request, render_part
 
 
@@ -41,9 +42,10 @@ async def _render_conversation(
             "address": BoardAddress.from_query(query),
             **await load_conversation(source, request.user, board, detail.task.id, query),
         }
+    formatted = await format_texts(line.markdown for line in context["entries"])
     if context["unread_comments"].has_new:
         await mark_comments_read(request, context)
-    response = render_part(request, template, **context, **more)
+    response = render_part(request, template, formatted=formatted, **context, **more)
     context["unread_comments"].trigger_refresh(response)
     return response
 

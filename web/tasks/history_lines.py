@@ -5,7 +5,6 @@ web/boards/card_cache.py, `LineContent` is both the only input of the template a
 cache. The age of a line, which changes with time alone, is put into the cached HTML afterwards.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +17,12 @@ from services.tasks import HistoryEntry
 from web.tasks.history_texts import describe_entry, find_entered_status
 from web.ui import time_format
 from web.ui.avatars import agent_hue, emoji_icon
+from web.ui.formatted_texts import FormattedTexts
+from web.ui.length_cache import LengthCache
 from web.ui.render import environment
 from web.ui.translation import _, reader_language
 
-MAX_CACHE_LENGTH = 4_000_000  # characters of all lines, of up to 4 bytes each
+MAX_CACHE_LENGTH = 4_000_000  # characters of all lines
 MAX_LINE_LENGTH = 8_000  # characters; longer lines are rendered again
 MAX_EMOJI_LENGTH = 16  # characters; a profile can contain any text
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
@@ -50,7 +51,7 @@ class LineContent(NamedTuple):
     id: str
     iso: str
     absolute: str  # time
-    text: str  # Markdown of a comment, or HTML of an event
+    text: str  # HTML of a comment, or text of an event
     author: CommentAuthor | None  # of a comment
     status: str  # that an event led to, or ""
 
@@ -59,18 +60,21 @@ class LineContent(NamedTuple):
 class HistoryLine:
     """A comment or an event of a task, as it is shown."""
 
-    content: LineContent
+    content: LineContent  # of a comment without its text
     at: datetime
+    markdown: str = ""  # of a comment
 
     @property
     def id(self) -> str:
         """Return the element id of the line."""
         return self.content.id
 
-    @property
-    def html(self) -> Markup:
-        """Render the line."""
-        before_age, rest = LINES.render(self.content)
+    def render(self, formatted: FormattedTexts) -> Markup:
+        """Render the line with the HTML of its text."""
+        content = self.content
+        if self.markdown:
+            content = content._replace(text=formatted[self.markdown])
+        before_age, rest = _render_cached(content)
         return Markup(f"{before_age}{time_format.format_age(self.at, ago=True)}{rest}")  # noqa: S704
 
 
@@ -92,11 +96,11 @@ def _build_line(entry: HistoryEntry, agent: Agent | None) -> HistoryLine:
         id=f"c-{entry.id}" if comment else f"e-{entry.id}",
         iso=time_format.format_iso(entry.at),
         absolute=time_format.format_absolute(entry.at),
-        text=comment.message if comment else describe_entry(entry, event) if event else "",
+        text=describe_entry(entry, event) if event else "",
         author=_describe_author(entry, agent) if comment else None,
         status=find_entered_status(event) if event else "",
     )
-    return HistoryLine(content, entry.at)
+    return HistoryLine(content, entry.at, comment.message if comment else "")
 
 
 def _describe_author(entry: HistoryEntry, agent: Agent | None) -> CommentAuthor:
@@ -113,45 +117,17 @@ def _label_agent(entry: HistoryEntry, agent: Agent | None) -> AgentLabel:
     return AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
 
 
-class LineCache:
-    """The HTML of the lines that were shown last, before and after the place of their ages.
+LINES: LengthCache[LineContent, tuple[str, str]] = LengthCache(MAX_CACHE_LENGTH)
+"""The HTML of the lines that were shown last, before and after the place of their ages."""
 
-    A short text can have long HTML, so the length of what is kept is limited, not the number.
-    """
 
-    def __init__(self) -> None:
-        self._lines: OrderedDict[LineContent, tuple[str, str]] = OrderedDict()
-        self._length = 0
-
-    def render(self, content: LineContent) -> tuple[str, str]:
-        """Return the HTML of a line, from the cache if it is there."""
-        found = self._lines.get(content)
-        if found is not None:
-            self._lines.move_to_end(content)
-            return found
-        rendered = _render(content)
-        length = _measure(content, rendered)
+def _render_cached(content: LineContent) -> tuple[str, str]:
+    rendered = LINES.find(content)
+    if rendered is None:
+        template = environment.get_template("comments/_entry.html")
+        before_age, rest = template.render(line=content, slot=SEPARATOR).split(SEPARATOR)
+        rendered = (before_age, rest)
+        length = len(content.text) + len(before_age) + len(rest)
         if length <= MAX_LINE_LENGTH:
-            self._lines[content] = rendered
-            self._length += length
-            while self._length > MAX_CACHE_LENGTH:
-                self._length -= _measure(*self._lines.popitem(last=False))
-        return rendered
-
-    def clear(self) -> None:
-        """Forget all lines."""
-        self._lines.clear()
-        self._length = 0
-
-
-def _measure(content: LineContent, rendered: tuple[str, str]) -> int:
-    return len(content.text) + sum(map(len, rendered))
-
-
-def _render(content: LineContent) -> tuple[str, str]:
-    template = environment.get_template("comments/_entry.html")
-    before_age, rest = template.render(line=content, slot=SEPARATOR).split(SEPARATOR)
-    return before_age, rest
-
-
-LINES = LineCache()
+            LINES.keep(content, rendered, length)
+    return rendered

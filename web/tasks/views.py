@@ -25,6 +25,7 @@ from web.tasks.forms import MoveForm, NewTaskForm
 from web.tasks.presenter import build_done_approval, load_task_view
 from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
+from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 from web.ui.translation import _, translate
@@ -189,7 +190,9 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             form,
         )
         others = await presenter.list_other_viewers(source, access.board, request.user)
-    return context | {"other_viewers": others}
+    comments = [line.markdown for line in context["entries"]]
+    formatted = await format_texts([*comments, context["task"].description])
+    return context | {"other_viewers": others, "formatted": formatted}
 
 
 async def mark_comments_read(request: Request, context: dict[str, Any]) -> None:
