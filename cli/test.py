@@ -27,7 +27,10 @@ CLIENTS_OPTION = "--clients"
 GATEWAY_VERSIONS = ("2026.9.6", "2026.9.3", "2026.8.2", "2026.6.35")
 """The newest version, one older, one of the month before, and the oldest that is supported."""
 
-VERSION_TESTS = "tests/openclaw/test_real_versions.py"
+VERSION_TESTS = (
+    "tests/openclaw/test_real_versions.py",
+    "tests/openclaw/test_real_heartbeats.py",
+)
 CLIENT_TESTS = "tests/api/test_generated_clients.py"
 VERSION_PATTERN = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(-[\w.]{1,20})?")
 MAX_PROCESSES = 4  # each starts a PostgreSQL and maybe a browser
@@ -109,7 +112,7 @@ def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
     for version in versions:
         started_at = time.monotonic()
         chosen = {"MC_TEST_GATEWAY": "1", "MC_TEST_GATEWAY_VERSION": version}
-        status = run_pytest([VERSION_TESTS, *options], environment | chosen)
+        status = run_pytest([*VERSION_TESTS, *options], environment | chosen)
         seconds = time.monotonic() - started_at
         results.append(status)
         print(f"OpenClaw {version}: {'failed' if status else 'passed'} in {seconds:.0f} s.")

@@ -76,7 +76,7 @@ from models.onboarding import (
 )
 from models.organization import BoardAccess, Member, Organization, Role
 from models.presence import Presence
-from models.provisioning import ProvisioningState
+from models.provisioning import WITHOUT_HEARTBEAT_KEY, ProvisioningState
 from models.question import AgentQuestion
 from models.read_marker import ReadKind, ReadMarker
 from models.run import Run, RunStatus

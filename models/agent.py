@@ -43,7 +43,11 @@ class DesiredState(StrEnum):
 
 
 class ProvisioningStep(StrEnum):
-    """The steps of provisioning, in their order; REMOVE is the only step of a removal."""
+    """The steps of provisioning, in their order; REMOVE is the only step of a removal.
+
+    HEARTBEAT completes the entry in the configuration, which has no heartbeat of ours; SCRATCH sets
+    the text of the heartbeats that the gateway may give the agent. The values are part of the API.
+    """
 
     CREATE = "create"
     LISTED = "listed"
@@ -121,6 +125,7 @@ class Agent(Base):
     next_step_at: Mapped[datetime | None]
     step_deadline_at: Mapped[datetime | None]
     step_error: Mapped[dict[str, Any] | None]  # of the last attempt, while the step is retried
+    next_heartbeat_at: Mapped[datetime | None]  # when its next heartbeat message is due
     provision_failure: Mapped[dict[str, Any] | None]  # step, code, reason, command
     held_at: Mapped[datetime | None]  # its messages wait while this is set
     hold: Mapped[dict[str, Any] | None]  # why: a circuit breaker or a person, with values
@@ -157,6 +162,11 @@ class Agent(Base):
         return f"agent:{name}:main"
 
     @property
+    def calls_only_for_messages(self) -> bool:
+        """Whether it calls only when something waits for it: unless it is configured otherwise."""
+        return (self.heartbeat_config or {}).get("quiet") is not False
+
+    @property
     def is_confirmed_by_gateway(self) -> bool:
         """Whether the listing by its gateway counts as a sign of life.
 
@@ -165,9 +175,8 @@ class Agent(Base):
         """
         if self.listed_at is None or self.provision_failure is not None:
             return False
-        is_quiet = (self.heartbeat_config or {}).get("quiet") is not False
         was_there = self.last_seen_at is not None and self.observed_generation > 0
-        return self.is_linked or (is_quiet and was_there)
+        return self.is_linked or (self.calls_only_for_messages and was_there)
 
     @property
     def last_confirmed_at(self) -> datetime | None:

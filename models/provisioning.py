@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 
+WITHOUT_HEARTBEAT_KEY = "no_heartbeat"  # of the stored JSON, for queries
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProvisioningState:
@@ -22,6 +24,7 @@ class ProvisioningState:
     kept_files: Sequence[str] = ()  # the agent changed them, so they are not written
     token_id: str | None = None  # of the AgentToken that belongs into AGENTS.md
     step_times: Mapping[str, datetime] = field(default_factory=dict)
+    is_without_heartbeat: bool = False  # its entry on the gateway has no heartbeat of ours
     lost_at: datetime | None = None  # when the gateway lost the agent, and it was created again
 
     @classmethod
@@ -36,6 +39,7 @@ class ProvisioningState:
             kept_files=tuple(kept) if isinstance(kept := stored.get("kept"), list) else (),
             token_id=stored.get("token"),
             step_times={step: at for step, at in times.items() if at is not None},
+            is_without_heartbeat=bool(stored.get(WITHOUT_HEARTBEAT_KEY)),
             lost_at=_parse_time(stored.get("lost_at")),
         )
 
@@ -47,6 +51,7 @@ class ProvisioningState:
             "kept": list(self.kept_files),
             "token": self.token_id,
             "done_at": {str(step): at.isoformat() for step, at in self.step_times.items()},
+            WITHOUT_HEARTBEAT_KEY: self.is_without_heartbeat,
             "lost_at": self.lost_at and self.lost_at.isoformat(),
         }
         return {key: value for key, value in stored.items() if value}

@@ -19,7 +19,7 @@ class Heartbeat:
 
 
 async def find_heartbeat(client: GatewayClient, agent_id: str) -> Heartbeat | None:
-    """Return the heartbeat of an agent with its text; None if the gateway has not set it up yet.
+    """Return the heartbeat of an agent with its text; None if the gateway gives it none.
 
     Older gateways have no job for it: there the text is in a file.
     """
@@ -36,11 +36,11 @@ async def find_heartbeat(client: GatewayClient, agent_id: str) -> Heartbeat | No
 
 
 async def set_heartbeat_text(
-    client: GatewayClient, agent_id: str, heartbeat: Heartbeat, text: str
+    client: GatewayClient, agent_id: str, heartbeat: Heartbeat, text: str | None
 ) -> None:
-    """Set the text that an agent reads at each heartbeat."""
+    """Set the text that an agent reads at each heartbeat; None removes it, or empties its file."""
     if heartbeat.job_id is None:
-        await write_agent_file(client, agent_id, HEARTBEAT_FILE, text)
+        await write_agent_file(client, agent_id, HEARTBEAT_FILE, text or "")
     else:
         params = {"id": heartbeat.job_id, "content": text}
         await call_method(client, "cron.scratch.set", params)

@@ -45,6 +45,7 @@ from services.messages.person_mentions import (
     list_mentionable_people,
 )
 from services.messages.queries import (
+    PENDING_STATES,
     count_newer_messages,
     list_agent_messages,
     list_inbox,

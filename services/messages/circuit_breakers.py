@@ -19,6 +19,7 @@ from core.db.reads import Query
 from models import Agent, EventType, Message, MessageState, Run, RunStatus, User
 from services import events
 from services.messages.events import message_event
+from services.messages.templates import MessageMarker
 
 
 class HoldCause(StrEnum):
@@ -43,7 +44,7 @@ MESSAGE_LIMITS = (
     BreakerLimit(100, timedelta(minutes=10), "10 minutes"),
     BreakerLimit(1_000, timedelta(days=1), "a day"),
 )
-"""Messages and wake-ups for one agent that no person has sent."""
+"""Messages and wake-ups for one agent that no person has sent, except its heartbeats."""
 
 LOOP_LIMITS = (
     BreakerLimit(20, timedelta(minutes=10), "10 minutes"),
@@ -82,7 +83,8 @@ async def hold_flooded_agents(
 ) -> list[events.NewEvent]:
     """Hold those agents that have just received a message too many, and return the events.
 
-    Messages that a person has sent do not count, nor those before the agent was last released.
+    Messages that a person has sent do not count, nor heartbeats, nor messages before the agent was
+    last released.
     """
     counts = await _count_messages(session, {*agent_ids, *([sender.id] if sender else [])})
     new_events: list[events.NewEvent] = []
@@ -159,6 +161,7 @@ MESSAGE_COUNTS: Query[tuple[Any, ...]] = Query(
     .where(
         Message.agent_id == func.any(bindparam("agent_ids", type_=ARRAY(Uuid()))),
         Message.from_user_id.is_(None),
+        Message.kind != MessageMarker.HEARTBEAT.value,
         SINCE[-1],
         or_(Agent.released_at.is_(None), Message.created_at > Agent.released_at),
     )

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
-from tests.support.gateway_site import run_gateway_site
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
 
@@ -56,27 +55,6 @@ async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None
         await page.get_by_role("button", name=f"Delete {name}").click()
         await expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
         await expect(page).to_have_url("/groups")
-
-
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-async def test_the_form_of_the_interval_shows_what_changes(site: LiveSite, size) -> None:
-    async with run_gateway_site(site, f"Quay {size['width']}") as quay:
-        group = await quay.call("POST", "/board-groups", name=f"On the quay {size['width']}")
-        path = f"/boards/{quay.board['id']}"
-        await quay.call("PATCH", path, board_group_id=group["id"])
-        async with site.open_page(f"/groups/{group['id']}", viewport=size) as page:
-            await expect(page.locator("#config-changes")).to_be_hidden()
-            await page.get_by_label("1 hour").check()
-            changes = page.locator("#config-changes")
-            await expect(changes).to_contain_text(f"Quay {size['width']}")
-            added = changes.locator("ins").filter(has_text='"every": "1h"')
-            await expect(added).to_have_count(1)
-            for theme in ("light", "dark"):
-                await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
-                assert await list_axe_violations(page) == []
-            assert not await overflows_horizontally(page)
-            await page.get_by_label("10 minutes").check()
-            await expect(changes).to_be_hidden()
 
 
 async def test_a_group_is_changed_without_scripts(site: LiveSite) -> None:

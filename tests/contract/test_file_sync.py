@@ -129,7 +129,7 @@ async def test_a_dry_run_reports_each_agent_and_writes_nothing(
     answer = await run_sync(alice, gateway, dry_run=True)
 
     assert set(answer) == ANSWER
-    assert '+          "every": "10m",' in answer["config_diff"]
+    assert '+        "name": ' in answer["config_diff"]
     assert answer["gateway_id"] == str(gateway.id)
     assert (answer["dry_run"], answer["include_main"], answer["errors"]) == (True, True, [])
     assert (answer["agents_updated"], answer["agents_skipped"]) == (3, 0)

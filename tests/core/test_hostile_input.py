@@ -42,7 +42,6 @@ from services.gateways.commands import TOKEN_CONFIG_LINE
 from services.gateways.files import sanitizer
 from services.gateways.files.merge_plan import find_token, plan_files
 from services.gateways.linked_agents import MANAGED_AGENT_ID
-from services.gateways.provisioning.heartbeat_config import GATEWAY_INTERVAL
 from services.gateways.requests.parser import parse_requests
 from services.gateways.sessions import agent_id_of_session_key
 from services.messages.gateway_turns import TRANSIENT_CODE
@@ -203,7 +202,6 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "read_form": (parse_form, 2_000_000),
     "draft_date": (lambda text: parse_draft_date(text, UTC), TEXT),
     "soul_name": (is_valid_name, TEXT),
-    "gateway_interval": (GATEWAY_INTERVAL.fullmatch, TEXT),
     "transient_code": (TRANSIENT_CODE.search, TEXT),
     "managed_agent_id": (MANAGED_AGENT_ID.fullmatch, TEXT),
     "request_id": (VALID_ID.fullmatch, HEADER),

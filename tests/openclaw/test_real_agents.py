@@ -90,28 +90,6 @@ def test_workers_claim_their_tasks_through_the_api(site: GatewayInstallation) ->
         assert "TASK ASSIGNED" in {item["kind"] for item in messages["items"]}
 
 
-def test_a_heartbeat_without_work_uses_no_model_turn(site: GatewayInstallation) -> None:
-    [agent] = site.create_agents(
-        site.create_board("Quiet"), "Hush", heartbeat_config={"every": "3s"}
-    )
-    key = f"mc-{agent['id']}"
-    [job] = [
-        item
-        for item in site.call_gateway("cron.list", {"agentId": key, "includeDisabled": True})[
-            "jobs"
-        ]
-        if item["payload"]["kind"] == "heartbeat"
-    ]
-    before = site.wait_until_idle(agent["id"])
-    runs = {"id": job["id"]}
-    first_count = len(site.call_gateway("cron.runs", runs)["entries"])
-    deadline = time.monotonic() + 30
-    while len(site.call_gateway("cron.runs", runs)["entries"]) < first_count + 2:
-        assert time.monotonic() < deadline, "there are no heartbeats"
-        time.sleep(0.5)
-    assert site.list_model_calls(agent["id"]) == before
-
-
 def test_a_command_waits_for_its_approval(site: GatewayInstallation, worker: Row) -> None:
     key, board_id = f"mc-{worker['id']}", worker["board_id"]
     config = site.call_gateway("config.get", {})

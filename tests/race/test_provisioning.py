@@ -67,6 +67,23 @@ async def run_process(harness: ProvisioningHarness, created: list[Agent]) -> Non
             await asyncio.sleep(0.01)
 
 
+async def test_three_reconcilers_send_each_heartbeat_message_once(
+    harness: ProvisioningHarness,
+) -> None:
+    loud = {"every": "1h", "quiet": False}
+    created = [await harness.create_online_agent(f"{n}", heartbeat_config=loud) for n in range(4)]
+    async with harness.transaction() as session:
+        mine = update(Agent).where(Agent.id.in_([agent.id for agent in created]))
+        await session.execute(mine.values(next_heartbeat_at=now()))
+    reconcilers = [harness.new_reconciler() for _ in range(3)]
+    await asyncio.gather(
+        *(one.reconcile(harness.gateway.id, harness.client) for one in reconcilers)
+    )
+    for agent in created:
+        kinds = Counter(message.kind for message in await harness.list_messages(agent))
+        assert kinds["HEARTBEAT"] == 1
+
+
 async def test_three_reconcilers_create_and_wake_each_agent_once(
     harness: ProvisioningHarness,
 ) -> None:

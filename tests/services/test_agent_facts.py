@@ -82,7 +82,7 @@ async def test_no_file_contains_the_token_of_another_agent(
     reported = await files.load_facts(session, agents_on_board, base_url=BASE_URL, tokens=tokens)
     for agent in agents_on_board:
         facts = reported[agent.id]
-        texts = [*files.render_files(facts).values(), files.render_scratch(facts)]
+        texts = [*files.render_files(facts).values(), files.render_heartbeat(facts)]
         written = "\n".join([*texts, files.render_first_message(facts)])
         assert [one.name for one in agents_on_board if f"{token_secret(one)}\n" in written] == [
             agent.name
@@ -90,22 +90,25 @@ async def test_no_file_contains_the_token_of_another_agent(
 
 
 @pytest.mark.parametrize(
-    ("config", "every", "is_quiet"),
+    ("config", "every", "gets_heartbeats"),
     [
-        (None, "10m", True),
-        ({"every": "45m"}, "45m", True),
-        ({"every": "45m", "quiet": False}, "45m", False),
-        ({"every": "0m", "quiet": False}, "0m", True),
+        (None, "10m", False),
+        ({"every": "45m"}, "45m", False),
+        ({"every": "45m", "quiet": False}, "45m", True),
+        ({"every": " 1h30m ", "quiet": False}, "90m", True),
+        ({"every": "10ms", "quiet": False}, "1s", True),
+        ({"every": "often", "quiet": False}, "10m", True),
+        ({"every": "0m", "quiet": False}, "", False),
     ],
 )
-async def test_the_files_describe_how_the_gateway_delivers_messages(
+async def test_the_files_describe_how_the_agent_is_woken(
     session: AsyncSession,
     world: World,
     config: dict[str, Any] | None,
     every: str,
-    is_quiet: bool,
+    gets_heartbeats: bool,
 ) -> None:
     """W-54."""
     world.worker.heartbeat_config = config
     reported = await files.load_agent_facts(session, world.worker, base_url=BASE_URL)
-    assert (reported.heartbeat_interval, reported.has_quiet_heartbeat) == (every, is_quiet)
+    assert (reported.heartbeat_interval, reported.gets_heartbeats) == (every, gets_heartbeats)

@@ -16,7 +16,7 @@ def all_texts(rendered: AgentFacts) -> str:
     """Return all texts that an agent reads."""
     parts = [
         *gateways_files.render_files(rendered).values(),
-        gateways_files.render_scratch(rendered),
+        gateways_files.render_heartbeat(rendered),
     ]
     return "\n".join([*parts, gateways_files.render_first_message(rendered)])
 
@@ -25,7 +25,7 @@ def all_texts(rendered: AgentFacts) -> str:
 def test_an_agent_gets_five_files_with_the_api_address(role: AgentRole) -> None:
     files = gateways_files.render_files(make_facts(role))
     assert tuple(files) == gateways_files.FILE_NAMES
-    for text in [*files.values(), gateways_files.render_scratch(make_facts(role))]:
+    for text in files.values():
         assert f"BASE_URL={BASE_URL}" in text
     assert BASE_URL in gateways_files.render_first_message(make_facts(role))
 
@@ -194,7 +194,7 @@ def test_the_preview_of_a_lead_shows_its_files_without_a_token() -> None:
         world.board, world.alice, draft, base_url=BASE_URL, person={"timezone": "Asia/Tokyo"}
     )
     assert tuple(shown.files) == gateways_files.FILE_NAMES
-    rendered = "\n".join([*shown.files.values(), shown.scratch, shown.first_message])
+    rendered = "\n".join([*shown.files.values(), shown.first_message])
     for part in ("Launch the new site", "visitors: 1,000", "2027-06-01", "ask_first", "Asia/Tokyo"):
         assert part in rendered
     assert "mc_agent" not in rendered
@@ -257,24 +257,22 @@ def test_every_message_marker_is_explained_to_its_recipients() -> None:
         assert "`/pause`" in rendered[role]
 
 
-def test_heartbeat_texts_mention_the_pause_of_the_board() -> None:
+def test_the_files_mention_the_pause_of_the_board() -> None:
     paused = make_facts(board=make_board_facts(is_paused=True))
-    assert "The board is paused" in gateways_files.render_scratch(paused)
     assert "Paused:" in gateways_files.render_files(paused)["AGENTS.md"]
-    assert "aused" not in gateways_files.render_scratch(make_facts())
 
 
 def test_the_files_contain_the_heartbeat_interval() -> None:
     """W-54."""
-    woken = make_facts(heartbeat_interval="45m", has_quiet_heartbeat=False)
-    assert "You are woken every 45m." in gateways_files.render_scratch(woken)
+    woken = make_facts(heartbeat_interval="45m", gets_heartbeats=True)
+    assert "You are woken every 45m." in gateways_files.render_heartbeat(woken)
     for text in (
         gateways_files.render_first_message(woken),
         gateways_files.render_files(woken)["AGENTS.md"],
     ):
         assert "You are woken every 45m" in text
-    rendered = all_texts(make_facts(heartbeat_interval="45m", has_quiet_heartbeat=True)).replace(
-        gateways_files.render_scratch(make_facts(heartbeat_interval="45m")), ""
+    rendered = all_texts(make_facts(heartbeat_interval="45m", gets_heartbeats=False)).replace(
+        gateways_files.render_heartbeat(make_facts(heartbeat_interval="45m")), ""
     )
     assert "45m" not in rendered
     assert "Mission Control writes to you when something waits for you." in rendered

@@ -88,16 +88,16 @@ async def test_old_changes_are_found_by_their_actor(harness: ProvisioningHarness
 
 
 async def test_writes_with_the_same_cause_are_one_row(harness: ProvisioningHarness) -> None:
-    """Somebody changes the interval on the gateway again and again."""
+    """Somebody changes the name on the gateway again and again."""
     agent = await harness.create_online_agent()
-    for every in ("7m", "8m"):
-        harness.fake.entries[agent.gateway_key or ""]["heartbeat"]["every"] = every
+    for name in ("Seven", "Eight"):
+        harness.fake.entries[agent.gateway_key or ""]["name"] = name
         async with harness.transaction() as session:
             await provisioning.request_sync(session, Agent.id == agent.id)
         await harness.reconcile_until_idle()
     changed, added = [entry.change for entry in await list_changes(harness)]
     assert (changed.kind, changed.writes, added.kind, added.writes) == (CHANGED, 3, ADDED, 1)
-    assert '-          "every": "8m"' in changed.diff.splitlines()
+    assert '-        "name": "Eight"' in changed.diff.splitlines()
     async with harness.transaction() as session:
         new = {"name": "Author"}
         await agents.update_agent(session, harness.world.alice_member, agent.id, new)
@@ -114,16 +114,16 @@ async def test_only_the_values_that_differ_are_stored(harness: ProvisioningHarne
         {"every": {"secret": "9m"}, "target": "none"},
         "my secret",
     ):
-        harness.fake.entries[agent.gateway_key or ""]["heartbeat"] = heartbeat
+        await harness.add_own_heartbeat(agent, heartbeat)
         async with harness.transaction() as session:
             await provisioning.request_sync(session, Agent.id == agent.id)
         await harness.reconcile_until_idle()
         diff = (await list_changes(harness))[0].change.diff
         stored.append([line for line in diff.splitlines()[3:] if '": "' in line])
     assert stored == [
-        ['-          "every": "9m"', '+          "every": "10m"'],
-        ['-          "every": "…"', '+          "every": "10m"'],
-        ['+          "every": "10m",', '+          "target": "none"'],
+        ['-          "every": "9m",', '-          "target": "none"'],
+        ['-          "every": "…",', '-          "target": "none"'],
+        [],
     ]
 
 

@@ -52,7 +52,7 @@ async def test_a_new_agent_is_logged_with_what_was_written_and_its_cause(
     assert describe(written) == (CHANGED, "Writer", "agent.created", "Alice")
     workspace = harness.fake.entries[agent.gateway_key or ""]["workspace"]
     assert f'+        "workspace": "{workspace}"' in added.change.diff.splitlines()
-    assert '+          "every": "10m",' in written.change.diff.splitlines()
+    assert '+        "name": "Writer"' in written.change.diff.splitlines()
     for entry in (written, added):
         change = entry.change
         assert (change.agent_id, change.board_id) == (agent.id, agent.board_id)
@@ -100,19 +100,20 @@ async def test_a_later_change_that_writes_nothing_is_not_the_cause(
     agent = await harness.create_online_agent()
     harness.is_unreachable = True
     async with harness.transaction() as session:
-        config = {"heartbeat_config": {"every": "5m"}}
-        await agents.update_agent(session, member, agent.id, config)
+        await agents.update_agent(session, member, agent.id, {"name": "Author"})
     await harness.update_board(name="Yard")
     async with harness.transaction() as session:
         profile = {"identity_profile": {"role": "Editor"}}
         await agents.update_agent(session, member, agent.id, profile)
+        interval = {"heartbeat_config": {"every": "5m"}}
+        await agents.update_agent(session, member, agent.id, interval)
         await agents.issue_token(session, member, agent.id)
     await harness.reconcile_until_idle()
     entry = (await list_changes(harness))[0]
-    assert describe(entry) == (CHANGED, "Writer", "agent.updated", "Alice")
+    assert describe(entry) == (CHANGED, "Author", "agent.updated", "Alice")
     assert entry.cause is not None
     assert entry.cause.after is not None
-    assert entry.cause.after["changed"] == ["heartbeat_config"]
+    assert entry.cause.after["changed"] == ["name"]
 
 
 async def test_a_move_of_the_board_is_the_cause_of_an_added_entry(
@@ -218,29 +219,24 @@ async def test_a_rejected_change_is_not_confirmed_when_its_agent_is_updated(
 ) -> None:
     agent = await harness.create_online_agent()
     harness.fake.fault = lambda method, _params: (
-        ErrorResponse("UNAVAILABLE", "busy") if method == "config.patch" else None
+        ErrorResponse("UNAVAILABLE", "busy") if method == "agents.update" else None
     )
     confirmed = []
-    for every in ("5m", "7m", "10m"):  # the gateway has the last one already
+    for name in ("Author", "Editor", "Writer"):  # the gateway has the last one already
         async with harness.transaction() as session:
-            await agents.update_agent(
-                session,
-                harness.world.alice_member,
-                agent.id,
-                {"heartbeat_config": {"every": every}},
-            )
+            await agents.update_agent(session, harness.world.alice_member, agent.id, {"name": name})
         for _ in range(10):
             more_at = await harness.reconcile_once()
             harness.moment = max(harness.moment, more_at or harness.moment) + timedelta(seconds=1)
         newest = (await list_changes(harness))[0].change
-        confirmed.append((parse_interval(newest.diff), newest.confirmed_at))
-    assert confirmed == [("5m", None), ("7m", None), ("7m", None)]
+        confirmed.append((parse_name(newest.diff), newest.confirmed_at))
+    assert confirmed == [("Author", None), ("Editor", None), ("Editor", None)]
     assert len(await list_changes(harness)) == 3
 
 
-def parse_interval(diff: str) -> str:
-    """Return the interval that a difference adds."""
-    return re.findall(r'^\+ *"every": "(.*)"', diff, re.MULTILINE)[0]
+def parse_name(diff: str) -> str:
+    """Return the name that a difference adds."""
+    return re.findall(r'^\+ *"name": "(.*)"', diff, re.MULTILINE)[0]
 
 
 async def test_a_removal_confirms_no_other_change(harness: ProvisioningHarness) -> None:
@@ -281,8 +277,7 @@ async def test_a_text_that_cannot_be_stored_does_not_stop_provisioning(
     harness: ProvisioningHarness,
 ) -> None:
     agent = await harness.create_online_agent()
-    heartbeat = harness.fake.entries[agent.gateway_key or ""]["heartbeat"]
-    heartbeat |= {"every": "9m", "prompt": "\0 \udcff mc_agent_abcdefgh"}
+    await harness.add_own_heartbeat(agent, {"every": "9m \0 \udcff mc_agent_abcdefgh"})
     async with harness.transaction() as session:
         board_id = harness.world.garden.id
         await session.execute(update(Board).where(Board.id == board_id).values(name="Yard"))
@@ -291,7 +286,7 @@ async def test_a_text_that_cannot_be_stored_does_not_stop_provisioning(
     async with harness.transaction() as session:
         query = select(GatewayConfigChange.diff).order_by(GatewayConfigChange.id.desc()).limit(1)
         diff = await session.scalar(query) or ""
-    assert '-          "every": "9m"' in diff
+    assert '-          "every": "9m ' in diff
     assert "mc_agent_abcdefgh" not in diff
 
 

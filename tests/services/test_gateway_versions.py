@@ -10,7 +10,7 @@ from core.db.engine import TransactionFactory
 from models import Agent, EventType, ProvisioningStep
 from openclaw import AGENTS_CHECK, Capability, GatewayCapabilities, diagnose_outcome
 from services import gateways
-from services.gateways.provisioning.heartbeat_config import QUIET_SCRATCH
+from services.gateways.provisioning.steps import QUIET_SCRATCH
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.older_gateways import MISSING, fake_version
 from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
@@ -39,14 +39,11 @@ async def test_an_agent_is_provisioned_on_every_version(run: Any, version: str) 
         key = agent.gateway_key or ""
         assert (agent.step, agent.provision_failure) == (None, None)
         assert agent.observed_generation == agent.generation
-        assert harness.fake.entries[key]["heartbeat"] == {"every": "30m", "target": "none"}
+        assert "heartbeat" not in harness.fake.entries[key]
         assert "Mission Control" in harness.files_of(agent)["AGENTS.md"]
-        text = (
-            harness.files_of(agent)["HEARTBEAT.md"]
-            if harness.fake.is_older
-            else harness.fake.scratches[key][0]
-        )
-        assert text == QUIET_SCRATCH
+        text = QUIET_SCRATCH if harness.fake.is_older else None
+        assert harness.files_of(agent).get("HEARTBEAT.md") == text
+        assert harness.fake.scratches == {}
         assert harness.client.capabilities.missing <= MISSING[version]
         before = len(harness.fake.changes)
         await harness.update_board(objective="Roses")
@@ -96,7 +93,7 @@ async def test_a_rejected_request_ends_the_step_with_its_message(run: Any) -> No
         assert message in event.data["reason"]
 
 
-async def test_a_rejection_is_not_forgotten_because_other_agents_get_heartbeats(run: Any) -> None:
+async def test_a_rejection_is_not_forgotten_because_other_agents_get_names(run: Any) -> None:
     error = ErrorResponse("INVALID_REQUEST", "unknown method: agents.files.get")
     async with run() as harness:
         await fail_first(harness, "agents.files.get", error)

@@ -23,7 +23,7 @@ from tests.support.provisioning_harness import (
 
 __all__ = ["harness"]
 
-READ_METHODS = {"agents.list", "agents.files.get", "config.get", "cron.list", "cron.scratch.get"}
+READ_METHODS = {"agents.list", "agents.files.get", "config.get", "cron.list"}
 
 
 async def test_the_id_of_an_agent_on_its_gateway_never_changes(
@@ -54,8 +54,8 @@ async def test_an_agent_is_provisioned_woken_and_checks_in(
     )
     entry = harness.fake.entries[key]
     assert (entry["name"], entry["workspace"]) == ("Writer", f"/agents/workspace-{key}")
-    assert entry["heartbeat"] == {"every": "30m", "target": "none"}
-    assert harness.fake.scratches[key][0].startswith("# ")
+    assert "heartbeat" not in entry
+    assert harness.fake.scratches == {}
     assert "Writer" in harness.files_of(agent)["AGENTS.md"]
     [hello] = await harness.list_messages(agent)
     assert (hello.kind, hello.deliver) == ("WAKE UP", True)
@@ -227,10 +227,9 @@ async def require_provisioned(harness: ProvisioningHarness, agent: Agent) -> Non
     assert agent.observed_generation == agent.generation
     assert harness.fake.listed_agents().count(key) == 1
     entry = harness.fake.entries[key]
-    assert (entry["name"], entry["heartbeat"]["every"]) == (agent.name, "10m")
+    assert (entry["name"], "heartbeat" in entry) == (agent.name, False)
     assert agent.name in harness.files_of(agent)["IDENTITY.md"]
     assert harness.token_of(agent).startswith("mc_agent_")
-    assert key in harness.fake.scratches
     assert len(await harness.list_messages(agent)) == 1
     written = Counter(
         (method, params.get("name", ""))
@@ -255,10 +254,7 @@ async def test_a_requested_wake_happens_although_the_agent_was_woken_before(
 async def test_agents_of_a_paused_board_are_woken_when_it_resumes(
     harness: ProvisioningHarness,
 ) -> None:
-    loud = {"every": "5m", "quiet": False}
-    first = await harness.create_online_agent("Loud", heartbeat_config=loud)
-    key = first.gateway_key or ""
-    assert "./mc" in harness.fake.scratches[key][0]
+    await harness.create_online_agent("First")
     await send_chat_command(harness, "/pause")
     second = await harness.create_agent("Second")
     await harness.reconcile_until_idle()
@@ -268,13 +264,10 @@ async def test_agents_of_a_paused_board_are_woken_when_it_resumes(
         is provisioning.ProvisioningStatus.PAUSED
     )
     assert [one.kind for one in await harness.list_messages(second)] == []
-    scratch, _ = harness.fake.scratches[key]
-    assert [line for line in scratch.splitlines() if not line.startswith("#")] == []
     await send_chat_command(harness, "/resume")
     await harness.reconcile_until_idle()
     assert (await harness.get_agent(second)).step is ProvisioningStep.CHECK_IN
     assert "WAKE UP" in [one.kind for one in await harness.list_messages(second)]
-    assert "./mc" in harness.fake.scratches[key][0]
 
 
 async def send_chat_command(harness: ProvisioningHarness, command: str) -> None:
@@ -284,39 +277,6 @@ async def send_chat_command(harness: ProvisioningHarness, command: str) -> None:
         await memory.create_note(
             session, harness.world.alice, memory.board_scope(board), draft, base_url=BASE_URL
         )
-
-
-async def test_heartbeats_are_quiet_unless_configured_otherwise(
-    harness: ProvisioningHarness,
-) -> None:
-    agent = await harness.create_online_agent()
-    key = agent.gateway_key or ""
-    scratch, _ = harness.fake.scratches[key]
-    assert [line for line in scratch.splitlines() if not line.startswith("#")] == []
-    never = await harness.create_online_agent("Never", heartbeat_config={"every": "0m"})
-    assert harness.fake.entries[never.gateway_key or ""]["heartbeat"]["every"] == "0m"
-    assert never.gateway_key not in harness.fake.scratches
-
-
-@pytest.mark.parametrize(
-    ("config", "every"),
-    [
-        ({"every": "10m", "target": "last", "includeReasoning": False}, "10m"),
-        ({"every": " 1h30m "}, "5400s"),
-        ({"every": "1d"}, "86400s"),
-        ({"every": "0s"}, "0m"),
-        ({"every": "10ms"}, "1s"),
-        ({"every": "1.5h"}, "5400s"),
-        ({"every": 5}, "10m"),
-        ({"every": "often"}, "10m"),
-        ({}, "10m"),
-        (None, "10m"),
-    ],
-)
-def test_heartbeat_intervals_are_converted_to_the_gateway_syntax(
-    config: object, every: str
-) -> None:
-    assert provisioning.heartbeat_interval(Agent(heartbeat_config=config)) == every
 
 
 async def test_a_recent_call_or_a_listing_makes_an_agent_online(

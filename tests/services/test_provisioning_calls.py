@@ -37,12 +37,10 @@ async def test_new_agents_change_the_config_once_each_and_once_together(
     reads = {name: calls.pop(name) for name in ("agents.list", "config.get")}
     assert calls == {
         "agents.create": COUNT,
-        "config.patch": 1,  # names and heartbeats
+        "config.patch": 1,  # names
         "agents.files.get": COUNT * len(FILE_NAMES),
         "agents.files.set": COUNT * len(FILE_NAMES),
         "cron.list": COUNT,
-        "cron.scratch.get": COUNT,
-        "cron.scratch.set": COUNT,
     }
     assert reads["config.get"] == 1
     assert reads["agents.list"] <= 8  # one for each step, not for each agent
@@ -79,7 +77,6 @@ async def test_one_change_of_the_config_waits_for_agents_that_need_it_soon(
         await harness.create_agent(f"Reader {number}")
     await harness.reconcile_until_idle()
     assert count_calls(harness)["config.patch"] == 1
-    assert len(harness.fake.scratches) == 6
 
 
 async def test_no_agent_waits_for_one_that_fails(harness: ProvisioningHarness) -> None:

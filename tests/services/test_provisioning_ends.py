@@ -48,7 +48,7 @@ def no_fault(_method: str, _params: Any) -> Fault:
         ("agents.create", ProvisioningStep.CREATE),
         ("agents.files.set", ProvisioningStep.FILES),
         ("config.patch", ProvisioningStep.HEARTBEAT),
-        ("cron.scratch.set", ProvisioningStep.SCRATCH),
+        ("cron.list", ProvisioningStep.SCRATCH),
     ],
 )
 async def test_a_rejected_step_fails_in_time_and_can_be_retried(
@@ -148,15 +148,15 @@ async def test_the_retry_delay_of_a_rate_limit_is_respected(
     assert (await harness.get_agent(agent)).provision_failure is None
 
 
-async def test_the_heartbeats_of_many_agents_are_set_by_one_patch(
+async def test_the_names_of_many_agents_are_set_by_one_patch(
     harness: ProvisioningHarness,
 ) -> None:
     for number in range(12):
-        await harness.create_agent(f"Writer {number}", heartbeat_config={"every": f"{number + 1}m"})
+        await harness.create_agent(f"Writer {number}")
     await harness.reconcile_until_idle()
     assert [method for method, _ in harness.fake.changes].count("config.patch") == 1
-    beats = [entry["heartbeat"]["every"] for entry in harness.fake.entries.values()]
-    assert beats == [f"{number + 1}m" for number in range(12)]
+    names = [entry["name"] for entry in harness.fake.entries.values()]
+    assert names == [f"Writer {number}" for number in range(12)]
 
 
 async def test_a_config_patch_does_not_recreate_a_removed_agent(

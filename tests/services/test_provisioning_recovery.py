@@ -172,7 +172,7 @@ async def test_no_lock_is_held_during_gateway_calls(
     assert set(meanwhile) == {0}
 
 
-async def test_a_config_patch_contains_only_names_and_heartbeats(
+async def test_a_config_patch_contains_only_names(
     harness: ProvisioningHarness,
 ) -> None:
     """W-33."""
@@ -198,9 +198,7 @@ async def test_a_config_patch_contains_only_names_and_heartbeats(
         assert patch.keys() == {"agents"}
         entries = patch["agents"]["entries"]
         assert entries.keys() <= {agent.gateway_key for agent in created}
-        assert {part for entry in entries.values() for part in entry} == {
-            *("heartbeat", "name", "identity")
-        }
+        assert {part for entry in entries.values() for part in entry} == {"name", "identity"}
         assert {part for entry in entries.values() for part in entry["identity"]} == {"name"}
 
 

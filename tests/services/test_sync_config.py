@@ -15,7 +15,7 @@ def added_lines(change: ConfigChange | None) -> list[str]:
     return [line[1:].strip() for line in lines if line.startswith("+")]
 
 
-async def test_nothing_changes_in_the_config_while_heartbeats_are_right(
+async def test_nothing_changes_in_the_config_while_names_are_right(
     harness: ProvisioningHarness,
 ) -> None:
     await harness.create_online_agent()
@@ -24,36 +24,21 @@ async def test_nothing_changes_in_the_config_while_heartbeats_are_right(
 
 async def test_a_dry_run_shows_the_config_that_a_sync_writes(harness: ProvisioningHarness) -> None:
     agent = await harness.create_online_agent()
-    entry = harness.fake.entries[agent.gateway_key or ""]
-    entry["heartbeat"] |= {"every": "99m", "prompt": "Hello, mc_agent_abcdefgh"}
+    heartbeat = {"every": "99m", "prompt": "Hello, mc_agent_abcdefgh"}
+    await harness.add_own_heartbeat(agent, heartbeat)
     patches = harness.fake.changes.copy()
     change = (await run_sync(harness)).config_change
-    assert added_lines(change) == ['"every": "10m",']
+    assert added_lines(change) == [f'"{agent.gateway_key}": {{}}']
     assert change is not None
     assert '-          "every": "99m",' in change.diff.splitlines()
     assert "mc_agent_abcdefgh" not in change.diff
     assert '"name"' not in change.diff
-    assert not change.stops_others
     assert harness.fake.changes == patches
 
     await run_sync(harness, dry_run=False)
-    assert entry["name"] == harness.fake.entries[agent.gateway_key or ""]["name"]
-    assert harness.fake.entries[agent.gateway_key or ""]["heartbeat"]["every"] == "10m"
+    await harness.reconcile_until_idle()
+    assert "heartbeat" not in harness.fake.entries[agent.gateway_key or ""]
     assert (await run_sync(harness)).config_change == ConfigChange()
-
-
-async def test_the_first_heartbeat_of_an_agent_is_announced(harness: ProvisioningHarness) -> None:
-    agent = await harness.create_online_agent()
-    del harness.fake.entries[agent.gateway_key or ""]["heartbeat"]
-    change = (await run_sync(harness)).config_change
-    assert '"heartbeat": {' in added_lines(change)
-    assert change is not None
-    assert change.stops_others
-    never = {"every": "0m"}
-    harness.fake.config["agents"]["defaults"] = {"heartbeat": never}
-    change = (await run_sync(harness)).config_change
-    assert change is not None
-    assert not change.stops_others
 
 
 async def test_an_unreadable_config_does_not_prevent_a_sync(harness: ProvisioningHarness) -> None:

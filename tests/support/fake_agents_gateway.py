@@ -113,6 +113,25 @@ class FakeAgentsGateway(FakeGateway):
         """Return the ids of the agents that are listed."""
         return [key for key in self.entries if key not in self.delayed_agents]
 
+    def list_heartbeats(self) -> dict[str, str]:
+        """Return the interval of the heartbeats of each agent that has any, as the real gateway.
+
+        As soon as one entry has a heartbeat, agents without one do not get that of the defaults.
+        """
+        defaults = self.config["agents"].get("defaults", {}).get("heartbeat")
+        explicit = [key for key, entry in self.entries.items() if "heartbeat" in entry]
+        if explicit:
+            enrolled = [key for key in explicit if key not in self.delayed_agents]
+        elif defaults is None:
+            enrolled = ["main"]
+        elif "agentId" in defaults:
+            enrolled = [defaults["agentId"]]
+        else:
+            enrolled = list(dict.fromkeys(["main", *self.listed_agents()]))
+        own = {key: self.entries.get(key, {}).get("heartbeat") for key in enrolled}
+        own = {key: value if isinstance(value, dict) else {} for key, value in own.items()}
+        return {key: ({"every": "30m"} | (defaults or {}) | own[key])["every"] for key in enrolled}
+
     def lose_agent(self, key: str) -> None:
         """Remove an agent without an event."""
         del self.entries[key]
@@ -236,6 +255,8 @@ class FakeAgentsGateway(FakeGateway):
             self.config = new
             for key in self.entries:  # an entry creates an agent
                 self.files.setdefault(key, dict.fromkeys(SEEDED_FILES, "The gateway's own."))
+            beating = self.list_heartbeats()
+            self.scratches = {k: text for k, text in self.scratches.items() if k in beating}
             self.changes.append(("config.patch", params))
         return {"ok": True, "hash": self.hash, "config": deepcopy(self.config)}
 
@@ -248,10 +269,12 @@ class FakeAgentsGateway(FakeGateway):
         self.patches_left -= 1
 
     def _jobs(self, params: Params) -> Any:
+        kind = {"kind": "heartbeat"}
         jobs = [
-            {"id": f"job of {key}", "agentId": key, "payload": {"kind": "heartbeat"}}
-            for key in self.listed_agents()
-            if key == params.get("agentId", key) and _has_heartbeat(self.entries[key])
+            {"id": f"job of {key}", "agentId": key, "payload": kind, "enabled": every != "0m"}
+            for key, every in self.list_heartbeats().items()
+            if key == params.get("agentId", key)
+            and (every != "0m" or params.get("includeDisabled"))
         ]
         jobs += [
             {"id": f"review of {key}", "agentId": key, "payload": {"kind": "agentTurn"}}
@@ -262,7 +285,7 @@ class FakeAgentsGateway(FakeGateway):
 
     def _job(self, params: Params) -> str:
         key = params["id"].removeprefix("job of ")
-        if key not in self.entries or not _has_heartbeat(self.entries[key]):
+        if key not in self.list_heartbeats():
             raise invalid_request("unknown cron job id")
         return key
 
@@ -274,8 +297,9 @@ class FakeAgentsGateway(FakeGateway):
 
     def _set_scratch(self, params: Params) -> Any:
         key = self._job(params)
-        _, revision = self.scratches.get(key, ("", 0))
-        self.scratches[key] = (params["content"], revision + 1)
+        _, revision = self.scratches.pop(key, ("", 0))
+        if params["content"] is not None:
+            self.scratches[key] = (params["content"], revision + 1)
         self.changes.append(("cron.scratch.set", params))
         return {"scratch": {"content": params["content"], "revision": revision + 1}}
 
@@ -348,10 +372,6 @@ async def run_fake_agents_gateway(**how: Any) -> AsyncGenerator[FakeAgentsGatewa
     async with run_fake_gateway(FakeAgentsGateway(**how)) as fake:
         assert isinstance(fake, FakeAgentsGateway)
         yield fake
-
-
-def _has_heartbeat(entry: Params) -> bool:
-    return entry.get("heartbeat", {}).get("every", "0m") != "0m"
 
 
 def _hash(text: str) -> str:

@@ -120,13 +120,7 @@ class GatewayInstallation:
 
     def call_gateway(self, method: str, params: dict[str, Any]) -> Any:
         """Call a method of the gateway."""
-
-        async def call() -> Any:
-            target = GatewayTarget(self.gateway.url, self.gateway.token, DeviceIdentity.generate())
-            async with GatewayClient(target, retry_policy=RetryPolicy(total_timeout=60)) as client:
-                return await client.call_with_retry(method, params, is_idempotent=True)
-
-        return anyio.run(call)
+        return call_gateway(self.gateway, method, params)
 
     def wait_until_idle(self, agent_id: str) -> list[str]:
         """Wait until the turns of all messages to an agent have ended; return its model calls.
@@ -145,6 +139,17 @@ class GatewayInstallation:
     def list_gateway_agents(self) -> list[str]:
         """Return the ids of the agents that the gateway lists."""
         return [agent["id"] for agent in self.call_gateway("agents.list", {})["agents"]]
+
+
+def call_gateway(gateway: RealGateway, method: str, params: dict[str, Any]) -> Any:
+    """Call a method of a gateway."""
+
+    async def call() -> Any:
+        target = GatewayTarget(gateway.url, gateway.token, DeviceIdentity.generate())
+        async with GatewayClient(target, retry_policy=RetryPolicy(total_timeout=60)) as client:
+            return await client.call_with_retry(method, params, is_idempotent=True)
+
+    return anyio.run(call)
 
 
 @contextmanager

@@ -252,7 +252,6 @@ NON_PAGES = {
     "/groups/{group_id:uuid}/agents": "a part",
     "/groups/{group_id:uuid}/deletions": "shows the form of the group",
     "/groups/{group_id:uuid}/notes/{group_note_id:uuid}/deletions": "shows the form of the note",
-    "/groups/{group_id:uuid}/config-changes": "shows the group",
     "/groups/{group_id:uuid}/heartbeats": "shows the group",
     "/organization": "leads to the people",
     "/organizations": "shows the organization",

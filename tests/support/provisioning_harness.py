@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -156,6 +156,14 @@ class ProvisioningHarness:
         async with self.transaction() as session:
             board = await boards.lock_board(session, self.world.alice, self.world.garden.id)
             await boards.update_board(session, self.world.alice, board, changes)
+
+    async def add_own_heartbeat(self, agent: Agent, heartbeat: object) -> None:
+        """Give an agent the heartbeat in its entry that earlier versions have written."""
+        self.fake.entries[agent.gateway_key or ""]["heartbeat"] = heartbeat
+        state = replace(agent.provisioning_state, is_without_heartbeat=False)
+        async with self.transaction() as session:
+            outdated = update(Agent).where(Agent.id == agent.id)
+            await session.execute(outdated.values(provisioning_state=state))
 
     def files_of(self, agent: Agent) -> dict[str, str]:
         """Return the files of an agent on the gateway."""

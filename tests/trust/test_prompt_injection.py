@@ -150,7 +150,7 @@ def render_files(role: AgentRole, text: str) -> Mapping[str, str]:
         boards=[ServedBoard(id=ID, name=text, lead_name=text)],
     )
     others = {
-        "scratch": files.render_scratch(facts),
+        "heartbeat": files.render_heartbeat(facts),
         "first message": files.render_first_message(facts),
     }
     if role is not AgentRole.MAIN:

@@ -61,7 +61,6 @@ async def test_a_changed_agent_shows_the_difference_of_its_entry(
     assert "The configuration of the gateway stays as it is." in page
 
     for change, added, removed in [
-        ({"every": "1h"}, ['"every": "1h"'], ['"every": "10m"']),
         ({"name": "Moss"}, ['"name": "Moss"'] * 2, ['"name": "Worker"'] * 2),
     ]:
         part = await alice.post(f"{address}/config-changes", data=submitted | change, headers=HTMX)
@@ -89,7 +88,7 @@ async def test_a_field_that_somebody_else_changed_is_no_change_of_the_form(
     async with transaction() as session:
         (await session.get_one(Agent, provisioned.id)).name = "Renamed"
     part = await alice.post(f"{address}/config-changes", data=form | {"every": "1h"}, headers=HTMX)
-    assert shown_lines(part.text)["ins"] == ['"every": "1h"']
+    assert shown_lines(part.text) == {"ins": [], "del": []}
     conflict = await alice.post(
         f"{address}/config-changes", data=form | {"name": "Mine"}, headers=HTMX
     )
@@ -108,7 +107,7 @@ async def test_a_new_agent_on_a_gateway_shows_its_entry(
     assert "Harbour adds an entry with the workspace of the agent." in part
     assert lines["del"] == []
     assert lines["ins"][0] == '"mc-…": {'
-    assert {'"every": "5m"', '"name": "Juniper"', '"target": "none"'} <= set(lines["ins"])
+    assert '"name": "Juniper"' in lines["ins"]
 
     lead = (await alice.post(NEW_PATH, data=new | {"kind": "lead"}, headers=HTMX)).text
     assert shown_lines(lead)["ins"][0] == f'"lead-{world.board.id}": {{'

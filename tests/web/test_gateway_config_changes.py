@@ -50,7 +50,7 @@ async def test_each_form_says_what_it_removes_from_and_adds_to_a_configuration(
         f"/agents/{world.worker.id}/settings": (
             "Its gateway removes its entry from the configuration, with its workspace.",
         ),
-        "/gateways/new": ("an entry in its configuration with a name, a heartbeat and a",),
+        "/gateways/new": ("an entry in its configuration with a name and a workspace.",),
         f"/gateways/{gateway.id}": ("is removed from its configuration, with its workspace.",),
         f"/gateways/{gateway.id}/edit": ("is renamed too, in its configuration, if it has the",),
     }.items():

@@ -214,7 +214,7 @@ def test_what_a_lead_may_do_is_described_as_in_its_files() -> None:
 
 def test_the_permissions_of_a_lead_follow_from_its_board() -> None:
     def describe(rules: set[str], max_agents: int) -> dict[str, list[str]]:
-        files = LeadPreview({}, "", "", rules, max_agents)
+        files = LeadPreview({}, "", rules, max_agents)
         return preview_context(OnboardingPreview("Ava", files, True, True), Form())
 
     strict = describe({"require_approval_for_done", "require_review_before_done"}, 3)

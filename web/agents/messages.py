@@ -59,6 +59,7 @@ MESSAGE_TITLES = {
     "BOARD ONBOARDING REQUEST": N_("Board setup request"),
     "BOARD ONBOARDING ANSWER": N_("Board setup answer"),
     "NUDGE": N_("Nudge"),
+    "HEARTBEAT": N_("Heartbeat"),
     "MISSION CONTROL SKILL INSTALL REQUEST": N_("Request to install a skill"),
     "MISSION CONTROL SKILL UNINSTALL REQUEST": N_("Request to remove a skill"),
     "WEBHOOK EVENT RECEIVED": N_("Webhook event received"),

@@ -38,7 +38,6 @@ FAILURE_TEXTS = {
     "no_check_in": N_(
         "It was woken %(count)d times and has not called. Read its session on the gateway."
     ),
-    "no_heartbeat": N_("The gateway has no heartbeat for the agent yet."),
     "not_configured": N_("The configuration of the gateway does not contain the agent yet."),
     "lost_again": N_(
         "The gateway has lost the agent for the second time: somebody removes it there. Make sure"

@@ -81,7 +81,7 @@ def _step_titles(agent: Agent, gateway: Gateway) -> Sequence[str]:
     return (
         _("%(agent)s is created on %(gateway)s", **names),
         _("Its files are written"),
-        _("Its heartbeat is set"),
+        _("Its configuration entry is complete"),
         _("%(agent)s is woken", **names),
         _("%(agent)s has called", **names)
         if has_called

@@ -21,8 +21,8 @@ FEATURE_TEXTS: Mapping[Capability, tuple[str, str]] = {
         N_("Mission Control reads all sessions instead, which takes longer."),
     ),
     Capability.HEARTBEAT_SCRATCH: (
-        N_("Notes for heartbeats"),
-        N_("They are written to the file HEARTBEAT.md of the agent instead."),
+        N_("Texts of heartbeats"),
+        N_("The file HEARTBEAT.md of each agent keeps its heartbeats from calling a model."),
     ),
     Capability.QUESTIONS: (
         N_("Questions of agents"),

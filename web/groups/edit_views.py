@@ -14,7 +14,7 @@ from models import BoardGroup
 from services import boards, organizations
 from services.boards import GroupBoardChanges
 from web.auth.viewer import current_member
-from web.groups import config_views, conversation_views, presenter, views
+from web.groups import conversation_views, presenter, views
 from web.groups.forms import GroupForm, list_edited_fields
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
@@ -174,8 +174,6 @@ GROUP_ROUTES: list[Route] = [
             ("/agents", "GET", views.show_group_agents),
             ("/heartbeats", "POST", views.set_heartbeat_interval),
             ("/heartbeats", "GET", views.show_group),
-            ("/config-changes", "POST", config_views.preview_heartbeat_interval),
-            ("/config-changes", "GET", views.show_group),
             ("/chat", "GET", conversation_views.show_chat),
             ("/chat", "POST", conversation_views.post_message),
             ("/edit", "GET", show_edit_form),

@@ -16,16 +16,12 @@ from core.paging import Paging
 from models import Agent, Board, BoardGroup, Member, Status
 from services import agents, boards
 from services.boards import BoardSummary
-from services.gateways import sync
-from services.gateways.sync import GroupConfigChange
 from web.groups.forms import OTHER, PRESETS
 from web.ui.translation import N_, _, ngettext, translate
-from web.ui.unified_diff import parse_diff
 
 MINUTE, HOUR = 60, 3_600  # seconds
 TASK_LIMITS = (0, 3, 5, 10)
 DEFAULT_TASK_LIMIT = 3
-MAX_NAMES = 20  # of the agents that change on a gateway
 
 BOARD_ERRORS = {
     "board_not_found": N_("This board no longer exists."),
@@ -76,32 +72,6 @@ class BoardChoice:
     can_write: bool
     is_member: bool
     other_group_name: str | None
-
-
-@dataclass(frozen=True)
-class GatewayPreview:
-    """What the form of the interval changes on a gateway, and why it could not be asked, or ""."""
-
-    config: GroupConfigChange
-    problem: str
-
-
-@dataclass(frozen=True)
-class HeartbeatPreview:
-    """What the form of the interval changes on gateways, of which `more_count` are not shown."""
-
-    gateways: Sequence[GatewayPreview]
-    more_count: int = 0
-
-
-def preview_context(preview: HeartbeatPreview | None) -> dict[str, Any]:
-    """Return what groups/_config_changes.html needs; None stands for changes not known yet."""
-    return {
-        "preview": preview,
-        "parse_diff": parse_diff,
-        "config_file": sync.CONFIG_FILE,
-        "max_names": MAX_NAMES,
-    }
 
 
 async def list_all_groups(source: Source, member: Member) -> Sequence[BoardGroup]:

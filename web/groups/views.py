@@ -11,7 +11,7 @@ from services import agents, boards
 from web.auth.viewer import current_member
 from web.groups import presenter
 from web.groups.forms import UNITS, GroupHeartbeatForm
-from web.groups.presenter import GroupView, HeartbeatPreview
+from web.groups.presenter import GroupView
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
@@ -70,9 +70,7 @@ async def set_heartbeat_interval(request: Request) -> Response:
     return await render_group(request, form)
 
 
-async def render_group(
-    request: Request, form: forms.Form, preview: HeartbeatPreview | None = None
-) -> Response:
+async def render_group(request: Request, form: forms.Form) -> Response:
     """Render the page of a group with the form of the heartbeat interval."""
     layout = await load_layout(request)
     async with open_reader(request) as source:
@@ -88,7 +86,6 @@ async def render_group(
         interval_options=presenter.list_interval_options(),
         unit_options=[(value, translate(words)) for value, words in UNITS.items()],
         updated_count=None if updated is None else forms.parse_number(updated),
-        **presenter.preview_context(preview),
         **context,
     )
 

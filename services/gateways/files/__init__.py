@@ -1,6 +1,6 @@
-"""The files of agents' workspaces, their first message, and their heartbeat text.
+"""The files of agents' workspaces, their first message, and their heartbeat messages.
 
-`load_facts` loads what the files say; `render_files`, `render_scratch` and `render_first_message`
+`load_facts` loads what the files say; `render_files`, `render_heartbeat` and `render_first_message`
 render it without a database. `plan_files` decides about the files that are present:
 the `content` of NEW and CHANGED ones is to be written, and its `content_digest` stored.
 """
@@ -30,6 +30,6 @@ from services.gateways.files.renderer import (
     render_files,
     render_first_message,
     render_handover,
-    render_scratch,
+    render_heartbeat,
 )
 from services.gateways.files.sanitizer import END_OF_MANAGED_PART, utf16_length

@@ -68,8 +68,8 @@ class AgentFacts:
     """Everything that the files of one agent say.
 
     `base_url` is the address of Mission Control. `token` is the agent's own, or "" if unknown.
-    `workspace` is its folder on the gateway's machine. `heartbeat_interval` is in the gateway's
-    syntax, for example `10m`.
+    `workspace` is its folder on the gateway's machine. `heartbeat_interval` is that of
+    the heartbeat messages, for example `10m`.
     """
 
     role: AgentRole
@@ -81,7 +81,7 @@ class AgentFacts:
     identity: str | None = None  # replaces the usual IDENTITY.md
     soul: str | None = None
     heartbeat_interval: str = "10m"
-    has_quiet_heartbeat: bool = True  # heartbeats call no model; messages report what waits
+    gets_heartbeats: bool = False  # otherwise it works only when something waits for it
     session_key: str = ""
     workspace: str = ""
     board: BoardFacts | None = None  # None: the agent manages a gateway

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -12,8 +13,7 @@ from sqlalchemy.orm import aliased
 from core.db.reads import Query, Source
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from models import Role as MemberRole
-from services import boards, gateways
-from services.gateways import provisioning
+from services import agents, boards, gateways
 from services.gateways.files.facts import (
     AgentFacts,
     AgentRole,
@@ -24,7 +24,7 @@ from services.gateways.files.facts import (
     workspace_path,
 )
 from services.gateways.files.merge_plan import plan_files
-from services.gateways.files.renderer import render_files, render_first_message, render_scratch
+from services.gateways.files.renderer import render_files, render_first_message, render_heartbeat
 from services.gateways.provisioning import AgentFileBundle, BundleBuilder, BundleLoader
 
 BoardsWithLeads = Sequence[tuple[Board, Agent | None]]
@@ -133,9 +133,7 @@ def _make_facts(
     token: str,
 ) -> AgentFacts:
     gateway = agent_gateways.get(agent.gateway_id) if agent.gateway_id else None
-    interval = provisioning.heartbeat_interval(agent)
-    is_quiet = provisioning.has_quiet_heartbeat(agent, is_paused=False)
-    is_quiet = is_quiet or interval == provisioning.NEVER
+    interval = agents.heartbeat_interval(agent)
     person = people.get(agent.board_id or agent.id) or people.get(agent.organization_id)
     return AgentFacts(
         role=role_of(agent),
@@ -146,8 +144,8 @@ def _make_facts(
         profile=text_values(agent.identity_profile),
         identity=agent.identity_template,
         soul=agent.soul_template,
-        heartbeat_interval=interval,
-        has_quiet_heartbeat=is_quiet,
+        heartbeat_interval=_format_interval(interval) if interval else "",
+        gets_heartbeats=bool(interval) and not agent.calls_only_for_messages,
         session_key=session_key_of(agent),
         workspace=_workspace_of(agent, gateway),
         board=next((board_facts(*one) for one in served if one[0].id == agent.board_id), None),
@@ -155,6 +153,13 @@ def _make_facts(
         gateway_name=gateway.name if gateway else "",
         boards=_served_boards(agent, served) if agent.board_id is None else (),
     )
+
+
+def _format_interval(interval: timedelta) -> str:
+    """Return an interval in its largest unit without a remainder, as the API writes it."""
+    seconds = max(1, round(interval.total_seconds()))
+    units = {"h": 3600, "m": 60, "s": 1}
+    return next(f"{seconds // size}{unit}" for unit, size in units.items() if not seconds % size)
 
 
 def _workspace_of(agent: Agent, gateway: Gateway | None) -> str:
@@ -214,6 +219,6 @@ def render_bundle(facts: AgentFacts) -> AgentFileBundle:
         workspace=facts.workspace,
         files=tuple(ours),
         plan=partial(plan_files, ours),
-        scratch=render_scratch(facts),
+        heartbeat=render_heartbeat(facts),
         first_message=render_first_message(facts),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from models import Board, User
 from services.gateways.files.facts import AgentFacts, AgentRole, BoardFacts, PersonFacts
 from services.gateways.files.loader import board_facts, person_facts
-from services.gateways.files.renderer import render_files, render_first_message, render_scratch
+from services.gateways.files.renderer import render_files, render_first_message
 
 PLACEHOLDER = "(comes with the agent, and is never shown)"
 
@@ -35,7 +35,6 @@ class LeadPreview:
     """The files and texts of a lead, and what its permissions depend on."""
 
     files: Mapping[str, str]
-    scratch: str
     first_message: str
     rules: Set[str]  # of the board for its tasks
     max_agents: int
@@ -66,7 +65,6 @@ def preview_lead(
     )
     return LeadPreview(
         files=render_files(facts),
-        scratch=render_scratch(facts),
         first_message=render_first_message(facts),
         rules=would_be.rules,
         max_agents=would_be.max_agents,

@@ -56,9 +56,9 @@ def render_files(facts: AgentFacts) -> dict[str, str]:
     return files | {"USER.md": truncate(files["USER.md"], MAX_USER_FILE_LENGTH)}
 
 
-def render_scratch(facts: AgentFacts) -> str:
-    """Return the text that an agent reads at each heartbeat."""
-    return _render_template("scratch.md", facts)
+def render_heartbeat(facts: AgentFacts) -> str:
+    """Return the text of the heartbeat messages to an agent."""
+    return _render_template("heartbeat.md", facts)
 
 
 def render_first_message(facts: AgentFacts) -> str:
@@ -91,7 +91,7 @@ def _template_context(facts: AgentFacts) -> dict[str, Any]:
         "workspace": to_line(facts.workspace, 1_200),
         "workspace_quoted": quote_path(to_line(facts.workspace, 1_200)),
         "every": to_line(facts.heartbeat_interval, 20),
-        "is_quiet": facts.has_quiet_heartbeat,
+        "gets_heartbeats": facts.gets_heartbeats,
         "gateway": to_line(facts.gateway_name),
         "profile": _profile_context(facts.profile),
         "instructions": to_fenced_block(facts.profile.get("custom_instructions"), INSTRUCTIONS),

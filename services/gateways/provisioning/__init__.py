@@ -11,7 +11,9 @@ from services.gateways.provisioning.config_diff import (
     ConfigChange,
     plan_agent_change,
     plan_config_change,
-    stops_other_heartbeats,
+)
+from services.gateways.provisioning.config_entries import (
+    build_provisioned_entry,
 )
 from services.gateways.provisioning.config_log import MAX_CHANGES_BY_ACTOR
 from services.gateways.provisioning.config_steps import remove_agents
@@ -25,16 +27,6 @@ from services.gateways.provisioning.desired_state import (
     request_removal,
     request_sync,
     start_provisioning,
-)
-from services.gateways.provisioning.heartbeat_config import (
-    NEVER,
-    agent_entries,
-    build_changed_entries,
-    build_provisioned_entry,
-    format_entries,
-    has_agent_list,
-    has_quiet_heartbeat,
-    heartbeat_interval,
 )
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (

@@ -37,7 +37,7 @@ CAUSES: Mapping[ConfigChangeKind, Mapping[EventType, Sequence[str]]] = {
     ConfigChangeKind.ADDED: ADDITIONS,
     ConfigChangeKind.CHANGED: {
         **ADDITIONS,
-        EventType.AGENT_UPDATED: (*MOVES[EventType.AGENT_UPDATED], "name", "heartbeat_config"),
+        EventType.AGENT_UPDATED: (*MOVES[EventType.AGENT_UPDATED], "name"),
         EventType.GATEWAY_UPDATED: ("url", "name"),  # its agent is renamed with it
     },
     ConfigChangeKind.REMOVED: {

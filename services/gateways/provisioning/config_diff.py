@@ -1,4 +1,4 @@
-"""Differences of the configurations of gateways: the names and heartbeats of our agents."""
+"""Differences of the configurations of gateways: the entries of our agents."""
 
 import difflib
 import json
@@ -9,10 +9,11 @@ from typing import Any
 from core.security.secrets import hide_tokens
 from models import Agent
 from openclaw.answers import get_mapping
-from services.gateways.provisioning import heartbeat_config
+from services.gateways.provisioning import config_entries
 
 CONFIG_FILE = "openclaw.json"
 MAX_CONFIG_DIFF_LENGTH = 50_000  # characters
+HEARTBEAT_PARTS = ("every", "target")  # what Mission Control has written of a heartbeat
 MAX_DIFFED_ENTRIES = 100  # the time of a difference grows with the square of its length
 
 
@@ -20,12 +21,12 @@ MAX_DIFFED_ENTRIES = 100  # the time of a difference grows with the square of it
 class ConfigChange:
     """The change as a unified diff, which is empty if nothing changes.
 
-    `stops_others`: agents without an entry of their own lose their heartbeat, because a gateway
-    that has one such entry ignores the default interval.
+    `inherited_heartbeat` is the interval of the heartbeats that the defaults of the gateway give
+    all its agents, also ours; "" if they give none.
     """
 
     diff: str = ""
-    stops_others: bool = False
+    inherited_heartbeat: str = ""
 
 
 def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> ConfigChange:
@@ -33,31 +34,32 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
 
     The rest of the configuration is not part of the difference: it is not ours to show.
     """
-    present = heartbeat_config.agent_entries(config)
-    wanted = heartbeat_config.build_changed_entries(agents, config)
+    present = config_entries.agent_entries(config)
+    wanted = config_entries.build_changed_entries(agents, config)
+    inherited = config_entries.find_inherited_heartbeat(agents, config)
     if not wanted:
-        return ConfigChange()
+        return ConfigChange(inherited_heartbeat=inherited)
     before = {
         key: _select_parts(get_mapping(present, key), entry)
         for key, entry in wanted.items()
         if key in present
     }
     after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
-    diff = compare_entries(before, after, as_list=heartbeat_config.has_agent_list(config))
-    return ConfigChange(diff, stops_other_heartbeats(wanted, config))
+    diff = compare_entries(before, after, as_list=config_entries.has_agent_list(config))
+    return ConfigChange(diff, inherited)
 
 
 def describe_write(agent: Agent, config: Mapping[str, Any]) -> str:
     """Return the values that provisioning an agent changes in its entry, as a unified diff.
 
-    Unlike `plan_config_change` without other settings of its heartbeat, which are not stored: a
-    prompt on a gateway may contain secrets.
+    Unlike `plan_config_change` without other settings of a removed heartbeat, which are not stored:
+    a prompt on a gateway may contain secrets.
     """
     key = agent.gateway_key or ""
-    wanted = heartbeat_config.build_changed_entries([agent], config).get(key, {})
-    present = get_mapping(heartbeat_config.agent_entries(config), key)
+    wanted = config_entries.build_changed_entries([agent], config).get(key, {})
+    present = get_mapping(config_entries.agent_entries(config), key)
     before, after = _select_differences(present, wanted)
-    as_list = heartbeat_config.has_agent_list(config)
+    as_list = config_entries.has_agent_list(config)
     return compare_entries({key: before}, {key: after}, as_list=as_list)
 
 
@@ -68,7 +70,11 @@ def _select_differences(
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     for name, value in wanted.items():
-        if isinstance(value, Mapping):
+        if value is None:
+            removed = get_mapping(present, name)
+            shown = {part: removed[part] for part in HEARTBEAT_PARTS if part in removed}
+            before[name] = {part: _hide_structure(old) for part, old in shown.items()}
+        elif isinstance(value, Mapping):
             old, new = _select_differences(get_mapping(present, name), value)
             before |= {name: old} if old else {}
             after |= {name: new} if new else {}
@@ -91,7 +97,7 @@ def plan_agent_change(before: Agent | None, after: Agent | None, *, as_list: boo
     """
     old, new = _build_entries(before), _build_entries(after)
     if after is not None and old.keys() == new.keys():
-        config = heartbeat_config.format_entries(old, as_list=as_list)
+        config = config_entries.format_entries(old, as_list=as_list)
         return plan_config_change([after], config).diff
     return compare_entries(old, new, as_list=as_list)
 
@@ -99,7 +105,7 @@ def plan_agent_change(before: Agent | None, after: Agent | None, *, as_list: boo
 def _build_entries(agent: Agent | None) -> dict[str, dict[str, Any]]:
     if agent is None:
         return {}
-    return {agent.gateway_key or "": heartbeat_config.build_provisioned_entry(agent)}
+    return {agent.gateway_key or "": config_entries.build_provisioned_entry(agent)}
 
 
 def _select_parts(present: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,25 +113,12 @@ def _select_parts(present: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[
 
 
 def _merge(before: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge an entry of a patch as the gateway does: other settings of a heartbeat are kept."""
+    """Merge an entry of a patch as the gateway does: other settings of a part are kept."""
     return {
         part: {**get_mapping(before, part), **value} if isinstance(value, dict) else value
         for part, value in entry.items()
+        if value is not None
     }
-
-
-def stops_other_heartbeats(
-    wanted: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]
-) -> bool:
-    """Return whether changed entries stop the heartbeats of agents that have no entry with one."""
-    if not any("heartbeat" in entry for entry in wanted.values()):
-        return False
-    entries = heartbeat_config.agent_entries(config)
-    if any("heartbeat" in get_mapping(entries, key) for key in entries):
-        return False
-    defaults = get_mapping(get_mapping(config, "agents"), "defaults")
-    every = get_mapping(defaults, "heartbeat").get("every")
-    return every != heartbeat_config.NEVER
 
 
 def compare_entries(
@@ -148,7 +141,7 @@ def compare_entries(
 
 
 def _format(entries: Mapping[str, Any], *, as_list: bool) -> list[str]:
-    part = heartbeat_config.format_entries(entries, as_list=as_list)
+    part = config_entries.format_entries(entries, as_list=as_list)
     text = hide_tokens(json.dumps(part, indent=2, ensure_ascii=False, sort_keys=True))
     if not entries:  # there are others, which are not shown
         text = text.replace("{}", "{\n    }").replace("[]", "[\n    ]")

@@ -1,12 +1,13 @@
 """Steps that change the configuration of a gateway for several agents, or remove agents from it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from models import Agent, ConfigChangeKind
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
-from services.gateways.provisioning import heartbeat_config
+from services.gateways.provisioning import config_entries
 from services.gateways.provisioning.config_diff import compare_entries, describe_write
 from services.gateways.provisioning.config_log import ConfigWrite
 from services.gateways.provisioning.failures import StepFailure
@@ -18,19 +19,22 @@ PROTECTED_KEY = "main"  # the gateway's own first agent
 async def configure_agents(
     client: GatewayClient, agents: Sequence[Agent], record_writes: RecordWrites
 ) -> Sequence[StepOutcome]:
-    """Set names and heartbeat intervals of several agents with one change of the gateway's config.
+    """Complete the entries of several agents with one change of the gateway's config.
 
     Agents without an entry in the config are left out: a patch would create one.
     """
     config = await gateway_api.get_config(client)
-    configured = [agent for agent in agents if heartbeat_config.is_configured(agent, config.parsed)]
-    patch = heartbeat_config.build_patch(configured, config.parsed)
+    configured = [agent for agent in agents if config_entries.is_configured(agent, config.parsed)]
+    patch = config_entries.build_patch(configured, config.parsed)
     if patch:
         await record_writes(_list_writes(configured, config.parsed))
         await gateway_api.patch_config(client, patch, base_hash=config.hash)
     absent = StepFailure("not_configured", "The gateway's config does not have the agent yet.")
     return [
-        StepDone(agent.provisioning_state) if agent in configured else absent for agent in agents
+        StepDone(replace(agent.provisioning_state, is_without_heartbeat=True))
+        if agent in configured
+        else absent
+        for agent in agents
     ]
 
 
@@ -58,7 +62,7 @@ async def remove_agent(
     if key not in roster.names or key == PROTECTED_KEY:
         return False
     if record_writes is not None:
-        removed = {key: heartbeat_config.build_provisioned_entry(agent) if agent else {}}
+        removed = {key: config_entries.build_provisioned_entry(agent) if agent else {}}
         diff = compare_entries(removed, {})
         await record_writes([ConfigWrite(key, ConfigChangeKind.REMOVED, diff, agent)])
     await gateway_api.delete_agent(client, key)

@@ -174,6 +174,7 @@ async def move_agents(
         "observed_generation": 0,
         "provisioning_state": ProvisioningState(),
         "listed_at": None,
+        "next_heartbeat_at": None,
         "updated_at": now(),
         "woken_at": None,
         "checkin_deadline_at": None,

@@ -40,6 +40,17 @@ def wake_message(agent: Agent, text: str) -> messages.OutgoingMessage:
     )
 
 
+def heartbeat_message(agent: Agent, text: str) -> messages.OutgoingMessage:
+    """Return the message with which an agent works without being asked. It is sent once."""
+    at = agent.next_heartbeat_at
+    assert at is not None
+    return messages.OutgoingMessage(
+        to=agent.id,
+        content=f"{messages.templates.MessageMarker.HEARTBEAT}\n\n{text}",
+        key=f"heartbeat:{agent.id}:{at.isoformat()}",
+    )
+
+
 async def record_if_any(session: AsyncSession, new_events: Sequence[events.NewEvent]) -> None:
     """Record events, if there are any, at the end of a transaction."""
     if new_events:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
 from openclaw import GatewayClient, GatewayError
-from services import gateways, messages
+from services import agents, gateways, messages
 from services.events import NewEvent
 from services.gateways.provisioning import config_steps, events, state_machine, steps, store
 from services.gateways.provisioning.config_log import ConfigLog
@@ -35,6 +35,7 @@ from services.gateways.provisioning.steps import (
 from services.gateways.provisioning.workload import (
     LAST_GATEWAY_STEP,
     STEPS_OF_LISTED_AGENTS,
+    BundleBuilder,
     DueAgent,
     GatewayWorkload,
     get_call_semaphore,
@@ -74,6 +75,23 @@ class ReconcilePass:
                 await self._check_in(one)
             elif one.agent.step is ProvisioningStep.WAKE:
                 await self._wake(one)
+
+    async def send_heartbeats(self) -> None:
+        """Enqueue the heartbeat messages that are due, and plan the next ones."""
+        for one in self._workload.heartbeats:
+            agent, builder = one.agent, one.bundle_builder
+
+            async def build_bundle(builder: BundleBuilder | None = builder) -> AgentFileBundle:
+                return builder() if builder else EMPTY_BUNDLE
+
+            bundle = await self._call_gateway(build_bundle, is_local=True)
+            next_at = plan_heartbeat(agent, self._clock())
+            async with self._open_transaction() as session:
+                is_first = await store.advance_heartbeat(session, agent, next_at)
+                is_sent = is_first and next_at is not None and not one.is_left_out
+                if is_sent and isinstance(bundle, AgentFileBundle) and bundle.heartbeat:
+                    message = events.heartbeat_message(agent, bundle.heartbeat)
+                    await messages.enqueue_messages(session, [message])
 
     async def run_gateway_steps(self, due: Sequence[DueAgent], *, record_roster: bool) -> bool:
         """Execute the other steps; return whether the roster was recorded, if requested."""
@@ -156,9 +174,9 @@ class ReconcilePass:
         return await self._call_gateway(execute)
 
     async def _configure_agents(self, due: Sequence[DueAgent]) -> None:
-        agents = [one.agent for one in due]
+        configured = [one.agent for one in due]
         outcomes = await self._call_gateway(
-            lambda: config_steps.configure_agents(self._client, agents, self._log.record)
+            lambda: config_steps.configure_agents(self._client, configured, self._log.record)
         )
         if isinstance(outcomes, StepFailure):
             outcomes = [outcomes] * len(due)
@@ -252,9 +270,11 @@ class ReconcilePass:
         if isinstance(outcome, StepDone):
             transition = state_machine.complete_step(one.agent, moment, is_paused=one.is_paused)
             state = state_machine.with_step_time(one.agent, outcome.state, moment)
-            await self._apply(
-                one.agent, transition.with_columns(provisioning_state=state), confirms=True
-            )
+            transition = transition.with_columns(provisioning_state=state)
+            if one.agent.step is LAST_GATEWAY_STEP:
+                next_at = plan_heartbeat(one.agent, moment)
+                transition = transition.with_columns(next_heartbeat_at=next_at)
+            await self._apply(one.agent, transition, confirms=True)
         elif isinstance(outcome, StepFailure):
             await self._apply(one.agent, state_machine.schedule_retry(one.agent, moment, outcome))
 
@@ -292,6 +312,18 @@ class ReconcilePass:
         except Exception:
             log.exception("A step at the gateway %s", self._workload.gateway_id)
             return UNEXPECTED_FAILURE
+
+
+def plan_heartbeat(agent: Agent, moment: datetime) -> datetime | None:
+    """Return when the next heartbeat message of an agent is due; None if it gets none.
+
+    A planned one is not postponed.
+    """
+    interval = agents.heartbeat_interval(agent)
+    if interval is None or agent.calls_only_for_messages:
+        return None
+    planned, latest = agent.next_heartbeat_at, moment + interval
+    return planned if planned is not None and moment < planned < latest else latest
 
 
 def _is_heartbeat_step(one: DueAgent, roster: AgentRoster) -> bool:

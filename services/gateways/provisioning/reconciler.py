@@ -8,6 +8,7 @@ once.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from models import Gateway, ProvisioningStep
 from openclaw import GatewayClient
-from services.gateways.provisioning import store
+from services.gateways.provisioning import desired_state, store
 from services.gateways.provisioning.reconcile_pass import LOCAL_STEPS, ReconcilePass
 from services.gateways.provisioning.workload import (
     BundleLoader,
@@ -39,7 +40,6 @@ ROSTER_INTERVAL = timedelta(seconds=60)  # between two records of the agents tha
 STEPS_WITH_BUNDLE = (
     ProvisioningStep.CREATE,
     ProvisioningStep.FILES,
-    ProvisioningStep.SCRATCH,
     ProvisioningStep.WAKE,
 )
 
@@ -67,7 +67,7 @@ class Reconciler:
 
     async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
         """Work for a gateway until cancelled. Deadlines do not pass while it is unreachable."""
-        await self.extend_deadlines(gateway.id)
+        await self.take_over(gateway.id)
         with self._listener.subscribe(str(gateway.organization_id)) as notified:
             while True:
                 if not client.is_connected:
@@ -78,10 +78,15 @@ class Reconciler:
                     await asyncio.wait_for(notified.wait(), self._wait_time(next_at))
                     await asyncio.sleep(DEBOUNCE)
 
-    async def extend_deadlines(self, gateway_id: UUID) -> None:
-        """Take over a gateway: extend the deadlines that passed while nobody worked for it."""
+    async def take_over(self, gateway_id: UUID) -> None:
+        """Extend the deadlines that passed while nobody worked for a gateway.
+
+        Agents whose entries may still have heartbeats there are synced.
+        """
         async with self._open_transaction() as session:
             await store.extend_overdue_deadlines(session, gateway_id, self._clock())
+            may_have = store.may_have_heartbeat_condition(gateway_id)
+            await desired_state.request_sync(session, may_have)
 
     async def resume(self, gateway_id: UUID, after: timedelta) -> None:
         """Continue with a gateway after it was unreachable for some time, which does not count."""
@@ -97,11 +102,13 @@ class Reconciler:
         workload, due = await self._load_workload(gateway_id, moment)
         one_pass = ReconcilePass(self._open_transaction, client, workload, self._clock)
         await one_pass.run_local_steps(due)
+        await one_pass.send_heartbeats()
         needs_gateway = any(one.agent.step not in LOCAL_STEPS for one in due)
         if is_time or workload.orphans or needs_gateway:
             is_recorded = await one_pass.run_gateway_steps(due, record_roster=is_time)
             self._roster_recorded_at |= {gateway_id: moment} if is_recorded else {}
-        return moment if due or workload.orphans else workload.next_at
+        is_busy = due or workload.orphans or workload.heartbeats
+        return moment if is_busy else workload.next_at
 
     async def _load_workload(
         self, gateway_id: UUID, moment: datetime
@@ -113,6 +120,13 @@ class Reconciler:
             return GatewayWorkload.without_work(gateway_id, next_at), ()
         async with self._open_transaction() as session:
             workload = await load_workload(session, gateway_id, moment)
+            beating = [one.agent for one in workload.heartbeats]
+            builders = await self._load_bundles(session, beating, {}) if beating else {}
+            heartbeats = [
+                replace(one, bundle_builder=builders.get(one.agent.id))
+                for one in workload.heartbeats
+            ]
+            workload = replace(workload, heartbeats=heartbeats)
             return workload, await self._prepare_due_agents(session, workload)
 
     async def _prepare_due_agents(

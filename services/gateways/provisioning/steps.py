@@ -13,7 +13,7 @@ from models import Agent, ConfigChangeKind, ProvisioningState, ProvisioningStep
 from openclaw import ErrorKind, GatewayClient, GatewayError, heartbeat_api
 from openclaw import api as gateway_api
 from services import gateways
-from services.gateways.provisioning import heartbeat_config
+from services.gateways.provisioning import config_entries
 from services.gateways.provisioning.config_diff import compare_entries
 from services.gateways.provisioning.config_log import ConfigWrite
 from services.gateways.provisioning.failures import UNLISTED_FAILURE, StepFailure
@@ -23,6 +23,12 @@ RecordWrites = Callable[[Sequence[ConfigWrite]], Awaitable[None]]
 
 RecordIntent = Callable[[ProvisioningState, "Sequence[gateways.FileContent]"], Awaitable[bool]]
 """Records what is about to be written, with versions of files; False if the row was changed."""
+
+QUIET_SCRATCH = "# Mission Control writes to this agent when something waits for it\n"
+"""A gateway skips a heartbeat without calling a model if its text has only headings."""
+
+STARTS_OF_SCRATCHES = (QUIET_SCRATCH, "BASE_URL=")
+"""How the texts of heartbeats begin that Mission Control has written."""
 
 USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
 
@@ -48,7 +54,7 @@ class PlannedFile(Protocol):
 
 @dataclass(frozen=True)
 class AgentFileBundle:
-    """The workspace, files and texts of an agent.
+    """The workspace, the files and the messages of an agent.
 
     `plan` decides about each file, given the present contents and the digests of what we wrote
     last, by file name.
@@ -57,7 +63,7 @@ class AgentFileBundle:
     workspace: str
     files: Sequence[str]
     plan: Callable[[Mapping[str, str | None], Mapping[str, str]], Sequence[PlannedFile]]
-    scratch: str
+    heartbeat: str
     first_message: str
 
 
@@ -144,7 +150,7 @@ async def create_agent(context: StepContext) -> StepOutcome:
 
 async def _is_in_config(context: StepContext) -> bool:
     config = await gateway_api.get_config(context.client)
-    return heartbeat_config.is_configured(context.agent, config.parsed)
+    return config_entries.is_configured(context.agent, config.parsed)
 
 
 async def wait_until_listed(context: StepContext) -> StepOutcome:
@@ -157,8 +163,8 @@ async def wait_until_listed(context: StepContext) -> StepOutcome:
 async def set_name(context: StepContext) -> StepOutcome:
     """Set the name of an agent that its gateway has had before.
 
-    That of a new agent is set with its heartbeat: each call that changes the gateway's config makes
-    it load all agents again.
+    Those of new agents are set together: each call that changes the gateway's config makes it load
+    all agents again.
     """
     is_known = context.agent.observed_generation > 0
     present = context.roster.names[context.key]
@@ -195,15 +201,19 @@ async def write_files(context: StepContext) -> StepOutcome:
 
 
 async def write_scratch(context: StepContext) -> StepOutcome:
-    """Set the text of the agent's heartbeat: a quiet one while nothing waits for the agent."""
-    if heartbeat_config.heartbeat_interval(context.agent) == heartbeat_config.NEVER:
-        return StepDone(context.state)
+    """Have the heartbeats that the gateway gives the agent call no model while it is paused.
+
+    Otherwise the agent does in them what its gateway says. On older gateways a quiet one costs
+    nothing; newer ones list it as a failed task.
+    """
     heartbeat = await heartbeat_api.find_heartbeat(context.client, context.key)
     if heartbeat is None:
-        reason = "The gateway has no heartbeat for the agent yet."
-        return StepFailure("no_heartbeat", reason, "openclaw cron list")
-    is_quiet = heartbeat_config.has_quiet_heartbeat(context.agent, is_paused=context.is_paused)
-    text = heartbeat_config.QUIET_SCRATCH if is_quiet else context.bundle.scratch
+        return StepDone(context.state)
+    if context.is_paused or heartbeat.job_id is None:
+        text: str | None = QUIET_SCRATCH
+    else:
+        is_ours = (heartbeat.text or "").startswith(STARTS_OF_SCRATCHES)
+        text = None if is_ours else heartbeat.text
     if heartbeat.text != text:
         await heartbeat_api.set_heartbeat_text(context.client, context.key, heartbeat, text)
     return StepDone(context.state)

@@ -15,15 +15,17 @@ from sqlalchemy import (
     ColumnElement,
     Update,
     Uuid,
+    and_,
     bindparam,
     case,
     delete,
     func,
     or_,
     select,
+    type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -31,6 +33,7 @@ from core.db.reads import Query, Source
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import generate_token, hash_token, token_prefix
 from models import (
+    WITHOUT_HEARTBEAT_KEY,
     Agent,
     AgentStatus,
     AgentToken,
@@ -63,6 +66,13 @@ async def compare_and_set(
     """Change an agent's row and return it; None if the row is not as it was loaded."""
     changed = update(Agent).where(_unchanged_condition(agent)).values(**columns).returning(Agent)
     return await session.scalar(_without_session_sync(changed))
+
+
+async def advance_heartbeat(session: AsyncSession, agent: Agent, until: datetime | None) -> bool:
+    """Postpone the next heartbeat message; return False if another process was faster."""
+    is_due = (Agent.id == agent.id) & (Agent.next_heartbeat_at == agent.next_heartbeat_at)
+    advanced = update(Agent).where(is_due).values(next_heartbeat_at=until).returning(Agent.id)
+    return await session.scalar(advanced) is not None
 
 
 async def delete_removed_agent(session: AsyncSession, agent: Agent) -> bool:
@@ -104,6 +114,20 @@ async def record_listed_agents(
     statement = update(Agent).where(is_listed & is_silent & was_online)
     online = statement.values(status=AgentStatus.ONLINE).returning(Agent)
     return (await session.scalars(_without_session_sync(online))).all()
+
+
+def may_have_heartbeat_condition(gateway_id: UUID) -> ColumnElement[bool]:
+    """Match the agents that were set up with a heartbeat in their entry, and have no earlier step.
+
+    Those with an earlier step lose it when they come to that of their entry.
+    """
+    later = (ProvisioningStep.SCRATCH, ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
+    state = type_coerce(Agent.provisioning_state, JSONB)
+    return and_(
+        Agent.gateway_id == gateway_id,
+        or_(Agent.step.is_(None), Agent.step.in_(later)),
+        ~state.has_key(WITHOUT_HEARTBEAT_KEY),
+    )
 
 
 async def list_lost_agents(

@@ -1,4 +1,4 @@
-"""What is due at a gateway: steps of agents, and orphans that are to be removed."""
+"""What is due at a gateway: steps of agents, heartbeat messages, orphans that are to be removed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -8,11 +8,20 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, union_all
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
-from models import Agent, Board, DesiredState, Organization, OrphanedGatewayAgent, ProvisioningStep
+from models import (
+    Agent,
+    Board,
+    DesiredState,
+    Message,
+    Organization,
+    OrphanedGatewayAgent,
+    ProvisioningStep,
+)
+from services import messages
 from services.gateways.provisioning.state_machine import step_duration
 from services.gateways.provisioning.steps import AgentFileBundle
 from services.gateways.provisioning.store import IS_MANAGED
@@ -98,19 +107,32 @@ class PendingAgent:
 
 
 @dataclass(frozen=True)
+class PendingHeartbeat:
+    """An agent whose next heartbeat message is due, and whether it is left out.
+
+    It is while the agent must not be woken, and while the previous one has not ended.
+    """
+
+    agent: Agent
+    is_left_out: bool
+    bundle_builder: BundleBuilder | None = None
+
+
+@dataclass(frozen=True)
 class GatewayWorkload:
     """What is due at a gateway now, and when more will be due."""
 
     gateway_id: UUID
     due: Sequence[PendingAgent]
     orphans: Sequence[OrphanedGatewayAgent]
+    heartbeats: Sequence[PendingHeartbeat]
     taken_keys: Collection[str]  # of agents that are yet to be removed
     next_at: datetime | None
 
     @classmethod
     def without_work(cls, gateway_id: UUID, next_at: datetime | None) -> "GatewayWorkload":
         """Return the workload of a gateway at which nothing is due."""
-        return cls(gateway_id, (), (), (), next_at)
+        return cls(gateway_id, (), (), (), (), next_at)
 
 
 async def find_next_due_time(source: Source, gateway_id: UUID) -> datetime | None:
@@ -138,23 +160,49 @@ async def load_workload(
     removed_keys = select(Agent.gateway_key).where(
         is_pending, Agent.desired_state == DesiredState.GONE
     )
+    gets_heartbeats = _gets_heartbeats_condition(gateway_id)
+    heartbeat_query = (
+        select(Agent, or_(_is_paused_condition(), _has_pending_heartbeat_condition()))
+        .join(Organization, Organization.id == Agent.organization_id)
+        .outerjoin(Board, Board.id == Agent.board_id)
+        .where(gets_heartbeats, Agent.next_heartbeat_at <= moment)
+        .order_by(Agent.next_heartbeat_at, Agent.id)
+        .limit(BATCH_SIZE)
+    )
     next_times = union_all(
         select(func.min(Agent.next_step_at)).where(is_pending, Agent.next_step_at > moment),
+        select(func.min(Agent.next_heartbeat_at)).where(
+            gets_heartbeats, Agent.next_heartbeat_at > moment
+        ),
         select(func.min(OrphanedGatewayAgent.next_try_at)).where(
             is_here, OrphanedGatewayAgent.next_try_at > moment
         ),
     )
     rows = await session.execute(due_query)
     due = [PendingAgent(agent, is_paused) for agent, is_paused in rows]
+    heartbeats = [PendingHeartbeat(*row) for row in await session.execute(heartbeat_query)]
     taken_keys = {key for key in await session.scalars(removed_keys) if key}
     taken_keys |= {one.agent_key for one in orphans}
     next_at = min((at for at in await session.scalars(next_times) if at is not None), default=None)
     due_orphans = [one for one in orphans if one.next_try_at <= moment]
-    return GatewayWorkload(gateway_id, due, due_orphans, taken_keys, next_at)
+    return GatewayWorkload(gateway_id, due, due_orphans, heartbeats, taken_keys, next_at)
 
 
 def _is_pending_condition(gateway_id: Any) -> ColumnElement[bool]:
     return IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step.is_not(None)
+
+
+def _gets_heartbeats_condition(gateway_id: Any) -> ColumnElement[bool]:
+    is_running = IS_MANAGED & (Agent.desired_state == DesiredState.RUNNING)
+    return is_running & (Agent.gateway_id == gateway_id) & Agent.next_heartbeat_at.is_not(None)
+
+
+def _has_pending_heartbeat_condition() -> ColumnElement[bool]:
+    return exists().where(
+        Message.agent_id == Agent.id,
+        Message.state.in_(messages.PENDING_STATES),
+        Message.kind == messages.templates.MessageMarker.HEARTBEAT.value,
+    )
 
 
 def _is_paused_condition() -> ColumnElement[bool]:
@@ -183,6 +231,9 @@ NEXT_DUE_TIME = Query(
                 )
             )
             .where(_is_pending_condition(_GATEWAY_ID))
+            .scalar_subquery(),
+            select(func.min(Agent.next_heartbeat_at))
+            .where(_gets_heartbeats_condition(_GATEWAY_ID))
             .scalar_subquery(),
             select(func.min(OrphanedGatewayAgent.next_try_at))
             .where(OrphanedGatewayAgent.gateway_id == _GATEWAY_ID)

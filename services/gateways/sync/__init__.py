@@ -2,9 +2,7 @@
 
 The order is `plan_sync`, `read_remote_files` outside of any transaction, and `report_sync`. To
 carry it out: `request_sync` in a transaction, then `reset_sessions`. `preview_new_agent` and
-`preview_agent_update` show what the forms of agents change in configurations. For the interval of
-a group the order is `plan_group_interval`, `read_config` of each gateway, and
-`preview_group_interval`.
+`preview_agent_update` show what the forms of agents change in configurations.
 """
 
 from services.gateways.provisioning import CONFIG_FILE, ConfigChange
@@ -32,13 +30,6 @@ from services.gateways.sync.config_previews import (
     get_editable_agent,
     preview_agent_update,
     preview_new_agent,
-)
-from services.gateways.sync.group_previews import (
-    GroupConfigChange,
-    PlannedGateway,
-    plan_group_interval,
-    preview_group_interval,
-    read_config,
 )
 from services.gateways.sync.queries import (
     SyncOptions,

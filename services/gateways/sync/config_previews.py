@@ -17,7 +17,7 @@ from services.agents import AgentDraft
 from services.gateways import provisioning
 
 NEW_SESSION_KEY = "agent:mc-…:main"  # the id of a worker is chosen when it is created
-PLANNED_FIELDS = ("id", "name", "heartbeat_config", "board_id", "is_board_lead")
+PLANNED_FIELDS = ("id", "name", "board_id", "is_board_lead")
 
 
 @dataclass(frozen=True)

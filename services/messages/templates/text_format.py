@@ -54,6 +54,7 @@ class MessageMarker(StrEnum):
     ONBOARDING_ANSWER = "BOARD ONBOARDING ANSWER"
     QUESTION_ANSWERED = "QUESTION ANSWERED"  # by a person, for a worker
     NUDGE = "NUDGE"  # from the lead of the board
+    HEARTBEAT = "HEARTBEAT"  # at the interval of an agent that works without being asked
     SKILL_INSTALL = "MISSION CONTROL SKILL INSTALL REQUEST"
     SKILL_UNINSTALL = "MISSION CONTROL SKILL UNINSTALL REQUEST"
 
