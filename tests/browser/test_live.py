@@ -6,7 +6,7 @@ import re
 from playwright.async_api import Page, Request, Route, expect
 
 from tests.support.live_site import OWNER, LiveSite
-from tests.support.page_checks import OWN_CONNECTION, new_context, set_hidden
+from tests.support.page_checks import OWN_CONNECTION, close_context, new_context, set_hidden
 
 
 def live_state(page: Page, state: str):
@@ -52,7 +52,7 @@ async def test_a_failed_first_connection_is_retried(site: LiveSite) -> None:
 
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
     assert attempts >= 2
-    await page.context.close()
+    await close_context(page.context)
 
 
 async def test_a_page_connects_even_if_a_script_loads_late(site: LiveSite) -> None:
@@ -67,7 +67,7 @@ async def test_a_page_connects_even_if_a_script_loads_late(site: LiveSite) -> No
     await page.goto(f"/boards/{board['id']}")
 
     await live_state(page, "live").to_be_visible(timeout=20_000)
-    await page.context.close()
+    await close_context(page.context)
 
 
 async def test_a_script_that_fails_does_not_stop_the_others(site: LiveSite) -> None:
@@ -87,7 +87,7 @@ async def test_a_script_that_fails_does_not_stop_the_others(site: LiveSite) -> N
 
     await live_state(page, "live").to_be_visible(timeout=20_000)
     assert failures == ["broken"]
-    await page.context.close()
+    await close_context(page.context)
 
 
 async def test_a_page_reports_a_killed_server_and_catches_up(site: LiveSite) -> None:

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
-from tests.support.page_checks import new_context
+from tests.support.page_checks import close_context, new_context
 
 TOKEN = re.compile(r"AUTH_TOKEN=(mc_agent_[\w-]+)")
 APPROVE = re.compile("^Approve( A)?$")  # the button, without "Approve and complete"
@@ -51,9 +51,11 @@ class LiveSite:
         page = await self.new_tab(**options)
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
-        await page.goto(address)
-        yield page
-        await page.context.close()
+        try:
+            await page.goto(address)
+            yield page
+        finally:
+            await close_context(page.context)
         assert failures == []
 
     def open_pages(self) -> httpx2.Client:

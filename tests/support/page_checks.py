@@ -34,6 +34,17 @@ async def new_context(
     return context
 
 
+async def close_context(context: BrowserContext) -> None:
+    """Close a browser context.
+
+    If a request is still in a handler of a route, the error of that handler is ignored: it would be
+    raised in the next test.
+    """
+    for page in context.pages:
+        await page.unroute_all(behavior="ignoreErrors")
+    await context.close()
+
+
 async def list_axe_violations(
     page: Page, *rules: str, skip: str = "", with_layout: bool = False
 ) -> list[str]:
