@@ -1,5 +1,7 @@
 """A person whose session has ended signs in, and continues with the typed text."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,12 +12,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import BoardAccess
 from tests.browser.test_shared_connection import open_tab
 from tests.support.live_site import OWNER, LiveSite
+from tests.support.page_checks import cut_connection
 
 
 async def sign_in(page: Page) -> None:
     await page.get_by_label("E-mail").fill(OWNER["email"])
     await page.get_by_role("textbox", name="Password").fill(OWNER["password"])
     await page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+@asynccontextmanager
+async def open_without_events(site: LiveSite, address: str, **options: Any) -> AsyncGenerator[Page]:
+    """Open a page that notices the end of the session only when it sends something.
+
+    When it receives an event, or connects, it opens a dialog, which covers the form.
+    """
+    async with site.open_page("/sign-in", **options) as page:
+        await cut_connection(page)
+        await page.goto(address)
+        yield page
 
 
 async def set_cookies(context: BrowserContext, site: LiveSite, cookies: list[Cookie]) -> None:
@@ -30,7 +45,7 @@ async def set_cookies(context: BrowserContext, site: LiveSite, cookies: list[Coo
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_a_form_is_filled_in_after_signing_in(site: LiveSite, scripts: bool) -> None:
     name = f"Kept {'with' if scripts else 'without'} scripts"
-    async with site.open_page("/boards/new", java_script_enabled=scripts) as page:
+    async with open_without_events(site, "/boards/new", java_script_enabled=scripts) as page:
         await page.get_by_label("Name").fill(name)
         await page.get_by_label("Description").fill("Line 1\nLine 2")
         await page.context.clear_cookies()
@@ -49,7 +64,7 @@ async def test_a_form_is_filled_in_after_signing_in(site: LiveSite, scripts: boo
 
 
 async def test_a_form_with_scripts_but_without_htmx_is_filled_in(site: LiveSite) -> None:
-    async with site.open_page("/settings") as page:
+    async with open_without_events(site, "/settings") as page:
         field = page.locator("form[action='/settings/tokens'] input[name=name]")
         await field.evaluate(
             "field => { for (let one = field; one; one = one.parentElement)"
