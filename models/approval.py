@@ -39,6 +39,21 @@ class Approval(Base):
         Index(None, "board_id", "status"),
         Index(None, "board_id", "created_at"),
         Index(None, "board_id", "status", "created_at"),
+        Index(
+            "ix_approvals_undecided",
+            "board_id",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending' and decided_status is null"),
+        ),
+        Index(
+            "ix_approvals_undecided_restricted",
+            "board_id",
+            postgresql_where=text(
+                "status = 'pending' and decided_status is null"
+                " and (policy_verdict is not null or first_approver_id is not null)"
+            ),
+        ),
         Index("ix_approvals_decided", "board_id", text("coalesce(decided_at, resolved_at)")),
         Index(
             "ix_approvals_undone_by_user_id",

@@ -1,4 +1,7 @@
-"""Load what the filters of a board page offer, in one statement."""
+"""Load what the filters of a board page offer, in one statement.
+
+An open onboarding needs a second one.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,7 +10,15 @@ from typing import NamedTuple
 from core.db.combined_query import CombinedQuery
 from core.db.reads import Source
 from models import Board, Tag, User
-from services import boards, custom_fields, saved_views, tags, tasks
+from services import (
+    boards,
+    custom_fields,
+    onboarding,
+    saved_views,
+    tags,
+    tasks,
+    waiting_counts,
+)
 from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.saved_views import ListedView
@@ -21,6 +32,7 @@ class FilterOptions(NamedTuple):
     views: Sequence[ListedView]  # of one user
     people: Sequence[BoardPerson]  # who can read the board
     blocked_count: int  # tasks, also those that a filter excludes
+    waiting_count: int  # items of the board that wait for the user: see services/waiting_counts.py
 
 
 async def load_filter_options(source: Source, user: User, board: Board) -> FilterOptions:
@@ -34,8 +46,10 @@ async def load_filter_options(source: Source, user: User, board: Board) -> Filte
         "user_id": user.id,
         "task_id": None,
     }
-    *options, [blocked_count] = await _build_query().fetch(source, **parameters)
-    return FilterOptions(*options, blocked_count)
+    *options, [blocked], counts, opened = await _build_query().fetch(source, **parameters)
+    pending = await onboarding.select_pending(source, opened)
+    waiting = waiting_counts.add_onboardings(counts, (one.board.id for one in pending))
+    return FilterOptions(*options, blocked, waiting.get(board.id, 0))
 
 
 @cache  # the packages import each other, so their names are used at call time
@@ -46,4 +60,6 @@ def _build_query() -> CombinedQuery:
         saved_views.BOARD_VIEWS,
         boards.BOARD_PEOPLE,
         tasks.BLOCKED_COUNT,
+        waiting_counts.build_board_counts_query(by_board=True),
+        onboarding.build_open_sessions_query(by_board=True),
     )

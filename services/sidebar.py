@@ -23,18 +23,15 @@ from core.db.reads import Query, Source
 from models import (
     Agent,
     Board,
-    BoardCounts,
     BoardGroup,
     Event,
     EventType,
     Gateway,
-    GatewayRequest,
     Member,
     OnboardingSession,
     Organization,
     ReadKind,
     ReadMarker,
-    RequestState,
 )
 from services import (
     approvals,
@@ -44,7 +41,7 @@ from services import (
     notifications,
     onboarding,
     presence,
-    questions,
+    waiting_counts,
 )
 
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
@@ -60,7 +57,7 @@ class SidebarBoard(NamedTuple):
     name: str
     is_paused: bool
     can_write: bool
-    waiting_count: int  # approvals, gateway requests and questions, if the user can write
+    waiting_count: int  # items that wait for the user: see services/waiting_counts.py
     approved_first_count: int  # undecided approvals that the user approved as the first of two
     online_agent_count: int
     agent_count: int
@@ -136,20 +133,14 @@ def _has_unread_comments() -> ColumnElement[bool]:
 
 def _build_boards_query() -> Query[SidebarBoard]:
     visible = boards.MEMBER_BOARDS.subquery()
-    of_board = GatewayRequest.board_id == Board.id
-    requests = _count(GatewayRequest, of_board, GatewayRequest.state == RequestState.WAITING)
-    undecided = func.coalesce(BoardCounts.undecided_approvals, 0)
-    approved_first = approvals.approved_first_count_query(Board.id)
-    asked = questions.open_count_query(Board.id)
-    waiting = case((visible.c.writes, undecided - approved_first + requests + asked), else_=0)
     query = (
         select(
             Board.id,
             Board.name,
             Board.paused_at.is_not(None),
             visible.c.writes,
-            waiting,
-            approved_first,
+            waiting_counts.board_count_query(Board.id, visible.c.writes),
+            approvals.approved_first_count_query(Board.id),
             _count(Agent, Agent.board_id == Board.id, *boards.online_conditions()),
             _count(Agent, Agent.board_id == Board.id),
             _has_unread_comments(),
@@ -157,7 +148,6 @@ def _build_boards_query() -> Query[SidebarBoard]:
         )
         .join(visible, visible.c.id == Board.id)
         .outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
-        .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
         .where(visible.c.reads)
         .order_by(*boards.BY_NAME)
     )
@@ -167,7 +157,6 @@ def _build_boards_query() -> Query[SidebarBoard]:
 def _build_totals_query() -> Query[Sequence[Any]]:
     own_gateways = Gateway.organization_id == ORGANIZATION_ID
     is_down = Gateway.checks.contains([{"state": gateways.CHECK_FAILED}])
-    waiting = GatewayRequest.state == RequestState.WAITING
     last_seq = select(func.max(Event.seq)).where(Event.organization_id == ORGANIZATION_ID)
     pair = func.jsonb_build_array(Organization.id, Organization.name)
     by_name = aggregate_order_by(pair, func.lower(Organization.name), Member.id)
@@ -176,7 +165,6 @@ def _build_totals_query() -> Query[Sequence[Any]]:
     held = select(func.array_agg(oldest_first)).where(
         Agent.organization_id == ORGANIZATION_ID, messages.IS_HELD_BY_BREAKER
     )
-    of_organization = GatewayRequest.organization_id == ORGANIZATION_ID
     open_conversations = (
         select(OnboardingSession.id)
         .join(Board, Board.id == OnboardingSession.board_id)
@@ -190,10 +178,7 @@ def _build_totals_query() -> Query[Sequence[Any]]:
         memberships.where(Member.user_id == USER_ID).scalar_subquery(),
         case((IS_ADMIN, _count(Gateway, own_gateways)), else_=0),
         case((IS_ADMIN, _count(Gateway, own_gateways, is_down)), else_=0),
-        case(
-            (IS_ADMIN, _count(GatewayRequest, of_organization, waiting, NO_BOARD)),
-            else_=0,
-        ),
+        case((IS_ADMIN, waiting_counts.other_count_query()), else_=0),
         case((IS_ADMIN, held.scalar_subquery())),
         open_conversations.exists(),
         notifications.unread_count_query(),
@@ -201,6 +186,5 @@ def _build_totals_query() -> Query[Sequence[Any]]:
     return Query(query)
 
 
-NO_BOARD = GatewayRequest.board_id.is_(None)
 BOARDS = _build_boards_query()
 TOTALS = _build_totals_query()

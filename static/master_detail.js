@@ -62,8 +62,7 @@ window.masterDetail = (() => {
     else load(root);
   };
 
-  const isBetween = (link, before, after) => Boolean(link)
-    && (!before || before.compareDocumentPosition(link) & Node.DOCUMENT_POSITION_FOLLOWING)
+  const isBetween = (link, before, after) => (!before || before.compareDocumentPosition(link) & Node.DOCUMENT_POSITION_FOLLOWING)
     && (!after || link.compareDocumentPosition(after) & Node.DOCUMENT_POSITION_FOLLOWING);
   // The item after or before the one that is shown. If somebody has decided it meanwhile, it is no longer in its place.
   const neighbour = (root, by) => {
@@ -82,7 +81,7 @@ window.masterDetail = (() => {
     if (!root || !detailOf(root).checkVisibility({ visibilityProperty: true })) return false;
     const [from, to] = neighbour(root, by);
     const page = root.querySelector(`a[rel="${by > 0 ? "next" : "prev"}"]`);
-    if (by > 0 ? isBetween(page, from, to) : isBetween(page, to, from)) {
+    if (page && (by > 0 ? isBetween(page, from, to) : !to)) {
       if (opening && !opening.row) return true;
       pageByKey = true;
       page.click();
@@ -105,7 +104,8 @@ window.masterDetail = (() => {
       if (!opening?.row || opening.row !== row?.id || opening.request) begin(root, { row: row?.id, byKey: pageByKey });
       opening.request = ctx;
       ctx.opensItem = true;
-      if (ctx.push === location.pathname + location.search) ctx.push = null;
+      if (opening.byKey && ctx.push) ctx.replace = ctx.push;
+      if (opening.byKey || ctx.push === location.pathname + location.search) ctx.push = null;
     }
   });
   document.addEventListener("htmx:before:swap", (event) => {
@@ -117,10 +117,11 @@ window.masterDetail = (() => {
     if (!root) return;
     const isOpened = opening && ctx === opening.request && ctx.response.status < 400;
     if (isOpened) {
-      const { byKey } = opening, row = currentOf(root);
+      const { byKey, row: id } = opening, row = currentOf(root);
       opening = undefined;
       root.querySelector(".detail__scroll")?.scrollTo(0, 0);
       if (byKey && row && !row.contains(document.activeElement)) focus(row);
+      else if (!id) row?.scrollIntoView({ block: "nearest" });
     } else if (opening) return mark(root);
     const row = currentOf(root), ids = idsOf(root);
     if (row && (isOpened || ids.includes(row.id))) order = ids;

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -12,6 +12,14 @@ from core.json_responses import json_id, json_ids, json_time
 from models import Approval, ApprovalStatus, PolicyVerdict, Status
 from services import approvals
 from services.action_kinds import is_completion_kind
+
+PendingCount = Annotated[
+    int,
+    Field(
+        description="All pending approvals, for whoever, with those whose decision can still be"
+        " undone. The pages count what waits for their user instead."
+    ),
+]
 
 
 class ActionObjectRead(ResponseModel):

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.endpoints.agent_models import AgentRead, build_agent_fields
-from api.endpoints.approval_models import ApprovalRead, build_approval_fields
+from api.endpoints.approval_models import ApprovalRead, PendingCount, build_approval_fields
 from api.endpoints.memory import BoardMemoryRead, build_note_fields
 from api.endpoints.tasks import TaskRead, build_task_fields
 from api.framework.fields import (
@@ -265,7 +265,7 @@ class BoardSnapshot(ResponseModel):
     agents: list[AgentRead]
     approvals: list[ApprovalRead]
     chat_messages: list[BoardMemoryRead]
-    pending_approvals_count: int
+    pending_approvals_count: PendingCount
 
 
 @reads_only

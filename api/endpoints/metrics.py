@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from api.endpoints.approval_models import PendingCount
 from api.framework.fields import ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
 from core.clock import now
@@ -96,7 +97,7 @@ class DashboardPendingApproval(ResponseModel):
 class DashboardPendingApprovals(ResponseModel):
     """The pending approvals."""
 
-    total: int
+    total: PendingCount
     items: list[DashboardPendingApproval] = Field(description="The ten newest.")
 
 

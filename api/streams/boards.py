@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.endpoints.activity import ActivityTaskCommentFeedItemRead, build_comment_entry_fields
-from api.endpoints.approval_models import ApprovalRead
+from api.endpoints.approval_models import ApprovalRead, PendingCount
 from api.endpoints.tasks import TaskCommentRead, TaskRead
 from api.framework.fields import ResponseModel, StreamQuery, Timestamp
 from api.framework.handler import RequestContext, error_responses
@@ -65,7 +65,7 @@ class ApprovalMessage(ResponseModel):
     """A stream message with the current approval."""
 
     approval: ApprovalRead
-    pending_approvals_count: int
+    pending_approvals_count: PendingCount
     task_counts: TaskCounts | list[TaskCounts] | None = Field(
         exclude_if=lambda counts: counts is None,
         description="An object for one task, a list for several, omitted without tasks.",
@@ -98,7 +98,7 @@ class ApprovalDeletedMessage(ResponseModel):
     """A stream message about an approval that was deleted with its task."""
 
     approval: DeletedApproval
-    pending_approvals_count: int
+    pending_approvals_count: PendingCount
     deleted: Literal[True] = True
 
 

@@ -16,6 +16,7 @@ from services.approvals.counts import (
     approved_first_count_query,
     build_decided_count_query,
     count_approvals,
+    waiting_count_query,
 )
 from services.approvals.decisions import decide_immediately, decide_with_undo
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
@@ -36,19 +37,22 @@ from services.approvals.policy_decisions import (
 )
 from services.approvals.queries import (
     IS_UNDECIDED,
+    UndecidedApproval,
     build_decided_since_query,
+    build_listed_query,
     build_open_query,
-    build_undecided_query,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,
     list_member_approvals,
     list_undecided_approvals,
+    list_undecided_of_board,
     list_undoable_decisions,
     load_approvals,
     load_first_approvers,
     newest_approvals_query,
     pending_count_query,
+    undecided_rows_query,
 )
 from services.approvals.reminders import has_due_reminders, remind_of_approvals
 from services.approvals.request_limits import (
@@ -69,7 +73,7 @@ from services.approvals.reviewed_content import (
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
 from services.approvals.statements import (
-    has_approved_first_query,
+    is_left_to_others_query,
     may_approve_query,
     task_content_query,
 )

@@ -13,7 +13,11 @@ from core.db.reads import Query
 from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts
 from services import boards, counters
 from services.approvals.queries import BOARD_ID, IS_UNDECIDED, pending_count
-from services.approvals.statements import has_approved_first_query
+from services.approvals.statements import (
+    IS_RESTRICTED,
+    has_approved_first_query,
+    is_left_to_others_query,
+)
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,27 @@ async def count_approvals(
     )
 
 
-def approved_first_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
-    """Select how many approvals of a board wait for other people than the user `user_id`.
+def waiting_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+    """Select how many undecided approvals of a board a member who may change it can approve.
 
-    The user approved them as the first of two people, and they have not changed since. They are
-    counted in `BoardCounts.undecided_approvals`.
+    Those that the policy leaves to others are few, and read from an index of their own.
     """
+    undecided = select(BoardCounts.undecided_approvals).where(BoardCounts.board_id == board_id)
+    counted = func.coalesce(undecided.correlate_except(BoardCounts).scalar_subquery(), 0)
+    return counted - _count_undecided(board_id, is_left_to_others_query())
+
+
+def approved_first_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+    """Select how many undecided approvals of a board `user_id` has approved as the first of two."""
+    return _count_undecided(board_id, IS_RESTRICTED & has_approved_first_query())
+
+
+def _count_undecided(
+    board_id: SQLColumnExpression[UUID], condition: ColumnElement[bool]
+) -> ColumnElement[int]:
     query = select(func.count()).select_from(Approval)
-    query = query.where(Approval.board_id == board_id, IS_UNDECIDED, has_approved_first_query())
-    return query.correlate(Board).scalar_subquery()
+    query = query.where(Approval.board_id == board_id, IS_UNDECIDED, condition)
+    return query.correlate_except(Approval).scalar_subquery()
 
 
 @cache

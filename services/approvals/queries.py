@@ -5,7 +5,17 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import array
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -26,6 +36,7 @@ from services.approvals.statements import (
     approvals_query,
     decided_approvals_query,
     has_approved_first_query,
+    is_left_to_others_query,
     is_one_of_these_approvals,
 )
 from services.board_pages import BoardPageQuery
@@ -117,35 +128,76 @@ async def list_undecided_approvals(
     source: Source,
     member: Member,
     *,
-    board_id: UUID | None = None,
-    task_id: UUID | None = None,
-    approval_ids: Collection[UUID] | None = None,
+    approval_ids: Collection[UUID],
 ) -> Sequence[ApprovalDetail]:
-    """Return the undecided approvals of the boards that the member may read, newest first.
+    """Return those of these approvals that are undecided and that the member may read."""
+    parameters = _parameters(member, None) | {"approval_ids": list(approval_ids)}
+    return await _build_undecided_query().fetch(source, **parameters)
 
-    Optionally only those of one board or task, or with these ids.
-    """
-    query = build_undecided_query(
-        by_board=board_id is not None,
-        by_task=task_id is not None,
-        by_id=approval_ids is not None,
+
+@cache
+def _build_undecided_query() -> Query[ApprovalDetail]:
+    query = approvals_query().where(
+        is_one_of_these_approvals(), IS_UNDECIDED, *_readable(by_board=False)
     )
-    parameters = _parameters(member, board_id)
-    parameters |= {"task_id": task_id, "approval_ids": list(approval_ids or ())}
+    return Query(_newest_first(query), detail_from_row)
+
+
+def build_listed_query(listed: FromClause) -> Query[ApprovalDetail]:
+    """Build the query of the approvals whose ids are in the column `id` of another one."""
+    return Query(approvals_query().join(listed, listed.c.id == Approval.id), detail_from_row)
+
+
+def undecided_rows_query() -> Select[*tuple[Any, ...]]:
+    """Select the undecided approvals of boards that a member may read, as rows of the inbox.
+
+    The columns are `id`, `board_id`, `at` and `is_for_others`: whether they wait for other people,
+    because the member may not change the board, or may not approve them now.
+    """
+    visible = boards.MEMBER_BOARDS.subquery()
+    return (
+        select(
+            Approval.id,
+            Approval.board_id,
+            Approval.created_at.label("at"),
+            (~visible.c.writes | is_left_to_others_query()).label("is_for_others"),
+        )
+        .join(visible, visible.c.id == Approval.board_id)
+        .where(visible.c.reads, IS_UNDECIDED)
+    )
+
+
+class UndecidedApproval(NamedTuple):
+    """What the cards of a board need of an undecided approval."""
+
+    id: UUID
+    agent_id: UUID | None
+    may_approve: bool  # whether the policy lets the member approve it, apart from the board
+    task_ids: Sequence[UUID]
+
+
+async def list_undecided_of_board(
+    source: Source, member: Member, board: Board, *, task_id: UUID | None = None
+) -> Sequence[UndecidedApproval]:
+    """Return all undecided approvals of a board, or of one of its tasks, oldest first."""
+    parameters = _parameters(member, board.id) | {"task_id": task_id}
+    query = _build_undecided_of_board_query(by_task=task_id is not None)
     return await query.fetch(source, **parameters)
 
 
 @cache
-def build_undecided_query(
-    *, by_board: bool, by_task: bool = False, by_id: bool = False
-) -> Query[ApprovalDetail]:
-    """Build the query of `list_undecided_approvals`."""
-    query = approvals_query().where(IS_UNDECIDED, *_readable(by_board=by_board))
-    if by_task:
-        query = query.where(_is_of_task())
-    if by_id:
-        query = query.where(is_one_of_these_approvals())
-    return Query(_newest_first(query).limit(MAX_PAGE_SIZE), detail_from_row)
+def _build_undecided_of_board_query(*, by_task: bool) -> Query[UndecidedApproval]:
+    links = select(func.array_agg(ApprovalTask.task_id))
+    links = links.where(ApprovalTask.approval_id == Approval.id).correlate(Approval)
+    query = select(
+        Approval.id,
+        Approval.agent_id,
+        ~is_left_to_others_query(),
+        func.coalesce(links.scalar_subquery(), func.array_remove(array([Approval.task_id]), None)),
+    )
+    query = query.where(Approval.board_id == BOARD_ID, IS_UNDECIDED)
+    query = query.where(_is_of_task()) if by_task else query
+    return Query(query.order_by(Approval.created_at, Approval.id), UndecidedApproval._make)
 
 
 async def list_decided_approvals(

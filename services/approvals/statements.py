@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     type_coerce,
 )
@@ -168,6 +169,18 @@ def may_approve_query(user_id: UserColumn) -> ColumnElement[bool]:
         .exists()
     )
     return is_named & has_role & ~is_own & has_approved_first_query(user_id).is_not(True)
+
+
+def is_left_to_others_query() -> ColumnElement[bool]:
+    """Select whether the policy leaves an undecided approval to others than the user `user_id`.
+
+    The user is a member of its organization. Every member may approve what is not restricted.
+    """
+    return IS_RESTRICTED & may_approve_query(USER_ID).is_not(True)
+
+
+IS_RESTRICTED = or_(Approval.policy_verdict.is_not(None), Approval.first_approver_id.is_not(None))
+"""The condition of an index: a policy may restrict who approves, or one person has approved."""
 
 
 def _rank_role(role: ColumnElement[str]) -> ColumnElement[int]:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
@@ -19,19 +19,16 @@ from core.paging import Page, PagedQuery, Paging
 from core.text import is_storable
 from models import (
     Agent,
-    AgentQuestion,
     AgentStatus,
     Board,
     BoardCounts,
     BoardGroup,
     Gateway,
-    GatewayRequest,
     Member,
     Organization,
-    RequestState,
     Status,
 )
-from services import approvals, counters, gateways
+from services import counters, gateways, waiting_counts
 from services.boards.visibility import (
     AGENT_BOARD_IDS,
     MEMBER_BOARDS,
@@ -108,7 +105,7 @@ class BoardSummary:
     board: Board
     can_write: bool
     group_name: str | None
-    waiting_count: int  # approvals, gateway requests and questions, if the member writes
+    waiting_count: int  # items that wait for the member, without an onboarding
     online_agent_count: int
     agent_count: int
     task_counts: Mapping[Status, int]  # all statuses, including those without tasks
@@ -178,18 +175,14 @@ RELATED_BOARDS: Query[RelatedBoard] = Query(
 @cache
 def _build_summaries_query() -> Query[tuple[Any, ...]]:
     visible = MEMBER_BOARDS.subquery()
-    undecided = func.coalesce(BoardCounts.undecided_approvals, 0)
-    undecided -= approvals.approved_first_count_query(Board.id)
-    open_questions = _count_subquery(AgentQuestion, AgentQuestion.answered_at.is_(None))
-    waiting_requests = _count_subquery(GatewayRequest, GatewayRequest.state == RequestState.WAITING)
     query = (
         select(
             Board,
             visible.c.writes,
             BoardGroup.name,
-            case((visible.c.writes, undecided + waiting_requests + open_questions), else_=0),
-            _count_subquery(Agent, *online_conditions()),
-            _count_subquery(Agent),
+            waiting_counts.board_count_query(Board.id, visible.c.writes),
+            _count_agents(*online_conditions()),
+            _count_agents(),
             *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),
         )
         .join(visible, visible.c.id == Board.id)
@@ -209,11 +202,9 @@ def online_conditions() -> tuple[ColumnElement[bool], ...]:
     return (reports | listed, Agent.gateway_id.is_(None) | Agent.gateway_id.not_in(broken))
 
 
-def _count_subquery(
-    model: type[Agent | AgentQuestion | GatewayRequest], *conditions: ColumnElement[bool]
-) -> ScalarSelect[int]:
-    """Count the agents or requests of a board."""
-    count = select(func.count()).select_from(model).where(model.board_id == Board.id, *conditions)
+def _count_agents(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    """Count the agents of a board."""
+    count = select(func.count()).select_from(Agent).where(Agent.board_id == Board.id, *conditions)
     return count.correlate(Board).scalar_subquery()
 
 

@@ -15,7 +15,6 @@ from sqlalchemy.orm import aliased
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import MAX_PAGE_SIZE
 from models import (
     Agent,
     Board,
@@ -254,7 +253,6 @@ def build_open_sessions_query(*, by_board: bool) -> Query[tuple[OnboardingSessio
             Board.id.in_(boards.WRITABLE_BOARD_IDS),
         )
         .order_by(OnboardingSession.updated_at.desc(), OnboardingSession.id)
-        .limit(MAX_PAGE_SIZE)
     )
     return Query(query.where(Board.id == bindparam("board_id")) if by_board else query)
 

@@ -2,9 +2,9 @@
 
 from services.questions.commands import answer_question, ask_question
 from services.questions.queries import (
-    OPEN_QUESTIONS,
     QuestionDetail,
+    build_listed_query,
     get_question,
     list_questions,
-    open_count_query,
+    open_rows_query,
 )

@@ -6,10 +6,10 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     ColumnElement,
-    ScalarSelect,
+    FromClause,
+    Select,
     Uuid,
     bindparam,
-    func,
     or_,
     select,
 )
@@ -20,8 +20,6 @@ from core.paging import Page, PagedQuery, Paging
 from models import Agent, AgentQuestion, Board, Member, Task
 from services import boards
 
-MAX_SHOWN = 100  # open questions
-
 
 class QuestionDetail(NamedTuple):
     """A question with its board, its agent, and the title of its task."""
@@ -31,13 +29,6 @@ class QuestionDetail(NamedTuple):
     agent: Agent
     task_title: str | None
     can_write: bool  # whether the member may answer
-
-
-def open_count_query(board_id: Any) -> ScalarSelect[int]:
-    """Select the number of open questions on the board of the enclosing query."""
-    is_open = AgentQuestion.answered_at.is_(None)
-    query = select(func.count()).select_from(AgentQuestion)
-    return query.where(AgentQuestion.board_id == board_id, is_open).scalar_subquery()
 
 
 def _select_visible() -> AnySelect:
@@ -53,16 +44,29 @@ def _select_visible() -> AnySelect:
     )
 
 
-def _build_open_query(*, by_board: bool) -> Query[QuestionDetail]:
-    query = _select_visible().where(AgentQuestion.answered_at.is_(None))
-    if by_board:
-        query = query.where(AgentQuestion.board_id == bindparam("board_id"))
-    newest = query.order_by(AgentQuestion.created_at.desc(), AgentQuestion.id.desc())
-    return Query(newest.limit(MAX_SHOWN), QuestionDetail._make)
+def open_rows_query() -> Select[*tuple[Any, ...]]:
+    """Select the open questions on boards that a member may read, as rows of the inbox.
+
+    The columns are those of `approvals.undecided_rows_query`.
+    """
+    visible = boards.MEMBER_BOARDS.subquery()
+    return (
+        select(
+            AgentQuestion.id,
+            AgentQuestion.board_id,
+            AgentQuestion.created_at.label("at"),
+            (~visible.c.writes).label("is_for_others"),
+        )
+        .join(visible, visible.c.id == AgentQuestion.board_id)
+        .where(visible.c.reads, AgentQuestion.answered_at.is_(None))
+    )
 
 
-OPEN_QUESTIONS = {by_board: _build_open_query(by_board=by_board) for by_board in (False, True)}
-"""The open questions on boards that a member may read, by whether they are of one board."""
+def build_listed_query(listed: FromClause) -> Query[QuestionDetail]:
+    """Build the query of the questions whose ids are in the column `id` of another one."""
+    query = _select_visible().join(listed, listed.c.id == AgentQuestion.id)
+    return Query(query, QuestionDetail._make)
+
 
 QUESTION = Query(
     _select_visible().where(AgentQuestion.id == bindparam("question_id")), QuestionDetail._make

@@ -23,7 +23,6 @@ from core.db.reads import Query, Source
 from core.text import escape_pattern
 from models import (
     Approval,
-    ApprovalStatus,
     Board,
     BoardCounts,
     Status,
@@ -241,12 +240,12 @@ def _has_tag() -> ColumnElement[bool]:
 
 
 def _has_pending_approval() -> ColumnElement[bool]:
-    """Match tasks with a pending approval that the user `user_id` has not approved first."""
+    """Match tasks with an undecided approval that the policy lets the user `user_id` approve."""
     query = select(Approval.id).where(
         Approval.board_id == Task.board_id,
-        Approval.status == ApprovalStatus.PENDING,
+        approvals.IS_UNDECIDED,
         Approval.id.in_(approval_ids_query()),
-        approvals.has_approved_first_query().is_not(True),
+        ~approvals.is_left_to_others_query(),
     )
     return query.correlate(Task).exists()
 

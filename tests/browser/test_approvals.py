@@ -141,13 +141,12 @@ async def test_the_bar_of_selected_approvals_stays_in_view(
             assert await page.locator(area).evaluate("it => it.scrollWidth <= it.clientWidth")
         task = site.create_task(scenario.board, "Late")
         site.request_approval(scenario.agent, scenario.board, task, "Late?")
-        new = page.get_by_role("link", name="1 new")
-        await expect(new).to_be_in_viewport(ratio=1)
-        assert (await new.bounding_box() or {"height": 99})["height"] < 50  # one line
+        await expect(page.locator("#inbox [data-item]")).to_have_count(10)
+        await expect(button).to_be_in_viewport(ratio=1)
 
 
 async def test_an_undone_approval_is_decided_by_the_next_key(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Undone", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Undone", "One?", "Two?")
     async with site.open_page(scenario.list) as page:
         await press_decision_key(page, "a")
         question = page.locator("#detail h2")
@@ -159,7 +158,7 @@ async def test_an_undone_approval_is_decided_by_the_next_key(site: LiveSite) -> 
 
 
 async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "By keys", "Oldest?", "Middle?", "Newest?")
+    scenario = ApprovalScenario(site, "By keys", "Newest?", "Middle?", "Oldest?")
     async with site.open_page(scenario.list) as page:
         heading = page.locator("#detail h2")
         await expect(heading).to_have_text(headline("Newest?"))
@@ -295,14 +294,9 @@ async def test_new_approvals_do_not_replace_the_open_one(site: LiveSite) -> None
         site.request_approval(
             scenario.agent, scenario.board, site.create_task(scenario.board, "Another"), "Second?"
         )
-        await expect(page.get_by_role("link", name="1 new")).to_be_visible()
-        await expect(page.locator("#detail h2")).to_have_text(headline("First?"))
-        await expect(page.get_by_label("Note for Juniper")).to_have_value("I am still thinki")
-
-        await page.locator("#detail h2").focus()
-        await page.keyboard.press(".")
         await expect(page.get_by_role("link", name=headline("Another"))).to_be_visible()
         await expect(page.locator("#detail h2")).to_have_text(headline("First?"))
+        await expect(page.get_by_label("Note for Juniper")).to_have_value("I am still thinki")
 
 
 async def test_an_approval_can_be_decided_on_its_task(site: LiveSite) -> None:

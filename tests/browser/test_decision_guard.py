@@ -56,7 +56,7 @@ async def expect_one_toast(page: Page, words: str) -> None:
 
 
 async def test_holding_the_key_decides_only_the_first_approval(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Held", "Four?", "Three?", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Held", "One?", "Two?", "Three?", "Four?")
     async with site.open_page(scenario.list) as page:
         button = page.locator("#detail").get_by_role("button", name=APPROVE)
         await expect(button).to_be_enabled()
@@ -74,7 +74,7 @@ async def test_holding_the_key_decides_only_the_first_approval(site: LiveSite) -
 
 async def test_presses_without_a_pause_decide_only_the_first_approval(site: LiveSite) -> None:
     """Some remote desktops send a held key as separate presses."""
-    scenario = ApprovalScenario(site, "Separate presses", "Three?", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Separate presses", "One?", "Two?", "Three?")
     async with stopped_page(site, scenario.list) as stopped:
         await stopped.shows("One?", ready=False)
         await stopped.pass_time(500)
@@ -90,7 +90,7 @@ async def test_presses_without_a_pause_decide_only_the_first_approval(site: Live
 
 
 async def test_two_presses_in_350_milliseconds_decide_one_approval(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Two presses", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Two presses", "One?", "Two?")
     async with stopped_page(site, scenario.list) as stopped:
         await stopped.shows("One?", ready=False)
         await stopped.press("a")
@@ -108,7 +108,7 @@ async def test_two_presses_in_350_milliseconds_decide_one_approval(site: LiveSit
 
 
 async def test_a_double_click_decides_one_approval(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Double click", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Double click", "One?", "Two?")
     async with stopped_page(site, scenario.list) as stopped:
         await stopped.shows("One?", ready=False)
         await stopped.pass_time(500)
@@ -123,7 +123,7 @@ async def test_a_double_click_decides_one_approval(site: LiveSite) -> None:
 
 
 async def test_a_held_enter_key_on_a_button_decides_once(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Held Enter", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Held Enter", "One?", "Two?")
     async with site.open_page(scenario.list) as page:
         button = page.locator("#detail").get_by_role("button", name="Reject")
         await expect(button).to_be_enabled()
@@ -140,7 +140,7 @@ async def test_a_held_enter_key_on_a_button_decides_once(site: LiveSite) -> None
 
 
 async def test_a_series_of_decisions_is_undone_by_one_request(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Series", "Four?", "Three?", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Series", "One?", "Two?", "Three?", "Four?")
     requests: list[str] = []
     async with stopped_page(site, scenario.list) as stopped:
         stopped.page.on("request", lambda request: requests.append(request.url))
@@ -161,7 +161,7 @@ async def test_a_series_of_decisions_is_undone_by_one_request(site: LiveSite) ->
 
 
 async def test_a_series_can_end_with_a_bulk_decision(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Series and bulk", "Three?", "Two?", "One?")
+    scenario = ApprovalScenario(site, "Series and bulk", "One?", "Two?", "Three?")
     async with site.open_page(scenario.list) as page:
         await page.locator("#detail").get_by_role("button", name=APPROVE).click()
         await expect_one_toast(page, f"Approved. {headline('One?')}")

@@ -5,10 +5,12 @@ import random
 import re
 import secrets
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from playwright.async_api import Page, Route, expect
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -23,14 +25,15 @@ FIRST_REQUESTS = 60
 WEIGHTS = {
     "j": 26,
     "k": 16,
-    "a": 12,
-    "r": 10,
+    "a": 10,
+    "r": 8,
+    "open": 10,
     "z": 6,
     "row": 8,
     "button": 3,
     "arrives": 4,
     "decided": 3,
-    "settles": 12,
+    "settles": 6,
 }
 # When a form that decides is submitted, before the scripts of the page know of it, this records
 # the row with the ring and the request that is shown. Each press also passes the half second that
@@ -111,6 +114,11 @@ class Presses:
         body = {"ids": [id for id in ids if id], "status": "rejected"}
         await asyncio.to_thread(self.site.owner.client.post, "/approvals/decisions", json=body)
 
+    async def _press_open(self) -> None:
+        """Decide what is open, when it is shown."""
+        await self._press_settles()
+        await self.page.keyboard.press(self.random.choice("ar"))
+
     async def _press_settles(self) -> None:
         await self.page.wait_for_function(IS_SETTLED)
 
@@ -135,12 +143,19 @@ async def add_requests(database: AsyncEngine, board: dict[str, Any], count: int)
     return [str(one.id) for one in made]
 
 
+@pytest.fixture
+def board(site: LiveSite) -> Iterator[dict[str, Any]]:
+    """Create a board, and delete it with its many requests, because the tests share the site."""
+    board = site.create_board("Many requests")
+    yield board
+    site.owner.call("DELETE", f"/boards/{board['id']}")
+
+
 async def test_a_decision_is_about_the_row_with_the_ring_that_is_shown(
-    site: LiveSite, database: AsyncEngine
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
 ) -> None:
     seed = secrets.randbelow(2**32)
     print(f"seed: {seed}")
-    board = site.create_board("Random presses")
     added = await add_requests(database, board, FIRST_REQUESTS)
     async with site.open_page("/boards") as page:
         await page.add_init_script(RECORD)
@@ -201,8 +216,8 @@ async def expect_open(page: Page, approval: dict[str, Any]) -> None:
 
 
 async def test_j_and_k_open_the_request_that_they_reach(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Opened by keys", "Three?", "Two?", "One?")
-    three, two, one = scenario.approvals
+    scenario = ApprovalScenario(site, "Opened by keys", "One?", "Two?", "Three?")
+    one, two, three = scenario.approvals
     async with site.open_page("/boards") as page:
         await page.goto(scenario.list)
         await expect_open(page, one)
@@ -222,8 +237,8 @@ async def test_j_and_k_open_the_request_that_they_reach(site: LiveSite) -> None:
 
 
 async def test_nothing_is_decided_while_a_request_loads(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Still loading", "Two?", "One?")
-    two, one = scenario.approvals
+    scenario = ApprovalScenario(site, "Still loading", "One?", "Two?")
+    one, two = scenario.approvals
     async with site.open_page(scenario.list) as page:
         responses = HeldResponses(page)
         await responses.hold(two["id"])
@@ -250,8 +265,8 @@ async def test_nothing_is_decided_while_a_request_loads(site: LiveSite) -> None:
 
 
 async def test_a_late_response_is_not_shown_under_another_row(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Late response", "Three?", "Two?", "One?")
-    three, two, _ = scenario.approvals
+    scenario = ApprovalScenario(site, "Late response", "One?", "Two?", "Three?")
+    _, two, three = scenario.approvals
     async with site.open_page(scenario.list) as page:
         responses = HeldResponses(page)
         await responses.hold(two["id"])
@@ -262,13 +277,13 @@ async def test_a_late_response_is_not_shown_under_another_row(site: LiveSite) ->
         await responses.pass_all()
         task = site.create_task(scenario.board, "Four")
         site.request_approval(scenario.agent, scenario.board, task, "Four?")
-        await expect(page.locator("#inbox, #needs-new").get_by_text("new")).to_be_visible()
+        await expect(page.locator("#inbox [data-item]")).to_have_count(4)
         await expect_open(page, three)
 
 
 async def test_a_request_that_cannot_be_loaded_is_not_open(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Cut off while loading", "Two?", "One?")
-    two, one = scenario.approvals
+    scenario = ApprovalScenario(site, "Cut off while loading", "One?", "Two?")
+    one, two = scenario.approvals
     async with site.open_page(scenario.list) as page:
         await page.route(f"**/approvals/{two['id']}*", lambda route: route.abort())
         await page.keyboard.press("j")
@@ -279,8 +294,8 @@ async def test_a_request_that_cannot_be_loaded_is_not_open(site: LiveSite) -> No
 
 
 async def test_a_key_decides_nothing_if_the_focus_is_on_another_row(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Focus elsewhere", "Two?", "One?")
-    two, one = scenario.approvals
+    scenario = ApprovalScenario(site, "Focus elsewhere", "One?", "Two?")
+    one, two = scenario.approvals
     async with site.open_page(scenario.list) as page:
         await expect(page.locator('#detail [data-key="a"]')).to_be_enabled()
         await page.locator(f"#approval-{two['id']} a").focus()
@@ -294,8 +309,8 @@ async def test_a_key_decides_nothing_if_the_focus_is_on_another_row(site: LiveSi
 
 
 async def test_j_goes_on_after_a_request_that_somebody_else_decided(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Decided by others", "Three?", "Two?", "One?")
-    three, two, one = scenario.approvals
+    scenario = ApprovalScenario(site, "Decided by others", "One?", "Two?", "Three?")
+    one, two, three = scenario.approvals
     async with site.open_page(scenario.list) as page:
         await expect(page.locator(".live[data-state=live]").first).to_be_visible()
         await page.keyboard.press("j")
@@ -328,3 +343,41 @@ async def test_j_opens_questions_of_workers_beside_the_list(site: LiveSite) -> N
         await expect(page.locator("#detail")).to_contain_text(content)
         await last.get_by_role("link").click()
         await expect(page).to_have_url(re.compile("/questions/"))
+
+
+async def test_j_and_k_go_on_to_the_rows_of_the_next_page(
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
+) -> None:
+    ids = await add_requests(database, board, 60)
+    async with site.open_page("/boards") as page:
+        await page.goto(f"/approvals?board={board['id']}")
+        entries = await page.evaluate("history.length")
+        await page.locator(f"#approval-{ids[49]} a").click()
+        await expect_open(page, {"id": ids[49]})
+        for key, place in [("j", 50), ("j", 51), ("k", 50), ("k", 49), ("j", 50)]:
+            await page.keyboard.press(key)
+            await expect_open(page, {"id": ids[place]})
+            row = page.locator(f"#approval-{ids[place]}")
+            await expect(row.get_by_role("link")).to_be_focused()
+            await expect(row).to_be_in_viewport(ratio=1)
+        assert await page.evaluate("history.length") == entries + 1  # of the click
+
+
+async def test_a_selection_contains_only_rows_of_the_page(
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
+) -> None:
+    ids = await add_requests(database, board, 60)
+    async with site.open_page(f"/approvals?board={board['id']}") as page:
+        boxes, bar = page.locator("input[data-pick]"), page.get_by_role("toolbar")
+        await boxes.first.check()
+        await boxes.nth(49).click(modifiers=["Shift"])
+        await expect(bar.get_by_role("button", name="Approve 50")).to_be_visible()
+        await page.get_by_role("link", name="Next", exact=True).click()
+        await expect_open(page, {"id": ids[50]})
+        await expect(page.locator("input[data-pick]:checked")).to_have_count(0)
+        await expect(bar).to_be_hidden()
+        await expect(page.get_by_text("51 to 60 of 60")).to_be_visible()
+        await boxes.nth(1).check()
+        await bar.get_by_role("button", name="Reject 1").click()
+        await expect_toast(page, "1 rejected")
+    assert await list_decided_ids(database, board) == [ids[51]]

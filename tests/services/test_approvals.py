@@ -12,8 +12,8 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.paging import Paging
 from models import Approval, Comment, EventType
 from services import approvals, boards
-from services.approvals import ApprovalDraft
-from services.inbox import load_waiting_items
+from services.approvals import ApprovalDetail, ApprovalDraft
+from services.inbox import WaitingItems, load_waiting_items
 from tests.support.approval_helpers import (
     APPROVED,
     PENDING,
@@ -163,6 +163,12 @@ class TestClarification:
         assert (await session.scalars(select(Comment))).all() == []
 
 
+def list_approvals(found: WaitingItems) -> list[ApprovalDetail]:
+    """Return the approvals that wait."""
+    details = (one.detail for one in found.page.items)
+    return [one for one in details if isinstance(one, ApprovalDetail)]
+
+
 class TestLists:
     async def test_board_lists_approvals_newest_first(self, session, world) -> None:
         first = await add_approval(
@@ -196,18 +202,17 @@ class TestLists:
             (world.dana_member, 0),
             (world.charlie_member, 0),
         ]:
-            assert len(await approvals.list_undecided_approvals(session, member)) == count
-        [detail] = await approvals.list_undecided_approvals(
-            session, world.alice_member, board_id=world.board.id
-        )
-        assert detail.approval is approval
+            found = await load_waiting_items(session, member)
+            assert (len(found.page.items), found.page.total) == (count, count)
+            ids = [approval.id, in_garden.id]
+            listed = await approvals.list_undecided_approvals(session, member, approval_ids=ids)
+            assert len(listed) == count
+        found = await load_waiting_items(session, world.alice_member, board_id=world.board.id)
+        [detail] = list_approvals(found)
+        assert detail.approval.id == approval.id
         assert (detail.board.name, detail.requester_name) == ("Launch", "Worker")
-        assert (
-            await approvals.list_undecided_approvals(
-                session, world.bob_member, board_id=world.garden.id
-            )
-            == []
-        )
+        found = await load_waiting_items(session, world.bob_member, board_id=world.garden.id)
+        assert found.page.items == []
 
     async def test_decision_moves_approval_to_the_decided_list(self, session, world) -> None:
         approval = await add_approval(session, world)
@@ -215,8 +220,9 @@ class TestLists:
             session, world, status=REJECTED, resolved_at=now() - timedelta(days=3)
         )
         await decide_approval(session, world.bob, approval)
-        assert await approvals.list_undecided_approvals(session, world.alice_member) == []
-        [today] = (await load_waiting_items(session, world.alice_member)).decided_approvals
+        found = await load_waiting_items(session, world.alice_member)
+        assert found.page.items == []
+        [today] = found.decided_approvals
         assert (today.approval.id, today.decider_name) == (approval.id, "Bob")
         page = await approvals.list_decided_approvals(session, world.alice_member, Paging())
         assert [item.approval for item in page.items] == [approval, old]
@@ -231,10 +237,8 @@ class TestLists:
         with count_statements(await session.connection()) as statements:
             found = await load_waiting_items(session, world.alice_member)
         assert len(statements) == 1
-        assert [one.approval.id for one in found.undecided_approvals] == [waiting.id]
+        assert [one.approval.id for one in list_approvals(found)] == [waiting.id]
         assert [one.approval.id for one in found.decided_approvals] == [decided.id]
-        found = await load_waiting_items(session, world.alice_member, with_decided=False)
-        assert (len(found.undecided_approvals), found.decided_approvals) == (1, [])
 
     async def test_approval_is_found_by_readers_of_its_board(self, session, world) -> None:
         approval = await add_approval(session, world)

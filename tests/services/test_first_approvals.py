@@ -5,7 +5,11 @@ from sqlalchemy import literal, select
 
 from models import Approval, Member, PolicyEffect, PolicyVerdict, Role
 from services import approvals
-from services.approvals.statements import has_approved_first_query, may_approve_query
+from services.approvals.statements import (
+    has_approved_first_query,
+    is_left_to_others_query,
+    may_approve_query,
+)
 from tests.support.approval_helpers import add_approval
 
 SAME, OTHER = "a" * 64, "b" * 64  # hashes of an action
@@ -51,7 +55,7 @@ async def test_pages_and_counts_agree_who_approved_first(
     await session.flush()
 
     member = world.alice_member
-    [detail] = await approvals.list_undecided_approvals(session, member)
+    [detail] = await approvals.list_undecided_approvals(session, member, approval_ids=[approval.id])
     counted = select(Approval.id).where(has_approved_first_query())
     found = list(await session.scalars(counted, {"user_id": member.user_id}))
     assert approvals.has_approved_first(detail, member.user_id) is is_first
@@ -61,11 +65,14 @@ async def test_pages_and_counts_agree_who_approved_first(
 async def test_an_approval_of_a_deleted_task_is_unchanged(session, world) -> None:
     task = world.make_task("Task")
     hashes = {"action_hash": SAME, "first_approval_hash": SAME}
-    await add_approval(session, world, task, first_approver_id=world.alice.id, **hashes)
+    ids = [
+        (await add_approval(session, world, task, first_approver_id=world.alice.id, **hashes)).id
+    ]
     await session.delete(task)
     await session.flush()
     session.expire_all()
-    [detail] = await approvals.list_undecided_approvals(session, world.alice_member)
+    member = world.alice_member
+    [detail] = await approvals.list_undecided_approvals(session, member, approval_ids=ids)
     counted = select(Approval.id).where(has_approved_first_query())
     assert approvals.has_approved_first(detail, world.alice.id)
     assert await session.scalar(counted, {"user_id": world.alice.id}) == detail.approval.id
@@ -88,7 +95,7 @@ def list_verdicts(world) -> list[PolicyVerdict]:
 async def test_pages_and_statements_agree_who_may_approve(
     session, world, requester, approver
 ) -> None:
-    for verdict in list_verdicts(world):
+    added = [
         await add_approval(
             session,
             world,
@@ -96,7 +103,12 @@ async def test_pages_and_statements_agree_who_may_approve(
             first_approver_id=getattr(world, approver).id if approver else None,
             policy_verdict=verdict,
         )
-    details = await approvals.list_undecided_approvals(session, world.alice_member)
+        for verdict in list_verdicts(world)
+    ]
+    ids = [one.id for one in added]
+    details = await approvals.list_undecided_approvals(
+        session, world.alice_member, approval_ids=ids
+    )
     members = [world.alice_member, world.bob_member, world.dana_member]
     allowed = {
         (detail.approval.id, member.user_id)
@@ -108,6 +120,10 @@ async def test_pages_and_statements_agree_who_may_approve(
     query = select(Approval.id, Member.user_id).where(may_approve_query(Member.user_id), of_members)
     found = {tuple(row) for row in await session.execute(query)}
     assert found == allowed
+    for member in members:
+        left = select(Approval.id).where(is_left_to_others_query())
+        others = set(await session.scalars(left, {"user_id": member.user_id}))
+        assert others == {id for id in ids if (id, member.user_id) not in allowed}
     assert len(details) == 19
     assert 0 < len(allowed) < len(details) * len(members)
 

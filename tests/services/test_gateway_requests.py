@@ -14,6 +14,7 @@ from core.paging import Paging
 from models import EventType, RequestKind, RequestState
 from services.gateways import requests
 from services.gateways.requests.parser import parse_request as read
+from services.inbox import load_waiting_items
 from tests.support.fake_requests_gateway import timestamp_ms
 from tests.support.requests_gateway import RequestsHarness, agent_key
 
@@ -147,9 +148,10 @@ async def test_only_writers_of_the_board_see_and_answer_requests(harness: Reques
             (world.bob_member, 1),
             (world.rita_member, 0),
         ):
-            assert len(await requests.list_waiting_requests(session, member)) == count
+            found = await load_waiting_items(session, member)
+            assert (len(found.page.items), found.counts.total) == (count, count)
         for member in (world.dana_member, world.charlie_member):
-            assert not await requests.list_waiting_requests(session, member)
+            assert not (await load_waiting_items(session, member)).page.items
 
 
 async def test_requests_without_a_board_are_for_admins(harness: RequestsHarness) -> None:
@@ -160,8 +162,9 @@ async def test_requests_without_a_board_are_for_admins(harness: RequestsHarness)
     with pytest.raises(NotFound):
         await harness.answer_request(world.charlie, request, decision=ONCE)
     async with harness.transaction() as session:
-        assert await requests.count_waiting_by_board(session, world.dana_member) == {None: 1}
-        assert await requests.count_waiting_by_board(session, world.bob_member) == {}
+        for member, count in ((world.dana_member, 1), (world.bob_member, 0)):
+            found = await load_waiting_items(session, member)
+            assert (len(found.page.items), found.counts.without_board) == (count, count)
     await harness.answer_request(world.dana, request, decision=ONCE)
 
 

@@ -224,7 +224,8 @@ def ask_person(site: LiveSite, agent: Any, board: dict[str, Any], task: dict[str
     ask = f"/agent{path}/gateway/main/ask-user"
     agent.call("POST", ask, content=f"{LONG_WORD} {LONG_TEXT}", task_id=task["id"])
     with site.open_pages() as client:
-        [id] = re.findall(r'href="/questions/([^"]+)"', client.get("/approvals").text)
+        listed = client.get(f"/approvals?board={board['id']}").text
+        [id] = re.findall(r'href="/questions/([^"]+)"', listed)
     return str(id)
 
 

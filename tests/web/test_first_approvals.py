@@ -97,7 +97,7 @@ async def test_a_changed_approval_waits_again_for_its_first_approver(
 async def find_to_approve(client: AsyncClient, approval: Approval) -> tuple[str, bool]:
     """Return the number on the filter of a board, and whether the filter shows the task."""
     page = (await client.get(f"/boards/{approval.board_id}?needs=1")).text
-    [count] = re.findall(r"To approve <b>(\d+)</b>", page)
+    [count] = re.findall(r"Needs you <b>(\d+)</b>", page)
     return count, f'id="task-{approval.task_id}"' in page
 
 

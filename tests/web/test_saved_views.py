@@ -302,7 +302,7 @@ async def test_a_view_describes_what_it_shows(alice, world, transaction, views_p
     query = {"q": "<b>", "agent": str(world.worker.id), "tag": "bugs", "needs": "1", "done": "1"}
     await save(alice, views_path, "Long", query=urlencode({**query, "columns": "title,due"}))
     page = html.unescape((await alice.get(views_path)).text)
-    text = "Board · Filter: “<b>” · To approve · Assignee: Worker · Tag: bugs"
+    text = "Board · Filter: “<b>” · Needs you · Assignee: Worker · Tag: bugs"
     assert f"{text} · Done column expanded · Columns: Task, Due" in page
 
 

@@ -13,6 +13,7 @@ from core.http.request import Session, get_settings, open_reader, open_transacti
 from models import ApprovalStatus, Member
 from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult, UndoneNote
+from services.inbox import NextItem
 from web.approvals import inbox, presenter, toasts
 from web.approvals.address import InboxAddress
 from web.approvals.items import InboxItem
@@ -95,6 +96,7 @@ async def decide_approval(request: Request) -> Response:
                 member,
                 InboxAddress.from_query(request.query_params),
                 detail.approval.created_at,
+                approval_id,
             )
         toast = toasts.build_decision_toast(detail, earlier)
         return await _render_decided(request, form, detail, next_item, toast)
@@ -149,7 +151,7 @@ async def _render_decided(
     request: Request,
     form: forms.Form,
     detail: ApprovalDetail,
-    next_item: InboxItem | None,
+    next_item: NextItem | None,
     toast: Toast,
 ) -> Response:
     if not is_part_request(request):
@@ -160,28 +162,31 @@ async def _render_decided(
     response = await render_inbox(
         request,
         selected=next_item.id if next_item else None,
-        on_gateway=bool(next_item and next_item.gateway_request),
+        on_gateway=bool(next_item and next_item.is_request),
         view=view,
         toast=toast,
         moved=True,
     )
     if current_view(request) == "detail":
-        path = next_item.path if next_item else "/approvals"
-        response.headers["HX-Replace-Url"] = path + InboxAddress.from_query(
-            request.query_params
-        ).query_with(selected="", until=0)
+        path = _build_path(next_item) if next_item else "/approvals"
+        query = InboxAddress.from_query(request.query_params).query_with(selected="")
+        response.headers["HX-Replace-Url"] = path + query
     return response
 
 
 def _redirect_next(
-    form: forms.Form, detail: ApprovalDetail, next_item: InboxItem | None
+    form: forms.Form, detail: ApprovalDetail, next_item: NextItem | None
 ) -> Response:
     """Redirect a browser without scripts to the task of the approval, or to the next item."""
     task_id = forms.parse_id(form.value("task"))
     if task_id:
         return RedirectResponse(f"/boards/{detail.board.id}/tasks/{task_id}", 303)
-    path = next_item.path if next_item else f"/approvals/{detail.approval.id}"
+    path = _build_path(next_item) if next_item else f"/approvals/{detail.approval.id}"
     return RedirectResponse(f"{path}?answered={detail.approval.id}", 303)
+
+
+def _build_path(item: NextItem) -> str:
+    return f"/approvals/requests/{item.id}" if item.is_request else f"/approvals/{item.id}"
 
 
 async def _render_approval(

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from core.clock import now
 from core.db.reads import Source
 from core.errors import AppError
 from core.paging import Paging
@@ -17,16 +16,23 @@ from services.agents import OFFLINE_AFTER, UncalledAgent
 from services.approvals import LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
-from services.inbox import WaitingItems
+from services.inbox import (
+    FIRST_KEY,
+    PAGE_SIZE,
+    NextItem,
+    WaitingFilter,
+    WaitingItems,
+    WaitingKey,
+    WaitingPage,
+    WaitingPaging,
+)
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
-from web.approvals.address import MICROSECONDS, InboxAddress
+from web.approvals.address import InboxAddress, format_key, parse_key
 from web.approvals.decision_rights import list_decidable_ids
-from web.approvals.items import InboxItem, list_waiting
+from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, load_approval_views
 from web.stale_parts import MAX_SINGLE_COMMENTS
-
-DECIDED_PAGE_SIZE = 50  # items on a page
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,9 @@ class Inbox:
     """The lists of the inbox, and the selected item."""
 
     address: InboxAddress
-    waiting: list[InboxItem]  # those that wait for the member come first
-    needs_count: int  # items that wait for the member, with new ones and held agents
-    new_count: int  # items requested after the page was opened
+    waiting: list[InboxItem]  # of this page; those that wait for the member come first
+    page: WaitingPage  # the place of `waiting` among all pending items
+    needs_count: int  # items of these boards that wait for the member, on all pages
     decided: list[InboxItem]
     decided_count: int  # of `decided`, on all its pages
     decided_total: int  # approvals that were ever decided
@@ -80,10 +86,15 @@ class Inbox:
     @property
     def position(self) -> int:
         """Return the position of the selected item among the pending ones, from 1; 0 for none."""
+        index = self._selected_index
+        return 0 if index is None else self.page.offset + index + 1
+
+    @property
+    def _selected_index(self) -> int | None:
+        if self.selected_item is None:
+            return None
         ids = [one.id for one in self.waiting]
-        if self.selected_item is None or self.selected_item.id not in ids:
-            return 0
-        return ids.index(self.selected_item.id) + 1
+        return ids.index(self.selected_item.id) if self.selected_item.id in ids else None
 
     @property
     def waiting_sections(self) -> list[tuple[bool, list[InboxItem]]]:
@@ -93,8 +104,25 @@ class Inbox:
 
     @property
     def next_item(self) -> InboxItem | None:
-        """Return the pending item after the selected one."""
-        return self.waiting[self.position] if self.position < len(self.waiting) else None
+        """Return the pending item of this page after the selected one."""
+        following = 0 if self._selected_index is None else self._selected_index + 1
+        return self.waiting[following] if following < len(self.waiting) else None
+
+    @property
+    def next_query(self) -> str:
+        """Return the query of the next page, or "" on the last one."""
+        if self.page.next_key is None:
+            return ""
+        return self.address.query_with(start=format_key(self.page.next_key), selected="")
+
+    @property
+    def previous_query(self) -> str:
+        """Return the query of the page before, or "" on the first one."""
+        if not self.page.offset:
+            return ""
+        return self.address.query_with(
+            before=format_key(self.page.items[0].key), start="", selected=""
+        )
 
     @property
     def path(self) -> str:
@@ -108,18 +136,10 @@ class Inbox:
 
     @property
     def refresh_url(self) -> str:
-        """Return the address that reloads the view without new items."""
-        return self._build_url(self.address)
-
-    @property
-    def refresh_all_url(self) -> str:
-        """Return the address that reloads the view with new items."""
-        return self._build_url(replace(self.address, until=0))
-
-    def _build_url(self, address: InboxAddress) -> str:
+        """Return the address that reloads the view."""
         kept = self.selected_item if self.view == "list" else None
         selected = str(kept.id) if kept else ""
-        query = address.query_with(selected=selected, all=self.address.all)
+        query = self.address.query_with(selected=selected, all=self.address.all)
         return self.path.partition("?")[0] + query
 
 
@@ -136,20 +156,26 @@ async def load_inbox(
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
     found = await _load_items(source, member, address, offline_after)
-    listed = list_waiting(found, member, address.min)
-    shown, new_count = _hold_back_new(listed, address.until, selected)
-    decided, count = await _list_decided(source, member, address, found)
+    selected_item = None
     if selected is not None:
         selected_item = await _get_item(source, member, selected, on_gateway=on_gateway)
-    else:
-        selected_item = await _find_shown_item(source, member, address, [*shown, *decided])
-        if selected_item is None and shown and address.is_open:
-            selected_item = shown[0]
+    elif address.selected:
+        selected_item = await _find_item(source, member, address, found)
+    if selected_item is not None and address.is_open:
+        found = await _load_items_with(source, member, address, offline_after, found, selected_item)
+    shown = [build_item(one, member) for one in found.page.items]
+    decided, count = await _list_decided(source, member, address, found)
+    if selected_item is None and shown and address.is_open:
+        before = parse_key(address.before)
+        earlier = [one for one in found.page.items if before and one.key < before]
+        selected_item = shown[max(0, len(earlier) - 1)]
+    board_ids = [address.board_id] if address.board_id else None
+    first = found.page.items[0].key if found.page.items and found.page.offset else None
     return Inbox(
-        address=replace(address, until=address.until or _to_microseconds(now())),
-        waiting=shown,
-        needs_count=_count_own(listed) + len(found.held_agent_ids),
-        new_count=new_count,
+        address=replace(address, start=format_key(first) if first else "", before=""),
+        waiting=shown if address.is_open else [],
+        page=found.page,
+        needs_count=found.counts.count(board_ids),
         decided=decided,
         decided_count=count,
         decided_total=found.decided_total,
@@ -157,7 +183,7 @@ async def load_inbox(
         approval_view=await _load_view(source, member, selected_item, found, address),
         selectable_ids=_list_selectable(shown, member, found.writable_board_ids),
         view=view,
-        elsewhere_count=0 if listed else await _count_elsewhere(source, member, address),
+        elsewhere_count=found.counts.total - found.counts.count(board_ids),
         limited_agents=found.limited_agents,
         uncalled_agents=found.uncalled_agents,
         errors=errors or {},
@@ -167,13 +193,58 @@ async def load_inbox(
 async def _load_items(
     source: Source, member: Member, address: InboxAddress, offline_after: timedelta
 ) -> WaitingItems:
+    """Load the page of an address; if it is empty now, the first one."""
+    before = parse_key(address.before)
+    start = before or parse_key(address.start) or FIRST_KEY
+    found = await _load_page(source, member, address, offline_after, start, is_before=bool(before))
+    is_first = before is not None and not found.page.offset
+    if start != FIRST_KEY and (not found.page.items or is_first):
+        found = await _load_page(source, member, address, offline_after, FIRST_KEY)
+    return found
+
+
+async def _load_items_with(
+    source: Source,
+    member: Member,
+    address: InboxAddress,
+    offline_after: timedelta,
+    found: WaitingItems,
+    item: InboxItem,
+) -> WaitingItems:
+    """Load the page that begins with an item, unless the page that was found contains it."""
+    ids = {one.key.id for one in found.page.items}
+    is_listed = item.is_pending and address.board in ("", str(item.board.id if item.board else ""))
+    if item.id in ids or not is_listed:
+        return found
+    is_for_others = not _may_decide(item, member, found.writable_board_ids)
+    key = WaitingKey(is_for_others, item.requested_at, item.id)
+    page_with = await _load_page(source, member, address, offline_after, key)
+    ids = {one.key.id for one in page_with.page.items}
+    return page_with if item.id in ids else found
+
+
+async def _load_page(
+    source: Source,
+    member: Member,
+    address: InboxAddress,
+    offline_after: timedelta,
+    start: WaitingKey,
+    *,
+    is_before: bool = False,
+) -> WaitingItems:
     return await inbox.load_waiting_items(
         source,
         member,
+        WaitingPaging(PAGE_SIZE, start, is_before),
         board_id=address.board_id,
-        with_decided=address.is_open,
+        min_confidence=address.min,
         offline_after=offline_after,
     )
+
+
+def _may_decide(item: InboxItem, member: Member, writable: set[UUID]) -> bool:
+    """Return whether an approval or a gateway request waits for the member."""
+    return item.approval is None or bool(list_decidable_ids([item.approval], member, writable))
 
 
 async def _load_view(
@@ -194,20 +265,12 @@ async def _load_view(
 
 
 async def find_next_item(
-    source: Source, member: Member, address: InboxAddress, requested_at: datetime
-) -> InboxItem | None:
-    """Return the item to show after an item of `requested_at` was decided.
-
-    Items that wait for other people are shown only if nothing else waits.
-    """
-    found = await inbox.load_waiting_items(
-        source, member, board_id=address.board_id, with_decided=False
-    )
-    shown, _ = _hold_back_new(list_waiting(found, member, address.min), address.until, None)
-    shown = [one for one in shown if not (one.onboarding or one.agent_question)]  # own pages
-    shown = [one for one in shown if not one.is_for_others] or shown
-    older = (one for one in shown if one.requested_at < requested_at)
-    return next(older, shown[0] if shown else None)
+    source: Source, member: Member, address: InboxAddress, requested_at: datetime, id: UUID
+) -> NextItem | None:
+    """Return the item to show after an item was decided; items with own pages are left out."""
+    board_ids = [address.board_id] if address.board_id else None
+    listed = WaitingFilter(board_ids, address.min)
+    return await inbox.find_next_item(source, member, listed, requested_at, id)
 
 
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:
@@ -216,34 +279,10 @@ def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UU
     return list_decidable_ids(shown, member, writable)
 
 
-async def _count_elsewhere(source: Source, member: Member, address: InboxAddress) -> int:
-    """Return the number of items that wait for the member outside of the board of the filter."""
-    if address.board_id is None:
-        return 0
-    found = await inbox.load_waiting_items(source, member, with_decided=False)
-    return _count_own(list_waiting(found, member, address.min))
-
-
-def _count_own(rows: Iterable[InboxItem]) -> int:
-    return sum(not row.is_for_others for row in rows)
-
-
-def _hold_back_new(
-    rows: list[InboxItem], until: int, selected: UUID | None
-) -> tuple[list[InboxItem], int]:
-    """Separate the items requested after `until`, unless there are no others."""
-    shown = [
-        row
-        for row in rows
-        if not until or _to_microseconds(row.requested_at) <= until or row.id == selected
-    ]
-    return (shown, len(rows) - len(shown)) if shown else (rows, 0)
-
-
 async def _list_decided(
     source: Source, member: Member, address: InboxAddress, found: WaitingItems
 ) -> tuple[list[InboxItem], int]:
-    board_id, paging = address.board_id, Paging(DECIDED_PAGE_SIZE, address.offset)
+    board_id, paging = address.board_id, Paging(PAGE_SIZE, address.offset)
     if address.is_open:
         today = _list_today(found)
         return today, len(today)
@@ -267,25 +306,18 @@ async def _get_item(source: Source, member: Member, id: UUID, *, on_gateway: boo
     return InboxItem(approval=await approvals.get_member_approval(source, member, id))
 
 
-async def _find_shown_item(
-    source: Source, member: Member, address: InboxAddress, rows: list[InboxItem]
+async def _find_item(
+    source: Source, member: Member, address: InboxAddress, found: WaitingItems
 ) -> InboxItem | None:
     """Return the item that was selected before, even if no list contains it now.
 
-    Decided approvals are listed without their contents, so they are loaded. Questions that were
-    answered, and onboardings that are over, are not found.
+    Questions that were answered, and onboardings that are over, are not found.
     """
-    if not address.selected:
-        return None
     id = UUID(address.selected)
-    for row in rows:
-        if row.id == id and (row.approval is None or row.approval.is_undecided):
-            return row
+    for one in found.page.items:
+        if one.key.id == id:
+            return build_item(one, member)
     for on_gateway in (False, True):
         with suppress(AppError):
             return await _get_item(source, member, id, on_gateway=on_gateway)
     return None
-
-
-def _to_microseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * MICROSECONDS)

@@ -7,7 +7,7 @@ from uuid import UUID
 from models import Board, Member
 from services.approvals import ApprovalDetail, has_approved_first
 from services.gateways.requests import RequestDetail
-from services.inbox import WaitingItems
+from services.inbox import WaitingItem
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
@@ -65,6 +65,13 @@ class InboxItem:
         return approval.decided_at or approval.resolved_at or approval.created_at
 
     @property
+    def is_pending(self) -> bool:
+        """Return whether nobody has decided an approval or answered a gateway request."""
+        if self.gateway_request is not None:
+            return self.gateway_request.is_waiting
+        return self.approval is not None and self.approval.is_undecided
+
+    @property
     def question(self) -> str:
         """Return the question of an approval."""
         return describe_question(self.approval) if self.approval else ""
@@ -90,40 +97,14 @@ class InboxItem:
         return f"/approvals/requests/{self.id}" if self.gateway_request else f"/approvals/{self.id}"
 
 
-def list_waiting(found: WaitingItems, member: Member, min_confidence: int = 0) -> list[InboxItem]:
-    """Return pending approvals, gateway requests, onboardings and questions, newest first.
-
-    Those that wait for the member come first, then those on boards that the member may only read
-    and those that the member approved as the first of two people. With a minimum confidence, only
-    approvals with at least this confidence are listed.
-    """
-
-    def is_for_others(board: Board | None) -> bool:
-        return board is not None and board.id not in found.writable_board_ids
-
-    rows = [
-        _build_approval_item(detail, member, is_for_others=is_for_others(detail.board))
-        for detail in found.undecided_approvals
-        if detail.approval.confidence >= min_confidence
-    ]
-    if not min_confidence:
-        rows += [
-            InboxItem(gateway_request=detail, is_for_others=is_for_others(detail.board))
-            for detail in found.gateway_requests
-        ]
-        rows += [InboxItem(onboarding=one) for one in found.onboardings]
-        rows += [
-            InboxItem(agent_question=one, is_for_others=not one.can_write)
-            for one in found.questions
-        ]
-    rows.sort(key=lambda row: row.requested_at, reverse=True)
-    return sorted(rows, key=lambda row: row.is_for_others)
-
-
-def _build_approval_item(
-    detail: ApprovalDetail, member: Member, *, is_for_others: bool
-) -> InboxItem:
-    is_approved = has_approved_first(detail, member.user_id)
-    return InboxItem(
-        approval=detail, is_for_others=is_for_others or is_approved, is_approved=is_approved
-    )
+def build_item(found: WaitingItem, member: Member) -> InboxItem:
+    """Build the item of a row of the inbox."""
+    detail, is_for_others = found.detail, found.key.is_for_others
+    if isinstance(detail, ApprovalDetail):
+        is_approved = has_approved_first(detail, member.user_id)
+        return InboxItem(detail, is_for_others=is_for_others, is_approved=is_approved)
+    if isinstance(detail, RequestDetail):
+        return InboxItem(gateway_request=detail, is_for_others=is_for_others)
+    if isinstance(detail, PendingOnboarding):
+        return InboxItem(onboarding=detail, is_for_others=is_for_others)
+    return InboxItem(agent_question=detail, is_for_others=is_for_others)

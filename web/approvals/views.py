@@ -1,6 +1,7 @@
 """Pages of the inbox "Needs you", and of gateway requests."""
 
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
@@ -78,6 +79,8 @@ async def render_inbox(
             offline_after=offline_threshold(get_settings(request)),
         )
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
+    if more.get("to_confirm"):  # what is confirmed is shown in place of an item
+        found = replace(found, selected_item=None, approval_view=None)
     context = {"inbox": found, "form": form} | defaults | more
     status = max(status, form.status)
     if layout is None:
@@ -151,7 +154,7 @@ async def render_undone(request: Request, approval_id: UUID | None, toast: Toast
     )
     response.headers.update({"HX-Retarget": "#inbox", "HX-Reswap": "outerMorph"})
     if view == "detail":
-        query = address.query_with(selected="", until=0)
+        query = address.query_with(selected="")
         response.headers["HX-Replace-Url"] = f"/approvals/{approval_id}{query}"
     return response
 

@@ -11,12 +11,11 @@ from core.db.reads import Source
 from models import Agent, Board, Member, Status
 from services import agents, approvals, boards, filter_options, presence, tasks
 from services.agents import AgentCard
-from services.approvals import ApprovalDetail, has_approved_first
+from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions
 from services.filter_options import FilterOptions
 from services.presence import BoardUnread
 from services.tasks import CardTask
-from web.approvals.decision_rights import list_decidable_ids
 from web.boards import cards
 from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.boards.assignees import build_assignee_filter, build_assignee_options
@@ -45,7 +44,7 @@ class BoardStatus:
     """The agents of a board, and its undecided approvals."""
 
     agents: list[AgentCard]
-    approvals: list[ApprovalDetail]  # undecided
+    approvals: list[UndecidedApproval]
 
     @property
     def board_agents(self) -> list[Agent]:
@@ -58,9 +57,9 @@ class BoardStatus:
         held = [agent for agent in self.board_agents if agent.held_at is not None]
         return sorted(held, key=lambda agent: (agent.held_at, agent.id))
 
-    def list_waiting(self, member: Member) -> list[ApprovalDetail]:
-        """Return the undecided approvals without those that the member approved as the first."""
-        return [one for one in self.approvals if not has_approved_first(one, member.user_id)]
+    def list_decidable_ids(self, *, can_write: bool) -> set[UUID]:
+        """Return the approvals that wait for a member with this right on the board."""
+        return {one.id for one in self.approvals if can_write and one.may_approve}
 
 
 async def load_board_view(
@@ -93,9 +92,9 @@ async def load_board_view(
         columns = await load(address)
     unread = await presence.load_board_unread(source, member, board)
     return {
-        **_describe_board(member, access, status, options, unread),
+        **_describe_board(access, status, options, unread),
         **_describe_options(options, member, address),
-        "card_renderer": _build_renderer(member, access, address, status, unread, known_hashes),
+        "card_renderer": _build_renderer(access, address, status, unread, known_hashes),
         **_arrange_columns(columns, address),
         **await _load_list(source, member, board, columns, address),
         "calendar": await load_calendar(source, board, address, status.approvals, status.agents)
@@ -169,7 +168,6 @@ def _arrange_columns(columns: list[cards.CardColumn], address: BoardAddress) -> 
 
 
 def _describe_board(
-    member: Member,
     access: BoardPermissions,
     status: BoardStatus,
     options: FilterOptions,
@@ -184,7 +182,7 @@ def _describe_board(
         "is_admin": access.is_admin and access.can_write,
         "board_status": status,
         "board_agents": status.board_agents,
-        "board_waiting_count": len(cards.group_by_task(status.list_waiting(member))),
+        "board_waiting_count": options.waiting_count,
         "statuses": tuple(Status),
         "bulk_assignees": build_assignee_options(status.board_agents, people, _("Unassigned")),
         "agent_options": build_assignee_filter(status.board_agents, people),
@@ -215,7 +213,7 @@ async def load_card(
     cards_by_agent = {card.agent.id: card for card in status.agents}
     approvals_by_task = cards.group_by_task(status.approvals)
     unread = await presence.load_board_unread(source, member, board)
-    renderer = _build_renderer(member, access, address, status, unread)
+    renderer = _build_renderer(access, address, status, unread)
     card = cards.build_card(task, approvals_by_task, cards_by_agent, rejected_move)
     return {
         "board": board,
@@ -235,25 +233,21 @@ async def _load_card_status(
         assigned = await agents.list_board_agent_cards(
             source, board, agent_id=task.assignee.id, offline_after=offline_after
         )
-    undecided = await approvals.list_undecided_approvals(
-        source, member, board_id=board.id, task_id=task.id
-    )
+    undecided = await approvals.list_undecided_of_board(source, member, board, task_id=task.id)
     return BoardStatus(list(assigned), list(undecided))
 
 
 def _build_renderer(
-    member: Member,
     access: BoardPermissions,
     address: BoardAddress,
     status: BoardStatus,
     unread: BoardUnread,
     known_hashes: Collection[str] = (),
 ) -> CardRenderer:
-    writable = [access.board.id] if access.can_write else ()
     return CardRenderer(
         query=address.query,
         can_write=access.can_write,
-        decidable_ids=list_decidable_ids(status.approvals, member, writable),
+        decidable_ids=status.list_decidable_ids(can_write=access.can_write),
         unread_task_ids=unread.task_ids,
         known_hashes=known_hashes,
         context={"board": access.board, "address": address},
@@ -276,5 +270,5 @@ async def load_board_status(
 ) -> BoardStatus:
     """Load the agents of a board and its undecided approvals."""
     board_agents = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
-    undecided = await approvals.list_undecided_approvals(source, member, board_id=board.id)
+    undecided = await approvals.list_undecided_of_board(source, member, board)
     return BoardStatus(list(board_agents), list(undecided))

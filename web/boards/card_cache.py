@@ -18,7 +18,7 @@ from uuid import UUID
 from markupsafe import Markup, escape
 
 from models import Status
-from services.approvals import ApprovalDetail
+from services.approvals import UndecidedApproval
 from services.tasks import TagRef
 from web.boards.cards import CardColumn, TaskCard
 from web.boards.task_links import LinkLabel, label_link
@@ -138,8 +138,8 @@ class CardBuilder:
             comments_count=task.comments_count,
         )
 
-    def _count_decidable(self, approvals: Sequence[ApprovalDetail]) -> int:
-        return sum(one.approval.id in self._decidable_ids for one in approvals)
+    def _count_decidable(self, approvals: Sequence[UndecidedApproval]) -> int:
+        return sum(one.id in self._decidable_ids for one in approvals)
 
     def _label_assignee(self, card: TaskCard) -> AssigneeLabel:
         agent = card.task.assignee

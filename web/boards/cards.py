@@ -8,7 +8,7 @@ from uuid import UUID
 from core.errors import AppError
 from models import Priority, Status, Task
 from services.agents import AgentCard
-from services.approvals import ApprovalDetail
+from services.approvals import UndecidedApproval
 from services.tasks import BoardColumn, CardTask
 from web.ui.error_texts import describe_error
 from web.ui.translation import N_, pgettext, translate
@@ -102,7 +102,7 @@ class TaskCard:
     """A task on its board."""
 
     task: CardTask
-    approvals: Sequence[ApprovalDetail]  # undecided approvals of this task
+    approvals: Sequence[UndecidedApproval]  # of this task
     assignee_card: AgentCard | None
     rejected_move: RejectedMove | None
 
@@ -166,7 +166,7 @@ def name_priority(priority: str) -> str:
 
 def build_columns(
     columns: Sequence[BoardColumn],
-    approvals: Sequence[ApprovalDetail],
+    approvals: Sequence[UndecidedApproval],
     agent_cards: Sequence[AgentCard],
     rejected_moves: Sequence[RejectedMove],
 ) -> list[CardColumn]:
@@ -201,9 +201,9 @@ def includes_card(columns: Iterable[CardColumn], task_id: UUID) -> bool:
     return any(card.task.id == task_id for column in columns for card in column.cards)
 
 
-def group_by_task(approvals: Sequence[ApprovalDetail]) -> dict[UUID, list[ApprovalDetail]]:
+def group_by_task(approvals: Sequence[UndecidedApproval]) -> dict[UUID, list[UndecidedApproval]]:
     """Return the approvals of each task."""
-    approvals_by_task: dict[UUID, list[ApprovalDetail]] = {}
+    approvals_by_task: dict[UUID, list[UndecidedApproval]] = {}
     for approval in approvals:
         for task_id in approval.task_ids:
             approvals_by_task.setdefault(task_id, []).append(approval)
@@ -231,7 +231,7 @@ def choose_phone_column(columns: Sequence[CardColumn], requested: str) -> Status
 
 def build_card(
     task: CardTask,
-    approvals_by_task: Mapping[UUID, Sequence[ApprovalDetail]],
+    approvals_by_task: Mapping[UUID, Sequence[UndecidedApproval]],
     cards_by_agent: Mapping[UUID, AgentCard],
     move: RejectedMove | None = None,
 ) -> TaskCard:

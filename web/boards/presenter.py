@@ -18,7 +18,7 @@ from services import (
     tags,
 )
 from services.agents import AgentCard, AgentState
-from services.approvals import ApprovalDetail
+from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions, BoardPerson
 from services.gateways.runs import RunPhase
 from services.memory import get_author_name
@@ -45,14 +45,12 @@ class AgentLine:
 def build_agent_lines(
     board: Board,
     cards: Sequence[AgentCard],
-    approvals: Sequence[ApprovalDetail],
+    approvals: Sequence[UndecidedApproval],
     decidable_ids: Collection[UUID],
 ) -> list[AgentLine]:
     """Describe what each agent of a board is doing. The viewer may decide some of the approvals."""
-    waiting = {detail.approval.agent_id: _("Waits for an approval") for detail in approvals} | {
-        detail.approval.agent_id: _("Waiting for your decision")
-        for detail in approvals
-        if detail.approval.id in decidable_ids
+    waiting = {one.agent_id: _("Waits for an approval") for one in approvals} | {
+        one.agent_id: _("Waiting for your decision") for one in approvals if one.id in decidable_ids
     }
     is_paused = board.paused_at is not None
     return [_build_line(card, waiting.get(card.agent.id), is_paused=is_paused) for card in cards]

@@ -14,7 +14,6 @@ from models import Board, ReadKind
 from services import boards, onboarding, presence
 from services.boards import BoardPermissions
 from web.agents.setup import offline_threshold
-from web.approvals.decision_rights import list_decidable_ids
 from web.auth.viewer import current_member
 from web.boards import board_view, cards, presenter
 from web.boards.address import BoardAddress
@@ -155,8 +154,7 @@ async def show_agents_panel(request: Request) -> Response:
             access.board,
             offline_after=offline_threshold(get_settings(request)),
         )
-    writable = [access.board.id] if access.can_write else ()
-    decidable = list_decidable_ids(status.approvals, current_member(request), writable)
+    decidable = status.list_decidable_ids(can_write=access.can_write)
     lines = build_agent_lines(access.board, status.agents, status.approvals, decidable)
     is_admin = access.is_admin and access.can_write
     return render_part(

@@ -10,7 +10,7 @@ from core.db.reads import Source
 from models import Board
 from services import tasks
 from services.agents import AgentCard
-from services.approvals import ApprovalDetail
+from services.approvals import UndecidedApproval
 from services.tasks import DueTasks
 from web.boards.address import BoardAddress
 from web.boards.cards import TaskCard, build_card, group_by_task
@@ -70,7 +70,7 @@ async def load_calendar(
     source: Source,
     board: Board,
     address: BoardAddress,
-    approvals: Sequence[ApprovalDetail],
+    approvals: Sequence[UndecidedApproval],
     agent_cards: Sequence[AgentCard],
 ) -> CalendarMonth:
     """Load the month of an address, by default the current one, in the reader's time zone."""
@@ -125,7 +125,7 @@ class _CardBuilder:
     """What the cards of the calendar are built of."""
 
     agents: Mapping[UUID, AgentCard]
-    approvals: Mapping[UUID, Sequence[ApprovalDetail]]
+    approvals: Mapping[UUID, Sequence[UndecidedApproval]]
     found: Mapping[int, DueTasks]
 
     def build(self, section: int) -> CalendarTasks:

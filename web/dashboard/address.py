@@ -32,14 +32,13 @@ RANGE_TEXTS: Mapping[str, tuple[str, str]] = {
 class DashboardAddress:
     """Query parameters of the dashboard. Invalid parameters are ignored.
 
-    `until` and `after` are for reloading: newer approvals and events are only counted.
+    `after` is for reloading: newer events are only counted.
     """
 
     range: str = DEFAULT_RANGE
     board: str = ""
     group: str = ""  # ignored with a board
     chart: str = WORK_CHART
-    until: int = 0  # microseconds since 1970; 0 for now
     after: int = 0  # the number of an event
 
     @classmethod
@@ -52,7 +51,6 @@ class DashboardAddress:
             board=str(board or ""),
             group=str(group or ""),
             chart=CYCLE_TIME_CHART if query.get("chart") == CYCLE_TIME_CHART else WORK_CHART,
-            until=forms.parse_number(query.get("until")),
             after=forms.parse_number(query.get("after")),
         )
 

@@ -14,9 +14,9 @@ from models import Member
 from services import activity, agents, boards, gateways, inbox, metrics
 from services.activity import ActivityFilters
 from services.agents import AgentCard, AgentState, StatusSource
+from services.inbox import WaitingFilter
 from web.activity.presenter import ALL_TYPES, build_activity_line
-from web.approvals.address import MICROSECONDS
-from web.approvals.items import InboxItem, list_waiting
+from web.approvals.items import build_item
 from web.boards.presenter import load_board_access
 from web.dashboard.address import DashboardAddress
 from web.dashboard.figures import build_figures
@@ -143,30 +143,14 @@ async def load_figures(source: Source, scope: DashboardScope) -> Mapping[str, An
 
 
 async def load_approvals(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
-    """Load the newest items that wait for a decision. Those after `until` are only counted."""
-    address = scope.address
-    found = await inbox.load_waiting_items(
-        source, scope.member, board_id=address.board_id, with_decided=False
-    )
-    waiting = [
-        item
-        for item in list_waiting(found, scope.member)
-        if scope.contains(item.board.id if item.board else None)
-    ]
-    known = [item for item in waiting if is_known(item, address.until)] or waiting
-    until = address.until or int(now().timestamp() * MICROSECONDS)
+    """Load the items that wait longest for a decision, and how many wait for the member."""
+    listed = WaitingFilter(scope.board_ids)
+    page, counts = await inbox.load_waiting_page(source, scope.member, listed, MAX_APPROVALS)
     return {
-        "items": known[:MAX_APPROVALS],
-        "total": len(waiting),
-        "own_count": sum(not item.is_for_others for item in waiting),
-        "new_count": len(waiting) - len(known),
-        "part_query": address.query_with(until=until),
+        "items": [build_item(one, scope.member) for one in page.items],
+        "total": page.total,
+        "own_count": counts.count(scope.board_ids),
     }
-
-
-def is_known(item: InboxItem, until: int) -> bool:
-    """Return whether an item was requested until then, in microseconds since 1970; 0: always."""
-    return not until or item.requested_at.timestamp() * MICROSECONDS <= until
 
 
 async def load_gateways(source: Source, scope: DashboardScope) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from core.clock import now
 from models import Status
 from services.agents import AgentCard
-from services.approvals import ApprovalDetail
+from services.approvals import UndecidedApproval
 from services.boards import RelatedBoard
 from services.tasks import Assignee, CardTask, LinkRef, TaskRef
 from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
@@ -40,14 +40,14 @@ STATES_OF_SCRIPTS = (
 class BoardExamples:
     """Builds cards in all states, the columns of a board and the rows of a list."""
 
-    def __init__(self, agent_cards: Sequence[AgentCard], pending: ApprovalDetail) -> None:
+    def __init__(self, agent_cards: Sequence[AgentCard], pending: UndecidedApproval) -> None:
         self._working, self._idle, self._late = agent_cards[:3]
         self._uncalled = agent_cards[-1]
         self._pending = pending
         self._renderer = CardRenderer(
             BoardAddress().query,
             can_write=True,
-            decidable_ids={pending.approval.id},
+            decidable_ids={pending.id},
             unread_task_ids={UNREAD_ID},
             context={"board": build_board(), "address": BoardAddress()},
         )

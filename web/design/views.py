@@ -11,6 +11,7 @@ from starlette.routing import Route
 from core.http.request import get_settings
 from models import Member, Status
 from services.agents import AgentCard
+from services.approvals import UndecidedApproval
 from web.agents.presenter import describe_evidence
 from web.dashboard.address import DashboardAddress
 from web.dashboard.value_format import format_value
@@ -62,6 +63,8 @@ def _build_context(request: Request) -> dict[str, Any]:
     cards = examples.build_agent_cards()
     lead = cards[1].agent
     shown_approvals = approvals.build_approvals(lead, request.user)
+    waiting = shown_approvals[0].view.detail
+    pending = UndecidedApproval(waiting.approval.id, lead.id, True, waiting.task_ids)
     return {
         "board": examples.build_board(),
         "agent_cards": cards,
@@ -82,7 +85,7 @@ def _build_context(request: Request) -> dict[str, Any]:
         "describe_evidence": describe_evidence,
         "format_value": format_value,
         "formatted": ExampleTexts(),
-        **_render_board(BoardExamples(cards, shown_approvals[0].view.detail)),
+        **_render_board(BoardExamples(cards, pending)),
         **tasks.build_task_context(cards[0].agent, request.user.id),
         **tasks.build_talk_context(cards[0].agent, request.auth.member),
         **_render_feed(cards[0], request.auth.member),

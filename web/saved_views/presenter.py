@@ -132,7 +132,7 @@ def describe_view(query: str, names: Mapping[str, str]) -> str:
     is_reversed = address.shown_sort.startswith("-")
     values = [
         (address.q, _("Filter"), f"“{address.q}”"),
-        (address.needs, _("To approve"), ""),
+        (address.needs, _("Needs you"), ""),
         (address.blocked, _("Blocked"), ""),
         (address.agent, _("Assignee"), name_assignee(address.agent, names)),
         (address.tag, _("Tag"), address.tag),

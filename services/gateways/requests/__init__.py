@@ -10,13 +10,12 @@ from services.gateways.requests.commands import (
 from services.gateways.requests.queries import (
     RequestDetail,
     build_answered_query,
-    build_waiting_query,
-    count_waiting_by_board,
+    build_listed_query,
     get_request,
     list_ended_requests,
     list_requests,
-    list_waiting_requests,
     load_requests_of_runs,
+    waiting_rows_query,
 )
 from services.gateways.requests.rules import MAX_ANSWER_LENGTH, MAX_ANSWERS, SubmittedAnswer
 from services.gateways.requests.worker import RequestSyncJob

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, Uuid, bindparam, false, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from core.db.reads import Query, Source
@@ -88,19 +88,23 @@ def _build_list_query(filters: frozenset[str], *, is_admin: bool) -> PagedQuery[
     return PagedQuery(query.order_by(*NEWEST_FIRST), detail_from_row)
 
 
-async def list_waiting_requests(
-    source: Source, member: Member, *, board_id: UUID | None = None
-) -> Sequence[RequestDetail]:
-    """Return the waiting requests that a member may answer, newest first."""
-    query = build_waiting_query(is_admin=member.is_admin, by_board=board_id is not None)
-    return await query.fetch(source, board_id=board_id, **_parameters(member))
+def waiting_rows_query(*, is_admin: bool) -> Select[*tuple[Any, ...]]:
+    """Select the waiting requests that a member may answer, as rows of the inbox.
+
+    The columns are those of `approvals.undecided_rows_query`.
+    """
+    return select(
+        GatewayRequest.id,
+        GatewayRequest.board_id,
+        GatewayRequest.created_at.label("at"),
+        false().label("is_for_others"),
+    ).where(IS_WAITING, _answerable(is_admin=is_admin))
 
 
-@cache
-def build_waiting_query(*, is_admin: bool, by_board: bool) -> Query[RequestDetail]:
-    """Build the query of `list_waiting_requests`."""
-    query = _list_query(IS_WAITING, is_admin=is_admin, by_board=by_board)
-    return Query(query.order_by(*NEWEST_FIRST).limit(MAX_PAGE_SIZE), detail_from_row)
+def build_listed_query(listed: FromClause) -> Query[RequestDetail]:
+    """Build the query of the requests whose ids are in the column `id` of another one."""
+    query = detail_query().join(listed, listed.c.id == GatewayRequest.id)
+    return Query(query, detail_from_row)
 
 
 async def list_ended_requests(
@@ -149,19 +153,6 @@ def _build_runs_query(*, is_admin: bool) -> Query[tuple[UUID, RequestDetail]]:
     query = _list_query(IS_WAITING & is_of_runs, is_admin=is_admin, by_board=False)
     query = query.add_columns(Run.id).ext(distinct_on(Run.id)).order_by(Run.id, *NEWEST_FIRST)
     return Query(query, lambda row: (row[4], detail_from_row(row)))
-
-
-async def count_waiting_by_board(source: Source, member: Member) -> dict[UUID | None, int]:
-    """Count the waiting requests that a member may answer, by board; None is without a board."""
-    query = _build_counts_query(is_admin=member.is_admin)
-    return dict(await query.fetch(source, **_parameters(member)))
-
-
-@cache
-def _build_counts_query(*, is_admin: bool) -> Query[tuple[UUID | None, int]]:
-    query = select(GatewayRequest.board_id, func.count())
-    query = query.where(IS_WAITING, _answerable(is_admin=is_admin))
-    return Query(query.group_by(GatewayRequest.board_id))
 
 
 FILTERS: Mapping[str, ColumnElement[bool]] = {
