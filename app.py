@@ -23,7 +23,7 @@ from core.db.engine import create_database_engine
 from core.db.listen import PostgresListener
 from core.db.read_pool import ReadPool
 from core.http.audit_middleware import AuditMiddleware
-from core.http.compression import STREAM_PATHS, CompressionMiddleware
+from core.http.compression import CompressionMiddleware
 from core.http.concurrency import ConcurrencyLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
@@ -38,6 +38,7 @@ from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
 from core.http.tokens import get_agent_token, get_bearer_token
+from core.http.unsent_bytes import UnsentBytesMiddleware
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import (
@@ -52,7 +53,7 @@ from services import (
 )
 from services.channels import ChannelSender
 from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer
-from web.auth.viewer import SESSION_COOKIE, read_cookie
+from web.auth.viewer import read_session_secret
 from web.notifications.messages import MessageRenderer
 from web.ui.assets import STATIC, CachedStaticFiles
 
@@ -60,7 +61,6 @@ log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES, MESSAGES_SECONDS = 20, 40, 600.0
-OPENING_STREAMS = "streams that are being opened"  # in place of a credential
 EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
 
 
@@ -198,30 +198,28 @@ def build_middleware(settings: Settings) -> list[Middleware]:
             include_probes=settings.request_log_include_health,
         ),
         *([cors] if settings.cors_origins else []),
+        Middleware(UnsentBytesMiddleware, refuse=handle_unexpected_error),
         Middleware(CompressionMiddleware),
         Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
-        Middleware(RequestSlotsMiddleware, find_credentials=find_credentials),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),
+        Middleware(RequestSlotsMiddleware, find_credentials=find_credentials),
     ]
 
 
 def find_credentials(connection: HTTPConnection) -> list[str]:
     """Return the tokens and the session of a request, without verifying them.
 
-    Static files are the same for everybody and need no database. Streams that open wait for each
-    other, because thousands of clients reconnect at once after a restart.
+    Static files are the same for everybody and need no database.
     """
-    path = connection.scope["path"]
-    if path.startswith("/static/"):
+    if connection.scope["path"].startswith("/static/"):
         return []
     tokens = get_bearer_token(connection), get_agent_token(connection)
-    opening = [OPENING_STREAMS] if path.endswith(STREAM_PATHS) else []
-    return [*tokens, read_cookie(connection, SESSION_COOKIE), *opening]
+    return [*tokens, read_session_secret(connection)]
 
 
 async def handle_unexpected_error(request: Request, error: Exception) -> Response:
-    """Respond to an unexpected error as a page or as JSON, depending on the path."""
+    """Respond as a page or as JSON, depending on the path, to an error outside of both."""
     return await _interface_module(request).handle_server_error(request, error)
 
 

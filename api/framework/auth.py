@@ -8,8 +8,10 @@ from starlette.requests import Request
 from core.clock import now
 from core.db.reads import Source, WriteRequired, require_transaction
 from core.errors import Forbidden, Unauthorized
+from core.http.caller import Caller
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_reader, open_transaction
+from core.http.request_slots import recognize_caller
 from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
@@ -81,9 +83,19 @@ def _accept(request: Request, actor: Actor) -> Actor:
     if isinstance(actor, Agent):
         request.state.last_seen.record(Agent, actor.id)
     audit.identify_actor(actor)
+    credential = get_bearer_token(request)
+    if isinstance(actor, Agent):
+        credential = get_agent_token(request) or credential
+    recognize_caller(request, credential, _build_caller(actor))
     _check_token_scope(request)
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
+
+
+def _build_caller(actor: Actor) -> Caller:
+    if isinstance(actor, Agent):
+        return Caller.from_agent(actor.id, actor.organization_id)
+    return Caller.from_user(actor.id, with_token=True)
 
 
 async def _count_failure(request: Request) -> None:
@@ -92,6 +104,7 @@ async def _count_failure(request: Request) -> None:
     Failures are counted after the verification, so that they never affect valid credentials.
     """
     token = get_agent_token(request) or get_bearer_token(request)
+    recognize_caller(request, token, None)
     # Other tokens than ours may all begin in the same way.
     key = token_prefix(token) if token.startswith("mc_") else hash_token(token) if token else ""
     await _verifier(request).record_invalid_token(_network(request), key)

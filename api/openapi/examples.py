@@ -94,7 +94,13 @@ ERRORS_BY_STATUS: Mapping[int, Mapping[str, str]] = {
     400: {"pack_url_invalid": "Enter a repository, such as https://github.com/owner/name."},
     408: {"request_timeout": "The request was not complete after 60 s."},
     413: {"body_too_large": "A request takes at most 2097152 bytes."},
-    429: {"rate_limited": "Too many requests. Try again in 7 s."},
+    429: {
+        "rate_limited": "Too many requests. Try again in 7 s.",
+        "responses_not_read": (
+            "Too much of earlier responses was not read. Read it, or close the connections."
+            " Try again in 5 s."
+        ),
+    },
     500: {"": "Internal Server Error"},
     502: {"gateway_unreachable": "The gateway does not answer."},
     503: {"unavailable": "The database does not answer. Try again soon."},

@@ -8,6 +8,8 @@ from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipResponder, IdentityResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.http.event_stream import STREAM_PATHS
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -20,7 +22,6 @@ THREAD_SIZE = 1_000_000  # bytes that take 2 ms, in which no other request would
 MAX_ACCEPTED_LENGTH = 1_000  # characters of the header; parsing one of 64 kB takes 50 ms
 API_PATH = "/api/"
 REFUSED_WEIGHT = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
-STREAM_PATHS = ("/events", "/stream")  # their ends; see core/http/event_stream.py
 
 
 class CompressionMiddleware:

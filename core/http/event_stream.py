@@ -10,9 +10,9 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 
 from sse_starlette import ServerSentEvent
-from sse_starlette.sse import AppStatus, SendTimeoutError
+from sse_starlette.sse import AppStatus
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from core.db.engine import is_outage
 
@@ -20,7 +20,8 @@ PING_INTERVAL = 15.0  # seconds until a keep-alive comment is sent (contract 1.8
 SERVER_SEND = "mission_control.send"
 """The key in the scope of the server's own function, which sends the messages directly: middleware
 only adds to the start of a response, but would take a third of the time of each message."""
-SEND_TIMEOUT = 30.0  # seconds until a client that does not read is disconnected
+STREAM_PATHS = ("/events", "/stream")  # their ends
+STREAM_TYPE = b"text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
 PING = ServerSentEvent(comment="ping").encode()
 
@@ -40,7 +41,6 @@ class EventStreamResponse(Response):
         self._messages = messages
         self._on_end = on_end
         self._sender: asyncio.Task[object] | None = None
-        self._is_late = False
         weakref.finalize(self, on_end)  # if the response is never sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,26 +66,15 @@ class EventStreamResponse(Response):
         _open_streams.add(self)
         try:
             while not AppStatus.should_exit and (message := await self._next_message()) is not None:
-                await self._send_message(send, message)
+                await send({"type": "http.response.body", "body": message, "more_body": True})
         except asyncio.CancelledError:
             if self._sender is not None or sender is None or sender.uncancel():
                 raise
-            if self._is_late:
-                raise SendTimeoutError from None
         finally:
             self._sender = None
             _open_streams.discard(self)
             disconnection.cancel()
             await self._messages.aclose()
-
-    async def _send_message(self, send: Send, message: bytes) -> None:
-        timer = asyncio.get_running_loop().call_later(SEND_TIMEOUT, self._stop_sending)
-        await send({"type": "http.response.body", "body": message, "more_body": True})
-        timer.cancel()
-
-    def _stop_sending(self) -> None:
-        self._is_late = True
-        self.stop()
 
     async def _next_message(self) -> bytes | None:
         """Return the next message, or None after the last one and in a database outage.
@@ -99,6 +88,14 @@ class EventStreamResponse(Response):
                 raise
             log.warning("a stream ends, because the database cannot be read: %s", error)
             return None
+
+
+def is_event_stream(message: Message) -> bool:
+    """Return whether the start of a response is that of an event stream."""
+    return any(
+        name.lower() == b"content-type" and value.startswith(STREAM_TYPE)
+        for name, value in message.get("headers", ())
+    )
 
 
 def end_event_streams() -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.db.engine import is_outage, is_pool_busy
-from core.errors import Unavailable
+from core.errors import TooMany, Unavailable
 from core.http.event_stream import SERVER_SEND
 
 log = logging.getLogger("mission_control")
@@ -25,9 +25,10 @@ ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class ErrorMiddleware:
-    """Respond to unhandled errors innermost, so that all other middleware sees the response.
+    """Respond to unhandled errors, so that the middleware outside of it sees the response.
 
-    A client that disconnects before the end of its body is no error of ours.
+    A client that disconnects before the end of its body is no error of ours, and neither are too
+    many requests.
     """
 
     def __init__(self, app: ASGIApp, handler: ErrorHandler) -> None:
@@ -63,7 +64,7 @@ class ErrorMiddleware:
 
 def _log_error(scope: Scope, error: Exception) -> Exception:
     """Log an error that is ours or of the database. Return the error to respond with."""
-    if isinstance(error, ClientDisconnect):
+    if isinstance(error, ClientDisconnect | TooMany):
         return error
     if is_pool_busy(error):
         log.warning("a request waited too long for a database connection: %s", error)

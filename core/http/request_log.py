@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.http.event_stream import is_event_stream
 from core.http.middleware import request_id
 
 PROBES = {"/health", "/healthz", "/readyz"}
-STREAM_TYPE = b"text/event-stream"
 
 log = logging.getLogger("mission_control.request")
 
@@ -137,5 +137,4 @@ class _ResponseObserver:
     def observe(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = dict(message["headers"])
-            self.is_stream = headers.get(b"content-type", b"").startswith(STREAM_TYPE)
+            self.is_stream = is_event_stream(message)

@@ -1,21 +1,34 @@
-"""The HTTP protocol of the server, with limits on requests whose headers are incomplete."""
+"""The HTTP protocol of the server, with limits on incomplete requests and unsent responses."""
 
 import asyncio
 import json
+import socket
 from collections import Counter
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from core.http import unsent_bytes
 from core.http.client_ip import rate_limit_network
+from core.http.unsent_bytes import ConnectionBytes, UnsentBytes
 
 HEADER_TIMEOUT = 20.0  # seconds until the headers of a request must be complete
 MAX_HEADER_SIZE = 64 * 1024  # bytes
 MAX_PER_NETWORK = 2_000  # connections without complete headers; pages reconnect all at once
+MAX_UNSENT_IN_SYSTEM = 128 * 1024  # bytes that the system accepts before it can send them
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Closes connections whose request headers are slow, too large or too many at once."""
+    """Closes connections whose request headers are slow, too large or too many at once.
+
+    It counts the bytes of responses that clients have not taken, and starts the next request of a
+    connection when the client has taken the last response.
+    """
 
     header_timeout: ClassVar[float] = HEADER_TIMEOUT
     max_per_network: ClassVar[int] = MAX_PER_NETWORK
@@ -27,10 +40,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _is_excess = False  # too many of the network were waiting when this one began
     _is_refused = False
     _has_body_left = False  # the body of the last request is incomplete
+    _unsent: ConnectionBytes
+    _postponed: tuple[RequestResponseCycle, Any] | None = None  # a request that is not started yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection until the headers are complete."""
         super().connection_made(transport)
+        unsent: UnsentBytes = self.app_state.setdefault("unsent_bytes", UnsentBytes())
+        self._unsent = unsent.open(transport)
+        # Only at 0 the transport has released the response, of which it keeps even the sent part.
+        transport.set_write_buffer_limits(high=HIGH_WATER_LIMIT, low=0)
+        _limit_unsent_bytes_in_system(transport)
         self._network = rate_limit_network(self.client[0] if self.client else "unknown")
         self._begin_headers()
         self._check_limits()
@@ -52,6 +72,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request; a connection may be used for several."""
         super().on_message_begin()
+        cast(dict[str, Any], self.scope)[unsent_bytes.SCOPE_KEY] = self._unsent
         if self._timer is None:
             self._begin_headers()
             self._header_size = 1  # or more: the rest of the data may belong to the last request
@@ -74,10 +95,35 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
+    def on_response_complete(self) -> None:
+        """Start the next request, if there is one."""
+        super().on_response_complete()
+        self._unsent.record_progress()
+
+    def pause_writing(self) -> None:
+        """Count a response that the system does not accept at once."""
+        super().pause_writing()
+        self._unsent.pause()
+
+    def resume_writing(self) -> None:
+        """Start the request that waited until the client has taken the last response."""
+        super().resume_writing()
+        self._unsent.resume()
+        if self._postponed is not None and not self.transport.is_closing():
+            (cycle, app), self._postponed = self._postponed, None
+            self._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_headers()
+        self._unsent.close()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.flow.write_paused:
+            self._postponed = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def _begin_headers(self) -> None:
         self._header_size = 0
@@ -139,3 +185,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _is_idle_without_timer(self) -> bool:
         has_timer = self._timer is not None or self.timeout_keep_alive_task is not None
         return not (self._is_responding() or has_timer or self.transport.is_closing())
+
+
+def _limit_unsent_bytes_in_system(transport: asyncio.Transport) -> None:
+    """Let the system buffer less of a response, by default up to 4 MB of each connection.
+
+    It reports also more often that a slow client has taken something.
+    """
+    connected = transport.get_extra_info("socket")
+    if hasattr(socket, "TCP_NOTSENT_LOWAT") and connected.family != socket.AF_UNIX:
+        option = socket.TCP_NOTSENT_LOWAT
+        connected.setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT_IN_SYSTEM)

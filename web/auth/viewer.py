@@ -9,8 +9,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import Forbidden
+from core.http.caller import Caller
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_reader
+from core.http.request_slots import recognize_caller
 from models import Member, SignIn
 from services import audit, identity
 from services.identity import CredentialVerifier, Viewer
@@ -23,12 +25,17 @@ DAY = 24 * 3600  # seconds
 
 
 async def current_viewer(connection: HTTPConnection) -> Viewer | None:
-    """Return the viewer that belongs to the session cookie."""
+    """Return the viewer that belongs to the session cookie.
+
+    Raises TooMany if the user has too many unsent bytes.
+    """
     secret = read_session_secret(connection)
     if not secret:
         return None
     async with open_reader(connection) as reader:
         viewer = await identity.find_session(reader, secret)
+    caller = None if viewer is None else Caller.from_user(viewer.user.id, with_token=False)
+    recognize_caller(connection, secret, caller)
     if viewer is not None:
         audit.identify_actor(viewer.user)
         audit.use_credential("session", viewer.sign_in.id)

@@ -28,6 +28,9 @@ ERROR_TEXTS: Mapping[str, str] = {
     ),
     "rate_limited": N_("Too many requests. Try again in %(retry_after)s s."),
     "request_timeout": N_("The request did not arrive completely in time."),
+    "responses_not_read": N_(
+        "Too much of what you opened before is still being loaded. Try again in %(retry_after)s s."
+    ),
     "stale": N_("This was changed meanwhile. Look at it again, then change it."),
     "too_long": N_("This is too long: %(length)s characters, %(max_length)s at most."),
     "unavailable": N_("The database does not answer. Try again soon."),

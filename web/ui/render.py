@@ -215,9 +215,7 @@ async def handle_app_error(request: Request, error: Exception) -> Response:
     layout = await _load_layout_if_member(request, status)
     other = await _find_other_organization(request, layout) if status == 404 else None
     response = _render_error(request, status, describe_error(error), layout, other)
-    if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
+    return _add_retry_after(response, error)
 
 
 async def handle_unknown_address(request: Request, error: Exception) -> Response:
@@ -237,10 +235,18 @@ async def handle_unknown_address(request: Request, error: Exception) -> Response
 
 
 async def handle_server_error(request: Request, error: Exception) -> Response:
-    """Render an unexpected error, or an AppError outside the routes (database not available)."""
+    """Render an unexpected error, or an AppError outside the routes: no database, TooMany."""
     if isinstance(error, AppError):
-        return _render_error(request, STATUS_CODES[type(error)], describe_error(error), None)
+        status = STATUS_CODES[type(error)]
+        response = _render_error(request, status, describe_error(error), None)
+        return _add_retry_after(response, error)
     return _render_error(request, 500, _("Something went wrong on the server."), None)
+
+
+def _add_retry_after(response: Response, error: AppError) -> Response:
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 async def _find_other_organization(
