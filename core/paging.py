@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, bindparam, func, select
 
 from core.db.reads import AnySelect, Query, Source
 
@@ -12,6 +12,9 @@ Item = TypeVar("Item")
 MappedItem = TypeVar("MappedItem")
 
 MAX_PAGE_SIZE = 200  # rows in one response
+PAGE_LIMIT: Any = bindparam("page_limit", type_=BigInteger)
+PAGE_OFFSET: Any = bindparam("page_offset", type_=BigInteger)
+"""The parameters of a page. Their sum can be more than the maximum of either, an integer."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,12 @@ class PagedQuery(Generic[Item]):
         total: ColumnElement[int] | None = None,
     ) -> None:
         """Create the query of a page with the number of all rows, and the query of that number."""
-        limit: Any = bindparam("page_limit", type_=Integer)
-        offset: Any = bindparam("page_offset", type_=Integer)
         count = select(func.count()).select_from(statement.order_by(None).subquery())
         self._build: Callable[[Any], Item] = build or cast("Any", tuple)
         self._total: Query[tuple[int]] = Query(count)
         total = count.scalar_subquery() if total is None else total
         self._page: Query[tuple[Item, int]] = Query(
-            statement.add_columns(total).limit(limit).offset(offset),
+            statement.add_columns(total).limit(PAGE_LIMIT).offset(PAGE_OFFSET),
             lambda row: (self._build(row[:-1]), row[-1]),
             is_planned_once=True,
         )

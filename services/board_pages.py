@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
     Select,
     Uuid,
     bindparam,
@@ -20,12 +19,10 @@ from sqlalchemy import (
 )
 
 from core.db.reads import AnySelect, Query, Source
-from core.paging import Page, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
 
 Item = TypeVar("Item")
 
-LIMIT: ColumnElement[int] = bindparam("page_limit", type_=Integer)
-OFFSET: ColumnElement[int] = bindparam("page_offset", type_=Integer)
 THIS_BOARD_ID: Select[*tuple[Any, ...]] = select(bindparam("board_id", type_=Uuid).label("id"))
 """Selects the board `board_id`, to which the caller has checked the access."""
 
@@ -33,7 +30,7 @@ THIS_BOARD_ID: Select[*tuple[Any, ...]] = select(bindparam("board_id", type_=Uui
 def newest_rows_query(
     board_ids: Select[Any], rows: Select[*tuple[Any, ...]], board_id: Any, order: Any
 ) -> Select[*tuple[Any, ...]]:
-    """Select the first LIMIT rows after OFFSET of these boards, by `order` and then by id.
+    """Select the rows of a page of these boards, by `order` and then by id.
 
     `rows` selects an id, and `order` as its second column. Both are descending. An index on
     `board_id` and `order` is needed.
@@ -41,9 +38,10 @@ def newest_rows_query(
     board = board_ids.subquery("listed_board")
     id = rows.selected_columns[0]
     of_board = rows.where(board_id == board.c.id).order_by(order.desc(), id.desc())
-    newest = of_board.limit(LIMIT + OFFSET).lateral("newest")
+    newest = of_board.limit(PAGE_LIMIT + PAGE_OFFSET).lateral("newest")
     merged = select(newest.c[0], newest.c[1]).select_from(board.join(newest, true()))
-    return merged.order_by(newest.c[1].desc(), newest.c[0].desc()).limit(LIMIT).offset(OFFSET)
+    newest_first = merged.order_by(newest.c[1].desc(), newest.c[0].desc())
+    return newest_first.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
 
 
 class BoardPageQuery(Generic[Item]):

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
+from pydantic.config import JsonDict
 
 from api.framework.fields import (
     MAX_IDS,
@@ -23,6 +24,9 @@ from services import boards, notifications
 from services.notifications import Choice, Preferences
 
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+ESCALATION_LIMITS: JsonDict = {"minimum": 1, "maximum": notifications.MAX_ESCALATION_MINUTES}
+EscalationMinutes = Annotated[NonNegativeInt, Field(json_schema_extra=ESCALATION_LIMITS)]
+"""Minutes within the limits of the service, which checks them with an error of its own."""
 CLOCK_TIMES = ("quiet_from", "quiet_until", "digest_at")
 
 BOARD = "Null: for all boards. What is chosen for a board precedes it."
@@ -91,9 +95,7 @@ class NotificationPreferencesUpdate(PatchModel):
         default=None,
         description=f"{SECOND_PERSON} The person must be able to decide. Null: nobody.",
     )
-    escalate_after_minutes: NonNegativeInt | None = Field(
-        default=None, description=f"From 1 to {notifications.MAX_ESCALATION_MINUTES}."
-    )
+    escalate_after_minutes: EscalationMinutes | None = None
     choices: list[NotificationChoiceUpdate] = Field(default=NOT_SENT, max_length=MAX_IDS)
 
     def to_settings(self) -> dict[str, Any]:

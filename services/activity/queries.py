@@ -29,8 +29,9 @@ from sqlalchemy import (
 )
 
 from core.db.reads import Query
+from core.paging import PAGE_LIMIT, PAGE_OFFSET
 from models import AgentEventCount, Board, Event, EventCount, EventType
-from services import board_pages, boards, counters, messages
+from services import boards, counters, messages
 from services.gateways import requests, runs
 
 UNDOABLE_DECISION_EVENTS = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
@@ -147,7 +148,7 @@ def _read_backwards(shape: FeedShape) -> Select[*tuple[Any, ...]]:
     elif shape.by_board:
         owner = Event.board_id
     query = query.order_by(owner.desc(), Event.seq.desc())
-    return query.limit(board_pages.LIMIT).offset(board_pages.OFFSET)
+    return query.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
 
 
 def _merge_newest(shape: FeedShape) -> Select[*tuple[Any, ...]]:
@@ -172,7 +173,7 @@ def _merge_newest(shape: FeedShape) -> Select[*tuple[Any, ...]]:
         parts.append(select(others.c.id, others.c.seq).join_from(others_listed, others, true()))
     merged = union_all(*parts).subquery("merged")
     query = select(merged.c.id).order_by(merged.c.seq.desc())
-    return query.limit(board_pages.LIMIT).offset(board_pages.OFFSET)
+    return query.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
 
 
 def _list_types(name: str) -> TableValuedAlias:
@@ -197,7 +198,7 @@ def _newest_of(shape: FeedShape, condition: ColumnElement[bool]) -> Select[*tupl
         query = query.where(Event.seq < bindparam("before", type_=_SEQ))
     if shape.after:
         query = query.where(Event.seq > bindparam("after", type_=_SEQ))
-    return query.limit(board_pages.LIMIT + board_pages.OFFSET)
+    return query.limit(PAGE_LIMIT + PAGE_OFFSET)
 
 
 def _build_total(shape: FeedShape) -> ColumnElement[int]:

@@ -8,14 +8,14 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, String, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, String, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.canonical_json import format_canonical_json
 from core.clock import now, to_utc
 from core.db.reads import Query, ReadFactory, Source
 from core.errors import NotFound
-from core.paging import Page, PagedQuery, Paging
+from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging
 from core.text import escape_pattern, replace_unstorable
 from models import AuditRecord, Organization
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
@@ -61,8 +61,7 @@ def _build_page_query(conditions: frozenset[str]) -> PagedQuery[AuditRecord]:
 
 @lru_cache(MAX_QUERIES)
 def _build_latest_query(conditions: frozenset[str]) -> Query[AuditRecord]:
-    limit: Any = bindparam("page_limit", type_=Integer)
-    return Query(_filtered_query(conditions).limit(limit), lambda row: row[0])
+    return Query(_filtered_query(conditions).limit(PAGE_LIMIT), lambda row: row[0])
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.full_text import split_words
 from core.db.reads import Query, Source
-from core.paging import Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Paging
 from models import Agent, Member, Status, User
 from services import boards
-from services.board_pages import LIMIT, OFFSET
 from services.search.queries import SearchResult, result_fields
 from services.search.snippets import rank_order, select_snippet, term_parameters
 from services.search.sources import (
@@ -190,7 +189,7 @@ def build_page_query(active: frozenset[str]) -> Query[Any]:
     counts = select(func.jsonb_object_agg(by_kind.c.kind, by_kind.c.n, type_=JSONB))
     kind = bindparam("kind", type_=String())
     page = select(found).where(or_(kind.is_(None), found.c.kind == kind))
-    rows = page.order_by(*rank_order(found)).limit(LIMIT).offset(OFFSET).subquery("page")
+    rows = page.order_by(*rank_order(found)).limit(PAGE_LIMIT).offset(PAGE_OFFSET).subquery("page")
     statement = (
         select(
             counts.scalar_subquery().label("counts"),

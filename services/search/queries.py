@@ -11,10 +11,9 @@ from sqlalchemy import func, literal, select, true, union_all
 
 from core.db.full_text import TextPart, highlight_matches, split_words
 from core.db.reads import Query, Source
-from core.paging import Page, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
 from models import Agent, Member
 from services import boards
-from services.board_pages import LIMIT, OFFSET
 from services.search.snippets import build_snippet, rank_order, select_snippet, term_parameters
 from services.search.sources import (
     TEXT_SOURCES,
@@ -121,7 +120,7 @@ def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> Query[_Row]
     visible_boards = select_visible_boards(readable)
     sources = [source for source in TEXT_SOURCES if not kinds or source.kind in kinds]
     found = union_all(*(select_matches(source, visible_boards) for source in sources)).cte("found")
-    page = select(found).order_by(*rank_order(found)).limit(LIMIT).offset(OFFSET)
+    page = select(found).order_by(*rank_order(found)).limit(PAGE_LIMIT).offset(PAGE_OFFSET)
     page_rows = page.subquery("page")
     total = select(func.count()).select_from(found).scalar_subquery()
     statement = (

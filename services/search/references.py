@@ -23,10 +23,10 @@ from sqlalchemy import (
 
 from core.db.full_text import SIMPLE_CONFIG, TSQUERY, build_rank, format_tsquery, split_words
 from core.db.reads import Query, Source
-from core.paging import Paging
+from core.paging import PAGE_LIMIT, Paging
 from models import USER_NAME, Agent, Board, BoardAccess, Member, Status, Task, User
 from services import agents, boards
-from services.board_pages import LIMIT, newest_rows_query
+from services.board_pages import newest_rows_query
 from services.messages import (
     ALL_MENTION,
     find_mention,
@@ -165,7 +165,7 @@ def _build_people_query() -> Query[PersonName]:
             or_(tsquery.is_(None), matches),
         )
         .order_by(func.lower(USER_NAME), User.id)
-        .limit(LIMIT)
+        .limit(PAGE_LIMIT)
         .cte("found")
     )
     is_found = User.id.in_(select(found.c.id))
@@ -219,4 +219,5 @@ def _build_tasks_query() -> Query[TaskReference]:
         .subquery("matches")
     )
     columns = [matches.c[column.key] for column in TASK_COLUMNS]
-    return Query(select(*columns).order_by(*rank_order(matches)).limit(LIMIT), TaskReference._make)
+    ranked = select(*columns).order_by(*rank_order(matches))
+    return Query(ranked.limit(PAGE_LIMIT), TaskReference._make)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, String, Uuid, and_, bindparam, case, func, select
+from sqlalchemy import ColumnElement, String, Uuid, and_, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 from core.clock import now
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import Forbidden
-from core.paging import Page, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
 from models import (
     AGENT_NAME_COLUMNS,
     USER_NAME_COLUMNS,
@@ -113,8 +113,6 @@ COUNTED = aliased(Comment)
 COMMENTS_COUNT = (
     select(func.count(COUNTED.id)).where(COUNTED.task_id == Task.id).correlate(Task)
 ).scalar_subquery()
-PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
-PAGE_OFFSET: Any = bindparam("page_offset", type_=Integer)
 COMMENTS_PAGE: Query[tuple[Any, ...]] = Query(
     _join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT))
     .order_by(Comment.created_at, Comment.id)

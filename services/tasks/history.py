@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Uuid, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.db.reads import Query, Source, choose_columns
+from core.paging import PAGE_LIMIT
 from models import (
     USER_NAME,
     USER_NAME_COLUMNS,
@@ -116,7 +117,6 @@ async def _list_event_entries(
     return [_build_event_entry(event, name, user, names, labels) for event, name, user in rows]
 
 
-PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
 EVENTS_BEFORE: Query[tuple[Event, str | None, User | None]] = Query(
     choose_columns(
         select(

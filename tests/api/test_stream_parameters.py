@@ -32,3 +32,23 @@ async def test_empty_parameters_of_a_stream_count_as_absent(
             refused = await committing_client_for(caller).get(f"{path}?{name}=nonsense")
             assert refused.status_code == 422
             assert refused.json()["detail"][0]["loc"] == ["query", name]
+
+
+async def test_the_last_event_of_a_stream_has_at_most_18_digits(
+    committing_api_app: ASGIApp,
+    committing_client_for: ClientFactory,
+    isolated_world: World,
+    isolated_transaction: TransactionFactory,
+) -> None:
+    async with isolated_transaction() as session:
+        objects = await create_api_objects(session, isolated_world)
+    for operation in STREAMS:
+        path, caller = objects.build_path(operation), objects.get_allowed_caller(operation)
+        for text in ("0", "9" * 18):
+            headers = {"Last-Event-ID": text}
+            async with open_stream(committing_api_app, caller, path, **headers) as stream:
+                assert stream.status == 200, path
+        for text in ("-1", "+1", "1.0", "\xb2", str(2**63), "9" * 5_000):
+            headers = {"Last-Event-ID": text.encode("latin-1")}
+            refused = await committing_client_for(caller).get(path, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid_event_id"), path

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import Page, PagedQuery, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PagedQuery, Paging
 from models import Agent, Board, Run, RunStatus, Task
 
 NEWEST_FIRST = (Run.started_at.desc(), Run.id.desc())
@@ -26,8 +26,8 @@ TASK_RUNS: Query[tuple[Run | None, int]] = Query(
     .outerjoin(Run, Run.task_id == Task.id)
     .where(IS_TASK)
     .order_by(*NEWEST_FIRST)
-    .limit(bindparam("page_limit", type_=Integer))
-    .offset(bindparam("page_offset", type_=Integer))
+    .limit(PAGE_LIMIT)
+    .offset(PAGE_OFFSET)
 )
 TASK_RUN_COUNT: Query[int] = Query(
     select(func.count(Run.id))
