@@ -49,6 +49,6 @@ async def test_the_last_event_of_a_stream_has_at_most_18_digits(
             async with open_stream(committing_api_app, caller, path, **headers) as stream:
                 assert stream.status == 200, path
         for text in ("-1", "+1", "1.0", "\xb2", str(2**63), "9" * 5_000):
-            headers = {"Last-Event-ID": text.encode("latin-1")}
-            refused = await committing_client_for(caller).get(path, headers=headers)
+            last = [(b"Last-Event-ID", text.encode("latin-1"))]
+            refused = await committing_client_for(caller).get(path, headers=last)
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_event_id"), path
