@@ -1,8 +1,9 @@
-"""Return the current time in UTC, and parse durations."""
+"""Return the current time in UTC, parse durations, and list time zones."""
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from zoneinfo import available_timezones
 
 
 def now() -> datetime:
@@ -39,3 +40,9 @@ def _parse_short_duration(text: str) -> timedelta | None:
         return None
     seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
     return timedelta(seconds=min(seconds, MAX_DURATION.total_seconds()))
+
+
+@cache
+def list_time_zone_names() -> frozenset[str]:
+    """Return the IANA names of all time zones, which are read from hundreds of files once."""
+    return frozenset(available_timezones())

@@ -9,8 +9,9 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Protocol
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
+from core.clock import list_time_zone_names
 from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
@@ -305,7 +306,7 @@ def _check_window(window: WeeklyWindow, field: str) -> None:
             raise Invalid("time_invalid", "A time is between 00:00 and 23:59.", field=field)
     if any(day not in range(7) for day in window.weekdays):
         raise Invalid("weekday_invalid", "A weekday is 0 (Monday) to 6 (Sunday).", field=field)
-    if window.time_zone not in available_timezones():
+    if window.time_zone not in list_time_zone_names():
         reason = "This is not a time zone. Use a name such as Europe/Vienna."
         raise Invalid("time_zone_unknown", reason, field=field)
 

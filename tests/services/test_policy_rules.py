@@ -1,5 +1,6 @@
 """Evaluation and validation of approval policies, without a database."""
 
+import os
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -155,6 +156,18 @@ def test_the_kinds_of_a_stored_policy_are_normalized_once(monkeypatch: pytest.Mo
     for _ in range(10):
         assert evaluate_rules(load_rules(), FACTS).rule_name is None
     assert len(normalized) <= MAX_RULES * MAX_VALUES
+
+
+def test_the_time_zones_of_rules_are_read_from_files_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = WeeklyWindow(time_zone="Europe/Vienna", ends_at=60)
+    rules = [make_rule(time_window=window) for _ in range(MAX_RULES)]
+    check_rules(rules)
+    walks: list[Any] = []
+    monkeypatch.setattr(os, "walk", lambda *place: walks.append(place) or iter(()))
+    check_rules(rules)
+    assert walks == []
 
 
 def test_a_kind_with_foreign_letters_is_allowed_only_by_its_name() -> None:

@@ -19,7 +19,6 @@ from functools import cache
 from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import parse_qs, urlencode
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
@@ -27,7 +26,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.clock import now
+from core.clock import list_time_zone_names, now
 from core.errors import (
     AppError,
     Conflict,
@@ -285,14 +284,14 @@ DEPRECATED_ZONE_PREFIXES = ("Etc/", "SystemV/", "US/", "posix/", "right/")
 @cache
 def list_time_zones() -> list[str]:
     """Return the names of the time zones that a user can select."""
-    known = sorted(available_timezones())
+    known = sorted(list_time_zone_names())
     return [
         name for name in known if "/" in name and not name.startswith(DEPRECATED_ZONE_PREFIXES)
     ] + ["UTC"]
 
 
 def _validate_time_zone(name: str | None) -> str | None:
-    if name is not None and name not in available_timezones():
+    if name is not None and name not in list_time_zone_names():
         raise ValueError(_("Choose one from the list, like Europe/Berlin."))
     return name
 
