@@ -40,11 +40,12 @@ class RequestState(StrEnum):
 class GatewayRequest(Base):
     """A request of an agent on a gateway to the users.
 
-    `exact` is the content, a command, or questions or an action of a plugin as JSON, with our
-    tokens masked. `sha256` is the hash of the unmasked content: of the JSON, or of everything that
-    will run (`run_content`).
-    A trigger in the database prevents changes of both, and of the answer, its author and its time.
-    The same id with another content is another request.
+    `exact` is a command, or questions or an action of a plugin as JSON, and `content` everything
+    that the gateway sends with an approval, both with our tokens masked. `sha256` is the hash of
+    the unmasked content, or of the questions. Requests of earlier versions have no content; their
+    hash is that of `exact` or of `run_content`.
+    A trigger in the database prevents changes of these, and of the answer, its author and its
+    time. The same id with another content is another request.
     """
 
     __tablename__ = "gateway_requests"
@@ -84,6 +85,7 @@ class GatewayRequest(Base):
     sha256: Mapped[str]
     cwd: Mapped[str | None]
     context: Mapped[dict[str, Any] | None]  # further information about a command
+    content: Mapped[dict[str, Any] | None]
     allowed_decisions: Mapped[list[Any]]
     state: Mapped[RequestState] = mapped_column(default=RequestState.WAITING)
     asked_at: Mapped[datetime]
@@ -102,6 +104,8 @@ class GatewayRequest(Base):
     @property
     def is_masked(self) -> bool:
         """Whether the content had a token of ours, which is masked."""
+        if self.content is not None:
+            return self.sha256 != hash_json(self.content)
         hashes = [hashlib.sha256(self.exact.encode()).hexdigest()]
         if self.kind is RequestKind.EXEC:
             hashes.append(hash_json(self.run_content))
@@ -109,7 +113,7 @@ class GatewayRequest(Base):
 
     @property
     def run_content(self) -> dict[str, Any]:
-        """Everything that will run, if the request is for a command, with our tokens masked."""
+        """What the hash of a command without `content` covers, with our tokens masked."""
         context = {key: value for key, value in (self.context or {}).items() if key != "warning"}
         content = {"command": self.exact, "cwd": self.cwd, **context}
         return {key: value for key, value in content.items() if value is not None}

@@ -54,8 +54,12 @@ class GatewayRequestRead(ResponseModel):
     )
     cwd: str | None
     context: JsonObject | None = Field(
-        description="More data of the gateway about a command: `host`, `node`, `path`, `argv`, "
-        "`environment` (hashes of the values by name), `plan` (a hash), `warning`."
+        description="What `content` has about a command: `host`, `node`, `path`, `argv`, `plan` "
+        "(a hash), `warning`. Of requests of earlier versions also `environment`."
+    )
+    content: JsonObject | None = Field(
+        description="Everything that the gateway sent: `id`, `request` and more, with our tokens "
+        "masked; `cronOperationBinding` is a hash. Null for questions and earlier requests."
     )
     questions: list[JsonObject] = Field(
         description="The questions of the gateway; our tokens are masked."
@@ -65,8 +69,8 @@ class GatewayRequestRead(ResponseModel):
         "given `detail`, `severity`, `pluginId`, `toolName`, `mcpTool` and `scope`."
     )
     sha256: str = Field(
-        description="Hash before masking: of the questions or the action as compact JSON, or of "
-        "everything that will run as canonical JSON (docs/approvals.md)."
+        description="Hash before masking: of `content` as canonical JSON, or of the questions as "
+        "compact JSON (docs/approvals.md)."
     )
     is_masked: bool = Field(description="Whether one of our tokens is masked.")
     allowed_decisions: list[str] = Field(
@@ -104,6 +108,7 @@ def _build_request_fields(detail: RequestDetail) -> dict[str, Any]:
         "command": row.command,
         "cwd": row.cwd,
         "context": row.context,
+        "content": row.content,
         "questions": row.questions,
         "plugin_action": row.plugin_action,
         "sha256": row.sha256,

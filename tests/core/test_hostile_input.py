@@ -42,7 +42,7 @@ from services.gateways.commands import TOKEN_CONFIG_LINE
 from services.gateways.files import sanitizer
 from services.gateways.files.merge_plan import find_token, plan_files
 from services.gateways.linked_agents import MANAGED_AGENT_ID
-from services.gateways.requests.parser import parse_requests
+from services.gateways.requests.parser import MAX_VALUES, parse_request
 from services.gateways.sessions import agent_id_of_session_key
 from services.messages.gateway_turns import TRANSIENT_CODE
 from services.messages.mentions import extract_mentions
@@ -145,7 +145,7 @@ def parse_gateway_address(text: str) -> object:
 
 def parse_gateway_request(text: str) -> object:
     row = {"id": "1", "request": {"command": text, "cwd": text, "sessionKey": text}}
-    return parse_requests(RequestKind.EXEC, [row])
+    return parse_request(RequestKind.EXEC, row)
 
 
 def show_transcript(text: str) -> object:
@@ -217,7 +217,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "plan_files": (plan_shared_file, 200_000),
     "token_config_line": (TOKEN_CONFIG_LINE.fullmatch, 2_000_000),
     "agent_id_of_session_key": (agent_id_of_session_key, 1_000_000),
-    "parse_requests": (parse_gateway_request, 1_000_000),
+    "parse_request": (parse_gateway_request, 1_000_000),
     "parse_session_transcript": (show_transcript, 1_000_000),
     "parse_gateway_error": (parse_gateway_error, 1_000_000),
     "decode_frame": (decode_gateway_frame, 1_000_000),
@@ -285,4 +285,22 @@ def test_a_number_counts_with_all_its_digits() -> None:
         nested = [nested]
     with measure_cpu() as measured:
         assert is_storable_json({"values": nested}, max_length=limit)
+    assert measured.seconds < MAX_CPU_SECONDS
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"later": {f"k{n}": n for n in range(1_000_000)}},
+        {"later": [[[]] * 100_000] * 5},
+        {"later": "x" * 20_000_000},
+        {"later": ["\u202e" * 20] * (MAX_VALUES - 10)},
+        {f"mc_agent_{n:04}": [0.1] for n in range(MAX_VALUES // 2 - 10)},
+    ],
+    ids=["keys", "lists", "text", "hidden characters", "tokens"],
+)
+def test_a_hostile_approval_of_a_gateway_is_parsed_in_a_second(request_: dict[str, Any]) -> None:
+    row = {"id": "1", "createdAtMs": 1, "expiresAtMs": 2}
+    with measure_cpu() as measured:
+        parse_request(RequestKind.EXEC, row | {"request": {"command": "ls"} | request_})
     assert measured.seconds < MAX_CPU_SECONDS

@@ -1,6 +1,7 @@
 """Answers to requests: given once, for the content that was seen, and delivered."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from core.errors import Conflict, Invalid
 from models import EventType, RequestKind, RequestState
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
+from tests.support.fake_gateway import ErrorResponse
 from tests.support.people_rows import token_secret
 from tests.support.requests_gateway import COLOUR, RequestsHarness, agent_key, sha256_of
 
@@ -61,6 +63,10 @@ async def test_the_first_answer_on_the_gateway_counts(harness: RequestsHarness) 
     assert request.delivered_at is None
 
 
+def refuse_decision(_params: Any) -> Any:
+    raise ErrorResponse("INVALID_REQUEST", "not any more", details={"reason": "REFUSED"})
+
+
 async def test_a_rejected_answer_is_lost_with_a_reason(
     harness: RequestsHarness,
 ) -> None:
@@ -68,7 +74,7 @@ async def test_a_rejected_answer_is_lost_with_a_reason(
     async with harness.run_worker():
         request = await harness.wait_for_request()
     await harness.answer_request(harness.world.bob, request, decision=ONCE)
-    harness.fake.approvals["a-1"]["request"]["allowedDecisions"] = [DENY]
+    harness.fake.handlers["exec.approval.resolve"] = refuse_decision
     async with harness.run_worker():
         request = await harness.wait_for_request(LOST)
     assert request.error == "The gateway does not take the answer: not any more"

@@ -8,11 +8,14 @@ from sqlalchemy.exc import DBAPIError
 
 from core.canonical_json import hash_json
 from models import GatewayRequest, RequestKind, RequestState
+from services.gateways.requests.parser import ParsedRequest
 from services.gateways.requests.parser import parse_request as read
+from tests.support.gateway_recordings import VERSIONS, iterate_changes, load_recording
 from tests.support.people_rows import token_secret
 from tests.support.requests_gateway import COLOUR, RequestsHarness, agent_key, sha256_of
 
 COMMAND = "rm -rf 'build'  --  ./out\n# then nothing"
+SENT = ("approvalKind", "id", "createdAtMs", "expiresAtMs", "request")
 ONCE, DENY = "allow-once", "deny"
 WAITING, ANSWERED, LOST = RequestState.WAITING, RequestState.ANSWERED, RequestState.LOST
 
@@ -25,9 +28,12 @@ async def test_tokens_in_requests_are_masked_and_the_hash_is_exact(
     context = {"cwd": f"/{token}", "resolvedPath": f"/bin/{token}", "warningText": f"{token}!"}
     request = await harness.create_request(command=command, **context)
     assert request.command == f"curl -H 'X-Agent-Token: mc_agent_***' {harness.gateway.url}"
-    everything = {"command": command, "cwd": f"/{token}", "host": "gateway"}
-    unmasked_hash = hash_json(everything | {"path": f"/bin/{token}"})
+    sent = {name: harness.fake.approvals["a-1"][name] for name in SENT}
+    unmasked_hash = hash_json(sent)
     assert request.sha256 == unmasked_hash
+    assert request.content
+    assert token not in str(request.content)
+    assert request.content["request"]["warningText"] == "mc_agent_***!"
     assert request.is_masked
     assert not (await harness.create_request("a-2")).is_masked
     await harness.fake.ask_questions("q-1", {**COLOUR, "question": f"Is {token} or {other} blue?"})
@@ -71,6 +77,7 @@ async def test_the_database_completes_the_hash_for_older_code(
         {"exact": "ls -l"},
         {"sha256": "0" * 64},
         {"cwd": "/"},
+        {"content": {"request": {"command": "ls -l"}}},
         {"request_id": "a-2"},
         {"answer": {"decision": DENY}},
         {"answered_by": "Rita"},
@@ -93,64 +100,86 @@ async def test_the_database_rejects_another_author_of_an_answer(harness: Request
         await harness.update_row(request, answered_by_user_id=harness.world.alice.id)
 
 
-ENVIRONMENT = {"TOKEN": "secret", "LANG": "C"}
+ROW = {"id": "x", "createdAtMs": 1, "expiresAtMs": 2}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"command": "ls -la"},
-        {"cwd": "/"},
-        {"host": "node"},
-        {"nodeId": "n-1"},
-        {"resolvedPath": "/tmp/ls"},
-        {"argv": ["ls", "-l", ""]},
-        {"commandArgv": ["ls"]},
-        {"env": ENVIRONMENT | {"TOKEN": "other"}},
-        {"env": {"TOKEN": "secret"}},
-        {"systemRunPlan": {"steps": ["ls", "rm"]}},
-    ],
-)
-def test_the_hash_covers_everything_that_will_run(change: dict[str, Any]) -> None:
-    """The hash was that of the command only."""
-    content = {
-        "command": "ls -l",
-        "cwd": "/work",
-        "host": "gateway",
-        "resolvedPath": "/bin/ls",
-        "argv": ["ls", "-l"],
-        "env": ENVIRONMENT,
-        "systemRunPlan": {"steps": ["ls"]},
-    }
-    row = {"id": "x", "createdAtMs": 1, "expiresAtMs": 2}
-    if "commandArgv" in change:
-        del content["argv"]
-    first = read(RequestKind.EXEC, row | {"request": content})
-    other = read(RequestKind.EXEC, row | {"request": content | change})
-    assert first
-    assert other
-    assert first.sha256 != other.sha256
-    assert first.context
-    names = {"host", "path", "environment", "plan"}
-    assert first.context.keys() - {"argv"} == names
-    assert first.context["environment"]["TOKEN"] == sha256_of("secret")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_field_of_a_recorded_request_changes_its_hash(version: str) -> None:
+    """The same command with other variables, or for an automation, had the same hash."""
+    for name, row in load_recording(version)["requests"].items():
+        first = read(RequestKind.EXEC, row)
+        assert first, name
+        assert not _row(first).is_masked
+        hashes = {first.sha256}
+        for change, changed in iterate_changes(row):
+            other = read(RequestKind.EXEC, changed)
+            if change == "approvalKind removed":  # older versions do not send it
+                assert other == first
+                continue
+            if other is None:
+                assert change.split(".")[-1] in NECESSARY, (name, change)
+                continue
+            assert other.sha256 not in hashes, (name, change)
+            hashes.add(other.sha256)
+            assert other.content != first.content, (name, change)
+
+
+NECESSARY = [
+    *("id removed", "createdAtMs removed", "expiresAtMs removed"),
+    *("request removed", "command removed"),
+]
+
+
+def test_a_binding_with_masked_secrets_is_kept_as_its_hash() -> None:
+    """A gateway masks secrets in the command, and repeats it in the binding as it is."""
+    row = load_recording()["requests"]["automation"]
+    binding = row["request"]["cronOperationBinding"]
+    parsed = read(RequestKind.EXEC, row)
+    assert parsed
+    assert parsed.content
+    kept = parsed.content["request"]["cronOperationBinding"]
+    assert (kept, binding in str(parsed)) == (f"sha256:{hash_json(binding)}", False)
 
 
 @pytest.mark.parametrize(
     "part",
     [
-        {"cwd": "x" * 100_001},
-        {"resolvedPath": 5},
-        {"argv": "ls"},
-        {"argv": ["x" * 60_000, "x" * 60_000]},
-        {"env": {"A": 5}},
-        {"env": ["A=5"]},
-        {"systemRunPlan": {"text": "x" * 100_001}},
+        {"cwd": "x" * 250_001},
+        {"cwd": "\0"},
+        {"resolvedPath": "\ud800"},
+        {"later": {"deep": [[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]}},
+        {"later": [1] * 10_001},
+        {"later": {str(n): n for n in range(10_001)}},
+        {"later": float("inf")},
+        {"mc_agent_abcdefgh": 1, "mc_agent_ijklmnop": 2},
+        {"cronOperationBinding": "\ud800"},
     ],
 )
 def test_a_command_that_cannot_be_shown_completely_is_not_shown(part: dict[str, Any]) -> None:
-    row = {"id": "x", "createdAtMs": 1, "expiresAtMs": 2}
-    assert read(RequestKind.EXEC, row | {"request": {"command": "ls"} | part}) is None
+    assert read(RequestKind.EXEC, ROW | {"request": {"command": "ls"}})
+    assert read(RequestKind.EXEC, ROW | {"request": {"command": "ls"} | part}) is None
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"resolvedPath": 5},
+        {"argv": "ls"},
+        {"envKeys": {"A": 5}},
+        {"commandAnalysis": []},
+        {"scope": "all"},
+        {"later": {"deep": [[["x"]]]}},
+    ],
+)
+def test_values_of_unexpected_types_are_kept(part: dict[str, Any]) -> None:
+    parsed = read(RequestKind.EXEC, ROW | {"request": {"command": "ls"} | part})
+    assert parsed
+    assert parsed.content
+    assert parsed.content["request"] == {"command": "ls"} | part
+
+
+def _row(parsed: ParsedRequest) -> GatewayRequest:
+    return GatewayRequest(**vars(parsed))
 
 
 async def test_the_same_id_with_another_content_is_another_request(
@@ -176,7 +205,7 @@ async def test_the_same_id_with_another_content_is_another_request(
         {"id": "x", "request": {"command": ""}, "createdAtMs": 1, "expiresAtMs": 2},
         {"id": "x", "request": {"command": "ls\0"}, "createdAtMs": 1, "expiresAtMs": 2},
         {"id": "x", "request": {"command": "ls\ud800"}, "createdAtMs": 1, "expiresAtMs": 2},
-        {"id": "x", "request": {"command": "l" * 100_001}, "createdAtMs": 1, "expiresAtMs": 2},
+        {"id": "x", "request": {"command": "l" * 250_001}, "createdAtMs": 1, "expiresAtMs": 2},
         {"id": "x", "request": {"command": "ls"}, "createdAtMs": "soon", "expiresAtMs": 2},
         {"id": 1, "request": {"command": "ls"}, "createdAtMs": 1, "expiresAtMs": 2},
         {"id": "x", "request": [], "createdAtMs": 1, "expiresAtMs": 1e300},

@@ -21,6 +21,7 @@ from tests.support.requests_gateway import RequestsHarness, agent_key
 COMMAND = "rm -rf 'build'  --  ./out\n# then nothing"
 ONCE, DENY = "allow-once", "deny"
 WAITING, ANSWERED = RequestState.WAITING, RequestState.ANSWERED
+SENT = ("approvalKind", "id", "createdAtMs", "expiresAtMs", "request")
 LOST, EXPIRED, CANCELLED = RequestState.LOST, RequestState.EXPIRED, RequestState.CANCELLED
 
 
@@ -36,9 +37,9 @@ async def test_a_command_is_requested_answered_and_delivered_once(
         )
         request = await harness.wait_for_request()
         assert (request.command, request.exact) == (COMMAND, COMMAND)
-        program = {"host": "gateway", "path": "/usr/bin/rm"}
-        assert request.run_content == {"command": COMMAND, "cwd": "/agents/work", **program}
-        assert request.sha256 == hash_json(request.run_content)
+        row = {name: harness.fake.approvals["a-1"][name] for name in SENT}
+        assert request.content == row
+        assert request.sha256 == hash_json(row)
         assert (request.agent_id, request.board_id) == (world.worker.id, world.board.id)
         assert (request.cwd, request.run_id) == ("/agents/work", "run-1")
         assert request.context == {"host": "gateway", "path": "/usr/bin/rm", "warning": "Careful."}
@@ -98,8 +99,11 @@ async def test_polling_finds_requests_whose_events_were_dropped(
 
 async def test_polling_continues_while_many_events_arrive(harness: RequestsHarness) -> None:
     async def send_events() -> None:
+        times = {"createdAtMs": timestamp_ms(), "expiresAtMs": timestamp_ms(30)}
         while True:
-            await harness.fake.request_approval("a-2", "ls", agent_key(harness.world.other_worker))
+            await harness.fake.request_approval(
+                "a-2", "ls", agent_key(harness.world.other_worker), times=times
+            )
             await asyncio.sleep(0.005)
 
     async with harness.run_worker(poll_interval=0.1):

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.canonical_json import hash_json
 from core.errors import Conflict, Invalid
 from models import RequestKind, RequestState
 from services.gateways.requests.parser import MAX_CONTENT_LENGTH, parse_request
 from tests.support.fake_requests_gateway import timestamp_ms
+from tests.support.gateway_recordings import iterate_changes
 from tests.support.people_rows import token_secret
-from tests.support.requests_gateway import RequestsHarness, agent_key, sha256_of
+from tests.support.requests_gateway import RequestsHarness, agent_key
 
+SENT = ("approvalKind", "id", "createdAtMs", "expiresAtMs", "request")
 ACTION: dict[str, Any] = {
     "title": "Deploy service",
     "description": "Deploy service to production.",
@@ -40,7 +43,8 @@ async def test_an_action_is_requested_decided_and_delivered(harness: RequestsHar
         assert (request.command, request.questions) == (None, [])
         assert (request.agent_id, request.board_id) == (world.worker.id, world.board.id)
         assert request.allowed_decisions == ["allow-once", "allow-always", "deny"]
-        assert request.sha256 == sha256_of(request.exact)
+        sent = harness.fake.approvals["p-1"]
+        assert request.sha256 == hash_json({name: sent[name] for name in SENT})
         assert not request.is_masked
         with pytest.raises(Invalid):
             await harness.answer_request(world.bob, request, decision="perhaps")
@@ -75,7 +79,18 @@ async def test_our_tokens_in_an_action_are_masked(harness: RequestsHarness) -> N
         request = await harness.wait_for_request()
     assert token not in request.exact
     assert request.is_masked
-    assert request.sha256 == sha256_of(json.dumps(shown, separators=(",", ":"), sort_keys=True))
+    sent = harness.fake.approvals["p-1"]
+    assert request.sha256 == hash_json({name: sent[name] for name in SENT})
+    assert token not in str(request.content)
+
+
+def test_every_field_of_an_action_changes_its_hash() -> None:
+    row = {"id": "p-1", "createdAtMs": 1, "expiresAtMs": 2, "request": ACTION | {"later": [1]}}
+    first = parse_request(RequestKind.PLUGIN, row)
+    assert first
+    for change, changed in iterate_changes(row):
+        other = parse_request(RequestKind.PLUGIN, changed)
+        assert other is None or other.sha256 != first.sha256, change
 
 
 @pytest.mark.parametrize(
@@ -84,10 +99,8 @@ async def test_our_tokens_in_an_action_are_masked(harness: RequestsHarness) -> N
         {"title": ""},
         {"description": None},
         {"title": 5},
-        {"detail": ["x"]},
         {"detail": "x" * (MAX_CONTENT_LENGTH + 1)},
         {"title": "\0"},
-        {"scope": "all"},
         {"mcpTool": {"server": "\0"}},
         {"scope": {"target": "x" * (MAX_CONTENT_LENGTH + 1)}},
     ],

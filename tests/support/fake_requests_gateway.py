@@ -1,6 +1,7 @@
 """A fake gateway whose agents make requests and have runs.
 
-Its answers were compared with a real one of version 2026.9.6: tests/openclaw/test_real_requests.py.
+It sends what a real one of version 2026.9.6 has sent: tests/openclaw/test_real_requests.py and
+test_real_exec_approvals.py compare them.
 """
 
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.fake_gateway import ErrorResponse, run_fake_gateway
+from tests.support.gateway_recordings import load_recording
 
 OUR_NAME = "Mission Control"
 MINUTE_MS = 60_000  # milliseconds
@@ -36,6 +38,7 @@ class FakeRequestsGateway(FakeAgentsGateway):
     approvals: dict[str, Params] = field(default_factory=dict)
     questions: dict[str, Params] = field(default_factory=dict)
     resolutions: dict[str, str] = field(default_factory=dict)  # of questions
+    grants: list[Params] = field(default_factory=list)  # standing grants, the newest first
     active_runs: dict[str, Params] = field(default_factory=dict)  # by session
     ends: dict[str, Params] = field(default_factory=dict)  # the results of runs
     is_closing: bool = False  # stopping: it accepts answers, and lists nothing
@@ -46,6 +49,8 @@ class FakeRequestsGateway(FakeAgentsGateway):
         self.handlers |= {
             "exec.approval.list": lambda _: self._pending_approvals("exec"),
             "exec.approval.resolve": self._resolve_approval,
+            "exec.approval.grants.list": lambda _: {"grants": self.grants},
+            "exec.approval.grants.revoke": self._revoke_grant,
             "plugin.approval.list": lambda _: self._pending_approvals("plugin"),
             "plugin.approval.resolve": self._resolve_approval,
             "approval.get": lambda params: {"approval": self._approval(params)},
@@ -63,18 +68,18 @@ class FakeRequestsGateway(FakeAgentsGateway):
         self, id: str, command: str, agent: str = "main", *, silently: bool = False, **more: Any
     ) -> None:
         """Let an agent request approval of a command."""
-        request = {
+        request = load_recording()["requests"]["variables"]["request"] | {
             "command": command,
-            "cwd": "/agents/work",
-            "host": "gateway",
-            "warningText": None,
             "resolvedPath": "/usr/bin/rm",
             "agentId": agent,
             "sessionKey": f"agent:{agent}:main",
             "runId": "run-1",
             "toolCallId": "call-1",
+            "turnSourceTo": f"agent:{agent}:main",
             "allowedDecisions": ["allow-once", "deny"],
+            "unavailableDecisions": ["allow-always"],
         }
+        del request["envKeys"]
         times = {"createdAtMs": timestamp_ms(), "expiresAtMs": timestamp_ms(30)} | more.pop(
             "times", {}
         )
@@ -179,6 +184,25 @@ class FakeRequestsGateway(FakeAgentsGateway):
             "reason": "user",
             "resolver": resolver,
         }
+        scope = self.approvals[id]["request"].get("scope") or {}
+        if decision == "allow-always" and scope.get("kind") == "standing-grant":
+            self._create_grant(id, scope)
+
+    def _create_grant(self, id: str, scope: Params) -> None:
+        request, times = self.approvals[id]["request"], {"createdAtMs": timestamp_ms()}
+        grant = load_recording()["grants"][0] | times
+        grant |= {"grantId": f"grant-{id}", "mintedByApprovalId": id, "cwd": request["cwd"]}
+        grant |= {"agentId": request["agentId"], "cronJobName": scope["automation"]}
+        self.grants.insert(0, grant | {"command": scope["command"]})
+
+    def _revoke_grant(self, params: Params) -> Any:
+        found = [one for one in self.grants if one["grantId"] == params["grantId"]]
+        if not found:
+            return {"outcome": "not-found"}
+        if found[0]["revokedAtMs"] is not None:
+            return {"outcome": "already-revoked"}
+        found[0] |= {"revokedAtMs": timestamp_ms(), "revokedBy": OUR_NAME}
+        return {"outcome": "revoked"}
 
     async def _send_resolved_event(self, id: str, by: str | None) -> None:
         row = self.approvals[id]

@@ -46,6 +46,17 @@ def make_gateway_rows(world: World, gateway: Gateway) -> list[Any]:
         "argv": [MARK],
         "environment": {MARK: MARK},
     }
+    analysis: dict[str, Any] = {"commandCount": 1, "nestedCommandCount": 1}
+    analysis |= {"riskKinds": [MARK], "warningLines": [MARK]}
+    content: Any = {
+        "request": {
+            **dict.fromkeys(("warningText", "resolvedPath", "host", "cwd", MARK), MARK),
+            **{name: [MARK] for name in ("argv", "envKeys")},
+            "commandAnalysis": analysis,
+            "scope": {"kind": "standing-grant", "automation": MARK, "command": MARK},
+        },
+        MARK: MARK,
+    }
     answered = {
         "state": RequestState.ANSWERED,
         "answer": {"decision": "deny", "answers": {MARK: [MARK]}},
@@ -66,6 +77,7 @@ def make_gateway_rows(world: World, gateway: Gateway) -> list[Any]:
     failed = {"state": MessageState.FAILED, "last_error": MARK, "board_id": world.board.id}
     return [
         make_gateway_request(gateway, worker, context=context, **texts),
+        make_gateway_request(gateway, worker, content=content, **texts),
         make_gateway_request(gateway, worker, context=context, **texts, **answered),
         make_gateway_request(gateway, worker, **asked),
         make_run(gateway, worker, **run),

@@ -32,6 +32,7 @@ from web.approvals.address import InboxAddress, format_key, parse_key
 from web.approvals.decision_rights import list_decidable_ids
 from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, load_approval_views
+from web.approvals.request_content import RequestContent, build_request_content
 from web.stale_parts import MAX_SINGLE_COMMENTS
 
 
@@ -59,6 +60,13 @@ class Inbox:
     def gateway_request(self) -> RequestDetail | None:
         """Return the selected gateway request, or None."""
         return self.selected_item.gateway_request if self.selected_item else None
+
+    @property
+    def request_content(self) -> RequestContent | None:
+        """Return what the page shows of the selected gateway request, or None."""
+        detail = self.gateway_request
+        complete = self.address.all == 1
+        return build_request_content(detail.request, complete=complete) if detail else None
 
     @property
     def onboarding(self) -> PendingOnboarding | None:

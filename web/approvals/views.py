@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.errors import Invalid
 from core.http.request import get_settings, open_reader, open_transaction
 from models import GatewayRequest
 from services import approvals, boards
@@ -20,12 +21,14 @@ from web.agents.setup import offline_threshold
 from web.approvals import inbox
 from web.approvals.address import InboxAddress
 from web.approvals.presenter import load_approval_views
+from web.approvals.request_content import build_request_content
 from web.approvals.toasts import Toast, build_decision_toast
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _
 
 INBOX_PATH = re.compile(r"/approvals(/requests)?(/[0-9a-f-]{36})?")
 
@@ -187,6 +190,7 @@ async def resolve_gateway_request(request: Request) -> Response:
         async with open_transaction(request) as session:
             detail = await requests.get_request(session, request.user, request_id)
             answer = _build_resolution(form, detail.request)
+            _check_opened(form, detail.request, answer)
             await requests.answer_request(session, request.user, request_id, answer)
         if not is_part_request(request):
             return RedirectResponse(f"/approvals/requests/{request_id}", 303)
@@ -204,6 +208,15 @@ async def _render_request(request: Request, form: forms.Form, **more: Any) -> Re
         form=form,
         **more,
     )
+
+
+def _check_opened(form: forms.Form, request: GatewayRequest, answer: SubmittedAnswer) -> None:
+    """Raise Invalid if a request is allowed that the page did not show completely."""
+    if answer.decision in (None, "deny") or form.is_on("complete"):
+        return
+    if build_request_content(request).must_be_opened:
+        message = _("This page did not show everything. Open the complete content, then allow it.")
+        raise Invalid("content_not_opened", message)
 
 
 def _build_resolution(form: forms.Form, gateway_request: GatewayRequest) -> SubmittedAnswer:

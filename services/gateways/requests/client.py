@@ -1,11 +1,12 @@
 """Calls of a gateway about requests: list them, load how one was resolved, deliver an answer."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from models import DECISION_KINDS, GatewayRequest, RequestKind
 from openclaw import ErrorKind, GatewayClient, GatewayError, request_api
-from services.gateways.requests.parser import ParsedRequest, parse_requests
+from services.gateways.requests.parser import ParsedRequest, parse_request
 from services.gateways.requests.rules import Resolution
 
 OVER_REASONS = ("APPROVAL_ALREADY_RESOLVED", "APPROVAL_NOT_FOUND", "QUESTION_NOT_FOUND")
@@ -32,12 +33,19 @@ async def list_waiting(client: GatewayClient, kind: RequestKind) -> dict[str, Pa
     """Return the waiting requests of a kind, by id; None if the gateway does not have them."""
     try:
         if kind in DECISION_KINDS:
-            return parse_requests(kind, await request_api.list_approvals(client, kind.value))
-        return parse_requests(kind, await request_api.list_questions(client))
+            rows = await request_api.list_approvals(client, kind.value)
+        else:
+            rows = await request_api.list_questions(client)
     except GatewayError as error:
         if error.kind in PERMANENT_ERRORS:
             return None
         raise
+    waiting: dict[str, ParsedRequest] = {}
+    for row in rows:
+        await asyncio.sleep(0)  # each can be long, so others work between two of them
+        if (request := parse_request(kind, row)) is not None:
+            waiting[request.request_id] = request
+    return waiting
 
 
 async def load_resolution(

@@ -2,40 +2,36 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from core.canonical_json import hash_json
-from core.security.secrets import hash_token, mask_tokens, mask_tokens_within
+from core.canonical_json import format_canonical_json, hash_json
+from core.security.secrets import hash_token, mask_tokens
 from core.text import is_storable, is_storable_json
 from models import RequestKind
 
-MAX_CONTENT_LENGTH = 100_000  # characters of a command or of questions
+MAX_CONTENT_LENGTH = 250_000  # characters of a request as JSON
+MAX_VALUES = 10_000  # objects, arrays and values in a request
+MAX_DEPTH = 20  # nesting levels of a request
 MAX_NAME_LENGTH = 1_000  # characters of a key, an id or a path
-MAX_WARNING_LENGTH = 4_000
-MAX_ARGUMENTS = 1_000  # of a command
-MAX_VARIABLES = 500  # of the environment of a command
 MAX_DECISIONS = 10
 DECISIONS = ("allow-once", "allow-always", "deny")
 DEFAULT_DECISIONS = ("allow-once", "deny")  # if the gateway does not list them
 MAX_TIMESTAMP_MS = 32_503_680_000_000  # ms since 1970: the year 3000
 
-TEXTS_OF_COMMAND = {
-    "command": "command",
-    "cwd": "cwd",
-    "host": "host",
-    "node": "nodeId",
-    "path": "resolvedPath",
-}
-"""The names of the texts of a command here, and the gateway's keys."""
+CONTEXT_KEYS = {"host": "host", "node": "nodeId", "path": "resolvedPath", "warning": "warningText"}
+"""The names of the texts in the context of a command, and the gateway's keys."""
 
+HASHED_KEYS = ("cronOperationBinding",)
+"""Values of which only the hash is kept: the gateway repeats the command in them, with secrets that
+it has masked elsewhere, and the hash of the variables."""
+
+ARGV_KEYS = ("argv", "commandArgv")
 PLUGIN_TEXTS = ("title", "description", "detail", "severity", "pluginId", "toolName")
 PLUGIN_OBJECTS = ("mcpTool", "scope")
 """What a plugin's approval says, by the gateway's keys."""
-
-ARGV_KEYS = ("argv", "commandArgv")
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +40,8 @@ log = logging.getLogger(__name__)
 class ParsedRequest:
     """A request of a gateway, with our tokens masked.
 
-    `exact` is the masked content, `sha256` the hash of everything that is asked, unmasked.
+    `exact` is the command, the action or the questions; `content` is everything that the gateway
+    sends with an approval; `sha256` is the hash of that, or of the questions, unmasked.
     """
 
     request_id: str
@@ -58,13 +55,8 @@ class ParsedRequest:
     run_id: str | None = None
     cwd: str | None = None
     context: dict[str, Any] | None = None
+    content: dict[str, Any] | None = None
     allowed_decisions: Sequence[str] = ()
-
-
-def parse_requests(kind: RequestKind, rows: Iterable[object]) -> dict[str, ParsedRequest]:
-    """Return the requests that a gateway lists, by id. Invalid ones are skipped."""
-    requests = [parse_request(kind, row) for row in rows]
-    return {request.request_id: request for request in requests if request is not None}
 
 
 def parse_request(kind: RequestKind, row: object) -> ParsedRequest | None:
@@ -86,69 +78,118 @@ def agent_key_of(agent_id: object, session_key: object) -> str | None:
 
 
 def _parse_command(row: Mapping[str, Any]) -> ParsedRequest | None:
-    request = row.get("request")
-    request = request if isinstance(request, Mapping) else {}
-    content = _parse_run_content(request)
-    if content is None:
+    """Parse the approval of a command; None if it cannot be displayed completely."""
+    content = _parse_content(RequestKind.EXEC, row)
+    request = content.masked["request"] if content else {}
+    if content is None or not _complete_text(request.get("command")):
         return None
-    warning = _text(request.get("warningText"), MAX_WARNING_LENGTH)
-    context = {name: value for name, value in content.items() if name not in ("command", "cwd")}
-    context |= {"warning": warning} if warning else {}
-    return _make_request(
-        row,
-        request,
+    cwd = request.get("cwd")
+    return _make_approval(
         RequestKind.EXEC,
-        content["command"],
-        sha256=hash_json(content),
-        cwd=mask_tokens(content.get("cwd") or "") or None,
-        context=mask_tokens_within(context) or None,
-        allowed_decisions=_parse_decisions(request),
+        row,
+        content,
+        exact=request["command"],
+        cwd=cwd if isinstance(cwd, str) and cwd else None,
+        context=_build_context(request),
     )
 
 
-def _parse_run_content(request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return everything that will run; None if it cannot be displayed completely.
-
-    Values of environment variables are replaced by their hashes, because they can be secrets.
-    """
-    content: dict[str, Any] = {}
-    for name, key in TEXTS_OF_COMMAND.items():
-        value = request.get(key)
-        if value is None or value == "":
-            continue
-        content[name] = _complete_text(value)
+def _build_context(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the texts, the arguments, and the hash of the plan of a command."""
+    texts = {name: request.get(key) for name, key in CONTEXT_KEYS.items()}
+    context: dict[str, Any] = {
+        name: value for name, value in texts.items() if isinstance(value, str) and value
+    }
     argv = next((request[key] for key in ARGV_KEYS if request.get(key) is not None), None)
-    if argv is not None:
-        content["argv"] = _complete_texts(argv)
-    if request.get("env"):
-        content["environment"] = _hash_environment(request["env"])
+    if isinstance(argv, list) and all(isinstance(argument, str) for argument in argv):
+        context["argv"] = argv
     if request.get("systemRunPlan") is not None:
-        plan = request["systemRunPlan"]
-        is_valid = is_storable_json(plan, max_length=MAX_CONTENT_LENGTH)
-        content["plan"] = hash_json(plan) if is_valid else None
-    is_complete = "command" in content and None not in content.values()
-    return content if is_complete else None
+        context["plan"] = hash_json(request["systemRunPlan"])
+    return context or None
 
 
-def _complete_texts(values: object) -> list[str] | None:
-    if not isinstance(values, list) or len(values) > MAX_ARGUMENTS:
+def _parse_plugin_approval(row: Mapping[str, Any]) -> ParsedRequest | None:
+    """Parse the approval of a plugin's action; None if it cannot be displayed completely."""
+    content = _parse_content(RequestKind.PLUGIN, row)
+    request = content.masked["request"] if content else {}
+    texts = {key: request[key] for key in PLUGIN_TEXTS if _complete_text(request.get(key))}
+    objects = {key: request[key] for key in PLUGIN_OBJECTS if isinstance(request.get(key), dict)}
+    if content is None or not texts.keys() >= {"title", "description"}:
         return None
-    are_complete = all(value == "" or _complete_text(value) for value in values)
-    is_short = sum(len(str(value)) for value in values) <= MAX_CONTENT_LENGTH
-    return [str(value) for value in values] if are_complete and is_short else None
+    exact = json.dumps(texts | objects, separators=(",", ":"), sort_keys=True)
+    return _make_approval(RequestKind.PLUGIN, row, content, exact=exact)
 
 
-def _hash_environment(environment: object) -> dict[str, str] | None:
-    """Return the hash of the value of each variable, or None if it cannot be displayed."""
-    if not isinstance(environment, Mapping) or len(environment) > MAX_VARIABLES:
+@dataclass(frozen=True)
+class _Content:
+    """Everything that a gateway sends with an approval, with our tokens masked, and its hash."""
+
+    masked: dict[str, Any]
+    sha256: str
+
+
+def _parse_content(kind: RequestKind, row: Mapping[str, Any]) -> _Content | None:
+    """Parse everything that a gateway sends; None if a page cannot show it completely."""
+    content = {"approvalKind": kind.value, **row}
+    is_bounded = _is_bounded(content) and is_storable_json(content, max_length=MAX_CONTENT_LENGTH)
+    request = content.get("request")
+    if not is_bounded or not isinstance(request, Mapping):
         return None
-    hashes: dict[str, str] = {}
-    for name, value in environment.items():
-        is_complete = _complete_text(name) and isinstance(value, str) and is_storable(value)
-        if not is_complete:
-            return None
-        hashes[str(name)] = hash_token(value)
-    return hashes
+    hashes = {
+        name: f"sha256:{hash_json(request[name])}"
+        for name in HASHED_KEYS
+        if request.get(name) is not None
+    }
+    content["request"] = {**request, **hashes}
+    text = format_canonical_json(content)
+    try:
+        masked = json.loads(mask_tokens(text), object_pairs_hook=_build_object)
+    except ValueError:
+        return None
+    return _Content(masked, hash_token(text))
+
+
+def _is_bounded(content: Mapping[str, Any]) -> bool:
+    """Return whether a JSON value has at most MAX_VALUES values and MAX_DEPTH levels.
+
+    The time is bounded too, whatever the size of the value.
+    """
+    level: list[Any] = [content]
+    count = 0
+    for _depth in range(MAX_DEPTH):
+        values: list[Any] = []
+        for one in level:
+            count += len(one)
+            if count > MAX_VALUES:
+                return False
+            values += one.values() if isinstance(one, Mapping) else one
+        level = [one for one in values if isinstance(one, Mapping | list)]
+        if not level:
+            return True
+    return False
+
+
+def _build_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object. Raises ValueError if two keys are equal: both contain masked tokens."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        raise ValueError("two keys are equal")
+    return built
+
+
+def _make_approval(
+    kind: RequestKind, row: Mapping[str, Any], content: _Content, *, exact: str, **more: Any
+) -> ParsedRequest | None:
+    return _make_request(
+        row,
+        row["request"],
+        kind,
+        exact,
+        sha256=content.sha256,
+        content=content.masked,
+        allowed_decisions=_parse_decisions(row["request"]),
+        **more,
+    )
 
 
 def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
@@ -159,31 +200,6 @@ def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
     if len(exact) > MAX_CONTENT_LENGTH:
         return None
     return _make_request(row, row, RequestKind.QUESTION, exact, sha256=hash_token(exact))
-
-
-def _parse_plugin_approval(row: Mapping[str, Any]) -> ParsedRequest | None:
-    """Parse the approval of a plugin's action; None if it cannot be displayed completely."""
-    request = row.get("request")
-    request = request if isinstance(request, Mapping) else {}
-    texts = {key: _complete_text(request[key]) for key in PLUGIN_TEXTS if request.get(key)}
-    objects = {key: request[key] for key in PLUGIN_OBJECTS if request.get(key)}
-    are_valid = all(
-        isinstance(value, Mapping) and is_storable_json(value, max_length=MAX_CONTENT_LENGTH)
-        for value in objects.values()
-    )
-    if not (are_valid and texts.keys() >= {"title", "description"} and None not in texts.values()):
-        return None
-    exact = json.dumps(texts | objects, separators=(",", ":"), sort_keys=True)
-    if len(exact) > MAX_CONTENT_LENGTH:
-        return None
-    return _make_request(
-        row,
-        request,
-        RequestKind.PLUGIN,
-        exact,
-        sha256=hash_token(exact),
-        allowed_decisions=_parse_decisions(request),
-    )
 
 
 def _make_request(
