@@ -30,6 +30,7 @@ GATEWAY_VERSIONS = ("2026.9.6", "2026.9.3", "2026.8.2", "2026.6.35")
 VERSION_TESTS = (
     "tests/openclaw/test_real_versions.py",
     "tests/openclaw/test_real_heartbeats.py",
+    "tests/openclaw/test_real_exec_approvals.py",
 )
 CLIENT_TESTS = "tests/api/test_generated_clients.py"
 VERSION_PATTERN = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(-[\w.]{1,20})?")

@@ -30,6 +30,7 @@ class Capability(StrEnum):
     QUESTIONS = "questions"
     RESOLUTION_IDS = "resolution_ids"
     APPROVAL_RESULTS = "approval_results"
+    COMMAND_GRANTS = "standing_grants"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ CAPABILITY_RULES: Mapping[Capability, CapabilityRule] = {
     ),
     Capability.APPROVAL_RESULTS: CapabilityRule(
         "2026.8.2", frozenset({"approval.get"}), older_form="no result of others' answers"
+    ),
+    Capability.COMMAND_GRANTS: CapabilityRule(
+        "2026.8.2",
+        frozenset({"exec.approval.grants.list", "exec.approval.grants.revoke"}),
+        older_form="no standing grants",
     ),
 }
 """The differences between the versions from MIN_VERSION on, as observed with real gateways."""

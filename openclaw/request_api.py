@@ -6,17 +6,31 @@ All calls raise GatewayError. Each is sent once, over the existing connection.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openclaw.answers import JsonObject, get_list, get_mapping, to_object
+from openclaw.answers import JsonObject, get_list, get_mapping, to_object, value_of_type
 from openclaw.api import call_method
 from openclaw.capabilities import Capability
 from openclaw.client import GatewayClient
 from openclaw.errors import GatewayError
+
+MAX_GRANTS = 500  # in one answer; the gateway accepts no higher limit
 
 
 async def list_approvals(client: GatewayClient, kind: str) -> list[JsonObject]:
     """Return what waits for approval: commands (`exec`) or actions of plugins (`plugin`)."""
     methods = {"exec": "exec.approval.list", "plugin": "plugin.approval.list"}
     return get_list(await call_method(client, methods[kind], {}))
+
+
+async def list_grants(client: GatewayClient) -> list[JsonObject]:
+    """Return the newest standing grants, also those that are over."""
+    params = {"limit": MAX_GRANTS}
+    return get_list(await call_method(client, "exec.approval.grants.list", params), "grants")
+
+
+async def revoke_grant(client: GatewayClient, id: str) -> str | None:
+    """Revoke a standing grant; return `revoked`, `already-revoked` or `not-found`."""
+    answer = await call_method(client, "exec.approval.grants.revoke", {"grantId": id})
+    return value_of_type(to_object(answer).get("outcome"), str)
 
 
 async def list_questions(client: GatewayClient) -> list[JsonObject]:

@@ -18,6 +18,7 @@ from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
 from web.gateways import config_views as gateway_config_views
 from web.gateways import edit_views as gateway_edit_views
+from web.gateways import grant_views as gateway_grant_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
 from web.groups.edit_views import GROUP_ROUTES
@@ -153,6 +154,9 @@ MEMBER_ROUTES: list[Route] = [
             ("/sync", "GET", gateway_agent_views.show_file_sync),
             ("/sync", "POST", gateway_agent_views.start_file_sync),
             ("/config-changes", "GET", gateway_config_views.show_config_changes),
+            ("/grants", "GET", gateway_grant_views.show_command_grants),
+            ("/grants/revocations", "POST", gateway_grant_views.revoke_command_grant),
+            ("/grants/revocations", "GET", gateway_grant_views.show_command_grants),
             ("/sync/progress", "GET", gateway_agent_views.show_sync_progress),
             ("/sessions", "GET", session_views.show_sessions),
             ("/sessions/{key:path}/messages", "POST", session_views.send_message),

@@ -2,6 +2,7 @@
 
 from api.endpoints import (
     agents,
+    command_grants,
     gateway_agents,
     gateway_config_changes,
     gateway_requests,
@@ -37,6 +38,7 @@ REQUEST_TAGS = ["gateway-requests"]
 GATEWAY_TAGS, admin_membership = ["gateways"], admin_membership
 OUTBOX = f"{AGENT}/messages"
 SYNC = f"{GATEWAY}/templates/sync"
+GRANTS = f"{GATEWAY}/standing-grants"
 RETRY = f"{OUTBOX}/{{message_id}}/retry"
 
 OPERATIONS: list[Operation] = [
@@ -153,6 +155,22 @@ OPERATIONS: list[Operation] = [
         "GET",
         f"{GATEWAY}/config-changes",
         gateway_config_changes.list_gateway_config_changes,
+        USER,
+        GATEWAY_TAGS,
+        gateway_for_admin,
+    ),
+    Operation(
+        "GET",
+        GRANTS,
+        command_grants.list_command_grants,
+        USER,
+        GATEWAY_TAGS,
+        gateway_for_admin,
+    ),
+    Operation(
+        "DELETE",
+        f"{GRANTS}/{{grant_id}}",
+        command_grants.revoke_command_grant,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,

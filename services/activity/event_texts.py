@@ -47,6 +47,9 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.GATEWAY_CREATED: EventWording("Gateway added: {name}"),
     EventType.GATEWAY_UPDATED: EventWording("Gateway changed: {name}"),
     EventType.GATEWAY_DELETED: EventWording("Gateway removed: {name}"),
+    EventType.GATEWAY_GRANT_REVOKED: EventWording(
+        "Standing grant of the automation {automation} revoked on {name}"
+    ),
     EventType.BOARD_CREATED: EventWording("Board created: {name}", feed="made the board"),
     EventType.BOARD_UPDATED: EventWording("Board updated: {name}", feed="changed the board"),
     EventType.BOARD_DELETED: EventWording("Board deleted: {name}"),

@@ -12,6 +12,14 @@ from services.gateways.ca_certificates import (
     list_ca_certificates,
 )
 from services.gateways.cleanup import build_cleanup_insert, run_cleanup
+from services.gateways.command_grants import (
+    MAX_GRANT_ID_LENGTH,
+    CommandGrant,
+    GrantState,
+    list_command_grants,
+    record_revocation,
+    revoke_command_grant,
+)
 from services.gateways.commands import (
     CONNECTION_FIELDS,
     MAX_PATH_LENGTH,

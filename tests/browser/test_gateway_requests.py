@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.fake_gateway import wait_until
+from tests.support.gateway_recordings import load_recording
 from tests.support.gateway_site import GatewaySite, run_gateway_site
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
@@ -145,3 +146,37 @@ async def test_a_run_updates_while_it_continues(gateway_site: GatewaySite) -> No
             "run-1", gateway_site.agent_key, "lifecycle", phase="end"
         )
         await expect(page.get_by_text("Last run on its gateway")).to_be_visible()
+
+
+async def test_an_automation_is_allowed_permanently_and_its_grant_revoked(
+    gateway_site: GatewaySite,
+) -> None:
+    recorded = load_recording()["requests"]["automation"]["request"]
+    names = ("scope", "envKeys", "allowedDecisions", "cronExecutionSource", "cronOperationBinding")
+    more = {name: recorded[name] for name in names}
+    request = await gateway_site.request_command(recorded["command"], **more)
+    gateways = await gateway_site.call("GET", "/gateways")
+    [gateway] = [one for one in gateways["items"] if one["name"] == "Quay"]
+    site, path = gateway_site.site, f"/approvals/requests/{request['id']}"
+    async with site.open_page(path, viewport=PHONE) as page:
+        grant = page.get_by_text("The automation Nightly always asks to run this command.")
+        await expect(grant).to_be_visible()
+        assert not await overflows_horizontally(page)
+        assert await list_axe_violations(page) == []
+        button = page.get_by_role("button", name="Allow permanently")
+        box = await button.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= PHONE["width"]
+        await button.click()
+        await expect(
+            page.locator("#detail").get_by_text("You allowed it permanently")
+        ).to_be_visible()
+    await wait_until(lambda: bool(gateway_site.gateway.grants))
+    async with site.open_page(f"/gateways/{gateway['id']}/grants") as page:
+        revoke = page.get_by_role("button", name="Revoke Nightly always")
+        await expect(page.get_by_role("link", name="allowed by")).to_be_visible()
+        assert await list_axe_violations(page) == []
+        await revoke.click()
+        await expect(page.get_by_text("Revoked", exact=True).first).to_be_visible()
+        await expect(revoke).to_have_count(0)
+        assert gateway_site.gateway.grants[0]["revokedAtMs"]

@@ -194,6 +194,7 @@ class ApiObjects:
             "notification_id": NOTIFICATION_ID,
             "gateway_id": self.gateway.id,
             "session_id": "agent:main:main",
+            "grant_id": "grant-1",
             "request_id": self.request.id,
             "webhook_id": WEBHOOK_ID if path.startswith("/webhooks") else self.webhook.id,
             "payload_id": self.webhook_payload.id,

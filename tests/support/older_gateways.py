@@ -15,6 +15,7 @@ _NO_SCRATCH = _NO_HASHES | {
     Capability.HEARTBEAT_SCRATCH,
     Capability.QUESTIONS,
     Capability.APPROVAL_RESULTS,
+    Capability.COMMAND_GRANTS,
 }
 
 MISSING: Mapping[str, frozenset[Capability]] = {

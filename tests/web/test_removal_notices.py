@@ -60,6 +60,7 @@ WITHOUT_NOTICE = {
     "delete_task",  # its own response says it, with a link to the trash
     "end_onboarding",  # the board shows that nothing was changed
     "end_previous_secret",  # the page of the webhook shows the secrets that are accepted
+    "revoke_command_grant",  # the list shows the state of the grant
     "remove_skill",  # the page of the skill shows that its removal was requested
 }
 """Views whose result is shown in another way."""

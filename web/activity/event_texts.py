@@ -38,6 +38,9 @@ EVENT_TEXTS: Mapping[EventType, str] = {
     EventType.GATEWAY_CREATED: N_("Gateway added: %(name)s"),
     EventType.GATEWAY_UPDATED: N_("Gateway changed: %(name)s"),
     EventType.GATEWAY_DELETED: N_("Gateway removed: %(name)s"),
+    EventType.GATEWAY_GRANT_REVOKED: N_(
+        "Standing grant of the automation %(automation)s revoked on %(name)s"
+    ),
     EventType.BOARD_CREATED: N_("Board created: %(name)s"),
     EventType.BOARD_UPDATED: N_("Board changed: %(name)s"),
     EventType.BOARD_DELETED: N_("Board deleted: %(name)s"),
@@ -195,7 +198,7 @@ AGENT_STATUSES: Mapping[str, str] = {
 
 TEXT_VALUES = (
     *("name", "title", "email", "kind", "question", "error", "reason", "recent", "pending"),
-    "gateway",
+    *("gateway", "automation"),
 )
 """The values of an event's data that its texts contain."""
 

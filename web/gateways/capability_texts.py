@@ -36,6 +36,10 @@ FEATURE_TEXTS: Mapping[Capability, tuple[str, str]] = {
         N_("Results of commands approved elsewhere"),
         N_("Decisions that are made on the gateway itself are not shown here."),
     ),
+    Capability.COMMAND_GRANTS: (
+        N_("Standing grants"),
+        N_("Commands of automations are approved one by one on this gateway."),
+    ),
 }
 """Title of each feature, and what is done instead."""
 

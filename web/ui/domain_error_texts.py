@@ -145,6 +145,7 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "answers_too_many": N_("Too many answers: %(question)s"),
     "decision_invalid": N_("The gateway accepts only these decisions: %(offered)s."),
     "gateway_request_not_found": N_("There is no such request."),
+    "standing_grant_not_found": N_("There is no such standing grant."),
     "question_unknown": N_("This question was not asked."),
     "request_differs": N_("The request has changed. Read it again, then answer it."),
     "request_over": N_("This request is no longer open."),

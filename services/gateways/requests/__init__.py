@@ -14,6 +14,7 @@ from services.gateways.requests.queries import (
     get_request,
     list_ended_requests,
     list_requests,
+    load_requests_by_gateway_id,
     load_requests_of_runs,
     waiting_rows_query,
 )

@@ -3,10 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, Uuid, bindparam, false, func, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    String,
+    Uuid,
+    bindparam,
+    false,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from core.db.reads import Query, Source
@@ -153,6 +164,29 @@ def _build_runs_query(*, is_admin: bool) -> Query[tuple[UUID, RequestDetail]]:
     query = _list_query(IS_WAITING & is_of_runs, is_admin=is_admin, by_board=False)
     query = query.add_columns(Run.id).ext(distinct_on(Run.id)).order_by(Run.id, *NEWEST_FIRST)
     return Query(query, lambda row: (row[4], detail_from_row(row)))
+
+
+async def load_requests_by_gateway_id(
+    source: Source, member: Member, gateway_id: UUID, request_ids: Sequence[str]
+) -> Mapping[str, GatewayRequest]:
+    """Return the requests that have these ids on a gateway, if this member may read them, by id.
+
+    Without ids there is no statement.
+    """
+    if not request_ids:
+        return {}
+    query = _build_ids_query(is_admin=member.is_admin)
+    ids = {"request_ids": list(request_ids), "gateway_id": gateway_id}
+    found = await query.fetch(source, **ids, **_parameters(member))
+    return {request.request_id: request for request in found}
+
+
+@cache
+def _build_ids_query(*, is_admin: bool) -> Query[GatewayRequest]:
+    has_id = GatewayRequest.request_id == func.any(bindparam("request_ids", type_=ARRAY(String())))
+    query = select(GatewayRequest).where(has_id, FILTERS["gateway_id"])
+    query = query.where(_answerable(is_admin=is_admin)).order_by(GatewayRequest.created_at)
+    return Query(query, itemgetter(0))
 
 
 FILTERS: Mapping[str, ColumnElement[bool]] = {

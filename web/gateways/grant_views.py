@@ -1,0 +1,126 @@
+"""The page of a gateway's standing grants: what automations run without asking, and revoking it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.errors import UpstreamError
+from core.http.request import open_reader, open_transaction
+from services import gateways
+from services.gateways import CommandGrant, GatewaySummary, SessionOwners, requests
+from web.auth.viewer import current_member
+from web.gateways.connection_texts import describe_upstream_error
+from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
+from web.gateways.views import TEMPLATE_FUNCTIONS, count_gateway_request, gateway_connector
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import N_, translate
+
+STATE_TEXTS = {
+    gateways.GrantState.ACTIVE: N_("Active"),
+    gateways.GrantState.EXPIRED: N_("Expired"),
+    gateways.GrantState.REVOKED: N_("Revoked"),
+}
+
+
+@dataclass(frozen=True)
+class GrantRow:
+    """A standing grant on the page, and the request whose approval created it."""
+
+    grant: CommandGrant
+    state: str
+    request_id: UUID | None
+    allowed_by: str | None
+
+
+async def show_command_grants(request: Request) -> Response:
+    """Show the standing grants of a gateway; for htmx only the list."""
+    return await _render_grants(request, forms.Form())
+
+
+async def revoke_command_grant(request: Request) -> Response:
+    """Revoke a standing grant, and show the list."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        async with open_reader(request) as source:
+            summary, owners = await load_gateway_agents(request, source)
+        await _revoke(request, summary, owners, form.value("grant"))
+        if not is_part_request(request):
+            return RedirectResponse(f"/gateways/{summary.gateway.id}/grants?wait=1", 303)
+        return await _render_grants(request, forms.Form())
+    return await _render_grants(request, form)
+
+
+async def _revoke(
+    request: Request, summary: GatewaySummary, owners: SessionOwners, grant_id: str
+) -> None:
+    count_gateway_request(request, summary)
+    try:
+        async with gateway_connector(request).connect(summary.gateway) as client:
+            grant, is_revoked = await gateways.revoke_command_grant(client, owners, grant_id)
+    except UpstreamError as error:
+        error.message = describe_upstream_error(error)
+        raise
+    if is_revoked:
+        async with open_transaction(request) as session:
+            member = current_member(request)
+            await gateways.record_revocation(session, member, summary.gateway, grant)
+
+
+async def _render_grants(request: Request, form: forms.Form) -> Response:
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        summary, owners = await load_gateway_agents(request, source)
+    context: dict[str, Any] = {"summary": summary, "form": form, "problem": "", "is_loaded": False}
+    context |= {"rows": (), "is_supported": True}
+    if layout is None or waits_for_gateway(request) or form.is_submitted:
+        context |= await _load_grants(request, summary, owners)
+    if layout is None:
+        return render_part(request, "gateways/_grants.html", form.status, apart=True, **context)
+    return render_page(
+        request,
+        "gateways/grants.html",
+        layout=layout,
+        status=form.status,
+        **context,
+        **TEMPLATE_FUNCTIONS,
+    )
+
+
+async def _load_grants(
+    request: Request, summary: GatewaySummary, owners: SessionOwners
+) -> Mapping[str, Any]:
+    async def query(client: Any) -> tuple[Sequence[CommandGrant], bool]:
+        grants = await gateways.list_command_grants(client, owners)
+        return grants or (), grants is not None
+
+    found, problem = await query_gateway(request, summary, query)
+    grants, is_supported = found or ((), True)
+    async with open_reader(request) as source:
+        rows = await _build_rows(request, source, summary, grants)
+    return {"rows": rows, "problem": problem, "is_supported": is_supported, "is_loaded": True}
+
+
+async def _build_rows(
+    request: Request, source: Source, summary: GatewaySummary, grants: Sequence[CommandGrant]
+) -> list[GrantRow]:
+    """Return the rows, each with the request of ours that created the grant, if there is one."""
+    ids = [grant.approval_id for grant in grants]
+    found = await requests.load_requests_by_gateway_id(
+        source, current_member(request), summary.gateway.id, ids
+    )
+    return [
+        GrantRow(
+            grant,
+            translate(STATE_TEXTS[grant.state]),
+            found[grant.approval_id].id if grant.approval_id in found else None,
+            found[grant.approval_id].answered_by if grant.approval_id in found else None,
+        )
+        for grant in grants
+    ]
