@@ -139,10 +139,10 @@ async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHar
     await harness.create_online_agent("Reader")
     await harness.update_board(objective="Grow tomatoes")
     prepared = await plan_sync(harness, DEFAULT_OPTIONS)
-    harness.fake.request_delay = 0.02
+    harness.fake.overlap = MAX_CONCURRENT_CALLS
     async with asyncio.TaskGroup() as group:
-        for _ in range(3):
-            group.create_task(read_files(harness, prepared))
+        reads = [group.create_task(read_files(harness, prepared)) for _ in range(3)]
         group.create_task(harness.reconcile_until_idle())
+    assert [read.result().problem for read in reads] == [None] * 3
     assert harness.fake.max_requests == MAX_CONCURRENT_CALLS
     assert "Grow tomatoes" in harness.files_of(agent)["AGENTS.md"]

@@ -1,6 +1,7 @@
 """A sync shows what it changes in the configuration of a gateway, and how many calls it makes."""
 
 from services.gateways.provisioning.config_diff import MAX_CONFIG_DIFF_LENGTH, plan_config_change
+from services.gateways.provisioning.workload import MAX_CONCURRENT_CALLS
 from services.gateways.sync import ConfigChange
 from tests.services.test_file_sync import harness, run_sync
 from tests.support.fake_gateway import ErrorResponse
@@ -73,12 +74,12 @@ async def test_the_diff_of_an_older_config_shows_its_list(harness: ProvisioningH
 async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
     """Twenty agents are provisioned, and then compared."""
     fake = harness.fake
-    fake.request_delay = 0.0
+    fake.overlap = 0
     created = [await harness.create_agent(f"Writer {n}") for n in range(20)]
     await harness.reconcile_until_idle()
-    assert 1 <= fake.max_requests <= 4
-    fake.request_delay = 0.05  # seconds in which all calls of one agent arrive
+    assert 1 <= fake.max_requests <= MAX_CONCURRENT_CALLS
+    fake.overlap = MAX_CONCURRENT_CALLS
     report = await run_sync(harness)
     assert len(report.agents) == len(created)
     assert set(fake.entries) == {agent.gateway_key for agent in created}
-    assert 1 < fake.max_requests <= 4
+    assert fake.max_requests == MAX_CONCURRENT_CALLS

@@ -24,6 +24,7 @@ from openclaw import CAPABILITY_RULES, METHODS, SCOPES, Capability, DeviceIdenti
 
 TOKEN = "the gateway's own token"
 CHALLENGE_TIMESTAMP = 1_795_559_329_690
+TIME_FOR_MORE = 0.02  # seconds in which a request that is one too many would arrive as well
 JsonObject = dict[str, Any]
 RequestHandler = Callable[[dict[str, Any]], Any]
 
@@ -73,8 +74,9 @@ class FakeGateway:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     approved_devices: set[str] = field(default_factory=set)  # device ids
     max_connections: int = 0  # at one time
-    request_delay: float | None = None  # seconds; then the requests of a connection overlap
-    max_requests: int = 0  # that waited for a delayed answer at one time
+    overlap: int | None = None  # then requests overlap; no file is read before so many waited
+    max_requests: int = 0  # that waited for an answer at one time, while they overlapped
+    _is_overlapping: asyncio.Event = field(default_factory=asyncio.Event)
     _delayed: set[asyncio.Task[None]] = field(default_factory=set)
     _waiting: int = 0
     _connections: set[ServerConnection] = field(default_factory=set)
@@ -139,16 +141,20 @@ class FakeGateway:
                 self.max_connections = max(self.max_connections, len(self._connections))
                 try:
                     async for raw in socket:
-                        if self.request_delay is None:
+                        if self.overlap is None:
                             await self._handle_request(socket, json.loads(raw))
                         else:
-                            self._delay_request(socket, json.loads(raw), self.request_delay)
+                            self._delay_request(socket, json.loads(raw), self.overlap)
                 finally:
                     self._connections.discard(socket)
 
-    def _delay_request(self, socket: ServerConnection, frame: dict[str, Any], delay: float) -> None:
+    def _delay_request(self, socket: ServerConnection, frame: dict[str, Any], overlap: int) -> None:
         async def handle() -> None:
-            await asyncio.sleep(delay)
+            if 0 < overlap <= self._waiting:
+                self._is_overlapping.set()
+            if overlap and frame["method"] == "agents.files.get":
+                await self._is_overlapping.wait()
+            await asyncio.sleep(TIME_FOR_MORE)
             self._waiting -= 1  # before the answer: the client may call again while it is sent
             with suppress(ConnectionClosed):
                 await self._handle_request(socket, frame)
