@@ -32,6 +32,9 @@ class Approval(Base):
 
     If the policy asks two people, the first one who approves is stored in `first_approver_id` with
     what was approved; the second one decides.
+
+    A vote counts only if its person may still decide when the decision takes effect. Otherwise it
+    lapses (`services/approvals/votes.py`), and the approval waits again.
     """
 
     __tablename__ = "approvals"
@@ -59,6 +62,11 @@ class Approval(Base):
             "ix_approvals_undone_by_user_id",
             "undone_by_user_id",
             postgresql_where=text("undone_by_user_id is not null"),
+        ),
+        Index(
+            "ix_approvals_lapsed_user_id",
+            "lapsed_user_id",
+            postgresql_where=text("lapsed_user_id is not null"),
         ),
         CheckConstraint("status in ('pending', 'approved', 'rejected')", name="status"),
         CheckConstraint("confidence between 0 and 100", name="confidence"),
@@ -119,6 +127,10 @@ class Approval(Base):
     )  # who had made the last decision that was undone; that person may use its note again
     undone_status: Mapped[ApprovalStatus | None]
     undone_note: Mapped[str | None]
+    lapsed_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )  # who made the last decision that counts no longer, because that person may not decide now
+    lapsed_status: Mapped[ApprovalStatus | None]
     created_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
 

@@ -89,6 +89,7 @@ class EventType(StrEnum):
     APPROVAL_DECIDED = "approval.decided"  # on a page; can still be undone
     APPROVAL_FIRST_APPROVED = "approval.first_approved"  # of two
     APPROVAL_UNDONE = "approval.undone"
+    APPROVAL_LAPSED = "approval.lapsed"  # a decision whose person may no longer decide
     APPROVAL_APPROVED = "approval.approved"
     APPROVAL_REJECTED = "approval.rejected"
     APPROVAL_REOPENED = "approval.reopened"  # in older data only: decisions are final

@@ -229,6 +229,9 @@ async def update_approval(
     send the hash of what you show: the first of two people, or one who undid the approval, may have
     approved other content than was requested.
 
+    If two people must approve, the status is `pending` after the first approval. It counts only
+    while its person may still decide; otherwise the second person becomes the first one.
+
     If `requires_recent_sign_in` is set, it is decided only on its page: 403
     `recent_sign_in_required`.
     """

@@ -126,6 +126,9 @@ WORDING: Mapping[EventType, EventWording] = {
         feed="approved, as the first of two,",
     ),
     EventType.APPROVAL_UNDONE: EventWording("Answer taken back: {question}"),
+    EventType.APPROVAL_LAPSED: EventWording(
+        "Decision no longer counts, because its person may no longer decide: {question}"
+    ),
     EventType.APPROVAL_APPROVED: EventWording("Approved: {question}", feed="approved"),
     EventType.APPROVAL_REJECTED: EventWording("Rejected: {question}", feed="rejected"),
     EventType.APPROVAL_REOPENED: EventWording("Question reopened: {question}", feed="reopened"),

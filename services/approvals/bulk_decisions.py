@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query
 from core.errors import AppError
 from models import Approval, ApprovalStatus, Board, User
-from services import boards
+from services import boards, organizations
 from services.approvals import completion, finalization
 from services.approvals.decisions import (
     PreparedDecision,
@@ -135,8 +135,10 @@ def _build_approvals_query() -> Query[ApprovalDetail]:
 async def _lock_boards(
     session: AsyncSession, user: User, board_ids: Collection[UUID]
 ) -> dict[UUID, Board | AppError]:
-    """Lock boards, and check the user's rights as they are after the wait."""
+    """Lock boards and the memberships, and check the user's rights after that."""
     locked = await boards.lock_boards(session, user, board_ids)
+    found = [board for board in locked.values() if isinstance(board, Board)]
+    await organizations.lock_memberships(session, {board.organization_id for board in found})
     writable_ids = set(await boards.list_writable_board_ids(session, user))
     for board_id, board in locked.items():
         if isinstance(board, AppError) or board_id in writable_ids:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import AppError
-from models import Approval, ApprovalStatus, Status, Task
+from models import ApprovalStatus, Status, Task
 from services import tasks
 from services.approvals.details import ApprovalDetail
 
@@ -20,12 +20,6 @@ def store_choice(detail: ApprovalDetail, completes_tasks: bool | None, *, moves:
     completes = bool(completes_tasks if says_so else detail.completes_tasks)
     detail.approval.completes_tasks = completes
     detail.approval.moves_tasks_to_done = moves and completes
-
-
-def clear_choice(approval: Approval) -> None:
-    """Remove what `store_choice` has stored."""
-    approval.completes_tasks = None
-    approval.moves_tasks_to_done = False
 
 
 async def complete_tasks(session: AsyncSession, decided: Iterable[ApprovalDetail]) -> None:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import AppError, Invalid
 from models import Approval, ApprovalStatus, Board, EventType, User
-from services import boards
-from services.approvals import completion, finalization, undo
+from services import boards, organizations
+from services.approvals import completion, finalization, undo, votes
 from services.approvals.details import (
     ApprovalDetail,
     already_decided,
@@ -21,8 +21,6 @@ from services.approvals.details import (
 from services.approvals.events import approval_event
 from services.approvals.policy_decisions import (
     DeciderRoles,
-    approve_first,
-    combine_completion,
     load_decider_roles,
     require_completion_allowed,
     require_decider,
@@ -53,6 +51,7 @@ async def decide_immediately(
 
     Without a status nothing changes. Parameters and errors are those of `decide_with_undo`.
     """
+    await organizations.lock_memberships(session, [board.organization_id])
     await boards.require_write_access(session, user, board.id)
     detail = await get_approval(session, board, approval_id)
     if status is None or (status is ApprovalStatus.PENDING and detail.is_undecided):
@@ -179,11 +178,14 @@ async def apply_decision(
             decision.find_hash(approval.approval),
             decision.completes_tasks,
         )
-        first = approve_first(approval, decision.user, decision.note, decision.completes_tasks)
+        first = await votes.approve_first(
+            session, approval, decision.user, decision.note, decision.completes_tasks
+        )
         if first is not None:
             undo.clear_undone_note(approval.approval, decision.user)
-            return first
-        completes = combine_completion(approval, decision.completes_tasks)
+            pending, new_events = first
+            return pending, finalization.FinalizationEffects(new_events) if new_events else None
+        completes = votes.combine_completion(approval, decision.completes_tasks)
         decision = replace(decision, completes_tasks=completes)
     return await _store_decision(session, approval, decision)
 
@@ -228,19 +230,15 @@ async def _repeat(
     if decision.finalizes_at is None and approval.can_undo:
         if is_approved and (sent_hash or row.requested_hash) != row.action_hash:
             raise content_changed(approval, (), row.action_hash, decision.completes_tasks)
-        return approval, await finalization.finalize_without_recording(session, approval)
+        return await finalization.finalize_counted(session, approval)
     return approval, None
 
 
 def _set_decision(detail: ApprovalDetail, decision: PreparedDecision) -> ApprovalDetail:
-    approval = detail.approval
-    approval.decided_status = decision.status
-    approval.decided_by_user_id = decision.user.id
-    at = approval.decided_at = now()
-    approval.decision_note = decision.note
+    decided = votes.set_decision(detail, decision.user, decision.status, decision.note)
     if decision.status is ApprovalStatus.APPROVED:
         completion.store_choice(
             detail, decision.completes_tasks, moves=decision.moves_tasks_to_done
         )
-        set_expiry(approval, at)
-    return replace(detail, decider=decision.user)
+        set_expiry(detail.approval, now())
+    return decided

@@ -22,7 +22,7 @@ from models import (
     Status,
     User,
 )
-from services import boards
+from services import boards, organizations
 from services.action_kinds import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
 from services.approvals.statements import (
@@ -62,6 +62,11 @@ class ApprovalDetail:
     requester: User | None  # the user who requested it, if it was not an agent
     first_approver: User | None  # the first of two people, if one has approved
     tasks: Sequence[LinkedTask]
+    lapsed_user: User | None = None  # who made the last decision that counts no longer
+    may_first_vote: bool = False  # whether the first of two people may still approve
+    may_last_vote: bool = (
+        False  # whether the decider may still make the decision, until it is final
+    )
     unblocks: Sequence[WaitingTask] = ()  # oldest first
     clarified_at: datetime | None = None  # when the requester gave the clarification
 
@@ -149,6 +154,12 @@ class ApprovalDetail:
         return any(task.is_changed for task in self.tasks)
 
     @property
+    def is_first_approval_lapsed(self) -> bool:
+        """Whether the first of two people has approved, but may no longer decide."""
+        was_approved = self.approval.first_approved_at is not None
+        return self.is_undecided and was_approved and not self.may_first_vote
+
+    @property
     def is_rebound(self) -> bool:
         """Whether a person has approved other content than was requested, as far as is known."""
         row = self.approval
@@ -162,10 +173,13 @@ class ApprovalDetail:
 
 def detail_from_row(row: Sequence[Any]) -> ApprovalDetail:
     """Build an ApprovalDetail from a row of `approvals_query`."""
-    *found, tasks, waiting, clarified_at = row
+    *found, lapsed_user, may_first_vote, may_last_vote, tasks, waiting, clarified_at = row
     return ApprovalDetail(
         *found,
         [_build_linked_task(task) for task in tasks],
+        lapsed_user,
+        may_first_vote,
+        may_last_vote,
         [WaitingTask(UUID(id), title, Status(status)) for id, title, status in waiting],
         clarified_at,
     )
@@ -239,8 +253,9 @@ async def fetch_details(session: AsyncSession, query: ApprovalSelect) -> list[Ap
 
 
 async def lock_board_of_approval(session: AsyncSession, user: User, approval_id: UUID) -> Board:
-    """Lock the board of an approval, and check the user's rights as they are after the wait."""
+    """Lock the board of an approval and the memberships, and check the user's rights after that."""
     board_id = await get_board_id(session, user, approval_id)
     board = await boards.lock_board(session, user, board_id)
+    await organizations.lock_memberships(session, [board.organization_id])
     await boards.require_write_access(session, user, board_id)
     return board

@@ -16,8 +16,8 @@ from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.errors import AppError
 from models import Agent, Approval, ApprovalStatus, Board, EventType
-from services import messages, tasks
-from services.approvals import completion
+from services import messages, organizations, tasks
+from services.approvals import completion, votes
 from services.approvals.details import ApprovalDetail, fetch_details
 from services.approvals.events import (
     approval_event,
@@ -70,19 +70,21 @@ async def finalize_due_approvals(
 ) -> int:
     """Finalize all decisions whose undo time is over, reject expired requests, and count both.
 
+    A decision is taken back if its person may no longer decide: see `votes.lapse_decision`.
     Any number of workers may call this at the same time: the boards are locked first, so an
     approval that one worker has finalized is no longer due for the next one. With `skip_locked`,
     boards that another transaction has locked are left out.
     """
     locked = await _lock_boards_with_due(session, board_id, skip_locked=skip_locked)
+    await organizations.lock_memberships(session, {board.organization_id for board in locked})
     due = approvals_query().where(_is_due(), Approval.board_id.in_([board.id for board in locked]))
     due = due.order_by(Board.organization_id, Board.id, Approval.finalizes_at, Approval.id)
     found = await fetch_details(session, due.execution_options(populate_existing=True))
     for detail in found:
         if detail.is_undecided:
             set_policy_decision(detail, ApprovalStatus.REJECTED, EXPIRED_NOTE)
-    effects = [await finalize_without_recording(session, detail) for detail in found]
-    await publish_effects(session, effects)
+    finalized = [await finalize_counted(session, detail) for detail in found]
+    await publish_effects(session, [effects for _, effects in finalized])
     await completion.complete_tasks(session, found)
     return len(found)
 
@@ -97,6 +99,20 @@ def set_policy_decision(
     approval.decision_note = note
     if status is ApprovalStatus.APPROVED:
         approval.completes_tasks = detail.completes_tasks
+
+
+async def finalize_counted(
+    session: AsyncSession, detail: ApprovalDetail
+) -> tuple[ApprovalDetail, FinalizationEffects]:
+    """Do what `finalize_without_recording` does if all votes count; otherwise the approval waits.
+
+    `detail` was loaded after the memberships were locked.
+    """
+    lapse = await votes.lapse_decision(session, detail)
+    if lapse is None:
+        return detail, await finalize_without_recording(session, detail)
+    pending, lapsed = lapse
+    return pending, FinalizationEffects([lapsed])
 
 
 async def finalize_without_recording(

@@ -1,19 +1,16 @@
-"""Apply approval policies: decide at once, restrict who decides, and ask a second person."""
+"""Who may decide an approval by its policy, and until when."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.clock import now
 from core.errors import Forbidden
 from models import (
     Approval,
     ApprovalStatus,
-    EventType,
     Member,
     PolicyEffect,
     PolicyVerdict,
@@ -22,33 +19,7 @@ from models import (
 )
 from services import organizations, policies
 from services.action_kinds import is_completion_kind
-from services.approvals import finalization
 from services.approvals.details import ApprovalDetail
-from services.approvals.events import approval_event
-
-STATUS_BY_EFFECT = {
-    PolicyEffect.ALLOW: ApprovalStatus.APPROVED,
-    PolicyEffect.DENY: ApprovalStatus.REJECTED,
-}
-
-
-async def apply_policy(
-    session: AsyncSession, detail: ApprovalDetail
-) -> finalization.FinalizationEffects | None:
-    """Store what the policy says about a new approval, and decide it if no person is asked.
-
-    The effects of such a decision are returned for publishing.
-    """
-    approval = detail.approval
-    verdict = await policies.evaluate_request(session, approval, detail.board, detail.task_ids)
-    approval.policy_verdict = verdict
-    if verdict.expires_after is not None:
-        approval.expires_at = approval.created_at + timedelta(seconds=verdict.expires_after)
-        await finalization.wake_workers(session)
-    if status := STATUS_BY_EFFECT.get(verdict.effect):
-        finalization.set_policy_decision(detail, status)
-        return await finalization.finalize_without_recording(session, detail)
-    return None
 
 
 def set_expiry(approval: Approval, since: datetime) -> None:
@@ -117,21 +88,37 @@ async def require_completion_allowed(
     """
     if not completes_tasks or is_completion_kind(detail.approval.action_type):
         return
-    verdict = await policies.evaluate_request(
-        session, detail.approval, detail.board, detail.task_ids, is_completion=True
-    )
-    member = await organizations.find_membership(session, user, detail.board.organization_id)
-    assert member is not None  # the board was locked for this user
-    asks_two = PolicyEffect.ASK_TWO
-    is_stricter = verdict.effect is asks_two and detail.approval.policy_verdict.effect != asks_two
-    may_decide = policies.may_decide(verdict, user.id, member.role)
-    if is_stricter or verdict.effect is PolicyEffect.DENY or not may_decide:
+    verdict, is_allowed = await _evaluate_completion(session, detail, user)
+    if not is_allowed:
         reason = (
             f"The policy “{verdict.rule_name}” asks more before tasks are completed. Approve this"
             " without completing tasks; the agent can request task.complete."
         )
         raise Forbidden("completion_not_allowed", reason, rule=verdict.rule_name)
     require_recent_sign_in(verdict, signed_in_at)
+
+
+async def may_complete_tasks(
+    session: AsyncSession, detail: ApprovalDetail, user: User | None, completes_tasks: bool | None
+) -> bool:
+    """Return whether a user may still say what they have said about completing the tasks."""
+    if not completes_tasks or is_completion_kind(detail.approval.action_type):
+        return True
+    return user is not None and (await _evaluate_completion(session, detail, user))[1]
+
+
+async def _evaluate_completion(
+    session: AsyncSession, detail: ApprovalDetail, user: User
+) -> tuple[PolicyVerdict, bool]:
+    """Return what the policy says about completing the tasks, and whether a user may do it."""
+    verdict = await policies.evaluate_request(
+        session, detail.approval, detail.board, detail.task_ids, is_completion=True
+    )
+    member = await organizations.find_membership(session, user, detail.board.organization_id)
+    asks_two = PolicyEffect.ASK_TWO
+    is_stricter = verdict.effect is asks_two and detail.approval.policy_verdict.effect != asks_two
+    is_refused = is_stricter or verdict.effect is PolicyEffect.DENY or member is None
+    return verdict, not is_refused and policies.may_decide(verdict, user.id, member.role)
 
 
 def list_allowed_decisions(detail: ApprovalDetail, member: Member) -> Collection[ApprovalStatus]:
@@ -185,46 +172,3 @@ def is_own_request(detail: ApprovalDetail, user_id: UUID) -> bool:
     approval = detail.approval
     asks_two = approval.policy_verdict.effect is PolicyEffect.ASK_TWO
     return asks_two and approval.requested_by_user_id == user_id
-
-
-def approve_first(
-    detail: ApprovalDetail, user: User, note: str | None, completes_tasks: bool | None
-) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None] | None:
-    """Store an approval by the first of two people; return None if this is the second one.
-
-    The second person must approve the same content; otherwise that person is the first again.
-    Nothing happens if the first person approves again. Raises Forbidden for the requester.
-    """
-    approval = detail.approval
-    if approval.policy_verdict.effect is not PolicyEffect.ASK_TWO:
-        return None
-    if is_own_request(detail, user.id):
-        reason = "You made this request, so two other people must approve it."
-        raise Forbidden("own_request", reason)
-    is_same_content = approval.first_approval_hash == approval.action_hash
-    if approval.first_approver_id is not None and is_same_content:
-        return (detail, None) if approval.first_approver_id == user.id else None
-    approval.first_approver_id, approval.first_approved_at = user.id, now()
-    approval.first_approval_note = note
-    approval.first_approval_hash = approval.action_hash
-    approval.first_approval_completes_tasks = completes_tasks
-    pending = replace(detail, first_approver=user)
-    event = approval_event(EventType.APPROVAL_FIRST_APPROVED, user, pending, note=note)
-    return pending, finalization.FinalizationEffects([event])
-
-
-def clear_first_approval(detail: ApprovalDetail) -> ApprovalDetail:
-    """Remove the approval of the first of two people."""
-    approval = detail.approval
-    approval.first_approver_id = approval.first_approved_at = None
-    approval.first_approval_note = approval.first_approval_hash = None
-    approval.first_approval_completes_tasks = None
-    return replace(detail, first_approver=None)
-
-
-def combine_completion(detail: ApprovalDetail, completes_tasks: bool | None) -> bool | None:
-    """Return whether the decision completes tasks: if the policy asks two people, both say so."""
-    if detail.approval.policy_verdict.effect is not PolicyEffect.ASK_TWO:
-        return completes_tasks
-    answers = (completes_tasks, detail.approval.first_approval_completes_tasks)
-    return all(detail.completes_tasks if one is None else one for one in answers)

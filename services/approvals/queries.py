@@ -84,14 +84,14 @@ async def load_approvals(
     if not approval_ids:
         return {}
     parameters = {"board_id": board.id, "approval_ids": list(approval_ids)}
-    found = await APPROVALS_BY_ID.fetch(source, **parameters)
+    found = await _build_query_by_id().fetch(source, **parameters)
     return {detail.approval.id: detail for detail in found}
 
 
-APPROVALS_BY_ID = Query(
-    approvals_query().where(Approval.board_id == BOARD_ID, is_one_of_these_approvals()),
-    detail_from_row,
-)
+@cache
+def _build_query_by_id() -> Query[ApprovalDetail]:
+    query = approvals_query().where(Approval.board_id == BOARD_ID, is_one_of_these_approvals())
+    return Query(query, detail_from_row)
 
 
 async def load_first_approvers(source: Source, approval_ids: Collection[UUID]) -> dict[UUID, UUID]:

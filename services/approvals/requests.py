@@ -18,11 +18,12 @@ from models import (
     ApprovalTask,
     Board,
     EventType,
+    PolicyEffect,
     Task,
     User,
     new_id,
 )
-from services import boards, tasks
+from services import boards, policies, tasks
 from services.approvals import finalization, rules
 from services.approvals.details import (
     ApprovalDetail,
@@ -32,7 +33,7 @@ from services.approvals.details import (
     get_board_id,
 )
 from services.approvals.events import approval_event, record_approval_event
-from services.approvals.policy_decisions import apply_policy
+from services.approvals.policy_decisions import set_expiry
 from services.approvals.request_limits import check_request_limits, find_equal_request
 from services.approvals.reviewed_content import bind_request, load_task_contents
 from services.approvals.rules import validate_text
@@ -65,10 +66,35 @@ async def request_approval(
     detail = _build_approval(actor, board, draft, payload, linked)
     await _add_links(session, detail, linked)
     requested = approval_event(EventType.APPROVAL_REQUESTED, actor, detail)
-    decided = await apply_policy(session, detail)
+    decided = await _apply_policy(session, detail)
     effects = [finalization.FinalizationEffects([requested]), *([decided] if decided else [])]
     await finalization.publish_effects(session, effects)
     return await get_approval(session, board, detail.approval.id)
+
+
+async def _apply_policy(
+    session: AsyncSession, detail: ApprovalDetail
+) -> finalization.FinalizationEffects | None:
+    """Store what the policy says about a new approval, and decide it if no person is asked.
+
+    The effects of such a decision are returned for publishing.
+    """
+    approval = detail.approval
+    verdict = await policies.evaluate_request(session, approval, detail.board, detail.task_ids)
+    approval.policy_verdict = verdict
+    if verdict.expires_after is not None:
+        set_expiry(approval, approval.created_at)
+        await finalization.wake_workers(session)
+    if status := STATUS_BY_EFFECT.get(verdict.effect):
+        finalization.set_policy_decision(detail, status)
+        return await finalization.finalize_without_recording(session, detail)
+    return None
+
+
+STATUS_BY_EFFECT = {
+    PolicyEffect.ALLOW: ApprovalStatus.APPROVED,
+    PolicyEffect.DENY: ApprovalStatus.REJECTED,
+}
 
 
 def _build_approval(

@@ -30,8 +30,10 @@ from models import (
     USER_NAME_COLUMNS,
     Agent,
     Approval,
+    ApprovalStatus,
     ApprovalTask,
     Board,
+    BoardAccess,
     Comment,
     Member,
     PolicyEffect,
@@ -43,7 +45,7 @@ from models import (
 )
 from services import custom_fields, policies
 
-Requester, FirstApprover = aliased(User), aliased(User)
+Requester, FirstApprover, Lapsed = aliased(User), aliased(User), aliased(User)
 ApprovalSelect: TypeAlias = Select[*tuple[Any, ...]]
 BOARD_ID = bindparam("board_id", type_=Uuid())
 USER_ID = bindparam("user_id", type_=Uuid())
@@ -55,7 +57,13 @@ def approvals_query() -> ApprovalSelect:
 
     Of related objects, read connections load only what is shown of them.
     """
-    return _join_related(_tasks_subquery(), _waiting_subquery(), _clarified_at_subquery())
+    return _join_related(
+        _first_vote_query(),
+        _last_vote_query(),
+        _tasks_subquery(),
+        _waiting_subquery(),
+        _clarified_at_subquery(),
+    )
 
 
 def decided_approvals_query() -> ApprovalSelect:
@@ -64,18 +72,20 @@ def decided_approvals_query() -> ApprovalSelect:
     Read connections do not load the payload. The linked tasks have only their ids and titles;
     waiting tasks and clarifications are left out.
     """
-    query = _join_related(_tasks_subquery(LINKED_TITLES), func.jsonb_build_array(), null())
+    details = (false(), false(), _tasks_subquery(LINKED_TITLES), func.jsonb_build_array(), null())
+    query = _join_related(*details)
     return choose_columns(query, {Approval: DECIDED_COLUMNS})
 
 
 def _join_related(*details: ColumnElement[Any]) -> ApprovalSelect:
     query = (
-        select(*(Approval, Board, Agent, User, Requester, FirstApprover), *details)
+        select(*(Approval, Board, Agent, User, Requester, FirstApprover, Lapsed), *details)
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
         .outerjoin(User, User.id == Approval.decided_by_user_id)
         .outerjoin(Requester, Requester.id == Approval.requested_by_user_id)
         .outerjoin(FirstApprover, FirstApprover.id == Approval.first_approver_id)
+        .outerjoin(Lapsed, Lapsed.id == Approval.lapsed_user_id)
     )
     return choose_columns(query, SHOWN_COLUMNS)
 
@@ -92,6 +102,7 @@ SHOWN_COLUMNS: Mapping[Any, Sequence[str]] = {
     User: USER_NAME_COLUMNS,
     Requester: USER_NAME_COLUMNS,
     FirstApprover: USER_NAME_COLUMNS,
+    Lapsed: USER_NAME_COLUMNS,
 }
 """The columns of the objects of an ApprovalDetail on read connections, by their entity."""
 DECIDED_COLUMNS = (
@@ -150,25 +161,60 @@ def has_approved_first_query(user_id: UserColumn = USER_ID) -> ColumnElement[boo
 
 def may_approve_query(user_id: UserColumn) -> ColumnElement[bool]:
     """Select whether the policy lets a user approve now: `policy_decisions.may_approve`."""
+    return _may_vote(user_id) & has_approved_first_query(user_id).is_not(True)
+
+
+def _may_vote(user_id: UserColumn, *, writes: bool = False) -> ColumnElement[bool]:
+    """Select whether the policy lets a user approve, also if the user has done so first of two.
+
+    With `writes` only if the user may also change the board.
+    """
     verdict = type_coerce(Approval.policy_verdict, JSONB)
     asks_two = verdict["effect"].astext.is_not_distinct_from(PolicyEffect.ASK_TWO.value)
     is_own = asks_two & Approval.requested_by_user_id.is_not_distinct_from(user_id)
     decider_ids = func.coalesce(verdict["decider_ids"], literal([], JSONB))
     is_named = decider_ids.has_key(cast(user_id, String)) | (decider_ids == literal([], JSONB))
     least = func.coalesce(verdict["decider_role"].astext, Role.MEMBER.value)
-    member = aliased(Member)
-    has_role = (
-        select(member.id)
-        .join(Board, Board.organization_id == member.organization_id)
-        .where(
-            Board.id == Approval.board_id,
-            member.user_id == user_id,
-            _rank_role(type_coerce(member.role, String)) >= _rank_role(least),
-        )
-        .correlate_except(member, Board)
-        .exists()
+    return is_named & _has_role(user_id, least, writes=writes) & ~is_own
+
+
+def _has_role(
+    user_id: UserColumn, least: ColumnElement[str], *, writes: bool
+) -> ColumnElement[bool]:
+    member, board, access = aliased(Member), aliased(Board), aliased(BoardAccess)
+    is_grant = (access.organization_member_id == member.id) & (access.board_id == board.id)
+    found = select(member.id).join(board, board.organization_id == member.organization_id)
+    found = found.where(
+        board.id == Approval.board_id,
+        member.user_id == user_id,
+        _rank_role(type_coerce(member.role, String)) >= _rank_role(least),
     )
-    return is_named & has_role & ~is_own & has_approved_first_query(user_id).is_not(True)
+    if writes:
+        found = found.outerjoin(access, is_grant)
+        found = found.where(or_(member.all_boards_write, access.can_write.is_(True)))
+    return found.correlate_except(member, board, access).exists()
+
+
+def _first_vote_query() -> ColumnElement[bool]:
+    """Select whether the first of two people may still approve."""
+    user_id = Approval.first_approver_id
+    return case((_is_pending(user_id), _may_vote(user_id, writes=True)), else_=false())
+
+
+def _last_vote_query() -> ColumnElement[bool]:
+    """Select whether the person who has decided may still make this decision.
+
+    An owner may always reject.
+    """
+    user_id = Approval.decided_by_user_id
+    is_owner = _has_role(user_id, literal(Role.OWNER.value), writes=True)
+    is_rejected = Approval.decided_status == ApprovalStatus.REJECTED
+    may_vote = _may_vote(user_id, writes=True) | (is_rejected & is_owner)
+    return case((_is_pending(user_id), may_vote), else_=false())
+
+
+def _is_pending(user_id: UserColumn) -> ColumnElement[bool]:
+    return user_id.is_not(None) & (Approval.status == ApprovalStatus.PENDING)
 
 
 def is_left_to_others_query() -> ColumnElement[bool]:

@@ -1,6 +1,5 @@
 """Undo decisions that are not final yet. Their notes can be used again."""
 
-from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -9,15 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict
 from models import Approval, ApprovalStatus, EventType, User
-from services.approvals import completion
+from services.approvals import votes
 from services.approvals.details import ApprovalDetail, get_approval, lock_board_of_approval
 from services.approvals.events import record_approval_event
-from services.approvals.policy_decisions import (
-    clear_first_approval,
-    load_decider_roles,
-    require_decider,
-    set_expiry,
-)
+from services.approvals.policy_decisions import load_decider_roles, require_decider
 
 
 async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
@@ -56,31 +50,20 @@ async def _undo_first_approval(
         raise Conflict("nothing_to_undo", message)
     approved = ApprovalStatus.APPROVED
     _set_undone_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
-    pending = clear_first_approval(detail)
+    pending = votes.clear_first_approval(detail)
     await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=approved)
     return pending
 
 
 async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
-    undone = detail.approval.decided_status
-    pending = _clear_decision(detail)
+    approval, undone = detail.approval, detail.approval.decided_status
+    _set_undone_note(approval, approval.decided_by_user_id, undone, approval.decision_note)
+    pending = votes.clear_decision(detail)
     await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=undone)
     is_own_approval_left = pending.approval.first_approver_id == user.id
     if undone is ApprovalStatus.APPROVED and is_own_approval_left:
         return await _undo_first_approval(session, user, pending)
     return pending
-
-
-def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
-    approval = detail.approval
-    decider_id, status = approval.decided_by_user_id, approval.decided_status
-    _set_undone_note(approval, decider_id, status, approval.decision_note)
-    approval.status = ApprovalStatus.PENDING
-    approval.resolved_at = approval.decided_at = approval.finalizes_at = None
-    approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
-    completion.clear_choice(approval)
-    set_expiry(approval, approval.created_at)
-    return replace(detail, decider=None)
 
 
 def _set_undone_note(

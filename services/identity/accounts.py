@@ -73,20 +73,29 @@ async def delete_account(
     """
     locked = await lock_user(session, user)
     await tasks.lock_assignee(session, select(User.id).where(User.id == user.id))
+    expected_ids = _list_own(await list_membership_summaries(session, locked))
+    if expected_ids:
+        await organizations.lock_organization_contents(session, expected_ids)
     memberships = await _lock_memberships(session, locked)
     check_organizations_keep_owner(memberships)
-    own_ids = [one.organization.id for one in memberships if not one.others]
+    own_ids = _list_own(memberships)
     records: list[NewAuditRecord] = []
     if own_ids:
         if not may_delete_boards and any(one.has_boards for one in memberships if not one.others):
             raise RecentSignInRequired
-        await organizations.lock_organization_contents(session, own_ids)
+        if left_ids := set(own_ids).difference(expected_ids):  # by the others meanwhile
+            await organizations.lock_organization_contents(session, left_ids)
         records += await organizations.erase_organizations(session, own_ids)
     await session.execute(delete(Member).where(Member.user_id == user.id))
     await tasks.unassign_former_readers(session, user_id=user.id)
     await _delete_user(session, locked)
     shared_ids = [one.organization.id for one in memberships if one.others]
     await _record_departures(session, locked, shared_ids, records)
+
+
+def _list_own(memberships: Sequence[MembershipSummary]) -> list[UUID]:
+    """Return the organizations without other members."""
+    return [one.organization.id for one in memberships if not one.others]
 
 
 def _is_open_invite_of(user: User) -> ColumnElement[bool]:

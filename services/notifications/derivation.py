@@ -34,7 +34,11 @@ RESOLVING_EVENTS = {
     EventType.GATEWAY_REQUEST_CANCELLED: "request",
 }
 """After these events nobody has to decide any more."""
-PENDING_EVENTS = (EventType.APPROVAL_UNDONE, EventType.APPROVAL_FIRST_APPROVED)
+PENDING_EVENTS = (
+    EventType.APPROVAL_UNDONE,
+    EventType.APPROVAL_LAPSED,
+    EventType.APPROVAL_FIRST_APPROVED,
+)
 """After these events an approval waits, but not for the first of two people who approve it."""
 
 AGENT_PROBLEMS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE)

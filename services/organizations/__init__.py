@@ -32,6 +32,7 @@ from services.organizations.members import (
     change_member_role,
     leave_organization,
     lock_member,
+    lock_memberships,
     remove_member,
     require_admin,
     require_owner,

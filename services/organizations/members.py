@@ -1,15 +1,29 @@
 """Change roles and access rights of members, and remove members, by the rules for admins."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from core.clock import now
+from core.db.reads import Query
 from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import BoardAccess, EventType, Invite, Member, Organization, Role, User, new_id
@@ -60,6 +74,23 @@ async def _lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Lo
         raise member_not_found()
     owners = sum(one.role is Role.OWNER for one in members.values())
     return LockedMember(members[by.id], members[member_id], owners)
+
+
+async def lock_memberships(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
+    """Keep roles, rights and memberships of organizations as they are until the commit.
+
+    What is read afterwards is still true at the commit. Changes of members lock the organization
+    too, after the boards. Call it after the boards were locked.
+    """
+    await SHARED_ORGANIZATIONS.fetch(session, organization_ids=list(organization_ids))
+
+
+SHARED_ORGANIZATIONS: Query[tuple[UUID]] = Query(
+    select(Organization.id)
+    .where(Organization.id == func.any(bindparam("organization_ids", type_=ARRAY(Uuid()))))
+    .order_by(Organization.id)
+    .with_for_update(read=True)
+)
 
 
 async def change_member_role(

@@ -63,13 +63,13 @@ MORE_WRITES = (
         "DELETE /boards/{board_id}/tasks/{task_id}": 11,
         "DELETE /organizations/me/members/{member_id}": 12,
         "DELETE /skills/packs/{pack_id}": 11,
-        "DELETE /users/me": 11,
-        "PATCH /boards/{board_id}/approvals/{approval_id}": 16,
+        "DELETE /users/me": 12,
+        "PATCH /boards/{board_id}/approvals/{approval_id}": 17,
         "PATCH /notifications/preferences": 15,
         "PATCH /skills/packs/{pack_id}": 13,
         "POST /agent/boards/{board_id}/gateway/main/ask-user": 13,
         "POST /agents/{agent_id}/heartbeat": 11,
-        "POST /approvals/decisions": 12,
+        "POST /approvals/decisions": 13,
         "POST /organizations/me/invites/{invite_id}/links": 12,
         "POST /questions/{question_id}/answer": 12,
         "POST /skills/marketplace": 11,
@@ -84,11 +84,11 @@ MORE_WRITES = (
 """Writes that need more round trips: these are their present numbers, which must not grow.
 
 Changes and comments of tasks, questions and requests also create notifications and messages to
-agents. Decisions read the rights again, read the content, and store what was reviewed. What is
-deleted is locked and cleaned up in other tables and on gateways. An address of a pack or webhook
-and a skill are checked under the organization's lock. Preferences are in three tables, which are
-read again for the response. Rights of members are compared with those of the caller. An admin who
-sends a heartbeat is authenticated as a member first."""
+agents. Decisions lock the memberships, read the rights and the content, and store what was
+reviewed. What is deleted is locked and cleaned up in other tables and on gateways. An address of a
+pack or webhook and a skill are checked under the organization's lock. Preferences are in three
+tables, which are read again for the response. Rights of members are compared with those of the
+caller. An admin who sends a heartbeat is authenticated as a member first."""
 
 COMMANDS_BUILT_ONCE = {
     *(f"POST {prefix}{BOARD}/tasks" for prefix in ("", "/agent")),

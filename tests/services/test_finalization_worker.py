@@ -203,7 +203,8 @@ async def test_a_board_that_stays_locked_does_not_stop_the_others(
     [existing] = await request_approvals(isolated_transaction, world)
     async with isolated_transaction() as session:
         due = {"decided_status": APPROVED, "finalizes_at": now(), "decided_at": now()}
-        await session.execute(update(Approval).values(**due))
+        decided = update(Approval).values(decided_by_user_id=world.alice.id, **due)
+        await session.execute(decided)
         moved = update(Approval).where(Approval.id == existing)
         await session.execute(moved.values(board_id=world.garden.id))
     async with isolated_transaction() as session:

@@ -101,7 +101,7 @@ class TestUndoableDecisions:
         assert finalized.user_id == world.bob.id
         assert finalized.data["note"] == "Not before Friday."
 
-    async def test_decision_of_deleted_user_is_finalized(self, session, world) -> None:
+    async def test_decision_of_deleted_user_is_not_finalized(self, session, world) -> None:
         approval = await add_approval(session, world, world.make_task())
         await decide_approval(session, world.bob, approval, note="Go.")
         await session.delete(world.bob_access)
@@ -110,10 +110,9 @@ class TestUndoableDecisions:
         await session.execute(text("delete from users where id = :id").bindparams(id=world.bob.id))
         await end_undo_time(session, approval)
         assert await approvals.finalize_due_approvals(session) == 1
-        assert (approval.status, (await list_recorded_events(session))[-1].user_id) == (
-            APPROVED,
-            None,
-        )
+        lapsed = (await list_recorded_events(session))[-1]
+        assert (lapsed.type, lapsed.user_id) == (EventType.APPROVAL_LAPSED, None)
+        assert (approval.status, approval.decided_status) == (PENDING, None)
 
     async def test_decision_without_undo_time_is_finalized_immediately(
         self, session, world

@@ -46,7 +46,12 @@ async def test_a_worker_that_starts_does_what_became_due_before(
         await session.execute(
             update(Approval)
             .where(Approval.id == id)
-            .values(decided_status=APPROVED, finalizes_at=now(), decided_at=now())
+            .values(
+                decided_status=APPROVED,
+                decided_by_user_id=isolated_world.alice.id,
+                decided_at=now(),
+                finalizes_at=now(),
+            )
         )
         long_ago = now() - timedelta(hours=1)
         await session.execute(update(Agent).where(Agent.id == silent).values(last_seen_at=long_ago))

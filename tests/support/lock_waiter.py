@@ -1,6 +1,7 @@
 """Detect that a transaction waits for a lock, without a fixed delay."""
 
 import asyncio
+from typing import Any
 
 from sqlalchemy import text
 
@@ -12,10 +13,12 @@ LOCK_WAITERS = text(
 )
 
 
-async def wait_for_lock_waiter(transaction: TransactionFactory) -> None:
-    """Return as soon as a transaction waits for a lock of another one."""
+async def wait_for_lock_waiter(
+    transaction: TransactionFactory, *, count: int = 1, unless: asyncio.Future[Any] | None = None
+) -> None:
+    """Return as soon as transactions wait for locks of others, or `unless` is done before."""
     async with asyncio.timeout(10):
-        while not await _count_waiters(transaction):
+        while await _count_waiters(transaction) < count and not (unless and unless.done()):
             await asyncio.sleep(0.01)
 
 

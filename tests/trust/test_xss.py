@@ -31,7 +31,8 @@ agent_file_versions.name agent_messages.key agent_messages.state agent_messages.
 agent_runs.run_id agent_runs.session_key agent_runs.status agent_tokens.prefix
 agents.desired_state agents.heartbeat_config agents.openclaw_session_id agents.status
 agents.step agents.written alembic_version.version_num api_tokens.scope
-approvals.completion_error approvals.decided_status approvals.status approvals.undone_status
+approvals.completion_error approvals.decided_status approvals.lapsed_status approvals.status
+approvals.undone_status
 audit_records.credential audit_records.credential_id audit_records.object_id
 board_onboarding_messages.role
 board_onboarding_sessions.session_key board_onboarding_sessions.status

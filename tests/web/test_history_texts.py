@@ -14,6 +14,7 @@ from web.tasks.history_texts import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entr
 from web.ui.translation import PSEUDO, reader_language
 
 UPDATED, MOVED = EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED
+WITHOUT_ACTOR = {EventType.APPROVAL_LAPSED}
 
 
 def describe(type: EventType, *changes: FieldChange, **data: Any) -> str:
@@ -57,7 +58,8 @@ def test_a_change_of_another_task_names_nobody() -> None:
 def test_every_event_is_described_also_without_its_data(language: str) -> None:
     token = reader_language.set(language)
     try:
-        assert all("Ana" in describe(type) for type in (*EVENT_TEXTS, UPDATED, MOVED))
+        for type in (*EVENT_TEXTS, UPDATED, MOVED):
+            assert ("Ana" in describe(type)) is (type not in WITHOUT_ACTOR), type
     finally:
         reader_language.reset(token)
 

@@ -101,6 +101,9 @@ EVENT_TEXTS: Mapping[EventType, str] = {
     EventType.APPROVAL_DECIDED: N_("Approval decided: %(question)s"),
     EventType.APPROVAL_FIRST_APPROVED: N_("Approved by the first of two people: %(question)s"),
     EventType.APPROVAL_UNDONE: N_("Decision undone: %(question)s"),
+    EventType.APPROVAL_LAPSED: N_(
+        "A decision no longer counts, because its person may no longer decide: %(question)s"
+    ),
     EventType.APPROVAL_APPROVED: N_("Approved: %(question)s"),
     EventType.APPROVAL_REJECTED: N_("Rejected: %(question)s"),
     EventType.APPROVAL_REOPENED: N_("Approval reopened: %(question)s"),

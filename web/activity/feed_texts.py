@@ -24,6 +24,9 @@ FEED_TEXTS: Mapping[EventType, str] = {
     EventType.APPROVAL_REQUESTS_HELD: N_(
         "%(actor)s requests approvals too often: %(recent)s in the last hour, %(pending)s pending"
     ),
+    EventType.APPROVAL_LAPSED: N_(
+        "A decision no longer counts, because its person may no longer decide: %(subject)s"
+    ),
     EventType.APPROVAL_APPROVED: N_("%(actor)s approved: %(subject)s"),
     EventType.APPROVAL_REJECTED: N_("%(actor)s rejected: %(subject)s"),
     EventType.APPROVAL_REOPENED: N_("%(actor)s reopened: %(subject)s"),

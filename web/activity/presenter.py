@@ -35,6 +35,7 @@ EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
         N_("Approvals"),
         (
             EventType.APPROVAL_REQUESTED,
+            EventType.APPROVAL_LAPSED,
             EventType.APPROVAL_APPROVED,
             EventType.APPROVAL_REJECTED,
             EventType.APPROVAL_REOPENED,

@@ -101,7 +101,7 @@ def build_item(found: WaitingItem, member: Member) -> InboxItem:
     """Build the item of a row of the inbox."""
     detail, is_for_others = found.detail, found.key.is_for_others
     if isinstance(detail, ApprovalDetail):
-        is_approved = has_approved_first(detail, member.user_id)
+        is_approved = has_approved_first(detail, member.user_id) and detail.may_first_vote
         return InboxItem(detail, is_for_others=is_for_others, is_approved=is_approved)
     if isinstance(detail, RequestDetail):
         return InboxItem(gateway_request=detail, is_for_others=is_for_others)

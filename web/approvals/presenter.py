@@ -16,7 +16,12 @@ from web.approvals.decision_rights import (
     load_decision_rights,
 )
 from web.approvals.payload import BRIEF, COMPLETE, ApprovalPayload, parse_payload
-from web.approvals.sentences import describe_question, describe_reason, describe_requester
+from web.approvals.sentences import (
+    describe_lapses,
+    describe_question,
+    describe_reason,
+    describe_requester,
+)
 from web.approvals.task_content import TaskContent, build_task_content, list_field_keys
 from web.ui.translation import _, ngettext
 
@@ -57,6 +62,11 @@ class ApprovalView:
         return describe_requester(self.detail)
 
     @property
+    def lapses(self) -> str:
+        """Return which decisions about it count no longer, and why."""
+        return describe_lapses(self.detail)
+
+    @property
     def can_undo(self) -> bool:
         """Return whether the member may undo the decision, which is not final."""
         is_allowed = self.detail.shown_status in self.rights.allowed
@@ -81,7 +91,8 @@ class ApprovalView:
             not one.blocked_by and (one.task.status is Status.REVIEW or not needs_review)
             for one in open_tasks
         )
-        is_last = detail.approval.policy_verdict.required_approvals == 1 or detail.first_approver
+        has_first = detail.first_approver and detail.may_first_vote and not detail.is_changed
+        is_last = detail.approval.policy_verdict.required_approvals == 1 or has_first
         can_help = detail.completes_tasks and open_tasks and may_move
         return bool(self.rights.can_approve and is_last and can_help)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models import ApprovalStatus, User
 from services import approvals
 from services.action_kinds import COMPLETION_KIND
 from services.approvals import ApprovalDetail
@@ -43,6 +44,42 @@ def describe_question(detail: ApprovalDetail) -> str:
     The words of a kind are the requester's, and are not translated.
     """
     return _build_question(detail.approval.action_type, detail.task_titles)
+
+
+def describe_lapses(detail: ApprovalDetail) -> str:
+    """Return which decisions about an undecided approval count no longer, and why; "" if none."""
+    sentences = []
+    if detail.is_first_approval_lapsed:
+        user = detail.first_approver
+        sentences.append(
+            _(
+                "The first approval by %(name)s no longer counts, because %(name)s may no longer"
+                " decide here.",
+                name=user.display_name,
+            )
+            if user
+            else _("The first approval no longer counts, because that account was deleted.")
+        )
+    if detail.is_undecided and detail.approval.lapsed_status is not None:
+        is_approved = detail.approval.lapsed_status is ApprovalStatus.APPROVED
+        sentences.append(_describe_lapse(detail.lapsed_user, is_approved=is_approved))
+    return " ".join(sentences)
+
+
+def _describe_lapse(user: User | None, *, is_approved: bool) -> str:
+    if user is None and is_approved:
+        return _("An approval no longer counts, because that account was deleted.")
+    if user is None:
+        return _("A rejection no longer counts, because that account was deleted.")
+    text = (
+        N_("The approval by %(name)s no longer counts, because %(name)s may no longer decide here.")
+        if is_approved
+        else N_(
+            "The rejection by %(name)s no longer counts, because %(name)s may no longer decide"
+            " here."
+        )
+    )
+    return _(text, name=user.display_name)
 
 
 def describe_kind(kind: str) -> str:

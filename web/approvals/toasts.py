@@ -7,7 +7,7 @@ from uuid import UUID
 from models import ApprovalStatus
 from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
-from web.approvals.sentences import describe_question
+from web.approvals.sentences import describe_lapses, describe_question
 from web.ui import forms
 from web.ui.error_texts import describe_error
 from web.ui.translation import _, ngettext
@@ -27,6 +27,13 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
     if others and detail.can_undo:
         return build_series_toast([*others, detail])
     id, question = detail.approval.id, describe_question(detail)
+    if detail.is_undecided and (lapses := describe_lapses(detail)):
+        text = _(
+            "%(reason)s Your approval is now the first of two: %(question)s",
+            reason=lapses,
+            question=question,
+        )
+        return {"text": text, "undo": f"/approvals/{id}/undoings"}
     if detail.is_undecided:
         text = _("You approved: %(question)s One more person must approve it.", question=question)
         return {"text": text, "undo": f"/approvals/{id}/undoings"}
@@ -60,6 +67,7 @@ def build_bulk_toast(
     decided = [one for one in succeeded if not one.is_undecided]
     undoable = [one for one in decided if one.can_undo]
     reasons = sorted({describe_error(one.error) for one in results if one.error})
+    reasons += sorted({lapses for one in succeeded if (lapses := describe_lapses(one))})
     if first := len(succeeded) - len(decided):
         reasons.append(
             ngettext(

@@ -89,6 +89,7 @@ ACTION_TEXTS: Mapping[str, str] = {
     EventType.APPROVAL_DECIDED: N_("approval decided"),
     EventType.APPROVAL_FIRST_APPROVED: N_("approved by the first of two people"),
     EventType.APPROVAL_UNDONE: N_("decision undone"),
+    EventType.APPROVAL_LAPSED: N_("decision no longer counted"),
     EventType.APPROVAL_APPROVED: N_("request approved"),
     EventType.APPROVAL_REJECTED: N_("request rejected"),
     EventType.APPROVAL_REOPENED: N_("approval reopened"),

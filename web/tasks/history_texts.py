@@ -44,6 +44,9 @@ EVENT_TEXTS = {
     EventType.APPROVAL_FIRST_APPROVED: N_(
         "<b>%(actor)s</b> approved this, as the first of two people."
     ),
+    EventType.APPROVAL_LAPSED: N_(
+        "A decision no longer counts, because its person may no longer decide: %(question)s"
+    ),
     EventType.APPROVAL_APPROVED: N_("<b>%(actor)s</b> approved: %(question)s"),
     EventType.APPROVAL_REJECTED: N_("<b>%(actor)s</b> rejected: %(question)s"),
     EventType.APPROVAL_REOPENED: N_("<b>%(actor)s</b> reopened the approval: %(question)s"),
