@@ -64,7 +64,7 @@ async def test_the_guides_commands_for_a_working_day_work(
         answers.append(json.loads(await run_bash(command, **where)))
         if answers[-1].get("action_type"):
             path = f"/api/v1/boards/{board.id}/approvals/{answers[-1]['id']}"
-            async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
+            async with httpx2.AsyncClient(base_url=url, headers=people, timeout=20) as alice:
                 await alice.patch(path, json={"status": "approved"})
 
     healthz, seen, boards, found, claimed, note_commands, result, refused, asked, answered, done = (
@@ -139,7 +139,7 @@ async def test_the_guides_commands_for_search_work(
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 async def test_the_guides_commands_for_messages_work(url: str, isolated_world: World) -> None:
     people = {"Authorization": f"Bearer {token_secret(isolated_world.alice)}"}
-    async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
+    async with httpx2.AsyncClient(base_url=url, headers=people, timeout=20) as alice:
         task = {"title": "Write", "assigned_agent_id": str(isolated_world.worker.id)}
         await alice.post(f"/api/v1/boards/{isolated_world.board.id}/tasks", json=task)
     where = {"BASE_URL": url, "AUTH_TOKEN": token_secret(isolated_world.worker)}

@@ -79,7 +79,7 @@ async def test_requests_of_the_reference_library_are_accepted(
     """W-17. The library of Standard Webhooks signs for a sender."""
     path = f"{url}/api/v1/boards/{isolated_world.board.id}/webhooks"
     headers = {"Authorization": f"Bearer {token_secret(isolated_world.alice)}"}
-    async with httpx2.AsyncClient(headers=headers) as client:
+    async with httpx2.AsyncClient(headers=headers, timeout=20) as client:
         made = (await client.post(path, json={"description": "Builds"})).json()
         body, at = '{"build": "grün"}', datetime.now(UTC)
         signature = Webhook(made["generated_secret"]).sign("msg_1", at, body)

@@ -23,7 +23,7 @@ async def test_a_webhook_is_created_and_its_payloads_appear_live(site: LiveSite,
         await expect(page.get_by_text("This secret is shown once.")).to_be_visible()
         await expect(page.get_by_text("No payloads yet.")).to_be_visible()
         headers = {"X-Gitlab-Token": secret, "X-Gitlab-Event": "Pipeline Hook"}
-        sent = httpx2.post(url, headers=headers, json={"status": "failed"})
+        sent = httpx2.post(url, headers=headers, json={"status": "failed"}, timeout=20)
         assert sent.status_code == 202
 
         row = page.get_by_role("row", name="Pipeline Hook")

@@ -196,7 +196,7 @@ async def test_incomplete_requests_of_one_network_are_limited() -> None:
         responses = await asyncio.gather(*waiting)
         statuses = sorted(response.split()[1] for response in responses)
         assert statuses == [b"408", b"408", b"408", b"429"]
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=20) as client:
             assert (await client.get(f"http://127.0.0.1:{port}/")).text == "fine"
     assert not FastProtocol.waiting
 

@@ -212,7 +212,7 @@ async def test_a_page_that_does_not_keep_up_is_reset(
 
 
 async def test_page_stream_requires_sign_in(url) -> None:
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
         assert (await client.get("/events")).status_code == 401
 
 

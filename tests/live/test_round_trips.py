@@ -36,7 +36,10 @@ class Server:
         cookies = {SESSION_COOKIE: cookie_secret(caller)} if isinstance(caller, User) else {}
         token = {"Authorization": f"Bearer {token_secret(caller)}"}
         client = httpx2.AsyncClient(
-            base_url=self.url, cookies=cookies if page else {}, headers={} if page else token
+            base_url=self.url,
+            cookies=cookies if page else {},
+            headers={} if page else token,
+            timeout=20,
         )
         counts = []
         async with client:

@@ -58,7 +58,7 @@ async def test_pages_of_another_user_or_organization_get_no_stream(
     ids = {"tern": world.tern.id, "other": world.charlies_board.organization_id}
     key = f"{getattr(world, user).id}.{ids[organization]}"
     cookies = {SESSION_COOKIE: cookie_secret(world.alice)}
-    async with httpx2.AsyncClient(base_url=url, cookies=cookies) as client:
+    async with httpx2.AsyncClient(base_url=url, cookies=cookies, timeout=20) as client:
         assert (await client.get(f"/events?for={key}")).status_code == status
     async with open_page(url, world.alice, f"?for={world.alice.id}.{world.tern.id}"):
         pass

@@ -280,7 +280,7 @@ async def access_token(client: OpenIdProvider, provider: RealProvider, audience:
         redirect_uri=CALLBACK, state="s", nonce="n", verifier=VERIFIER
     )
     back = parse_qs(urlsplit(provider.sign_in(f"{address}&resource={audience}")).query)
-    async with httpx2.AsyncClient() as app:
+    async with httpx2.AsyncClient(timeout=20) as app:
         form = {
             "grant_type": "authorization_code",
             "code": back["code"][0],

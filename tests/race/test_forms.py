@@ -30,7 +30,7 @@ async def test_a_double_click_writes_one_comment(
     headers = {"Sec-Fetch-Site": "same-origin"}
     async with (
         run_server(isolated_settings) as url,
-        httpx2.AsyncClient(base_url=url, cookies=cookies, headers=headers) as client,
+        httpx2.AsyncClient(base_url=url, cookies=cookies, headers=headers, timeout=20) as client,
     ):
         for number in range(FORMS):
             form = {"message": f"Comment {number}", "form_id": uuid4().hex}

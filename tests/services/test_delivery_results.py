@@ -211,7 +211,7 @@ async def test_the_end_of_a_turn_triggers_checks_in_its_session(
         one, two = await delivery.wait_for_states(SENT, SENT)
         payload = {"runId": two.run_id, "sessionKey": session, "state": "final"}
         await delivery.fake.send_event("chat", payload)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not delivery.checked_sessions:
                 await asyncio.sleep(0.02)
         await wait_a_moment()

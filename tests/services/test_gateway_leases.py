@@ -119,7 +119,7 @@ async def test_the_worker_acquires_leases_and_releases_them_at_its_stop(
 
         await wait_for(is_seen)
         stop.set()
-        await asyncio.wait_for(work, 2)
+        await asyncio.wait_for(work, 20)
         assert not fake.is_connected
         found = await load_gateway(isolated_transaction, gateway)
         assert found

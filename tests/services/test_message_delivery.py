@@ -188,7 +188,7 @@ async def test_delivery_continues_after_an_interruption_at_any_point(
         poll_interval=0.05,
     )
     interrupter.worker = asyncio.create_task(delivery.run_job(job))
-    await asyncio.wait({interrupter.worker}, timeout=5)
+    await asyncio.wait({interrupter.worker}, timeout=20)
     assert interrupter.worker.cancelled()
     delivery.fake.fault = lambda _method, _params: None
     delivery.clock.offset = timedelta(seconds=11)  # after that its claims have expired

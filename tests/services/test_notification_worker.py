@@ -50,7 +50,7 @@ async def test_a_worker_sends_a_mention_by_email_and_to_a_webhook(
             await until(have_all_arrived)
         finally:
             stop.set()
-            await asyncio.wait_for(working, 5)
+            await asyncio.wait_for(working, 20)
         assert receiver.requests[0].json["text"] == "Bob mentioned you: Write"
         [mail] = mail_server.mails
         assert mail["Subject"] == "Bob mentioned you: Write"

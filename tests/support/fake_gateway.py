@@ -321,7 +321,7 @@ async def _send_response(socket: ServerConnection, id: str, **fields: Any) -> No
 
 
 async def wait_until(condition: Callable[[], object]) -> None:
-    """Wait up to 10 s until a condition is true."""
-    async with asyncio.timeout(10):
+    """Wait until a condition is true, and fail if that takes too long."""
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)

@@ -32,7 +32,7 @@ async def run_supervisor(
         yield holder
     finally:
         stop.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 20)
 
 
 async def create_gateway(

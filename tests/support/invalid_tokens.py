@@ -69,14 +69,14 @@ SPOILT: list[Tamper] = [
     embed_own_key,
 ]
 
-LONG_AGO = int(time.time()) - 3600
+LONG_AGO, LATER = int(time.time()) - 86_400, int(time.time()) + 86_400  # a day
 
 WRONG: dict[str, dict[str, Any]] = {
     "expired": {"exp": LONG_AGO},
     "without an end": {"exp": None},
     "ends as a text": {"exp": "tomorrow"},
-    "not yet valid": {"nbf": int(time.time()) + 3600},
-    "made in the future": {"iat": int(time.time()) + 3600},
+    "not yet valid": {"nbf": LATER},
+    "made in the future": {"iat": LATER},
     "of another issuer": {"iss": "https://evil.example"},
     "for somebody else": {"aud": "another client"},
     "for nobody": {"aud": None},

@@ -1,13 +1,13 @@
-// A real OpenID provider for the tests: node real_oidc_provider.mjs <folder of node_modules> <port> <redirect>
-// It says "ready" when it listens. Whatever name somebody signs in with is who they are.
+// A real OpenID provider for the tests: node real_oidc_provider.mjs <folder of node_modules> <redirect>
+// It prints its address when it listens. Whatever name somebody signs in with is who they are.
 // POST /test/rotate takes other keys.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const [folder, port, redirect] = process.argv.slice(2);
+const [folder, redirect] = process.argv.slice(2);
 const library = await import(pathToFileURL(`${folder}/oidc-provider/lib/index.js`));
-const issuer = `http://127.0.0.1:${port}`;
+let issuer, answer;
 
 function freshKey(type, options, alg) {
   const { privateKey } = generateKeyPairSync(type, options);
@@ -51,12 +51,16 @@ function provider() {
   return made.callback();
 }
 
-let answer = provider();
-createServer((request, response) => {
+const server = createServer((request, response) => {
   if (request.method === "POST" && request.url === "/test/rotate") {
     answer = provider();
     response.end();
   } else {
     answer(request, response);
   }
-}).listen(Number(port), "127.0.0.1", () => console.log("ready"));
+});
+server.listen(0, "127.0.0.1", () => {
+  issuer = `http://127.0.0.1:${server.address().port}`;
+  answer = provider();
+  console.log(issuer);
+});

@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 
 import httpx2
 
-from tests.support.installation import find_free_port
 from tests.support.installed_packages import (
     CACHE,
     PackagesMissing,
@@ -22,6 +21,7 @@ from tests.support.installed_packages import (
 )
 
 VERSION = "8.8.1"  # the last that runs on Node 18 and 20
+TIMEOUT = 20  # seconds for a response
 SCRIPT = Path(__file__).parent / "real_oidc_provider.mjs"
 
 
@@ -38,15 +38,16 @@ def install_provider() -> Path:
 @contextmanager
 def run_provider(redirect: str) -> Generator["RealProvider"]:
     """Run the provider with one client and its redirect address. Raises PackagesMissing."""
-    packages, port = install_provider(), find_free_port()
-    command = ["node", str(SCRIPT), str(packages), str(port), redirect]
+    command = ["node", str(SCRIPT), str(install_provider()), redirect]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
             assert process.stdout is not None
-            assert "ready\n" in iter(process.stdout.readline, ""), "the provider did not start"
-            yield RealProvider(f"http://127.0.0.1:{port}")
+            printed = iter(process.stdout.readline, "")
+            issuer = next((line.strip() for line in printed if line.startswith("http")), "")
+            assert issuer, "the provider did not start"
+            yield RealProvider(issuer)
         finally:
             process.terminate()
 
@@ -59,12 +60,12 @@ class RealProvider:
 
     def rotate(self) -> None:
         """Make it sign with another key from now on, and publish only that one."""
-        httpx2.post(f"{self.issuer}/test/rotate").raise_for_status()
+        httpx2.post(f"{self.issuer}/test/rotate", timeout=TIMEOUT).raise_for_status()
 
     def sign_in(self, address: str, subject: str = "nora") -> str:
         """Sign a user in after the redirect to the provider, and return the redirect back."""
         forms = [{"prompt": "login", "login": subject, "password": "any"}, {"prompt": "consent"}]
-        with httpx2.Client() as browser:
+        with httpx2.Client(timeout=TIMEOUT) as browser:
             page = browser.get(address)
             while True:
                 if page.is_redirect:

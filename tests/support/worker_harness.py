@@ -38,7 +38,7 @@ async def running_worker(settings, *, intervals=FAST):
         yield work
     finally:
         stop.set()
-        await asyncio.wait_for(work, 2)
+        await asyncio.wait_for(work, 20)
 
 
 async def until(is_true, *, seconds=60.0):
