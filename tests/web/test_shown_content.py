@@ -137,6 +137,32 @@ async def test_a_selection_with_one_missing_hash_approves_nothing(
         assert (await stored(transaction, one)).decided_status is None
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX])
+async def test_a_selection_of_a_form_without_hashes_can_only_be_rejected(
+    alice, ask, transaction, headers
+) -> None:
+    first = await ask("First")
+    sent = {"ids": str(first.id), "status": "approved"}
+    for sure in ({}, {"sure": "on"}):
+        refused = await alice.post("/approvals/answers", data=sent | sure, headers=headers)
+        assert (refused.status_code, REQUIRED in refused.text) == (422, True)
+    assert (await stored(transaction, first)).decided_status is None
+    rejected = await alice.post(
+        "/approvals/answers", data=sent | {"status": "rejected"}, headers=headers
+    )
+    assert rejected.status_code in (200, 303)
+    assert (await stored(transaction, first)).decided_status is ApprovalStatus.REJECTED
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+@pytest.mark.parametrize("status", ["approved", "rejected"])
+async def test_a_decision_about_nothing_asks_for_a_selection(alice, ask, headers, status) -> None:
+    await ask("First")
+    refused = await alice.post("/approvals/answers", data={"status": status}, headers=headers)
+    assert refused.status_code == 422
+    assert "Select at least one request, then decide." in refused.text
+
+
 async def test_a_rejection_needs_no_hash(alice, ask, transaction) -> None:
     first, second = await ask("First"), await ask("Second")
     await alice.post(f"/approvals/{first.id}/answers", data={"status": "rejected"})

@@ -229,15 +229,24 @@ class BulkDecisionForm(BaseModel):
     """The same decision for several approvals."""
 
     shown: list[ListedApproval] = Field(default=[], max_length=approvals.MAX_DECISIONS)
+    ids: list[ListedApproval] = Field(  # of a form without hashes, which can only reject
+        default=[], max_length=approvals.MAX_DECISIONS
+    )
     status: Literal["approved", "rejected"]
     sure: forms.Switch = False
     series: str = ""
 
     @property
     def hashes(self) -> dict[UUID, str]:
-        """Return the hash of each approval. Raises Invalid if an approval has none, or two."""
+        """Return the hash of each selected approval.
+
+        Raises Invalid if none is selected, if one has two hashes, or none and is to be approved.
+        """
+        selected = [*self.shown, *self.ids]
+        if not selected:
+            raise Invalid("nothing_selected", "Select at least one request, then decide.")
         found: dict[UUID, str] = {}
-        for one in self.shown:
+        for one in selected:
             if self.status == "approved":
                 _require_hash(one.action_hash)
             if found.setdefault(one.id, one.action_hash) != one.action_hash:

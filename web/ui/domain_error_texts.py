@@ -259,6 +259,7 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
         " completing tasks; the agent can request task.complete."
     ),
     "decider_not_allowed": N_("The policy “%(rule)s” lets only certain people decide this."),
+    "nothing_selected": N_("Select at least one request, then decide."),
     "no_linked_task": N_("There is no task to post a question on."),
     "own_request": N_("You made this request, so two other people must approve it."),
     "question_required": N_("Write what you want to know."),
