@@ -30,7 +30,7 @@ from models import (
     TagAssignment,
     Task,
 )
-from services import approvals, counters, custom_fields  # approvals: only names at call time
+from services import approvals, boards, counters, custom_fields  # names of two: at call time
 from services.tasks.board_order import BoardOrder, is_blocked
 from services.tasks.card_tasks import CARD_TASKS, CardTask, build_card_task
 from services.tasks.done_approvals import approval_ids_query
@@ -51,7 +51,7 @@ class BoardFilters:
     unassigned: bool = False
     tag: str | None = None  # its slug
     priority: str | None = None
-    approver: UUID | None = None  # pending approvals, without those that this user approved first
+    approver: UUID | None = None  # only tasks with approvals that wait for this user
     blocked: bool = False  # only tasks with open dependencies
     custom_field: tuple[str, str] | None = None  # its key, and the value or a part of it
 
@@ -149,7 +149,7 @@ def build_filter_conditions(
         "unassigned": lambda: IS_UNASSIGNED,
         "tag": _has_tag,
         "priority": lambda: Task.priority == bindparam("priority"),
-        "approver": _has_pending_approval,
+        "approver": _has_approval_for_user,
         "blocked": is_blocked,
         "custom_field": custom_fields.value_filter,
     }
@@ -239,15 +239,15 @@ def _has_tag() -> ColumnElement[bool]:
     return query.where(TagAssignment.task_id == Task.id, Tag.slug == bindparam("tag")).exists()
 
 
-def _has_pending_approval() -> ColumnElement[bool]:
-    """Match tasks with an undecided approval that the policy lets the user `user_id` approve."""
+def _has_approval_for_user() -> ColumnElement[bool]:
+    """Match tasks with an approval that waits for the user `user_id`, who may change the board."""
     query = select(Approval.id).where(
         Approval.board_id == Task.board_id,
         approvals.IS_UNDECIDED,
         Approval.id.in_(approval_ids_query()),
         ~approvals.is_left_to_others_query(),
     )
-    return query.correlate(Task).exists()
+    return BOARD_ID.in_(boards.WRITABLE_BOARD_IDS) & query.correlate(Task).exists()
 
 
 BLOCKED_COUNT: Query[int] = Query(

@@ -112,6 +112,12 @@ async def test_the_filter_of_a_board_leaves_out_what_the_member_approved_first(
     assert await find_to_approve(alice, approval) == ("1", True)
 
 
+async def test_the_filter_of_a_board_that_one_may_only_read_shows_no_task(alice, rita, ask) -> None:
+    approval = await ask("First")
+    assert await find_to_approve(alice, approval) == ("1", True)
+    assert await find_to_approve(rita, approval) == ("0", False)
+
+
 async def test_an_approval_of_another_action_waits_again(alice, approve_first, transaction) -> None:
     approval = await approve_first()
     async with transaction() as session:
