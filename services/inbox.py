@@ -46,7 +46,7 @@ COMMON = 7  # queries of _list_common_queries
 class WaitingKey(NamedTuple):
     """The place of an item: what waits for other people is last, and what waits longest first."""
 
-    is_for_others: bool
+    waits_for_others: bool  # the member may not decide it, or has approved it as the first of two
     requested_at: datetime
     id: UUID
 
@@ -190,7 +190,7 @@ def _build_parameters(
         "organization_id": member.organization_id,
         "board_ids": None if listed.board_ids is None else list(listed.board_ids),
         "min_confidence": listed.min_confidence,
-        "start_is_for_others": paging.start.is_for_others,
+        "start_waits_for_others": paging.start.waits_for_others,
         "start_at": paging.start.requested_at,
         "start_id": paging.start.id,
         "page_limit": paging.limit + 1,
@@ -235,12 +235,12 @@ async def _build_page(
 class _Row(NamedTuple):
     id: UUID
     at: datetime
-    is_for_others: bool
+    waits_for_others: bool
     place: int  # among all rows, from 1
 
     @property
     def key(self) -> WaitingKey:
-        return WaitingKey(self.is_for_others, self.at, self.id)
+        return WaitingKey(self.waits_for_others, self.at, self.id)
 
 
 def _select_listed(*, is_admin: bool) -> Any:
@@ -260,12 +260,12 @@ def _select_listed(*, is_admin: bool) -> Any:
 def _list_common_queries(*, is_admin: bool, is_before: bool = False) -> list[Query[Any]]:
     """Return the queries of a page and of the numbers of items, which `_build_page` reads."""
     listed = _select_listed(is_admin=is_admin).subquery("waiting")
-    key: tuple[Any, ...] = (listed.c.is_for_others, listed.c.at, listed.c.id)
+    key: tuple[Any, ...] = (listed.c.waits_for_others, listed.c.at, listed.c.id)
     place = func.row_number().over(order_by=key).label("place")
     placed = select(*listed.c, place).cte("placed")
-    key = (placed.c.is_for_others, placed.c.at, placed.c.id)
+    key = (placed.c.waits_for_others, placed.c.at, placed.c.id)
     start = tuple_(
-        bindparam("start_is_for_others", type_=Boolean),
+        bindparam("start_waits_for_others", type_=Boolean),
         bindparam("start_at", type_=DateTime(timezone=True)),
         bindparam("start_id", type_=Uuid),
     )
@@ -319,7 +319,7 @@ def _build_next_query(*, is_admin: bool) -> Query[NextItem]:
         bindparam("start_at", type_=DateTime(timezone=True)), bindparam("start_id", type_=Uuid)
     )
     query = select(listed.c.id, listed.c.kind == REQUEST).where(listed.c.kind != QUESTION)
-    query = query.order_by(listed.c.is_for_others, is_earlier, listed.c.at, listed.c.id)
+    query = query.order_by(listed.c.waits_for_others, is_earlier, listed.c.at, listed.c.id)
     return Query(query.limit(1), NextItem._make)
 
 

@@ -58,7 +58,7 @@ class SidebarBoard(NamedTuple):
     is_paused: bool
     can_write: bool
     waiting_count: int  # items that wait for the user: see services/waiting_counts.py
-    approved_first_count: int  # undecided approvals that the user approved as the first of two
+    own_first_approval_count: int  # undecided approvals that the user approved as the first of two
     online_agent_count: int
     agent_count: int
     has_unread: bool  # unread comments of others
@@ -140,7 +140,7 @@ def _build_boards_query() -> Query[SidebarBoard]:
             Board.paused_at.is_not(None),
             visible.c.writes,
             waiting_counts.board_count_query(Board.id, visible.c.writes),
-            approvals.approved_first_count_query(Board.id),
+            approvals.count_own_first_approvals(Board.id),
             _count(Agent, Agent.board_id == Board.id, *boards.online_conditions()),
             _count(Agent, Agent.board_id == Board.id),
             _has_unread_comments(),

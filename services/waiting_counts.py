@@ -59,7 +59,7 @@ def board_count_query(
     questions = _count(
         AgentQuestion, AgentQuestion.board_id == board_id, AgentQuestion.answered_at.is_(None)
     )
-    waiting = approvals.waiting_count_query(board_id) + requests + questions
+    waiting = approvals.count_approvable(board_id) + requests + questions
     return case((writes, waiting), else_=0)
 
 

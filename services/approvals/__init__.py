@@ -13,10 +13,10 @@ from services.approvals.bulk_decisions import (
 )
 from services.approvals.counts import (
     ApprovalCounts,
-    approved_first_count_query,
     build_decided_count_query,
+    count_approvable,
     count_approvals,
-    waiting_count_query,
+    count_own_first_approvals,
 )
 from services.approvals.decisions import decide_immediately, decide_with_undo
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
@@ -73,8 +73,8 @@ from services.approvals.reviewed_content import (
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
 from services.approvals.statements import (
-    is_left_to_others_query,
     may_approve_query,
+    needs_other_approver,
     task_content_query,
 )
 from services.approvals.undo import (

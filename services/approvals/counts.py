@@ -16,7 +16,7 @@ from services.approvals.queries import BOARD_ID, IS_UNDECIDED, pending_count
 from services.approvals.statements import (
     IS_RESTRICTED,
     has_approved_first_query,
-    is_left_to_others_query,
+    needs_other_approver,
 )
 
 
@@ -46,17 +46,17 @@ async def count_approvals(
     )
 
 
-def waiting_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+def count_approvable(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
     """Select how many undecided approvals of a board a member who may change it can approve.
 
     Those that the policy leaves to others are few, and read from an index of their own.
     """
     undecided = select(BoardCounts.undecided_approvals).where(BoardCounts.board_id == board_id)
     counted = func.coalesce(undecided.correlate_except(BoardCounts).scalar_subquery(), 0)
-    return counted - _count_undecided(board_id, is_left_to_others_query())
+    return counted - _count_undecided(board_id, needs_other_approver())
 
 
-def approved_first_count_query(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+def count_own_first_approvals(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
     """Select how many undecided approvals of a board `user_id` has approved as the first of two."""
     return _count_undecided(board_id, IS_RESTRICTED & has_approved_first_query())
 

@@ -36,8 +36,8 @@ from services.approvals.statements import (
     approvals_query,
     decided_approvals_query,
     has_approved_first_query,
-    is_left_to_others_query,
     is_one_of_these_approvals,
+    needs_other_approver,
 )
 from services.board_pages import BoardPageQuery
 
@@ -151,8 +151,9 @@ def build_listed_query(listed: FromClause) -> Query[ApprovalDetail]:
 def undecided_rows_query() -> Select[*tuple[Any, ...]]:
     """Select the undecided approvals of boards that a member may read, as rows of the inbox.
 
-    The columns are `id`, `board_id`, `at` and `is_for_others`: whether they wait for other people,
-    because the member may not change the board, or may not approve them now.
+    The columns are `id`, `board_id`, `at` and `waits_for_others`: whether only other people can
+    decide them now. The member may not change the board, may not approve them by the policy, or has
+    approved them as the first of two.
     """
     visible = boards.MEMBER_BOARDS.subquery()
     return (
@@ -160,7 +161,7 @@ def undecided_rows_query() -> Select[*tuple[Any, ...]]:
             Approval.id,
             Approval.board_id,
             Approval.created_at.label("at"),
-            (~visible.c.writes | is_left_to_others_query()).label("is_for_others"),
+            (~visible.c.writes | needs_other_approver()).label("waits_for_others"),
         )
         .join(visible, visible.c.id == Approval.board_id)
         .where(visible.c.reads, IS_UNDECIDED)
@@ -192,7 +193,7 @@ def _build_undecided_of_board_query(*, by_task: bool) -> Query[UndecidedApproval
     query = select(
         Approval.id,
         Approval.agent_id,
-        ~is_left_to_others_query(),
+        ~needs_other_approver(),
         func.coalesce(links.scalar_subquery(), func.array_remove(array([Approval.task_id]), None)),
     )
     query = query.where(Approval.board_id == BOARD_ID, IS_UNDECIDED)

@@ -217,10 +217,11 @@ def _is_pending(user_id: UserColumn) -> ColumnElement[bool]:
     return user_id.is_not(None) & (Approval.status == ApprovalStatus.PENDING)
 
 
-def is_left_to_others_query() -> ColumnElement[bool]:
-    """Select whether the policy leaves an undecided approval to others than the user `user_id`.
+def needs_other_approver() -> ColumnElement[bool]:
+    """Select whether only others than the user `user_id` may approve an undecided approval now.
 
-    The user is a member of its organization. Every member may approve what is not restricted.
+    The policy leaves it to others, or the user has approved it as the first of two. The user is a
+    member of its organization. Every member may approve what is not restricted.
     """
     return IS_RESTRICTED & may_approve_query(USER_ID).is_not(True)
 

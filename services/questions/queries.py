@@ -55,7 +55,7 @@ def open_rows_query() -> Select[*tuple[Any, ...]]:
             AgentQuestion.id,
             AgentQuestion.board_id,
             AgentQuestion.created_at.label("at"),
-            (~visible.c.writes).label("is_for_others"),
+            (~visible.c.writes).label("waits_for_others"),
         )
         .join(visible, visible.c.id == AgentQuestion.board_id)
         .where(visible.c.reads, AgentQuestion.answered_at.is_(None))

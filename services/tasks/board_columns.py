@@ -245,7 +245,7 @@ def _has_approval_for_user() -> ColumnElement[bool]:
         Approval.board_id == Task.board_id,
         approvals.IS_UNDECIDED,
         Approval.id.in_(approval_ids_query()),
-        ~approvals.is_left_to_others_query(),
+        ~approvals.needs_other_approver(),
     )
     return BOARD_ID.in_(boards.WRITABLE_BOARD_IDS) & query.correlate(Task).exists()
 

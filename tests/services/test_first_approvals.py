@@ -7,8 +7,8 @@ from models import Approval, Member, PolicyEffect, PolicyVerdict, Role
 from services import approvals
 from services.approvals.statements import (
     has_approved_first_query,
-    is_left_to_others_query,
     may_approve_query,
+    needs_other_approver,
 )
 from tests.support.approval_helpers import add_approval
 
@@ -121,7 +121,7 @@ async def test_pages_and_statements_agree_who_may_approve(
     found = {tuple(row) for row in await session.execute(query)}
     assert found == allowed
     for member in members:
-        left = select(Approval.id).where(is_left_to_others_query())
+        left = select(Approval.id).where(needs_other_approver())
         others = set(await session.scalars(left, {"user_id": member.user_id}))
         assert others == {id for id in ids if (id, member.user_id) not in allowed}
     assert len(details) == 19

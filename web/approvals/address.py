@@ -79,7 +79,7 @@ class InboxAddress:
 
 def format_key(key: WaitingKey) -> str:
     """Format a place in the list for an address."""
-    return f"{int(key.is_for_others)}.{(key.requested_at - EPOCH) // MICROSECOND}.{key.id}"
+    return f"{int(key.waits_for_others)}.{(key.requested_at - EPOCH) // MICROSECOND}.{key.id}"
 
 
 def parse_key(text: str) -> WaitingKey | None:

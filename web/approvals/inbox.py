@@ -51,7 +51,7 @@ class Inbox:
     approval_view: ApprovalView | None  # the selected item if it is an approval
     selectable_ids: set[UUID]  # pending approvals that the member may approve and reject
     view: str  # what a phone shows: list or detail
-    elsewhere_count: int = 0  # items on other boards, if nothing of the chosen board waits
+    elsewhere_count: int = 0  # other items that wait for the member; 0 without a chosen board
     limited_agents: Sequence[LimitedAgent] = ()  # they requested too much, and are refused
     uncalled_agents: Sequence[UncalledAgent] = ()  # tasks wait for them, and they never called
     errors: dict[UUID, str] = field(default_factory=dict)  # of rejected decisions, by approval
@@ -107,8 +107,8 @@ class Inbox:
     @property
     def waiting_sections(self) -> list[tuple[bool, list[InboxItem]]]:
         """Return the pending items, by whether they wait for other people."""
-        grouped = groupby(self.waiting, key=lambda one: one.is_for_others)
-        return [(is_for_others, list(items)) for is_for_others, items in grouped]
+        grouped = groupby(self.waiting, key=lambda one: one.waits_for_others)
+        return [(waits_for_others, list(items)) for waits_for_others, items in grouped]
 
     @property
     def next_item(self) -> InboxItem | None:
@@ -224,8 +224,8 @@ async def _load_items_with(
     is_listed = item.is_pending and address.board in ("", str(item.board.id if item.board else ""))
     if item.id in ids or not is_listed:
         return found
-    is_for_others = not _may_decide(item, member, found.writable_board_ids)
-    key = WaitingKey(is_for_others, item.requested_at, item.id)
+    waits_for_others = not _may_decide(item, member, found.writable_board_ids)
+    key = WaitingKey(waits_for_others, item.requested_at, item.id)
     page_with = await _load_page(source, member, address, offline_after, key)
     ids = {one.key.id for one in page_with.page.items}
     return page_with if item.id in ids else found

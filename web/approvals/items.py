@@ -21,7 +21,7 @@ class InboxItem:
     gateway_request: RequestDetail | None = None
     onboarding: PendingOnboarding | None = None
     agent_question: QuestionDetail | None = None
-    is_for_others: bool = False  # whether it waits for other people than the member
+    waits_for_others: bool = False  # the member may not decide it, or has approved it first
     is_approved: bool = False  # by the member, as the first of two people
 
     @property
@@ -99,12 +99,12 @@ class InboxItem:
 
 def build_item(found: WaitingItem, member: Member) -> InboxItem:
     """Build the item of a row of the inbox."""
-    detail, is_for_others = found.detail, found.key.is_for_others
+    detail, waits_for_others = found.detail, found.key.waits_for_others
     if isinstance(detail, ApprovalDetail):
         is_approved = has_approved_first(detail, member.user_id) and detail.may_first_vote
-        return InboxItem(detail, is_for_others=is_for_others, is_approved=is_approved)
+        return InboxItem(detail, waits_for_others=waits_for_others, is_approved=is_approved)
     if isinstance(detail, RequestDetail):
-        return InboxItem(gateway_request=detail, is_for_others=is_for_others)
+        return InboxItem(gateway_request=detail, waits_for_others=waits_for_others)
     if isinstance(detail, PendingOnboarding):
-        return InboxItem(onboarding=detail, is_for_others=is_for_others)
-    return InboxItem(agent_question=detail, is_for_others=is_for_others)
+        return InboxItem(onboarding=detail, waits_for_others=waits_for_others)
+    return InboxItem(agent_question=detail, waits_for_others=waits_for_others)

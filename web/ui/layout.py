@@ -34,7 +34,7 @@ class Sidebar:
 
         It waits for the user again when the content of its tasks changes.
         """
-        return any(board.approved_first_count for board in self.boards)
+        return any(board.own_first_approval_count for board in self.boards)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def waiting_rows_query(*, is_admin: bool) -> Select[*tuple[Any, ...]]:
         GatewayRequest.id,
         GatewayRequest.board_id,
         GatewayRequest.created_at.label("at"),
-        false().label("is_for_others"),
+        false().label("waits_for_others"),
     ).where(IS_WAITING, _answerable(is_admin=is_admin))
 
 
