@@ -13,7 +13,6 @@ from models import Board, Tag, User
 from services import (
     boards,
     custom_fields,
-    onboarding,
     saved_views,
     tags,
     tasks,
@@ -47,9 +46,8 @@ async def load_filter_options(source: Source, user: User, board: Board) -> Filte
         "task_id": None,
     }
     *options, [blocked], counts, opened = await _build_query().fetch(source, **parameters)
-    pending = await onboarding.select_pending(source, opened)
-    waiting = waiting_counts.add_onboardings(counts, (one.board.id for one in pending))
-    return FilterOptions(*options, blocked, waiting.get(board.id, 0))
+    waiting = await waiting_counts.build_waiting_counts(source, [counts, opened])
+    return FilterOptions(*options, blocked, waiting.total)
 
 
 @cache  # the packages import each other, so their names are used at call time
@@ -60,6 +58,5 @@ def _build_query() -> CombinedQuery:
         saved_views.BOARD_VIEWS,
         boards.BOARD_PEOPLE,
         tasks.BLOCKED_COUNT,
-        waiting_counts.build_board_counts_query(by_board=True),
-        onboarding.build_open_sessions_query(by_board=True),
+        *waiting_counts.list_count_queries(is_admin=False, by_board=True),
     )

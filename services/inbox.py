@@ -28,7 +28,7 @@ from core.clock import now
 from core.db.combined_query import CombinedQuery
 from core.db.reads import Query, Source
 from models import Approval, Member
-from services import agents, approvals, boards, onboarding, questions, waiting_counts
+from services import agents, approvals, boards, questions, waiting_counts
 from services.agents import UncalledAgent
 from services.approvals import ApprovalDetail, LimitedAgent
 from services.gateways import requests
@@ -40,7 +40,7 @@ from services.waiting_counts import WaitingCounts
 WaitingDetail: TypeAlias = ApprovalDetail | RequestDetail | PendingOnboarding | QuestionDetail
 
 APPROVAL, REQUEST, QUESTION = "approval", "request", "question"
-COMMON = 7  # queries of _list_common_queries
+COMMON = 5  # queries of _list_common_queries
 
 
 class WaitingKey(NamedTuple):
@@ -205,11 +205,10 @@ async def _build_page(
     found: Sequence[Sequence[Any]],
 ) -> tuple[WaitingPage, WaitingCounts]:
     """Merge the onboardings, which are few, into the rows of a page, and into the numbers."""
-    rows, [row_count], waiting, asked, opened, conversations, of_boards = found[:COMMON]
-    pending = await onboarding.select_pending(source, conversations)
-    without_board, held = found[-2:] if member.is_admin else ([0], [])
-    by_board = waiting_counts.add_onboardings(of_boards, (one.board.id for one in pending))
-    counts = WaitingCounts(by_board, without_board[0], len(held))
+    rows, [row_count], waiting, asked, opened = found[:COMMON]
+    counted = len(waiting_counts.list_count_queries(is_admin=member.is_admin))
+    counts = await waiting_counts.build_waiting_counts(source, found[-counted:])
+    pending = counts.onboardings
 
     details: dict[UUID, WaitingDetail] = {one.approval.id: one for one in waiting}
     details |= {one.request.id: one for one in asked} | {one.question.id: one for one in opened}
@@ -282,19 +281,14 @@ def _list_common_queries(*, is_admin: bool, is_before: bool = False) -> list[Que
         approvals.build_listed_query(page_rows),
         requests.build_listed_query(page_rows),
         questions.build_listed_query(page_rows),
-        onboarding.build_open_sessions_query(by_board=False),
-        waiting_counts.build_board_counts_query(by_board=False),
     ]
-
-
-def _list_admin_queries(*, is_admin: bool) -> list[Query[Any]]:
-    return [waiting_counts.build_other_count_query(), agents.HELD_IDS] if is_admin else []
 
 
 @cache
 def _build_page_query(*, is_admin: bool) -> CombinedQuery:
     return CombinedQuery(
-        *_list_common_queries(is_admin=is_admin), *_list_admin_queries(is_admin=is_admin)
+        *_list_common_queries(is_admin=is_admin),
+        *waiting_counts.list_count_queries(is_admin=is_admin),
     )
 
 
@@ -308,7 +302,7 @@ def _build_query(*, is_admin: bool, by_board: bool, is_before: bool) -> Combined
         approvals.build_decided_count_query(by_board=by_board),
         approvals.build_decided_since_query(by_board=by_board),
         requests.build_answered_query(is_admin=is_admin, by_board=by_board),
-        *_list_admin_queries(is_admin=is_admin),
+        *waiting_counts.list_count_queries(is_admin=is_admin),
     )
 
 

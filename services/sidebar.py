@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from core.clock import now
+from core.db.combined_query import CombinedQuery
 from core.db.reads import Query, Source
 from models import (
     Agent,
@@ -28,7 +30,6 @@ from models import (
     EventType,
     Gateway,
     Member,
-    OnboardingSession,
     Organization,
     ReadKind,
     ReadMarker,
@@ -37,12 +38,11 @@ from services import (
     approvals,
     boards,
     gateways,
-    messages,
     notifications,
-    onboarding,
     presence,
     waiting_counts,
 )
+from services.waiting_counts import WaitingCounts
 
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 USER_ID = bindparam("user_id", type_=Uuid())
@@ -57,7 +57,6 @@ class SidebarBoard(NamedTuple):
     name: str
     is_paused: bool
     can_write: bool
-    waiting_count: int  # items that wait for the user: see services/waiting_counts.py
     own_first_approval_count: int  # undecided approvals that the user approved as the first of two
     online_agent_count: int
     agent_count: int
@@ -81,27 +80,30 @@ class SidebarData:
     organizations: Sequence[OrganizationRef]
     gateway_count: int
     failed_gateway_count: int
-    other_waiting_count: int  # gateway requests without a board that the user can answer
-    held_agent_ids: Sequence[UUID]  # agents that the user can release, the longest held first
-    has_open_onboardings: bool
     unread_count: int  # notifications
+    waiting: WaitingCounts
 
 
 async def load_sidebar(source: Source, member: Member) -> SidebarData:
-    """Load the sidebar of a member. Events after `last_seq` are not included."""
+    """Load the sidebar of a member. Events after `last_seq` are not included.
+
+    Runs two statements, and a third one if there are open onboardings.
+    """
     parameters = {"organization_id": member.organization_id, "user_id": member.user_id}
     row = await TOTALS.first(source, is_admin=member.is_admin, **parameters)
     assert row is not None
-    last_seq, organizations, *counts, held_ids, has_open_onboardings, unread_count = row
+    last_seq, organizations, gateway_count, failed_gateway_count, unread_count = row
     since = max(member.created_at, now() - presence.MAX_UNREAD_AGE)
+    query = _build_boards_query(is_admin=member.is_admin)
+    shown, *counts = await query.fetch(source, unread_since=since, **parameters)
     return SidebarData(
         last_seq or 0,
-        await BOARDS.fetch(source, unread_since=since, **parameters),
+        shown,
         [OrganizationRef(UUID(id), name) for id, name in organizations],
-        *counts,
-        held_ids or (),
-        has_open_onboardings,
+        gateway_count,
+        failed_gateway_count,
         unread_count,
+        await waiting_counts.build_waiting_counts(source, counts),
     )
 
 
@@ -131,7 +133,8 @@ def _has_unread_comments() -> ColumnElement[bool]:
     return unread.correlate(Board).exists()
 
 
-def _build_boards_query() -> Query[SidebarBoard]:
+@cache
+def _build_boards_query(*, is_admin: bool) -> CombinedQuery:
     visible = boards.MEMBER_BOARDS.subquery()
     query = (
         select(
@@ -139,7 +142,6 @@ def _build_boards_query() -> Query[SidebarBoard]:
             Board.name,
             Board.paused_at.is_not(None),
             visible.c.writes,
-            waiting_counts.board_count_query(Board.id, visible.c.writes),
             approvals.count_own_first_approvals(Board.id),
             _count(Agent, Agent.board_id == Board.id, *boards.online_conditions()),
             _count(Agent, Agent.board_id == Board.id),
@@ -151,7 +153,8 @@ def _build_boards_query() -> Query[SidebarBoard]:
         .where(visible.c.reads)
         .order_by(*boards.BY_NAME)
     )
-    return Query(query, SidebarBoard._make)
+    listed = Query(query, SidebarBoard._make)
+    return CombinedQuery(listed, *waiting_counts.list_count_queries(is_admin=is_admin))
 
 
 def _build_totals_query() -> Query[Sequence[Any]]:
@@ -161,30 +164,14 @@ def _build_totals_query() -> Query[Sequence[Any]]:
     pair = func.jsonb_build_array(Organization.id, Organization.name)
     by_name = aggregate_order_by(pair, func.lower(Organization.name), Member.id)
     memberships = select(func.jsonb_agg(by_name)).select_from(Member).join(Member.organization)
-    oldest_first = aggregate_order_by(Agent.id, Agent.held_at, Agent.id)
-    held = select(func.array_agg(oldest_first)).where(
-        Agent.organization_id == ORGANIZATION_ID, messages.IS_HELD_BY_BREAKER
-    )
-    open_conversations = (
-        select(OnboardingSession.id)
-        .join(Board, Board.id == OnboardingSession.board_id)
-        .where(
-            Board.organization_id == ORGANIZATION_ID,
-            OnboardingSession.status.in_(onboarding.OPEN_STATUSES),
-        )
-    )
     query = select(
         last_seq.scalar_subquery(),
         memberships.where(Member.user_id == USER_ID).scalar_subquery(),
         case((IS_ADMIN, _count(Gateway, own_gateways)), else_=0),
         case((IS_ADMIN, _count(Gateway, own_gateways, is_down)), else_=0),
-        case((IS_ADMIN, waiting_counts.other_count_query()), else_=0),
-        case((IS_ADMIN, held.scalar_subquery())),
-        open_conversations.exists(),
         notifications.unread_count_query(),
     )
     return Query(query)
 
 
-BOARDS = _build_boards_query()
 TOTALS = _build_totals_query()

@@ -7,7 +7,8 @@ onboarding in which a person has to answer or review. Admins also decide gateway
 without a board, and release held agents.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -17,32 +18,33 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
-    SQLColumnExpression,
     bindparam,
-    case,
     func,
     select,
 )
 
-from core.db.reads import Query
-from models import AgentQuestion, GatewayRequest, RequestState
-from services import approvals, boards
+from core.db.combined_query import CombinedQuery
+from core.db.reads import Query, Source
+from models import AgentQuestion, GatewayRequest, Member, RequestState
+from services import agents, approvals, boards, onboarding
+from services.onboarding import PendingOnboarding
 
 IS_WAITING = GatewayRequest.state == RequestState.WAITING
 
 
 @dataclass(frozen=True)
 class WaitingCounts:
-    """How many items wait for a member."""
+    """How many items wait for a member. All pages show numbers of `total` and `count`."""
 
-    by_board: Mapping[UUID, int]
-    without_board: int  # gateway requests
-    held_agents: int
+    by_board: Mapping[UUID, int]  # boards without anything may be omitted
+    without_board: int = 0  # gateway requests
+    held_agent_ids: Sequence[UUID] = ()  # that the member can release, the longest held first
+    onboardings: Sequence[PendingOnboarding] = ()  # which `by_board` includes, newest first
 
     @property
     def total(self) -> int:
         """The number of all items."""
-        return sum(self.by_board.values()) + self.without_board + self.held_agents
+        return sum(self.by_board.values()) + self.without_board + len(self.held_agent_ids)
 
     def count(self, board_ids: Collection[UUID] | None) -> int:
         """Return the number of items of these boards; for None that of all items."""
@@ -51,49 +53,59 @@ class WaitingCounts:
         return sum(self.by_board.get(id, 0) for id in board_ids)
 
 
-def board_count_query(
-    board_id: SQLColumnExpression[UUID], writes: ColumnElement[bool]
-) -> ColumnElement[int]:
-    """Select the number of items of a board without its onboarding; `writes`: may change it."""
-    requests = _count(GatewayRequest, GatewayRequest.board_id == board_id, IS_WAITING)
+async def load_waiting_counts(source: Source, member: Member) -> WaitingCounts:
+    """Count what waits for a member, in one statement, or two if there are open onboardings."""
+    ids = {"user_id": member.user_id, "organization_id": member.organization_id}
+    found = await _build_query(is_admin=member.is_admin).fetch(source, **ids)
+    return await build_waiting_counts(source, found)
+
+
+@cache
+def _build_query(*, is_admin: bool) -> CombinedQuery:
+    return CombinedQuery(*list_count_queries(is_admin=is_admin))
+
+
+def list_count_queries(*, is_admin: bool, by_board: bool = False) -> list[Query[Any]]:
+    """Return the queries whose rows `build_waiting_counts` adds up.
+
+    They count what waits for a member on all boards, or with `by_board` on the board `board_id`
+    alone. For an admin they include what belongs to no board.
+    """
+    of_boards = [
+        _build_board_counts_query(by_board=by_board),
+        onboarding.build_open_sessions_query(by_board=by_board),
+    ]
+    return [*of_boards, _build_other_count_query(), agents.HELD_IDS] if is_admin else of_boards
+
+
+async def build_waiting_counts(source: Source, found: Sequence[Sequence[Any]]) -> WaitingCounts:
+    """Add up the rows of `list_count_queries`. Open onboardings need a statement."""
+    of_boards, conversations, *of_admin = found
+    pending = await onboarding.select_pending(source, conversations)
+    [without_board], held_ids = of_admin or ([0], [])
+    by_board = Counter(dict(of_boards)) + Counter(one.board.id for one in pending)
+    return WaitingCounts(by_board, without_board, held_ids, pending)
+
+
+@cache
+def _build_board_counts_query(*, by_board: bool) -> Query[tuple[UUID, int]]:
+    visible = boards.MEMBER_BOARDS.subquery("visible")
+    requests = _count(GatewayRequest, GatewayRequest.board_id == visible.c.id, IS_WAITING)
     questions = _count(
-        AgentQuestion, AgentQuestion.board_id == board_id, AgentQuestion.answered_at.is_(None)
+        AgentQuestion, AgentQuestion.board_id == visible.c.id, AgentQuestion.answered_at.is_(None)
     )
-    waiting = approvals.count_approvable(board_id) + requests + questions
-    return case((writes, waiting), else_=0)
+    waiting = approvals.count_approvable(visible.c.id) + requests + questions
+    query = select(visible.c.id, waiting).where(visible.c.reads, visible.c.writes)
+    return Query(query.where(visible.c.id == bindparam("board_id")) if by_board else query)
+
+
+@cache
+def _build_other_count_query() -> Query[int]:
+    of_organization = GatewayRequest.organization_id == bindparam("organization_id")
+    count = _count(GatewayRequest, of_organization, GatewayRequest.board_id.is_(None), IS_WAITING)
+    return Query(select(count), itemgetter(0))
 
 
 def _count(model: type[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     query = select(func.count()).select_from(model).where(*conditions)
     return query.correlate_except(model).scalar_subquery()
-
-
-def other_count_query() -> ScalarSelect[int]:
-    """Select the number of gateway requests of an organization without a board, for admins."""
-    of_organization = GatewayRequest.organization_id == bindparam("organization_id")
-    return _count(GatewayRequest, of_organization, GatewayRequest.board_id.is_(None), IS_WAITING)
-
-
-@cache
-def build_board_counts_query(*, by_board: bool) -> Query[tuple[UUID, int]]:
-    """Build the query of `board_count_query` for the boards of a member, or for `board_id`."""
-    visible = boards.MEMBER_BOARDS.subquery("visible")
-    query = select(visible.c.id, board_count_query(visible.c.id, visible.c.writes))
-    query = query.where(visible.c.reads)
-    return Query(query.where(visible.c.id == bindparam("board_id")) if by_board else query)
-
-
-@cache
-def build_other_count_query() -> Query[int]:
-    """Build the query of `other_count_query`."""
-    return Query(select(other_count_query()), itemgetter(0))
-
-
-def add_onboardings(
-    counts: Sequence[tuple[UUID, int]], board_ids: Iterable[UUID]
-) -> Mapping[UUID, int]:
-    """Return the numbers of items of boards, with those of boards with a pending onboarding."""
-    total = dict(counts)
-    for board_id in board_ids:
-        total[board_id] = total.get(board_id, 0) + 1
-    return total

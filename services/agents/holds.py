@@ -31,12 +31,12 @@ HELD_AGENTS: Query[Agent] = Query(
 
 
 HELD_IDS: Query[UUID] = Query(
-    select(Agent.id).where(
-        Agent.organization_id == bindparam("organization_id"), messages.IS_HELD_BY_BREAKER
-    ),
+    select(Agent.id)
+    .where(Agent.organization_id == bindparam("organization_id"), messages.IS_HELD_BY_BREAKER)
+    .order_by(Agent.held_at, Agent.id),
     itemgetter(0),
 )
-"""The ids of the agents of an organization that circuit breakers hold."""
+"""The ids of the agents of an organization that circuit breakers hold, the longest held first."""
 
 
 async def pause_agent(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:

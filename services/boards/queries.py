@@ -28,7 +28,7 @@ from models import (
     Organization,
     Status,
 )
-from services import counters, gateways, waiting_counts
+from services import counters, gateways
 from services.boards.visibility import (
     AGENT_BOARD_IDS,
     MEMBER_BOARDS,
@@ -100,12 +100,11 @@ AGENT_BOARDS: PagedQuery[Board] = PagedQuery(
 
 @dataclass(frozen=True)
 class BoardSummary:
-    """A board with the numbers of its tasks, agents and undecided requests."""
+    """A board with the numbers of its tasks and agents."""
 
     board: Board
     can_write: bool
     group_name: str | None
-    waiting_count: int  # items that wait for the member, without an onboarding
     online_agent_count: int
     agent_count: int
     task_counts: Mapping[Status, int]  # all statuses, including those without tasks
@@ -180,7 +179,6 @@ def _build_summaries_query() -> Query[tuple[Any, ...]]:
             Board,
             visible.c.writes,
             BoardGroup.name,
-            waiting_counts.board_count_query(Board.id, visible.c.writes),
             _count_agents(*online_conditions()),
             _count_agents(),
             *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),

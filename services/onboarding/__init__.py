@@ -25,7 +25,6 @@ from services.onboarding.queries import (
     Interviewer,
     PendingOnboarding,
     build_open_sessions_query,
-    count_pending_by_board,
     find_conversation,
     find_last_message,
     get_conversation,

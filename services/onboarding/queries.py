@@ -1,6 +1,6 @@
 """Read onboarding conversations, their interviewers, and what is pending for users."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -232,11 +232,6 @@ async def select_pending(
     messages = await _load_messages(source, [session.id for session, *_ in rows])
     pending = [_pending_onboarding(*row, messages) for row in rows]
     return sorted(filter(None, pending), key=lambda one: one.since, reverse=True)
-
-
-async def count_pending_by_board(source: Source, member: Member) -> Mapping[UUID, int]:
-    """Count what is pending for a member, by board id. Boards without anything are omitted."""
-    return Counter(one.board.id for one in await list_pending_onboardings(source, member))
 
 
 @cache

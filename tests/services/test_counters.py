@@ -17,7 +17,7 @@ from models import (
     Status,
     Task,
 )
-from services import activity, approvals, boards, counters, organizations, tasks
+from services import activity, approvals, boards, counters, organizations, tasks, waiting_counts
 from services.activity import ActivityFilters
 from services.approvals import ApprovalDraft
 from services.tasks import TaskDraft
@@ -34,8 +34,7 @@ async def read_counts(session, board):
 
 async def count_waiting(session, member) -> int:
     """Return the number of requests that wait on the boards of a member."""
-    summaries = await boards.list_board_summaries(session, member)
-    return sum(one.waiting_count for one in summaries)
+    return (await waiting_counts.load_waiting_counts(session, member)).total
 
 
 async def work(session, world):

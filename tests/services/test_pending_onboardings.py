@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Gateway
-from services import boards, onboarding
+from services import boards, onboarding, waiting_counts
 from services.onboarding import PendingOnboarding, list_pending_onboardings
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.world import World
@@ -59,10 +59,8 @@ async def test_pending_questions_and_drafts_are_listed_newest_first(
         await list_pending_onboardings(session, world.alice_member, board_id=launch.id)
     )
     assert [one.pending_action for one in launch_pending] == ["review"]
-    assert await onboarding.count_pending_by_board(session, world.alice_member) == {
-        launch.id: 1,
-        garden.id: 1,
-    }
+    waiting = await waiting_counts.load_waiting_counts(session, world.alice_member)
+    assert (waiting.by_board, waiting.total) == ({launch.id: 1, garden.id: 1}, 2)
 
 
 async def test_answered_confirmed_and_cancelled_sessions_are_not_pending(

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Member, Status
-from services import boards, onboarding, organizations, presence
+from services import boards, onboarding, organizations, presence, waiting_counts
 from services.boards import BoardSummary
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES, NewBoardForm
@@ -37,7 +37,7 @@ async def show_boards(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         all_summaries = await boards.list_board_summaries(source, member)
-        onboarding_counts = await onboarding.count_pending_by_board(source, member)
+        waiting = await waiting_counts.load_waiting_counts(source, member)
         unread_board_ids = await presence.list_boards_with_unread_comments(source, member)
     text = request.query_params.get("q", "").strip()[:MAX_FILTER_LENGTH]
     order = TableOrder.from_query("/boards", request.query_params, SORT_KEYS, {"q": text})
@@ -47,7 +47,7 @@ async def show_boards(request: Request) -> Response:
         "search": text,
         "summaries": order.sort_rows(found, SORT_KEYS),
         "total": len(all_summaries),
-        "onboarding_counts": onboarding_counts,
+        "waiting_by_board": waiting.by_board,
         "unread_board_ids": unread_board_ids,
     }
     if layout is None:

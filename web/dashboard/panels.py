@@ -47,10 +47,7 @@ class DashboardScope:
     def waiting_count(self) -> int:
         """Return how many items of the shown boards wait for the member."""
         assert self.layout is not None
-        if self.board_ids is None:
-            return self.layout.waiting_count
-        shown = (one for one in self.layout.sidebar.boards if self.contains(one.id))
-        return sum(one.waiting_count for one in shown)
+        return self.layout.waiting.count(self.board_ids)
 
     def contains(self, board_id: UUID | None) -> bool:
         """Return whether a board is shown; what belongs to no board is shown with all boards."""

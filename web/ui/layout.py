@@ -9,9 +9,10 @@ from starlette.requests import Request
 
 from core.http.request import open_reader, open_transaction
 from models import Member, User
-from services import onboarding, organizations
+from services import organizations
 from services.organizations import AgentStop, EndedMembership
 from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
+from services.waiting_counts import WaitingCounts
 from web.auth.viewer import EVENTS_PATH, current_member, format_stream_key
 from web.ui.translation import _
 
@@ -46,17 +47,15 @@ class PageLayout:
     organizations: Sequence[OrganizationRef]
     sidebar: Sidebar
     last_seq: int
-    other_waiting_count: int = 0  # gateway requests that belong to no board
-    held_agent_ids: Sequence[UUID] = ()  # agents that the user can release
+    waiting: WaitingCounts
     unread_count: int = 0  # notifications
     removal: EndedMembership | None = None  # which the user has not read about yet
     background: BackgroundTask | None = None  # runs after the page is sent
 
     @property
-    def waiting_count(self) -> int:
-        """Return the number of items that wait for a decision of the user."""
-        of_boards = sum(board.waiting_count for board in self.sidebar.boards)
-        return of_boards + self.other_waiting_count + len(self.held_agent_ids)
+    def held_agent_ids(self) -> Sequence[UUID]:
+        """Return the agents that the user can release, the longest held first."""
+        return self.waiting.held_agent_ids
 
     @property
     def held_agents_path(self) -> str:
@@ -115,14 +114,10 @@ async def load_layout(request: Request) -> PageLayout:
     member = current_member(request)
     async with open_reader(request) as reader:
         data = await load_sidebar(reader, member)
-        shown = data.boards
-        if data.has_open_onboardings:
-            pending = await onboarding.count_pending_by_board(reader, member)
-            shown = [_add_pending(board, pending) for board in shown]
     sidebar = Sidebar(
-        boards=shown,
-        agents_online=sum(board.online_agent_count for board in shown),
-        agents=sum(board.agent_count for board in shown),
+        boards=data.boards,
+        agents_online=sum(board.online_agent_count for board in data.boards),
+        agents=sum(board.agent_count for board in data.boards),
         gateways=data.gateway_count,
         gateways_down=data.failed_gateway_count,
     )
@@ -132,8 +127,7 @@ async def load_layout(request: Request) -> PageLayout:
         data.organizations,
         sidebar,
         data.last_seq,
-        data.other_waiting_count,
-        data.held_agent_ids,
+        data.waiting,
         data.unread_count,
         *await _load_removal(request),
     )
@@ -163,11 +157,6 @@ async def _load_removal(
 async def _mark_removal_read(request: Request) -> None:
     async with open_transaction(request) as session:
         await organizations.mark_removal_read(session, request.auth.user)
-
-
-def _add_pending(board: SidebarBoard, pending: Mapping[UUID, int]) -> SidebarBoard:
-    """Add the onboardings in which the user has to answer or to review."""
-    return board._replace(waiting_count=board.waiting_count + pending.get(board.id, 0))
 
 
 def group_boards(boards: Sequence[SidebarBoard]) -> list[tuple[str, list[SidebarBoard]]]:

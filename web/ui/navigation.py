@@ -68,6 +68,6 @@ async def redirect_home(request: Request) -> Response:
     """Redirect to what waits for a decision of the member, or to the dashboard if nothing does."""
     layout = await load_layout(request)
     held = len(layout.held_agent_ids)
-    if layout.waiting_count > held:
+    if layout.waiting.total > held:
         return RedirectResponse("/approvals", 303)
     return RedirectResponse("/agents?state=held" if held else "/dashboard", 303)

@@ -181,7 +181,7 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
     return {
         "viewer": layout,
         "agent_stop": layout.agent_stop if layout else None,
-        "waiting_count": layout.waiting_count if layout else 0,
+        "waiting_count": layout.waiting.total if layout else 0,
         "sidebar": layout.sidebar if layout else None,
         "current_path": current_path(request),
         "live_url": live_url,
