@@ -112,10 +112,10 @@ async def test_people_see_for_which_agents_tasks_wait(session, world) -> None:
         (world.dana_member, []),
         (world.charlie_member, []),
     ]:
-        waiting = (await load_waiting_items(session, member)).uncalled_agents
+        waiting = (await load_waiting_items(session, member)).summary.uncalled_agents
         assert [(one.agent.name, one.board.name, one.task_count) for one in waiting] == found
     await store_uncalled(session, world.worker, 5 * MINUTE)
-    assert not (await load_waiting_items(session, world.alice_member)).uncalled_agents
+    assert not (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ async def test_nobody_is_told_of_an_agent_before_its_first_call_is_due(
     session.add(world.make_task("Write", assignee=world.worker))
     await session.flush()
     items = await load_waiting_items(session, world.alice_member, offline_after=minimum)
-    assert bool(items.uncalled_agents) is is_found
+    assert bool(items.summary.uncalled_agents) is is_found

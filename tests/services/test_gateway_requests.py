@@ -153,7 +153,7 @@ async def test_only_writers_of_the_board_see_and_answer_requests(harness: Reques
             (world.rita_member, 0),
         ):
             found = await load_waiting_items(session, member)
-            assert (len(found.page.items), found.counts.total) == (count, count)
+            assert (len(found.page.items), found.summary.counts.total) == (count, count)
         for member in (world.dana_member, world.charlie_member):
             assert not (await load_waiting_items(session, member)).page.items
 
@@ -168,7 +168,7 @@ async def test_requests_without_a_board_are_for_admins(harness: RequestsHarness)
     async with harness.transaction() as session:
         for member, count in ((world.dana_member, 1), (world.bob_member, 0)):
             found = await load_waiting_items(session, member)
-            assert (len(found.page.items), found.counts.without_board) == (count, count)
+            assert (len(found.page.items), found.summary.counts.without_board) == (count, count)
     await harness.answer_request(world.dana, request, decision=ONCE)
 
 

@@ -12,15 +12,15 @@ from httpx2 import AsyncClient
 
 from core.clock import now
 from models import AgentQuestion, Approval, Board, PolicyEffect, PolicyVerdict, new_id
-from services import approvals
+from services import approvals, boards, onboarding
 from tests.support.approval_pages import HTMX
 from tests.support.board_rows import make_task
-from tests.support.gateway_rows import make_gateway, make_gateway_request
+from tests.support.gateway_rows import make_gateway, make_gateway_request, make_main_agent
 from tests.support.statement_counter import count_all_statements
 
 PENDING = 450
 LEFT_TO_BOB, APPROVED_FIRST = 7, 5
-ROW = re.compile(r'<li class="ask-row" id="[a-z]+-([0-9a-f-]{36})" data-item')
+ROW = re.compile(r'<li class="ask-row" id="[a-z-]+?-([0-9a-f-]{36})" data-item')
 
 
 async def add_pending(transaction: Any, world: Any, count: int) -> list[Approval]:
@@ -185,6 +185,103 @@ async def test_a_request_of_a_later_page_is_shown_in_its_list(alice, transaction
     assert read_rows(page) == order[123:173]
     assert f'id="approval-{order[123]}" data-item data-v="" aria-current="true"' in page
     assert "124 to 173 of 450" in page
+
+
+async def list_statements(client: AsyncClient, path: str) -> list[str]:
+    """Return the statements of a page that was opened before."""
+    await client.get(path)
+    with count_all_statements() as statements:
+        assert (await client.get(path)).status_code == 200
+    return statements
+
+
+def count_pages(statements: list[str]) -> int:
+    """Count how often a page of what waits was loaded."""
+    return sum("row_number() OVER" in one for one in statements)
+
+
+async def test_a_page_of_requests_is_loaded_once(alice, transaction, world) -> None:
+    added = await add_pending(transaction, world, PENDING)
+    order = sort_as_listed(added, world.alice_member)
+    second = find_page_link((await alice.get("/approvals")).text, "next")
+    assert second
+    back_to_first = find_page_link((await alice.get(second)).text, "prev")
+    assert back_to_first
+    after_the_last = f"start=1.9999999999999999.{order[0]}"
+    first = await list_statements(alice, f"/approvals/{order[0]}")
+    assert count_pages(first) == 1
+    for path in (
+        "/approvals",
+        second,
+        back_to_first,
+        f"/approvals/{order[123]}",
+        f"/approvals/{order[123]}?{second.partition('?')[2]}",
+        f"/approvals?{after_the_last}",
+        f"/approvals/{order[123]}?{after_the_last}",
+        f"/approvals?selected={order[123]}",
+    ):
+        statements = await list_statements(alice, path)
+        assert count_pages(statements) == 1, path
+        if path.startswith("/approvals/"):
+            assert len(statements) == len(first), path
+
+
+@pytest.mark.parametrize("state", ["decided", "gateways"])
+async def test_the_tabs_of_decisions_load_nothing_that_waits(
+    alice, transaction, world, state
+) -> None:
+    await add_pending(transaction, world, 60)
+    statements = await list_statements(alice, f"/approvals?state={state}")
+    assert count_pages(statements) == 0
+
+
+async def test_a_page_begins_with_a_selected_request_that_is_not_on_it(
+    alice, transaction, world
+) -> None:
+    added = await add_pending(transaction, world, PENDING)
+    order = sort_as_listed(added, world.alice_member)
+    second = find_page_link((await alice.get("/approvals")).text, "next")
+    assert second
+    query = second.partition("?")[2]
+    for place, first in [(49, 49), (50, 50), (99, 50), (100, 100), (449, 449)]:
+        page = (await alice.get(f"/approvals/{order[place]}?{query}")).text
+        assert read_rows(page) == order[first : first + 50]
+    page = (await alice.get(f"/approvals/{order[49]}")).text
+    assert read_rows(page) == order[:50]
+    assert (await alice.get(f"/approvals/requests/{order[3]}")).status_code == 404
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_an_onboarding_has_its_place_among_the_pages(
+    alice, transaction, world, is_first: bool
+) -> None:
+    gateway = make_gateway(world.tern)
+    main, *rows = make_main_agent(gateway)
+    start = now() + timedelta(hours=1 if is_first else -1)
+    asked: list[Any] = []
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all([main, *rows])
+        (await session.get_one(Board, world.board.id)).gateway_id = gateway.id
+        await session.flush()
+        board = await boards.lock_board(session, world.alice, world.board.id)
+        await onboarding.start_onboarding(session, world.alice, board, base_url="http://mc.test")
+        await onboarding.ask_question(session, main, board, {"question": "How much?"})
+    async with transaction() as session:
+        for number in range(50):
+            task = world.make_task(f"Task {number}")
+            made = world.make_approval(task, created_at=start + timedelta(seconds=number))
+            session.add_all([task, *made])
+            asked.append(made[0])
+    ids = [str(one.id) for one in asked]
+    listed = [read_rows(page) async for page in walk(alice, "/approvals")]
+    [own] = {id for rows in listed for id in rows} - set(ids)
+    assert listed == ([[own, *ids[:49]], ids[49:]] if is_first else [ids, [own]])
+    page = (await alice.get(f"/approvals/{ids[49]}")).text
+    assert read_rows(page) == ([own, *ids] if is_first else ids)
+    assert find_page_link(page, "prev") is None
+    assert is_first or "1 to 50 of 51" in page
 
 
 async def test_after_the_last_request_of_a_page_the_next_one_is_shown(

@@ -17,12 +17,13 @@ from services.approvals import LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.inbox import (
+    EMPTY_PAGE,
     FIRST_KEY,
     PAGE_SIZE,
+    InboxSummary,
     NextItem,
     WaitingFilter,
     WaitingItems,
-    WaitingKey,
     WaitingPage,
     WaitingPaging,
 )
@@ -34,6 +35,7 @@ from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, load_approval_views
 from web.approvals.request_content import RequestContent, build_request_content
 from web.stale_parts import MAX_SINGLE_COMMENTS
+from web.ui import forms
 
 
 @dataclass(frozen=True)
@@ -163,110 +165,76 @@ async def load_inbox(
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
-    found = await _load_items(source, member, address, offline_after)
-    selected_item = None
-    if selected is not None:
-        selected_item = await _get_item(source, member, selected, on_gateway=on_gateway)
-    elif address.selected:
-        selected_item = await _find_item(source, member, address, found)
-    if selected_item is not None and address.is_open:
-        found = await _load_items_with(source, member, address, offline_after, found, selected_item)
-    shown = [build_item(one, member) for one in found.page.items]
-    decided, count = await _list_decided(source, member, address, found)
-    if selected_item is None and shown and address.is_open:
-        before = parse_key(address.before)
-        earlier = [one for one in found.page.items if before and one.key < before]
-        selected_item = shown[max(0, len(earlier) - 1)]
     board_ids = [address.board_id] if address.board_id else None
-    first = found.page.items[0].key if found.page.items and found.page.offset else None
+    chosen = selected or forms.parse_id(address.selected)
+    if address.is_open:
+        before = parse_key(address.before)
+        waiting = await inbox.load_waiting_items(
+            source,
+            member,
+            WaitingPaging(
+                PAGE_SIZE,
+                start=before or parse_key(address.start) or FIRST_KEY,
+                is_before=before is not None,
+                selected_id=chosen,
+            ),
+            board_id=address.board_id,
+            min_confidence=address.min,
+            offline_after=offline_after,
+        )
+        summary, page, decided = waiting.summary, waiting.page, _list_today(waiting)
+        decided_count = len(decided)
+    else:
+        before, page = None, EMPTY_PAGE
+        summary = await inbox.load_inbox_summary(
+            source, member, board_id=address.board_id, offline_after=offline_after
+        )
+        decided, decided_count = await _list_decided(source, member, address)
+    shown = [build_item(one, member) for one in page.items]
+    if selected is not None:
+        selected_item = _find_shown(shown, selected, on_gateway=on_gateway) or await _get_item(
+            source, member, selected, on_gateway=on_gateway
+        )
+    elif chosen is not None:
+        selected_item = await _find_item(source, member, chosen, shown)
+    else:
+        selected_item = None
+    if selected_item is None and shown:
+        earlier = [one for one in page.items if before and one.key < before]
+        selected_item = shown[max(0, len(earlier) - 1)]
+    first = page.items[0].key if page.items and page.offset else None
+    needs_count = summary.counts.count(board_ids)
     return Inbox(
         address=replace(address, start=format_key(first) if first else "", before=""),
-        waiting=shown if address.is_open else [],
-        page=found.page,
-        needs_count=found.counts.count(board_ids),
+        waiting=shown,
+        page=page,
+        needs_count=needs_count,
         decided=decided,
-        decided_count=count,
-        decided_total=found.decided_total,
+        decided_count=decided_count,
+        decided_total=summary.decided_total,
         selected_item=selected_item,
-        approval_view=await _load_view(source, member, selected_item, found, address),
-        selectable_ids=_list_selectable(shown, member, found.writable_board_ids),
+        approval_view=await _load_view(source, member, selected_item, summary, address),
+        selectable_ids=_list_selectable(shown, member, summary.writable_board_ids),
         view=view,
-        elsewhere_count=found.counts.total - found.counts.count(board_ids),
-        limited_agents=found.limited_agents,
-        uncalled_agents=found.uncalled_agents,
+        elsewhere_count=summary.counts.total - needs_count,
+        limited_agents=summary.limited_agents,
+        uncalled_agents=summary.uncalled_agents,
         errors=errors or {},
     )
-
-
-async def _load_items(
-    source: Source, member: Member, address: InboxAddress, offline_after: timedelta
-) -> WaitingItems:
-    """Load the page of an address; if it is empty now, the first one."""
-    before = parse_key(address.before)
-    start = before or parse_key(address.start) or FIRST_KEY
-    found = await _load_page(source, member, address, offline_after, start, is_before=bool(before))
-    is_first = before is not None and not found.page.offset
-    if start != FIRST_KEY and (not found.page.items or is_first):
-        found = await _load_page(source, member, address, offline_after, FIRST_KEY)
-    return found
-
-
-async def _load_items_with(
-    source: Source,
-    member: Member,
-    address: InboxAddress,
-    offline_after: timedelta,
-    found: WaitingItems,
-    item: InboxItem,
-) -> WaitingItems:
-    """Load the page that begins with an item, unless the page that was found contains it."""
-    ids = {one.key.id for one in found.page.items}
-    is_listed = item.is_pending and address.board in ("", str(item.board.id if item.board else ""))
-    if item.id in ids or not is_listed:
-        return found
-    waits_for_others = not _may_decide(item, member, found.writable_board_ids)
-    key = WaitingKey(waits_for_others, item.requested_at, item.id)
-    page_with = await _load_page(source, member, address, offline_after, key)
-    ids = {one.key.id for one in page_with.page.items}
-    return page_with if item.id in ids else found
-
-
-async def _load_page(
-    source: Source,
-    member: Member,
-    address: InboxAddress,
-    offline_after: timedelta,
-    start: WaitingKey,
-    *,
-    is_before: bool = False,
-) -> WaitingItems:
-    return await inbox.load_waiting_items(
-        source,
-        member,
-        WaitingPaging(PAGE_SIZE, start, is_before),
-        board_id=address.board_id,
-        min_confidence=address.min,
-        offline_after=offline_after,
-    )
-
-
-def _may_decide(item: InboxItem, member: Member, writable: set[UUID]) -> bool:
-    """Return whether an approval or a gateway request waits for the member."""
-    return item.approval is None or bool(list_decidable_ids([item.approval], member, writable))
 
 
 async def _load_view(
     source: Source,
     member: Member,
     item: InboxItem | None,
-    found: WaitingItems,
+    summary: InboxSummary,
     address: InboxAddress,
 ) -> ApprovalView | None:
     """Load what is shown of the selected item, if it is an approval."""
     if item is None or item.approval is None:
         return None
     complete = address.all == 1
-    writable = found.writable_board_ids
+    writable = summary.writable_board_ids
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
     note = approvals.find_undone_note(item.approval.approval, member.user)
     return replace(view, undone_note=note)
@@ -288,12 +256,9 @@ def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UU
 
 
 async def _list_decided(
-    source: Source, member: Member, address: InboxAddress, found: WaitingItems
+    source: Source, member: Member, address: InboxAddress
 ) -> tuple[list[InboxItem], int]:
     board_id, paging = address.board_id, Paging(PAGE_SIZE, address.offset)
-    if address.is_open:
-        today = _list_today(found)
-        return today, len(today)
     if address.state == "gateways":
         ended = await requests.list_ended_requests(source, member, paging, board_id=board_id)
         return [InboxItem(gateway_request=one) for one in ended.items], ended.total
@@ -314,17 +279,24 @@ async def _get_item(source: Source, member: Member, id: UUID, *, on_gateway: boo
     return InboxItem(approval=await approvals.get_member_approval(source, member, id))
 
 
+def _find_shown(shown: Sequence[InboxItem], id: UUID, *, on_gateway: bool) -> InboxItem | None:
+    """Return the approval or gateway request of the page that was opened by its path."""
+    for one in shown:
+        if one.id == id and (one.gateway_request if on_gateway else one.approval):
+            return one
+    return None
+
+
 async def _find_item(
-    source: Source, member: Member, address: InboxAddress, found: WaitingItems
+    source: Source, member: Member, id: UUID, shown: Sequence[InboxItem]
 ) -> InboxItem | None:
     """Return the item that was selected before, even if no list contains it now.
 
     Questions that were answered, and onboardings that are over, are not found.
     """
-    id = UUID(address.selected)
-    for one in found.page.items:
-        if one.key.id == id:
-            return build_item(one, member)
+    for one in shown:
+        if one.id == id:
+            return one
     for on_gateway in (False, True):
         with suppress(AppError):
             return await _get_item(source, member, id, on_gateway=on_gateway)

@@ -65,13 +65,6 @@ class InboxItem:
         return approval.decided_at or approval.resolved_at or approval.created_at
 
     @property
-    def is_pending(self) -> bool:
-        """Return whether nobody has decided an approval or answered a gateway request."""
-        if self.gateway_request is not None:
-            return self.gateway_request.is_waiting
-        return self.approval is not None and self.approval.is_undecided
-
-    @property
     def question(self) -> str:
         """Return the question of an approval."""
         return describe_question(self.approval) if self.approval else ""
