@@ -1,6 +1,5 @@
 """Requests of agents on gateways: approval of commands, and answers to questions."""
 
-import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.canonical_json import hash_json
 from models.base import Base
 
 
@@ -42,10 +40,11 @@ class GatewayRequest(Base):
 
     `exact` is a command, or questions or an action of a plugin as JSON, and `content` everything
     that the gateway sends with an approval, both with our tokens masked. `sha256` is the hash of
-    the unmasked content, or of the questions. Requests of earlier versions have no content; their
-    hash is that of `exact` or of `run_content`.
+    the unmasked content, or of the questions. Approvals that an earlier version has stored have no
+    content, and a hash of less.
     A trigger in the database prevents changes of these, and of the answer, its author and its
-    time. The same id with another content is another request.
+    time; only a waiting approval without content is completed once. The same id with another
+    content is another request.
     """
 
     __tablename__ = "gateway_requests"
@@ -81,8 +80,10 @@ class GatewayRequest(Base):
     agent_key: Mapped[str | None]  # the agent's id on the gateway
     session_key: Mapped[str | None]
     run_id: Mapped[str | None]
+    title: Mapped[str]  # the beginning of what is asked, on one line, for lists
     exact: Mapped[str]
     sha256: Mapped[str]
+    is_masked: Mapped[bool]  # whether one of our tokens is masked
     cwd: Mapped[str | None]
     context: Mapped[dict[str, Any] | None]  # further information about a command
     content: Mapped[dict[str, Any] | None]
@@ -98,25 +99,8 @@ class GatewayRequest(Base):
     answered_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]  # when the request stopped waiting
-    error: Mapped[str | None]  # why the answer had no effect, as a sentence
+    error: Mapped[str | None]  # why an answer had no effect, as a sentence
     created_at: Mapped[datetime]
-
-    @property
-    def is_masked(self) -> bool:
-        """Whether the content had a token of ours, which is masked."""
-        if self.content is not None:
-            return self.sha256 != hash_json(self.content)
-        hashes = [hashlib.sha256(self.exact.encode()).hexdigest()]
-        if self.kind is RequestKind.EXEC:
-            hashes.append(hash_json(self.run_content))
-        return self.sha256 not in hashes
-
-    @property
-    def run_content(self) -> dict[str, Any]:
-        """What the hash of a command without `content` covers, with our tokens masked."""
-        context = {key: value for key, value in (self.context or {}).items() if key != "warning"}
-        content = {"command": self.exact, "cwd": self.cwd, **context}
-        return {key: value for key, value in content.items() if value is not None}
 
     @property
     def command(self) -> str | None:

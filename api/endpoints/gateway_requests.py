@@ -85,7 +85,9 @@ class GatewayRequestRead(ResponseModel):
     answered_at: Timestamp | None
     delivered_at: Timestamp | None = Field(description="When the gateway received the answer.")
     ended_at: Timestamp | None
-    error: str | None = Field(description="Why the request failed, as a sentence.")
+    error: str | None = Field(
+        description="Why the request failed, or why it is asked again, as a sentence."
+    )
     created_at: Timestamp
 
 
@@ -160,7 +162,8 @@ async def list_gateway_requests(
 ) -> Encoded[Page[GatewayRequestRead]]:
     """List requests of agents on gateways that the user may answer, newest first.
 
-    Users who may change the agent's board may answer; without a board, admins.
+    Users who may change the agent's board may answer; without a board, admins. A page with very
+    long contents ends early: its `limit` is then the number of its items.
     """
     found = await requests.list_requests(
         context.source,

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, DateTime, String, Uuid, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from core.db.reads import Query
+from core.db.reads import Query, choose_columns
 from models import (
     Agent,
     Approval,
@@ -141,14 +141,18 @@ CHANGES_IN_RUNS = _changes(
     of_board=False,
 )
 
+REQUEST_COLUMNS = ("kind", "sha256", "asked_at", "answer", "answered_at", "answered_by")
 REQUESTS: Query[GatewayRequest] = Query(
-    select(GatewayRequest)
-    .where(
-        _is_one_of(GatewayRequest.run_id, "run_ids", String),
-        _is_one_of(GatewayRequest.agent_id, "agent_ids"),
-    )
-    .order_by(GatewayRequest.asked_at.desc())
-    .limit(MAX_ROWS),
+    choose_columns(
+        select(GatewayRequest)
+        .where(
+            _is_one_of(GatewayRequest.run_id, "run_ids", String),
+            _is_one_of(GatewayRequest.agent_id, "agent_ids"),
+        )
+        .order_by(GatewayRequest.asked_at.desc())
+        .limit(MAX_ROWS),
+        {GatewayRequest: ("id", "agent_id", "run_id", *REQUEST_COLUMNS)},
+    ),
     lambda row: row[0],
 )
 LINKS: Query[tuple[UUID, UUID]] = Query(

@@ -40,6 +40,7 @@ MORE_READS = {
     "GET /boards/{board_id}/approvals/{approval_id}/why": 8,
     "GET /agents/{agent_id}/messages/{message_id}/why": 8,
     "GET /channels/{channel_id}/deliveries": 4,
+    "GET /gateway-requests": 4,
     "GET /gateways/{gateway_id}/config-changes": 4,
     "GET /notifications/preferences": 6,
     "GET /skills/marketplace": 4,

@@ -150,3 +150,32 @@ async def test_runs_are_listed_by_agent_and_by_task(
     assert found["tail"] == "Let me see."
     for one in (path, f"/agents/{world.worker.id}/runs"):
         assert (await charlie.get(one)).status_code == 404
+
+
+async def test_a_page_of_very_long_requests_ends_early(
+    bob: Client, transaction: TransactionFactory, gateway: Gateway, world: World
+) -> None:
+    """Serializing 200 of them would stop the server for a while."""
+    content = {"request": {"command": "x" * 200_000, "later": "y" * 40_000}}
+    requests = [
+        make_gateway_request(gateway, world.worker, exact="x" * 200_000, content=content)
+        for _ in range(12)
+    ]
+    async with transaction() as session:
+        session.add_all(requests)
+    seen: list[str] = []
+    while len(seen) < len(requests):
+        page = (await bob.get(f"/gateway-requests?offset={len(seen)}")).json()
+        assert (page["total"], page["offset"]) == (12, len(seen))
+        assert 1 <= len(page["items"]) <= 5
+        is_last = len(seen) + len(page["items"]) == len(requests)
+        assert page["limit"] == (200 if is_last else len(page["items"]))
+        assert all(one["content"] == content for one in page["items"])
+        seen += [one["id"] for one in page["items"]]
+    assert seen == [str(one.id) for one in sorted(requests, key=_newest_first, reverse=True)]
+    one = (await bob.get("/gateway-requests?limit=1")).json()
+    assert (len(one["items"]), one["limit"]) == (1, 1)
+
+
+def _newest_first(request: GatewayRequest) -> Any:
+    return request.created_at, request.id

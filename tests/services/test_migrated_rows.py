@@ -1,4 +1,4 @@
-"""Migrations complete stored webhooks, notifications, channels, users and approvals."""
+"""Migrations complete stored rows: webhooks, notifications, users, approvals and requests."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -12,10 +12,12 @@ from core.db.engine import TransactionFactory
 from models import (
     Approval,
     EventType,
+    GatewayRequest,
     Notification,
     NotificationChannel,
     NotificationKind,
     PolicyVerdict,
+    RequestKind,
     User,
     WebhookEndpoint,
     new_id,
@@ -23,6 +25,7 @@ from models import (
 from services.events import record_event
 from tests.support.api_objects import make_channel
 from tests.support.board_rows import make_notification
+from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.memory_rows import create_group_of
 from tests.support.migration import migrate
 from tests.support.people_rows import make_user
@@ -32,8 +35,8 @@ from tests.support.world import World
 BEFORE = "0057"
 
 
-async def migrate_again(settings: Settings) -> None:
-    await migrate(settings.sqlalchemy_url, command.downgrade, BEFORE)
+async def migrate_again(settings: Settings, before: str = BEFORE) -> None:
+    await migrate(settings.sqlalchemy_url, command.downgrade, before)
     await migrate(settings.sqlalchemy_url, command.upgrade, "head")
 
 
@@ -158,3 +161,35 @@ async def test_the_hash_of_a_request_is_that_of_its_event(
     async with isolated_transaction() as session:
         found = await session.execute(select(Approval.id, Approval.requested_hash))
         assert {id: hash for id, hash in found} == expected
+
+
+QUESTION = '[{"question":"Which  colour?","questionId":"colour"}]'
+UNREADABLE = r'[{"question":"Is it \u0000?","questionId":"colour"}]'
+
+
+async def test_gateway_requests_get_titles_and_whether_something_is_masked(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    gateway = make_gateway(world.tern)
+    rows = [
+        ({"exact": "ls\n -l " + "x" * 300, "sha256": "a" * 64}, "ls -l " + "x" * 194, False),
+        ({"exact": "login mc_agent_***", "sha256": "b" * 64}, "login mc_agent_***", True),
+        ({"exact": "ls", "cwd": "/mc_agent_***", "sha256": "c" * 64}, "ls", True),
+        ({"exact": "echo mc_agent_***"}, "echo mc_agent_***", False),  # the hash is of that text
+        ({"exact": QUESTION, "kind": RequestKind.QUESTION}, "Which colour?", False),
+        ({"exact": UNREADABLE, "kind": RequestKind.QUESTION}, UNREADABLE, False),
+    ]
+    expected = {}
+    async with isolated_transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        for fields, title, is_masked in rows:
+            request = make_gateway_request(gateway, world.worker, **fields)
+            session.add(request)
+            expected[request.id] = (title, is_masked)
+    await migrate_again(isolated_settings, "0078")
+    columns = (GatewayRequest.id, GatewayRequest.title, GatewayRequest.is_masked)
+    async with isolated_transaction() as session:
+        found = await session.execute(select(*columns))
+        assert {id: (title, is_masked) for id, title, is_masked in found} == expected

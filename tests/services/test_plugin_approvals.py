@@ -90,7 +90,7 @@ def test_every_field_of_an_action_changes_its_hash() -> None:
     assert first
     for change, changed in iterate_changes(row):
         other = parse_request(RequestKind.PLUGIN, changed)
-        assert other is None or other.sha256 != first.sha256, change
+        assert other is None or other.hash.sha256 != first.hash.sha256, change
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def store(transaction: TransactionFactory, gateway: Gateway, world: World) -> St
 
     def values_of(request: ParsedRequest) -> dict[str, Any]:
         worker = world.worker
-        return vars(request) | {
+        return request.columns | {
             "id": new_id(),
             "organization_id": gateway.organization_id,
             "gateway_id": gateway.id,
@@ -169,6 +169,22 @@ async def test_fields_of_later_versions_are_shown_openly(alice, store: Store) ->
     assert "sandbox</dt>" in page
     assert "{&#34;network&#34;: &#34;all&#34;}" in page
     assert re.search(r"requester</dt><dd[^>]*>7</dd>", page)
+
+
+async def test_what_runs_is_shown_openly(alice, store: Store) -> None:
+    """A node runs what is bound there, whatever the command says."""
+    binding = {"argv": ["rm", "-rf", "/"], "cwd": "/elsewhere", "envHash": "0" * 64}
+    more = {"systemRunBinding": binding, "security": "full", "ask": "off"}
+    [request] = await store(build_row(argv=["ls"], commandArgv=["rm", "-rf"], **more))
+    page = (await show(alice, request)).partition("<details")[0]
+    text = read_text(page, request)
+    for shown in ('"argv": ["rm", "-rf", "/"]', '"cwd": "/elsewhere"', "full", "off"):
+        assert shown in text
+    lists = re.findall(r"<ol.*?</ol>", page, re.DOTALL)
+    assert [re.findall(r'<li dir="auto">([^<]*)</li>', one) for one in lists] == [
+        ["ls"],
+        ["rm", "-rf"],
+    ]
 
 
 async def test_hidden_characters_are_revealed_in_all_fields(alice, store: Store) -> None:

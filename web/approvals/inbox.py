@@ -202,6 +202,9 @@ async def load_inbox(
     if selected_item is None and shown:
         earlier = [one for one in page.items if before and one.key < before]
         selected_item = shown[max(0, len(earlier) - 1)]
+    is_row = any(one is selected_item for one in shown)  # of a list, without its content
+    if selected_item is not None and selected_item.gateway_request is not None and is_row:
+        selected_item = await _get_item(source, member, selected_item.id, on_gateway=True)
     first = page.items[0].key if page.items and page.offset else None
     needs_count = summary.counts.count(board_ids)
     return Inbox(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from models import GatewayRequest, RequestKind
+from services.gateways import requests
 from web.approvals.payload import BRIEF, COMPLETE, CUT_VALUES, DisplayLimits
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, ngettext, translate
@@ -28,25 +29,22 @@ FACT_LABELS = {
     "host": N_("Host"),
     "nodeId": N_("Node"),
     "commandPreview": N_("Short form"),
+    "systemRunBinding": N_("What the node runs"),
     "systemRunPlan": N_("Plan of the run"),
+    "security": N_("Security setting"),
+    "ask": N_("Ask setting"),
     "turnSourceChannel": N_("Channel"),
     "turnSourceTo": N_("Sent to"),
 }
 """The labels of what is shown of a command, by the gateway's keys."""
 
-ARGUMENT_KEYS = ("argv", "commandArgv")
+ARGUMENT_LABELS = {"argv": N_("Arguments"), "commandArgv": N_("Arguments of the command")}
 
-IDENTIFYING_KEYS = frozenset(
-    {
-        *("agentId", "sessionKey", "sessionId", "runId", "toolCallId"),
-        *("allowedDecisions", "unavailableDecisions", "security", "ask", "commandSpans"),
-        *("turnSourceAccountId", "turnSourceThreadId", "cronExecutionSource"),
-        *("cronOperationBinding", "systemRunBinding"),
-    }
-)
-"""What is shown only in `text`: where a request is from, and how the gateway identifies it."""
+ONLY_IN_TEXT = requests.ORIGIN_KEYS - FACT_LABELS.keys() | {
+    *("commandSpans", "cronExecutionSource", "cronOperationBinding")
+}
+"""What is shown only in `text`: where a request is from, positions in the command, and hashes."""
 
-SHOWN_OF_ROW = frozenset({"approvalKind", "id", "createdAtMs", "expiresAtMs", "request"})
 GRANT_KEYS = {"kind", "automation", "command", "expiresInDays"}
 ANALYSIS_KEYS = {"commandCount", "nestedCommandCount", "riskKinds", "warningLines"}
 
@@ -110,7 +108,7 @@ class RequestContent:
     grant: CommandGrantScope | None
     analysis: CommandAnalysis | None
     facts: Sequence[tuple[str, str]]
-    arguments: Sequence[str]
+    arguments: Sequence[tuple[str, Sequence[str]]]  # by their labels
     variables: Sequence[str]
     has_hashed_values: bool  # whether the gateway sends a hash of the values of the variables
     others: Sequence[tuple[str, str]]
@@ -129,15 +127,19 @@ def build_request_content(request: GatewayRequest, *, complete: bool = False) ->
     """Prepare the content of a gateway request for its page."""
     content = request.content or {"request": _describe_earlier_request(request)}
     reader = _ContentReader(content["request"], COMPLETE if complete else BRIEF)
-    reader.drop({name for name in IDENTIFYING_KEYS if request.content})
+    reader.drop(ONLY_IN_TEXT if request.content else ())
     if request.kind is not RequestKind.EXEC:
         reader.drop((request.plugin_action or {}).keys())
     reader.drop({"command"} if request.command else ())
     warning, grant, analysis = reader.take_warning(), reader.take_grant(), reader.take_analysis()
-    arguments = [one for key in ARGUMENT_KEYS for one in reader.take_texts(key)]
+    arguments = [
+        (translate(label), texts)
+        for key, label in ARGUMENT_LABELS.items()
+        if (texts := reader.take_texts(key))
+    ]
     variables, facts = reader.take_texts("envKeys"), reader.take_facts()
     others = reader.take_rest(
-        {name: value for name, value in content.items() if name not in SHOWN_OF_ROW}
+        {name: value for name, value in content.items() if name not in requests.ROW_KEYS}
     )
     text = json.dumps(content, indent=2, ensure_ascii=False) if request.content else ""
     return RequestContent(
@@ -158,7 +160,7 @@ def build_request_content(request: GatewayRequest, *, complete: bool = False) ->
 
 def _describe_earlier_request(request: GatewayRequest) -> dict[str, Any]:
     """Return what is stored of a request of an earlier version, with the gateway's keys."""
-    names = {"path": "resolvedPath", "node": "nodeId", "warning": "warningText"}
+    names = requests.CONTEXT_KEYS
     context = {names.get(name, name): value for name, value in (request.context or {}).items()}
     return context | ({"cwd": request.cwd} if request.cwd else {})
 
@@ -234,7 +236,7 @@ class _ContentReader:
 
     def take_rest(self, more: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return the names and values of everything that was not taken before."""
-        known_nulls = (*FACT_LABELS, *ARGUMENT_KEYS, "warningText", "scope", "commandAnalysis")
+        known_nulls = (*FACT_LABELS, *ARGUMENT_LABELS, "warningText", "scope", "commandAnalysis")
         self.drop([name for name in known_nulls if self._values.get(name) is None])
         rest = [*self._values.items(), *more.items()]
         return [

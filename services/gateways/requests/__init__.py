@@ -7,6 +7,7 @@ from services.gateways.requests.commands import (
     expire_requests,
     is_expired_condition,
 )
+from services.gateways.requests.parser import CONTEXT_KEYS, ORIGIN_KEYS, ROW_KEYS
 from services.gateways.requests.queries import (
     RequestDetail,
     build_answered_query,

@@ -6,8 +6,8 @@ from typing import Any
 
 from models import DECISION_KINDS, GatewayRequest, RequestKind
 from openclaw import ErrorKind, GatewayClient, GatewayError, request_api
-from services.gateways.requests.parser import ParsedRequest, parse_request
-from services.gateways.requests.rules import Resolution
+from services.gateways.requests.parser import ParsedRequest, RequestHash, parse_request
+from services.gateways.requests.rules import UNSHOWN_ERROR, Resolution, is_answered_unseen
 
 OVER_REASONS = ("APPROVAL_ALREADY_RESOLVED", "APPROVAL_NOT_FOUND", "QUESTION_NOT_FOUND")
 OVER_REASONS += ("QUESTION_ALREADY_TERMINAL",)
@@ -63,7 +63,7 @@ async def load_resolution(
 
 
 async def deliver_answer(
-    client: GatewayClient, request: GatewayRequest, known_hash: str | None
+    client: GatewayClient, request: GatewayRequest, known_hash: RequestHash | None
 ) -> Resolution:
     """Deliver the answer to a request, and return its resolution. Raises AnswerRejected.
 
@@ -72,8 +72,10 @@ async def deliver_answer(
     recognizes an answer, so it may be delivered again.
     """
     present_hash = await _present_hash(client, request, known_hash)
-    if present_hash is not None and present_hash != request.sha256:
+    if present_hash is not None and not present_hash.is_of(request):
         raise AnswerRejected("The gateway asks something else now, so it was not told the answer.")
+    if present_hash is not None and is_answered_unseen(request, present_hash):
+        raise AnswerRejected(UNSHOWN_ERROR)
     try:
         await _send_answer(client, request)
     except GatewayError as error:
@@ -87,8 +89,8 @@ async def deliver_answer(
 
 
 async def _present_hash(
-    client: GatewayClient, request: GatewayRequest, known_hash: str | None
-) -> str | None:
+    client: GatewayClient, request: GatewayRequest, known_hash: RequestHash | None
+) -> RequestHash | None:
     """Return the hash of the request's content on the gateway; None if it is not listed."""
     try:
         waiting = await list_waiting(client, request.kind) or {}
@@ -97,7 +99,7 @@ async def _present_hash(
             return known_hash
         raise
     found = waiting.get(request.request_id)
-    return found.sha256 if found else None
+    return found.hash if found else None
 
 
 async def _send_answer(client: GatewayClient, request: GatewayRequest) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from models import (
+    DECISION_KINDS,
     Actor,
     Agent,
     EventType,
@@ -28,9 +29,11 @@ from services.gateways.requests.parser import ParsedRequest
 from services.gateways.requests.queries import SHORT_HASH_LENGTH, RequestDetail, get_request
 from services.gateways.requests.rules import (
     OPEN_STATES,
+    UNSHOWN_ERROR,
     Resolution,
     SubmittedAnswer,
     apply_resolution,
+    is_answered_unseen,
     require_repeated_answer,
     validate_answer,
 )
@@ -95,6 +98,7 @@ async def answer_request(
         require_repeated_answer(request, user, valid_answer)
         return detail
     request.state = RequestState.ANSWERING
+    request.error = None
     request.answer = valid_answer
     request.answered_by_user_id = user.id
     request.answered_by = user.display_name
@@ -108,11 +112,17 @@ async def store_requests(
     session: AsyncSession, gateway: Gateway, requests: Sequence[ParsedRequest]
 ) -> None:
     """Store the requests of a gateway that are not stored, and record events."""
-    if not requests:
+    kept, asked_again = await _complete_earlier_requests(session, gateway, requests)
+    rest = [one for one in requests if one.request_id not in kept]
+    if not rest:
         return
-    keys = {one.agent_key for one in requests if one.agent_key}
+    keys = {one.agent_key for one in rest if one.agent_key}
     agents = await _load_agents(session, gateway, keys)
-    rows = [_request_row(gateway, one, agents.get(one.agent_key or "")) for one in requests]
+    rows = [
+        _request_row(gateway, one, agents.get(one.agent_key or ""))
+        | {"error": UNSHOWN_ERROR if one.request_id in asked_again else None}
+        for one in rest
+    ]
     statement = insert(GatewayRequest).values(rows)
     new = statement.on_conflict_do_nothing(index_elements=["gateway_id", "request_id", "sha256"])
     stored = (await session.scalars(new.returning(GatewayRequest))).all()
@@ -120,6 +130,37 @@ async def store_requests(
     await events.record_events(
         session, [_event_of(EventType.GATEWAY_REQUEST_ASKED, one, agents) for one in stored]
     )
+
+
+async def _complete_earlier_requests(
+    session: AsyncSession, gateway: Gateway, requests: Sequence[ParsedRequest]
+) -> tuple[set[str], set[str]]:
+    """Recognize approvals that were stored without content, and complete those that wait.
+
+    Return the ids of those that stay as they are stored, and of those that are asked again: they
+    were allowed before everything was shown, and the gateway has not received that.
+    """
+    query = select(GatewayRequest).where(
+        GatewayRequest.gateway_id == gateway.id,
+        GatewayRequest.request_id.in_([one.request_id for one in requests]),
+        GatewayRequest.kind.in_(DECISION_KINDS),
+        GatewayRequest.content.is_(None),
+    )
+    query = query.order_by(GatewayRequest.id).with_for_update()
+    rows = await session.scalars(query.execution_options(populate_existing=True))
+    sent = {one.request_id: one for one in requests}
+    kept, asked_again = set[str](), set[str]()
+    for row in rows:
+        one = sent[row.request_id]
+        if not one.hash.is_of(row):
+            continue
+        is_undelivered = row.state in (RequestState.ANSWERING, RequestState.LOST)
+        is_asked_again = is_undelivered and is_answered_unseen(row, one.hash)
+        (asked_again if is_asked_again else kept).add(row.request_id)
+        if row.state is RequestState.WAITING:
+            row.content, row.sha256, row.is_masked = one.content, one.hash.sha256, one.is_masked
+    await session.flush()
+    return kept, asked_again
 
 
 async def _end_replaced_requests(
@@ -137,8 +178,10 @@ async def _end_replaced_requests(
     locked = await _lock_open_requests(
         session, (GatewayRequest.gateway_id == gateway.id) & is_replaced
     )
+    asked_again = {one.request_id for one in stored if one.error == UNSHOWN_ERROR}
     for one in locked:
-        one.state, one.error, one.ended_at = RequestState.LOST, REPLACED_ERROR, now()
+        error = UNSHOWN_ERROR if one.request_id in asked_again else REPLACED_ERROR
+        one.state, one.error, one.ended_at = RequestState.LOST, error, now()
     await _record_ends(session, locked)
 
 
@@ -236,7 +279,7 @@ async def _load_agents(
 
 def _request_row(gateway: Gateway, request: ParsedRequest, agent: Agent | None) -> dict[str, Any]:
     return {
-        **vars(request),
+        **request.columns,
         "id": new_id(),
         "organization_id": gateway.organization_id,
         "gateway_id": gateway.id,

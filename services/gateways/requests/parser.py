@@ -10,12 +10,13 @@ from typing import Any
 from core.canonical_json import format_canonical_json, hash_json
 from core.security.secrets import hash_token, mask_tokens
 from core.text import is_storable, is_storable_json
-from models import RequestKind
+from models import GatewayRequest, RequestKind
 
 MAX_CONTENT_LENGTH = 250_000  # characters of a request as JSON
 MAX_VALUES = 10_000  # objects, arrays and values in a request
 MAX_DEPTH = 20  # nesting levels of a request
 MAX_NAME_LENGTH = 1_000  # characters of a key, an id or a path
+MAX_TITLE_LENGTH = 200  # characters
 MAX_DECISIONS = 10
 DECISIONS = ("allow-once", "allow-always", "deny")
 DEFAULT_DECISIONS = ("allow-once", "deny")  # if the gateway does not list them
@@ -33,7 +34,44 @@ PLUGIN_TEXTS = ("title", "description", "detail", "severity", "pluginId", "toolN
 PLUGIN_OBJECTS = ("mcpTool", "scope")
 """What a plugin's approval says, by the gateway's keys."""
 
+ROW_KEYS = frozenset({"approvalKind", "id", "createdAtMs", "expiresAtMs", "request"})
+ORIGIN_KEYS = frozenset(
+    {
+        *("agentId", "sessionKey", "sessionId", "runId", "toolCallId"),
+        *("turnSourceChannel", "turnSourceTo", "turnSourceAccountId", "turnSourceThreadId"),
+        *("allowedDecisions", "unavailableDecisions"),
+    }
+)
+"""Values that say where an approval is from and how it can be decided, not what it allows."""
+
+EARLIER_KEYS: Mapping[RequestKind, frozenset[str]] = {
+    RequestKind.EXEC: ORIGIN_KEYS | {"command", "cwd", *CONTEXT_KEYS.values()},
+    RequestKind.PLUGIN: ORIGIN_KEYS | {*PLUGIN_TEXTS, *PLUGIN_OBJECTS},
+}
+"""What the pages showed of an approval that has no `content`, besides the arguments."""
+
+EARLIER_WARNING_LENGTH = 4_000  # characters
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RequestHash:
+    """What identifies the content of a request.
+
+    Rows without `content` were stored before a release that hashes everything. Their requests can
+    still wait, so they are recognized by the hash of that time, `earlier`. `shows_more` says
+    whether the gateway sends something that the pages did not show then.
+    """
+
+    sha256: str
+    earlier: str | None = None
+    shows_more: bool = False
+
+    def is_of(self, request: GatewayRequest) -> bool:
+        """Return whether it is the hash of a stored request."""
+        is_earlier = request.takes_decision and request.content is None
+        return request.sha256 == (self.earlier if is_earlier else self.sha256)
 
 
 @dataclass(frozen=True)
@@ -41,13 +79,15 @@ class ParsedRequest:
     """A request of a gateway, with our tokens masked.
 
     `exact` is the command, the action or the questions; `content` is everything that the gateway
-    sends with an approval; `sha256` is the hash of that, or of the questions, unmasked.
+    sends with an approval; `hash` is that of the content, or of the questions, unmasked.
     """
 
     request_id: str
     kind: RequestKind
+    title: str
     exact: str
-    sha256: str
+    hash: RequestHash
+    is_masked: bool
     asked_at: datetime
     expires_at: datetime
     agent_key: str | None = None
@@ -57,6 +97,12 @@ class ParsedRequest:
     context: dict[str, Any] | None = None
     content: dict[str, Any] | None = None
     allowed_decisions: Sequence[str] = ()
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The values of the columns of a GatewayRequest."""
+        values = {name: value for name, value in vars(self).items() if name != "hash"}
+        return values | {"sha256": self.hash.sha256}
 
 
 def parse_request(kind: RequestKind, row: object) -> ParsedRequest | None:
@@ -88,6 +134,7 @@ def _parse_command(row: Mapping[str, Any]) -> ParsedRequest | None:
         RequestKind.EXEC,
         row,
         content,
+        title=request["command"],
         exact=request["command"],
         cwd=cwd if isinstance(cwd, str) and cwd else None,
         context=_build_context(request),
@@ -112,12 +159,42 @@ def _parse_plugin_approval(row: Mapping[str, Any]) -> ParsedRequest | None:
     """Parse the approval of a plugin's action; None if it cannot be displayed completely."""
     content = _parse_content(RequestKind.PLUGIN, row)
     request = content.masked["request"] if content else {}
-    texts = {key: request[key] for key in PLUGIN_TEXTS if _complete_text(request.get(key))}
-    objects = {key: request[key] for key in PLUGIN_OBJECTS if isinstance(request.get(key), dict)}
-    if content is None or not texts.keys() >= {"title", "description"}:
+    if content is None or not all(_complete_text(request.get(key)) for key in PLUGIN_TEXTS[:2]):
         return None
-    exact = json.dumps(texts | objects, separators=(",", ":"), sort_keys=True)
-    return _make_approval(RequestKind.PLUGIN, row, content, exact=exact)
+    exact = _format_plugin_action(request)
+    return _make_approval(RequestKind.PLUGIN, row, content, title=request["title"], exact=exact)
+
+
+def _format_plugin_action(request: Mapping[str, Any]) -> str:
+    """Return what a plugin asks for as JSON."""
+    texts = {key: request[key] for key in PLUGIN_TEXTS if _complete_text(request.get(key))}
+    objects = {
+        key: request[key]
+        for key in PLUGIN_OBJECTS
+        if isinstance(request.get(key), dict) and request[key]
+    }
+    return json.dumps(texts | objects, separators=(",", ":"), sort_keys=True)
+
+
+def _hash_as_before(kind: RequestKind, request: Mapping[str, Any]) -> str:
+    """Return the hash of an approval that was stored without `content`: of what was shown."""
+    if kind is RequestKind.PLUGIN:
+        return hash_token(_format_plugin_action(request))
+    context = _build_context(request) or {}
+    context.pop("warning", None)
+    cwd = {"cwd": request["cwd"]} if request.get("cwd") else {}
+    return hash_json({"command": request.get("command"), **cwd, **context})
+
+
+def _shows_more(kind: RequestKind, content: Mapping[str, Any]) -> bool:
+    """Return whether there is more in an approval than was shown when it had no `content`."""
+    request = content["request"]
+    used = next((key for key in ARGV_KEYS if request.get(key) is not None), "")
+    known = EARLIER_KEYS[kind] | ({used} if kind is RequestKind.EXEC else set())
+    others = {key: value for key, value in request.items() if key not in known}
+    others |= {key: value for key, value in content.items() if key not in ROW_KEYS}
+    is_cut = len(str(request.get("warningText") or "")) > EARLIER_WARNING_LENGTH
+    return is_cut or any(value not in (None, "", [], {}) for value in others.values())
 
 
 @dataclass(frozen=True)
@@ -125,7 +202,8 @@ class _Content:
     """Everything that a gateway sends with an approval, with our tokens masked, and its hash."""
 
     masked: dict[str, Any]
-    sha256: str
+    hash: RequestHash
+    is_masked: bool
 
 
 def _parse_content(kind: RequestKind, row: Mapping[str, Any]) -> _Content | None:
@@ -142,11 +220,14 @@ def _parse_content(kind: RequestKind, row: Mapping[str, Any]) -> _Content | None
     }
     content["request"] = {**request, **hashes}
     text = format_canonical_json(content)
+    masked_text = mask_tokens(text)
     try:
-        masked = json.loads(mask_tokens(text), object_pairs_hook=_build_object)
+        masked = json.loads(masked_text, object_pairs_hook=_build_object)
     except ValueError:
         return None
-    return _Content(masked, hash_token(text))
+    earlier = _hash_as_before(kind, request)
+    hash = RequestHash(hash_token(text), earlier, _shows_more(kind, content))
+    return _Content(masked, hash, is_masked=masked_text != text)
 
 
 def _is_bounded(content: Mapping[str, Any]) -> bool:
@@ -178,14 +259,14 @@ def _build_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _make_approval(
-    kind: RequestKind, row: Mapping[str, Any], content: _Content, *, exact: str, **more: Any
+    kind: RequestKind, row: Mapping[str, Any], content: _Content, **more: Any
 ) -> ParsedRequest | None:
     return _make_request(
         row,
         row["request"],
         kind,
-        exact,
-        sha256=content.sha256,
+        hash=content.hash,
+        is_masked=content.is_masked,
         content=content.masked,
         allowed_decisions=_parse_decisions(row["request"]),
         **more,
@@ -199,16 +280,24 @@ def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
     exact = json.dumps(questions, separators=(",", ":"), sort_keys=True)
     if len(exact) > MAX_CONTENT_LENGTH:
         return None
-    return _make_request(row, row, RequestKind.QUESTION, exact, sha256=hash_token(exact))
+    masked = mask_tokens(exact)
+    return _make_request(
+        row,
+        row,
+        RequestKind.QUESTION,
+        title=mask_tokens(questions[0]["question"]),
+        exact=masked,
+        hash=RequestHash(hash_token(exact)),
+        is_masked=masked != exact,
+    )
 
 
 def _make_request(
     row: Mapping[str, Any],
     origin: Mapping[str, Any],
     kind: RequestKind,
-    exact: str,
     *,
-    sha256: str,
+    title: str,
     **more: Any,
 ) -> ParsedRequest | None:
     id, asked_at = _short_text(row.get("id")), _parse_timestamp(row.get("createdAtMs"))
@@ -218,8 +307,7 @@ def _make_request(
     return ParsedRequest(
         request_id=id,
         kind=kind,
-        exact=mask_tokens(exact),
-        sha256=sha256,
+        title=_shorten(title),
         asked_at=asked_at,
         expires_at=expires_at,
         agent_key=agent_key_of(origin.get("agentId"), origin.get("sessionKey")),
@@ -227,6 +315,11 @@ def _make_request(
         run_id=_short_text(origin.get("runId")),
         **more,
     )
+
+
+def _shorten(title: str) -> str:
+    line = " ".join(title.split())
+    return line if len(line) <= MAX_TITLE_LENGTH else f"{line[: MAX_TITLE_LENGTH - 1]}…"
 
 
 def _is_question(question: object) -> bool:

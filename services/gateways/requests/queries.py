@@ -12,15 +12,17 @@ from sqlalchemy import (
     FromClause,
     Select,
     String,
+    Text,
     Uuid,
     bindparam,
+    cast,
     false,
     func,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
-from core.db.reads import Query, Source
+from core.db.reads import Query, Source, choose_columns
 from core.errors import Forbidden, NotFound
 from core.paging import MAX_PAGE_SIZE, Page, PagedQuery, Paging
 from models import Agent, Board, GatewayRequest, Member, RequestState, Run, Task, User
@@ -34,7 +36,7 @@ IS_WAITING = GatewayRequest.state == RequestState.WAITING
 DetailQuery: TypeAlias = Select[*tuple[Any, ...]]
 
 SHORT_HASH_LENGTH = 12  # characters of a hash that users compare
-MAX_TITLE_LENGTH = 200  # characters
+MAX_LIST_BYTES = 2_000_000  # of the contents in one page of the API
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,6 @@ class RequestDetail:
         """The part of the hash that users compare."""
         return self.request.sha256[:SHORT_HASH_LENGTH]
 
-    @property
-    def title(self) -> str:
-        """The command, the title of the action or the first question, on one line."""
-        request = self.request
-        action = request.plugin_action
-        text = action["title"] if action else request.command or request.questions[0]["question"]
-        line = " ".join(text.split())
-        return line if len(line) <= MAX_TITLE_LENGTH else f"{line[: MAX_TITLE_LENGTH - 1]}…"
-
 
 async def list_requests(
     source: Source,
@@ -85,18 +78,25 @@ async def list_requests(
     board_id: UUID | None = None,
     gateway_id: UUID | None = None,
 ) -> Page[RequestDetail]:
-    """Return the requests that a member may answer, or could have, newest first."""
+    """Return the requests that a member may answer, or could have, newest first.
+
+    They are complete. A page whose contents are longer than MAX_LIST_BYTES ends early: its `limit`
+    is then the number of its items, at least one.
+    """
     filters = {"state": state, "board_id": board_id, "gateway_id": gateway_id}
     names = frozenset(name for name, value in filters.items() if value is not None)
     query = _build_list_query(names, is_admin=member.is_admin)
-    return await query.fetch_page(source, paging, **filters, **_parameters(member))
+    page = await query.fetch_page(source, paging, **filters, **_parameters(member))
+    found = await _build_complete_query().fetch(source, ids=list(page.items)) if page.items else []
+    limit = paging.limit if len(found) == len(page.items) else len(found)
+    return Page(found, page.total, limit, paging.offset)
 
 
 @cache
-def _build_list_query(filters: frozenset[str], *, is_admin: bool) -> PagedQuery[RequestDetail]:
-    query = detail_query().where(_answerable(is_admin=is_admin))
+def _build_list_query(filters: frozenset[str], *, is_admin: bool) -> PagedQuery[UUID]:
+    query = select(GatewayRequest.id).where(_answerable(is_admin=is_admin))
     query = query.where(*(FILTERS[name] for name in sorted(filters)))
-    return PagedQuery(query.order_by(*NEWEST_FIRST), detail_from_row)
+    return PagedQuery(query.order_by(*NEWEST_FIRST), itemgetter(0))
 
 
 def waiting_rows_query(*, is_admin: bool) -> Select[*tuple[Any, ...]]:
@@ -114,7 +114,7 @@ def waiting_rows_query(*, is_admin: bool) -> Select[*tuple[Any, ...]]:
 
 def build_listed_query(listed: FromClause) -> Query[RequestDetail]:
     """Build the query of the requests whose ids are in the column `id` of another one."""
-    query = detail_query().join(listed, listed.c.id == GatewayRequest.id)
+    query = listed_query().join(listed, listed.c.id == GatewayRequest.id)
     return Query(query, detail_from_row)
 
 
@@ -184,7 +184,8 @@ async def load_requests_by_gateway_id(
 @cache
 def _build_ids_query(*, is_admin: bool) -> Query[GatewayRequest]:
     has_id = GatewayRequest.request_id == func.any(bindparam("request_ids", type_=ARRAY(String())))
-    query = select(GatewayRequest).where(has_id, FILTERS["gateway_id"])
+    query = choose_columns(select(GatewayRequest), {GatewayRequest: LISTED_COLUMNS})
+    query = query.where(has_id, FILTERS["gateway_id"])
     query = query.where(_answerable(is_admin=is_admin)).order_by(GatewayRequest.created_at)
     return Query(query, itemgetter(0))
 
@@ -198,7 +199,7 @@ FILTERS: Mapping[str, ColumnElement[bool]] = {
 
 
 def _list_query(condition: ColumnElement[bool], *, is_admin: bool, by_board: bool) -> DetailQuery:
-    query = detail_query().where(condition, _answerable(is_admin=is_admin))
+    query = listed_query().where(condition, _answerable(is_admin=is_admin))
     return query.where(FILTERS["board_id"]) if by_board else query
 
 
@@ -218,6 +219,33 @@ def detail_query() -> DetailQuery:
         .outerjoin(Run, is_of_run)
         .outerjoin(Task, (Task.id == Run.task_id) & (Task.board_id == GatewayRequest.board_id))
     )
+
+
+LISTED_COLUMNS = (
+    *("id", "organization_id", "gateway_id", "gateway_name", "request_id", "kind", "board_id"),
+    *("agent_id", "agent_key", "title", "sha256", "state", "asked_at", "expires_at", "answer"),
+    *("answered_by", "answered_by_user_id", "answered_at", "ended_at", "error", "created_at"),
+)
+"""The columns of a request in a list: without its content, which can be long."""
+
+
+def listed_query() -> DetailQuery:
+    """Return `detail_query` without the contents, on read connections."""
+    return choose_columns(detail_query(), {GatewayRequest: LISTED_COLUMNS})
+
+
+@cache
+def _build_complete_query() -> Query[RequestDetail]:
+    """Build the query of the requests with these ids, until their contents are too long."""
+    size = func.octet_length(GatewayRequest.exact)
+    for column in (GatewayRequest.content, GatewayRequest.context, GatewayRequest.answer):
+        size += func.coalesce(func.octet_length(cast(column, Text)), 0)
+    before = func.sum(size).over(order_by=NEWEST_FIRST) - size
+    has_id = GatewayRequest.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
+    sized = select(GatewayRequest.id, before.label("before")).where(has_id).subquery("sized")
+    query = detail_query().join(sized, sized.c.id == GatewayRequest.id)
+    query = query.where(sized.c.before < MAX_LIST_BYTES).order_by(*NEWEST_FIRST)
+    return Query(query, detail_from_row)
 
 
 def detail_from_row(row: Sequence[Any]) -> RequestDetail:

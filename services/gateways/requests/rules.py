@@ -9,6 +9,7 @@ from core.errors import Conflict, Invalid
 from core.security.secrets import mask_tokens_within
 from core.validation import nonblank_text
 from models import GatewayRequest, RequestState, User
+from services.gateways.requests.parser import RequestHash
 
 MAX_ANSWER_LENGTH = 4_000  # characters of one answer to a question
 MAX_ANSWERS = 20  # to one question
@@ -16,6 +17,7 @@ MAX_ANSWERS = 20  # to one question
 OPEN_STATES = (RequestState.WAITING, RequestState.ANSWERING)
 CANCELLATION = {"cancel": True}  # the stored answer of a cancelled question
 UNKNOWN_RESOLVER = "Somebody on the gateway"
+UNSHOWN_ERROR = "It was allowed on a page that had not shown everything, so it is asked again."
 
 validate_answer_text = nonblank_text(MAX_ANSWER_LENGTH)
 
@@ -74,6 +76,17 @@ def require_repeated_answer(request: GatewayRequest, user: User, answer: Mapping
         )
     reason = "It has expired." if request.state is RequestState.EXPIRED else "It is asked no more."
     raise Conflict("request_over", reason, state=request.state.value)
+
+
+def is_answered_unseen(request: GatewayRequest, hash: RequestHash) -> bool:
+    """Return whether a request was allowed on a page that did not show all of it.
+
+    That was before a release that shows everything. It must not become a permission of what nobody
+    has seen; nothing is wrong with a denial.
+    """
+    decision = (request.answer or {}).get("decision")
+    is_allowed = request.takes_decision and decision not in (None, "deny")
+    return is_allowed and request.content is None and hash.shows_more
 
 
 def asks_for_secret(request: GatewayRequest) -> bool:

@@ -14,7 +14,7 @@ from models import Gateway, GatewayRequest, RequestKind
 from openclaw import GatewayClient, GatewayError, GatewayEvent, poll_events
 from services.gateways.requests import client as requests_client
 from services.gateways.requests import commands
-from services.gateways.requests.parser import ParsedRequest, parse_request
+from services.gateways.requests.parser import ParsedRequest, RequestHash, parse_request
 
 POLL_INTERVAL = 20.0  # seconds between two loads of the waiting requests, whatever events arrive
 DEBOUNCE = 0.2  # seconds in which several notifications become one
@@ -51,7 +51,7 @@ class RequestSyncJob:
         self._open_read = open_read
         self._listener = listener
         self._poll_interval = poll_interval
-        self._known_hashes: defaultdict[tuple[UUID, RequestKind], dict[str, str]]
+        self._known_hashes: defaultdict[tuple[UUID, RequestKind], dict[str, RequestHash]]
         self._known_hashes = defaultdict(dict)
 
     async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
@@ -85,7 +85,7 @@ class RequestSyncJob:
             return
         request = parse_request(kind, event.payload)
         if request:
-            self._known_hashes[gateway.id, kind][request.request_id] = request.sha256
+            self._known_hashes[gateway.id, kind][request.request_id] = request.hash
             await self._store(gateway, [request])
 
     async def _refresh(self, gateway: Gateway, client: GatewayClient) -> None:
@@ -93,7 +93,7 @@ class RequestSyncJob:
         listed = {kind: await requests_client.list_waiting(client, kind) for kind in RequestKind}
         waiting = {kind: found for kind, found in listed.items() if found is not None}
         for kind, found in waiting.items():
-            self._known_hashes[gateway.id, kind] = {id: one.sha256 for id, one in found.items()}
+            self._known_hashes[gateway.id, kind] = {id: one.hash for id, one in found.items()}
         await self._store(gateway, [one for found in waiting.values() for one in found.values()])
         async with self._open_read() as source:
             stored = await commands.list_stored_as_waiting(source, gateway.id)
