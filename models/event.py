@@ -40,6 +40,7 @@ class EventType(StrEnum):
     GATEWAY_CREATED = "gateway.created"
     GATEWAY_UPDATED = "gateway.updated"
     GATEWAY_DELETED = "gateway.deleted"
+    GATEWAY_GRANT_REVOCATION_REQUESTED = "gateway.grant_revocation_requested"
     GATEWAY_GRANT_REVOKED = "gateway.grant_revoked"
     BOARD_CREATED = "board.created"
     BOARD_UPDATED = "board.updated"

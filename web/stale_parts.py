@@ -82,6 +82,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.GATEWAY_CREATED: GATEWAY,
     EventType.GATEWAY_UPDATED: GATEWAY,
     EventType.GATEWAY_DELETED: GATEWAY,
+    EventType.GATEWAY_GRANT_REVOCATION_REQUESTED: ("activity",),
     EventType.GATEWAY_GRANT_REVOKED: ("gateways", "activity"),
     EventType.BOARD_CREATED: BOARD,
     EventType.BOARD_UPDATED: (*BOARD, "board", "tasks"),

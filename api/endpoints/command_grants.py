@@ -25,7 +25,7 @@ class CommandGrantRead(ResponseModel):
     id: str = Field(description="The id of the grant on the gateway.")
     request_id: str = Field(
         description="The id on the gateway of the request whose approval created it: `request_id` "
-        "of a gateway request."
+        "of a gateway request; empty for a grant that the gateway does not list."
     )
     can_read: bool = Field(
         description="Whether you may read the board of the agent; otherwise the agent, the "
@@ -50,11 +50,11 @@ class CommandGrantRead(ResponseModel):
     @classmethod
     def of(cls, grant: CommandGrant) -> "CommandGrantRead":
         """Build the model from a grant."""
-        is_shown = grant.can_read
+        is_shown = grant.can_read and grant.is_listed
         return cls(
             id=grant.id,
             request_id=grant.approval_id,
-            can_read=is_shown,
+            can_read=grant.can_read,
             agent_key=grant.agent_key if is_shown else None,
             agent_id=grant.owner.agent.id if grant.owner and is_shown else None,
             automation_id=grant.automation_id if is_shown else None,
@@ -72,12 +72,16 @@ class CommandGrantRead(ResponseModel):
 
 
 class CommandGrants(ResponseModel):
-    """The standing grants of a gateway, newest first, also those that are over."""
+    """The standing grants of a gateway, first the active ones, then those that are over."""
 
     is_supported: bool = Field(
         description="Whether the gateway has standing grants; older versions of OpenClaw do not."
     )
-    grants: list[CommandGrantRead]
+    is_complete: bool = Field(
+        description="False if there may be older grants: a gateway lists only its newest 500. They "
+        "can be revoked with their id."
+    )
+    grants: list[CommandGrantRead] = Field(description="Each group newest first.")
 
 
 @error_responses(409, 429, 502)
@@ -88,9 +92,11 @@ async def list_command_grants(
     """List the commands that automations of a gateway run without asking."""
     owners = await _load_owners(context, gateway)
     async with context.gateway_connector.connect(gateway) as link:
-        grants = await gateways.list_command_grants(link, owners)
+        found = await gateways.list_command_grants(link, owners)
     return CommandGrants(
-        is_supported=grants is not None, grants=[CommandGrantRead.of(one) for one in grants or ()]
+        is_supported=found.is_supported,
+        is_complete=found.is_complete,
+        grants=[CommandGrantRead.of(one) for one in found.grants],
     )
 
 
@@ -101,14 +107,20 @@ async def revoke_command_grant(
 ) -> CommandGrantRead:
     """Revoke a standing grant: the next run of its automation asks again.
 
-    A grant that is over is returned as it is. You must be allowed to change the board of the agent.
+    A grant that is over is returned as it is. You must be allowed to change the board of the agent;
+    for a grant that the gateway does not list, the boards of all agents of the gateway.
     """
     owners = await _load_owners(context, gateway)
     async with context.gateway_connector.connect(gateway) as link:
-        grant, is_revoked = await gateways.revoke_command_grant(link, owners, grant_id)
+        grant = await gateways.get_grant_to_revoke(link, owners, grant_id)
+        if grant.state is not GrantState.ACTIVE:
+            return CommandGrantRead.of(grant)
+        async with context.transaction() as session:
+            await gateways.record_revocation(session, member, gateway, grant, is_done=False)
+        grant, is_revoked = await gateways.revoke_command_grant(link, grant)
     if is_revoked:
         async with context.transaction() as session:
-            await gateways.record_revocation(session, member, gateway, grant)
+            await gateways.record_revocation(session, member, gateway, grant, is_done=True)
     return CommandGrantRead.of(grant)
 
 

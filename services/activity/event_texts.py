@@ -47,6 +47,9 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.GATEWAY_CREATED: EventWording("Gateway added: {name}"),
     EventType.GATEWAY_UPDATED: EventWording("Gateway changed: {name}"),
     EventType.GATEWAY_DELETED: EventWording("Gateway removed: {name}"),
+    EventType.GATEWAY_GRANT_REVOCATION_REQUESTED: EventWording(
+        "Revocation of the standing grant of the automation {automation} on {name} requested"
+    ),
     EventType.GATEWAY_GRANT_REVOKED: EventWording(
         "Standing grant of the automation {automation} revoked on {name}"
     ),

@@ -15,7 +15,9 @@ from services.gateways.cleanup import build_cleanup_insert, run_cleanup
 from services.gateways.command_grants import (
     MAX_GRANT_ID_LENGTH,
     CommandGrant,
+    CommandGrantList,
     GrantState,
+    get_grant_to_revoke,
     list_command_grants,
     record_revocation,
     revoke_command_grant,

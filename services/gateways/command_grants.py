@@ -22,6 +22,7 @@ from openclaw.answers import JsonObject, parse_milliseconds
 from services import events
 from services.gateways.sessions import SessionOwner, SessionOwners
 
+MAX_LISTED_GRANTS = request_api.MAX_GRANTS
 MAX_TEXT_LENGTH = 1_000  # characters; gateways send up to 512
 MAX_GRANT_ID_LENGTH = 200  # characters
 
@@ -39,22 +40,24 @@ class CommandGrant:
     """A standing grant. Our tokens are masked.
 
     `owner` is the agent of ours that it is for; None if the agent does not belong to this server.
+    Of a grant that is older than those that the gateway lists, only the id is known.
     """
 
     id: str
-    approval_id: str  # the gateway's, of the request whose approval created it
-    agent_key: str
-    automation_id: str
-    automation: str | None
-    command: str
-    cwd: str | None
-    created_at: datetime | None
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    revoked_by: str | None
-    last_used_at: datetime | None
-    use_count: int
-    owner: SessionOwner | None
+    approval_id: str = ""  # the gateway's, of the request whose approval created it
+    agent_key: str = ""
+    automation_id: str = ""
+    automation: str | None = None
+    command: str = ""
+    cwd: str | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    revoked_by: str | None = None
+    last_used_at: datetime | None = None
+    use_count: int = 0
+    owner: SessionOwner | None = None
+    is_listed: bool = True
 
     @property
     def state(self) -> GrantState:
@@ -76,50 +79,86 @@ class CommandGrant:
         return may_write and self.state is GrantState.ACTIVE
 
 
-async def list_command_grants(
-    client: GatewayClient, owners: SessionOwners
-) -> Sequence[CommandGrant] | None:
+@dataclass(frozen=True)
+class CommandGrantList:
+    """The newest standing grants of a gateway, first those that are active.
+
+    Unless it `is_complete`, there may be older ones, which the gateway does not list.
+    """
+
+    grants: Sequence[CommandGrant]
+    is_supported: bool  # by this version of OpenClaw
+    is_complete: bool
+
+
+async def list_command_grants(client: GatewayClient, owners: SessionOwners) -> CommandGrantList:
     """Return the newest standing grants of a gateway, also those that are over.
 
-    Return None if this version of OpenClaw has none. Raises GatewayError.
+    Raises GatewayError.
     """
     await client.get_hello()
     if not client.capabilities.supports(Capability.COMMAND_GRANTS):
-        return None
-    grants = [_parse_grant(row, owners) for row in await request_api.list_grants(client)]
-    return [grant for grant in grants if grant is not None]
+        return CommandGrantList((), is_supported=False, is_complete=True)
+    rows = await request_api.list_grants(client)
+    parsed = [_parse_grant(row, owners) for row in rows]
+    grants = [grant for grant in parsed if grant is not None]
+    grants.sort(key=lambda grant: grant.state is not GrantState.ACTIVE)
+    is_complete = len(rows) < MAX_LISTED_GRANTS
+    return CommandGrantList(grants, is_supported=True, is_complete=is_complete)
+
+
+async def get_grant_to_revoke(
+    client: GatewayClient, owners: SessionOwners, grant_id: str
+) -> CommandGrant:
+    """Return a standing grant that the user may revoke, or one that is over.
+
+    A grant that the gateway does not list can be for any agent, so only those may revoke it who may
+    change the boards of all our agents there. Raises NotFound, Forbidden and GatewayError.
+    """
+    found = await list_command_grants(client, owners)
+    grant = next((one for one in found.grants if one.id == grant_id), None)
+    if grant is None:
+        if found.is_complete or not 0 < len(grant_id) <= MAX_GRANT_ID_LENGTH:
+            raise _grant_not_found()
+        if not all(owner.can_read and owner.can_write for owner in owners.values()):
+            reason = "The gateway does not list this grant. Only who may change the boards of all "
+            raise Forbidden("board_write_forbidden", f"{reason}its agents can revoke it.")
+        return CommandGrant(grant_id, is_listed=False)
+    if not grant.can_read:
+        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+    if grant.state is GrantState.ACTIVE and not grant.can_revoke:
+        raise Forbidden("board_write_forbidden", "You may read this agent's board, not change it.")
+    return grant
 
 
 async def revoke_command_grant(
-    client: GatewayClient, owners: SessionOwners, grant_id: str
+    client: GatewayClient, grant: CommandGrant
 ) -> tuple[CommandGrant, bool]:
-    """Revoke a standing grant, and return it and whether this call has revoked it.
+    """Revoke an active standing grant, and return it and whether this call has revoked it.
 
-    The next run of its automation asks again. Raises NotFound, Forbidden and GatewayError.
+    The next run of its automation asks again. Record before that it is requested: the response of
+    the gateway can be lost. Raises NotFound and GatewayError.
     """
-    grants = await list_command_grants(client, owners) or ()
-    grant = next((one for one in grants if one.id == grant_id), None)
-    if grant is None:
-        raise _grant_not_found()
-    if not grant.can_read:
-        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
-    if grant.state is not GrantState.ACTIVE:
-        return grant, False
-    if not grant.can_revoke:
-        raise Forbidden("board_write_forbidden", "You may read this agent's board, not change it.")
-    outcome = await request_api.revoke_grant(client, grant_id)
+    outcome = await request_api.revoke_grant(client, grant.id)
     if outcome not in ("revoked", "already-revoked"):
         raise _grant_not_found()
     return replace(grant, revoked_at=now()), outcome == "revoked"
 
 
 async def record_revocation(
-    session: AsyncSession, member: Member, gateway: Gateway, grant: CommandGrant
+    session: AsyncSession,
+    member: Member,
+    gateway: Gateway,
+    grant: CommandGrant,
+    *,
+    is_done: bool,
 ) -> None:
-    """Record that a user has revoked a standing grant. The event does not contain the command."""
+    """Record that a user revokes a standing grant, or has. The event has no command."""
     agent = grant.owner.agent if grant.owner else None
     event = events.NewEvent(
-        EventType.GATEWAY_GRANT_REVOKED,
+        EventType.GATEWAY_GRANT_REVOKED
+        if is_done
+        else EventType.GATEWAY_GRANT_REVOCATION_REQUESTED,
         member.user,
         organization_id=gateway.organization_id,
         board=agent.board_id if agent else None,
@@ -128,7 +167,7 @@ async def record_revocation(
             "gateway_id": str(gateway.id),
             "name": gateway.name,
             "grant_id": grant.id,
-            "automation": grant.automation or grant.automation_id,
+            "automation": grant.automation or grant.automation_id or grant.id,
             "agent": agent.name if agent else grant.agent_key,
         },
     )

@@ -84,10 +84,30 @@ async def test_grants_on_boards_that_an_admin_cannot_read_are_hidden(
     assert fake.grants[0]["revokedAtMs"] is None
 
 
+async def test_a_grant_that_is_not_listed_is_revoked_with_its_id(
+    alice: Client, path: str, fake: FakeRequestsGateway
+) -> None:
+    over, older = fake.grants[1], fake.grants[0]
+    fake.grants = [over | {"grantId": f"g-{n}"} for n in range(2, 502)] + [older]
+    fake.handlers["exec.approval.grants.list"] = lambda params: {
+        "grants": fake.grants[: params["limit"]]
+    }
+    listed = (await alice.get(path)).json()
+    assert (len(listed["grants"]), listed["is_complete"]) == (500, False)
+    answer = await alice.delete(f"{path}/g-1")
+    assert (answer.status_code, answer.json()["state"]) == (200, "revoked")
+    assert answer.json()["command"] is answer.json()["agent_key"] is None
+    assert older["revokedAtMs"]
+
+
 async def test_an_older_gateway_has_no_grants(
     alice: Client, path: str, fake: FakeRequestsGateway
 ) -> None:
     older: dict[str, Any] = fake_version("2026.6.35")
     fake.version, fake.missing = older["version"], older["missing"]
-    assert (await alice.get(path)).json() == {"is_supported": False, "grants": []}
+    assert (await alice.get(path)).json() == {
+        "is_supported": False,
+        "is_complete": True,
+        "grants": [],
+    }
     assert (await alice.delete(f"{path}/g-1")).status_code == 404

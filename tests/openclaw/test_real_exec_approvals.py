@@ -172,16 +172,14 @@ async def test_allow_always_for_an_automation_creates_a_grant_until_revoked(
         "command": "uname -sr",
     }
     await decide(client, row, "allow-once")
-    assert await list_command_grants(client, {}) == []
+    assert (await list_command_grants(client, {})).grants == []
     await decide(client, other, "allow-always")
     await asking
-    grants = await list_command_grants(client, {})
-    assert grants
-    [grant] = grants
+    [grant] = (await list_command_grants(client, {})).grants
     assert (grant.command, grant.automation, grant.agent_key) == ("uname -sr", "Nightly", AGENT)
     assert (grant.approval_id, grant.state) == (other["id"], GrantState.ACTIVE)
     [raw] = await request_api.list_grants(client)
     assert fields_of(dict(raw)) == fields_of(load_recording(VERSION)["grants"][0])
     for is_new in (True, False):
-        revoked, is_revoked = await revoke_command_grant(client, {}, grant.id)
+        revoked, is_revoked = await revoke_command_grant(client, grant)
         assert (revoked.state, is_revoked) == (GrantState.REVOKED, is_new)

@@ -22,6 +22,8 @@ from tests.web.conftest import Browsers
 
 HTMX = {"HX-Request": "true"}
 REVOKE = "exec.approval.grants.revoke"
+REQUESTED = EventType.GATEWAY_GRANT_REVOCATION_REQUESTED
+DONE = EventType.GATEWAY_GRANT_REVOKED
 ACTIVE, USED, REVOKED = range(3)
 
 
@@ -63,6 +65,13 @@ def shown_grants(page: str) -> dict[str, str]:
     parts = page.split("<li ")[1:]
     found = [(re.search(r'name="grant" value="([^"]*)"', part), part) for part in parts]
     return {match[1]: part for match, part in found if match}
+
+
+async def list_recorded(transaction: TransactionFactory) -> list[str]:
+    """Return what the audit has about grants."""
+    async with transaction() as session:
+        query = select(AuditRecord.action).where(AuditRecord.action.in_([REQUESTED, DONE]))
+        return list(await session.scalars(query.order_by(AuditRecord.sequence)))
 
 
 async def test_the_page_is_shown_before_the_gateway_is_queried(
@@ -108,8 +117,9 @@ async def test_a_grant_is_revoked_once_and_recorded(
     again = await revoke(alice, address, "g-active")
     assert (again.status_code, again.headers["Location"]) == (303, f"{address}?wait=1")
     assert revoked_ids(fake) == ["g-active"]
+    assert await list_recorded(transaction) == [REQUESTED, DONE]
     async with transaction() as session:
-        type = EventType.GATEWAY_GRANT_REVOKED
+        type = DONE
         [event] = await session.scalars(select(Event).where(Event.type == type))
         [record] = await session.scalars(select(AuditRecord).where(AuditRecord.action == type))
     assert (event.board_id, event.agent_id) == (world.board.id, world.worker.id)
@@ -157,6 +167,48 @@ async def test_an_unknown_grant_is_an_error_on_the_page(
     answer = await revoke(alice, address, "g-active")
     assert answer.status_code == 502
     assert "Nothing was revoked." in answer.text
+
+
+async def test_a_revocation_with_a_lost_response_is_recorded(
+    alice, address: str, fake: FakeRequestsGateway, transaction: TransactionFactory
+) -> None:
+    """The gateway has revoked it, so that a repeated call has nothing to do."""
+
+    def revoke_and_fail(params: Any) -> Any:
+        fake._revoke_grant(params)
+        raise ErrorResponse("UNAVAILABLE", "not now")
+
+    fake.handlers[REVOKE] = revoke_and_fail
+    assert (await revoke(alice, address, "g-active")).status_code == 502
+    assert (await revoke(alice, address, "g-active")).status_code == 303
+    assert revoked_ids(fake) == ["g-active"]
+    assert await list_recorded(transaction) == [REQUESTED]
+    assert "revocation of a standing grant requested" in (await alice.get("/audit")).text.lower()
+
+
+CUT = "A gateway lists only its newest 500 grants"
+
+
+async def test_a_grant_that_is_not_listed_is_revoked_with_its_id(
+    alice, dana, address: str, fake: FakeRequestsGateway, transaction: TransactionFactory
+) -> None:
+    assert CUT not in (await alice.get(address, headers=HTMX)).text
+    over = fake.grants[REVOKED]
+    older = fake.grants[ACTIVE] | {"grantId": "g-older"}
+    fake.grants = [over | {"grantId": f"g-{n}"} for n in range(499)] + [fake.grants[USED], older]
+    fake.handlers["exec.approval.grants.list"] = lambda params: {
+        "grants": fake.grants[: params["limit"]]
+    }
+    page = (await alice.get(address, headers=HTMX)).text
+    assert CUT in page
+    assert page.index("g-used") < page.index("<li ", page.index("<li ") + 1)  # the active one first
+    refused = await revoke(dana, address, "g-older")  # it may be for a board that she cannot read
+    assert (refused.status_code, older["revokedAtMs"]) == (403, None)
+    assert (await revoke(alice, address, " g-older ", headers=HTMX)).status_code == 200
+    assert older["revokedAtMs"]
+    assert await list_recorded(transaction) == [REQUESTED, DONE]
+    assert (await revoke(alice, address, "unknown")).status_code == 404
+    assert (await revoke(alice, address, "x" * 201)).status_code == 404
 
 
 def refuse(_params: Any) -> Any:

@@ -38,6 +38,9 @@ EVENT_TEXTS: Mapping[EventType, str] = {
     EventType.GATEWAY_CREATED: N_("Gateway added: %(name)s"),
     EventType.GATEWAY_UPDATED: N_("Gateway changed: %(name)s"),
     EventType.GATEWAY_DELETED: N_("Gateway removed: %(name)s"),
+    EventType.GATEWAY_GRANT_REVOCATION_REQUESTED: N_(
+        "Revocation of the standing grant of the automation %(automation)s on %(name)s requested"
+    ),
     EventType.GATEWAY_GRANT_REVOKED: N_(
         "Standing grant of the automation %(automation)s revoked on %(name)s"
     ),

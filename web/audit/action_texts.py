@@ -35,6 +35,7 @@ ACTION_TEXTS: Mapping[str, str] = {
     EventType.GATEWAY_CREATED: N_("gateway created"),
     EventType.GATEWAY_UPDATED: N_("gateway updated"),
     EventType.GATEWAY_DELETED: N_("gateway deleted"),
+    EventType.GATEWAY_GRANT_REVOCATION_REQUESTED: N_("revocation of a standing grant requested"),
     EventType.GATEWAY_GRANT_REVOKED: N_("standing grant revoked"),
     EventType.GATEWAY_REQUEST_ASKED: N_("gateway request received"),
     EventType.GATEWAY_REQUEST_ANSWERED: N_("gateway request answered"),

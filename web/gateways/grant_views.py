@@ -12,7 +12,13 @@ from core.db.reads import Source
 from core.errors import UpstreamError
 from core.http.request import open_reader, open_transaction
 from services import gateways
-from services.gateways import CommandGrant, GatewaySummary, SessionOwners, requests
+from services.gateways import (
+    CommandGrant,
+    CommandGrantList,
+    GatewaySummary,
+    SessionOwners,
+    requests,
+)
 from web.auth.viewer import current_member
 from web.gateways.connection_texts import describe_upstream_error
 from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
@@ -50,7 +56,7 @@ async def revoke_command_grant(request: Request) -> Response:
     with form.catch_errors():
         async with open_reader(request) as source:
             summary, owners = await load_gateway_agents(request, source)
-        await _revoke(request, summary, owners, form.value("grant"))
+        await _revoke(request, summary, owners, form.value("grant").strip())
         if not is_part_request(request):
             return RedirectResponse(f"/gateways/{summary.gateway.id}/grants?wait=1", 303)
         return await _render_grants(request, forms.Form())
@@ -60,17 +66,24 @@ async def revoke_command_grant(request: Request) -> Response:
 async def _revoke(
     request: Request, summary: GatewaySummary, owners: SessionOwners, grant_id: str
 ) -> None:
+    async def record(grant: CommandGrant, *, is_done: bool) -> None:
+        async with open_transaction(request) as session:
+            member, gateway = current_member(request), summary.gateway
+            await gateways.record_revocation(session, member, gateway, grant, is_done=is_done)
+
     count_gateway_request(request, summary)
     try:
         async with gateway_connector(request).connect(summary.gateway) as client:
-            grant, is_revoked = await gateways.revoke_command_grant(client, owners, grant_id)
+            grant = await gateways.get_grant_to_revoke(client, owners, grant_id)
+            if grant.state is not gateways.GrantState.ACTIVE:
+                return
+            await record(grant, is_done=False)
+            grant, is_revoked = await gateways.revoke_command_grant(client, grant)
     except UpstreamError as error:
         error.message = describe_upstream_error(error)
         raise
     if is_revoked:
-        async with open_transaction(request) as session:
-            member = current_member(request)
-            await gateways.record_revocation(session, member, summary.gateway, grant)
+        await record(grant, is_done=True)
 
 
 async def _render_grants(request: Request, form: forms.Form) -> Response:
@@ -78,7 +91,7 @@ async def _render_grants(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         summary, owners = await load_gateway_agents(request, source)
     context: dict[str, Any] = {"summary": summary, "form": form, "problem": "", "is_loaded": False}
-    context |= {"rows": (), "is_supported": True}
+    context |= {"rows": (), "is_supported": True, "is_complete": True}
     if layout is None or waits_for_gateway(request) or form.is_submitted:
         context |= await _load_grants(request, summary, owners)
     if layout is None:
@@ -96,15 +109,20 @@ async def _render_grants(request: Request, form: forms.Form) -> Response:
 async def _load_grants(
     request: Request, summary: GatewaySummary, owners: SessionOwners
 ) -> Mapping[str, Any]:
-    async def query(client: Any) -> tuple[Sequence[CommandGrant], bool]:
-        grants = await gateways.list_command_grants(client, owners)
-        return grants or (), grants is not None
+    async def query(client: Any) -> CommandGrantList:
+        return await gateways.list_command_grants(client, owners)
 
     found, problem = await query_gateway(request, summary, query)
-    grants, is_supported = found or ((), True)
+    if found is None:
+        return {"problem": problem, "is_loaded": True}
     async with open_reader(request) as source:
-        rows = await _build_rows(request, source, summary, grants)
-    return {"rows": rows, "problem": problem, "is_supported": is_supported, "is_loaded": True}
+        rows = await _build_rows(request, source, summary, found.grants)
+    return {
+        "rows": rows,
+        "is_supported": found.is_supported,
+        "is_complete": found.is_complete,
+        "is_loaded": True,
+    }
 
 
 async def _build_rows(
