@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from core.clock import now
 from models import Approval, ApprovalStatus, Event, EventType, new_id
 from tests.browser.test_approvals import ApprovalScenario, expect_toast, press_decision_key
+from tests.support.board_rows import hash_request
 from tests.support.live_site import LiveSite, headline
 
 SEED_VARIABLE = "INBOX_KEYS_SEED"  # repeats the presses of a failed run
@@ -143,6 +144,8 @@ async def add_requests(database: AsyncEngine, board: dict[str, Any], count: int)
         )
         for number in range(count)
     ]
+    for one in made:
+        one.action_hash = one.requested_hash = hash_request(one, [])
     async with AsyncSession(database, expire_on_commit=False) as session, session.begin():
         session.add_all(made)
     return [str(one.id) for one in made]
