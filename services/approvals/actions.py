@@ -69,8 +69,15 @@ def list_changes(reviewed: TaskContent, current: TaskContent) -> list[ContentCha
     return [
         ContentChange(name, old.get(name), new.get(name))
         for name in old | new
-        if format_canonical_json(old.get(name)) != format_canonical_json(new.get(name))
+        if not _are_equal(old.get(name), new.get(name))
     ]
+
+
+def _are_equal(old: Any, new: Any) -> bool:
+    """Return whether two values have the same hash. Texts are long, and need no formatting."""
+    if type(old) is str and type(new) is str:
+        return old == new
+    return format_canonical_json(old) == format_canonical_json(new)
 
 
 def _flatten(content: TaskContent) -> dict[str, Any]:

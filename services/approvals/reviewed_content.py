@@ -1,8 +1,10 @@
 """Bind approvals to the content of their tasks: when they are requested, and when approved."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -21,17 +23,17 @@ from services.approvals.statements import task_content_query
 
 @dataclass(frozen=True)
 class CurrentContent:
-    """The current content of the task of a link."""
+    """The current content of the task of a link, compared with the content when it was loaded."""
 
     link: ApprovalTask
     content: TaskContent
 
-    @property
+    @cached_property
     def object(self) -> ActionObject:
         """The task with the hash of its current content."""
         return ActionObject(self.link.task_id, actions.hash_content(self.content))
 
-    @property
+    @cached_property
     def changes(self) -> list[ContentChange]:
         """The differences to what was requested or approved, if that is stored."""
         if self.link.content is None:
@@ -42,6 +44,10 @@ class CurrentContent:
     def changed_fields(self) -> list[str]:
         """The names of the fields that differ from what was requested or approved."""
         return sorted(change.name for change in self.changes)
+
+    def compare(self) -> None:
+        """Compute the hash and the changes, which are then kept."""
+        _ = self.object, self.changes
 
 
 CurrentContents: TypeAlias = Mapping[UUID, Sequence[CurrentContent]]
@@ -56,11 +62,17 @@ async def load_task_contents(source: Source, task_ids: Collection[UUID]) -> dict
 
 
 async def load_current_contents(source: Source, approval_ids: Collection[UUID]) -> CurrentContents:
-    """Return the links of approvals by approval id, each with the current content of its task."""
+    """Return the links of approvals by approval id, each with the current content of its task.
+
+    A hundred long contents take a tenth of a second to compare and hash, so other requests have
+    their turn after each.
+    """
     found: defaultdict[UUID, list[CurrentContent]] = defaultdict(list)
     if approval_ids:
         for one in await CURRENT_CONTENTS.fetch(source, approval_ids=list(approval_ids)):
+            one.compare()
             found[one.link.approval_id].append(one)
+            await asyncio.sleep(0)
     return found
 
 

@@ -1,8 +1,10 @@
 """Approvals in full, as pages show them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
+
+from markupsafe import Markup
 
 from core.db.reads import Source
 from core.errors import Invalid
@@ -23,6 +25,8 @@ from web.approvals.sentences import (
     describe_requester,
 )
 from web.approvals.task_content import TaskContent, build_task_content, list_field_keys
+from web.ui.formatted_texts import reveal_texts
+from web.ui.text_display import reveal_lines
 from web.ui.translation import _, ngettext
 
 
@@ -40,6 +44,7 @@ class ApprovalView:
     is_complete: bool = False
     action_hash: str = ""  # of what is shown; empty if it changed while it was read
     undone_note: UndoneNote | None = None  # of the member's own decision that was undone
+    _revealed: dict[str, Markup] = field(default_factory=dict)  # the HTML of texts
 
     @property
     def id(self) -> UUID:
@@ -114,6 +119,20 @@ class ApprovalView:
     def must_be_opened(self) -> bool:
         """Return whether the complete content has to be opened before an approval."""
         return bool(self.notes) and not self.is_complete
+
+    async def reveal_texts(self) -> None:
+        """Prepare the HTML of the texts that the page shows. Call it without a connection."""
+        payload = self.payload
+        rows = [*payload.changes, *payload.fields]
+        rows += [row for task in self.tasks for row in (*task.changes, *task.fields)]
+        texts = [self.reason, payload.description, payload.text]
+        texts += [task.description for task in self.tasks]
+        texts += [text for row in rows for text in (row.value, row.old_value)]
+        self._revealed.update(await reveal_texts(texts))
+
+    def reveal_lines(self, text: str) -> Markup:
+        """Return the HTML of a text."""
+        return self._revealed[text] if text in self._revealed else reveal_lines(text)
 
 
 async def load_approval_views(

@@ -84,6 +84,8 @@ async def render_inbox(
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
     if more.get("to_confirm"):  # what is confirmed is shown in place of an item
         found = replace(found, selected_item=None, approval_view=None)
+    if found.approval_view is not None:
+        await found.approval_view.reveal_texts()
     context = {"inbox": found, "form": form} | defaults | more
     status = max(status, form.status)
     if layout is None:
@@ -103,6 +105,7 @@ async def render_task_approval(
         writable = set(await boards.list_writable_board_ids(source, request.user))
         member = current_member(request)
         [view] = await load_approval_views(source, member, [detail], writable)
+    await view.reveal_texts()
     return render_part(
         request,
         "approvals/_task_approval_update.html",

@@ -192,6 +192,8 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
         others = await presenter.list_other_viewers(source, access.board, request.user)
     comments = [line.markdown for line in context["entries"]]
     formatted = await format_texts([*comments, context["task"].description])
+    for view in context["open_approvals"]:
+        await view.reveal_texts()
     return context | {"other_viewers": others, "formatted": formatted}
 
 

@@ -1,19 +1,21 @@
-"""The HTML of all texts in Markdown that a page shows.
+"""The HTML of the texts that a page shows: in Markdown, or exactly as they are.
 
-Each text is rendered once, in a thread, while the event loop answers other requests. A page renders
-a limited number of new texts; the others are shown as they are until the page is loaded again.
-Reasons are in docs/decisions/markdown.md.
+They are built in a thread, while the event loop answers other requests. Each text in Markdown is
+rendered once. A page renders a limited number of new ones; the others are shown as they are until
+the page is loaded again. Reasons are in docs/decisions/markdown.md.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeAlias
 
 from markupsafe import Markup
 
 from web.ui.length_cache import LengthCache
 from web.ui.markdown import RenderedText, is_plain, render_markdown, render_plain
+from web.ui.text_display import reveal_lines
 from web.ui.translation import _
 
 FormattedTexts: TypeAlias = Mapping[str, Markup]
@@ -22,6 +24,7 @@ FormattedTexts: TypeAlias = Mapping[str, Markup]
 MAX_CACHE_LENGTH = 8_000_000  # characters of all texts and their HTML, of up to 4 bytes each
 PAGE_STEPS = 200_000  # for the new texts of a page; 200 ordinary texts of 2 kB take 30,000
 BATCH_STEPS = 20_000  # for a page; then other pages have their turn
+BATCH_LENGTH = 20_000  # characters of exact texts that a batch ends after; the longest take 60 ms
 
 RENDERED: LengthCache[str, RenderedText] = LengthCache(MAX_CACHE_LENGTH)
 RENDERER = ThreadPoolExecutor(1, "markdown")  # one: more would take more of the loop's time
@@ -48,6 +51,30 @@ async def format_texts(texts: Iterable[str | None]) -> FormattedTexts:
         while rendering.waiting:
             formatted |= await loop.run_in_executor(RENDERER, rendering.render_batch)
     return formatted
+
+
+async def reveal_texts(texts: Iterable[str]) -> Mapping[str, Markup]:
+    """Return the HTML of exact texts. Call it without a database connection.
+
+    The HTML is not kept: it can be a hundred times as long as a text, and is rarely shown again.
+    """
+    revealed: dict[str, Markup] = {}
+    waiting = {text for text in texts if text}
+    loop, context = asyncio.get_running_loop(), copy_context()  # with the language of the reader
+    while waiting:
+        revealed |= await loop.run_in_executor(RENDERER, context.run, _reveal_batch, waiting)
+    return revealed
+
+
+def _reveal_batch(waiting: set[str]) -> dict[str, Markup]:
+    """Reveal some texts. Called in the thread."""
+    done: dict[str, Markup] = {}
+    length = 0
+    while waiting and length < BATCH_LENGTH:
+        text = waiting.pop()
+        done[text] = reveal_lines(text)
+        length += len(text)
+    return done
 
 
 class _PageRendering:

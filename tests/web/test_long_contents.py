@@ -1,0 +1,67 @@
+"""Approvals of many tasks with long contents: their pages do not hold the event loop."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import func, update
+
+from core.db.engine import TransactionFactory
+from models import Approval, Task
+from services.approvals import load_current_contents
+from tests.support.approval_pages import ask
+from tests.support.loop_holds import measure_holds
+from tests.support.world import World
+
+__all__ = ["ask"]
+
+TASKS, LENGTH = 100, 20_000
+MAX_HOLD = 0.1  # seconds of CPU
+
+
+@pytest.fixture
+async def long_approval(transaction: TransactionFactory, world: World) -> Approval:
+    """An approval of tasks that were edited after the request, with emoji only."""
+    tasks = [world.make_task(f"Task {number}") for number in range(TASKS)]
+    rows = world.make_approval(*tasks, payload={"title": "Ship all"})
+    text = Task.title + func.repeat("😀", LENGTH) + " end of " + Task.title
+    async with transaction() as session:
+        session.add_all([*tasks, *rows])
+        await session.flush()
+        await session.execute(update(Task).values(description=text))
+    approval: Approval = rows[0]
+    return approval
+
+
+@pytest.mark.parametrize("path", ["/approvals/{}", "/approvals"])
+async def test_a_page_with_the_beginnings_of_long_contents_is_cheap(
+    alice, ask: Any, transaction, long_approval, path
+) -> None:
+    small = await ask("Small")
+    await alice.get(f"/approvals/{small.id}")  # templates are compiled once
+    selected = f"/approvals?selected={long_approval.id}" if path == "/approvals" else path
+    with measure_holds() as holds:
+        page = await alice.get(selected.format(long_approval.id))
+    assert "The content of 100 tasks is cut." in page.text
+    assert page.text.replace("<wbr>", "").count("😀" * 9_000) == 2 * TASKS
+    assert holds.longest < MAX_HOLD
+
+
+async def test_contents_are_hashed_in_several_turns_of_the_event_loop(
+    transaction, long_approval
+) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with transaction() as session:
+        counting = asyncio.create_task(count_turns())
+        contents = (await load_current_contents(session, [long_approval.id]))[long_approval.id]
+        counting.cancel()
+    assert len(contents) == TASKS
+    assert all({"object", "changes"} <= vars(one).keys() for one in contents)
+    assert turns > TASKS
