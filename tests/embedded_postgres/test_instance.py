@@ -287,6 +287,7 @@ def test_data_of_another_account_is_used_with_that_account(postgres_root: Path) 
     nobody = SystemAccount.from_uid(65534)
     home = postgres_root / "theirs" / "postgres"
     home.mkdir(parents=True, mode=0o700)
+    home.parent.chmod(0o711)  # whatever the umask is
     os.chown(home, nobody.uid, nobody.gid)
     postgres = EmbeddedPostgres(home.parent, tuning=FAST_TUNING)
     postgres.start()
