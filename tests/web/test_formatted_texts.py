@@ -7,8 +7,8 @@ import pytest
 from markupsafe import Markup
 
 from web.ui import formatted_texts
+from web.ui.bounded_cache import BoundedCache
 from web.ui.formatted_texts import PAGE_STEPS, RENDERED, format_texts
-from web.ui.length_cache import LengthCache
 from web.ui.markdown import MAX_LENGTH, RenderedText, render_markdown
 from web.ui.translation import reader_language
 
@@ -95,7 +95,7 @@ async def test_a_text_that_is_always_plain_has_no_notice(rendered_texts) -> None
 
 
 def test_a_cache_keeps_what_was_used_last_within_its_length() -> None:
-    cache: LengthCache[str, str] = LengthCache(10)
+    cache: BoundedCache[str, str] = BoundedCache(10)
     cache.keep("a", "1", 4)
     cache.keep("b", "2", 4)
     assert cache.find("a") == "1"

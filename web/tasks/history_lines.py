@@ -17,8 +17,8 @@ from services.tasks import HistoryEntry
 from web.tasks.history_texts import describe_entry, find_entered_status
 from web.ui import time_format
 from web.ui.avatars import agent_hue, emoji_icon
+from web.ui.bounded_cache import BoundedCache
 from web.ui.formatted_texts import FormattedTexts
-from web.ui.length_cache import LengthCache
 from web.ui.render import environment
 from web.ui.translation import _, reader_language
 
@@ -117,7 +117,7 @@ def _label_agent(entry: HistoryEntry, agent: Agent | None) -> AgentLabel:
     return AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
 
 
-LINES: LengthCache[LineContent, tuple[str, str]] = LengthCache(MAX_CACHE_LENGTH)
+LINES: BoundedCache[LineContent, tuple[str, str]] = BoundedCache(MAX_CACHE_LENGTH)
 """The HTML of the lines that were shown last, before and after the place of their ages."""
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from markupsafe import Markup
 
-from web.ui.length_cache import LengthCache
+from web.ui.bounded_cache import BoundedCache
 from web.ui.markdown import RenderedText, is_plain, render_markdown, render_plain
 from web.ui.text_display import reveal_lines
 from web.ui.translation import _
@@ -26,7 +26,7 @@ PAGE_STEPS = 200_000  # for the new texts of a page; 200 ordinary texts of 2 kB 
 BATCH_STEPS = 20_000  # for a page; then other pages have their turn
 BATCH_LENGTH = 20_000  # characters of exact texts that a batch ends after; the longest take 60 ms
 
-RENDERED: LengthCache[str, RenderedText] = LengthCache(MAX_CACHE_LENGTH)
+RENDERED: BoundedCache[str, RenderedText] = BoundedCache(MAX_CACHE_LENGTH)
 RENDERER = ThreadPoolExecutor(1, "markdown")  # one: more would take more of the loop's time
 
 NOTICE = Markup('<p class="xs dim">{} <a class="link" href="">{}</a></p>\n')

@@ -9,7 +9,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class LengthCache(Generic[Key, Value]):
+class BoundedCache(Generic[Key, Value]):
     """The values that were used last, for any thread."""
 
     def __init__(self, max_length: int) -> None:
