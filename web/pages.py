@@ -26,6 +26,7 @@ signed_in_middleware = Middleware(
     RequireCallerMiddleware,
     identify=viewer.rate_limited_viewer,
     otherwise=redirect_to_sign_in,
+    routes=(*SIGNED_IN_ROUTES, *MEMBER_ROUTES),
 )
 member_middleware = Middleware(viewer.RequireMemberMiddleware)
 

@@ -2,15 +2,17 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.db.engine import is_outage, is_pool_busy
@@ -115,7 +117,8 @@ IdentifyCaller: TypeAlias = Callable[[HTTPConnection], Awaitable[Any | None]]
 class RequireCallerMiddleware:
     """Set `request.auth` to the result of `identify`.
 
-    If it returns None, respond with the result of `otherwise`.
+    If it returns None, respond with the result of `otherwise`, or with 404 if no route has the
+    path: programs that look for a file would take a redirect for a success.
     """
 
     def __init__(
@@ -123,16 +126,20 @@ class RequireCallerMiddleware:
         app: ASGIApp,
         identify: IdentifyCaller,
         otherwise: Callable[[Request], Awaitable[Response]],
+        routes: Sequence[BaseRoute],
     ) -> None:
         self.app = app
         self.identify = identify
         self.otherwise = otherwise
+        self.routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for an authenticated caller, or respond with `otherwise`."""
         connection = HTTPConnection(scope)
         known = await self.identify(connection)
         if known is None:
+            if all(route.matches(scope)[0] is Match.NONE for route in self.routes):
+                raise HTTPException(404)
             response = await self.otherwise(Request(scope, receive))
             await response(scope, receive, send)
         else:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
 
@@ -55,6 +56,28 @@ async def test_every_other_page_leads_to_the_sign_in_without_a_session(
             checked += 1
     assert checked > 100
     assert {route.path for route in list_routes()} >= PUBLIC
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/openapi.yaml",
+            "/llms.txt",
+            "/robots.txt",
+            "/.well-known/security.txt",
+            "/wp-login.php",
+        ),
+        *("/boards/x/y/z", "/events/x", "/static", "/wp-login.php", f"/{'x' * 8_000}"),
+    ],
+)
+async def test_an_unknown_path_is_not_found_without_a_session(
+    anonymous: httpx2.AsyncClient, path: str
+) -> None:
+    for method in ("GET", "POST"):
+        answer = await anonymous.request(method, path)
+        assert answer.status_code == 404, method
+        assert "Location" not in answer.headers
 
 
 async def test_pages_of_another_organization_do_not_exist(
