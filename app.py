@@ -61,7 +61,10 @@ log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES, MESSAGES_SECONDS = 20, 40, 600.0
-EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
+EXPOSED_HEADERS = [
+    *("ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"),
+    *("X-Total-Count", "X-Limit", "X-Offset"),
+]
 
 
 @dataclass(frozen=True)

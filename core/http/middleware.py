@@ -153,6 +153,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 API_PREFIX = "/api/"
+DOCUMENTS_OF_API = frozenset({"/health", "/healthz", "/readyz", "/openapi.json"})
 
 
 class ApiCorsMiddleware:
@@ -164,7 +165,8 @@ class ApiCorsMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, for paths of the API with the headers for other origins."""
-        is_api = scope["type"] == "http" and scope["path"].startswith(API_PREFIX)
+        path = scope["path"] if scope["type"] == "http" else ""
+        is_api = path.startswith(API_PREFIX) or path in DOCUMENTS_OF_API
         await (self.cors if is_api else self.app)(scope, receive, send)
 
 

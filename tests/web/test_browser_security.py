@@ -53,6 +53,22 @@ async def test_other_origins_read_the_api_only(secure_alice) -> None:
     assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
+@pytest.mark.parametrize("path", ["/health", "/healthz", "/readyz", "/openapi.json"])
+async def test_other_origins_read_the_health_and_the_document_of_the_api(
+    secure_alice, path
+) -> None:
+    origin = "https://other.example"
+    answer = await secure_alice.get(path, headers={"Origin": origin})
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+    assert exposed >= {"X-Request-Id", "Retry-After", "ETag"}
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+    asked = await secure_alice.options(path, headers=preflight)
+    assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, origin)
+    stranger = await secure_alice.get(path, headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
 async def test_pages_and_parts_are_kept_by_browsers_only_and_asked_for_again(
     secure_alice, anonymous
 ) -> None:
