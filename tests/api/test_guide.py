@@ -20,6 +20,7 @@ from tests.support.live_server import run_bash, run_server
 from tests.support.memory_rows import create_group_of
 from tests.support.people_rows import token_secret
 from tests.support.world import World
+from web.agents.setup import ExampleContext
 
 GUIDE = (Path(__file__).parent.parent.parent / "docs" / "agents.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
@@ -82,6 +83,20 @@ async def test_the_guides_commands_for_a_working_day_work(
     received = re.findall(r'data: {"type":"(.*?)"', await run_bash(stream, **where))
     comments = ["task.comment", "task.comment"]
     assert received == ["task.status_changed", *comments, "task.status_changed"]
+
+
+async def test_the_page_of_an_agent_sends_what_the_guide_sends(world: World) -> None:
+    """Commands of the page with a body have the same fields as those of the guide."""
+
+    def read_fields(command: str) -> tuple[str, ...]:
+        text = re.sub(r"'\"?\$?\w*\"?'", "", command.partition(" -d '")[2].rpartition("'")[0])
+        body = json.loads(text)
+        return *body, *(body.get("payload") or {})
+
+    shown = ExampleContext("http://mission.test", world.board, world.worker).build_examples()
+    sent = {read_fields(one.command) for one in shown if " -d '" in one.command}
+    guide = [one for one in list_commands("Basic workflow") if " -d '" in one]
+    assert sent == {read_fields(command) for command in guide}
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")

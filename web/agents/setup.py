@@ -103,7 +103,7 @@ class ExampleContext:
             "action_type": "task.complete",
             "task_id": str(self.task_id or TASK_PLACEHOLDER),
             "confidence": 90,
-            "lead_reasoning": "Everything that was asked for is there.",
+            "payload": {"reason": "Everything that was asked for is there."},
         }
         yield CurlExample(
             _("Request an approval"),
