@@ -70,12 +70,14 @@ class Gone(AppError):
 
 
 class PreconditionFailed(AppError):
-    """The caller sent an outdated version in If-Match."""
+    """The condition in If-Match is not met: the version is outdated, or there are no versions."""
 
     def __init__(
-        self, message: str = "This was changed meanwhile. Read it again, then change it."
+        self,
+        message: str = "This was changed meanwhile. Read it again, then change it.",
+        code: str = "stale",
     ) -> None:
-        super().__init__("stale", message)
+        super().__init__(code, message)
 
 
 class TooLarge(AppError):

@@ -119,7 +119,7 @@ async def get_notification_preferences(
     return _encode(context, preferences, await _list_board_ids(context, member))
 
 
-@error_responses(404)
+@error_responses(404, 412)
 async def update_notification_preferences(
     context: RequestContext, member: Member, body: NotificationPreferencesUpdate
 ) -> Encoded[NotificationPreferencesRead]:

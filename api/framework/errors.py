@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.clock import format_naive_utc
-from core.errors import AppError, Invalid, TooMany, Unauthorized
+from core.errors import AppError, Invalid, PreconditionFailed, TooMany, Unauthorized
 from core.http.middleware import request_id
 from core.http.request import STATUS_CODES
 from core.validation import KnownVersions
@@ -186,6 +186,7 @@ def _truncate(value: Any) -> Any:
 ETAG_PATTERN = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
 MAX_VERSION_DIGITS = 10
 HASH_LENGTH = 16  # hex digits
+VERSION_UNSUPPORTED = "This has no version. Send the request without If-Match."
 
 
 def read_known_versions(request: Request) -> KnownVersions:
@@ -196,6 +197,12 @@ def read_known_versions(request: Request) -> KnownVersions:
     tags = ETAG_PATTERN.findall(", ".join(header_values))
     versions = [tag.partition("-")[0] for weak, tag in tags if not weak]
     return {int(item) for item in versions if _is_number(item)}
+
+
+def refuse_versions(request: Request) -> None:
+    """Raise PreconditionFailed for an If-Match that the operation cannot compare, except `*`."""
+    if read_known_versions(request) is not None:
+        raise PreconditionFailed(VERSION_UNSUPPORTED, "version_unsupported")
 
 
 def add_etag(request: Request, response: Response, version: int) -> Response:

@@ -19,7 +19,7 @@ from api.framework.auth import (
     authenticate_by_reading,
     authenticate_request,
 )
-from api.framework.errors import InvalidFields, add_etag
+from api.framework.errors import InvalidFields, add_etag, refuse_versions
 from api.framework.handler import Dependency, Handler, RequestContext
 from api.framework.idempotency import (
     IDEMPOTENCY_KEY_HEADER,
@@ -130,6 +130,17 @@ class Operation:
         return "version" in getattr(self._response_annotation, "model_fields", ())
 
     @property
+    def compares_versions(self) -> bool:
+        """Whether the handler honours If-Match."""
+        return 412 in self.error_statuses
+
+    @property
+    def refuses_versions(self) -> bool:
+        """Whether an If-Match of a caller is refused, because there is no version to compare."""
+        is_change = self.method != "GET" and self.allowed_caller is not AllowedCaller.ANYONE
+        return is_change and not self.compares_versions
+
+    @property
     def operation_id(self) -> str:
         """The id of this operation for API clients (contract, 1.15)."""
         path = "".join(c if c.isalnum() else "_" for c in f"{PREFIX}{self.path}")
@@ -148,12 +159,15 @@ class Operation:
 
     async def handle(self, request: Request) -> Response:
         """Handle one request."""
-        if self._reads_only and IDEMPOTENCY_KEY_HEADER not in request.headers:
+        has_condition = self.refuses_versions and "If-Match" in request.headers
+        if self._reads_only and IDEMPOTENCY_KEY_HEADER not in request.headers and not has_condition:
             response = await self._read(request)
             if response is not None:
                 return response
         body = await read_json_body(request) if self.parser.body else None
         actor = await authenticate_request(request, self.allowed_caller)
+        if has_condition:
+            refuse_versions(request)
         path = self.parser.parse_path(request.path_params)
         context = RequestContext(None, self.allowed_caller, actor, request)
         idempotent_request = read_idempotent_request(request, actor, body)

@@ -67,7 +67,7 @@ STATUS_DESCRIPTIONS = {
     408: "The request did not arrive completely in time",
     409: "Not possible in the current state",
     410: "The webhook is disabled",
-    412: "It was changed meanwhile: read it again before changing it",
+    412: "If-Match contains no current version: the object was changed, or has no versions",
     413: "The body is too large",
     422: "The input is invalid",
     429: "Too many requests: wait for the seconds in Retry-After",
@@ -127,6 +127,8 @@ def list_statuses(operation: Operation) -> Sequence[int]:
         found.add(422)
     if operation.accepts_idempotency_key:
         found |= {409, 422}
+    if operation.refuses_versions:
+        found.add(412)
     return sorted(found)
 
 

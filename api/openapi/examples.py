@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.framework.auth import AllowedCaller
+from api.framework.errors import VERSION_UNSUPPORTED
 from api.framework.operation import Operation
 
 SCHEMAS = "#/components/schemas/"
@@ -138,6 +139,8 @@ def _select_details(status: int, operation: Operation) -> dict[str, Any]:
         )
     if status == 409 and operation.path.endswith("{task_id}"):
         details["task_blocked_cannot_transition"] = BLOCKED_TASK_DETAIL
+    if status == 412 and operation.refuses_versions:
+        details = {"version_unsupported": VERSION_UNSUPPORTED}
     if status == 422:
         details["invalid_fields"] = [_build_field_error(operation)]
     if status in IDEMPOTENCY_ERRORS and operation.method == "POST":

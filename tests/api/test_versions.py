@@ -1,10 +1,13 @@
 """ETag, If-Match and If-None-Match prevent lost updates."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from api.app import OPERATIONS
+from api.framework.auth import AllowedCaller
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Note, Tag, TagAssignment, Task
@@ -13,6 +16,7 @@ from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import read_all_rows
 from tests.support.world import World
 
+PARAMETER = re.compile(r"\{[^}]+\}")
 ANOTHER = '"{}-0123456789abcdef"'
 
 
@@ -205,3 +209,31 @@ async def test_every_edit_of_a_task_increases_its_version(
     assert versions == [2, 3, 4]
     async with transaction() as session:
         assert (await session.get_one(Task, second.id)).version == 4
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_condition_is_never_ignored(
+    world: World, alice: Client, lead: Client, anonymous: Client, method: str
+) -> None:
+    """Operations that compare no version refuse the condition and change nothing."""
+    sent = {"If-Match": '"1-0123456789abcdef"'}
+    refused = 0
+    for operation in OPERATIONS:
+        if operation.method != method or not operation.refuses_versions:
+            continue
+        path = PARAMETER.sub(str(world.board.id), operation.path)
+        client = lead if operation.allowed_caller is AllowedCaller.AGENT else alice
+        answer = await client.request(method, path, json={}, headers=sent)
+        assert (answer.status_code, answer.json().get("code")) == (412, "version_unsupported"), path
+        assert (await anonymous.request(method, path, headers=sent)).status_code == 401, path
+        refused += 1
+    assert refused or method == "PUT"
+
+
+async def test_any_version_matches_an_object_without_versions(world: World, alice: Client) -> None:
+    path, headers = f"/agents/{world.worker.id}", {"If-Match": "*"}
+    renamed = await alice.patch(path, json={"name": "Grace"}, headers=headers)
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Grace")
+    headers = {"If-Match": '"1"'}
+    assert (await alice.patch(path, json={"name": "Ada"}, headers=headers)).status_code == 412
+    assert (await alice.get(path)).json()["name"] == "Grace"
