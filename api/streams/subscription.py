@@ -7,16 +7,17 @@ The frame of an event is written once for all subscribers.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
+from pydantic import Field
 from starlette.datastructures import State
 from starlette.responses import Response
 
 from api.framework.auth import authenticate
-from api.framework.fields import StreamQuery
+from api.framework.fields import ResponseModel, StreamQuery
 from api.framework.handler import RequestContext
-from api.streams.sse_cache import FrameCache, FrameWriter, get_frame_cache
+from api.streams.sse_cache import FrameCache, FrameWriter, format_frame, get_frame_cache
 from core.errors import AppError, NotFound
 from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse
 from core.http.request import (
@@ -61,6 +62,15 @@ class PeriodicReport(Protocol):
         """Return the frames that are due. It is called at least every PING_INTERVAL."""
 
 
+class ResetMessage(ResponseModel):
+    """The first message of a stream that cannot continue where the subscriber stopped."""
+
+    reason: Literal["unknown_event"] = Field(
+        default="unknown_event",
+        description="Last-Event-ID is newer than all events, as after a backup was restored.",
+    )
+
+
 @dataclass(frozen=True)
 class StreamDefinition:
     """Which events a stream contains, and how their frames are written."""
@@ -89,30 +99,27 @@ async def open_stream(
     query: StreamQuery,
     load_allowed_ids: LoadAllowedIds,
 ) -> Response:
-    """Answer with a stream of an organization's events, limited to the allowed ids."""
-    after_seq = await _get_start_seq(context, organization_id, query)
+    """Answer with a stream of an organization's events, limited to the allowed ids.
+
+    It begins with a ResetMessage if the subscriber has received events that do not exist any more.
+    """
+    latest = await events.get_last_seq(context.session, organization_id)
+    received = get_last_event_id(context.request)
+    after_seq = min(received, latest)
+    if received == UNKNOWN_EVENT:
+        after_seq = latest
+        if query.since is not None:
+            after_seq = await events.get_last_seq_before(
+                context.session, organization_id, query.since
+            )
+    first_frame = b"" if received <= latest else format_frame("reset", latest, ResetMessage())
     await load_allowed_ids(context.session)  # raises the errors of a caller without access
     release = count_open_stream(context.request, f"actor {context.actor.id}")
     source = _StreamSource(context, definition, load_allowed_ids)
     key, state = _rights_key(context), context.request.state
     return EventStreamResponse(
-        _stream_frames(state, key, source, organization_id, after_seq), release
+        _stream_frames(state, key, source, organization_id, after_seq, first_frame), release
     )
-
-
-async def _get_start_seq(context: RequestContext, organization_id: UUID, query: StreamQuery) -> int:
-    """Return the number of the event after which the stream starts.
-
-    That is the last event that the subscriber received, or the last one before `since`, or the
-    latest event.
-    """
-    latest = await events.get_last_seq(context.session, organization_id)
-    received = get_last_event_id(context.request)
-    if received != UNKNOWN_EVENT:
-        return min(received, latest)
-    if query.since is not None:
-        return await events.get_last_seq_before(context.session, organization_id, query.since)
-    return latest
 
 
 async def get_current_membership(session: Session, user: User, organization_id: UUID) -> Member:
@@ -256,7 +263,12 @@ class _Subscriber:
 
 
 async def _stream_frames(
-    state: State, key: Hashable, source: _StreamSource, organization_id: UUID, after_seq: int
+    state: State,
+    key: Hashable,
+    source: _StreamSource,
+    organization_id: UUID,
+    after_seq: int,
+    first_frame: bytes,
 ) -> AsyncGenerator[bytes, None]:
     """Yield frames until the subscriber loses access."""
     subscription = state.event_feed.subscribe(organization_id, after_seq)
@@ -266,6 +278,8 @@ async def _stream_frames(
     try:
         subscriber = _Subscriber(rights, source, after_seq)
         frames = await subscriber.get_frames(events.NOTHING)
+        if frames is not None and first_frame:
+            yield first_frame
         while frames is not None:
             if frames:
                 yield frames

@@ -152,11 +152,27 @@ async def test_a_reconnecting_client_receives_missed_events_once(
         await alice.post(path, json={"title": "four"})
         assert await read_titles(stream, 1) == ["four"]
         assert await stream.is_silent()
+
+
+async def test_a_position_after_all_events_is_answered_with_a_reset(
+    committing_api_app: ASGIApp, committing_client_for: ClientFactory, isolated_world: World
+) -> None:
+    """A subscriber of events that a restored backup does not contain has to list again."""
+    alice = committing_client_for(isolated_world.alice)
+    path = f"/boards/{isolated_world.board.id}/tasks"
     ahead = {"Last-Event-ID": str(10**15)}
     async with open_stream(
         committing_api_app, isolated_world.worker, f"{path}/stream", **ahead
     ) as stream:
+        reset = await stream.next_message()
+        assert (reset.name, reset.data) == ("reset", {"reason": "unknown_event"})
         await alice.post(path, json={"title": "five"})
+        task = await stream.next_message()
+        assert (task.name, task.data["task"]["title"]) == ("task", "five")
+    came_back = {"Last-Event-ID": str(reset.id)}
+    async with open_stream(
+        committing_api_app, isolated_world.worker, f"{path}/stream", **came_back
+    ) as stream:
         assert await read_titles(stream, 1) == ["five"]
 
 

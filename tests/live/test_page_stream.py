@@ -104,6 +104,12 @@ async def test_reconnected_page_gets_missed_updates_once(
         assert int(again.last) == int(page.last) + 1
 
 
+async def test_a_page_that_is_ahead_of_all_events_reloads(url, isolated_world) -> None:
+    """It has shown changes that a restored backup does not contain."""
+    async with open_page(url, isolated_world.alice, **{"Last-Event-ID": str(10**15)}) as page:
+        await page.wait_for("reset")
+
+
 async def test_a_page_gets_no_updates_of_a_board_whose_access_was_removed(
     url, isolated_transaction, isolated_world
 ) -> None:
