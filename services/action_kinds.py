@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from confusable_homoglyphs.confusables import confusables_data
+
 from core.text import INVISIBLE_RANGES, remove_invisible
 
 COMPLETION_KIND = "task.complete"  # the usual spelling
@@ -21,6 +23,8 @@ COMPLETION_KINDS = (
 COMPLETION_WORDS = ("task", "complete")
 
 MAX_CACHED_KINDS = 1_000
+MAX_CACHED_SKELETONS = 10_000  # of requests and of rules
+MAX_NAMED_CHARACTERS = 10
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -55,6 +59,62 @@ def join_words(kind: str) -> str:
     return "".join(COMPLETION_WORDS) if joined in _JOINED_COMPLETION_KINDS else joined
 
 
+def read_kind(kind: str) -> tuple[tuple[str, ...], str]:
+    """Return the words of a kind, and its skeleton."""
+    return normalize_kind(kind), build_skeleton(kind)
+
+
+@lru_cache(MAX_CACHED_SKELETONS)
+def build_skeleton(kind: str) -> str:
+    """Return the letters of a kind with one letter for all that look like it (Unicode TS 39).
+
+    Separators and case do not matter. A capital I looks like an l, so i and l are one letter too.
+    """
+    text = unicodedata.normalize("NFKC", _replace_lookalikes(kind)).lower()
+    return _NOT_COMPARED.sub("", _replace_lookalikes(text).replace("i", "l")).replace("rn", "m")
+
+
+def list_unusual_characters(kind: str) -> list[str]:
+    """Return the letters outside ASCII that look like letters of it, each once, at most ten.
+
+    There are none in a kind that only another script can write, such as `оплата`.
+    """
+    unusual = [one for one in kind if not one.isascii() and _looks_like_ascii(one)]
+    others = [one for one in kind if one.isalnum() and one not in unusual]
+    is_mixed = not others or any(one.isascii() for one in others)
+    return list(dict.fromkeys(unusual))[:MAX_NAMED_CHARACTERS] if is_mixed else []
+
+
+def _looks_like_ascii(character: str) -> bool:
+    text = unicodedata.normalize("NFKC", _replace_lookalikes(character))
+    return text.isascii() and text.isalnum()
+
+
+def _replace_lookalikes(text: str) -> str:
+    return text.translate(_PROTOTYPES)
+
+
+def _read_prototypes() -> dict[int, str]:
+    """Return the letters that stand for each one that looks like them.
+
+    The data has all letters of a class at its prototype, and the prototype at each of the others.
+    In a class of two, the letter with the smaller number stands for both.
+    """
+    mark = "\u200e"  # around letters that are written from right to left
+    classes = {
+        text.strip(mark): [other["c"].strip(mark) for other in others]
+        for text, others in confusables_data.items()
+    }
+    prototypes = {
+        ord(text): unicodedata.normalize("NFKC", others[0]).lower()
+        for text, others in classes.items()
+        if len(text) == len(others) == 1
+        and (len(classes[others[0]]) > 1 or others[0] < text or len(others[0]) > 1)
+    }
+    del prototypes[ord("m")]  # all letters that look like rn become m instead
+    return prototypes
+
+
 def _join(kind: str) -> str:
     return _NOT_COMPARED.sub("", _to_lower(unicodedata.normalize("NFKC", kind)))
 
@@ -64,4 +124,5 @@ def _to_lower(text: str) -> str:
     return text.lower().replace("\u03c2", "\u03c3")
 
 
+_PROTOTYPES = _read_prototypes()
 _JOINED_COMPLETION_KINDS = frozenset(map(_join, COMPLETION_KINDS))

@@ -16,7 +16,7 @@ from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
-from services.action_kinds import join_words, normalize_kind
+from services.action_kinds import build_skeleton, join_words, read_kind
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
@@ -42,6 +42,7 @@ class RequestFacts:
     """What the conditions of rules are compared with."""
 
     kind: tuple[str, ...]  # its words
+    skeleton: str  # its letters, with one for all that look alike
     agent_id: UUID | None
     risk: RiskLevel
     confidence: float
@@ -99,7 +100,7 @@ class RuleSet:
         Times are distinguished by the minute, in which windows begin and end.
         """
         return (
-            facts.kind,
+            *(facts.kind, facts.skeleton),
             facts.agent_id if facts.agent_id in self._agent_ids else None,
             facts.risk,
             bisect_right(self._thresholds, facts.confidence),
@@ -157,17 +158,26 @@ class _KindPatterns:
     """The kinds of a rule, compared by their letters; how their words are separated is ignored.
 
     A prefix such as `deploy.*` ends with a word if `whole_words` is set. A rule that restricts
-    also matches `deployproduction`, so that leaving out the separator does not avoid it.
+    also matches `deployproduction`, so that leaving out the separator does not avoid it, and
+    kinds with letters that look like those of the pattern.
     """
 
     def __init__(self, patterns: Iterable[str], *, whole_words: bool) -> None:
-        exact, prefixes = set(), set()
-        for pattern in patterns:
-            joined = _join_pattern(pattern)
-            (prefixes if pattern.endswith("*") else exact).add(joined)
-        self._exact, self._prefixes = frozenset(exact), tuple(prefixes)
+        self._patterns = tuple(patterns)
+        self._exact, self._prefixes = self._split(_join_pattern)
         self._whole_words = whole_words
-        self._matches_all = "" in prefixes
+        self._matches_all = "" in self._prefixes
+
+    def _split(self, join: Callable[[str], str]) -> tuple[frozenset[str], tuple[str, ...]]:
+        """Return the letters of the kinds, and those of the beginnings of kinds."""
+        exact, prefixes = set(), set()
+        for pattern in self._patterns:
+            (prefixes if pattern.endswith("*") else exact).add(join(pattern))
+        return frozenset(exact), tuple(prefixes)
+
+    @cached_property
+    def _skeletons(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        return self._split(lambda pattern: build_skeleton(pattern.removesuffix("*")))
 
     def match(self, facts: RequestFacts) -> bool:
         """Return whether one of the patterns matches the kind of a request."""
@@ -175,7 +185,10 @@ class _KindPatterns:
             return True
         if self._whole_words:
             return not facts.beginnings.isdisjoint(self._prefixes)
-        return facts.joined_kind.startswith(self._prefixes)
+        if facts.joined_kind.startswith(self._prefixes):
+            return True
+        exact, prefixes = self._skeletons
+        return facts.skeleton in exact or facts.skeleton.startswith(prefixes)
 
 
 @lru_cache(MAX_CACHED_PATTERNS)
@@ -197,11 +210,13 @@ class RequestColumns(Protocol):
 def build_facts(
     approval: Approval | RequestColumns,
     tag_ids: frozenset[UUID],
-    normalize: Callable[[str], tuple[str, ...]] = normalize_kind,
+    read: Callable[[str], tuple[tuple[str, ...], str]] = read_kind,
 ) -> RequestFacts:
     """Return the facts about a request, with the tags of its tasks."""
+    kind, skeleton = read(approval.action_type)
     return RequestFacts(
-        kind=normalize(approval.action_type),
+        kind=kind,
+        skeleton=skeleton,
         agent_id=approval.agent_id,
         risk=parse_risk(approval.payload),
         confidence=approval.confidence,

@@ -43,7 +43,7 @@ from models import (
     TagAssignment,
 )
 from services import boards
-from services.action_kinds import normalize_kind
+from services.action_kinds import read_kind
 from services.policies.queries import get_policy
 from services.policies.rules import (
     MAX_RISK_LENGTH,
@@ -164,12 +164,12 @@ class _Simulation:
         self.rules = RuleSet(rules)
         self.counts: Counter[PolicyEffect] = Counter()
         self.examples: list[SimulatedRequest] = []
-        self._normalize = cache(normalize_kind)
+        self._read_kind = cache(read_kind)
         self._verdicts: dict[Hashable, PolicyVerdict] = {}
 
     def add(self, request: _PastRequest) -> None:
         """Count a request, and keep it if it is an example."""
-        facts = build_facts(request, frozenset(request.tag_ids), self._normalize)
+        facts = build_facts(request, frozenset(request.tag_ids), self._read_kind)
         key = self.rules.build_key(facts)
         verdict = self._verdicts.get(key)
         if verdict is None:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from confusable_homoglyphs.confusables import confusables_data
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,14 @@ from models import (
     WeeklyWindow,
     new_id,
 )
-from services.action_kinds import join_words, normalize_kind
+from services.action_kinds import (
+    MAX_NAMED_CHARACTERS,
+    build_skeleton,
+    join_words,
+    list_unusual_characters,
+    normalize_kind,
+    read_kind,
+)
 from services.policies.presets import PRESETS, build_preset_rules
 from services.policies.rules import (
     MAX_RULES,
@@ -37,12 +45,18 @@ AGENT, TAG = new_id(), new_id()
 WEDNESDAY_NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FACTS = RequestFacts(
     kind=("deploy", "site"),
+    skeleton=build_skeleton("deploy.site"),
     agent_id=AGENT,
     risk=RiskLevel.HIGH,
     confidence=80,
     tag_ids=frozenset({TAG}),
     requested_at=WEDNESDAY_NOON,
 )
+
+
+def with_kind(kind: str, **fields: Any) -> RequestFacts:
+    words, skeleton = read_kind(kind)
+    return replace(FACTS, kind=words, skeleton=skeleton, **fields)
 
 
 def make_rule(effect: PolicyEffect = PolicyEffect.DENY, **fields: Any) -> PolicyRule:
@@ -97,7 +111,7 @@ def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> 
 @pytest.mark.parametrize("kind", ["deploy.site", "deploy_production", "deployproduction"])
 def test_a_prefix_restricts_by_letters_and_allows_by_words(kind: str) -> None:
     rules = [make_rule(kinds=["deploy.*"]), make_rule(PolicyEffect.ALLOW)]
-    facts = replace(FACTS, kind=normalize_kind(kind), risk=RiskLevel.LOW)
+    facts = with_kind(kind, risk=RiskLevel.LOW)
     assert evaluate_rules(rules, facts).effect is PolicyEffect.DENY
     allowed = evaluate_rules([make_rule(PolicyEffect.ALLOW, kinds=["deploy.*"])], facts)
     assert (allowed.effect is PolicyEffect.ALLOW) is (kind != "deployproduction")
@@ -107,7 +121,7 @@ def test_a_prefix_restricts_by_letters_and_allows_by_words(kind: str) -> None:
     "kind", ["done", "task_done", "closeTask", "Move to done", "task.complete"]
 )
 def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
-    facts = replace(FACTS, kind=normalize_kind(kind))
+    facts = with_kind(kind)
     for pattern in ("task.complete", "task.*", "mark_done"):
         assert evaluate_rules([make_rule(kinds=[pattern])], facts).effect is PolicyEffect.DENY
 
@@ -120,8 +134,71 @@ def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
     ],
 )
 def test_no_disguise_avoids_a_rule(kind: str) -> None:
-    facts = replace(FACTS, kind=normalize_kind(kind))
+    facts = with_kind(kind)
     assert evaluate_rules([make_rule(kinds=["deploy.*"])], facts).effect is PolicyEffect.DENY
+
+
+LOOKALIKES_OF = {
+    letter: [letter, letter.upper()]
+    + [one["c"] for one in confusables_data[letter] if len(one["c"]) == 1]
+    for letter in "acdehiloprstuwxyz"
+}
+LOOKALIKES = [
+    *("d\u0435l\u0435te.user", "\u0501elete_user"),  # Cyrillic
+    *("deIete.user", "de1eteUser", "DE\u04c0ETE.USER", "delet\u212e", "de|ete.user"),
+]
+
+
+@pytest.mark.parametrize("kind", LOOKALIKES)
+def test_letters_that_look_alike_avoid_no_rule(kind: str) -> None:
+    facts = with_kind(kind)
+    for effect in (PolicyEffect.DENY, PolicyEffect.ASK_ONE, PolicyEffect.ASK_TWO):
+        for pattern in ("delete.*", "delete*"):
+            verdict = evaluate_rules([make_rule(effect, kinds=[pattern])], facts)
+            assert (verdict.effect, verdict.rule_name) == (effect, "Rule")
+    allowed = evaluate_rules([make_rule(PolicyEffect.ALLOW, kinds=["delete.*"])], facts)
+    assert allowed.effect is PolicyEffect.ASK_ONE
+
+
+@pytest.mark.parametrize("kind", ["rernove.user", "rem\u03bfve.user", "REM0VE_USER"])
+def test_an_exact_kind_is_compared_by_its_look_too(kind: str) -> None:
+    assert evaluate_rules([make_rule(kinds=["remove.user"])], with_kind(kind)).effect is (
+        PolicyEffect.DENY
+    )
+    other = with_kind("move.user")
+    assert evaluate_rules([make_rule(kinds=["remove.user"])], other).rule_name is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "letters"),
+    [
+        ("d\u0435l\u0435te.us\u0435r", ["\u0435"]),
+        (
+            "\u0440\u0430\u0443",
+            ["\u0440", "\u0430", "\u0443"],
+        ),  # every letter looks like one of pay
+        ("\uff50\uff41\uff59", ["\uff50", "\uff41", "\uff59"]),
+        ("delet\u212e", ["\u212e"]),
+        ("delete.user", []),
+        ("pr\u00fcfung", []),
+        ("\u043e\u043f\u043b\u0430\u0442\u0430", []),  # a word that only Cyrillic can write
+        ("\u0435" * 200, ["\u0435"]),
+        ("", []),
+    ],
+)
+def test_letters_that_look_like_ascii_are_unusual(kind: str, letters: list[str]) -> None:
+    assert list_unusual_characters(kind) == letters
+
+
+def test_at_most_ten_unusual_letters_are_named() -> None:
+    letters = [chr(code) for code in range(0x1D400, 0x1D400 + 52)]
+    assert list_unusual_characters("".join(letters)) == letters[:MAX_NAMED_CHARACTERS]
+
+
+@given(st.text(st.sampled_from("abcdehilmnoprstuwxyz"), min_size=1, max_size=20), st.randoms())
+def test_any_lookalikes_have_the_skeleton_of_the_letters(kind: str, random: Any) -> None:
+    written = [random.choice(LOOKALIKES_OF.get(letter, letter)) for letter in kind]
+    assert build_skeleton("".join(written)) == build_skeleton(kind)
 
 
 @given(
@@ -136,7 +213,7 @@ def test_a_kind_is_joined_without_finding_its_words(kind: str) -> None:
 )
 def test_the_form_of_a_sigma_avoids_no_rule(kind: str) -> None:
     [rule] = check_rules([make_rule(kinds=["\u0393\u03a3.*"])])
-    facts = replace(FACTS, kind=normalize_kind(kind))
+    facts = with_kind(kind)
     assert evaluate_rules([rule], facts).effect is PolicyEffect.DENY
 
 
@@ -155,7 +232,7 @@ def test_the_kinds_of_a_stored_policy_are_normalized_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(unicodedata, "normalize", count)
     for _ in range(10):
         assert evaluate_rules(load_rules(), FACTS).rule_name is None
-    assert len(normalized) <= MAX_RULES * MAX_VALUES
+    assert len(normalized) <= 2 * MAX_RULES * MAX_VALUES  # the letters and the skeleton
 
 
 def test_the_time_zones_of_rules_are_read_from_files_once(
@@ -171,7 +248,7 @@ def test_the_time_zones_of_rules_are_read_from_files_once(
 
 
 def test_a_kind_with_foreign_letters_is_allowed_only_by_its_name() -> None:
-    facts = replace(FACTS, kind=normalize_kind("d\u0435ploy.site"))  # a Cyrillic letter
+    facts = with_kind("d\u0435ploy.site")  # a Cyrillic letter
     allow = PolicyEffect.ALLOW
     for kinds in ([], ["*"]):
         rule = make_rule(kinds=kinds, effect=allow)
@@ -182,7 +259,7 @@ def test_a_kind_with_foreign_letters_is_allowed_only_by_its_name() -> None:
 
 @pytest.mark.parametrize("kind", ["deploy", "deploy_site", "deploySite", "payment send"])
 def test_no_spelling_avoids_the_rules_of_a_preset(kind: str) -> None:
-    facts = replace(FACTS, kind=normalize_kind(kind), risk=RiskLevel.LOW, confidence=99)
+    facts = with_kind(kind, risk=RiskLevel.LOW, confidence=99)
     effects = {
         preset.key: evaluate_rules(build_preset_rules(preset), facts).effect for preset in PRESETS
     }

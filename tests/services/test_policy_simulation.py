@@ -21,7 +21,7 @@ from models import (
     new_id,
 )
 from services import policies
-from services.action_kinds import normalize_kind
+from services.action_kinds import read_kind
 from services.policies.rules import (
     MAX_RULES,
     MAX_VALUES,
@@ -74,7 +74,7 @@ async def test_a_simulation_normalizes_each_kind_once(session, world, monkeypatc
     rules = make_large_policy()
     result = await policies.simulate_policy(session, world.alice_member, world.board, rules)
     assert (result.total, result.counts[PolicyEffect.ASK_ONE]) == (40, 40)
-    assert len(normalized) <= MAX_RULES * MAX_VALUES + 2 * len(KINDS)
+    assert len(normalized) <= 2 * MAX_RULES * MAX_VALUES + 3 * len(KINDS)
 
 
 async def test_requests_that_are_alike_for_all_rules_are_evaluated_once(
@@ -165,9 +165,16 @@ RULES = st.builds(
     time_window=st.none() | st.just(NOON),
     is_enabled=st.booleans(),
 )
+
+
+def make_facts(kind: str, **fields: Any) -> RequestFacts:
+    words, skeleton = read_kind(kind)
+    return RequestFacts(kind=words, skeleton=skeleton, **fields)
+
+
 FACTS = st.builds(
-    RequestFacts,
-    kind=st.sampled_from((*KINDS, "deploysite", "оплата")).map(normalize_kind),
+    make_facts,
+    kind=st.sampled_from((*KINDS, "deploysite", "dep1oy.site", "d\u0435ploy", "оплата")),
     agent_id=st.none() | st.sampled_from(AGENTS),
     risk=st.sampled_from(RiskLevel),
     confidence=st.sampled_from((49.9, 50, 50.2, 50.5, 90)),

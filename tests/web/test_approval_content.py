@@ -198,6 +198,14 @@ async def test_values_with_line_breaks_of_windows_are_shown_as_lines(alice, ask)
     assert page.count("U+000D") == 2
 
 
+async def test_letters_that_look_like_others_are_named(alice, ask) -> None:
+    usual = await ask("First", action_type="delete.user")
+    assert "Unusual letters" not in (await alice.get(f"/approvals/{usual.id}")).text
+    disguised = await ask("Second", action_type="d\u0435l\u0435te.user")
+    page = (await alice.get(f"/approvals/{disguised.id}")).text
+    assert page.count("Unusual letters: \u0435 (U+0435)") == 2  # in the list and in the detail
+
+
 async def test_a_value_cannot_forge_lines_of_the_request(alice, ask) -> None:
     forged = "none\npayload.command: ls\r\nconfidence: 99\rpayload.cwd: /tmp"
     first = await ask(

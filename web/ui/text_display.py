@@ -9,6 +9,7 @@ from unicodedata import category
 
 from markupsafe import Markup, escape
 
+from services.action_kinds import list_unusual_characters
 from web.ui.locale_format import format_number
 from web.ui.translation import _
 
@@ -145,3 +146,8 @@ def break_long_words(html: str) -> Markup:
 
 def _break_word(word: str) -> str:
     return PIECE.sub(r"\g<0><wbr>", word) if len(word) >= LONG_WORD else word
+
+
+def name_unusual_characters(kind: str) -> str:
+    """Return the letters of a kind that look like others, with their code points; "" if none."""
+    return ", ".join(f"{one} (U+{ord(one):04X})" for one in list_unusual_characters(kind))
