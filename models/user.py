@@ -71,6 +71,7 @@ class TokenScope(StrEnum):
     """What a token of a user may do. The values are part of the API."""
 
     READ = "read"
+    NO_DECISIONS = "no_decisions"  # everything but decisions, policies, and who may decide
     WRITE = "write"  # includes reading
 
 

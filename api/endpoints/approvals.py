@@ -17,7 +17,7 @@ from api.framework.fields import (
     ResponseModel,
     Text,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from core.validation import MAX_INTEGER
@@ -163,6 +163,7 @@ async def list_all_approvals(
     return encode_page(found, build_approval_fields)
 
 
+@changes_decisions
 async def decide_approvals(context: RequestContext, body: Decisions) -> DecisionsRead:
     """Decide several approvals of any boards in one request. Each decision is independent.
 
@@ -214,6 +215,7 @@ async def create_approval(
     return Encoded(build_approval_fields(requested))
 
 
+@changes_decisions
 @error_responses(409)
 async def update_approval(
     context: RequestContext, board: Board, approval_id: UUID, body: ApprovalUpdate

@@ -9,6 +9,7 @@ from api.endpoints.agent_models import AgentRead, build_agent_fields
 from api.endpoints.approval_models import ApprovalRead, PendingCount, build_approval_fields
 from api.endpoints.memory import BoardMemoryRead, build_note_fields
 from api.endpoints.tasks import TaskRead, build_task_fields
+from api.framework.auth import require_decision_scope
 from api.framework.fields import (
     NOT_SENT,
     JsonObject,
@@ -156,6 +157,14 @@ class BoardCreate(RequestModel):
     )
 
 
+DONE_RULES = (
+    "require_approval_for_done",
+    "require_review_before_done",
+    "block_status_changes_with_pending_approval",
+)
+"""The fields of a board that define which decisions a task needs."""
+
+
 class BoardUpdate(PatchModel):
     """Changes of a board. Rules, gateway and group are for admins."""
 
@@ -221,9 +230,15 @@ async def get_board(context: RequestContext, board: Board) -> Encoded[BoardRead]
 async def update_board(
     context: RequestContext, board: Board, body: BoardUpdate
 ) -> Encoded[BoardRead]:
-    """Change a board. Only the fields in the request change."""
+    """Change a board. Only the fields in the request change.
+
+    A token with the scope `no_decisions` may not change which approvals and reviews a task needs.
+    """
+    changes = body.changes()
+    if any(name in changes and changes[name] != getattr(board, name) for name in DONE_RULES):
+        require_decision_scope(context.request)
     changed = await boards.update_board(
-        context.session, context.actor, board, body.changes(), known=context.known_versions
+        context.session, context.actor, board, changes, known=context.known_versions
     )
     return _encode_board(changed)
 

@@ -7,7 +7,12 @@ from pydantic import Field, StringConstraints
 
 from api.endpoints.gateways import check_rate_limit
 from api.framework.fields import ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses, without_transaction
+from api.framework.handler import (
+    RequestContext,
+    changes_decisions,
+    error_responses,
+    without_transaction,
+)
 from models import Gateway, Member
 from services import gateways
 from services.gateways import CommandGrant, GrantState, SessionOwners
@@ -100,6 +105,7 @@ async def list_command_grants(
     )
 
 
+@changes_decisions
 @error_responses(404, 409, 429, 502)
 @without_transaction
 async def revoke_command_grant(

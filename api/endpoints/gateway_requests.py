@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.framework.fields import JsonObject, PageQuery, RequestModel, ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, RequestKind, RequestState
@@ -184,6 +184,7 @@ async def get_gateway_request(
     return Encoded(_build_request_fields(gateway_request))
 
 
+@changes_decisions
 @error_responses(404, 409)
 async def answer_gateway_request(
     context: RequestContext, gateway_request: RequestDetail, body: GatewayAnswer

@@ -20,7 +20,7 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Invite, Member, Role
@@ -105,6 +105,7 @@ async def list_invites(
     return encode_page(found, _build_invite_fields)
 
 
+@changes_decisions
 @error_responses(409)
 async def create_invite(
     context: RequestContext, member: Member, body: OrganizationInviteCreate
@@ -117,6 +118,7 @@ async def create_invite(
     return Encoded(_build_invite_fields(*created))
 
 
+@changes_decisions
 @error_responses(404, 409)
 async def renew_invite(
     context: RequestContext, member: Member, invite_id: UUID

@@ -16,7 +16,7 @@ from api.framework.fields import (
     ResponseModel,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, Role
@@ -172,6 +172,7 @@ async def get_member(
     return encode_member(await organizations.get_member(context.source, member, member_id))
 
 
+@changes_decisions
 async def update_member(
     context: RequestContext, locked_member: LockedMember, body: OrganizationMemberUpdate
 ) -> Encoded[OrganizationMemberRead]:
@@ -186,6 +187,7 @@ async def update_member(
     )
 
 
+@changes_decisions
 async def update_member_access(
     context: RequestContext, locked_member: LockedMember, body: OrganizationMemberAccessUpdate
 ) -> Encoded[OrganizationMemberRead]:
@@ -194,6 +196,7 @@ async def update_member_access(
     return encode_member(changed)
 
 
+@changes_decisions
 async def remove_member(context: RequestContext, locked_member: LockedMember) -> Ok:
     """Remove a member. Only owners may remove owners, and nobody can remove themselves."""
     await organizations.remove_member(context.session, locked_member)

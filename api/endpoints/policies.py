@@ -13,7 +13,7 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.json_responses import Encoded, json_time
 from models import (
     ApprovalStatus,
@@ -199,6 +199,7 @@ async def get_organization_policy(context: RequestContext, member: Member) -> En
     return await _read(context, member.organization_id, None)
 
 
+@changes_decisions
 @error_responses(412)
 async def replace_organization_policy(
     context: RequestContext, member: Member, body: PolicyReplacement
@@ -223,6 +224,7 @@ async def get_board_policy(context: RequestContext, board: Board) -> Encoded[Pol
     return await _read(context, board.organization_id, board)
 
 
+@changes_decisions
 @error_responses(412)
 async def replace_board_policy(
     context: RequestContext, board: Board, body: PolicyReplacement

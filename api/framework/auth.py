@@ -186,10 +186,24 @@ async def _authenticate_user(source: Source, request: Request, token: str) -> Us
 
 def _check_token_scope(request: Request) -> None:
     """Raise Forbidden if the token of a user may only read, and the request may change data."""
-    scope = getattr(request.state, "token_scope", TokenScope.WRITE)
-    if scope is TokenScope.READ and request.method not in READING_METHODS:
+    if _get_token_scope(request) is TokenScope.READ and request.method not in READING_METHODS:
         reason = "This token may only read. Create one that may also change data."
         raise Forbidden("token_scope_insufficient", reason)
+
+
+def require_decision_scope(request: Request) -> None:
+    """Raise Forbidden if the token of a user may not decide approvals, nor change what decides."""
+    if _get_token_scope(request) is TokenScope.NO_DECISIONS:
+        reason = (
+            "This token may not decide approvals, nor change policies, approval settings of boards,"
+            " and who may decide. Do it on the page."
+        )
+        raise Forbidden("token_scope_insufficient", reason)
+
+
+def _get_token_scope(request: Request) -> TokenScope:
+    scope: TokenScope = getattr(request.state, "token_scope", TokenScope.WRITE)
+    return scope
 
 
 async def _authenticate_agent(source: Source, request: Request, token: str) -> Agent | None:

@@ -46,6 +46,15 @@ def error_responses(*statuses: int) -> Callable[[Handler], Handler]:
     return mark
 
 
+def changes_decisions(handler: Handler) -> Handler:
+    """Mark a handler that decides an approval, or changes what is decided or who may decide.
+
+    Tokens with the scope `no_decisions` may not call it.
+    """
+    setattr(handler, "changes_decisions", True)  # noqa: B010 - a Callable has no such attribute
+    return handler
+
+
 def receives_any_body(success_status: int) -> Callable[[Handler], Handler]:
     """Mark a handler that reads a body of any type itself, and the status of its response."""
 

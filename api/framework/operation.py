@@ -18,6 +18,7 @@ from api.framework.auth import (
     AllowedCaller,
     authenticate_by_reading,
     authenticate_request,
+    require_decision_scope,
 )
 from api.framework.errors import InvalidFields, add_etag, refuse_versions
 from api.framework.handler import Dependency, Handler, RequestContext
@@ -115,6 +116,11 @@ class Operation:
         return status
 
     @property
+    def changes_decisions(self) -> bool:
+        """Whether a token with the scope `no_decisions` may not call it."""
+        return getattr(self.handler, "changes_decisions", False)
+
+    @property
     def receives_any_body(self) -> bool:
         """Whether the handler reads the body itself, of any content type."""
         return getattr(self.handler, "receives_any_body", False)
@@ -154,8 +160,13 @@ class Operation:
 
     @property
     def description(self) -> str:
-        """The docstring of the handler."""
-        return inspect.getdoc(self.handler) or ""
+        """The docstring of the handler, and which tokens may not call it."""
+        text = inspect.getdoc(self.handler) or ""
+        if self.changes_decisions:
+            text += (
+                "\n\nNot with a token of the scope `no_decisions`: 403 `token_scope_insufficient`."
+            )
+        return text
 
     async def handle(self, request: Request) -> Response:
         """Handle one request."""
@@ -168,6 +179,8 @@ class Operation:
         actor = await authenticate_request(request, self.allowed_caller)
         if has_condition:
             refuse_versions(request)
+        if self.changes_decisions:
+            require_decision_scope(request)
         path = self.parser.parse_path(request.path_params)
         context = RequestContext(None, self.allowed_caller, actor, request)
         idempotent_request = read_idempotent_request(request, actor, body)

@@ -173,7 +173,8 @@ SECURITY_SCHEMES = {
     "userToken": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A user's token: created in the settings, starts with mc_user_. If users "
+        "description": "A user's token: created in the settings, starts with mc_user_. Its scope "
+        "is read, no_decisions or write; what exceeds it is 403 token_scope_insufficient. If users "
         "sign in through an OpenID provider, its signed tokens for this installation count too.",
     },
     "agentToken": {

@@ -119,6 +119,8 @@ def list_statuses(operation: Operation) -> Sequence[int]:
     found = {500, 503, *operation.error_statuses, *DEPENDENCY_STATUSES[operation.dependency]}
     if operation.allowed_caller is not AllowedCaller.ANYONE:
         found |= {401, 429}
+    if operation.changes_decisions:
+        found.add(403)
     if operation.parser.body:
         found |= {408, 413, 422}
     if operation.receives_any_body:

@@ -22,7 +22,7 @@ from core.security.secrets import (
 )
 from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User
-from services import audit
+from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.accounts import lock_user
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
@@ -82,14 +82,19 @@ async def create_api_token(
     user: User,
     *,
     name: str,
-    scope: TokenScope = TokenScope.WRITE,
+    scope: TokenScope = TokenScope.READ,
     days: int = DEFAULT_TOKEN_LIFETIME,
+    signed_in_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """Create a token of this user, and return it with its secret, which is shown once.
 
-    `days` is its lifetime, one of TOKEN_LIFETIMES or 0. Raises Invalid about the name or the days,
-    and Conflict above MAX_API_TOKENS. Locks the user.
+    `days` is its lifetime, one of TOKEN_LIFETIMES or 0. For a token that may change data,
+    `signed_in_at` must be recent: see `organizations.require_recent_sign_in`, which raises
+    RecentSignInRequired. Raises Invalid about the name or the days, and Conflict above
+    MAX_API_TOKENS. Locks the user.
     """
+    if scope is not TokenScope.READ:
+        organizations.require_recent_sign_in(signed_in_at)
     if days and days not in TOKEN_LIFETIMES:
         reason = "Choose one of the lifetimes that are offered."
         raise Invalid("token_lifetime_invalid", reason, field="days")
@@ -107,7 +112,7 @@ async def create_api_token(
     session.add(token)
     await session.flush()
     created = AuditObject("token", token.prefix, token.name)
-    change = AccountChange(AuditAction.TOKEN_CREATED, created)
+    change = AccountChange(AuditAction.TOKEN_CREATED, created, after={"scope": scope})
     await audit.record_account_changes(session, user.id, [change])
     return token, secret
 

@@ -208,6 +208,36 @@ async def test_a_token_is_shown_once_and_can_be_revoked(
         assert (refused.status_code, refused.json()["code"]) == (401, code)
 
 
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ("no_decisions", "reads and changes, does not decide"),
+        ("write", "reads, changes and decides"),
+    ],
+)
+async def test_a_token_that_changes_data_needs_a_recent_sign_in(
+    alice, transaction, scope, words
+) -> None:
+    wanted = {"name": "Nightly report", "scope": scope, "days": "30"}
+    async with transaction() as session:
+        old = update(SignIn).values(authenticated_at=now() - timedelta(minutes=20))
+        await session.execute(old)
+    refused = await alice.post("/settings/tokens", data=wanted)
+    assert refused.headers["Location"].startswith("/sign-in/again?next=/settings")
+    page = (await alice.get("/settings")).text
+    assert "Nightly report" not in page
+    assert "A token that may change data needs a recent sign-in." in page
+    only_reads = wanted | {"name": "Figures", "scope": "read"}
+    assert (await alice.post("/settings/tokens", data=only_reads)).status_code == 303
+    async with transaction() as session:
+        await session.execute(update(SignIn).values(authenticated_at=now()))
+    assert (await alice.post("/settings/tokens", data=wanted)).headers["Location"] == (
+        "/settings#tokens"
+    )
+    page = (await alice.get("/settings")).text
+    assert ("Nightly report" in page, words in page, "Figures" in page) == (True, True, True)
+
+
 @pytest.mark.parametrize("name", ["", "n" * 101])
 async def test_a_token_needs_a_name(alice, name) -> None:
     page = await alice.post("/settings/tokens", data={"name": name})

@@ -22,7 +22,7 @@ from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
 from web.ui.notices import redirect_with_notice
 from web.ui.render import render_page
-from web.ui.translation import N_, _, ngettext
+from web.ui.translation import N_, _, ngettext, translate
 
 
 def _validate_language(name: str | None) -> str | None:
@@ -165,7 +165,12 @@ async def create_token(request: Request) -> Response:
         fields = form.parse(ApiTokenForm)
         async with open_transaction(request) as session:
             _, token = await identity.create_api_token(
-                session, request.user, name=fields.name, scope=fields.scope, days=fields.days
+                session,
+                request.user,
+                name=fields.name,
+                scope=fields.scope,
+                days=fields.days,
+                signed_in_at=request.auth.sign_in.authenticated_at,
             )
         return one_time_secret.redirect_with_secret(request, "/settings#tokens", token)
     return await _render_settings(request, form, "tokens")
@@ -198,6 +203,8 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         "languages": [("", _("Language of the browser")), *translation.LANGUAGES.items()],
         "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
         "min_password_length": identity.MIN_PASSWORD_LENGTH,
+        "scopes": _list_scopes(),
+        "scope_names": {scope: translate(name) for scope, name in SCOPE_NAMES.items()},
         "lifetimes": _list_lifetimes(),
         "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
         "now": now(),
@@ -215,6 +222,22 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         **helpers,
     )
     return one_time_secret.forget_secret(request, response)
+
+
+SCOPE_NAMES = {
+    TokenScope.READ: N_("only reads"),
+    TokenScope.NO_DECISIONS: N_("reads and changes, does not decide"),
+    TokenScope.WRITE: N_("reads, changes and decides"),
+}
+
+
+def _list_scopes() -> list[tuple[str, str]]:
+    """Return the options for what a new token may do."""
+    return [
+        (TokenScope.READ, _("Only read")),
+        (TokenScope.NO_DECISIONS, _("Read and change, but not decide")),
+        (TokenScope.WRITE, _("Read, change and decide")),
+    ]
 
 
 def _list_lifetimes() -> list[tuple[int, str]]:
