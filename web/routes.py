@@ -180,6 +180,8 @@ MEMBER_ROUTES: list[Route] = [
     ),
     Route("/settings/tokens", settings_views.create_token, methods=["POST"]),
     Route("/settings/tokens", settings_views.show_settings),
+    Route("/settings/tokens/endings", settings_views.show_token_endings),
+    Route("/settings/tokens/endings", settings_views.revoke_tokens, methods=["POST"]),
     Route(
         "/settings/tokens/{token_id:uuid}/endings", settings_views.revoke_token, methods=["POST"]
     ),

@@ -68,5 +68,6 @@ from services.identity.tokens import (
     list_api_tokens,
     list_imported_hashes,
     revoke_api_token,
+    revoke_chosen_api_tokens,
 )
 from services.identity.verification import CredentialVerifier, SignInSource

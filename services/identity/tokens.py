@@ -136,6 +136,13 @@ async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
     return changes[0].target.name or ""
 
 
+async def revoke_chosen_api_tokens(session: AsyncSession, user: User, ids: Sequence[UUID]) -> int:
+    """Revoke those of the user's tokens that still exist, and return their number."""
+    changes = await _revoke(session, user, ApiToken.id.in_(ids))
+    await audit.record_account_changes(session, user.id, changes)
+    return len(changes)
+
+
 async def revoke_api_tokens(session: AsyncSession, user: User) -> list[AccountChange]:
     """Revoke all tokens of the user, and return the changes to record."""
     return await _revoke(session, user, true())

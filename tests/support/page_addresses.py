@@ -176,6 +176,7 @@ PAGES = {
     "/tags/{tag_id:uuid}/edit": ["/tags/{tag}/edit"],
     "/settings": ["/settings"],
     "/settings/account": ["/settings/account"],
+    "/settings/tokens/endings": ["/settings/tokens/endings"],
     "/settings/channels": ["/settings/channels"],
     "/settings/channels/new/{kind}": [
         "/settings/channels/new/email",

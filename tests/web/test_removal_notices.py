@@ -41,6 +41,7 @@ NOTICES = {
     "/settings/channels/{channel_id:uuid}/deletions": "Deleted “Phone”",
     "/settings/sessions/endings": "All other sessions ended",
     "/settings/sessions/{sign_in_id:uuid}/endings": "Session ended",
+    "/settings/tokens/endings": "Revoked 1 token",
     "/settings/tokens/{token_id:uuid}/endings": "Revoked “script”",
     "/skills/packs/{pack_id:uuid}/deletions": "Deleted “Skills”",
     "/skills/{skill_id:uuid}/deletions": "Deleted “Report writer”",
@@ -111,7 +112,7 @@ async def ids(world: World, transaction: TransactionFactory) -> Mapping[str, Any
 @pytest.mark.parametrize("path", NOTICES)
 async def test_the_next_page_says_what_was_removed(alice, bob, world, ids, path) -> None:
     browser = bob if path == "/people/departures" else alice  # the only owner cannot leave
-    form = {"confirmed_name": "Launch", "organization_name": "Tern"}
+    form = {"confirmed_name": "Launch", "organization_name": "Tern", "ids": str(ids["token_id"])}
     page = await browser.post(build_address(path, ids), data=form, follow_redirects=True)
     assert (page.status_code, find_toasts(page.text)) == (200, [NOTICES[path]])
 

@@ -4,12 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from core.clock import now
 from core.config.settings import Settings
 from core.security.secrets import hash_password
 from models import ApiToken, FailedAttempts, SignIn, User
+from services import identity
 from tests.support.people_rows import cookie_secret
 from web.settings.views import describe_browser
 
@@ -236,6 +237,52 @@ async def test_a_token_that_changes_data_needs_a_recent_sign_in(
     )
     page = (await alice.get("/settings")).text
     assert ("Nightly report" in page, words in page, "Figures" in page) == (True, True, True)
+
+
+async def test_a_changed_password_offers_to_end_the_api_tokens(
+    alice, with_password, transaction, world
+) -> None:
+    """All valid ones are chosen, and nothing ends before the form is sent."""
+    is_hers = ApiToken.user_id == world.alice.id
+    async with transaction() as session:
+        kept, _ = await identity.create_api_token(session, world.alice, name="Figures")
+        over, _ = await identity.create_api_token(session, world.alice, name="Expired")
+        over.expires_at = now()
+        theirs = await session.scalar(select(ApiToken).where(ApiToken.user_id == world.bob.id))
+        old = await session.scalar(select(ApiToken).where(ApiToken.name == "script", is_hers))
+    changed = await alice.post(
+        "/settings/password", data={"current": PASSWORD, "new": NEW_PASSWORD}
+    )
+    assert changed.headers["Location"].startswith("/settings/tokens/endings?after=password")
+    page = (await alice.get(changed.headers["Location"])).text
+    assert "Your password is changed" in page
+    checked = re.findall(r'name="ids" value="([^"]+)" checked', page)
+    assert set(checked) == {str(kept.id), str(old.id)}
+    empty = await alice.post("/settings/tokens/endings", data={})
+    assert empty.status_code == 422
+    assert "Choose at least one token, or keep all of them." in empty.text
+    assert " checked" not in empty.text
+    chosen = {"ids": [str(old.id), str(theirs.id)]}
+    ended = await alice.post("/settings/tokens/endings", data=chosen)
+    assert ended.headers["Location"].startswith("/settings")
+    assert "Revoked 1 token" in (await alice.get(ended.headers["Location"])).text
+    async with transaction() as session:
+        names = await session.scalars(select(ApiToken.name).where(is_hers))
+        assert set(names) == {"Figures", "Expired"}
+        assert await session.get(ApiToken, theirs.id) is not None
+
+
+async def test_without_api_tokens_a_changed_password_asks_nothing(
+    alice, with_password, transaction
+) -> None:
+    async with transaction() as session:
+        await session.execute(delete(ApiToken))
+    changed = await alice.post(
+        "/settings/password", data={"current": PASSWORD, "new": NEW_PASSWORD}
+    )
+    assert changed.headers["Location"].startswith("/settings?saved=")
+    page = (await alice.get("/settings/tokens/endings")).text
+    assert "You have no API tokens to revoke." in page
 
 
 @pytest.mark.parametrize("name", ["", "n" * 101])

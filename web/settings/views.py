@@ -2,14 +2,16 @@
 
 import re
 from typing import Annotated, Any
+from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
+from core.db.reads import Source
 from core.http.request import open_reader, open_transaction
-from models import TokenScope, User
+from models import ApiToken, TokenScope, User
 from services import identity
 from services.audit import LastChange
 from web.auth import viewer
@@ -31,6 +33,7 @@ def _validate_language(name: str | None) -> str | None:
     return name
 
 
+MAX_CHOSEN_TOKENS = 1_000  # a user may have more than 20, from before there was a limit
 LanguageName = Annotated[forms.OptionalLine, AfterValidator(_validate_language)]
 
 
@@ -64,6 +67,19 @@ class ApiTokenForm(BaseModel):
     name: forms.Line
     scope: TokenScope = TokenScope.READ
     days: int = identity.DEFAULT_TOKEN_LIFETIME
+
+
+class TokenEndingsForm(BaseModel):
+    """The API tokens to end."""
+
+    ids: list[UUID] = Field(default=[], max_length=MAX_CHOSEN_TOKENS, validate_default=True)
+
+    @field_validator("ids")
+    @classmethod
+    def _require_one(cls, ids: list[UUID]) -> list[UUID]:
+        if not ids:
+            raise ValueError(_("Choose at least one token, or keep all of them."))
+        return ids
 
 
 PROFILE_FORMS: dict[str, type[ProfileForm | AgentContextForm]] = {
@@ -135,8 +151,12 @@ async def change_password(request: Request) -> Response:
             secret = await identity.change_password(
                 session, request.user, verified, new_hash=new_hash, keep=keep
             )
+            tokens = await _list_valid_tokens(session, request.user)
         zone = time_format.get_time_zone(request.user.timezone)
-        return set_session_cookie(request, forms.redirect_saved("/settings#password", zone), secret)
+        response = forms.redirect_saved("/settings#password", zone)
+        if tokens:
+            response = RedirectResponse("/settings/tokens/endings?after=password", 303)
+        return set_session_cookie(request, response, secret)
     return await _render_settings(request, form, "password")
 
 
@@ -184,6 +204,46 @@ async def revoke_token(request: Request) -> Response:
     return redirect_with_notice(request, "/settings#tokens", _("Revoked “%(name)s”", name=name))
 
 
+async def show_token_endings(request: Request) -> Response:
+    """Show the valid API tokens, all of them chosen to be ended."""
+    return await _render_token_endings(request, forms.Form())
+
+
+async def revoke_tokens(request: Request) -> Response:
+    """Revoke the chosen API tokens."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        ids = form.parse(TokenEndingsForm).ids
+        async with open_transaction(request) as session:
+            count = await identity.revoke_chosen_api_tokens(session, request.user, ids)
+        text = ngettext("Revoked %(num)d token", "Revoked %(num)d tokens", count)
+        return redirect_with_notice(request, "/settings#tokens", text)
+    return await _render_token_endings(request, form)
+
+
+async def _render_token_endings(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        tokens = await _list_valid_tokens(source, request.user)
+    return render_page(
+        request,
+        "settings/token_endings.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        tokens=tokens,
+        chosen=form.selected("ids", [str(one.id) for one in tokens]),
+        scope_names=_name_scopes(),
+        is_after_password=request.query_params.get("after") == "password",
+    )
+
+
+async def _list_valid_tokens(source: Source, user: User) -> list[ApiToken]:
+    """Return the API tokens of a user that have not expired, newest first."""
+    at, tokens = now(), await identity.list_api_tokens(source, user)
+    return [one for one in tokens if one.expires_at is None or one.expires_at > at]
+
+
 async def _render_settings(request: Request, form: forms.Form, section: str) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
@@ -204,7 +264,7 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
         "min_password_length": identity.MIN_PASSWORD_LENGTH,
         "scopes": _list_scopes(),
-        "scope_names": {scope: translate(name) for scope, name in SCOPE_NAMES.items()},
+        "scope_names": _name_scopes(),
         "lifetimes": _list_lifetimes(),
         "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
         "now": now(),
@@ -229,6 +289,10 @@ SCOPE_NAMES = {
     TokenScope.NO_DECISIONS: N_("reads and changes, does not decide"),
     TokenScope.WRITE: N_("reads, changes and decides"),
 }
+
+
+def _name_scopes() -> dict[TokenScope, str]:
+    return {scope: translate(name) for scope, name in SCOPE_NAMES.items()}
 
 
 def _list_scopes() -> list[tuple[str, str]]:
