@@ -16,6 +16,7 @@ from core.http.request import (
     choose_retry_delay,
     count_open_stream,
     get_last_event_id,
+    get_settings,
     open_transaction,
 )
 from models import Event, EventType
@@ -221,8 +222,11 @@ class _PageStream:
     async def load_rights(self) -> Readable:
         """Return the boards that the viewer can read, or None if the stream has to end."""
         viewer, organization_id = self._subscription.viewer, self._subscription.organization_id
+        idle_days = get_settings(self._request).session_idle_days
         async with open_transaction(self._request) as session:
-            if not await identity.is_session_active(session, viewer.sign_in.id):
+            if not await identity.is_session_active(
+                session, viewer.sign_in.id, idle_days=idle_days
+            ):
                 return None
             if await organizations.find_membership(session, viewer.user, organization_id) is None:
                 return None

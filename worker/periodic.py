@@ -157,7 +157,9 @@ class PeriodicTasks:
                 return
             await tasks.purge_trash(session, tasks.TRASH_LIFETIME)
             await tasks.unassign_former_readers(session)
-            await identity.delete_expired_credentials(session)
+            await identity.delete_expired_credentials(
+                session, idle_days=self._settings.session_idle_days
+            )
             await identity.delete_old_failed_attempts(session)
             await idempotency.delete_expired_responses(session)
             await kept_forms.delete_expired_forms(session)

@@ -74,6 +74,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     oidc_audience: Words = ()
     oidc_leeway: float = Field(default=10, ge=0, le=300)
     session_days: int = Field(default=30, ge=1, le=3650)
+    session_idle_days: int = Field(default=14, ge=1, le=3650)
     agent_offline_after: Seconds = 600
     approval_undo_seconds: float = Field(default=8, ge=0, le=3600)
     audit_retention_days: int = Field(default=365, ge=30, le=36_500)

@@ -31,7 +31,8 @@ SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
 MAX_USER_AGENT_LENGTH = 300  # characters
 
-IS_VALID = SignIn.expires_at > bindparam("at")
+DEFAULT_IDLE_DAYS = 14  # after which a session without a request ends
+IS_VALID = (SignIn.expires_at > bindparam("at")) & (SignIn.last_seen_at > bindparam("used_after"))
 ACTIVE_SESSION_ID = select(SignIn.id).where(SignIn.id == bindparam("sign_in_id"), IS_VALID)
 
 
@@ -98,13 +99,20 @@ class Viewer(NamedTuple):
     member: Member | None  # None for a user without memberships
 
 
-async def find_session(source: Source, cookie_secret: str) -> Viewer | None:
-    """Return the session of a cookie, or None if it is over.
+def _validity(idle_days: int) -> dict[str, datetime]:
+    """Return the parameters of IS_VALID."""
+    return {"at": now(), "used_after": now() - timedelta(days=idle_days)}
+
+
+async def find_session(
+    source: Source, cookie_secret: str, *, idle_days: int = DEFAULT_IDLE_DAYS
+) -> Viewer | None:
+    """Return the session of a cookie, or None if it is over or was not used for so many days.
 
     The rule for the organization is that of `organizations.find_current_membership`.
     """
     found = await _build_session_query().first(
-        source, secret_hash=hash_token(cookie_secret), at=now()
+        source, secret_hash=hash_token(cookie_secret), **_validity(idle_days)
     )
     if found is None:
         return None
@@ -127,15 +135,19 @@ def _build_session_query() -> Query[tuple[SignIn, User, Member | None, Organizat
     return Query(query.where(SignIn.secret_hash == bindparam("secret_hash"), IS_VALID))
 
 
-async def is_session_active(session: AsyncSession, sign_in_id: UUID) -> bool:
+async def is_session_active(
+    session: AsyncSession, sign_in_id: UUID, *, idle_days: int = DEFAULT_IDLE_DAYS
+) -> bool:
     """Return whether a session is still valid; streams ask for this while they are open."""
-    active = await session.scalar(ACTIVE_SESSION_ID, {"sign_in_id": sign_in_id, "at": now()})
-    return active is not None
+    values = {"sign_in_id": sign_in_id, **_validity(idle_days)}
+    return await session.scalar(ACTIVE_SESSION_ID, values) is not None
 
 
-async def list_sessions(source: Source, user: User) -> Sequence[SignIn]:
+async def list_sessions(
+    source: Source, user: User, *, idle_days: int = DEFAULT_IDLE_DAYS
+) -> Sequence[SignIn]:
     """Return the user's valid sessions, the most recently used first."""
-    return await USER_SESSIONS.fetch(source, user_id=user.id, at=now())
+    return await USER_SESSIONS.fetch(source, user_id=user.id, **_validity(idle_days))
 
 
 USER_SESSIONS: Query[SignIn] = Query(
@@ -189,7 +201,13 @@ def _truncate(text: str | None) -> str | None:
     return text.replace("\0", "")[:MAX_USER_AGENT_LENGTH] if text else None
 
 
-async def delete_expired_credentials(session: AsyncSession) -> None:
-    """Delete expired sessions, password links, sign-ins in progress and revoked API tokens."""
-    for model in (SignIn, PendingSignIn, PasswordLink, RevokedApiToken):
+async def delete_expired_credentials(
+    session: AsyncSession, *, idle_days: int = DEFAULT_IDLE_DAYS
+) -> None:
+    """Delete what has expired: sessions, password links, sign-ins in progress, revoked API tokens.
+
+    Streams of a deleted session end.
+    """
+    await session.execute(delete(SignIn).where(~IS_VALID), _validity(idle_days))
+    for model in (PendingSignIn, PasswordLink, RevokedApiToken):
         await session.execute(delete(model).where(model.expires_at <= now()))

@@ -126,6 +126,27 @@ async def test_a_session_expires_after_its_lifetime(session: AsyncSession, world
     assert known not in await identity.list_sessions(session, world.alice)
 
 
+async def test_a_session_ends_when_it_is_not_used(session: AsyncSession, world: World) -> None:
+    secret = await identity.start_session(session, world.alice, **BROWSER, days=365)
+    known = await identity.find_session(session, secret, idle_days=2)
+    assert known is not None
+    id = known.sign_in.id
+    known.sign_in.last_seen_at = now() - timedelta(days=2, seconds=-5)
+    await session.flush()
+    assert await identity.find_session(session, secret, idle_days=2)
+    known.sign_in.last_seen_at = now() - timedelta(days=2)
+    await session.flush()
+    assert await identity.find_session(session, secret, idle_days=3)
+    assert await identity.find_session(session, secret, idle_days=2) is None
+    assert not await identity.is_session_active(session, id, idle_days=2)
+    listed = await identity.list_sessions(session, world.alice, idle_days=2)
+    assert id not in {one.id for one in listed}
+    await identity.delete_expired_credentials(session, idle_days=3)
+    assert await session.scalar(select(SignIn.id).where(SignIn.id == id)) == id
+    await identity.delete_expired_credentials(session, idle_days=2)
+    assert await session.scalar(select(SignIn.id).where(SignIn.id == id)) is None
+
+
 async def test_only_expired_sessions_are_deleted(session: AsyncSession, world: World) -> None:
     over = update(SignIn).where(SignIn.user_id == world.alice.id).values(expires_at=now())
     await session.execute(over)

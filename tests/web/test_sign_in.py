@@ -9,7 +9,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.http.client_ip import rate_limit_network
 from core.security.secrets import hash_password
-from models import FailedAttempts
+from models import FailedAttempts, SignIn
 from services.identity import passwords
 from web.auth.device import DEVICE_COOKIE
 from web.auth.sign_in import safe_next_path
@@ -168,6 +168,14 @@ async def test_signing_out_ends_the_session(alice, world) -> None:
 
     alice.cookies.update(kept)
     assert (await alice.get("/settings")).headers["Location"].startswith("/sign-in")
+
+
+async def test_a_browser_that_is_not_used_for_two_weeks_signs_in_again(alice, transaction) -> None:
+    for days, status in ((13, 200), (14, 303)):
+        async with transaction() as session:
+            used_at = now() - timedelta(days=days)
+            await session.execute(update(SignIn).values(last_seen_at=used_at))
+        assert (await alice.get("/settings")).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,9 @@ async def current_viewer(connection: HTTPConnection) -> Viewer | None:
     secret = read_session_secret(connection)
     if not secret:
         return None
+    idle_days = get_settings(connection).session_idle_days
     async with open_reader(connection) as reader:
-        viewer = await identity.find_session(reader, secret)
+        viewer = await identity.find_session(reader, secret, idle_days=idle_days)
     caller = None if viewer is None else Caller.from_user(viewer.user.id, with_token=False)
     recognize_caller(connection, secret, caller)
     if viewer is not None:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
 from core.db.reads import Source
-from core.http.request import open_reader, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from models import ApiToken, TokenScope, User
 from services import identity
 from services.audit import LastChange
@@ -247,7 +247,8 @@ async def _list_valid_tokens(source: Source, user: User) -> list[ApiToken]:
 async def _render_settings(request: Request, form: forms.Form, section: str) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        sessions = await identity.list_sessions(source, request.user)
+        idle_days = get_settings(request).session_idle_days
+        sessions = await identity.list_sessions(source, request.user, idle_days=idle_days)
         tokens = await identity.list_api_tokens(source, request.user)
     context: dict[str, Any] = {
         "user": layout.user,
