@@ -20,7 +20,7 @@ from api.framework.handler import RequestContext, changes_decisions, error_respo
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, Role
-from services import organizations
+from services import identity, organizations
 from services.organizations import AccessRights, BoardGrant, LockedMember, MemberDetail
 
 
@@ -200,4 +200,14 @@ async def update_member_access(
 async def remove_member(context: RequestContext, locked_member: LockedMember) -> Ok:
     """Remove a member. Only owners may remove owners, and nobody can remove themselves."""
     await organizations.remove_member(context.session, locked_member)
+    return Ok()
+
+
+async def end_member_sessions(context: RequestContext, locked_member: LockedMember) -> Ok:
+    """Sign a member out in all browsers. Only owners may do it for owners.
+
+    Their API tokens and tokens of an OpenID provider remain valid; only the member sees and revokes
+    the API tokens.
+    """
+    await identity.end_member_sessions(context.session, locked_member)
     return Ok()

@@ -48,6 +48,7 @@ from services.identity.registration import (
 from services.identity.sessions import (
     Viewer,
     delete_expired_credentials,
+    end_member_sessions,
     end_other_sessions,
     end_session,
     find_session,

@@ -25,7 +25,7 @@ from models import (
     User,
 )
 from services import audit, organizations
-from services.audit import AccountChange, AuditAction, AuditObject
+from services.audit import AccountChange, AuditAction, AuditObject, NewAuditRecord
 
 SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
@@ -182,6 +182,20 @@ async def delete_sessions(
         rows, name = rows.where(SignIn.id != keep), "all other sessions"
     await session.execute(rows)
     return AccountChange(AuditAction.SESSION_ENDED, AuditObject("user", user.id, name))
+
+
+async def end_member_sessions(session: AsyncSession, locked: "organizations.LockedMember") -> None:
+    """End all sessions of a locked member, for an admin. Raises Forbidden for a higher role.
+
+    It is recorded only in this organization: others of the member must not learn about it.
+    """
+    organizations.check_may_manage_role(locked.by, locked.member.role)
+    user = locked.member.user
+    ended = await delete_sessions(session, user)
+    target = AuditObject("user", user.id, user.display_name)
+    organization_id = locked.by.organization_id
+    record = NewAuditRecord(ended.action, target, organization_id=organization_id)
+    await audit.record_audit(session, [record])
 
 
 async def sign_out(session: AsyncSession, cookie_secret: str) -> None:

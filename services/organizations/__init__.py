@@ -30,6 +30,7 @@ from services.organizations.members import (
     LockedMember,
     change_member_rights,
     change_member_role,
+    check_may_manage_role,
     leave_organization,
     lock_member,
     lock_memberships,

@@ -8,7 +8,17 @@ from starlette.types import ASGIApp
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import BoardAccess, Event, EventType, Member, Role, User, new_id
+from models import (
+    AuditRecord,
+    BoardAccess,
+    Event,
+    EventType,
+    Member,
+    Role,
+    SignIn,
+    User,
+    new_id,
+)
 from services import organizations
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.people_rows import make_api_token, make_member, make_user
@@ -83,6 +93,38 @@ async def test_an_admin_grants_the_role_admin_but_not_owner(
         "role"
     ] == "member"
     assert (await dana.patch(at(world.bob_member), json={"role": "member"})).status_code == 403
+
+
+async def test_an_admin_ends_the_sessions_of_a_member_but_not_of_an_owner(
+    dana: Client, bob: Client, charlie: Client, transaction: TransactionFactory, world: World
+) -> None:
+    """Only the organization of the admin learns about it."""
+
+    async def list_signed_in() -> set[str]:
+        async with transaction() as session:
+            names = select(User.name).where(User.id.in_(select(SignIn.user_id)))
+            return {name or "" for name in await session.scalars(names)}
+
+    before = await list_signed_in()
+    assert {"Alice", "Bob", "Rita"} <= before
+    for client, member, status in (
+        (bob, world.rita_member, 403),
+        (dana, world.alice_member, 403),
+        (charlie, world.rita_member, 404),
+    ):
+        assert (await client.delete(f"{at(member)}/sessions")).status_code == status
+    assert await list_signed_in() == before
+    async with transaction() as session:
+        elsewhere = make_member(world.plover, world.rita_member.user)
+        await session.merge(elsewhere)
+    ended = await dana.delete(f"{at(world.rita_member)}/sessions")
+    assert (ended.status_code, ended.json()) == (200, {"ok": True})
+    assert await list_signed_in() == before - {"Rita"}
+    async with transaction() as session:
+        query = select(AuditRecord).where(AuditRecord.action == "session.ended")
+        [record] = await session.scalars(query)
+    assert (record.organization_id, record.actor_name) == (world.tern.id, "Dana")
+    assert (record.object_id, record.object_name) == (str(world.rita.id), "Rita")
 
 
 @pytest.mark.parametrize("role", [None, "", "  ", "king", 5, ["owner"], "own"])

@@ -134,6 +134,25 @@ async def test_the_last_owner_keeps_the_role(
     assert (await alice.post(f"{path}/roles", data={"role": "admin"})).status_code == 303
 
 
+async def test_an_admin_signs_a_member_out_in_all_browsers(
+    dana, rita, bob, charlie, world: World
+) -> None:
+    path = f"/people/{world.rita_member.id}"
+    form = f'action="{path}/sessions/endings"'
+    assert form in (await dana.get(path)).text
+    assert form not in (await rita.get(path)).text
+    assert (await bob.post(f"{path}/sessions/endings")).status_code == 403
+    assert (await charlie.post(f"{path}/sessions/endings")).status_code == 404
+    assert (await rita.get("/settings")).status_code == 200
+    owner = f"/people/{world.alice_member.id}"
+    assert "/sessions/endings" not in (await dana.get(owner)).text
+    assert (await dana.post(f"{owner}/sessions/endings")).status_code == 403
+    ended = await dana.post(f"{path}/sessions/endings")
+    assert ended.headers["Location"] == f"{path}#sessions"
+    assert "Rita is signed out in all browsers" in (await dana.get(path)).text
+    assert (await rita.get("/settings")).headers["Location"].startswith("/sign-in")
+
+
 async def test_members_see_only_themselves(bob, charlie, dana, world: World) -> None:
     own = await bob.get(f"/people/{world.bob_member.id}")
     assert "Only an admin can change roles and access." in own.text

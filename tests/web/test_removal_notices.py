@@ -37,6 +37,7 @@ NOTICES = {
     "/people/departures": "You have left Tern",
     "/people/deletions": "Deleted “Tern”",
     "/people/invites/{invite_id:uuid}/endings": "Revoked the invitation of new@example.com",
+    "/people/{member_id:uuid}/sessions/endings": "Bob is signed out in all browsers",
     "/people/{member_id:uuid}/endings": "Removed Bob from the organization",
     "/settings/channels/{channel_id:uuid}/deletions": "Deleted “Phone”",
     "/settings/sessions/endings": "All other sessions ended",

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.http.request import get_settings, open_reader, open_transaction
-from services import organizations
+from services import identity, organizations
 from services.organizations import InviteDraft
 from web.auth.link_secrets import build_link
 from web.auth.viewer import current_member
@@ -92,6 +92,16 @@ async def remove_member(request: Request) -> Response:
         await organizations.remove_member(session, member, signed_in_at=signed_in_at)
     text = _("Removed %(name)s from the organization", name=member.member.user.display_name)
     return redirect_with_notice(request, "/people", text)
+
+
+async def end_sessions(request: Request) -> Response:
+    """End all sessions of a member."""
+    member_id = forms.path_id(request, "member_id")
+    async with open_transaction(request) as session:
+        locked = await organizations.lock_member(session, current_member(request), member_id)
+        await identity.end_member_sessions(session, locked)
+    text = _("%(name)s is signed out in all browsers", name=locked.member.user.display_name)
+    return redirect_with_notice(request, f"/people/{member_id}#sessions", text)
 
 
 async def show_invite_form(request: Request) -> Response:

@@ -31,6 +31,7 @@ ORGANIZATION_ROUTES: list[Route] = [
             (f"{MEMBER_PATH}/roles", "GET", member_views.show_member),
             (f"{MEMBER_PATH}/access", "POST", member_views.change_access),
             (f"{MEMBER_PATH}/access", "GET", member_views.show_member),
+            (f"{MEMBER_PATH}/sessions/endings", "POST", member_views.end_sessions),
             (f"{MEMBER_PATH}/endings", "POST", member_views.remove_member),
             (ABOUT_PATH, "GET", organization_views.show_organization),
             (ABOUT_PATH, "POST", organization_views.rename_organization),
