@@ -1,6 +1,6 @@
 """Agents: programs that work on boards, their tokens, and their removal from gateways."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -63,8 +63,8 @@ class ProvisioningStep(StrEnum):
 class Agent(Base):
     """A program that works on one board, or, without a board, manages a gateway.
 
-    The board's lead assigns its tasks. `status` is the last stored status; `compute_status_at`
-    returns the current one.
+    The board's lead assigns its tasks. `status` is the last stored status;
+    `services.agents.compute_status` returns the current one.
 
     An agent on a gateway is provisioned step by step: `generation` counts the requested changes,
     `observed_generation` is what the gateway has, and `step` is the next step, if there is one.
@@ -189,29 +189,6 @@ class Agent(Base):
         """Whether it has to call by itself, because no gateway starts it, and never has."""
         is_stored = self.created_at is not None
         return is_stored and self.desired_state is None and self.last_confirmed_at is None
-
-    def compute_status_at(self, moment: datetime, *, offline_after: timedelta) -> str:
-        """Return the status at a time (contract, agents 2.5)."""
-        if self.desired_state is DesiredState.GONE:
-            return AgentStatus.DELETING
-        if self.status in (AgentStatus.DELETING, AgentStatus.UPDATING):
-            return self.status
-        known_at = self.last_confirmed_at
-        if known_at is None:
-            is_missing = self.provision_failure or self._misses_first_call(moment, offline_after)
-            return AgentStatus.OFFLINE if is_missing else AgentStatus.PROVISIONING
-        if moment - known_at > offline_after:
-            return AgentStatus.OFFLINE
-        if self.is_confirmed_by_gateway and self.status in (
-            AgentStatus.OFFLINE,
-            AgentStatus.PROVISIONING,
-        ):
-            return AgentStatus.ONLINE
-        return self.status
-
-    def _misses_first_call(self, moment: datetime, offline_after: timedelta) -> bool:
-        """Return whether nothing was heard for too long of an agent that no gateway starts."""
-        return self.is_uncalled and moment - self.created_at > offline_after
 
 
 AGENT_NAME_COLUMNS = ("id", "name", "identity_profile")

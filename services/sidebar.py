@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -35,6 +36,7 @@ from models import (
     ReadMarker,
 )
 from services import (
+    agents,
     approvals,
     boards,
     gateways,
@@ -84,16 +86,23 @@ class SidebarData:
     waiting: WaitingCounts
 
 
-async def load_sidebar(source: Source, member: Member) -> SidebarData:
+async def load_sidebar(
+    source: Source, member: Member, *, offline_after: timedelta = agents.OFFLINE_AFTER
+) -> SidebarData:
     """Load the sidebar of a member. Events after `last_seq` are not included.
 
     Runs two statements, and a third one if there are open onboardings.
     """
-    parameters = {"organization_id": member.organization_id, "user_id": member.user_id}
+    parameters: dict[str, Any] = {
+        "organization_id": member.organization_id,
+        "user_id": member.user_id,
+    }
     row = await TOTALS.first(source, is_admin=member.is_admin, **parameters)
     assert row is not None
     last_seq, organizations, gateway_count, failed_gateway_count, unread_count = row
-    since = max(member.created_at, now() - presence.MAX_UNREAD_AGE)
+    at = now()
+    since = max(member.created_at, at - presence.MAX_UNREAD_AGE)
+    parameters |= {"agents_at": at, "offline_after": offline_after}
     query = _build_boards_query(is_admin=member.is_admin)
     shown, *counts = await query.fetch(source, unread_since=since, **parameters)
     return SidebarData(
@@ -143,7 +152,7 @@ def _build_boards_query(*, is_admin: bool) -> CombinedQuery:
             Board.paused_at.is_not(None),
             visible.c.writes,
             approvals.count_own_first_approvals(Board.id),
-            _count(Agent, Agent.board_id == Board.id, *boards.online_conditions()),
+            agents.build_online_count(),
             _count(Agent, Agent.board_id == Board.id),
             _has_unread_comments(),
             BoardGroup.name,

@@ -14,9 +14,10 @@ from api.framework.fields import (
 )
 from api.framework.handler import RequestContext
 from core.clock import now
-from core.json_responses import Encoded, json_id, json_time
-from models import Agent
-from services import agents
+from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.paging import Page
+from models import Agent, Gateway
+from services import agents, gateways
 from services.gateways import provisioning
 from services.messages import HoldCause
 
@@ -120,6 +121,11 @@ class AgentRead(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
     is_late: bool = Field(description="It is online, but its last heartbeat is overdue.")
+    away: bool = Field(
+        description="Its gateway is unreachable, and it has not called since: what it does is"
+        " unknown. Instead of `online` its status is then `offline`."
+    )
+    away_since: Timestamp | None = Field(description="Null: it is not away.")
     is_linked: bool = Field(
         description="It existed on its gateway before; nothing is written there."
     )
@@ -136,9 +142,9 @@ class AgentRead(ResponseModel):
     hold: HoldRead | None = Field(description="Null: it is neither held nor paused.")
 
     @classmethod
-    def of(cls, agent: Agent, context: RequestContext) -> "AgentRead":
-        """Build the model from an agent."""
-        return cls(**build_agent_fields(agent, context))
+    def of(cls, agent: Agent, gateway: Gateway | None, context: RequestContext) -> "AgentRead":
+        """Build the model from an agent and its gateway."""
+        return cls(**build_agent_fields(agent, gateway, context))
 
 
 class AgentCreated(AgentRead):
@@ -150,14 +156,17 @@ class AgentCreated(AgentRead):
     )
 
 
-def build_agent_fields(agent: Agent, context: RequestContext) -> dict[str, Any]:
+def build_agent_fields(
+    agent: Agent, gateway: Gateway | None, context: RequestContext
+) -> dict[str, Any]:
     """Return the fields of an AgentRead, in the order of the model."""
     moment, offline_after = now(), context.offline_after
+    away_since = agents.find_away_since(agent, gateway, moment)
     evidence, failure = agents.find_status_evidence(agent, moment), agent.provision_failure
     return {
         "board_id": json_id(agent.board_id),
         "name": agent.name,
-        "status": agents.compute_status(agent, moment, offline_after),
+        "status": agents.compute_status(agent, gateway, moment, offline_after),
         "heartbeat_config": agent.heartbeat_config,
         "identity_profile": agent.identity_profile,
         "identity_template": agent.identity_template,
@@ -170,7 +179,9 @@ def build_agent_fields(agent: Agent, context: RequestContext) -> dict[str, Any]:
         "last_seen_at": json_time(agent.last_seen_at),
         "created_at": json_time(agent.created_at),
         "updated_at": json_time(agent.updated_at),
-        "is_late": agents.is_late(agent, moment, offline_after),
+        "is_late": agents.is_late(agent, gateway, moment, offline_after),
+        "away": away_since is not None,
+        "away_since": json_time(away_since),
         "is_linked": agent.is_linked,
         "first_call_due_at": json_time(agents.first_call_deadline(agent, offline_after)),
         "wake_attempts": agent.wake_attempts,
@@ -181,16 +192,31 @@ def build_agent_fields(agent: Agent, context: RequestContext) -> dict[str, Any]:
     }
 
 
-def encode_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
+async def encode_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
     """Return the response for one agent."""
-    return Encoded(build_agent_fields(agent, context))
+    return Encoded(build_agent_fields(agent, await load_agent_gateway(agent, context), context))
+
+
+async def load_agent_gateway(agent: Agent, context: RequestContext) -> Gateway | None:
+    """Return the gateway of an agent, which determines its status; None if it has none."""
+    return (await gateways.load_agent_gateways(context.source, [agent])).get(agent.gateway_id)
+
+
+def encode_agent_page(page: Page[Agent], context: RequestContext) -> Encoded[Page[AgentRead]]:
+    """Return the response for a page of agents that were loaded with their gateways."""
+    return encode_page(page, lambda agent: build_agent_fields(agent, agent.gateway, context))
 
 
 def encode_created_agent(
-    agent: Agent, token: str | None, context: RequestContext
+    agent: Agent, gateway: Gateway | None, token: str | None, context: RequestContext
 ) -> Encoded[AgentCreated]:
     """Return the response for an agent that may have been created just now."""
-    return Encoded(build_agent_fields(agent, context) | {"token": token})
+    return Encoded(build_agent_fields(agent, gateway, context) | {"token": token})
+
+
+def encode_calling_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
+    """Return the response for an agent that has called just now, so that it is not away."""
+    return Encoded(build_agent_fields(agent, None, context))
 
 
 def _build_hold_fields(agent: Agent) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.endpoints.agent_models import AgentRead, build_agent_fields, encode_agent
+from api.endpoints.agent_models import AgentRead, encode_agent_page, encode_calling_agent
 from api.endpoints.boards import BoardRead, build_board_fields
 from api.endpoints.tasks import TagRef
 from api.framework.fields import (
@@ -19,6 +19,7 @@ from api.framework.fields import (
     ShortText,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.clock import now
 from core.json_responses import Encoded, encode_page, json_id
 from core.paging import Page
 from models import Board
@@ -251,7 +252,7 @@ async def get_agent_health(context: RequestContext) -> AgentHealth:
         agent_id=me.id,
         board_id=me.board_id,
         gateway_id=me.gateway_id,
-        status=me.status,
+        status=agents.compute_status(me, None, now(), context.offline_after),
         is_board_lead=me.is_board_lead,
     )
 
@@ -262,7 +263,7 @@ async def record_agent_heartbeat(context: RequestContext) -> Encoded[AgentRead]:
     agent = await agents.record_heartbeat(
         context.source, context.agent, offline_after=context.offline_after
     )
-    return encode_agent(agent, context)
+    return encode_calling_agent(agent, context)
 
 
 @reads_only
@@ -279,7 +280,7 @@ async def list_agents(context: RequestContext, query: BoardAgentFilter) -> Encod
     found = await agents.list_agents_for_agent(
         context.source, context.agent, query.paging, board_id=query.board_id
     )
-    return encode_page(found, lambda agent: build_agent_fields(agent, context))
+    return encode_agent_page(found, context)
 
 
 @reads_only

@@ -10,9 +10,11 @@ from api.endpoints.agent_models import (
     AgentCreated,
     AgentProvisioningRequest,
     AgentRead,
-    build_agent_fields,
     encode_agent,
+    encode_agent_page,
+    encode_calling_agent,
     encode_created_agent,
+    load_agent_gateway,
 )
 from api.framework.fields import (
     NOT_SENT,
@@ -29,7 +31,7 @@ from api.framework.fields import (
 from api.framework.handler import RequestContext, error_responses, reads_only
 from core.clock import now
 from core.errors import Forbidden, Invalid
-from core.json_responses import Encoded, encode_page
+from core.json_responses import Encoded
 from core.paging import Page
 from models import Agent, Board, Member
 from services import agents, boards, organizations
@@ -141,13 +143,13 @@ async def list_agents(
         board_id=query.board_id,
         gateway_id=query.gateway_id,
     )
-    return encode_page(found, lambda agent: build_agent_fields(agent, context))
+    return encode_agent_page(found, context)
 
 
 @reads_only
 async def get_agent(context: RequestContext, agent: Agent) -> Encoded[AgentRead]:
     """Return an agent."""
-    return encode_agent(agent, context)
+    return await encode_agent(agent, context)
 
 
 @error_responses(409)
@@ -181,23 +183,24 @@ async def update_agent(
     body: AgentUpdate,
 ) -> Encoded[AgentRead]:
     """Change an agent, or move it to another board. Its status can be sent back, but not set."""
-    changes = _omit_shown_values(context, agent, body.changes())
+    changes = await _omit_shown_values(context, agent, body.changes())
     changed = await agents.update_agent(context.session, member, agent.id, changes)
-    return encode_agent(changed, context)
+    return await encode_agent(changed, context)
 
 
 NOT_SHOWN = object()
 
 
-def _omit_shown_values(
+async def _omit_shown_values(
     context: RequestContext, agent: Agent, sent: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Omit what a program sends back as it has read it, unless it sends nothing else."""
+    gateway = await load_agent_gateway(agent, context)
     shown = {
         "board_id": agent.board_id,
         "heartbeat_config": agent.heartbeat_config,
         "is_gateway_main": agent.board_id is None,
-        "status": agents.compute_status(agent, now(), context.offline_after),
+        "status": agents.compute_status(agent, gateway, now(), context.offline_after),
     }
     changes = {name: value for name, value in sent.items() if shown.get(name, NOT_SHOWN) != value}
     return changes or sent
@@ -222,7 +225,7 @@ async def provision_agent(
     provisioned = await agents.reprovision_agent(
         context.session, member, agent.id, **body.model_dump()
     )
-    return encode_agent(provisioned, context)
+    return await encode_agent(provisioned, context)
 
 
 async def create_agent_token(
@@ -237,7 +240,7 @@ async def record_heartbeat(
     context: RequestContext, agent: Agent, body: AgentHeartbeat
 ) -> Encoded[AgentRead]:
     """Record a heartbeat of an agent, with its own status."""
-    return encode_agent(await _record_heartbeat(context, agent, body.status), context)
+    return encode_calling_agent(await _record_heartbeat(context, agent, body.status), context)
 
 
 @error_responses(403, 404, 409)
@@ -252,7 +255,7 @@ async def record_heartbeat_or_create_agent(
         agent, token = await _record_heartbeat(context, context.actor, body.status), None
     else:
         agent, token = await _check_in_by_name(context, body)
-    return encode_created_agent(agent, token, context)
+    return encode_created_agent(agent, None, token, context)  # it is not away
 
 
 async def _create_agent(
@@ -262,7 +265,8 @@ async def _create_agent(
     created, token = await agents.create_agent(
         context.session, context.actor, board, body.draft(), is_board_lead=body.is_board_lead
     )
-    return encode_created_agent(created, token, context)
+    gateway = await load_agent_gateway(created, context)
+    return encode_created_agent(created, gateway, token, context)
 
 
 async def _check_in_by_name(

@@ -290,7 +290,7 @@ async def get_board_snapshot(context: RequestContext, board: Board) -> Encoded[B
     fields = {
         "board": build_board_fields(snapshot.board),
         "tasks": [_build_card_fields(task) for task in snapshot.tasks],
-        "agents": [build_agent_fields(agent, context) for agent in snapshot.agents],
+        "agents": [build_agent_fields(agent, agent.gateway, context) for agent in snapshot.agents],
         "approvals": list(map(build_approval_fields, snapshot.approvals)),
         "chat_messages": list(map(build_note_fields, snapshot.chat_messages)),
         "pending_approvals_count": snapshot.pending_approvals_count,

@@ -94,7 +94,7 @@ async def link_gateway_agent(
     async with context.transaction() as session:
         draft = gateways.LinkDraft(**dict(body))
         linked, token = await gateways.link_agent(session, member, gateway, listed, draft)
-        return encode_created_agent(linked, token, context)
+        return encode_created_agent(linked, gateway, token, context)
 
 
 async def _list_agents(context: RequestContext, gateway: Gateway) -> list[ListedAgent]:

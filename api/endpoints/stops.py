@@ -77,7 +77,7 @@ async def pause_agent(context: RequestContext, member: Member, agent: Agent) -> 
     moves tasks. A paused agent is returned unchanged.
     """
     paused = await agents.pause_agent(context.session, member, agent.id)
-    return encode_agent(paused, context)
+    return await encode_agent(paused, context)
 
 
 @error_responses(409)
@@ -86,4 +86,4 @@ async def release_agent(
 ) -> Encoded[AgentRead]:
     """Release an agent that is held or paused, for admins. Its messages are delivered."""
     released = await agents.release_agent(context.session, member, agent.id)
-    return encode_agent(released, context)
+    return await encode_agent(released, context)

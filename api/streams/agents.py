@@ -1,6 +1,7 @@
 """Streams of agents and of their messages (contract, agents 7.8)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 from pydantic import Field
@@ -20,8 +21,8 @@ from api.streams.subscription import (
     open_stream,
 )
 from core.http.request import Session
-from models import Agent, Event, EventType, Member, Message
-from services import agents, boards, messages, organizations
+from models import Agent, Event, EventType, Gateway, Member, Message
+from services import agents, boards, gateways, messages, organizations
 
 AGENT_EVENT_TYPES = frozenset(
     {
@@ -63,7 +64,8 @@ async def stream_agents(
 
     Each message is an event `agent` with `agent`. A deleted agent is an event `agent.deleted` with
     `agent_id`. While an agent calls, its `last_seen_at` is reported at most every 15 seconds, in a
-    message without an id.
+    message without an id. So is an agent whose status changes without an event, because its gateway
+    is unreachable or it is silent for too long.
     """
     organization_id = member.organization_id
 
@@ -75,7 +77,7 @@ async def stream_agents(
 
     def start_report() -> SeenAgentsReport:
         return SeenAgentsReport(
-            context.request, organization_id, lambda agent: _format_agent(context, None, agent)
+            context.request, organization_id, partial(_format_agent, context, None)
         )
 
     definition = StreamDefinition(
@@ -91,8 +93,9 @@ def _agent_frame_writer(context: RequestContext, organization_id: UUID) -> Frame
     async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.agent_id for event in received if event.agent_id}
         found = await agents.load_agents(session, organization_id, ids)
+        known = await gateways.load_agent_gateways(session, found.values())
         return {
-            event.seq: _format_agent_frame(context, event, found)
+            event.seq: _format_agent_frame(context, event, found, known)
             for event in received
             if event.agent_id
         }
@@ -101,7 +104,10 @@ def _agent_frame_writer(context: RequestContext, organization_id: UUID) -> Frame
 
 
 def _format_agent_frame(
-    context: RequestContext, event: Event, found: Mapping[UUID, Agent]
+    context: RequestContext,
+    event: Event,
+    found: Mapping[UUID, Agent],
+    known: Mapping[UUID, Gateway],
 ) -> bytes:
     assert event.agent_id is not None
     agent = found.get(event.agent_id)
@@ -109,11 +115,13 @@ def _format_agent_frame(
         return format_frame(
             "agent.deleted", event.seq, AgentDeletedMessage(agent_id=event.agent_id)
         )
-    return _format_agent(context, event.seq, agent)
+    return _format_agent(context, event.seq, agent, known.get(agent.gateway_id))
 
 
-def _format_agent(context: RequestContext, seq: int | None, agent: Agent) -> bytes:
-    return format_frame("agent", seq, AgentMessage(agent=AgentRead.of(agent, context)))
+def _format_agent(
+    context: RequestContext, seq: int | None, agent: Agent, gateway: Gateway | None
+) -> bytes:
+    return format_frame("agent", seq, AgentMessage(agent=AgentRead.of(agent, gateway, context)))
 
 
 MESSAGE_EVENT_TYPES = frozenset({EventType.MESSAGE_QUEUED})

@@ -1,32 +1,34 @@
-"""When agents were last seen, for the stream of agents.
+"""What the stream of agents reports beside the events about agents: calls, and changes by time.
 
-A call of an agent is no event unless it changes its status. While a stream of agents is open, the
-agents of its organization that have called are read every REPORT_INTERVAL, once for all its streams
-in this process.
+A call of an agent is no event unless it changes its status. An agent can also become offline
+without an event of its own: its gateway is unreachable, or it has been silent for too long. While a
+stream of agents is open, these agents of its organization are read every REPORT_INTERVAL, and when
+a gateway has changed, once for all its streams in this process.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from uuid import UUID
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from starlette.requests import Request
 
+from api.framework.auth import get_offline_after
 from api.streams.subscription import AllowedIds
 from core.clock import now
 from core.http.request import open_reader
-from models import Agent
+from models import Agent, Event, EventType, Gateway
 from services import agents
 
 REPORT_INTERVAL = 15.0  # seconds between two reports about an agent
 WRITE_DELAY = timedelta(seconds=5)  # a call is written later than it was made
 
-FrameBuilder = Callable[[Agent], bytes]
+FrameBuilder = Callable[[Agent, Gateway | None], bytes]
 
 
 class _SeenAgents:
-    """The agents of an organization that have called while a stream was open."""
+    """The agents of an organization that have called or changed while a stream was open."""
 
     def __init__(self, organization_id: UUID) -> None:
         self.number = 0  # of the last read
@@ -34,30 +36,40 @@ class _SeenAgents:
         self._organization_id = organization_id
         self._since = now()
         self._read_at = asyncio.get_running_loop().time()
-        self._times: Mapping[UUID, datetime | None] = {}
+        self._seq = 0  # of the last event about a gateway that was considered
+        self._states: Mapping[UUID, object] = {}  # as they were reported by the last read
         self._lock = asyncio.Lock()
 
-    async def refresh(self, request: Request, build_frame: FrameBuilder) -> None:
-        """Read the agents that have called, unless it was done within the interval."""
+    async def refresh(self, request: Request, build_frame: FrameBuilder, seq: int) -> None:
+        """Read the agents that have called or changed, unless it was done within the interval.
+
+        `seq` is the number of an event about a gateway after which they must be read, or 0.
+        """
         async with self._lock:
             time = asyncio.get_running_loop().time()
-            if time - self._read_at < REPORT_INTERVAL:
+            if time - self._read_at < REPORT_INTERVAL and seq <= self._seq:
                 return
-            self._read_at, started_at = time, now()
+            self._read_at, self._seq, at = time, max(self._seq, seq), now()
+            offline_after = get_offline_after(request)
             async with open_reader(request) as source:
-                seen = await agents.list_agents_seen_since(
-                    source, self._organization_id, self._since
+                found = await agents.list_changed_presences(
+                    source, self._organization_id, self._since, at, offline_after=offline_after
                 )
             self.number += 1
-            for agent in seen:
-                if self._times.get(agent.id) != agent.last_seen_at:
-                    self.frames[agent.id] = self.number, agent.board_id, build_frame(agent)
-            self._times = {agent.id: agent.last_seen_at for agent in seen}
-            self._since = max(self._since, started_at - WRITE_DELAY)
+            states = {}
+            for agent, gateway in found:
+                status = agents.compute_status(agent, gateway, at, offline_after)
+                away_since = agents.find_away_since(agent, gateway, at)
+                states[agent.id] = agent.last_seen_at, status, away_since
+                if self._states.get(agent.id) != states[agent.id]:
+                    frame = build_frame(agent, gateway)
+                    self.frames[agent.id] = self.number, agent.board_id, frame
+            self._states = states
+            self._since = max(self._since, at - WRITE_DELAY)
 
 
 class SeenAgentsReport:
-    """Reports to one subscriber when agents were last seen."""
+    """Reports to one subscriber when agents were last seen, and when their gateway is lost."""
 
     def __init__(self, request: Request, organization_id: UUID, build_frame: FrameBuilder) -> None:
         self._request = request
@@ -66,13 +78,14 @@ class SeenAgentsReport:
         self._number = self._seen.number
         self._reported_at = asyncio.get_running_loop().time()
 
-    async def get_frames(self, allowed_ids: AllowedIds) -> bytes:
-        """Return the frames of agents on allowed boards that have called since the last report."""
+    async def get_frames(self, allowed_ids: AllowedIds, received: Sequence[Event]) -> bytes:
+        """Return the frames of agents on allowed boards that were read since the last report."""
         time = asyncio.get_running_loop().time()
-        if time - self._reported_at < REPORT_INTERVAL:
+        of_gateways = [one.seq for one in received if one.type == EventType.GATEWAY_UPDATED]
+        if time - self._reported_at < REPORT_INTERVAL and not of_gateways:
             return b""
         self._reported_at = time
-        await self._seen.refresh(self._request, self._build_frame)
+        await self._seen.refresh(self._request, self._build_frame, max(of_gateways, default=0))
         known, self._number = self._number, self._seen.number
         return b"".join(
             frame

@@ -58,8 +58,11 @@ def accept_none(_event: Event) -> bool:
 class PeriodicReport(Protocol):
     """What a stream reports beside events, for one subscriber."""
 
-    async def get_frames(self, allowed_ids: AllowedIds) -> bytes:
-        """Return the frames that are due. It is called at least every PING_INTERVAL."""
+    async def get_frames(self, allowed_ids: AllowedIds, received: Sequence[Event]) -> bytes:
+        """Return the frames that are due.
+
+        It is called with the events that the stream has received, and at least every PING_INTERVAL.
+        """
 
 
 class ResetMessage(ResponseModel):
@@ -246,7 +249,7 @@ class _Subscriber:
             return None
         frames = await self._source.get_frames(part, allowed_ids) if part.events else b""
         if self._report is not None:
-            frames += await self._report.get_frames(allowed_ids)
+            frames += await self._report.get_frames(allowed_ids, batch.events)
         return PING if batch is events.TIMED_OUT and not frames else frames
 
     async def _refresh_rights(self, scope_ids: AllowedIds, batch: EventBatch) -> Readable:

@@ -49,6 +49,8 @@ from services.agents.heartbeats import (
 from services.agents.holds import HELD_IDS, list_held_agents, pause_agent, release_agent
 from services.agents.queries import (
     NEWEST_BOARD_AGENTS,
+    build_online_count,
+    count_online_agents,
     find_agent_by_name,
     find_board_lead,
     get_agent,
@@ -58,8 +60,8 @@ from services.agents.queries import (
     list_agents,
     list_agents_for_agent,
     list_agents_of_boards,
-    list_agents_seen_since,
     list_board_agents,
+    list_changed_presences,
     load_agents,
     lock_agent,
     lock_boards,
@@ -72,6 +74,7 @@ from services.agents.rules import (
     StatusSource,
     build_changed_values,
     compute_status,
+    find_away_since,
     find_status_evidence,
     heartbeat_interval,
     is_late,

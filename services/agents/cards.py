@@ -13,7 +13,7 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Forbidden
 from models import Agent, Board, DesiredState, Gateway, Member, Run, RunStatus, Status, Task
-from services import boards, gateways
+from services import boards
 from services.agents import rules
 from services.agents.queries import agent_not_found
 from services.agents.rules import OFFLINE_AFTER, AgentState, StatusEvidence
@@ -212,25 +212,18 @@ def _build_card(
 ) -> AgentCard:
     evidence = rules.find_status_evidence(agent, moment)
     run = ActiveRun(phase, moment - ran_at) if ran_at else None
-    away = _unreachable_for(agent, gateway, moment)
-    activity = {"working": task is not None, "running": run is not None, "away": away is not None}
+    away_since = rules.find_away_since(agent, gateway, moment)
+    activity = {"working": task is not None, "running": run is not None}
     return AgentCard(
         agent=agent,
         board_name=board.name if board else None,
         task=task,
         run=run,
-        unreachable_for=away,
-        state=rules.compute_state(agent, moment, **activity, minimum=minimum),
+        unreachable_for=moment - away_since if away_since else None,
+        state=rules.compute_state(agent, gateway, moment, minimum, **activity),
         heartbeat_interval=rules.heartbeat_interval(agent),
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
         evidence=evidence,
         evidence_age=moment - evidence.at if evidence.at else None,
         uncalled_for=moment - agent.created_at if agent.is_uncalled else None,
     )
-
-
-def _unreachable_for(agent: Agent, gateway: Gateway | None, moment: datetime) -> timedelta | None:
-    since = gateways.unreachable_since(gateway, moment) if gateway else None
-    if since is None or (agent.last_seen_at is not None and agent.last_seen_at > since):
-        return None
-    return moment - since

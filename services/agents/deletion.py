@@ -61,7 +61,7 @@ async def _delete(
 ) -> bool:
     task_events = await tasks.unassign_agent_tasks(session, board, agent) if board else ()
     led_board = board if agent.is_board_lead else None
-    status_before = rules.compute_status(agent, now())
+    status_before = rules.compute_status(agent, None, now())
     is_removal_pending = await provisioning.request_removal(session, agent, force=force)
     if led_board is not None:
         await provisioning.request_board_sync(session, led_board)

@@ -28,11 +28,15 @@ from services import events
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
 from services.agents.first_calls import uncalled_condition
-from services.agents.rules import DEFAULT_HEARTBEAT, OFFLINE_AFTER, TOUCH_INTERVAL
+from services.agents.rules import (
+    ABSENT_STATUSES,
+    DEFAULT_HEARTBEAT,
+    OFFLINE_AFTER,
+    RESERVED_STATUSES,
+    TOUCH_INTERVAL,
+)
 from services.gateways import provisioning
 
-PRESERVED_STATUSES = (AgentStatus.UPDATING, AgentStatus.DELETING)
-ABSENT_STATUSES = (AgentStatus.PROVISIONING, AgentStatus.OFFLINE)
 MAX_INTERVAL_LENGTH = 20  # characters
 
 DatetimeExpression: TypeAlias = datetime | ColumnElement[datetime]
@@ -40,7 +44,7 @@ DatetimeExpression: TypeAlias = datetime | ColumnElement[datetime]
 
 def changes_status(agent: Agent, offline_after: timedelta = OFFLINE_AFTER) -> bool:
     """Return whether a call of the agent, as it was loaded, changes its status."""
-    return rules.compute_status(agent, now(), offline_after) in ABSENT_STATUSES
+    return rules.compute_status(agent, None, now(), offline_after) in ABSENT_STATUSES
 
 
 async def touch_agent(
@@ -90,10 +94,10 @@ def apply_first_heartbeat(
     Raises Invalid for a bad status.
     """
     at = now()
-    before = rules.compute_status(agent, at, offline_after)
+    before = rules.compute_status(agent, None, at, offline_after)
     agent.status = rules.validate_reported_status(status) or AgentStatus.ONLINE
     agent.last_seen_at = at
-    after = rules.compute_status(agent, at, offline_after)
+    after = rules.compute_status(agent, None, at, offline_after)
     return [status_changed_event(agent, board, before, after)] if after != before else []
 
 
@@ -123,7 +127,7 @@ async def mark_silent_agents_offline(
 
 def is_overdue(agent: Agent, at: datetime, offline_after: timedelta) -> bool:
     """Return whether an agent has been silent for too long."""
-    return rules.compute_status(agent, at, offline_after) == AgentStatus.OFFLINE
+    return rules.compute_status(agent, None, at, offline_after) == AgentStatus.OFFLINE
 
 
 def may_be_overdue_condition(since: DatetimeExpression) -> ColumnElement[bool]:
@@ -131,7 +135,7 @@ def may_be_overdue_condition(since: DatetimeExpression) -> ColumnElement[bool]:
 
     An agent that never called has been silent since it was created.
     """
-    unaffected = (*PRESERVED_STATUSES, *ABSENT_STATUSES)
+    unaffected = (*RESERVED_STATUSES, *ABSENT_STATUSES)
     is_silent = and_(
         Agent.last_seen_at < since, _unconfirmed_condition(since), Agent.status.not_in(unaffected)
     )
@@ -157,7 +161,7 @@ calls of the same agent while a comment of the agent was being stored.
 AT: Any = bindparam("at", type_=DateTime(timezone=True))
 STATUS: Any = bindparam("new_status", type_=String)
 CONTACT = _build_contact_update(
-    case((Agent.status.in_(PRESERVED_STATUSES), Agent.status), else_=STATUS),
+    case((Agent.status.in_(RESERVED_STATUSES), Agent.status), else_=STATUS),
     or_(Agent.last_seen_at.is_(None), Agent.last_seen_at < AT - TOUCH_INTERVAL),
 )
 """Records a call, unless one was recorded within TOUCH_INTERVAL."""
@@ -186,9 +190,9 @@ async def _apply_contact(
         return
     [stored] = rows[0]
     set_loaded_values(agent, **dict(zip(("status", "last_seen_at"), seen, strict=True)))
-    before = rules.compute_status(agent, at, minimum)
+    before = rules.compute_status(agent, None, at, minimum)
     set_loaded_values(agent, status=stored, last_seen_at=at, updated_at=at)
-    after = rules.compute_status(agent, at, minimum)
+    after = rules.compute_status(agent, None, at, minimum)
     if after != before:
         board = await session.get(Board, agent.board_id) if agent.board_id else None
         await events.record_events(session, [status_changed_event(agent, board, before, after)])

@@ -1,23 +1,26 @@
 """Queries for agents: one, several or pages of them, and locking an agent with its board."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cache
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, or_, select
+from sqlalchemy import DateTime, Interval, ScalarSelect, Select, Uuid, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
 from models import Agent, Board, Gateway, Member, Organization, User
 from services import boards, gateways, organizations
+from services.agents.rules import OFFLINE_AFTER, online_condition
 from services.messages import LEAD_MENTION, extract_mentions
 
+CHECK_DELAY = timedelta(seconds=5)  # the result of a check is stored later than it is obtained
 NEWEST_FIRST = (Agent.created_at.desc(), Agent.id.desc())
 
 
@@ -131,11 +134,6 @@ AGENTS_BY_ID: Query[Agent] = Query(
     itemgetter(0),
 )
 
-AGENTS_SEEN: Query[Agent] = Query(
-    IN_ORGANIZATION.where(Agent.last_seen_at > bindparam("since")).order_by(Agent.id),
-    itemgetter(0),
-)
-
 
 async def load_agents(
     source: Source, organization_id: UUID, agent_ids: Collection[UUID]
@@ -149,11 +147,32 @@ async def load_agents(
     return {agent.id: agent for agent in found}
 
 
-async def list_agents_seen_since(
-    source: Source, organization_id: UUID, since: datetime
-) -> Sequence[Agent]:
-    """Return the agents of an organization that have called after a time."""
-    return await AGENTS_SEEN.fetch(source, organization_id=organization_id, since=since)
+async def list_changed_presences(
+    source: Source,
+    organization_id: UUID,
+    since: datetime,
+    at: datetime,
+    *,
+    offline_after: timedelta,
+) -> Sequence[tuple[Agent, Gateway | None]]:
+    """Return the agents, with their gateways, whose presence may have changed between two times.
+
+    They have called, or their gateway was checked, or they were online and are not by now.
+    """
+    times = {"since": since, "at": at, "offline_after": offline_after}
+    return await _build_presence_query().fetch(source, organization_id=organization_id, **times)
+
+
+@cache
+def _build_presence_query() -> Query[tuple[Agent, Gateway | None]]:
+    since, at = (bindparam(name, type_=DateTime(timezone=True)) for name in ("since", "at"))
+    offline_after = bindparam("offline_after", type_=Interval())
+    has_ended = online_condition(since, offline_after) & ~online_condition(at, offline_after)
+    was_checked = Gateway.checked_at > since - CHECK_DELAY
+    is_changed = or_(Agent.last_seen_at > since, was_checked, has_ended)
+    query = select(Agent, Gateway).outerjoin(Gateway, Gateway.id == Agent.gateway_id)
+    in_organization = Agent.organization_id == bindparam("organization_id")
+    return Query(query.where(in_organization, is_changed).order_by(Agent.id))
 
 
 def agent_not_found() -> NotFound:
@@ -176,6 +195,7 @@ async def list_agents(
 ) -> Page[Agent]:
     """Return the agents of the boards that an admin may read, and of gateways, newest first.
 
+    Their gateways are loaded.
     Raises Forbidden, and NotFound for a board or a gateway of another organization.
     """
     organizations.require_admin(member)
@@ -198,13 +218,16 @@ def _build_list_query(*, on_board: bool, on_gateway: bool) -> PagedQuery[Agent]:
     query = _select_visible(on_board=on_board)
     if on_gateway:
         query = query.where(Agent.gateway_id == bindparam("gateway_id"))
-    return PagedQuery(query.order_by(*NEWEST_FIRST), itemgetter(0))
+    return PagedQuery(_join_gateway(query).order_by(*NEWEST_FIRST), _set_gateway)
 
 
 async def list_agents_for_agent(
     source: Source, agent: Agent, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[Agent]:
-    """Return the agents on the same board as an agent. Raises Forbidden for another board."""
+    """Return the agents on the same board as an agent, with their gateways, newest first.
+
+    Raises Forbidden for another board.
+    """
     parameters = boards.access_parameters(agent)
     if board_id is not None:
         parameters["board_id"] = (await boards.get_board(source, agent, board_id)).id
@@ -218,7 +241,7 @@ def _build_colleagues_query(*, on_board: bool) -> PagedQuery[Agent]:
         query = IN_ORGANIZATION.where(Agent.board_id == bindparam("board_id"))
     else:
         query = IN_ORGANIZATION.where(Agent.board_id.in_(boards.AGENT_BOARD_IDS))
-    return PagedQuery(query.order_by(*NEWEST_FIRST), itemgetter(0))
+    return PagedQuery(_join_gateway(query).order_by(*NEWEST_FIRST), _set_gateway)
 
 
 async def find_agent_by_name(
@@ -248,11 +271,25 @@ def _select_visible(*, on_board: bool) -> Select[Agent]:
     return IN_ORGANIZATION.where(or_(readable, Agent.board_id.is_(None)))
 
 
+def _join_gateway(query: Select[Agent]) -> Select[Agent, Gateway | None]:
+    return query.outerjoin(Gateway, Gateway.id == Agent.gateway_id).add_columns(Gateway)
+
+
+def _set_gateway(row: tuple[Agent, Gateway | None]) -> Agent:
+    agent, gateway = row
+    set_loaded_values(agent, gateway=gateway)
+    return agent
+
+
 ON_BOARD = select(Agent).where(Agent.board_id == bindparam("board_id"))
 BOARD_AGENTS: Query[Agent] = Query(
     ON_BOARD.order_by(Agent.is_board_lead.desc(), Agent.name, Agent.id), itemgetter(0)
 )
-NEWEST_BOARD_AGENTS: Query[Agent] = Query(ON_BOARD.order_by(*NEWEST_FIRST), itemgetter(0))
+NEWEST_BOARD_AGENTS: Query[Agent] = Query(
+    _join_gateway(ON_BOARD).order_by(*NEWEST_FIRST), _set_gateway
+)
+"""The agents of a board with their gateways."""
+
 BOARD_AGENT: Query[Agent] = Query(
     ON_BOARD.where(Agent.id == bindparam("agent_id")).execution_options(populate_existing=True),
     itemgetter(0),
@@ -274,6 +311,34 @@ async def list_board_agents(source: Source, board: Board) -> Sequence[Agent]:
 async def list_agents_of_boards(source: Source, found: Collection[Board]) -> Sequence[Agent]:
     """Return the agents of several boards: of each board the lead first, the others by name."""
     return await AGENTS_OF_BOARDS.fetch(source, board_ids=[board.id for board in found])
+
+
+def build_online_count() -> ScalarSelect[int]:
+    """Count the online agents of a board in a statement about boards.
+
+    Its parameters are `agents_at` and `offline_after`.
+    """
+    is_online = online_condition(
+        bindparam("agents_at", type_=DateTime(timezone=True)),
+        bindparam("offline_after", type_=Interval()),
+    )
+    count = select(func.count()).select_from(Agent).where(Agent.board_id == Board.id, is_online)
+    return count.correlate(Board).scalar_subquery()
+
+
+async def count_online_agents(
+    source: Source, found: Collection[Board], *, offline_after: timedelta = OFFLINE_AFTER
+) -> Mapping[UUID, int]:
+    """Return the number of online agents of boards that the caller may read, by board."""
+    parameters = {"agents_at": now(), "offline_after": offline_after}
+    ids = [board.id for board in found]
+    return dict(await _build_counts_query().fetch(source, board_ids=ids, **parameters))
+
+
+@cache
+def _build_counts_query() -> Query[tuple[UUID, int]]:
+    is_wanted = Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
+    return Query(select(Board.id, build_online_count()).where(is_wanted))
 
 
 async def get_board_agent(source: Source, board: Board, agent_id: UUID) -> Agent:

@@ -1,4 +1,7 @@
-"""Rules for agents: computed status and state, and validation of fields. Pure functions."""
+"""Rules for agents: computed status and state, and validation of fields. Pure functions.
+
+`compute_status` decides for pages, API and streams; `online_condition` counts by the same rule.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +9,22 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from core.clock import parse_duration
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from core.clock import DURATION_PATTERN, MAX_DURATION, SECONDS, parse_duration
 from core.errors import Invalid
 from core.text import is_storable
 from core.validation import (
@@ -17,7 +35,8 @@ from core.validation import (
     trimmed_text,
     validate_fields,
 )
-from models import Agent, AgentStatus
+from models import Agent, AgentStatus, DesiredState, Gateway
+from services import gateways
 
 OFFLINE_AFTER = timedelta(minutes=10)  # the default of AGENT_OFFLINE_AFTER
 DEFAULT_HEARTBEAT_INTERVAL = timedelta(minutes=10)  # of an agent that configures none
@@ -26,6 +45,7 @@ TOUCH_INTERVAL = timedelta(seconds=30)  # a call within this time after the last
 
 MAX_STATUS_LENGTH = 40  # characters
 RESERVED_STATUSES = (AgentStatus.DELETING, AgentStatus.UPDATING)
+ABSENT_STATUSES = (AgentStatus.PROVISIONING, AgentStatus.OFFLINE)
 
 
 class AgentState(StrEnum):
@@ -67,56 +87,126 @@ def heartbeat_interval(agent: Agent) -> timedelta | None:
 
 
 def offline_threshold(agent: Agent, minimum: timedelta = OFFLINE_AFTER) -> timedelta:
-    """Return how long an agent may be silent before it is offline: at least `minimum`."""
-    return max(minimum, 2 * (heartbeat_interval(agent) or timedelta()))
+    """Return how long an agent may be silent before it is offline: at least `minimum`.
+
+    Two intervals, if one was chosen. The default configuration, which every new agent gets, is no
+    choice.
+    """
+    config = agent.heartbeat_config or {}
+    every = config.get("every") if config != DEFAULT_HEARTBEAT else None
+    chosen = parse_duration(every) if isinstance(every, str) else None
+    return max(minimum, 2 * (chosen or timedelta()))
 
 
-def compute_status(agent: Agent, at: datetime, minimum: timedelta = OFFLINE_AFTER) -> str:
-    """Return the computed status of an agent (contract, agents 2.5)."""
-    return agent.compute_status_at(at, offline_after=offline_threshold(agent, minimum))
+def find_away_since(agent: Agent, gateway: Gateway | None, at: datetime) -> datetime | None:
+    """Return since when nothing is known of an agent, because its gateway is unreachable.
+
+    None if the gateway is reachable, or the agent has called since.
+    """
+    since = gateways.unreachable_since(gateway, at) if gateway else None
+    has_called = agent.last_seen_at is not None and since is not None
+    return None if has_called and agent.last_seen_at > since else since
+
+
+def compute_status(
+    agent: Agent, gateway: Gateway | None, at: datetime, minimum: timedelta = OFFLINE_AFTER
+) -> str:
+    """Return the status of an agent at a time (contract, agents 2.5).
+
+    `gateway` is that of the agent. Without it, an agent with an unreachable gateway can be online:
+    that is enough where the agent is calling at this moment.
+    """
+    if agent.desired_state is DesiredState.GONE:
+        return AgentStatus.DELETING
+    if agent.status in (AgentStatus.DELETING, AgentStatus.UPDATING):
+        return agent.status
+    known_at, threshold = agent.last_confirmed_at, offline_threshold(agent, minimum)
+    if known_at is None:
+        is_missing = agent.is_uncalled and at - agent.created_at > threshold
+        is_failed = agent.provision_failure is not None
+        return AgentStatus.OFFLINE if is_failed or is_missing else AgentStatus.PROVISIONING
+    is_silent = at - known_at > threshold
+    if is_silent or find_away_since(agent, gateway, at) is not None:
+        return AgentStatus.OFFLINE
+    if agent.is_confirmed_by_gateway and agent.status in ABSENT_STATUSES:
+        return AgentStatus.ONLINE
+    return agent.status
+
+
+def online_condition(at: ColumnElement[datetime], minimum: ColumnElement[timedelta]) -> Any:
+    """Select the agents that are online by `compute_status`, or report a status of their own."""
+    is_quiet = Agent.heartbeat_config["quiet"].astext.is_distinct_from("false")
+    was_there = Agent.last_seen_at.is_not(None) & (Agent.observed_generation > 0)
+    is_confirmed = and_(
+        Agent.listed_at.is_not(None),
+        Agent.provision_failure.is_(None),
+        or_(Agent.is_linked, is_quiet & was_there),
+    )
+    known_at = func.greatest(Agent.last_seen_at, case((is_confirmed, Agent.listed_at)))
+    away_since = (
+        select(gateways.unreachable_since_expression(at))
+        .where(Gateway.id == Agent.gateway_id)
+        .correlate(Agent)
+        .scalar_subquery()
+    )
+    return and_(
+        Agent.desired_state.is_distinct_from(DesiredState.GONE),
+        Agent.status.not_in(RESERVED_STATUSES),
+        known_at >= at - func.greatest(minimum, 2 * _chosen_interval_expression()),
+        Agent.status.not_in(ABSENT_STATUSES) | is_confirmed,
+        away_since.is_(None) | func.coalesce(Agent.last_seen_at > away_since, False),
+    )
+
+
+def _chosen_interval_expression() -> ColumnElement[timedelta]:
+    """Select the interval that `offline_threshold` doubles; null if none was chosen."""
+    config, every = Agent.heartbeat_config, func.trim(Agent.heartbeat_config["every"].astext)
+    parts = func.regexp_matches(every, DURATION_PATTERN.pattern, "g").column_valued("part")
+    part: Any = type_coerce(parts, ARRAY(Text()))
+    seconds = case(SECONDS, value=part[2]) * cast(part[1], Float)
+    total = func.least(func.sum(seconds), MAX_DURATION.total_seconds())
+    is_chosen = config.is_distinct_from(literal(DEFAULT_HEARTBEAT, JSONB)) & every.regexp_match(
+        f"^({DURATION_PATTERN.pattern})+$"
+    )
+    interval = select(func.make_interval(0, 0, 0, 0, 0, 0, total)).scalar_subquery()
+    return case((is_chosen, interval))
 
 
 def compute_state(
     agent: Agent,
-    moment: datetime,
+    gateway: Gateway | None,
+    at: datetime,
+    minimum: timedelta = OFFLINE_AFTER,
     *,
     working: bool,
     running: bool = False,
-    away: bool = False,
-    minimum: timedelta = OFFLINE_AFTER,
 ) -> AgentState:
     """Return the state that pages show of an agent.
 
     `working`: it has a task in progress. `running`: a run is in progress on its gateway, so it is
-    at work whether it calls us or not. `away`: its gateway is unreachable and the agent has not
-    called since, so nothing older counts.
+    at work whether it calls us or not.
     """
-    status = compute_status(agent, moment, minimum)
+    status = compute_status(agent, gateway, at, minimum)
     if status == AgentStatus.DELETING:
         return AgentState.OFFLINE
-    if away:
+    if find_away_since(agent, gateway, at) is not None:
         return AgentState.AWAY
     if status in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
         return AgentState.PROVISIONING
     if status == AgentStatus.OFFLINE and not running:
         return AgentState.OFFLINE
-    return _compute_activity(agent, moment, working=working, running=running)
-
-
-def _compute_activity(
-    agent: Agent, moment: datetime, *, working: bool, running: bool
-) -> AgentState:
-    """Return the state of an agent that is reachable."""
-    if not running and _is_overdue(agent, moment):
+    if not running and _is_overdue(agent, at):
         return AgentState.LATE
     return AgentState.WORKING if working or running else AgentState.IDLE
 
 
-def is_late(agent: Agent, moment: datetime, minimum: timedelta = OFFLINE_AFTER) -> bool:
+def is_late(
+    agent: Agent, gateway: Gateway | None, at: datetime, minimum: timedelta = OFFLINE_AFTER
+) -> bool:
     """Return whether an agent is still online and silent for longer than its heartbeat interval."""
-    if not _is_overdue(agent, moment):
+    if not _is_overdue(agent, at):
         return False
-    return compute_state(agent, moment, working=False, minimum=minimum) is AgentState.LATE
+    return compute_state(agent, gateway, at, minimum, working=False) is AgentState.LATE
 
 
 def _is_overdue(agent: Agent, moment: datetime) -> bool:
@@ -150,8 +240,8 @@ def find_status_evidence(agent: Agent, at: datetime) -> StatusEvidence:
 
 def status_after_contact(agent: Agent, moment: datetime, minimum: timedelta = OFFLINE_AFTER) -> str:
     """Return the status of an agent that calls now. A status that it has reported itself stays."""
-    away = (AgentStatus.PROVISIONING, AgentStatus.OFFLINE)
-    return AgentStatus.ONLINE if compute_status(agent, moment, minimum) in away else agent.status
+    before = compute_status(agent, None, moment, minimum)
+    return AgentStatus.ONLINE if before in ABSENT_STATUSES else agent.status
 
 
 def validate_reported_status(word: str | None) -> str | None:

@@ -58,7 +58,6 @@ from services.boards.queries import (
     list_board_summaries,
     list_boards,
     list_related_boards,
-    online_conditions,
 )
 from services.boards.rules import (
     MAX_FOLLOW_UP,

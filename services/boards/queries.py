@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, bindparam, func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
@@ -19,16 +19,14 @@ from core.paging import Page, PagedQuery, Paging
 from core.text import is_storable
 from models import (
     Agent,
-    AgentStatus,
     Board,
     BoardCounts,
     BoardGroup,
-    Gateway,
     Member,
     Organization,
     Status,
 )
-from services import counters, gateways
+from services import counters
 from services.boards.visibility import (
     AGENT_BOARD_IDS,
     MEMBER_BOARDS,
@@ -38,7 +36,6 @@ from services.boards.visibility import (
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
 OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
-NOT_ONLINE = set(AgentStatus) - {AgentStatus.ONLINE}
 
 
 async def list_boards(
@@ -105,7 +102,6 @@ class BoardSummary:
     board: Board
     can_write: bool
     group_name: str | None
-    online_agent_count: int
     agent_count: int
     task_counts: Mapping[Status, int]  # all statuses, including those without tasks
 
@@ -116,10 +112,7 @@ class BoardSummary:
 
 
 async def list_board_summaries(source: Source, member: Member) -> Sequence[BoardSummary]:
-    """Return summaries of the boards that the member may read, by name, in one statement.
-
-    The number of online agents is the last recorded one; every change of it is an event.
-    """
+    """Return summaries of the boards that the member may read, by name, in one statement."""
     rows = await _build_summaries_query().fetch(source, **access_parameters(member))
     statuses = len(counters.TASK_COUNTS)
     return [
@@ -174,13 +167,14 @@ RELATED_BOARDS: Query[RelatedBoard] = Query(
 @cache
 def _build_summaries_query() -> Query[tuple[Any, ...]]:
     visible = MEMBER_BOARDS.subquery()
+    agents_of_board = select(func.count()).select_from(Agent).where(Agent.board_id == Board.id)
+    agent_count = agents_of_board.correlate(Board).scalar_subquery()
     query = (
         select(
             Board,
             visible.c.writes,
             BoardGroup.name,
-            _count_agents(*online_conditions()),
-            _count_agents(),
+            agent_count,
             *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),
         )
         .join(visible, visible.c.id == Board.id)
@@ -190,20 +184,6 @@ def _build_summaries_query() -> Query[tuple[Any, ...]]:
         .order_by(*BY_NAME)
     )
     return Query(query)
-
-
-def online_conditions() -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for online agents. Agents of a broken gateway are not online."""
-    reports = Agent.last_seen_at.is_not(None) & Agent.status.not_in(NOT_ONLINE)
-    listed = Agent.is_linked & Agent.listed_at.is_not(None)
-    broken = select(Gateway.id).where(Gateway.checks.contains([{"state": gateways.CHECK_FAILED}]))
-    return (reports | listed, Agent.gateway_id.is_(None) | Agent.gateway_id.not_in(broken))
-
-
-def _count_agents(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
-    """Count the agents of a board."""
-    count = select(func.count()).select_from(Agent).where(Agent.board_id == Board.id, *conditions)
-    return count.correlate(Board).scalar_subquery()
 
 
 MAX_SLUG_LENGTH = 200  # characters

@@ -79,6 +79,7 @@ from services.gateways.queries import (
     lock_gateway,
     status_since,
     unreachable_since,
+    unreachable_since_expression,
 )
 from services.gateways.sessions import (
     ChatHistory,

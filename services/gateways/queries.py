@@ -8,8 +8,19 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Select,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -266,6 +277,21 @@ def unreachable_since(gateway: Gateway, moment: datetime) -> datetime | None:
     if status is not GatewayStatus.UNMONITORED or checked_at is None:
         return None
     return checked_at if moment - checked_at > WORKER_HANDOVER else None
+
+
+def unreachable_since_expression(at: ColumnElement[datetime]) -> ColumnElement[datetime | None]:
+    """Select what `unreachable_since` returns."""
+    failed = f'$[*] ? (@.state == "{CHECK_FAILED}")'
+    is_failed = func.jsonb_path_exists(
+        Gateway.checks, cast(f'{failed} ? (@.name != "{AGENTS_CHECK}")', JSONPATH)
+    )
+    failing = func.jsonb_path_query_first(Gateway.checks, cast(failed, JSONPATH), type_=JSONB)
+    has_worker = func.coalesce(Gateway.lease_expires_at > at, False)
+    is_unmonitored = ~has_worker & (Gateway.checked_at < at - WORKER_HANDOVER)
+    return case(
+        (is_failed, cast(failing["since"].astext, DateTime(timezone=True))),
+        (Gateway.checks.is_not(None) & is_unmonitored, Gateway.checked_at),
+    )
 
 
 def last_contact_at(gateway: Gateway, moment: datetime) -> datetime | None:

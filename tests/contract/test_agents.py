@@ -1,6 +1,7 @@
 """The contract of agents (agents-and-gateways 2, 6 and 7), for those without a gateway."""
 
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import update
 
@@ -279,3 +280,47 @@ async def test_a_failed_agent_shows_the_reason(
     assert loaded["last_provision_error"] == failure["reason"]
     assert loaded["provisioning"]["state"] == "failed"
     assert loaded["provisioning"]["failure"]["command"] == failure["command"]
+
+
+async def test_an_agent_of_a_lost_gateway_is_away_and_not_online(
+    alice: Client, lead: Client, world: World, transaction: TransactionFactory
+) -> None:
+    moment = now()
+    ok = {"name": "port", "state": "ok", "code": None, "since": str(moment)}
+    unresponsive = {"name": "handshake", "state": "failed", "code": "unresponsive"}
+    unresponsive["since"] = str(moment - timedelta(seconds=1))
+    held: dict[str, Any] = {
+        "lease_holder": "worker",
+        "lease_expires_at": moment + timedelta(minutes=1),
+    }
+    gateway = make_gateway(world.tern, checks=[ok], checked_at=moment, **held)
+    seen = {"last_seen_at": moment - timedelta(minutes=1), "listed_at": moment, "status": "online"}
+    on_gateway = {"desired_state": "running", "observed_generation": 1, "gateway_id": gateway.id}
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        values = update(Agent).where(Agent.id == world.worker.id).values(**seen, **on_gateway)
+        await session.execute(values)
+
+    async def read_all() -> list[dict[str, object]]:
+        board = world.board.id
+        pages = [
+            await alice.get("/agents"),
+            await alice.get(f"/agents?board_id={board}"),
+            await lead.get("/agent/agents"),
+        ]
+        lists = [page.json()["items"] for page in pages]
+        lists.append((await alice.get(f"/boards/{board}/snapshot")).json()["agents"])
+        found = [one for agents in lists for one in agents if one["id"] == str(world.worker.id)]
+        return [*found, (await alice.get(f"/agents/{world.worker.id}")).json()]
+
+    for read in await read_all():
+        assert (read["status"], read["away"], read["away_since"]) == ("online", False, None)
+    async with transaction() as session:
+        (await session.get_one(type(gateway), gateway.id)).checks = [ok, unresponsive]
+    for read in await read_all():
+        assert (read["status"], read["away"], read["is_late"]) == ("offline", True, False)
+        assert read["away_since"]
+    returned = {"name": "Writer", "status": "offline"}  # as it was read
+    changed = await alice.patch(f"/agents/{world.worker.id}", json=returned)
+    assert (changed.status_code, changed.json()["away"]) == (200, True)

@@ -1,21 +1,80 @@
 """Presence of agents: calls, heartbeats, silence and agent cards."""
 
 import asyncio
-from datetime import timedelta
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import DateTime, literal, select, update
 
 from core.clock import now
 from core.errors import Invalid
-from models import Agent, Event, EventType
+from models import Agent, DesiredState, Event, EventType, Gateway
 from services import agents, boards
-from services.agents import AgentState
-from tests.support.board_rows import make_task
+from services.agents import AgentState, rules
+from tests.support.board_rows import make_agent, make_task
 from tests.support.gateway_rows import make_gateway
 from tests.support.statement_counter import count_statements
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+CONFIGS: Sequence[Any] = (
+    None,
+    {},
+    rules.DEFAULT_HEARTBEAT,
+    rules.DEFAULT_HEARTBEAT | {"quiet": False},
+    {"every": " 1m1m2.5s "},
+    {"every": "1h30m", "quiet": False},
+    {"every": "999999999d"},
+    {"every": "soon"},
+    {"every": 5},
+)
+
+
+def list_presences(moment: datetime) -> list[dict[str, Any]]:
+    """Return a sample of the combinations of what determines the status of an agent."""
+    times = (None, *(moment - ago for ago in (MINUTE, 5 * MINUTE, 11 * MINUTE, 2 * HOUR, 4 * HOUR)))
+    names = ("status", "last_seen_at", "listed_at", "heartbeat_config", "is_linked")
+    names += ("observed_generation", "provision_failure", "desired_state")
+    failure = {"step": "wake", "code": "x", "reason": "x", "command": None, "at": str(moment)}
+    values: list[Sequence[Any]] = [
+        ("online", "offline", "provisioning", "busy", "updating"),
+        times,
+        times,
+        CONFIGS,
+    ]
+    values += [(False, True), (0, 1), (None, failure), (None, *DesiredState)]
+    chosen = random.Random(7)
+    return [
+        dict(zip(names, [chosen.choice(column) for column in values], strict=True))
+        for _ in range(300)
+    ]
+
+
+def make_gateways(world, moment: datetime) -> list[Gateway]:
+    """Return a gateway in each of the states that matter to its agents."""
+
+    def make(name: str, failed: str | None = None, **fields: Any) -> Gateway:
+        state = {"state": "failed", "code": "x", "since": str(moment - 2 * MINUTE)}
+        well = {"name": "port", "state": "ok", "code": None, "since": str(moment)}
+        checks = [well, {"name": failed, **state}] if failed else [well]
+        url = f"ws://{name.replace(' ', '-')}:1"
+        defaults: dict[str, Any] = {"checks": checks, "checked_at": moment - 5 * MINUTE}
+        defaults |= {"lease_holder": "a worker", "lease_expires_at": moment + MINUTE}
+        return make_gateway(world.tern, name, url=url, **(defaults | fields))
+
+    nobody = {"lease_holder": None, "lease_expires_at": None}
+    return [
+        make("connected"),
+        make("not checked", checks=None, checked_at=None),
+        make("lost", "handshake"),
+        make("limited", "agents"),
+        make("unmonitored", **nobody),
+        make("handed over", checked_at=moment - MINUTE / 2, **nobody),
+    ]
 
 
 async def list_status_changes(session) -> list[tuple[str, str]]:
@@ -178,9 +237,9 @@ class TestHeartbeats:
 class TestSilence:
     async def test_silent_agents_are_marked_offline_once(self, session, world) -> None:
         for agent, status, silent in [
-            (world.lead, "online", 21 * MINUTE),
+            (world.lead, "online", 11 * MINUTE),
             (world.worker, "busy", HOUR),
-            (world.other_worker, "online", 19 * MINUTE),
+            (world.other_worker, "online", 9 * MINUTE),
             (world.gardener, "updating", HOUR),
             (world.charlies_worker, "online", HOUR),
         ]:
@@ -296,8 +355,8 @@ class TestCards:
 
     async def test_agents_of_broken_gateway_are_not_counted_as_online(self, session, world) -> None:
         async def online() -> int:
-            summaries = await boards.list_board_summaries(session, world.alice_member)
-            return sum(one.online_agent_count for one in summaries)
+            counts = await agents.count_online_agents(session, [world.board, world.garden])
+            return sum(counts.values())
 
         gateway = make_gateway(world.tern, checks=[{"name": "port", "state": "ok"}])
         session.add(gateway)
@@ -306,9 +365,28 @@ class TestCards:
         worker.gateway_id, worker.is_linked, worker.listed_at = gateway.id, True, now()
         await session.flush()
         before = await online()
-        gateway.checks = [{"name": "port", "state": "failed"}]
+        gateway.checks = [{"name": "port", "state": "failed", "since": str(now())}]
         await session.flush()
         assert await online() == before - 1
+
+    async def test_counts_and_statuses_of_agents_agree(self, session, world) -> None:
+        moment = now()
+        for gateway in (None, *make_gateways(world, moment)):
+            session.add_all([gateway] if gateway else [])
+            await session.flush()
+            found = [
+                make_agent("One", world.board, gateway_id=gateway and gateway.id, **fields)
+                for fields in list_presences(moment)
+            ]
+            session.add_all(found)
+            await session.flush()
+            for minimum in (MINUTE / 2, 10 * MINUTE, 5 * HOUR):
+                at, after = literal(moment, DateTime(timezone=True)), literal(minimum)
+                online = select(Agent.id).where(rules.online_condition(at, after))
+                counted = set(await session.scalars(online))
+                for agent in found:
+                    status = agents.compute_status(agent, gateway, moment, minimum)
+                    assert (status in ("online", "busy")) == (agent.id in counted)
 
     async def test_card_shows_the_role_from_the_profile(self, session, world) -> None:
         card = await agents.get_agent_card(session, world.rita_member, world.worker.id)

@@ -13,6 +13,7 @@ from services import agents
 from services.agents import AgentState, rules
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+EVERY_TEN_MINUTES = {"every": "10m"}
 
 
 @pytest.mark.parametrize(
@@ -48,21 +49,32 @@ def test_parser_accepts_any_text_and_limits_the_result(text) -> None:
 @pytest.mark.parametrize(
     ("config", "interval", "offline_after"),
     [
-        (None, 10 * MINUTE, 20 * MINUTE),
-        ({}, 10 * MINUTE, 20 * MINUTE),
-        ({"every": "banana"}, 10 * MINUTE, 20 * MINUTE),
-        ({"every": 5}, 10 * MINUTE, 20 * MINUTE),
+        (None, 10 * MINUTE, 10 * MINUTE),
+        ({}, 10 * MINUTE, 10 * MINUTE),
+        (rules.DEFAULT_HEARTBEAT, 10 * MINUTE, 10 * MINUTE),
+        ({"every": "banana"}, 10 * MINUTE, 10 * MINUTE),
+        ({"every": 5}, 10 * MINUTE, 10 * MINUTE),
+        ({"every": "10m"}, 10 * MINUTE, 20 * MINUTE),
+        (rules.DEFAULT_HEARTBEAT | {"quiet": False}, 10 * MINUTE, 20 * MINUTE),
         ({"every": "1m"}, MINUTE, 10 * MINUTE),
         ({"every": "1h"}, HOUR, 2 * HOUR),
         ({"every": "0m"}, None, 10 * MINUTE),
     ],
 )
-def test_offline_threshold_is_two_intervals_and_at_least_ten_minutes(
+def test_offline_threshold_is_two_chosen_intervals_or_ten_minutes(
     config, interval, offline_after
 ) -> None:
     agent = Agent(heartbeat_config=config)
     assert agents.heartbeat_interval(agent) == interval
     assert agents.offline_threshold(agent) == offline_after
+
+
+def test_a_smaller_offline_setting_applies_without_a_chosen_interval() -> None:
+    moment = now()
+    agent = Agent(heartbeat_config=rules.DEFAULT_HEARTBEAT, status="online")
+    agent.last_seen_at = moment - 3 * MINUTE
+    assert agents.compute_status(agent, None, moment, 2 * MINUTE) == "offline"
+    assert agents.compute_status(agent, None, moment, 4 * MINUTE) == "online"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +96,8 @@ def test_status_is_computed_from_stored_status_and_silence(stored, silent, statu
     """A27.9."""
     moment = now()
     agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
-    assert agents.compute_status(agent, moment) == status
+    agent.heartbeat_config = EVERY_TEN_MINUTES
+    assert agents.compute_status(agent, None, moment) == status
 
 
 @pytest.mark.parametrize(
@@ -105,7 +118,8 @@ def test_status_is_computed_from_stored_status_and_silence(stored, silent, statu
 def test_state_is_computed_from_status_silence_and_work(stored, silent, working, state) -> None:
     moment = now()
     agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
-    assert rules.compute_state(agent, moment, working=working) is state
+    agent.heartbeat_config = EVERY_TEN_MINUTES
+    assert rules.compute_state(agent, None, moment, working=working) is state
 
 
 @pytest.mark.parametrize(
@@ -122,13 +136,13 @@ def test_state_is_computed_from_status_silence_and_work(stored, silent, working,
 def test_agent_with_a_running_run_is_working(stored, silent, state) -> None:
     moment = now()
     agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
-    assert rules.compute_state(agent, moment, working=False, running=True) is state
+    assert rules.compute_state(agent, None, moment, working=False, running=True) is state
 
 
 def test_agent_without_heartbeat_is_never_late() -> None:
     moment = now()
     agent = Agent(status="online", last_seen_at=moment - 9 * MINUTE)
     agent.heartbeat_config = {"every": "0m"}
-    assert rules.compute_state(agent, moment, working=False) is AgentState.IDLE
+    assert rules.compute_state(agent, None, moment, working=False) is AgentState.IDLE
     agent.heartbeat_config = {"every": "5m"}
-    assert rules.compute_state(agent, moment, working=False) is AgentState.LATE
+    assert rules.compute_state(agent, None, moment, working=False) is AgentState.LATE

@@ -230,11 +230,11 @@ async def test_board_summaries_take_one_statement(session: AsyncSession, world: 
         garden, launch = await boards.list_board_summaries(session, member)
     assert len(statements) == 1
     assert (launch.board.name, launch.group_name, launch.can_write) == ("Launch", "Birds", True)
-    assert (launch.online_agent_count, launch.agent_count) == (1, 3)
+    assert launch.agent_count == 3
     assert launch.task_counts == {"inbox": 1, "in_progress": 0, "review": 0, "done": 2}
     assert launch.task_count == 3
     assert (garden.board.name, garden.group_name, garden.task_count) == ("Garden", None, 0)
-    assert (garden.online_agent_count, garden.agent_count) == (1, 1)
+    assert garden.agent_count == 1
 
 
 async def test_summaries_include_readable_boards_only(session: AsyncSession, world: World) -> None:

@@ -31,8 +31,9 @@ async def load_card(session, world, agent: Agent) -> agents.AgentCard:
 @pytest.mark.parametrize(
     ("age", "values", "status"),
     [
-        (19 * MINUTE, {}, "provisioning"),
-        (21 * MINUTE, {}, "offline"),
+        (9 * MINUTE, {}, "provisioning"),
+        (11 * MINUTE, {}, "offline"),
+        (19 * MINUTE, {"heartbeat_config": {"every": "10m"}}, "provisioning"),
         (21 * MINUTE, {"heartbeat_config": {"every": "1h"}}, "provisioning"),
         (11 * MINUTE, {"heartbeat_config": {"every": "0m"}}, "offline"),
         (HOUR, {"desired_state": DesiredState.RUNNING}, "provisioning"),
@@ -47,7 +48,7 @@ async def test_an_agent_that_never_called_is_offline_after_its_deadline(
     if values.get("listed_at") is JUST_NOW:
         values = values | {"listed_at": now()}
     agent = await store_uncalled(session, world.worker, age, **values)
-    assert agents.compute_status(agent, now()) == status
+    assert agents.compute_status(agent, None, now()) == status
 
 
 async def test_a_missed_first_call_is_recorded_once_and_people_are_notified(session, world) -> None:
@@ -77,7 +78,7 @@ async def test_the_first_call_ends_the_state_and_its_notifications(session, worl
     agent = await store_uncalled(session, world.worker, 40 * MINUTE)
     await agents.mark_silent_agents_offline(session)
     await agents.touch_agent(session, agent)
-    assert agents.compute_status(agent, now()) == "online"
+    assert agents.compute_status(agent, None, now()) == "online"
     resolved = await session.scalars(select(Notification.resolved_at))
     assert all(resolved.all())
     assert (await load_card(session, world, agent)).uncalled_for is None

@@ -290,9 +290,9 @@ async def test_a_recent_call_or_a_listing_makes_an_agent_online(
     agent = await harness.get_agent(agent)
     known = agents.find_status_evidence(agent, harness.moment)
     assert (known.source, known.at) == (agents.StatusSource.GATEWAY, harness.moment)
-    assert agents.compute_status(agent, harness.moment) == "online"
+    assert agents.compute_status(agent, None, harness.moment) == "online"
     later = harness.moment + timedelta(minutes=25)
-    assert agents.compute_status(agent, later) == "offline"
+    assert agents.compute_status(agent, None, later) == "offline"
 
 
 async def test_an_agent_is_online_again_when_its_gateway_returns(

@@ -59,7 +59,7 @@ async def test_an_agent_that_does_not_check_in_is_woken_again(
     silent = await harness.get_agent(agent)
     assert silent.provision_failure
     assert silent.provision_failure["code"] == "no_check_in"
-    assert agents.compute_status(silent, harness.moment) == "offline"
+    assert agents.compute_status(silent, None, harness.moment) == "offline"
     assert harness.fake.changes == changes
     assert harness.token_of(agent) == token
     assert len(await harness.list_messages(agent)) == state_machine.MAX_WAKES

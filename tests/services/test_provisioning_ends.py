@@ -65,7 +65,7 @@ async def test_a_rejected_step_fails_in_time_and_can_be_retried(
     assert (failure["step"], failure["code"]) == (step.value, "rejected")
     assert failure["reason"] == "The gateway says no: no such thing"
     assert failure["command"]
-    assert agents.compute_status(agent, harness.moment) == AgentStatus.OFFLINE
+    assert agents.compute_status(agent, None, harness.moment) == AgentStatus.OFFLINE
     assert agents.find_status_evidence(agent, harness.moment).source is StatusSource.FAILURE
     [events] = await harness.list_events(EventType.AGENT_PROVISION_FAILED)
     assert (events.agent_id, events.data["step"]) == (agent.id, step.value)

@@ -46,7 +46,7 @@ async def test_a_deleted_agent_loses_its_tokens_at_once(
         session.add(task)
     await delete_agent(harness, agent)
     row = await harness.get_agent(agent)
-    assert agents.compute_status(row, harness.moment) == AgentStatus.DELETING
+    assert agents.compute_status(row, None, harness.moment) == AgentStatus.DELETING
     assert provisioning.provisioning_status(row, harness.moment) is ProvisioningStatus.REMOVING
     async with harness.transaction() as session:
         tokens = select(AgentToken).where(AgentToken.agent_id == agent.id)

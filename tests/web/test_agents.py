@@ -24,10 +24,14 @@ async def test_members_see_the_agents_of_readable_boards(bob, rita, charlie) -> 
     assert "Other worker" not in (await charlie.get("/agents")).text
 
 
+EVERY_TEN_MINUTES = {"every": "10m"}
+
+
 async def test_the_table_shows_how_each_state_is_known(alice, world, transaction) -> None:
     async with transaction() as session:
         for agent, minutes in ((world.worker, 14), (world.gardener, 47)):
             agent.last_seen_at = now() - timedelta(minutes=minutes)
+            agent.heartbeat_config = EVERY_TEN_MINUTES
             await session.merge(agent)
         world.other_worker.last_seen_at = None
         await session.merge(world.other_worker)
@@ -73,6 +77,7 @@ async def test_the_table_is_sorted_by_state_and_by_task(alice, world, transactio
     async with transaction() as session:
         for agent, minutes in ages.items():
             agent.last_seen_at = now() - timedelta(minutes=minutes)
+            agent.heartbeat_config = EVERY_TEN_MINUTES
             await session.merge(agent)
         await session.execute(delete(Agent).where(Agent.id == world.lead.id))
     by_state = ["Gardener", "Worker", "Other worker"]  # idle, late, offline

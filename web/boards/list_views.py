@@ -9,8 +9,9 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Member, Status
-from services import boards, onboarding, organizations, presence, waiting_counts
+from services import agents, boards, onboarding, organizations, presence, waiting_counts
 from services.boards import BoardSummary
+from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES, NewBoardForm
 from web.boards.presenter import list_gateway_options, no_gateway_option
@@ -37,6 +38,11 @@ async def show_boards(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         all_summaries = await boards.list_board_summaries(source, member)
+        online_counts = await agents.count_online_agents(
+            source,
+            [one.board for one in all_summaries],
+            offline_after=offline_threshold(get_settings(request)),
+        )
         waiting = await waiting_counts.load_waiting_counts(source, member)
         unread_board_ids = await presence.list_boards_with_unread_comments(source, member)
     text = request.query_params.get("q", "").strip()[:MAX_FILTER_LENGTH]
@@ -47,6 +53,7 @@ async def show_boards(request: Request) -> Response:
         "search": text,
         "summaries": order.sort_rows(found, SORT_KEYS),
         "total": len(all_summaries),
+        "online_counts": online_counts,
         "waiting_by_board": waiting.by_board,
         "unread_board_ids": unread_board_ids,
     }

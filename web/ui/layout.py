@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
-from core.http.request import open_reader, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from models import Member, User
 from services import organizations
 from services.organizations import AgentStop, EndedMembership
@@ -113,7 +114,8 @@ async def load_layout(request: Request) -> PageLayout:
     """
     member = current_member(request)
     async with open_reader(request) as reader:
-        data = await load_sidebar(reader, member)
+        offline_after = timedelta(seconds=get_settings(request).agent_offline_after)
+        data = await load_sidebar(reader, member, offline_after=offline_after)
     sidebar = Sidebar(
         boards=data.boards,
         agents_online=sum(board.online_agent_count for board in data.boards),
