@@ -52,6 +52,7 @@ def run_checks(load_settings: Callable[[], Settings]) -> int:
         if settings.smtp_host:
             results.append(_report_check("mail", lambda: check_mail(settings)))
         _report_proxy(settings)
+        _report_event_loop(settings)
     return 0 if all(results) else 1
 
 
@@ -70,6 +71,22 @@ def _report_proxy(settings: Settings) -> None:
 
     if problem := find_proxy_problem(settings):
         print_line(f"warning proxy: {problem}")
+
+
+def _report_event_loop(settings: Settings) -> None:
+    """Report what kept the running processes longest from everything else."""
+    from core.event_loop import KEPT, MAX_HOLD, find_longest_hold
+
+    hours, limit = round(KEPT.total_seconds() / 3600), round(MAX_HOLD * 1000)
+    hold = find_longest_hold(settings.data_dir)
+    if hold is None:
+        print_line(f"ok      event loop: never held for {limit} ms in the last {hours} hours")
+        return
+    print_line(
+        f"warning event loop: it was held for {round(hold.seconds * 1000)} ms by {hold.place}"
+        f" at {hold.at:%Y-%m-%d %H:%M:%S} UTC, the longest time in the last {hours} hours."
+        " Nothing else was answered meanwhile."
+    )
 
 
 def check_python() -> str:

@@ -44,15 +44,14 @@ CompanionFactory = Callable[[Settings], AbstractAsyncContextManager[object]]
 def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext) -> int:
     """Serve until a stop signal arrives; the companion context is open meanwhile."""
     gc.disable()  # until everything is loaded: there is no garbage yet
-    import uvloop
-
     from cli.process import configure_log
+    from core.event_loop import create_event_loop
 
     raise_file_limit()
     with bind_socket(settings) as server_socket:
         settings = settings.with_bound_port(server_socket.getsockname()[1])
         configure_log(settings)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
             runner.run(serve_app(settings, server_socket, companion))
     return 0
 

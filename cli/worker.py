@@ -1,6 +1,7 @@
 """`./run worker`: run the worker in a separate process."""
 
 import asyncio
+from functools import partial
 
 from cli.command import (
     add_data_option,
@@ -24,12 +25,11 @@ def main(arguments: list[str]) -> int:
 
 def run_process(settings: Settings) -> int:
     """Run the worker until a stop signal arrives."""
-    import uvloop
-
     from cli.process import configure_log
+    from core.event_loop import create_event_loop
 
     configure_log(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
         runner.run(_run_until_stopped(settings))
     return 0
 

@@ -47,7 +47,7 @@ class Scheduler:
         """Repeat the tasks until `stop` is set; those that are running then are completed."""
         async with asyncio.TaskGroup() as group:
             for task in self._tasks:
-                group.create_task(self._repeat(task, stop))
+                group.create_task(self._repeat(task, stop), name=f"periodic task {task.name}")
 
     async def _repeat(self, task: PeriodicTask, stop: asyncio.Event) -> None:
         subscription = nullcontext(asyncio.Event())

@@ -86,6 +86,9 @@ VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the current request, for logs and errors."""
 
+current_request: ContextVar[tuple[str, str] | None] = ContextVar("current_request", default=None)
+"""Method and path of the current request, for the monitor of the event loop."""
+
 
 class RequestIdMiddleware:
     """Assign an id to every request and return it in every response."""
@@ -101,6 +104,7 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "").strip()
         id = given if VALID_ID.fullmatch(given) else uuid4().hex
         request_id.set(id)
+        current_request.set((scope["method"], scope["path"]))
         scope[SERVER_SEND] = send  # this is the outermost middleware
 
         async def send_with_id(message: Message) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import COMMANDS
+from core.clock import now
+from core.event_loop import LoopHold, add_hold
 from tests.cli.conftest import ROOT, TIMEOUT, run_cli
 
 RUN = ROOT / "run"
@@ -102,6 +104,18 @@ def test_the_doctor_warns_about_a_proxy_that_is_not_trusted(tmp_path: Path) -> N
     result = run_cli("doctor", "--port", "0", data=data, BASE_URL=address)
     assert result.returncode == 0
     assert re.search(r"^warning proxy: .*TRUSTED_PROXIES", result.stdout, re.MULTILINE)
+
+
+def test_the_doctor_names_the_longest_hold_of_the_event_loop(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    add_hold(data, LoopHold(0.345, "POST /boards (run_asgi)", now()))
+    result = run_cli("doctor", "--port", "0", data=data)
+    assert result.returncode == 0
+    assert re.search(
+        r"^warning event loop: .* 345 ms by POST /boards \(run_asgi\) at ",
+        *(result.stdout, re.MULTILINE),
+    )
 
 
 def test_the_doctor_reports_problems(tmp_path: Path) -> None:

@@ -1,32 +1,38 @@
-"""How long the event loop is held: the CPU time of its thread, in which nobody else is served."""
+"""How long the event loop is held, measured as in production but without its threshold."""
 
 import asyncio
 import gc
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
 
+from core.event_loop import LoopHold, LoopMonitor
+
 
 class LoopHolds:
-    """The longest hold of the event loop in a block, in seconds."""
+    """The longest hold of the event loop in a block: seconds of CPU and place."""
 
     longest = 0.0
+    place = ""
+
+    def record(self, hold: LoopHold) -> None:
+        """Keep a hold if it is the longest."""
+        if hold.seconds > self.longest:
+            self.longest, self.place = hold.seconds, hold.place
 
 
 @contextmanager
 def measure_holds() -> Generator[LoopHolds]:
     """Measure each callback of the event loop, without a search for garbage of earlier tests."""
     holds, run = LoopHolds(), asyncio.Handle._run
-
-    def measure(handle: asyncio.Handle) -> None:
-        start = time.thread_time()
-        run(handle)
-        holds.longest = max(holds.longest, time.thread_time() - start)
-
+    monitor = LoopMonitor(holds.record, limit=0.001, precision=0.0)
     gc.freeze()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio.Handle, "_run", measure)
-        yield holds
-    gc.unfreeze()
+    monitor.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio.Handle, "_run", lambda handle: monitor.run(run, handle))
+            yield holds
+    finally:
+        monitor.stop()
+        gc.unfreeze()
