@@ -25,6 +25,7 @@ from openclaw.capabilities import Capability
 from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
 
+MAX_AGENTS = 5_000  # of one gateway
 FILE_CONFLICT = "agent_file_conflict"  # `details.type` of a write of a file that was changed
 
 
@@ -73,6 +74,9 @@ async def list_agents(
     """
     answer = await call_method(client, "agents.list", {}, retry)
     rows = answer.get("agents") if isinstance(answer, Mapping) else None
+    if isinstance(rows, list) and len(rows) > MAX_AGENTS:
+        reason = f"The gateway listed more than {MAX_AGENTS:,} agents."
+        raise GatewayError(ErrorKind.TOO_LARGE, reason)
     agents = [_parse_agent(row) for row in rows] if isinstance(rows, list) else []
     if not isinstance(rows, list) or (None in agents and not skip_unreadable):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway did not list its agents.")

@@ -146,7 +146,7 @@ class GatewayConnection:
     async def _read_until_closed(self) -> GatewayError:
         try:
             async for raw in self._websocket:
-                self._dispatch(frames.decode_frame(raw))
+                self._dispatch(await frames.decode_frame(raw))
         except ConnectionClosed as error:
             return _close_error(error)
         except GatewayError as malformed:
@@ -208,7 +208,7 @@ async def _authenticate(
 
 
 async def _receive_challenge(websocket: GatewayWebSocket) -> Challenge:
-    frame = frames.decode_frame(await websocket.recv())
+    frame = await frames.decode_frame(await websocket.recv())
     if not (isinstance(frame, GatewayEvent) and frame.name == "connect.challenge"):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway did not begin with its challenge.")
     return Challenge.parse(frame.payload)
@@ -216,7 +216,7 @@ async def _receive_challenge(websocket: GatewayWebSocket) -> Challenge:
 
 async def _receive_connect_response(websocket: GatewayWebSocket) -> ResponseFrame:
     while True:
-        frame = frames.decode_frame(await websocket.recv())
+        frame = await frames.decode_frame(await websocket.recv())
         if isinstance(frame, ResponseFrame) and frame.id == CONNECT_REQUEST_ID:
             return frame
 

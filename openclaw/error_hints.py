@@ -136,7 +136,9 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
         " kept for now; if nothing changes, restart it.",
         RESTART_COMMAND,
     ),
-    ErrorKind.TOO_LARGE: ErrorHint("The gateway sent more than 25 MiB at once.", STATUS_COMMAND),
+    ErrorKind.TOO_LARGE: ErrorHint(
+        "The gateway sent more than 25 MiB, 250,000 values or 5,000 agents at once.", STATUS_COMMAND
+    ),
     ErrorKind.MALFORMED: ErrorHint("{message} It is no gateway, or a broken one.", STATUS_COMMAND),
     ErrorKind.REJECTED: ErrorHint("The gateway says no: {message}", STATUS_COMMAND),
 }

@@ -1,15 +1,22 @@
 """Encode and decode protocol frames: JSON objects for requests, responses and events."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from json.decoder import JSONArray, JSONObject
+from json.scanner import py_make_scanner
+from typing import Any, TypeAlias
 
 from openclaw.errors import ErrorKind, GatewayError, parse_error
 
 MAX_FRAME_SIZE = 25 * 1024 * 1024  # bytes, unless the gateway has a lower limit
 MAX_CONNECT_FRAME_SIZE = 64 * 1024  # bytes, before authentication
-MAX_FRAME_VALUES = 2_000_000  # objects, arrays and their items; each takes up to 200 bytes
+MAX_FRAME_VALUES = 250_000  # in objects and arrays; what reads an answer looks at each of them
+MAX_DIRECT_VALUES = 25_000  # more are decoded in a thread; the event loop decodes these in 15 ms
+
+ScanValue: TypeAlias = Callable[[str, int], tuple[Any, int]]
+"""Returns the value at a place of a text, and the place after it."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +60,12 @@ def encode_request(
     return text
 
 
-def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
+async def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
     """Decode a frame; return None for an unknown frame type.
 
     Raises GatewayError for a malformed frame, and for one with too many values.
     """
-    frame = _decode_object(raw)
+    frame = await _decode_object(raw)
     kind = frame.get("type")
     if kind == "res":
         return _decode_response(frame)
@@ -69,19 +76,52 @@ def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
     return None
 
 
-def _decode_object(raw: str | bytes) -> dict[str, Any]:
+async def _decode_object(raw: str | bytes) -> dict[str, Any]:
     if not isinstance(raw, str):
         raise _malformed("a binary frame")
-    if sum(raw.count(sign) for sign in "[{,") > MAX_FRAME_VALUES:
-        reason = f"The gateway sent a frame with more than {MAX_FRAME_VALUES:,} values."
-        raise GatewayError(ErrorKind.TOO_LARGE, reason)
     try:
-        frame = json.loads(raw)
+        if sum(raw.count(sign) for sign in "[{,") <= MAX_DIRECT_VALUES:
+            frame = json.loads(raw)
+        else:
+            frame = await asyncio.to_thread(_SlowDecoder().decode, raw)
     except (ValueError, RecursionError):
         raise _malformed("a frame that is no JSON") from None
     if not isinstance(frame, dict):
         raise _malformed("a frame that is no object")
     return frame
+
+
+class _SlowDecoder(json.JSONDecoder):
+    """The decoder of the standard library without its C code, which does not release the GIL.
+
+    It is five times as slow, but the event loop runs meanwhile. It decodes one frame.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0  # values
+        self.parse_object, self.parse_array = self._parse_object, self._parse_array
+        self.scan_once = py_make_scanner(self)
+
+    def _parse_object(
+        self, at: tuple[str, int], strict: bool, scan: ScanValue, *hooks: Any
+    ) -> tuple[Any, int]:
+        return JSONObject(at, strict, self._count_values(scan), *hooks)
+
+    def _parse_array(self, at: tuple[str, int], scan: ScanValue) -> tuple[Any, int]:
+        return JSONArray(at, self._count_values(scan))
+
+    def _count_values(self, scan: ScanValue) -> ScanValue:
+        """Return a function that scans a value, unless there are too many."""
+
+        def scan_value(text: str, index: int) -> tuple[Any, int]:
+            self.count += 1
+            if self.count > MAX_FRAME_VALUES:
+                reason = f"The gateway sent a frame with more than {MAX_FRAME_VALUES:,} values."
+                raise GatewayError(ErrorKind.TOO_LARGE, reason)
+            return scan(text, index)
+
+        return scan_value
 
 
 def _decode_response(frame: Mapping[str, Any]) -> ResponseFrame:

@@ -4,6 +4,7 @@ The calls use no transaction, because gateways may respond slowly. Reading chang
 Tokens in sessions are masked, also if an agent has printed its own: others could act as the agent.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,8 @@ from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services import boards
 
-MAX_SESSIONS = 200
+MAX_SESSIONS = 200  # that a gateway is asked for
+MAX_LISTED_SESSIONS = 1_000  # that are read; older gateways send all they have
 MAX_AGENT_ID_LENGTH = 64  # characters of an agent's id on a gateway
 INVALID_ID_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
 
@@ -62,11 +64,13 @@ SessionOwners = Mapping[str, SessionOwner]
 
 
 async def list_sessions(client: GatewayClient, main_key: str | None = None) -> SessionList:
-    """Return the sessions of a gateway. Raises GatewayError."""
+    """Return the first sessions of a gateway. Raises GatewayError."""
     page = await gateway_api.list_sessions(client, limit=MAX_SESSIONS, retry=True)
-    rows = [mask_tokens_within(row) for row in page.sessions]
-    main = next((row for row in rows if main_key and row.get("key") == main_key), None)
-    return SessionList(rows, main, len(rows) if page.total is None else page.total)
+    found = [row for row in page.sessions if main_key and row.get("key") == main_key][:1]
+    main = await _mask_tokens(found)
+    rows = await _mask_tokens(page.sessions[:MAX_LISTED_SESSIONS])
+    total = len(page.sessions) if page.total is None else page.total
+    return SessionList(rows, main[0] if main else None, total)
 
 
 async def get_session(client: GatewayClient, key: str) -> SessionRow:
@@ -85,12 +89,12 @@ async def load_chat_history(client: GatewayClient, key: str, *, limit: int) -> C
     call = gateway_api.chat_history(client, key, limit=limit, retry=True)
     history = await _call_session_method(client, key, call)
     info = history.get("sessionInfo")
-    row = mask_tokens_within(info) if isinstance(info, dict) else {}
+    row = await _mask_tokens(info) if isinstance(info, dict) else {}
     messages = history.get("messages")
     rows = messages if isinstance(messages, list) else []
     return ChatHistory(
-        [mask_tokens_within(row) for row in rows if isinstance(row, dict)],
-        has_more=history.get("hasMore") is True,
+        await _mask_tokens([row for row in rows[-limit:] if isinstance(row, dict)]),
+        has_more=history.get("hasMore") is True or len(rows) > limit,
         is_working=row.get("hasActiveRun") is True or isinstance(history.get("inFlightRun"), dict),
         session=row,
     )
@@ -199,7 +203,12 @@ async def _describe_session(client: GatewayClient, key: str) -> SessionRow | Non
         if error.kind is ErrorKind.REJECTED:
             return None
         raise
-    return None if found is None else mask_tokens_within(found)
+    return None if found is None else await _mask_tokens(found)
+
+
+async def _mask_tokens(found: Any) -> Any:
+    """Mask our tokens in an answer, in a thread: it can have hundreds of thousands of values."""
+    return await asyncio.to_thread(mask_tokens_within, found)
 
 
 def _session_not_found() -> NotFound:

@@ -1,5 +1,6 @@
 """Parsers of foreign text take at most a second for hostile input of the maximum size."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -127,9 +128,11 @@ def compile_hostile_regex(text: str) -> object:
 
 def decode_gateway_frame(text: str) -> object:
     with suppress(GatewayError):
-        decode_frame(text)
+        asyncio.run(decode_frame(text))
     with suppress(GatewayError):
-        return decode_frame(json.dumps({"type": "event", "event": "chat", "payload": text}))
+        return asyncio.run(
+            decode_frame(json.dumps({"type": "event", "event": "chat", "payload": text}))
+        )
     return None
 
 

@@ -19,6 +19,14 @@ async def test_an_unreadable_list_of_agents_is_an_error(gateway: FakeGateway, an
     assert error_info.value.kind is ErrorKind.MALFORMED
 
 
+async def test_a_list_of_too_many_agents_is_an_error(gateway: FakeGateway) -> None:
+    gateway.handlers = {"agents.list": lambda _: {"agents": [{"id": "main"}] * 5_001}}
+    async with GatewayClient(create_target(gateway)) as client:
+        with pytest.raises(GatewayError) as error_info:
+            await list_agents(client, retry=True)
+    assert error_info.value.kind is ErrorKind.TOO_LARGE
+
+
 @pytest.mark.parametrize("file", [None, {}, {"content": None}, {"content": ["text"]}])
 async def test_an_unreadable_file_is_an_error(gateway: FakeGateway, file) -> None:
     gateway.handlers = {"agents.files.get": lambda _: {"file": file}}

@@ -9,6 +9,7 @@ import pytest
 from openclaw import ErrorKind, GatewayConnection, GatewayError, open_connection, websocket
 from openclaw.subscriptions import EVENTS_MISSED
 from tests.support.fake_gateway import ErrorResponse, FakeGateway, create_target, wait_until
+from tests.support.loop_holds import MAX_HOLD, measure_holds
 
 
 async def test_calls_receive_their_own_responses_in_any_order(gateway: FakeGateway) -> None:
@@ -130,13 +131,31 @@ async def test_all_waiting_frames_together_have_a_limit(
 
 
 async def test_a_frame_with_too_many_values_ends_the_connection(gateway: FakeGateway) -> None:
-    response = {"type": "res", "id": "1", "ok": True, "payload": [[]] * 1_000_001}
+    """W-32."""
+    response = {"type": "res", "id": "1", "ok": True, "payload": [[]] * 250_001}
     gateway.raw_responses = {"health": json.dumps(response, separators=(",", ":"))}
     connection = await open_connection(create_target(gateway))
     with pytest.raises(GatewayError) as error_info:
         await connection.call("health")
     assert error_info.value.kind is ErrorKind.TOO_LARGE
+    assert "more than 250,000 values" in error_info.value.message
     await connection.close()
+
+
+async def test_commas_and_brackets_in_texts_do_not_count_as_values(gateway: FakeGateway) -> None:
+    gateway.handlers = {"health": lambda _: '[{"a": 1},' * 300_000}
+    async with await open_connection(create_target(gateway)) as connection:
+        assert await connection.call("health") == '[{"a": 1},' * 300_000
+
+
+async def test_a_frame_with_many_values_does_not_hold_the_event_loop(gateway: FakeGateway) -> None:
+    payload = {f"key {number}": [{"text": "x" * 50}] for number in range(80_000)}
+    response = {"type": "res", "id": "1", "ok": True, "payload": payload}
+    gateway.raw_responses = {"health": json.dumps(response, separators=(",", ":"))}
+    async with await open_connection(create_target(gateway)) as connection:
+        with measure_holds() as holds:
+            assert await connection.call("health") == payload
+    assert holds.longest < MAX_HOLD
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from openclaw import EVENTS_MISSED, GatewayEvent, frames
 from openclaw.subscriptions import MAX_QUEUE_SIZE, EventHub
 
 
-def make_event(number: int, size: int) -> GatewayEvent:
+async def make_event(number: int, size: int) -> GatewayEvent:
     payload = {"number": number, "text": "x" * size}
-    event = frames.decode_frame(json.dumps({"type": "event", "event": "chat", "payload": payload}))
+    frame = {"type": "event", "event": "chat", "payload": payload}
+    event = await frames.decode_frame(json.dumps(frame))
     assert isinstance(event, GatewayEvent)
     return event
 
@@ -17,18 +18,18 @@ async def test_large_events_are_dropped_in_favour_of_later_ones() -> None:
     hub = EventHub()
     subscription = hub.subscribe("chat")
     for number in range(5):
-        hub.publish(make_event(number, MAX_QUEUE_SIZE // 2 - 1_000))
+        hub.publish(await make_event(number, MAX_QUEUE_SIZE // 2 - 1_000))
     assert await subscription.next_event() is EVENTS_MISSED
     assert [(await subscription.next_event()).payload["number"] for _ in range(2)] == [3, 4]
 
-    hub.publish(make_event(5, 10))
+    hub.publish(await make_event(5, 10))
     assert (await subscription.next_event()).payload["number"] == 5
 
 
 async def test_an_event_larger_than_the_queue_is_missed() -> None:
     hub = EventHub()
     subscription = hub.subscribe("chat")
-    hub.publish(make_event(0, MAX_QUEUE_SIZE + 1))
+    hub.publish(await make_event(0, MAX_QUEUE_SIZE + 1))
     assert await subscription.next_event() is EVENTS_MISSED
-    hub.publish(make_event(1, 10))
+    hub.publish(await make_event(1, 10))
     assert (await subscription.next_event()).payload["number"] == 1

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from core.event_loop import LoopHold, LoopMonitor
+from core.event_loop import MAX_HOLD, LoopHold, LoopMonitor
+
+__all__ = ["MAX_HOLD", "LoopHolds", "measure_holds"]
 
 
 class LoopHolds:

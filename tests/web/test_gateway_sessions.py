@@ -1,5 +1,6 @@
 """The sessions of a gateway: list, transcript, sending a message."""
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from core.db.engine import TransactionFactory
 from models import Gateway
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.fake_gateway import ErrorResponse
+from tests.support.loop_holds import MAX_HOLD, measure_holds
 from tests.support.people_rows import token_secret
 from tests.support.world import World
 from tests.web.conftest import SESSION_KEY
@@ -92,6 +94,49 @@ async def test_sessions_are_shown_with_model_channel_and_tokens(
         assert page.count('<ul class="legend"') == 1
         found = re.findall(r'<li class="anywhere">(.+?)</li>', page)
         assert {re.sub(r"</?b[^>]*>", "", one) for one in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "payload", "shown"),
+    [
+        (
+            "",
+            "sessions.list",
+            {"sessions": [{"key": f"agent:main:{number}"} for number in range(80_000)]},
+            "Showing 1,000 of 80,000 sessions.",
+        ),
+        (
+            "/agent%3Amain%3Amain",
+            "chat.history",
+            {"messages": [{"role": "user", "content": f"Say {one}"} for one in range(80_000)]},
+            "Say 79900",
+        ),
+        (
+            "/agent%3Amain%3Amain",
+            "chat.history",
+            {"messages": [], "sessionInfo": {f"key {one}": {"a": "b"} for one in range(120_000)}},
+            "No messages",
+        ),
+    ],
+    ids=["sessions", "messages", "keys"],
+)
+async def test_long_answers_of_a_gateway_do_not_hold_the_event_loop(
+    alice: httpx2.AsyncClient,
+    address: str,
+    fake_gateway: FakeAgentsGateway,
+    path: str,
+    method: str,
+    payload: dict[str, Any],
+    shown: str,
+) -> None:
+    await alice.get(f"{address}{path}?wait=1")  # templates are compiled once
+    response = {"type": "res", "id": "1", "ok": True, "payload": payload}
+    fake_gateway.raw_responses = {method: json.dumps(response)}
+    with measure_holds() as holds:
+        page = (await alice.get(f"{address}{path}?wait=1")).text
+    assert shown in page
+    assert "Say 79899" not in page
+    assert holds.longest < MAX_HOLD
 
 
 async def test_a_transcript_is_shown_with_collapsed_tool_calls(

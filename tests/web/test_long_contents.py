@@ -10,13 +10,12 @@ from core.db.engine import TransactionFactory
 from models import Approval, Task
 from services.approvals import load_current_contents
 from tests.support.approval_pages import ask
-from tests.support.loop_holds import measure_holds
+from tests.support.loop_holds import MAX_HOLD, measure_holds
 from tests.support.world import World
 
 __all__ = ["ask"]
 
 TASKS, LENGTH = 100, 20_000
-MAX_HOLD = 0.1  # seconds of CPU
 
 
 @pytest.fixture

@@ -151,7 +151,9 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
             " is kept for 45 s. If it does not answer by then, restart the gateway."
         ),
     ),
-    "too_large": (N_("The gateway sent more than 25 MiB at once."),),
+    "too_large": (
+        N_("The gateway sent more than 25 MiB, 250,000 values or 5,000 agents at once."),
+    ),
     "malformed": (
         N_("The answer is not valid. It is not an OpenClaw gateway, or the gateway is broken."),
     ),

@@ -4,6 +4,7 @@ The gateway is queried after the page is shown, so that nothing waits for it. Wi
 browsers without scripts use, the page includes its reply.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -70,10 +71,12 @@ async def show_sessions(request: Request) -> Response:
     async with open_reader(request) as source:
         summary, owners = await load_gateway_agents(request, source)
     context: dict[str, Any] = {"summary": summary, "rows": (), "problem": "", "is_loaded": False}
+    context["total"] = 0
     if layout is None or waits_for_gateway(request):
         result, problem = await query_gateway(request, summary, gateways.list_sessions)
         rows = build_session_rows(result, owners) if result else ()
         context |= {"rows": rows, "problem": problem, "is_loaded": True}
+        context["total"] = result.total if result else 0
     if layout is None:
         return render_part(request, "gateways/_sessions.html", **context)
     return render_page(
@@ -142,7 +145,7 @@ async def _render_session(request: Request, form: forms.Form) -> Response:
             view.summary,
             lambda client: gateways.load_chat_history(client, view.key, limit=limit),
         )
-        messages = parse_transcript(result.messages) if result else ()
+        messages = await asyncio.to_thread(parse_transcript, result.messages) if result else ()
         usage = build_session_row(view.key, result.session, {}) if result else None
         formatted = await format_texts(message.text for message in messages)
         context |= {"messages": messages, "history": result, "usage": usage, "problem": problem}

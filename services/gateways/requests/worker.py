@@ -18,6 +18,7 @@ from services.gateways.requests.parser import ParsedRequest, RequestHash, parse_
 
 POLL_INTERVAL = 20.0  # seconds between two loads of the waiting requests, whatever events arrive
 DEBOUNCE = 0.2  # seconds in which several notifications become one
+STORED_AT_ONCE = 20  # requests in one transaction
 RETRY_DELAY = 1.0  # seconds after an attempt that the gateway did not answer
 
 KIND_OF_EVENT = {
@@ -94,7 +95,9 @@ class RequestSyncJob:
         waiting = {kind: found for kind, found in listed.items() if found is not None}
         for kind, found in waiting.items():
             self._known_hashes[gateway.id, kind] = {id: one.hash for id, one in found.items()}
-        await self._store(gateway, [one for found in waiting.values() for one in found.values()])
+        requests = [one for found in waiting.values() for one in found.values()]
+        for start in range(0, len(requests), STORED_AT_ONCE):
+            await self._store(gateway, requests[start : start + STORED_AT_ONCE])
         async with self._open_read() as source:
             stored = await commands.list_stored_as_waiting(source, gateway.id)
         for kind, request_id in stored:

@@ -9,6 +9,7 @@ from openclaw import GatewayClient
 from openclaw import api as gateway_api
 from services.gateways.runs.run_state import RunState, parse_timestamp
 
+MAX_EVENTS = 5_000  # the latest of a run that are applied
 ABORTED = "aborted"  # the error of a run that was stopped
 SESSIONS_PER_PAGE = 500
 MAX_SESSIONS = 10_000  # active sessions of one gateway that are read
@@ -56,7 +57,7 @@ def catch_up_run(run: RunState, active_run: Mapping[str, Any], at: datetime) -> 
         run.apply_event("agent", {**STARTED_EVENT, "data": start}, at)
     run.set_output(active_run.get("text"))
     events = active_run.get("events")
-    for event in events if isinstance(events, list) else []:
+    for event in events[-MAX_EVENTS:] if isinstance(events, list) else []:
         if isinstance(event, Mapping):
             run.apply_event("agent", event, parse_timestamp(event.get("ts")) or at)
 
