@@ -24,7 +24,7 @@ from core.db.listen import PostgresListener
 from core.db.read_pool import ReadPool
 from core.http.audit_middleware import AuditMiddleware
 from core.http.compression import CompressionMiddleware
-from core.http.concurrency import ConcurrencyLimiter
+from core.http.concurrency import ConcurrencyLimiter, WaitingRoom
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
@@ -61,6 +61,9 @@ log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES, MESSAGES_SECONDS = 20, 40, 600.0
+MAX_DELIVERIES_OF_BOARD = 2  # to webhooks that are stored at the same time
+MAX_WAITING_BYTES = 128_000_000  # of deliveries to the webhooks of one board that wait
+MAX_STORED_REJECTIONS = 10  # of one webhook in a minute
 EXPOSED_HEADERS = [
     *("ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"),
     *("X-Total-Count", "X-Limit", "X-Offset"),
@@ -74,7 +77,8 @@ class RateLimits:
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
     provider_sign_ins: RateLimiter  # by browser: sign-ins that are started at the provider
-    webhooks: RateLimiter  # by webhook, and by address
+    webhooks: RateLimiter  # by address: requests to webhooks that were rejected
+    webhook_rejections: RateLimiter  # by webhook: rejections that are stored
     gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
     gateway_calls_by_address: RateLimiter  # by address, for all its users together
     channel_messages: RateLimiter  # by user: what a user sends on channels by hand
@@ -88,6 +92,7 @@ class RateLimits:
             RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
             RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
             RateLimiter(settings.rate_limit_webhooks, settings.rate_limit_requests_seconds),
+            RateLimiter(MAX_STORED_REJECTIONS, 60.0),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
             RateLimiter(10 * settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
             limit_manual_messages(MAX_CHANNEL_MESSAGES),
@@ -160,6 +165,7 @@ def build_state(
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings),
+        "webhook_deliveries": WaitingRoom(MAX_DELIVERIES_OF_BOARD, MAX_WAITING_BYTES),
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),

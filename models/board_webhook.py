@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -66,6 +66,11 @@ class WebhookPayload(Base):
     __table_args__ = (
         UniqueConstraint("webhook_id", "delivery_id"),
         Index(None, "webhook_id", "received_at"),
+        Index(
+            "ix_board_webhook_payloads_queued",
+            *("webhook_id", "received_at", "id"),
+            postgresql_where="is_queued",
+        ),
         CheckConstraint("state <> 'failed' or error is not null", name="error"),
     )
 
@@ -80,6 +85,8 @@ class WebhookPayload(Base):
     received_at: Mapped[datetime] = mapped_column(index=True)
     state: Mapped[PayloadState] = mapped_column(default=PayloadState.RECEIVED)
     error: Mapped[str | None]
+    is_queued: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """Whether the agent is still to be told of it, together with others."""
     note_id: Mapped[UUID | None]  # in the memory of the board; no foreign key: it may be deleted
     task_id: Mapped[UUID | None]  # the task that was created or changed; may be deleted
     message_id: Mapped[UUID | None] = mapped_column(

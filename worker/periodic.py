@@ -61,6 +61,7 @@ class WorkerIntervals:
     reminders: float = 60.0  # of due dates
     gateway_cleanup: float = 30.0
     notifications: float = 30.0
+    webhook_payloads: float = 10.0  # that wait for a message to an agent
     leases: float = 5.0  # of gateways, see gateway_supervisor.py
 
 
@@ -93,6 +94,9 @@ class PeriodicTasks:
             PeriodicTask("follow_up", intervals.follow_up, self.follow_up),
             PeriodicTask("purge", intervals.purge, self.purge),
             PeriodicTask("message_expiry", intervals.message_expiry, self.expire_messages),
+            PeriodicTask(
+                "webhook_payloads", intervals.webhook_payloads, self.send_webhook_payloads
+            ),
             PeriodicTask("reminders", intervals.reminders, self.remind_of_due_dates),
             PeriodicTask("gateway_cleanup", intervals.gateway_cleanup, self.clean_up_gateways),
             PeriodicTask("counter_repair", INTERVAL, self._counter_repair.run_if_due),
@@ -179,6 +183,29 @@ class PeriodicTasks:
         while expired == messages.EXPIRY_BATCH_SIZE:
             async with self._open_transaction() as session:
                 expired = await messages.expire_undelivered(session)
+
+    async def send_webhook_payloads(self) -> None:
+        """Send queued payloads of incoming webhooks, as many as their agents can get now."""
+        async with self._open_read() as source:
+            queues = await board_webhooks.list_queues(source)
+        base_url = self._settings.base_url
+        for board_id, webhook_id in queues:
+            try:
+                is_sent = True
+                while is_sent:
+                    async with self._open_transaction() as session:
+                        is_sent = await board_webhooks.send_queued_payloads(
+                            session, board_id, webhook_id, base_url=base_url
+                        )
+            except Exception as error:
+                if is_connection_lost(error):
+                    raise
+                log.warning(
+                    "The payloads of webhook %s could not be sent: %s",
+                    webhook_id,
+                    error,
+                    exc_info=not isinstance(error, DBAPIError),
+                )
 
     async def remind_of_due_dates(self) -> None:
         """Remind people of the due dates of their tasks."""

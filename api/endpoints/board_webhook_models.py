@@ -149,7 +149,12 @@ class BoardWebhookPayloadRead(ResponseModel):
     state: PayloadState
     error: str | None
     task_id: UUID | None = Field(description="The task that was created or changed.")
-    message_id: UUID | None = Field(description="The message to the agent.")
+    message_id: UUID | None = Field(
+        description="The message to the agent. Payloads that arrive fast share one."
+    )
+    is_queued: bool = Field(
+        description="Whether the agent is still to be told of it, in a message with others."
+    )
 
 
 class BoardWebhookIngestResponse(ResponseModel):

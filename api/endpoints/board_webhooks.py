@@ -1,5 +1,7 @@
 """Incoming webhooks of boards, and their payloads (contract, agents and gateways 6.12 and 11)."""
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +22,7 @@ from api.framework.handler import (
     receives_any_body,
     without_transaction,
 )
-from core.errors import AppError
+from core.errors import AppError, TooMany
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import open_reader, read_body
 from core.json_responses import Encoded, encode_page, json_id, json_time
@@ -74,6 +76,7 @@ def _payload_fields(payload: StoredPayload, max_chars: int | None = None) -> dic
         "error": payload.error,
         "task_id": json_id(payload.task_id),
         "message_id": json_id(payload.message_id),
+        "is_queued": payload.is_queued,
     }
 
 
@@ -165,27 +168,45 @@ async def ingest_board_webhook(
     and webhook-signature (Standard Webhooks; at most five minutes old), or with
     X-Hub-Signature-256 or X-Webhook-Signature (hexadecimal HMAC-SHA256 of the body). GitLab sends
     X-Gitlab-Token. A delivery with an id that was received before has no effect, and gets the same
-    response.
+    response. A signed delivery is never limited by what others send. Only while 10,000 payloads of
+    the webhook wait for their message to an agent, it gets 429 `webhook_queue_full`.
     """
     request, settings = context.request, context.settings
-    limits = request.state.rate_limits.webhooks
     address = get_client_ip(request, settings.trusted_proxies)
-    limits.hit(f"address {rate_limit_network(address)}")
-    async with open_reader(request) as reader:
-        webhook = await board_webhooks.get_public_webhook(reader, board_id, webhook_id)
+    webhook: BoardWebhook | None = None
     try:
+        async with open_reader(request) as reader:
+            webhook = await board_webhooks.get_public_webhook(reader, board_id, webhook_id)
+        delivery = WebhookRequest(dict(request.headers), b"", address)
+        board_webhooks.check_headers(webhook, delivery, context.secret_cipher)
         body = await read_body(request, settings.webhook_max_payload_bytes)
-        delivery = WebhookRequest(dict(request.headers), body, address)
+        delivery = replace(delivery, body=body)
         board_webhooks.verify_request(webhook, delivery, context.secret_cipher)
-        limits.hit(f"webhook {webhook_id}")
     except AppError as error:
-        async with context.transaction() as session:
-            await board_webhooks.record_rejection(session, webhook, error.code)
+        if webhook is not None:
+            await _record_rejection(context, webhook, error.code)
+        request.state.rate_limits.webhooks.hit(f"address {rate_limit_network(address)}")
         raise
-    async with context.transaction() as session:
-        payload_id = await board_webhooks.receive_request(
-            session, webhook, delivery, base_url=settings.base_url
-        )
+    try:
+        async with (
+            request.state.webhook_deliveries.enter(board_id, len(body)),
+            context.transaction() as session,
+        ):
+            payload_id = await board_webhooks.receive_request(
+                session, webhook, delivery, base_url=settings.base_url
+            )
+    except AppError as error:
+        await _record_rejection(context, webhook, error.code)
+        raise
     return BoardWebhookIngestResponse(
         board_id=board_id, webhook_id=webhook_id, payload_id=payload_id
     )
+
+
+async def _record_rejection(context: RequestContext, webhook: BoardWebhook, code: str) -> None:
+    """Store why a request was rejected, unless that is stored already or too often."""
+    if board_webhooks.is_new_rejection(webhook, code):
+        with suppress(TooMany):
+            context.request.state.rate_limits.webhook_rejections.hit(str(webhook.id))
+            async with context.transaction() as session:
+                await board_webhooks.record_rejection(session, webhook, code)

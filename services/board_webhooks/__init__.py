@@ -13,9 +13,14 @@ from services.board_webhooks.commands import (
     update_webhook,
 )
 from services.board_webhooks.delivery import (
+    MAX_QUEUED,
+    check_headers,
+    is_new_rejection,
+    list_queues,
     receive_request,
     record_rejection,
     send_again,
+    send_queued_payloads,
     verify_request,
 )
 from services.board_webhooks.overviews import (

@@ -60,14 +60,22 @@ def build_message(webhook: BoardWebhook, payload: WebhookPayload) -> str | None:
 
 
 async def apply_action(
-    session: AsyncSession, board: Board, webhook: BoardWebhook, payload: WebhookPayload
+    session: AsyncSession,
+    board: Board,
+    webhook: BoardWebhook,
+    payload: WebhookPayload,
+    *,
+    sends_messages: bool = True,
 ) -> None:
-    """Create or change a task of a locked board by a payload, and store the outcome with it."""
+    """Create or change a task of a locked board by a payload, and store the outcome with it.
+
+    Without `sends_messages` the caller tells the lead of a new task.
+    """
     await session.flush()
     perform = _create_task if webhook.action is WebhookAction.TASK else _follow_forge
     try:
         async with session.begin_nested():
-            task_id = await perform(session, board, webhook, payload)
+            task_id = await perform(session, board, webhook, payload, sends_messages)
     except UnusedPayload as unused:
         payload.state, payload.error = PayloadState.IGNORED, unused.reason
     except AppError as error:
@@ -78,7 +86,11 @@ async def apply_action(
 
 
 async def _create_task(
-    session: AsyncSession, board: Board, webhook: BoardWebhook, payload: WebhookPayload
+    session: AsyncSession,
+    board: Board,
+    webhook: BoardWebhook,
+    payload: WebhookPayload,
+    sends_messages: bool,
 ) -> UUID:
     template, data = read_template(webhook), build_payload_data(webhook, payload)
     if not holds_condition(template, data):
@@ -87,17 +99,25 @@ async def _create_task(
     draft: dict[str, Any] = {"title": task.title, "description": task.description}
     draft |= {"priority": task.priority, "due_at": task.due_at}
     draft |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
-    name = name_webhook(webhook.description)
-    detail = await tasks.create_task(session, None, board, tasks.TaskDraft(**draft), webhook=name)
+    detail = await tasks.create_task(
+        *(session, None, board, tasks.TaskDraft(**draft)),
+        webhook=name_webhook(webhook.description),
+        sends_messages=sends_messages,
+    )
     return detail.task.id
 
 
 async def _follow_forge(
-    session: AsyncSession, board: Board, webhook: BoardWebhook, payload: WebhookPayload
+    session: AsyncSession,
+    board: Board,
+    webhook: BoardWebhook,
+    payload: WebhookPayload,
+    sends_messages: bool,
 ) -> UUID:
     report = forges.read_payload(payload.headers, payload.payload)
+    name = name_webhook(webhook.description)
     return await forges.apply_report(
-        session, board, report, webhook=name_webhook(webhook.description)
+        session, board, report, webhook=name, sends_messages=sends_messages
     )
 
 

@@ -1,26 +1,32 @@
 """Receive requests to webhooks: store the payload once, and tell the agent that handles it.
 
 Everything happens in one transaction, so a request that was answered with 202 is stored, and its
-message waits in the outbox (W-18).
+message waits in the outbox (W-18). If payloads arrive faster than the agent should get messages,
+they are queued with their webhook, and the worker sends several in one message.
+docs/decisions/rate-limits.md gives the reasons.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, or_, select, update
+from sqlalchemy import Select, Uuid, bindparam, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import Query
-from core.errors import Conflict, Gone
+from core.db.reads import Query, Source
+from core.errors import Conflict, Gone, NotFound, TooMany
 from core.security.encryption import SecretCipher
 from models import (
     Agent,
     Board,
     BoardWebhook,
     EventType,
+    Message,
+    MessageState,
     PayloadState,
+    Task,
     User,
     WebhookAction,
     WebhookPayload,
@@ -43,23 +49,103 @@ from services.board_webhooks.queries import (
     lock_webhook,
 )
 from services.board_webhooks.rules import WebhookRequest, name_webhook
-from services.board_webhooks.signatures import verify_signature
+from services.board_webhooks.signatures import check_signature_headers, verify_signature
 from services.messages import templates
 
 REJECTION_INTERVAL = timedelta(minutes=1)
 NOTE_SOURCE = "webhook"  # of the note in the memory of the board (contract, agents 11.1)
 
-HANDLING_AGENT: Query[Agent] = Query(
-    select(Agent)
-    .where(
-        Agent.board_id == bindparam("board_id"),
-        (Agent.id == bindparam("agent_id", type_=Uuid())) | Agent.is_board_lead,
+MAX_QUEUED = 10_000  # payloads of one webhook that wait for a message
+QUEUE_RETRY_AFTER = 60  # seconds after which a refused request can be repeated
+MAX_UNSENT = 5  # messages about payloads in the outbox of one agent
+RECENTLY, TODAY = timedelta(minutes=10), timedelta(days=1)
+MAX_RECENT = 10  # messages about payloads to one agent; further ones follow INTERVAL
+MAX_TODAY = 300  # the same in a day; further ones follow LONG_INTERVAL
+INTERVAL, LONG_INTERVAL = timedelta(minutes=1), timedelta(minutes=3)
+MAX_GROUP_COUNT = 50  # payloads in one message
+MAX_GROUP_SIZE = 2_000_000  # bytes of the payloads in one message, if there are several
+MAX_GROUP_LENGTH = 20_000  # characters of the payloads in one message
+MESSAGE_KINDS = (templates.MessageMarker.WEBHOOK_EVENT, templates.MessageMarker.NEW_TASK_ADDED)
+
+
+class Recipient(NamedTuple):
+    """The agent that is told of the payloads of a webhook, and the messages that it got of them.
+
+    All limits together stay far below those of the circuit breaker: 20 in ten minutes, and 780 in
+    a day.
+    """
+
+    agent: Agent
+    queued_count: int  # payloads of the webhook
+    recent_count: int
+    today_count: int
+    unsent_count: int
+    last_at: datetime | None
+
+    def may_get_message(self, at: datetime) -> bool:
+        """Return whether the agent can get another message about payloads now."""
+        if self.unsent_count >= MAX_UNSENT:
+            return False
+        age = at - self.last_at if self.last_at else TODAY
+        if self.today_count >= MAX_TODAY:
+            return age >= LONG_INTERVAL
+        return self.recent_count < MAX_RECENT or age >= INTERVAL
+
+
+def _select_recipient() -> Select[*tuple[Any, ...]]:
+    """Select the agent of the webhook if it is still on the board, else the lead."""
+    queued = select(WebhookPayload.id).where(
+        WebhookPayload.webhook_id == bindparam("webhook_id", type_=Uuid()),
+        WebhookPayload.is_queued,
     )
-    .order_by(Agent.is_board_lead)
-    .limit(1),
-    lambda row: row[0],
+    created_at = Message.created_at
+    sent = select(
+        func.count().filter(created_at > bindparam("recently")).label("recent"),
+        func.count().label("today"),
+        func.count().filter(Message.state == MessageState.QUEUED).label("unsent"),
+        func.max(created_at).label("last_at"),
+    ).where(
+        Message.agent_id == Agent.id,
+        created_at > bindparam("today"),
+        Message.kind.in_([kind.value for kind in MESSAGE_KINDS]),
+        Message.from_user_id.is_(None),
+        Message.from_agent_id.is_(None),
+    )
+    counts = sent.correlate(Agent).lateral("sent")
+    queued_count = select(func.count()).select_from(queued.limit(MAX_QUEUED).subquery())
+    return (
+        select(Agent, queued_count.scalar_subquery(), *counts.c)
+        .join(counts, true())
+        .where(
+            Agent.board_id == bindparam("board_id"),
+            (Agent.id == bindparam("agent_id", type_=Uuid())) | Agent.is_board_lead,
+        )
+        .order_by(Agent.is_board_lead)
+        .limit(1)
+    )
+
+
+RECIPIENT: Query[Recipient] = Query(_select_recipient(), Recipient._make)
+QUEUES: Query[tuple[UUID, UUID]] = Query(
+    select(BoardWebhook.board_id, BoardWebhook.id)
+    .where(
+        select(WebhookPayload.id)
+        .where(WebhookPayload.webhook_id == BoardWebhook.id, WebhookPayload.is_queued)
+        .exists()
+    )
+    .order_by(BoardWebhook.id)
 )
-"""The agent of the webhook if it is still on the board, else the lead."""
+
+
+def check_headers(webhook: BoardWebhook, request: WebhookRequest, cipher: SecretCipher) -> None:
+    """Reject a request that no body can make valid, before its body is read.
+
+    Raises Forbidden, and Unavailable if the secret cannot be decrypted.
+    """
+    at = now()
+    secrets = decrypt_secrets(webhook, cipher, at)
+    header = webhook.signature_header
+    check_signature_headers(request.headers, secrets, signature_header=header, at=at)
 
 
 def verify_request(webhook: BoardWebhook, request: WebhookRequest, cipher: SecretCipher) -> None:
@@ -78,11 +164,20 @@ def verify_request(webhook: BoardWebhook, request: WebhookRequest, cipher: Secre
     _check_enabled(webhook)
 
 
+def is_new_rejection(webhook: BoardWebhook, code: str) -> bool:
+    """Return whether a rejection is to be stored, as far as a webhook that was read before tells.
+
+    So a flood of forged requests costs no statement for each.
+    """
+    last = webhook.last_rejected_at
+    return last is None or last < now() - REJECTION_INTERVAL or webhook.last_rejection != code
+
+
 async def record_rejection(session: AsyncSession, webhook: BoardWebhook, code: str) -> None:
     """Store that a request was rejected, and why.
 
-    A flood changes the row once a minute. A request that stored nothing would otherwise leave no
-    trace for whoever set up the sender.
+    The same reason changes the row once a minute. A request that stored nothing would otherwise
+    leave no trace for whoever set up the sender.
     """
     at = now()
     is_new = or_(
@@ -101,7 +196,8 @@ async def receive_request(
     """Store the payload of a verified request, and return its id.
 
     A request with a delivery id that was received before has no effect: its payload is returned.
-    Raises NotFound and Gone if the webhook was deleted or disabled meanwhile.
+    Raises NotFound and Gone if the webhook was deleted or disabled meanwhile, and TooMany if
+    MAX_QUEUED payloads wait for their message.
     """
     board, webhook = await lock_for_delivery(session, webhook.board_id, webhook.id)
     _check_enabled(webhook)
@@ -111,12 +207,51 @@ async def receive_request(
     payload = _build_payload(webhook, request)
     session.add(payload)
     received = _received_event(board, webhook, payload)
+    recipient = await _find_recipient(session, webhook, payload.received_at)
     if webhook.action in TASK_ACTIONS:
         await events.record_events(session, [received])
-        await apply_action(session, board, webhook, payload)
+        waits = _must_wait(recipient, payload)
+        await apply_action(session, board, webhook, payload, sends_messages=not waits)
+        if waits and await _has_new_task(session, payload):
+            await _queue(session, recipient, payload)
     else:
-        await _inform_agent(session, board, webhook, payload, received, base_url)
+        await _inform_agent(session, board, webhook, payload, recipient, received, base_url)
     return payload.id
+
+
+async def _find_recipient(
+    session: AsyncSession, webhook: BoardWebhook, at: datetime
+) -> Recipient | None:
+    """Return who is told of the payloads of a locked webhook: of tasks it is always the lead."""
+    agent_id = None if webhook.action in TASK_ACTIONS else webhook.agent_id
+    ids = {"board_id": webhook.board_id, "webhook_id": webhook.id, "agent_id": agent_id}
+    return await RECIPIENT.first(session, recently=at - RECENTLY, today=at - TODAY, **ids)
+
+
+def _must_wait(recipient: Recipient | None, payload: WebhookPayload) -> bool:
+    """Return whether a payload has to wait for its message. One without an agent does not."""
+    if recipient is None:
+        return False
+    return recipient.queued_count > 0 or not recipient.may_get_message(payload.received_at)
+
+
+async def _queue(
+    session: AsyncSession, recipient: Recipient | None, payload: WebhookPayload
+) -> None:
+    """Let a payload wait for a message with others. Raises TooMany, which stores nothing."""
+    if recipient is not None and recipient.queued_count >= MAX_QUEUED:
+        reason = f"{MAX_QUEUED} payloads of this webhook wait until its agent can get them."
+        raise TooMany(QUEUE_RETRY_AFTER, reason, code="webhook_queue_full")
+    payload.is_queued = True
+    await session.flush()
+
+
+async def _has_new_task(session: AsyncSession, payload: WebhookPayload) -> bool:
+    """Return whether the payload has created its task, in this transaction."""
+    if payload.task_id is None:
+        return False
+    created_at = await session.scalar(select(Task.created_at).where(Task.id == payload.task_id))
+    return created_at is not None and created_at >= payload.received_at
 
 
 async def _inform_agent(
@@ -124,6 +259,7 @@ async def _inform_agent(
     board: Board,
     webhook: BoardWebhook,
     payload: WebhookPayload,
+    recipient: Recipient | None,
     received: events.NewEvent,
     base_url: str,
 ) -> None:
@@ -144,7 +280,77 @@ async def _inform_agent(
         payload_id=payload.id,
     )
     payload.note_id = note.note_id
-    await notify_agent(session, board, webhook, payload, text, new_events=[received, note.event])
+    new_events = [received, note.event]
+    if _must_wait(recipient, payload):
+        await _queue(session, recipient, payload)
+        await events.record_events(session, new_events)
+    else:
+        agent = recipient.agent if recipient else None
+        content = templates.render_webhook_event(text)
+        await notify_agent(session, board, agent, [payload], content, new_events=new_events)
+
+
+async def list_queues(source: Source) -> Sequence[tuple[UUID, UUID]]:
+    """Return the ids of the webhooks with queued payloads, each after that of its board."""
+    return [(board_id, id) for board_id, id in await QUEUES.fetch(source)]
+
+
+async def send_queued_payloads(
+    session: AsyncSession, board_id: UUID, webhook_id: UUID, *, base_url: str
+) -> bool:
+    """Send the oldest queued payloads of a webhook in one message, if its agent can get one now.
+
+    Return whether a message was sent, so that the next one can follow.
+    """
+    try:
+        board, webhook = await lock_for_delivery(session, board_id, webhook_id)
+    except NotFound:
+        return False
+    at = now()
+    recipient = await _find_recipient(session, webhook, at)
+    if recipient is None or not recipient.may_get_message(at):
+        return False
+    ids = await _choose_group(session, webhook)
+    if not ids:
+        return False
+    oldest = (WebhookPayload.received_at, WebhookPayload.id)
+    query = select(WebhookPayload).where(WebhookPayload.id.in_(ids)).order_by(*oldest)
+    payloads = (await session.scalars(query.with_for_update())).all()
+    limit = min(PREVIEW_LENGTH, MAX_GROUP_LENGTH // len(ids))
+    texts = []
+    for payload in payloads:
+        is_message = webhook.action is WebhookAction.MESSAGE and payload.task_id is None
+        message = build_message(webhook, payload) if is_message else ""
+        if message is None:  # the template was changed meanwhile
+            payload.is_queued = False
+            payload.state, payload.error = PayloadState.IGNORED, CONDITION_FAILED
+            continue
+        limit_of_one = None if len(ids) == 1 else limit
+        texts.append(
+            build_text(board, webhook, payload, base_url, message=message, limit=limit_of_one)
+        )
+    sent = [one for one in payloads if one.is_queued]
+    if sent:
+        render = templates.render_webhook_events
+        content = render(texts) if len(texts) > 1 else templates.render_webhook_event(texts[0])
+        await notify_agent(session, board, recipient.agent, sent, content)
+    await session.flush()
+    return True
+
+
+async def _choose_group(session: AsyncSession, webhook: BoardWebhook) -> Sequence[UUID]:
+    """Return the ids of the oldest queued payloads that fit in one message."""
+    query = select(WebhookPayload.id, WebhookPayload.size)
+    query = query.where(WebhookPayload.webhook_id == webhook.id, WebhookPayload.is_queued)
+    query = query.order_by(WebhookPayload.received_at, WebhookPayload.id).limit(MAX_GROUP_COUNT)
+    ids: list[UUID] = []
+    total = 0
+    for id, size in await session.execute(query):
+        total += size
+        if ids and total > MAX_GROUP_SIZE:
+            break
+        ids.append(id)
+    return ids
 
 
 def build_text(
@@ -154,11 +360,17 @@ def build_text(
     base_url: str,
     *,
     message: str = "",
+    limit: int | None = None,
 ) -> templates.WebhookText:
-    """Return what agents read about a payload: the message of its template, or its beginning."""
-    preview, is_cut = (
-        (message, False) if message else format_payload(payload.payload, PREVIEW_LENGTH)
-    )
+    """Return what agents read about a payload: the message of its template, or its beginning.
+
+    `limit` is the highest number of characters of either; without one, a message is not cut.
+    """
+    if message:
+        preview = message[:limit]
+        is_cut = len(preview) < len(message)
+    else:
+        preview, is_cut = format_payload(payload.payload, limit or PREVIEW_LENGTH)
     return templates.WebhookText(
         board=board,
         webhook_id=webhook.id,
@@ -167,6 +379,7 @@ def build_text(
         preview=preview,
         is_cut=is_cut,
         base_url=base_url,
+        task_id=payload.task_id,
     )
 
 
@@ -191,35 +404,36 @@ async def send_again(
     is_message = webhook.action is WebhookAction.MESSAGE
     message = build_message(webhook, payload) if is_message else ""
     text = build_text(board, webhook, payload, base_url, message=message or "")
-    if not await notify_agent(session, board, webhook, payload, text, sender=user):
+    recipient = await _find_recipient(session, webhook, now())
+    if recipient is None:
         raise Conflict("webhook_without_agent", "There is no agent on this board to send it to.")
+    content = templates.render_webhook_event(text)
+    await notify_agent(session, board, recipient.agent, [payload], content, sender=user)
 
 
 async def notify_agent(
     session: AsyncSession,
     board: Board,
-    webhook: BoardWebhook,
-    payload: WebhookPayload,
-    text: templates.WebhookText,
+    agent: Agent | None,
+    payloads: Sequence[WebhookPayload],
+    content: str,
     *,
     sender: User | None = None,
     new_events: Sequence[events.NewEvent] = (),
-) -> bool:
-    """Send a payload to the agent that handles it, and record the events.
+) -> None:
+    """Send a message about payloads to an agent, and record the events.
 
-    Without an agent the payload keeps its state, and the result is false.
+    Without an agent the payloads keep their state.
     """
-    agent = await HANDLING_AGENT.first(session, board_id=board.id, agent_id=webhook.agent_id)
     outgoing = []
     if agent is not None:
-        content = templates.render_webhook_event(text)
         message = messages.OutgoingMessage(to=agent, content=content, board=board, sender=sender)
         outgoing.append(message)
-        payload.state, payload.error = PayloadState.PROCESSED, None
     queued = await messages.enqueue_messages(session, outgoing, new_events=new_events)
-    payload.message_id = queued[0] if queued else payload.message_id
+    for payload in payloads if agent is not None else ():
+        payload.state, payload.error, payload.is_queued = PayloadState.PROCESSED, None, False
+        payload.message_id = queued[0] if queued else payload.message_id
     await session.flush()
-    return agent is not None
 
 
 def _check_enabled(webhook: BoardWebhook) -> None:

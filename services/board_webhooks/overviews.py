@@ -46,6 +46,7 @@ class PayloadOverview(NamedTuple):
     size: int
     state: PayloadState
     error: str | None
+    is_queued: bool
     task_id: UUID | None
     agent_id: UUID | None
     agent_name: str | None
@@ -79,7 +80,7 @@ def _select_payloads() -> Select[*tuple[Any, ...]]:
     return (
         select(
             *(stored.id, stored.received_at, event, stored.content_type, stored.source_ip),
-            *(stored.size, stored.state, stored.error, stored.task_id),
+            *(stored.size, stored.state, stored.error, stored.is_queued, stored.task_id),
             *(Message.agent_id, Agent.name, Message.state, Message.last_error),
         )
         .outerjoin(Message, Message.id == stored.message_id)

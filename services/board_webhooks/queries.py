@@ -42,6 +42,7 @@ class StoredPayload(NamedTuple):
     error: str | None
     task_id: UUID | None
     message_id: UUID | None
+    is_queued: bool
     payload: Any
 
 

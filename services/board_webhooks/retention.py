@@ -18,7 +18,8 @@ async def delete_old_payloads(
 ) -> int:
     """Delete payloads after `keep_days`, and all but the newest `max_payloads` of each webhook.
 
-    Their notes in the memory of the board are deleted too, unless somebody has changed them.
+    Of the latter, those that wait for their message stay. Their notes in the memory of the board
+    are deleted too, unless somebody has changed them.
     Returns the number of payloads.
     """
     is_old = or_(
@@ -42,7 +43,8 @@ def _is_surplus(max_payloads: int) -> ColumnElement[bool]:
     surplus = select(WebhookPayload.id).join(
         BoardWebhook, BoardWebhook.id == WebhookPayload.webhook_id
     )
-    return WebhookPayload.id.in_(surplus.where(WebhookPayload.received_at < oldest_kept))
+    surplus = surplus.where(WebhookPayload.received_at < oldest_kept, ~WebhookPayload.is_queued)
+    return WebhookPayload.id.in_(surplus)
 
 
 async def _delete_batch(session: AsyncSession, where: ColumnElement[bool]) -> list[Any]:

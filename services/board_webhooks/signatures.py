@@ -10,6 +10,7 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from core.errors import Forbidden
 from core.security.webhook_signatures import SECRET_PREFIX
@@ -22,6 +23,34 @@ DEFAULT_HEADERS = ("x-hub-signature-256", "x-webhook-signature")
 TOKEN_HEADER = "x-gitlab-token"  # noqa: S105
 HEX_DIGEST = re.compile(r"(?:sha256=)?([0-9a-f]{64})", re.IGNORECASE)
 TIMESTAMP = re.compile(r"[0-9]{1,11}")
+
+
+class SignatureKind(Enum):
+    """How a request proves that its sender knows the secret."""
+
+    STANDARD = auto()  # Standard Webhooks
+    DIGEST = auto()  # the hexadecimal HMAC-SHA256 of the body
+    TOKEN = auto()  # the secret itself
+
+
+def check_signature_headers(
+    headers: Mapping[str, str],
+    secrets: Sequence[str],
+    *,
+    signature_header: str | None,
+    at: datetime,
+) -> None:
+    """Raise Forbidden for a request that is not valid with any body, so that none is read."""
+    kind, sent = _find_signature(headers, signature_header)
+    if kind is SignatureKind.STANDARD:
+        _check_standard_headers(headers, at)
+        is_possible = any(True for _ in _list_signatures(sent))
+    elif kind is SignatureKind.DIGEST:
+        is_possible = HEX_DIGEST.fullmatch(sent.strip()) is not None
+    else:
+        is_possible = _matches_token(sent, secrets)
+    if not is_possible:
+        raise _invalid_signature()
 
 
 def verify_signature(
@@ -37,42 +66,57 @@ def verify_signature(
     Names of headers are in lower case. A signature in another header than the configured one is
     accepted only in the format of Standard Webhooks.
     """
-    configured = signature_header.lower() if signature_header else None
-    if STANDARD_SIGNATURE in headers and configured != STANDARD_SIGNATURE:
-        _verify_standard(headers, body, secrets, at)
-        return
-    names = (configured,) if configured else DEFAULT_HEADERS
-    sent = next((headers[name] for name in names if name in headers), None)
-    if sent is not None:
+    kind, sent = _find_signature(headers, signature_header)
+    if kind is SignatureKind.STANDARD:
+        _check_standard_headers(headers, at)
+        is_valid = _matches_standard(headers, sent, body, secrets)
+    elif kind is SignatureKind.DIGEST:
         is_valid = _matches_digest(sent.strip(), body, secrets)
-    elif configured is None and TOKEN_HEADER in headers:
-        is_valid = _matches_token(headers[TOKEN_HEADER], secrets)
     else:
-        expected = signature_header or f"{STANDARD_SIGNATURE} or {DEFAULT_HEADERS[0]}"
-        reason = f"There is no signature. Send it in the header {expected}."
-        raise Forbidden("webhook_signature_missing", reason)
+        is_valid = _matches_token(sent, secrets)
     if not is_valid:
         raise _invalid_signature()
 
 
-def _verify_standard(
-    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], at: datetime
-) -> None:
-    """Check a request of Standard Webhooks: the signature first, then its time."""
-    id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not id or not TIMESTAMP.fullmatch(timestamp):
+def _find_signature(
+    headers: Mapping[str, str], signature_header: str | None
+) -> tuple[SignatureKind, str]:
+    """Return the signature of a request. Raises Forbidden if it has none."""
+    configured = signature_header.lower() if signature_header else None
+    if STANDARD_SIGNATURE in headers and configured != STANDARD_SIGNATURE:
+        return SignatureKind.STANDARD, headers[STANDARD_SIGNATURE]
+    for name in (configured,) if configured else DEFAULT_HEADERS:
+        if name in headers:
+            return SignatureKind.DIGEST, headers[name]
+    if configured is None and TOKEN_HEADER in headers:
+        return SignatureKind.TOKEN, headers[TOKEN_HEADER]
+    expected = signature_header or f"{STANDARD_SIGNATURE} or {DEFAULT_HEADERS[0]}"
+    reason = f"There is no signature. Send it in the header {expected}."
+    raise Forbidden("webhook_signature_missing", reason)
+
+
+def _check_standard_headers(headers: Mapping[str, str], at: datetime) -> None:
+    """Check the id and the time of a request of Standard Webhooks. Raises Forbidden."""
+    timestamp = headers.get("webhook-timestamp", "")
+    if not headers.get("webhook-id") or not TIMESTAMP.fullmatch(timestamp):
         reason = "Send the headers webhook-id and webhook-timestamp (seconds since 1970)."
         raise Forbidden("webhook_signature_missing", reason)
-    signed = b".".join([id.encode("latin-1", "replace"), timestamp.encode(), body])
-    sent = [one.encode() for one in _list_signatures(headers[STANDARD_SIGNATURE])]
-    keys = [key for secret in secrets for key in _list_keys(secret)]
-    digests = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
-    if not _has_equal(sent, digests):
-        raise _invalid_signature()
     if abs(at.timestamp() - int(timestamp)) > TIMESTAMP_TOLERANCE.total_seconds():
         minutes = int(TIMESTAMP_TOLERANCE.total_seconds() // 60)
         reason = f"The timestamp differs by more than {minutes} minutes from the clock here."
         raise Forbidden("webhook_timestamp_invalid", reason)
+
+
+def _matches_standard(
+    headers: Mapping[str, str], sent: str, body: bytes, secrets: Sequence[str]
+) -> bool:
+    head = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode("latin-1", "replace")
+    digests = []
+    for key in (key for secret in secrets for key in _list_keys(secret)):
+        digest = hmac.new(key, head, "sha256")
+        digest.update(body)  # not joined with the head: a body may be large
+        digests.append(base64.b64encode(digest.digest()))
+    return _has_equal([one.encode() for one in _list_signatures(sent)], digests)
 
 
 def _list_signatures(header: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,30 +36,35 @@ QUOTE = "> "
 
 
 async def apply_report(
-    session: AsyncSession, board: Board, report: ForgeReport, *, webhook: str
+    session: AsyncSession,
+    board: Board,
+    report: ForgeReport,
+    *,
+    webhook: str,
+    sends_messages: bool = True,
 ) -> UUID:
     """Apply a report to a locked board, and return the id of the task that it concerns.
 
-    `webhook` is the name of the webhook, as the author of what is written. Raises UnusedPayload
-    if nothing is to be done, and what `tasks.create_task` raises.
+    `webhook` is the name of the webhook, as the author of what is written. Without
+    `sends_messages` the caller tells the lead of a new task. Raises UnusedPayload if nothing is to
+    be done, and what `tasks.create_task` raises.
     """
     if isinstance(report, IssueReport):
-        return await _apply_issue(session, board, report, webhook)
+        return await _apply_issue(session, board, report, webhook, sends_messages)
     if isinstance(report, CheckReport):
-        return await _apply_check(session, board, report, webhook)
+        return await _apply_check(session, board, report, webhook, sends_messages)
     return await _apply_change(session, board, report, webhook)
 
 
 async def _apply_issue(
-    session: AsyncSession, board: Board, issue: IssueReport, webhook: str
+    session: AsyncSession, board: Board, issue: IssueReport, webhook: str, sends_messages: bool
 ) -> UUID:
     link, at = await find_link(session, board, issue.url), now()
     if link is None:
         if issue.action not in (IssueAction.OPENED, IssueAction.REOPENED):
             raise UnusedPayload("no_task")
-        task_id = await _create_task(
-            session, board, issue.title, _describe_issue(issue), webhook=webhook
-        )
+        draft = tasks.TaskDraft(title=issue.title, description=_describe_issue(issue))
+        task_id = await _create_task(session, board, draft, webhook, sends_messages)
         link = add_link(session, board, task_id, issue, OPEN, at)
         await _record(session, board, link, webhook)
         return task_id
@@ -78,7 +82,7 @@ async def _apply_issue(
 
 
 async def _apply_check(
-    session: AsyncSession, board: Board, check: CheckReport, webhook: str
+    session: AsyncSession, board: Board, check: CheckReport, webhook: str, sends_messages: bool
 ) -> UUID:
     changes = await list_changes_of(session, board, check)
     for change in changes:
@@ -92,11 +96,11 @@ async def _apply_check(
         await _update(session, board, change, now(), webhook)
     if changes:
         return changes[0].task_id
-    return await _apply_branch_check(session, board, check, webhook)
+    return await _apply_branch_check(session, board, check, webhook, sends_messages)
 
 
 async def _apply_branch_check(
-    session: AsyncSession, board: Board, check: CheckReport, webhook: str
+    session: AsyncSession, board: Board, check: CheckReport, webhook: str, sends_messages: bool
 ) -> UUID:
     """Apply a check of a branch that belongs to no pull request of a task."""
     link, at = await find_link(session, board, build_check_key(check)), now()
@@ -104,10 +108,9 @@ async def _apply_branch_check(
     if link is None or (is_failing and await _is_done(session, board, link)):
         if not is_failing:
             raise UnusedPayload("no_task")
-        title = f"{check.name} fails on {check.branch}"
-        task_id = await _create_task(
-            session, board, title, _describe_failure(check), webhook=webhook, priority="high"
-        )
+        title, description = f"{check.name} fails on {check.branch}", _describe_failure(check)
+        draft = tasks.TaskDraft(title=title, description=description, priority="high")
+        task_id = await _create_task(session, board, draft, webhook, sends_messages)
         if link is None:
             link = add_link(session, board, task_id, check, check.state, at)
             await _record(session, board, link, webhook)
@@ -157,10 +160,11 @@ async def _find_task(session: AsyncSession, board: Board, change: ChangeReport) 
 
 
 async def _create_task(
-    session: AsyncSession, board: Board, title: str, description: str, *, webhook: str, **rest: Any
+    session: AsyncSession, board: Board, draft: tasks.TaskDraft, webhook: str, sends_messages: bool
 ) -> UUID:
-    draft = tasks.TaskDraft(title=title, description=description, **rest)
-    detail = await tasks.create_task(session, None, board, draft, webhook=webhook)
+    detail = await tasks.create_task(
+        session, None, board, draft, webhook=webhook, sends_messages=sends_messages
+    )
     return detail.task.id
 
 

@@ -46,12 +46,19 @@ OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
 
 
 async def create_task(
-    session: AsyncSession, actor: Actor | None, board: Board, draft: TaskDraft, *, webhook: str = ""
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    draft: TaskDraft,
+    *,
+    webhook: str = "",
+    sends_messages: bool = True,
 ) -> TaskDetail:
     """Create a task on a locked board. Only users, the board's lead and webhooks may.
 
-    Without an actor, `webhook` is the name of the one that creates it. Raises NotFound, Forbidden,
-    Conflict or Invalid; see change_request.py and rules.py.
+    Without an actor, `webhook` is the name of the one that creates it. Without `sends_messages` the
+    caller tells the agents of it. Raises NotFound, Forbidden, Conflict or Invalid; see
+    change_request.py and rules.py.
     """
     check_may_create_and_delete(actor, board)
     at = now()
@@ -69,9 +76,8 @@ async def create_task(
     )
     await notify_about_creation(session, actor, board, task)
     task_events = [TaskEvent(EventType.TASK_CREATED, task, _creation_data(task, webhook))]
-    await publish_events(
-        session, actor, board, task_events, outgoing=[*build_creation_messages(change)]
-    )
+    outgoing = [*build_creation_messages(change)] if sends_messages else []
+    await publish_events(session, actor, board, task_events, outgoing=outgoing)
     return await get_task_detail(session, board, task.id)
 
 

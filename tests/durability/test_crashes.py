@@ -21,7 +21,6 @@ from tests.support.installation import (
 )
 
 WRITES = 200
-LIMITS = {"RATE_LIMIT_WEBHOOKS": "100000"}
 WRITERS = 4
 RECOVERY_TIMEOUT = 60  # seconds
 
@@ -64,7 +63,7 @@ class ConfirmedWrites:
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
     installation = Installation(
-        tmp_path / "data", find_free_port(), LOCAL_AUTH | {"LOG_LEVEL": "WARNING"} | LIMITS
+        tmp_path / "data", find_free_port(), LOCAL_AUTH | {"LOG_LEVEL": "WARNING"}
     )
     yield installation.start()
     installation.stop()

@@ -130,4 +130,6 @@ def test_a_replay_cannot_get_another_time_or_id() -> None:
     captured = sign_standard(SECRET.encode(), at=AT - timedelta(hours=1))
     forged = captured | {"webhook-timestamp": str(int(AT.timestamp()))}
     assert find_error(forged) == "webhook_signature_invalid"
-    assert find_error(captured | {"webhook-id": "msg_2"}) == "webhook_signature_invalid"
+    assert find_error(captured | {"webhook-id": "msg_2"}) == "webhook_timestamp_invalid"
+    recent = sign_standard(SECRET.encode())
+    assert find_error(recent | {"webhook-id": "msg_2"}) == "webhook_signature_invalid"

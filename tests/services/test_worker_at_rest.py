@@ -82,7 +82,9 @@ async def access(
     await pool.close()
 
 
-@pytest.mark.parametrize("name", ["finalize_approvals", "mark_timeouts", "clean_up_gateways"])
+@pytest.mark.parametrize(
+    "name", ["finalize_approvals", "mark_timeouts", "clean_up_gateways", "send_webhook_payloads"]
+)
 async def test_a_periodic_task_without_due_work_is_one_statement(
     isolated_settings: Settings, isolated_world: World, access: RecordedAccess, name: str
 ) -> None:

@@ -92,6 +92,20 @@ async def test_a_payload_shows_its_state_and_the_reason(
     assert (await rita.get(f"{path}/payloads/{FAR_ID}")).status_code == 404
 
 
+async def test_a_payload_that_waits_for_a_message_with_others_says_so(
+    rita: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        payload = make_webhook_payload(hook, is_queued=True)
+        session.add(payload)
+    assert "Waiting" in (await rita.get(path)).text
+    page = (await rita.get(f"{path}/payloads/{payload.id}")).text
+    assert "Waiting" in page
+    assert "The agent gets it with others, in their order." in page
+    assert "There was no agent" not in page
+
+
 async def test_a_payload_is_sent_again(
     bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
 ) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from models import Agent, Board, BoardWebhook, PayloadState
+from models import Agent, Board, BoardWebhook, MessageState, PayloadState
 from services import board_webhooks
 from services.board_webhooks import PayloadOverview, StoredPayload
 from web.agents.messages import MESSAGE_STATE_LABELS
@@ -40,7 +40,8 @@ class WebhookPayloadRow:
         """Build the row of a payload: the state of its message, or its own."""
         is_sent = payload.state is PayloadState.PROCESSED and payload.message_state is not None
         labels: dict[Any, tuple[str, str, str]] = {**PAYLOAD_STATE_LABELS, **MESSAGE_STATE_LABELS}
-        label, icon, tone = labels[payload.message_state if is_sent else payload.state]
+        state = payload.message_state if is_sent else payload.state
+        label, icon, tone = labels[MessageState.QUEUED if payload.is_queued else state]
         return cls(payload, translate(label), icon, tone, _describe_problem(payload))
 
     @property
@@ -50,6 +51,8 @@ class WebhookPayloadRow:
 
 
 def _describe_problem(payload: PayloadOverview) -> str:
+    if payload.is_queued:
+        return _("Many payloads arrived at once. The agent gets it with others, in their order.")
     if payload.state is PayloadState.RECEIVED:
         return _("There was no agent to send it to. Give the board a lead, then send it again.")
     if payload.state is PayloadState.IGNORED:

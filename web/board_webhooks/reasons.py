@@ -34,6 +34,10 @@ REJECTIONS: Mapping[str, str] = {
     ),
     "webhook_disabled": N_("the webhook is off. Switch it on with “Edit”."),
     "body_too_large": N_("its payload is too large. Let the system send less."),
+    "webhook_queue_full": N_(
+        "10,000 payloads wait for their agent. Let the agent work, and let the system send it"
+        " again."
+    ),
     "rate_limited": N_(
         "there were too many in a minute. Let the system send fewer, or later again."
     ),

@@ -37,5 +37,6 @@ from services.messages.templates.text_format import (
 from services.messages.templates.webhook_texts import (
     WebhookText,
     render_webhook_event,
+    render_webhook_events,
     render_webhook_note,
 )
