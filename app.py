@@ -48,6 +48,7 @@ from services import (
     identity,
     notifications,
     presence,
+    secret_keys,
     skills,
     streams,
 )
@@ -117,10 +118,11 @@ def build_app(settings: Settings) -> Starlette:
         engine = create_database_engine(settings)
         transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
         listener = PostgresListener()
-        listen_task = asyncio.create_task(listener.listen(settings.dsn))
         event_feed = events.EventFeed(transaction_factory, listener)
         read_pool = ReadPool(settings.dsn, settings.db_pool_size)
         state = build_state(settings, transaction_factory, listener, event_feed, read_pool)
+        name = secret_keys.build_application_name(state["secret_cipher"])
+        listen_task = asyncio.create_task(listener.listen(settings.dsn, name))
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
         yield state
         await state["last_seen"].close()

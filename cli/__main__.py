@@ -15,6 +15,7 @@ COMMANDS = {
     "stop-agents": "stop all agents at once; --reason says why",
     "resume-agents": "resume all agents that were stopped",
     "worker": "run the background jobs in a separate process",
+    "rotate-key": "encrypt all stored secrets with another key; --lost if the key is lost",
     "migrate": "bring the database to this version",
     "audit": "verify an export of the audit, or write one",
     "bench": "measure the speed of requests, pages and streams",

@@ -83,13 +83,13 @@ def _read_lines(file: BinaryIO) -> Iterator[bytes]:
 
 async def _export(settings: Settings, options: argparse.Namespace) -> int:
     from cli.database import open_database, open_transaction
-    from cli.migrate import ensure_migrated
+    from cli.migrate import prepare_database
     from core.errors import NotFound
     from services import audit
 
     chain = _parse_chain(options.organization)
     async with open_database(settings) as settings:
-        await ensure_migrated(settings)
+        await prepare_database(settings)
         try:
             async with open_transaction(settings) as session:
                 header = await audit.prepare_export(session, chain, options.after)
@@ -108,11 +108,11 @@ async def _export(settings: Settings, options: argparse.Namespace) -> int:
 
 async def _list_chains(settings: Settings) -> int:
     from cli.database import open_database, open_transaction
-    from cli.migrate import ensure_migrated
+    from cli.migrate import prepare_database
     from services import audit
 
     async with open_database(settings) as settings:
-        await ensure_migrated(settings)
+        await prepare_database(settings)
         async with open_transaction(settings) as session:
             chains = await audit.list_chains(session)
     for chain in chains:
@@ -131,8 +131,11 @@ def _parse_chain(text: str) -> UUID | None:
         raise CommandError(f"{text} is not the id of an organization: ./run audit list") from None
 
 
-async def record_operation(settings: Settings, action: "AuditAction", file: Path) -> None:
-    """Record what the operator did with the installation, if the database has an audit."""
+async def record_operation(settings: Settings, action: "AuditAction", name: str) -> None:
+    """Record what the operator did with the installation, if the database has an audit.
+
+    The name is that of the file or the key.
+    """
     from sqlalchemy import text
 
     from cli.database import open_transaction
@@ -142,7 +145,7 @@ async def record_operation(settings: Settings, action: "AuditAction", file: Path
     async with open_transaction(settings) as session:
         if await session.scalar(text("select to_regclass('audit_records')")) is None:
             return
-        target = AuditObject("installation", None, file.name)
+        target = AuditObject("installation", None, name)
         await audit.record_audit(session, [NewAuditRecord(action, target, organization_id=None)])
 
 

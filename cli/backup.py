@@ -45,7 +45,7 @@ async def create_backup(settings: Settings, file: Path) -> None:
             await asyncio.to_thread(programs.run_program, "pg_dump", *options, dsn=settings.dsn)
             programs.run_program("pg_restore", "--list", str(temporary))
             temporary.rename(file)
-            await record_operation(settings, AuditAction.BACKUP_CREATED, file)
+            await record_operation(settings, AuditAction.BACKUP_CREATED, file.name)
     finally:
         temporary.unlink(missing_ok=True)
     print_line(

@@ -73,10 +73,10 @@ async def clean_demo(settings: Settings) -> None:
     """Remove the demo and print whether there was one."""
     from cli import demo_data
     from cli.database import open_database
-    from cli.migrate import ensure_migrated
+    from cli.migrate import prepare_database
 
     async with open_database(settings) as settings:
-        await ensure_migrated(settings)
+        await prepare_database(settings)
         async with _open_engine(settings) as transaction, transaction() as session:
             removed = await demo_data.remove_demo(session)
     print_line("The demo is gone." if removed else "There is no demo here.")

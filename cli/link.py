@@ -25,10 +25,10 @@ def main(arguments: list[str]) -> int:
 
 async def _print_link(settings: Settings) -> None:
     from cli.database import open_database
-    from cli.migrate import ensure_migrated
+    from cli.migrate import prepare_database
 
     async with open_database(settings) as settings:
-        await ensure_migrated(settings)
+        await prepare_database(settings)
         link = await create_first_run_url(settings)
     if not link:
         raise CommandError(f"There is an owner already: sign in at {settings.base_url}/sign-in.")

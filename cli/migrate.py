@@ -65,6 +65,37 @@ async def ensure_migrated(settings: Settings) -> None:
         )
 
 
+async def prepare_database(settings: Settings) -> None:
+    """Migrate the database as `ensure_migrated` does, and check that our key is the one it needs.
+
+    Raises CommandError.
+    """
+    await ensure_migrated(settings)
+    if problem := await find_key_problem(settings, registers=True):
+        raise CommandError(problem)
+
+
+async def find_key_problem(settings: Settings, *, registers: bool = False) -> str:
+    """Return a sentence if our key is not that of the database, else an empty text.
+
+    With `registers`, the database stores the right key.
+    """
+    from cli.database import open_transaction
+    from core.errors import Unavailable
+    from core.security.encryption import SecretCipher
+    from services import secret_keys
+
+    check = secret_keys.register_key if registers else secret_keys.check_key
+    try:
+        async with open_transaction(settings) as session:
+            await check(session, SecretCipher(settings))
+    except secret_keys.WrongKey as error:
+        return str(error)
+    except Unavailable as error:
+        return error.message
+    return ""
+
+
 def find_outdated_revision(connection: Connection) -> str:
     """Return the version of the database if it is not the newest, else an empty string."""
     revision = _get_revision(connection)

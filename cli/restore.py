@@ -19,7 +19,7 @@ from cli.command import (
     run_command,
 )
 from cli.database import open_database
-from cli.migrate import has_known_revision, migrate_database
+from cli.migrate import find_key_problem, has_known_revision, migrate_database
 from cli.postgres_programs import (
     FIRST_INCOMPATIBLE_MAJOR,
     MAINTENANCE_DATABASES,
@@ -69,7 +69,9 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
         async with _connect_to_server(settings.dsn) as server:
             await _replace_database(settings, file, programs, server)
         await migrate_database(settings)
-        await record_operation(settings, AuditAction.BACKUP_RESTORED, file)
+        await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
+        if problem := await find_key_problem(settings):
+            print_line(problem)
     print_line(f"All data is as it was in {file}. Start Mission Control with ./run")
 
 

@@ -87,13 +87,13 @@ async def serve_app(
 ) -> None:
     """Start the database, then serve requests and run the worker until a stop signal."""
     from cli.database import open_database
-    from cli.migrate import ensure_migrated
+    from cli.migrate import prepare_database
     from cli.process import create_stop_event, run_worker
 
     stop = create_stop_event()
     import_task = asyncio.create_task(asyncio.to_thread(import_module, "app"))
     async with open_database(settings, stop) as settings:
-        await ensure_migrated(settings)
+        await prepare_database(settings)
         app = (await import_task).build_app(settings)
         worker_task = asyncio.create_task(run_worker(settings, stop))
         try:

@@ -36,12 +36,12 @@ def run_process(settings: Settings) -> int:
 
 async def _run_until_stopped(settings: Settings) -> None:
     from cli.database import open_database
-    from cli.migrate import ensure_migrated
+    from cli.migrate import prepare_database
     from cli.process import create_stop_event, run_worker
 
     stop = create_stop_event()
     async with open_database(settings, stop) as settings:
-        await ensure_migrated(settings)
+        await prepare_database(settings)
         print_line("Mission Control's worker is ready. Ctrl-C stops it.")
         await run_worker(settings, stop)
 

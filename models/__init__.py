@@ -41,6 +41,12 @@ from models.custom_field import (
     FieldType,
     Visibility,
 )
+from models.encryption_key import (
+    EncryptedColumn,
+    EncryptionKey,
+    build_encryption_context,
+    list_encrypted_columns,
+)
 from models.event import Event, EventType
 from models.failed_attempt import FailedAttempts
 from models.gateway import (

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
 from models.board import Board
+from models.encryption_key import encrypted_column
 from models.gateway import Gateway
 from models.organization import Organization
 from models.provisioning import ProvisioningState, ProvisioningStateType
@@ -207,7 +208,7 @@ class AgentToken(Base):
     prefix: Mapped[str] = mapped_column(index=True)
     secret_hash: Mapped[str]  # SHA-256 of the token, in hex
     # Set only for tokens that are written into files on a gateway.
-    encrypted_token: Mapped[str | None] = mapped_column("sealed")
+    encrypted_token: Mapped[str | None] = encrypted_column("agent_tokens.sealed:{id}", "sealed")
     created_at: Mapped[datetime]
     first_used_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]  # kept for a time, so that its use can be explained

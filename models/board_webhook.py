@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
+from models.encryption_key import encrypted_column
 
 
 class WebhookAction(StrEnum):
@@ -45,8 +46,8 @@ class BoardWebhook(Base):
     )  # who is told; None: the lead
     description: Mapped[str]  # what agents are to do with its payloads
     enabled: Mapped[bool] = mapped_column(default=True)
-    encrypted_secret: Mapped[str]
-    encrypted_previous_secret: Mapped[str | None]
+    encrypted_secret: Mapped[str] = encrypted_column("board_webhooks.secret:{id}")
+    encrypted_previous_secret: Mapped[str | None] = encrypted_column("board_webhooks.secret:{id}")
     previous_secret_expires_at: Mapped[datetime | None]
     signature_header: Mapped[str | None]
     action: Mapped[WebhookAction] = mapped_column(

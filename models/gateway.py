@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
+from models.encryption_key import encrypted_column
 
 
 class GatewayConnectionMixin(Base):
@@ -21,10 +22,14 @@ class GatewayConnectionMixin(Base):
     ca_certificates: Mapped[str | None]  # PEM; only what they have signed is trusted
     disable_device_pairing: Mapped[bool] = mapped_column(default=False)
     allows_private: Mapped[bool] = mapped_column(default=True)  # may have a private address
-    encrypted_token: Mapped[str | None] = mapped_column("sealed_token")  # set by an admin
-    encrypted_device: Mapped[str] = mapped_column("sealed_device")  # the seed of our device's key
+    # Set by an admin.
+    encrypted_token: Mapped[str | None] = encrypted_column("gateways.token:{id}", "sealed_token")
+    # The seed of our device's key.
+    encrypted_device: Mapped[str] = encrypted_column("gateways.device:{id}", "sealed_device")
     # Issued by the gateway to our device.
-    encrypted_device_token: Mapped[str | None] = mapped_column("sealed_device_token")
+    encrypted_device_token: Mapped[str | None] = encrypted_column(
+        "gateways.device_token:{id}", "sealed_device_token"
+    )
 
 
 class Gateway(GatewayConnectionMixin):

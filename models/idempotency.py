@@ -4,9 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped
 
 from models.base import Base
+from models.encryption_key import encrypted_column
 
 
 class IdempotencyKey(Base):
@@ -21,5 +22,8 @@ class IdempotencyKey(Base):
     caller_id: Mapped[UUID]  # of a user or an agent
     key: Mapped[str]
     fingerprint: Mapped[str]  # SHA-256 of what was asked, in hex
-    response: Mapped[str | None] = mapped_column("answer")  # encrypted; null while in progress
+    # Null while in progress.
+    encrypted_response: Mapped[str | None] = encrypted_column(
+        "idempotency:{caller_id}:{key}", "answer"
+    )
     created_at: Mapped[datetime]

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
+from models.encryption_key import encrypted_column
 
 
 class KeptForm(Base):
@@ -15,5 +16,6 @@ class KeptForm(Base):
     __tablename__ = "kept_forms"
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    encrypted_content: Mapped[str]  # path and fields
+    # Path and fields.
+    encrypted_content: Mapped[str] = encrypted_column("kept_forms.content:{id}")
     created_at: Mapped[datetime] = mapped_column(index=True)

@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
+from models.encryption_key import encrypted_column
 
 
 class NotificationKind(StrEnum):
@@ -130,7 +131,8 @@ class NotificationChannel(Base):
     )
     kind: Mapped[ChannelKind]
     name: Mapped[str]
-    encrypted_config: Mapped[str]  # address, subscription or URL, as JSON
+    # Address, subscription or URL, as JSON.
+    encrypted_config: Mapped[str] = encrypted_column("notification_channels.{id}.config")
     paused_at: Mapped[datetime | None]  # by the user, or because a subscription has ended
     is_paused_by_user: Mapped[bool] = mapped_column(default=False, server_default="false")
     confirmed_at: Mapped[datetime | None]  # when the user proved to receive it

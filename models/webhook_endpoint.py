@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
+from models.encryption_key import encrypted_column
 
 
 class EndpointState(StrEnum):
@@ -47,8 +48,10 @@ class WebhookEndpoint(Base):
     description: Mapped[str]
     event_types: Mapped[list[Any]]  # empty: all public types
     board_ids: Mapped[list[Any]]  # as texts; empty: all boards
-    encrypted_secret: Mapped[str]
-    encrypted_previous_secret: Mapped[str | None]
+    encrypted_secret: Mapped[str] = encrypted_column("webhook_endpoints.secret:{id}")
+    encrypted_previous_secret: Mapped[str | None] = encrypted_column(
+        "webhook_endpoints.secret:{id}"
+    )
     previous_secret_expires_at: Mapped[datetime | None]
     state: Mapped[EndpointState] = mapped_column(default=EndpointState.ENABLED)
     failing_since: Mapped[datetime | None]  # of the first failure after the last success

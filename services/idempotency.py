@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict, Invalid
 from core.security.encryption import DecryptionError, SecretCipher
-from models import IdempotencyKey, new_id
+from models import IdempotencyKey, build_encryption_context, new_id
 
 RESPONSE_LIFETIME = timedelta(hours=24)  # after which a key is as good as new
 CLAIM_TIMEOUT = timedelta(minutes=5)  # that a request may take which waits for the network
@@ -60,10 +60,10 @@ async def claim_key(
     if stored is not None and stored.fingerprint != request.fingerprint:
         reason = "This Idempotency-Key was used for another request. Take a new one."
         raise Invalid("idempotency_key_reused", reason)
-    if stored is None or stored.response is None:
+    if stored is None or stored.encrypted_response is None:
         reason = "The first request with this Idempotency-Key is not answered yet. Try again soon."
         raise Conflict("idempotency_key_in_use", reason)
-    return _decrypt_response(request, stored.response, cipher)
+    return _decrypt_response(request, stored.encrypted_response, cipher)
 
 
 async def store_response(
@@ -75,7 +75,7 @@ async def store_response(
     """Store the response to a claimed key, encrypted, because some responses contain a secret."""
     encrypted = cipher.encrypt(json.dumps(asdict(response)), _encryption_context(request))
     await session.execute(
-        update(IdempotencyKey).where(_key_condition(request)).values(response=encrypted)
+        update(IdempotencyKey).where(_key_condition(request)).values(encrypted_response=encrypted)
     )
 
 
@@ -118,7 +118,7 @@ async def _try_claim(session: AsyncSession, request: IdempotentRequest) -> bool:
 def _abandoned_condition() -> ColumnElement[bool]:
     """Select claims of processes that were killed."""
     is_old = IdempotencyKey.created_at < now() - CLAIM_TIMEOUT
-    return IdempotencyKey.response.is_(None) & is_old
+    return IdempotencyKey.encrypted_response.is_(None) & is_old
 
 
 def _key_condition(request: IdempotentRequest) -> ColumnElement[bool]:
@@ -136,4 +136,5 @@ def _decrypt_response(
 
 
 def _encryption_context(request: IdempotentRequest) -> str:
-    return f"idempotency:{request.caller_id}:{request.key}"
+    column = IdempotencyKey.encrypted_response
+    return build_encryption_context(column, caller_id=request.caller_id, key=request.key)

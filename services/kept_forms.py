@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.security.encryption import DecryptionError, SecretCipher
-from models import KeptForm, User, new_id
+from models import KeptForm, User, build_encryption_context, new_id
 
 LIFETIME = timedelta(hours=1)
 MAX_FORMS = 3  # of a user; older ones are deleted
@@ -78,4 +78,4 @@ async def delete_expired_forms(session: AsyncSession) -> None:
 
 
 def _encryption_context(id: UUID) -> str:
-    return f"kept_forms.content:{id}"
+    return build_encryption_context(KeptForm.encrypted_content, id=id)

@@ -17,7 +17,7 @@ from core.db.listen import PostgresListener
 from core.db.read_pool import ReadPool
 from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
-from services import messages, skills
+from services import messages, secret_keys, skills
 from services.channels import ChannelSender
 from services.gateways import GatewayConnector, GatewayJob, files, requests, runs
 from services.gateways.provisioning import Reconciler
@@ -56,7 +56,8 @@ async def run(
     jobs = create_gateway_jobs(settings, transaction, read_pool.acquire, listener)
     supervisor = GatewaySupervisor(connector, transaction, jobs=jobs, interval=intervals.leases)
     webhooks = WebhookDeliveryWorker(settings, transaction, read_pool.acquire, listener)
-    listening = asyncio.create_task(listener.listen(settings.dsn))
+    name = secret_keys.build_application_name(cipher)
+    listening = asyncio.create_task(listener.listen(settings.dsn, name))
     working = {asyncio.create_task(one.run(stop)) for one in (scheduler, supervisor, webhooks)}
     try:
         await stop.wait()

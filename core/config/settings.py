@@ -63,6 +63,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     mc_pg_options: Options = Field(default_factory=dict)
 
     secret_key: str = Field(default="", repr=False)
+    secret_key_previous: str = Field(default="", repr=False)
     auth_mode: Literal["accounts", "local"] = "accounts"
     local_auth_token: str = Field(default="", repr=False)
     oidc_issuer: Annotated[str, AfterValidator(values.parse_issuer)] = ""
@@ -164,7 +165,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     def _address(self, port: int) -> str:
         return values.local_address(self.host, port)
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "secret_key_previous")
     @classmethod
     def _check_secret_key(cls, key: str) -> str:
         if key in PLACEHOLDERS:

@@ -58,11 +58,14 @@ class PostgresListener:
         """Call a function on each notification whose topic is `name:…`; it must not block."""
         self._handlers[name] = handler
 
-    async def listen(self, dsn: str) -> None:
-        """Listen until cancelled; reconnect whenever the connection is lost."""
+    async def listen(self, dsn: str, application_name: str = "") -> None:
+        """Listen until cancelled; reconnect whenever the connection is lost.
+
+        The name of the connection is visible to other processes.
+        """
         while True:
             try:
-                await self._listen_until_lost(dsn)
+                await self._listen_until_lost(dsn, application_name)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 if not self._is_outage_logged:
                     log.warning("The listener cannot connect: %s", error)
@@ -74,9 +77,13 @@ class PostgresListener:
             self.connected.clear()
             await asyncio.sleep(RECONNECT_DELAY)
 
-    async def _listen_until_lost(self, dsn: str) -> None:
+    async def _listen_until_lost(self, dsn: str, application_name: str) -> None:
         lost = asyncio.Event()
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT,
+            server_settings={"application_name": application_name},
+        )
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, self._on_notification)

@@ -53,6 +53,8 @@ class AuditAction(StrEnum):
     FIRST_RUN_LINK_CREATED = "installation.first_run_link_created"
     BACKUP_CREATED = "installation.backup_created"
     BACKUP_RESTORED = "installation.backup_restored"
+    KEY_ROTATED = "installation.key_rotated"
+    SECRETS_REMOVED = "installation.secrets_removed"
     CHANNEL_CREATED = "channel.created"
     CHANNEL_UPDATED = "channel.updated"
     CHANNEL_DELETED = "channel.deleted"

@@ -14,7 +14,15 @@ from core.errors import Invalid, Unavailable
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
 from core.validation import validate_fields
-from models import Agent, Board, BoardWebhook, EventType, User, new_id
+from models import (
+    Agent,
+    Board,
+    BoardWebhook,
+    EventType,
+    User,
+    build_encryption_context,
+    new_id,
+)
 from services import events
 from services.board_webhooks.queries import lock_webhook
 from services.board_webhooks.rules import (
@@ -141,7 +149,7 @@ def _encrypt(cipher: SecretCipher, webhook_id: UUID, secret: str) -> str:
 
 
 def _secret_context(webhook_id: UUID) -> str:
-    return f"board_webhooks.secret:{webhook_id}"
+    return build_encryption_context(BoardWebhook.encrypted_secret, id=webhook_id)
 
 
 async def _check_webhook_count(session: AsyncSession, board: Board) -> None:

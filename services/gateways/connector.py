@@ -14,7 +14,7 @@ from uuid import UUID
 from core.config.settings import Settings
 from core.errors import Conflict, UpstreamError
 from core.security.encryption import DecryptionError, SecretCipher
-from models import Gateway, GatewayConnectionMixin
+from models import Gateway, GatewayConnectionMixin, build_encryption_context
 from openclaw import (
     COMMANDS_ELSEWHERE,
     AddressPolicy,
@@ -282,7 +282,7 @@ async def _run_job(job: GatewayJob, gateway: Gateway, client: GatewayClient) -> 
 
 def encryption_context(gateway_id: UUID, name: str) -> str:
     """Return the context that ties an encrypted secret to its row and column."""
-    return f"gateways.{name}:{gateway_id}"
+    return build_encryption_context(getattr(Gateway, f"encrypted_{name}"), id=gateway_id)
 
 
 def upstream_error(error: GatewayError, url: str) -> UpstreamError:

@@ -23,6 +23,7 @@ from models import (
     NotificationDelivery,
     NotificationKind,
     User,
+    build_encryption_context,
 )
 from services.channels import SendOutcome, SendResult
 from services.notifications.creation import NewNotification, notify
@@ -50,7 +51,7 @@ MAX_DIGEST_SIZE = 50  # notifications in one message; the others follow in the n
 
 def config_context(channel_id: UUID) -> str:
     """Return the context with which the configuration of a channel is encrypted."""
-    return f"notification_channels.{channel_id}.config"
+    return build_encryption_context(NotificationChannel.encrypted_config, id=channel_id)
 
 
 class DueNotification(NamedTuple):

@@ -18,7 +18,14 @@ from core.errors import Conflict
 from core.http.outbound import OutboundOutcome, OutboundRequest, OutboundResult
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import build_signed_headers
-from models import EndpointState, Event, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+from models import (
+    EndpointState,
+    Event,
+    WebhookDelivery,
+    WebhookDeliveryState,
+    WebhookEndpoint,
+    build_encryption_context,
+)
 from services import audit
 from services.webhook_endpoints.events import disable_endpoint
 from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
@@ -170,4 +177,4 @@ def decrypt_secrets(cipher: SecretCipher, endpoint: WebhookEndpoint, at: datetim
 
 def _build_context(endpoint_id: UUID) -> str:
     """Return the context that ties an encrypted secret to its row."""
-    return f"webhook_endpoints.secret:{endpoint_id}"
+    return build_encryption_context(WebhookEndpoint.encrypted_secret, id=endpoint_id)

@@ -166,7 +166,7 @@ async def test_a_stored_response_with_a_token_is_encrypted(
     assert again.json()["token"] == token
     assert await count_tasks(transaction, AgentToken) == 6
     async with transaction() as session:
-        stored = await session.scalar(select(IdempotencyKey.response))
+        stored = await session.scalar(select(IdempotencyKey.encrypted_response))
         assert await session.scalar(select(func.count()).where(Agent.name == "Ada")) == 1
     assert stored is not None
     assert token not in stored
@@ -198,7 +198,7 @@ async def test_an_unreadable_stored_response_is_reported_as_done(
     """SECRET_KEY has changed meanwhile. A second execution would be worse than no response."""
     await post(alice, tasks, {"title": "Once"})
     async with transaction() as session:
-        await session.execute(update(IdempotencyKey).values(response="v1.AAAA"))
+        await session.execute(update(IdempotencyKey).values(encrypted_response="v1.AAAA"))
     again = await post(alice, tasks, {"title": "Once"})
     assert (again.status_code, again.json()["code"]) == (409, "idempotency_answer_lost")
     assert await count_tasks(transaction, Task) == 1

@@ -1,5 +1,6 @@
 """./run backup and ./run restore: all data or no change."""
 
+import shutil
 import stat
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from core.security.encryption import KEY_FILE
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import run_cli, sign_up_owner, start_installation
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
@@ -67,6 +69,8 @@ async def test_a_backup_can_be_restored_into_an_empty_installation(
 ) -> None:
     result = run_cli("restore", str(saved_installation.file), data=tmp_path / "data")
     assert result.returncode == 0, result.stderr
+    assert "is not the key of this database" in result.stdout
+    shutil.copy(saved_installation.data / KEY_FILE, tmp_path / "data")
     assert await list_board_names(tmp_path / "data") == {"Kept"}
     with start_installation(tmp_path) as installation:
         assert not installation.link  # the owner was restored as well

@@ -125,6 +125,8 @@ ACTION_TEXTS: Mapping[str, str] = {
     AuditAction.FIRST_RUN_LINK_CREATED: N_("setup link created"),
     AuditAction.BACKUP_CREATED: N_("backup created"),
     AuditAction.BACKUP_RESTORED: N_("backup restored"),
+    AuditAction.KEY_ROTATED: N_("secret key replaced"),
+    AuditAction.SECRETS_REMOVED: N_("secrets of a lost key removed"),
     AuditAction.AUDIT_EXPORTED: N_("audit exported"),
     AuditAction.CHAIN_DELETED: N_("audit of an organization deleted"),
 }

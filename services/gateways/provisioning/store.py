@@ -40,6 +40,7 @@ from models import (
     DesiredState,
     OrphanedGatewayAgent,
     ProvisioningStep,
+    build_encryption_context,
     new_id,
 )
 from openclaw import ErrorKind
@@ -232,7 +233,7 @@ def _decrypt(cipher: SecretCipher, token: AgentToken) -> str | None:
 
 def token_encryption_context(token_id: UUID) -> str:
     """Return the context that ties an encrypted token to its row."""
-    return f"agent_tokens.sealed:{token_id}"
+    return build_encryption_context(AgentToken.encrypted_token, id=token_id)
 
 
 def _deadline_update(where: ColumnElement[bool], until: Any) -> Update:
