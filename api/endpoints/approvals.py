@@ -204,7 +204,7 @@ async def create_approval(
     """Request an approval. It is pending until a person of the board decides.
 
     A task has at most one pending approval; another request is rejected with 409. The same request
-    of the same agent again is counted, and the pending approval is returned. An agent that has too
+    of the same agent or user again is counted, and the pending approval is returned. Who has too
     many pending approvals, or requests too many in an hour, gets 429 `approval_requests_held`.
 
     Only an approval of the kind `task.complete`, or of a synonym, allows its tasks to be moved to

@@ -1,4 +1,4 @@
-"""Limit the approvals that an agent requests, so that people are not flooded with decisions."""
+"""Limit the approvals that one agent or user requests, so that people are not flooded."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -8,18 +8,29 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, extract, func, or_, select
+from sqlalchemy import ColumnElement, bindparam, extract, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import TooMany
-from models import Agent, Approval, ApprovalStatus, ApprovalTask, Board, Event, EventType, Member
+from models import (
+    Actor,
+    Agent,
+    Approval,
+    ApprovalStatus,
+    ApprovalTask,
+    Board,
+    Event,
+    EventType,
+    Member,
+    User,
+)
 from services import boards, events
 from services.approvals.rules import ApprovalDraft
 
-MAX_PENDING = 20  # approvals of one agent that wait for a decision
-MAX_RECENT = 60  # approvals of one agent in PERIOD
+MAX_PENDING = 20  # approvals of one requester that wait for a decision
+MAX_RECENT = 60  # approvals of one requester in PERIOD
 PERIOD = timedelta(hours=1)
 PENDING_RETRY = timedelta(minutes=5)  # people must decide first, which may take any time
 
@@ -37,18 +48,18 @@ class LimitedAgent:
 
 async def find_equal_request(
     session: AsyncSession,
-    agent: Agent,
+    requester: Actor,
     board: Board,
     draft: ApprovalDraft,
     payload: Mapping[str, Any],
     task_ids: Collection[UUID],
 ) -> Approval | None:
-    """Return the agent's pending approval of the same kind, with the same tasks and payload."""
+    """Return the requester's pending approval of the same kind, with the same tasks and payload."""
     links = select(func.array_agg(ApprovalTask.task_id))
     links = links.where(ApprovalTask.approval_id == Approval.id).correlate(Approval)
     query = select(Approval, links.scalar_subquery()).where(
         Approval.board_id == board.id,
-        Approval.agent_id == agent.id,
+        _is_requested_by(requester),
         Approval.status == ApprovalStatus.PENDING,
         Approval.action_type == draft.action_type.strip(),
         Approval.payload == payload,  # in the database, because payloads may be large
@@ -60,33 +71,38 @@ async def find_equal_request(
 
 
 async def check_request_limits(
-    session: AsyncSession, agent: Agent, board: Board, *, is_repeat: bool
+    session: AsyncSession, requester: Actor, board: Board, *, is_repeat: bool
 ) -> None:
-    """Raise TooMany if the agent requests too many approvals; record this once in a PERIOD.
+    """Raise TooMany if an agent or a user requests too many approvals.
 
-    A repeat adds no pending approval, so only the requests of the last hour limit it.
+    A repeat adds no pending approval, so only the requests of the last hour limit it. Of an agent,
+    the members are informed once in a PERIOD. A user reads the error.
     """
-    pending, recent, oldest = await _count_requests(session, agent)
+    if isinstance(requester, User):  # who can request on several boards at the same time
+        key = func.hashtextextended(f"approval requests of {requester.id}", 0)
+        await session.execute(select(func.pg_advisory_xact_lock(key)))
+    pending, recent, oldest = await _count_requests(session, requester)
     if (is_repeat or pending < MAX_PENDING) and recent < MAX_RECENT:
         return
-    if not await _is_held(session, agent):
+    if isinstance(requester, Agent) and not await _is_held(session, requester):
         event = events.NewEvent(
             EventType.APPROVAL_REQUESTS_HELD,
             None,
             organization_id=board.organization_id,
             board=board,
-            subject=agent,
-            data={"name": agent.name, "pending": pending, "recent": recent},
+            subject=requester,
+            data={"name": requester.name, "pending": pending, "recent": recent},
         )
         await events.record_events(session, [event])
     retry_in = PENDING_RETRY
     if recent >= MAX_RECENT and oldest is not None:
         retry_in = oldest + PERIOD - now()
+    informed = "People were informed. " if isinstance(requester, Agent) else ""
     raise TooMany(
         max(1, math.ceil(retry_in.total_seconds())),
         code="approval_requests_held",
         message=f"You have {pending} pending requests and made {recent} in the last hour. At most "
-        f"{MAX_PENDING} may wait, and {MAX_RECENT} an hour are accepted. People were informed. "
+        f"{MAX_PENDING} may wait, and {MAX_RECENT} an hour are accepted. {informed}"
         "Put several steps into one request, and wait for decisions.",
         keeps_changes=True,
     )
@@ -121,29 +137,43 @@ def build_limited_agents_query() -> Query[LimitedAgent]:
     return Query(query, _build_limited_agent)
 
 
-async def _count_requests(session: AsyncSession, agent: Agent) -> tuple[int, int, datetime | None]:
-    """Return the agent's undecided approvals, its requests in PERIOD, and the time of the first.
+async def _count_requests(
+    session: AsyncSession, requester: Actor
+) -> tuple[int, int, datetime | None]:
+    """Return the undecided approvals of an agent or a user, the requests in PERIOD, and the first.
 
     Requests are counted by their events, because approvals are deleted with their tasks. The times
     of repeats are not stored: of an older approval MAX_RECENT repeats are free for each PERIOD.
+    What users decided themselves asked nobody else.
     """
     undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
     pending = select(func.count()).select_from(Approval)
-    pending = pending.where(Approval.agent_id == agent.id, undecided)
+    pending = pending.where(_is_requested_by(requester), undecided)
     query = select(pending.scalar_subquery(), func.count(), func.min(Event.created_at)).where(
-        Event.agent_id == agent.id,
-        Event.created_at > now() - PERIOD,
-        Event.type == EventType.APPROVAL_REQUESTED,
+        Event.created_at > now() - PERIOD, Event.type == EventType.APPROVAL_REQUESTED
     )
+    if isinstance(requester, Agent):
+        query = query.where(Event.agent_id == requester.id)
+    else:
+        decided = select(Approval.id).where(
+            Approval.id == Event.approval_id, Approval.decided_by_user_id == requester.id
+        )
+        query = query.where(Event.user_id == requester.id, ~decided.exists())
     undecided_count, recent, oldest = (await session.execute(query)).one()
     age = extract("epoch", now() - Approval.created_at)
     free = MAX_RECENT * func.floor(age / PERIOD.total_seconds())
     repeats = select(func.sum(func.greatest(0, Approval.request_count - 1 - free))).where(
-        Approval.agent_id == agent.id,
+        _is_requested_by(requester),
         Approval.request_count > 1,
         or_(Approval.status == ApprovalStatus.PENDING, Approval.created_at > now() - PERIOD),
     )
     return undecided_count, recent + int(await session.scalar(repeats) or 0), oldest
+
+
+def _is_requested_by(requester: Actor) -> ColumnElement[bool]:
+    if isinstance(requester, Agent):
+        return Approval.agent_id == requester.id
+    return Approval.requested_by_user_id == requester.id
 
 
 async def _is_held(session: AsyncSession, agent: Agent) -> bool:

@@ -42,19 +42,24 @@ MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
 
 async def request_approval(
-    session: AsyncSession, actor: Actor, board: Board, draft: rules.ApprovalDraft
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    draft: rules.ApprovalDraft,
+    *,
+    is_decided_at_once: bool = False,
 ) -> ApprovalDetail:
     """Request an approval on a locked board. The actor is the requester.
 
-    A request of an agent that equals a pending one of the same agent is counted there, and that
-    approval is returned. Raises the errors of `check_draft`, NotFound for tasks that are not on
-    this board, Conflict if one of them has another pending approval, and TooMany for an agent that
-    requests too many.
+    A request that equals a pending one of the same requester is counted there, and that approval is
+    returned. Raises the errors of `check_draft`, NotFound for tasks that are not on this board,
+    Conflict if one of them has another pending approval, and TooMany for a requester of too many.
+    A request that its requester decides in the same transaction asks nobody else: it is not limited.
     """
     rules.check_draft(draft, actor)
     payload = rules.payload_with_reason(draft)
     linked = await _load_tasks(session, board, rules.linked_task_ids(draft))
-    if isinstance(actor, Agent):
+    if not is_decided_at_once:
         task_ids = [task.id for task in linked]
         equal = await find_equal_request(session, actor, board, draft, payload, task_ids)
         await check_request_limits(session, actor, board, is_repeat=equal is not None)

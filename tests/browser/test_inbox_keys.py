@@ -84,6 +84,8 @@ class Presses:
     def __init__(self, site: LiveSite, page: Page, board: dict[str, Any], seed: int) -> None:
         self.site, self.page, self.board = site, page, board
         self.random = random.Random(seed)
+        self.agents = [site.create_agent(board, f"Agent {number}") for number in range(5)]
+        self.arrived = 0
         self.waiting: list[str] = []  # decided elsewhere, the newest first
 
     async def press(self, what: str) -> None:
@@ -103,13 +105,14 @@ class Presses:
             await self.page.mouse.click(box["x"] + 4, box["y"] + 4)
 
     async def _press_arrives(self) -> None:
+        self.arrived += 1  # of different agents, because the requests of one agent are limited
         made = await asyncio.to_thread(
-            self.site.owner.call,
+            self.agents[self.arrived % len(self.agents)].call,
             "POST",
-            f"/boards/{self.board['id']}/approvals",
+            f"/agent/boards/{self.board['id']}/approvals",
             action_type="deploy",
             confidence=90,
-            payload={"reason": "It is tested."},
+            payload={"reason": f"It is tested {self.arrived} times."},
         )
         self.waiting.append(made["id"])
 

@@ -227,7 +227,9 @@ async def test_bulk_decision_reports_each_result(
     alice: Client, bob: Client, charlie: Client, worker: Client, world: World
 ) -> None:
     paths = [f"/boards/{board.id}/approvals" for board in (world.board, world.board, world.garden)]
-    ids = [(await alice.post(path, json=REQUEST)).json()["id"] for path in paths]
+    bodies = [REQUEST | {"lead_reasoning": f"Reason {number}."} for number in range(3)]
+    asked = zip(paths, bodies, strict=True)
+    ids = [(await alice.post(path, json=body)).json()["id"] for path, body in asked]
     unknown = str(new_id())
     body = {"ids": [*ids, unknown, ids[0]], "status": "approved", "note": "Go ahead."}
     response = (await bob.post(f"{ALL_APPROVALS}/decisions", json=body)).json()

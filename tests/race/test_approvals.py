@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, TooMany
 from models import (
+    Actor,
     Agent,
     Approval,
     ApprovalStatus,
@@ -65,11 +66,11 @@ def deciding(user: User, id: UUID, status: ApprovalStatus) -> Operation:
     )
 
 
-def requesting(agent: Agent, board: Board, reason: str) -> Operation:
+def requesting(requester: Actor, board: Board, reason: str) -> Operation:
     async def request(session: Any) -> UUID:
-        locked = await boards.lock_board(session, agent, board.id)
+        locked = await boards.lock_board(session, requester, board.id)
         draft = ApprovalDraft(action_type="deploy", confidence=90, lead_reasoning=reason)
-        return (await approvals.request_approval(session, agent, locked, draft)).approval.id
+        return (await approvals.request_approval(session, requester, locked, draft)).approval.id
 
     return request
 
@@ -241,3 +242,27 @@ async def test_concurrent_requests_never_exceed_the_limit(
         assert set(pending) == {MAX_PENDING}
         held = select(Event.agent_id).where(Event.type == EventType.APPROVAL_REQUESTS_HELD)
         assert Counter(await session.scalars(held)) == Counter(agent.id for agent in agents)
+
+
+async def test_requests_of_a_user_on_two_boards_do_not_exceed_the_limit(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Exactly one of two is accepted when one is left, although they lock different boards."""
+    world, of_user = isolated_world, Approval.requested_by_user_id == isolated_world.alice.id
+
+    async def request(round: int) -> None:
+        async with isolated_transaction() as session:
+            await session.execute(delete(Approval).where(of_user))
+            await session.execute(delete(Event).where(Event.user_id == world.alice.id))
+            row = {"board_id": world.board.id, "requested_by_user_id": world.alice.id}
+            row |= {"confidence": 90, "action_type": "deploy", "status": PENDING}
+            rows = [row | {"id": new_id(), "created_at": now()} for _ in range(MAX_PENDING - 1)]
+            await session.execute(insert(Approval), rows)
+        results = await run_concurrently(
+            isolated_transaction,
+            requesting(world.alice, world.board, f"First {round}"),
+            requesting(world.alice, world.garden, f"Second {round}"),
+        )
+        assert sum(isinstance(one, TooMany) for one in results) == 1, results
+
+    await run_rounds(range(ROUNDS), request, at_once=1)

@@ -153,9 +153,9 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
     isolated_transaction, isolated_world
 ) -> None:
     world = isolated_world
-    requesters = [world.alice, world.bob, world.alice]  # agents are limited
+    requesters = [world.alice, world.bob, world.alice]
 
-    async def request_approval(requester, task_id):
+    async def request_approval(requester, task_id, reason):
         try:
             async with isolated_transaction() as session:
                 board = await boards.lock_board(session, requester, world.board.id)
@@ -163,7 +163,7 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
                     action_type="task.complete",
                     confidence=90,
                     task_id=task_id,
-                    lead_reasoning="It is done.",
+                    lead_reasoning=reason,
                 )
                 await approvals.request_approval(session, requester, board, draft)
         except Conflict as error:
@@ -175,7 +175,10 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
         session.add_all([await session.merge(task) for task in rows])
 
     async def request_for(task):
-        codes = await asyncio.gather(*[request_approval(one, task.id) for one in requesters])
+        reasons = enumerate(requesters)  # equal requests of a user are one
+        codes = await asyncio.gather(
+            *[request_approval(one, task.id, f"Reason {number}.") for number, one in reasons]
+        )
         assert sorted(codes, key=str) == [None, *["approval_pending_exists"] * 2]
 
     await run_rounds(rows, request_for)

@@ -1,4 +1,4 @@
-"""An agent that requests too many approvals does not flood people with decisions."""
+"""Whoever requests too many approvals does not flood people with decisions."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,18 +8,20 @@ from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.errors import Conflict, TooMany
-from models import Approval, Event, EventType
+from models import Actor, Approval, Event, EventType
 from services import approvals, boards
 from services.approvals import ApprovalDraft
 from services.approvals.request_limits import MAX_PENDING, MAX_RECENT
 from tests.support.approval_helpers import REJECTED, decide_approval
 
 
-async def request_approval(session, actor, world, **fields):
+async def request_approval(session, actor, world, *, is_decided_at_once=False, **fields):
     board = await boards.lock_board(session, actor, world.board.id)
     given: dict[str, Any] = {"action_type": "deploy", "confidence": 90}
     draft = ApprovalDraft(**(given | fields))
-    return await approvals.request_approval(session, actor, board, draft)
+    return await approvals.request_approval(
+        session, actor, board, draft, is_decided_at_once=is_decided_at_once
+    )
 
 
 async def make_older(session, time: timedelta) -> None:
@@ -32,9 +34,16 @@ async def count_rows(session) -> int:
     return await session.scalar(select(func.count()).select_from(Approval)) or 0
 
 
+@pytest.fixture(params=["agent", "user"])
+def requester(request, world) -> Actor:
+    """Return an agent and a user: their requests are limited alike."""
+    found: Actor = world.worker if request.param == "agent" else world.alice
+    return found
+
+
 @pytest.mark.parametrize("count", [40, MAX_RECENT])
-async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
-    session, world, count
+async def test_equal_requests_are_one_approval_with_a_count(
+    session, world, requester, count
 ) -> None:
     task = world.make_task()
     session.add(task)
@@ -42,7 +51,7 @@ async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
     for fields in ({"task_id": task.id}, {}):
         await make_older(session, timedelta(hours=1))
         found = [
-            await request_approval(session, world.worker, world, **fields, lead_reasoning="Why.")
+            await request_approval(session, requester, world, **fields, lead_reasoning="Why.")
             for _ in range(count)
         ]
         assert len({one.approval.id for one in found}) == 1
@@ -52,9 +61,7 @@ async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
     types = list(await session.scalars(select(Event.type)))
     assert types.count(EventType.APPROVAL_REQUESTED) == 2
     with pytest.raises(Conflict) as raised:
-        await request_approval(
-            session, world.worker, world, task_id=task.id, lead_reasoning="Another."
-        )
+        await request_approval(session, requester, world, task_id=task.id, lead_reasoning="Another.")
     assert raised.value.code == "approval_pending_exists"
 
 
@@ -98,7 +105,7 @@ async def test_requests_that_differ_are_not_merged(session, world) -> None:
         (world.worker, {}),
         (world.lead, {}),
         (world.alice, {}),
-        (world.alice, {}),
+        (world.bob, {}),
         (world.worker, {"action_type": "publish"}),
         (world.worker, {"payload": {"reason": "Why.", "target": 1}}),
         (world.worker, {"task_id": one.id}),
@@ -144,6 +151,49 @@ async def test_too_many_requests_in_an_hour_are_held(session, world) -> None:
     assert 3500 < raised.value.retry_after <= 3600
     await make_older(session, timedelta(hours=1))
     await request_approval(session, world.worker, world, lead_reasoning="One more.")
+
+
+@pytest.mark.parametrize("board_name", ["board", "garden"])
+async def test_pending_requests_of_a_user_are_limited_on_all_boards(
+    session, world, board_name
+) -> None:
+    async def ask(board, **fields):
+        locked = await boards.lock_board(session, world.alice, board.id)
+        draft = ApprovalDraft(action_type="deploy", confidence=90, **fields)
+        return await approvals.request_approval(session, world.alice, locked, draft)
+
+    for n in range(MAX_PENDING):
+        await ask(world.board, lead_reasoning=f"Reason {n}.")
+    with pytest.raises(TooMany) as raised:
+        await ask(getattr(world, board_name), lead_reasoning="One more.")
+    assert (raised.value.code, raised.value.retry_after) == ("approval_requests_held", 300)
+    assert "People were informed" not in raised.value.message
+    held = Event.type == EventType.APPROVAL_REQUESTS_HELD
+    assert await session.scalar(select(func.count()).where(held)) == 0
+    await request_approval(session, world.bob, world, lead_reasoning="Mine.")
+
+
+async def test_many_requests_of_a_user_in_an_hour_are_held(session, world) -> None:
+    for n in range(MAX_RECENT):
+        detail = await request_approval(session, world.alice, world, lead_reasoning=f"Reason {n}.")
+        await decide_approval(session, world.bob, detail.approval, REJECTED, undo_seconds=0)
+    with pytest.raises(TooMany) as raised:
+        await request_approval(session, world.alice, world, lead_reasoning="One more.")
+    assert 3500 < raised.value.retry_after <= 3600
+    await make_older(session, timedelta(hours=1))
+    await request_approval(session, world.alice, world, lead_reasoning="One more.")
+
+
+async def test_requests_that_users_decide_at_once_are_not_limited(session, world) -> None:
+    for n in range(MAX_PENDING):
+        await request_approval(session, world.alice, world, lead_reasoning=f"Reason {n}.")
+    for n in range(MAX_RECENT):
+        own = await request_approval(
+            session, world.alice, world, is_decided_at_once=True, lead_reasoning=f"Own {n}."
+        )
+        await decide_approval(session, world.alice, own.approval, REJECTED, undo_seconds=0)
+    repeated = await request_approval(session, world.alice, world, lead_reasoning="Reason 1.")
+    assert repeated.approval.request_count == 2
 
 
 async def test_people_see_whose_requests_are_held(session, world) -> None:
