@@ -11,7 +11,7 @@ from core.clock import now
 from core.errors import AppError, Invalid
 from models import Approval, ApprovalStatus, Board, EventType, User
 from services import boards, organizations
-from services.approvals import completion, finalization, undo, votes
+from services.approvals import completion, finalization, votes
 from services.approvals.details import (
     ApprovalDetail,
     already_decided,
@@ -182,7 +182,6 @@ async def apply_decision(
             session, approval, decision.user, decision.note, decision.completes_tasks
         )
         if first is not None:
-            undo.clear_undone_note(approval.approval, decision.user)
             pending, new_events = first
             return pending, finalization.FinalizationEffects(new_events) if new_events else None
         completes = votes.combine_completion(approval, decision.completes_tasks)
@@ -195,7 +194,6 @@ async def _store_decision(
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects]:
     """Store a decision, and finalize it if there is no time to undo it."""
     detail = _set_decision(approval, decision)
-    undo.clear_undone_note(detail.approval, decision.user)
     if decision.finalizes_at is None:
         return detail, await finalization.finalize_without_recording(session, detail)
     detail.approval.finalizes_at = decision.finalizes_at

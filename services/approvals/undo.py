@@ -49,7 +49,7 @@ async def _undo_first_approval(
         message = "You have decided nothing here that can be undone."
         raise Conflict("nothing_to_undo", message)
     approved = ApprovalStatus.APPROVED
-    _set_undone_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
+    _keep_undone_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
     pending = votes.clear_first_approval(detail)
     await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=approved)
     return pending
@@ -57,7 +57,7 @@ async def _undo_first_approval(
 
 async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
     approval, undone = detail.approval, detail.approval.decided_status
-    _set_undone_note(approval, approval.decided_by_user_id, undone, approval.decision_note)
+    _keep_undone_note(approval, approval.decided_by_user_id, undone, approval.decision_note)
     pending = votes.clear_decision(detail)
     await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=undone)
     is_own_approval_left = pending.approval.first_approver_id == user.id
@@ -66,16 +66,13 @@ async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> Ap
     return pending
 
 
-def _set_undone_note(
+def _keep_undone_note(
     approval: Approval, user_id: UUID | None, status: ApprovalStatus | None, note: str | None
 ) -> None:
-    approval.undone_by_user_id, approval.undone_status, approval.undone_note = user_id, status, note
-
-
-def clear_undone_note(approval: Approval, user: User) -> None:
-    """Remove the note of an undone decision of a user, who decides again."""
-    if approval.undone_by_user_id == user.id:
-        _set_undone_note(approval, None, None, None)
+    """Keep the note of a decision that is undone. One without a note keeps the note before."""
+    if note or not approval.undone_note:
+        approval.undone_by_user_id, approval.undone_status = user_id, status
+        approval.undone_note = note
 
 
 class UndoneNote(NamedTuple):
@@ -86,9 +83,12 @@ class UndoneNote(NamedTuple):
 
 
 def find_undone_note(approval: Approval, user: User) -> UndoneNote | None:
-    """Return the note of the last undone decision, if the user had made this decision."""
+    """Return the note of the last undone decision with one, if the user had made this decision.
+
+    A user who approved again as the first of two people has none.
+    """
     note, status = approval.undone_note, approval.undone_status
-    is_own = approval.undone_by_user_id == user.id
+    is_own = approval.undone_by_user_id == user.id != approval.first_approver_id
     return UndoneNote(note, status) if is_own and note and status else None
 
 

@@ -41,8 +41,23 @@ async def test_the_note_of_an_undone_decision_is_in_the_form_again(
     assert find_note((await bob.get(at)).text) == ""
 
     await alice.post(f"{at}/answers", data={"status": "rejected"}, headers=HTMX)
-    undone = await alice.post(f"{at}/undoings", headers=HTMX)
-    assert find_note(undone.text) == ""
+    await alice.post(f"{at}/undoings", headers=HTMX)
+    await bob.post(f"{at}/answers", data={"status": "rejected"}, headers=HTMX)
+    await bob.post(f"{at}/undoings", headers=HTMX)
+    assert find_note((await alice.get(at)).text) == "Only &#34;A&#34; &amp; &lt;b&gt;"
+    assert find_note((await bob.get(at)).text) == ""
+
+
+async def test_undoing_a_wrong_approval_keeps_the_note_of_the_rejection(
+    alice, undone_rejection, transaction
+) -> None:
+    at = f"/approvals/{undone_rejection.id}"
+    sent = read_fields((await alice.get(at)).text) | {"status": "approved"}
+    await alice.post(f"{at}/answers", data=sent, headers=HTMX)
+    await alice.post(f"{at}/undoings", headers=HTMX)
+    page = (await alice.get(at)).text
+    assert find_note(page) == "Too  expensive."
+    assert f"{HINT} a rejection." in page
 
 
 @pytest.fixture
