@@ -1,6 +1,7 @@
 // Toasts disappear after eight seconds, later while the pointer or the focus is on them; at most three are shown.
 // They are inside an open dialog, because elements behind a dialog are neither visible nor usable.
-// A toast with [data-series] contains what the earlier one offered to undo, and takes its place.
+// A toast with [data-series] contains what the earlier one offered to undo, and takes its place. So does a toast that
+// is about everything that an earlier one is about: both have the ids in [data-about].
 (() => {
   const DURATION = 8000, TICK = 100, MAX_TOASTS = 3; // ms, ms, toasts
   const box = document.getElementById("toasts");
@@ -15,6 +16,15 @@
       if (remaining <= 0) { clearInterval(timer); toast.remove(); }
     }, TICK);
   };
+  const idsOf = (toast) => toast.dataset.about?.split(" ") ?? [];
+  const removeReplaced = (toast) => {
+    const about = new Set(idsOf(toast));
+    for (let old = toast.previousElementSibling; old;) {
+      const [one, ids] = [old, idsOf(old)];
+      old = old.previousElementSibling;
+      if (ids.length && ids.every((id) => about.has(id))) one.remove();
+    }
+  };
   const moveToTop = () => {
     const over = [...document.querySelectorAll("dialog[open]")].pop() ?? document.body;
     if (box.parentElement !== over) over.append(box);
@@ -26,6 +36,7 @@
     for (const old of series.slice(0, -1)) old.remove();
     for (const toast of box.querySelectorAll("[data-toast]:not([data-counting])")) {
       toast.dataset.counting = "";
+      removeReplaced(toast);
       start(toast);
     }
     const all = box.querySelectorAll("[data-toast]");

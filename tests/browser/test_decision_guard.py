@@ -160,6 +160,22 @@ async def test_a_series_of_decisions_is_undone_by_one_request(site: LiveSite) ->
     assert scenario.statuses() == [PENDING] * 4
 
 
+async def test_a_toast_replaces_older_ones_about_the_same_request(site: LiveSite) -> None:
+    scenario = ApprovalScenario(site, "Same", "One?", "Two?")
+    first = scenario.approvals[0]["id"]
+    async with stopped_page(site, f"/approvals/{first}") as stopped:
+        page = stopped.page
+        await stopped.shows("One?", ready=False)
+        await stopped.pass_time(600)
+        await stopped.press("a")
+        await expect_one_toast(page, f"Approved. {headline('One?')}")
+        await page.locator(f"#approval-{first}").get_by_role("link").click()
+        await page.locator("#detail").get_by_role("button", name="Undo").click()
+        await expect_toast(page, "Undone. Pending again.")
+        assert await page.locator("[data-toast]").count() == 1  # at once, not when it is over
+        assert scenario.statuses() == [PENDING] * 2
+
+
 async def test_a_series_can_end_with_a_bulk_decision(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Series and bulk", "One?", "Two?", "Three?")
     async with site.open_page(scenario.list) as page:

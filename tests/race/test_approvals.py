@@ -254,8 +254,8 @@ async def test_requests_of_a_user_on_two_boards_do_not_exceed_the_limit(
         async with isolated_transaction() as session:
             await session.execute(delete(Approval).where(of_user))
             await session.execute(delete(Event).where(Event.user_id == world.alice.id))
-            row = {"board_id": world.board.id, "requested_by_user_id": world.alice.id}
-            row |= {"confidence": 90, "action_type": "deploy", "status": PENDING}
+            ids = {"board_id": world.board.id, "requested_by_user_id": world.alice.id}
+            row = ids | {"confidence": 90, "action_type": "deploy", "status": PENDING}
             rows = [row | {"id": new_id(), "created_at": now()} for _ in range(MAX_PENDING - 1)]
             await session.execute(insert(Approval), rows)
         results = await run_concurrently(

@@ -278,7 +278,28 @@ async def test_undoing_a_series_names_what_is_final(alice, ask, world) -> None:
         headers={"HX-Request": "true"},
     )
 
-    assert "1 of 2 undone. It is too late to undo this." in undone.text
+    assert "Undid 1 of 2; 1 was final.</span>" in undone.text
+
+
+async def test_undoing_says_how_many_were_final_and_what_else_failed(
+    alice, ask, world, transaction
+) -> None:
+    asked = [await ask(f"Ask {number}") for number in range(10)]
+    shown = {"shown": [checkbox(one) for one in asked], "status": "approved"}
+    await alice.post("/approvals/answers", data=shown, headers=HTMX)
+    async with transaction() as session:
+        for one in asked[:3]:
+            (await session.get_one(Approval, one.id)).finalizes_at = now()
+    series = [str(one.id) for one in asked]
+    undone = await alice.post(
+        "/approvals/undoings", data={"series": ",".join(series)}, headers=HTMX
+    )
+    assert "Undid 7 of 10; 3 were final.</span>" in undone.text
+    assert f'data-about="{" ".join(series)}"' in undone.text
+    undecided = str((await ask("Undecided")).id)
+    both = {"series": f"{series[0]},{undecided}"}
+    undone = await alice.post("/approvals/undoings", data=both, headers=HTMX)
+    assert "Undid 0 of 2; 1 was final. You have decided nothing here" in undone.text
 
 
 @pytest.mark.parametrize("final_title", ["Final", "Last"])
@@ -295,7 +316,7 @@ async def test_the_last_undone_approval_of_a_series_is_selected(
         data={"series": ",".join(str(one.id) for one in series)},
         headers={"HX-Request": "true", "HX-Current-URL": "http://mission.test/approvals"},
     )
-    assert "3 of 4 undone." in undone.text
+    assert "Undid 3 of 4; 1 was final." in undone.text
     assert selected(undone.text) == ("Second?" if final_title == "Last" else "Last?")
 
 
@@ -306,7 +327,7 @@ async def test_no_approval_is_selected_if_none_was_undone(alice, ask, world) -> 
         data={"series": str(final.id)},
         headers={"HX-Request": "true", "HX-Current-URL": "http://mission.test/approvals"},
     )
-    assert "0 of 1 undone." in undone.text
+    assert "Undid 0 of 1; 1 was final." in undone.text
     assert selected(undone.text) == ""
 
 

@@ -157,7 +157,7 @@ async def test_what_nobody_or_another_has_decided_cannot_be_undone(
     assert STATE in (await alice.get(f"/approvals/{approved_first.id}")).text
     series = f"{undecided.id},{approved_first.id}"
     answer = await bob.post("/approvals/undoings", data={"series": series}, headers=HTMX)
-    assert "0 of 2 undone." in answer.text
+    assert "Undid 0 of 2." in answer.text
 
 
 async def test_the_next_item_is_one_that_waits_for_the_member(alice, ask, approve_first) -> None:

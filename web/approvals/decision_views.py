@@ -32,7 +32,7 @@ from web.ui import forms
 from web.ui.error_texts import describe_error
 from web.ui.render import is_part_request, render_part, retarget
 from web.ui.text_display import LOW_CONFIDENCE
-from web.ui.translation import _, ngettext
+from web.ui.translation import _
 
 
 class DecisionForm(BaseModel):
@@ -123,11 +123,12 @@ async def undo_decision(request: Request) -> Response:
     with form.catch_errors():
         async with open_transaction(request) as session:
             await approvals.undo_decision(session, request.user, approval_id)
-        toast = {"text": _("Undone. Pending again.")}
+        toast = {"text": _("Undone. Pending again."), "about": [approval_id]}
         if is_from_toast(request):
             return await render_undone(request, approval_id, toast)
         return await _render_approval(request, approval_id, form, toast)
-    return await _render_approval(request, approval_id, form, _error_toast(form))
+    toast = {**_error_toast(form), "about": [approval_id]}
+    return await _render_approval(request, approval_id, form, toast)
 
 
 async def request_clarification(request: Request) -> Response:
@@ -310,14 +311,7 @@ async def undo_decisions(request: Request) -> Response:
     ids = toasts.parse_series(form.value("series"))
     results = [(id, await _undo_one(request, id)) for id in ids]
     undone = [id for id, error in results if error is None]
-    errors = [error for _id, error in results if error is not None]
-    count = len(undone)
-    text = ngettext("%(num)d undone. Pending again.", "%(num)d undone. Pending again.", count)
-    toast = {"text": text}
-    if errors:
-        reasons = sorted({describe_error(error) for error in errors})
-        text = _("%(done)d of %(total)d undone.", done=count, total=len(ids))
-        toast = {"text": " ".join([text, *reasons]), "tone": "danger"}
+    toast = toasts.build_undo_toast(results)
     if not is_part_request(request):
         return RedirectResponse("/approvals", 303)
     if is_from_inbox(request):

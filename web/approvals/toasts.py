@@ -1,9 +1,13 @@
-"""Toasts about decisions. One toast undoes a series of decisions."""
+"""Toasts about decisions. One toast undoes a series of decisions.
 
-from collections.abc import Sequence
+A toast replaces older ones that are only about approvals which it is `about` too.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from core.errors import AppError
 from models import ApprovalStatus
 from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
@@ -33,17 +37,17 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
             reason=lapses,
             question=question,
         )
-        return {"text": text, "undo": f"/approvals/{id}/undoings"}
+        return {"text": text, "undo": f"/approvals/{id}/undoings", "about": [id]}
     if detail.is_undecided:
         text = _("You approved: %(question)s One more person must approve it.", question=question)
-        return {"text": text, "undo": f"/approvals/{id}/undoings"}
+        return {"text": text, "undo": f"/approvals/{id}/undoings", "about": [id]}
     if detail.shown_status is ApprovalStatus.APPROVED:
         text = _("Approved. %(question)s", question=question)
     else:
         text = _("Rejected. %(question)s", question=question)
     if not detail.can_undo:
-        return {"text": text}
-    return {"text": text, "undo": f"/approvals/{id}/undoings", "series": str(id)}
+        return {"text": text, "about": [id]}
+    return {"text": text, "undo": f"/approvals/{id}/undoings", "series": str(id), "about": [id]}
 
 
 def build_series_toast(details: Sequence[ApprovalDetail]) -> Toast:
@@ -56,7 +60,30 @@ def build_series_toast(details: Sequence[ApprovalDetail]) -> Toast:
         )
     else:
         text = _describe_count(approved or rejected, is_approved=bool(approved))
-    return {"text": text, "undo": "/approvals/undoings", "series": _join_ids(details)}
+    ids = [one.approval.id for one in details]
+    return {"text": text, "undo": "/approvals/undoings", "series": _join_ids(ids), "about": ids}
+
+
+def build_undo_toast(results: Sequence[tuple[UUID, AppError | None]]) -> Toast:
+    """Build the toast after several decisions were undone, as far as they were not final."""
+    ids, errors = [id for id, _error in results], [error for _id, error in results if error]
+    count = len(results) - len(errors)
+    if not errors:
+        text = ngettext("%(num)d undone. Pending again.", "%(num)d undone. Pending again.", count)
+        return {"text": text, "about": ids}
+    others = [one for one in errors if one.code != "too_late_to_undo"]
+    if final := len(errors) - len(others):
+        text = ngettext(
+            "Undid %(done)d of %(total)d; %(num)d was final.",
+            "Undid %(done)d of %(total)d; %(num)d were final.",
+            final,
+            done=count,
+            total=len(results),
+        )
+    else:
+        text = _("Undid %(done)d of %(total)d.", done=count, total=len(results))
+    reasons = sorted({describe_error(error) for error in others})
+    return {"text": " ".join([text, *reasons]), "tone": "danger", "about": ids}
 
 
 def build_bulk_toast(
@@ -86,10 +113,12 @@ def build_bulk_toast(
     if reasons:
         text = _describe_share(len(decided), len(results), is_approved=is_approved)
         text = " ".join([text, *reasons])
+    about = [one.approval.id for one in succeeded]
     if not undoable:
-        return {"text": text}
+        return {"text": text, "about": about}
     # It stays apart from the series, whose text would not fit to its reasons.
-    return {"text": text, "undo": "/approvals/undoings", "fields": {"series": _join_ids(undoable)}}
+    fields = {"series": _join_ids(one.approval.id for one in undoable)}
+    return {"text": text, "undo": "/approvals/undoings", "fields": fields, "about": about}
 
 
 def _describe_count(count: int, *, is_approved: bool) -> str:
@@ -104,5 +133,5 @@ def _describe_share(done: int, total: int, *, is_approved: bool) -> str:
     return _("%(done)d of %(total)d rejected.", done=done, total=total)
 
 
-def _join_ids(details: Sequence[ApprovalDetail]) -> str:
-    return ",".join(str(one.approval.id) for one in details)
+def _join_ids(ids: Iterable[UUID]) -> str:
+    return ",".join(map(str, ids))
