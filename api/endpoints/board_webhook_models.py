@@ -27,9 +27,17 @@ Description = Annotated[
     Field(description="What agents are to do with the payloads."),
 ]
 Secret = Annotated[
-    Annotated[str, StringConstraints(max_length=board_webhooks.MAX_SECRET_LENGTH)] | None,
+    Annotated[
+        str,
+        StringConstraints(max_length=board_webhooks.MAX_SECRET_LENGTH),
+        Field(json_schema_extra={"minLength": board_webhooks.MIN_SECRET_LENGTH}),
+    ]
+    | None,
     BlankToNone,
-    Field(description="The key of the signatures. Null or blank: a new one is generated."),
+    Field(
+        description="The key of the signatures, of at least"
+        f" {board_webhooks.MIN_SECRET_LENGTH} characters. Null or blank: a new one is generated."
+    ),
 ]
 SignatureHeader = Annotated[
     Annotated[str, StringConstraints(max_length=board_webhooks.MAX_HEADER_NAME_LENGTH)] | None,
@@ -76,6 +84,10 @@ class BoardWebhookRead(ResponseModel):
     description: str
     enabled: bool
     has_secret: bool = Field(description="Always true: a webhook without a secret is impossible.")
+    has_short_secret: bool = Field(
+        description=f"Whether the secret has fewer than {board_webhooks.MIN_SECRET_LENGTH}"
+        " characters, which was allowed once. Replace it: `secret` in a PATCH."
+    )
     signature_header: str | None
     action: WebhookAction
     template: dict[str, str] | None

@@ -10,6 +10,7 @@ from services.board_webhooks.commands import (
     SavedWebhook,
     create_webhook,
     delete_webhook,
+    has_short_secret,
     update_webhook,
 )
 from services.board_webhooks.delivery import (
@@ -44,6 +45,7 @@ from services.board_webhooks.rules import (
     MAX_DESCRIPTION_LENGTH,
     MAX_HEADER_NAME_LENGTH,
     MAX_SECRET_LENGTH,
+    MIN_SECRET_LENGTH,
     WebhookDraft,
     WebhookRequest,
 )

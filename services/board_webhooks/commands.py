@@ -28,6 +28,7 @@ from services.board_webhooks.queries import lock_webhook
 from services.board_webhooks.rules import (
     FIELD_CHECKS,
     MAX_WEBHOOKS,
+    MIN_SECRET_LENGTH,
     SECRET_OVERLAP,
     WebhookDraft,
     name_webhook,
@@ -136,6 +137,15 @@ def decrypt_secrets(webhook: BoardWebhook, cipher: SecretCipher, at: datetime) -
     except DecryptionError as error:
         reason = "The secret of this webhook cannot be read: SECRET_KEY has changed. Set a new one."
         raise Unavailable(reason, cause="webhook_secret") from error
+
+
+def has_short_secret(webhook: BoardWebhook, cipher: SecretCipher) -> bool:
+    """Return whether the secret is from a time when it could be shorter than today."""
+    try:
+        secret = cipher.decrypt(webhook.encrypted_secret, _secret_context(webhook.id))
+    except DecryptionError:
+        return False
+    return len(secret.decode()) < MIN_SECRET_LENGTH
 
 
 def _replace_secret(webhook: BoardWebhook, secret: str, cipher: SecretCipher) -> None:

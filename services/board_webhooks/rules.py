@@ -23,7 +23,7 @@ from services.payload_templates import PayloadTemplate
 
 MAX_WEBHOOKS = 50  # of a board
 MAX_DESCRIPTION_LENGTH = 5_000  # characters
-MAX_SECRET_LENGTH = 200
+MIN_SECRET_LENGTH, MAX_SECRET_LENGTH = 16, 200  # older secrets may be shorter
 MAX_HEADER_NAME_LENGTH = 100
 MAX_HEADER_LENGTH = 500  # characters of a stored header
 MAX_DELIVERY_ID_LENGTH = 200  # characters; of a longer one, a hash is stored
@@ -113,6 +113,15 @@ def _header_name(value: object, field: str) -> str | None:
     return name or None
 
 
+def _check_secret(value: object, field: str) -> str:
+    """Check a secret; a blank one stands for a generated one."""
+    secret: str = trimmed_text(MAX_SECRET_LENGTH)(value, field)
+    if secret and len(secret) < MIN_SECRET_LENGTH:
+        reason = f"A secret has at least {MIN_SECRET_LENGTH} characters."
+        raise Invalid("webhook_secret_too_short", reason, field=field, min_length=MIN_SECRET_LENGTH)
+    return secret
+
+
 def _check_template(value: object, field: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise Invalid("object_required", "A template is an object of texts.", field=field)
@@ -131,7 +140,7 @@ FIELD_CHECKS: Mapping[str, FieldCheck] = {
     "description": nonblank_text(MAX_DESCRIPTION_LENGTH),
     "enabled": boolean_value,
     "agent_id": optional(uuid_value),
-    "secret": optional(trimmed_text(MAX_SECRET_LENGTH)),
+    "secret": optional(_check_secret),
     "signature_header": optional(_header_name),
     "action": _check_action,
     "template": optional(_check_template),

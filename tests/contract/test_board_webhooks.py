@@ -65,6 +65,7 @@ async def test_a_webhook_is_created_with_a_secret_that_is_shown_once(
         "description": "Triage it.",
         "enabled": True,
         "has_secret": True,
+        "has_short_secret": False,
         "signature_header": None,
         "endpoint_path": f"/api/v1{path}/{made['id']}",
     }
@@ -77,9 +78,10 @@ async def test_a_webhook_is_created_with_a_secret_that_is_shown_once(
         stored = await session.get_one(BoardWebhook, UUID(made["id"]))
         assert secret not in stored.encrypted_secret
         assert decrypt_secrets(stored, CIPHER, now()) == [secret]
-    given = await bob.post(path, json={"description": "Mine", "secret": " s3cret "})
+    given = await bob.post(path, json={"description": "Mine", "secret": " my s3cret of today "})
     assert given.json()["generated_secret"] is None
     assert "s3cret" not in given.text
+    assert given.json()["has_short_secret"] is False
     listed = (await bob.get(path)).json()
     assert [one["description"] for one in listed["items"]] == ["Mine", "Triage it."]
     assert listed["total"] == 2
@@ -92,7 +94,7 @@ async def test_a_webhook_is_created_with_a_secret_that_is_shown_once(
         *({"description": "a", "enabled": None}, {"description": "a", "agent_id": FAR_ID}),
         *({"description": "a", "signature_header": header} for header in ("a b", "x:y", "é")),
         *({"description": "a", "signature_header": "Authorization"}, {"description": "a\0"}),
-        {"description": "a", "secret": "x" * 201},
+        *({"description": "a", "secret": secret} for secret in ("x" * 201, "x" * 15, " short ")),
     ],
 )
 async def test_invalid_fields_of_a_webhook_are_rejected(
@@ -102,6 +104,30 @@ async def test_invalid_fields_of_a_webhook_are_rejected(
     assert (await bob.post(f"/boards/{world.board.id}/webhooks", json=invalid)).status_code == 422
     if "description" in invalid:
         assert (await bob.patch(path, json=invalid)).status_code == 422
+
+
+async def test_a_short_secret_works_until_it_is_replaced(
+    anonymous: Client, bob: Client, world: World, transaction: TransactionFactory
+) -> None:
+    """Secrets from before the limit may be shorter."""
+    async with transaction() as session:
+        hook = make_webhook(world.board)
+        hook.encrypted_secret = CIPHER.encrypt("short", f"board_webhooks.secret:{hook.id}")
+        session.add(hook)
+    path = f"/boards/{hook.board_id}/webhooks/{hook.id}"
+    signature = sign(b"{}", "short")
+    assert (await send(anonymous, path, X_Hub_Signature_256=signature)).status_code == 202
+    assert (await bob.get(path)).json()["has_short_secret"] is True
+    changed = await bob.patch(path, json={"description": "Other"})
+    assert changed.json()["has_short_secret"] is True
+    rejected = await bob.patch(path, json={"secret": "x" * 15})
+    assert (rejected.status_code, rejected.json()["code"]) == (422, "webhook_secret_too_short")
+    assert "16 characters" in rejected.text
+    replaced = await bob.patch(path, json={"secret": "x" * 16})
+    assert replaced.json()["has_short_secret"] is False
+    assert (
+        await send(anonymous, path, X_Hub_Signature_256=signature)
+    ).status_code == 202  # for another 24 hours
 
 
 async def test_a_webhook_is_changed_and_deleted(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import httpx2
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -111,13 +111,34 @@ async def test_a_saved_form_keeps_an_agent_that_is_no_choice(
 async def test_an_own_secret_is_not_shown(
     bob: httpx2.AsyncClient, transaction: TransactionFactory, hooks_path: str
 ) -> None:
-    fields = {"description": "Triage", "secret": "my own secret"}
+    fields = {"description": "Triage", "secret": "my own long secret"}
     created = await bob.post(hooks_path, data=fields)
     page = (await bob.get(created.headers["location"])).text
     assert "shown once" not in page
-    assert "my own secret" not in page
+    assert "my own long secret" not in page
     [hook] = await load_webhooks(transaction)
-    assert decrypt_secrets(hook, CIPHER, now()) == ["my own secret"]
+    assert decrypt_secrets(hook, CIPHER, now()) == ["my own long secret"]
+
+
+async def test_a_short_secret_is_marked_and_cannot_be_entered(
+    bob: httpx2.AsyncClient, rita: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    pages = {path.rpartition("/")[0]: "Short secret", path: "fewer than 16 characters"}
+    pages[f"{path}/edit"] = "fewer than 16 characters"
+    for address, mark in pages.items():
+        assert mark not in (await bob.get(address)).text
+    async with transaction() as session:
+        short = CIPHER.encrypt("short", f"board_webhooks.secret:{hook.id}")
+        await session.execute(update(BoardWebhook).values(encrypted_secret=short))
+    for address, mark in pages.items():
+        assert mark in (await bob.get(address)).text
+    assert "fewer than" not in (await rita.get(path)).text  # she cannot replace it
+    rejected = await bob.post(f"{path}/secrets", data={"secret": "x" * 15})
+    assert rejected.status_code == 422
+    assert "A secret has at least 16 characters." in rejected.text
+    assert (await bob.post(f"{path}/secrets", data={"secret": "x" * 16})).status_code == 303
+    assert "fewer than" not in (await bob.get(path)).text
 
 
 @pytest.mark.parametrize(
@@ -141,10 +162,10 @@ async def test_a_rejected_form_is_shown_again(
 ) -> None:
     _, path = await add_webhook(transaction, world)
     for address in (hooks_path, f"{path}/edit"):
-        rejected = await bob.post(address, data=fields | {"secret": "my-own-secret"})
+        rejected = await bob.post(address, data=fields | {"secret": "my-own-long-secret"})
         assert rejected.status_code == 422
         assert reason in html.unescape(rejected.text), rejected.text
-        assert "my-own-secret" not in rejected.text
+        assert "my-own-long-secret" not in rejected.text
     assert len(await load_webhooks(transaction)) == 1
 
 

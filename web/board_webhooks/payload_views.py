@@ -44,6 +44,8 @@ async def show_webhook(request: Request) -> Response:
         layout=layout,
         can_write=access.can_write,
         url=build_url(get_settings(request).base_url, webhook),
+        has_short_secret=access.can_write
+        and board_webhooks.has_short_secret(webhook, request.state.secret_cipher),
         agent_name=next(one.agent_name for one in overviews if one.webhook.id == webhook.id),
         secret=one_time_secret.read_secret(request),
         **context,

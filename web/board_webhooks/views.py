@@ -69,7 +69,14 @@ async def show_webhooks(request: Request) -> Response:
     context: dict[str, Any] = {
         "board": access.board,
         "can_write": access.can_write,
-        "overviews": [(one, build_url(base_url, one.webhook)) for one in overviews],
+        "overviews": [
+            (
+                one,
+                build_url(base_url, one.webhook),
+                access.can_write and board_webhooks.has_short_secret(one.webhook, _cipher(request)),
+            )
+            for one in overviews
+        ],
     }
     if layout is None:
         return render_part(request, "board_webhooks/_list.html", **context)
@@ -174,6 +181,8 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         agent_options=options,
         has_agents=bool(board_agents),
         has_lead=any(agent.is_board_lead for agent in board_agents),
+        has_short_secret=bool(webhook)
+        and board_webhooks.has_short_secret(webhook, _cipher(request)),
         shown={one.name: one.value for one in list_edited_fields(webhook)} if webhook else {},
     )
 

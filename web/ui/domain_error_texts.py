@@ -289,6 +289,9 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "webhook_secret_invalid": N_(
         "A secret is whsec_ and 24 to 64 bytes in base64. Leave the field empty to create one."
     ),
+    "webhook_secret_too_short": N_(
+        "A secret has at least %(min_length)s characters. Leave the field empty to create one."
+    ),
     # Policies
     "confidence_out_of_range": N_("Confidence must be more than 0 and at most 100."),
     "simulation_running": N_(
