@@ -80,12 +80,14 @@ async def insert_deliveries(
 ) -> int:
     """Create the missing deliveries of events with their comments; return how many were missing.
 
-    The caller has locked the endpoint. Events that it does not receive are left out.
+    The caller has locked the endpoint. Events that it does not receive are left out, and comments
+    that were deleted meanwhile: a receiver could not use them without their text.
     """
     values = [
         _new_delivery(endpoint, event.type, build_payload(event, comment, base_url), event.id)
         for event, comment in rows
         if is_wanted(endpoint, event.type, event.board_id)
+        and (comment is not None or event.type != EventType.TASK_COMMENT)
     ]
     if not values:
         return 0

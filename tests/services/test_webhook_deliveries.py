@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, select
@@ -16,14 +17,16 @@ from models import (
     Comment,
     Event,
     EventType,
+    Task,
     WebhookDelivery,
     WebhookDeliveryState,
     new_id,
 )
-from services import events, webhook_endpoints
+from services import boards, events, tasks, webhook_endpoints
 from services.webhook_endpoints.replay import MAX_REPLAYED
 from tests.support.secret_key import CIPHER
 from tests.support.webhook_receiver import (
+    SETTINGS,
     WebhookReceiver,
     parse_headers,
     receiver,
@@ -100,7 +103,9 @@ async def test_an_endpoint_without_types_receives_all_public_events(
     await receiver.create_endpoint()
     async with receiver.transaction() as session:
         rows = {"organization_id": receiver.world.tern.id, "data": {}, "created_at": now()}
-        session.add_all([Event(id=new_id(), type=type, **rows) for type in EventType])
+        types = set(EventType) - {EventType.TASK_COMMENT}  # it needs a comment
+        session.add_all([Event(id=new_id(), type=type, **rows) for type in types])
+    await add_comment(receiver)
     for _ in range(20):
         await receiver.deliver()
     expected = {type for group in webhook_endpoints.EVENT_GROUPS.values() for type in group}
@@ -123,6 +128,50 @@ async def test_a_payload_has_at_most_20_kilobytes(receiver: WebhookReceiver) -> 
 
 async def test_the_text_of_a_comment_is_in_its_payload(receiver: WebhookReceiver) -> None:
     await receiver.create_endpoint()
+    task, _ = await add_comment(receiver)
+    await receiver.deliver()
+    [(_, body)] = receiver.list_received()
+    assert body["data"]["details"]["comment"] == "Done <b>"
+    assert body["data"]["url"].endswith(f"/boards/{task.board_id}/tasks/{task.id}")
+
+
+async def test_a_comment_is_not_sent_without_its_text(receiver: WebhookReceiver) -> None:
+    """Its task was deleted before the worker has looked at the event."""
+    endpoint = await receiver.create_endpoint()
+    task, _ = await add_comment(receiver)
+    async with receiver.transaction() as session:
+        board = await boards.lock_board(session, receiver.world.alice, task.board_id)
+        await tasks.delete_task(session, receiver.world.alice, board, task.id)
+    await receiver.deliver()
+    async with receiver.transaction() as session:
+        member = await session.merge(receiver.world.alice_member)
+        member.user = await session.merge(receiver.world.alice)
+        locked = await webhook_endpoints.lock_endpoint(session, member, endpoint.id)
+        period = (now() - HOUR, now() + HOUR)
+        await webhook_endpoints.replay_period(session, locked, *period, SETTINGS.base_url)
+    await receiver.deliver()
+    types = [body["type"] for _, body in receiver.list_received()]
+    assert types == ["task.deleted"]
+
+
+async def test_a_comment_that_is_deleted_later_is_sent_as_it_was(
+    receiver: WebhookReceiver,
+) -> None:
+    await receiver.create_endpoint()
+    receiver.respond(503)
+    _, id = await add_comment(receiver)
+    await receiver.deliver()
+    async with receiver.transaction() as session:
+        await session.execute(delete(Comment).where(Comment.id == id))
+    receiver.host.received.clear()
+    receiver.respond(204)
+    await receiver.deliver(HOUR)
+    [(_, body)] = receiver.list_received()
+    assert body["data"]["details"]["comment"] == "Done <b>"
+
+
+async def add_comment(receiver: WebhookReceiver) -> tuple[Task, UUID]:
+    """Add a task with a comment, and the event about it."""
     async with receiver.transaction() as session:
         task = receiver.world.make_task()
         session.add(task)
@@ -143,10 +192,7 @@ async def test_the_text_of_a_comment_is_in_its_payload(receiver: WebhookReceiver
             created_at=now(),
         )
         session.add(event)
-    await receiver.deliver()
-    [(_, body)] = receiver.list_received()
-    assert body["data"]["details"]["comment"] == "Done <b>"
-    assert body["data"]["url"].endswith(f"/boards/{task.board_id}/tasks/{task.id}")
+    return task, id
 
 
 async def test_both_secrets_sign_for_a_day_after_a_rotation(receiver: WebhookReceiver) -> None:
