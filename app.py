@@ -33,6 +33,7 @@ from core.http.middleware import (
     RequestIdMiddleware,
     SecurityHeadersMiddleware,
 )
+from core.http.outbound import OutboundClient
 from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
@@ -175,6 +176,7 @@ def build_state(
         "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
         "channel_sender": ChannelSender(settings, secret_cipher),
+        "outbound_client": OutboundClient.from_settings(settings),
         "archive_client": skills.create_download_client(settings),
         "message_renderer": MessageRenderer(settings.base_url),
         "gateway_connector": gateways.GatewayConnector.from_settings(settings, secret_cipher),

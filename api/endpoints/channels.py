@@ -152,7 +152,10 @@ async def get_channel(context: RequestContext, detail: ChannelDetail) -> Encoded
 async def create_channel(
     context: RequestContext, member: Member, body: ChannelCreate
 ) -> Encoded[ChannelRead]:
-    """Create a channel. An e-mail address that is not the account's gets a code to confirm it."""
+    """Create a channel. An e-mail address that is not the account's gets a code to confirm it.
+
+    A URL that may not be called is 422 `address_forbidden` or `address_never_allowed`.
+    """
     kind = ChannelKind(body.kind)
     if kind is ChannelKind.WEBHOOK and not body.secret:
         reason = "Choose the secret that signs the requests: it is not returned."
@@ -161,6 +164,7 @@ async def create_channel(
     if kind is ChannelKind.EMAIL and not messages.sender.sends_mail:
         raise Invalid("mail_not_configured", "This installation has no mail server.", field="kind")
     config: dict[str, Any] = body.model_dump(exclude={"kind", "name"})
+    await channels.check_receiver(context.reader, context.outbound_client, member, config)
     async with context.transaction() as session:
         channel = await channels.create_channel(
             session, member, context.secret_cipher, kind=kind, name=body.name or kind, config=config

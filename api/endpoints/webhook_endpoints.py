@@ -13,11 +13,17 @@ from api.endpoints.webhook_models import (
     WebhookReplay,
     WebhookSecret,
     WebhookUpdate,
+    WebhookUpdated,
     build_delivery_fields,
     build_fields,
 )
 from api.framework.fields import Ok, PageQuery
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import (
+    RequestContext,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
 from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from models import Member, WebhookEndpoint
@@ -35,19 +41,25 @@ async def list_webhooks(
     return encode_page(found, build_fields)
 
 
+@without_transaction
 @error_responses(403, 409)
 async def create_webhook(
     context: RequestContext, member: Member, body: WebhookCreate
 ) -> WebhookCreated:
     """Create an outgoing webhook, which receives the events from now on.
 
-    Requests are signed as Standard Webhooks. Receivers verify them with the secret.
+    Requests are signed as Standard Webhooks. Receivers verify them with the secret. An address that
+    may not be called is 422 `address_forbidden` or `address_never_allowed`.
     """
     draft = webhook_endpoints.EndpointDraft(**dict(body))
-    endpoint, secret = await webhook_endpoints.create_endpoint(
-        context.session, member, context.secret_cipher, draft
+    is_known = await webhook_endpoints.check_address(
+        context.reader, context.outbound_client, member, draft.url
     )
-    return WebhookCreated(id=endpoint.id, secret=secret)
+    async with context.transaction() as session:
+        endpoint, secret = await webhook_endpoints.create_endpoint(
+            session, member, context.secret_cipher, draft
+        )
+    return WebhookCreated(id=endpoint.id, secret=secret, has_unknown_host=not is_known)
 
 
 @reads_only
@@ -57,14 +69,25 @@ async def get_webhook(context: RequestContext, summary: EndpointSummary) -> Enco
     return Encoded(build_fields(summary))
 
 
+@without_transaction
 @error_responses(403)
 async def update_webhook(
     context: RequestContext, member: Member, endpoint: WebhookEndpoint, body: WebhookUpdate
-) -> Encoded[WebhookRead]:
-    """Change an outgoing webhook, pause or resume it. Only the fields in the request change."""
-    await webhook_endpoints.update_endpoint(context.session, member, endpoint, body.changes())
-    summary = await webhook_endpoints.get_endpoint(context.session, member, endpoint.id)
-    return Encoded(build_fields(summary))
+) -> Encoded[WebhookUpdated]:
+    """Change an outgoing webhook, pause or resume it. Only the fields in the request change.
+
+    A new address is checked like that of a new webhook.
+    """
+    changes, is_known = body.changes(), True
+    if changes.get("url", endpoint.url) != endpoint.url:
+        is_known = await webhook_endpoints.check_address(
+            context.reader, context.outbound_client, member, changes["url"]
+        )
+    async with context.transaction() as session:
+        locked = await webhook_endpoints.lock_endpoint(session, member, endpoint.id)
+        await webhook_endpoints.update_endpoint(session, member, locked, changes)
+        summary = await webhook_endpoints.get_endpoint(session, member, endpoint.id)
+    return Encoded({**build_fields(summary), "has_unknown_host": not is_known})
 
 
 @error_responses(403)

@@ -26,8 +26,8 @@ WebhookUrl = Annotated[
     str,
     Field(
         max_length=MAX_URL_LENGTH,
-        description="Begins with https:// or http://. Private addresses have to be allowed by "
-        "`OUTBOUND_ALLOW_PRIVATE`. Redirects are not followed.",
+        description="Begins with https:// or http://. Private addresses are rejected unless "
+        "`OUTBOUND_ALLOW_PRIVATE` allows them. Redirects are not followed.",
     ),
 ]
 Description = Annotated[ShortText, Field(max_length=MAX_DESCRIPTION_LENGTH)]
@@ -67,11 +67,27 @@ class WebhookRead(ResponseModel):
     updated_at: Timestamp
 
 
+HasUnknownHost = Annotated[
+    bool,
+    Field(
+        description="The name of the host in a new address cannot be resolved now. Deliveries are "
+        "repeated until it can."
+    ),
+]
+
+
 class WebhookCreated(ResponseModel):
     """A new webhook with its secret, which is not shown again."""
 
     id: UUID
     secret: str
+    has_unknown_host: HasUnknownHost = False
+
+
+class WebhookUpdated(WebhookRead):
+    """A webhook after a change."""
+
+    has_unknown_host: HasUnknownHost = False
 
 
 class WebhookSecret(ResponseModel):

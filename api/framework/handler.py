@@ -158,6 +158,12 @@ class RequestContext:
         )
 
     @property
+    def outbound_client(self) -> OutboundClient:
+        """The client for addresses that users enter."""
+        client: OutboundClient = self.request.state.outbound_client
+        return client
+
+    @property
     def archive_client(self) -> OutboundClient:
         """The client for archives of this process, for a request that then waits for one."""
         release_slots(self.request)

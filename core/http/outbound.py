@@ -19,6 +19,7 @@ import httpx2
 
 from core.config.parsers import Network
 from core.config.settings import Settings
+from core.errors import Invalid
 from core.http.address_policy import (
     CONNECT_TIMEOUT,
     MAX_ADDRESSES,
@@ -26,6 +27,7 @@ from core.http.address_policy import (
     ForbiddenHost,
     IpAddress,
     UnknownHost,
+    can_be_allowed,
     resolve_host,
 )
 
@@ -153,13 +155,44 @@ class OutboundClient:
         for the organization that runs the server. Never call it in a transaction.
         """
         started = time.monotonic()
-        policy = AddressPolicy(self._allowed_private if allows_private else ())
+        policy = self._build_policy(allows_private)
         try:
             async with asyncio.timeout(self._total_timeout):
                 result = await self._send(request, policy)
         except TimeoutError:
             result = OutboundResult(OutboundOutcome.TIMEOUT)
         return replace(result, seconds=time.monotonic() - started)
+
+    async def check_address(self, url: str, field: str, *, allows_private: bool = False) -> bool:
+        """Check where a URL leads before it is stored; return whether its name resolves now.
+
+        Every request is checked again, so an unknown name is no error: it may be known later. An
+        invalid URL is left to the caller. Never call it in a transaction. Raises Invalid.
+        """
+        try:
+            parsed = parse_url(url.strip())
+            host, port = (
+                parsed.raw_host.decode("ascii"),
+                parsed.port or DEFAULT_PORTS[parsed.scheme],
+            )
+            await resolve_host(host, port, self._build_policy(allows_private))
+        except InvalidUrl:
+            return True
+        except UnknownHost:
+            return False
+        except ForbiddenHost as error:
+            if not any(map(can_be_allowed, error.ips)):
+                reason = "Requests to this address are never allowed, as with link-local addresses."
+                raise Invalid("address_never_allowed", reason, field=field) from None
+            reason = (
+                "This address is in a private network. OUTBOUND_ALLOW_PRIVATE can allow it for the"
+                " first organization of this installation."
+            )
+            raise Invalid("address_forbidden", reason, field=field) from None
+        return True
+
+    def _build_policy(self, allows_private: bool) -> AddressPolicy:
+        return AddressPolicy(self._allowed_private if allows_private else ())
 
     async def _send(self, request: OutboundRequest, policy: AddressPolicy) -> OutboundResult:
         try:

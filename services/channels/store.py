@@ -16,13 +16,14 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import Query, Source
+from core.db.reads import Query, ReadFactory, Source
 from core.errors import Conflict, NotFound
+from core.http.outbound import OutboundClient
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import secrets_equal
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
-from services import notifications
+from services import audit, notifications
 from services.audit import AuditAction
 from services.channels.audit_records import (
     ChannelChange,
@@ -104,6 +105,21 @@ async def get_channel(
 async def lock_channel(session: AsyncSession, member: Member, id: UUID) -> NotificationChannel:
     """Return a channel of a member for a change. Raises NotFound."""
     return _require(await LOCKED_CHANNEL.first(session, id=id, **_condition(member)))
+
+
+async def check_receiver(
+    open_read: ReadFactory, client: OutboundClient, member: Member, config: dict[str, str]
+) -> None:
+    """Check where the URL of a channel leads before it is stored. Raises Invalid with the field.
+
+    Call it before the transaction. Every message is checked again.
+    """
+    async with open_read() as source:
+        first_id = await audit.find_first_organization_id(source)
+    is_first = member.is_admin and member.organization_id == first_id
+    for field in ("url", "endpoint"):
+        if config.get(field):
+            await client.check_address(config[field], field, allows_private=is_first)
 
 
 async def create_channel(

@@ -4,6 +4,7 @@ from services.webhook_endpoints.catalog import EVENT_GROUPS, TEST_TYPE
 from services.webhook_endpoints.commands import (
     MAX_DESCRIPTION_LENGTH,
     EndpointDraft,
+    check_address,
     create_endpoint,
     delete_endpoint,
     rotate_secret,

@@ -9,13 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import ReadFactory
 from core.errors import Conflict, Invalid
-from core.http.outbound import InvalidUrl, parse_url
+from core.http.outbound import InvalidUrl, OutboundClient, parse_url
 from core.security.encryption import SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
 from core.validation import FieldCheck, boolean_value, trimmed_text, uuid_value, validate_fields
 from models import EndpointState, EventType, Member, NotificationKind, WebhookEndpoint, new_id
-from services import events, notifications, organizations
+from services import audit, events, notifications, organizations
 from services.webhook_endpoints.catalog import check_event_types
 from services.webhook_endpoints.deliveries import wake_workers
 from services.webhook_endpoints.delivery_store import ROTATION_OVERLAP, encrypt_secret
@@ -64,6 +65,19 @@ FIELD_CHECKS: Mapping[str, FieldCheck] = {
     "board_ids": check_board_ids,
 }
 CHANGE_CHECKS: Mapping[str, FieldCheck] = {**FIELD_CHECKS, "is_enabled": boolean_value}
+
+
+async def check_address(
+    open_read: ReadFactory, client: OutboundClient, member: Member, url: str
+) -> bool:
+    """Check where a URL leads before it is stored; return whether its name resolves now.
+
+    Call it before the transaction. Raises Invalid.
+    """
+    async with open_read() as source:
+        first_id = await audit.find_first_organization_id(source)
+    is_first = member.organization_id == first_id
+    return await client.check_address(url, "url", allows_private=is_first)
 
 
 async def create_endpoint(

@@ -46,6 +46,25 @@ async def test_a_channel_is_created_changed_tested_and_deleted(
     assert (await alice.get(path)).status_code == 404
 
 
+async def test_a_channel_with_a_forbidden_address_is_not_stored(
+    alice: Client, bob: Client, receiver: HttpReceiver
+) -> None:
+    """Private addresses that are allowed are for admins of the first organization."""
+    for who, url, code in (
+        (bob, receiver.address, "address_forbidden"),
+        (alice, "http://10.0.0.1/", "address_forbidden"),
+        (alice, "http://169.254.169.254/", "address_never_allowed"),
+    ):
+        for kind in ("slack", "ntfy", "webhook"):
+            body = {"kind": kind, "url": f"{url}/topic", "secret": SECRET}
+            rejected = await who.post("/channels", json=body)
+            assert (rejected.status_code, rejected.json()["code"]) == (422, code)
+    for who in (alice, bob):
+        assert (await who.get("/channels")).json() == []
+    unknown = {"kind": "slack", "url": "https://no-such-name.invalid/hook"}
+    assert (await bob.post("/channels", json=unknown)).status_code == 200
+
+
 async def test_an_address_is_confirmed_with_its_code(
     alice: Client, mail_server: MailServer
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core.clock import now
+from core.config.parsers import LOOPBACK_NETWORKS
 from core.config.settings import Settings
 from core.http.outbound import OutboundOutcome
 from services.webhook_endpoints import EVENT_GROUPS
@@ -52,7 +53,8 @@ async def test_the_commands_for_outgoing_webhooks_work(
 ) -> None:
     """Create one, verify what it sends, try it, repeat deliveries, and rotate the secret."""
     world = receiver.world
-    async with run_server(isolated_settings) as url:
+    allowed = isolated_settings.model_copy(update={"outbound_allow_private": LOOPBACK_NETWORKS})
+    async with run_server(allowed) as url:
         where = {"BASE_URL": url, "API_TOKEN": token_secret(world.alice), "RECEIVER": receiver.url}
 
         async def run(command: str) -> Any:

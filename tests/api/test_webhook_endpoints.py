@@ -4,12 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.clock import now
+from core.config.parsers import LOOPBACK_NETWORKS
+from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import WebhookDelivery, WebhookEndpoint, new_id
-from tests.support.api_fixtures import Client
+from tests.support.api_fixtures import Client, create_client
+from tests.support.app_on_transactions import build_app_on
 from tests.support.world import World
 
 NEW = {"url": "https://receiver.example/hook", "description": "Statistics"}
@@ -127,6 +130,68 @@ async def test_invalid_fields_are_rejected(
         assert "secret" not in response.text
         if code:
             assert response.json()["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://10.0.0.1/hook", "address_forbidden"),
+        ("http://localhost:9/hook", "address_forbidden"),  # a name with a private address
+        ("http://[::ffff:192.168.0.1]/", "address_forbidden"),
+        ("http://0x7f.1/", "address_forbidden"),
+        ("http://169.254.169.254/latest", "address_never_allowed"),
+        ("https://[fe80::1]/", "address_never_allowed"),
+    ],
+)
+async def test_a_forbidden_address_is_not_stored(
+    alice: Client, webhook: str, url: str, code: str
+) -> None:
+    for response in (
+        await alice.post("/webhooks", json=NEW | {"url": url}),
+        await alice.patch(webhook, json={"url": url, "description": "Moved"}),
+    ):
+        assert response.status_code == 422
+        assert response.json()["code"] == code
+    assert (await alice.get("/webhooks")).json()["total"] == 1
+    kept = (await alice.get(webhook)).json()
+    assert (kept["url"], kept["description"]) == (NEW["url"], NEW["description"])
+
+
+async def test_an_allowed_private_address_is_only_for_the_first_organization(
+    settings: Settings, transaction: TransactionFactory, world: World
+) -> None:
+    allowed = settings.model_copy(update={"outbound_allow_private": LOOPBACK_NETWORKS})
+    app = build_app_on(allowed, transaction)
+    alice, charlie = create_client(app, world.alice), create_client(app, world.charlie)
+    local = NEW | {"url": "http://127.0.0.1:9/hook"}
+    assert (await alice.post("/webhooks", json=local)).status_code == 200
+    refused = await charlie.post("/webhooks", json=local)
+    assert (refused.status_code, refused.json()["code"]) == (422, "address_forbidden")
+
+
+async def test_an_unknown_name_is_stored_with_a_warning(alice: Client, webhook: str) -> None:
+    """It may be known later, and deliveries are repeated for days."""
+    unknown = {"url": "https://no-such-name.invalid/hook"}
+    created = await alice.post("/webhooks", json=NEW | unknown)
+    assert created.json()["has_unknown_host"] is True
+    known = await alice.post("/webhooks", json=NEW | {"url": "https://1.1.1.1/hook"})
+    assert known.json()["has_unknown_host"] is False
+    moved = await alice.patch(webhook, json=unknown)
+    assert (moved.json()["url"], moved.json()["has_unknown_host"]) == (unknown["url"], True)
+    renamed = await alice.patch(webhook, json=unknown | {"description": "Other"})
+    assert renamed.json()["has_unknown_host"] is False  # the address is the same
+
+
+async def test_a_stored_forbidden_address_does_not_prevent_other_changes(
+    alice: Client, webhook: str, transaction: TransactionFactory
+) -> None:
+    """It was stored before it was checked, or the setting was changed."""
+    url = "http://10.0.0.1/hook"
+    async with transaction() as session:
+        await session.execute(update(WebhookEndpoint).values(url=url))
+    changed = await alice.patch(webhook, json={"url": url, "description": "Other"})
+    assert changed.status_code == 200
+    assert changed.json()["description"] == "Other"
 
 
 async def test_a_webhook_is_paused_changed_and_deleted(

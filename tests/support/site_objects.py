@@ -198,7 +198,7 @@ def create_group(site: LiveSite, agent: Any, *boards: dict[str, Any]) -> dict[st
 def create_channel(site: LiveSite) -> str:
     """Create a channel with a failed test, and return its id."""
     with site.open_pages() as client:
-        fields = {"url": "http://127.0.0.1:9/", "name": LONG_WORD}
+        fields = {"url": "http://receiver.invalid/", "name": LONG_WORD}
         path = client.post("/settings/channels/new/slack", data=fields).headers["Location"]
         client.post(f"{path}/tests", data={})
     return path.rpartition("/")[2]
@@ -207,7 +207,7 @@ def create_channel(site: LiveSite) -> str:
 def create_webhook(site: LiveSite, board: dict[str, Any]) -> dict[str, str]:
     """Create a webhook of a board with a failed test, and return their ids."""
     fields: dict[str, Any] = {
-        "url": f"http://127.0.0.1:9/{LONG_WORD * 4}",
+        "url": f"http://receiver.invalid/{LONG_WORD * 4}",
         "description": LONG_WORD * 2,
         "event_types": ["task.created"],
         "board_ids": [board["id"]],

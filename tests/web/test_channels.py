@@ -37,6 +37,14 @@ async def test_a_channel_is_added_and_tested(alice, receiver) -> None:
     assert "Active" in index
 
 
+async def test_a_channel_with_a_forbidden_address_is_shown_again(alice) -> None:
+    fields = {"url": "http://10.0.0.1/hook", "name": "Chat"}
+    rejected = await alice.post("/settings/channels/new/slack", data=fields)
+    assert rejected.status_code == 422
+    assert "This address is in a private network." in rejected.text
+    assert "Chat" not in (await alice.get("/settings/notifications")).text
+
+
 async def test_a_failed_test_says_what_to_do(alice, receiver) -> None:
     receiver.answer(404, b"no_service")
     path = await add(alice, "slack", url=f"{receiver.address}/services/x")

@@ -50,6 +50,31 @@ async def load(transaction: TransactionFactory, model: Any, id: Any) -> Any:
         return (await session.scalars(select(model).filter_by(id=id))).one_or_none()
 
 
+async def test_a_form_with_a_forbidden_address_is_shown_again(
+    alice, path, endpoint, transaction
+) -> None:
+    for address in ("/webhooks", f"{path}/edit"):
+        for url, reason in (
+            ("http://localhost:9/hook", "OUTBOUND_ALLOW_PRIVATE can allow it"),
+            ("http://169.254.169.254/", "Requests to this address are never allowed"),
+        ):
+            rejected = await alice.post(address, data=NEW | {"url": url})
+            assert rejected.status_code == 422
+            assert reason in rejected.text
+            assert f'value="{url}"' in rejected.text
+    assert (await load(transaction, WebhookEndpoint, endpoint.id)).url == endpoint.url
+
+
+async def test_an_address_with_an_unknown_name_gets_a_warning(alice, path) -> None:
+    unknown = NEW | {"url": "https://no-such-name.invalid/hook"}
+    warning = "The name in this address is not known at present."
+    for address in ("/webhooks", f"{path}/edit"):
+        saved = await alice.post(address, data=unknown)
+        assert saved.status_code == 303
+        assert warning in (await alice.get(saved.headers["Location"])).text
+    assert warning not in (await alice.get(path)).text
+
+
 async def test_a_webhook_is_created_and_its_secret_is_shown_once(alice, world, transaction) -> None:
     assert "No webhooks yet." in (await alice.get("/webhooks")).text
     assert (await alice.get("/webhooks/new")).status_code == 200

@@ -1,6 +1,7 @@
 """Set up a channel: the form of each kind, web push, and the confirmation of an e-mail address."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from core.errors import Invalid, NotFound
-from core.http.request import open_transaction
+from core.http.request import open_reader, open_transaction
 from models import ChannelKind
 from services import channels
 from services.channels import CodeResult
@@ -81,6 +82,7 @@ async def create_channel(request: Request) -> Response:
         fields = form.parse(ChannelForm)
         config = fields.model_dump(exclude={"name"})
         name = fields.name or _suggest_name(request, kind, config)
+        await _check_receiver(request, config)
         async with open_transaction(request) as session:
             channel = await channels.create_channel(
                 session, current_member(request), cipher, kind=kind, name=name, config=config
@@ -100,10 +102,18 @@ async def renew_subscription(request: Request) -> Response:
     form = await forms.read_form(request)
     fields = form.parse(RenewedSubscription)
     config = fields.model_dump(exclude={"old_endpoint"})
+    await _check_receiver(request, config)
     cipher, user_id = request.state.secret_cipher, request.user.id
     async with open_transaction(request) as session:
         await channels.renew_subscription(session, user_id, cipher, fields.old_endpoint, config)
     return Response(status_code=204)
+
+
+async def _check_receiver(request: Request, config: dict[str, str]) -> None:
+    await channels.check_receiver(
+        *(partial(open_reader, request), request.state.outbound_client),
+        *(current_member(request), config),
+    )
 
 
 async def send_code(request: Request) -> Response:

@@ -286,6 +286,13 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
         "The token of a bot is a number, a colon and letters. Copy it from @BotFather."
     ),
     "too_many_channels": N_("You have %(max_count)s channels. Delete one first."),
+    "address_forbidden": N_(
+        "This address is in a private network. OUTBOUND_ALLOW_PRIVATE can allow it for the first"
+        " organization of this installation."
+    ),
+    "address_never_allowed": N_(
+        "Requests to this address are never allowed, as with link-local addresses."
+    ),
     "webhook_secret_invalid": N_(
         "A secret is whsec_ and 24 to 64 bytes in base64. Leave the field empty to create one."
     ),

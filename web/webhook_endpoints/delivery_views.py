@@ -129,6 +129,7 @@ async def _render_webhook(request: Request, form: forms.Form) -> Response:
         endpoint_state=presenter.describe_state(summary.endpoint),
         owner_name=summary.owner_name,
         problem=presenter.describe_problem(summary.endpoint.state),
+        has_unknown_host="unknown_host" in query,
         secret=one_time_secret.read_secret(request),
         now=now(),
         sent=forms.parse_number(query["sent"]) if "sent" in query else None,

@@ -1,5 +1,6 @@
 """The list of webhooks, and the forms that create and change them. Only admins see these pages."""
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -51,11 +52,13 @@ async def create_webhook(request: Request) -> Response:
     with form.catch_errors():
         organizations.require_admin(member)
         draft = form.parse(WebhookEndpointForm).to_draft()
+        query = await _check_address(request, draft.url)
         async with open_transaction(request) as session:
             endpoint, secret = await webhook_endpoints.create_endpoint(
                 session, member, request.state.secret_cipher, draft
             )
-        return one_time_secret.redirect_with_secret(request, f"/webhooks/{endpoint.id}", secret)
+        path = f"/webhooks/{endpoint.id}{query}"
+        return one_time_secret.redirect_with_secret(request, path, secret)
     return await _render_new_form(request, form)
 
 
@@ -71,6 +74,10 @@ async def update_webhook(request: Request) -> Response:
     with form.catch_errors():
         organizations.require_admin(member)
         fields = form.parse(WebhookEndpointForm)
+        async with open_reader(request) as source:
+            stored = (await webhook_endpoints.get_endpoint(source, member, id)).endpoint
+        is_new = fields.url.strip() != stored.url
+        query = await _check_address(request, fields.url) if is_new else ""
         async with open_transaction(request) as session:
             endpoint = await webhook_endpoints.lock_endpoint(session, member, id)
             choices = dict(await list_board_choices(session, member))
@@ -78,7 +85,7 @@ async def update_webhook(request: Request) -> Response:
             hidden = [one for one in endpoint.board_ids if one not in choices]
             if changes := fields.to_changes(untouched, hidden):
                 await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
-        return RedirectResponse(f"/webhooks/{id}", 303)
+        return RedirectResponse(f"/webhooks/{id}{query}", 303)
     if form.conflicts:
         return await _render_conflict(request, form)
     return await _render_edit_form(request, form)
@@ -92,6 +99,15 @@ async def delete_webhook(request: Request) -> Response:
         await webhook_endpoints.delete_endpoint(session, member, endpoint)
     name = webhook_endpoints.get_endpoint_name(endpoint)
     return redirect_deleted(request, "/webhooks", name)
+
+
+async def _check_address(request: Request, url: str) -> str:
+    """Check where an address leads; return the query of a page that has to warn about it."""
+    is_known = await webhook_endpoints.check_address(
+        *(partial(open_reader, request), request.state.outbound_client),
+        *(current_member(request), url),
+    )
+    return "" if is_known else "?unknown_host=1"
 
 
 async def list_board_choices(source: Source, member: Member) -> list[tuple[str, str]]:
