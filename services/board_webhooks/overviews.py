@@ -32,6 +32,7 @@ class WebhookOverview(NamedTuple):
     webhook: BoardWebhook
     agent_name: str | None  # of the lead, if it has no agent on the board
     payload_count: int
+    queued_count: int
     last_received_at: datetime | None
 
 
@@ -63,6 +64,7 @@ def _select_overviews() -> Select[*tuple[Any, ...]]:
             BoardWebhook,
             func.coalesce(Agent.name, leads.limit(1).scalar_subquery()),
             select(func.count()).where(received).scalar_subquery(),
+            select(func.count()).where(received, WebhookPayload.is_queued).scalar_subquery(),
             select(func.max(WebhookPayload.received_at)).where(received).scalar_subquery(),
         )
         .outerjoin(

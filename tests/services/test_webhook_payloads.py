@@ -161,8 +161,10 @@ async def test_only_the_newest_payloads_of_a_webhook_are_kept(
         at = now() - timedelta(minutes=minutes)
         session.add(make_webhook_payload(hooks[0], received_at=at, payload=minutes))
     session.add(make_webhook_payload(hooks[1], state=PayloadState.PROCESSED))
+    waiting = make_webhook_payload(hooks[1], received_at=now() - timedelta(hours=1), is_queued=True)
+    session.add_all([waiting, *(make_webhook_payload(hooks[1]) for _ in range(2))])
     await session.flush()
     assert await delete_old_payloads(session, keep_days=30, max_payloads=3) == 2
     kept = select(WebhookPayload.payload).where(WebhookPayload.webhook_id == hooks[0].id)
     assert sorted(await session.scalars(kept)) == [0, 1, 2]
-    assert await session.scalar(select(func.count(WebhookPayload.id))) == 4
+    assert await session.scalar(select(func.count(WebhookPayload.id))) == 3 + 4

@@ -99,7 +99,10 @@ async def test_a_payload_that_waits_for_a_message_with_others_says_so(
     async with transaction() as session:
         payload = make_webhook_payload(hook, is_queued=True)
         session.add(payload)
-    assert "Waiting" in (await rita.get(path)).text
+    of_webhook = (await rita.get(path)).text
+    assert "Waiting" in of_webhook
+    assert "1 payload waits." in of_webhook
+    assert "1 payload waits." in (await rita.get(path, headers=HTMX)).text
     page = (await rita.get(f"{path}/payloads/{payload.id}")).text
     assert "Waiting" in page
     assert "The agent gets it with others, in their order." in page

@@ -28,12 +28,14 @@ async def show_webhook(request: Request) -> Response:
             source, access.board, forms.path_id(request, "webhook_id"), paging
         )
         overviews = await board_webhooks.list_webhook_overviews(source, access.board)
+    overview = next(one for one in overviews if one.webhook.id == webhook.id)
     newest = page.items[0].received_at if page.items else None
     context: dict[str, Any] = {
         "board": access.board,
         "webhook": webhook,
         "page": page.map(WebhookPayloadRow.from_overview),
         "path": page_path(access.board, webhook),
+        "queued_count": overview.queued_count,
         "rejection": "" if paging.offset else describe_rejection(webhook, newest),
     }
     if layout is None:
@@ -46,7 +48,7 @@ async def show_webhook(request: Request) -> Response:
         url=build_url(get_settings(request).base_url, webhook),
         has_short_secret=access.can_write
         and board_webhooks.has_short_secret(webhook, request.state.secret_cipher),
-        agent_name=next(one.agent_name for one in overviews if one.webhook.id == webhook.id),
+        agent_name=overview.agent_name,
         secret=one_time_secret.read_secret(request),
         **context,
     )
