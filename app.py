@@ -24,7 +24,7 @@ from core.db.listen import PostgresListener
 from core.db.read_pool import ReadPool
 from core.http.audit_middleware import AuditMiddleware
 from core.http.compression import CompressionMiddleware
-from core.http.concurrency import ConcurrencyLimiter, WaitingRoom
+from core.http.concurrency import ConcurrencyLimiter, QueueingLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
@@ -168,7 +168,7 @@ def build_state(
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings),
-        "webhook_deliveries": WaitingRoom(MAX_DELIVERIES_OF_BOARD, MAX_WAITING_BYTES),
+        "webhook_deliveries": QueueingLimiter(MAX_DELIVERIES_OF_BOARD, MAX_WAITING_BYTES),
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),

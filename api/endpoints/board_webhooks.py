@@ -190,7 +190,7 @@ async def ingest_board_webhook(
         raise
     try:
         async with (
-            request.state.webhook_deliveries.enter(board_id, len(body)),
+            request.state.webhook_deliveries.run(board_id, len(body)),
             context.transaction() as session,
         ):
             payload_id = await board_webhooks.receive_request(

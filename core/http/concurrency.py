@@ -38,7 +38,7 @@ class ConcurrencyLimiter:
         return self._open[key]
 
 
-class WaitingRoom:
+class QueueingLimiter:
     """Lets only `max_running` run at the same time for each key; others wait in their order.
 
     What waits for one key holds no connection to the database that other keys need. Of one key, at
@@ -52,7 +52,7 @@ class WaitingRoom:
         self._bytes: Counter[object] = Counter()
 
     @asynccontextmanager
-    async def enter(self, key: object, size: int) -> AsyncGenerator[None]:
+    async def run(self, key: object, size: int) -> AsyncGenerator[None]:
         """Wait for the turn of something of `size` bytes. Raises TooMany if too much waits."""
         size = max(size, 1)  # an entry without bytes counts too
         if key in self._slots and self._bytes[key] + size > self._max_bytes:
