@@ -43,6 +43,9 @@ select 'a payload without its event', id from board_webhook_payloads p where not
 union all
 select 'a payload without its note', id from board_webhook_payloads p where not exists
   (select from board_memory n where n.id = p.note_id)
+union all
+select 'a payload that neither waits nor has a message', id from board_webhook_payloads p
+  where p.is_queued = (p.message_id is not null)
 """
 
 
@@ -110,7 +113,9 @@ def _create(api: ApiClient, path: str, **json: str) -> str | None:
 async def test_confirmed_changes_survive_kill_9(installation: Installation, victim: str) -> None:
     """R4. W-18."""
     with ApiClient(installation.url, LOCAL_TOKEN) as api:
-        path = f"/boards/{api.create_board()['id']}/webhooks"
+        board = api.create_board()
+        api.call("POST", "/agents", name="Wren", board_id=board["id"], is_board_lead=True)
+        path = f"/boards/{board['id']}/webhooks"
         hook = api.client.post(path, json={"description": "Builds"}).json()
     confirmed = ConfirmedWrites()
     with ThreadPoolExecutor(WRITERS) as pool:
