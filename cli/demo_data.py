@@ -64,7 +64,7 @@ async def issue_demo_tokens(
     query = query.where(Agent.board_id.in_(locked)).order_by(Agent.board_id, Agent.id)
     scripted_agents = []
     for agent in await session.scalars(query.execution_options(populate_existing=True)):
-        token = await agents.issue_token(session, member, agent.id)
+        _, token = await agents.issue_token(session, member, agent.id)
         if agent.board_id is not None and token is not None:  # those on a gateway get none
             scripted_agents.append(ScriptedAgent(agent.name, agent.board_id, token))
     return scripted_agents

@@ -127,6 +127,7 @@ def check_database(settings: Settings) -> str:
             if version == newest:
                 notes = await _describe_gateway_cleanups(opened_settings)
                 notes += await _describe_audit_protection(opened_settings)
+                notes += await _describe_ending_tokens(opened_settings)
             name = describe_database(settings) if settings.database_url else "our own"
             return f"{name}, {state}{notes}"
 
@@ -145,6 +146,32 @@ async def _describe_gateway_cleanups(settings: Settings) -> str:
     return "".join(
         f"\n        agents of ours are still to be removed from {row['url']}:"
         f" {row['last_error'] or 'it is asked in a moment'}"
+        for row in rows
+    )
+
+
+ENDING_TOKENS_QUERY = """
+    select name, token_expires_at,
+        case when token_expires_at <= now() then 'ended' else 'ends' end as verb from agents
+    where token_expires_at < now() + $1 and desired_state is distinct from 'gone'
+    order by token_expires_at, name limit 20
+"""
+
+
+async def _describe_ending_tokens(settings: Settings) -> str:
+    """Return a line for each of the first agents whose token ends soon, or has ended."""
+    import asyncpg
+
+    from services import agents
+
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        rows = await connection.fetch(ENDING_TOKENS_QUERY, agents.TOKEN_WARNING)
+    finally:
+        await connection.close()
+    return "".join(
+        f"\n        the token of the agent {row['name']!r} {row['verb']} on"
+        f" {row['token_expires_at']:%Y-%m-%d}: issue a new one on its page"
         for row in rows
     )
 

@@ -1,6 +1,6 @@
 """Agents: programs that work on boards, their tokens, and their removal from gateways."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -110,6 +110,8 @@ class Agent(Base):
     status: Mapped[str] = mapped_column(default=AgentStatus.PROVISIONING, index=True)
     openclaw_session_id: Mapped[str | None] = mapped_column(index=True)
     agent_token_hash: Mapped[str | None]  # PBKDF2, of an agent that was imported
+    token_days: Mapped[int | None]  # the lifetime of a new token; None: without an end
+    token_expires_at: Mapped[datetime | None]  # of its newest token
     heartbeat_config: Mapped[dict[str, Any] | None]
     identity_profile: Mapped[dict[str, Any] | None]
     identity_template: Mapped[str | None]
@@ -162,6 +164,10 @@ class Agent(Base):
         name = f"lead-{self.board_id}" if self.is_board_lead else f"mc-{self.id}"
         return f"agent:{name}:main"
 
+    def compute_token_end(self, issued_at: datetime) -> datetime | None:
+        """Return when a token ends that is issued at this time, or None."""
+        return issued_at + timedelta(days=self.token_days) if self.token_days else None
+
     @property
     def calls_only_for_messages(self) -> bool:
         """Whether it calls only when something waits for it: unless it is configured otherwise."""
@@ -211,6 +217,7 @@ class AgentToken(Base):
     encrypted_token: Mapped[str | None] = encrypted_column("agent_tokens.sealed:{id}", "sealed")
     created_at: Mapped[datetime]
     first_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]  # None: it does not expire
     ended_at: Mapped[datetime | None]  # kept for a time, so that its use can be explained
 
 

@@ -140,6 +140,9 @@ class AgentRead(ResponseModel):
     )
     last_provision_error: str | None
     hold: HoldRead | None = Field(description="Null: it is neither held nor paused.")
+    token_expires_at: Timestamp | None = Field(
+        description="When its newest token ends. Null: it has no end."
+    )
 
     @classmethod
     def of(cls, agent: Agent, gateway: Gateway | None, context: RequestContext) -> "AgentRead":
@@ -189,6 +192,7 @@ def build_agent_fields(
         "provisioning": _build_provisioning_fields(agent, moment),
         "last_provision_error": failure["reason"] if failure else None,
         "hold": _build_hold_fields(agent),
+        "token_expires_at": json_time(agent.token_expires_at),
     }
 
 

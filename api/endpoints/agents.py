@@ -1,7 +1,7 @@
 """Agents (contract, agents-and-gateways 7)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -27,6 +27,7 @@ from api.framework.fields import (
     ResponseModel,
     ShortText,
     Text,
+    Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
 from core.clock import now
@@ -37,10 +38,25 @@ from models import Agent, Board, Member
 from services import agents, boards, organizations
 
 
+class AgentTokenCreate(RequestModel):
+    """The lifetime of a new token."""
+
+    example = {"days": 90}
+
+    days: Annotated[int, Field(ge=0, le=agents.MAX_TOKEN_DAYS)] | None = Field(
+        default=None,
+        description="Days for which this token and later ones of the agent are valid; 0: without an"
+        " end. Null: as chosen before, and at first without an end.",
+    )
+
+
 class AgentTokenRead(ResponseModel):
     """A new token of an agent. Older tokens are revoked when it is first used."""
 
     agent_id: UUID
+    expires_at: Timestamp | None = Field(
+        description="When the token ends. Null: it has no end, or is not in its files yet."
+    )
     token: str | None = Field(
         description="Returned once. Null for an agent on a gateway: it is written to its files."
     )
@@ -229,11 +245,15 @@ async def provision_agent(
 
 
 async def create_agent_token(
-    context: RequestContext, member: Member, agent: Agent
+    context: RequestContext, member: Member, agent: Agent, body: AgentTokenCreate
 ) -> AgentTokenRead:
-    """Create a new token for an agent. Older tokens are revoked when it is first used."""
-    token = await agents.issue_token(context.session, member, agent.id)
-    return AgentTokenRead(agent_id=agent.id, token=token)
+    """Create a new token for an agent. Older tokens are revoked when it is first used.
+
+    A token that has ended is 401 `token_expired`.
+    """
+    changed, token = await agents.issue_token(context.session, member, agent.id, days=body.days)
+    expires_at = changed.token_expires_at if token else None
+    return AgentTokenRead(agent_id=agent.id, token=token, expires_at=expires_at)
 
 
 async def record_heartbeat(

@@ -209,7 +209,12 @@ def _get_token_scope(request: Request) -> TokenScope:
 async def _authenticate_agent(source: Source, request: Request, token: str) -> Agent | None:
     if not token or token.startswith("mc_user_") or looks_like_jwt(token):
         return None
-    return await identity.authenticate_agent(source, token, _verifier(request).imported_tokens)
+    verifier = _verifier(request).imported_tokens
+    credential = await identity.authenticate_agent(source, token, verifier)
+    if credential is None:
+        return None
+    request.state.credential_expires_at = credential.expires_at  # for streams
+    return credential.agent
 
 
 async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> ProviderProfile | None:

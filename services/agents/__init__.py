@@ -67,7 +67,9 @@ from services.agents.queries import (
     lock_boards,
 )
 from services.agents.rules import (
+    MAX_TOKEN_DAYS,
     OFFLINE_AFTER,
+    TOKEN_WARNING,
     AgentDraft,
     AgentState,
     StatusEvidence,
@@ -78,5 +80,6 @@ from services.agents.rules import (
     find_status_evidence,
     heartbeat_interval,
     is_late,
+    is_token_ending,
     offline_threshold,
 )

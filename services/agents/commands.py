@@ -16,7 +16,7 @@ from services import events, gateways, identity, tasks
 from services.agents.creation import check_name_is_free, create_token
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
-from services.agents.rules import build_changed_values, validate_template
+from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values, validate_template
 from services.gateways import provisioning
 
 MAX_REASON_LENGTH = 2_000  # characters
@@ -159,21 +159,34 @@ async def reprovision_agent(
 
 
 async def issue_token(
-    session: AsyncSession, member: Member, agent_id: UUID, *, ends_old: bool = False
-) -> str | None:
-    """Create a token for an agent. Older tokens end when this one is first used, or at once.
+    session: AsyncSession,
+    member: Member,
+    agent_id: UUID,
+    *,
+    ends_old: bool = False,
+    days: int | None = None,
+) -> tuple[Agent, str | None]:
+    """Create a token for an agent, and return both. Older tokens end when it is first used, or now.
 
-    The token of an agent on a gateway is written into its files there, and None is returned. Raises
-    NotFound, Forbidden unless the member may change the agent, and Conflict if it is moved
-    meanwhile.
+    `days` is the lifetime of this token and of later ones, 0 for none; None leaves it as it is. The
+    token of an agent on a gateway is written into its files there, and None is returned. Raises
+    NotFound, Forbidden unless the member may change the agent, Invalid about the days, and Conflict
+    if it is moved meanwhile.
     """
+    if days is not None and not 0 <= days <= MAX_TOKEN_DAYS:
+        reason = f"A token is valid for 1 to {MAX_TOKEN_DAYS} days, or with 0 without an end."
+        raise Invalid("token_lifetime_invalid", reason, field="days")
     agent, locked = await lock_agent(session, member, agent_id)
     token = None
+    data: dict[str, object] = {"name": agent.name, "ends_old": ends_old}
+    if days is not None:
+        agent.token_days = data["days"] = days or None
     if ends_old:
         await identity.end_agent_tokens(session, agent)
     if agent.desired_state is None:
         token = await create_token(session, agent)
     else:
+        await session.flush()
         await provisioning.request_sync(session, Agent.id == agent.id, rotate=True)
     await events.record_event(
         session,
@@ -182,9 +195,9 @@ async def issue_token(
         organization_id=agent.organization_id,
         board=locked[agent.board_id] if agent.board_id else None,
         subject=agent,
-        data={"name": agent.name, "ends_old": ends_old},
+        data=data,
     )
-    return token
+    return agent, token
 
 
 async def get_soul(source: Source, reader: Agent, board: Board, agent_id: UUID) -> str:

@@ -228,13 +228,15 @@ def choose_free_name(wanted: str, taken: Iterable[str]) -> str:
 
 async def create_token(session: AsyncSession, agent: Agent) -> str:
     """Add a token to an agent and return it. Only its hash is stored."""
-    token = generate_token("agent")
+    token, at = generate_token("agent"), now()
+    agent.token_expires_at = agent.compute_token_end(at)
     session.add(
         AgentToken(
             agent=agent,
             prefix=token_prefix(token),
             secret_hash=hash_token(token),
-            created_at=now(),
+            created_at=at,
+            expires_at=agent.token_expires_at,
         )
     )
     await session.flush()

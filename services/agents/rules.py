@@ -39,6 +39,8 @@ from models import Agent, AgentStatus, DesiredState, Gateway
 from services import gateways
 
 OFFLINE_AFTER = timedelta(minutes=10)  # the default of AGENT_OFFLINE_AFTER
+MAX_TOKEN_DAYS = 3650
+TOKEN_WARNING = timedelta(days=7)  # before the end of a token
 DEFAULT_HEARTBEAT_INTERVAL = timedelta(minutes=10)  # of an agent that configures none
 DEFAULT_HEARTBEAT = {"every": "10m", "target": "last", "includeReasoning": False}
 TOUCH_INTERVAL = timedelta(seconds=30)  # a call within this time after the last one is not recorded
@@ -339,3 +341,9 @@ def _to_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(filter(None, (_to_text(item) for item in value)))
     return "" if value is None else str(value).strip()
+
+
+def is_token_ending(agent: Agent, moment: datetime) -> bool:
+    """Return whether the newest token of an agent ends soon, or has ended."""
+    end = agent.token_expires_at
+    return end is not None and end - moment < TOKEN_WARNING

@@ -37,6 +37,7 @@ DEFAULT_TOKEN_LIFETIME = 90  # days
 ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
 
 TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
+TOKEN_EXPIRED_MESSAGE = "This token has expired. Ask an admin for a new token of the agent."  # noqa: S105
 TOKEN_REVOKED_MESSAGE = "This token was revoked. Create a new one."  # noqa: S105
 
 API_TOKENS: Query[tuple[ApiToken, User]] = Query(
@@ -215,35 +216,45 @@ async def _get_or_create_local_user(source: Source) -> User:
     return user
 
 
+@dataclass(frozen=True)
+class AgentCredential:
+    """The agent that a token belongs to, and when the token ends."""
+
+    agent: Agent
+    expires_at: datetime | None = None
+
+
 async def authenticate_agent(
     source: Source, token: str, imported_tokens: ImportedTokenVerifier | None = None
-) -> Agent | None:
+) -> AgentCredential | None:
     """Return the agent that a token belongs to, or None.
 
     The first use of a token ends the agent's older ones. An imported token is accepted if
-    `imported_tokens` has verified it. Raises Unauthorized with the code `token_ended` for a token
-    that was ended, and WriteRequired.
+    `imported_tokens` has verified it. Raises Unauthorized with the code `token_ended` or
+    `token_expired` for a token that is valid no more, and WriteRequired.
     """
     if not is_plausible_token(token):
         return None
-    agent = await _find_by_own_token(source, token)
-    match = imported_tokens.find_verified(token) if agent is None and imported_tokens else None
+    found = await _find_by_own_token(source, token)
+    match = imported_tokens.find_verified(token) if found is None and imported_tokens else None
     if match is None:
-        return agent
+        return found
     return await accept_imported_token(require_transaction(source), token, match)
 
 
-async def _find_by_own_token(source: Source, token: str) -> Agent | None:
+async def _find_by_own_token(source: Source, token: str) -> AgentCredential | None:
     token_hash = hash_token(token)
     for found, agent in await AGENT_TOKENS.fetch(source, prefix=token_prefix(token)):
         if secrets_equal(found.secret_hash, token_hash):
             audit.use_credential("agent_token", found.prefix)
             if found.ended_at is not None:
                 raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended")
+            if found.expires_at is not None and found.expires_at <= now():
+                raise Unauthorized(TOKEN_EXPIRED_MESSAGE, "token_expired")
             is_first_use = found.first_used_at is None
             if is_first_use and not await _record_first_use(source, found, agent):
                 return None
-            return agent
+            return AgentCredential(agent, found.expires_at)
     return None
 
 
@@ -294,7 +305,7 @@ async def list_imported_hashes(session: AsyncSession, token: str) -> Sequence[Im
 
 async def accept_imported_token(
     session: AsyncSession, token: str, match: ImportedHash
-) -> Agent | None:
+) -> AgentCredential | None:
     """Return the agent of a verified token, and store the token as one of ours.
 
     Return None if the agent has another token meanwhile.
@@ -314,7 +325,7 @@ async def accept_imported_token(
         )
         session.add(stored)
         await session.flush()
-    return agent
+    return AgentCredential(agent)
 
 
 async def _clear_imported_hash(session: AsyncSession, agent: Agent) -> bool:

@@ -38,6 +38,7 @@ _FINGERPRINTS = text("""
         (
             select jsonb_agg(token.id order by token.id) from agent_tokens as token
             where token.agent_id = actor.id and token.ended_at is null
+            and (token.expires_at is null or token.expires_at > now())
         )
     )::text)
     from unnest(:ids) as actor (id)

@@ -1,13 +1,13 @@
 """The contract of agents (agents-and-gateways 2, 6 and 7), for those without a gateway."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Agent, AgentStatus, DesiredState, ProvisioningStep, new_id
+from models import Agent, AgentStatus, AgentToken, DesiredState, ProvisioningStep, new_id
 from tests.support.api_fixtures import Client
 from tests.support.gateway_rows import make_gateway
 from tests.support.people_rows import make_board_access, make_member
@@ -56,6 +56,40 @@ async def test_a_new_token_ends_the_old_one_when_it_is_first_used(
     anonymous.headers["Authorization"] = f"Bearer {issued['token']}"
     assert (await anonymous.get("/agent/healthz")).status_code == 200
     assert (await worker.get("/agent/healthz")).status_code == 401
+
+
+async def test_a_token_of_an_agent_ends_only_if_an_end_was_chosen(
+    alice: Client,
+    bob: Client,
+    charlie: Client,
+    anonymous: Client,
+    transaction: TransactionFactory,
+    world: World,
+) -> None:
+    path = f"/agents/{world.worker.id}"
+    without_end = (await alice.post(f"{path}/tokens")).json()
+    assert without_end["expires_at"] is None
+    for client, status in ((bob, 403), (charlie, 404), (anonymous, 401)):
+        assert (await client.post(f"{path}/tokens", json={"days": 30})).status_code == status
+    for days in (-1, 3651, "a week", 1.5):
+        refused = await alice.post(f"{path}/tokens", json={"days": days})
+        assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "days"])
+    issued = (await alice.post(f"{path}/tokens", json={"days": 30})).json()
+    end = datetime.fromisoformat(issued["expires_at"]).replace(tzinfo=UTC)
+    assert timedelta(days=30, minutes=-1) < end - now() <= timedelta(days=30)
+    assert (await alice.get(path)).json()["token_expires_at"] == issued["expires_at"]
+
+    anonymous.headers["Authorization"] = f"Bearer {issued['token']}"
+    assert (await anonymous.get("/agent/healthz")).status_code == 200
+    async with transaction() as session:
+        await session.execute(update(AgentToken).values(expires_at=now()))
+    refused = await anonymous.get("/agent/healthz")
+    assert (refused.status_code, refused.json()["code"]) == (401, "token_expired")
+    assert refused.json()["detail"].startswith("This token has expired.")
+    again = (await alice.post(f"{path}/tokens")).json()
+    assert again["expires_at"][:10] == issued["expires_at"][:10]  # as chosen before
+    assert (await alice.post(f"{path}/tokens", json={"days": 0})).json()["expires_at"] is None
+    assert (await alice.get(path)).json()["token_expires_at"] is None
 
 
 async def test_which_callers_create_agents(

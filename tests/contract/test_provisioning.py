@@ -52,7 +52,7 @@ async def test_an_agent_of_a_gateway_is_created_without_showing_its_token(
     assert provisioning["deadline"]
     assert writer["evidence"] == {"by": "nothing", "at": None}
     answer = await alice.post(f"/agents/{writer['id']}/tokens")
-    assert answer.json() == {"agent_id": writer["id"], "token": None}
+    assert answer.json() == {"agent_id": writer["id"], "token": None, "expires_at": None}
 
 
 async def test_an_agent_is_provisioned_again_on_request(

@@ -152,13 +152,18 @@ async def test_a_program_without_access_is_disconnected(
         await asyncio.wait_for(response.aread(), TIMEOUT)
 
 
+@pytest.mark.parametrize("actor", ["bob", "worker"])
 async def test_a_program_is_disconnected_when_its_token_expires(
-    url: str, isolated_transaction: TransactionFactory, isolated_world: World
+    url: str, isolated_transaction: TransactionFactory, isolated_world: World, actor: str
 ) -> None:
+    owner = getattr(isolated_world, actor)
     async with isolated_transaction() as session:
-        expiring = update(ApiToken).where(ApiToken.user_id == isolated_world.bob.id)
-        await session.execute(expiring.values(expires_at=now() + timedelta(seconds=3)))
-    headers = {"Authorization": f"Bearer {token_secret(isolated_world.bob)}"}
+        for expiring in (
+            update(ApiToken).where(ApiToken.user_id == owner.id),
+            update(AgentToken).where(AgentToken.agent_id == owner.id),
+        ):
+            await session.execute(expiring.values(expires_at=now() + timedelta(seconds=3)))
+    headers = {"Authorization": f"Bearer {token_secret(owner)}"}
     path = f"/api/v1/boards/{isolated_world.board.id}/tasks/stream"
     async with (
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client,

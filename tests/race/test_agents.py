@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, Unauthorized
 from models import Agent, Member, Status, Task
-from services import agents, boards, identity, organizations, tasks
+from services import agents, boards, organizations, tasks
 from tests.services.test_agent_tokens import add_token
+from tests.support.credentials import authenticate_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.world import World
 
@@ -128,7 +129,7 @@ async def test_a_token_used_during_its_agents_deletion_is_rejected(
         new = await add_token(session, worker)
 
     async def call(session):
-        return await identity.authenticate_agent(session, new)
+        return await authenticate_agent(session, new)
 
     assert await run_while_waiting(isolated_transaction, call, away(isolated_world, worker)) is None
 
@@ -148,7 +149,7 @@ async def test_a_first_call_and_a_deletion_do_not_deadlock(
 
     async def call(token):
         async with isolated_transaction() as session:
-            agent = await identity.authenticate_agent(session, token)
+            agent = await authenticate_agent(session, token)
             if agent is not None:
                 await agents.touch_agent(session, agent)
 

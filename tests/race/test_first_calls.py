@@ -10,6 +10,7 @@ from models import AgentToken, Board, Organization, SignIn
 from services import boards, identity, organizations
 from services.boards import BoardDraft
 from tests.services.test_agent_tokens import IMPORTED, add_imported_token, add_token, authenticate
+from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import cookie_secret, make_user
 from tests.support.world import World
 
@@ -81,7 +82,7 @@ async def test_concurrent_first_uses_of_a_token_end_the_older_ones(
 
     async def call() -> bool:
         async with isolated_transaction() as session:
-            return await identity.authenticate_agent(session, new) is not None
+            return await authenticate_agent(session, new) is not None
 
     assert all(await asyncio.gather(*(call() for _ in AT_ONCE)))
     async with isolated_transaction() as session:

@@ -30,6 +30,7 @@ from services.audit import AuditAction
 from services.identity import AuthorizationRequest
 from services.identity.password_links import PASSWORD_LINK_LIFETIME
 from tests.support.board_rows import make_agent
+from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import make_invite, make_user
 from tests.support.rounds import ROUNDS, run_concurrently, run_rounds
 from tests.support.world import World
@@ -265,7 +266,7 @@ async def test_of_concurrently_issued_tokens_the_first_used_ends_the_older(
         assert count_errors(issued) == 0
         await run_concurrently(
             isolated_transaction,
-            *[lambda session, one=one: identity.authenticate_agent(session, one) for one in issued],
+            *[lambda session, one=one: authenticate_agent(session, one) for _, one in issued],
         )
         async with isolated_transaction() as session:
             query = select(AgentToken.secret_hash).where(AgentToken.agent_id == id)
@@ -273,6 +274,6 @@ async def test_of_concurrently_issued_tokens_the_first_used_ends_the_older(
             newest = query.order_by(AgentToken.created_at.desc())
             valid = (await session.scalars(newest)).all()
         assert len(valid) == 1
-        assert valid[0] in {hash_token(one) for one in issued}
+        assert valid[0] in {hash_token(one) for _, one in issued}
 
     await run_rounds([agent.id for agent in rows], rotate)

@@ -8,8 +8,9 @@ from sqlalchemy import func, select
 
 from core.errors import Forbidden, NotFound
 from models import Agent, DeletedTask, EventType, Status, Task
-from services import agents, identity
+from services import agents
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
+from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import token_secret
 
 
@@ -44,7 +45,7 @@ async def test_deletion_returns_tasks_to_the_inbox_and_records_it(session, world
     ]
     last = (await list_events(session))[-1]
     assert (last.agent_id, last.data["name"]) == (world.worker.id, "Worker")
-    assert (await identity.authenticate_agent(session, token_secret(world.worker))) is None
+    assert (await authenticate_agent(session, token_secret(world.worker))) is None
 
 
 async def test_deleting_a_missing_agent_is_no_error(session, world) -> None:

@@ -20,7 +20,7 @@ from models import Agent, AgentToken, new_id
 from services import identity
 from services.identity import imported_tokens
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
-from tests.support.credentials import authenticate_user
+from tests.support.credentials import authenticate_agent, authenticate_user
 from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
 from tests.support.world import World
@@ -63,11 +63,11 @@ async def add_imported_token(session: AsyncSession, agent: Agent, token: str = I
 async def authenticate(session: AsyncSession, token: str) -> Agent | None:
     """Authenticate a token as the API does, in one transaction."""
     verifier = ImportedTokenVerifier()
-    agent = await identity.authenticate_agent(session, token)
+    agent = await authenticate_agent(session, token)
     if agent is None:
         hashes = await identity.list_imported_hashes(session, token)
         await verifier.verify(token, hashes, lane="192.0.2.1")
-        agent = await identity.authenticate_agent(session, token, verifier)
+        agent = await authenticate_agent(session, token, verifier)
     return agent
 
 
@@ -81,7 +81,7 @@ async def test_an_agent_is_authenticated_with_one_statement(
 ) -> None:
     """S13, P5, W-05."""
     with count_statements(await session.connection()) as statements:
-        agent = await identity.authenticate_agent(session, token_secret(world.worker))
+        agent = await authenticate_agent(session, token_secret(world.worker))
     assert agent is not None
     assert (agent.id, agent.board_id) == (world.worker.id, world.board.id)
     assert len(statements) == 1

@@ -1,20 +1,24 @@
 """Agents: creation, tokens, changes, and who may see them."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
+from cli import doctor
+from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from core.paging import Paging
 from core.security.secrets import hash_token
-from models import AgentToken, EventType, Status
-from services import agents, identity
+from models import Agent, AgentToken, EventType, Status
+from services import agents
 from services.agents.rules import FIELD_VALIDATORS
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
 from tests.support.board_rows import make_agent
+from tests.support.credentials import authenticate_agent
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.people_rows import make_board_access, token_secret
 
@@ -76,7 +80,7 @@ class TestCreating:
         assert stored.secret_hash == hash_token(token)
         assert token.startswith(stored.prefix)
         assert token not in vars(stored).values()
-        known = await identity.authenticate_agent(session, token)
+        known = await authenticate_agent(session, token)
         assert known
         assert known.id == agent.id
         [event] = await list_events(session)
@@ -185,14 +189,14 @@ async def test_the_database_enforces_one_lead_and_one_gateway_agent(session, wor
 
 class TestTokens:
     async def test_an_old_token_is_valid_until_the_new_one_is_used(self, session, world):
-        new = await agents.issue_token(session, world.alice_member, world.worker.id)
+        _, new = await agents.issue_token(session, world.alice_member, world.worker.id)
         assert new is not None
-        assert (await identity.authenticate_agent(session, token_secret(world.worker))) is not None
-        known = await identity.authenticate_agent(session, new)
+        assert (await authenticate_agent(session, token_secret(world.worker))) is not None
+        known = await authenticate_agent(session, new)
         assert known
         assert known.id == world.worker.id
         with pytest.raises(Unauthorized, match="ended or replaced"):
-            await identity.authenticate_agent(session, token_secret(world.worker))
+            await authenticate_agent(session, token_secret(world.worker))
         [event] = await list_events(session)
         assert (event.type, event.agent_id) == (EventType.AGENT_TOKEN_ISSUED, world.worker.id)
         assert new not in str(event.data)
@@ -200,7 +204,19 @@ class TestTokens:
     async def test_an_old_token_can_end_at_once(self, session, world):
         await agents.issue_token(session, world.alice_member, world.worker.id, ends_old=True)
         with pytest.raises(Unauthorized, match="ended or replaced"):
-            await identity.authenticate_agent(session, token_secret(world.worker))
+            await authenticate_agent(session, token_secret(world.worker))
+
+    async def test_the_doctor_lists_tokens_that_end_soon(
+        self, isolated_settings, isolated_transaction, isolated_world
+    ):
+        assert await doctor._describe_ending_tokens(isolated_settings) == ""
+        ends = {"worker": timedelta(days=6), "lead": timedelta(days=-1), "gardener": timedelta(8)}
+        async with isolated_transaction() as session:
+            for name, until in ends.items():
+                mine = update(Agent).where(Agent.id == getattr(isolated_world, name).id)
+                await session.execute(mine.values(token_expires_at=now() + until))
+        lines = (await doctor._describe_ending_tokens(isolated_settings)).splitlines()[1:]
+        assert [line.split()[5:7] for line in lines] == [["'Lead'", "ended"], ["'Worker'", "ends"]]
 
     async def test_only_those_who_may_change_an_agent_issue_its_token(self, session, world) -> None:
         for member, error in [

@@ -23,7 +23,7 @@ from models import (
     Status,
     Task,
 )
-from services import boards, events, identity
+from services import boards, events
 from tests.support.board_helpers import (
     add_group,
     create_board,
@@ -33,6 +33,7 @@ from tests.support.board_helpers import (
     update_board,
 )
 from tests.support.board_rows import make_task
+from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
 from tests.support.world import World
@@ -128,8 +129,8 @@ async def test_deleting_a_board_deletes_its_contents(session: AsyncSession, worl
     for model in (Task, Agent, Approval, BoardAccess):
         left = select(func.count()).select_from(model).where(model.board_id == world.board.id)
         assert await session.scalar(left) == 0
-    assert await identity.authenticate_agent(session, token_secret(world.worker)) is None
-    assert await identity.authenticate_agent(session, token_secret(world.gardener))
+    assert await authenticate_agent(session, token_secret(world.worker)) is None
+    assert await authenticate_agent(session, token_secret(world.gardener))
     tokens = select(AgentToken).where(AgentToken.agent_id == world.worker.id)
     assert await session.scalar(tokens) is None
     with pytest.raises(NotFound):

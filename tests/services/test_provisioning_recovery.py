@@ -7,15 +7,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import Unauthorized
-from models import Agent, EventType, ProvisioningStep
-from services import agents, boards, identity, onboarding
+from models import Agent, AgentToken, EventType, ProvisioningStep
+from services import agents, boards, onboarding
 from services.gateways import provisioning
 from services.gateways.provisioning import state_machine
 from services.onboarding import OnboardingGoal
+from tests.support.credentials import authenticate_agent
 from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import (
@@ -49,7 +52,7 @@ async def request_sync(harness: ProvisioningHarness, agent: Agent, **how: Any) -
 async def agent_name_of_token(harness: ProvisioningHarness, token: str) -> str | None:
     """Return the name of the agent that has a token."""
     async with harness.transaction() as session:
-        agent = await identity.authenticate_agent(session, token)
+        agent = await authenticate_agent(session, token)
         return agent.name if agent else None
 
 
@@ -88,6 +91,31 @@ async def test_the_old_token_stays_valid_until_the_new_one_is_written(
     with pytest.raises(Unauthorized, match="ended or replaced"):
         await agent_name_of_token(harness, old)
     assert (await harness.get_agent(agent)).provision_failure is None
+
+
+async def test_a_token_in_files_of_a_gateway_has_the_chosen_end(
+    harness: ProvisioningHarness,
+) -> None:
+    """A token that has ended is replaced when the files are written next."""
+    agent = await harness.create_online_agent()
+    async with harness.transaction() as session:
+        await session.execute(update(Agent).where(Agent.id == agent.id).values(token_days=30))
+    await request_sync(harness, agent, rotate=True)
+    await advance_clock(harness, 5 * MINUTES)
+    token = harness.token_of(agent)
+    assert await agent_name_of_token(harness, token) == agent.name
+    end = (await harness.get_agent(agent)).token_expires_at
+    assert end is not None
+    assert timedelta(days=29) < end - now() <= timedelta(days=30)
+    async with harness.transaction() as session:
+        ended = update(AgentToken).where(AgentToken.agent_id == agent.id)
+        await session.execute(ended.values(expires_at=now()))
+    with pytest.raises(Unauthorized, match="has expired"):
+        await agent_name_of_token(harness, token)
+    await request_sync(harness, agent)
+    await advance_clock(harness, 5 * MINUTES)
+    assert harness.token_of(agent) != token
+    assert await agent_name_of_token(harness, harness.token_of(agent)) == agent.name
 
 
 async def test_a_lost_answer_loses_no_token(

@@ -5,14 +5,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import User
+from models import Agent, User
 from services import identity, organizations
+from services.identity.imported_tokens import ImportedTokenVerifier
 
 
 async def authenticate_user(session: AsyncSession, token: str, settings: Settings) -> User | None:
     """Return the user that a token belongs to, or None."""
     credential = await identity.authenticate_user(session, token, settings)
     return credential.user if credential else None
+
+
+async def authenticate_agent(
+    session: AsyncSession, token: str, imported: ImportedTokenVerifier | None = None
+) -> Agent | None:
+    """Return the agent that a token belongs to, or None."""
+    credential = await identity.authenticate_agent(session, token, imported)
+    return credential.agent if credential else None
 
 
 async def delete_organization(transaction: TransactionFactory, user: User) -> None:

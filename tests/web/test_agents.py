@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from core.clock import now
 from models import Agent, DesiredState, Status
@@ -196,6 +196,27 @@ async def test_an_agent_is_deleted_after_a_confirmation(alice, address) -> None:
     gone = await alice.post(f"{address}/deletions")
     assert (gone.status_code, gone.headers["Location"]) == (303, "/agents")
     assert (await alice.get(address)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("days", "sentence"),
+    [(5, "The token of Worker ends on "), (-1, "The newest token of Worker has ended on ")],
+)
+async def test_the_pages_of_an_agent_warn_before_its_token_ends(
+    alice, bob, address, transaction, days, sentence
+) -> None:
+    issued = await alice.post(f"{address}/tokens", data={"days": "365"})
+    assert issued.headers["Location"] == f"{address}/calls"
+    page = (await alice.get(f"{address}/settings")).text
+    assert "The newest token ends on " in page
+    assert '<option value="365" selected' in page
+    assert 'id="token-end"' not in page
+    async with transaction() as session:
+        await session.execute(update(Agent).values(token_expires_at=now() + timedelta(days=days)))
+    for browser, path in ((alice, address), (alice, f"{address}/settings"), (bob, address)):
+        assert sentence in (await browser.get(path)).text
+    assert f'href="{address}/settings#token"' in (await alice.get(address)).text
+    assert f'href="{address}/settings#token"' not in (await bob.get(address)).text
 
 
 async def test_members_can_read_but_not_manage_agents(bob, rita, address, new, world) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.clock import now
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
-from services import activity, agents, gateways, messages
+from models import Agent
+from services import activity, agents, gateways, identity, messages
 from services.activity import ActivityFilters
 from services.agents import AgentCard
 from services.gateways import files, runs
@@ -36,6 +38,7 @@ from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.list_positions import parse_list_position
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _, ngettext
 
 RECENT_ENTRIES = 12  # entries of what an agent did
 RUNS_PER_PAGE = 25
@@ -159,9 +162,25 @@ async def render_settings(
         agent=agent,
         shown=list_shown_values(agent),
         progress=build_progress(agent, gateway),
+        token_lifetimes=_list_token_lifetimes(agent),
         saved=forms.read_saved_time(request),
         **tab_context(card, "settings"),
     )
+
+
+def _list_token_lifetimes(agent: Agent) -> list[tuple[int, str]]:
+    """Return the lifetimes of a token that can be chosen, in days, with the present one."""
+    choices = sorted({*identity.TOKEN_LIFETIMES, agent.token_days or 0} - {0})
+    named = [(days, ngettext("%(num)d day", "%(num)d days", days)) for days in choices]
+    return [(0, _("No expiry")), *named]
+
+
+def _describe_token_warning(agent: Agent) -> str:
+    """Return "ends" if the newest token ends soon, "ended" if it has ended, and otherwise ""."""
+    if not agents.is_token_ending(agent, now()):
+        return ""
+    has_ended = agent.token_expires_at is not None and agent.token_expires_at <= now()
+    return "ended" if has_ended else "ends"
 
 
 def tab_context(card: AgentCard, tab: str) -> dict[str, Any]:
@@ -172,6 +191,7 @@ def tab_context(card: AgentCard, tab: str) -> dict[str, Any]:
         "tab": tab,
         "file_count": len(files.FILE_NAMES) if has_files else 0,
         "describe_evidence": describe_evidence,
+        "token_warning": _describe_token_warning(card.agent),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -65,6 +66,13 @@ async def create_agent(request: Request) -> Response:
     return await render_new_form(request, form)
 
 
+class AgentTokenForm(BaseModel):
+    """The lifetime of a new token in days (0: without an end), and whether older ones end now."""
+
+    days: int | None = None
+    ends_old: forms.Switch = False
+
+
 async def issue_token(request: Request) -> Response:
     """Issue a new token for an agent, and redirect to the page that shows it once.
 
@@ -72,10 +80,11 @@ async def issue_token(request: Request) -> Response:
     and never shown.
     """
     agent_id = forms.path_id(request, "agent_id")
-    ends_old = (await forms.read_form(request)).is_on("ends_old")
+    form = await forms.read_form(request)
+    fields = form.parse(AgentTokenForm)
     async with open_transaction(request) as session:
         member = current_member(request)
-        token = await agents.issue_token(session, member, agent_id, ends_old=ends_old)
+        _, token = await agents.issue_token(session, member, agent_id, **fields.model_dump())
     if token is None:
         return RedirectResponse(f"/agents/{agent_id}", 303)
     return one_time_secret.redirect_with_secret(request, f"/agents/{agent_id}/calls", token)

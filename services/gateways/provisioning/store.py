@@ -177,8 +177,9 @@ async def ensure_tokens(
 ) -> dict[UUID, tuple[Agent, str]]:
     """Return agents as they are now, by id, each with the token that belongs into its files.
 
-    An agent without a token, or with one that cannot be decrypted, gets a new one; the old one
-    stays valid until the new one is used. Agents whose rows have changed meanwhile are left out.
+    An agent without a token, or with one that has expired or cannot be decrypted, gets a new one.
+    The old one stays valid until the new one is used. Agents whose rows have changed meanwhile are
+    left out.
     """
     known = await load_tokens(session, cipher, agents)
     found = {}
@@ -194,9 +195,12 @@ async def ensure_tokens(
 async def load_tokens(
     source: Source, cipher: SecretCipher, agents: Sequence[Agent]
 ) -> dict[UUID, str]:
-    """Return the token that belongs into each agent's files, where it can be decrypted."""
+    """Return the token that belongs into each agent's files, if it is valid and decryptable."""
     found = await ENCRYPTED_TOKENS.fetch(source, agent_ids=[agent.id for agent in agents])
-    rows = {str(token.id): token for token in found}
+    at = now()
+    rows = {
+        str(token.id): token for token in found if token.expires_at is None or token.expires_at > at
+    }
     chosen = {agent.id: rows.get(agent.provisioning_state.token_id or "") for agent in agents}
     opened = {id: _decrypt(cipher, row) for id, row in chosen.items() if row is not None}
     return {id: token for id, token in opened.items() if token is not None}
@@ -208,7 +212,9 @@ async def _issue_token(
     """Create a token, and record that it is the one that belongs into the agent's files."""
     id, token = new_id(), generate_token("agent")
     state = replace(agent.provisioning_state, token_id=str(id))
-    fresh = await compare_and_set(session, agent, {"provisioning_state": state})
+    at = now()
+    columns = {"provisioning_state": state, "token_expires_at": agent.compute_token_end(at)}
+    fresh = await compare_and_set(session, agent, columns)
     if fresh is not None:
         row = AgentToken(
             id=id,
@@ -216,7 +222,8 @@ async def _issue_token(
             prefix=token_prefix(token),
             secret_hash=hash_token(token),
             encrypted_token=cipher.encrypt(token, token_encryption_context(id)),
-            created_at=now(),
+            created_at=at,
+            expires_at=agent.compute_token_end(at),
         )
         session.add(row)
         await session.flush()
