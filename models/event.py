@@ -16,6 +16,7 @@ class EventType(StrEnum):
 
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"
+    ORGANIZATION_RULES_UPDATED = "organization.rules_updated"  # who may appoint admins
     ORGANIZATION_STOPPED = "organization.stopped"
     ORGANIZATION_RESUMED = "organization.resumed"
     MEMBER_JOINED = "member.joined"

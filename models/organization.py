@@ -26,6 +26,7 @@ class Organization(Base):
 
     name: Mapped[str] = mapped_column(index=True)
     is_demo: Mapped[bool] = mapped_column(default=False)
+    only_owners_appoint_admins: Mapped[bool] = mapped_column(default=False, server_default="false")
     stopped_at: Mapped[datetime | None]  # no agent of it works while this is set
     stopped_by_user_id: Mapped[UUID | None]  # None: by the command line
     stopped_by: Mapped[str | None]  # the name at that time

@@ -57,6 +57,7 @@ ACTIVITY_ONLY = ("activity",)
 STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.ORGANIZATION_CREATED: ("organization", "activity"),
     EventType.ORGANIZATION_UPDATED: ("organization", "rail", "activity"),
+    EventType.ORGANIZATION_RULES_UPDATED: ("organization", "activity"),
     EventType.ORGANIZATION_STOPPED: STOPPED,
     EventType.ORGANIZATION_RESUMED: STOPPED,
     EventType.MEMBER_JOINED: PEOPLE,

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from pydantic import Field
+
 from api.framework.fields import (
     Name,
     Ok,
@@ -97,6 +99,10 @@ class OrganizationRead(ResponseModel):
     name: str
     created_at: Timestamp
     updated_at: Timestamp
+    only_owners_appoint_admins: bool = Field(
+        description="Whether admins may not make others admins. Owners change it on the page of"
+        " the organization."
+    )
 
 
 def _encode_organization(organization: Organization) -> Encoded[OrganizationRead]:
@@ -105,6 +111,7 @@ def _encode_organization(organization: Organization) -> Encoded[OrganizationRead
         "name": organization.name,
         "created_at": json_time(organization.created_at),
         "updated_at": json_time(organization.updated_at),
+        "only_owners_appoint_admins": organization.only_owners_appoint_admins,
     }
     return Encoded(fields)
 

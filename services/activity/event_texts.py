@@ -19,6 +19,7 @@ class EventWording(NamedTuple):
 WORDING: Mapping[EventType, EventWording] = {
     EventType.ORGANIZATION_CREATED: EventWording("Organization created: {name}"),
     EventType.ORGANIZATION_UPDATED: EventWording("Organization renamed: {name}"),
+    EventType.ORGANIZATION_RULES_UPDATED: EventWording("Rules of the organization changed: {name}"),
     EventType.ORGANIZATION_STOPPED: EventWording(
         "All agents stopped: {reason}", feed="stopped all agents of"
     ),

@@ -13,6 +13,7 @@ from services.organizations.commands import (
     lock_organization_contents,
     mark_removal_read,
     rename_organization,
+    set_only_owners_appoint_admins,
     switch_organization,
 )
 from services.organizations.grants import AccessRights, BoardGrant
@@ -34,6 +35,7 @@ from services.organizations.members import (
     leave_organization,
     lock_member,
     lock_memberships,
+    may_appoint_admins,
     remove_member,
     require_admin,
     require_owner,

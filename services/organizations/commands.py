@@ -16,6 +16,7 @@ from models import (
     Board,
     EventType,
     Gateway,
+    Invite,
     Member,
     Organization,
     Role,
@@ -24,7 +25,7 @@ from models import (
 )
 from services import audit, events, gateways, identity, skills
 from services.audit import AuditAction, AuditObject, NewAuditRecord
-from services.organizations.invites import accept_oldest_invite
+from services.organizations.invites import accept_oldest_invite, lock_organization_as_admin
 from services.organizations.members import (
     check_name_is_free,
     check_recent_sign_in,
@@ -97,6 +98,45 @@ async def rename_organization(session: AsyncSession, member: Member, *, name: st
     data: dict[str, object] = {"name": name, "changes": changes}
     await events.record_event(session, updated, locked, organization_id=organization.id, data=data)
     return organization
+
+
+async def set_only_owners_appoint_admins(
+    session: AsyncSession, member: Member, is_on: bool, *, signed_in_at: datetime | None = None
+) -> None:
+    """Decide whether only owners appoint admins in the member's organization.
+
+    If so, the open invitations of admins by admins end. Raises Forbidden unless the member owns it
+    and has signed in recently: see `check_recent_sign_in`.
+    """
+    locked = await lock_organization_as_admin(session, member)
+    require_owner(locked)
+    check_recent_sign_in(signed_in_at, locked.role)
+    organization = locked.organization
+    if organization.only_owners_appoint_admins == is_on:
+        return
+    organization.only_owners_appoint_admins = is_on
+    organization.updated_at = now()
+    if is_on:
+        admins = select(Member.user_id).where(
+            Member.organization_id == organization.id, Member.role == Role.ADMIN
+        )
+        ended = delete(Invite).where(
+            Invite.organization_id == organization.id,
+            Invite.created_by_user_id.in_(admins),
+            Invite.role == Role.ADMIN,
+            Invite.accepted_at.is_(None),
+        )
+        await session.execute(ended.execution_options(synchronize_session=False))
+    await events.record_event(
+        session,
+        EventType.ORGANIZATION_RULES_UPDATED,
+        locked.user,
+        organization_id=organization.id,
+        data={
+            "name": organization.name,
+            "changes": {"only_owners_appoint_admins": [not is_on, is_on]},
+        },
+    )
 
 
 async def switch_organization(

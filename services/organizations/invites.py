@@ -137,7 +137,7 @@ async def lock_organization_as_admin(session: AsyncSession, member: Member) -> M
         select(Member)
         .join(Member.organization)
         .join(Member.user)
-        .options(contains_eager(Member.user))
+        .options(contains_eager(Member.user), contains_eager(Member.organization))
         .where(Member.id == member.id)
         .with_for_update(key_share=True, of=[Organization, Member])
         .execution_options(populate_existing=True)

@@ -121,6 +121,8 @@ async def change_member_role(
 async def _end_invites(session: AsyncSession, member: Member, role: Role | None) -> None:
     """Delete the open invitations of a member that they may not create any more, with this role."""
     kept = [one for one in Role if role in INVITING_ROLES and ROLE_RANK[one] <= ROLE_RANK[role]]
+    if role is Role.ADMIN and member.organization.only_owners_appoint_admins:
+        kept.remove(Role.ADMIN)
     ended = delete(Invite).where(
         Invite.organization_id == member.organization_id,
         Invite.created_by_user_id == member.user_id,
@@ -273,15 +275,27 @@ def check_may_manage_role(acting: Member, role: Role) -> None:
 
 
 def check_may_grant_role(acting: Member, role: Role) -> None:
-    """Raise Forbidden if the acting member grants a role above their own (contract, S6)."""
+    """Raise Forbidden if the acting member grants a role above their own (contract, S6).
+
+    In organizations where only owners appoint admins, also if an admin appoints one.
+    """
     if ROLE_RANK[role] > ROLE_RANK[acting.role]:
         raise Forbidden("role_above_own", "Nobody gives a role that is above their own.")
+    if not may_appoint_admins(acting) and role is Role.ADMIN:
+        raise Forbidden("only_owners_appoint_admins", "Only owners appoint admins here.")
+
+
+def may_appoint_admins(member: Member) -> bool:
+    """Return whether a member may make others admins, by role or by invitation."""
+    is_allowed = member.is_admin and not member.organization.only_owners_appoint_admins
+    return is_allowed or member.role is Role.OWNER
 
 
 def check_role_change(acting: Member, member: Member, role: Role, *, owners: int) -> None:
     """Raise Forbidden or Invalid if the acting member may not give the member this role."""
     check_may_manage_role(acting, member.role)
-    check_may_grant_role(acting, role)
+    if role is not member.role:
+        check_may_grant_role(acting, role)
     if member.role is Role.OWNER and role is not Role.OWNER and owners == 1:
         raise Invalid("last_owner", LAST_OWNER, field="role")
 
@@ -313,12 +327,16 @@ def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
 
 def creator_may_invite() -> ColumnElement[bool]:
     """Match the invitations whose creator may still grant their role, and those without one."""
+    appointed_by_owners = exists().where(
+        Organization.id == Member.organization_id, Organization.only_owners_appoint_admins
+    )
     is_creator = and_(
         Member.organization_id == Invite.organization_id,
         Member.user_id == Invite.created_by_user_id,
         or_(
             Member.role == Role.OWNER,
-            and_(Member.role == Role.ADMIN, Invite.role != Role.OWNER),
+            and_(Member.role == Role.ADMIN, Invite.role == Role.MEMBER),
+            and_(Member.role == Role.ADMIN, Invite.role == Role.ADMIN, ~appointed_by_owners),
         ),
     )
     return or_(Invite.created_by_user_id.is_(None), exists().where(is_creator))

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.security.secrets import hash_token
-from models import Event, Invite, Member, Role, User, new_id
+from models import Event, Invite, Member, Organization, Role, User, new_id
 from services import organizations
 from services.organizations import InviteDraft
 from tests.support.api_fixtures import Client, ClientFactory
@@ -139,6 +139,38 @@ async def test_a_demoted_or_removed_member_leaves_no_invitations(
             )
             await change(session, locked)
             assert await session.scalar(select(Invite)) is None
+
+
+async def test_where_only_owners_appoint_admins_no_admin_invites_one(
+    alice: Client, dana: Client, nora: Client, transaction: TransactionFactory, world: World
+) -> None:
+    """Open invitations of admins by admins end, and those of owners stay."""
+    admin, member = {**NORAS, "role": "admin"}, {**NORAS, "role": "member"}
+    old = (await dana.post(INVITES, json=admin)).json()
+    async with transaction() as session:
+        rule = update(Organization).where(Organization.id == world.tern.id)
+        await session.execute(rule.values(only_owners_appoint_admins=True))
+    refused = await nora.post(ACCEPT, json={"token": old["token"]})
+    assert (refused.status_code, refused.json()["code"]) == (404, "invite_not_found")
+    for path, body in ((INVITES, admin), (f"{INVITES}/{old['id']}/links", None)):
+        refused = await dana.post(path, json=body)
+        code = (refused.status_code, refused.json()["code"])
+        assert code == (403, "only_owners_appoint_admins")
+    promotion = await dana.patch(
+        f"/organizations/me/members/{world.bob_member.id}", json={"role": "admin"}
+    )
+    assert (promotion.status_code, promotion.json()["code"]) == (403, "only_owners_appoint_admins")
+    assert (await dana.post(INVITES, json=member)).status_code == 200
+    by_owner = (await alice.post(INVITES, json=admin)).json()
+    async with transaction() as session:
+        await organizations.set_only_owners_appoint_admins(
+            session, world.alice_member, False, signed_in_at=now()
+        )
+        await organizations.set_only_owners_appoint_admins(
+            session, world.alice_member, True, signed_in_at=now()
+        )
+    accepted = await nora.post(ACCEPT, json={"token": by_owner["token"]})
+    assert (accepted.status_code, accepted.json()["role"]) == (200, "admin")
 
 
 async def test_the_link_of_an_invitation_can_be_shown_again(

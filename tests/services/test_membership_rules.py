@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import Forbidden, Invalid
-from models import Member, Role, new_id
+from models import Member, Organization, Role, new_id
 from services.organizations.members import (
     check_may_grant_role,
     check_may_manage_role,
@@ -15,8 +15,19 @@ from services.organizations.members import (
 OWNER, ADMIN, MEMBER = Role.OWNER, Role.ADMIN, Role.MEMBER
 
 
-def make_role(role: Role) -> Member:
-    return Member(id=new_id(), role=role)
+def make_role(role: Role, *, only_owners_appoint: bool = False) -> Member:
+    organization = Organization(only_owners_appoint_admins=only_owners_appoint)
+    return Member(id=new_id(), role=role, organization=organization)
+
+
+def test_where_only_owners_appoint_admins_an_admin_grants_only_lower_roles() -> None:
+    owner, admin = (make_role(one, only_owners_appoint=True) for one in (OWNER, ADMIN))
+    check_may_grant_role(owner, ADMIN)
+    check_may_grant_role(admin, MEMBER)
+    check_role_change(admin, make_role(ADMIN), ADMIN, owners=1)  # which changes nothing
+    with pytest.raises(Forbidden) as error:
+        check_role_change(admin, make_role(MEMBER), ADMIN, owners=1)
+    assert error.value.code == "only_owners_appoint_admins"
 
 
 def test_members_grant_and_manage_only_roles_up_to_their_own() -> None:

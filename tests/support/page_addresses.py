@@ -303,6 +303,7 @@ NON_PAGES = {
     "/settings/notifications/choices": "shows the preferences",
     "/settings/notifications/schedule": "shows the preferences",
     "/settings/tokens": "shows the settings",
+    "/organization/admin-appointments": "shows the organization",
     "/": "leads on",
     "/audit/export": "a file",
     "/sign-in/oidc": "leads to the provider",

@@ -8,7 +8,9 @@ from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import AuditRecord, Member, Organization, Role, SignIn
+from models import AuditRecord, Invite, Member, Organization, Role, SignIn
+from services import organizations
+from services.organizations import InviteDraft
 from tests.support.people_rows import make_member
 from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
@@ -140,6 +142,52 @@ async def test_an_owner_leaves_with_a_recent_sign_in(
     async with transaction() as session:
         await session.execute(update(SignIn).values(authenticated_at=now()))
     assert (await alice.post("/people/departures")).headers["Location"] == "/"
+
+
+async def test_an_owner_decides_that_only_owners_appoint_admins(
+    alice, dana, bob, charlie, transaction: TransactionFactory, world: World
+) -> None:
+    path, on = "/organization/admin-appointments", {"only_owners": "true"}
+    async with transaction() as session:
+        made = (InviteDraft(f"{role}@example.com", role=role) for role in (Role.ADMIN, Role.MEMBER))
+        for draft in made:
+            await organizations.create_invite(session, world.dana_member, draft)
+    assert "Owners and admins appoint admins." in (await dana.get(ABOUT)).text
+    for browser in (dana, bob):
+        assert (await browser.post(path, data=on)).status_code == 403
+    await charlie.post(path, data=on)  # changes the own organization
+    async with transaction() as session:
+        await session.execute(update(SignIn).values(authenticated_at=now() - timedelta(minutes=16)))
+    refused = await alice.post(path, data=on)
+    assert refused.headers["Location"].startswith("/sign-in/again")
+    async with transaction() as session:
+        await session.execute(update(SignIn).values(authenticated_at=now()))
+        assert not (await session.get_one(Organization, world.tern.id)).only_owners_appoint_admins
+    saved = await alice.post(path, data=on)
+    assert saved.headers["Location"].endswith("#admins")
+    assert re.search(r'name="only_owners" value="true" checked', (await alice.get(ABOUT)).text)
+    assert "Only owners appoint admins." in (await dana.get(ABOUT)).text
+    async with transaction() as session:
+        assert set(await session.scalars(select(Invite.invited_email))) == {"member@example.com"}
+        query = select(AuditRecord).where(AuditRecord.action == "organization.rules_updated")
+        records = {one.organization_id: one for one in await session.scalars(query)}
+    change = {"only_owners_appoint_admins": True}
+    assert (records[world.tern.id].actor_name, records[world.tern.id].after) == ("Alice", change)
+
+    member, admin = f"/people/{world.bob_member.id}", f"/people/{world.dana_member.id}"
+    for browser, page, offered in (
+        (alice, member, True),
+        (dana, member, False),
+        (dana, admin, True),  # the current role
+        (dana, "/people/invites/new", False),
+    ):
+        assert ('<option value="admin"' in (await browser.get(page)).text) is offered
+    refused = await dana.post(f"{member}/roles", data={"role": "admin"})
+    assert refused.status_code == 403
+    assert "In this organization only owners appoint admins." in refused.text
+    assert (await alice.post(f"{member}/roles", data={"role": "admin"})).status_code == 303
+    await alice.post(path, data={})
+    assert "Owners and admins appoint admins." in (await dana.get(ABOUT)).text
 
 
 async def test_the_page_says_what_is_deleted(alice, transaction, world: World) -> None:

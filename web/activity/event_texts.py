@@ -14,6 +14,7 @@ from web.ui.translation import N_, _, translate
 EVENT_TEXTS: Mapping[EventType, str] = {
     EventType.ORGANIZATION_CREATED: N_("Organization created: %(name)s"),
     EventType.ORGANIZATION_UPDATED: N_("Organization renamed: %(name)s"),
+    EventType.ORGANIZATION_RULES_UPDATED: N_("Rules of the organization changed: %(name)s"),
     EventType.ORGANIZATION_STOPPED: N_("All agents stopped: %(reason)s"),
     EventType.ORGANIZATION_RESUMED: N_("All agents resumed"),
     EventType.MEMBER_JOINED: N_("Member joined: %(name)s"),

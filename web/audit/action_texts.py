@@ -9,6 +9,7 @@ from web.ui.translation import N_, translate
 ACTION_TEXTS: Mapping[str, str] = {
     EventType.ORGANIZATION_CREATED: N_("organization created"),
     EventType.ORGANIZATION_UPDATED: N_("organization updated"),
+    EventType.ORGANIZATION_RULES_UPDATED: N_("rules of the organization changed"),
     EventType.ORGANIZATION_STOPPED: N_("all agents stopped"),
     EventType.ORGANIZATION_RESUMED: N_("all agents resumed"),
     AuditAction.ORGANIZATION_DELETED: N_("organization deleted"),

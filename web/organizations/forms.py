@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from core.errors import Invalid
 from models import Member, Role
+from services import organizations
 from services.organizations import AccessRights, BoardGrant, MemberDetail
 from web.ui import forms
 from web.ui.edited_fields import EditedField
@@ -38,6 +39,12 @@ class OrganizationNameForm(BaseModel):
     """The name of the organization."""
 
     name: forms.Line
+
+
+class AppointmentForm(BaseModel):
+    """Whether only owners appoint admins."""
+
+    only_owners: forms.Switch = False
 
 
 class AccessForm(BaseModel):
@@ -145,10 +152,11 @@ def parse_invited_rights(form: forms.Form) -> AccessRights:
     return rights
 
 
-def list_role_options(member: Member) -> list[tuple[str, str]]:
-    """Return the roles that a member may give, with their names."""
-    return [
-        (role.value, translate(ROLE_NAMES[role]))
-        for role in Role
-        if role is not Role.OWNER or member.role is Role.OWNER
-    ]
+def list_role_options(member: Member, current: Role | None = None) -> list[tuple[str, str]]:
+    """Return the roles that a member may give, and the current one, with their names."""
+    allowed = {Role.MEMBER, current}
+    if organizations.may_appoint_admins(member):
+        allowed.add(Role.ADMIN)
+    if member.role is Role.OWNER:
+        allowed.add(Role.OWNER)
+    return [(role.value, translate(ROLE_NAMES[role])) for role in Role if role in allowed]

@@ -173,7 +173,7 @@ async def _render_member(request: Request, form: forms.Form, section: str) -> Re
         reason=presenter.explain_fixed_role(viewer, member, owners=owners),
         may_manage=presenter.may_manage(viewer, member),
         role_name=translate(ROLE_NAMES[member.role]),
-        role_options=list_role_options(viewer),
+        role_options=list_role_options(viewer, member.role),
         form=form,
         blank=forms.Form(),
         section=section,

@@ -8,7 +8,7 @@ from core.http.request import open_reader, open_transaction
 from models import Role
 from services import organizations
 from web.auth.viewer import current_member
-from web.organizations.forms import ROLE_NAMES, OrganizationNameForm
+from web.organizations.forms import ROLE_NAMES, AppointmentForm, OrganizationNameForm
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit
@@ -40,6 +40,22 @@ async def rename_organization(request: Request) -> Response:
         about = ConflictContext(_("Organization"), "/organization/about#name", "", id, id)
         return await render_conflict(request, form, about)
     return await _render_organization(request, form, "name")
+
+
+async def change_admin_appointments(request: Request) -> Response:
+    """Decide whether only owners appoint admins."""
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_owner(member)
+    with form.catch_errors():
+        is_on = form.parse(AppointmentForm).only_owners
+        async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
+            await organizations.set_only_owners_appoint_admins(
+                session, member, is_on, signed_in_at=signed_in_at
+            )
+        zone = time_format.get_time_zone(request.user.timezone)
+        return forms.redirect_saved("/organization/about#admins", zone)
+    return await _render_organization(request, form, "admins")
 
 
 async def create_organization(request: Request) -> Response:

@@ -12,6 +12,7 @@ from web.organizations import member_views, organization_views, views
 MEMBER_PATH = "/people/{member_id:uuid}"
 INVITE_PATH = "/people/invites/{invite_id:uuid}"
 ABOUT_PATH = "/organization/about"
+APPOINTMENTS_PATH = "/organization/admin-appointments"
 
 ORGANIZATION_ROUTES: list[Route] = [
     Route("/stops", views.stop_agents, methods=["POST"]),
@@ -35,6 +36,8 @@ ORGANIZATION_ROUTES: list[Route] = [
             (f"{MEMBER_PATH}/endings", "POST", member_views.remove_member),
             (ABOUT_PATH, "GET", organization_views.show_organization),
             (ABOUT_PATH, "POST", organization_views.rename_organization),
+            (APPOINTMENTS_PATH, "POST", organization_views.change_admin_appointments),
+            (APPOINTMENTS_PATH, "GET", organization_views.show_organization),
             ("/organizations", "POST", organization_views.create_organization),
             ("/organizations", "GET", organization_views.show_organization),
             ("/people/departures", "POST", organization_views.leave_organization),

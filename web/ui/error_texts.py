@@ -120,6 +120,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     ),
     "last_owner": N_("An organization has at least one owner. Make somebody else an owner first."),
     "member_not_found": N_("There is no such member."),
+    "only_owners_appoint_admins": N_("In this organization only owners appoint admins."),
     "organization_name_taken": N_("You already belong to an organization of this name."),
     "organization_not_found": N_("You belong to no such organization."),
     "role_above_own": N_("You cannot assign a role above yours."),
