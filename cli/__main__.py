@@ -10,6 +10,7 @@ COMMANDS = {
     "demo": "fill an organization with a demo and run it; --clean removes it",
     "backup": "write all data into a file",
     "restore": "replace all data by that of a file",
+    "address": "print or change the address that people and agents use; --yes does not ask",
     "link": "print a new link for the first owner",
     "password": "print a link for a user who cannot sign in to choose another password",
     "stop-agents": "stop all agents at once; --reason says why",

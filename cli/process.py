@@ -5,6 +5,7 @@ import logging
 import signal
 from contextlib import suppress
 
+from cli.command import CommandError, print_line
 from core.config.settings import Settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -21,6 +22,32 @@ def configure_log(settings: Settings) -> None:
     configure_logging(level=settings.log_level, style=settings.log_format, utc=settings.log_use_utc)
     for name in ("alembic", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+async def adopt_public_address(settings: Settings, *, is_lasting: bool) -> Settings:
+    """Return the settings with the stored address of the installation.
+
+    The first process stores its own, if that is lasting. Raises CommandError if BASE_URL is set to
+    another one.
+    """
+    from cli.database import open_transaction
+    from services.gateways import files
+
+    own = settings.base_url
+    async with open_transaction(settings) as session:
+        if is_lasting:
+            stored = await files.store_first_address(session, own)
+        else:
+            stored = await files.find_public_address(session) or own
+    if stored == own:
+        return settings
+    if settings.is_base_url_set:
+        raise CommandError(
+            f"BASE_URL is {own}, but people and agents of this database use {stored}: set BASE_URL"
+            f" to {stored}, or change the address with ./run address {own}"
+        )
+    print_line(f"People and agents use the stored address {stored}: see ./run address")
+    return settings.with_base_url(stored)
 
 
 def create_stop_event() -> asyncio.Event:

@@ -49,10 +49,11 @@ def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext)
 
     raise_file_limit()
     with bind_socket(settings) as server_socket:
+        is_lasting = settings.is_base_url_set or settings.port != 0  # 0: another one next time
         settings = settings.with_bound_port(server_socket.getsockname()[1])
         configure_log(settings)
         with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
-            runner.run(serve_app(settings, server_socket, companion))
+            runner.run(serve_app(settings, server_socket, companion, is_lasting=is_lasting))
     return 0
 
 
@@ -83,23 +84,34 @@ def bind_socket(settings: Settings) -> socket.socket:
 
 
 async def serve_app(
-    settings: Settings, server_socket: socket.socket, companion: CompanionFactory
+    settings: Settings,
+    server_socket: socket.socket,
+    companion: CompanionFactory,
+    *,
+    is_lasting: bool,
 ) -> None:
-    """Start the database, then serve requests and run the worker until a stop signal."""
+    """Start the database, then serve requests and run the worker until a stop signal.
+
+    `is_lasting`: the server has the same address at its next start.
+    """
     from cli.database import open_database
     from cli.migrate import prepare_database
-    from cli.process import create_stop_event, run_worker
+    from cli.process import adopt_public_address, create_stop_event, run_worker
 
     stop = create_stop_event()
     import_task = asyncio.create_task(asyncio.to_thread(import_module, "app"))
     async with open_database(settings, stop) as settings:
         await prepare_database(settings)
+        own_settings = settings
+        settings = await adopt_public_address(settings, is_lasting=is_lasting)
         app = (await import_task).build_app(settings)
         worker_task = asyncio.create_task(run_worker(settings, stop))
         try:
             with publish_address(settings):
                 async with companion(settings):
-                    await run_uvicorn(app, server_socket, stop, partial(print_addresses, settings))
+                    await run_uvicorn(
+                        app, server_socket, stop, partial(print_addresses, own_settings)
+                    )
         finally:
             stop.set()
             await worker_task

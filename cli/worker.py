@@ -37,11 +37,12 @@ def run_process(settings: Settings) -> int:
 async def _run_until_stopped(settings: Settings) -> None:
     from cli.database import open_database
     from cli.migrate import prepare_database
-    from cli.process import create_stop_event, run_worker
+    from cli.process import adopt_public_address, create_stop_event, run_worker
 
     stop = create_stop_event()
     async with open_database(settings, stop) as settings:
         await prepare_database(settings)
+        settings = await adopt_public_address(settings, is_lasting=settings.is_base_url_set)
         print_line("Mission Control's worker is ready. Ctrl-C stops it.")
         await run_worker(settings, stop)
 

@@ -80,7 +80,7 @@ from models.onboarding import (
     OnboardingSession,
     OnboardingStatus,
 )
-from models.organization import BoardAccess, Member, Organization, Role
+from models.organization import BoardAccess, Member, Organization, PublicAddress, Role
 from models.presence import Presence
 from models.provisioning import WITHOUT_HEARTBEAT_KEY, ProvisioningState
 from models.question import AgentQuestion

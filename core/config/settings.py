@@ -153,17 +153,27 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         """Whether pages for developers of Mission Control are served."""
         return self.app_env == "development"
 
+    @property
+    def is_base_url_set(self) -> bool:
+        """Whether BASE_URL is set, and not the address to which the server listens."""
+        return "base_url" in self.model_fields_set
+
+    def with_base_url(self, address: str) -> "Settings":
+        """Return a copy with another address for people and agents."""
+        return self.model_copy(update={"base_url": address})
+
     def with_bound_port(self, port: int) -> "Settings":
         """Return a copy with the port that was bound."""
-        known = {} if "base_url" in self.model_fields_set else {"base_url": self._address(port)}
-        return self.model_copy(update={"port": port, **known})
+        if self.is_base_url_set:
+            return self.model_copy(update={"port": port})
+        address = values.local_address(self.host, port)
+        bound = self.model_copy(update={"port": port, "base_url": address})
+        bound.model_fields_set.discard("base_url")
+        return bound
 
     def with_database(self, url: str) -> "Settings":
         """Return a copy with another database URL."""
         return self.model_copy(update={"database_url": values.parse_database_url(url)})
-
-    def _address(self, port: int) -> str:
-        return values.local_address(self.host, port)
 
     @field_validator("secret_key", "secret_key_previous")
     @classmethod

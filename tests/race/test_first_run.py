@@ -1,4 +1,4 @@
-"""Two browsers use the first-run link concurrently."""
+"""Two browsers use the first-run link, or two processes start, concurrently."""
 
 import asyncio
 
@@ -9,6 +9,7 @@ from core.db.engine import TransactionFactory
 from core.errors import NotFound
 from models import FirstRunLink, User
 from services import identity
+from services.gateways import files
 from tests.support.credentials import authenticate_user
 
 LOCAL_TOKEN = "a-token-for-scripts-that-is-long-enough-to-be-one-indeed"
@@ -82,3 +83,14 @@ async def test_servers_starting_together_leave_one_valid_link(
         rows = (await session.scalars(select(FirstRunLink))).all()
         valid = [secret for secret in secrets if await identity.is_first_run_open(session, secret)]
     assert len(rows) == len(valid) == 1
+
+
+async def test_of_processes_that_start_together_one_stores_its_address(
+    isolated_transaction: TransactionFactory,
+) -> None:
+    async def start(number: int) -> str:
+        async with isolated_transaction() as session:
+            return await files.store_first_address(session, f"https://{number}.example")
+
+    found = await asyncio.gather(*map(start, range(6)))
+    assert len(set(found)) == 1

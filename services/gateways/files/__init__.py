@@ -24,6 +24,14 @@ from services.gateways.files.merge_plan import (
     plan_files,
 )
 from services.gateways.files.preview import LeadDraft, LeadPreview, preview_lead
+from services.gateways.files.public_address import (
+    RewrittenFiles,
+    change_public_address,
+    count_agents_with_own_files,
+    find_public_address,
+    list_rewritten_files,
+    store_first_address,
+)
 from services.gateways.files.renderer import (
     FILE_NAMES,
     MAX_USER_FILE_LENGTH,

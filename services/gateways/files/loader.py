@@ -24,6 +24,7 @@ from services.gateways.files.facts import (
     workspace_path,
 )
 from services.gateways.files.merge_plan import plan_files
+from services.gateways.files.public_address import find_public_address
 from services.gateways.files.renderer import render_files, render_first_message, render_heartbeat
 from services.gateways.provisioning import AgentFileBundle, BundleBuilder, BundleLoader
 
@@ -201,12 +202,17 @@ def _list_board_ids(agents: Sequence[Agent]) -> list[UUID]:
 
 
 def bundle_loader(base_url: str) -> BundleLoader:
-    """Return the function that loads agents' bundles. Agents call us at this address."""
+    """Return the function that loads agents' bundles.
+
+    Agents call us at the stored address, or at this one if none is stored. It is read each time,
+    because a process can run longer than its address is valid.
+    """
 
     async def load_bundles(
         source: Source, agents: Sequence[Agent], tokens: Mapping[UUID, str]
     ) -> Mapping[UUID, BundleBuilder]:
-        found = await load_facts(source, agents, base_url=base_url, tokens=tokens)
+        address = await find_public_address(source) or base_url
+        found = await load_facts(source, agents, base_url=address, tokens=tokens)
         return {id: partial(render_bundle, facts) for id, facts in found.items()}
 
     return load_bundles

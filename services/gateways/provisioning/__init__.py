@@ -19,6 +19,7 @@ from services.gateways.provisioning.config_log import MAX_CHANGES_BY_ACTOR
 from services.gateways.provisioning.config_steps import remove_agents
 from services.gateways.provisioning.desired_state import (
     IS_NOT_BEING_REMOVED,
+    IS_RUNNING,
     MANAGED_FILES,
     MAY_EXIST_ON_GATEWAY,
     move_agents,

@@ -1,0 +1,59 @@
+"""The stored address: ./run address, and processes with another BASE_URL."""
+
+import pytest
+
+from tests.cli.conftest import run_cli
+from tests.support.installation import Installation, find_free_port, run_separate_worker
+
+OTHER = "https://control.example.com"
+
+
+def change_address(installation: Installation, *options: str) -> list[str]:
+    changed = run_cli("address", OTHER, *options, data=installation.data_dir)
+    assert (changed.returncode, changed.stderr) == (0, "")
+    return changed.stdout.splitlines()
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["worker"]])
+def test_a_process_with_another_base_url_does_not_start(
+    installation: Installation, command: list[str]
+) -> None:
+    refused = run_cli(*command, data=installation.data_dir, BASE_URL=OTHER)
+    own = installation.url
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"BASE_URL is {OTHER}, but people and agents of this database use {own}: set BASE_URL to"
+        f" {own}, or change the address with ./run address {OTHER}\n",
+    )
+
+
+def test_a_process_without_base_url_uses_the_stored_address(installation: Installation) -> None:
+    installation.stop()
+    installation.port = find_free_port()
+    first_url = run_cli("address", data=installation.data_dir).stdout.splitlines()[-1]
+    assert first_url != installation.url
+    installation.start()
+    installation.environment = installation.environment | {"BASE_URL": first_url}
+    with run_separate_worker(installation):
+        pass
+    unchanged = run_cli("address", data=installation.data_dir)
+    assert unchanged.stdout.splitlines()[-1] == first_url
+    assert installation.link.startswith(f"{installation.url}/first-run#")
+
+
+def test_the_address_is_changed_after_a_preview(installation: Installation) -> None:
+    unconfirmed = run_cli("address", OTHER, data=installation.data_dir)
+    assert unconfirmed.returncode == 1
+    assert f"The address changes from {installation.url} to {OTHER}." in unconfirmed.stdout
+    assert unconfirmed.stderr == "Nothing was changed: add --yes to change the address.\n"
+
+    assert change_address(installation, "--yes")[-1].startswith(f"The address is {OTHER}. Restart")
+    assert change_address(installation)[-1] == f"The address is {OTHER} already."
+    installation.stop()
+    refused = run_cli("worker", data=installation.data_dir, BASE_URL=installation.url)
+    assert refused.returncode == 1
+    installation.environment = installation.environment | {"BASE_URL": OTHER}
+    installation.start()
+
+    wrong = run_cli("address", "control.example.com", data=installation.data_dir)
+    assert wrong.stderr == "The address must be an address like https://control.example.com.\n"
