@@ -55,6 +55,7 @@ from services import (
 )
 from services.channels import ChannelSender
 from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer
+from services.readiness import ReadinessChecker
 from web.auth.viewer import read_session_secret
 from web.notifications.messages import MessageRenderer
 from web.ui.assets import STATIC, CachedStaticFiles
@@ -175,6 +176,7 @@ def build_state(
         "board_visits": presence.BoardVisits(transaction_factory, listener),
         "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
+        "readiness": ReadinessChecker(transaction_factory, listener, settings, secret_cipher),
         "channel_sender": ChannelSender(settings, secret_cipher),
         "outbound_client": OutboundClient.from_settings(settings),
         "archive_client": skills.create_download_client(settings),

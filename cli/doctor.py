@@ -1,10 +1,11 @@
 """`./run doctor`: check the installation, and print what to do about each problem."""
 
 import asyncio
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.command import (
     CommandError,
@@ -19,6 +20,9 @@ from cli.command import (
 from core.config.settings import InvalidSetting, Settings
 from embedded_postgres.data_location import PostgresStartError
 
+if TYPE_CHECKING:
+    from services.readiness import CheckResult
+
 MAIL_PROBLEMS = {
     "unreachable": "cannot be reached: see SMTP_HOST and SMTP_PORT",
     "timeout": "does not answer in time: see SMTP_PORT and SMTP_SECURITY",
@@ -27,7 +31,14 @@ MAIL_PROBLEMS = {
 }
 """What to do about a mail server that cannot be used, by reason."""
 
-MIN_FREE_BYTES = 1_000_000_000  # on the disk of the data folder
+CHECKED = {
+    "rights": "the role of the database may read and change all tables",
+    "key": "it is the key of the database",
+    "write": "the database accepts writes",
+    "functions": "the database role may end audits, and others may not",
+    "clock": "it agrees with that of the database",
+}
+"""What the checks of the database show when they find no problem."""
 
 
 def main(arguments: list[str]) -> int:
@@ -47,7 +58,13 @@ def run_checks(load_settings: Callable[[], Settings]) -> int:
     if all(results):
         settings = load_settings()
         results.append(_report_check("space", lambda: check_disk_space(settings)))
-        results.append(_report_check("database", lambda: check_database(settings)))
+        checked: list[CheckResult] = []
+        results.append(_report_check("database", lambda: check_database(settings, checked)))
+        results += [
+            _report_check(result.name, partial(describe_result, result))
+            for result in checked
+            if result.name in CHECKED or (result.problem and result.name != "space")
+        ]
         results.append(_report_check("port", lambda: check_port(settings)))
         if settings.smtp_host:
             results.append(_report_check("mail", lambda: check_mail(settings)))
@@ -103,17 +120,22 @@ def describe_settings(settings: Settings) -> str:
 
 def check_disk_space(settings: Settings) -> str:
     """Check the free space on the disk of the data folder."""
-    folder = next(path for path in _with_parents(settings.data_dir) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free < MIN_FREE_BYTES:
-        raise CommandError(f"only {free // 1_000_000} MB are free for {folder}: make room there.")
-    return f"{free // 1_000_000_000} GB are free"
+    from services.readiness import MIN_FREE_BYTES, check_space
+
+    if problem := check_space(settings.data_dir):
+        raise CommandError(problem)
+    return f"at least {MIN_FREE_BYTES // 1_000_000_000} GB is free"
 
 
-def check_database(settings: Settings) -> str:
-    """Check that the database is reachable and has this version's schema, without changing it."""
-    from cli.database import describe_database, open_database
+def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
+    """Check that the database is reachable and has this version's schema, without migrating it.
+
+    Add the results of the checks of `/readyz` if the schema is there.
+    """
+    from cli.database import describe_database, open_database, open_transaction
     from cli.migrate import get_revisions
+    from core.security.encryption import SecretCipher
+    from services.readiness import run_checks
 
     async def check() -> str:
         async with open_database(settings) as opened_settings:
@@ -125,6 +147,12 @@ def check_database(settings: Settings) -> str:
             state = "empty, ./run fills it" if version == "none" else f"at version {version}"
             notes = ""
             if version == newest:
+                cipher = SecretCipher(opened_settings)
+                checked.extend(
+                    await run_checks(
+                        lambda: open_transaction(opened_settings), opened_settings, cipher
+                    )
+                )
                 notes = await _describe_gateway_cleanups(opened_settings)
                 notes += await _describe_audit_protection(opened_settings)
                 notes += await _describe_ending_tokens(opened_settings)
@@ -132,6 +160,13 @@ def check_database(settings: Settings) -> str:
             return f"{name}, {state}{notes}"
 
     return asyncio.run(check())
+
+
+def describe_result(result: "CheckResult") -> str:
+    """Return what was checked. Raises CommandError with the problem."""
+    if result.problem:
+        raise CommandError(result.problem)
+    return CHECKED[result.name]
 
 
 async def _describe_gateway_cleanups(settings: Settings) -> str:
@@ -252,11 +287,6 @@ def _is_mission_control(settings: Settings) -> bool:
     except httpx2.HTTPError:
         return False
     return response.status_code == 200
-
-
-def _with_parents(folder: Path) -> Iterator[Path]:
-    yield folder
-    yield from folder.parents
 
 
 if __name__ == "__main__":

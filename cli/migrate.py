@@ -25,6 +25,14 @@ from core.config.settings import PROJECT_ROOT, Settings
 
 MIGRATION_LOCK_KEY = 7_265_102  # advisory lock that serializes processes that migrate
 
+IS_AUDIT_FUNCTION_PUBLIC = """
+    select exists (
+        select from aclexplode(coalesce(proacl, acldefault('f', proowner)))
+        where grantee = 0 and pg_has_role(current_user, proowner, 'member')
+    ) from pg_proc where oid = to_regprocedure('delete_audit_chain(uuid, integer)')
+"""
+"""Whether everybody has a right that migrations take away, as after pg_restore, and we can too."""
+
 
 def main(arguments: list[str]) -> int:
     parser = create_parser("migrate", "Bring the database to the version of this checkout.")
@@ -114,6 +122,8 @@ def _upgrade_to_head(connection: Connection) -> str:
         config = Config(toml_file=PROJECT_ROOT / "pyproject.toml")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    if connection.scalar(text(IS_AUDIT_FUNCTION_PUBLIC)):
+        connection.execute(text("revoke execute on function delete_audit_chain from public"))
     return _get_revision(connection)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -34,6 +34,23 @@ from services.audit import AuditAction
 OTHER_CONNECTIONS_QUERY = (
     "select count(*) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
 )
+GRANTS_QUERY = """
+    select format('grant %s on %s to %s', string_agg(privilege_type, ', '), object, role) from (
+        select 'schema ' || quote_ident(nspname) as object, acl.* from pg_namespace,
+            aclexplode(nspacl) as acl
+        where nspname = current_schema and grantee <> nspowner
+        union all
+        select (case relkind when 'S' then 'sequence ' else 'table ' end) || oid::regclass, acl.*
+        from pg_class, aclexplode(relacl) as acl
+        where relnamespace = current_schema::regnamespace and grantee <> relowner
+        union all
+        select 'function ' || oid::regprocedure, acl.* from pg_proc, aclexplode(proacl) as acl
+        where pronamespace = current_schema::regnamespace and grantee <> proowner
+    ) as granted,
+    lateral (select quote_ident(rolname) as role from pg_roles where oid = grantee) as named
+    group by object, role
+"""
+"""The rights of other roles than the owner; those of everybody are part of the schema."""
 HAS_USERS_TABLE_QUERY = "select to_regclass('users') is not null"
 
 
@@ -66,9 +83,11 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
         await _check_no_other_connections(settings.dsn)
         if not is_confirmed and await _has_users(settings.dsn):
             _ask_for_confirmation()
+        grants = await _list_grants(settings.dsn)
         async with _connect_to_server(settings.dsn) as server:
             await _replace_database(settings, file, programs, server)
         await migrate_database(settings)
+        await _grant_again(settings.dsn, grants)
         await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
         if problem := await find_key_problem(settings):
             print_line(problem)
@@ -122,6 +141,26 @@ async def _replace_database(
         ) from error
     finally:
         await server.execute(f"drop database if exists {restored}")
+
+
+async def _list_grants(dsn: str) -> list[str]:
+    """Return the statements that grant the present rights of other roles. A backup has none."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [row[0] for row in await connection.fetch(GRANTS_QUERY)]
+    finally:
+        await connection.close()
+
+
+async def _grant_again(dsn: str, grants: list[str]) -> None:
+    """Grant rights, except on what the restored database does not have."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for grant in grants:
+            with suppress(asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError):
+                await connection.execute(grant)
+    finally:
+        await connection.close()
 
 
 async def _check_revision(settings: Settings) -> None:

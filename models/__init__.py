@@ -127,6 +127,7 @@ from models.webhook_endpoint import (
     WebhookDeliveryState,
     WebhookEndpoint,
 )
+from models.write_check import WriteCheck
 
 Actor: TypeAlias = User | Agent
 """A user, through pages or scripts, or an agent, through the API."""

@@ -3,11 +3,9 @@
 One route serves all methods of a path, so that a 405 response lists the allowed methods.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
-from uuid import UUID
 
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
@@ -16,14 +14,9 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from api.framework.operation import Operation
-from core.db.engine import is_outage
-from core.http.request import get_settings, open_transaction
-from services import events
+from core.http.request import get_settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-DATABASE_TIMEOUT = 2.0  # seconds
-NO_ORGANIZATION_ID = UUID(int=0)
 
 
 class OperationRouter:
@@ -82,17 +75,17 @@ async def report_health(_request: Request) -> Response:
 
 
 async def check_readiness(request: Request) -> Response:
-    """Report whether requests can be served: 503 without a database and during shutdown."""
-    ready = not AppStatus.should_exit and await _database_answers(request)
-    return JSONResponse({"ok": ready}, 200 if ready else 503)
+    """Report whether requests can be served, with the names of the checks that have failed.
 
-
-async def _database_answers(request: Request) -> bool:
-    try:
-        async with asyncio.timeout(DATABASE_TIMEOUT), open_transaction(request) as session:
-            await events.get_last_seq(session, NO_ORGANIZATION_ID)
-    except Exception as error:
-        if is_outage(error):
-            return False
-        raise
-    return True
+    Responds with 503 during shutdown and without a database that accepts writes. Warnings alone
+    are no failure.
+    """
+    if AppStatus.should_exit:
+        return JSONResponse({"ok": False}, 503)
+    results = await request.state.readiness.get_results()
+    problems = [result for result in results if result.problem]
+    failed = [result.name for result in problems if not result.is_warning]
+    warnings = [result.name for result in problems if result.is_warning]
+    lists = {"failed": failed, "warnings": warnings}
+    named = {name: found for name, found in lists.items() if found}
+    return JSONResponse({"ok": not failed, **named}, 503 if failed else 200)

@@ -25,6 +25,7 @@ from api.openapi.parameters import (
 )
 from api.openapi.schemas import Schemas
 from core.http.tokens import AGENT_TOKEN_HEADER
+from services.readiness import CheckName
 
 TITLE = "Mission Control API"
 VERSION = "0.1.0"
@@ -98,9 +99,15 @@ def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any
 
 
 def _describe_probe(path: str) -> dict[str, Any]:
-    ok = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    properties: dict[str, Any] = {"ok": {"type": "boolean"}}
+    ok = {"type": "object", "properties": properties, "required": ["ok"]}
     content = {"content": {"application/json": {"schema": ok, "example": {"ok": True}}}}
-    failing = {"503": {"description": "Not ready", **content}} if path == "/readyz" else {}
+    failing = {}
+    if path == "/readyz":
+        names = {"type": "array", "items": {"type": "string", "enum": [*CheckName]}}
+        properties |= {"failed": names, "warnings": names}
+        failed = {"schema": ok, "example": {"ok": False, "failed": ["write"]}}
+        failing["503"] = {"description": "Not ready", "content": {"application/json": failed}}
     return {
         "tags": ["health"],
         "summary": PROBES[path],

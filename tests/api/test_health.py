@@ -38,7 +38,7 @@ async def test_without_a_database_the_process_is_alive_but_not_ready(
     """C32."""
     ready = await offline_client.get("http://mission.test/readyz")
     assert ready.status_code == 503
-    assert ready.json() == {"ok": False}
+    assert ready.json() == {"ok": False, "failed": ["database"]}
     assert (await offline_client.get("http://mission.test/health")).status_code == 200
 
 

@@ -122,7 +122,25 @@ async def test_an_invalid_backup_file_changes_nothing(
     assert await list_board_names(saved_installation.data) == before
 
 
-async def test_a_restore_replaces_all_data(
+ROLE = "restore_test"
+GRANTS = f"""
+    create role {ROLE};
+    grant usage on schema public to {ROLE};
+    grant select, insert on tasks to {ROLE};
+    grant execute on function delete_audit_chain to {ROLE};
+"""
+RIGHTS_QUERY = f"""
+    select has_table_privilege('{ROLE}', 'tasks', 'insert') as insert,
+        has_table_privilege('{ROLE}', 'tasks', 'delete') as delete,
+        has_function_privilege('{ROLE}', 'delete_audit_chain(uuid, integer)', 'execute') as execute,
+        exists (
+            select from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+            where proname = 'delete_audit_chain' and grantee = 0
+        ) as is_public
+"""
+
+
+async def test_a_restore_replaces_all_data_and_keeps_the_rights_of_roles(
     saved_installation: SavedInstallation, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
@@ -130,10 +148,16 @@ async def test_a_restore_replaces_all_data(
     with run_postgres(data) as dsn:
         connection = await asyncpg.connect(dsn)
         await connection.execute("update boards set name = 'Changed'")
+        await connection.execute(GRANTS)
         await connection.close()
     result = run_cli("restore", str(saved_installation.file), "--yes", data=data)
     assert result.returncode == 0, result.stderr
     assert await list_board_names(data) == {"Kept"}
+    with run_postgres(data) as dsn:
+        connection = await asyncpg.connect(dsn)
+        rights = dict(await connection.fetchrow(RIGHTS_QUERY))
+        await connection.close()
+    assert rights == {"insert": True, "delete": False, "execute": True, "is_public": False}
 
 
 def test_a_failed_backup_leaves_no_files(tmp_path: Path) -> None:

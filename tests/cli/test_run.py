@@ -8,11 +8,13 @@ import stat
 import subprocess
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from cli.__main__ import COMMANDS
 from core.clock import now
 from core.event_loop import LoopHold, add_hold
+from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import ROOT, TIMEOUT, run_cli
 
 RUN = ROOT / "run"
@@ -127,6 +129,26 @@ def test_the_doctor_reports_problems(tmp_path: Path) -> None:
     result = run_cli("doctor", data=data, SESSION_DAYS="never")
     assert result.returncode == 1
     assert re.search(r"^not ok  settings: SESSION_DAYS ", result.stdout, re.MULTILINE)
+
+
+async def test_the_doctor_checks_what_readyz_checks(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert run_cli("link", "--port", "0", data=data).returncode == 0
+    result = run_cli("doctor", "--port", "0", data=data)
+    assert result.returncode == 0, result.stdout
+    for name in ("rights", "key", "write", "functions", "clock"):
+        assert re.search(rf"^ok      {name}: ", result.stdout, re.MULTILINE)
+    postgres = EmbeddedPostgres(data)
+    connection = await asyncpg.connect(postgres.start())
+    name = await connection.fetchval("select current_database()")
+    await connection.execute("grant execute on function delete_audit_chain to public")
+    await connection.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    await connection.close()
+    result = run_cli("doctor", "--port", "0", data=data, SECRET_KEY="k" * 32)
+    postgres.stop()
+    assert result.returncode == 1
+    for problem in ("key: .*rotate-key --lost", "write: .*read-only", "functions: .*./run migrate"):
+        assert re.search(rf"^not ok  {problem}", result.stdout, re.MULTILINE), result.stdout
 
 
 def test_the_scripts_are_executable() -> None:

@@ -366,7 +366,7 @@ async def test_the_worker_stops_in_time_during_a_cleanup(
 async def test_the_doctor_lists_pending_cleanups(
     isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    well = await asyncio.to_thread(doctor.check_database, isolated_settings)
+    well = await asyncio.to_thread(doctor.check_database, isolated_settings, [])
     await create_gateway_with_agent(isolated_transaction, isolated_world.plover)
     async with isolated_transaction() as session:
         await organizations.delete_organization(
@@ -374,7 +374,7 @@ async def test_the_doctor_lists_pending_cleanups(
         )
     await gateways.run_cleanup(isolated_transaction, CONNECTOR, open_read=isolated_transaction)
     [departure] = await list_cleanups(isolated_transaction)
-    log = await asyncio.to_thread(doctor.check_database, isolated_settings)
+    log = await asyncio.to_thread(doctor.check_database, isolated_settings, [])
     assert departure.last_error
     assert set(well.splitlines()) <= set(log.splitlines())
     assert f"{departure.url}: {departure.last_error}" in log

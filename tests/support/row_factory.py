@@ -15,15 +15,18 @@ from models.approval_policy import PolicyRulesType
 
 UNOWNED_TABLES = {
     "audit_records",
+    "encryption_keys",
     "first_run_links",
     "gateway_departures",
     "idempotency_keys",
     "organizations",
     "failed_attempts",
     "pending_sign_ins",
+    "public_addresses",
     "soul_directories",
     "souls",
     "users",
+    "write_checks",
 }
 """The tables whose rows belong to no single organization or user, or expire soon anyway."""
 
