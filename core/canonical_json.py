@@ -6,7 +6,6 @@ A page of approvals hashes every payload, so the formatting must be fast for man
 import hashlib
 import json
 from collections.abc import Mapping
-from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -25,25 +24,33 @@ def format_canonical_json(value: Any) -> str:
     kind = type(value)
     if kind is str:
         return encode_basestring(value)
-    if kind is int or kind is float:
-        return _format_number(value)
+    if kind is int:
+        return repr(value)
+    if kind is float:
+        return _format_float(value)
     if kind is bool or value is None:
         return "null" if value is None else "true" if value else "false"
+    if kind is list or isinstance(value, list | tuple):
+        return "[" + ",".join([format_canonical_json(item) for item in value]) + "]"
     if isinstance(value, Mapping):
         pairs = [
             f"{encode_basestring(key)}:{format_canonical_json(value[key])}" for key in sorted(value)
         ]
         return "{" + ",".join(pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join([format_canonical_json(item) for item in value]) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
-def _format_number(number: float) -> str:
+def _format_float(number: float) -> str:
     """Format a number without an exponent and without trailing zeros; zero has no sign."""
     text = repr(number)
-    if not text.lstrip("-").replace(".", "", 1).isdecimal():  # it has an exponent
-        text = format(Decimal(text), "f")
+    if "e" in text:
+        sign = "-" if number < 0 else ""
+        mantissa, _, exponent = text.lstrip("-").partition("e")
+        whole, _, fraction = mantissa.partition(".")
+        power = int(exponent)
+        if power > 0:  # at least 16, which is at least the length of the fraction
+            return f"{sign}{whole}{fraction:0<{power}}"
+        return f"{sign}0.{'0' * (-power - 1)}{whole}{fraction}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    return "0" if text == "-0" else text

@@ -1,6 +1,6 @@
 """Approvals (contract, people-and-boards 3.11)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -18,7 +18,7 @@ from api.framework.fields import (
     Text,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
-from core.json_responses import Encoded, encode_page
+from core.json_responses import Encoded, encode_page, json_id
 from core.paging import Page
 from core.validation import MAX_INTEGER
 from models import ApprovalStatus, Board, Member
@@ -127,21 +127,17 @@ class DecisionRead(ResponseModel):
         description="More about the error: for `already_decided` `by`, `status` and `decided_at`."
     )
 
-    @property
-    def is_decided(self) -> bool:
-        """Whether the approval is decided; after the first of two approvals it is not."""
-        return self.approval is not None and self.approval.status is not ApprovalStatus.PENDING
 
-    @classmethod
-    def of(cls, outcome: approvals.DecisionResult) -> "DecisionRead":
-        """Build the model from a decision result."""
-        return cls(
-            approval_id=outcome.approval_id,
-            approval=ApprovalRead.of(outcome.detail) if outcome.detail else None,
-            code=outcome.error.code if outcome.error else None,
-            detail=outcome.error.message if outcome.error else None,
-            details=outcome.error.details or None if outcome.error else None,
-        )
+def _build_decision_fields(outcome: approvals.DecisionResult) -> dict[str, Any]:
+    """Return the fields of DecisionRead."""
+    error = outcome.error
+    return {
+        "approval_id": json_id(outcome.approval_id),
+        "approval": build_approval_fields(outcome.detail) if outcome.detail else None,
+        "code": error.code if error else None,
+        "detail": error.message if error else None,
+        "details": (error.details or None) if error else None,
+    }
 
 
 class DecisionsRead(ResponseModel):
@@ -164,7 +160,7 @@ async def list_all_approvals(
 
 
 @changes_decisions
-async def decide_approvals(context: RequestContext, body: Decisions) -> DecisionsRead:
+async def decide_approvals(context: RequestContext, body: Decisions) -> Encoded[DecisionsRead]:
     """Decide several approvals of any boards in one request. Each decision is independent.
 
     A failed decision does not stop the others. It fails if the approval was already decided, does
@@ -180,10 +176,13 @@ async def decide_approvals(context: RequestContext, body: Decisions) -> Decision
         completes_tasks=body.completes_tasks,
         undo_seconds=0,
     )
-    results = [DecisionRead.of(outcome) for outcome in outcomes]
-    refused = sum(result.approval is None for result in results)
-    decided = sum(result.is_decided for result in results)
-    return DecisionsRead(decided=decided, refused=refused, results=results)
+    details = [outcome.detail for outcome in outcomes if outcome.detail]
+    fields = {
+        "decided": sum(one.approval.status is not ApprovalStatus.PENDING for one in details),
+        "refused": len(outcomes) - len(details),
+        "results": list(map(_build_decision_fields, outcomes)),
+    }
+    return Encoded(fields, long_list="results")
 
 
 @reads_only

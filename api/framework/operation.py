@@ -32,7 +32,7 @@ from api.framework.original_names import OPERATION_NAMES
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.db.reads import WriteRequired
 from core.http.request import Session, open_reader, open_transaction
-from core.json_responses import Encoded, encode_json
+from core.json_responses import Encoded
 from services import approvals, board_webhooks, tasks
 
 PREFIX = "/api/v1"
@@ -218,12 +218,12 @@ class Operation:
                 result = await self.handler(context, **arguments)
             except WriteRequired:
                 return None
-        return self._build_response(context, result)
+        return await self._build_response(context, result)
 
     async def _run_in_transaction(
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
     ) -> Response:
-        return self._build_response(
+        return await self._build_response(
             context, await self.handler(context, **await self._load_arguments(context, path, body))
         )
 
@@ -233,7 +233,7 @@ class Operation:
         async with context.transaction() as session:
             opened = replace(context, open_source=session)
             arguments = await self._load_arguments(opened, path, body)
-        return self._build_response(context, await self.handler(context, **arguments))
+        return await self._build_response(context, await self.handler(context, **arguments))
 
     async def _load(
         self, context: RequestContext, path: Mapping[str, Any], session: Session | None = None
@@ -254,11 +254,11 @@ class Operation:
         arguments = {**loaded, **path, **values}
         return {name: value for name, value in arguments.items() if name in self._annotations}
 
-    def _build_response(self, context: RequestContext, result: Any) -> Response:
+    async def _build_response(self, context: RequestContext, result: Any) -> Response:
         if self.response_type is None:
             return result
         if isinstance(result, Encoded):
-            content = encode_json(result.value)
+            content = await result.encode()
         else:
             content = self.response_type.dump_json(result)
         response = Response(content, self.success_status, media_type="application/json")

@@ -1,5 +1,6 @@
 """Decide several approvals of any boards in one transaction."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,6 +88,7 @@ async def _apply_all(
     results: dict[UUID, DecisionResult] = {}
     effects: dict[UUID, finalization.FinalizationEffects] = {}
     for id, approval in sorted(found.items(), key=lambda item: _lock_order(item[1])):
+        await asyncio.sleep(0)  # a long request takes some 50 ms, so others have their turn
         try:
             detail, effect = await apply_decision(session, approval, decision, basis)
         except AppError as error:

@@ -8,7 +8,10 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import ApprovalStatus, new_id
 from services import approvals
+from tests.support import encoded_responses
 from tests.support.api_fixtures import Client
+from tests.support.approval_helpers import store_long_requests
+from tests.support.loop_holds import MAX_HOLD, measure_holds
 from tests.support.world import World
 
 REQUEST = {"action_type": "deploy", "confidence": 80.5, "lead_reasoning": "  It is ready.  "}
@@ -250,6 +253,24 @@ async def test_bulk_decision_reports_each_result(
     assert (again["results"][0]["details"]["by"], again["results"][2]["details"]) == ("Bob", None)
     foreign = (await charlie.post(f"{ALL_APPROVALS}/decisions", json=rejection)).json()
     assert {one["code"] for one in foreign["results"]} == {"approval_not_found"}
+
+
+async def test_many_long_approvals_do_not_hold_the_event_loop(
+    alice: Client,
+    transaction: TransactionFactory,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with transaction() as session:
+        found = await store_long_requests(session, world, 100)
+    monkeypatch.setattr(encoded_responses, "check_response", lambda *_: None)  # it takes longer
+    await alice.get(f"{ALL_APPROVALS}?limit=1")
+    with measure_holds() as holds:
+        listed = await alice.get(f"{ALL_APPROVALS}?limit=200")
+        body = {"ids": [str(one.id) for one in found], "status": "approved"}
+        decided = await alice.post(f"{ALL_APPROVALS}/decisions", json=body)
+    assert len(listed.json()["items"]) == decided.json()["decided"] == len(found)
+    assert holds.longest < MAX_HOLD
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Create and decide approvals, and read the recorded events."""
 
+from itertools import chain
+
 from sqlalchemy import select
 
 from models import Approval, ApprovalStatus, Event, EventType
@@ -32,3 +34,12 @@ async def decide_approval(session, user, approval, status=APPROVED, *, note=None
     return await approvals.decide_with_undo(
         session, user, approval.id, status=status, note=note, undo_seconds=undo_seconds
     )
+
+
+async def store_long_requests(session, world, count) -> list[Approval]:
+    """Store approvals of a task each whose payloads have 120,000 characters and many values."""
+    payload = {"title": "Ship", "data": {f"key {number}": number / 8 for number in range(6_500)}}
+    task = world.make_task("Ship")
+    rows = [world.make_approval(task, payload=payload) for _ in range(count)]
+    session.add_all([task, *chain(*rows)])
+    return [one[0] for one in rows]

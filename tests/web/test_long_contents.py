@@ -9,7 +9,8 @@ from sqlalchemy import func, update
 from core.db.engine import TransactionFactory
 from models import Approval, Task
 from services.approvals import load_current_contents
-from tests.support.approval_pages import ask
+from tests.support.approval_helpers import store_long_requests
+from tests.support.approval_pages import HTMX, ask, checkbox
 from tests.support.loop_holds import MAX_HOLD, measure_holds
 from tests.support.world import World
 
@@ -43,6 +44,20 @@ async def test_a_page_with_the_beginnings_of_long_contents_is_cheap(
         page = await alice.get(selected.format(long_approval.id))
     assert "The content of 100 tasks is cut." in page.text
     assert page.text.replace("<wbr>", "").count("😀" * 9_000) == 2 * TASKS
+    assert holds.longest < MAX_HOLD
+
+
+async def test_deciding_many_long_requests_does_not_hold_the_event_loop(
+    alice, transaction, world
+) -> None:
+    async with transaction() as session:
+        found = await store_long_requests(session, world, 60)
+    first, *others = map(checkbox, found)
+    await alice.post("/approvals/answers", data={"shown": [first], "status": "approved"})
+    with measure_holds() as holds:
+        body = {"shown": others, "status": "approved"}
+        page = await alice.post("/approvals/answers", data=body, headers=HTMX)
+    assert "59 approved" in page.text
     assert holds.longest < MAX_HOLD
 
 
