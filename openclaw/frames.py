@@ -4,8 +4,8 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from json.decoder import JSONArray, JSONObject
-from json.scanner import py_make_scanner
+from json.decoder import JSONArray, JSONObject  # ty: ignore[missing-module-member]
+from json.scanner import py_make_scanner  # ty: ignore[missing-module-member]
 from typing import Any, TypeAlias
 
 from openclaw.errors import ErrorKind, GatewayError, parse_error

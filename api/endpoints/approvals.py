@@ -16,6 +16,7 @@ from api.framework.fields import (
     RequestModel,
     ResponseModel,
     Text,
+    limit_keys,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.json_responses import Encoded, encode_page, json_id
@@ -27,6 +28,7 @@ from services import approvals
 Score = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
 Note = Annotated[str, Field(max_length=approvals.MAX_TEXT_LENGTH)]
+MAX_SCORES = 50_000
 ActionHash = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 HASH_DESCRIPTION = (
     "`action.hash` as you have seen it. If the content of a task is different now, nothing is "
@@ -57,7 +59,7 @@ class ApprovalCreate(RequestModel):
     task_id: UUID | None = None
     task_ids: Ids = []
     payload: JsonObject | None = None
-    rubric_scores: dict[str, Score] | None = None
+    rubric_scores: Annotated[dict[str, Score], limit_keys(MAX_SCORES)] | None = None
     status: ApprovalStatus = Field(
         default=ApprovalStatus.PENDING, description="Only `pending`: the requester does not decide."
     )
@@ -108,7 +110,7 @@ class Decisions(RequestModel):
     ids: Annotated[list[UUID], Field(min_length=1, max_length=approvals.MAX_DECISIONS)]
     status: Literal["approved", "rejected"]
     note: Note | None = Field(default=None, description=NOTE_DESCRIPTION)
-    action_hashes: dict[UUID, ActionHash] = Field(
+    action_hashes: Annotated[dict[UUID, ActionHash], limit_keys(MAX_IDS)] = Field(
         default={}, description=f"By approval id: {HASH_DESCRIPTION}"
     )
     completes_tasks: bool | None = Field(default=None, description=COMPLETES_DESCRIPTION)

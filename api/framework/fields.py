@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
@@ -62,6 +63,21 @@ OptionalName = Annotated[Name | None, BlankToNone]
 OptionalShortText = Annotated[ShortText | None, BlankToNone]
 OptionalText = Annotated[Text | None, BlankToNone]
 JsonObject = dict[str, Any]
+
+
+def limit_keys(max_length: int) -> BeforeValidator:
+    """Build the check of the number of keys of an object, before they are validated one by one."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > max_length:
+            reason = "Object should have at most {max_length} keys, not {count}"
+            context = {"max_length": max_length, "count": len(value)}
+            raise PydanticCustomError("too_long", reason, context)
+        return value
+
+    return BeforeValidator(check)
+
+
 AnyJson = Annotated[
     Any,
     WithJsonSchema(

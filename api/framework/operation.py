@@ -247,7 +247,7 @@ class Operation:
         """Return the arguments of the handler: loaded objects and parsed values."""
         loaded = await self._load(context, path)
         try:
-            values = self.parser.parse_query_and_body(context.request.query_params, body)
+            values = await self.parser.parse_query_and_body(context.request.query_params, body)
         except InvalidFields:
             await self._check_path_objects(context, loaded, path)
             raise

@@ -38,6 +38,7 @@ from services.approvals.request_limits import check_request_limits, find_equal_r
 from services.approvals.reviewed_content import bind_request, load_task_contents
 from services.approvals.rules import validate_text
 
+LINKS_AT_ONCE = 20
 MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
 
@@ -136,8 +137,12 @@ async def _add_links(session: AsyncSession, detail: ApprovalDetail, linked: Sequ
         for position, task in enumerate(linked)
     ]
     bound = [(link, contents[link.task.id]) for link in links]
-    bind_request(approval, detail.board, bound)
-    session.add_all([approval, *links])
+    await bind_request(approval, detail.board, bound)
+    session.add(approval)
+    for number, link in enumerate(links):
+        if number and number % LINKS_AT_ONCE == 0:
+            await session.flush()  # the contents of all are encoded before the first is sent
+        session.add(link)
 
 
 async def _ensure_no_pending_approval(

@@ -100,15 +100,19 @@ def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) 
     return actions.hash_action(approval.board_id, approval.action_type, objects, approval.payload)
 
 
-def bind_request(
+async def bind_request(
     approval: Approval, board: Board, links: Sequence[tuple[ApprovalTask, TaskContent]]
 ) -> None:
-    """Store what a new approval is about: the contents of its tasks, and the hash of the action."""
+    """Store what a new approval is about: the contents of its tasks, and the hash of the action.
+
+    Other requests have their turn after each content.
+    """
     objects = []
     for link, content in links:
         content_hash = actions.hash_content(content)
         link.content, link.content_hash = dict(content), content_hash
         objects.append(ActionObject(link.task.id, content_hash))
+        await asyncio.sleep(0)
     approval.requested_hash = approval.action_hash = actions.hash_action(
         board.id, approval.action_type, objects, approval.payload
     )

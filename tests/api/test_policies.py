@@ -97,7 +97,7 @@ async def test_a_rule_with_an_unknown_field_is_refused(
 
 async def test_the_error_for_many_unknown_fields_is_short(alice: Client) -> None:
     unknown = {f"{number} {'x' * 20_000}": 1 for number in range(50)} | {
-        f"field {number}": 1 for number in range(1_000)
+        f"field {number}": 1 for number in range(900)
     }
     refused = await alice.put(ORGANIZATION, json={"rules": [RULE | unknown]})
     assert refused.status_code == 422
