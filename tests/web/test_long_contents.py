@@ -1,22 +1,26 @@
 """Approvals of many tasks with long contents: their pages do not hold the event loop."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, update
 
+from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Approval, Task
+from models import Approval, Task, TaskDescription, new_id
 from services.approvals import load_current_contents
 from tests.support.approval_helpers import store_long_requests
 from tests.support.approval_pages import HTMX, ask, checkbox
 from tests.support.loop_holds import MAX_HOLD, measure_holds
+from tests.support.shown_forms import form_of
 from tests.support.world import World
 
 __all__ = ["ask"]
 
 TASKS, LENGTH = 100, 20_000
+LINES = 1_000
 
 
 @pytest.fixture
@@ -45,6 +49,65 @@ async def test_a_page_with_the_beginnings_of_long_contents_is_cheap(
     assert "The content of 100 tasks is cut." in page.text
     assert page.text.replace("<wbr>", "").count("😀" * 9_000) == 2 * TASKS
     assert holds.longest < MAX_HOLD
+
+
+async def test_the_complete_content_is_sent_in_slices(alice, ask, transaction, world) -> None:
+    text = "\u200b\u2060" * 50_000
+    tasks = [world.make_task(f"Task {number}", description=text) for number in range(100)]
+    approval, *links = world.make_approval(*tasks)
+    async with transaction() as session:
+        session.add_all([*tasks, approval, *links])
+    small = await ask("Small")
+    await alice.get(f"/approvals/{small.id}?all=1")
+    with measure_holds() as holds:
+        page = await alice.get(f"/approvals/{approval.id}?all=1")
+    assert page.text.count("U+200B") > 10_000
+    assert "ETag" not in page.headers
+    assert page.text.rstrip().endswith("</html>")
+    assert holds.longest < MAX_HOLD
+
+
+async def test_the_history_of_a_long_description_is_compared_in_a_thread(
+    alice, transaction, world
+) -> None:
+    task = world.make_task("Paint")
+    texts = [make_lines("old"), make_lines("new")]
+    rows = [
+        TaskDescription(id=new_id(), task_id=task.id, text=text, created_at=now() + timedelta(n))
+        for n, text in enumerate(texts)
+    ]
+    async with transaction() as session:
+        session.add_all([task, *rows])
+    path = f"/boards/{world.board.id}/tasks/{task.id}/descriptions"
+    await alice.get(f"{path}?version={rows[0].id}")
+    with measure_holds() as holds:
+        page = (await alice.get(path)).text
+    assert page.count("<ins ") == page.count("<del ") == LINES // 2
+    assert holds.longest < MAX_HOLD
+
+
+async def test_a_conflict_of_long_texts_is_compared_in_a_thread(alice, transaction, world) -> None:
+    task = world.make_task("Paint", description="Paint.", version=2)
+    async with transaction() as session:
+        session.add(task)
+    path = f"/boards/{world.board.id}/tasks/{task.id}"
+    form = form_of((await alice.get(path)).text, "description")
+    for text in ("Sand.", make_lines("old")):
+        async with transaction() as session:
+            await session.execute(update(Task).values(description=text))
+        with measure_holds() as holds:
+            answer = await alice.post(
+                f"{path}/changes", data=form | {"description": make_lines("new")}
+            )
+        assert answer.status_code == 409
+    assert answer.text.count("<mark>") == LINES
+    assert holds.longest < MAX_HOLD
+
+
+def make_lines(word: str) -> str:
+    """Return a text whose even lines are also in that of another word, some four times each."""
+    lines = (f"{word} {one}" if one % 2 else f"{one % 250}" for one in range(LINES))
+    return "\n".join(line + "\u200b😀" * 45 for line in lines)
 
 
 async def test_deciding_many_long_requests_does_not_hold_the_event_loop(

@@ -4,6 +4,7 @@ The text is kept in each step, also if the gateway is away. The editor waits for
 because it needs the present text.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, StringConstraints
@@ -25,8 +26,9 @@ from web.agents.file_views import (
 from web.auth.viewer import current_member
 from web.gateways.session_views import query_gateway
 from web.ui import forms, submit_once
+from web.ui.formatted_texts import run_in_renderer
 from web.ui.layout import load_layout
-from web.ui.render import render_page
+from web.ui.render import render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
 from web.ui.time_format import reader_zone
 
@@ -131,7 +133,8 @@ async def _render_review(
     comparison = TextComparison(file.content, file.normalize(content))
     context: dict[str, Any] = page.context()
     context |= {"file": file, "content": content, "comparison": comparison}
-    return render_page(request, "agents/file_review.html", layout=layout, **context)
+    context["layout"] = layout
+    return await render_in_thread(render_page, request, "agents/file_review.html", **context)
 
 
 async def _render_conflict(
@@ -140,13 +143,17 @@ async def _render_conflict(
     """Show the present version and the edited one beside each other, with a text to merge them."""
     layout = await load_layout(request)
     [row] = build_rows(page, [file])
-    passages = None if file.is_too_long else file_presenter.align_texts(file.content, content)
+    passages = None
+    if not file.is_too_long:
+        align = partial(file_presenter.align_texts, file.content, content)
+        passages = await run_in_renderer(align)
     context: dict[str, Any] = page.context() | {
         "row": row,
         "content": content,
         "passages": passages,
     }
-    return render_page(request, "agents/file_conflict.html", layout=layout, status=409, **context)
+    context |= {"layout": layout, "status": 409}
+    return await render_in_thread(render_page, request, "agents/file_conflict.html", **context)
 
 
 async def _fill_restored_text(

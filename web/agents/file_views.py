@@ -24,7 +24,7 @@ from web.auth.viewer import current_member
 from web.gateways.session_views import query_gateway, waits_for_gateway
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, render_page, render_part
+from web.ui.render import is_part_request, render_in_thread, render_page, render_part
 from web.ui.text_comparison import TextComparison
 
 
@@ -106,7 +106,8 @@ async def show_version(request: Request) -> Response:
     comparison = TextComparison(shown.previous_content or "", shown.content)
     context: dict[str, Any] = page.context()
     context |= {"name": name, "shown": shown, "comparison": comparison}
-    return render_page(request, "agents/file_version.html", layout=layout, **context)
+    page_template = "agents/file_version.html"
+    return await render_in_thread(render_page, request, page_template, layout=layout, **context)
 
 
 async def load_file_page(request: Request) -> FilePage:
@@ -161,5 +162,6 @@ async def _render_file(request: Request, name: str, tab: str) -> Response:
     context |= {"row": build_rows(page, [file])[0] if file else None}
     context |= {"saved": forms.read_saved_time(request)}
     if layout is None:
-        return render_part(request, "agents/_file.html", **context)
-    return render_page(request, "agents/file.html", layout=layout, **context)
+        return await render_in_thread(render_part, request, "agents/_file.html", **context)
+    context["layout"] = layout
+    return await render_in_thread(render_page, request, "agents/file.html", **context)

@@ -1,5 +1,6 @@
 """The directory of skills, the page of a skill, and its installation on gateways."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel
@@ -17,10 +18,11 @@ from services.skills import SkillCard, SkillFilter
 from web.auth.viewer import current_member
 from web.skills import presenter
 from web.ui import forms
+from web.ui.formatted_texts import run_in_renderer
 from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
 from web.ui.notices import redirect_deleted
-from web.ui.render import is_part_request, render_page, render_part
+from web.ui.render import is_part_request, render_in_thread, render_page, render_part
 
 
 class SkillForm(BaseModel):
@@ -65,7 +67,8 @@ async def show_skill(request: Request) -> Response:
         if layout is None:
             return render_part(request, "skills/_gateways.html", **context)
         version = await skills.find_version(source, card.skill, card.skill.digest)
-    return render_page(
+    return await render_in_thread(
+        render_page,
         request,
         "skills/show.html",
         layout=layout,
@@ -175,7 +178,8 @@ async def _render_installation(request: Request, form: forms.Form) -> Response:
         digest = row.installation.known_digest if row.installation else None
         old = await skills.find_version(source, card.skill, digest)
         new = await skills.find_version(source, card.skill, card.skill.digest)
-    return render_page(
+    return await render_in_thread(
+        render_page,
         request,
         "skills/install.html",
         layout=layout,
@@ -184,7 +188,7 @@ async def _render_installation(request: Request, form: forms.Form) -> Response:
         row=row,
         old=old,
         new=new,
-        changes=presenter.list_file_changes(old, new),
+        changes=await run_in_renderer(partial(presenter.list_file_changes, old, new)),
         has_hidden_files=bool(new and skills.list_hidden_files(new.files)),
         risk_tone=presenter.get_risk_tone(card.skill.risk),
         **context,

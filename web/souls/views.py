@@ -24,9 +24,9 @@ from web.auth.viewer import current_member
 from web.souls.comparison import compare_souls, digest_texts
 from web.ui import forms
 from web.ui.error_texts import describe_error
-from web.ui.formatted_texts import format_texts
+from web.ui.formatted_texts import format_texts, run_in_renderer
 from web.ui.layout import load_layout
-from web.ui.render import render_page
+from web.ui.render import render_in_thread, render_page
 from web.ui.translation import _
 
 MAX_RESULTS = 100  # souls in the list
@@ -94,7 +94,11 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         options = await _list_agent_options(source, member)
         agent = await agents.get_agent(source, member, agent_id) if agent_id else None
-    return render_page(
+    comparison = None
+    if agent and soul:
+        comparison = await run_in_renderer(partial(compare_souls, agent, soul.content or ""))
+    return await render_in_thread(
+        render_page,
         request,
         "souls/show.html",
         formatted=await format_texts([soul.content] if soul else ()),
@@ -105,7 +109,7 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
         unreachable=unreachable,
         path=request.url.path.removesuffix("/applications"),
         agent_options=options,
-        comparison=compare_souls(agent, soul.content or "") if agent and soul else None,
+        comparison=comparison,
         **context,
     )
 

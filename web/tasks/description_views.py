@@ -19,7 +19,7 @@ from web.tasks.views import redirect_to_task
 from web.ui import forms, time_format
 from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
-from web.ui.render import render_page
+from web.ui.render import render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
 from web.ui.translation import _
 
@@ -40,7 +40,8 @@ async def show_descriptions(request: Request) -> Response:
                 source, access.board, task_id, [version.id for version in pair]
             )
             context = _build_version(versions, shown, texts)
-    return render_page(
+    return await render_in_thread(
+        render_page,
         request,
         "tasks/descriptions.html",
         layout=layout,
@@ -97,11 +98,9 @@ def _build_version(
     text = texts.get(version.id, "")
     has_previous = shown + 1 < len(versions)
     previous = texts.get(versions[shown + 1].id, "") if has_previous else ""
-    comparison = TextComparison(previous, text)
     return {
         "version": version,
         "text": text,
         "has_previous": has_previous,
-        "is_too_long": comparison.is_too_long,
-        "lines": comparison.list_diff_lines(),
+        "comparison": TextComparison(previous, text),
     }

@@ -27,7 +27,7 @@ from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
 from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, render_page, render_part, retarget
+from web.ui.render import is_part_request, render_in_thread, render_page, render_part, retarget
 from web.ui.translation import _, translate
 
 
@@ -279,8 +279,15 @@ async def render_task(
     context = await _load_task(request, form)
     await mark_comments_read(request, context)
     if layout is not None:
-        return render_page(request, "tasks/show.html", layout=layout, status=status, **context)
-    response = render_part(request, _part_template(request), status, **context)
+        context["layout"] = layout
+    template = _part_template(request) if layout is None else "tasks/show.html"
+    render = render_part if layout is None else render_page
+    if context["open_approvals"]:  # then all texts are shown exactly
+        response = await render_in_thread(render, request, template, status=status, **context)
+    else:
+        response = render(request, template, status=status, **context)
+    if layout is not None:
+        return response
     context["unread_comments"].trigger_refresh(response)
     if form and form.status >= 400 and focus:
         retarget(response, f"#edit-{focus}")

@@ -15,7 +15,7 @@ from web.ui.edited_fields import KEEP_PREFIX, SHOWN_PREFIX, FieldKind
 from web.ui.form_origin import FIELD
 from web.ui.forms import Form
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, render_page, render_part, retarget
+from web.ui.render import is_part_request, render_in_thread, render_page, render_part, retarget
 from web.ui.translation import _
 
 ValueNames = Mapping[str, Mapping[str, str]]
@@ -72,10 +72,11 @@ async def render_conflict(request: Request, form: Form, about: ConflictContext) 
         "whole": _find_target(request),
     }
     if layout is not None:
-        return render_page(
-            request, "conflicts/show.html", layout=layout, status=form.status, **context
-        )
-    response = render_part(request, "conflicts/_dialog_content.html", form.status, **context)
+        page = "conflicts/show.html"
+        context |= {"layout": layout, "status": form.status}
+        return await render_in_thread(render_page, request, page, **context)
+    dialog = "conflicts/_dialog_content.html"
+    response = await render_in_thread(render_part, request, dialog, status=form.status, **context)
     retarget(response, "#conflict-content")
     return response
 

@@ -6,10 +6,10 @@ the page is loaded again. Reasons are in docs/decisions/markdown.md.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from markupsafe import Markup
 
@@ -18,6 +18,7 @@ from web.ui.markdown import RenderedText, is_plain, render_markdown, render_plai
 from web.ui.text_display import reveal_lines
 from web.ui.translation import _
 
+Result = TypeVar("Result")
 FormattedTexts: TypeAlias = Mapping[str, Markup]
 """The HTML of each text of a page, and of the empty text."""
 
@@ -51,6 +52,12 @@ async def format_texts(texts: Iterable[str | None]) -> FormattedTexts:
         while rendering.waiting:
             formatted |= await loop.run_in_executor(RENDERER, rendering.render_batch)
     return formatted
+
+
+async def run_in_renderer(render: Callable[[], Result]) -> Result:
+    """Call a function in the thread, with the language of the reader."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(RENDERER, copy_context().run, render)
 
 
 async def reveal_texts(texts: Iterable[str]) -> Mapping[str, Markup]:

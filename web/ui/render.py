@@ -1,7 +1,8 @@
 """Rendering of pages, parts of pages and errors."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,8 +10,7 @@ from urllib.parse import urlsplit
 from jinja2 import FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.templating import Jinja2Templates
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from core.errors import AppError, TooMany
 from core.http.middleware import request_id
@@ -23,6 +23,7 @@ from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.error_texts import describe_error, describe_error_code
 from web.ui.form_origin import FormOriginExtension, render_form_id, render_origin_field
+from web.ui.formatted_texts import run_in_renderer
 from web.ui.layout import PageLayout, group_boards, load_layout
 from web.ui.locale_format import format_number, reader_command_key
 from web.ui.notices import forget_notice, read_notice
@@ -58,6 +59,8 @@ CACHE_HEADERS = {
 }
 """Headers of pages and parts. Those that show a secret are not stored at all."""
 
+MAX_WHOLE_LENGTH = 1_000_000  # characters of a page that is sent at once
+SLICE_LENGTH = 250_000  # characters that are sent at once of a longer page
 DIGEST_SIZE = 12  # bytes, of an ETag
 
 GLOBAL_FUNCTIONS: dict[str, Any] = {
@@ -120,19 +123,53 @@ environment.globals.update(TEMPLATE_TEXTS)
 GLOBAL_FUNCTIONS["render_cached"] = environment.render_cached
 environment.globals.update(GLOBAL_FUNCTIONS)
 environment.filters.update(GLOBAL_FILTERS)
-_templates = Jinja2Templates(env=environment)
+
+
+class LongResponse(StreamingResponse):
+    """A long page or part, which is encoded and sent in slices. It has no body that can be read."""
+
+    def __init__(self, pieces: Iterable[str], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(_encode_slices(pieces), status, headers, media_type="text/html")
+
+
+async def _encode_slices(pieces: Iterable[str]) -> AsyncIterator[bytes]:
+    """Yield the pieces of a page together, as soon as they are long enough."""
+    waiting: list[str] = []
+    length = 0
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length > SLICE_LENGTH:
+            yield "".join(waiting).encode()
+            waiting, length = [], 0
+    yield "".join(waiting).encode()
 
 
 def render_part(request: Request, template: str, status: int = 200, **context: object) -> Response:
     """Render a part of a page.
 
-    Browsers ask again before they show it from a cache; a part that is the same is not sent again.
-    A page and its part share an address, and the back button has to show the page, so the cache
-    distinguishes them.
+    Browsers ask again before they show it from a cache; a part that is the same is not sent again,
+    unless it is long. A page and its part share an address, and the back button has to show the
+    page, so the cache distinguishes them.
     """
-    response = _templates.TemplateResponse(request, template, context, status, CACHE_HEADERS)
+    variables = {"request": request, **context}
+    pieces = list(environment.get_template(template).generate(variables))
+    if sum(map(len, pieces)) > MAX_WHOLE_LENGTH:
+        return LongResponse(pieces, status, CACHE_HEADERS)
+    response = HTMLResponse("".join(pieces), status, CACHE_HEADERS)
     is_reload = request.method == "GET" and status == 200 and is_part_request(request)
     return _omit_known_content(request, response) if is_reload else response
+
+
+async def render_in_thread(
+    render: Callable[..., Response], request: Request, template: str, **context: Any
+) -> Response:
+    """Call `render_part` or `render_page` for a template with long texts, in a thread.
+
+    The time is that of the functions that templates call for each text. Call it without a
+    database connection.
+    """
+    return await run_in_renderer(partial(render, request, template, **context))
 
 
 def _omit_known_content(request: Request, response: Response) -> Response:

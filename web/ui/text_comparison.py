@@ -1,12 +1,15 @@
 """Comparison of two texts line by line."""
 
+from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from web.ui.unified_diff import ADDED, CONTEXT, OTHER, REMOVED, DiffLine
 
 MAX_LINES = 1_000  # of each text, between its equal beginning and end; more are not compared
+MAX_PAIRS = 1_000_000  # of equal lines, times the lines that both texts have; they take 50 ms
 CONTEXT_LINES = 3  # equal lines around a difference
 
 Opcode: TypeAlias = tuple[str, int, int, int, int]
@@ -20,13 +23,27 @@ class TextRun(NamedTuple):
 
 
 class TextComparison:
-    """Two texts, and where their lines differ."""
+    """Two texts, and where their lines differ.
+
+    They are compared when that is read first, which takes up to 50 ms.
+    """
 
     def __init__(self, old: str, new: str) -> None:
         self.old, self.new = split_lines(old), split_lines(new)
-        opcodes = _compare_lines(self.old, self.new)
-        self.is_too_long = opcodes is None
-        self.opcodes: Sequence[Opcode] = opcodes or ()
+
+    @cached_property
+    def _compared(self) -> Sequence[Opcode] | None:
+        return _compare_lines(self.old, self.new)
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether there is too much to compare."""
+        return self._compared is None
+
+    @property
+    def opcodes(self) -> Sequence[Opcode]:
+        """The equal and different parts like those of difflib; none if the texts are too long."""
+        return self._compared or ()
 
     @property
     def old_runs(self) -> list[TextRun]:
@@ -74,14 +91,20 @@ def split_lines(text: str) -> list[str]:
 def _compare_lines(old: Sequence[str], new: Sequence[str]) -> list[Opcode] | None:
     """Return the equal and different parts like difflib, or None if there is too much to compare.
 
-    The equal beginning and end are found first, which is enough for most edits.
+    The equal beginning and end are found first, which is enough for most edits. If there are many
+    equal lines in one text, only lines that are unique are compared: the time of difflib is the
+    product of both.
     """
     start = _count_equal(old, new)
     end = _count_equal(old[start:][::-1], new[start:][::-1])
     old_middle, new_middle = old[start : len(old) - end], new[start : len(new) - end]
     if max(len(old_middle), len(new_middle)) > MAX_LINES:
         return None
-    matcher = SequenceMatcher(None, old_middle, new_middle)
+    counts = Counter(new_middle)
+    pairs = sum(counts[line] for line in old_middle)
+    has_many_equal = pairs * sum(line in counts for line in old_middle) > MAX_PAIRS
+    repeated = {line for line, count in counts.items() if count > 1} if has_many_equal else set()
+    matcher = SequenceMatcher(repeated.__contains__, old_middle, new_middle)
     parts: list[Opcode] = [("equal", 0, start, 0, start)] if start else []
     parts += [
         (kind, one + start, two + start, three + start, four + start)
