@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ from services.readiness import ReadinessChecker
 from web.auth.viewer import read_session_secret
 from web.notifications.messages import MessageRenderer
 from web.ui.assets import STATIC, CachedStaticFiles
+from web.ui.render import compile_templates
 
 log = logging.getLogger("mission_control")
 
@@ -126,7 +128,11 @@ def build_app(settings: Settings) -> Starlette:
         name = secret_keys.build_application_name(state["secret_cipher"])
         listen_task = asyncio.create_task(listener.listen(settings.dsn, name))
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
+        stopping = threading.Event()
+        compiling = asyncio.create_task(asyncio.to_thread(compile_templates, stopping))
         yield state
+        stopping.set()
+        await compiling
         await state["last_seen"].close()
         await event_feed.close()
         await state["board_visits"].close()

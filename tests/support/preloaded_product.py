@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -185,6 +186,7 @@ def main() -> None:
         import_module(module)
     if sys.argv[2]:
         keep_compiled_templates(Path(sys.argv[2]))
+    import_module("web.ui.render").compile_templates(threading.Event())
     gc.freeze()  # a collection would copy the pages of memory that the processes share
     gc.enable()
     request = fork_on_request(socket.socket(fileno=int(sys.argv[1])))

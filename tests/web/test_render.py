@@ -1,6 +1,9 @@
 """Rendering of components, static files and errors."""
 
+import asyncio
 import re
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import pytest
 from jinja2 import nodes
 from starlette.requests import Request
 
+import app
 from core.clock import now
+from core.config.settings import Settings
 from core.errors import Conflict, TooMany, Unavailable
 from models import new_id
 from web.ui import assets, render, scripts
@@ -236,3 +241,38 @@ def test_every_template_is_rendered_or_included() -> None:
         reached |= added
         added = {name for template in added for name in find_references(template)} - reached
     assert reached == find_templates("**/*.html")
+
+
+@pytest.fixture
+def no_templates() -> Iterator[None]:
+    """No template has been compiled yet."""
+    assert render.environment.cache is not None
+    kept = dict(render.environment.cache.items())
+    render.environment.cache.clear()
+    yield
+    for name, template in kept.items():
+        render.environment.cache[name] = template
+
+
+def test_all_compiled_templates_are_kept(no_templates: None) -> None:
+    render.compile_templates(threading.Event())
+    compiled = {
+        name: render.environment.get_template(name) for name in render.environment.list_templates()
+    }
+    assert len(compiled) > 400
+    assert all(render.environment.get_template(name) is one for name, one in compiled.items())
+
+
+async def test_a_server_compiles_all_templates_when_it_starts(
+    no_templates: None, settings: Settings
+) -> None:
+    application = app.build_app(settings)
+    async with application.router.lifespan_context(application):
+        await asyncio.wait_for(compiled(), 60)
+
+
+async def compiled() -> None:
+    """Return when all templates are compiled."""
+    names = render.environment.list_templates()
+    while len(render.environment.cache or ()) < len(names):
+        await asyncio.sleep(0.01)

@@ -1,6 +1,7 @@
 """Rendering of pages, parts of pages and errors."""
 
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,7 @@ environment = TemplateEnvironment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
+    cache_size=-1,  # all: by default 400 are kept, and the others are compiled again and again
     auto_reload=False,  # else each template's file is checked whenever it is included
     trim_blocks=True,
     lstrip_blocks=True,
@@ -143,6 +145,17 @@ async def _encode_slices(pieces: Iterable[str]) -> AsyncIterator[bytes]:
             yield "".join(waiting).encode()
             waiting, length = [], 0
     yield "".join(waiting).encode()
+
+
+def compile_templates(stopping: threading.Event) -> None:
+    """Compile all templates, until `stopping` is set; call this in a thread.
+
+    Those of one page take up to 0.1 s, in which the event loop would handle no request.
+    """
+    for name in environment.list_templates():
+        if stopping.is_set():
+            return
+        environment.get_template(name)
 
 
 def render_part(request: Request, template: str, status: int = 200, **context: object) -> Response:
