@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
-from models.approval_policy import PolicyVerdict, PolicyVerdictType
+from models.approval_policy import PolicyVerdict, PolicyVerdictType, RiskLevel
 from models.base import Base
 from models.board import Board
 from models.task import Task
@@ -91,6 +91,8 @@ class Approval(Base):
     action_hash: Mapped[str | None]  # of what was requested, and once approved of what was reviewed
     completes_tasks: Mapped[bool | None]  # None: as for its action type
     payload: Mapped[dict[str, Any] | None]
+    equality_hash: Mapped[str | None]  # of kind and payload; None if that is not known
+    risk: Mapped[RiskLevel | None]  # that the policy applies; None for older ones: counts as high
     confidence: Mapped[float]
     rubric_scores: Mapped[dict[str, Any] | None]
     status: Mapped[ApprovalStatus] = mapped_column(default=ApprovalStatus.PENDING, index=True)

@@ -1,8 +1,10 @@
 """Load what waits for a member, page by page, and what was decided today, in one statement."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -10,24 +12,33 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import (
     Boolean,
+    ColumnElement,
     DateTime,
     Float,
+    FromClause,
     Integer,
+    String,
+    Text,
     Uuid,
     bindparam,
     case,
+    cast,
     func,
     literal,
+    null,
+    or_,
     select,
+    true,
     tuple_,
+    type_coerce,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
 from core.db.combined_query import CombinedQuery
-from core.db.reads import Query, Source
-from models import Approval, Member
+from core.db.reads import AnySelect, Query, Source
+from models import Agent, Approval, Member, RiskLevel
 from services import agents, approvals, boards, questions, waiting_counts
 from services.agents import UncalledAgent
 from services.approvals import ApprovalDetail, LimitedAgent
@@ -40,18 +51,32 @@ from services.waiting_counts import WaitingCounts
 WaitingDetail: TypeAlias = ApprovalDetail | RequestDetail | PendingOnboarding | QuestionDetail
 
 APPROVAL, REQUEST, QUESTION = "approval", "request", "question"
-PAGE_QUERIES = 5  # of _list_page_queries
+ONBOARDING = "onboarding"  # the kind of onboardings
+PAGE_QUERIES = 6  # of _list_page_queries
+MAX_SORT_LENGTH = 100  # characters of a name or kind by which items are ordered
+MAX_OPTIONS = 100  # agents, and kinds, that a filter offers
+MAX_EQUAL = 200  # equal requests that a page shows: so many are decided at once
+
+
+class WaitingOrder(StrEnum):
+    """The order of the items. Of equal ones, what waits longest is first."""
+
+    AGE = "age"
+    RISK = "risk"  # the highest first
+    AGENT = "agent"  # by name; what users requested is last
+    KIND = "kind"
 
 
 class WaitingKey(NamedTuple):
-    """The place of an item: what waits for other people is last, and what waits longest first."""
+    """The place of an item: what waits for other people is last."""
 
     waits_for_others: bool  # the member may not decide it, or has approved it as the first of two
+    sort: str  # by which a WaitingOrder sorts first; compared by code points
     requested_at: datetime
     id: UUID
 
 
-FIRST_KEY = WaitingKey(False, datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+FIRST_KEY = WaitingKey(False, "", datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 @dataclass(frozen=True)
@@ -60,10 +85,28 @@ class WaitingFilter:
 
     board_ids: Collection[UUID] | None = None  # None: all, also those without a board
     min_confidence: float = 0  # above 0, only approvals are listed
+    agent_ids: Collection[UUID] = ()  # none: all
+    kinds: Collection[str] = ()  # none: all
+    risks: Collection[RiskLevel] = ()  # none: all
 
-    def includes(self, board_id: UUID | None) -> bool:
-        """Return whether items of a board are listed."""
-        return self.board_ids is None or board_id in self.board_ids
+    def includes(self, pending: PendingOnboarding) -> bool:
+        """Return whether an onboarding is listed."""
+        return (
+            not self.min_confidence
+            and (self.board_ids is None or pending.board.id in self.board_ids)
+            and (not self.agent_ids or pending.agent.id in self.agent_ids)
+            and (not self.kinds or ONBOARDING in self.kinds)
+            and (not self.risks or RiskLevel.LOW in self.risks)
+        )
+
+    @property
+    def only_board_id(self) -> UUID | None:
+        """Return the board if only one is listed."""
+        ids = list(self.board_ids or ())
+        return ids[0] if len(ids) == 1 else None
+
+
+EVERYTHING = WaitingFilter()
 
 
 @dataclass(frozen=True)
@@ -78,6 +121,7 @@ class WaitingPaging:
     start: WaitingKey = FIRST_KEY
     is_before: bool = False
     selected_id: UUID | None = None
+    opened_hash: str = ""  # of equal requests that the page shows one by one
 
 
 PAGE_SIZE = 50  # items
@@ -85,10 +129,16 @@ FIRST_PAGE = WaitingPaging(PAGE_SIZE)
 
 
 class WaitingItem(NamedTuple):
-    """An item that waits for a member, or for other people."""
+    """An item that waits for a member, or for other people.
+
+    Of equal requests, which have the same kind and payload, the first one in the order is an item
+    of a page, and the others are `equal` to it if they are opened.
+    """
 
     key: WaitingKey
     detail: WaitingDetail
+    equal_count: int = 1  # equal requests, with this one
+    equal: Sequence["WaitingItem"] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +149,11 @@ class WaitingPage:
     offset: int  # items before the page
     total: int  # on all pages
     next_key: WaitingKey | None  # of the first item after the page
+
+    @property
+    def all_items(self) -> list[WaitingItem]:
+        """Return the items, and after each of them those that are equal to it."""
+        return [one for item in self.items for one in (item, *item.equal)]
 
 
 EMPTY_PAGE = WaitingPage([], 0, 0, None)
@@ -115,12 +170,20 @@ class InboxSummary:
     decided_total: int  # of all approvals
 
 
+class FilterChoices(NamedTuple):
+    """The agents and kinds of what waits, the most frequent first, with their numbers of items."""
+
+    agents: Sequence[tuple[UUID, str, int]]
+    kinds: Sequence[tuple[str, int]]
+
+
 @dataclass(frozen=True)
 class WaitingItems:
     """What waits for a member, and what was decided today, last decision first."""
 
     summary: InboxSummary
     page: WaitingPage
+    choices: FilterChoices
     decided_approvals: Sequence[ApprovalDetail]  # without their contents
     answered_requests: Sequence[RequestDetail]
 
@@ -129,29 +192,33 @@ async def load_waiting_items(
     source: Source,
     member: Member,
     paging: WaitingPaging = FIRST_PAGE,
+    listed: WaitingFilter = EVERYTHING,
+    order: WaitingOrder = WaitingOrder.AGE,
     *,
-    board_id: UUID | None = None,
-    min_confidence: float = 0,
+    counts: WaitingCounts | None = None,
     offline_after: timedelta = agents.OFFLINE_AFTER,
 ) -> WaitingItems:
-    """Load what waits for a member on the boards that they may read, or on one of them.
+    """Load what waits for a member on the boards that they may read, or on some of them.
 
-    Runs one statement, and a second one if there are open onboardings. Days begin at midnight in
-    the member's time zone. Agents that have never called are overdue after `offline_after`, or two
-    of their heartbeats.
+    Runs one statement, and a second one if there are open onboardings and no `counts`, which are
+    those of `waiting_counts` if they are loaded already. What was decided is that of all boards, or
+    of the only board that is listed. Days begin at midnight in the member's time zone. Agents that
+    have never called are overdue after `offline_after`, or two of their heartbeats.
     """
-    listed = WaitingFilter([board_id] if board_id else None, min_confidence)
-    found = await _build_query(is_admin=member.is_admin, by_board=board_id is not None).fetch(
+    board_id = listed.only_board_id
+    shape = _SummaryShape(member.is_admin, board_id is not None, counts is None)
+    found = await _build_query(shape, order).fetch(
         source,
         **_build_summary_parameters(member, board_id, offline_after),
         **_build_page_parameters(listed, paging),
         since=_find_midnight(member.user.timezone),
     )
-    (decided_approvals, answered), found = found[:2], found[2:]
+    decided_approvals, answered, names, kinds, *found = found
     page_rows, summary_rows = found[:PAGE_QUERIES], found[PAGE_QUERIES:]
-    summary = await _build_summary(source, summary_rows, offline_after)
-    page = _build_page(listed, paging, page_rows, summary.counts.onboardings)
-    return WaitingItems(summary, page, decided_approvals, answered)
+    summary = await _build_summary(source, summary_rows, counts, offline_after)
+    page = _build_page(listed, order, paging, page_rows, summary.counts.onboardings)
+    choices = FilterChoices(names, kinds)
+    return WaitingItems(summary, page, choices, decided_approvals, answered)
 
 
 async def load_inbox_summary(
@@ -159,12 +226,14 @@ async def load_inbox_summary(
     member: Member,
     *,
     board_id: UUID | None = None,
+    counts: WaitingCounts | None = None,
     offline_after: timedelta = agents.OFFLINE_AFTER,
 ) -> InboxSummary:
     """Load what the inbox shows beside its lists, as `load_waiting_items` does."""
-    query = _build_summary_query(is_admin=member.is_admin, by_board=board_id is not None)
+    shape = _SummaryShape(member.is_admin, board_id is not None, counts is None)
     parameters = _build_summary_parameters(member, board_id, offline_after)
-    return await _build_summary(source, await query.fetch(source, **parameters), offline_after)
+    found = await _build_summary_query(shape).fetch(source, **parameters)
+    return await _build_summary(source, found, counts, offline_after)
 
 
 async def load_waiting_page(
@@ -175,7 +244,8 @@ async def load_waiting_page(
     parameters = _build_member_parameters(member) | _build_page_parameters(listed, paging)
     found = await query.fetch(source, **parameters)
     counts = await waiting_counts.build_waiting_counts(source, found[PAGE_QUERIES:])
-    return _build_page(listed, paging, found[:PAGE_QUERIES], counts.onboardings), counts
+    rows, order = found[:PAGE_QUERIES], WaitingOrder.AGE
+    return _build_page(listed, order, paging, rows, counts.onboardings), counts
 
 
 class NextItem(NamedTuple):
@@ -186,16 +256,15 @@ class NextItem(NamedTuple):
 
 
 async def find_next_item(
-    source: Source, member: Member, listed: WaitingFilter, requested_at: datetime, id: UUID
+    source: Source, member: Member, listed: WaitingFilter, order: WaitingOrder, id: UUID
 ) -> NextItem | None:
-    """Return the approval or gateway request after an item, or the first one if it is the last.
+    """Return the approval or gateway request after an approval, or the first if it is the last.
 
     Items that wait for other people are shown only if nothing else waits.
     """
-    query = _build_next_query(is_admin=member.is_admin)
-    paging = WaitingPaging(1, WaitingKey(False, requested_at, id))
-    parameters = _build_member_parameters(member) | _build_page_parameters(listed, paging)
-    return await query.first(source, **parameters)
+    query = _build_next_query(order, is_admin=member.is_admin)
+    parameters = _build_member_parameters(member) | _build_filter_parameters(listed)
+    return await query.first(source, **parameters, decided_id=id)
 
 
 def _build_member_parameters(member: Member) -> dict[str, object]:
@@ -212,25 +281,38 @@ def _build_summary_parameters(
     }
 
 
-def _build_page_parameters(listed: WaitingFilter, paging: WaitingPaging) -> dict[str, object]:
+def _build_filter_parameters(listed: WaitingFilter) -> dict[str, object]:
     return {
         "board_ids": None if listed.board_ids is None else list(listed.board_ids),
         "min_confidence": listed.min_confidence,
+        "agent_ids": list(listed.agent_ids) or None,
+        "kinds": list(listed.kinds) or None,
+        "risks": list(listed.risks) or None,
+    }
+
+
+def _build_page_parameters(listed: WaitingFilter, paging: WaitingPaging) -> dict[str, object]:
+    return _build_filter_parameters(listed) | {
         "start_waits_for_others": paging.start.waits_for_others,
+        "start_sort": paging.start.sort,
         "start_at": paging.start.requested_at,
         "start_id": paging.start.id,
         "rows_before": paging.limit if paging.is_before else 0,
         "selected_id": paging.selected_id,
+        "opened_hash": paging.opened_hash or None,
         "page_limit": paging.limit,
     }
 
 
 async def _build_summary(
-    source: Source, found: Sequence[Sequence[Any]], offline_after: timedelta
+    source: Source,
+    found: Sequence[Sequence[Any]],
+    counts: WaitingCounts | None,
+    offline_after: timedelta,
 ) -> InboxSummary:
     limited, uncalled, writable, [decided_total], *counted = found
     return InboxSummary(
-        await waiting_counts.build_waiting_counts(source, counted),
+        counts or await waiting_counts.build_waiting_counts(source, counted),
         limited,
         agents.list_missed_first_calls(uncalled, offline_after),
         set(writable),
@@ -240,31 +322,38 @@ async def _build_summary(
 
 def _build_page(
     listed: WaitingFilter,
+    order: WaitingOrder,
     paging: WaitingPaging,
     found: Sequence[Sequence[Any]],
     pending: Sequence[PendingOnboarding],
 ) -> WaitingPage:
     """Merge the onboardings, which are few, into the rows of a page."""
-    rows, [(row_count, asked_place)], waiting, asked, opened = found
+    rows, [(row_count, asked_place)], opened_rows, waiting, asked, opened = found
     details: dict[UUID, WaitingDetail] = {one.approval.id: one for one in waiting}
     details |= {one.request.id: one for one in asked} | {one.question.id: one for one in opened}
     own = [
-        WaitingItem(WaitingKey(False, one.since, one.id), one)
-        for one in (() if listed.min_confidence else pending)
-        if listed.includes(one.board.id)
+        WaitingItem(WaitingKey(False, _sort_onboarding(order, one), one.since, one.id), one)
+        for one in pending
+        if listed.includes(one)
     ]
     start, is_before = paging.start, paging.is_before
     has_asked_rows = 1 <= asked_place <= row_count
     has_own_after = not is_before and any(one.key >= start for one in own)
-    if rows and rows[0].place != asked_place and rows[0].id == paging.selected_id:
+    if rows and rows[0].place != asked_place and rows[0].is_selected:
         start, is_before = rows[0].key, False
     elif not has_asked_rows and not has_own_after:
         start, is_before = FIRST_KEY, False
 
-    merged = [WaitingItem(row.key, details[row.id]) for row in rows] + own
+    equal: defaultdict[tuple[bool, str | None], list[WaitingItem]] = defaultdict(list)
+    for row in opened_rows:
+        equal[row.group].append(WaitingItem(row.key, details[row.id]))
+    merged = own + [
+        WaitingItem(row.key, details[row.id], row.equal_count, equal.get(row.group, ()))
+        for row in rows
+    ]
     merged = [one for one in merged if (one.key < start) is is_before]
     merged.sort(key=lambda one: one.key)
-    selected = next((row.key for row in rows if row.id == paging.selected_id), FIRST_KEY)
+    selected = next((row.key for row in rows if row.is_selected), FIRST_KEY)
     size = max(paging.limit, sum(one.key <= selected for one in merged))
     items = merged[-paging.limit :] if is_before else merged[:size]
     next_key = start if is_before else next((one.key for one in merged[size:]), None)
@@ -281,40 +370,101 @@ class _Row(NamedTuple):
     id: UUID
     at: datetime
     waits_for_others: bool
-    place: int  # among all rows, from 1
+    sort: str
+    equality_hash: str | None
+    equal_count: int
+    is_selected: bool  # whether it is the selected item, or equal to it
+    place: int  # among all rows, from 1; 0 for one that is equal to another
 
     @property
     def key(self) -> WaitingKey:
-        return WaitingKey(self.waits_for_others, self.at, self.id)
+        return WaitingKey(self.waits_for_others, self.sort, self.at, self.id)
+
+    @property
+    def group(self) -> tuple[bool, str | None]:
+        return self.waits_for_others, self.equality_hash
 
 
-def _select_listed(*, is_admin: bool) -> Any:
-    """Select all rows of the inbox that a filter lists. They are few: nobody has decided them."""
-    min_confidence = bindparam("min_confidence", type_=Float)
-    found = approvals.undecided_rows_query().where(Approval.confidence >= min_confidence)
-    is_unlimited = min_confidence == 0
-    asked = requests.waiting_rows_query(is_admin=is_admin).where(is_unlimited)
-    opened = questions.open_rows_query().where(is_unlimited)
+RISK_RANKS = {risk.value: str(rank) for rank, risk in enumerate(reversed(RiskLevel))}
+
+
+def _sort_rows(order: WaitingOrder, rows: FromClause) -> ColumnElement[str]:
+    """Select the text by which rows are ordered first. PostgreSQL compares it by code points."""
+    match order:
+        case WaitingOrder.AGE:
+            sort: ColumnElement[str] = literal("", Text)
+        case WaitingOrder.RISK:
+            sort = case(RISK_RANKS, value=rows.c.risk)
+        case WaitingOrder.AGENT:
+            name = func.left(rows.c.agent_name, MAX_SORT_LENGTH)
+            sort = func.coalesce("0" + name + " " + cast(rows.c.agent_id, Text), "1")
+        case WaitingOrder.KIND:
+            sort = func.left(rows.c.request_kind, MAX_SORT_LENGTH)
+    return cast(sort, Text).collate("C")
+
+
+def _sort_onboarding(order: WaitingOrder, pending: PendingOnboarding) -> str:
+    agent = pending.agent
+    return {
+        WaitingOrder.AGE: "",
+        WaitingOrder.RISK: RISK_RANKS[RiskLevel.LOW],
+        WaitingOrder.AGENT: f"0{agent.name[:MAX_SORT_LENGTH]} {agent.id}",
+        WaitingOrder.KIND: ONBOARDING,
+    }[order]
+
+
+def _select_waiting(*, is_admin: bool) -> AnySelect:
+    """Select all rows of the inbox. They are few: nobody has decided them."""
+    found = approvals.undecided_rows_query().add_columns(Approval.confidence)
+    asked = requests.waiting_rows_query(is_admin=is_admin).add_columns(null())
+    opened = questions.open_rows_query().add_columns(null())
     kinds = [(APPROVAL, found), (REQUEST, asked), (QUESTION, opened)]
     rows = union_all(*(query.add_columns(literal(kind).label("kind")) for kind, query in kinds))
-    listed = rows.subquery("listed")
+    return select(rows.subquery("rows"))
+
+
+def _select_listed(order: WaitingOrder, waiting: FromClause) -> AnySelect:
+    """Select the rows that a filter lists, with the text `sort`."""
     board_ids = bindparam("board_ids", type_=ARRAY(Uuid()))
-    return select(listed).where(board_ids.is_(None) | (listed.c.board_id == func.any(board_ids)))
+    agent_ids = bindparam("agent_ids", type_=ARRAY(Uuid()))
+    kinds, risks = (bindparam(name, type_=ARRAY(Text())) for name in ("kinds", "risks"))
+    min_confidence = bindparam("min_confidence", type_=Float)
+    return select(waiting, _sort_rows(order, waiting).label("sort")).where(
+        or_(board_ids.is_(None), waiting.c.board_id == func.any(board_ids)),
+        or_(agent_ids.is_(None), waiting.c.agent_id == func.any(agent_ids)),
+        or_(kinds.is_(None), waiting.c.request_kind == func.any(kinds)),
+        or_(risks.is_(None), waiting.c.risk == func.any(risks)),
+        or_(min_confidence == 0, waiting.c.confidence >= min_confidence),
+    )
 
 
-def _list_page_queries(*, is_admin: bool) -> list[Query[Any]]:
+def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[Any]]:
     """Return the queries of a page, which `_build_page` reads. Of it, one row more is selected."""
-    listed = _select_listed(is_admin=is_admin).subquery("waiting")
-    key: tuple[Any, ...] = (listed.c.waits_for_others, listed.c.at, listed.c.id)
+    listed = _select_listed(order, waiting).subquery("listed")
+    key: tuple[Any, ...] = (listed.c.waits_for_others, listed.c.sort, listed.c.at, listed.c.id)
+    equal = func.coalesce(listed.c.equality_hash, cast(listed.c.id, Text))
+    partition = (listed.c.waits_for_others, equal)
+    grouped = select(
+        *listed.c,
+        equal.label("equal"),
+        func.row_number().over(partition_by=partition, order_by=key).label("number"),
+        func.count().over(partition_by=partition).label("equal_count"),
+    ).cte("grouped")
+    selected_id = bindparam("selected_id", type_=Uuid)
+    chosen = select(grouped.c.waits_for_others, grouped.c.equal).where(grouped.c.id == selected_id)
+    is_selected = tuple_(grouped.c.waits_for_others, grouped.c.equal).in_(chosen)
+    key = (grouped.c.waits_for_others, grouped.c.sort, grouped.c.at, grouped.c.id)
     place = func.row_number().over(order_by=key).label("place")
-    placed = select(*listed.c, place).cte("placed")
+    columns = (*grouped.c, is_selected.label("is_selected"))
+    placed = select(*columns, place).where(grouped.c.number == 1).cte("placed")
     start = tuple_(
         bindparam("start_waits_for_others", type_=Boolean),
+        bindparam("start_sort", type_=Text),
         bindparam("start_at", type_=DateTime(timezone=True)),
         bindparam("start_id", type_=Uuid),
     )
-    is_earlier = tuple_(placed.c.waits_for_others, placed.c.at, placed.c.id) < start
-    earlier = func.count().filter(is_earlier)
+    key = (placed.c.waits_for_others, placed.c.sort.collate("C"), placed.c.at, placed.c.id)
+    earlier = func.count().filter(tuple_(*key) < start)
     asked_place = earlier + 1 - bindparam("rows_before", type_=Integer)
     totals = select(func.count().label("rows"), asked_place.label("asked_place"))
     counted = totals.select_from(placed).cte("counted")
@@ -322,63 +472,109 @@ def _list_page_queries(*, is_admin: bool) -> list[Query[Any]]:
     limit = bindparam("page_limit", type_=Integer)
     is_empty = ~counted.c.asked_place.between(1, counted.c.rows)
     asked_start = case((is_empty, 1), else_=counted.c.asked_place)
-    is_selected = placed.c.id == bindparam("selected_id", type_=Uuid)
     is_elsewhere = ~placed.c.place.between(asked_start, asked_start + limit - 1)
-    selected = select(placed.c.place).where(is_selected, is_elsewhere).correlate(counted)
-    first = func.coalesce(selected.scalar_subquery(), asked_start)
+    selected = select(placed.c.place).where(placed.c.is_selected, is_elsewhere)
+    first = func.coalesce(selected.correlate(counted).scalar_subquery(), asked_start)
     page = select(placed).join(counted, placed.c.place.between(first, first + limit))
     page_rows = page.cte("page")
-    shown = select(*(page_rows.c[name] for name in _Row._fields)).order_by(page_rows.c.place)
+
+    hash = grouped.c.equality_hash
+    is_opened = or_(hash == bindparam("opened_hash", type_=Text), hash.is_not(None) & is_selected)
+    opened = select(*columns, literal(0).label("place"))
+    opened = opened.where(is_opened, grouped.c.number.between(2, MAX_EQUAL)).cte("opened")
+    ids = select(page_rows.c.id).union_all(select(opened.c.id)).cte("shown")
+
+    def select_rows(rows: FromClause) -> AnySelect:
+        names = [rows.c[name] for name in _Row._fields]
+        return select(*names).order_by(rows.c.place, *(rows.c[one] for one in ("sort", "at", "id")))
+
     return [
-        Query(shown, _Row._make),
+        Query(select_rows(page_rows), _Row._make),
         Query(select(counted), tuple),
-        approvals.build_listed_query(page_rows),
-        requests.build_listed_query(page_rows),
-        questions.build_listed_query(page_rows),
+        Query(select_rows(opened), _Row._make),
+        approvals.build_listed_query(ids),
+        requests.build_listed_query(ids),
+        questions.build_listed_query(ids),
+    ]
+
+
+def _list_choice_queries(waiting: FromClause) -> list[Query[Any]]:
+    count = func.count()
+    names = select(waiting.c.agent_id, waiting.c.agent_name, count)
+    names = names.where(waiting.c.agent_id.is_not(None))
+    names = names.group_by(waiting.c.agent_id, waiting.c.agent_name)
+    kinds = select(waiting.c.request_kind, count).group_by(waiting.c.request_kind)
+    return [
+        Query(names.order_by(count.desc(), waiting.c.agent_id).limit(MAX_OPTIONS), tuple),
+        Query(kinds.order_by(count.desc(), waiting.c.request_kind).limit(MAX_OPTIONS), tuple),
     ]
 
 
 @cache
 def _build_page_query(*, is_admin: bool) -> CombinedQuery:
+    waiting = _select_waiting(is_admin=is_admin).cte("waiting")
     return CombinedQuery(
-        *_list_page_queries(is_admin=is_admin),
+        *_list_page_queries(WaitingOrder.AGE, waiting),
         *waiting_counts.list_count_queries(is_admin=is_admin),
     )
 
 
-def _list_summary_queries(*, is_admin: bool, by_board: bool) -> list[Query[Any]]:
+class _SummaryShape(NamedTuple):
+    """What the statement of a summary selects."""
+
+    is_admin: bool
+    by_board: bool
+    with_counts: bool
+
+
+def _list_summary_queries(shape: _SummaryShape) -> list[Query[Any]]:
+    counts = waiting_counts.list_count_queries(is_admin=shape.is_admin)
     return [
         approvals.build_limited_agents_query(),
-        agents.build_uncalled_query(by_board=by_board),
+        agents.build_uncalled_query(by_board=shape.by_board),
         boards.WRITABLE_IDS,
-        approvals.build_decided_count_query(by_board=by_board),
-        *waiting_counts.list_count_queries(is_admin=is_admin),
+        approvals.build_decided_count_query(by_board=shape.by_board),
+        *(counts if shape.with_counts else []),
     ]
 
 
 @cache
-def _build_summary_query(*, is_admin: bool, by_board: bool) -> CombinedQuery:
-    return CombinedQuery(*_list_summary_queries(is_admin=is_admin, by_board=by_board))
+def _build_summary_query(shape: _SummaryShape) -> CombinedQuery:
+    return CombinedQuery(*_list_summary_queries(shape))
 
 
 @cache
-def _build_query(*, is_admin: bool, by_board: bool) -> CombinedQuery:
+def _build_query(shape: _SummaryShape, order: WaitingOrder) -> CombinedQuery:
+    waiting = _select_waiting(is_admin=shape.is_admin).cte("waiting")
     return CombinedQuery(
-        approvals.build_decided_since_query(by_board=by_board),
-        requests.build_answered_query(is_admin=is_admin, by_board=by_board),
-        *_list_page_queries(is_admin=is_admin),
-        *_list_summary_queries(is_admin=is_admin, by_board=by_board),
+        approvals.build_decided_since_query(by_board=shape.by_board),
+        requests.build_answered_query(is_admin=shape.is_admin, by_board=shape.by_board),
+        *_list_choice_queries(waiting),
+        *_list_page_queries(order, waiting),
+        *_list_summary_queries(shape),
     )
 
 
 @cache
-def _build_next_query(*, is_admin: bool) -> Query[NextItem]:
-    listed = _select_listed(is_admin=is_admin).subquery("waiting")
-    is_earlier = tuple_(listed.c.at, listed.c.id) <= tuple_(
-        bindparam("start_at", type_=DateTime(timezone=True)), bindparam("start_id", type_=Uuid)
+def _build_next_query(order: WaitingOrder, *, is_admin: bool) -> Query[NextItem]:
+    waiting = _select_waiting(is_admin=is_admin).subquery("waiting")
+    listed = _select_listed(order, waiting).subquery("listed")
+    decided = select(
+        Approval.created_at.label("at"),
+        Approval.id,
+        Approval.agent_id,
+        Agent.name.label("agent_name"),
+        Approval.action_type.label("request_kind"),
+        func.coalesce(type_coerce(Approval.risk, String), RiskLevel.HIGH).label("risk"),
     )
+    decided = decided.outerjoin(Agent, Agent.id == Approval.agent_id)
+    place = decided.where(Approval.id == bindparam("decided_id", type_=Uuid)).subquery("decided")
+    after = tuple_(_sort_rows(order, place), place.c.at, place.c.id)
+    is_earlier = tuple_(listed.c.sort, listed.c.at, listed.c.id) <= after
     query = select(listed.c.id, listed.c.kind == REQUEST).where(listed.c.kind != QUESTION)
-    query = query.order_by(listed.c.waits_for_others, is_earlier, listed.c.at, listed.c.id)
+    query = query.join(place, true())
+    by_place = (listed.c.sort, listed.c.at, listed.c.id)
+    query = query.order_by(listed.c.waits_for_others, is_earlier, *by_place)
     return Query(query.limit(1), NextItem._make)
 
 

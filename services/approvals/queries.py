@@ -10,10 +10,12 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    String,
     Uuid,
     bindparam,
     func,
     select,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import array
 
@@ -21,12 +23,14 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.paging import MAX_PAGE_SIZE, Page, Paging
 from models import (
+    Agent,
     Approval,
     ApprovalStatus,
     ApprovalTask,
     Board,
     BoardCounts,
     Member,
+    RiskLevel,
 )
 from services import board_pages, boards, counters
 from services.approvals.details import ApprovalDetail, detail_from_row, get_approval, get_board_id
@@ -151,9 +155,9 @@ def build_listed_query(listed: FromClause) -> Query[ApprovalDetail]:
 def undecided_rows_query() -> Select[*tuple[Any, ...]]:
     """Select the undecided approvals of boards that a member may read, as rows of the inbox.
 
-    The columns are `id`, `board_id`, `at` and `waits_for_others`: whether only other people can
-    decide them now. The member may not change the board, may not approve them by the policy, or has
-    approved them as the first of two.
+    The columns are those of `WaitingRow` in services/inbox.py. `waits_for_others` is whether only
+    other people can decide them now: the member may not change the board, may not approve them by
+    the policy, or has approved them as the first of two.
     """
     visible = boards.MEMBER_BOARDS.subquery()
     return (
@@ -162,8 +166,14 @@ def undecided_rows_query() -> Select[*tuple[Any, ...]]:
             Approval.board_id,
             Approval.created_at.label("at"),
             (~visible.c.writes | needs_other_approver()).label("waits_for_others"),
+            Approval.agent_id,
+            Agent.name.label("agent_name"),
+            Approval.action_type.label("request_kind"),
+            func.coalesce(type_coerce(Approval.risk, String), RiskLevel.HIGH).label("risk"),
+            Approval.equality_hash,
         )
         .join(visible, visible.c.id == Approval.board_id)
+        .outerjoin(Agent, Agent.id == Approval.agent_id)
         .where(visible.c.reads, IS_UNDECIDED)
     )
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, String, Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -55,7 +56,7 @@ async def request_approval(
     A request that equals a pending one of the same requester is counted there, and that approval is
     returned. Raises the errors of `check_draft`, NotFound for tasks that are not on this board,
     Conflict if one of them has another pending approval, and TooMany for a requester of too many.
-    A request that its requester decides in the same transaction asks nobody else: it is not limited.
+    A request that is decided in the same transaction asks nobody else, so it is not limited.
     """
     rules.check_draft(draft, actor)
     payload = rules.payload_with_reason(draft)
@@ -119,6 +120,8 @@ def _build_approval(
         requested_by_user_id=user.id if user else None,
         action_type=draft.action_type.strip(),
         payload=payload,
+        equality_hash=_hash_request(draft.action_type.strip(), payload),
+        risk=policies.parse_risk(payload),
         confidence=draft.confidence,
         rubric_scores=dict(draft.rubric_scores) if draft.rubric_scores is not None else None,
         status=ApprovalStatus.PENDING,
@@ -126,6 +129,15 @@ def _build_approval(
     )
     linked_tasks = [LinkedTask(task.id, task.title) for task in linked]
     return ApprovalDetail(approval, board, agent, None, user, None, linked_tasks)
+
+
+def _hash_request(kind: str, payload: dict[str, Any]) -> ColumnElement[str]:
+    """Build the hash of what requests about different tasks can have in common.
+
+    The database computes it, because payloads may be large.
+    """
+    text = literal(f"{kind} ", String) + cast(literal(payload, JSONB), Text)
+    return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
 
 
 async def _add_links(session: AsyncSession, detail: ApprovalDetail, linked: Sequence[Task]) -> None:

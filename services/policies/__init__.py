@@ -20,5 +20,6 @@ from services.policies.rules import (
     ROLE_RANK,
     check_rules,
     may_decide,
+    parse_risk,
 )
 from services.policies.simulation import SimulatedRequest, SimulationResult, simulate_policy

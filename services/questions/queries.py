@@ -8,8 +8,10 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    String,
     Uuid,
     bindparam,
+    literal,
     or_,
     select,
 )
@@ -17,7 +19,7 @@ from sqlalchemy import (
 from core.db.reads import AnySelect, Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from models import Agent, AgentQuestion, Board, Member, Task
+from models import Agent, AgentQuestion, Board, Member, RiskLevel, Task
 from services import boards
 
 
@@ -56,8 +58,14 @@ def open_rows_query() -> Select[*tuple[Any, ...]]:
             AgentQuestion.board_id,
             AgentQuestion.created_at.label("at"),
             (~visible.c.writes).label("waits_for_others"),
+            AgentQuestion.agent_id,
+            Agent.name.label("agent_name"),
+            literal("question").label("request_kind"),
+            literal(RiskLevel.LOW, String).label("risk"),
+            literal(None, String).label("equality_hash"),
         )
         .join(visible, visible.c.id == AgentQuestion.board_id)
+        .join(Agent, Agent.id == AgentQuestion.agent_id)
         .where(visible.c.reads, AgentQuestion.answered_at.is_(None))
     )
 

@@ -154,3 +154,20 @@ async def test_the_requester_of_an_approval_can_be_asked(site: LiveSite) -> None
         await page.get_by_role("button", name="Ask", exact=True).click()
         await expect(page.locator("article").get_by_text("Question asked")).to_be_visible()
         assert not await overflows_horizontally(page)
+
+
+async def test_the_states_of_the_inbox_are_reached_by_touch_and_by_keys(site: LiveSite) -> None:
+    board = site.create_board("Pocket inbox")
+    site.request_approval(site.create_agent(board), board, site.create_task(board, "Sand"), "Sand")
+    async with site.open_page(
+        f"/approvals?board={board['id']}", viewport={"width": 360, "height": 740}
+    ) as page:
+        states = page.get_by_role("navigation", name="State")
+        for name, address in [("Decided", "state=decided"), ("Waiting", f"board={board['id']}$")]:
+            link = states.get_by_role("link", name=re.compile(f"^{name}"))
+            await expect(link).to_be_in_viewport(ratio=1)
+            await link.focus()
+            await page.keyboard.press("Enter")
+            await expect(page).to_have_url(re.compile(address))
+            assert not await overflows_horizontally(page)
+            await expect(states.locator("[aria-current=page]")).to_contain_text(name)

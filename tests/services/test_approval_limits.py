@@ -61,7 +61,9 @@ async def test_equal_requests_are_one_approval_with_a_count(
     types = list(await session.scalars(select(Event.type)))
     assert types.count(EventType.APPROVAL_REQUESTED) == 2
     with pytest.raises(Conflict) as raised:
-        await request_approval(session, requester, world, task_id=task.id, lead_reasoning="Another.")
+        await request_approval(
+            session, requester, world, task_id=task.id, lead_reasoning="Another."
+        )
     assert raised.value.code == "approval_pending_exists"
 
 

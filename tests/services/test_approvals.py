@@ -13,7 +13,7 @@ from core.paging import Paging
 from models import Approval, Comment, EventType
 from services import approvals, boards
 from services.approvals import ApprovalDetail, ApprovalDraft
-from services.inbox import WaitingItems, load_waiting_items
+from services.inbox import WaitingFilter, WaitingItems, load_waiting_items
 from tests.support.approval_helpers import (
     APPROVED,
     PENDING,
@@ -207,11 +207,15 @@ class TestLists:
             ids = [approval.id, in_garden.id]
             listed = await approvals.list_undecided_approvals(session, member, approval_ids=ids)
             assert len(listed) == count
-        found = await load_waiting_items(session, world.alice_member, board_id=world.board.id)
+        found = await load_waiting_items(
+            session, world.alice_member, listed=WaitingFilter([world.board.id])
+        )
         [detail] = list_approvals(found)
         assert detail.approval.id == approval.id
         assert (detail.board.name, detail.requester_name) == ("Launch", "Worker")
-        found = await load_waiting_items(session, world.bob_member, board_id=world.garden.id)
+        found = await load_waiting_items(
+            session, world.bob_member, listed=WaitingFilter([world.garden.id])
+        )
         assert found.page.items == []
 
     async def test_decision_moves_approval_to_the_decided_list(self, session, world) -> None:

@@ -95,7 +95,6 @@ async def decide_approval(request: Request) -> Response:
                 session,
                 member,
                 InboxAddress.from_query(request.query_params),
-                detail.approval.created_at,
                 approval_id,
             )
         toast = toasts.build_decision_toast(detail, earlier)
@@ -156,7 +155,7 @@ async def _render_decided(
     toast: Toast,
 ) -> Response:
     if not is_part_request(request):
-        return _redirect_next(form, detail, next_item)
+        return _redirect_next(request, form, detail, next_item)
     if is_from_task(request):
         return await render_task_approval(request, detail.approval.id, form, toast)
     view = current_view(request) if next_item else "list"
@@ -176,14 +175,16 @@ async def _render_decided(
 
 
 def _redirect_next(
-    form: forms.Form, detail: ApprovalDetail, next_item: NextItem | None
+    request: Request, form: forms.Form, detail: ApprovalDetail, next_item: NextItem | None
 ) -> Response:
     """Redirect a browser without scripts to the task of the approval, or to the next item."""
     task_id = forms.parse_id(form.value("task"))
     if task_id:
         return RedirectResponse(f"/boards/{detail.board.id}/tasks/{task_id}", 303)
     path = _build_path(next_item) if next_item else f"/approvals/{detail.approval.id}"
-    return RedirectResponse(f"{path}?answered={detail.approval.id}", 303)
+    listed = InboxAddress.from_query(request.query_params).query_with(selected="").lstrip("?")
+    query = "&".join(filter(None, [f"answered={detail.approval.id}", listed]))
+    return RedirectResponse(f"{path}?{query}", 303)
 
 
 def _build_path(item: NextItem) -> str:
@@ -289,7 +290,8 @@ async def decide_approvals(request: Request) -> Response:
         series = toasts.parse_series(fields.series)
         earlier = await approvals.list_undoable_decisions(session, current_member(request), series)
     if not is_part_request(request) and all(one.detail for one in results):
-        return RedirectResponse("/approvals", 303)
+        query = InboxAddress.from_query(request.query_params).query
+        return RedirectResponse(f"/approvals{query}", 303)
     errors = {one.approval_id: describe_error(one.error) for one in results if one.error}
     toast = toasts.build_bulk_toast(results, ApprovalStatus(fields.status), earlier)
     return await render_inbox(request, view=current_view(request), errors=errors, toast=toast)

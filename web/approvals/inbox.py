@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from uuid import UUID
 
 from core.db.reads import Source
 from core.errors import AppError
 from core.paging import Paging
-from models import Member
+from models import Approval, Member
 from services import approvals, inbox
 from services.agents import OFFLINE_AFTER, UncalledAgent
 from services.approvals import LimitedAgent
@@ -20,15 +20,17 @@ from services.inbox import (
     EMPTY_PAGE,
     FIRST_KEY,
     PAGE_SIZE,
+    FilterChoices,
     InboxSummary,
     NextItem,
-    WaitingFilter,
     WaitingItems,
+    WaitingOrder,
     WaitingPage,
     WaitingPaging,
 )
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
+from services.waiting_counts import WaitingCounts
 from web.approvals.address import InboxAddress, format_key, parse_key
 from web.approvals.decision_rights import list_decidable_ids
 from web.approvals.items import InboxItem, build_item
@@ -44,6 +46,7 @@ class Inbox:
 
     address: InboxAddress
     waiting: list[InboxItem]  # of this page; those that wait for the member come first
+    choices: FilterChoices  # what the filter offers
     page: WaitingPage  # the place of `waiting` among all pending items
     needs_count: int  # items of these boards that wait for the member, on all pages
     decided: list[InboxItem]
@@ -86,7 +89,7 @@ class Inbox:
 
         Their number is limited: for many tasks there is one for the comments on all tasks.
         """
-        details = (row.approval for row in self.waiting if row.approval)
+        details = (row.approval for row in self.rows if row.approval)
         unclear = (detail for detail in details if detail.has_open_clarification)
         ids = sorted({task.id for detail in unclear for task in detail.tasks})
         if len(ids) > MAX_SINGLE_COMMENTS:
@@ -103,8 +106,15 @@ class Inbox:
     def _selected_index(self) -> int | None:
         if self.selected_item is None:
             return None
-        ids = [one.id for one in self.waiting]
-        return ids.index(self.selected_item.id) if self.selected_item.id in ids else None
+        for index, item in enumerate(self.waiting):
+            if self.selected_item.id in [one.id for one in item.equal_items]:
+                return index
+        return None
+
+    @property
+    def rows(self) -> list[InboxItem]:
+        """Return the pending items of the page, with the equal ones that are shown."""
+        return [row for item in self.waiting for row in item.equal_items]
 
     @property
     def waiting_sections(self) -> list[tuple[bool, list[InboxItem]]]:
@@ -112,11 +122,29 @@ class Inbox:
         grouped = groupby(self.waiting, key=lambda one: one.waits_for_others)
         return [(waits_for_others, list(items)) for waits_for_others, items in grouped]
 
+    def list_decidable(self, item: InboxItem) -> list[Approval]:
+        """Return those of equal requests that the member may approve and reject."""
+        equal = (one.approval.approval for one in item.equal_items if one.approval)
+        return [approval for approval in equal if approval.id in self.selectable_ids]
+
+    @property
+    def agent_options(self) -> list[tuple[str, str, int]]:
+        """Return the agents that the filter offers, by name, with the chosen ones."""
+        found = [(str(id), name, count) for id, name, count in self.choices.agents]
+        return sorted(found, key=lambda one: one[1].casefold())
+
+    @property
+    def kind_options(self) -> list[tuple[str, int]]:
+        """Return the kinds that the filter offers, with the chosen ones that wait no longer."""
+        found = dict(self.choices.kinds)
+        return sorted((dict.fromkeys(self.address.kind, 0) | found).items())
+
     @property
     def next_item(self) -> InboxItem | None:
         """Return the pending item of this page after the selected one."""
-        following = 0 if self._selected_index is None else self._selected_index + 1
-        return self.waiting[following] if following < len(self.waiting) else None
+        item, rows = self.selected_item, self.rows
+        following = 1 + next((at for at, row in enumerate(rows) if item and row.id == item.id), -1)
+        return rows[following] if following < len(rows) else None
 
     @property
     def next_query(self) -> str:
@@ -162,10 +190,14 @@ async def load_inbox(
     on_gateway: bool = False,  # whether `selected` is a gateway request
     view: str = "list",
     errors: dict[UUID, str] | None = None,
+    counts: WaitingCounts | None = None,
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Inbox:
-    """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
-    board_ids = [address.board_id] if address.board_id else None
+    """Load the inbox. Raises NotFound or Forbidden for the item `selected`.
+
+    `counts` are those of `waiting_counts`, if they are loaded already.
+    """
+    listed = address.listed
     chosen = selected or forms.parse_id(address.selected)
     if address.is_open:
         before = parse_key(address.before)
@@ -177,20 +209,25 @@ async def load_inbox(
                 start=before or parse_key(address.start) or FIRST_KEY,
                 is_before=before is not None,
                 selected_id=chosen,
+                opened_hash=address.group,
             ),
-            board_id=address.board_id,
-            min_confidence=address.min,
+            listed,
+            WaitingOrder(address.order),
+            counts=counts,
             offline_after=offline_after,
         )
-        summary, page, decided = waiting.summary, waiting.page, _list_today(waiting)
+        summary, page, choices = waiting.summary, waiting.page, waiting.choices
+        # What was decided is not filtered, so it is not shown beside a filter.
+        decided = [] if address.filter_count else _list_today(waiting)
         decided_count = len(decided)
     else:
-        before, page = None, EMPTY_PAGE
+        before, page, choices = None, EMPTY_PAGE, FilterChoices([], [])
         summary = await inbox.load_inbox_summary(
-            source, member, board_id=address.board_id, offline_after=offline_after
+            source, member, board_id=address.board_id, counts=counts, offline_after=offline_after
         )
         decided, decided_count = await _list_decided(source, member, address)
-    shown = [build_item(one, member) for one in page.items]
+    items = [build_item(one, member) for one in page.items]
+    shown = [row for item in items for row in item.equal_items]
     if selected is not None:
         selected_item = _find_shown(shown, selected, on_gateway=on_gateway) or await _get_item(
             source, member, selected, on_gateway=on_gateway
@@ -199,17 +236,18 @@ async def load_inbox(
         selected_item = await _find_item(source, member, chosen, shown)
     else:
         selected_item = None
-    if selected_item is None and shown:
+    if selected_item is None and items:
         earlier = [one for one in page.items if before and one.key < before]
-        selected_item = shown[max(0, len(earlier) - 1)]
+        selected_item = items[max(0, len(earlier) - 1)]
     is_row = any(one is selected_item for one in shown)  # of a list, without its content
     if selected_item is not None and selected_item.gateway_request is not None and is_row:
         selected_item = await _get_item(source, member, selected_item.id, on_gateway=True)
     first = page.items[0].key if page.items and page.offset else None
-    needs_count = summary.counts.count(board_ids)
+    needs_count = summary.counts.count(listed.board_ids)
     return Inbox(
         address=replace(address, start=format_key(first) if first else "", before=""),
-        waiting=shown,
+        waiting=items,
+        choices=choices,
         page=page,
         needs_count=needs_count,
         decided=decided,
@@ -244,12 +282,11 @@ async def _load_view(
 
 
 async def find_next_item(
-    source: Source, member: Member, address: InboxAddress, requested_at: datetime, id: UUID
+    source: Source, member: Member, address: InboxAddress, id: UUID
 ) -> NextItem | None:
-    """Return the item to show after an item was decided; items with own pages are left out."""
-    board_ids = [address.board_id] if address.board_id else None
-    listed = WaitingFilter(board_ids, address.min)
-    return await inbox.find_next_item(source, member, listed, requested_at, id)
+    """Return the item to show after an approval was decided; items with own pages are left out."""
+    order = WaitingOrder(address.order)
+    return await inbox.find_next_item(source, member, address.listed, order, id)
 
 
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:

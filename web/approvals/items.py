@@ -1,5 +1,6 @@
 """Items of the inbox "Needs you"."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -23,6 +24,8 @@ class InboxItem:
     agent_question: QuestionDetail | None = None
     waits_for_others: bool = False  # the member may not decide it, or has approved it first
     is_approved: bool = False  # by the member, as the first of two people
+    equal_count: int = 1  # equal requests that the item stands for, with this one
+    equal: Sequence["InboxItem"] = ()  # the others, if they are shown
 
     @property
     def id(self) -> UUID:
@@ -65,6 +68,11 @@ class InboxItem:
         return approval.decided_at or approval.resolved_at or approval.created_at
 
     @property
+    def equal_items(self) -> list["InboxItem"]:
+        """Return the item and those that are equal to it and shown."""
+        return [self, *self.equal]
+
+    @property
     def question(self) -> str:
         """Return the question of an approval."""
         return describe_question(self.approval) if self.approval else ""
@@ -94,8 +102,13 @@ def build_item(found: WaitingItem, member: Member) -> InboxItem:
     """Build the item of a row of the inbox."""
     detail, waits_for_others = found.detail, found.key.waits_for_others
     if isinstance(detail, ApprovalDetail):
-        is_approved = has_approved_first(detail, member.user_id) and detail.may_first_vote
-        return InboxItem(detail, waits_for_others=waits_for_others, is_approved=is_approved)
+        return InboxItem(
+            detail,
+            waits_for_others=waits_for_others,
+            is_approved=has_approved_first(detail, member.user_id) and detail.may_first_vote,
+            equal_count=found.equal_count,
+            equal=[build_item(one, member) for one in found.equal],
+        )
     if isinstance(detail, RequestDetail):
         return InboxItem(gateway_request=detail, waits_for_others=waits_for_others)
     if isinstance(detail, PendingOnboarding):

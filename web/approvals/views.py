@@ -79,6 +79,7 @@ async def render_inbox(
             on_gateway=on_gateway,
             view=view,
             errors=more.pop("errors", None),
+            counts=layout.waiting if layout else None,
             offline_after=offline_threshold(get_settings(request)),
         )
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}

@@ -18,14 +18,26 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    literal,
     select,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from core.db.reads import Query, Source, choose_columns
 from core.errors import Forbidden, NotFound
 from core.paging import MAX_PAGE_SIZE, Page, PagedQuery, Paging
-from models import Agent, Board, GatewayRequest, Member, RequestState, Run, Task, User
+from models import (
+    Agent,
+    Board,
+    GatewayRequest,
+    Member,
+    RequestState,
+    RiskLevel,
+    Run,
+    Task,
+    User,
+)
 from services import boards, organizations
 from services.gateways.requests.rules import asks_for_secret
 
@@ -104,12 +116,19 @@ def waiting_rows_query(*, is_admin: bool) -> Select[*tuple[Any, ...]]:
 
     The columns are those of `approvals.undecided_rows_query`.
     """
-    return select(
+    query = select(
         GatewayRequest.id,
         GatewayRequest.board_id,
         GatewayRequest.created_at.label("at"),
         false().label("waits_for_others"),
-    ).where(IS_WAITING, _answerable(is_admin=is_admin))
+        GatewayRequest.agent_id,
+        Agent.name.label("agent_name"),
+        type_coerce(GatewayRequest.kind, String).label("request_kind"),
+        literal(RiskLevel.HIGH, String).label("risk"),  # as of approvals that state none
+        literal(None, String).label("equality_hash"),
+    )
+    query = query.outerjoin(Agent, Agent.id == GatewayRequest.agent_id)
+    return query.where(IS_WAITING, _answerable(is_admin=is_admin))
 
 
 def build_listed_query(listed: FromClause) -> Query[RequestDetail]:
