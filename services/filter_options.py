@@ -21,6 +21,9 @@ from services import (
 from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.saved_views import ListedView
+from services.waiting_counts import WaitingCounts
+
+OPTION_QUERIES = 5  # of what a user can choose
 
 
 class FilterOptions(NamedTuple):
@@ -34,10 +37,13 @@ class FilterOptions(NamedTuple):
     waiting_count: int  # items of the board that wait for the user: see services/waiting_counts.py
 
 
-async def load_filter_options(source: Source, user: User, board: Board) -> FilterOptions:
+async def load_filter_options(
+    source: Source, user: User, board: Board, *, counts: WaitingCounts | None = None
+) -> FilterOptions:
     """Load what a user can choose on a board that the user can read.
 
-    The objects have no session, also in a transaction: they cannot be changed.
+    The objects have no session, also in a transaction: they cannot be changed. `counts` are those
+    of the user, if they are loaded already.
     """
     parameters: dict[str, object] = {
         "organization_id": board.organization_id,
@@ -45,18 +51,20 @@ async def load_filter_options(source: Source, user: User, board: Board) -> Filte
         "user_id": user.id,
         "task_id": None,
     }
-    *options, [blocked], counts, opened = await _build_query().fetch(source, **parameters)
-    waiting = await waiting_counts.build_waiting_counts(source, [counts, opened])
-    return FilterOptions(*options, blocked, waiting.total)
+    found = await _build_query(with_counts=counts is None).fetch(source, **parameters)
+    *options, [blocked] = found[:OPTION_QUERIES]
+    waiting = counts or await waiting_counts.build_waiting_counts(source, found[OPTION_QUERIES:])
+    return FilterOptions(*options, blocked, waiting.count([board.id]))
 
 
 @cache  # the packages import each other, so their names are used at call time
-def _build_query() -> CombinedQuery:
+def _build_query(*, with_counts: bool) -> CombinedQuery:
+    counts = waiting_counts.list_count_queries(is_admin=False, by_board=True)
     return CombinedQuery(
         tags.TAGS,
         custom_fields.TASK_FIELDS,
         saved_views.BOARD_VIEWS,
         boards.BOARD_PEOPLE,
         tasks.BLOCKED_COUNT,
-        *waiting_counts.list_count_queries(is_admin=False, by_board=True),
+        *(counts if with_counts else []),
     )

@@ -237,13 +237,18 @@ async def load_inbox_summary(
 
 
 async def load_waiting_page(
-    source: Source, member: Member, listed: WaitingFilter, limit: int
+    source: Source,
+    member: Member,
+    listed: WaitingFilter,
+    limit: int,
+    counts: WaitingCounts | None = None,
 ) -> tuple[WaitingPage, WaitingCounts]:
-    """Load the items that wait longest, and the numbers of all items of the member."""
-    query, paging = _build_page_query(is_admin=member.is_admin), WaitingPaging(limit)
+    """Load the items that wait longest, and the numbers of all items, if they are not given."""
+    query = _build_page_query(is_admin=member.is_admin, with_counts=counts is None)
+    paging = WaitingPaging(limit)
     parameters = _build_member_parameters(member) | _build_page_parameters(listed, paging)
     found = await query.fetch(source, **parameters)
-    counts = await waiting_counts.build_waiting_counts(source, found[PAGE_QUERIES:])
+    counts = counts or await waiting_counts.build_waiting_counts(source, found[PAGE_QUERIES:])
     rows, order = found[:PAGE_QUERIES], WaitingOrder.AGE
     return _build_page(listed, order, paging, rows, counts.onboardings), counts
 
@@ -511,12 +516,10 @@ def _list_choice_queries(waiting: FromClause) -> list[Query[Any]]:
 
 
 @cache
-def _build_page_query(*, is_admin: bool) -> CombinedQuery:
+def _build_page_query(*, is_admin: bool, with_counts: bool) -> CombinedQuery:
     waiting = _select_waiting(is_admin=is_admin).cte("waiting")
-    return CombinedQuery(
-        *_list_page_queries(WaitingOrder.AGE, waiting),
-        *waiting_counts.list_count_queries(is_admin=is_admin),
-    )
+    counts = waiting_counts.list_count_queries(is_admin=is_admin) if with_counts else []
+    return CombinedQuery(*_list_page_queries(WaitingOrder.AGE, waiting), *counts)
 
 
 class _SummaryShape(NamedTuple):

@@ -167,6 +167,25 @@ async def test_all_pages_show_the_same_number_of_waiting_items(
     assert set(numbers.values()) == {len(on_launch) + 2}
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/approvals", "/approvals?state=decided", "/approvals?board={board}&board={garden}"),
+        *("/approvals/{request}", "/boards", "/boards/{board}", "/dashboard"),
+    ],
+)
+async def test_a_page_counts_once_what_waits(
+    alice, transaction, world, path: str, headers: dict[str, str]
+) -> None:
+    [one, *_] = await add_pending(transaction, world, 20)
+    here = path.format(board=world.board.id, garden=world.garden.id, request=one.id)
+    await alice.get(here, headers=headers)
+    with count_all_statements() as statements:
+        assert (await alice.get(here, headers=headers)).status_code == 200
+    assert sum(one.count("undecided_approvals") for one in statements) == 1
+
+
 async def test_a_number_of_requests_needs_no_more_statements(alice, transaction, world) -> None:
     counts = []
     for added in (20, PENDING):

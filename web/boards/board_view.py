@@ -16,6 +16,7 @@ from services.boards import BoardPermissions
 from services.filter_options import FilterOptions
 from services.presence import BoardUnread
 from services.tasks import CardTask
+from services.waiting_counts import WaitingCounts
 from web.boards import cards
 from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.boards.assignees import build_assignee_filter, build_assignee_options
@@ -73,15 +74,17 @@ async def load_board_view(
     moved_task_id: UUID | None = None,
     known_hashes: Collection[str] = (),
     use_default: bool = False,
+    counts: WaitingCounts | None = None,
 ) -> dict[str, Any]:
     """Load the tasks of a board as the address filters them, as a template context.
 
     A task that was moved is shown, however far down it is. `known_hashes` are those of what the
-    page shows. `use_default` shows the default view of the member.
+    page shows. `use_default` shows the default view of the member. `counts` are what waits for the
+    member, if that is loaded already.
     """
     access = await load_board_access(source, member, board_id)
     board = access.board
-    options = await filter_options.load_filter_options(source, member.user, board)
+    options = await filter_options.load_filter_options(source, member.user, board, counts=counts)
     address = complete_address(address, options.views, use_default=use_default)
     status = await load_board_status(source, member, board, offline_after=offline_after)
     load = partial(_load_columns, source, board, status, rejected_moves)

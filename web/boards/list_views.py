@@ -43,7 +43,10 @@ async def show_boards(request: Request) -> Response:
             [one.board for one in all_summaries],
             offline_after=offline_threshold(get_settings(request)),
         )
-        waiting = await waiting_counts.load_waiting_counts(source, member)
+        if layout is None:
+            waiting = await waiting_counts.load_waiting_counts(source, member)
+        else:
+            waiting = layout.waiting
         unread_board_ids = await presence.list_boards_with_unread_comments(source, member)
     text = request.query_params.get("q", "").strip()[:MAX_FILTER_LENGTH]
     order = TableOrder.from_query("/boards", request.query_params, SORT_KEYS, {"q": text})

@@ -13,6 +13,7 @@ from core.http.request import Session, get_settings, open_reader, open_transacti
 from models import Board, ReadKind
 from services import boards, onboarding, presence
 from services.boards import BoardPermissions
+from services.waiting_counts import WaitingCounts
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.boards import board_view, cards, presenter
@@ -74,6 +75,7 @@ async def _load_view(
     *,
     moved_task_id: UUID | None = None,
     use_default: bool = False,
+    counts: WaitingCounts | None = None,
 ) -> dict[str, Any]:
     return await board_view.load_board_view(
         source,
@@ -85,6 +87,7 @@ async def _load_view(
         moved_task_id=moved_task_id,
         known_hashes=frozenset(request.headers.get(KNOWN_HASHES, "").split(",")),
         use_default=use_default,
+        counts=counts,
     )
 
 
@@ -183,7 +186,9 @@ async def render_board(
     """Render the page of a board, with the rejected moves if there are any."""
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        context = await _load_view(request, source, rejected_moves, use_default=use_default)
+        context = await _load_view(
+            request, source, rejected_moves, use_default=use_default, counts=layout.waiting
+        )
         board, status = context["board"], context["board_status"]
         if context["can_write"]:
             context |= build_new_task_options(

@@ -142,7 +142,10 @@ async def load_figures(source: Source, scope: DashboardScope) -> Mapping[str, An
 async def load_approvals(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
     """Load the items that wait longest for a decision, and how many wait for the member."""
     listed = WaitingFilter(scope.board_ids)
-    page, counts = await inbox.load_waiting_page(source, scope.member, listed, MAX_APPROVALS)
+    known = scope.layout.waiting if scope.layout else None
+    page, counts = await inbox.load_waiting_page(
+        source, scope.member, listed, MAX_APPROVALS, counts=known
+    )
     return {
         "items": [build_item(one, scope.member) for one in page.items],
         "total": page.total,
