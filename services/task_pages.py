@@ -14,7 +14,7 @@ from services.approvals import ApprovalDetail
 from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.gateways import runs
-from services.tasks import TaskRef
+from services.tasks import Assignee, TaskRef
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class TaskPageData:
     runs: Sequence[tuple[Run, Agent]]  # those that run, or else the latest
     messages_without_action: Sequence[tuple[Message, Agent]]
     has_description_versions: bool
+    workers: Sequence[Assignee]  # the agent that did the work, if it is not assigned any more
     people: Sequence[BoardPerson] = ()  # who can read the board
     agents: Sequence[Agent] = ()  # to which the task can be assigned
     tags: Sequence[Tag] = ()
@@ -49,6 +50,7 @@ async def load_task_page_data(
         found_runs,
         without_action,
         versions,
+        workers,
         *choices,
     ) = await _build_query(with_choices=with_choices).fetch(
         source,
@@ -65,6 +67,7 @@ async def load_task_page_data(
         runs.choose_running_or_latest(found_runs),
         without_action,
         bool(versions),
+        workers,
         *choices,
     )
 
@@ -85,5 +88,6 @@ def _build_query(*, with_choices: bool) -> CombinedQuery:
         runs.CURRENT_TASK_RUNS,
         messages.TASK_MESSAGES_WITHOUT_ACTION,
         tasks.HAS_DESCRIPTION_VERSIONS,
+        tasks.WORKER,
         *(choices if with_choices else ()),
     )

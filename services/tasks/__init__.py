@@ -17,7 +17,7 @@ from services.tasks.bulk_changes import (
     restore_tasks,
     update_tasks,
 )
-from services.tasks.card_tasks import Assignee, CardTask, LinkRef, get_card_task
+from services.tasks.card_tasks import WORKER, Assignee, CardTask, LinkRef, get_card_task
 from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
 from services.tasks.choices import ASSIGNABLE_AGENTS, DEPENDENCY_CHOICES, list_assignable_agents
 from services.tasks.commands import create_task, unassign_agent_tasks, update_task

@@ -32,7 +32,7 @@ from models import (
 )
 from services import approvals, boards, counters, custom_fields  # names of two: at call time
 from services.tasks.board_order import BoardOrder, is_blocked
-from services.tasks.card_tasks import CARD_TASKS, CardTask, build_card_task
+from services.tasks.card_tasks import CARD_TASKS, WORKER_ID, CardTask, build_card_task
 from services.tasks.done_approvals import approval_ids_query
 from services.tasks.lists import IS_UNASSIGNED
 from services.tasks.loaders import BOARD_ID
@@ -231,7 +231,7 @@ def _contains_word(name: str) -> ColumnElement[bool]:
 
 def _is_assigned() -> ColumnElement[bool]:
     assignee_id = bindparam("assignee_id", type_=Uuid())
-    return (Task.assigned_agent_id == assignee_id) | (Task.assigned_user_id == assignee_id)
+    return (assignee_id == WORKER_ID) | (Task.assigned_user_id == assignee_id)
 
 
 def _has_tag() -> ColumnElement[bool]:

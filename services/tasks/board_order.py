@@ -18,15 +18,13 @@ from models import (
     Task,
     User,
 )
+from services.tasks.card_tasks import WORKER_ID
 from services.tasks.loaders import BOARD_ID
 
 PRIORITY_RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
 
 ASSIGNEE_NAME = func.coalesce(
-    select(func.lower(Agent.name))
-    .where(Agent.id == Task.assigned_agent_id)
-    .correlate(Task)
-    .scalar_subquery(),
+    select(func.lower(Agent.name)).where(Agent.id == WORKER_ID).correlate(Task).scalar_subquery(),
     select(func.lower(USER_NAME))
     .where(User.id == Task.assigned_user_id)
     .correlate(Task)

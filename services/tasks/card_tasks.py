@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, bindparam, case, cast, func, select
+from sqlalchemy import ColumnElement, String, Uuid, and_, bindparam, case, cast, func, select
 
 from core.db.reads import AnySelect, Query, Source
 from models import (
@@ -30,7 +30,7 @@ STATUSES = {status.value: status for status in Status}
 
 
 class Assignee(NamedTuple):
-    """The agent or the person that is assigned to a task."""
+    """The agent or the person that works on a task, or that worked on it until it was done."""
 
     id: UUID
     name: str
@@ -107,6 +107,23 @@ def _select_links() -> ColumnElement[Any]:
     return func.array(newest.scalar_subquery())
 
 
+def _select_worker_id() -> ColumnElement[UUID]:
+    """Select the agent that works on a task, and of a task that is done the one that worked on it.
+
+    A review takes a task from its worker and gives it to the lead, or to nobody.
+    """
+    lead = Agent.__table__.alias("lead")
+    is_led = select(lead.c.id).where(lead.c.id == Task.assigned_agent_id, lead.c.is_board_lead)
+    was_reviewed = and_(
+        Task.status == Status.DONE,
+        Task.previous_assignee_id.is_not(None),
+        Task.assigned_user_id.is_(None),
+        Task.assigned_agent_id.is_(None) | is_led.correlate(Task).exists(),
+    )
+    return case((was_reviewed, Task.previous_assignee_id), else_=Task.assigned_agent_id)
+
+
+WORKER_ID = _select_worker_id()
 COMMENTS_COUNT = (
     select(func.count())
     .select_from(Comment)
@@ -123,7 +140,8 @@ ALL_CARD_TASKS: AnySelect = (
         *(User.id, USER_NAME),
         *(_select_blockers(), _select_tags(), _select_links(), COMMENTS_COUNT),
     )
-    .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
+    .select_from(Task)
+    .outerjoin(Agent, Agent.id == WORKER_ID)
     .outerjoin(User, User.id == Task.assigned_user_id)
 )
 """Selects tasks. Related objects are arrays of rows, which are decoded faster than JSON."""
@@ -146,6 +164,17 @@ def build_card_task(row: Sequence[Any]) -> CardTask:
         comments_count,
     )
 
+
+WORKER: Query[Assignee] = Query(
+    select(Agent.id, Agent.name, Agent.identity_profile["emoji"].astext)
+    .join_from(Task, Agent, Agent.id == WORKER_ID)
+    .where(
+        Task.id == bindparam("task_id", type_=Uuid()),
+        Task.assigned_agent_id.is_distinct_from(Agent.id),
+    ),
+    lambda row: Assignee(*row),
+)
+"""Selects the agent that worked on a task that is done, unless it is assigned to it."""
 
 CARD_TASK = Query(CARD_TASKS.where(Task.id == bindparam("task_id")), build_card_task)
 

@@ -8,6 +8,7 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Board, Event, EventType, Status, TagAssignment, Task, new_id
+from tests.support.board_pages import keep
 from tests.support.board_rows import make_tag
 from tests.support.world import World
 from web.stale_parts import (
@@ -201,3 +202,34 @@ async def test_many_first_calls_reload_a_sidebar_every_three_seconds(alice) -> N
     assert found
     triggers = [trigger.strip().split(" from:body ") for trigger in found[1].split(",")]
     assert [rest for name, *rest in triggers if name in parts] == [["throttle:3s"]]
+
+
+@pytest.mark.parametrize("has_lead", [True, False])
+async def test_a_done_card_keeps_who_did_the_work(
+    alice, board_path, transaction, world, has_lead
+) -> None:
+    reviewer_id = world.lead.id if has_lead else None
+    task = world.make_task(
+        "Painted",
+        status=Status.REVIEW,
+        assigned_agent_id=reviewer_id,
+        previous_assignee_id=world.worker.id,
+    )
+    await keep(transaction, task)
+    path = f"{board_path}/tasks/{task.id}"
+    name = world.worker.name
+    moved = await alice.post(f"{path}/moves", data={"to": "done"}, headers=HTMX)
+    assert moved.status_code == 200
+
+    card = (await alice.get(f"{board_path}/cards/{task.id}", headers=HTMX)).text
+    assert re.search(rf'<span class="trunc" dir="auto">{name}</span>', card)
+    listed = (await alice.get(f"{board_path}?view=list&sort=assignee")).text
+    row = listed.split(f'id="task-{task.id}"')[1].split("</tr>")[0]
+    assert name in row.split('class="c-who"')[1]
+    page = (await alice.get(path)).text
+    assert re.search(rf"<dt>Done by</dt>.*?{name}", page, re.S)
+    filtered = (await alice.get(f"{board_path}?view=list&agent={world.worker.id}")).text
+    assert f'id="task-{task.id}"' in filtered
+
+    await alice.post(f"{path}/moves", data={"to": "review"}, headers=HTMX)
+    assert "<dt>Done by</dt>" not in (await alice.get(path)).text

@@ -46,6 +46,7 @@ def build_task_context(agent: Agent, user_id: UUID) -> dict[str, Any]:
         "assignees": [agent],
         "people": [],
         "tag_choices": TAGS,
+        "workers": [],
         "watchers": [BoardPerson(user_id, "Mara Okafor", can_write=True)],
         "reader_id": user_id,
         "is_lead_missing": False,

@@ -63,6 +63,7 @@ async def load_task_view(
         "task_fields": build_field_views(page.fields, user),
         "task_links": [label_link(one) for one in page.links],
         "is_lead_missing": "unheard" in query,
+        "workers": page.workers,
         "watchers": page.watchers,
         "reader_id": user.id,
         **await presenter.load_run_context(
