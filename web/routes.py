@@ -37,7 +37,7 @@ from web.settings import views as settings_views
 from web.skills.routes import SKILL_ROUTES
 from web.souls.views import SOUL_ROUTES
 from web.tags.views import TAG_ROUTES
-from web.tasks import conversation_views, description_views
+from web.tasks import completion_views, conversation_views, description_views
 from web.tasks import edit_views as task_edit_views
 from web.tasks import views as task_views
 from web.tasks.own_task_views import OWN_TASK_ROUTES
@@ -205,6 +205,8 @@ MEMBER_ROUTES: list[Route] = [
     *BOARD_ROUTES,
     Route("/boards/{board_id:uuid}/tasks", task_views.create_task, methods=["POST"]),
     Route("/boards/{board_id:uuid}/tasks/new", task_views.show_new_task_form),
+    Route("/boards/{board_id:uuid}/completions", completion_views.show_completions),
+    Route("/boards/{board_id:uuid}/completions", completion_views.complete_tasks, methods=["POST"]),
     *[
         Route(f"{TASK_PATH}{path}", handler, methods=[method])
         for path, method, handler in [
@@ -218,6 +220,8 @@ MEMBER_ROUTES: list[Route] = [
                 description_views.restore_description,
             ),
             ("/questions", "POST", task_views.request_approval),
+            ("/completions", "GET", completion_views.show_completions),
+            ("/completions", "POST", completion_views.complete_tasks),
             ("/deletions", "POST", task_views.delete_task),
             ("/restorations", "POST", task_views.restore_task),
             ("/comments", "POST", conversation_views.add_comment),

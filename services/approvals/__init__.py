@@ -20,6 +20,11 @@ from services.approvals.counts import (
 )
 from services.approvals.decisions import decide_immediately, decide_with_undo
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
+from services.approvals.direct_completions import (
+    CompletionProposal,
+    approve_and_complete,
+    propose_completions,
+)
 from services.approvals.finalization import (
     DECISIONS_TOPIC,
     finalize_due_approvals,

@@ -1,7 +1,7 @@
 """Request approvals, and ask the requester for clarification."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +70,7 @@ async def request_approval(
             await session.flush()
             return await get_approval(session, board, equal.id)
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
-    detail = _build_approval(actor, board, draft, payload, linked)
+    detail = build_approval(actor, board, draft, payload, linked)
     await _add_links(session, detail, linked)
     requested = approval_event(EventType.APPROVAL_REQUESTED, actor, detail)
     decided = await _apply_policy(session, detail)
@@ -104,17 +104,18 @@ STATUS_BY_EFFECT = {
 }
 
 
-def _build_approval(
+def build_approval(
     actor: Actor,
     board: Board,
     draft: rules.ApprovalDraft,
     payload: dict[str, Any],
     linked: Sequence[Task],
 ) -> ApprovalDetail:
+    """Build an undecided approval of these tasks, which is not stored."""
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
     approval = Approval(
         id=new_id(),
-        board=board,
+        board_id=board.id,
         task_id=linked[0].id if linked else None,
         agent_id=agent.id if agent else None,
         requested_by_user_id=user.id if user else None,
@@ -173,15 +174,20 @@ async def _ensure_no_pending_approval(
         )
     )
     found = (await session.execute(pending)).all() if task_ids else []
+    if found:
+        raise approval_pending_exists([(task_id, approval_id) for task_id, approval_id in found])
+
+
+def approval_pending_exists(found: Iterable[tuple[UUID, UUID]]) -> Conflict:
+    """Build the error for tasks that have a pending approval, from ids of both."""
     conflicts = [
         {"task_id": str(task_id), "approval_id": str(approval_id)} for task_id, approval_id in found
     ]
-    if conflicts:
-        raise Conflict(
-            "approval_pending_exists",
-            "A question about this task waits for an answer already.",
-            conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
-        )
+    return Conflict(
+        "approval_pending_exists",
+        "A question about this task waits for an answer already.",
+        conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
+    )
 
 
 async def _load_tasks(session: AsyncSession, board: Board, ids: list[UUID]) -> list[Task]:

@@ -6,6 +6,7 @@ from services.policies.queries import (
     PolicyDetail,
     ReferenceNames,
     evaluate_request,
+    evaluate_requests,
     get_policy,
     list_named_members,
     list_named_tag_ids,

@@ -154,8 +154,8 @@ def is_policy_of(board: Board | None) -> ColumnElement[bool]:
     return ApprovalPolicy.board_id == (board.id if board else None)
 
 
-TAG_IDS: Query[tuple[UUID]] = Query(
-    select(TagAssignment.tag_id).where(
+TAG_IDS: Query[tuple[UUID, UUID]] = Query(
+    select(TagAssignment.task_id, TagAssignment.tag_id).where(
         TagAssignment.task_id == func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
     )
 )
@@ -173,11 +173,29 @@ async def evaluate_request(
 
     With `is_completion` its kind counts as one that completes tasks.
     """
-    rules = await load_rules(source, board)
+    [verdict] = await evaluate_requests(
+        source, board, [(approval, task_ids)], is_completion=is_completion
+    )
+    return verdict
+
+
+async def evaluate_requests(
+    source: Source,
+    board: Board,
+    requests: Sequence[tuple[Approval, Collection[UUID]]],
+    *,
+    is_completion: bool = False,
+) -> list[PolicyVerdict]:
+    """Return what the policies say about requests, each with the ids of its tasks."""
+    rules = await load_rules(source, board) if requests else ()
     if not rules:
-        return PolicyVerdict()
-    rows = await TAG_IDS.fetch(source, task_ids=list(task_ids)) if task_ids else ()
-    facts = build_facts(approval, frozenset(tag_id for (tag_id,) in rows))
-    if is_completion:
-        facts = replace(facts, kind=COMPLETION_WORDS)
-    return evaluate_rules(rules, facts)
+        return [PolicyVerdict() for _request in requests]
+    all_ids = {id for _approval, task_ids in requests for id in task_ids}
+    rows = await TAG_IDS.fetch(source, task_ids=list(all_ids)) if all_ids else ()
+    verdicts = []
+    for approval, task_ids in requests:
+        tag_ids = frozenset(tag_id for task_id, tag_id in rows if task_id in task_ids)
+        facts = build_facts(approval, tag_ids)
+        facts = replace(facts, kind=COMPLETION_WORDS) if is_completion else facts
+        verdicts.append(evaluate_rules(rules, facts))
+    return verdicts

@@ -169,7 +169,7 @@ async def test_deciding_undoing_and_deciding_again_without_scripts(site: LiveSit
     path = f"/agent/boards/{board['id']}/approvals"
     async with plain(site, f"/approvals?board={board['id']}") as page:
         await page.get_by_label("Note for Juniper").fill("Please.")
-        await page.get_by_role("button", name="Approve A", exact=True).click()
+        await page.get_by_role("button", name="Approve (agent moves it) A", exact=True).click()
         await page.locator("#toasts").get_by_role("button", name="Undo").click()
         await expect(page.get_by_role("button", name="Reject R")).to_be_visible()
         [approval] = agent.call("GET", path)["items"]

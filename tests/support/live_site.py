@@ -15,7 +15,7 @@ from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
 from tests.support.page_checks import close_context, new_context
 
 TOKEN = re.compile(r"AUTH_TOKEN=(mc_agent_[\w-]+)")
-APPROVE = re.compile("^Approve( A)?$")  # the button, without "Approve and complete"
+APPROVE = re.compile(r"^Approve( \(.*\))?( A)?$")  # without "Approve and move to Done"
 FIRST_PAGE = re.compile("/(welcome|dashboard)$")  # of an owner: the second one if there is the demo
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
 

@@ -77,6 +77,10 @@ PAGES = {
         "/boards/{empty}/tasks/{bare}",
         "/boards/{quay}/tasks/{worked_on}",
     ],
+    "/boards/{board_id:uuid}/completions": ["/boards/{empty}/completions?ids={bare}"],
+    "/boards/{board_id:uuid}/tasks/{task_id:uuid}/completions": [
+        "/boards/{empty}/tasks/{bare}/completions"
+    ],
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/descriptions": [
         "/boards/{board}/tasks/{task}/descriptions",
         "/boards/{empty}/tasks/{bare}/descriptions",

@@ -1,5 +1,6 @@
 """Approve and complete the tasks of an approval in one step."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -205,3 +206,30 @@ async def test_an_unknown_decision_is_refused(bob, ask, transaction) -> None:
     approval = await ask("First")
     assert (await decide(bob, approval, status="finished")).status_code == 422
     assert (await stored(transaction, approval)).decided_status is None
+
+
+def list_buttons(page: str) -> list[str]:
+    """Return the texts of the buttons that approve something, without their keys."""
+    found = re.findall(r'name="status" value="(?:approved|completed)"[^>]*>(.*?)</button>', page)
+    texts = [re.sub(r"<(svg|kbd).*?</\1>|<[^>]*>", "", one).strip() for one in found]
+    return sorted({text for text in texts if "Approve" in text})
+
+
+async def test_buttons_say_who_moves_the_task(bob, ask, world) -> None:
+    by_agent = await ask("First", agent_id=world.worker.id)
+    by_user = await ask("Second", requested_by_user_id=world.alice.id)
+    of_other_kind = await ask("Third", agent_id=world.worker.id, action_type="deploy")
+    done = await ask("Fourth", agent_id=world.worker.id, task_fields={"status": Status.DONE})
+    both = "Approve and move to Done"
+    for approval, expected in [
+        (by_agent, ["Approve (agent moves it)", both]),
+        (by_user, ["Approve (task stays open)", both]),
+        (of_other_kind, ["Approve"]),
+        (done, ["Approve"]),
+    ]:
+        task = f"/boards/{approval.board_id}/tasks/{approval.task_id}"
+        for path in (task, f"/approvals/{approval.id}"):
+            shown = list_buttons((await bob.get(path)).text.split("data-bulk")[-1])
+            assert [one for one in shown if one in expected] == expected, path
+            assert not [one for one in shown if "(" in one and one not in expected]
+    assert "Agents move the tasks to Done." in (await bob.get("/approvals")).text

@@ -80,7 +80,7 @@ async def test_a_card_is_dropped_between_others_and_put_back(
 async def test_a_rejected_move_is_explained_on_the_card(
     alice, board_path, transaction, world, task, headers
 ) -> None:
-    world.board.require_approval_for_done = True
+    world.board.require_review_before_done = True
     async with transaction() as session:
         await session.merge(world.board)
 
@@ -90,8 +90,8 @@ async def test_a_rejected_move_is_explained_on_the_card(
 
     assert response.status_code == 409
     card = response.text.split(f'id="task-{task.id}"')[1].split("</li>")[0]
-    assert "Needs an approval before Done" in card
-    assert "Request approval" in card
+    assert "Needs a review before Done" in card
+    assert "Move to Review" in card
     assert ("<html" in response.text) == (not headers)
 
 

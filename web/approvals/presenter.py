@@ -45,12 +45,18 @@ class ApprovalView:
     is_complete: bool = False
     action_hash: str = ""  # of what is shown; empty if it changed while it was read
     undone_note: UndoneNote | None = None  # of the member's own decision that was undone
+    key_prefix: str = ""  # where a page can show the same approval twice
     _revealed: dict[str, Markup] = field(default_factory=dict)  # the HTML of texts
 
     @property
     def id(self) -> UUID:
         """Return the id of the approval."""
         return self.detail.approval.id
+
+    @property
+    def key(self) -> str:
+        """Return the part of the ids of its elements that belongs to this approval."""
+        return f"{self.key_prefix}{self.id}"
 
     @property
     def question(self) -> str:
@@ -91,16 +97,24 @@ class ApprovalView:
 
         Not if another person has to approve too, or if a task is blocked or has to be reviewed.
         """
-        detail, needs_review = self.detail, self.detail.board.require_review_before_done
-        open_tasks = [one.detail for one in self.tasks if one.detail.task.status is not Status.DONE]
-        may_move = all(
+        needs_review = self.detail.board.require_review_before_done
+        return self.leaves_tasks_open and all(
             not one.blocked_by and (one.task.status is Status.REVIEW or not needs_review)
-            for one in open_tasks
+            for one in self._open_tasks
         )
+
+    @property
+    def leaves_tasks_open(self) -> bool:
+        """Return whether an approval by the member allows open tasks to be moved to Done later."""
+        detail = self.detail
         has_first = detail.first_approver and detail.may_first_vote and not detail.is_changed
         is_last = detail.approval.policy_verdict.required_approvals == 1 or has_first
-        can_help = detail.completes_tasks and open_tasks and may_move
+        can_help = detail.completes_tasks and self._open_tasks
         return bool(self.rights.can_approve and is_last and can_help)
+
+    @property
+    def _open_tasks(self) -> list[TaskDetail]:
+        return [one.detail for one in self.tasks if one.detail.task.status is not Status.DONE]
 
     @property
     def task_notes(self) -> list[str]:
@@ -149,10 +163,10 @@ async def load_approval_views(
     ids = [detail.approval.id for detail in details]
     contents = await approvals.load_current_contents(source, ids)
     rights = await load_decision_rights(source, member, details, writable)
-    return await _load_views(source, details, rights, contents, complete=complete)
+    return await load_views(source, details, rights, contents, complete=complete)
 
 
-async def _load_views(
+async def load_views(
     source: Source,
     details: Sequence[ApprovalDetail],
     rights: Mapping[UUID, DecisionRights],
@@ -160,6 +174,7 @@ async def _load_views(
     *,
     complete: bool = False,
 ) -> list[ApprovalView]:
+    """Load what pages show of approvals with these rights and contents."""
     boards = {detail.board.id: detail.board for detail in details}
     found: dict[UUID, TaskDetail] = {}
     for board in boards.values():
@@ -223,7 +238,7 @@ async def find_unopened(
     waiting = await approvals.list_undecided_approvals(source, member, approval_ids=approval_ids)
     contents = await approvals.load_current_contents(source, [one.approval.id for one in waiting])
     rights = {one.approval.id: build_decision_rights(one, member, ()) for one in waiting}
-    views = await _load_views(source, waiting, rights, contents)
+    views = await load_views(source, waiting, rights, contents)
     message = _("This page did not show everything. Open the complete content, then approve.")
     found = {
         view.id: Invalid("content_not_opened", message) for view in views if view.must_be_opened

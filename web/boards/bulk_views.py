@@ -1,6 +1,7 @@
 """Change, delete and restore several tasks of a board; the menu of a card uses it for one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,16 @@ from starlette.responses import RedirectResponse, Response
 
 from core.errors import Invalid
 from core.http.request import Session, open_reader, open_transaction
-from models import Board
+from models import Board, Status
 from services import tasks
 from services.tasks import BulkResult
+from web.approvals.completions import (
+    Confirmation,
+    build_confirmation,
+    load_completion_offers,
+    needs_approval,
+)
+from web.auth.viewer import current_member
 from web.boards.address import BoardAddress
 from web.boards.bulk_forms import BulkChangeForm, parse_task_ids
 from web.boards.cards import RejectedMove
@@ -41,7 +49,8 @@ async def change_tasks(request: Request) -> Response:
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)
         results = await _apply(request, session, board, fields, form, zone)
-    return await _render_results(request, board, results, is_deletion=fields.delete)
+    to_confirm = list_to_confirm(results) if fields.status is Status.DONE else []
+    return await _render_results(request, board, results, to_confirm, is_deletion=fields.delete)
 
 
 async def _apply(
@@ -80,14 +89,27 @@ async def restore_tasks(request: Request) -> Response:
 
 
 async def _render_results(
-    request: Request, board: Board, results: Sequence[BulkResult], *, is_deletion: bool
+    request: Request,
+    board: Board,
+    results: Sequence[BulkResult],
+    to_confirm: Sequence[UUID],
+    *,
+    is_deletion: bool,
 ) -> Response:
-    """Render the board with the reasons of what was not changed, and a toast."""
+    """Render the board with the reasons of what was not changed, and a toast.
+
+    Without scripts, tasks that only need an approval are confirmed on a page.
+    """
     done = [one.task_id for one in results if not one.error]
     failed = [one for one in results if one.error]
-    rejected_moves = await _list_rejected_moves(request, failed)
+    rejected_moves, confirmation = await load_rejections(
+        request, failed, to_confirm=to_confirm, is_selected=True
+    )
     status_code = 200 if done else 409
     if not is_part_request(request):
+        if confirmation is not None and len(confirmation.offers) == len(failed):
+            path = f"/boards/{board.id}/completions{confirmation.query}"
+            return RedirectResponse(path, 303)
         if failed:
             return await render_board(
                 request, rejected_moves=rejected_moves, status_code=status_code
@@ -95,7 +117,20 @@ async def _render_results(
         return _redirect_to_board(request, deleted=done if is_deletion else ())
     toast = _build_toast(board, done, failed, is_deletion=is_deletion)
     context = await load_board_context(request, rejected_moves)
-    return render_part(request, "boards/_view_update.html", status_code, toast=toast, **context)
+    return render_part(
+        request,
+        "boards/_view_update.html",
+        status_code,
+        toast=toast,
+        confirmation=confirmation,
+        whole="#board-view",
+        **context,
+    )
+
+
+def list_to_confirm(results: Sequence[BulkResult]) -> list[UUID]:
+    """Return the tasks that were not moved to Done because nobody has approved it."""
+    return [one.task_id for one in results if needs_approval(one.error)]
 
 
 def _build_toast(
@@ -118,20 +153,36 @@ def _list_reasons(failed: Sequence[BulkResult]) -> list[str]:
     return sorted({describe_error(one.error) for one in failed if one.error})
 
 
-async def _list_rejected_moves(
-    request: Request, failed: Sequence[BulkResult]
-) -> list[RejectedMove]:
-    """Return what the cards of tasks that were not changed show; they stay selected."""
+async def load_rejections(
+    request: Request,
+    failed: Sequence[BulkResult],
+    *,
+    to_confirm: Collection[UUID] = (),
+    is_selected: bool = False,
+    problem: str = "",
+) -> tuple[list[RejectedMove], Confirmation | None]:
+    """Load what the cards of tasks that were not changed show, and the confirmation to offer.
+
+    `to_confirm` are the tasks that are done once somebody approves it. `problem` is about an
+    earlier confirmation.
+    """
     if not failed:
-        return []
+        return [], None
     async with open_reader(request) as source:
         board = (await board_access(request, source)).board
         found = await tasks.load_task_details(source, board, [one.task_id for one in failed])
-    return [
-        RejectedMove.from_error(found[one.task_id].task, one.error, is_selected=True)
+        member, ids = current_member(request), list(to_confirm)
+        offers = await load_completion_offers(source, member, board, ids) if ids else []
+    confirmation = build_confirmation(offers, problem)
+    if confirmation is not None:
+        await confirmation.reveal_texts()
+    moves = [
+        RejectedMove.from_error(found[one.task_id].task, one.error, is_selected=is_selected)
         for one in failed
         if one.error and one.task_id in found
     ]
+    obstacles = {one.task_id: one.obstacle for one in offers if one.obstacle}
+    return [replace(one, code=obstacles.get(one.task_id, one.code)) for one in moves], confirmation
 
 
 def _redirect_to_board(request: Request, deleted: Sequence[UUID] = ()) -> Response:

@@ -41,6 +41,9 @@ DECISION_RANK, LEAD_RANK = 0, 1  # of the sections of tasks that wait for a pers
 MOVE_ERRORS = {
     "task_blocked_cannot_transition": "",
     "approval_required": N_("Needs an approval before Done"),
+    "completion_denied": N_("The policy does not allow this task to be done"),
+    "decider_not_allowed": N_("Somebody else must approve this before Done"),
+    "second_approval_required": N_("Two people must approve this before Done"),
     "review_required": N_("Needs a review before Done"),
     "approval_pending": N_("Locked while an approval is pending"),
     "comment_required": N_("Needs a comment before Review"),

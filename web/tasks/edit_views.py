@@ -1,15 +1,26 @@
 """Edits of a task on its page."""
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from core.errors import Conflict
 from core.http.request import open_reader, open_transaction
+from models import Status
 from services import tasks
+from services.tasks import BulkResult
+from web.approvals.completions import REJECTION_CODES
+from web.boards.bulk_views import load_rejections
 from web.boards.views import board_access, board_for_update
 from web.tasks.edited_fields import list_edited_fields, load_value_names
 from web.tasks.forms import TaskEditForm
 from web.tasks.presenter import FIELD_EDITORS
-from web.tasks.views import changes_path, redirect_to_task, render_task, task_path
+from web.tasks.views import (
+    changes_path,
+    completions_path,
+    redirect_to_task,
+    render_task,
+    task_path,
+)
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
 from web.ui.edited_fields import check_edit, without
@@ -36,10 +47,28 @@ async def update_task(request: Request) -> Response:
         if is_part_request(request):
             return await render_task(request)
         return redirect_to_task(request)
+    if form.code in REJECTION_CODES and form.value("status") == Status.DONE:
+        return await _render_rejected_completion(request, form)
     editor = next((FIELD_EDITORS[name] for name in form.values if name in FIELD_EDITORS), "")
     if form.conflicts:
         return await render_task_conflict(request, form, editor)
     return await render_task(request, form, focus=editor)
+
+
+async def _render_rejected_completion(request: Request, form: forms.Form) -> Response:
+    """Render the task with the reason why it is not done, or with the confirmation that is needed.
+
+    The confirmation is offered for the status alone, because it changes nothing else.
+    """
+    result = BulkResult(forms.path_id(request, "task_id"), Conflict(form.code, form.problem))
+    sent = set(form.values) & set(TaskEditForm.model_fields)
+    to_confirm = [result.task_id] if sent == {"status"} else []
+    moves, confirmation = await load_rejections(request, [result], to_confirm=to_confirm)
+    if confirmation is not None and not is_part_request(request):
+        return RedirectResponse(completions_path(request), 303)
+    for move in moves:
+        form.problem = form.problem if move.code in REJECTION_CODES else move.text
+    return await render_task(request, form, confirmation=confirmation)
 
 
 async def render_task_conflict(

@@ -33,23 +33,28 @@ class NewTaskForm(BaseModel):
         return TaskDraft(**wanted, **parse_assignee(self.assignee))
 
 
-class MoveForm(BaseModel):
-    """The target status and the tasks around the place; when a move is undone also the assignee."""
+class PlaceForm(BaseModel):
+    """The tasks around a place in a column."""
 
-    to: Status
-    assignee: AssigneeValue = ""
     before: Annotated[UUID | None, BlankAsNone] = None
     after: Annotated[UUID | None, BlankAsNone] = None
-
-    def to_changes(self, form: Form) -> dict[str, Any]:
-        """Return the move as the service takes it."""
-        assignees = parse_assignee(self.assignee) if "assignee" in form.values else {}
-        return {"status": self.to, **assignees}
 
     @property
     def place(self) -> TaskPlace:
         """Return the place in the column."""
         return TaskPlace(self.before, self.after)
+
+
+class MoveForm(PlaceForm):
+    """The target status and the tasks around the place; when a move is undone also the assignee."""
+
+    to: Status
+    assignee: AssigneeValue = ""
+
+    def to_changes(self, form: Form) -> dict[str, Any]:
+        """Return the move as the service takes it."""
+        assignees = parse_assignee(self.assignee) if "assignee" in form.values else {}
+        return {"status": self.to, **assignees}
 
 
 class TaskEditForm(BaseModel):

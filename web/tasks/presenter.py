@@ -6,16 +6,13 @@ from uuid import UUID
 from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
-from models import Board, Member, Task, User
+from models import Board, Member
 from services import tasks
-from services.action_kinds import COMPLETION_KIND
-from services.approvals import ApprovalDraft
 from services.boards import BoardPermissions
 from services.task_pages import TaskPageData, load_task_page_data
 from services.tasks import TaskDetail
 from web.agents import presenter
 from web.approvals.presenter import load_approval_views
-from web.approvals.sentences import build_done_reason
 from web.boards.address import BoardAddress
 from web.boards.task_links import label_link
 from web.custom_fields.task_form import build_field_views
@@ -23,7 +20,6 @@ from web.tasks.conversation import load_conversation
 from web.tasks.edited_fields import format_due_date_field
 from web.ui import forms, time_format
 
-CERTAIN = 100.0  # percent: confidence of an approval that a user requests
 SHORT_ID_LENGTH = 6  # last characters of an id, enough to distinguish the tasks of a board
 FIELD_EDITORS = {
     "title": "title",
@@ -91,13 +87,3 @@ async def _load_place(
     """Load the place of a task in the view from which it was opened."""
     place = await tasks.find_board_place(source, board, task_id, address.filters, address.order)
     return {"address": address, "place": place}
-
-
-def build_done_approval(task: Task, user: User) -> ApprovalDraft:
-    """Build the approval that a board requires before a task moves to Done."""
-    return ApprovalDraft(
-        action_type=COMPLETION_KIND,
-        confidence=CERTAIN,
-        task_id=task.id,
-        payload={"reason": build_done_reason(user.display_name)},
-    )

@@ -8,21 +8,24 @@ from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from core.http.request import STATUS_CODES, Session, open_reader, open_transaction
-from models import ReadKind, Task
+from models import ReadKind, Status, Task
 from services import approvals, presence, tasks
 from services.notifications import OpenedPage
+from services.tasks import BulkResult
 from web.agents.presenter import load_task_runs
+from web.approvals.completions import Confirmation, build_done_approval
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.address import BoardAddress
 from web.boards.assignees import format_assignee
-from web.boards.cards import STATUS_NAMES, RejectedMove
+from web.boards.bulk_views import list_to_confirm, load_rejections
+from web.boards.cards import STATUS_NAMES
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
 from web.tasks.conversation import UnreadComments, keep_filter
 from web.tasks.forms import MoveForm, NewTaskForm
-from web.tasks.presenter import build_done_approval, load_task_view
+from web.tasks.presenter import load_task_view
 from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
 from web.ui.formatted_texts import format_texts
@@ -66,13 +69,13 @@ async def move_task(request: Request) -> Response:
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             before = (await tasks.get_task_detail(session, board, task_id)).task
-            old_status, undo = before.status, await _describe_undo(session, before)
+            old_status, undo = before.status, await describe_undo(session, before)
             if fields.to is not old_status:
                 changes = fields.to_changes(form)
                 await tasks.update_task(session, request.user, board, task_id, changes)
             await tasks.place_task(session, request.user, board, task_id, fields.place)
     except (Conflict, Invalid) as error:
-        return await _render_rejected_move(request, error)
+        return await _render_rejected_move(request, error, fields)
     if not is_part_request(request):
         return _redirect_to_board(request)
     status = translate(STATUS_NAMES[fields.to])
@@ -85,7 +88,7 @@ async def move_task(request: Request) -> Response:
     return await _render_board_view(request, toast, moved_task_id=task_id)
 
 
-async def _describe_undo(session: Session, task: Task) -> dict[str, object]:
+async def describe_undo(session: Session, task: Task) -> dict[str, object]:
     """Return the fields of the form that moves a task back to its place."""
     place = await tasks.find_place(session, task)
     return {
@@ -227,18 +230,22 @@ async def _render_board_view(
     return response
 
 
-async def _render_rejected_move(request: Request, error: AppError) -> Response:
-    """Render the board with the card in its old column and the reason on it."""
+async def _render_rejected_move(request: Request, error: AppError, fields: MoveForm) -> Response:
+    """Render the board with the card in its old column and the reason on it.
+
+    Who may approve a move to Done confirms it: in a dialog, or without scripts on a page.
+    """
     status = STATUS_CODES[type(error)]
-    async with open_reader(request) as source:
-        access = await board_access(request, source)
-        task_id = forms.path_id(request, "task_id")
-        detail = await tasks.get_task_detail(source, access.board, task_id)
-    rejected_moves = [RejectedMove.from_error(detail.task, error)]
+    result = BulkResult(forms.path_id(request, "task_id"), error)
+    to_confirm = list_to_confirm([result]) if fields.to is Status.DONE else []
+    rejected_moves, confirmation = await load_rejections(request, [result], to_confirm=to_confirm)
     if not is_part_request(request):
+        if confirmation is not None:
+            return RedirectResponse(completions_path(request), 303)
         return await render_board(request, rejected_moves=rejected_moves, status_code=status)
     context = await load_board_context(request, rejected_moves)
-    return render_part(request, "boards/_view.html", status, **context)
+    context |= {"confirmation": confirmation, "whole": "#board-view", "drop_place": fields.place}
+    return render_part(request, "boards/_view_update.html", status, toast={}, **context)
 
 
 def _redirect_to_board(request: Request) -> Response:
@@ -261,27 +268,39 @@ def changes_path(request: Request) -> str:
     return _build_task_path(request, "/changes")
 
 
+def completions_path(request: Request) -> str:
+    """Return the address of the page that confirms the completion of the task of the path."""
+    return _build_task_path(request, "/completions")
+
+
 def _build_task_path(request: Request, rest: str) -> str:
     here = f"/boards/{request.path_params['board_id']}/tasks/{forms.path_id(request, 'task_id')}"
     return f"{here}{rest}{BoardAddress.from_query(request.query_params).query}"
 
 
 async def render_task(
-    request: Request, form: forms.Form | None = None, *, focus: str = ""
+    request: Request,
+    form: forms.Form | None = None,
+    *,
+    focus: str = "",
+    confirmation: Confirmation | None = None,
+    status: int = 200,
 ) -> Response:
-    """Render a task: as a page, or for htmx the part that it requests.
+    """Render a task: as a page, or for htmx the part that it requests, with a confirmation.
 
     After a rejected form htmx replaces only its editor and leaves it open, so that other text that
     is being typed on the page is not lost.
     """
-    status = form.status if form else 200
+    status = form.status if form else status
     layout = None if is_part_request(request) else await load_layout(request)
     context = await _load_task(request, form)
     await mark_comments_read(request, context)
     if layout is not None:
         context["layout"] = layout
-    template = _part_template(request) if layout is None else "tasks/show.html"
-    render = render_part if layout is None else render_page
+        render, template = render_page, "tasks/show.html"
+    else:
+        context |= {"part": _part_template(request), "confirmation": confirmation}
+        render, template = render_part, "tasks/_update.html"
     if context["open_approvals"]:  # then all texts are shown exactly
         response = await render_in_thread(render, request, template, status=status, **context)
     else:

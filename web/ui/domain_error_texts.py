@@ -254,6 +254,7 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "approval_expired": N_("This request has expired, so it can no longer be approved."),
     "approval_not_found": N_("There is no such approval."),
     "approval_pending_exists": N_("An approval of this task is pending already."),
+    "completion_denied": N_("The policy “%(rule)s” does not allow this task to be completed."),
     "completion_not_allowed": N_(
         "The policy “%(rule)s” requires more before tasks are completed. Approve this without"
         " completing tasks; the agent can request task.complete."
@@ -263,7 +264,9 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "no_linked_task": N_("There is no task to post a question on."),
     "own_request": N_("You made this request, so two other people must approve it."),
     "question_required": N_("Write what you want to know."),
+    "second_approval_required": N_("One more person must approve this before the task is done."),
     "task_changed": N_("The task was changed after the approval."),
+    "task_is_done": N_("This task is done already."),
     "too_late_to_undo": N_(
         "It is too late to undo this. The decision is final; make a new request instead."
     ),
