@@ -60,6 +60,7 @@ from services.tasks.own_tasks import MAX_OWN_TASKS, OwnTask, list_own_tasks
 from services.tasks.places import TaskPlace, find_place, place_task
 from services.tasks.reminders import has_due_reminders, remind_of_due_dates
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
+from services.tasks.transitions import MAX_RECORDED_LENGTH
 from services.tasks.trash import delete_task, purge_trash, restore_task
 from services.tasks.user_notifications import load_mentionable_people
 from services.tasks.watchers import (

@@ -9,7 +9,7 @@ from sqlalchemy import func, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Approval, Task, TaskDescription, new_id
+from models import Approval, Comment, Task, TaskDescription, new_id
 from services.approvals import load_current_contents
 from tests.support.approval_helpers import store_long_requests
 from tests.support.approval_pages import HTMX, ask, checkbox
@@ -121,6 +121,29 @@ async def test_deciding_many_long_requests_does_not_hold_the_event_loop(
         body = {"shown": others, "status": "approved"}
         page = await alice.post("/approvals/answers", data=body, headers=HTMX)
     assert "59 approved" in page.text
+    assert holds.longest < MAX_HOLD
+
+
+@pytest.mark.parametrize("text", ["\u202e" * 10_000, "\u202e\n" * 900, "**[a](b)** _" * 3_000])
+async def test_the_longest_evidence_is_cheap(alice, ask: Any, transaction, world, text) -> None:
+    small = await ask("Small", agent_id=world.worker.id)
+    approval = await ask("Hostile", agent_id=world.worker.id)
+    async with transaction() as session:
+        of_task = {"board_id": world.board.id, "task_id": approval.task_id}
+        session.add(TaskDescription(task_id=approval.task_id, text=text, created_at=now()))
+        session.add_all(
+            Comment(
+                **of_task, agent_id=world.worker.id, message=f"{number} {text}", created_at=now()
+            )
+            for number in range(3)
+        )
+        task = await session.get_one(Task, approval.task_id)
+        task.description, task.started_at = "", now() + timedelta(seconds=1)
+    await alice.get(f"/approvals/{small.id}")  # templates are compiled once
+    with measure_holds() as holds:
+        page = await alice.get(f"/approvals/{approval.id}")
+    assert "Changes of the task since the work began" in page.text
+    assert page.text.count("writes (text of the agent, not checked)") >= 3
     assert holds.longest < MAX_HOLD
 
 

@@ -33,6 +33,7 @@ from services.questions import QuestionDetail
 from services.waiting_counts import WaitingCounts
 from web.approvals.address import InboxAddress, format_key, parse_key
 from web.approvals.decision_rights import list_decidable_ids
+from web.approvals.evidence import load_evidence_views
 from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, load_approval_views
 from web.approvals.request_content import RequestContent, build_request_content
@@ -278,7 +279,11 @@ async def _load_view(
     writable = summary.writable_board_ids
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
     note = approvals.find_undone_note(item.approval.approval, member.user)
-    return replace(view, undone_note=note)
+    if not item.approval.is_undecided:
+        return replace(view, undone_note=note)
+    texts = {one.detail.task.id: one.detail.task.description or "" for one in view.tasks}
+    evidence = await load_evidence_views(source, item.approval, texts)
+    return replace(view, undone_note=note, evidence=evidence)
 
 
 async def find_next_item(

@@ -18,6 +18,7 @@ from web.approvals.decision_rights import (
     build_decision_rights,
     load_decision_rights,
 )
+from web.approvals.evidence import TaskEvidenceView
 from web.approvals.payload import BRIEF, COMPLETE, ApprovalPayload, parse_payload
 from web.approvals.sentences import (
     describe_lapses,
@@ -45,6 +46,7 @@ class ApprovalView:
     is_complete: bool = False
     action_hash: str = ""  # of what is shown; empty if it changed while it was read
     undone_note: UndoneNote | None = None  # of the member's own decision that was undone
+    evidence: Sequence[TaskEvidenceView] = ()  # not part of what is approved
     key_prefix: str = ""  # where a page can show the same approval twice
     _revealed: dict[str, Markup] = field(default_factory=dict)  # the HTML of texts
 
@@ -144,6 +146,8 @@ class ApprovalView:
         texts += [task.description for task in self.tasks]
         texts += [text for row in rows for text in (row.value, row.old_value)]
         self._revealed.update(await reveal_texts(texts))
+        for one in self.evidence:
+            await one.prepare()
 
     def reveal_lines(self, text: str) -> Markup:
         """Return the HTML of a text."""

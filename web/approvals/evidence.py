@@ -1,0 +1,156 @@
+"""The work on the tasks of an approval, as context for the decision about it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from uuid import UUID
+
+from markupsafe import Markup
+
+from core.db.reads import Source
+from models import Agent, Run
+from services import custom_fields
+from services.approval_evidence import (
+    MAX_DESCRIPTION_LENGTH,
+    AgentComment,
+    TaskEvidence,
+    load_evidence,
+)
+from services.approvals import ApprovalDetail, LinkedTask
+from web.agents.presenter import describe_run
+from web.approvals.payload import PayloadRow, format_value
+from web.approvals.task_content import FIELD_LABELS
+from web.boards.task_links import LinkLabel, label_link
+from web.ui.formatted_texts import format_texts, reveal_texts
+from web.ui.text_comparison import TextComparison
+from web.ui.translation import translate
+from web.ui.unified_diff import DiffLine
+
+MAX_TASKS = 3  # of an approval
+MAX_LINES = 200  # of the diff of a description
+MAX_LINE_LENGTH = 500  # characters
+MAX_DIFF_LENGTH = 20_000  # characters
+MAX_ROWS = 20  # other fields that have changed
+MAX_VALUE_LENGTH = 500  # characters
+FIELD_PREFIX = "custom_field_values."
+
+
+@dataclass
+class TaskEvidenceView:
+    """The evidence about a task. Texts are formatted by `prepare`."""
+
+    task: LinkedTask
+    evidence: TaskEvidence
+    current_description: str
+    changes: Sequence[PayloadRow]
+    diff: Sequence[DiffLine] = ()
+    is_diff_cut: bool = False
+    is_too_long: bool = False  # whether the descriptions were not compared
+    _formatted: Mapping[str, Markup] = field(default_factory=dict)
+    _revealed: Mapping[str, Markup] = field(default_factory=dict)
+
+    describe_run = staticmethod(describe_run)
+
+    @property
+    def run(self) -> tuple[Run, Agent] | None:
+        """Return the last run with its agent."""
+        return self.evidence.run
+
+    @property
+    def run_text(self) -> str:
+        """Return in a few words what the run does, or how it ended."""
+        return describe_run(self.evidence.run[0]) if self.evidence.run else ""
+
+    @property
+    def comments(self) -> Sequence[AgentComment]:
+        """Return the last comments of agents, oldest first."""
+        return self.evidence.comments
+
+    @property
+    def links(self) -> list[LinkLabel]:
+        """Return the links to code hosts, with the state of their checks."""
+        return [label_link(one) for one in self.evidence.links]
+
+    def format_comment(self, comment: AgentComment) -> Markup:
+        """Return the HTML of a comment."""
+        return self._formatted.get(comment.message, Markup())
+
+    def reveal_lines(self, text: str) -> Markup:
+        """Return the HTML of a value."""
+        return self._revealed.get(text, Markup())
+
+    async def prepare(self) -> None:
+        """Format the texts and compare the descriptions. Call it without a connection."""
+        values = [text for row in self.changes for text in (row.value, row.old_value)]
+        self._revealed = await reveal_texts(values)
+        self._formatted = await format_texts(one.message for one in self.comments)
+        start = self.evidence.description
+        if start is None:
+            return
+        if start.text is None or len(self.current_description) > MAX_DESCRIPTION_LENGTH:
+            self.is_too_long = True
+            return
+        comparison = TextComparison(start.text, self.current_description)
+        self.is_too_long = comparison.is_too_long
+        lines = comparison.list_diff_lines()
+        shown = _cut_lines(lines)
+        self.is_diff_cut = shown != lines
+        # The longest diff takes a fifth of a second, so its lines are formatted in a thread.
+        revealed = await reveal_texts(line.text for line in shown)
+        self.diff = [line._replace(text=revealed.get(line.text, "")) for line in shown]
+
+
+def _cut_lines(lines: Sequence[DiffLine]) -> list[DiffLine]:
+    """Return the first lines, as far as they are not too long together."""
+    shown: list[DiffLine] = []
+    length = 0
+    for line in lines[:MAX_LINES]:
+        text = line.text
+        if len(text) > MAX_LINE_LENGTH:
+            text = f"{text[:MAX_LINE_LENGTH]}…"
+        length += len(text)
+        if length > MAX_DIFF_LENGTH:
+            break
+        shown.append(line._replace(text=text))
+    return shown
+
+
+async def load_evidence_views(
+    source: Source, detail: ApprovalDetail, descriptions: Mapping[UUID, str]
+) -> list[TaskEvidenceView]:
+    """Load the evidence about the first tasks of an approval, as far as there is any.
+
+    `descriptions` are the current ones, by task id.
+    """
+    found = [
+        (task, await load_evidence(source, detail.board, task.id))
+        for task in detail.tasks[:MAX_TASKS]
+    ]
+    keys = {
+        name.removeprefix(FIELD_PREFIX) for _task, evidence in found for name in evidence.changes
+    }
+    labels = await custom_fields.load_field_labels(source, detail.board.organization_id, keys)
+    return [
+        TaskEvidenceView(
+            task,
+            evidence,
+            descriptions.get(task.id, ""),
+            [
+                PayloadRow(_find_label(name, labels), _format(new), _format(old), True)
+                for name, (old, new) in islice(evidence.changes.items(), MAX_ROWS)
+            ],
+        )
+        for task, evidence in found
+        if not evidence.is_empty
+    ]
+
+
+def _find_label(name: str, labels: Mapping[str, str]) -> str:
+    if name in FIELD_LABELS:
+        return translate(FIELD_LABELS[name])
+    key = name.removeprefix(FIELD_PREFIX)
+    return labels.get(key, key)
+
+
+def _format(value: object) -> str:
+    return "" if value is None else format_value(value)[:MAX_VALUE_LENGTH]
