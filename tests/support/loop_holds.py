@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import pytest
 from core.event_loop import MAX_HOLD, LoopHold, LoopMonitor
 
 __all__ = ["MAX_HOLD", "LoopHolds", "measure_holds"]
+REFERENCE_SECONDS = 0.0125  # of CPU that `calibrate` takes where the limits were measured
 
 
 class LoopHolds:
@@ -38,3 +40,14 @@ def measure_holds() -> Generator[LoopHolds]:
     finally:
         monitor.stop()
         gc.unfreeze()
+
+
+def calibrate() -> float:
+    """Return the longest hold that is allowed on this machine, in seconds of CPU."""
+    durations = []
+    for _ in range(3):
+        start = time.thread_time()
+        texts = [f"{number}:{number * 7 % 1000}" for number in range(100_000)]
+        sum(len(text) for text in texts)
+        durations.append(time.thread_time() - start)
+    return MAX_HOLD * max(1.0, min(durations) / REFERENCE_SECONDS)

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
+from tests.support.loop_holds import calibrate, measure_holds
 from web.boards.forms import MIDNIGHT, format_date_field
 from web.ui import forms
 from web.ui.render import TEMPLATES
@@ -115,3 +116,12 @@ def test_long_text_boxes_suggest_people_and_tasks_of_their_board() -> None:
         if not all(map(SUGGESTION.search, boxes)):
             found.add(str(template.relative_to(TEMPLATES)))
     assert found == set(WITHOUT_SUGGESTIONS)
+
+
+async def test_a_large_form_does_not_hold_the_event_loop(alice) -> None:
+    headers = {"Content-Type": forms.ENCODING}
+    await alice.post("/boards", content=b"name=", headers=headers)  # builds statements
+    with measure_holds() as holds:
+        page = await alice.post("/boards", content=b"name=" + b"%" * 2_000_000, headers=headers)
+    assert page.status_code == 422
+    assert holds.longest < calibrate()

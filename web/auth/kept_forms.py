@@ -5,7 +5,7 @@ executed until the form is submitted again. Passwords and tokens are not kept.
 """
 
 import re
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 from uuid import UUID
 
 from starlette.datastructures import MutableHeaders
@@ -64,7 +64,7 @@ async def redirect_to_sign_in_again(request: Request, _error: Exception) -> Resp
 
 async def _keep_form(request: Request, user_id: UUID, page: str, body: bytes) -> str:
     """Keep a form, and return the address of its page, which fills it in again."""
-    content = _read_content(request.url.path, body)
+    content = await _read_content(request.url.path, body)
     if not content.fields:
         return page
     async with open_transaction(request) as session:
@@ -73,12 +73,10 @@ async def _keep_form(request: Request, user_id: UUID, page: str, body: bytes) ->
     return f"{page}{'&' if '?' in page else '?'}{KEPT_PARAMETER}={id}" if id else page
 
 
-def _read_content(path: str, body: bytes) -> FormContent:
+async def _read_content(path: str, body: bytes) -> FormContent:
     """Return the fields of a form without secrets; no fields if it cannot be read."""
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), True, errors="strict", max_num_fields=forms.MAX_FIELDS
-        )
+        pairs = await forms.parse_fields(body)
     except ValueError:
         pairs = []
     posted = [pair for pair in pairs if pair[0] != FIELD]
