@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from services.readiness import CheckResult
 
 MAIL_PROBLEMS = {
+    "address_forbidden": "has only private addresses: see SERVICES_ALLOW_PRIVATE",
+    "dns": "has no address: see SMTP_HOST",
     "unreachable": "cannot be reached: see SMTP_HOST and SMTP_PORT",
     "timeout": "does not answer in time: see SMTP_PORT and SMTP_SECURITY",
     "tls": "cannot be reached with encryption: see SMTP_SECURITY and the certificate",

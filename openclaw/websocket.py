@@ -13,7 +13,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from core.http.address_policy import CONNECT_TIMEOUT, MAX_ADDRESSES, AddressPolicy, IpAddress
+from core.http.address_policy import (
+    MAX_ADDRESSES,
+    AddressPolicy,
+    IpAddress,
+    connect_socket,
+)
 from openclaw.addresses import GatewayAddress, parse_address, resolve_address
 from openclaw.errors import KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE
@@ -116,26 +121,13 @@ async def _open_socket(
     kind = ErrorKind.UNREACHABLE
     for ip in ips[:MAX_ADDRESSES]:
         try:
-            return ip, await _connect_socket(ip, address.port)
+            return ip, await connect_socket(ip, address.port)
         except ConnectionRefusedError:
             kind = ErrorKind.REFUSED
         except (OSError, TimeoutError):
             continue
     reason = f"Nobody answers at {address.host}, port {address.port}."
     raise GatewayError(kind, reason)
-
-
-async def _connect_socket(ip: IpAddress, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
-    open_socket = socket.socket(family, socket.SOCK_STREAM)
-    open_socket.setblocking(False)
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            await asyncio.get_running_loop().sock_connect(open_socket, (str(ip), port))
-    except BaseException:
-        open_socket.close()
-        raise
-    return open_socket
 
 
 async def _upgrade(

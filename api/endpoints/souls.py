@@ -111,8 +111,9 @@ class SoulSearch(BaseModel):
 @without_transaction
 async def search_souls(context: RequestContext, query: SoulSearch) -> SoulsDirectorySearchResponse:
     """Search souls for agents, in the library and in the configured directory."""
-    address = context.settings.souls_directory_url
-    found, remote = await souls.search_directory(context.transaction, address, query.q, query.limit)
+    found, remote = await souls.search_directory(
+        context.transaction, context.settings, query.q, query.limit
+    )
     items = [SoulsDirectorySoulRef.of(entry, context) for entry in found]
     return SoulsDirectorySearchResponse(items=items, stale=remote.is_stale(now()))
 
@@ -124,8 +125,7 @@ async def get_soul_markdown(
 ) -> SoulsDirectoryMarkdownResponse:
     """Return a soul as Markdown, for an agent's SOUL.md."""
     souls.check_names(handle, slug)
-    address = context.settings.souls_directory_url
-    found, remote = await souls.read_soul(context.transaction, address, handle, slug)
+    found, remote = await souls.read_soul(context.transaction, context.settings, handle, slug)
     return SoulsDirectoryMarkdownResponse.of(souls.require_content(found, remote))
 
 

@@ -97,6 +97,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     gateway_allow_private: Private = values.LOOPBACK_NETWORKS
     gateway_private_for_all: bool = False
     outbound_allow_private: Private = ()
+    services_allow_private: Private = ()
     souls_directory_url: Annotated[str, AfterValidator(values.parse_optional_address)] = ""
     smtp_host: str = ""
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"

@@ -86,6 +86,19 @@ class AddressPolicy:
         return ip.is_global or any(ip in network for network in self.allowed_private)
 
 
+def build_service_policy(host: str, allowed_private: Sequence[Network]) -> AddressPolicy:
+    """Return the policy for a service that a setting of the operator names by its host.
+
+    An IP address in the setting, and this machine, are allowed by being named; what a host name
+    stands for is decided by the name service, so that its private addresses need the other setting.
+    """
+    try:
+        named: Sequence[Network] = (ip_network(host.strip("[]")),)
+    except ValueError:
+        named = LOOPBACK_NETWORKS if host.lower() == "localhost" else ()
+    return AddressPolicy((*allowed_private, *named))
+
+
 def can_be_allowed(ip: IpAddress) -> bool:
     """Return whether a setting can allow connections to an IP address."""
     checked = (ip, *_list_checked(ip))
@@ -107,6 +120,20 @@ async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[
     if not allowed:
         raise ForbiddenHost(list(ips))
     return allowed
+
+
+async def connect_socket(ip: IpAddress, port: int) -> socket.socket:
+    """Connect to a checked IP address. Raises OSError, also when nothing answers in time."""
+    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
+    open_socket = socket.socket(family, socket.SOCK_STREAM)
+    open_socket.setblocking(False)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await asyncio.get_running_loop().sock_connect(open_socket, (str(ip), port))
+    except BaseException:
+        open_socket.close()
+        raise
+    return open_socket
 
 
 def _ask_name_service(host: str, port: int) -> Sequence[Any]:

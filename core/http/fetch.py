@@ -1,14 +1,15 @@
-"""Fetch a text from another host with limits on time, size and redirects."""
+"""Fetch a text from a service of the operator, with limits on time, size and redirects."""
 
 import asyncio
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from core.http.address_policy import CONNECT_TIMEOUT, AddressPolicy
+from core.http.outbound import GuardedTransport
 from core.text import is_storable
 
 TOTAL_TIMEOUT = 10.0  # seconds, including redirects
-CONNECT_TIMEOUT = 5.0  # seconds
 MAX_REDIRECTS = 3
 HEADERS = {"User-Agent": "openclaw-mission-control/1.0", "Accept-Encoding": "identity"}
 NOT_FOUND_STATUSES = (404, 410)
@@ -22,25 +23,31 @@ class FetchNotFound(FetchError):
     """The host responds that the resource does not exist."""
 
 
-async def fetch_text(url: str, *, max_bytes: int) -> str:
-    """Fetch a text of at most `max_bytes` bytes. Raises FetchError."""
+async def fetch_text(url: str, *, max_bytes: int, policy: AddressPolicy) -> str:
+    """Fetch a text of at most `max_bytes` bytes from an allowed address. Raises FetchError."""
     timeout = httpx2.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT)
+    transport = GuardedTransport(policy, max_response_bytes=max_bytes)
     try:
         async with (
             asyncio.timeout(TOTAL_TIMEOUT),
-            httpx2.AsyncClient(timeout=timeout, headers=HEADERS) as client,
+            httpx2.AsyncClient(timeout=timeout, headers=HEADERS, transport=transport) as client,
         ):
-            return _decode(await _follow_redirects(client, url, max_bytes))
+            return _decode(await _follow_redirects(client, url))
     except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise FetchError(f"{url}: {type(error).__name__}: {error}") from error
 
 
-async def _follow_redirects(client: httpx2.AsyncClient, url: str, max_bytes: int) -> bytes:
+async def _follow_redirects(client: httpx2.AsyncClient, url: str) -> bytes:
     for _ in range(1 + MAX_REDIRECTS):
         async with client.stream("GET", url) as response:
-            if not response.has_redirect_location:
-                return await _read(response, max_bytes)
-            url = _redirect_target(url, response.headers["Location"])
+            if response.has_redirect_location:
+                url = _redirect_target(url, response.headers["Location"])
+                continue
+            if response.status_code in NOT_FOUND_STATUSES:
+                raise FetchNotFound(f"{response.url}: status {response.status_code}")
+            if response.status_code != 200:
+                raise FetchError(f"{response.url}: status {response.status_code}")
+            return await response.aread()
     raise FetchError(f"{url}: too many redirects")
 
 
@@ -53,22 +60,6 @@ def _redirect_target(url: str, location: str) -> str:
     if not (is_same or is_safer):
         raise FetchError(f"{url}: redirect to another host: {target[:200]}")
     return target
-
-
-async def _read(response: httpx2.Response, max_bytes: int) -> bytes:
-    """Read the body; reject compression, because a small body could expand without limit."""
-    if response.status_code in NOT_FOUND_STATUSES:
-        raise FetchNotFound(f"{response.url}: status {response.status_code}")
-    if response.status_code != 200:
-        raise FetchError(f"{response.url}: status {response.status_code}")
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise FetchError(f"{response.url}: unexpected content encoding")
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > max_bytes:
-            raise FetchError(f"{response.url}: longer than {max_bytes:,} bytes")
-    return bytes(body)
 
 
 def _decode(body: bytes) -> str:

@@ -1,15 +1,17 @@
-"""Send HTTP requests to addresses that users have entered.
+"""Send HTTP requests to addresses that users or settings name.
 
 The host is resolved once, and the request goes to an IP address that core/http/address_policy.py
 allows; TLS still verifies the host name. Redirects are not followed, proxies of the environment are
-not used, and no connection is reused. Time and the size of the response are limited. Every failure
-is a named outcome, never an exception.
+not used, and no connection is reused. Time and the size of the response are limited.
+
+`OutboundClient` is for addresses of users: every failure is a named outcome, never an exception.
+`GuardedTransport` gives the same guard to clients of services that settings of the operator name.
 """
 
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -263,6 +265,96 @@ class OutboundClient:
         except (TimeoutError, httpx2.HTTPError):
             return bytes(body), True
         return bytes(body), False
+
+
+class GuardedTransport(httpx2.AsyncBaseTransport):
+    """Sends the requests of an HTTP client, each to an address that a policy allows.
+
+    Redirects that the client follows are requests of their own, so they are checked too.
+    """
+
+    def __init__(self, policy: AddressPolicy, *, max_response_bytes: int) -> None:
+        self._policy = policy
+        self._max_response_bytes = max_response_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request to the first address that accepts a connection. Raises HTTPError."""
+        try:
+            url = parse_url(str(request.url))
+            host, port = url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme]
+            ips = await resolve_host(host, port, self._policy)
+        except InvalidUrl as error:
+            raise httpx2.UnsupportedProtocol(f"the address is invalid: {error.cause}") from None
+        except UnknownHost:
+            raise httpx2.ConnectError(f"{request.url.host} has no address") from None
+        except ForbiddenHost:
+            reason = "has only private addresses, and SERVICES_ALLOW_PRIVATE allows none of them"
+            raise httpx2.ConnectError(f"{request.url.host} {reason}") from None
+        for ip in ips[:MAX_ADDRESSES]:
+            try:
+                response = await self._transport.handle_async_request(
+                    httpx2.Request(
+                        request.method,
+                        url.copy_with(host=str(ip), fragment=None),
+                        headers=request.headers,
+                        stream=request.stream,
+                        extensions={**request.extensions, "sni_hostname": host.rstrip(".")},
+                    )
+                )
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure = error
+            else:
+                return await self._limit(response)
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    @cached_property
+    def _transport(self) -> httpx2.AsyncHTTPTransport:
+        """The transport, created on first use because loading certificates is slow.
+
+        A connection that is kept would be used for another host with the same address.
+        """
+        return httpx2.AsyncHTTPTransport(
+            verify=httpx2.create_ssl_context(),
+            trust_env=False,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
+
+    async def _limit(self, response: httpx2.Response) -> httpx2.Response:
+        """Limit the size of a response. A small compressed one could expand without limit."""
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            await response.aclose()
+            raise httpx2.DecodingError("unexpected content encoding")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        stream = _LimitedStream(response.stream, self._max_response_bytes)
+        return httpx2.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=stream,
+            extensions=response.extensions,
+        )
+
+
+class _LimitedStream(httpx2.AsyncByteStream):
+    """A body that must not be longer than a limit."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, max_bytes: int) -> None:
+        self._stream = stream
+        self._max_bytes = max_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise httpx2.ReadError(f"the response is longer than {self._max_bytes:,} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _classify(status: int) -> OutboundOutcome:

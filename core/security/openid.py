@@ -18,8 +18,11 @@ from joserfc import jwt
 from joserfc.jwk import Key
 from pydantic import ValidationError
 
+from core.config.parsers import get_host
 from core.config.settings import Settings
 from core.errors import Unauthorized
+from core.http.address_policy import build_service_policy
+from core.http.outbound import GuardedTransport
 from core.security.openid_cache import (
     ProviderMetadata,
     ProviderUnreachable,
@@ -259,7 +262,14 @@ class OpenIdProvider:
                 self._settings.oidc_client_secret,
                 code_challenge_method="S256",
                 timeout=REQUEST_TIMEOUT / 2,
-                transport=self._transport,
+                headers={"Accept-Encoding": "identity"},
+                transport=self._transport
+                or GuardedTransport(
+                    build_service_policy(
+                        get_host(self._settings.oidc_issuer), self._settings.services_allow_private
+                    ),
+                    max_response_bytes=MAX_RESPONSE_SIZE,
+                ),
             )
         return self._http_client
 

@@ -5,6 +5,7 @@ are headers, and the policy of `EmailMessage` rejects line breaks, so no header 
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,6 +19,14 @@ import aiosmtplib
 
 from core.clock import now
 from core.config.settings import Settings
+from core.http.address_policy import (
+    MAX_ADDRESSES,
+    ForbiddenHost,
+    UnknownHost,
+    build_service_policy,
+    connect_socket,
+    resolve_host,
+)
 from core.text import to_lines, to_one_line
 from core.validation import is_email
 from services.channels.messages import (
@@ -91,7 +100,6 @@ async def open_mail_connection(settings: Settings) -> AsyncGenerator[aiosmtplib.
     """Connect to the mail server and sign in; everything must end in time. Raises MailError."""
     client = aiosmtplib.SMTP(
         hostname=settings.smtp_host,
-        port=settings.smtp_port,
         username=settings.smtp_username or None,
         password=settings.smtp_password or None,
         use_tls=settings.smtp_security == "tls",
@@ -100,12 +108,32 @@ async def open_mail_connection(settings: Settings) -> AsyncGenerator[aiosmtplib.
         timeout=COMMAND_TIMEOUT,
     )
     try:
-        async with asyncio.timeout(TOTAL_TIMEOUT), client:
-            yield client
+        async with asyncio.timeout(TOTAL_TIMEOUT):
+            client.sock = await _connect(settings)
+            async with client:
+                yield client
+    except ForbiddenHost:
+        detail = "SERVICES_ALLOW_PRIVATE does not allow its private address"
+        raise MailError(retry(SendReason.ADDRESS_FORBIDDEN, detail)) from None
+    except UnknownHost:
+        raise MailError(retry(SendReason.DNS)) from None
     except (TimeoutError, OSError, aiosmtplib.SMTPException) as error:
         raise MailError(interpret_mail_error(error)) from error
     finally:
         client.close()
+
+
+async def _connect(settings: Settings) -> socket.socket:
+    """Connect to a checked address of the mail server; TLS verifies its name."""
+    host, port = settings.smtp_host, settings.smtp_port
+    policy = build_service_policy(host, settings.services_allow_private)
+    failure: OSError = ConnectionError(host)
+    for ip in (await resolve_host(host, port, policy))[:MAX_ADDRESSES]:
+        try:
+            return await connect_socket(ip, port)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 def interpret_mail_error(error: Exception) -> SendResult:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError, ParserCreate
 
+from core.config.parsers import Network, get_host
+from core.http.address_policy import build_service_policy
 from core.http.fetch import FetchError, FetchNotFound, fetch_text
 from services.souls.rules import RemoteDirectory, is_valid_name
 
@@ -36,21 +38,29 @@ class FetchResult(NamedTuple):
     is_deleted: bool = False
 
 
-async def fetch_listing(remote: RemoteDirectory) -> Sequence[DirectoryEntry] | None:
+async def fetch_listing(
+    remote: RemoteDirectory, allowed_private: Sequence[Network]
+) -> Sequence[DirectoryEntry] | None:
     """Fetch the list of souls. Return None if the directory fails; the reason is logged."""
+    policy = build_service_policy(get_host(remote.address), allowed_private)
     try:
-        sitemap = await fetch_text(f"{remote.address}/sitemap.xml", max_bytes=MAX_SITEMAP_SIZE)
+        sitemap = await fetch_text(
+            f"{remote.address}/sitemap.xml", max_bytes=MAX_SITEMAP_SIZE, policy=policy
+        )
         return await asyncio.to_thread(parse_sitemap, sitemap)
     except (FetchError, InvalidSitemap) as error:
         log.warning("The souls directory did not return its list: %s", error)
         return None
 
 
-async def fetch_soul(remote: RemoteDirectory, handle: str, slug: str) -> FetchResult:
+async def fetch_soul(
+    remote: RemoteDirectory, handle: str, slug: str, allowed_private: Sequence[Network]
+) -> FetchResult:
     """Fetch the content of one soul. Failures are logged."""
+    policy = build_service_policy(get_host(remote.address), allowed_private)
     address = f"{remote.address}/api/souls/{handle}/{slug}.md"
     try:
-        return FetchResult(await fetch_text(address, max_bytes=MAX_SOUL_SIZE))
+        return FetchResult(await fetch_text(address, max_bytes=MAX_SOUL_SIZE, policy=policy))
     except FetchNotFound:
         return FetchResult(is_deleted=True)
     except FetchError as error:

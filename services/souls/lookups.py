@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from core.clock import now
+from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from services.souls.directory_client import fetch_listing, fetch_soul
 from services.souls.rules import CachedSoul, RemoteDirectory
@@ -29,14 +30,14 @@ class SoulSearchResult(NamedTuple):
 
 
 async def search_directory(
-    transaction: TransactionFactory, address: str, text: str, limit: int
+    transaction: TransactionFactory, settings: Settings, text: str, limit: int
 ) -> SoulSearchResult:
     """Search the library and the directory. Raises UpstreamError, as `search_souls`."""
     async with transaction() as session:
-        remote = await load_directory(session, address)
+        remote = await load_directory(session, settings.souls_directory_url)
         is_due = await claim_fetch(session, remote)
     if is_due:
-        listed = await fetch_listing(remote)
+        listed = await fetch_listing(remote, settings.services_allow_private)
         async with transaction() as session:
             remote = await save_listing(session, remote, listed)
     async with transaction() as session:
@@ -44,17 +45,17 @@ async def search_directory(
 
 
 async def read_soul(
-    transaction: TransactionFactory, address: str, handle: str, slug: str
+    transaction: TransactionFactory, settings: Settings, handle: str, slug: str
 ) -> tuple[CachedSoul, RemoteDirectory]:
     """Return a soul, fetched if it is outdated, and the state of the directory.
 
     Its content is None if it does not exist or could not be fetched: see `require_content`.
     """
     async with transaction() as session:
-        remote = await load_directory(session, address)
+        remote = await load_directory(session, settings.souls_directory_url)
         found = await find_soul(session, remote, handle, slug)
     if found.needs_fetch(remote, now()):
-        fetched = await fetch_soul(remote, handle, slug)
+        fetched = await fetch_soul(remote, handle, slug, settings.services_allow_private)
         async with transaction() as session:
             found = await save_soul(session, remote, found, fetched)
     return found, remote

@@ -3,12 +3,16 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from core.http import fetch as http_fetch
-from core.http.fetch import FetchError, FetchNotFound, fetch_text
+from core.http.address_policy import AddressPolicy
+from core.http.fetch import FetchError, FetchNotFound
 from tests.support.http_host import HostPage, HttpHost, run_http_host
+
+fetch = partial(http_fetch.fetch_text, policy=AddressPolicy())  # also of this machine
 
 
 @pytest.fixture
@@ -19,7 +23,7 @@ async def host() -> AsyncIterator[HttpHost]:
 
 async def test_a_text_is_fetched_unchanged(host: HttpHost) -> None:
     host.pages["/a"] = HostPage("\ufeffIt's a heron: é".encode())
-    assert await fetch_text(f"{host.address}/a", max_bytes=100) == "It's a heron: é"
+    assert await fetch(f"{host.address}/a", max_bytes=100) == "It's a heron: é"
     assert host.user_agents == {"openclaw-mission-control/1.0"}
 
 
@@ -27,33 +31,33 @@ async def test_a_missing_page_is_distinguished_from_an_error(host: HttpHost) -> 
     host.pages |= {"/gone": HostPage(status=410), "/broken": HostPage(status=500)}
     for path in ("/nothing", "/gone"):
         with pytest.raises(FetchNotFound):
-            await fetch_text(host.address + path, max_bytes=100)
+            await fetch(host.address + path, max_bytes=100)
     with pytest.raises(FetchError, match="status 500") as error_info:
-        await fetch_text(f"{host.address}/broken", max_bytes=100)
+        await fetch(f"{host.address}/broken", max_bytes=100)
     assert not isinstance(error_info.value, FetchNotFound)
 
 
 async def test_a_response_above_the_size_limit_is_rejected(host: HttpHost) -> None:
     host.pages["/a"] = HostPage(b"x" * 100)
     host.pages["/long"] = HostPage(b"x" * 5_000_000)
-    assert len(await fetch_text(f"{host.address}/a", max_bytes=100)) == 100
+    assert len(await fetch(f"{host.address}/a", max_bytes=100)) == 100
     for path, max_bytes in (("/a", 99), ("/long", 1_000)):
         with pytest.raises(FetchError, match="longer than"):
-            await fetch_text(host.address + path, max_bytes=max_bytes)
+            await fetch(host.address + path, max_bytes=max_bytes)
 
 
 async def test_a_compressed_response_is_rejected(host: HttpHost) -> None:
     compressed = gzip.compress(b"x" * 10_000_000)
     host.pages["/bomb"] = HostPage(compressed, headers={"Content-Encoding": "gzip"})
     with pytest.raises(FetchError, match="content encoding"):
-        await fetch_text(f"{host.address}/bomb", max_bytes=100_000)
+        await fetch(f"{host.address}/bomb", max_bytes=100_000)
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"a\0b"])
 async def test_a_text_that_cannot_be_stored_is_rejected(host: HttpHost, body: bytes) -> None:
     host.pages["/a"] = HostPage(body)
     with pytest.raises(FetchError):
-        await fetch_text(f"{host.address}/a", max_bytes=100)
+        await fetch(f"{host.address}/a", max_bytes=100)
 
 
 async def test_a_redirect_is_followed_only_on_the_same_host(host: HttpHost) -> None:
@@ -69,10 +73,10 @@ async def test_a_redirect_is_followed_only_on_the_same_host(host: HttpHost) -> N
             ),
             "/round": HostPage(status=301, headers={"Location": "/round"}),
         }
-        assert await fetch_text(f"{host.address}/moved", max_bytes=100) == "here"
+        assert await fetch(f"{host.address}/moved", max_bytes=100) == "here"
         for path in ("/away", "/file", "/named", "/round"):
             with pytest.raises(FetchError):
-                await fetch_text(host.address + path, max_bytes=100)
+                await fetch(host.address + path, max_bytes=100)
         assert other.requests == []
         assert host.requests.count("/round") == 1 + http_fetch.MAX_REDIRECTS
 
@@ -84,10 +88,10 @@ async def test_a_silent_host_causes_a_timeout(
     host.is_silent = True
     async with asyncio.timeout(5):
         with pytest.raises(FetchError, match="Timeout"):
-            await fetch_text(f"{host.address}/a", max_bytes=100)
+            await fetch(f"{host.address}/a", max_bytes=100)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/a", "ftp://127.0.0.1/a", "http://[::/a"])
 async def test_an_unreachable_host_raises_a_fetch_error(url: str) -> None:
     with pytest.raises(FetchError):
-        await fetch_text(url, max_bytes=100)
+        await fetch(url, max_bytes=100)

@@ -1,19 +1,28 @@
-"""Requests to addresses that users have entered, including hosts that misbehave."""
+"""Requests to addresses that users or settings name, including hosts that misbehave."""
 
 import asyncio
 import gzip
-import socket
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from core.config.parsers import LOOPBACK_NETWORKS, PRIVATE_NETWORKS
 from core.http import address_policy, outbound
-from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
+from core.http.address_policy import AddressPolicy, build_service_policy
+from core.http.outbound import (
+    GuardedTransport,
+    OutboundClient,
+    OutboundOutcome,
+    OutboundRequest,
+    OutboundResult,
+)
 from tests.support.http_host import HostPage, HttpHost, run_http_host
+from tests.support.name_service import resolve_to
 from tests.support.tls_certificates import create_tls_context
 
 CLIENT = OutboundClient(LOOPBACK_NETWORKS)
@@ -29,22 +38,6 @@ async def send(url: str, client: OutboundClient = CLIENT, **options: Any) -> Out
     request = OutboundRequest(url, b'{"a":1}', **options)
     async with asyncio.timeout(10):
         return await client.send(request, allows_private=True)
-
-
-def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str]) -> list[str]:
-    """Make the name service give other answers with each question; return the questions."""
-    asked: list[str] = []
-
-    def ask(name: str, port: int) -> Any:
-        ips = answers[min(len(asked), len(answers) - 1)]
-        asked.append(name)
-        return [
-            (socket.AF_INET6 if ":" in ip else socket.AF_INET, None, None, "", (ip, port))
-            for ip in ips
-        ]
-
-    monkeypatch.setattr(address_policy, "_ask_name_service", ask)
-    return asked
 
 
 async def test_a_request_is_delivered_with_its_headers_and_body(host: HttpHost) -> None:
@@ -241,3 +234,75 @@ async def test_tls_verifies_the_name_of_the_url(
 async def test_a_host_without_tls_is_an_outcome(host: HttpHost) -> None:
     result = await send(host.address.replace("http:", "https:"))
     assert result.outcome is OutboundOutcome.TLS
+
+
+async def fetch_guarded(url: str, policy: AddressPolicy, *, max_bytes: int = 100) -> bytes:
+    transport = GuardedTransport(policy, max_response_bytes=max_bytes)
+    async with asyncio.timeout(10), httpx2.AsyncClient(transport=transport) as client:
+        return (await client.get(url)).content
+
+
+async def test_a_client_with_the_guard_connects_to_the_checked_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """TLS verifies the name, which is resolved once for each request."""
+    context = create_tls_context(tmp_path, "service.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    asked = resolve_to(monkeypatch, ["127.0.0.1"])
+    async with run_http_host(context) as host:
+        host.pages["/a"] = HostPage(b"here")
+        port = host.address.rpartition(":")[2]
+        assert await fetch_guarded(f"https://service.example:{port}/a", AddressPolicy()) == b"here"
+        assert f"Host: service.example:{port}" in host.received[0][0]
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await fetch_guarded(f"https://other.example:{port}/a", AddressPolicy())
+    assert asked == ["service.example", "other.example"]
+    assert len(host.requests) == 1
+
+
+@pytest.mark.parametrize("follows", [False, True])
+async def test_a_redirect_into_the_network_is_refused_by_the_guard(
+    host: HttpHost, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    resolve_to(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
+    port = host.address.rpartition(":")[2]
+    inside = f"http://inside.example:{port}/a"
+    host.pages |= {"/moved": HostPage(status=302, headers={"Location": inside})}
+    transport = GuardedTransport(AddressPolicy(), max_response_bytes=100)
+    async with httpx2.AsyncClient(transport=transport, follow_redirects=follows) as client:
+        if follows:
+            with pytest.raises(httpx2.ConnectError, match="SERVICES_ALLOW_PRIVATE"):
+                await client.get(f"http://service.example:{port}/moved")
+        else:
+            assert (await client.get(f"http://service.example:{port}/moved")).status_code == 302
+    assert host.requests == ["/moved"]
+
+
+async def test_the_guard_limits_size_and_refuses_compression(host: HttpHost) -> None:
+    host.pages |= {
+        "/long": HostPage(b"x" * 101),
+        "/bomb": HostPage(b"", headers={"Content-Encoding": "gzip"}),
+    }
+    with pytest.raises(httpx2.ReadError, match="longer than 100 bytes"):
+        await fetch_guarded(f"{host.address}/long", AddressPolicy())
+    with pytest.raises(httpx2.DecodingError):
+        await fetch_guarded(f"{host.address}/bomb", AddressPolicy())
+
+
+@pytest.mark.parametrize(
+    ("host_name", "ip", "is_allowed"),
+    [
+        ("localhost", "127.0.0.1", True),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("[fd12::1]", "fd12::1", True),
+        ("10.1.2.3", "10.1.2.4", False),
+        ("id.example.com", "10.1.2.3", False),
+        ("id.example.com", "127.0.0.1", False),
+        ("id.example.com", "93.184.216.34", True),
+        ("169.254.169.254", "169.254.169.254", False),
+    ],
+)
+def test_a_setting_allows_the_address_that_it_contains(
+    host_name: str, ip: str, is_allowed: bool
+) -> None:
+    assert build_service_policy(host_name, ()).allows(ip_address(ip)) is is_allowed

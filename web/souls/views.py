@@ -124,8 +124,8 @@ async def _read_content(request: Request) -> CachedSoul:
     """Return the soul of the path with its content. Raises NotFound, and UpstreamError."""
     handle, slug = (request.path_params[name] for name in ("handle", "soul"))
     souls.check_names(handle, slug)
-    address = get_settings(request).souls_directory_url
-    found, remote = await souls.read_soul(partial(open_transaction, request), address, handle, slug)
+    transaction = partial(open_transaction, request)
+    found, remote = await souls.read_soul(transaction, get_settings(request), handle, slug)
     return souls.require_content(found, remote)
 
 
@@ -133,12 +133,12 @@ async def _search(request: Request) -> dict[str, Any]:
     """Search the souls. If nothing matches and the directory does not answer, there are none."""
     text = request.query_params.get("q", "").strip()[:MAX_QUERY_LENGTH]
     text = text if is_storable(text) else ""
-    address = get_settings(request).souls_directory_url
+    settings = get_settings(request)
     transaction = partial(open_transaction, request)
     try:
-        found = await souls.search_directory(transaction, address, text, MAX_RESULTS)
+        found = await souls.search_directory(transaction, settings, text, MAX_RESULTS)
     except UpstreamError:
-        found = SoulSearchResult((), RemoteDirectory(address, failed_at=now()))
+        found = SoulSearchResult((), RemoteDirectory(settings.souls_directory_url, failed_at=now()))
     return {
         "entries": found.entries,
         "remote": found.remote,
