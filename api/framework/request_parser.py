@@ -16,6 +16,7 @@ from api.framework.errors import InvalidFields, InvalidJson
 from core.http.request import read_body
 
 MAX_JSON_DEPTH = 60  # levels; the JSON parser accepts 200, and events wrap the values
+MAX_JSON_VALUES = 300_000  # objects, arrays and values in a body
 
 MAX_ERRORS = 1_000  # that are described; the response has the first of them
 LONG_BODY = 100_000  # bytes; values of longer ones are checked in a thread: 2 MB take 250 ms
@@ -49,25 +50,42 @@ async def read_json_body(request: Request) -> RequestBody:
     return RequestBody(value, is_long=len(raw) > LONG_BODY)
 
 
-def find_unstorable_value(value: Any, depth: int = 0) -> tuple[list[str | int], str] | None:
-    """Return the location of the first value that cannot be stored, and the reason.
+def find_unstorable_value(value: Any) -> tuple[list[str | int], str] | None:
+    """Return the location of a value that cannot be stored, and the reason.
 
-    Not storable are text with a NUL character, infinite numbers, and nesting that is too deep.
+    Not storable are text with a NUL character, infinite numbers, too many values, and nesting that
+    is too deep. The event loop is held meanwhile, so this is one loop without calls for each value.
     """
-    if depth > MAX_JSON_DEPTH:
-        return [], f"This is nested too deeply: {MAX_JSON_DEPTH} levels are the most."
-    if isinstance(value, str):
-        return ([], "Text must not contain the character NUL.") if "\x00" in value else None
-    if isinstance(value, float) and not math.isfinite(value):
-        return [], "This number is too large."
-    pairs = value.items() if isinstance(value, dict) else ()
-    pairs = enumerate(value) if isinstance(value, list) else pairs
-    for key, inner in pairs:
-        field_error = find_unstorable_value(key) or find_unstorable_value(inner, depth + 1)
-        if field_error is not None:
-            place = key.replace("\x00", "\ufffd") if isinstance(key, str) else key
-            return [place, *field_error[0]], field_error[1]
+    count = 0
+    pending: list[tuple[Any, int, Any]] = [([value], 0, None)]
+    while pending:
+        container, depth, place = pending.pop()
+        count += len(container)
+        if count > MAX_JSON_VALUES + 1:
+            return [], f"These are too many values: {MAX_JSON_VALUES:,} are the most."
+        pairs = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, inner in pairs:
+            kind, reason = type(inner), ""
+            if depth > MAX_JSON_DEPTH:
+                reason = f"This is nested too deeply: {MAX_JSON_DEPTH} levels are the most."
+            elif (kind is str and "\x00" in inner) or (type(key) is str and "\x00" in key):
+                reason = "Text must not contain the character NUL."
+            elif kind is float and not math.isfinite(inner):
+                reason = "This number is too large."
+            elif kind is list or kind is dict:
+                pending.append((inner, depth + 1, (place, key)))
+            if reason:
+                return _list_location((place, key)), reason
     return None
+
+
+def _list_location(place: Any) -> list[str | int]:
+    """Return the keys that lead to a value; the first one belongs to the list around the value."""
+    keys: list[str | int] = []
+    while place is not None:
+        place, key = place
+        keys.append(key.replace("\x00", "\ufffd") if isinstance(key, str) else key)
+    return keys[-2::-1]
 
 
 class RequestParser:

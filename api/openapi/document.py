@@ -70,7 +70,7 @@ DESCRIPTION = """The API of Mission Control for agents and users' scripts.
 
 Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.
 Times are UTC without a zone. Lists are `{"items", "total", "limit", "offset"}`. Unknown fields are
-ignored.
+ignored. A JSON body has at most 2,097,152 bytes, 300,000 values and 60 levels.
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.framework.operation import Operation
+from api.framework.request_parser import MAX_JSON_DEPTH, MAX_JSON_VALUES, find_unstorable_value
 from core.db.engine import TransactionFactory
 from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import Client, ClientFactory
@@ -308,3 +309,36 @@ async def test_an_invalid_query_is_rejected(alice: Client, world: World, query: 
     response = await alice.get(f"/boards/{world.board.id}/tasks?{query}")
     assert response.status_code == 422
     assert is_rejected(response)
+
+
+async def test_a_body_with_too_many_values_is_rejected(alice: Client, world: World) -> None:
+    path = f"/boards/{world.board.id}/memory"
+    for body in ({"content": "a", "tags": [0] * MAX_JSON_VALUES}, {"content": [[]] * 300_000}):
+        response = await alice.post(path, json=body)
+        assert response.status_code == 422
+        [error] = response.json()["detail"]
+        assert (error["type"], error["loc"]) == ("value_error", ["body"])
+        assert error["msg"] == "These are too many values: 300,000 are the most."
+
+
+@pytest.mark.parametrize(
+    ("value", "location"),
+    [
+        ({"a": [1, {"b\x00": 1}]}, ["a", 1, "b\ufffd"]),
+        ({"a": ["", "\x00"], "b": "\x00"}, ["b"]),
+        ([[[1e400]]], [0, 0, 0]),
+        ("\x00", []),
+    ],
+)
+def test_a_value_that_cannot_be_stored_is_located(value: Any, location: list[str | int]) -> None:
+    found = find_unstorable_value(value)
+    assert found is not None
+    assert found[0] == location
+
+
+def test_nesting_is_limited() -> None:
+    value: Any = 1
+    for _ in range(MAX_JSON_DEPTH):
+        value = [value]
+    assert find_unstorable_value(value) is None
+    assert find_unstorable_value([value]) is not None
