@@ -47,7 +47,7 @@ from models.encryption_key import (
     build_encryption_context,
     list_encrypted_columns,
 )
-from models.event import Event, EventType
+from models.event import Event, EventOrigin, EventType
 from models.failed_attempt import FailedAttempts
 from models.gateway import (
     ConfigChangeKind,

@@ -196,3 +196,24 @@ class Event(Base):
     user_id: Mapped[UUID | None]  # the acting user
     data: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+
+
+class EventOrigin(Base):
+    """Who caused an event that the audit does not record, with which credential and from where.
+
+    Comments, chat and messages are too many for the chain of the audit. It is a table of its own,
+    so that no feed reads these values: only admins see them.
+    """
+
+    __tablename__ = "event_origins"
+
+    id: Mapped[UUID] = mapped_column(  # of the event
+        ForeignKey("activity_events.id", ondelete="CASCADE"), primary_key=True, sort_order=-1
+    )
+    actor_kind: Mapped[str]  # these columns have the same meaning in the audit
+    actor_id: Mapped[UUID | None]
+    actor_name: Mapped[str | None]
+    credential: Mapped[str]
+    credential_id: Mapped[str | None]
+    address: Mapped[str | None]
+    cause: Mapped[str | None]

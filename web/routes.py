@@ -165,6 +165,7 @@ MEMBER_ROUTES: list[Route] = [
         ]
     ],
     Route("/audit", audit_views.show_audit, name="audit"),
+    Route("/audit/communication", audit_views.show_communication),
     Route("/audit/export", audit_views.export_audit),
     Route("/settings", settings_views.show_settings, name="settings"),
     Route("/settings/profile", settings_views.save_profile, methods=["POST"]),

@@ -24,7 +24,7 @@ from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import AuditRecord, Member
 from services import audit
-from services.audit import AuditFilters
+from services.audit import AuditFilters, CommunicationRecord
 
 EXPORT_TYPE = "application/x-ndjson"
 
@@ -112,6 +112,64 @@ async def export_audit(
     The first line is a header and the last one closes the export. `./run audit verify` checks it.
     """
     return await _stream_export(context, member.organization_id, query.after)
+
+
+class CommunicationRead(ResponseModel):
+    """A comment, a message, a chat message or another event outside of the audit's chain."""
+
+    event_id: UUID
+    number: int = Field(description="The number of the event; send the last one as `after`.")
+    at: Timestamp
+    action: str = Field(description="The type of the event, such as `task.comment`.")
+    board_id: UUID | None
+    task_id: UUID | None
+    actor_kind: str
+    actor_id: UUID | None
+    actor_name: str | None
+    credential: str
+    credential_id: str | None
+    address: str | None
+    cause: str | None
+
+
+def _build_communication_fields(record: CommunicationRecord) -> dict[str, Any]:
+    event, origin = record.event, record.origin
+    return {
+        "event_id": json_id(event.id),
+        "number": event.seq,
+        "at": json_time(event.created_at),
+        "action": event.type,
+        "board_id": json_id(event.board_id),
+        "task_id": json_id(event.task_id),
+        "actor_kind": origin.actor_kind,
+        "actor_id": json_id(origin.actor_id),
+        "actor_name": origin.actor_name,
+        "credential": origin.credential,
+        "credential_id": origin.credential_id,
+        "address": origin.address,
+        "cause": origin.cause,
+    }
+
+
+class CommunicationQuery(PageQuery):
+    """Which communication to list."""
+
+    after: NonNegativeInt = Field(default=0, description="The last number that you have; 0: none.")
+
+
+@reads_only
+@error_responses(403)
+async def list_communication(
+    context: RequestContext, member: Member, query: CommunicationQuery
+) -> Encoded[Page[CommunicationRead]]:
+    """List who sent comments, messages and chat, with which credential and from where.
+
+    These are not in the chain of the audit. Oldest first, without the texts. For admins.
+    """
+    found = await audit.list_communication(
+        context.source, member.organization_id, query.after, query.paging
+    )
+    return encode_page(found, _build_communication_fields)
 
 
 @reads_only

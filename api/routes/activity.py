@@ -37,6 +37,14 @@ OPERATIONS: list[Operation] = [
     ),
     #
     Operation("GET", AUDIT, audit.list_audit_records, USER, ["audit"], admin_membership),
+    Operation(
+        "GET",
+        f"{AUDIT}/communication",
+        audit.list_communication,
+        USER,
+        ["audit"],
+        admin_membership,
+    ),
     Operation("GET", f"{AUDIT}/export", audit.export_audit, USER, ["audit"], admin_membership),
     Operation(
         "GET",

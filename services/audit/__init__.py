@@ -12,19 +12,23 @@ from services.audit.actors import (
     use_credential,
 )
 from services.audit.chain import VerificationResult, compute_hash, verify_export
-from services.audit.derivation import NOT_AUDITED, derive_records
+from services.audit.derivation import NOT_AUDITED, derive_origins, derive_records
 from services.audit.queries import (
     AuditFilters,
+    CommunicationRecord,
     LastChange,
     find_last_change,
     list_audit_records,
     list_chains,
+    list_communication,
+    list_latest_communication,
     list_latest_records,
     prepare_export,
     stream_export,
     to_export,
 )
 from services.audit.records import (
+    INSERT_ORIGINS,
     INSERT_RECORDS,
     AccountChange,
     AuditAction,

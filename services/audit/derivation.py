@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from core.audit_context import WORKER, get_audit_context
 from models import AgentStatus, EventType
-from services.audit.records import AuditObject, NewAuditRecord
+from services.audit.records import AuditObject, NewAuditRecord, build_origin_row
 
 if TYPE_CHECKING:
     from services.events import NewEvent
@@ -113,6 +114,19 @@ def derive_records(
     """Return the records of events that are being recorded, given with the rows to insert."""
     pairs = zip(new_events, rows, strict=True)
     return [_derive(event, row) for event, row in pairs if is_audited(event)]
+
+
+def derive_origins(
+    new_events: "Sequence[NewEvent]", rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the origins of events that get no record, as rows; not those of the worker."""
+    if get_audit_context().credential == WORKER.credential:
+        return []
+    return [
+        build_origin_row(row["id"], event.actor, _find_cause(event, row))
+        for event, row in zip(new_events, rows, strict=True)
+        if not is_audited(event)
+    ]
 
 
 def _derive(event: "NewEvent", row: Mapping[str, Any]) -> NewAuditRecord:

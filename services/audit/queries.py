@@ -17,11 +17,12 @@ from core.db.reads import Query, ReadFactory, Source
 from core.errors import NotFound
 from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging
 from core.text import escape_pattern, replace_unstorable
-from models import AuditRecord, Organization
+from models import AuditRecord, Event, EventOrigin, Organization
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
 MAX_QUERIES = 64  # built queries, by the filters
+MAX_SEQ = 2**63 - 1
 EXPORT_BATCH_SIZE = 500  # records in one read
 COLUMN_NAMES = [column.key for column in AuditRecord.__table__.columns]
 
@@ -210,6 +211,49 @@ def _format_time(time: datetime) -> str:
 
 def _line(value: dict[str, Any]) -> bytes:
     return f"{format_canonical_json(value)}\n".encode()
+
+
+@dataclass(frozen=True)
+class CommunicationRecord:
+    """An event that is not in the chain: a comment, a message or a chat, with its origin."""
+
+    event: Event
+    origin: EventOrigin
+
+
+COMMUNICATION = (
+    select(Event, EventOrigin)
+    .join(EventOrigin, EventOrigin.id == Event.id)
+    .where(Event.organization_id == bindparam("organization_id"))
+)
+COMMUNICATION_PAGE: PagedQuery[CommunicationRecord] = PagedQuery(
+    COMMUNICATION.where(Event.seq > bindparam("after")).order_by(Event.seq),
+    lambda row: CommunicationRecord(*row),
+)
+LATEST_COMMUNICATION: Query[CommunicationRecord] = Query(
+    COMMUNICATION.where(Event.seq < bindparam("before"))
+    .order_by(Event.seq.desc())
+    .limit(PAGE_LIMIT),
+    lambda row: CommunicationRecord(*row),
+)
+
+
+async def list_communication(
+    source: Source, organization_id: UUID, after: int, paging: Paging
+) -> Page[CommunicationRecord]:
+    """Return the comments, messages and chat after an event's number, oldest first."""
+    return await COMMUNICATION_PAGE.fetch_page(
+        source, paging, organization_id=organization_id, after=after
+    )
+
+
+async def list_latest_communication(
+    source: Source, organization_id: UUID, before: int, limit: int
+) -> Sequence[CommunicationRecord]:
+    """Return the newest ones before an event's number; 0: the newest of all."""
+    return await LATEST_COMMUNICATION.fetch(
+        source, organization_id=organization_id, before=before or MAX_SEQ, page_limit=limit
+    )
 
 
 class LastChange(NamedTuple):

@@ -27,6 +27,14 @@ INSERT_RECORDS = f"""
 """  # noqa: S608 - the columns are constants
 """Inserts rows in order of their chains: a trigger locks each chain, and sets the other columns."""
 
+ORIGIN_COLUMNS = "id, actor_kind, actor_id, actor_name, credential, credential_id, address, cause"
+
+INSERT_ORIGINS = f"""
+    insert into event_origins ({ORIGIN_COLUMNS})
+    select {ORIGIN_COLUMNS} from jsonb_populate_recordset(null::event_origins, :origins)
+"""  # noqa: S608 - the columns are constants
+"""Inserts the origins of events without an audit record: see `build_origin_row`."""
+
 _INSERT_RECORDS = Write(text(INSERT_RECORDS).bindparams(bindparam("audit_records", type_=JSONB)))
 
 
@@ -148,21 +156,33 @@ def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]
     return [_build_row(record) for record in records]
 
 
-def _build_row(record: NewAuditRecord) -> dict[str, Any]:
+def build_origin_row(event_id: UUID, actor: Actor | None, cause: str | None) -> dict[str, Any]:
+    """Return the row for INSERT_ORIGINS of an event, as JSON values."""
+    return {"id": str(event_id), **_build_origin(actor, cause)}
+
+
+def _build_origin(actor: Actor | None, cause: str | None) -> dict[str, Any]:
+    """Return who makes a change, with which credential, from where, and why."""
     context = get_audit_context()
     request = f"request:{context.request_id}" if context.request_id else None
     return {
-        "id": str(new_id()),
-        "organization_id": _text(record.organization_id),
-        **_actor_values(record.actor),
+        **_actor_values(actor),
         "credential": context.credential,
         "credential_id": context.credential_id,
         "address": clean_text(context.address),
+        "cause": cause or request,
+    }
+
+
+def _build_row(record: NewAuditRecord) -> dict[str, Any]:
+    return {
+        "id": str(new_id()),
+        "organization_id": _text(record.organization_id),
+        **_build_origin(record.actor, record.cause),
         "action": str(record.action),
         "object_kind": record.target.kind,
         "object_id": _text(record.target.id),
         "object_name": clean_text(record.target.name),
-        "cause": record.cause or request,
         "event_id": _text(record.event_id),
         "before": clean_value(record.before) or None,
         "after": clean_value(record.after) or None,

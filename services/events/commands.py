@@ -37,7 +37,8 @@ _INSERT_EVENTS = Write(
     notified as materialized (
         select pg_notify(:channel, id) from unnest(cast(:organizations as text[])) as id
     ),
-    audited as ({audit.INSERT_RECORDS})
+    audited as ({audit.INSERT_RECORDS}),
+    origins as ({audit.INSERT_ORIGINS})
     insert into activity_events (
         id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
         created_at
@@ -50,7 +51,9 @@ _INSERT_EVENTS = Write(
     order by ordinality
     returning seq, created_at
 """).bindparams(  # noqa: S608 - the inserted text is a constant
-        bindparam("rows", type_=JSONB), bindparam("audit_records", type_=JSONB)
+        bindparam("rows", type_=JSONB),
+        bindparam("audit_records", type_=JSONB),
+        bindparam("origins", type_=JSONB),
     )
 )
 """Locks the chains of the audit before the numbers (seq) are assigned.
@@ -167,6 +170,7 @@ async def _insert_events(
         chains=_list_chains(organizations, records),
         rows=rows,
         audit_records=audit.build_insert_rows(records),
+        origins=audit.derive_origins(new_events, rows),
     )
     await notifications.notify_about_events(session, new_events)
     return inserted

@@ -17,6 +17,7 @@ from models import (
     Agent,
     Board,
     Event,
+    EventOrigin,
     EventType,
     GroupNote,
     IdempotencyKey,
@@ -159,6 +160,9 @@ async def _delete_user(session: AsyncSession, user: User) -> None:
         "events": update(Event)
         .where(Event.type.in_(PERSONAL_EVENT_TYPES), or_(*mentions_user))
         .values(data=anonymized),
+        "origins": update(EventOrigin)
+        .where(EventOrigin.actor_id == user.id)
+        .values(actor_name=None, credential_id=None, address=None),
         "invites": delete(Invite).where(
             (Invite.accepted_by_user_id == user.id) | _is_open_invite_of(user)
         ),

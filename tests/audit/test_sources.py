@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from core.audit_context import AuditContext, audit_context
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import TooMany
@@ -13,6 +14,7 @@ from models import EventType, Note
 from services import audit, identity, organizations
 from services.audit import NOT_AUDITED, rejections
 from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
+from services.events import NewEvent
 from services.identity.failed_attempts import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
@@ -65,6 +67,86 @@ async def test_a_change_has_actor_credential_address_cause_and_values(
     assert record.before == {"role": "member"}
     assert record.after is not None
     assert record.after["role"] == "admin"
+
+
+async def test_communication_keeps_credential_address_and_cause(
+    alice: Client,
+    lead: Client,
+    bob: Client,
+    charlie: Client,
+    anonymous: Client,
+    transaction: TransactionFactory,
+    world: World,
+) -> None:
+    """Comments, chat and messages, without a record of the chain and without their text."""
+    board, headers = f"/boards/{world.board.id}", {"X-Request-Id": "request-18"}
+    task = (await lead.post(f"/agent{board}/tasks", json={"title": "Count the gulls"})).json()
+    before = len(await list_records(transaction))
+    comment = {"message": "Eleven on the pier."}
+    chat = {"content": "Anybody there?", "tags": ["chat"]}
+    for client, path, body in (
+        (alice, f"{board}/tasks/{task['id']}/comments", comment),
+        (lead, f"/agent{board}/tasks/{task['id']}/comments", comment),
+        (bob, f"{board}/memory", chat),
+        (lead, f"/agent{board}/agents/{world.worker.id}/nudge", {"message": "Wake up."}),
+    ):
+        sent = await client.post(path, json=body, headers=headers)
+        assert sent.status_code == 200, sent.text
+    assert len(await list_records(transaction)) == before
+    path = "/organizations/me/audit/communication"
+    page = (await alice.get(path)).json()
+    found = [one for one in page["items"] if one["action"] != "message.queued"]
+    assert [(one["action"], one["actor_kind"], one["actor_name"]) for one in found] == [
+        ("task.comment", "user", "Alice"),
+        ("task.comment", "agent", "Lead"),
+        ("board.memory_created", "user", "Bob"),
+    ]
+    assert page["items"][-1]["action"] == "message.queued"  # the nudge
+    assert {one["cause"] for one in found} == {"request:request-18"}
+    for one in page["items"]:
+        assert one["address"] == "127.0.0.1"
+        is_user = one["actor_kind"] == "user"
+        assert one["credential"] == ("api_token" if is_user else "agent_token")
+    assert found[0]["credential_id"] == token_secret(world.alice)[:20]
+    assert (found[0]["task_id"], found[0]["actor_id"]) == (task["id"], str(world.alice.id))
+    assert "Eleven" not in str(page)
+    after = {"after": found[1]["number"]}
+    later = (await alice.get(path, params=after)).json()["items"]
+    assert later == [one for one in page["items"] if one["number"] > found[1]["number"]]
+    assert (await charlie.get(path)).json()["items"] == []
+    for client, status in ((bob, 403), (lead, 401), (anonymous, 401)):
+        assert (await client.get(path)).status_code == status
+
+
+async def test_every_event_of_a_request_has_a_record_or_an_origin(world: World) -> None:
+    """Those of the worker have neither actor nor address."""
+    organization_id = world.tern.id
+    made = [
+        NewEvent(type, world.alice, organization_id=organization_id, data=data)
+        for type in EventType
+        for data in ({}, {"is_chat": True})
+    ]
+    rows = [event.to_row() for event in made]
+    request = AuditContext(actor_kind="user", credential="session", address="192.0.2.7")
+    with audit_context(request):
+        kept = [*audit.derive_records(made, rows), *audit.derive_origins(made, rows)]
+    assert len(kept) == len(made)
+    assert audit.derive_origins(made, rows) == []
+
+
+async def test_only_admins_see_the_page_of_communication(
+    browsers: Browsers, transaction: TransactionFactory, world: World
+) -> None:
+    alice, bob = browsers(world.alice), browsers(world.bob)
+    path = f"/boards/{world.board.id}/chat"
+    assert (await alice.post(path, data={"content": "Anybody there?"})).status_code == 303
+    page = (await alice.get("/audit/communication")).text
+    assert ("Alice" in page, "in a browser" in page, "127.0.0.1" in page) == (True, True, True)
+    assert "Anybody there?" not in page
+    assert 'href="/audit/communication"' in (await alice.get("/audit")).text
+    assert (await bob.get("/audit/communication")).status_code == 403
+    theirs = await browsers(world.charlie).get("/audit/communication")
+    assert "Alice" not in theirs.text
 
 
 async def test_changes_of_agents_name_the_agent_and_its_token(

@@ -15,6 +15,7 @@ from models import (
     CustomFieldValue,
     DeletedTask,
     Event,
+    EventOrigin,
     EventType,
     ExternalIdentity,
     Gateway,
@@ -224,6 +225,12 @@ def make_events(world: World, task: Task) -> list[Event]:
     ]
 
 
+def make_origins(events: list[Event]) -> list[EventOrigin]:
+    """Make the origin of each event."""
+    names = ("actor_kind", "actor_name", "credential", "credential_id", "address", "cause")
+    return [EventOrigin(id=event.id, **dict.fromkeys(names, MARK)) for event in events]
+
+
 def find_placeholders(kind: EventType) -> set[str]:
     """Return the values that the texts of an event contain."""
     parsed = (part for text in WORDING[kind] for part in Formatter().parse(text))
@@ -285,6 +292,7 @@ def make_views(world: World) -> list[Any]:
 def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
     """Make rows of all kinds."""
     tasks = make_tasks(world)
+    events = make_events(world, tasks[0])
     return [
         *tasks,
         *make_approvals(world, tasks[0]),
@@ -298,6 +306,7 @@ def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
         *make_webhook_endpoints(world),
         *make_souls(),
         *make_skills(world, gateway),
-        *make_events(world, tasks[0]),
+        *events,
+        *make_origins(events),
         *make_notifications(world),
     ]

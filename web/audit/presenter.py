@@ -7,6 +7,8 @@ from typing import Any
 import pydantic_core
 
 from models import AuditRecord
+from services.audit import CommunicationRecord
+from web.activity.event_texts import describe_event
 from web.approvals.sentences import translate_question
 from web.audit.action_texts import describe_action
 from web.ui.translation import N_, _, translate
@@ -61,6 +63,27 @@ def build_audit_line(record: AuditRecord) -> AuditLine:
         target=_describe_target(record),
         credential=translate(CREDENTIAL_NAMES.get(record.credential or "", "")),
         changes=_list_changes(record.before or {}, record.after or {}),
+    )
+
+
+@dataclass(frozen=True)
+class CommunicationLine:
+    """A comment, a message or a chat message on the page, with its origin."""
+
+    record: CommunicationRecord
+    actor: str
+    action: str
+    credential: str
+
+
+def build_communication_line(record: CommunicationRecord) -> CommunicationLine:
+    """Build the line of an event that is not in the chain."""
+    origin = record.origin
+    return CommunicationLine(
+        record=record,
+        actor=origin.actor_name or translate(ACTOR_NAMES.get(origin.actor_kind, origin.actor_kind)),
+        action=describe_event(record.event),
+        credential=translate(CREDENTIAL_NAMES.get(origin.credential, "")),
     )
 
 

@@ -18,7 +18,7 @@ from models import AuditRecord, Member
 from services import agents, audit, organizations
 from services.audit import AuditFilters
 from web.audit.action_texts import GROUP_TEXTS, describe_action, list_groups
-from web.audit.presenter import build_audit_line
+from web.audit.presenter import build_audit_line, build_communication_line
 from web.auth.viewer import current_member
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
@@ -87,6 +87,29 @@ async def show_audit(request: Request) -> Response:
     async with open_reader(request) as source:
         context = await _load_audit(request, source, member)
     return render_page(request, "audit/index.html", layout=layout, **context)
+
+
+async def show_communication(request: Request) -> Response:
+    """Show who sent comments, messages and chat, with which credential and from where."""
+    member = current_member(request)
+    organizations.require_admin(member)
+    before = forms.parse_number(request.query_params.get("before"))
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        found = await audit.list_latest_communication(
+            source, member.organization_id, before, PAGE_SIZE + 1
+        )
+        may_read_installation = await audit.may_read_installation(source, member)
+    shown = found[:PAGE_SIZE]
+    return render_page(
+        request,
+        "audit/communication.html",
+        layout=layout,
+        lines=[build_communication_line(record) for record in shown],
+        before=before,
+        earlier=shown[-1].event.seq if len(found) > len(shown) else 0,
+        may_read_installation=may_read_installation,
+    )
 
 
 async def export_audit(request: Request) -> Response:
