@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import (
+    CTE,
     Boolean,
     ColumnElement,
     DateTime,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    false,
     func,
     literal,
     null,
@@ -196,6 +199,7 @@ async def load_waiting_items(
     order: WaitingOrder = WaitingOrder.AGE,
     *,
     counts: WaitingCounts | None = None,
+    is_brief: bool = False,
     offline_after: timedelta = agents.OFFLINE_AFTER,
 ) -> WaitingItems:
     """Load what waits for a member on the boards that they may read, or on some of them.
@@ -203,22 +207,46 @@ async def load_waiting_items(
     Runs one statement, and a second one if there are open onboardings and no `counts`, which are
     those of `waiting_counts` if they are loaded already. What was decided is that of all boards, or
     of the only board that is listed. Days begin at midnight in the member's time zone. Agents that
-    have never called are overdue after `offline_after`, or two of their heartbeats.
+    have never called are overdue after `offline_after`, or two of their heartbeats. If it
+    `is_brief`, what was decided and the choices are left out.
     """
     board_id = listed.only_board_id
-    shape = _SummaryShape(member.is_admin, board_id is not None, counts is None)
+    shape = _SummaryShape(member.is_admin, board_id is not None, counts is None, is_brief)
     found = await _build_query(shape, order).fetch(
         source,
         **_build_summary_parameters(member, board_id, offline_after),
         **_build_page_parameters(listed, paging),
         since=_find_midnight(member.user.timezone),
     )
-    decided_approvals, answered, names, kinds, *found = found
+    decided_approvals, answered, names, kinds = ([], [], [], []) if is_brief else found[:4]
+    found = found if is_brief else found[4:]
     page_rows, summary_rows = found[:PAGE_QUERIES], found[PAGE_QUERIES:]
     summary = await _build_summary(source, summary_rows, counts, offline_after)
     page = _build_page(listed, order, paging, page_rows, summary.counts.onboardings)
     choices = FilterChoices(names, kinds)
     return WaitingItems(summary, page, choices, decided_approvals, answered)
+
+
+async def load_some_items(
+    source: Source,
+    member: Member,
+    listed: WaitingFilter,
+    order: WaitingOrder,
+    ids: Collection[UUID],
+) -> tuple[InboxSummary, Sequence[WaitingItem], int]:
+    """Load those of these approvals that are listed, and the number of rows of the whole list."""
+    parameters = _build_summary_parameters(member, None, agents.OFFLINE_AFTER)
+    found = await _build_some_query(order, is_admin=member.is_admin).fetch(
+        source, **parameters, **_build_filter_parameters(listed), ids=list(ids)
+    )
+    rows, details, [total], *summary_rows = found
+    summary = await _build_summary(source, summary_rows, None, agents.OFFLINE_AFTER)
+    own = sum(listed.includes(one) for one in summary.counts.onboardings)
+    by_id = {one.approval.id: one for one in details}
+    items = [
+        WaitingItem(row.key, by_id[row.id], row.equal_count) for row in rows if row.id in by_id
+    ]
+    return summary, items, total + own
 
 
 async def load_inbox_summary(
@@ -443,21 +471,27 @@ def _select_listed(order: WaitingOrder, waiting: FromClause) -> AnySelect:
     )
 
 
-def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[Any]]:
-    """Return the queries of a page, which `_build_page` reads. Of it, one row more is selected."""
+def _group_rows(order: WaitingOrder, waiting: FromClause) -> CTE:
+    """Select the listed rows, each with its number among equal ones, and how many these are."""
     listed = _select_listed(order, waiting).subquery("listed")
     key: tuple[Any, ...] = (listed.c.waits_for_others, listed.c.sort, listed.c.at, listed.c.id)
     equal = func.coalesce(listed.c.equality_hash, cast(listed.c.id, Text))
     partition = (listed.c.waits_for_others, equal)
-    grouped = select(
+    return select(
         *listed.c,
         equal.label("equal"),
         func.row_number().over(partition_by=partition, order_by=key).label("number"),
         func.count().over(partition_by=partition).label("equal_count"),
     ).cte("grouped")
+
+
+def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[Any]]:
+    """Return the queries of a page, which `_build_page` reads. Of it, one row more is selected."""
+    grouped = _group_rows(order, waiting)
     selected_id = bindparam("selected_id", type_=Uuid)
     chosen = select(grouped.c.waits_for_others, grouped.c.equal).where(grouped.c.id == selected_id)
     is_selected = tuple_(grouped.c.waits_for_others, grouped.c.equal).in_(chosen)
+    key: tuple[Any, ...]
     key = (grouped.c.waits_for_others, grouped.c.sort, grouped.c.at, grouped.c.id)
     place = func.row_number().over(order_by=key).label("place")
     columns = (*grouped.c, is_selected.label("is_selected"))
@@ -484,23 +518,43 @@ def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[A
     page_rows = page.cte("page")
 
     hash = grouped.c.equality_hash
-    is_opened = or_(hash == bindparam("opened_hash", type_=Text), hash.is_not(None) & is_selected)
+    has_opened = tuple_(grouped.c.waits_for_others, grouped.c.equal).in_(
+        chosen.where(grouped.c.number > 1)  # one of the others is selected
+    )
+    is_opened = or_(hash == bindparam("opened_hash", type_=Text), hash.is_not(None) & has_opened)
     opened = select(*columns, literal(0).label("place"))
     opened = opened.where(is_opened, grouped.c.number.between(2, MAX_EQUAL)).cte("opened")
     ids = select(page_rows.c.id).union_all(select(opened.c.id)).cte("shown")
 
-    def select_rows(rows: FromClause) -> AnySelect:
-        names = [rows.c[name] for name in _Row._fields]
-        return select(*names).order_by(rows.c.place, *(rows.c[one] for one in ("sort", "at", "id")))
-
     return [
-        Query(select_rows(page_rows), _Row._make),
+        _build_rows_query(page_rows),
         Query(select(counted), tuple),
-        Query(select_rows(opened), _Row._make),
+        _build_rows_query(opened),
         approvals.build_listed_query(ids),
         requests.build_listed_query(ids),
         questions.build_listed_query(ids),
     ]
+
+
+def _build_rows_query(rows: FromClause) -> Query[_Row]:
+    order = (rows.c[name] for name in ("place", "sort", "at", "id"))
+    return Query(select(*(rows.c[name] for name in _Row._fields)).order_by(*order), _Row._make)
+
+
+@cache
+def _build_some_query(order: WaitingOrder, *, is_admin: bool) -> CombinedQuery:
+    """Build the query of the approvals `ids`, with the number of all rows and the summary."""
+    grouped = _group_rows(order, _select_waiting(is_admin=is_admin).cte("waiting"))
+    ids = bindparam("ids", type_=ARRAY(Uuid()))
+    found = select(*grouped.c, false().label("is_selected"), literal(0).label("place"))
+    rows = found.where(grouped.c.id == func.any(ids)).cte("some")
+    total = select(func.count()).select_from(grouped).where(grouped.c.number == 1)
+    return CombinedQuery(
+        _build_rows_query(rows),
+        approvals.build_listed_query(rows),
+        Query(total, itemgetter(0)),
+        *_list_summary_queries(_SummaryShape(is_admin, by_board=False, with_counts=True)),
+    )
 
 
 def _list_choice_queries(waiting: FromClause) -> list[Query[Any]]:
@@ -528,6 +582,7 @@ class _SummaryShape(NamedTuple):
     is_admin: bool
     by_board: bool
     with_counts: bool
+    is_brief: bool = False
 
 
 def _list_summary_queries(shape: _SummaryShape) -> list[Query[Any]]:
@@ -549,12 +604,14 @@ def _build_summary_query(shape: _SummaryShape) -> CombinedQuery:
 @cache
 def _build_query(shape: _SummaryShape, order: WaitingOrder) -> CombinedQuery:
     waiting = _select_waiting(is_admin=shape.is_admin).cte("waiting")
+    page = [*_list_page_queries(order, waiting), *_list_summary_queries(shape)]
+    if shape.is_brief:
+        return CombinedQuery(*page)
     return CombinedQuery(
         approvals.build_decided_since_query(by_board=shape.by_board),
         requests.build_answered_query(is_admin=shape.is_admin, by_board=shape.by_board),
         *_list_choice_queries(waiting),
-        *_list_page_queries(order, waiting),
-        *_list_summary_queries(shape),
+        *page,
     )
 
 

@@ -240,6 +240,7 @@ MEMBER_ROUTES: list[Route] = [
         approval_views.resolve_gateway_request,
         methods=["POST"],
     ),
+    Route("/approvals/rows", approval_views.show_rows),
     Route("/approvals/answers", decisions_views.decide_approvals, methods=["POST"]),
     Route("/approvals/undoings", decisions_views.undo_decisions, methods=["POST"]),
     *[

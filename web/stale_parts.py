@@ -25,6 +25,7 @@ TASK_CARD = (
     "activity",
     "approval-tasks",
 )
+INBOX = ("inbox", "approvals")  # the list of the inbox, which loads single approvals by itself
 APPROVAL = (
     "approvals",
     "approval-{approval}",
@@ -87,7 +88,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.GATEWAY_GRANT_REVOKED: ("gateways", "activity"),
     EventType.BOARD_CREATED: BOARD,
     EventType.BOARD_UPDATED: (*BOARD, "board", "tasks"),
-    EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
+    EventType.BOARD_DELETED: (*BOARD, "board", *INBOX, "agents"),
     EventType.BOARD_PAUSED: PAUSED,
     EventType.BOARD_RESUMED: PAUSED,
     EventType.BOARD_WEBHOOK_CREATED: BOARD_WEBHOOK,
@@ -117,8 +118,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_ACTIVE: TASK_CARD,
     EventType.TASK_COMMENT: ("comments-{task}", "comments", *CARD, "news", "activity"),
     EventType.TASK_LINK_UPDATED: TASK_CARD,
-    EventType.TASK_DELETED: (*TASK, "approvals", "trash"),
-    EventType.TASK_RESTORED: (*TASK, "approvals", "trash"),
+    EventType.TASK_DELETED: (*TASK, *INBOX, "trash"),
+    EventType.TASK_RESTORED: (*TASK, *INBOX, "trash"),
     EventType.TASK_LEAD_NOTIFIED: ACTIVITY_ONLY,
     EventType.TASK_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
     EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: ACTIVITY_ONLY,
@@ -128,7 +129,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_REWORK_NOTIFIED: ACTIVITY_ONLY,
     EventType.TASK_REWORK_NOTIFY_FAILED: ACTIVITY_ONLY,
     EventType.APPROVAL_REQUESTED: APPROVAL,
-    EventType.APPROVAL_REQUESTS_HELD: APPROVAL,
+    EventType.APPROVAL_REQUESTS_HELD: (*INBOX, "boards", "rail", "activity"),
     EventType.APPROVAL_DECIDED: APPROVAL,
     EventType.APPROVAL_FIRST_APPROVED: APPROVAL,
     EventType.APPROVAL_UNDONE: APPROVAL,

@@ -242,6 +242,7 @@ PUBLIC_PAGES = {
     "/account-deleted": ["/account-deleted"],
 }
 NON_PAGES = {
+    "/approvals/rows": "rows of the inbox",
     "/welcome/organization": "shows what /welcome shows",
     "/boards/{board_id:uuid}/onboarding/answers": "shows how far it is",
     "/boards/{board_id:uuid}/onboarding/corrections": "shows how far it is",

@@ -159,6 +159,7 @@ async def _render_decided(
     if is_from_task(request):
         return await render_task_approval(request, detail.approval.id, form, toast)
     view = current_view(request) if next_item else "list"
+    is_in_place = next_item is not None and is_from_inbox(request)
     response = await render_inbox(
         request,
         selected=next_item.id if next_item else None,
@@ -166,6 +167,7 @@ async def _render_decided(
         view=view,
         toast=toast,
         moved=True,
+        decided=InboxItem(approval=detail) if is_in_place else None,
     )
     if current_view(request) == "detail":
         path = _build_path(next_item) if next_item else "/approvals"
@@ -206,7 +208,7 @@ async def _render_approval(
         return await render_inbox(request, selected=approval_id, view=view, form=form, toast=toast)
     shown = toast or _error_toast(form)
     response = render_part(request, "_toast.html", form.status, toast=shown)
-    response.headers["HX-Trigger"] = "approvals, tasks"
+    response.headers["HX-Trigger"] = "inbox, approvals, tasks"
     return response
 
 

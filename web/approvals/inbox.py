@@ -192,11 +192,13 @@ async def load_inbox(
     view: str = "list",
     errors: dict[UUID, str] | None = None,
     counts: WaitingCounts | None = None,
+    is_brief: bool = False,
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`.
 
-    `counts` are those of `waiting_counts`, if they are loaded already.
+    `counts` are those of `waiting_counts`, if they are loaded already. If it `is_brief`, of the
+    lists only the selected item and the one after it are loaded.
     """
     listed = address.listed
     chosen = selected or forms.parse_id(address.selected)
@@ -206,7 +208,7 @@ async def load_inbox(
             source,
             member,
             WaitingPaging(
-                PAGE_SIZE,
+                2 if is_brief else PAGE_SIZE,
                 start=before or parse_key(address.start) or FIRST_KEY,
                 is_before=before is not None,
                 selected_id=chosen,
@@ -215,6 +217,7 @@ async def load_inbox(
             listed,
             WaitingOrder(address.order),
             counts=counts,
+            is_brief=is_brief,
             offline_after=offline_after,
         )
         summary, page, choices = waiting.summary, waiting.page, waiting.choices
@@ -244,9 +247,10 @@ async def load_inbox(
     if selected_item is not None and selected_item.gateway_request is not None and is_row:
         selected_item = await _get_item(source, member, selected_item.id, on_gateway=True)
     first = page.items[0].key if page.items and page.offset else None
+    start = address.start if is_brief else format_key(first) if first else ""
     needs_count = summary.counts.count(listed.board_ids)
     return Inbox(
-        address=replace(address, start=format_key(first) if first else "", before=""),
+        address=replace(address, start=start, before=""),
         waiting=items,
         choices=choices,
         page=page,
@@ -262,6 +266,38 @@ async def load_inbox(
         limited_agents=summary.limited_agents,
         uncalled_agents=summary.uncalled_agents,
         errors=errors or {},
+    )
+
+
+async def load_rows(
+    source: Source, member: Member, address: InboxAddress, ids: Sequence[UUID]
+) -> Inbox:
+    """Load the rows of approvals that have changed: those that wait, and those that are decided."""
+    order = WaitingOrder(address.order)
+    found = await inbox.load_some_items(source, member, address.listed, order, ids)
+    summary, items, total = found
+    waiting = [build_item(one, member) for one in items]
+    decided: list[InboxItem] = []
+    for id in ids if not address.filter_count else ():
+        with suppress(AppError):
+            one = await _get_item(source, member, id, on_gateway=False)
+            is_listed = address.board_id in (None, one.approval.board.id if one.approval else None)
+            if one.approval and not one.approval.is_undecided and is_listed:
+                decided.append(one)
+    needs_count = summary.counts.count(address.listed.board_ids)
+    return Inbox(
+        address=address,
+        waiting=waiting,
+        choices=FilterChoices([], []),
+        page=replace(EMPTY_PAGE, total=total),
+        needs_count=needs_count,
+        decided=decided,
+        decided_count=len(decided),
+        decided_total=summary.decided_total,
+        selected_item=None,
+        approval_view=None,
+        selectable_ids=_list_selectable(waiting, member, summary.writable_board_ids),
+        view="list",
     )
 
 

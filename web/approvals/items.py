@@ -11,6 +11,7 @@ from services.gateways.requests import RequestDetail
 from services.inbox import WaitingItem
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
+from web.approvals.address import format_key
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
 
 
@@ -24,6 +25,7 @@ class InboxItem:
     agent_question: QuestionDetail | None = None
     waits_for_others: bool = False  # the member may not decide it, or has approved it first
     is_approved: bool = False  # by the member, as the first of two people
+    place: str = ""  # of a pending item in the list, as the address formats it
     equal_count: int = 1  # equal requests that the item stands for, with this one
     equal: Sequence["InboxItem"] = ()  # the others, if they are shown
 
@@ -101,16 +103,18 @@ class InboxItem:
 def build_item(found: WaitingItem, member: Member) -> InboxItem:
     """Build the item of a row of the inbox."""
     detail, waits_for_others = found.detail, found.key.waits_for_others
+    place = format_key(found.key)
     if isinstance(detail, ApprovalDetail):
         return InboxItem(
             detail,
             waits_for_others=waits_for_others,
+            place=place,
             is_approved=has_approved_first(detail, member.user_id) and detail.may_first_vote,
             equal_count=found.equal_count,
             equal=[build_item(one, member) for one in found.equal],
         )
     if isinstance(detail, RequestDetail):
-        return InboxItem(gateway_request=detail, waits_for_others=waits_for_others)
+        return InboxItem(gateway_request=detail, waits_for_others=waits_for_others, place=place)
     if isinstance(detail, PendingOnboarding):
-        return InboxItem(onboarding=detail, waits_for_others=waits_for_others)
-    return InboxItem(agent_question=detail, waits_for_others=waits_for_others)
+        return InboxItem(onboarding=detail, waits_for_others=waits_for_others, place=place)
+    return InboxItem(agent_question=detail, waits_for_others=waits_for_others, place=place)

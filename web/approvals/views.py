@@ -20,6 +20,7 @@ from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.approvals import inbox
 from web.approvals.address import InboxAddress
+from web.approvals.items import InboxItem
 from web.approvals.presenter import load_approval_views
 from web.approvals.request_content import build_request_content
 from web.approvals.toasts import Toast, build_decision_toast
@@ -30,6 +31,7 @@ from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _
 
+MAX_CHANGED_ROWS = 5  # in one request; for more, the script loads the list
 INBOX_PATH = re.compile(r"/approvals(/requests)?(/[0-9a-f-]{36})?")
 
 
@@ -46,6 +48,16 @@ async def show_approval(request: Request) -> Response:
     return await render_inbox(request, selected=approval_id, view="detail", toast=toast)
 
 
+async def show_rows(request: Request) -> Response:
+    """Show the rows of approvals that have changed: static/inbox_rows.js puts them in place."""
+    texts = request.query_params.getlist("id")[:MAX_CHANGED_ROWS]
+    ids = [id for id in map(forms.parse_id, texts) if id is not None]
+    address = InboxAddress.from_query(request.query_params)
+    async with open_reader(request) as source:
+        found = await inbox.load_rows(source, current_member(request), address, ids)
+    return render_part(request, "approvals/_changed_rows.html", inbox=found, ids=ids)
+
+
 async def redirect_to_board_inbox(request: Request) -> Response:
     """Redirect to the inbox filtered by a board."""
     return RedirectResponse(f"/approvals?board={request.path_params['board_id']}", 303)
@@ -60,13 +72,15 @@ async def render_inbox(
     form: forms.Form | None = None,
     status: int = 200,
     address: InboxAddress | None = None,
+    decided: InboxItem | None = None,
     **more: Any,
 ) -> Response:
     """Render the lists and the selected item: as a page, or for htmx the part that changes.
 
     `more` may contain `toast`, `errors` (by approval), `to_confirm` (approvals that need a second
     look) and `moved` (whether the focus moves to the selected item). `on_gateway` says that the
-    selected item is a gateway request. `address` is by default that of the request.
+    selected item is a gateway request. `address` is by default that of the request. Of an approval
+    `decided` on a page of the inbox, only its row and the selected item are rendered.
     """
     form, address = form or forms.Form(), address or InboxAddress.from_query(request.query_params)
     layout = None if is_part_request(request) else await load_layout(request)
@@ -80,6 +94,7 @@ async def render_inbox(
             view=view,
             errors=more.pop("errors", None),
             counts=layout.waiting if layout else None,
+            is_brief=decided is not None,
             offline_after=offline_threshold(get_settings(request)),
         )
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
@@ -89,6 +104,11 @@ async def render_inbox(
         await found.approval_view.reveal_texts()
     context = {"inbox": found, "form": form} | defaults | more
     status = max(status, form.status)
+    if layout is None and decided is not None:
+        context["decided"] = decided
+        response = render_part(request, "approvals/_decided_update.html", status, **context)
+        response.headers.update({"HX-Retarget": "#detail", "HX-Reswap": "outerMorph"})
+        return response
     if layout is None:
         return render_part(request, "approvals/_inbox_update.html", status, **context)
     toasts = [context["toast"]] if context["toast"] else []
@@ -153,7 +173,7 @@ async def render_undone(request: Request, approval_id: UUID | None, toast: Toast
     page = _current_page(request)
     if approval_id is None or not INBOX_PATH.fullmatch(page.path):
         response = render_part(request, "_toast.html", toast=toast)
-        response.headers["HX-Trigger"] = "approvals, tasks"
+        response.headers["HX-Trigger"] = "inbox, approvals, tasks"
         return response
     address, view = InboxAddress.from_query(QueryParams(page.query)), current_view(request)
     response = await render_inbox(

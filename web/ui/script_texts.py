@@ -25,6 +25,7 @@ SCRIPT_TEXTS = {
     "not_shared": N_("You no longer have access to this page."),
     "reload": N_("Reload it to see what you have access to."),
     "waiting": N_("New items that need you: %(count)d"),
+    "places": N_("%(first)d to %(last)d of %(total)d"),
     "copied": N_("Copied"),
     "too_early": N_("Ignored: this has only just appeared."),
     "still_loading": N_("Ignored: the request is still loading."),

@@ -31,6 +31,7 @@ SCRIPTS = (
     "inline_editors.js",
     "highlight_changes.js",
     "focus_invalid.js",
+    "inbox_rows.js",
     "master_detail.js",
     "shortcuts.js",
     "listbox.js",
