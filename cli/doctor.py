@@ -1,6 +1,7 @@
 """`./run doctor`: check the installation, and print what to do about each problem."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -156,6 +157,7 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
                     )
                 )
                 notes = await _describe_gateway_cleanups(opened_settings)
+                notes += await _describe_gateway_problems(opened_settings)
                 notes += await _describe_audit_protection(opened_settings)
                 notes += await _describe_ending_tokens(opened_settings)
             name = describe_database(settings) if settings.database_url else "our own"
@@ -210,6 +212,28 @@ async def _describe_ending_tokens(settings: Settings) -> str:
         f"\n        the token of the agent {row['name']!r} {row['verb']} on"
         f" {row['token_expires_at']:%Y-%m-%d}: issue a new one on its page"
         for row in rows
+    )
+
+
+async def _describe_gateway_problems(settings: Settings) -> str:
+    """Return a line for each gateway with a failed check: what is wrong, and what helps."""
+    import asyncpg
+
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        rows = await connection.fetch("select name, checks from gateways order by name, id")
+    finally:
+        await connection.close()
+    failed = [
+        (row["name"], check)
+        for row in rows
+        for check in json.loads(row["checks"] or "[]")
+        if check["state"] == "failed"
+    ]
+    return "".join(
+        f"\n        the gateway {name}: {check['sentence']}"
+        + (f" Command: {check['command']}" if check["command"] else "")
+        for name, check in failed
     )
 
 

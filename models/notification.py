@@ -29,6 +29,7 @@ class NotificationKind(StrEnum):
     AGENT_HELD = "agent_held"  # by a circuit breaker, or because it requests too many approvals
     AGENTS_STOPPED = "agents_stopped"
     GATEWAY_AWAY = "gateway_away"
+    GATEWAY_CONFIG_INVALID = "gateway_config_invalid"
     INVITATION = "invitation"
     WEBHOOK_DISABLED = "webhook_disabled"
     CHANNEL_FAILING = "channel_failing"

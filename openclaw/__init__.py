@@ -21,6 +21,7 @@ from openclaw.device import DeviceIdentity
 from openclaw.diagnostics import (
     AGENTS_CHECK,
     CHECK_NAMES,
+    CONFIG_INVALID,
     CheckState,
     ConnectionCheck,
     ConnectionDiagnosis,

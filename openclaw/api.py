@@ -7,7 +7,7 @@ unless the docstring says otherwise.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from json import dumps
 from typing import Any
@@ -21,7 +21,7 @@ from openclaw.answers import (
     to_object,
     value_of_type,
 )
-from openclaw.capabilities import Capability
+from openclaw.capabilities import Capability, parse_config_problem
 from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
 
@@ -58,10 +58,15 @@ class SessionPage:
 
 @dataclass(frozen=True)
 class GatewayConfig:
-    """The configuration of a gateway, and the hash that a patch of it refers to."""
+    """The configuration of a gateway, and the hash that a patch of it refers to.
+
+    `problem` says why the file is invalid: file, line or key, and the message of the gateway. The
+    gateway then uses an earlier configuration. It is empty if the file is valid.
+    """
 
     parsed: JsonObject
     hash: str
+    problem: Mapping[str, str] = field(default_factory=dict)
 
 
 async def list_agents(
@@ -160,7 +165,8 @@ async def get_config(client: GatewayClient, *, retry: bool = False) -> GatewayCo
     answer = to_object(await call_method(client, "config.get", {}, retry))
     if not isinstance(answer.get("hash"), str):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without its config.")
-    return GatewayConfig(get_mapping(answer, "parsed"), answer["hash"])
+    problem = parse_config_problem(answer)
+    return GatewayConfig(get_mapping(answer, "parsed"), answer["hash"], problem)
 
 
 async def patch_config(client: GatewayClient, patch: JsonObject, *, base_hash: str) -> None:

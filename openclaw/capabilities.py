@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from core.text import replace_unstorable
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import Hello
 
@@ -95,11 +96,40 @@ NOT_APPLIED = re.compile(r"persisted but was not applied")
 """The words of a gateway that has stored its config, and needs a restart to use it."""
 
 
+CONFIG_LINE = re.compile(r" at (\d+):\d+\.?$")
+"""The end of the message of a gateway about JSON that it cannot read: line and column."""
+
+MAX_PLACE_LENGTH = 300  # characters of a path
+
+
+def parse_config_problem(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return why the file of a config is invalid, from the answer to `config.get`.
+
+    The keys are `file`, `line` or `key`, and `reply`, as far as they are known. The result is empty
+    if the file is valid.
+    """
+    if answer.get("valid") is not False:
+        return {}
+    issues = answer.get("issues")
+    first = issues[0] if isinstance(issues, list) and issues else {}
+    issue = first if isinstance(first, Mapping) else {}
+    reply = GatewayError(ErrorKind.REJECTED, str(issue.get("message") or "it is invalid")).message
+    line = CONFIG_LINE.search(reply)
+    places = {"file": answer.get("path"), "key": issue.get("path")}
+    found = {
+        name: replace_unstorable(place[:MAX_PLACE_LENGTH])
+        for name, place in places.items()
+        if isinstance(place, str) and place
+    }
+    return {**found, **({"line": line[1]} if line else {}), "reply": reply}
+
+
 class GatewayCapabilities:
     """What is known about one gateway, and an event that is set when that changes.
 
     `unsupported_message` is that of a gateway that does not know a call that agents need;
-    `restart_message` is that of a gateway that has to be restarted by a person.
+    `restart_message` is that of a gateway that has to be restarted by a person;
+    `config_problem` says why the file of its config is invalid.
     """
 
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
@@ -110,6 +140,8 @@ class GatewayCapabilities:
         self.missing = {Capability(name) for name in names if name in set(Capability)}
         self.unsupported_message = str(stored.get("unsupported") or "")
         self.restart_message = str(stored.get("restart") or "")
+        problem = stored.get("config")
+        self.config_problem: Mapping[str, str] = problem if isinstance(problem, dict) else {}
         self._boot_id = str(stored.get("boot") or "")
         self._changed = asyncio.Event()
 
@@ -125,6 +157,7 @@ class GatewayCapabilities:
             "missing": sorted(self.missing),
             "unsupported": self.unsupported_message,
             "restart": self.restart_message,
+            "config": dict(self.config_problem),
             "boot": self._boot_id,
         }
         return {name: value for name, value in stored.items() if value}
@@ -163,6 +196,12 @@ class GatewayCapabilities:
             self._changed.set()
         if is_restart_required(error) and self.restart_message != error.message:
             self.restart_message = error.message
+            self._changed.set()
+
+    def learn_config(self, problem: Mapping[str, str]) -> None:
+        """Remember why the file of the config is invalid; nothing if it is valid."""
+        if problem != self.config_problem:
+            self.config_problem = problem
             self._changed.set()
 
     def forget_failure(self) -> None:

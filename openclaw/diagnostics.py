@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,13 +15,15 @@ from openclaw.capabilities import (
     UPDATE_COMMAND,
     Capability,
     GatewayCapabilities,
+    parse_config_problem,
 )
-from openclaw.connection import open_connection
-from openclaw.error_hints import RESTART_COMMAND, get_error_hint, get_error_values
+from openclaw.connection import GatewayConnection, open_connection
+from openclaw.error_hints import CONFIG_COMMAND, RESTART_COMMAND, get_error_hint, get_error_values
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import GatewayTarget, Hello
 
 AGENTS_CHECK = "agents"
+CONFIG_INVALID = "config_invalid"  # the code of this check if the file of the config is invalid
 CHECK_NAMES = ("address", "port", "tls", "handshake", "protocol", "token", "device", "scopes")
 CHECK_NAMES += (AGENTS_CHECK,)
 """The checks, in the order of connecting; then whether agents can be provisioned."""
@@ -49,6 +52,7 @@ CHECK_OF_ERROR: Mapping[ErrorKind, str] = {
 """The check that each error kind belongs to; other kinds belong to the handshake."""
 
 DIAGNOSIS_TIMEOUT = 20.0  # seconds for all checks
+CONFIG_TIMEOUT = 5.0  # seconds for the config, which is the last one
 NOT_CHECKED = "Not looked at: something before it has to be mended first."
 
 
@@ -109,7 +113,7 @@ def diagnose_outcome(
 ) -> ConnectionDiagnosis:
     """Return the diagnosis for an opened or failed connection."""
     return (
-        _failed_diagnosis(outcome, target)
+        _failed_diagnosis(outcome, target, capabilities)
         if isinstance(outcome, GatewayError)
         else _connected_diagnosis(outcome, target, capabilities)
     )
@@ -123,15 +127,30 @@ async def diagnose_connection(
     try:
         async with asyncio.timeout(DIAGNOSIS_TIMEOUT), await open_connection(target) as connection:
             hello = connection.hello
+            known.learn_hello(hello)
+            await _learn_config(connection, known)
     except GatewayError as error:
-        return _failed_diagnosis(error, target)
+        return _failed_diagnosis(error, target, known)
     except TimeoutError:
-        return _failed_diagnosis(GatewayError(ErrorKind.TIMEOUT, "It took too long."), target)
-    known.learn_hello(hello)
+        error = GatewayError(ErrorKind.TIMEOUT, "It took too long.")
+        return _failed_diagnosis(error, target, known)
     return _connected_diagnosis(hello, target, known)
 
 
-def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionDiagnosis:
+async def _learn_config(connection: GatewayConnection, known: GatewayCapabilities) -> None:
+    """Find out whether the config is valid. A gateway that does not say it is not worse by that."""
+    if connection.hello.missing_scopes or "config.get" not in connection.hello.methods:
+        return
+    with suppress(GatewayError):
+        answer = await connection.call("config.get", {}, time_limit=CONFIG_TIMEOUT)
+        known.learn_config(parse_config_problem(answer if isinstance(answer, dict) else {}))
+
+
+def _failed_diagnosis(
+    error: GatewayError, target: GatewayTarget, known: GatewayCapabilities
+) -> ConnectionDiagnosis:
+    if error.is_before_websocket and known.version:  # a gateway has answered here before
+        error = GatewayError(ErrorKind.DOWN_BEHIND_FORWARDER, error.message)
     address = _parse_or_none(target)
     sentence, command = get_error_hint(error, target.url)
     failed = CHECK_OF_ERROR.get(error.kind, "handshake")
@@ -169,6 +188,8 @@ def _connected_diagnosis(
 
 def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
     """Check whether agents can be provisioned: what has failed lately, and what is missing."""
+    if capabilities.config_problem:
+        return _invalid_config_check(capabilities.config_problem)
     values = {"version": capabilities.version, "minimum": MIN_VERSION}
     failed, reply = CheckState.FAILED, capabilities.restart_message
     if reply:
@@ -189,6 +210,21 @@ def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
         values["reply"] = reply
     return ConnectionCheck(
         AGENTS_CHECK, failed, sentence, UPDATE_COMMAND, "agents_unsupported", values
+    )
+
+
+def _invalid_config_check(problem: Mapping[str, str]) -> ConnectionCheck:
+    place = problem.get("file", "The config of the gateway")
+    if "line" in problem:
+        place += f", line {problem['line']},"
+    elif "key" in problem:
+        place += f", {problem['key']},"
+    sentence = (
+        f"{place} is invalid. The gateway goes on with its earlier config, and does not start with"
+        f" this one: correct it. It says: {problem['reply']}"
+    )
+    return ConnectionCheck(
+        AGENTS_CHECK, CheckState.FAILED, sentence, CONFIG_COMMAND, CONFIG_INVALID, problem
     )
 
 

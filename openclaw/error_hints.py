@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from openclaw.addresses import GatewayAddress, parse_address
+from openclaw.capabilities import MIN_VERSION, UPDATE_COMMAND
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import PROTOCOLS
 
@@ -12,6 +13,7 @@ CONTAINER_MARKER = Path("/.dockerenv")
 STATUS_COMMAND = "openclaw gateway status"
 START_COMMAND = "openclaw gateway run"  # `status` does not start it
 RESTART_COMMAND = "openclaw gateway restart"
+CONFIG_COMMAND = "openclaw config validate"
 SHOW_TOKEN_COMMAND = 'grep token "$(openclaw config file)"'  # noqa: S105 - `config get` masks it
 
 
@@ -80,6 +82,12 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
         " {status}): start the gateway, or correct the address to which the proxy forwards.",
         START_COMMAND,
     ),
+    ErrorKind.DOWN_BEHIND_FORWARDER: ErrorHint(
+        "{host}, port {port} accepts connections, but the gateway that answered there before does"
+        " not: a forwarder, such as an SSH tunnel or a container, still listens. Start the gateway"
+        " behind it.",
+        START_COMMAND,
+    ),
     ErrorKind.NOT_A_GATEWAY: ErrorHint(
         "Somebody answers at {host}, port {port}, but it is no gateway. {message}"
     ),
@@ -93,8 +101,8 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
         'proxy_set_header Origin "";',
     ),
     ErrorKind.PROTOCOL_MISMATCH: ErrorHint(
-        "The gateway speaks protocol {spoken}, and we speak {ours}: update whichever is older.",
-        "openclaw update",
+        "The gateway speaks another protocol than {ours}: update whichever is older.",
+        UPDATE_COMMAND,
     ),
     ErrorKind.TOKEN_MISSING: ErrorHint(
         "The gateway wants a token: enter the one that its config names.",
@@ -144,6 +152,14 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
 }
 
 
+OLDER_PROTOCOL_HINT = ErrorHint(
+    "The gateway speaks protocol {spoken}, and we speak {ours}: update the gateway to OpenClaw"
+    " {minimum} or newer.",
+    UPDATE_COMMAND,
+)
+NEWER_PROTOCOL_HINT = ErrorHint(
+    "The gateway speaks protocol {spoken}, and we speak {ours}: update Mission Control."
+)
 NEVER_ALLOWED_HINT = ErrorHint(
     "{host} is an address that no setting allows, such as those of cloud metadata services: enter"
     " another one."
@@ -156,6 +172,10 @@ def get_error_hint(error: GatewayError, url: str) -> ErrorHint:
     sentence, command = HINTS[error.kind]
     if "blocked_host" in values:
         sentence, command = NEVER_ALLOWED_HINT
+    if "minimum" in values:
+        sentence, command = OLDER_PROTOCOL_HINT
+    elif "newer" in values:
+        sentence, command = NEWER_PROTOCOL_HINT
     known = {**UNKNOWN_VALUES, **values, "message": error.message}
     text = sentence.format_map(known)
     return ErrorHint(text + _container_hint(values), command and command.format_map(known))
@@ -170,11 +190,14 @@ def get_error_values(error: GatewayError, url: str) -> dict[str, str]:
     host = address.host if address else ""
     is_blocked = error.kind is ErrorKind.ADDRESS_FORBIDDEN and not error.allowing_setting
     is_refused = error.kind is ErrorKind.REFUSED and bool(address and address.is_loopback)
+    spoken = error.gateway_protocol or 0
     values = {
+        "minimum": MIN_VERSION if 0 < spoken < PROTOCOLS[0] else "",
+        "newer": str(spoken) if spoken > PROTOCOLS[-1] else "",
         "host": host,
         "port": str(address.port) if address else "",
         "container_host": host if is_refused and CONTAINER_MARKER.exists() else "",
-        "spoken": str(error.gateway_protocol or ""),
+        "spoken": str(spoken or ""),
         "ours": " or ".join(map(str, PROTOCOLS)),
         "request": error.pairing_request or "",
         "scopes": ", ".join(error.missing_scopes),

@@ -30,6 +30,7 @@ class ErrorKind(StrEnum):
     TLS_REQUIRED = "tls_required"
     PATH_NOT_FOUND = "path_not_found"
     DOWN_BEHIND_PROXY = "down_behind_proxy"
+    DOWN_BEHIND_FORWARDER = "down_behind_forwarder"  # a gateway answered at this address before
     NOT_A_GATEWAY = "not_a_gateway"
     PROXY_UNTRUSTED = "proxy_untrusted"
     ORIGIN_REFUSED = "origin_refused"
@@ -105,6 +106,9 @@ CONFLICT = re.compile(
 """The words of a rejection that says that something is not there, or is another than it was."""
 
 
+BEFORE_WEBSOCKET = "before_websocket"  # `details.phase` of errors before the WebSocket is open
+
+
 class GatewayError(Exception):
     """A gateway is unreachable or returned an error.
 
@@ -155,6 +159,11 @@ class GatewayError(Exception):
         """The setting of this server that allows the address of a gateway."""
         is_ours = self.kind is ErrorKind.ADDRESS_FORBIDDEN  # other details are the gateway's
         return _text(self.details.get("setting")) if is_ours else None
+
+    @property
+    def is_before_websocket(self) -> bool:
+        """Whether the port has accepted the connection and ended it without an answer."""
+        return self.details.get("phase") == BEFORE_WEBSOCKET and not self.code
 
     @property
     def gateway_protocol(self) -> int | None:

@@ -20,7 +20,7 @@ from core.http.address_policy import (
     connect_socket,
 )
 from openclaw.addresses import GatewayAddress, parse_address, resolve_address
-from openclaw.errors import KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
+from openclaw.errors import BEFORE_WEBSOCKET, KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE
 from openclaw.tls import (
     NO_TLS_SENTENCE,
@@ -163,6 +163,7 @@ def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
     """Convert an error of the handshake."""
     if isinstance(error, ssl.SSLError):
         return convert_tls_error(error)
+    phase = {"phase": BEFORE_WEBSOCKET}
     status = error if isinstance(error, InvalidStatus) else error.__context__  # of a redirect
     if isinstance(status, InvalidStatus):
         return _status_error(status)
@@ -170,9 +171,10 @@ def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
         return GatewayError(ErrorKind.TIMEOUT, "Somebody is there, and does not answer.")
     if isinstance(error, OSError):
         if is_secure:  # closed during the TLS handshake; afterwards it is another exception
-            return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
-        return GatewayError(ErrorKind.CLOSED, "The connection was cut before it was open.")
-    return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.")
+            return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE, details=phase)
+        cut = "The connection was cut before it was open."
+        return GatewayError(ErrorKind.CLOSED, cut, details=phase)
+    return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.", details=phase)
 
 
 def _status_error(error: InvalidStatus) -> GatewayError:

@@ -74,6 +74,8 @@ async def update_gateway(
     changed = sorted({FIELD_OF_ATTRIBUTE.get(name, name) for name in new} & FIELD_CHECKS.keys())
     if CONNECTION_FIELDS & set(changed):
         new |= {"checks": None, "checked_at": None}
+    if "url" in new:
+        new |= {"capabilities": None}  # another gateway can be there
     audited = new.keys() & FIELD_CHECKS.keys()
     before = {name: get_audited_value(name, getattr(gateway, name)) for name in audited}
     for name, value in new.items():

@@ -13,6 +13,7 @@ from models import EventType, Gateway, Member
 from openclaw import (
     AGENTS_CHECK,
     CAPABILITY_RULES,
+    CONFIG_INVALID,
     Capability,
     CheckState,
     ConnectionDiagnosis,
@@ -152,15 +153,30 @@ async def record_probe(
 
 
 def _checks_changed_event(gateway: Gateway, before: Sequence[CheckRow] | None) -> events.NewEvent:
-    """Build the event of other check results; it says whether the gateway was lost or is back."""
+    """Build the event of other check results.
+
+    It says whether the gateway was lost or is back, and whether its config is invalid now, or can
+    run agents again.
+    """
     was_away, is_away = _is_lost(before), _is_lost(gateway.checks)
-    change = {} if was_away == is_away else {"is_away" if is_away else "is_back": True}
+    change: dict[str, Any] = {}
+    if was_away != is_away:
+        change["is_away" if is_away else "is_back"] = True
+    earlier, now = _find_agents_check(before), _find_agents_check(gateway.checks)
+    if now.get("code") == CONFIG_INVALID != earlier.get("code"):
+        change["config_problem"] = {name: now[name] for name in ("sentence", "values", "command")}
+    elif now.get("state") == CheckState.OK != earlier.get("state"):
+        change["supports_agents"] = True
     return events.NewEvent(
         EventType.GATEWAY_UPDATED,
         None,
         organization_id=gateway.organization_id,
         data={"gateway_id": str(gateway.id), "name": gateway.name, "changed": ["checks"]} | change,
     )
+
+
+def _find_agents_check(checks: Sequence[CheckRow] | None) -> CheckRow:
+    return next((check for check in checks or () if check["name"] == AGENTS_CHECK), {})
 
 
 def _is_lost(checks: Sequence[CheckRow] | None) -> bool:

@@ -37,10 +37,11 @@ def _resolve_statement(column: str) -> Write:
 
 
 AGENT_KINDS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD, Kind.QUESTION)
+GATEWAY_KINDS = (Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID)
 TASK_KINDS = (Kind.TASK_STALE, Kind.DUE_SOON)
 DELETIONS: dict[EventType, tuple[Write, Sequence[NotificationKind]]] = {
     EventType.AGENT_DELETED: (_resolve_statement("agent_id"), AGENT_KINDS),
-    EventType.GATEWAY_DELETED: (_resolve_statement("gateway_id"), (Kind.GATEWAY_AWAY,)),
+    EventType.GATEWAY_DELETED: (_resolve_statement("gateway_id"), GATEWAY_KINDS),
     EventType.TASK_DELETED: (_resolve_statement("task_id"), TASK_KINDS),
 }
 """Events of deletions: how the notifications are resolved, and of which kinds."""

@@ -181,6 +181,16 @@ def _build_gateway(event: "NewEvent") -> Iterator[NewNotification]:
             gateway=UUID(data["gateway_id"]),
             merges=True,
         )
+    if data.get("config_problem"):
+        yield _new(
+            event,
+            Kind.GATEWAY_CONFIG_INVALID,
+            data["gateway_id"],
+            audience=Audience.ADMINS,
+            keys=("name", "config_problem"),
+            gateway=UUID(data["gateway_id"]),
+            merges=True,
+        )
 
 
 def _build_invitation(event: "NewEvent") -> Iterator[NewNotification]:
@@ -279,6 +289,11 @@ ENDS: Sequence[tuple[Sequence[Kind], Callable[["NewEvent"], bool], Callable[["Ne
     (
         (Kind.GATEWAY_AWAY,),
         lambda event: bool(_data(event).get("is_back")),
+        lambda event: _data(event)["gateway_id"],
+    ),
+    (
+        (Kind.GATEWAY_CONFIG_INVALID,),
+        lambda event: bool(_data(event).get("supports_agents")),
         lambda event: _data(event)["gateway_id"],
     ),
     (

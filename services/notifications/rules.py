@@ -28,7 +28,7 @@ KINDS_BY_GROUP: Mapping[KindGroup, Collection[NotificationKind]] = {
     ),
     KindGroup.AGENTS: (
         *(Kind.AGENTS_STOPPED, Kind.AGENT_HELD, Kind.AGENT_STUCK, Kind.AGENT_OFFLINE),
-        Kind.GATEWAY_AWAY,
+        *(Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID),
     ),
     KindGroup.ACCOUNT: (Kind.INVITATION, Kind.WEBHOOK_DISABLED, Kind.CHANNEL_FAILING),
 }
@@ -49,8 +49,8 @@ KINDS_OFF_BY_DEFAULT = frozenset([Kind.TASK_CHANGED, Kind.AGENT_OFFLINE])
 
 KINDS_WITHOUT_BOARD = frozenset(
     [
-        *(Kind.AGENTS_STOPPED, Kind.GATEWAY_AWAY, Kind.INVITATION),
-        *(Kind.WEBHOOK_DISABLED, Kind.CHANNEL_FAILING),
+        *(Kind.AGENTS_STOPPED, Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID),
+        *(Kind.INVITATION, Kind.WEBHOOK_DISABLED, Kind.CHANNEL_FAILING),
     ]
 )
 """Kinds that never concern one board, so that boards have no preference for them."""
@@ -63,7 +63,7 @@ CONFIGURABLE_KINDS = tuple(
 ADMIN_KINDS = frozenset(
     [
         *(Kind.APPROVAL_PENDING, Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD),
-        *(Kind.GATEWAY_AWAY, Kind.WEBHOOK_DISABLED),
+        *(Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID, Kind.WEBHOOK_DISABLED),
     ]
 )
 """Kinds that are only for admins if they concern no board and no group."""

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +16,8 @@ from cli.__main__ import COMMANDS
 from core.clock import now
 from core.event_loop import LoopHold, add_hold
 from embedded_postgres.instance import EmbeddedPostgres
-from tests.cli.conftest import ROOT, TIMEOUT, run_cli
+from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
+from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
 
 RUN = ROOT / "run"
 
@@ -149,6 +151,22 @@ async def test_the_doctor_checks_what_readyz_checks(tmp_path: Path) -> None:
     assert result.returncode == 1
     for problem in ("key: .*rotate-key --lost", "write: .*read-only", "functions: .*./run migrate"):
         assert re.search(rf"^not ok  {problem}", result.stdout, re.MULTILINE), result.stdout
+
+
+def test_the_doctor_names_gateways_with_problems(installation: Installation) -> None:
+    gateway: dict[str, Any] = {
+        "name": "Workshop",
+        "url": "ws://127.0.0.1:9",
+        "workspace_root": "/agents",
+    }
+    sign_up_owner(installation).close()
+    with ApiClient(installation.url, LOCAL_TOKEN) as owner:
+        owner.call("POST", "/gateways", **gateway)
+    result = run_cli("doctor", "--port", "0", data=installation.data_dir)
+    assert result.returncode == 0
+    expected = "the gateway Workshop: Nobody listens at 127.0.0.1, port 9"
+    assert expected in result.stdout
+    assert "Command: openclaw gateway run" in result.stdout
 
 
 def test_the_scripts_are_executable() -> None:

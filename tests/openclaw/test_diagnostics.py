@@ -1,5 +1,6 @@
 """The diagnosis of a connection: which check fails, why, and the command that helps."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from openclaw import (
     CheckState,
     ConnectionDiagnosis,
     ErrorKind,
+    GatewayCapabilities,
     GatewayTarget,
     diagnose_connection,
     error_hints,
@@ -55,7 +57,13 @@ async def test_every_check_is_ok_with_a_working_gateway(gateway: FakeGateway) ->
     [
         ({"token": "another"}, "token", SHOW_TOKEN_COMMAND, "token"),
         ({"requires_pairing": True}, "device", "openclaw devices approve req-123", "approve"),
-        ({"protocol": 9}, "protocol", "openclaw update", "protocol 9, and we speak 4"),
+        (
+            {"protocol": 3},
+            "protocol",
+            "openclaw update",
+            "protocol 3, and we speak 4: update the gateway to OpenClaw 2026.6.35 or newer.",
+        ),
+        ({"protocol": 9}, "protocol", None, "protocol 9, and we speak 4: update Mission Control."),
         ({"startup_rejections": 1}, "handshake", None, "starting"),
         ({"first_frame": "nonsense"}, "handshake", "openclaw gateway status", "no JSON"),
         ({"http_response": (404, "")}, "handshake", None, "404"),
@@ -192,3 +200,62 @@ async def test_one_reachable_address_of_a_host_is_enough(gateway: FakeGateway) -
         create_target(gateway), url=f"ws://localhost:{gateway.port}", address_policy=AddressPolicy()
     )
     assert (await diagnose_connection(gateway_target)).is_ok
+
+
+@pytest.mark.parametrize(
+    ("issue", "values", "text"),
+    [
+        (
+            {"path": "", "message": "JSON5 parse failed: invalid character ',' at 60:7"},
+            {"file": "/c/openclaw.json", "line": "60"},
+            "/c/openclaw.json, line 60, is invalid.",
+        ),
+        (
+            {"path": "agents.entries.main", "message": 'Unrecognized key: "hartbeat"'},
+            {"file": "/c/openclaw.json", "key": "agents.entries.main"},
+            "/c/openclaw.json, agents.entries.main, is invalid.",
+        ),
+        (None, {"file": "/c/openclaw.json"}, "It says: it is invalid"),
+    ],
+)
+async def test_an_invalid_config_is_a_failed_check_with_its_place(
+    gateway: FakeGateway, issue: dict[str, str] | None, values: dict[str, str], text: str
+) -> None:
+    issues = [issue] if issue else "none"
+    answer = {"path": "/c/openclaw.json", "valid": False, "issues": issues, "hash": "h"}
+    gateway.handlers["config.get"] = lambda _: answer
+    diagnosis = await diagnose_connection(create_target(gateway))
+    check = diagnosis.failed_check
+    assert check
+    assert (check.name, check.code) == ("agents", "config_invalid")
+    assert check.command == "openclaw config validate"
+    assert text in check.sentence
+    assert values.items() <= check.values.items()
+    gateway.handlers["config.get"] = lambda _: answer | {"valid": True}
+    known = GatewayCapabilities(diagnosis.capabilities)
+    assert known.config_problem
+    assert (await diagnose_connection(create_target(gateway), known)).is_ok
+
+
+@pytest.mark.parametrize("was_connected", [True, False])
+async def test_a_dead_gateway_behind_a_forwarder_is_named_if_it_was_there(
+    gateway: FakeGateway, was_connected: bool
+) -> None:
+    known = GatewayCapabilities()
+    if was_connected:
+        await diagnose_connection(create_target(gateway), known)
+
+    async def forward_to_nothing(_reader: Any, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(forward_to_nothing, "127.0.0.1", 0) as forwarder:
+        port = forwarder.sockets[0].getsockname()[1]
+        target = replace(create_target(gateway), url=f"ws://127.0.0.1:{port}")
+        check = (await diagnose_connection(target, known)).failed_check
+    assert check
+    assert check.name == "handshake"
+    code = "down_behind_forwarder" if was_connected else "not_a_gateway"
+    assert check.code == code
+    if was_connected:
+        assert check.command == "openclaw gateway run"
+        assert check.sentence.startswith(f"127.0.0.1, port {port} accepts connections, but")

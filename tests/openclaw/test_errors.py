@@ -4,6 +4,7 @@ import pytest
 
 from core.text import is_storable
 from openclaw import ErrorKind, GatewayError, Hello, get_error_hint, get_error_values
+from openclaw.capabilities import MIN_VERSION
 from openclaw.errors import MAX_MESSAGE_LENGTH, MAX_RETRY_AFTER, parse_error
 
 URL = "ws://gateway.example:18789"
@@ -26,7 +27,10 @@ def test_a_suggested_command_contains_only_valid_ids() -> None:
 def test_values_for_texts_in_other_languages_are_those_that_are_known() -> None:
     common = {"host": "gateway.example", "port": "18789", "ours": "4"}
     mismatch = GatewayError(ErrorKind.PROTOCOL_MISMATCH, "No.", details={"expectedProtocol": 5})
-    assert get_error_values(mismatch, URL) == common | {"spoken": "5"}
+    assert get_error_values(mismatch, URL) == common | {"spoken": "5", "newer": "5"}
+    mismatch = GatewayError(ErrorKind.PROTOCOL_MISMATCH, "No.", details={"expectedProtocol": 3})
+    older = {"spoken": "3", "minimum": MIN_VERSION}
+    assert get_error_values(mismatch, URL) == common | older
     rejected = GatewayError(ErrorKind.REJECTED, "Not now.", code="INVALID_REQUEST")
     assert get_error_values(rejected, URL) == common | {"reply": "Not now."}
     assert get_error_values(GatewayError(ErrorKind.ADDRESS_INVALID, "No."), "x") == {"ours": "4"}

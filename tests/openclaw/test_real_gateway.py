@@ -4,6 +4,7 @@ The fake gateway in tests/support/fake_gateway.py must behave in the same way.
 """
 
 import asyncio
+import json
 import os
 
 import pytest
@@ -217,3 +218,27 @@ async def test_the_client_reconnects_after_a_restart(gateway: RealGateway) -> No
     finally:
         connection_task.cancel()
         await client.close()
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+async def test_an_invalid_config_is_named_with_its_file_and_place(
+    gateway: RealGateway, is_json: bool
+) -> None:
+    file = gateway.state_dir / "openclaw" / "openclaw.json"
+    valid = file.read_text()
+    wrong = json.dumps(json.loads(valid) | {"gatway": {}}, indent=2)
+    try:
+        file.write_text(wrong if is_json else wrong.replace("\n", "\n  oops,\n", 1))
+        async with asyncio.timeout(20):  # it reads the file again within a second
+            while (diagnosis := await diagnose_connection(create_target(gateway))).is_ok:
+                pass
+    finally:
+        file.write_text(valid)
+    assert get_failed_check(diagnosis) == ("agents", "config_invalid")
+    assert diagnosis.failed_check
+    values = diagnosis.failed_check.values
+    assert values["file"] == str(file)
+    assert "gatway" in values["reply"] if is_json else values["line"] == "2"
+    async with asyncio.timeout(20):
+        while not (await diagnose_connection(create_target(gateway))).is_ok:
+            pass

@@ -1,6 +1,7 @@
 """Notifications of states that come and go are resolved when the state is over."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -14,6 +15,7 @@ from services.gateways.health import ProbeResult, record_probe
 from services.messages.circuit_breakers import MESSAGE_LIMITS
 from tests.support.gateway_rows import make_gateway
 from tests.support.world import World
+from web.notifications.texts import describe_body
 
 Kind = NotificationKind
 
@@ -52,6 +54,41 @@ async def test_admins_are_notified_while_a_gateway_is_away(
         assert await list_notified(session, Kind.GATEWAY_AWAY) == ids(world.alice, world.dana)
     await probe(session, gateway, None)
     assert await list_notified(session, Kind.GATEWAY_AWAY) == []
+
+
+async def test_admins_are_notified_while_the_config_of_a_gateway_is_invalid(
+    session: AsyncSession, world: World
+) -> None:
+    gateway = make_gateway(world.tern)
+    session.add(gateway)
+    await session.flush()
+    kind, command = Kind.GATEWAY_CONFIG_INVALID, "openclaw config validate"
+    values = {"file": "/c/openclaw.json", "line": "60", "reply": "No JSON."}
+
+    async def check_agents(state: str, code: str | None = None) -> None:
+        at = now()
+        check: dict[str, Any] = {"name": "agents", "state": state, "code": code}
+        check |= {
+            "since": at.isoformat(),
+            "sentence": "It is invalid.",
+            "command": command,
+            "values": values,
+        }
+        result = ProbeResult([check], at, code is None, "2026.11.1", None)
+        assert await record_probe(session, gateway, result) is not None
+
+    await check_agents("ok")
+    for _ in range(2):
+        await check_agents("failed", "config_invalid")
+        assert await list_notified(session, kind) == ids(world.alice, world.dana)
+        await check_agents("unknown")  # the connection was lost
+    shown = await session.scalar(select(Notification).where(Notification.kind == kind))
+    assert shown
+    body = describe_body(shown)
+    assert body.startswith("/c/openclaw.json is invalid in line 60.")
+    assert command in body
+    await check_agents("ok")
+    assert await list_notified(session, kind) == []
 
 
 async def test_those_who_may_write_are_notified_while_an_agent_is_held(

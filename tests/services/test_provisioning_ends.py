@@ -1,5 +1,6 @@
 """Provisioning: failures have a code and a reason, and removed agents are removed."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from models import (
     ProvisioningStep,
 )
 from openclaw import api as gateway_api
+from openclaw import diagnose_outcome
 from services import agents
 from services.agents import StatusSource
 from services.gateways import provisioning
@@ -202,6 +204,53 @@ async def test_a_lost_agent_is_created_again_once_and_then_fails(
         await agents.reprovision_agent(session, harness.world.alice_member, agent.id)
     await harness.reconcile_until_idle()
     assert harness.fake.listed_agents() == [agent.gateway_key]
+
+
+async def test_an_agent_that_is_removed_by_hand_is_noticed_at_once(
+    harness: ProvisioningHarness,
+) -> None:
+    """The gateway announces that it uses another config; no roster is due for a minute."""
+    agent = await harness.create_online_agent()
+    await harness.reconcile_once()
+    notified, key = asyncio.Event(), agent.gateway_key or ""
+    watch = asyncio.create_task(
+        harness.reconciler.watch_config(harness.gateway.id, harness.client, notified)
+    )
+    try:
+        async with asyncio.timeout(20):
+            await harness.client.call_once("agents.list")  # meanwhile it has subscribed
+            harness.fake.lose_agent(key)
+            await harness.reconcile_once()
+            assert not await harness.list_events(EventType.AGENT_LOST)
+            await harness.fake.send_event("config.changed", {"hash": "another"})
+            await notified.wait()
+    finally:
+        watch.cancel()
+    await harness.reconcile_once()
+    assert len(await harness.list_events(EventType.AGENT_LOST)) == 1
+    await harness.reconcile_until_idle()
+    assert harness.fake.listed_agents() == [key]
+
+
+async def test_a_broken_config_is_a_failed_check_while_connected(
+    harness: ProvisioningHarness,
+) -> None:
+    problem = {"path": "", "message": "JSON5 parse failed: invalid end of input at 7:3"}
+    broken = {"valid": False, "issues": [problem], "path": "/c/openclaw.json", "hash": "x"}
+    known, hello = harness.client.capabilities, await harness.client.get_hello()
+    harness.fake.handlers["config.get"] = lambda _: broken
+    watch = asyncio.create_task(
+        harness.reconciler.watch_config(harness.gateway.id, harness.client, asyncio.Event())
+    )
+    try:
+        async with asyncio.timeout(20):
+            await known.wait_for_change()
+    finally:
+        watch.cancel()
+    check = diagnose_outcome(harness.client.target, hello, known).failed_check
+    assert check
+    assert (check.name, check.code) == ("agents", "config_invalid")
+    assert check.sentence.startswith("/c/openclaw.json, line 7, is invalid.")
 
 
 async def test_an_agent_without_a_gateway_cannot_be_provisioned(

@@ -97,6 +97,13 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
         ),
         N_("%(host)s, port %(port)s is not an OpenClaw gateway: it opens no WebSocket."),
     ),
+    "down_behind_forwarder": (
+        N_(
+            "%(host)s, port %(port)s accepts connections, but the gateway that answered there"
+            " before does not: a forwarder, such as an SSH tunnel or a container, still listens."
+            " Start the gateway behind it."
+        ),
+    ),
     "proxy_untrusted": (
         N_(
             "The gateway does not trust the proxy in front of it. Add the address of the proxy"
@@ -109,7 +116,11 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
     "protocol_mismatch": (
         N_(
             "The gateway uses protocol %(spoken)s, and Mission Control uses %(ours)s. Update the"
-            " older one."
+            " gateway to OpenClaw %(minimum)s or newer."
+        ),
+        N_(
+            "The gateway uses protocol %(newer)s, and Mission Control uses %(ours)s. Update Mission"
+            " Control."
         ),
         N_("The gateway uses another protocol than Mission Control. Update the older one."),
     ),
@@ -175,6 +186,20 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
         N_(
             "The version of the gateway does not support this request. Update OpenClaw. Its"
             " message: %(reply)s"
+        ),
+    ),
+    "config_invalid": (
+        N_(
+            "%(file)s is invalid in line %(line)s. The gateway continues with its earlier"
+            " configuration, and does not start with this one. Correct it. Its message: %(reply)s"
+        ),
+        N_(
+            "%(file)s is invalid at %(key)s. The gateway continues with its earlier configuration,"
+            " and does not start with this one. Correct it. Its message: %(reply)s"
+        ),
+        N_(
+            "The configuration of the gateway is invalid. The gateway continues with its earlier"
+            " one, and does not start with this one. Correct it. Its message: %(reply)s"
         ),
     ),
     "config_rejected": (

@@ -55,9 +55,11 @@ FAILURE_TITLES = {
     "tls_required": N_("TLS required"),
     "path_not_found": N_("Path not found"),
     "down_behind_proxy": N_("Proxy answers, gateway does not"),
+    "down_behind_forwarder": N_("Port answers, gateway does not"),
     "unresponsive": N_("Not answering"),
     "not_a_gateway": N_("Not an OpenClaw gateway"),
     "restart_required": N_("Restart required"),
+    "config_invalid": N_("Configuration invalid"),
     "gateway_secrets_unreadable": N_("Token cannot be decrypted"),
 }
 """Title by error code, where it is more precise than the title of the failed check."""

@@ -27,6 +27,7 @@ ACTIONS: Mapping[NotificationKind, str] = {
     NotificationKind.AGENT_OFFLINE: N_("Open the agent"),
     NotificationKind.AGENT_HELD: N_("Open the agent"),
     NotificationKind.GATEWAY_AWAY: N_("Open the gateway"),
+    NotificationKind.GATEWAY_CONFIG_INVALID: N_("Open the gateway"),
     NotificationKind.CHANNEL_FAILING: N_("Open the channel"),
 }
 """What the link to the page of a notification says, if it is not "Open"."""

@@ -9,6 +9,7 @@ from web.agents.problem_texts import describe_hold_cause
 from web.approvals.sentences import translate_question
 from web.boards.address import build_comment_path
 from web.boards.cards import STATUS_NAMES
+from web.gateways.connection_texts import describe_gateway_error
 from web.notes.note_pages import build_note_path
 from web.notifications.reason_texts import describe_reason
 from web.ui.time_format import format_absolute, format_duration
@@ -32,6 +33,7 @@ KIND_NAMES: Mapping[NotificationKind, str] = {
     Kind.AGENT_STUCK: N_("Agent failed"),
     Kind.AGENT_OFFLINE: N_("Agent offline"),
     Kind.GATEWAY_AWAY: N_("Gateway not connected"),
+    Kind.GATEWAY_CONFIG_INVALID: N_("Configuration of a gateway invalid"),
     Kind.INVITATION: N_("Invitation"),
     Kind.WEBHOOK_DISABLED: N_("Webhook disabled"),
     Kind.CHANNEL_FAILING: N_("Channel failing"),
@@ -53,6 +55,7 @@ TITLES: Mapping[NotificationKind, str] = {
     Kind.AGENT_STUCK: N_("%(subject)s needs help on its gateway"),
     Kind.AGENT_OFFLINE: N_("%(subject)s is offline"),
     Kind.GATEWAY_AWAY: N_("The gateway %(subject)s is not connected"),
+    Kind.GATEWAY_CONFIG_INVALID: N_("The configuration of the gateway %(subject)s is invalid"),
     Kind.INVITATION: N_("%(actor)s has invited you to an organization"),
     Kind.WEBHOOK_DISABLED: N_("The webhook %(subject)s was disabled"),
     Kind.CHANNEL_FAILING: N_("Notifications cannot be delivered: %(subject)s"),
@@ -91,6 +94,7 @@ KIND_ICONS: Mapping[NotificationKind, str] = {
     Kind.AGENT_STUCK: "circle-alert",
     Kind.AGENT_OFFLINE: "wifi-off",
     Kind.GATEWAY_AWAY: "radio-tower",
+    Kind.GATEWAY_CONFIG_INVALID: "radio-tower",
     Kind.INVITATION: "mail",
     Kind.WEBHOOK_DISABLED: "circle-x",
     Kind.CHANNEL_FAILING: "circle-alert",
@@ -167,6 +171,12 @@ def _describe_agent_problem(data: Mapping[str, Any]) -> str:
     return str(data.get("reason") or data.get("error") or "")
 
 
+def _describe_config_problem(data: Mapping[str, Any]) -> str:
+    problem = data["config_problem"]
+    values = {**problem["values"], "command": problem["command"]}
+    return describe_gateway_error("config_invalid", values, problem["sentence"])
+
+
 def _describe_due_date(data: Mapping[str, Any]) -> str:
     """Say when a task is or was due, in the time zone of the reader."""
     if not data.get("due_at"):
@@ -224,6 +234,7 @@ def _build_channel_path(notification: Notification) -> str:
 BODIES_BY_KIND: Mapping[NotificationKind, Callable[[Mapping[str, Any]], str]] = {
     Kind.AGENT_HELD: _describe_hold,
     Kind.AGENT_STUCK: _describe_agent_problem,
+    Kind.GATEWAY_CONFIG_INVALID: _describe_config_problem,
     Kind.CHANNEL_FAILING: lambda data: describe_reason(data.get("reason")),
     Kind.INVITATION: lambda data: _("Open the link of the invitation to accept it."),
     Kind.DUE_SOON: _describe_due_date,
@@ -247,6 +258,7 @@ PATHS: Mapping[NotificationKind, Callable[[Notification], str]] = {
     Kind.AGENT_STUCK: _build_agent_path,
     Kind.AGENT_OFFLINE: _build_agent_path,
     Kind.GATEWAY_AWAY: _build_gateway_path,
+    Kind.GATEWAY_CONFIG_INVALID: _build_gateway_path,
     Kind.INVITATION: lambda _: "/notifications",
     Kind.WEBHOOK_DISABLED: lambda one: f"/webhooks/{one.data.get('endpoint_id', '')}",
     Kind.CHANNEL_FAILING: _build_channel_path,

@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
 from openclaw import GatewayClient, GatewayError
+from openclaw import api as gateway_api
 from services import agents, gateways, messages
 from services.events import NewEvent
 from services.gateways.provisioning import config_steps, events, state_machine, steps, store
+from services.gateways.provisioning.config_entries import is_configured
 from services.gateways.provisioning.config_log import ConfigLog
 from services.gateways.provisioning.failures import (
     KEY_TAKEN_FAILURE,
@@ -125,12 +127,34 @@ class ReconcilePass:
         moment, gateway_id, keys = self._clock(), self._workload.gateway_id, roster.names.keys()
         async with self._open_transaction() as session:
             back = await store.record_listed_agents(session, gateway_id, keys, moment)
-            lost = await store.list_lost_agents(session, gateway_id, keys, moment)
-            new_events = [events.agent_back_online(agent) for agent in back]
+            missing = await store.list_missing_agents(session, gateway_id, keys)
+            await events.record_if_any(session, [events.agent_back_online(one) for one in back])
+        if not missing:
+            return
+        lost = await self._list_lost_agents(missing, moment)
+        async with self._open_transaction() as session:
+            new_events: list[NewEvent] = []
             for agent in lost:
                 transition = state_machine.recreate_lost_agent(agent, moment)
                 new_events += await self._apply_in(session, agent, transition)
             await events.record_if_any(session, new_events)
+
+    async def _list_lost_agents(
+        self, missing: Sequence[Agent], moment: datetime
+    ) -> Sequence[Agent]:
+        """Return those that are certainly lost: not configured any more, or missing for long.
+
+        A gateway that is busy can list an agent late.
+        """
+        config = await self._call_gateway(lambda: gateway_api.get_config(self._client))
+        parsed = None if isinstance(config, StepFailure) or config.problem else config.parsed
+        long_ago = moment - store.LOST_AFTER
+        return [
+            agent
+            for agent in missing
+            if (agent.listed_at and agent.listed_at < long_ago)
+            or (parsed is not None and not is_configured(agent, parsed))
+        ]
 
     async def _run_step(self, one: DueAgent, roster: AgentRoster) -> None:
         """Execute a step of a single agent."""

@@ -20,7 +20,8 @@ from core.db.listen import PostgresListener
 from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from models import Gateway, ProvisioningStep
-from openclaw import GatewayClient
+from openclaw import GatewayClient, GatewayEvent, poll_events
+from openclaw import api as gateway_api
 from services.gateways.provisioning import desired_state, store
 from services.gateways.provisioning.reconcile_pass import LOCAL_STEPS, ReconcilePass
 from services.gateways.provisioning.workload import (
@@ -35,6 +36,7 @@ POLL_INTERVAL = 5.0  # seconds, while agents have steps: their calls are no noti
 IDLE_POLL_INTERVAL = 30.0  # seconds, if nothing is planned and no notification arrives
 DEBOUNCE = 0.2  # seconds in which several notifications become one
 MIN_PASS_INTERVAL = 0.02  # seconds between two passes, however much is due
+CONFIG_INTERVAL = 10.0  # seconds between two reads of the config
 ROSTER_INTERVAL = timedelta(seconds=60)  # between two records of the agents that a gateway lists
 
 STEPS_WITH_BUNDLE = (
@@ -69,14 +71,46 @@ class Reconciler:
         """Work for a gateway until cancelled. Deadlines do not pass while it is unreachable."""
         await self.take_over(gateway.id)
         with self._listener.subscribe(str(gateway.organization_id)) as notified:
-            while True:
-                if not client.is_connected:
-                    await self._wait_until_connected(gateway.id, client)
-                notified.clear()
-                next_at = await self.reconcile(gateway.id, client)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(notified.wait(), self._wait_time(next_at))
-                    await asyncio.sleep(DEBOUNCE)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.watch_config(gateway.id, client, notified))
+                group.create_task(self._reconcile_until_cancelled(gateway.id, client, notified))
+
+    async def watch_config(
+        self, gateway_id: UUID, client: GatewayClient, notified: asyncio.Event
+    ) -> None:
+        """Find out whether the config is valid, and read the roster when it was changed.
+
+        A gateway announces a change that it uses. It does not announce that it ignores one.
+        """
+
+        async def check_config(_is_missed: bool) -> None:
+            client.capabilities.learn_config((await gateway_api.get_config(client)).problem)
+
+        async def handle_change(_event: GatewayEvent) -> None:
+            self._roster_recorded_at.pop(gateway_id, None)
+            notified.set()
+            await check_config(False)
+
+        await poll_events(
+            client,
+            ("config.changed",),
+            load_all=check_config,
+            handle_event=handle_change,
+            interval=CONFIG_INTERVAL,
+            retry_delay=lambda _error: POLL_INTERVAL,
+        )
+
+    async def _reconcile_until_cancelled(
+        self, gateway_id: UUID, client: GatewayClient, notified: asyncio.Event
+    ) -> None:
+        while True:
+            if not client.is_connected:
+                await self._wait_until_connected(gateway_id, client)
+            notified.clear()
+            next_at = await self.reconcile(gateway_id, client)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(notified.wait(), self._wait_time(next_at))
+                await asyncio.sleep(DEBOUNCE)
 
     async def take_over(self, gateway_id: UUID) -> None:
         """Extend the deadlines that passed while nobody worked for a gateway.

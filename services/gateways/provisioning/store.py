@@ -131,16 +131,16 @@ def may_have_heartbeat_condition(gateway_id: UUID) -> ColumnElement[bool]:
     )
 
 
-async def list_lost_agents(
-    session: AsyncSession, gateway_id: UUID, keys: Collection[str], moment: datetime
+async def list_missing_agents(
+    session: AsyncSession, gateway_id: UUID, keys: Collection[str]
 ) -> Sequence[Agent]:
-    """Return the agents without pending steps that a gateway had and does not list any more."""
+    """Return the agents without pending steps that a gateway had and does not list now."""
     is_missing = IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.gateway_key.not_in(keys)
     is_idle = (Agent.desired_state == DesiredState.RUNNING) & or_(
         Agent.step.is_(None), Agent.step == ProvisioningStep.CHECK_IN
     )
-    is_certain = Agent.listed_at < moment - LOST_AFTER
-    return (await session.scalars(select(Agent).where(is_missing, is_idle, is_certain))).all()
+    was_listed = Agent.listed_at.is_not(None)
+    return (await session.scalars(select(Agent).where(is_missing, is_idle, was_listed))).all()
 
 
 async def extend_overdue_deadlines(
