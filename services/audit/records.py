@@ -61,6 +61,7 @@ class AuditAction(StrEnum):
     FIRST_RUN_LINK_CREATED = "installation.first_run_link_created"
     BACKUP_CREATED = "installation.backup_created"
     BACKUP_RESTORED = "installation.backup_restored"
+    ADDRESS_CHANGED = "installation.address_changed"
     KEY_ROTATED = "installation.key_rotated"
     SECRETS_REMOVED = "installation.secrets_removed"
     CHANNEL_CREATED = "channel.created"

@@ -1,10 +1,13 @@
 """The stored address: ./run address, and processes with another BASE_URL."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import run_cli
 from tests.support.installation import Installation, find_free_port, run_separate_worker
 
+ADDRESS_CHANGED = "installation.address_changed"
 OTHER = "https://control.example.com"
 
 
@@ -41,7 +44,7 @@ def test_a_process_without_base_url_uses_the_stored_address(installation: Instal
     assert installation.link.startswith(f"{installation.url}/first-run#")
 
 
-def test_the_address_is_changed_after_a_preview(installation: Installation) -> None:
+def test_the_address_is_changed_after_a_preview(installation: Installation, tmp_path: Path) -> None:
     unconfirmed = run_cli("address", OTHER, data=installation.data_dir)
     assert unconfirmed.returncode == 1
     assert f"The address changes from {installation.url} to {OTHER}." in unconfirmed.stdout
@@ -49,6 +52,10 @@ def test_the_address_is_changed_after_a_preview(installation: Installation) -> N
 
     assert change_address(installation, "--yes")[-1].startswith(f"The address is {OTHER}. Restart")
     assert change_address(installation)[-1] == f"The address is {OTHER} already."
+    file = tmp_path / "audit.jsonl"
+    run_cli("audit", "export", "installation", str(file), data=installation.data_dir)
+    [record] = [line for line in file.read_text().splitlines() if ADDRESS_CHANGED in line]
+    assert OTHER in record
     installation.stop()
     refused = run_cli("worker", data=installation.data_dir, BASE_URL=installation.url)
     assert refused.returncode == 1

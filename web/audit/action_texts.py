@@ -126,6 +126,7 @@ ACTION_TEXTS: Mapping[str, str] = {
     AuditAction.FIRST_RUN_LINK_CREATED: N_("setup link created"),
     AuditAction.BACKUP_CREATED: N_("backup created"),
     AuditAction.BACKUP_RESTORED: N_("backup restored"),
+    AuditAction.ADDRESS_CHANGED: N_("address changed"),
     AuditAction.KEY_ROTATED: N_("secret key replaced"),
     AuditAction.SECRETS_REMOVED: N_("secrets of a lost key removed"),
     AuditAction.AUDIT_EXPORTED: N_("audit exported"),
