@@ -514,7 +514,11 @@ def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[A
     is_elsewhere = ~placed.c.place.between(asked_start, asked_start + limit - 1)
     selected = select(placed.c.place).where(placed.c.is_selected, is_elsewhere)
     first = func.coalesce(selected.correlate(counted).scalar_subquery(), asked_start)
-    page = select(placed).join(counted, placed.c.place.between(first, first + limit))
+    # Materialized, so that it is not computed again for each row.
+    bounds = select(first.label("first")).select_from(counted).cte("bounds")
+    bounds = bounds.prefix_with("MATERIALIZED")
+    is_on_page = placed.c.place.between(bounds.c.first, bounds.c.first + limit)
+    page = select(placed).join(bounds, is_on_page)
     page_rows = page.cte("page")
 
     hash = grouped.c.equality_hash
