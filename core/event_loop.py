@@ -205,10 +205,10 @@ class MonitoredEventLoop(uvloop.Loop):
     Steps of tasks and callbacks of futures go through `call_soon`.
     """
 
-    def __init__(self, report: Callable[[LoopHold], None]) -> None:
+    def __init__(self, monitor: LoopMonitor) -> None:
         super().__init__()
-        self._monitor = LoopMonitor(report)
-        self._run_measured = self._monitor.run
+        self._monitor = monitor
+        self._run_measured = monitor.run
 
     def call_soon(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -227,4 +227,4 @@ class MonitoredEventLoop(uvloop.Loop):
 
 def create_event_loop(data_dir: Path) -> MonitoredEventLoop:
     """Create the event loop of a process that works with a data folder."""
-    return MonitoredEventLoop(HoldRecorder(data_dir).record)
+    return MonitoredEventLoop(LoopMonitor(HoldRecorder(data_dir).record))

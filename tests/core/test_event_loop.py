@@ -44,7 +44,9 @@ def run_monitored(work: Callable[[], Awaitable[Any]]) -> list[LoopHold]:
     async def run() -> None:
         await work()
 
-    with asyncio.Runner(loop_factory=lambda: MonitoredEventLoop(holds.append)) as runner:
+    with asyncio.Runner(
+        loop_factory=lambda: MonitoredEventLoop(LoopMonitor(holds.append))
+    ) as runner:
         runner.run(run())
     return holds
 

@@ -66,6 +66,14 @@ async def page_ids(
         board = await session.get_one(Board, world.board.id)
         board.board_group_id = group.id
 
+    return collect_page_ids(world, gateway, rows)
+
+
+def collect_page_ids(
+    world: World, gateway: Gateway, rows: Sequence[Any]
+) -> Mapping[str, Sequence[Any]]:
+    """Return the ids of rows by the name of the parameter in addresses of pages."""
+
     def ids(kind: type) -> list[Any]:
         return [row.id for row in rows if isinstance(row, kind)]
 

@@ -1,0 +1,229 @@
+"""No operation, page, fragment or stream holds the event loop, whatever content it has."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+from api.app import OPERATIONS
+from api.framework.operation import PREFIX, Operation
+from core.config.settings import Settings
+from core.event_loop import ID
+from core.paging import MAX_PAGE_SIZE
+from tests.conftest import copy_database
+from tests.support.api_fixtures import HIGH_RATE_LIMITS
+from tests.support.api_objects import OPERATIONS_BY_BODY, ApiObjects, operation_label
+from tests.support.loop_holds import calibrate
+from tests.support.monitored_server import Header, MonitoredServer, run_monitored_server
+from tests.support.operation_requests import build_body, build_url
+from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
+from tests.support.people_rows import cookie_secret, token_secret
+from tests.support.skill_rows import PACK_ID, SKILL_ID
+from tests.support.stored_world import store_world
+from tests.support.worst_content import build_payload, build_text, store_worst_objects
+from tests.trust.conftest import collect_page_ids
+from web.auth.viewer import SESSION_COOKIE
+
+LISTED = 40  # holds in the table
+BODY_SIZE = 2_000_000  # bytes
+JSON = ("Content-Type", "application/json")
+MANY_HEADERS = [("a", "")] * 10_000  # all headers have at most 64 kB
+FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+PART = b'--x\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n'
+FILE = b'--x\r\nContent-Disposition: form-data; name="archive"; filename="a.zip"\r\n\r\n'
+HOSTILE_FORMS = [
+    (FORM, b"&".join(b"k%d=%%F0%%9F%%98%%80" % number for number in range(50_000))),
+    (MULTIPART, b"".join(PART % number for number in range(30_000)) + b"--x--"),
+    (FORM, b"&".join([b"ids=1"] * 1_900) + b"&name=" + b"%" * (BODY_SIZE - 20_000)),
+    (MULTIPART, FILE + b"\r\n--y" * (BODY_SIZE // 6) + b"\r\n--x--"),
+]
+"""Bodies of forms with their content type: many fields, many escapes, and almost boundaries."""
+WITHOUT_FIELDS = ("/sign-out", "/deletions", "/endings", "/departures", "/discards")
+"""Ends of the paths of forms without fields, which would end or delete what others need."""
+MAX_REFUSED = 20  # operations whose example the rules refuse here, such as answers of a gateway
+UNREACHABLE_GATEWAY = 502
+ENDING = ("/users/me", "/organizations/me", "/organizations/me/stop", "/organizations")
+"""Operations after which no other one works."""
+
+WorstRequest: TypeAlias = tuple[str, str, list[Header], bytes]
+"""Method, address, headers and body."""
+
+
+@dataclass(frozen=True)
+class WorstSite:
+    """A server whose database has the worst content of every kind."""
+
+    server: MonitoredServer
+    settings: Settings
+    objects: ApiObjects
+    page_ids: Mapping[str, Sequence[Any]]
+    tokens: Mapping[UUID, str]
+
+    @property
+    def first_ids(self) -> Mapping[str, Any]:
+        """An id for each parameter of an address."""
+        names = {name for route in list_routes() for name in PARAMETER.findall(route.path)}
+        anything = dict.fromkeys(names, self.objects.world.board.id)
+        return anything | {name: values[0] for name, values in self.page_ids.items()}
+
+    @property
+    def session(self) -> list[Header]:
+        """The headers of the browser of a user."""
+        cookie = f"{SESSION_COOKIE}={cookie_secret(self.objects.world.alice)}"
+        return [("Cookie", cookie), ("Sec-Fetch-Site", "same-origin")]
+
+    def authorize(self, operation: Operation) -> list[Header]:
+        """Return the header of a caller who may call an operation."""
+        caller = self.objects.get_allowed_caller(operation)
+        token = self.tokens.get(caller.id) or token_secret(caller)
+        return [("Authorization", f"Bearer {token}")]
+
+
+@pytest.fixture(scope="module")
+def site(postgres_server: str, template_database: str) -> Iterator[WorstSite]:
+    limits = HIGH_RATE_LIMITS | {"rate_limit_pages": 1_000_000, "rate_limit_gateways": 1_000_000}
+    with copy_database(template_database, postgres_server, "worst") as settings:
+        settings = settings.model_copy(update=limits)
+        stored = asyncio.run(store(settings))
+        with run_monitored_server(settings) as server:
+            yield WorstSite(server, settings, *stored)
+
+
+async def store(settings: Settings) -> tuple[ApiObjects, dict[str, Any], dict[UUID, str]]:
+    engine = create_async_engine(settings.sqlalchemy_url)
+    transaction = async_sessionmaker(engine, expire_on_commit=False).begin
+    world = await store_world(transaction)
+    callers = (world.alice, world.lead, world.worker, world.other_worker)
+    tokens = {caller.id: token_secret(caller) for caller in callers}  # before the names change
+    async with transaction() as session:
+        objects, rows = await store_worst_objects(session, world)
+    await engine.dispose()
+    ids = dict(collect_page_ids(world, objects.gateway, rows))
+    return objects, ids | {"skill_id": [SKILL_ID], "pack_id": [PACK_ID]}, tokens
+
+
+def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> None:
+    """Send requests, and those that hold the loop once more.
+
+    Statements are built for the first request of a process, and other programs slow this one down.
+    """
+    for request in requests:
+        status = site.server.send(*request)
+        assert status < 500 or status == UNREACHABLE_GATEWAY, (request[1], status)
+        assert status not in (401, 429, 431), (request[1], status)
+    slow = {hold.place for hold in site.server.holds.values() if hold.seconds > calibrate()}
+    for place in slow:
+        del site.server.holds[place]
+    for request in requests:
+        method, address, *_ = request
+        path = ID.sub("{id}", address.partition("?")[0])
+        if any(f"{method} {path} " in place for place in slow):
+            site.server.send(*request)
+
+
+def check_holds(site: WorstSite) -> None:
+    """Print the longest holds, for reports, and check them."""
+    holds = sorted(site.server.holds.values(), key=lambda hold: -hold.seconds)
+    site.server.holds.clear()
+    for hold in holds[:LISTED]:
+        print(f"{hold.seconds * 1000:6.0f} ms  {hold.place}")
+    limit = calibrate()
+    assert [hold for hold in holds if hold.seconds > limit] == [], limit
+
+
+def test_no_page_or_fragment_holds_the_event_loop(site: WorstSite) -> None:
+    walk(site, [("GET", one, site.session, b"") for one in list_page_addresses(site.page_ids)])
+    check_holds(site)
+
+
+def test_no_read_or_stream_of_the_api_holds_the_event_loop(site: WorstSite) -> None:
+    requests: list[WorstRequest] = []
+    for operation in OPERATIONS:
+        if operation.method == "GET":
+            url = PREFIX + build_url(operation, site.objects)
+            paged = "limit" in getattr(operation.parser.query, "model_fields", ())
+            more = f"{'&' if '?' in url else '?'}limit={MAX_PAGE_SIZE}" if paged else ""
+            requests.append(("GET", url + more, site.authorize(operation), b""))
+    requests += [("GET", one, site.session, b"") for one in ("/events", "/audit/export")]
+    walk(site, requests)
+    check_holds(site)
+
+
+def test_no_large_or_hostile_body_holds_the_event_loop(site: WorstSite) -> None:
+    """Bodies of up to 2 MB for each model of the API and for each form, some with many headers."""
+    requests: list[WorstRequest] = []
+    for number, operation in enumerate(OPERATIONS_BY_BODY):
+        bodies = list_hostile_bodies(operation)
+        url, headers = PREFIX + build_url(operation, site.objects), site.authorize(operation)
+        body = bodies[number % len(bodies)]
+        requests.append((operation.method, url, [*headers, JSON], body))
+    forms = cycle(HOSTILE_FORMS)
+    for route in list_routes():
+        if "POST" in (route.methods or ()) and not route.path.endswith(WITHOUT_FIELDS):
+            address, (encoding, body) = build_address(route.path, site.first_ids), next(forms)
+            requests.append(("POST", address, [*site.session, ("Content-Type", encoding)], body))
+    for _, _, headers, _ in requests[::5]:
+        headers += MANY_HEADERS
+    walk(site, requests)
+    check_holds(site)
+
+
+def test_no_write_holds_the_event_loop(site: WorstSite) -> None:
+    """Valid changes with texts as long as possible; what contains others is deleted last."""
+    refused = {}
+    for operation in sorted(
+        OPERATIONS, key=lambda one: (one.method == "DELETE", -one.path.count("/"))
+    ):
+        if operation.method == "GET" or operation.path in ENDING:
+            continue
+        url, headers = PREFIX + build_url(operation, site.objects), site.authorize(operation)
+        for length in (100_000, 20_000, 2_000, 0):
+            body = json.dumps(build_largest_body(operation, site.objects, length)).encode()
+            status = site.server.send(operation.method, url, [*headers, JSON], body)
+            if status != 422:
+                break
+        if status not in (200, 202):
+            refused[operation_label(operation)] = status
+    assert len(refused) < MAX_REFUSED, refused
+    check_holds(site)
+
+
+def list_hostile_bodies(operation: Operation) -> list[bytes]:
+    """Return bodies of 2 MB that are wrong in each field."""
+    assert operation.parser.body is not None
+    names = [field.alias or name for name, field in operation.parser.body.model_fields.items()]
+    names = names or ["unknown"]
+    size = BODY_SIZE // len(names)
+    many = 290_000 // len(names)  # values, and all that is permitted
+    values = [
+        f"[{'0,' * many}0]",
+        f"[{'{},' * many}0]",
+        f"[{'[],' * many}0]",
+        "{" + ",".join(f'"{number}":0' for number in range(min(many, size // 11))) + "}",
+        json.dumps("\u202e" * (size // 7)),
+        "[" * 150 + "]" * 150,
+    ]
+    return [
+        ("{" + ",".join(f'"{name}":{value}' for name in names) + "}").encode() for value in values
+    ] + [b"[" + b"{}," * 600_000 + b"0]"]
+
+
+def build_largest_body(operation: Operation, objects: ApiObjects, length: int) -> Any:
+    """Return the example of an operation with texts and objects of a length; 0: as it is."""
+    body = build_body(operation, objects)
+    model = operation.parser.body
+    if body is None or model is None or not length:
+        return body
+    for name, schema in model.model_json_schema()["properties"].items():
+        for one in schema.get("anyOf", [schema]):
+            if one.get("type") == "string" and one.get("maxLength", 0) >= 1_000:
+                body[name] = build_text("> - **_[a](b)_**\n", min(length, one["maxLength"]))
+            elif one.get("type") == "object" and name == "payload":
+                body[name] = json.loads(build_payload("<&😀"))
+    return body
