@@ -24,6 +24,7 @@ def build(kind: Kind, data: dict[str, Any] | None = None, **ids: UUID) -> Notifi
 def test_every_kind_has_texts_an_icon_and_a_page(kind: Kind) -> None:
     notification = build(kind)
     assert texts.describe_title(notification)
+    assert isinstance(texts.describe_body(notification), str)
     assert texts.describe_kind(kind)
     assert texts.build_path(notification).startswith("/")
     assert render_icon(texts.KIND_ICONS[kind])

@@ -172,7 +172,9 @@ def _describe_agent_problem(data: Mapping[str, Any]) -> str:
 
 
 def _describe_config_problem(data: Mapping[str, Any]) -> str:
-    problem = data["config_problem"]
+    problem = data.get("config_problem")
+    if not problem:
+        return ""
     values = {**problem["values"], "command": problem["command"]}
     return describe_gateway_error("config_invalid", values, problem["sentence"])
 
