@@ -68,9 +68,10 @@ def read_kind(kind: str) -> tuple[tuple[str, ...], str]:
 def build_skeleton(kind: str) -> str:
     """Return the letters of a kind with one letter for all that look like it (Unicode TS 39).
 
-    Separators and case do not matter. A capital I looks like an l, so i and l are one letter too.
+    Separators, case and accents do not matter. A capital I looks like an l, so i and l are one
+    letter too.
     """
-    text = unicodedata.normalize("NFKC", _replace_lookalikes(kind)).lower()
+    text = unicodedata.normalize("NFKD", _replace_lookalikes(kind)).lower()
     return _NOT_COMPARED.sub("", _replace_lookalikes(text).replace("i", "l")).replace("rn", "m")
 
 

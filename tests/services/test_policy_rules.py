@@ -146,6 +146,7 @@ LOOKALIKES_OF = {
 LOOKALIKES = [
     *("d\u0435l\u0435te.user", "\u0501elete_user"),  # Cyrillic
     *("deIete.user", "de1eteUser", "DE\u04c0ETE.USER", "delet\u212e", "de|ete.user"),
+    *("d\u00e9lete.user", "delete\u0301.user", "\u1e0delete_user", "delet\u1eb9"),  # accents
 ]
 
 
