@@ -38,7 +38,7 @@
     timer ??= setTimeout(load, DELAY);
   };
   document.addEventListener("live:message", ({ detail: { name } }) => {
-    const [, id] = /^approval-(.+)$/.exec(name) ?? [];
+    const [, id] = /^approval-([0-9a-f-]{36})$/.exec(name) ?? []; // not "approval-tasks"
     if (id && find()) loadSoon(id);
   });
 

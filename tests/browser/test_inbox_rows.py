@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.async_api import Page, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -86,6 +87,24 @@ async def test_requests_of_others_appear_and_move_without_the_list(site: LiveSit
         bar = page.get_by_role("toolbar")
         await bar.get_by_role("button", name="Reject 1").click()
         await expect_toast(page, "1 rejected")
+
+
+async def test_a_change_of_a_task_requests_no_row(site: LiveSite) -> None:
+    scenario = ApprovalScenario(site, "Task changes", "One?", "Two?")
+    requested: list[str] = []
+
+    def record(request: Any) -> None:
+        if "/approvals/rows" in request.url:
+            requested.extend(parse_qs(urlsplit(request.url).query)["id"])
+
+    async with site.open_page(scenario.list) as page:
+        await expect_live(page)
+        page.on("request", record)
+        site.update_task(scenario.board, scenario.tasks[1], description="Changed")
+        other = site.create_task(scenario.board, "Three")
+        three = site.request_approval(scenario.agent, scenario.board, other, "Three?")
+        await expect(page.locator(f"[data-rows] #approval-{three['id']}")).to_be_visible()
+        assert set(requested) == {three["id"]}
 
 
 async def test_equal_requests_arrive_as_one_row(site: LiveSite) -> None:
