@@ -9,7 +9,7 @@ from api.endpoints.onboarding_models import (
     OnboardingConfirm,
     OnboardingStart,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
 from core.errors import Invalid
 from models import Board
 from services import onboarding
@@ -84,6 +84,7 @@ async def update_onboarding(
     return BoardOnboardingRead.of(found)
 
 
+@changes_decisions
 @error_responses(404, 409)
 async def confirm_onboarding(
     context: RequestContext, board: Board, body: OnboardingConfirm

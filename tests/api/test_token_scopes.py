@@ -22,6 +22,7 @@ DECIDING = {
     ("PATCH", "/organizations/me/members/{member_id}"),
     ("PUT", "/organizations/me/members/{member_id}/access"),
     ("DELETE", "/organizations/me/members/{member_id}"),
+    ("POST", "/boards/{board_id}/onboarding/confirm"),
 }
 
 
