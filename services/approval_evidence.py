@@ -10,7 +10,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, select
+from sqlalchemy import Select, Text, Uuid, bindparam, case, column, func, select, true
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from core.db.combined_query import CombinedQuery
 from core.db.reads import Query, Source
@@ -32,8 +33,6 @@ from services.tasks import MAX_RECORDED_LENGTH
 MAX_COMMENTS = 3
 MAX_COMMENT_LENGTH = 4_000  # characters
 MAX_DESCRIPTION_LENGTH = 20_000  # characters of each text; longer ones are not compared
-MAX_CHANGES = 100  # events
-CONTENT_FIELDS = ("title", "custom_field_values.")
 TASK_ID = bindparam("task_id", type_=Uuid())
 
 
@@ -84,12 +83,13 @@ async def load_evidence(source: Source, board: Board, task_id: UUID) -> TaskEvid
         source, board_id=board.id, task_id=task_id
     )
     started_at, current = started[0] if started else (None, None)
-    changes = [one for (one,) in found[::-1]]
+    changes = {name: (old, new) for name, old, new in found}
+    change = changes.pop(Task.description.key, None)
     return TaskEvidence(
         task_id,
         started_at,
-        _choose_description(changes, current or "", next(iter(descriptions), None)),
-        _combine_changes(changes),
+        _choose_description(change, current or "", next(iter(descriptions), None)),
+        {name: (old, new) for name, (old, new) in changes.items() if old != new},
         comments[::-1],
         next(iter(runs.choose_running_or_latest(found_runs)), None),
         [link for link in links if link is not None],
@@ -97,27 +97,17 @@ async def load_evidence(source: Source, board: Board, task_id: UUID) -> TaskEvid
 
 
 def _choose_description(
-    changes: Sequence[Mapping[str, Any]], current: str, version: StartDescription | None
+    change: tuple[Any, Any] | None, current: str, version: StartDescription | None
 ) -> StartDescription | None:
     """Return the description before the first change, or else the version at the start.
 
     A version can be newer than the start, because changes soon after each other become one. Events
     have short texts completely. `current` is the beginning of the present description.
     """
-    old = next((one["description"][0] or "" for one in changes if "description" in one), None)
+    old = None if change is None else change[0] or ""
     if old is None or len(old) >= MAX_RECORDED_LENGTH:
         return version
     return None if old == current else StartDescription(old, is_too_long=False)
-
-
-def _combine_changes(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:
-    """Return the first old and the last new value of each field that is another one now."""
-    combined: dict[str, tuple[Any, Any]] = {}
-    for changes in found:
-        for name, pair in changes.items():
-            if name.startswith(CONTENT_FIELDS) and isinstance(pair, list) and len(pair) == 2:
-                combined[name] = (combined.get(name, pair)[0], pair[1])
-    return {name: (old, new) for name, (old, new) in combined.items() if old != new}
 
 
 @cache
@@ -156,18 +146,39 @@ START_DESCRIPTION: Query[StartDescription] = Query(
     ),
     lambda row: StartDescription(None if row[1] else row[0], row[1]),
 )
-CHANGES: Query[tuple[Any]] = Query(
-    select(Event.data["changes"])
-    .join(Task, Task.id == Event.task_id)
-    .where(
-        Event.task_id == TASK_ID,
-        Event.type.in_([EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED]),
-        Event.created_at >= Task.started_at,
-        func.jsonb_typeof(Event.data["changes"]) == "object",
+
+
+def _select_changes() -> Select[*tuple[Any, ...]]:
+    """Select the content fields that were changed since the start: first old, last new value.
+
+    All events count: if only the latest did, an agent could hide a change behind many others.
+    """
+    changes = Event.data["changes"]
+    is_object = func.jsonb_typeof(changes) == "object"
+    field = func.jsonb_each(case((is_object, changes))).table_valued(
+        column("key", Text), column("value", JSONB), name="field"
     )
-    .order_by(Event.seq.desc())
-    .limit(MAX_CHANGES)
-)
+    pairs = func.jsonb_agg(aggregate_order_by(field.c.value, Event.seq), type_=JSONB)
+    is_content = field.c.key.in_(["title", "description"]) | field.c.key.startswith(
+        "custom_field_values.", autoescape=True
+    )
+    return (
+        select(field.c.key, pairs[0][0], pairs[-1][1])
+        .select_from(Event)
+        .join(Task, Task.id == Event.task_id)
+        .join(field, true())
+        .where(
+            Event.task_id == TASK_ID,
+            Event.type.in_([EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED]),
+            Event.created_at >= Task.started_at,
+            is_content,
+        )
+        .group_by(field.c.key)
+        .order_by(func.min(Event.seq), field.c.key)
+    )
+
+
+CHANGES: Query[tuple[str, Any, Any]] = Query(_select_changes())
 COMMENTS: Query[AgentComment] = Query(
     select(
         Comment.id,

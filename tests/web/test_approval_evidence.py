@@ -11,6 +11,8 @@ from core.clock import now
 from models import (
     Approval,
     Comment,
+    Event,
+    EventType,
     LinkKind,
     RunStatus,
     Task,
@@ -102,6 +104,32 @@ async def test_changes_of_the_content_since_the_start_are_shown(
     assert "Old line" not in evidence
     assert re.search(r"<dt[^>]*>Title</dt>.*First.*Renamed again", evidence, re.S)
     assert "high" not in evidence
+
+
+async def test_many_later_changes_do_not_hide_an_earlier_one(
+    bob, ask, change, transaction, world
+) -> None:
+    approval = await ask("First", agent_id=world.worker.id, task_fields={"description": "Careful"})
+    await change(approval.task_id, status="in_progress")
+    await change(approval.task_id, description="Careless", title="Renamed")
+    async with transaction() as session:
+        task = await session.get_one(Task, approval.task_id)
+        assert task.started_at is not None
+        later = [
+            Event(
+                type=EventType.TASK_UPDATED,
+                organization_id=world.tern.id,
+                board_id=task.board_id,
+                task_id=task.id,
+                data={"changes": {"description": [f"No. {number}", f"No. {number + 1}"]}},
+                created_at=now(),
+            )
+            for number in range(101)
+        ]
+        session.add_all(later)
+    evidence = find_evidence((await bob.get(f"/approvals/{approval.id}")).text)
+    assert re.search(r"<del[^>]*>Careful</del>.*<ins[^>]*>Careless</ins>", evidence, re.S)
+    assert re.search(r"<dt[^>]*>Title</dt>.*First.*Renamed", evidence, re.S)
 
 
 def select_versions(task: Task) -> Any:
