@@ -60,10 +60,10 @@ async def _print_address(settings: Settings) -> int:
 
 
 async def _change_address(settings: Settings, address: str, *, is_confirmed: bool) -> int:
-    from cli.audit import record_operation
     from cli.database import open_database, open_transaction
     from cli.migrate import ensure_migrated
-    from services.audit import AuditAction
+    from services import audit
+    from services.audit import AuditAction, AuditObject, NewAuditRecord
     from services.gateways import files
 
     async with open_database(settings) as settings:
@@ -80,7 +80,9 @@ async def _change_address(settings: Settings, address: str, *, is_confirmed: boo
             _ask_for_confirmation()
         async with open_transaction(settings) as session:
             await files.change_public_address(session, address)
-        await record_operation(settings, AuditAction.ADDRESS_CHANGED, address)
+            target = AuditObject("installation", None, address)
+            record = NewAuditRecord(AuditAction.ADDRESS_CHANGED, target, organization_id=None)
+            await audit.record_audit(session, [record])
     print_line(
         f"The address is {address}. Restart all servers and workers: those with another BASE_URL do"
         " not start. A worker then writes the files."

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.cli.conftest import run_cli
@@ -64,3 +65,19 @@ def test_the_address_is_changed_after_a_preview(installation: Installation, tmp_
 
     wrong = run_cli("address", "control.example.com", data=installation.data_dir)
     assert wrong.stderr == "The address must be an address like https://control.example.com.\n"
+
+
+async def test_a_change_of_the_address_without_a_record_is_none(
+    installation: Installation,
+) -> None:
+    connection = await asyncpg.connect(installation.database().dsn)
+    try:
+        await connection.execute(
+            "alter table audit_records add constraint refused"
+            f" check (action <> '{ADDRESS_CHANGED}')"
+        )
+    finally:
+        await connection.close()
+    changed = run_cli("address", OTHER, "--yes", data=installation.data_dir)
+    assert changed.returncode == 1
+    assert run_cli("address", data=installation.data_dir).stdout.splitlines()[-1] != OTHER
