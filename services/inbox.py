@@ -1,7 +1,7 @@
 """Load what waits for a member, page by page, and what was decided today, in one statement."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -199,7 +199,6 @@ async def load_waiting_items(
     order: WaitingOrder = WaitingOrder.AGE,
     *,
     counts: WaitingCounts | None = None,
-    is_brief: bool = False,
     offline_after: timedelta = agents.OFFLINE_AFTER,
 ) -> WaitingItems:
     """Load what waits for a member on the boards that they may read, or on some of them.
@@ -207,24 +206,34 @@ async def load_waiting_items(
     Runs one statement, and a second one if there are open onboardings and no `counts`, which are
     those of `waiting_counts` if they are loaded already. What was decided is that of all boards, or
     of the only board that is listed. Days begin at midnight in the member's time zone. Agents that
-    have never called are overdue after `offline_after`, or two of their heartbeats. If it
-    `is_brief`, what was decided and the choices are left out.
+    have never called are overdue after `offline_after`, or two of their heartbeats.
     """
     board_id = listed.only_board_id
-    shape = _SummaryShape(member.is_admin, board_id is not None, counts is None, is_brief)
+    shape = _SummaryShape(member.is_admin, board_id is not None, counts is None)
     found = await _build_query(shape, order).fetch(
         source,
         **_build_summary_parameters(member, board_id, offline_after),
         **_build_page_parameters(listed, paging),
         since=_find_midnight(member.user.timezone),
     )
-    decided_approvals, answered, names, kinds = ([], [], [], []) if is_brief else found[:4]
-    found = found if is_brief else found[4:]
+    decided_approvals, answered, names, kinds, *found = found
     page_rows, summary_rows = found[:PAGE_QUERIES], found[PAGE_QUERIES:]
     summary = await _build_summary(source, summary_rows, counts, offline_after)
     page = _build_page(listed, order, paging, page_rows, summary.counts.onboardings)
     choices = FilterChoices(names, kinds)
     return WaitingItems(summary, page, choices, decided_approvals, answered)
+
+
+@dataclass(frozen=True)
+class SomeItems:
+    """Some approvals of the list, and what the inbox shows beside them."""
+
+    items: Sequence[WaitingItem]
+    places: Mapping[UUID, int]  # in the whole list, from 1; also of gateway requests
+    total: int  # rows of the whole list
+    counts: WaitingCounts
+    writable_board_ids: set[UUID]
+    decided_total: int  # of all approvals
 
 
 async def load_some_items(
@@ -233,20 +242,27 @@ async def load_some_items(
     listed: WaitingFilter,
     order: WaitingOrder,
     ids: Collection[UUID],
-) -> tuple[InboxSummary, Sequence[WaitingItem], int]:
-    """Load those of these approvals that are listed, and the number of rows of the whole list."""
-    parameters = _build_summary_parameters(member, None, agents.OFFLINE_AFTER)
+) -> SomeItems:
+    """Load those of these approvals that are listed, without the rest of the list."""
     found = await _build_some_query(order, is_admin=member.is_admin).fetch(
-        source, **parameters, **_build_filter_parameters(listed), ids=list(ids)
+        source,
+        **_build_member_parameters(member),
+        **_build_filter_parameters(listed),
+        board_id=None,
+        ids=list(ids),
     )
-    rows, details, [total], *summary_rows = found
-    summary = await _build_summary(source, summary_rows, None, agents.OFFLINE_AFTER)
-    own = sum(listed.includes(one) for one in summary.counts.onboardings)
+    rows, details, [total], writable, [decided_total], *counted = found
+    counts = await waiting_counts.build_waiting_counts(source, counted)
+    own = _list_onboardings(listed, order, counts.onboardings)
     by_id = {one.approval.id: one for one in details}
-    items = [
-        WaitingItem(row.key, by_id[row.id], row.equal_count) for row in rows if row.id in by_id
-    ]
-    return summary, items, total + own
+    return SomeItems(
+        [WaitingItem(row.key, by_id[row.id], row.equal_count) for row in rows if row.id in by_id],
+        {row.id: row.place + sum(one.key < row.key for one in own) for row in rows},
+        total + len(own),
+        counts,
+        set(writable),
+        decided_total,
+    )
 
 
 async def load_inbox_summary(
@@ -286,18 +302,25 @@ class NextItem(NamedTuple):
 
     id: UUID
     is_request: bool  # of a gateway
+    waits_for_others: bool
+    is_earlier: bool  # in the list than what was decided
 
 
-async def find_next_item(
+async def list_next_items(
     source: Source, member: Member, listed: WaitingFilter, order: WaitingOrder, id: UUID
-) -> NextItem | None:
-    """Return the approval or gateway request after an approval, or the first if it is the last.
+) -> Sequence[NextItem]:
+    """Return the approval or gateway request after an approval, and the one after that.
 
-    Items that wait for other people are shown only if nothing else waits.
+    After the last one the first is shown, which no other one precedes. Items that wait for other
+    people are shown only if nothing else waits.
     """
     query = _build_next_query(order, is_admin=member.is_admin)
     parameters = _build_member_parameters(member) | _build_filter_parameters(listed)
-    return await query.first(source, **parameters, decided_id=id)
+    found = await query.fetch(source, **parameters, decided_id=id)
+    is_wrapped = len({one.waits_for_others for one in found}) == 1 and (
+        len({one.is_earlier for one in found}) == 2
+    )
+    return found[:1] if is_wrapped else found
 
 
 def _build_member_parameters(member: Member) -> dict[str, object]:
@@ -364,11 +387,7 @@ def _build_page(
     rows, [(row_count, asked_place)], opened_rows, waiting, asked, opened = found
     details: dict[UUID, WaitingDetail] = {one.approval.id: one for one in waiting}
     details |= {one.request.id: one for one in asked} | {one.question.id: one for one in opened}
-    own = [
-        WaitingItem(WaitingKey(False, _sort_onboarding(order, one), one.since, one.id), one)
-        for one in pending
-        if listed.includes(one)
-    ]
+    own = _list_onboardings(listed, order, pending)
     start, is_before = paging.start, paging.is_before
     has_asked_rows = 1 <= asked_place <= row_count
     has_own_after = not is_before and any(one.key >= start for one in own)
@@ -397,6 +416,17 @@ def _build_page(
     places = (row.place for row in rows if row.key >= first)
     offset = min(places, default=row_count + 1) - 1 + sum(one.key < first for one in own)
     return WaitingPage(items, offset, total, next_key)
+
+
+def _list_onboardings(
+    listed: WaitingFilter, order: WaitingOrder, pending: Sequence[PendingOnboarding]
+) -> list[WaitingItem]:
+    """Return the items of the onboardings that are listed."""
+    return [
+        WaitingItem(WaitingKey(False, _sort_onboarding(order, one), one.since, one.id), one)
+        for one in pending
+        if listed.includes(one)
+    ]
 
 
 class _Row(NamedTuple):
@@ -471,10 +501,15 @@ def _select_listed(order: WaitingOrder, waiting: FromClause) -> AnySelect:
     )
 
 
+def _list_key(rows: FromClause) -> list[ColumnElement[Any]]:
+    """Return the columns of a WaitingKey."""
+    return [rows.c.waits_for_others, rows.c.sort, rows.c.at, rows.c.id]
+
+
 def _group_rows(order: WaitingOrder, waiting: FromClause) -> CTE:
     """Select the listed rows, each with its number among equal ones, and how many these are."""
     listed = _select_listed(order, waiting).subquery("listed")
-    key: tuple[Any, ...] = (listed.c.waits_for_others, listed.c.sort, listed.c.at, listed.c.id)
+    key = _list_key(listed)
     equal = func.coalesce(listed.c.equality_hash, cast(listed.c.id, Text))
     partition = (listed.c.waits_for_others, equal)
     return select(
@@ -491,9 +526,7 @@ def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[A
     selected_id = bindparam("selected_id", type_=Uuid)
     chosen = select(grouped.c.waits_for_others, grouped.c.equal).where(grouped.c.id == selected_id)
     is_selected = tuple_(grouped.c.waits_for_others, grouped.c.equal).in_(chosen)
-    key: tuple[Any, ...]
-    key = (grouped.c.waits_for_others, grouped.c.sort, grouped.c.at, grouped.c.id)
-    place = func.row_number().over(order_by=key).label("place")
+    place = func.row_number().over(order_by=_list_key(grouped)).label("place")
     columns = (*grouped.c, is_selected.label("is_selected"))
     placed = select(*columns, place).where(grouped.c.number == 1).cte("placed")
     start = tuple_(
@@ -502,6 +535,7 @@ def _list_page_queries(order: WaitingOrder, waiting: FromClause) -> list[Query[A
         bindparam("start_at", type_=DateTime(timezone=True)),
         bindparam("start_id", type_=Uuid),
     )
+    key: tuple[Any, ...]
     key = (placed.c.waits_for_others, placed.c.sort.collate("C"), placed.c.at, placed.c.id)
     earlier = func.count().filter(tuple_(*key) < start)
     asked_place = earlier + 1 - bindparam("rows_before", type_=Integer)
@@ -547,17 +581,25 @@ def _build_rows_query(rows: FromClause) -> Query[_Row]:
 
 @cache
 def _build_some_query(order: WaitingOrder, *, is_admin: bool) -> CombinedQuery:
-    """Build the query of the approvals `ids`, with the number of all rows and the summary."""
-    grouped = _group_rows(order, _select_waiting(is_admin=is_admin).cte("waiting"))
-    ids = bindparam("ids", type_=ARRAY(Uuid()))
-    found = select(*grouped.c, false().label("is_selected"), literal(0).label("place"))
-    rows = found.where(grouped.c.id == func.any(ids)).cte("some")
+    """Build the query of the rows `ids` with their approvals, and of the numbers beside them."""
+    grouped = _group_rows(order, _select_waiting(is_admin=is_admin).subquery("waiting"))
+    groups = select(grouped.c.waits_for_others, grouped.c.equal)
+    by_place = func.row_number().over(order_by=_list_key(grouped))
+    placed = groups.add_columns(by_place.label("place")).where(grouped.c.number == 1)
+    placed = placed.subquery("placed")
+    is_same = (placed.c.waits_for_others == grouped.c.waits_for_others) & (
+        placed.c.equal == grouped.c.equal
+    )
+    rows = select(*grouped.c, false().label("is_selected"), placed.c.place).join(placed, is_same)
+    rows = rows.where(grouped.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))).cte("some")
     total = select(func.count()).select_from(grouped).where(grouped.c.number == 1)
     return CombinedQuery(
         _build_rows_query(rows),
         approvals.build_listed_query(rows),
         Query(total, itemgetter(0)),
-        *_list_summary_queries(_SummaryShape(is_admin, by_board=False, with_counts=True)),
+        boards.WRITABLE_IDS,
+        approvals.build_decided_count_query(by_board=False),
+        *waiting_counts.list_count_queries(is_admin=is_admin),
     )
 
 
@@ -586,7 +628,6 @@ class _SummaryShape(NamedTuple):
     is_admin: bool
     by_board: bool
     with_counts: bool
-    is_brief: bool = False
 
 
 def _list_summary_queries(shape: _SummaryShape) -> list[Query[Any]]:
@@ -608,14 +649,12 @@ def _build_summary_query(shape: _SummaryShape) -> CombinedQuery:
 @cache
 def _build_query(shape: _SummaryShape, order: WaitingOrder) -> CombinedQuery:
     waiting = _select_waiting(is_admin=shape.is_admin).cte("waiting")
-    page = [*_list_page_queries(order, waiting), *_list_summary_queries(shape)]
-    if shape.is_brief:
-        return CombinedQuery(*page)
     return CombinedQuery(
         approvals.build_decided_since_query(by_board=shape.by_board),
         requests.build_answered_query(is_admin=shape.is_admin, by_board=shape.by_board),
         *_list_choice_queries(waiting),
-        *page,
+        *_list_page_queries(order, waiting),
+        *_list_summary_queries(shape),
     )
 
 
@@ -635,11 +674,11 @@ def _build_next_query(order: WaitingOrder, *, is_admin: bool) -> Query[NextItem]
     place = decided.where(Approval.id == bindparam("decided_id", type_=Uuid)).subquery("decided")
     after = tuple_(_sort_rows(order, place), place.c.at, place.c.id)
     is_earlier = tuple_(listed.c.sort, listed.c.at, listed.c.id) <= after
-    query = select(listed.c.id, listed.c.kind == REQUEST).where(listed.c.kind != QUESTION)
-    query = query.join(place, true())
+    query = select(listed.c.id, listed.c.kind == REQUEST, listed.c.waits_for_others, is_earlier)
+    query = query.where(listed.c.kind != QUESTION).join(place, true())
     by_place = (listed.c.sort, listed.c.at, listed.c.id)
     query = query.order_by(listed.c.waits_for_others, is_earlier, *by_place)
-    return Query(query.limit(1), NextItem._make)
+    return Query(query.limit(2), NextItem._make)
 
 
 def _find_midnight(timezone: str | None) -> datetime:

@@ -5,7 +5,7 @@ each access to a column of a mapped class, which was a tenth of the time of a li
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NoReturn, TypeAlias
 
 from sqlalchemy import Float, Select, inspect
@@ -38,7 +38,7 @@ class RowFormat:
 
     def __init__(self, statement: AnySelect, *, is_planned_once: bool = False) -> None:
         self.statement, self._parts = _expand_entities(statement)
-        self.compiled = CompiledStatement(self.statement, is_planned_once=is_planned_once)
+        self._is_planned_once = is_planned_once
         self.is_fresh = statement.get_execution_options().get("populate_existing", False)
         self._processors = [
             (index, process)
@@ -47,6 +47,11 @@ class RowFormat:
         ]
         has_entities = any(isinstance(part, EntityColumns) for part in self._parts)
         self.is_plain = not (has_entities or self._processors)
+
+    @cached_property
+    def compiled(self) -> CompiledStatement:
+        """The compiled statement, which a query that is only a part of others does not need."""
+        return CompiledStatement(self.statement, is_planned_once=self._is_planned_once)
 
     def convert(self, row: Sequence[Any], build_entity: EntityBuilder) -> Sequence[Any]:
         """Return the values of a row, with an object for each entity.

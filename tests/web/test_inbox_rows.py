@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from models import Approval, EventType, PolicyEffect, PolicyVerdict
 from services.inbox import WaitingOrder
 from tests.support.approval_pages import HTMX, ask, checkbox
@@ -51,6 +53,40 @@ async def test_a_decision_answers_with_one_row_and_the_next_request(
     assert counts[0] == counts[1]
     assert abs(sizes[0] - sizes[1]) < 200
     assert max(sizes) < 12_000
+
+
+@pytest.mark.parametrize("order", WaitingOrder)
+async def test_a_decision_says_where_the_next_request_is_in_the_list(
+    alice, transaction, world, order: WaitingOrder
+) -> None:
+    listed = sort_by(order, await add_mixed(transaction, world), world)
+    last = 488  # that Alice can decide, after the first decision
+    for place, following in [(7, 7), (last, 0)]:
+        path = f"/approvals/{listed.pop(place)}/answers?order={order}"
+        part = (await alice.post(path, data={"status": "rejected"}, headers=HTMX)).text
+        assert f'id="detail-{listed[following]}"' in part
+        assert f"{following + 1} of {len(listed)}<" in part
+        [arrow] = re.findall(r'href="/approvals/([0-9a-f-]{36})[^"]*" aria-label="Next item"', part)
+        assert arrow == listed[following + 1]
+
+
+async def test_the_last_request_of_the_list_has_no_next_one(alice, ask) -> None:
+    added = [await ask(title) for title in ("Newest", "Newer", "Older", "Oldest")]
+    path = f"/approvals/{added[1].id}/answers"
+    part = (await alice.post(path, data={"status": "rejected"}, headers=HTMX)).text
+    assert f'id="detail-{added[0].id}"' in part
+    assert "3 of 3<" in part
+    assert "Next item" not in part
+
+
+async def test_the_statements_of_a_decision_are_short(alice, transaction, world) -> None:
+    """Each connection plans them anew several times, which takes longer than to run them."""
+    first, second, *_ = await add_pending(transaction, world, 20)
+    for one in (first, second):
+        with count_all_statements() as statements:
+            path = f"/approvals/{one.id}/answers"
+            await alice.post(path, data={"status": "rejected"}, headers=HTMX)
+    assert max(map(len, statements)) < 40_000
 
 
 async def test_a_decision_of_one_of_two_people_reloads_the_list(alice, ask) -> None:

@@ -24,6 +24,7 @@ from web.approvals.views import (
     is_from_task,
     is_from_toast,
     render_inbox,
+    render_next,
     render_task_approval,
     render_undone,
 )
@@ -91,14 +92,10 @@ async def decide_approval(request: Request) -> Response:
             earlier = await approvals.list_undoable_decisions(
                 session, member, toasts.parse_series(fields.series)
             )
-            next_item = await inbox.find_next_item(
-                session,
-                member,
-                InboxAddress.from_query(request.query_params),
-                approval_id,
-            )
+            address = InboxAddress.from_query(request.query_params)
+            following = await inbox.list_next_items(session, member, address, approval_id)
         toast = toasts.build_decision_toast(detail, earlier)
-        return await _render_decided(request, form, detail, next_item, toast)
+        return await _render_decided(request, form, detail, following, toast)
     return await _render_approval(request, approval_id, form)
 
 
@@ -151,24 +148,25 @@ async def _render_decided(
     request: Request,
     form: forms.Form,
     detail: ApprovalDetail,
-    next_item: NextItem | None,
+    following: Sequence[NextItem],
     toast: Toast,
 ) -> Response:
+    next_item = following[0] if following else None
     if not is_part_request(request):
         return _redirect_next(request, form, detail, next_item)
     if is_from_task(request):
         return await render_task_approval(request, detail.approval.id, form, toast)
-    view = current_view(request) if next_item else "list"
-    is_in_place = next_item is not None and is_from_inbox(request)
-    response = await render_inbox(
-        request,
-        selected=next_item.id if next_item else None,
-        on_gateway=bool(next_item and next_item.is_request),
-        view=view,
-        toast=toast,
-        moved=True,
-        decided=InboxItem(approval=detail) if is_in_place else None,
-    )
+    if next_item and is_from_inbox(request):
+        response = await render_next(request, following, detail, toast)
+    else:
+        response = await render_inbox(
+            request,
+            selected=next_item.id if next_item else None,
+            on_gateway=bool(next_item and next_item.is_request),
+            view=current_view(request) if next_item else "list",
+            toast=toast,
+            moved=True,
+        )
     if current_view(request) == "detail":
         path = _build_path(next_item) if next_item else "/approvals"
         query = InboxAddress.from_query(request.query_params).query_with(selected="")

@@ -21,8 +21,8 @@ from services.inbox import (
     FIRST_KEY,
     PAGE_SIZE,
     FilterChoices,
-    InboxSummary,
     NextItem,
+    SomeItems,
     WaitingItems,
     WaitingOrder,
     WaitingPage,
@@ -192,13 +192,11 @@ async def load_inbox(
     view: str = "list",
     errors: dict[UUID, str] | None = None,
     counts: WaitingCounts | None = None,
-    is_brief: bool = False,
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`.
 
-    `counts` are those of `waiting_counts`, if they are loaded already. If it `is_brief`, of the
-    lists only the selected item and the one after it are loaded.
+    `counts` are those of `waiting_counts`, if they are loaded already.
     """
     listed = address.listed
     chosen = selected or forms.parse_id(address.selected)
@@ -208,7 +206,7 @@ async def load_inbox(
             source,
             member,
             WaitingPaging(
-                2 if is_brief else PAGE_SIZE,
+                PAGE_SIZE,
                 start=before or parse_key(address.start) or FIRST_KEY,
                 is_before=before is not None,
                 selected_id=chosen,
@@ -217,7 +215,6 @@ async def load_inbox(
             listed,
             WaitingOrder(address.order),
             counts=counts,
-            is_brief=is_brief,
             offline_after=offline_after,
         )
         summary, page, choices = waiting.summary, waiting.page, waiting.choices
@@ -247,10 +244,9 @@ async def load_inbox(
     if selected_item is not None and selected_item.gateway_request is not None and is_row:
         selected_item = await _get_item(source, member, selected_item.id, on_gateway=True)
     first = page.items[0].key if page.items and page.offset else None
-    start = address.start if is_brief else format_key(first) if first else ""
     needs_count = summary.counts.count(listed.board_ids)
     return Inbox(
-        address=replace(address, start=start, before=""),
+        address=replace(address, start=format_key(first) if first else "", before=""),
         waiting=items,
         choices=choices,
         page=page,
@@ -259,7 +255,9 @@ async def load_inbox(
         decided_count=decided_count,
         decided_total=summary.decided_total,
         selected_item=selected_item,
-        approval_view=await _load_view(source, member, selected_item, summary, address),
+        approval_view=await _load_view(
+            source, member, selected_item, summary.writable_board_ids, address
+        ),
         selectable_ids=_list_selectable(shown, member, summary.writable_board_ids),
         view=view,
         elsewhere_count=summary.counts.total - needs_count,
@@ -275,8 +273,7 @@ async def load_rows(
     """Load the rows of approvals that have changed: those that wait, and those that are decided."""
     order = WaitingOrder(address.order)
     found = await inbox.load_some_items(source, member, address.listed, order, ids)
-    summary, items, total = found
-    waiting = [build_item(one, member) for one in items]
+    waiting = [build_item(one, member) for one in found.items]
     decided: list[InboxItem] = []
     for id in ids if not address.filter_count else ():
         with suppress(AppError):
@@ -284,19 +281,61 @@ async def load_rows(
             is_listed = address.board_id in (None, one.approval.board.id if one.approval else None)
             if one.approval and not one.approval.is_undecided and is_listed:
                 decided.append(one)
-    needs_count = summary.counts.count(address.listed.board_ids)
+    return _build_some(found, member, address, waiting, decided)
+
+
+async def load_next(
+    source: Source,
+    member: Member,
+    address: InboxAddress,
+    following: Sequence[NextItem],
+    *,
+    view: str,
+) -> Inbox:
+    """Load the first of two items, which follow each other, to show it after a decision.
+
+    Of the lists nothing else is loaded.
+    """
+    ids = [one.id for one in following]
+    order = WaitingOrder(address.order)
+    found = await inbox.load_some_items(source, member, address.listed, order, ids)
+    listed = {one.id: one for one in (build_item(one, member) for one in found.items)}
+    waiting = [
+        listed.get(one.id) or await _get_item(source, member, one.id, on_gateway=one.is_request)
+        for one in following
+    ]
+    selected, place = waiting[0], found.places.get(ids[0])
+    writable = found.writable_board_ids
+    shown = _build_some(found, member, replace(address, before=""), waiting if place else [], [])
+    return replace(
+        shown,
+        page=replace(shown.page, offset=place - 1 if place else 0),
+        selected_item=selected,
+        approval_view=await _load_view(source, member, selected, writable, address),
+        view=view,
+    )
+
+
+def _build_some(
+    found: SomeItems,
+    member: Member,
+    address: InboxAddress,
+    waiting: list[InboxItem],
+    decided: list[InboxItem],
+) -> Inbox:
+    """Build an inbox that contains some rows only."""
     return Inbox(
         address=address,
         waiting=waiting,
         choices=FilterChoices([], []),
-        page=replace(EMPTY_PAGE, total=total),
-        needs_count=needs_count,
+        page=replace(EMPTY_PAGE, total=found.total),
+        needs_count=found.counts.count(address.listed.board_ids),
         decided=decided,
         decided_count=len(decided),
-        decided_total=summary.decided_total,
+        decided_total=found.decided_total,
         selected_item=None,
         approval_view=None,
-        selectable_ids=_list_selectable(waiting, member, summary.writable_board_ids),
+        selectable_ids=_list_selectable(waiting, member, found.writable_board_ids),
         view="list",
     )
 
@@ -305,14 +344,13 @@ async def _load_view(
     source: Source,
     member: Member,
     item: InboxItem | None,
-    summary: InboxSummary,
+    writable: set[UUID],
     address: InboxAddress,
 ) -> ApprovalView | None:
     """Load what is shown of the selected item, if it is an approval."""
     if item is None or item.approval is None:
         return None
     complete = address.all == 1
-    writable = summary.writable_board_ids
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
     note = approvals.find_undone_note(item.approval.approval, member.user)
     if not item.approval.is_undecided:
@@ -322,12 +360,15 @@ async def _load_view(
     return replace(view, undone_note=note, evidence=evidence)
 
 
-async def find_next_item(
+async def list_next_items(
     source: Source, member: Member, address: InboxAddress, id: UUID
-) -> NextItem | None:
-    """Return the item to show after an approval was decided; items with own pages are left out."""
+) -> Sequence[NextItem]:
+    """Return the item to show after an approval was decided, and the one after that.
+
+    Items with own pages are left out.
+    """
     order = WaitingOrder(address.order)
-    return await inbox.find_next_item(source, member, address.listed, order, id)
+    return await inbox.list_next_items(source, member, address.listed, order, id)
 
 
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:

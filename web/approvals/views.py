@@ -1,6 +1,7 @@
 """Pages of the inbox "Needs you", and of gateway requests."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -14,8 +15,10 @@ from core.errors import Invalid
 from core.http.request import get_settings, open_reader, open_transaction
 from models import GatewayRequest
 from services import approvals, boards
+from services.approvals import ApprovalDetail
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
+from services.inbox import NextItem
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.approvals import inbox
@@ -72,15 +75,13 @@ async def render_inbox(
     form: forms.Form | None = None,
     status: int = 200,
     address: InboxAddress | None = None,
-    decided: InboxItem | None = None,
     **more: Any,
 ) -> Response:
     """Render the lists and the selected item: as a page, or for htmx the part that changes.
 
     `more` may contain `toast`, `errors` (by approval), `to_confirm` (approvals that need a second
     look) and `moved` (whether the focus moves to the selected item). `on_gateway` says that the
-    selected item is a gateway request. `address` is by default that of the request. Of an approval
-    `decided` on a page of the inbox, only its row and the selected item are rendered.
+    selected item is a gateway request. `address` is by default that of the request.
     """
     form, address = form or forms.Form(), address or InboxAddress.from_query(request.query_params)
     layout = None if is_part_request(request) else await load_layout(request)
@@ -94,7 +95,6 @@ async def render_inbox(
             view=view,
             errors=more.pop("errors", None),
             counts=layout.waiting if layout else None,
-            is_brief=decided is not None,
             offline_after=offline_threshold(get_settings(request)),
         )
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
@@ -104,17 +104,37 @@ async def render_inbox(
         await found.approval_view.reveal_texts()
     context = {"inbox": found, "form": form} | defaults | more
     status = max(status, form.status)
-    if layout is None and decided is not None:
-        context["decided"] = decided
-        response = render_part(request, "approvals/_decided_update.html", status, **context)
-        response.headers.update({"HX-Retarget": "#detail", "HX-Reswap": "outerMorph"})
-        return response
     if layout is None:
         return render_part(request, "approvals/_inbox_update.html", status, **context)
     toasts = [context["toast"]] if context["toast"] else []
     return render_page(
         request, "approvals/index.html", layout=layout, status=status, toasts=toasts, **context
     )
+
+
+async def render_next(
+    request: Request, following: Sequence[NextItem], decided: ApprovalDetail, toast: Toast
+) -> Response:
+    """Render the first of two items after a decision in the inbox, and the decided row."""
+    address = InboxAddress.from_query(request.query_params)
+    async with open_reader(request) as source:
+        found = await inbox.load_next(
+            source, current_member(request), address, following, view=current_view(request)
+        )
+    if found.approval_view is not None:
+        await found.approval_view.reveal_texts()
+    response = render_part(
+        request,
+        "approvals/_decided_update.html",
+        inbox=found,
+        form=forms.Form(),
+        to_confirm=[],
+        moved=True,
+        toast=toast,
+        decided=InboxItem(approval=decided),
+    )
+    response.headers.update({"HX-Retarget": "#detail", "HX-Reswap": "outerMorph"})
+    return response
 
 
 async def render_task_approval(
