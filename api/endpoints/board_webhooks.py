@@ -169,8 +169,9 @@ async def ingest_board_webhook(
     and webhook-signature (Standard Webhooks; at most five minutes old), or with
     X-Hub-Signature-256 or X-Webhook-Signature (hexadecimal HMAC-SHA256 of the body). GitLab sends
     X-Gitlab-Token. A delivery with an id that was received before has no effect, and gets the same
-    response. A signed delivery is never limited by what others send. Only while 10,000 payloads of
-    the webhook wait for their message to an agent, it gets 429 `webhook_queue_full`.
+    response. A signed delivery is never limited by rejected ones. It gets 429 only while 10,000
+    payloads of the webhook wait for their message to an agent (`webhook_queue_full`), or while 128
+    MB of deliveries to webhooks of the board wait to be stored.
     """
     request, settings = context.request, context.settings
     address = get_client_ip(request, settings.trusted_proxies)
