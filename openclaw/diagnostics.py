@@ -138,7 +138,7 @@ async def diagnose_connection(
 
 
 async def _learn_config(connection: GatewayConnection, known: GatewayCapabilities) -> None:
-    """Find out whether the config is valid. A gateway that does not say it is not worse by that."""
+    """Find out whether the config is valid. No check fails if the gateway does not answer this."""
     if connection.hello.missing_scopes or "config.get" not in connection.hello.methods:
         return
     with suppress(GatewayError):

@@ -32,9 +32,7 @@ from models import (
 )
 
 BATCH_SIZE = 100  # secrets that are read at a time
-SAMPLE_SIZE = (
-    20  # secrets of each column, the newest ones, that tell whether a key is the right one
-)
+SAMPLE_SIZE = 20  # newest secrets of each column that tell whether a key is the right one
 REMOVED = "removed"  # in place of a secret; it cannot be decrypted, and pages say what to do
 APPLICATION_NAME = "mission-control"  # of connections, before the id of the key that encrypts
 

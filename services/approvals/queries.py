@@ -155,7 +155,7 @@ def build_listed_query(listed: FromClause) -> Query[ApprovalDetail]:
 def undecided_rows_query() -> Select[*tuple[Any, ...]]:
     """Select the undecided approvals of boards that a member may read, as rows of the inbox.
 
-    The columns are those of `WaitingRow` in services/inbox.py. `waits_for_others` is whether only
+    services/inbox.py orders, filters and groups by the columns. `waits_for_others` is whether only
     other people can decide them now: the member may not change the board, may not approve them by
     the policy, or has approved them as the first of two.
     """

@@ -1,7 +1,6 @@
 """The address of the inbox "Needs you"."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -90,11 +89,9 @@ class InboxAddress:
         first = {"start": "", "before": "", "offset": 0, "selected": "", "group": ""}
         return self.query_with(**(first | changes))
 
-    @property
-    def state_query(self) -> Callable[[str], str]:
-        """Return the function for the query of the list of a state, which may be of one board."""
-        board = self.board if self.board_id else ()
-        return lambda state: InboxAddress(state=state, board=board).query
+    def state_query(self, state: str) -> str:
+        """Return the query of the list of a state. A filter by one board is kept."""
+        return InboxAddress(state=state, board=self.board if self.board_id else ()).query
 
     @property
     def board_id(self) -> UUID | None:

@@ -130,7 +130,7 @@ class Inbox:
 
     @property
     def agent_options(self) -> list[tuple[str, str, int]]:
-        """Return the agents that the filter offers, by name, with the chosen ones."""
+        """Return the agents that the filter offers, by name: those of which something waits."""
         found = [(str(id), name, count) for id, name, count in self.choices.agents]
         return sorted(found, key=lambda one: one[1].casefold())
 
