@@ -19,6 +19,7 @@ from cli.command import (
     run_command,
 )
 from core.config.settings import InvalidSetting, Settings
+from core.text import to_one_line
 from embedded_postgres.data_location import PostgresStartError
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ async def _describe_gateway_cleanups(settings: Settings) -> str:
         await connection.close()
     return "".join(
         f"\n        agents of ours are still to be removed from {row['url']}:"
-        f" {row['last_error'] or 'it is asked in a moment'}"
+        f" {to_one_line(row['last_error'] or 'it is asked in a moment')}"
         for row in rows
     )
 
@@ -216,7 +217,10 @@ async def _describe_ending_tokens(settings: Settings) -> str:
 
 
 async def _describe_gateway_problems(settings: Settings) -> str:
-    """Return a line for each gateway with a failed check: what is wrong, and what helps."""
+    """Return a line for each gateway with a failed check: what is wrong, and what helps.
+
+    Texts of a gateway must not control the terminal or look like other lines.
+    """
     import asyncpg
 
     connection = await asyncpg.connect(settings.dsn)
@@ -231,8 +235,8 @@ async def _describe_gateway_problems(settings: Settings) -> str:
         if check["state"] == "failed"
     ]
     return "".join(
-        f"\n        the gateway {name}: {check['sentence']}"
-        + (f" Command: {check['command']}" if check["command"] else "")
+        f"\n        the gateway {to_one_line(f'{name}: {check["sentence"]}')}"
+        + (f" Command: {to_one_line(check['command'])}" if check["command"] else "")
         for name, check in failed
     )
 

@@ -1,5 +1,6 @@
 """`./run` finds a Python, the command and the checkout."""
 
+import json
 import os
 import re
 import shutil
@@ -167,6 +168,22 @@ def test_the_doctor_names_gateways_with_problems(installation: Installation) -> 
     expected = "the gateway Workshop: Nobody listens at 127.0.0.1, port 9"
     assert expected in result.stdout
     assert "Command: openclaw gateway run" in result.stdout
+
+
+async def test_texts_of_gateways_forge_no_lines_of_the_doctor(installation: Installation) -> None:
+    sign_up_owner(installation).close()
+    with ApiClient(installation.url, LOCAL_TOKEN) as owner:
+        owner.call("POST", "/gateways", name="Workshop", url="ws://127.0.0.1:9", workspace_root="/")
+    installation.stop()
+    postgres = EmbeddedPostgres(installation.data_dir)
+    connection = await asyncpg.connect(postgres.start())
+    sentence = "It says: broken\nok      key: \x1b[2Jfine"
+    check = {"name": "agents", "state": "failed", "sentence": sentence, "command": None}
+    await connection.execute("update gateways set checks = $1", json.dumps([check]))
+    await connection.close()
+    result = run_cli("doctor", "--port", "0", data=installation.data_dir)
+    postgres.stop()
+    assert "the gateway Workshop: It says: broken ok key: [2Jfine\n" in result.stdout
 
 
 def test_the_scripts_are_executable() -> None:
