@@ -237,6 +237,7 @@ async def test_a_selection_of_tasks_is_confirmed_at_once(bob, transaction, world
     path = f"/boards/{world.board.id}/changes"
     sent = {"ids": [str(one.id) for one in made], "status": "done"}
     refused = await bob.post(path, data=sent, headers=headers)
+    assert "tasks not changed" not in refused.text
     if headers is None:
         refused = await bob.get(refused.headers["Location"])
     assert len(read_form(refused.text)[1]["shown"]) == 2

@@ -115,7 +115,9 @@ async def _render_results(
                 request, rejected_moves=rejected_moves, status_code=status_code
             )
         return _redirect_to_board(request, deleted=done if is_deletion else ())
-    toast = _build_toast(board, done, failed, is_deletion=is_deletion)
+    offered = set(to_confirm) if confirmation is not None else set()
+    unoffered = [one for one in failed if one.task_id not in offered]
+    toast = _build_toast(board, done, unoffered, is_deletion=is_deletion)
     context = await load_board_context(request, rejected_moves)
     return render_part(
         request,
