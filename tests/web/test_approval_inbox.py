@@ -155,6 +155,15 @@ async def test_the_inbox_is_filtered_by_board(alice, ask, world) -> None:
     assert led.headers["Location"] == f"/approvals?board={world.board.id}"
 
 
+@pytest.mark.parametrize("query", ["kind=deploy", "risk=low", f"agent={AN_ID}", "min=91"])
+async def test_a_filter_that_matches_nothing_says_what_waits(alice, ask, query: str) -> None:
+    await ask("First")
+    page = (await alice.get(f"/approvals?{query}")).text
+    assert "No matching requests." in page
+    assert '<a class="link" href="/approvals">1 item</a> waits for you.' in page
+    assert "Nothing needs you." not in page
+
+
 async def test_an_empty_board_says_what_waits_on_others(alice, ask, world) -> None:
     address = f"/approvals?board={world.garden.id}"
     page = (await alice.get(address)).text
