@@ -87,6 +87,16 @@ async def test_all_requests_are_on_the_pages_of_each_order(
     assert list(reversed(back)) == rows[:-1]
 
 
+async def test_the_rows_of_the_order_by_risk_name_it(alice, transaction, world) -> None:
+    added = {str(one.id): one for one in await add_mixed(transaction, world)}
+    page = (await alice.get("/approvals?order=risk")).text
+    for id in read_rows(page):
+        row = page.split(f'id="approval-{id}"')[1].split("</li>")[0]
+        risk = added[id].risk or RiskLevel.HIGH
+        assert re.findall(r'class="badge[^>]*>([^<]*)<', row) == [risk.capitalize()]
+    assert "badge" not in (await alice.get("/approvals")).text.split('id="approval-')[1]
+
+
 @pytest.mark.parametrize("order", WaitingOrder)
 async def test_after_a_decision_the_next_request_of_the_order_is_shown(
     alice, transaction, world, order: WaitingOrder
