@@ -48,6 +48,7 @@ from services import (
     events,
     gateways,
     identity,
+    inbox,
     notifications,
     presence,
     secret_keys,
@@ -129,7 +130,7 @@ def build_app(settings: Settings) -> Starlette:
         listen_task = asyncio.create_task(listener.listen(settings.dsn, name))
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
         stopping = threading.Event()
-        compiling = asyncio.create_task(asyncio.to_thread(compile_templates, stopping))
+        compiling = asyncio.create_task(asyncio.to_thread(compile_in_advance, stopping))
         yield state
         stopping.set()
         await compiling
@@ -155,6 +156,12 @@ def build_app(settings: Settings) -> Starlette:
         exception_handlers={HTTPException: handle_unrouted_request},
         lifespan=lifespan,
     )
+
+
+def compile_in_advance(stopping: threading.Event) -> None:
+    """Compile what would hold the event loop in the first requests of the process, in a thread."""
+    inbox.compile_statements()
+    compile_templates(stopping)
 
 
 def build_state(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from itertools import product
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -189,6 +190,16 @@ class WaitingItems:
     choices: FilterChoices
     decided_approvals: Sequence[ApprovalDetail]  # without their contents
     answered_requests: Sequence[RequestDetail]
+
+
+def compile_statements() -> None:
+    """Compile the statements of the complete list in its usual order; call this in a thread.
+
+    It takes too long for the first request of a process.
+    """
+    for is_admin, with_counts in product((True, False), repeat=2):
+        shape = _SummaryShape(is_admin, by_board=False, with_counts=with_counts)
+        _build_query(shape, WaitingOrder.AGE).compile()
 
 
 async def load_waiting_items(

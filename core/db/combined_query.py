@@ -19,6 +19,10 @@ class CombinedQuery:
         self._queries = queries
         self._statement: Query[tuple[Any, ...]] = Query(select(*arrays), is_planned_once=True)
 
+    def compile(self) -> None:
+        """Compile the statement before its first use."""
+        self._statement.compile()
+
     async def fetch(self, source: Source, **parameters: object) -> list[list[Any]]:
         """Return the values of all rows of each query."""
         [arrays] = await self._statement.fetch(source, **parameters)

@@ -126,6 +126,10 @@ class Query(Generic[Row]):
         rows = await self.fetch(source, **parameters)
         return rows[0] if rows else None
 
+    def compile(self) -> None:
+        """Compile the statement before its first use."""
+        _ = self._format.compiled
+
     def select_rows(self) -> AnySelect:
         """Return the statement with each row as one value, for `build_row`."""
         statement = self._format.statement

@@ -1,10 +1,12 @@
 """Statements that are compiled once give the same values on read connections as in transactions."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import Double, Float, Integer, Numeric, bindparam, cast, select, true
 
+from core.db.combined_query import CombinedQuery
 from core.db.compiled_statement import CompiledStatement
 from core.db.engine import TransactionFactory
 from core.db.reads import Query, choose_columns
@@ -99,3 +101,19 @@ async def test_a_query_that_is_planned_once_finds_the_same(
         assert await query.fetch(reader, id=world.worker.id, rows=5) == [(world.worker.id,)]
         assert await query.fetch(reader, id=world.worker.id, rows=0) == []
         assert await query.fetch(reader, id=world.board.id, rows=5) == []
+
+
+def test_a_query_that_is_part_of_another_is_not_compiled_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+    create = CompiledStatement.__init__
+
+    def record(self: CompiledStatement, *arguments: Any, **options: Any) -> None:
+        create(self, *arguments, **options)
+        compiled.append(self.text)
+
+    monkeypatch.setattr(CompiledStatement, "__init__", record)
+    parts = [Query(select(Task.id)), Query(select(Task).where(Task.title == "One"))]
+    CombinedQuery(*parts).compile()
+    assert len(compiled) == 1

@@ -12,7 +12,6 @@ import app
 from cli.serve import run_uvicorn
 from core.config.settings import Settings
 from core.event_loop import LoopHold, LoopMonitor, MonitoredEventLoop
-from web.ui.render import compile_templates
 
 TIMEOUT = 60  # seconds
 MIN_HOLD = 0.005  # seconds; shorter ones are not listed
@@ -64,7 +63,7 @@ class MonitoredServer:
 @contextmanager
 def run_monitored_server(settings: Settings) -> Generator[MonitoredServer]:
     """Run the application as `./run` does, without the worker."""
-    compile_templates(threading.Event())  # as the server does after its start
+    app.compile_in_advance(threading.Event())  # as the server does after its start
     server, started = MonitoredServer(), threading.Event()
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 

@@ -11,8 +11,9 @@ import pytest
 from httpx2 import AsyncClient
 
 from core.clock import now
+from core.db.compiled_statement import CompiledStatement
 from models import AgentQuestion, Approval, Board, PolicyEffect, PolicyVerdict, new_id
-from services import approvals, boards, onboarding
+from services import approvals, boards, inbox, onboarding
 from tests.support.approval_pages import HTMX
 from tests.support.board_rows import make_task
 from tests.support.gateway_rows import make_gateway, make_gateway_request, make_main_agent
@@ -109,6 +110,22 @@ async def test_no_request_is_missed_while_others_are_decided(
     assert decided - set(seen)
     assert [id for id in order if id in set(seen)] == seen
     assert set(order) - decided <= set(seen)
+
+
+async def test_the_statement_of_the_inbox_is_compiled_before_its_first_use(
+    alice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths, create = [0], CompiledStatement.__init__
+
+    def record(self: CompiledStatement, *arguments: Any, **options: Any) -> None:
+        create(self, *arguments, **options)
+        lengths.append(len(self.text))
+
+    inbox.compile_statements()
+    monkeypatch.setattr(CompiledStatement, "__init__", record)
+    await alice.get("/approvals")
+    await alice.get("/approvals", headers=HTMX)
+    assert max(lengths) < 30_000
 
 
 async def list_numbers(client: AsyncClient, boards: list[Board]) -> dict[str, int]:
