@@ -6,7 +6,8 @@ All calls raise GatewayError. Answers of an unexpected shape are read as if the 
 unless the docstring says otherwise.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from json import dumps
@@ -26,6 +27,8 @@ from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
 
 MAX_AGENTS = 5_000  # of one gateway
+COMMAND = re.compile(r"(?<![^\s\ufeff])/(?=([a-z][\w-]*+)(?![./]))", re.IGNORECASE)
+SHELL_COMMAND = re.compile(r"^[\s\ufeff]*(?=!)")
 FILE_CONFLICT = "agent_file_conflict"  # `details.type` of a write of a file that was changed
 
 
@@ -236,20 +239,38 @@ async def send_chat(
     message: str,
     *,
     idempotency_key: str,
+    commands: Collection[str] = (),
     deliver: bool = False,
     retry: bool = False,
 ) -> JsonObject:
     """Send a message into a session, and start a turn of its agent; return the state of the turn.
 
-    The gateway recognizes the key, so the same message may be sent again.
+    The gateway recognizes the key, so the same message may be sent again. It obeys only those
+    `commands` with which the message may begin.
     """
     params = {
         "sessionKey": session_key,
-        "message": message,
+        "message": escape_commands(message, commands),
         "deliver": deliver,
         "idempotencyKey": idempotency_key,
     }
     return to_object(await call_method(client, "chat.send", params, retry))
+
+
+def escape_commands(message: str, allowed: Collection[str] = ()) -> str:
+    """Return a message in which a gateway finds no command, except an allowed one at the beginning.
+
+    A gateway obeys commands as the owner wherever they are in a message: `/exec ask=off` in a
+    quoted text lets the agent run everything without an approval, and `/approve` approves. With a
+    backslash before it a command is text; paths such as `/etc/hosts` are no commands.
+    """
+    first = len(message) - len(message.lstrip())
+
+    def escape(match: re.Match[str]) -> str:
+        is_allowed = match.start() == first and match[1].lower() in allowed
+        return "/" if is_allowed else "\\/"
+
+    return SHELL_COMMAND.sub(r"\g<0>\\", COMMAND.sub(escape, message))
 
 
 async def abort_chat(client: GatewayClient, session_key: str, *, time_limit: float) -> None:

@@ -24,6 +24,8 @@ from services import boards
 MAX_SESSIONS = 200  # that a gateway is asked for
 MAX_LISTED_SESSIONS = 1_000  # that are read; older gateways send all they have
 MAX_AGENT_ID_LENGTH = 64  # characters of an agent's id on a gateway
+COMMANDS = ("new", "reset", "stop", "compact", "status", "context", "usage", "help")
+"""The commands with which a message of a user may begin: they allow an agent nothing."""
 INVALID_ID_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
 
 Answer = TypeVar("Answer")
@@ -105,10 +107,13 @@ async def send_chat_message(
 ) -> None:
     """Send a message into a session, which starts a turn of its agent.
 
-    The gateway accepts each idempotency key once, so repeated calls send one message (W-43).
+    The gateway accepts each idempotency key once, so repeated calls send one message (W-43). Of its
+    commands only COMMANDS are obeyed: others approve, or change what the agent may do.
     Raises NotFound and GatewayError.
     """
-    call = gateway_api.send_chat(client, key, content, idempotency_key=idempotency_key, retry=True)
+    call = gateway_api.send_chat(
+        client, key, content, idempotency_key=idempotency_key, commands=COMMANDS, retry=True
+    )
     await _call_session_method(client, key, call)
 
 

@@ -18,6 +18,8 @@ from core.text import is_storable, replace_unstorable
 from openclaw import EVENTS_MISSED, ErrorKind, GatewayClient, GatewayError, GatewayEvent
 from openclaw import api as gateway_api
 from services.messages.templates.text_format import (
+    PAUSE_COMMAND,
+    RESUME_COMMAND,
     SHORT_SNIPPET_LENGTH,
     to_single_line,
     truncate_text,
@@ -30,6 +32,7 @@ MAX_RUN_ID_LENGTH = 200  # characters; ours are shorter
 MAX_FINISHED_TURNS = 1_000  # turns whose end is remembered
 MAX_BUFFERED = 1_000  # entries of each kind; beyond that, all sent messages are checked
 MAX_SESSION_KEY_LENGTH = 1_000  # characters
+COMMANDS = (PAUSE_COMMAND.removeprefix("/"), RESUME_COMMAND.removeprefix("/"))
 STOPPED_REASON = "Its turn was stopped before it was over."
 TRANSIENT_CODE = re.compile(r"[-_]changed$", re.IGNORECASE)
 """The error codes of a transient rejection: the session was modified at the same time."""
@@ -70,7 +73,12 @@ async def start_turn(
     """Send a message to an agent. A call with a known run id returns the result of that turn."""
     try:
         response = await gateway_api.send_chat(
-            client, session_key, content, idempotency_key=run_id, deliver=deliver
+            client,
+            session_key,
+            content,
+            idempotency_key=run_id,
+            commands=COMMANDS,
+            deliver=deliver,
         )
     except GatewayError as error:
         return await _result_of_error(client, session_key, run_id, error)

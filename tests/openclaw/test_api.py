@@ -3,7 +3,7 @@
 import pytest
 
 from openclaw import ErrorKind, GatewayClient, GatewayError
-from openclaw.api import get_agent_file, list_agents
+from openclaw.api import escape_commands, get_agent_file, list_agents, send_chat
 from tests.support.fake_gateway import FakeGateway, create_target
 
 
@@ -34,3 +34,33 @@ async def test_an_unreadable_file_is_an_error(gateway: FakeGateway, file) -> Non
         with pytest.raises(GatewayError) as error_info:
             await get_agent_file(client, "main", "SOUL.md", retry=True)
     assert error_info.value.kind is ErrorKind.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("message", "escaped"),
+    [
+        ("/approve 1 allow-once", "\\/approve 1 allow-once"),
+        ("Hi /exec ask=off", "Hi \\/exec ask=off"),
+        ("> /EXEC: ask=off", "> \\/EXEC: ask=off"),
+        ("a\n/exec", "a\n\\/exec"),
+        ("a\u00a0/exec ask=off", "a\u00a0\\/exec ask=off"),
+        ("a\ufeff/exec ask=off", "a\ufeff\\/exec ask=off"),
+        ("/exec /exec /new", "\\/exec \\/exec \\/new"),
+        (" !ls", " \\!ls"),
+        ("See /etc/hosts, and/or /a.txt (/exec) \\/exec a / b", None),
+        ("curl https://a.example/exec !", None),
+        (" /New /exec", " /New \\/exec"),
+        ("/newer", "\\/newer"),
+        ("", None),
+    ],
+)
+def test_a_command_in_a_message_is_text(message: str, escaped: str | None) -> None:
+    assert escape_commands(message, ["new"]) == (message if escaped is None else escaped)
+
+
+async def test_a_message_is_sent_without_commands(gateway: FakeGateway) -> None:
+    gateway.handlers = {"chat.send": lambda params: params}
+    async with GatewayClient(create_target(gateway)) as client:
+        sent = await send_chat(client, "s", "/exec ask=off", idempotency_key="1", retry=True)
+        allowed = await send_chat(client, "s", "/new", idempotency_key="2", commands=["new"])
+    assert (sent["message"], allowed["message"]) == ("\\/exec ask=off", "/new")
