@@ -3,6 +3,7 @@
 One route serves all methods of a path, so that a 405 response lists the allowed methods.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
@@ -59,12 +60,13 @@ def _build_route(path: str, by_method: Mapping[str, Operation]) -> Route:
 def serve_document(render: Callable[[str], bytes | str], media_type: str) -> Endpoint:
     """Return an endpoint for a document that depends only on the server's base URL.
 
-    The document is rendered once per base URL.
+    The document is rendered once per base URL, in a thread: it takes 200 ms.
     """
     render_once = cache(render)
 
     async def run(request: Request) -> Response:
-        return Response(render_once(get_settings(request).base_url), media_type=media_type)
+        document = await asyncio.to_thread(render_once, get_settings(request).base_url)
+        return Response(document, media_type=media_type)
 
     return run
 
