@@ -101,10 +101,11 @@ async def serve_app(
     stop = create_stop_event()
     import_task = asyncio.create_task(asyncio.to_thread(import_module, "app"))
     async with open_database(settings, stop) as settings:
+        build_app = (await import_task).build_app  # first: imports would hold the event loop
         await prepare_database(settings)
         own_settings = settings
         settings = await adopt_public_address(settings, is_lasting=is_lasting)
-        app = (await import_task).build_app(settings)
+        app = build_app(settings)
         worker_task = asyncio.create_task(run_worker(settings, stop))
         try:
             with publish_address(settings):

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from importlib import import_module
 
 from cli.command import (
     add_data_option,
@@ -40,6 +41,7 @@ async def _run_until_stopped(settings: Settings) -> None:
     from cli.process import adopt_public_address, create_stop_event, run_worker
 
     stop = create_stop_event()
+    await asyncio.to_thread(import_module, "worker.main")  # imports would hold the event loop
     async with open_database(settings, stop) as settings:
         await prepare_database(settings)
         settings = await adopt_public_address(settings, is_lasting=settings.is_base_url_set)

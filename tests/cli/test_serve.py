@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cli.conftest import TIMEOUT, run_cli, sign_up_owner
+from tests.cli.conftest import TIMEOUT, run_cli, run_command_line, sign_up_owner
 from tests.support.installation import (
     LOCAL_AUTH,
     Installation,
@@ -104,6 +104,17 @@ def test_it_outlives_the_terminal_if_nohup_starts_it(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT) == 0
     installation.stop()
+
+
+def test_a_start_holds_the_event_loop_for_no_imports(installation: Installation) -> None:
+    """In a new process, in which nothing is imported yet."""
+    installation.stop()
+    settings = {"DATA_DIR": str(installation.data_dir), "BASE_URL": "http://other.example"}
+    for command in (["worker"], ["serve", "--port", "0"]):
+        refused = run_command_line(*command, **settings)
+        assert refused.returncode == 1
+        assert "BASE_URL is http://other.example, but" in refused.stderr
+        assert "the event loop was held" not in refused.stderr
 
 
 def test_a_separate_worker_shares_the_database_and_keeps_it_running(
