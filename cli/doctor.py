@@ -235,7 +235,7 @@ async def _describe_gateway_problems(settings: Settings) -> str:
         if check["state"] == "failed"
     ]
     return "".join(
-        f"\n        the gateway {to_one_line(f'{name}: {check["sentence"]}')}"
+        f"\n        the gateway {to_one_line(name)}: {to_one_line(check['sentence'])}"
         + (f" Command: {to_one_line(check['command'])}" if check["command"] else "")
         for name, check in failed
     )
