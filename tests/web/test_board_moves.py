@@ -162,6 +162,17 @@ async def test_requesting_the_approval_marks_the_card_as_pending(alice, board_pa
     assert "Complete the task “Write the" in (await alice.get("/approvals")).text
 
 
+async def test_too_many_requests_of_a_user_are_explained_in_their_language(
+    alice, board_path, task, transaction, world
+) -> None:
+    pending = [world.make_approval(requested_by_user_id=world.alice.id) for _ in range(20)]
+    await keep(transaction, *(row for rows in pending for row in rows))
+    german = {**HTMX, "Accept-Language": "de"}
+    response = await alice.post(f"{board_path}/tasks/{task.id}/questions", headers=german)
+    assert response.status_code == 429
+    assert "Zu viele Ihrer Anfragen sind offen" in response.text
+
+
 async def test_an_unknown_column_is_rejected(alice, board_path, task) -> None:
     response = await alice.post(
         f"{board_path}/tasks/{task.id}/moves", data={"to": "x"}, headers=HTMX

@@ -18,7 +18,7 @@ ERRORS = {name for name, one in vars(errors).items() if isinstance(one, type)}
 PLACEHOLDER = re.compile(r"%\((\w+)\)")
 
 CODES_ONLY_IN_API = """
-account_not_found agent_status_forbidden approval_requests_held approval_status_forbidden
+account_not_found agent_status_forbidden approval_status_forbidden
 approval_status_invalid assignee_is_lead audit_record_not_found board_group_read_forbidden
 board_group_required board_group_slug_taken board_group_write_forbidden boolean_required
 date_required field_key_fixed gateway_agent_claims_no_tasks gateway_main_required gateway_main_stays

@@ -254,6 +254,10 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "approval_expired": N_("This request has expired, so it can no longer be approved."),
     "approval_not_found": N_("There is no such approval."),
     "approval_pending_exists": N_("An approval of this task is pending already."),
+    "approval_requests_held": N_(
+        "Too many of your requests are pending, or you made too many in the last hour. Wait for"
+        " decisions, then try again."
+    ),
     "completion_denied": N_("The policy “%(rule)s” does not allow this task to be completed."),
     "completion_not_allowed": N_(
         "The policy “%(rule)s” requires more before tasks are completed. Approve this without"
