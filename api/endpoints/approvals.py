@@ -59,7 +59,9 @@ class ApprovalCreate(RequestModel):
     task_id: UUID | None = None
     task_ids: Ids = []
     payload: JsonObject | None = None
-    rubric_scores: Annotated[dict[str, Score], limit_keys(MAX_SCORES)] | None = None
+    rubric_scores: (
+        Annotated[dict[str, Score], Field(max_length=MAX_SCORES), limit_keys(MAX_SCORES)] | None
+    ) = None
     status: ApprovalStatus = Field(
         default=ApprovalStatus.PENDING, description="Only `pending`: the requester does not decide."
     )
@@ -111,7 +113,7 @@ class Decisions(RequestModel):
     status: Literal["approved", "rejected"]
     note: Note | None = Field(default=None, description=NOTE_DESCRIPTION)
     action_hashes: Annotated[dict[UUID, ActionHash], limit_keys(MAX_IDS)] = Field(
-        default={}, description=f"By approval id: {HASH_DESCRIPTION}"
+        default={}, max_length=MAX_IDS, description=f"By approval id: {HASH_DESCRIPTION}"
     )
     completes_tasks: bool | None = Field(default=None, description=COMPLETES_DESCRIPTION)
 

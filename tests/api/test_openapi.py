@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from api.app import OPERATIONS, app, root_routes
+from api.endpoints.approvals import MAX_SCORES
+from api.framework.fields import MAX_IDS
 from api.framework.routing import OperationRouter
 from api.openapi import errors
 from core.db.engine import TransactionFactory
@@ -245,6 +248,16 @@ def test_every_request_field_has_a_type_and_limits() -> None:
             assert kind != "string" or found_keys, where
             assert kind not in ("integer", "number") or "maximum" in schema, where
             assert kind != "array" or "maxItems" in schema, where
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "limit"),
+    [("ApprovalCreate", "rubric_scores", MAX_SCORES), ("Decisions", "action_hashes", MAX_IDS)],
+)
+def test_a_limit_of_the_keys_of_an_object_is_published(model: str, field: str, limit: int) -> None:
+    schema = DOCUMENT["components"]["schemas"][model]["properties"][field]
+    limits = [one["maxProperties"] for _, one in list_schemas(schema) if "maxProperties" in one]
+    assert limits == [limit]
 
 
 def test_every_parameter_has_limits_and_an_example() -> None:
