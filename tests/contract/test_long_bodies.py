@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from api.framework.request_parser import MAX_JSON_VALUES
 from core.db.engine import TransactionFactory
 from core.http.request import MAX_BODY_SIZE
 from tests.support.api_fixtures import Client
@@ -11,7 +12,8 @@ from tests.support.loop_holds import MAX_HOLD, measure_holds
 from tests.support.world import World
 
 JSON = {"Content-Type": "application/json"}
-NUMBERS = "0," * (MAX_BODY_SIZE // 2 - 100)
+TOO_MANY = "0," * (MAX_BODY_SIZE // 2 - 100)
+NUMBERS = "0,    " * (MAX_JSON_VALUES - 100)
 ID = "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"
 
 
@@ -22,8 +24,13 @@ def number_keys(values: Sequence[str]) -> str:
 @pytest.mark.parametrize(
     ("path", "body", "problem"),
     [
-        ("tasks", f'{{"title": "Ship", "custom_field_values": {{"a": [{NUMBERS}0]}}}}', "a"),
+        (
+            "tasks",
+            f'{{"title": "Ship", "custom_field_values": {{"a": [{NUMBERS}0]}}}}',
+            "unknown_custom_fields",
+        ),
         ("tasks", f'{{"title": [{NUMBERS}0]}}', "Input should be a valid string"),
+        ("tasks", f'{{"title": [{TOO_MANY}0]}}', "These are too many values"),
         (
             "decisions",
             f'{{"ids": ["{ID}"], "status": "approved",'
@@ -37,7 +44,7 @@ def number_keys(values: Sequence[str]) -> str:
             "40,000 values in the body are not valid.",
         ),
     ],
-    ids=["fields", "title", "hashes", "scores"],
+    ids=["fields", "title", "too many", "hashes", "scores"],
 )
 async def test_a_body_with_many_values_does_not_hold_the_event_loop(
     alice: Client, world: World, path: str, body: str, problem: str
