@@ -8,7 +8,7 @@ from api.framework.request_parser import MAX_JSON_VALUES
 from core.db.engine import TransactionFactory
 from core.http.request import MAX_BODY_SIZE
 from tests.support.api_fixtures import Client
-from tests.support.loop_holds import MAX_HOLD, measure_holds
+from tests.support.loop_holds import calibrate, measure_holds
 from tests.support.world import World
 
 JSON = {"Content-Type": "application/json"}
@@ -55,7 +55,7 @@ async def test_a_body_with_many_values_does_not_hold_the_event_loop(
         answer = await alice.post(f"{prefix}/{path}", content=body, headers=JSON)
     assert answer.status_code == 422
     assert problem in answer.text
-    assert holds.longest < MAX_HOLD
+    assert holds.longest < calibrate()
 
 
 async def test_a_request_about_long_tasks_does_not_hold_the_event_loop(
@@ -70,4 +70,4 @@ async def test_a_request_about_long_tasks_does_not_hold_the_event_loop(
     with measure_holds() as holds:
         answer = await worker.post(path, json=body | {"task_ids": [str(one.id) for one in tasks]})
     assert len(answer.json()["task_ids"]) == 100
-    assert holds.longest < MAX_HOLD
+    assert holds.longest < calibrate()

@@ -10,7 +10,6 @@ import pytest
 
 from core.event_loop import MAX_HOLD, LoopHold, LoopMonitor
 
-__all__ = ["MAX_HOLD", "LoopHolds", "measure_holds"]
 REFERENCE_SECONDS = 0.0125  # of CPU that `calibrate` takes where the limits were measured
 
 
