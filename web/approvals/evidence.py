@@ -21,7 +21,7 @@ from web.agents.presenter import describe_run
 from web.approvals.payload import PayloadRow, format_value
 from web.approvals.task_content import FIELD_LABELS
 from web.boards.task_links import LinkLabel, label_link
-from web.ui.formatted_texts import format_texts, reveal_texts
+from web.ui.formatted_texts import format_texts, reveal_texts, run_in_renderer
 from web.ui.text_comparison import TextComparison
 from web.ui.translation import translate
 from web.ui.unified_diff import DiffLine
@@ -91,8 +91,8 @@ class TaskEvidenceView:
             self.is_too_long = True
             return
         comparison = TextComparison(start.text, self.current_description)
+        lines = await run_in_renderer(comparison.list_diff_lines)
         self.is_too_long = comparison.is_too_long
-        lines = comparison.list_diff_lines()
         shown = _cut_lines(lines)
         self.is_diff_cut = shown != lines
         # The longest diff takes a fifth of a second, so its lines are formatted in a thread.
