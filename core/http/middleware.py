@@ -157,7 +157,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 API_PREFIX = "/api/"
-DOCUMENTS_OF_API = frozenset({"/health", "/healthz", "/readyz", "/openapi.json"})
+CORS_PATHS = frozenset({"/health", "/healthz", "/readyz", "/openapi.json"})  # outside of it
 
 
 class ApiCorsMiddleware:
@@ -170,7 +170,7 @@ class ApiCorsMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, for paths of the API with the headers for other origins."""
         path = scope["path"] if scope["type"] == "http" else ""
-        is_api = path.startswith(API_PREFIX) or path in DOCUMENTS_OF_API
+        is_api = path.startswith(API_PREFIX) or path in CORS_PATHS
         await (self.cors if is_api else self.app)(scope, receive, send)
 
 
