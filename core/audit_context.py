@@ -15,8 +15,9 @@ from uuid import UUID
 class AuditContext:
     """The origin of a change.
 
-    `credential` is session, api_token, local_token, provider_token, agent_token, command_line,
-    worker or none; `credential_id` is the id of a session or the stored prefix of a token.
+    `credential` is session, api_token, local_token, provider_token, agent_token, webhook,
+    command_line, worker or none; `credential_id` is the id of a session or a webhook, or the stored
+    prefix of a token.
     """
 
     actor_kind: str = "system"  # user, agent, operator, system or anonymous

@@ -34,7 +34,7 @@ from models import (
     WebhookPayload,
     new_id,
 )
-from services import events, memory, messages
+from services import audit, events, memory, messages
 from services.board_webhooks.actions import (
     CONDITION_FAILED,
     TASK_ACTIONS,
@@ -164,6 +164,7 @@ def verify_request(webhook: BoardWebhook, request: WebhookRequest, cipher: Secre
         signature_header=webhook.signature_header,
         at=at,
     )
+    audit.use_credential("webhook", webhook.id)
     _check_enabled(webhook)
 
 

@@ -18,6 +18,7 @@ from services.events import NewEvent
 from services.identity.failed_attempts import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
+from tests.support.board_rows import WEBHOOK_SECRET, make_webhook
 from tests.support.people_rows import token_secret
 from tests.support.world import World
 from tests.web.conftest import Browsers
@@ -116,6 +117,29 @@ async def test_communication_keeps_credential_address_and_cause(
     assert (await charlie.get(path)).json()["items"] == []
     for client, status in ((bob, 403), (lead, 401), (anonymous, 401)):
         assert (await client.get(path)).status_code == status
+
+
+async def test_a_delivery_of_a_webhook_has_the_webhook_as_credential(
+    alice: Client,
+    anonymous: Client,
+    transaction: TransactionFactory,
+    world: World,
+    browsers: Browsers,
+) -> None:
+    webhook = make_webhook(world.board)
+    async with transaction() as session:
+        session.add(webhook)
+    path = f"/boards/{world.board.id}/webhooks/{webhook.id}"
+    sent = await anonymous.post(path, json={}, headers={"X-Gitlab-Token": WEBHOOK_SECRET})
+    assert sent.status_code == 202
+    found = (await alice.get("/organizations/me/audit/communication")).json()["items"]
+    assert {(one["credential"], one["credential_id"]) for one in found} == {
+        ("webhook", str(webhook.id))
+    }
+    page = (await browsers(world.alice).get("/audit/communication")).text
+    assert "A webhook" in page
+    assert "with the secret of a webhook" in page
+    assert "Not signed in" not in page
 
 
 async def test_every_event_of_a_request_has_a_record_or_an_origin(world: World) -> None:

@@ -26,6 +26,7 @@ CREDENTIAL_NAMES = {
     "local_token": N_("with the local token"),
     "provider_token": N_("through the identity provider"),
     "agent_token": N_("with an agent token"),
+    "webhook": N_("with the secret of a webhook"),
     "command_line": N_("on the command line"),
     "worker": N_("by the worker"),
     "none": N_("without a credential"),
@@ -58,7 +59,7 @@ def build_audit_line(record: AuditRecord) -> AuditLine:
     """Build the line of a record."""
     return AuditLine(
         record=record,
-        actor=record.actor_name or translate(ACTOR_NAMES.get(record.actor_kind, record.actor_kind)),
+        actor=_name_actor(record.actor_kind, record.actor_name, record.credential),
         action=describe_action(record.action),
         target=_describe_target(record),
         credential=translate(CREDENTIAL_NAMES.get(record.credential or "", "")),
@@ -81,10 +82,16 @@ def build_communication_line(record: CommunicationRecord) -> CommunicationLine:
     origin = record.origin
     return CommunicationLine(
         record=record,
-        actor=origin.actor_name or translate(ACTOR_NAMES.get(origin.actor_kind, origin.actor_kind)),
+        actor=_name_actor(origin.actor_kind, origin.actor_name, origin.credential),
         action=describe_event(record.event),
         credential=translate(CREDENTIAL_NAMES.get(origin.credential, "")),
     )
+
+
+def _name_actor(kind: str, name: str | None, credential: str | None) -> str:
+    if name:
+        return name
+    return _("A webhook") if credential == "webhook" else translate(ACTOR_NAMES.get(kind, kind))
 
 
 def _describe_target(record: AuditRecord) -> str:
