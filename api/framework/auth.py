@@ -195,8 +195,8 @@ def require_decision_scope(request: Request) -> None:
     """Raise Forbidden if the token of a user may not decide approvals, nor change what decides."""
     if _get_token_scope(request) is TokenScope.NO_DECISIONS:
         reason = (
-            "This token may not decide approvals, nor change policies, approval settings of boards,"
-            " and who may decide. Do it on the page."
+            "This token may not decide approvals, or change policies, approval settings of boards,"
+            " or who may decide. Do it on the page."
         )
         raise Forbidden("token_scope_insufficient", reason)
 

@@ -184,7 +184,7 @@ class OutboundClient:
             return False
         except ForbiddenHost as error:
             if not any(map(can_be_allowed, error.ips)):
-                reason = "Requests to this address are never allowed, as with link-local addresses."
+                reason = "Requests to this address are never allowed: it is link-local or reserved."
                 raise Invalid("address_never_allowed", reason, field=field) from None
             reason = (
                 "This address is in a private network. OUTBOUND_ALLOW_PRIVATE can allow it for the"

@@ -298,7 +298,7 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
         " organization of this installation."
     ),
     "address_never_allowed": N_(
-        "Requests to this address are never allowed, as with link-local addresses."
+        "Requests to this address are never allowed: it is link-local or reserved."
     ),
     "webhook_secret_invalid": N_(
         "A secret is whsec_ and 24 to 64 bytes in base64. Leave the field empty to create one."
