@@ -212,6 +212,7 @@ async def test_a_request_that_appears_meanwhile_is_shown_first(
 
 async def test_the_page_of_the_task_offers_it_and_shows_the_result(bob, task, transaction) -> None:
     page = await open_confirmation(bob, task, ON_TASK)
+    assert "requires an approval before" not in page
     done = await confirm(bob, page, ON_TASK)
     assert done.status_code == 200
     assert 'id="task"' in done.text

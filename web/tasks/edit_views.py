@@ -64,11 +64,13 @@ async def _render_rejected_completion(request: Request, form: forms.Form) -> Res
     sent = set(form.values) & set(TaskEditForm.model_fields)
     to_confirm = [result.task_id] if sent == {"status"} else []
     moves, confirmation = await load_rejections(request, [result], to_confirm=to_confirm)
-    if confirmation is not None and not is_part_request(request):
+    if confirmation is not None:
+        if is_part_request(request):
+            return await render_task(request, confirmation=confirmation, status=form.status)
         return RedirectResponse(completions_path(request), 303)
     for move in moves:
         form.problem = form.problem if move.code in REJECTION_CODES else move.text
-    return await render_task(request, form, confirmation=confirmation)
+    return await render_task(request, form)
 
 
 async def render_task_conflict(
