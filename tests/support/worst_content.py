@@ -5,11 +5,23 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy import text as sql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Skill, SkillPack, SkillVersion
+from core.clock import now
+from models import (
+    Skill,
+    SkillPack,
+    SkillVersion,
+    Status,
+    Tag,
+    TagAssignment,
+    Task,
+    TaskDependency,
+    new_id,
+)
 from tests.support import marked_objects, text_columns
 from tests.support.api_objects import ApiObjects
 from tests.support.large_dataset import create_large_dataset
@@ -53,6 +65,7 @@ FIELD_VALUES = """insert into task_custom_field_values
     select gen_random_uuid(), :task, id, cast(:value as jsonb), now(), now()
     from task_custom_field_definitions where field_key like 'key-%'"""
 """A value of every field, for one task."""
+MANY = 500  # tags and dependencies of one task
 UNITS: Mapping[str, str] = {
     "nested Markdown": "> - **_[a](https://a.example) `b` ~~c~~_** | d |\n",
     "hidden characters": "\u202e\u200b\u2066a",
@@ -81,7 +94,34 @@ async def store_worst_objects(session: AsyncSession, world: World) -> tuple[ApiO
     task = {"task": objects.task.id, "value": json.dumps(build_text("<&😀", 1_990))}
     await session.execute(sql(FIELD_VALUES), task)
     await fill_texts(session, await text_columns.list_marked_columns(session))
+    shown = next(row for row in rows if isinstance(row, Task))
+    await _add_many(session, world, [objects.task, shown])
     return objects, rows
+
+
+async def _add_many(session: AsyncSession, world: World, tasks: Sequence[Task]) -> None:
+    """Give each of these tasks many tags, and many tasks on which it depends."""
+    at = {"created_at": now(), "updated_at": now()}
+    text = build_text("<&😀", 190)
+    tags = [
+        {"id": new_id(), "organization_id": world.tern.id, "name": text, "slug": f"many-{n}", **at}
+        for n in range(MANY)
+    ]
+    others = [
+        {"id": new_id(), "board_id": world.board.id, "title": text, "status": Status.INBOX, **at}
+        for n in range(MANY)
+    ]
+    await session.execute(insert(Tag), tags)
+    await session.execute(insert(Task), others)
+    at.pop("updated_at")
+    for task in tasks:
+        tagged = [{"task_id": task.id, "tag_id": tag["id"], **at} for tag in tags]
+        dependencies = [
+            {"board_id": task.board_id, "task_id": task.id, "depends_on_task_id": one["id"], **at}
+            for one in others
+        ]
+        await session.execute(insert(TagAssignment), tagged)
+        await session.execute(insert(TaskDependency), dependencies)
 
 
 async def fill_texts(session: AsyncSession, columns: Sequence[text_columns.TextColumn]) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, TypeAlias
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -37,17 +38,26 @@ MANY_HEADERS = [("a", "")] * 10_000  # all headers have at most 64 kB
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
 PART = b'--x\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n'
 FILE = b'--x\r\nContent-Disposition: form-data; name="archive"; filename="a.zip"\r\n\r\n'
+MANY_IDS = b"&".join([b"ids=1"] * 1_900)
 HOSTILE_FORMS = [
     (FORM, b"&".join(b"k%d=%%F0%%9F%%98%%80" % number for number in range(50_000))),
     (MULTIPART, b"".join(PART % number for number in range(30_000)) + b"--x--"),
-    (FORM, b"&".join([b"ids=1"] * 1_900) + b"&name=" + b"%" * (BODY_SIZE - 20_000)),
+    (FORM, MANY_IDS + b"&name=" + b"%" * (BODY_SIZE - 20_000)),
     (MULTIPART, FILE + b"\r\n--y" * (BODY_SIZE // 6) + b"\r\n--x--"),
 ]
 """Bodies of forms with their content type: many fields, many escapes, and almost boundaries."""
+FORMS_BY_PARSER = 10  # of so many forms, one gets a body for the parsers
+REQUESTS_BY_HEADERS = 20  # of so many requests, one has many headers
+EDITED = ("title", "name", "label", "slug", "notes", "objective", "context", "kinds", "tags")
+LONG_TEXTS = {"description": 100_000, "content": 100_000, "soul_template": 100_000}
+"""Fields of forms in which an edit can conflict, and the maximum lengths of the longest ones."""
+EDITS = ("/edit", "changes", "/settings", "/about", "/profile", "/{view_id:uuid}")
+"""Ends of the paths of forms that check whether an edit conflicts with another one."""
+MIN_CONFLICTS = 20  # of the edits that are sent
 WITHOUT_FIELDS = ("/sign-out", "/deletions", "/endings", "/departures", "/discards")
 """Ends of the paths of forms without fields, which would end or delete what others need."""
 MAX_REFUSED = 20  # operations whose example the rules refuse here, such as answers of a gateway
-UNREACHABLE_GATEWAY = 502
+UNREACHABLE_GATEWAY, CONFLICT = 502, 409
 ENDING = ("/users/me", "/organizations/me", "/organizations/me/stop", "/organizations")
 """Operations after which no other one works."""
 
@@ -108,16 +118,19 @@ async def store(settings: Settings) -> tuple[ApiObjects, dict[str, Any], dict[UU
     return objects, ids | {"skill_id": [SKILL_ID], "pack_id": [PACK_ID]}, tokens
 
 
-def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> None:
-    """Send requests, and those that hold the loop once more.
+def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> list[int]:
+    """Send requests, also those that hold the loop once more: other programs slow this one down.
 
-    Statements are built for the first request of a process, and other programs slow this one down.
+    Return the first status of each.
     """
+    statuses = []
     for request in requests:
         status = site.server.send(*request)
+        statuses.append(status)
         assert status < 500 or status == UNREACHABLE_GATEWAY, (request[1], status)
         assert status not in (401, 429, 431), (request[1], status)
-    slow = {hold.place for hold in site.server.holds.values() if hold.seconds > calibrate()}
+    limit = calibrate()
+    slow = {hold.place for hold in site.server.holds.values() if hold.seconds > limit}
     for place in slow:
         del site.server.holds[place]
     for request in requests:
@@ -125,6 +138,7 @@ def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> None:
         path = ID.sub("{id}", address.partition("?")[0])
         if any(f"{method} {path} " in place for place in slow):
             site.server.send(*request)
+    return statuses
 
 
 def check_holds(site: WorstSite) -> None:
@@ -156,21 +170,46 @@ def test_no_read_or_stream_of_the_api_holds_the_event_loop(site: WorstSite) -> N
 
 
 def test_no_large_or_hostile_body_holds_the_event_loop(site: WorstSite) -> None:
-    """Bodies of up to 2 MB for each model of the API and for each form, some with many headers."""
+    """Bodies of up to 2 MB for each model of the API and for each form, some with many headers.
+
+    All forms have the same parsers, so only some get the bodies that are hostile for these.
+    """
     requests: list[WorstRequest] = []
     for number, operation in enumerate(OPERATIONS_BY_BODY):
-        bodies = list_hostile_bodies(operation)
         url, headers = PREFIX + build_url(operation, site.objects), site.authorize(operation)
-        body = bodies[number % len(bodies)]
+        body = build_hostile_body(operation, number)
         requests.append((operation.method, url, [*headers, JSON], body))
-    forms = cycle(HOSTILE_FORMS)
-    for route in list_routes():
-        if "POST" in (route.methods or ()) and not route.path.endswith(WITHOUT_FIELDS):
-            address, (encoding, body) = build_address(route.path, site.first_ids), next(forms)
-            requests.append(("POST", address, [*site.session, ("Content-Type", encoding)], body))
-    for _, _, headers, _ in requests[::5]:
+    addresses = [
+        build_address(route.path, site.first_ids)
+        for route in list_routes()
+        if "POST" in (route.methods or ()) and not route.path.endswith(WITHOUT_FIELDS)
+    ]
+    by_parser = zip(addresses[::FORMS_BY_PARSER], cycle(HOSTILE_FORMS), strict=False)
+    by_field = (FORM, MANY_IDS + b"&name=" + b"%" * 20_000)
+    sent = [*((one, by_field) for one in addresses), *by_parser]
+    for address, (encoding, body) in sent:
+        requests.append(("POST", address, [*site.session, ("Content-Type", encoding)], body))
+    for _, _, headers, _ in requests[::REQUESTS_BY_HEADERS]:
         headers += MANY_HEADERS
     walk(site, requests)
+    check_holds(site)
+
+
+def test_no_conflict_of_an_edit_holds_the_event_loop(site: WorstSite) -> None:
+    """Edits of the longest texts, which were changed since the page was shown."""
+    headers = [*site.session, ("Content-Type", FORM)]
+    requests: list[WorstRequest] = []
+    for route in list_routes():
+        if "POST" in (route.methods or ()) and route.path.endswith(EDITS):
+            for unit in ("a\n", "> - **_[a](b)_**\n"):
+                texts = {name: build_text(unit, length) for name, length in LONG_TEXTS.items()}
+                fields = dict.fromkeys(EDITED, "Changed") | texts
+                shown = {f"shown.{name}": "0" for name in fields}
+                body = urlencode(fields | shown).encode()
+                address = build_address(route.path, site.first_ids)
+                requests.append(("POST", address, headers, body))
+    statuses = walk(site, requests)
+    assert statuses.count(CONFLICT) >= MIN_CONFLICTS, statuses
     check_holds(site)
 
 
@@ -194,24 +233,26 @@ def test_no_write_holds_the_event_loop(site: WorstSite) -> None:
     check_holds(site)
 
 
-def list_hostile_bodies(operation: Operation) -> list[bytes]:
-    """Return bodies of 2 MB that are wrong in each field."""
+def build_hostile_body(operation: Operation, number: int) -> bytes:
+    """Return one of several bodies of 2 MB that are wrong in each field."""
     assert operation.parser.body is not None
     names = [field.alias or name for name, field in operation.parser.body.model_fields.items()]
     names = names or ["unknown"]
     size = BODY_SIZE // len(names)
     many = 290_000 // len(names)  # values, and all that is permitted
-    values = [
-        f"[{'0,' * many}0]",
-        f"[{'{},' * many}0]",
-        f"[{'[],' * many}0]",
-        "{" + ",".join(f'"{number}":0' for number in range(min(many, size // 11))) + "}",
-        json.dumps("\u202e" * (size // 7)),
-        "[" * 150 + "]" * 150,
+    values: list[Callable[[], str]] = [
+        lambda: f"[{'0,' * many}0]",
+        lambda: f"[{'{},' * many}0]",
+        lambda: f"[{'[],' * many}0]",
+        lambda: "{" + ",".join(f'"{key}":0' for key in range(min(many, size // 11))) + "}",
+        lambda: json.dumps("\u202e" * (size // 7)),
+        lambda: "[" * 150 + "]" * 150,
     ]
-    return [
-        ("{" + ",".join(f'"{name}":{value}' for name in names) + "}").encode() for value in values
-    ] + [b"[" + b"{}," * 600_000 + b"0]"]
+    place = number % (len(values) + 1)
+    if place == len(values):
+        return b"[" + b"{}," * 600_000 + b"0]"
+    value = values[place]()
+    return ("{" + ",".join(f'"{name}":{value}' for name in names) + "}").encode()
 
 
 def build_largest_body(operation: Operation, objects: ApiObjects, length: int) -> Any:
