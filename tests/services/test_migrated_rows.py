@@ -11,6 +11,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import (
     Approval,
+    ApprovalStatus,
     EventType,
     GatewayRequest,
     Notification,
@@ -22,9 +23,11 @@ from models import (
     WebhookEndpoint,
     new_id,
 )
+from services import approvals, boards
+from services.approvals import ApprovalDraft
 from services.events import record_event
 from tests.support.api_objects import make_channel
-from tests.support.board_rows import make_notification
+from tests.support.board_rows import make_notification, make_task
 from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.memory_rows import create_group_of
 from tests.support.migration import migrate
@@ -193,3 +196,30 @@ async def test_gateway_requests_get_titles_and_whether_something_is_masked(
     async with isolated_transaction() as session:
         found = await session.execute(select(*columns))
         assert {id: (title, is_masked) for id, title, is_masked in found} == expected
+
+
+async def test_pending_requests_get_the_hash_by_which_equal_ones_are_found(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world, payload = isolated_world, {"b": [1, "ü"], "a": {"z": None, "y": 1.50}, "reason": "<&"}
+    old, decided, empty = (make_task(world.board, name) for name in ("Old", "Decided", "Empty"))
+    async with isolated_transaction() as session:
+        for task, fields in [
+            (old, {"payload": payload}),
+            (decided, {"payload": payload, "status": ApprovalStatus.APPROVED}),
+            (empty, {"payload": None}),
+        ]:
+            rows = world.make_approval(task, action_type="deploy", **fields)
+            session.add_all([task, *rows])
+        await session.flush()
+        board = await boards.lock_board(session, world.worker, world.board.id)
+        draft = ApprovalDraft(action_type="deploy", confidence=90, payload=payload)
+        new = (await approvals.request_approval(session, world.worker, board, draft)).approval
+    await migrate_again(isolated_settings, "0088")
+    async with isolated_transaction() as session:
+        rows = await session.execute(select(Approval.task_id, Approval.equality_hash))
+        found = dict(rows.all())
+    assert new.equality_hash
+    assert found == {None: new.equality_hash, old.id: new.equality_hash} | dict.fromkeys(
+        (decided.id, empty.id)
+    )
