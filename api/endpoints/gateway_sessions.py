@@ -13,6 +13,7 @@ from api.endpoints.gateways import check_rate_limit
 from api.framework.fields import JsonObject, Ok, RequestModel, RequiredText, ResponseModel
 from api.framework.handler import (
     RequestContext,
+    changes_decisions,
     error_responses,
     reads_only,
     without_transaction,
@@ -143,6 +144,7 @@ async def get_gateway_history(
     return GatewayHistory(history=[dict(row) for row in history.messages])
 
 
+@changes_decisions  # a gateway executes texts such as "/approve <id> allow-always"
 @error_responses(403, 404, 409, 429, 502)
 @without_transaction
 async def send_gateway_message(

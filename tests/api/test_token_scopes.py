@@ -23,6 +23,7 @@ DECIDING = {
     ("PUT", "/organizations/me/members/{member_id}/access"),
     ("DELETE", "/organizations/me/members/{member_id}"),
     ("POST", "/boards/{board_id}/onboarding/confirm"),
+    ("POST", "/gateways/sessions/{session_id}/message"),
 }
 
 
