@@ -19,7 +19,12 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import (
+    RequestContext,
+    changes_decisions,
+    error_responses,
+    reads_only,
+)
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from models import CustomField, FieldType, Member, Visibility
@@ -122,6 +127,7 @@ async def update_tag(
     return Encoded(_build_tag_fields(tag))
 
 
+@changes_decisions
 async def delete_tag(context: RequestContext, member: Member, tag: tags.CountedTag) -> Ok:
     """Delete a tag, and remove it from all tasks."""
     await tags.delete_tag(context.session, member, tag.tag)

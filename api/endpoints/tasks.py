@@ -1,10 +1,12 @@
 """Tasks and their comments (contract, people-and-boards 3.10)."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.auth import is_without_decisions, require_decision_scope
 from api.framework.fields import (
     MAX_IDS,
     MAX_NAME_LENGTH,
@@ -27,7 +29,7 @@ from core.errors import Invalid
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, Status
-from services import tasks
+from services import policies, tasks
 
 Title = Annotated[str, build_line_constraints(tasks.MAX_TITLE_LENGTH)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
@@ -207,8 +209,12 @@ def _encode_task(detail: tasks.TaskDetail) -> Encoded[TaskRead]:
 
 @error_responses(409)
 async def create_task(context: RequestContext, board: Board, body: TaskCreate) -> Encoded[TaskRead]:
-    """Create a task on a board. Among agents, only the board's lead may."""
+    """Create a task on a board. Among agents, only the board's lead may.
+
+    Agents, and tokens with the scope `no_decisions`, may not use tags that a policy names.
+    """
     draft = body.draft()
+    await _check_tags(context, board, body.tag_ids)
     return _encode_task(await tasks.create_task(context.session, context.actor, board, draft))
 
 
@@ -220,13 +226,31 @@ async def update_task(
 
     A worker may send `status`, `comment` and `custom_field_values`; a lead also everything about
     assignment and scheduling; a user all fields. The rules of the board can reject the change with
-    409, or with 422 if a comment is missing.
+    409, or with 422 if a comment is missing. Agents, and tokens with the scope `no_decisions`, may
+    not add and remove tags that a policy names.
     """
     changes = body.changes()
+    if "tag_ids" in changes:
+        await _check_tags(context, board, changes["tag_ids"] or (), task_id)
     changed = await tasks.update_task(
         context.session, context.actor, board, task_id, changes, known=context.known_versions
     )
     return _encode_task(changed)
+
+
+async def _check_tags(
+    context: RequestContext, board: Board, tag_ids: Collection[UUID], task_id: UUID | None = None
+) -> None:
+    """Raise Forbidden if a token without decisions changes tags that decide what a policy asks."""
+    if not is_without_decisions(context.request):
+        return
+    current: Collection[UUID] = ()
+    if task_id is not None:
+        detail = await tasks.get_task_detail(context.session, board, task_id)
+        current = [tag.id for tag in detail.tags]
+    named = await policies.list_named_tag_ids(context.session, board)
+    if not named.isdisjoint({*current} ^ {*tag_ids}):
+        require_decision_scope(context.request)
 
 
 @error_responses(412)

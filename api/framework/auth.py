@@ -191,12 +191,17 @@ def _check_token_scope(request: Request) -> None:
         raise Forbidden("token_scope_insufficient", reason)
 
 
+def is_without_decisions(request: Request) -> bool:
+    """Return whether the token of a user may not decide approvals, nor change what decides."""
+    return _get_token_scope(request) is TokenScope.NO_DECISIONS
+
+
 def require_decision_scope(request: Request) -> None:
     """Raise Forbidden if the token of a user may not decide approvals, nor change what decides."""
-    if _get_token_scope(request) is TokenScope.NO_DECISIONS:
+    if is_without_decisions(request):
         reason = (
-            "This token may not decide approvals, or change policies, approval settings of boards,"
-            " or who may decide. Do it on the page."
+            "This token may not decide approvals, or change policies, tags that they name, approval"
+            " settings of boards, or who may decide. Do it on the page."
         )
         raise Forbidden("token_scope_insufficient", reason)
 

@@ -17,6 +17,7 @@ DECIDING = {
     ("PUT", "/boards/{board_id}/approval-policy"),
     ("POST", "/gateway-requests/{request_id}/answer"),
     ("DELETE", "/gateways/{gateway_id}/standing-grants/{grant_id}"),
+    ("DELETE", "/tags/{tag_id}"),
     ("POST", "/organizations/me/invites"),
     ("POST", "/organizations/me/invites/{invite_id}/links"),
     ("PATCH", "/organizations/me/members/{member_id}"),
@@ -29,7 +30,11 @@ DECIDING = {
 
 @pytest.fixture
 async def without_decisions(transaction: TransactionFactory, world: World) -> None:
-    """The tokens of all users have the scope `no_decisions`."""
+    await limit_tokens(transaction)
+
+
+async def limit_tokens(transaction: TransactionFactory) -> None:
+    """Give the tokens of all users the scope `no_decisions`."""
     async with transaction() as session:
         await session.execute(update(ApiToken).values(scope=TokenScope.NO_DECISIONS))
 
@@ -70,6 +75,29 @@ async def test_a_token_without_decisions_keeps_the_rules_for_done(
     assert (refused.status_code, refused.json()["code"]) == (403, "token_scope_insufficient")
     assert (await alice.get(path)).json() == board
     assert (await alice.patch(path, json={"name": "Nest", name: board[name]})).status_code == 200
+
+
+async def test_a_token_without_decisions_keeps_the_tags_that_a_policy_names(
+    alice: Client, world: World, transaction: TransactionFactory
+) -> None:
+    named, other = [
+        (await alice.post("/tags", json={"name": name})).json()["id"] for name in ("live", "other")
+    ]
+    rule = {"name": "Live", "effect": "ask_two", "tag_ids": [named]}
+    await alice.put(f"/boards/{world.board.id}/approval-policy", json={"rules": [rule]})
+    tasks = f"/boards/{world.board.id}/tasks"
+    task = (await alice.post(tasks, json={"title": "Ship", "tag_ids": [named]})).json()
+    path = f"{tasks}/{task['id']}"
+    await limit_tokens(transaction)
+    for refused in (
+        await alice.patch(path, json={"tag_ids": []}),
+        await alice.patch(path, json={"tag_ids": [other]}),
+        await alice.post(tasks, json={"title": "New", "tag_ids": [named]}),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (403, "token_scope_insufficient")
+    assert (await alice.get(path)).json()["tag_ids"] == [named]
+    assert (await alice.patch(path, json={"tag_ids": [named, other]})).status_code == 200
+    assert (await alice.post(tasks, json={"title": "New", "tag_ids": [other]})).status_code == 200
 
 
 @pytest.mark.usefixtures("without_decisions")
