@@ -28,9 +28,15 @@ TRACE = 5  # a log level below DEBUG (contract 1.14)
 
 def parse_address(text: str) -> str:
     """Parse an absolute HTTP(S) URL; a trailing slash is removed."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address like https://control.example.com")
+    example = "must be an address like https://control.example.com"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises ValueError
+    except ValueError:
+        raise ValueError(example) from None
+    is_one_word = text.isprintable() and not any(map(str.isspace, text))
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_one_word:
+        raise ValueError(example)
     if parts.query or parts.fragment:
         raise ValueError("must be an address without ? and #")
     return text.rstrip("/")
