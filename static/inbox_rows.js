@@ -1,8 +1,9 @@
 // Rows of the inbox that change one by one. #row-updates receives the rows of approvals that a decision or an event has
 // changed; they are moved to their place in the list. A row [data-place] waits, [data-decided] is decided, and [data-gone]
 // is not listed any more. [data-total] is the number of rows on all pages. After a decision [data-shown] is the row of the
-// item that is shown now, and [data-refresh] the address of the list that shows it. Where a row has no place, the list
-// is loaded again: for equal requests, and if the item that is shown is on another page.
+// item that is shown now, and [data-refresh] the address of the list that shows it. A change of one of its [data-tasks]
+// changes a row, too. Where a row has no place, the list is loaded again: for equal requests, and if the item that is
+// shown has changed or is on another page.
 (() => {
   const MAX_ROWS = 5; // that are loaded one by one
   const DELAY = 200; // ms in which events are collected
@@ -17,14 +18,14 @@
   const reload = () => htmx.trigger(document.body, "inbox");
   const rowsIn = (list) => [...list.querySelectorAll("[data-item]")];
   const rowOf = (id) => rowsIn(find()).find((row) => row.id === id && !box().contains(row));
-  const currentOf = () => rowsIn(find()).find((row) => row.ariaCurrent === "true");
+  const isShown = (id) => document.getElementById(`detail-${id}`);
 
   const load = () => {
     timer = undefined;
     if (isLoading || sending.size || !changed.size || !box()) return;
     const ids = [...changed];
     changed.clear();
-    if (ids.length > MAX_ROWS || ids.some((id) => currentOf()?.id === `approval-${id}`)) return reload();
+    if (ids.length > MAX_ROWS || ids.some(isShown)) return reload();
     const url = new URL(box().dataset.address, location.href);
     for (const id of ids) {
       url.searchParams.append("id", id);
@@ -38,8 +39,10 @@
     timer ??= setTimeout(load, DELAY);
   };
   document.addEventListener("live:message", ({ detail: { name } }) => {
-    const [, id] = /^approval-([0-9a-f-]{36})$/.exec(name) ?? []; // not "approval-tasks"
-    if (id && find()) loadSoon(id);
+    const [, kind, id] = /^(approval|task)-([0-9a-f-]{36})$/.exec(name) ?? [];
+    if (!id || !find()) return;
+    if (kind === "approval") return loadSoon(id);
+    for (const part of find().querySelectorAll(`[data-tasks~="${id}"]`)) loadSoon(part.id.replace(/^\w+-/, ""));
   });
 
   // A place is "others.microseconds.id.text": the text comes before the time.

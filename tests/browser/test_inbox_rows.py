@@ -89,8 +89,9 @@ async def test_requests_of_others_appear_and_move_without_the_list(site: LiveSit
         await expect_toast(page, "1 rejected")
 
 
-async def test_a_change_of_a_task_requests_no_row(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Task changes", "One?", "Two?")
+async def test_a_change_of_a_task_loads_only_the_row_of_its_request(site: LiveSite) -> None:
+    scenario = ApprovalScenario(site, "Task changes", "One?", "Two?", "Three?")
+    one, two, _three = scenario.approvals
     requested: list[str] = []
 
     def record(request: Any) -> None:
@@ -99,12 +100,20 @@ async def test_a_change_of_a_task_requests_no_row(site: LiveSite) -> None:
 
     async with site.open_page(scenario.list) as page:
         await expect_live(page)
+        await expect_open(page, one)
         page.on("request", record)
-        site.update_task(scenario.board, scenario.tasks[1], description="Changed")
-        other = site.create_task(scenario.board, "Three")
-        three = site.request_approval(scenario.agent, scenario.board, other, "Three?")
-        await expect(page.locator(f"[data-rows] #approval-{three['id']}")).to_be_visible()
-        assert set(requested) == {three["id"]}
+        loaded = record_lists(page)
+        other = site.create_task(scenario.board, "Not in the inbox")
+        site.update_task(scenario.board, other, title="Renamed")
+        site.update_task(scenario.board, scenario.tasks[1], title="Another title")
+        row = page.locator(f"[data-rows] #approval-{two['id']}")
+        await expect(row.get_by_text("Changed since the request")).to_be_visible()
+        assert (set(requested), loaded) == ({two["id"]}, [])
+        await expect_open(page, one)
+        site.update_task(scenario.board, scenario.tasks[0], title="Title of the open one")
+        changed = page.locator("#detail").get_by_text("Title of the open one")
+        await expect(changed.first).to_be_visible()
+        assert set(requested) == {two["id"]}
 
 
 async def test_equal_requests_arrive_as_one_row(site: LiveSite) -> None:
