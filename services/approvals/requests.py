@@ -185,7 +185,7 @@ def approval_pending_exists(found: Iterable[tuple[UUID, UUID]]) -> Conflict:
     ]
     return Conflict(
         "approval_pending_exists",
-        "A question about this task waits for an answer already.",
+        "An approval of this task is pending already.",
         conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
     )
 
