@@ -137,3 +137,9 @@ async def test_a_rule_asks_for_a_recent_sign_in(alice, transaction) -> None:
     assert re.findall(switch, (await alice.get(address)).text) == [" checked"]
     await alice.post(address, data=form | {"version": "1"})
     assert re.findall(switch, (await alice.get(address)).text) == [""]
+
+
+async def test_a_member_who_signs_in_again_reads_no_reason_about_owners(bob) -> None:
+    page = (await bob.get("/sign-in/again?next=/settings")).text
+    assert "This needs a recent sign-in" in page
+    assert "owners" not in page
