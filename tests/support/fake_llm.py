@@ -21,8 +21,11 @@ from starlette.routing import Route
 MODEL = "scripted-1"
 
 INTERNAL = re.compile(
-    r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?(?:<<<END_OPENCLAW_INTERNAL_CONTEXT>>>|\Z)", re.DOTALL
+    r"(?:OpenClaw runtime context for the immediately preceding user message\.[^<]*)?"
+    r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?(?:<<<END_OPENCLAW_INTERNAL_CONTEXT>>>|\Z)",
+    re.DOTALL,
 )
+"""What a gateway adds to the messages of a model, also as one of its own after tool results."""
 RUNTIME = re.compile(r"^\s*Runtime: (?=.*\bagent=)(.*)$", re.MULTILINE)
 SENDER = re.compile(r"\ASender \(untrusted metadata\):\n```json\n.*?\n```\s*", re.DOTALL)
 """What gateways before 2026.8 write above a message."""
@@ -142,7 +145,7 @@ def _parse_turn(messages: list[dict[str, Any]]) -> LlmTurn:
             facts = RUNTIME.search(user_text)
             agent = _runtime_fact(facts[1], "agent") if facts else agent
             plain = RUNTIME.sub("", INTERNAL.sub("", user_text)).strip()
-            plain = SENDER.sub("", STAMP.sub("", plain)).strip()
+            plain = STAMP.sub("", SENDER.sub("", STAMP.sub("", plain))).strip()
             last, latest = (place, plain) if plain else (last, latest)
     facts = RUNTIME.search(system)
     agent = agent or (_runtime_fact(facts[1], "agent") if facts else "")
