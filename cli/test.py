@@ -24,8 +24,11 @@ BROWSERS = (
 GATEWAY_OPTION = "--gateway"
 GATEWAYS_OPTION = "--gateways"
 CLIENTS_OPTION = "--clients"
-GATEWAY_VERSIONS = ("2026.9.6", "2026.9.3", "2026.8.2", "2026.6.35")
-"""The newest version, one older, one of the month before, and the oldest that is supported."""
+GATEWAY_VERSIONS = (
+    *("2026.9.6", "2026.9.4", "2026.9.3", "2026.9.1"),
+    *("2026.8.2", "2026.7.1", "2026.6.35", "2026.5.28"),
+)
+"""The supported versions that are tested; the last one is the oldest."""
 
 VERSION_TESTS = (
     "tests/openclaw/test_real_versions.py",

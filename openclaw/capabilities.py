@@ -15,7 +15,7 @@ from core.text import replace_unstorable
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import Hello
 
-MIN_VERSION = "2026.6.35"
+MIN_VERSION = "2026.5.28"
 """The oldest version of OpenClaw that is tested."""
 
 UPDATE_COMMAND = "openclaw update"

@@ -61,7 +61,7 @@ async def test_every_check_is_ok_with_a_working_gateway(gateway: FakeGateway) ->
             {"protocol": 3},
             "protocol",
             "openclaw update",
-            "protocol 3, and we speak 4: update the gateway to OpenClaw 2026.6.35 or newer.",
+            "protocol 3, and we speak 4: update the gateway to OpenClaw 2026.5.28 or newer.",
         ),
         ({"protocol": 9}, "protocol", None, "protocol 9, and we speak 4: update Mission Control."),
         ({"startup_rejections": 1}, "handshake", None, "starting"),

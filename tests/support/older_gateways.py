@@ -22,8 +22,10 @@ MISSING: Mapping[str, frozenset[Capability]] = {
     "2026.9.6": frozenset(),
     "2026.9.4": frozenset(),
     "2026.9.3": _NO_HASHES,
+    "2026.9.1": _NO_ACTIVE_SESSIONS,
     "2026.8.2": _NO_ACTIVE_SESSIONS,
     "2026.7.1": _NO_SCRATCH,
+    "2026.6.35": _NO_SCRATCH,
     MIN_VERSION: _NO_SCRATCH,
 }
 """What each tested version does not support, the newest first."""

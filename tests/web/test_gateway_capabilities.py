@@ -53,7 +53,7 @@ async def test_a_version_that_cannot_run_agents_has_a_failed_check(
     page = (await alice.get(await entered(alice, new))).text
     assert steps(page) == ["done"] * 8 + ["fail"]
     assert "Agents not supported" in page
-    assert "Agents require OpenClaw 2026.6.35 or newer. The gateway has 2026.5.18." in page
+    assert "Agents require OpenClaw 2026.5.28 or newer. The gateway has 2026.5.18." in page
     assert "openclaw update" in page
     assert "Agents not supported" in (await alice.get("/gateways")).text
 
