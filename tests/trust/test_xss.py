@@ -31,10 +31,12 @@ agent_file_versions.name agent_messages.key agent_messages.state agent_messages.
 agent_runs.run_id agent_runs.session_key agent_runs.status agent_tokens.prefix
 agents.desired_state agents.heartbeat_config agents.openclaw_session_id agents.status
 agents.step agents.written alembic_version.version_num api_tokens.scope
-approvals.completion_error approvals.decided_status approvals.lapsed_status approvals.status
+approvals.completion_error approvals.decided_status approvals.lapsed_status approvals.risk
+approvals.status
 approvals.undone_status
 audit_records.credential audit_records.credential_id audit_records.object_id
 board_onboarding_messages.role
+encryption_keys.fingerprint public_addresses.base_url write_checks.content
 board_onboarding_sessions.session_key board_onboarding_sessions.status
 board_webhook_payloads.state board_webhooks.action board_webhooks.encrypted_previous_secret
 board_webhooks.encrypted_secret board_webhooks.last_rejection boards.board_type

@@ -119,7 +119,7 @@ async def test_an_unknown_path_is_reported_inside_the_layout(alice, anonymous) -
         page = await alice.get(address)
         assert page.status_code == 404
         assert 'id="rail"' in page.text
-    assert (await anonymous.get("/no/such/page")).status_code == 303
+    assert (await anonymous.get("/no/such/page")).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import UUID
 from core.db.reads import Source
 from core.errors import AppError
 from core.paging import Paging
-from models import Approval, Member
+from models import Approval, Member, RequestKind
 from services import approvals, inbox
 from services.agents import OFFLINE_AFTER, UncalledAgent
 from services.approvals import LimitedAgent
@@ -39,6 +39,7 @@ from web.approvals.presenter import ApprovalView, load_approval_views
 from web.approvals.request_content import RequestContent, build_request_content
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms
+from web.ui.translation import _
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,19 @@ class Inbox:
         return sorted(found, key=lambda one: one[1].casefold())
 
     @property
-    def kind_options(self) -> list[tuple[str, int]]:
-        """Return the kinds that the filter offers, with the chosen ones that wait no longer."""
-        found = dict(self.choices.kinds)
-        return sorted((dict.fromkeys(self.address.kind, 0) | found).items())
+    def kind_options(self) -> list[tuple[str, str, int]]:
+        """Return the kinds that the filter offers, with the chosen ones that wait no longer.
+
+        The words for a kind are those of the requester, except for what is no approval.
+        """
+        words = {
+            RequestKind.EXEC: _("Command"),
+            RequestKind.PLUGIN: _("Action of a plugin"),
+            RequestKind.QUESTION: _("Question"),
+            inbox.ONBOARDING: _("Onboarding"),
+        }
+        found = dict.fromkeys(self.address.kind, 0) | dict(self.choices.kinds)
+        return [(kind, words.get(kind, kind), count) for kind, count in sorted(found.items())]
 
     @property
     def next_item(self) -> InboxItem | None:
