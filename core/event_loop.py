@@ -155,7 +155,7 @@ class HoldRecorder:
         if logged_at is not None and at - logged_at < REPEAT_INTERVAL:
             self._logged[hold.place] = (logged_at, omitted + 1)
             return
-        more = f", and {omitted} times since the last such line" if omitted else ""
+        more = f" (and {omitted} more since the last such line)" if omitted else ""
         milliseconds = round(hold.seconds * 1000)
         log.warning(
             "the event loop was held for %s ms by %s%s",

@@ -152,7 +152,7 @@ def test_a_place_is_logged_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptu
     assert [record.getMessage() for record in caplog.records] == [
         "the event loop was held for 123 ms by GET /a",
         "the event loop was held for 123 ms by GET /b",
-        "the event loop was held for 200 ms by GET /a, and 2 times since the last such line",
+        "the event loop was held for 200 ms by GET /a (and 2 more since the last such line)",
     ]
 
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from core.clock import now
-from models import Status, Tag, Task, TaskDependency, new_id
-from services import boards, tasks
+from models import PolicyEffect, PolicyRule, Status, Tag, Task, TaskDependency, new_id
+from services import boards, policies, tasks
 from tests.support.board_pages import keep
 from tests.support.task_pages import IN_DRAWER, IN_PAGE, stored, task, task_path
 
@@ -189,16 +189,19 @@ async def test_a_rejected_status_shows_an_error_beside_the_status(
 async def test_the_required_approval_can_be_requested_on_the_task(
     alice, task_path, transaction, world
 ) -> None:
+    """Somebody who may not approve it alone asks others."""
     world.board.require_approval_for_done = True
+    rule = PolicyRule(id=new_id(), name="Careful", effect=PolicyEffect.ASK_TWO)
     async with transaction() as session:
         await session.merge(world.board)
+        await policies.replace_policy(session, world.alice_member, world.board, [rule])
     done = {"status": "done"}
     page = (await alice.post(f"{task_path}/changes", data=done)).text
     assert f'action="{task_path}/questions"' in page
     requested = await alice.post(f"{task_path}/questions", follow_redirects=True)
     assert "Complete the task “" in requested.text
     again = (await alice.post(f"{task_path}/changes", data=done)).text
-    assert "One is pending for this task" in again
+    assert "Two people" in again
     assert f'action="{task_path}/questions"' not in again
 
 

@@ -58,6 +58,7 @@ MENU_PAGES = (
 """The pages of all menus, in their order."""
 
 FURTHER_PAGES = (
+    MenuPage("/audit/communication", "message-square", N_("Communication"), admins_only=True),
     MenuPage("/skills/packs", "wrench", N_("Skill packs"), admins_only=True),
     MenuPage("/tags", "tag", N_("Tags")),
     MenuPage("/fields", "list", N_("Task fields"), admins_only=True),
