@@ -147,7 +147,8 @@ class ReconcilePass:
         A gateway that is busy can list an agent late.
         """
         config = await self._call_gateway(lambda: gateway_api.get_config(self._client))
-        parsed = None if isinstance(config, StepFailure) or config.problem else config.parsed
+        is_known = not isinstance(config, StepFailure) and not config.problem
+        parsed = config.parsed if is_known and config.parsed else None  # empty: not in the answer
         long_ago = moment - store.LOST_AFTER
         return [
             agent
