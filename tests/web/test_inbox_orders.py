@@ -150,6 +150,7 @@ async def test_the_filter_offers_agents_and_kinds_of_own_boards(
     assert f'name="agent" value="{world.gardener.id}"' not in found[bob]  # who cannot read it
     assert 'name="kind" value="部署"' in found[bob]
     assert 'name="kind"' not in found[charlie]
+    assert f'value="{world.lead.id}" checked> Agent without requests (0)' in found[charlie]
     assert read_rows(found[charlie]) == []
 
 

@@ -131,9 +131,13 @@ class Inbox:
 
     @property
     def agent_options(self) -> list[tuple[str, str, int]]:
-        """Return the agents that the filter offers, by name: those of which something waits."""
+        """Return the agents that the filter offers, by name, then chosen ones without requests."""
         found = [(str(id), name, count) for id, name, count in self.choices.agents]
-        return sorted(found, key=lambda one: one[1].casefold())
+        others = sorted({*self.address.agent} - {id for id, _, _ in found})
+        return [
+            *sorted(found, key=lambda one: one[1].casefold()),
+            *((id, _("Agent without requests"), 0) for id in others),
+        ]
 
     @property
     def kind_options(self) -> list[tuple[str, str, int]]:
