@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.installation import ApiClient, Installation
-from tests.support.live_site import APPROVE, OWNER, LiveSite, headline
+from tests.support.live_site import OWNER, LiveSite, headline
 from tests.support.page_checks import PHONE, WIDE, new_context
 
 
@@ -105,11 +105,11 @@ async def test_a_board_and_moving_a_task_without_scripts(site: LiveSite) -> None
         await card.get_by_role("link", name="Paint the door").click()
         await properties.locator("summary", has_text="Status:").click()
         await properties.get_by_role("button", name="Done").click()
-        await expect(properties.get_by_role("alert")).to_contain_text("approval")
-        await properties.get_by_role("button", name="Request approval").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Needs an approval.")
+        await page.get_by_role("button", name="Approve and move to Done").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Paint the door")
-        await page.get_by_role("button", name=APPROVE).click()
-        await expect(page.get_by_text("You approved")).to_be_visible()
+        await expect(properties.locator("summary", has_text="Status:")).to_contain_text("Done")
+        await expect(page.get_by_text("approved: Complete the task")).to_be_visible()
 
 
 async def test_filters_list_and_done_column_without_scripts(site: LiveSite) -> None:
