@@ -127,3 +127,12 @@ async def test_an_error_of_the_network_can_be_dismissed(site: LiveSite) -> None:
         assert await list_axe_violations(page) == []
         await toast.get_by_role("button", name="Dismiss").click()
         await expect(toast).to_be_hidden()
+
+
+async def test_there_is_no_heading_above_no_decisions(site: LiveSite) -> None:
+    site.create_board("Quiet")
+    async with site.open_page("/approvals") as page:
+        await expect(page.get_by_role("heading", name="Needs you")).to_be_visible()
+        rows = page.locator("#decided-rows > li")
+        heading = page.get_by_role("heading", name="Decided today")
+        await expect(heading).to_have_count(1 if await rows.count() else 0)
