@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pydantic_core
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
@@ -85,10 +86,12 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
         return True
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or is_outage_code(error.orig)
+        # The server has closed the connection, and the driver has not read the end of it.
+        is_ending = isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InternalClientError)
+        return error.connection_invalidated or is_ending or is_outage_code(error.orig)
     if isinstance(error, asyncpg.PostgresError):
         return is_outage_code(error)
-    return isinstance(error, TimeoutError | asyncpg.InterfaceError)
+    return isinstance(error, TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 def is_outage_code(error: BaseException | None) -> bool:
