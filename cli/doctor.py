@@ -23,6 +23,8 @@ from core.text import to_one_line
 from embedded_postgres.data_location import PostgresStartError
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from services.readiness import CheckResult
 
 MAIL_PROBLEMS = {
@@ -136,6 +138,8 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
 
     Add the results of the checks of `/readyz` if the schema is there.
     """
+    import asyncpg
+
     from cli.database import describe_database, open_database, open_transaction
     from cli.migrate import get_revisions
     from core.security.encryption import SecretCipher
@@ -157,10 +161,14 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
                         lambda: open_transaction(opened_settings), opened_settings, cipher
                     )
                 )
-                notes = await _describe_gateway_cleanups(opened_settings)
-                notes += await _describe_gateway_problems(opened_settings)
-                notes += await _describe_audit_protection(opened_settings)
-                notes += await _describe_ending_tokens(opened_settings)
+                connection = await asyncpg.connect(opened_settings.dsn)
+                try:
+                    notes = await _describe_gateway_cleanups(connection)
+                    notes += await _describe_gateway_problems(connection)
+                    notes += await _describe_audit_protection(connection)
+                    notes += await _describe_ending_tokens(connection)
+                finally:
+                    await connection.close()
             name = describe_database(settings) if settings.database_url else "our own"
             return f"{name}, {state}{notes}"
 
@@ -174,15 +182,9 @@ def describe_result(result: "CheckResult") -> str:
     return CHECKED[result.name]
 
 
-async def _describe_gateway_cleanups(settings: Settings) -> str:
+async def _describe_gateway_cleanups(connection: "asyncpg.Connection") -> str:
     """Return a line for each deleted gateway that still has agents of this installation."""
-    import asyncpg
-
-    connection = await asyncpg.connect(settings.dsn)
-    try:
-        rows = await connection.fetch("select url, last_error from gateway_departures order by id")
-    finally:
-        await connection.close()
+    rows = await connection.fetch("select url, last_error from gateway_departures order by id")
     return "".join(
         f"\n        agents of ours are still to be removed from {row['url']}:"
         f" {to_one_line(row['last_error'] or 'it is asked in a moment')}"
@@ -198,17 +200,11 @@ ENDING_TOKENS_QUERY = """
 """
 
 
-async def _describe_ending_tokens(settings: Settings) -> str:
+async def _describe_ending_tokens(connection: "asyncpg.Connection") -> str:
     """Return a line for each of the first agents whose token ends soon, or has ended."""
-    import asyncpg
-
     from services import agents
 
-    connection = await asyncpg.connect(settings.dsn)
-    try:
-        rows = await connection.fetch(ENDING_TOKENS_QUERY, agents.TOKEN_WARNING)
-    finally:
-        await connection.close()
+    rows = await connection.fetch(ENDING_TOKENS_QUERY, agents.TOKEN_WARNING)
     return "".join(
         f"\n        the token of the agent {row['name']!r} {row['verb']} on"
         f" {row['token_expires_at']:%Y-%m-%d}: issue a new one on its page"
@@ -216,18 +212,12 @@ async def _describe_ending_tokens(settings: Settings) -> str:
     )
 
 
-async def _describe_gateway_problems(settings: Settings) -> str:
+async def _describe_gateway_problems(connection: "asyncpg.Connection") -> str:
     """Return a line for each gateway with a failed check: what is wrong, and what helps.
 
     Texts of a gateway must not control the terminal or look like other lines.
     """
-    import asyncpg
-
-    connection = await asyncpg.connect(settings.dsn)
-    try:
-        rows = await connection.fetch("select name, checks from gateways order by name, id")
-    finally:
-        await connection.close()
+    rows = await connection.fetch("select name, checks from gateways order by name, id")
     failed = [
         (row["name"], check)
         for row in rows
@@ -252,15 +242,9 @@ AUDIT_PROTECTION_QUERY = """
 """
 
 
-async def _describe_audit_protection(settings: Settings) -> str:
+async def _describe_audit_protection(connection: "asyncpg.Connection") -> str:
     """Return a line if the database role could change the audit. Raises without its triggers."""
-    import asyncpg
-
-    connection = await asyncpg.connect(settings.dsn)
-    try:
-        row = await connection.fetchrow(AUDIT_PROTECTION_QUERY)
-    finally:
-        await connection.close()
+    row = await connection.fetchrow(AUDIT_PROTECTION_QUERY)
     if not row["is_protected"]:
         raise CommandError(
             "the triggers that protect the audit are missing or disabled: see docs/audit.md."

@@ -301,10 +301,12 @@ async def test_the_database_deletes_no_other_chain(
 async def test_the_doctor_reports_a_role_that_could_change_the_audit(
     isolated_settings: Settings,
 ) -> None:
-    note = await doctor._describe_audit_protection(isolated_settings)
-    assert "owns the table audit_records and could change it" in note
     connection = await asyncpg.connect(isolated_settings.dsn)
-    await connection.execute(f"{DISABLE} protect")
-    await connection.close()
-    with pytest.raises(CommandError, match="missing or disabled"):
-        await doctor._describe_audit_protection(isolated_settings)
+    try:
+        note = await doctor._describe_audit_protection(connection)
+        assert "owns the table audit_records and could change it" in note
+        await connection.execute(f"{DISABLE} protect")
+        with pytest.raises(CommandError, match="missing or disabled"):
+            await doctor._describe_audit_protection(connection)
+    finally:
+        await connection.close()

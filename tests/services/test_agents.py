@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -209,13 +210,20 @@ class TestTokens:
     async def test_the_doctor_lists_tokens_that_end_soon(
         self, isolated_settings, isolated_transaction, isolated_world
     ):
-        assert await doctor._describe_ending_tokens(isolated_settings) == ""
+        async def describe() -> str:
+            connection = await asyncpg.connect(isolated_settings.dsn)
+            try:
+                return await doctor._describe_ending_tokens(connection)
+            finally:
+                await connection.close()
+
+        assert await describe() == ""
         ends = {"worker": timedelta(days=6), "lead": timedelta(days=-1), "gardener": timedelta(8)}
         async with isolated_transaction() as session:
             for name, until in ends.items():
                 mine = update(Agent).where(Agent.id == getattr(isolated_world, name).id)
                 await session.execute(mine.values(token_expires_at=now() + until))
-        lines = (await doctor._describe_ending_tokens(isolated_settings)).splitlines()[1:]
+        lines = (await describe()).splitlines()[1:]
         assert [line.split()[5:7] for line in lines] == [["'Lead'", "ended"], ["'Worker'", "ends"]]
 
     async def test_only_those_who_may_change_an_agent_issue_its_token(self, session, world) -> None:
