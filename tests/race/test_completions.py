@@ -8,10 +8,9 @@ from sqlalchemy import select, update
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, NotFound
 from models import Approval, ApprovalStatus, Board, Event, EventType, Member, Status, Task, User
-from services import approvals, boards, organizations, tasks
+from services import approvals, boards, tasks
 from services.approvals import ApprovalDraft
-from services.organizations import AccessRights
-from tests.support.people_rows import make_member, make_user
+from tests.race.test_votes import add_writers, restricting
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World
 
@@ -74,30 +73,11 @@ async def test_a_completion_counts_only_before_the_rights_end(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     transaction, world = isolated_transaction, isolated_world
-    writers = [
-        make_member(
-            world.tern,
-            make_user(f"Writer{number}", world.tern),
-            all_boards_read=True,
-            all_boards_write=True,
-        )
-        for number in range(ROUNDS)
-    ]
-    async with transaction() as session:
-        for member in writers:
-            await session.merge(member.user)
-            await session.merge(member)
-
-    def restricting(member: Member) -> Operation:
-        async def restrict(session: Any) -> None:
-            locked = await organizations.lock_member(session, world.alice_member, member.id)
-            await organizations.change_member_rights(session, locked, AccessRights(True))
-
-        return restrict
+    writers = await add_writers(transaction, world)
 
     async def race(one: tuple[Task, Member]) -> None:
         task, member = one
-        both = [completing(world, member.user, task), restricting(member)]
+        both = [completing(world, member.user, task), restricting(world.alice_member, member)]
         completed, restricted = await run_concurrently(transaction, *both)
         assert not isinstance(restricted, Exception), restricted
         async with transaction() as session:
