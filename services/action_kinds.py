@@ -61,11 +61,11 @@ def join_words(kind: str) -> str:
 
 def read_kind(kind: str) -> tuple[tuple[str, ...], str]:
     """Return the words of a kind, and its skeleton."""
-    return normalize_kind(kind), build_skeleton(kind)
+    return normalize_kind(kind), build_confusable_skeleton(kind)
 
 
 @lru_cache(MAX_CACHED_SKELETONS)
-def build_skeleton(kind: str) -> str:
+def build_confusable_skeleton(kind: str) -> str:
     """Return the letters of a kind with one letter for all that look like it (Unicode TS 39).
 
     Separators, case and accents do not matter. A capital I looks like an l, so i and l are one

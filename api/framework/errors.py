@@ -199,7 +199,7 @@ def read_known_versions(request: Request) -> KnownVersions:
     return {int(item) for item in versions if _is_number(item)}
 
 
-def refuse_versions(request: Request) -> None:
+def refuse_if_match(request: Request) -> None:
     """Raise PreconditionFailed for an If-Match that the operation cannot compare, except `*`."""
     if read_known_versions(request) is not None:
         raise PreconditionFailed(VERSION_UNSUPPORTED, "version_unsupported")

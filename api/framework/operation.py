@@ -20,7 +20,7 @@ from api.framework.auth import (
     authenticate_request,
     require_decision_scope,
 )
-from api.framework.errors import InvalidFields, add_etag, refuse_versions
+from api.framework.errors import InvalidFields, add_etag, refuse_if_match
 from api.framework.handler import Dependency, Handler, RequestContext
 from api.framework.idempotency import (
     IDEMPOTENCY_KEY_HEADER,
@@ -136,15 +136,15 @@ class Operation:
         return "version" in getattr(self._response_annotation, "model_fields", ())
 
     @property
-    def compares_versions(self) -> bool:
+    def supports_if_match(self) -> bool:
         """Whether the handler honours If-Match."""
         return 412 in self.error_statuses
 
     @property
-    def refuses_versions(self) -> bool:
+    def refuses_if_match(self) -> bool:
         """Whether an If-Match of a caller is refused, because there is no version to compare."""
         is_change = self.method != "GET" and self.allowed_caller is not AllowedCaller.ANYONE
-        return is_change and not self.compares_versions
+        return is_change and not self.supports_if_match
 
     @property
     def operation_id(self) -> str:
@@ -170,7 +170,7 @@ class Operation:
 
     async def handle(self, request: Request) -> Response:
         """Handle one request."""
-        has_condition = self.refuses_versions and "If-Match" in request.headers
+        has_condition = self.refuses_if_match and "If-Match" in request.headers
         if self._reads_only and IDEMPOTENCY_KEY_HEADER not in request.headers and not has_condition:
             response = await self._read(request)
             if response is not None:
@@ -178,7 +178,7 @@ class Operation:
         body = await read_json_body(request) if self.parser.body else None
         actor = await authenticate_request(request, self.allowed_caller)
         if has_condition:
-            refuse_versions(request)
+            refuse_if_match(request)
         if self.changes_decisions:
             require_decision_scope(request)
         path = self.parser.parse_path(request.path_params)

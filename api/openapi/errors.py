@@ -129,7 +129,7 @@ def list_statuses(operation: Operation) -> Sequence[int]:
         found.add(422)
     if operation.accepts_idempotency_key:
         found |= {409, 422}
-    if operation.refuses_versions:
+    if operation.refuses_if_match:
         found.add(412)
     return sorted(found)
 

@@ -139,7 +139,7 @@ def _select_details(status: int, operation: Operation) -> dict[str, Any]:
         )
     if status == 409 and operation.path.endswith("{task_id}"):
         details["task_blocked_cannot_transition"] = BLOCKED_TASK_DETAIL
-    if status == 412 and operation.refuses_versions:
+    if status == 412 and operation.refuses_if_match:
         details = {"version_unsupported": VERSION_UNSUPPORTED}
     if status == 422:
         details["invalid_fields"] = [_build_field_error(operation)]

@@ -136,7 +136,7 @@ def list_request_headers(operation: Operation) -> Iterable[dict[str, Any]]:
     """Return the request headers that an operation uses."""
     if operation.accepts_idempotency_key:
         yield IDEMPOTENCY_KEY
-    if operation.compares_versions:
+    if operation.supports_if_match:
         yield IF_MATCH
     if operation.method == "GET" and operation.is_versioned:
         yield IF_NONE_MATCH

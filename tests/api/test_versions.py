@@ -219,7 +219,7 @@ async def test_a_condition_is_never_ignored(
     sent = {"If-Match": '"1-0123456789abcdef"'}
     refused = 0
     for operation in OPERATIONS:
-        if operation.method != method or not operation.refuses_versions:
+        if operation.method != method or not operation.refuses_if_match:
             continue
         path = PARAMETER.sub(str(world.board.id), operation.path)
         client = lead if operation.allowed_caller is AllowedCaller.AGENT else alice

@@ -24,7 +24,7 @@ from models import (
 )
 from services.action_kinds import (
     MAX_NAMED_CHARACTERS,
-    build_skeleton,
+    build_confusable_skeleton,
     join_words,
     list_unusual_characters,
     normalize_kind,
@@ -45,7 +45,7 @@ AGENT, TAG = new_id(), new_id()
 WEDNESDAY_NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FACTS = RequestFacts(
     kind=("deploy", "site"),
-    skeleton=build_skeleton("deploy.site"),
+    skeleton=build_confusable_skeleton("deploy.site"),
     agent_id=AGENT,
     risk=RiskLevel.HIGH,
     confidence=80,
@@ -199,7 +199,7 @@ def test_at_most_ten_unusual_letters_are_named() -> None:
 @given(st.text(st.sampled_from("abcdehilmnoprstuwxyz"), min_size=1, max_size=20), st.randoms())
 def test_any_lookalikes_have_the_skeleton_of_the_letters(kind: str, random: Any) -> None:
     written = [random.choice(LOOKALIKES_OF.get(letter, letter)) for letter in kind]
-    assert build_skeleton("".join(written)) == build_skeleton(kind)
+    assert build_confusable_skeleton("".join(written)) == build_confusable_skeleton(kind)
 
 
 @given(
