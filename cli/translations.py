@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
@@ -57,9 +56,8 @@ def extract_messages() -> Catalog:
             keywords=KEYWORDS,
             comment_tags=("Translators:",),
         )
-        for file, _line, message, comments, context in found:
-            place: Any = [(f"{folder}/{file}", None)]  # without the line, which often changes
-            catalogue.add(message, None, place, auto_comments=comments, context=context)
+        for _file, _line, message, comments, context in found:
+            catalogue.add(message, auto_comments=comments, context=context)
     return catalogue
 
 
@@ -75,9 +73,7 @@ def update_catalogue(path: Path, template: Catalog) -> Catalog:
 def serialize(catalogue: Catalog) -> bytes:
     """Return the content of the file of a catalogue, sorted, so that changes are small."""
     written = BytesIO()
-    write_po(
-        written, catalogue, width=WIDTH, sort_output=True, omit_header=False, include_lineno=False
-    )
+    write_po(written, catalogue, width=WIDTH, sort_output=True, no_location=True)
     lines = written.getvalue().splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(VOLATILE))
 
