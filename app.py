@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 import api.app
+import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 import web.pages
 from core.config.settings import Settings
 from core.db.engine import create_database_engine

@@ -52,6 +52,8 @@ async def open_transaction(settings: Settings) -> "AsyncGenerator[AsyncSession, 
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
     from sqlalchemy.pool import NullPool
 
+    import services.subscriptions  # noqa: F401 - sets the handlers of hooks
+
     operator = AuditContext(actor_kind="operator", credential="command_line")
     engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
     try:

@@ -148,6 +148,7 @@ def _loopback_url(settings: Settings) -> str:
 async def _open_engine(settings: Settings) -> AsyncGenerator[Any, None]:
     from sqlalchemy.ext.asyncio import async_sessionmaker
 
+    import services.subscriptions  # noqa: F401 - sets the handlers of hooks
     from core.db.engine import create_database_engine
 
     engine = create_database_engine(settings, size=2)

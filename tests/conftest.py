@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from xdist.remote import Producer
 
+import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.security import secrets

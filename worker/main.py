@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory, create_database_engine
 from core.db.listen import PostgresListener

@@ -26,7 +26,13 @@ from services.agents.creation import (
     link_agent,
     rename_gateway_agent,
 )
-from services.agents.deletion import delete_agent, delete_worker
+from services.agents.deletion import (
+    AGENT_DEPARTURE,
+    AgentDeparture,
+    delete_agent,
+    delete_worker,
+    remove_board_agents,
+)
 from services.agents.events import agent_created_event, agent_event, agent_updated_event
 from services.agents.first_calls import (
     UncalledAgent,

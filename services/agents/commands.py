@@ -12,8 +12,9 @@ from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid
 from core.validation import optional, text_of_length
 from models import Agent, Board, DesiredState, EventType, FileAuthor, Member
-from services import events, gateways, identity, tasks
+from services import events, gateways, identity
 from services.agents.creation import check_name_is_free, create_token
+from services.agents.deletion import AGENT_DEPARTURE, AgentDeparture
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
 from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values, validate_template
@@ -45,9 +46,10 @@ async def update_agent(
     if board is not None and ("name" in values or is_moved):
         name = values.get("name", agent.name)
         await check_name_is_free(session, board, name, except_agent_id=agent.id)
-    task_events: Sequence[tasks.TaskEvent] = ()
+    new_events: list[events.NewEvent] = []
     if is_moved and previous_board:
-        task_events = await tasks.unassign_agent_tasks(session, previous_board, agent)
+        departure = AgentDeparture(member.user, previous_board, agent)
+        new_events += await AGENT_DEPARTURE.run(session, departure)
     led = agent.is_board_lead
     values = {name: value for name, value in values.items() if getattr(agent, name) != value}
     if not values:
@@ -60,7 +62,6 @@ async def update_agent(
     files = [SOUL_FILE] if "soul_template" in values else []
     await _record_soul(session, agent, old_values, FileAuthor.USER, member.user_id)
     await _request_provisioning(session, agent, previous_board, board, led=led, overwrite=files)
-    new_events = _build_task_events(member, previous_board, task_events)
     updated = agent_updated_event(member.user, board, agent, sorted(values))
     new_events.append(replace(updated, before=old_values, after=values))
     await events.record_events(session, new_events)
@@ -84,12 +85,6 @@ async def _record_soul(
     after = gateways.FileContent(SOUL_FILE, agent.soul_template or "", author, user_id)
     versions = [one for one in (before, after) if one.content]
     await gateways.record_file_versions(session, agent.id, versions)
-
-
-def _build_task_events(
-    member: Member, board: Board | None, task_events: "Sequence[tasks.TaskEvent]"
-) -> list[events.NewEvent]:
-    return [*tasks.build_events(member.user, board, task_events)] if board else []
 
 
 async def _request_provisioning(

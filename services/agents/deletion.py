@@ -1,5 +1,6 @@
 """Deletion of agents: immediate, or after the gateway has removed them."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
@@ -8,11 +9,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Forbidden, NotFound
 from models import Actor, Agent, AgentStatus, Board, EventType, Member, User
-from services import boards, events, tasks
+from services import boards, events
 from services.agents import rules
 from services.agents.events import agent_event
 from services.agents.queries import agent_moved
 from services.gateways import provisioning
+from services.hooks import Hook
+
+
+@dataclass(frozen=True)
+class AgentDeparture:
+    """An agent that leaves a locked board: it is deleted, or moves to another board."""
+
+    actor: Actor
+    board: Board
+    agent: Agent
+
+
+AGENT_DEPARTURE: Hook[AgentDeparture, events.NewEvent] = Hook("AGENT_DEPARTURE")
+"""An agent is about to leave its board; the returned events are recorded before its own."""
 
 
 async def delete_agent(
@@ -51,6 +66,19 @@ async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_
     await _delete(session, lead, board, agent)
 
 
+async def remove_board_agents(
+    session: AsyncSession, deletion: "boards.BoardDeletion"
+) -> list[events.NewEvent]:
+    """Request the removal of a board's agents from their gateways; their rows go with the board."""
+    actor, board = deletion.actor, deletion.board
+    await provisioning.orphan_agents(session, Agent.board_id == board.id)
+    query = select(Agent).where(Agent.board_id == board.id).order_by(Agent.created_at, Agent.id)
+    return [
+        agent_event(EventType.AGENT_DELETED, actor, board, agent)
+        for agent in await session.scalars(query)
+    ]
+
+
 async def _delete(
     session: AsyncSession,
     actor: Actor,
@@ -59,21 +87,22 @@ async def _delete(
     *,
     force: bool = False,
 ) -> bool:
-    task_events = await tasks.unassign_agent_tasks(session, board, agent) if board else ()
+    new_events: list[events.NewEvent] = []
+    if board is not None:
+        new_events += await AGENT_DEPARTURE.run(session, AgentDeparture(actor, board, agent))
     led_board = board if agent.is_board_lead else None
     status_before = rules.compute_status(agent, None, now())
     is_removal_pending = await provisioning.request_removal(session, agent, force=force)
     if led_board is not None:
         await provisioning.request_board_sync(session, led_board)
-    records = tasks.build_events(actor, board, task_events) if board else []
     if not is_removal_pending:
-        records.append(agent_event(EventType.AGENT_DELETED, actor, board, agent))
+        new_events.append(agent_event(EventType.AGENT_DELETED, actor, board, agent))
     elif status_before != AgentStatus.DELETING:
         status_change = {"from": status_before, "to": AgentStatus.DELETING}
-        records.append(
+        new_events.append(
             agent_event(EventType.AGENT_STATUS_CHANGED, actor, board, agent, **status_change)
         )
-    await events.record_events(session, records)
+    await events.record_events(session, new_events)
     return is_removal_pending
 
 

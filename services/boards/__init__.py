@@ -13,7 +13,14 @@ from services.boards.access import (
     may_change_access,
     require_write_access,
 )
-from services.boards.commands import create_board, delete_board, set_goal, update_board
+from services.boards.commands import (
+    BOARD_DELETION,
+    BoardDeletion,
+    create_board,
+    delete_board,
+    set_goal,
+    update_board,
+)
 from services.boards.group_access import (
     READABLE_GROUP_IDS,
     VISIBLE_GROUPS,

@@ -1,18 +1,19 @@
 """Create, update and delete boards."""
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden, Invalid
 from core.validation import KnownVersions, check_version, validate_fields
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member, User
-from services import agents, events, messages
+from services import events, messages
 from services.boards.access import get_board_permissions
 from services.boards.events import (
     board_event,
@@ -32,15 +33,22 @@ from services.boards.rules import (
 )
 from services.events import NewEvent
 from services.gateways import provisioning
+from services.hooks import Hook
 
 FIELDS_NOT_IN_AGENT_FILES = frozenset({"slug", "board_group_id", "goal_source"})
 """Board fields that do not appear in the files of its agents."""
 
-AGENTS_OF_BOARD = (
-    select(Agent)
-    .where(Agent.board_id == bindparam("board_id"))
-    .order_by(Agent.created_at, Agent.id)
-)
+
+@dataclass(frozen=True)
+class BoardDeletion:
+    """A locked board that is about to be deleted, with its agents."""
+
+    actor: Actor
+    board: Board
+
+
+BOARD_DELETION: Hook[BoardDeletion, NewEvent] = Hook("BOARD_DELETION")
+"""A board is about to be deleted; the returned events are recorded before its own."""
 
 
 async def create_board(session: AsyncSession, member: Member, draft: BoardDraft) -> Board:
@@ -110,14 +118,10 @@ async def delete_board(
         reason = "Only an admin who may change this board can delete it."
         raise Forbidden("admin_required", reason, cause="board")
     check_version(known, board.version)
-    await provisioning.orphan_agents(session, Agent.board_id == board.id)
-    deleted = (await session.scalars(AGENTS_OF_BOARD, {"board_id": board.id})).all()
+    new_events = await BOARD_DELETION.run(session, BoardDeletion(actor, board))
     await session.delete(permissions.board)
     await session.flush()
     await provisioning.request_board_sync(session, board)
-    new_events = [
-        agents.agent_event(EventType.AGENT_DELETED, actor, board, agent) for agent in deleted
-    ]
     new_events.append(board_event(EventType.BOARD_DELETED, actor, board))
     await events.record_events(session, new_events)
 

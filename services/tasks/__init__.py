@@ -20,7 +20,7 @@ from services.tasks.bulk_changes import (
 from services.tasks.card_tasks import WORKER, Assignee, CardTask, LinkRef, get_card_task
 from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
 from services.tasks.choices import ASSIGNABLE_AGENTS, DEPENDENCY_CHOICES, list_assignable_agents
-from services.tasks.commands import create_task, unassign_agent_tasks, update_task
+from services.tasks.commands import create_task, unassign_departing_agent, update_task
 from services.tasks.comments import (
     CommentDetail,
     create_comment,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.validation import KnownVersions, check_version
 from models import Actor, Agent, Board, EventType, Status, Task, User, new_id, rank_at
-from services import boards, custom_fields, tags
+from services import agents, boards, custom_fields, events, tags
 from services.tasks import dependencies
 from services.tasks.change_request import (
     ASSIGNMENT_FIELDS,
@@ -20,7 +20,7 @@ from services.tasks.change_request import (
 )
 from services.tasks.descriptions import store_description
 from services.tasks.details import TaskDetail, get_task_detail
-from services.tasks.events import TaskEvent, list_changed_tasks, publish_events
+from services.tasks.events import TaskEvent, build_events, list_changed_tasks, publish_events
 from services.tasks.loaders import load_change, load_creation
 from services.tasks.notifications import (
     build_change_messages,
@@ -189,15 +189,16 @@ def _dependent_event(task: Task, dependent: Task, at: datetime) -> TaskEvent:
     return return_to_inbox(dependent, reason, at)
 
 
-async def unassign_agent_tasks(
-    session: AsyncSession, board: Board, agent: Agent
-) -> Sequence[TaskEvent]:
+async def unassign_departing_agent(
+    session: AsyncSession, departure: "agents.AgentDeparture"
+) -> list[events.NewEvent]:
     """Unassign the open tasks of an agent that leaves a locked board.
 
-    Tasks in progress return to the inbox; the others keep their status. The caller publishes the
-    returned events after it has changed the agent.
+    Tasks in progress return to the inbox; the others keep their status.
     """
-    return await unassign_tasks(session, board, Task.assigned_agent_id == agent.id)
+    is_assigned = Task.assigned_agent_id == departure.agent.id
+    task_events = await unassign_tasks(session, departure.board, is_assigned)
+    return build_events(departure.actor, departure.board, task_events)
 
 
 async def unassign_tasks(

@@ -1,0 +1,19 @@
+"""What else happens when something changes: the handlers of all hooks, in the order they run.
+
+A domain imports only domains below it, so it does not call those above: they subscribe here. All
+handlers run in the transaction of the change; an exception ends it. Every process that changes data
+imports this module: the server, the worker, the commands and the tests. Nothing in `services`
+imports it.
+"""
+
+from services import agents, boards, tasks
+
+# A board is deleted: its agents are removed from their gateways. The database deletes the rest.
+boards.BOARD_DELETION.subscribe(
+    agents.remove_board_agents,
+)
+
+# An agent is deleted, or moved to another board: its tasks there return to the inbox.
+agents.AGENT_DEPARTURE.subscribe(
+    tasks.unassign_departing_agent,
+)
