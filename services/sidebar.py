@@ -39,7 +39,7 @@ from services import (
     agents,
     approvals,
     boards,
-    gateways,
+    gateway_status,
     notifications,
     presence,
     waiting_counts,
@@ -168,7 +168,7 @@ def _build_boards_query(*, is_admin: bool) -> CombinedQuery:
 
 def _build_totals_query() -> Query[Sequence[Any]]:
     own_gateways = Gateway.organization_id == ORGANIZATION_ID
-    is_down = Gateway.checks.contains([{"state": gateways.CHECK_FAILED}])
+    is_down = Gateway.checks.contains([{"state": gateway_status.CHECK_FAILED}])
     last_seq = select(func.max(Event.seq)).where(Event.organization_id == ORGANIZATION_ID)
     pair = func.jsonb_build_array(Organization.id, Organization.name)
     by_name = aggregate_order_by(pair, func.lower(Organization.name), Member.id)

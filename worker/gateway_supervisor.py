@@ -19,8 +19,7 @@ from core.db.engine import TransactionFactory, is_outage
 from core.errors import AppError
 from models import Agent, Gateway
 from openclaw import ConnectionDiagnosis, RetryPolicy
-from services import gateways
-from services.gateways import provisioning
+from services import desired_state, gateways
 
 DEFAULT_RETRY_POLICY = RetryPolicy(first_delay=1.0, max_delay=7.0)
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}  # a renewal is a single statement
@@ -118,7 +117,7 @@ class GatewaySupervisor:
                 await gateways.record_probe(session, gateway, result)
                 if version and known and version != known:
                     # Another version can need other files, and another place for them.
-                    await provisioning.request_sync(session, Agent.gateway_id == gateway.id)
+                    await desired_state.request_sync(session, Agent.gateway_id == gateway.id)
             gateway.gateway_version = version or known
 
         while True:

@@ -12,13 +12,12 @@ from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid
 from core.validation import optional, text_of_length
 from models import Agent, Board, DesiredState, EventType, FileAuthor, Member
-from services import events, gateways, identity
+from services import desired_state, events, gateways, identity
 from services.agents.creation import check_name_is_free, create_token
 from services.agents.deletion import AGENT_DEPARTURE, AgentDeparture
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
 from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values, validate_template
-from services.gateways import provisioning
 
 MAX_REASON_LENGTH = 2_000  # characters
 
@@ -102,13 +101,13 @@ async def _request_provisioning(
     """
     moved: Sequence[Agent] = ()
     if board is not None and board is not previous_board and (agent.gateway_id or board.gateway_id):
-        moved = await provisioning.move_agents(session, Agent.id == agent.id, board.gateway_id)
+        moved = await desired_state.move_agents(session, Agent.id == agent.id, board.gateway_id)
     # An agent that led its previous board is provisioned with the other agents of that board.
     is_included = led and previous_board is not None and not overwrite
     if agent.gateway_id is not None and not moved and not is_included:
-        await provisioning.request_sync(session, Agent.id == agent.id, overwrite=overwrite)
+        await desired_state.request_sync(session, Agent.id == agent.id, overwrite=overwrite)
     if led and previous_board is not None:
-        await provisioning.request_board_sync(session, previous_board)
+        await desired_state.request_board_sync(session, previous_board)
 
 
 def _target_board_id(changes: Mapping[str, Any]) -> UUID | None:
@@ -142,11 +141,11 @@ async def reprovision_agent(
         reason = "This agent is on no gateway, or others brought it there."
         raise Conflict("agent_not_brought", reason)
     if agent.desired_state is DesiredState.GONE:
-        await provisioning.request_removal(session, agent)
+        await desired_state.request_removal(session, agent)
     else:
         mine = Agent.id == agent.id
-        overwritten = provisioning.MANAGED_FILES if overwrite else ()
-        await provisioning.request_sync(session, mine, wake=wake, overwrite=overwritten)
+        overwritten = desired_state.MANAGED_FILES if overwrite else ()
+        await desired_state.request_sync(session, mine, wake=wake, overwrite=overwritten)
     board = locked[agent.board_id] if agent.board_id else None
     requested = agent_updated_event(member.user, board, agent, ["provisioning"])
     await events.record_events(session, [requested])
@@ -182,7 +181,7 @@ async def issue_token(
         token = await create_token(session, agent)
     else:
         await session.flush()
-        await provisioning.request_sync(session, Agent.id == agent.id, rotate=True)
+        await desired_state.request_sync(session, Agent.id == agent.id, rotate=True)
     await events.record_event(
         session,
         EventType.AGENT_TOKEN_ISSUED,
@@ -234,7 +233,7 @@ async def write_soul(
     await session.flush()
     await _record_soul(session, agent, {"soul_template": old_soul}, FileAuthor.AGENT)
     if agent.gateway_id is not None:
-        await provisioning.request_sync(session, Agent.id == agent.id, overwrite=[SOUL_FILE])
+        await desired_state.request_sync(session, Agent.id == agent.id, overwrite=[SOUL_FILE])
     data = {"by": lead.name} | {k: v for k, v in origin.items() if v}
     updated = agent_event(EventType.AGENT_SOUL_UPDATED, lead, board, agent, **data)
     soul = {"before": {"soul_template": old_soul}, "after": {"soul_template": written}}

@@ -25,11 +25,10 @@ from models import (
     User,
     new_id,
 )
-from services import events
+from services import desired_state, events
 from services.agents.events import agent_event
 from services.agents.heartbeats import apply_first_heartbeat
 from services.agents.rules import DEFAULT_HEARTBEAT, FIELD_VALIDATORS, OFFLINE_AFTER, AgentDraft
-from services.gateways import provisioning
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ async def create_agent(
     agent = await _add_agent(session, board, draft, is_board_lead=is_board_lead)
     token = await _create_first_token(session, agent)
     if is_board_lead:
-        await provisioning.request_board_sync(session, board)
+        await desired_state.request_board_sync(session, board)
     created = agent_event(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
     await events.record_events(session, [created])
     return agent, token
@@ -153,7 +152,7 @@ def build_agent(
         **validate_fields(FIELD_VALIDATORS, vars(draft)),
     )
     if location is None:
-        provisioning.start_provisioning(agent)
+        desired_state.start_provisioning(agent)
     else:
         agent.gateway_id, agent.openclaw_session_id = location.gateway_id, location.session_key
         agent.is_linked = True
@@ -180,7 +179,7 @@ async def _check_lead_may_create(
     workers = select(func.count()).where(
         Agent.board_id == board.id,
         Agent.is_board_lead.is_(False),
-        provisioning.IS_NOT_BEING_REMOVED,
+        desired_state.IS_NOT_BEING_REMOVED,
     )
     if (await session.scalar(workers) or 0) >= board.max_agents:
         raise Conflict(
@@ -197,7 +196,7 @@ async def check_name_is_free(
     same_name = select(Agent.id).where(
         Agent.board_id == board.id,
         func.lower(Agent.name) == func.lower(name),
-        provisioning.IS_NOT_BEING_REMOVED,
+        desired_state.IS_NOT_BEING_REMOVED,
     )
     if any(id != except_agent_id for id in await session.scalars(same_name)):
         raise Conflict(
@@ -265,7 +264,7 @@ async def create_gateway_agent(session: AsyncSession, gateway: Gateway) -> Agent
         created_at=at,
         updated_at=at,
     )
-    provisioning.start_provisioning(agent)
+    desired_state.start_provisioning(agent)
     session.add(agent)
     await session.flush()
     return agent
@@ -274,7 +273,7 @@ async def create_gateway_agent(session: AsyncSession, gateway: Gateway) -> Agent
 async def rename_gateway_agent(session: AsyncSession, gateway: Gateway, name: str) -> None:
     """Rename the agent of a gateway along with the gateway, unless a user has renamed the agent."""
     mine = (Agent.gateway_id == gateway.id) & Agent.board_id.is_(None)
-    await provisioning.request_sync(session, mine)
+    await desired_state.request_sync(session, mine)
     statement = update(Agent).where(mine, Agent.name == gateway_agent_name(gateway.name))
     await session.execute(statement.values(name=gateway_agent_name(name), updated_at=now()))
 

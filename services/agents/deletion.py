@@ -9,11 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Forbidden, NotFound
 from models import Actor, Agent, AgentStatus, Board, EventType, Member, User
-from services import boards, events
+from services import boards, desired_state, events
 from services.agents import rules
 from services.agents.events import agent_event
 from services.agents.queries import agent_moved
-from services.gateways import provisioning
 from services.hooks import Hook
 
 
@@ -71,7 +70,7 @@ async def remove_board_agents(
 ) -> list[events.NewEvent]:
     """Request the removal of a board's agents from their gateways; their rows go with the board."""
     actor, board = deletion.actor, deletion.board
-    await provisioning.orphan_agents(session, Agent.board_id == board.id)
+    await desired_state.orphan_agents(session, Agent.board_id == board.id)
     query = select(Agent).where(Agent.board_id == board.id).order_by(Agent.created_at, Agent.id)
     return [
         agent_event(EventType.AGENT_DELETED, actor, board, agent)
@@ -92,9 +91,9 @@ async def _delete(
         new_events += await AGENT_DEPARTURE.run(session, AgentDeparture(actor, board, agent))
     led_board = board if agent.is_board_lead else None
     status_before = rules.compute_status(agent, None, now())
-    is_removal_pending = await provisioning.request_removal(session, agent, force=force)
+    is_removal_pending = await desired_state.request_removal(session, agent, force=force)
     if led_board is not None:
-        await provisioning.request_board_sync(session, led_board)
+        await desired_state.request_board_sync(session, led_board)
     if not is_removal_pending:
         new_events.append(agent_event(EventType.AGENT_DELETED, actor, board, agent))
     elif status_before != AgentStatus.DELETING:

@@ -24,7 +24,7 @@ from core.db.reads import Query, Source, WriteRequired, set_loaded_values
 from core.db.writes import Write
 from core.errors import Invalid
 from models import Actor, Agent, AgentStatus, Board
-from services import events
+from services import desired_state, events
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
 from services.agents.first_calls import uncalled_condition
@@ -35,7 +35,6 @@ from services.agents.rules import (
     RESERVED_STATUSES,
     TOUCH_INTERVAL,
 )
-from services.gateways import provisioning
 
 MAX_INTERVAL_LENGTH = 20  # characters
 
@@ -256,5 +255,5 @@ async def set_heartbeat_interval(
         changed_ids += [agent.id] if agent.desired_state else []
     if changed_ids:
         await session.flush()
-        await provisioning.request_sync(session, Agent.id.in_(changed_ids))
+        await desired_state.request_sync(session, Agent.id.in_(changed_ids))
     await events.record_events(session, records)

@@ -10,10 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from models import Agent, Board, EventType, Member
-from services import events, messages
+from services import desired_state, events, messages
 from services.agents.events import agent_event
 from services.agents.queries import lock_agent
-from services.gateways import provisioning
 
 
 async def list_held_agents(source: Source, board: Board) -> Sequence[Agent]:
@@ -54,7 +53,7 @@ async def pause_agent(session: AsyncSession, member: Member, agent_id: UUID) -> 
     agent.held_at, agent.hold = agent.held_at or at, messages.build_pause(member.user)
     agent.updated_at = at
     await session.flush()
-    await provisioning.request_sync(session, Agent.id == agent.id)
+    await desired_state.request_sync(session, Agent.id == agent.id)
     board = locked[agent.board_id] if agent.board_id else None
     paused = agent_event(EventType.AGENT_PAUSED, member.user, board, agent)
     await events.record_events(session, [paused])
@@ -76,7 +75,7 @@ async def release_agent(session: AsyncSession, member: Member, agent_id: UUID) -
     agent.released_at = agent.updated_at = now()
     await session.flush()
     if agent.wants_wake or is_paused:
-        await provisioning.request_sync(session, Agent.id == agent.id)
+        await desired_state.request_sync(session, Agent.id == agent.id)
     queued = await messages.release_messages(session, Agent.id == agent.id, since)
     board = locked[agent.board_id] if agent.board_id else None
     type = EventType.AGENT_RESUMED if is_paused else EventType.AGENT_RELEASED

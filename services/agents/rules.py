@@ -36,7 +36,7 @@ from core.validation import (
     validate_fields,
 )
 from models import Agent, AgentStatus, DesiredState, Gateway
-from services import gateways
+from services import gateway_status
 
 OFFLINE_AFTER = timedelta(minutes=10)  # the default of AGENT_OFFLINE_AFTER
 MAX_TOKEN_DAYS = 3650
@@ -105,7 +105,7 @@ def find_away_since(agent: Agent, gateway: Gateway | None, at: datetime) -> date
 
     None if the gateway is reachable, or the agent has called since.
     """
-    since = gateways.unreachable_since(gateway, at) if gateway else None
+    since = gateway_status.unreachable_since(gateway, at) if gateway else None
     has_called = agent.last_seen_at is not None and since is not None
     return None if has_called and agent.last_seen_at > since else since
 
@@ -146,7 +146,7 @@ def online_condition(at: ColumnElement[datetime], minimum: ColumnElement[timedel
     )
     known_at = func.greatest(Agent.last_seen_at, case((is_confirmed, Agent.listed_at)))
     away_since = (
-        select(gateways.unreachable_since_expression(at))
+        select(gateway_status.unreachable_since_expression(at))
         .where(Gateway.id == Agent.gateway_id)
         .correlate(Agent)
         .scalar_subquery()

@@ -13,7 +13,7 @@ from core.clock import now
 from core.errors import Forbidden, Invalid
 from core.validation import KnownVersions, check_version, validate_fields
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member, User
-from services import events, messages
+from services import desired_state, events, messages
 from services.boards.access import get_board_permissions
 from services.boards.events import (
     board_event,
@@ -32,7 +32,6 @@ from services.boards.rules import (
     check_may_update,
 )
 from services.events import NewEvent
-from services.gateways import provisioning
 from services.hooks import Hook
 
 FIELDS_NOT_IN_AGENT_FILES = frozenset({"slug", "board_group_id", "goal_source"})
@@ -68,7 +67,7 @@ async def create_board(session: AsyncSession, member: Member, draft: BoardDraft)
     session.add(board)
     await session.flush()
     _grant_access(session, member, board, at)
-    await provisioning.request_board_sync(session, board)
+    await desired_state.request_board_sync(session, board)
     await events.record_events(session, [board_event(EventType.BOARD_CREATED, member.user, board)])
     return board
 
@@ -121,7 +120,7 @@ async def delete_board(
     new_events = await BOARD_DELETION.run(session, BoardDeletion(actor, board))
     await session.delete(permissions.board)
     await session.flush()
-    await provisioning.request_board_sync(session, board)
+    await desired_state.request_board_sync(session, board)
     new_events.append(board_event(EventType.BOARD_DELETED, actor, board))
     await events.record_events(session, new_events)
 
@@ -205,8 +204,8 @@ async def _reprovision_agents(
         return
     await session.flush()
     if "gateway_id" in changed:
-        await provisioning.move_agents(session, Agent.board_id == board.id, board.gateway_id)
-    await provisioning.request_board_sync(session, board, previous_gateway_id=old_gateway_id)
+        await desired_state.move_agents(session, Agent.board_id == board.id, board.gateway_id)
+    await desired_state.request_board_sync(session, board, previous_gateway_id=old_gateway_id)
 
 
 def _grant_access(session: AsyncSession, member: Member, board: Board, at: datetime) -> None:

@@ -11,9 +11,8 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden
 from models import Actor, Agent, Board, Event, EventType, Organization, User
-from services import events, memory, messages, organizations
+from services import desired_state, events, memory, messages, organizations
 from services.boards.events import board_event
-from services.gateways import provisioning
 
 
 async def pause_board(
@@ -146,7 +145,7 @@ async def _set_paused(
     board.updated_at = now()
     board.version += 1
     await session.flush()
-    await provisioning.request_board_sync(session, board)
+    await desired_state.request_board_sync(session, board)
     type = EventType.BOARD_PAUSED if is_paused else EventType.BOARD_RESUMED
     return board_event(type, actor, board)
 

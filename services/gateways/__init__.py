@@ -11,7 +11,7 @@ from services.gateways.ca_certificates import (
     CaCertificate,
     list_ca_certificates,
 )
-from services.gateways.cleanup import build_cleanup_insert, run_cleanup
+from services.gateways.cleanup import run_cleanup
 from services.gateways.command_grants import (
     MAX_GRANT_ID_LENGTH,
     CommandGrant,
@@ -61,25 +61,16 @@ from services.gateways.linked_agents import (
     list_gateway_agents,
 )
 from services.gateways.queries import (
-    CHECK_FAILED,
-    GatewayStatus,
     GatewaySummary,
-    failing_check,
-    find_connection_failure,
     find_gateway_by_url,
     find_token_set_at,
-    gateway_status,
     get_board_gateway,
     get_gateway,
     get_gateway_summary,
-    is_leased,
     list_gateway_summaries,
     list_gateways,
     load_agent_gateways,
     lock_gateway,
-    status_since,
-    unreachable_since,
-    unreachable_since_expression,
 )
 from services.gateways.sessions import (
     ChatHistory,

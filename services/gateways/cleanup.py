@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
-    ColumnElement,
     Interval,
     bindparam,
     cast,
@@ -19,14 +18,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.reads import Query, ReadFactory
 from core.errors import AppError
-from models import Agent, Gateway, GatewayCleanup, GatewayConnectionMixin, OrphanedGatewayAgent
+from models import GatewayCleanup
 from services.gateways import provisioning
 from services.gateways.connector import GatewayConnector
 
@@ -40,8 +38,6 @@ EXPIRES_AFTER = timedelta(days=7)  # then the cleanup is given up
 DUE_CLEANUPS = Query(
     select(GatewayCleanup.id).where(GatewayCleanup.next_try_at <= bindparam("at")).limit(1)
 )
-
-CONNECTION_ATTRIBUTES = tuple(GatewayConnectionMixin.__annotations__)
 
 log = logging.getLogger(__name__)
 
@@ -70,29 +66,6 @@ async def run_cleanup(
     await asyncio.gather(
         *[_clean_up_gateway(open_transaction, connector, one, clock) for one in due]
     )
-
-
-def build_cleanup_insert(where: ColumnElement[bool]) -> Insert:
-    """Build the insert of cleanups for gateways that are about to be deleted.
-
-    The caller has locked these gateways and their agents.
-    """
-    at = now()
-    created = select(Agent.gateway_id, Agent.gateway_key.label("key")).where(
-        provisioning.MAY_EXIST_ON_GATEWAY, Agent.gateway_key != ""
-    )
-    orphaned = select(OrphanedGatewayAgent.gateway_id, OrphanedGatewayAgent.agent_key)
-    ours = created.union(orphaned).subquery("ours")
-    copied = [getattr(Gateway, name) for name in ("id", *CONNECTION_ATTRIBUTES)]
-    rows = (
-        select(*copied, func.jsonb_agg(ours.c.key), literal(0), literal(at), literal(at))
-        .join(ours, ours.c.gateway_id == Gateway.id)
-        .where(where)
-        .group_by(Gateway.id)
-    )
-    copied_to = [getattr(GatewayCleanup, name) for name in ("id", *CONNECTION_ATTRIBUTES)]
-    columns = [*copied_to, "agent_keys", "attempts", "next_try_at", "created_at"]
-    return insert(GatewayCleanup).from_select(columns, rows)
 
 
 async def claim_due_cleanups(session: AsyncSession, moment: datetime) -> Sequence[GatewayCleanup]:

@@ -26,8 +26,7 @@ from core.validation import (
     validate_fields,
 )
 from models import Agent, Board, EventType, Gateway, Member, new_id
-from services import agents, events, organizations
-from services.gateways import provisioning
+from services import agents, desired_state, events, organizations
 from services.gateways.address_rules import (
     check_address_is_free,
     check_token_is_given,
@@ -35,7 +34,6 @@ from services.gateways.address_rules import (
     may_be_private,
 )
 from services.gateways.ca_certificates import check_ca_certificates, get_audited_value
-from services.gateways.cleanup import build_cleanup_insert
 from services.gateways.connector import GatewayConnector
 from services.gateways.queries import lock_gateway
 
@@ -84,7 +82,7 @@ async def update_gateway(
     gateway.updated_at = now()
     await _flush(session)
     if CONNECTION_FIELDS & set(changed):
-        await provisioning.request_sync(session, Agent.gateway_id == gateway.id)
+        await desired_state.request_sync(session, Agent.gateway_id == gateway.id)
     event = _gateway_event(EventType.GATEWAY_UPDATED, member, gateway, changed=changed)
     after = {name: get_audited_value(name, new[name]) for name in audited}
     await events.record_events(session, [replace(event, before=before, after=after)])
@@ -99,7 +97,7 @@ async def delete_gateway(session: AsyncSession, member: Member, gateway_id: UUID
     """
     gateway = await lock_gateway(session, member, gateway_id, to_delete=True)
     await _check_not_in_use(session, gateway)
-    await session.execute(build_cleanup_insert(Gateway.id == gateway.id))
+    await session.execute(desired_state.build_cleanup_insert(Gateway.id == gateway.id))
     deleted = await agents.delete_gateway_agent(session, gateway.id)
     await session.delete(gateway)
     await session.flush()
@@ -172,7 +170,7 @@ async def _check_not_in_use(session: AsyncSession, gateway: Gateway) -> None:
         exists().where(
             Agent.gateway_id == gateway.id,
             Agent.board_id.is_not(None),
-            provisioning.IS_NOT_BEING_REMOVED,
+            desired_state.IS_NOT_BEING_REMOVED,
         ),
     )
     boards, has_agents = (await session.execute(usage)).one()

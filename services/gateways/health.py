@@ -21,8 +21,9 @@ from openclaw import (
     GatewayCapabilities,
 )
 from services import events
+from services.gateway_status import find_connection_failure
 from services.gateways.connector import GatewayConnector
-from services.gateways.queries import find_connection_failure, get_gateway
+from services.gateways.queries import get_gateway
 
 CheckRow = dict[str, Any]
 

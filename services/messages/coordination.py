@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden
 from models import Agent, Board, EventType, NotificationKind
-from services import agents, boards, events, memory, messages, notifications
-from services.gateways import provisioning
+from services import agents, boards, desired_state, events, memory, messages, notifications
 from services.messages import templates
 from services.notifications import Audience, NewNotification
 
@@ -81,7 +80,7 @@ async def message_lead(
         new_events.append(agents.agent_created_event(main, board, lead))
         await session.flush()
     if lead.desired_state and not lead.observed_generation:
-        await provisioning.request_board_sync(session, board)
+        await desired_state.request_board_sync(session, board)
     await messages.enqueue_messages(
         session, [_lead_message(main, board, lead, message, base_url)], new_events=new_events
     )

@@ -8,8 +8,8 @@ from sqlalchemy import Uuid, bindparam, select
 
 from core.db.reads import Query, Source
 from models import Agent, Board, Gateway, Message, MessageState, Organization
-from services import gateways, messages
-from services.gateways import GatewayStatus
+from services import gateway_status, messages
+from services.gateway_status import GatewayStatus
 
 
 class PendingReason(StrEnum):
@@ -112,10 +112,10 @@ async def load_delivery_conditions(source: Source, agent: Agent) -> DeliveryCond
 
 
 def _gateway_status(gateway: Gateway, moment: datetime) -> PendingStatus | None:
-    status, name = gateways.gateway_status(gateway, moment), gateway.name
-    since = gateways.status_since(gateway)
+    status, name = gateway_status.compute_status(gateway, moment), gateway.name
+    since = gateway_status.status_since(gateway)
     if status is GatewayStatus.FAILED:
-        check = gateways.find_connection_failure(gateway.checks) or {}
+        check = gateway_status.find_connection_failure(gateway.checks) or {}
         reason = check.get("sentence", "")
         return PendingStatus(PendingReason.GATEWAY_AWAY, since, f"{name} is away. {reason}".strip())
     if status in (GatewayStatus.CONNECTED, GatewayStatus.LIMITED):

@@ -24,8 +24,8 @@ from models import (
     Role,
     User,
 )
-from services import agents, boards, identity, messages
-from services.gateways import files, provisioning, sync
+from services import agents, boards, desired_state, identity, messages
+from services.gateways import files, sync
 from services.onboarding.commands import onboarding_event
 from services.onboarding.queries import LAST_SESSION_ID, OPEN_STATUSES, load_interviewer
 from services.onboarding.rules import (
@@ -172,7 +172,7 @@ async def _confirm(
     }
     changed = boards.set_goal(user, board, changes)
     await session.flush()
-    await provisioning.request_board_sync(session, board)
+    await desired_state.request_board_sync(session, board)
     created = [agents.agent_created_event(user, board, new_lead)] if new_lead else []
     confirmed = onboarding_event(EventType.ONBOARDING_CONFIRMED, user, board)
     outgoing = [] if new_lead else changed.lead_messages

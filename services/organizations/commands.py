@@ -23,7 +23,7 @@ from models import (
     User,
     new_id,
 )
-from services import audit, events, gateways, identity, skills
+from services import audit, desired_state, events, identity, skills
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.organizations.invites import accept_oldest_invite, lock_organization_as_admin
 from services.organizations.members import (
@@ -223,7 +223,7 @@ async def erase_organizations(
     Rows for the removal of our agents from their gateways are kept. Returns the audit records,
     which the caller adds at the end.
     """
-    cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
+    cleanup = desired_state.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
     moved = _build_active_organization_update(organization_ids).cte("moved")

@@ -14,8 +14,7 @@ from core.db.reads import Query
 from core.errors import Conflict, NotFound
 from core.validation import optional, text_of_length
 from models import Agent, EventType, Member, Organization, User
-from services import events, messages
-from services.gateways import provisioning
+from services import desired_state, events, messages
 from services.organizations.members import require_admin
 
 MAX_REASON_LENGTH = 500  # characters
@@ -135,7 +134,7 @@ async def _stop(
     organization.stopped_by = user.display_name if user else COMMAND_LINE
     organization.stop_reason = reason
     await session.flush()
-    await provisioning.request_sync(session, Agent.organization_id == organization.id)
+    await desired_state.request_sync(session, Agent.organization_id == organization.id)
     data = {"name": organization.name, "by": organization.stopped_by, "reason": reason or ""}
     stopped = _event(EventType.ORGANIZATION_STOPPED, user, organization, **data)
     await events.record_events(session, [stopped])
@@ -149,7 +148,7 @@ async def _resume(session: AsyncSession, organization: Organization, user: User 
     organization.stopped_by = organization.stop_reason = None
     organization.updated_at = now()
     await session.flush()
-    await provisioning.request_sync(session, Agent.organization_id == organization.id)
+    await desired_state.request_sync(session, Agent.organization_id == organization.id)
     by = user.display_name if user else COMMAND_LINE
     resumed = _event(
         EventType.ORGANIZATION_RESUMED, user, organization, name=organization.name, by=by

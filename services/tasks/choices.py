@@ -14,7 +14,7 @@ from models import (
     Board,
     Task,
 )
-from services.gateways import provisioning
+from services import desired_state
 from services.tasks import dependencies
 from services.tasks.details import (
     BOARD_ID,
@@ -29,7 +29,7 @@ ASSIGNABLE_AGENTS: Query[Agent] = Query(
     .where(
         Agent.board_id == BOARD_ID,
         Agent.is_board_lead.is_(False),
-        provisioning.IS_NOT_BEING_REMOVED,
+        desired_state.IS_NOT_BEING_REMOVED,
     )
     .order_by(func.lower(Agent.name), Agent.id),
     itemgetter(0),

@@ -23,7 +23,7 @@ from models import (
     SignIn,
     new_id,
 )
-from services import messages
+from services import desired_state, messages
 from services.gateways import cleanup
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway, make_gateway_request
@@ -125,7 +125,7 @@ async def test_the_cleanup_of_a_deleted_gateway_is_claimed_once(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     gateway, moment = make_gateway(isolated_world.tern), now()
-    connection = {name: getattr(gateway, name) for name in cleanup.CONNECTION_ATTRIBUTES}
+    connection = {name: getattr(gateway, name) for name in desired_state.CONNECTION_ATTRIBUTES}
     rows = [
         connection
         | {"id": new_id(), "agent_keys": ["mc"], "attempts": 0, "created_at": moment}

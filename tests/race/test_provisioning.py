@@ -16,8 +16,8 @@ from core.db.listen import PostgresListener
 from core.errors import AppError
 from models import Agent, EventType, Gateway, GatewayCleanup, ProvisioningStep
 from openclaw import AddressPolicy, GatewayClient
-from services import agents, gateways, organizations
-from services.gateways import GatewayConnector, files, provisioning
+from services import agents, desired_state, gateways, organizations
+from services.gateways import GatewayConnector, files
 from services.gateways.provisioning import Reconciler, store
 from tests.support.fake_agents_gateway import Fault
 from tests.support.fake_gateway import TOKEN, create_target
@@ -118,7 +118,7 @@ async def test_syncs_of_all_agents_lock_them_in_order(
 
     async def request_all() -> None:
         async with harness.transaction() as session:
-            await provisioning.request_sync(session, here)
+            await desired_state.request_sync(session, here)
 
     async def note() -> None:
         async with harness.transaction() as session:

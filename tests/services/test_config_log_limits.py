@@ -4,9 +4,8 @@ import pytest
 from sqlalchemy import Uuid, bindparam, text
 
 from models import Agent, ConfigChangeKind, new_id
-from services import agents, boards
+from services import agents, boards, desired_state
 from services.agents import AgentDraft
-from services.gateways import provisioning
 from services.gateways.provisioning import config_log
 from services.gateways.provisioning.config_log import (
     ConfigLog,
@@ -93,7 +92,7 @@ async def test_writes_with_the_same_cause_are_one_row(harness: ProvisioningHarne
     for name in ("Seven", "Eight"):
         harness.fake.entries[agent.gateway_key or ""]["name"] = name
         async with harness.transaction() as session:
-            await provisioning.request_sync(session, Agent.id == agent.id)
+            await desired_state.request_sync(session, Agent.id == agent.id)
         await harness.reconcile_until_idle()
     changed, added = [entry.change for entry in await list_changes(harness)]
     assert (changed.kind, changed.writes, added.kind, added.writes) == (CHANGED, 3, ADDED, 1)
@@ -116,7 +115,7 @@ async def test_only_the_values_that_differ_are_stored(harness: ProvisioningHarne
     ):
         await harness.add_own_heartbeat(agent, heartbeat)
         async with harness.transaction() as session:
-            await provisioning.request_sync(session, Agent.id == agent.id)
+            await desired_state.request_sync(session, Agent.id == agent.id)
         await harness.reconcile_until_idle()
         diff = (await list_changes(harness))[0].change.diff
         stored.append([line for line in diff.splitlines()[3:] if '": "' in line])

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from models import Agent, Board, ConfigChangeKind, GatewayConfigChange, Member
-from services import agents, boards
+from services import agents, boards, desired_state
 from services.agents import AgentDraft
-from services.gateways import provisioning, sync
+from services.gateways import sync
 from services.gateways.provisioning import config_log
 from services.gateways.provisioning.config_log import parse_agent_key
 from services.gateways.sync import LoggedConfigChange
@@ -281,7 +281,7 @@ async def test_a_text_that_cannot_be_stored_does_not_stop_provisioning(
     async with harness.transaction() as session:
         board_id = harness.world.garden.id
         await session.execute(update(Board).where(Board.id == board_id).values(name="Yard"))
-        await provisioning.request_sync(session, Agent.id == agent.id)
+        await desired_state.request_sync(session, Agent.id == agent.id)
     await harness.reconcile_until_idle()
     async with harness.transaction() as session:
         query = select(GatewayConfigChange.diff).order_by(GatewayConfigChange.id.desc()).limit(1)

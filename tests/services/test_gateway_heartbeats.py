@@ -11,7 +11,8 @@ from sqlalchemy import update
 from core.db.engine import TransactionFactory
 from models import Agent, ConfigChangeKind, Message, MessageState, Organization
 from services import agents
-from services.gateways.provisioning import plan_config_change, request_sync
+from services.desired_state import request_sync
+from services.gateways.provisioning import plan_config_change
 from services.gateways.provisioning.steps import QUIET_SCRATCH
 from tests.services.test_gateway_config_log import list_changes
 from tests.services.test_provisioning import send_chat_command

@@ -7,7 +7,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Event, EventType, Gateway
 from openclaw import connection
-from services import gateways
+from services import gateway_status, gateways
 from services.gateways import GatewayConnector
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
 from tests.support.gateway_supervisors import (
@@ -89,7 +89,7 @@ async def test_a_frozen_gateway_is_shown_and_is_not_reported_as_lost(
 
         async def find_code() -> object:
             found = await load_gateway(isolated_transaction, gateway)
-            failing = gateways.failing_check(found) if found and found.checks else None
+            failing = gateway_status.failing_check(found) if found and found.checks else None
             return failing["code"] if failing else "nothing" if found and found.checks else ""
 
         async def is_stuck_with(code: str) -> bool:
@@ -170,8 +170,10 @@ async def test_undecryptable_secrets_are_reported_and_affect_no_other_gateway(
             await wait_for(lambda: is_stuck_at("token"))
             found = await load_gateway(isolated_transaction, broken)
             assert found
-            assert gateways.gateway_status(found, now()) is gateways.GatewayStatus.FAILED
-            check = gateways.failing_check(found)
+            assert (
+                gateway_status.compute_status(found, now()) is gateway_status.GatewayStatus.FAILED
+            )
+            check = gateway_status.failing_check(found)
             assert check
             assert check["code"] == "gateway_secrets_unreadable"
             assert "SECRET_KEY" in check["sentence"]

@@ -9,7 +9,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Agent, EventType, ProvisioningStep
 from openclaw import AGENTS_CHECK, Capability, GatewayCapabilities, diagnose_outcome
-from services import gateways
+from services import gateway_status
 from services.gateways.provisioning.steps import QUIET_SCRATCH
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.older_gateways import MISSING, fake_version
@@ -156,9 +156,9 @@ async def test_a_gateway_that_cannot_run_agents_is_limited_but_connected(
             {"name": check.name, "state": check.state.value} for check in diagnosis.checks
         ]
         harness.gateway.checked_at = harness.moment
-        status = gateways.gateway_status(harness.gateway, harness.moment)
-        assert status is gateways.GatewayStatus.LIMITED
-        assert gateways.unreachable_since(harness.gateway, harness.moment) is None
+        status = gateway_status.compute_status(harness.gateway, harness.moment)
+        assert status is gateway_status.GatewayStatus.LIMITED
+        assert gateway_status.unreachable_since(harness.gateway, harness.moment) is None
 
 
 async def test_an_updated_gateway_is_learned_again(run: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from models import Agent, EventType, ProvisioningStep
-from services import agents, boards, memory
+from services import agents, boards, desired_state, memory
 from services.gateways import provisioning
 from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.provisioning_harness import (
@@ -86,7 +86,7 @@ async def test_fifty_sync_requests_create_one_agent_and_write_nothing_more(
     before, calls = list(harness.fake.changes), len(harness.fake.calls)
     for _ in range(50):
         async with harness.transaction() as session:
-            await provisioning.request_sync(session, Agent.id == agent.id)
+            await desired_state.request_sync(session, Agent.id == agent.id)
         await harness.reconcile_until_idle()
     assert harness.fake.changes == before
     assert {method for method, _ in harness.fake.calls[calls:]} == READ_METHODS
@@ -245,7 +245,7 @@ async def test_a_requested_wake_happens_although_the_agent_was_woken_before(
     agent = await harness.create_online_agent()
     harness.moment += timedelta(minutes=1)
     async with harness.transaction() as session:
-        await provisioning.request_sync(session, Agent.id == agent.id, wake=True)
+        await desired_state.request_sync(session, Agent.id == agent.id, wake=True)
     await harness.reconcile_until_idle()
     assert (await harness.get_agent(agent)).step is ProvisioningStep.CHECK_IN
     assert len(await harness.list_messages(agent)) == 2

@@ -1,7 +1,7 @@
 """Agents that have to check in after they were woken."""
 
 from models import ProvisioningStep
-from services import agents
+from services import agents, desired_state
 from services.gateways.provisioning import state_machine
 from tests.services.test_provisioning_recovery import (
     MINUTES,
@@ -46,7 +46,7 @@ async def test_an_agent_that_does_not_check_in_is_woken_again(
     agent = await harness.create_agent()
     await harness.reconcile_until_idle()
     token, changes = harness.token_of(agent), list(harness.fake.changes)
-    assert state_machine.STEP_TIMEOUTS[ProvisioningStep.CHECK_IN] >= 2 * MINUTES
+    assert desired_state.STEP_TIMEOUTS[ProvisioningStep.CHECK_IN] >= 2 * MINUTES
     for wakes in range(1, state_machine.MAX_WAKES + 1):
         assert (
             (await harness.get_agent(agent)).wake_attempts
@@ -54,7 +54,7 @@ async def test_an_agent_that_does_not_check_in_is_woken_again(
             == wakes
         )
         await advance_clock(
-            harness, state_machine.STEP_TIMEOUTS[ProvisioningStep.CHECK_IN] + MINUTES / 2
+            harness, desired_state.STEP_TIMEOUTS[ProvisioningStep.CHECK_IN] + MINUTES / 2
         )
     silent = await harness.get_agent(agent)
     assert silent.provision_failure

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Agent, OrphanedGatewayAgent, ProvisioningStep
-from services import agents
-from services.gateways import files, provisioning
+from services import agents, desired_state
+from services.gateways import files
 from services.gateways.provisioning import Reconciler
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import (
@@ -77,7 +77,7 @@ def make_overtaken_worker(
 
 async def request_sync(harness: ProvisioningHarness, agent: Agent) -> None:
     async with harness.transaction() as session:
-        await provisioning.request_sync(session, Agent.id == agent.id)
+        await desired_state.request_sync(session, Agent.id == agent.id)
 
 
 async def advance_in_other_process(harness: ProvisioningHarness, _agent: Agent) -> None:

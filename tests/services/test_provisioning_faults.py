@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from models import Agent, DesiredState, ProvisioningStep
-from services import agents
-from services.gateways import provisioning
+from services import agents, desired_state
 from services.gateways.provisioning.reconciler import ROSTER_INTERVAL
 from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.fake_gateway import ErrorResponse
@@ -133,7 +132,7 @@ class Scenario:
 
     async def _request_sync(self) -> None:
         async with self.harness.transaction() as session:
-            await provisioning.request_sync(session, Agent.id == self.agent.id)
+            await desired_state.request_sync(session, Agent.id == self.agent.id)
 
     async def _rename_agent(self) -> None:
         name = f"Writer {self.harness.moment:%H%M%S}"

@@ -14,8 +14,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import Unauthorized
 from models import Agent, AgentToken, EventType, ProvisioningStep
-from services import agents, boards, onboarding
-from services.gateways import provisioning
+from services import agents, boards, desired_state, onboarding
 from services.gateways.provisioning import state_machine
 from services.onboarding import OnboardingGoal
 from tests.support.credentials import authenticate_agent
@@ -46,7 +45,7 @@ def reject_methods(*methods: str) -> Any:
 
 async def request_sync(harness: ProvisioningHarness, agent: Agent, **how: Any) -> None:
     async with harness.transaction() as session:
-        await provisioning.request_sync(session, Agent.id == agent.id, **how)
+        await desired_state.request_sync(session, Agent.id == agent.id, **how)
 
 
 async def agent_name_of_token(harness: ProvisioningHarness, token: str) -> str | None:
@@ -237,7 +236,7 @@ async def test_changes_by_the_agent_are_kept_until_an_overwrite(
     agent = await harness.create_online_agent(soul_template="Be kind.")
     token, ours = harness.token_of(agent), harness.files_of(agent)["SOUL.md"]
     harness.files_of(agent)["SOUL.md"] = "My own."
-    for overwrite, soul in (((), "My own."), (provisioning.MANAGED_FILES, ours)):
+    for overwrite, soul in (((), "My own."), (desired_state.MANAGED_FILES, ours)):
         await request_sync(harness, agent, overwrite=overwrite)
         await harness.reconcile_until_idle()
         assert harness.files_of(agent)["SOUL.md"] == soul

@@ -15,11 +15,11 @@ from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Agent, Board, Event, EventType, Gateway, Message
 from openclaw import GatewayClient, GatewayError, RetryPolicy
-from services import agents, boards
+from services import agents, boards, desired_state
 from services.agents import AgentDraft
 from services.gateways import cleanup
 from services.gateways import files as gateways_files
-from services.gateways.provisioning import Reconciler, desired_state
+from services.gateways.provisioning import Reconciler
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import create_target
 from tests.support.gateway_rows import make_gateway, make_main_agent

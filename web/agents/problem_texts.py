@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import Agent, Message
-from services import gateways, messages
+from services import gateway_status, messages
 from services.messages.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
 from web.gateways.connection_texts import describe_check, describe_gateway_error
 from web.ui.translation import N_, _, translate
@@ -121,7 +121,7 @@ def describe_pending(
 def _describe_missing_gateway(conditions: DeliveryConditions) -> str:
     gateway = conditions.gateway
     assert gateway is not None
-    failing = gateways.find_connection_failure(gateway.checks)
+    failing = gateway_status.find_connection_failure(gateway.checks)
     if failing is None:
         return _("No worker is connected to %(name)s. A worker must run.", name=gateway.name)
     problem = describe_check(failing, gateway)

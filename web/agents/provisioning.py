@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from core.clock import now
 from core.db.reads import Source
 from models import Agent, DesiredState, Gateway, Member, ProvisioningStep
-from services import agents, gateways
+from services import agents, gateway_status
 from services.agents import AgentCard
 from services.gateways import provisioning
 from web.agents.presenter import format_duration
@@ -212,7 +212,7 @@ def build_progress(agent: Agent, gateway: Gateway | None) -> ProvisioningProgres
     failure = agent.provision_failure or {}
     return ProvisioningProgress(
         gateway,
-        gateways.unreachable_since(gateway, now()) is not None,
+        gateway_status.unreachable_since(gateway, now()) is not None,
         build_steps(agent, gateway, now()),
         is_being_removed=agent.desired_state is DesiredState.GONE,
         is_update_only=bool(agent.observed_generation) and agent.last_seen_at is not None,

@@ -7,16 +7,13 @@ from typing import Any
 
 from core.clock import now
 from models import Agent, Gateway
-from services.gateways import (
+from services.gateway_status import (
     GatewayStatus,
-    GatewaySummary,
-    ListedAgent,
-    SessionOwner,
-    SessionOwners,
     failing_check,
     find_connection_failure,
     is_leased,
 )
+from services.gateways import GatewaySummary, ListedAgent, SessionOwner, SessionOwners
 from web.agents.presenter import format_ago, format_duration
 from web.gateways.connection_texts import COMMAND_NOTES, describe_check
 from web.ui.translation import N_, _, translate

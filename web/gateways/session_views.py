@@ -19,7 +19,7 @@ from core.db.reads import Source
 from core.errors import AppError, UpstreamError
 from core.http.client_ip import hit_gateway_limits
 from core.http.request import open_reader, open_transaction
-from services import gateways, organizations
+from services import gateway_status, gateways, organizations
 from services.gateways import GatewaySummary, SessionOwner, SessionOwners
 from web.auth.viewer import current_member
 from web.gateways.connection_texts import describe_check, describe_upstream_error
@@ -167,7 +167,7 @@ async def query_gateway(
 
     A gateway that a worker just found unreachable is not queried.
     """
-    failing = gateways.find_connection_failure(summary.gateway.checks)
+    failing = gateway_status.find_connection_failure(summary.gateway.checks)
     if failing is not None and summary.is_leased:
         return None, describe_check(failing, summary.gateway)
     try:

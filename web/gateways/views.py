@@ -17,7 +17,7 @@ from core.http.request import get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.paging import Paging
 from models import Gateway
-from services import agents, boards, gateways, organizations
+from services import agents, boards, gateway_status, gateways, organizations
 from services.gateways import GatewayDraft
 from services.gateways.sync import SyncOptions
 from services.notifications import OpenedPage
@@ -166,7 +166,7 @@ def gateway_connector(request: Request) -> gateways.GatewayConnector:
 
 def count_gateway_request(request: Request, summary: gateways.GatewaySummary) -> None:
     """Count a request to a gateway unless a worker is connected to it. Raises TooMany."""
-    if summary.status is not gateways.GatewayStatus.CONNECTED:
+    if summary.status is not gateway_status.GatewayStatus.CONNECTED:
         hit_gateway_limits(request, summary.gateway.organization_id, request.user.id)
 
 

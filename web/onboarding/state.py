@@ -10,7 +10,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.reads import Source
 from models import Agent, Board, Member, Message, OnboardingStatus
-from services import agents, gateways, onboarding
+from services import agents, gateway_status, onboarding
 from services.boards import BoardPermissions
 from services.onboarding import (
     Conversation,
@@ -76,7 +76,7 @@ class OnboardingState:
     def is_unreachable(self) -> bool:
         """Return whether the gateway is known to be unreachable."""
         gateway = self.interviewer.gateway
-        return gateway is not None and bool(gateways.find_connection_failure(gateway.checks))
+        return gateway is not None and bool(gateway_status.find_connection_failure(gateway.checks))
 
     @cached_property
     def transcript(self) -> Transcript:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from models import Agent, Gateway, Organization, PublicAddress
-from services.gateways import provisioning
+from services import desired_state
 from services.gateways.files.merge_plan import SHARED_FILE
 from services.gateways.files.renderer import FILE_NAMES
 
@@ -57,7 +57,7 @@ async def list_rewritten_files(session: AsyncSession) -> Sequence[RewrittenFiles
         select(Organization.name, Gateway.name, Agent)
         .join(Gateway, Gateway.id == Agent.gateway_id)
         .join(Organization, Organization.id == Agent.organization_id)
-        .where(provisioning.IS_RUNNING)
+        .where(desired_state.IS_RUNNING)
         .order_by(Organization.name, Organization.id, Gateway.name, Agent.name, Agent.id)
     )
     return [
@@ -82,4 +82,4 @@ async def change_public_address(session: AsyncSession, address: str) -> None:
     values = {"base_url": address, "updated_at": now()}
     statement = insert(PublicAddress).values(id=ADDRESS_ID, **values)
     await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
-    await provisioning.request_sync(session, provisioning.IS_RUNNING)
+    await desired_state.request_sync(session, desired_state.IS_RUNNING)

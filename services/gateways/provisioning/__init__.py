@@ -1,8 +1,8 @@
 """Provisioning: create agents on their gateways, keep them up to date, and remove them.
 
-Commands record the desired state (`request_sync`, `move_agents`, `request_removal`). The
-`Reconciler`, a gateway job, carries it out step by step and records the progress in the agent's
-row. See docs/decisions/provisioning.md.
+Commands record the desired state (`services.desired_state`). The `Reconciler`, a gateway job,
+carries it out step by step and records the progress in the agent's row. See
+docs/decisions/provisioning.md.
 """
 
 from services.gateways.provisioning.config_diff import (
@@ -17,18 +17,6 @@ from services.gateways.provisioning.config_entries import (
 )
 from services.gateways.provisioning.config_log import MAX_CHANGES_BY_ACTOR
 from services.gateways.provisioning.config_steps import remove_agents
-from services.gateways.provisioning.desired_state import (
-    IS_NOT_BEING_REMOVED,
-    IS_RUNNING,
-    MANAGED_FILES,
-    MAY_EXIST_ON_GATEWAY,
-    move_agents,
-    orphan_agents,
-    request_board_sync,
-    request_removal,
-    request_sync,
-    start_provisioning,
-)
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (
     CREATION_TIMEOUT,

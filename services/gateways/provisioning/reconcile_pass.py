@@ -13,7 +13,7 @@ from core.db.engine import TransactionFactory
 from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
-from services import agents, gateways, messages
+from services import agents, desired_state, gateways, messages
 from services.events import NewEvent
 from services.gateways.provisioning import config_steps, events, state_machine, steps, store
 from services.gateways.provisioning.config_entries import is_configured
@@ -211,7 +211,7 @@ class ReconcilePass:
     async def _wake(self, one: DueAgent) -> None:
         """Enqueue the message that starts an agent; it has to check in by the deadline."""
         if one.is_paused:
-            await self._apply(one.agent, Transition(state_machine.clear_step()))
+            await self._apply(one.agent, Transition(desired_state.clear_step()))
             return
 
         async def build_bundle() -> AgentFileBundle:

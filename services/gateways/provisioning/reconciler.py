@@ -22,7 +22,8 @@ from core.security.encryption import SecretCipher
 from models import Gateway, ProvisioningStep
 from openclaw import GatewayClient, GatewayEvent, poll_events
 from openclaw import api as gateway_api
-from services.gateways.provisioning import desired_state, store
+from services import desired_state
+from services.gateways.provisioning import store
 from services.gateways.provisioning.reconcile_pass import LOCAL_STEPS, ReconcilePass
 from services.gateways.provisioning.workload import (
     BundleLoader,

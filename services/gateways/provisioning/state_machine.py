@@ -11,24 +11,17 @@ from enum import StrEnum
 from typing import Any
 
 from models import Agent, DesiredState, EventType, ProvisioningState, ProvisioningStep
+from services.desired_state import (
+    STEP_TIMEOUTS,
+    ColumnChanges,
+    begin_sync,
+    clear_step,
+    request_wake,
+    start_step,
+)
 from services.gateways.provisioning.failures import StepFailure, is_unlisted
 
-ColumnChanges = dict[str, Any]
-"""Values by the names of Agent's attributes."""
-
 STEP_ORDER = tuple(step for step in ProvisioningStep if step is not ProvisioningStep.REMOVE)
-
-STEP_TIMEOUTS: Mapping[ProvisioningStep, timedelta] = {
-    **dict.fromkeys(ProvisioningStep, timedelta(seconds=60)),
-    ProvisioningStep.FILES: timedelta(seconds=120),
-    # A gateway may postpone changes of its config by a minute.
-    ProvisioningStep.HEARTBEAT: timedelta(seconds=180),
-    ProvisioningStep.SCRATCH: timedelta(seconds=120),
-    # A first turn may take minutes (contract, W-29).
-    ProvisioningStep.CHECK_IN: timedelta(seconds=180),
-    ProvisioningStep.REMOVE: timedelta(seconds=120),
-}
-"""How long a step may take, with all its attempts, before it counts as failed."""
 
 FIRST_RETRY_DELAY = 2.0  # seconds; doubled with each attempt
 MAX_RETRY_DELAY = 60.0  # seconds
@@ -97,21 +90,6 @@ def step_duration(agent: Agent, moment: datetime) -> StepDuration | None:
     return StepDuration(max(moment - started_at, timedelta()), deadline - started_at)
 
 
-def begin_sync(moment: datetime) -> ColumnChanges:
-    """Start with the first step, without failures and attempts."""
-    return {
-        **_start_step(ProvisioningStep.CREATE, moment),
-        "provision_failure": None,
-        "wake_attempts": 0,
-    }
-
-
-def begin_removal(moment: datetime) -> ColumnChanges:
-    """Start to remove an agent."""
-    gone = {"desired_state": DesiredState.GONE, "wants_wake": False, "checkin_deadline_at": None}
-    return {**_start_step(ProvisioningStep.REMOVE, moment), "provision_failure": None, **gone}
-
-
 def may_still_be_created(agent: Agent, moment: datetime) -> bool:
     """Return whether the gateway may still be creating an agent that it does not list."""
     deadline = agent.step_deadline_at
@@ -125,7 +103,7 @@ def complete_step(agent: Agent, moment: datetime, *, is_paused: bool = False) ->
     assert agent.step is not None
     if is_unlisted(agent) and agent.step is ProvisioningStep.CREATE:
         # The gateway accepts it again and again, and may still not list it.
-        return Transition(_start_step(ProvisioningStep.LISTED, moment))
+        return Transition(start_step(ProvisioningStep.LISTED, moment))
     done: ColumnChanges = {"provision_failure": None}
     event = EventType.AGENT_SYNCED if agent.provision_failure else None
     if agent.step is ProvisioningStep.SCRATCH:
@@ -139,7 +117,7 @@ def complete_step(agent: Agent, moment: datetime, *, is_paused: bool = False) ->
     if agent.step is ProvisioningStep.LISTED:
         done["listed_at"] = moment
     following = STEP_ORDER[STEP_ORDER.index(agent.step) + 1]
-    return Transition(done | _start_step(following, moment), event)
+    return Transition(done | start_step(following, moment), event)
 
 
 def has_checked_in(agent: Agent) -> bool:
@@ -154,7 +132,7 @@ def retry_wake_or_fail(agent: Agent, moment: datetime) -> Transition:
     Its token and session stay: a turn that is about to check in must not be aborted (W-29).
     """
     if agent.wake_attempts < MAX_WAKES:
-        return Transition(_start_step(ProvisioningStep.WAKE, moment))
+        return Transition(start_step(ProvisioningStep.WAKE, moment))
     failure = StepFailure(
         "no_check_in",
         f"It was woken {agent.wake_attempts} times and has not called."
@@ -200,18 +178,10 @@ def recreate_lost_agent(agent: Agent, moment: datetime) -> Transition:
         "generation": agent.generation + 1,
         "listed_at": None,
     }
-    return Transition({**begin_sync(moment), **fresh, **request_wake()}, EventType.AGENT_LOST)
-
-
-def request_wake() -> ColumnChanges:
-    """Wake an agent after the sync, also if it was woken before."""
-    return {"wants_wake": True, "woken_at": None, "checkin_deadline_at": None}
-
-
-def clear_step() -> ColumnChanges:
-    """Have nothing to do."""
-    no_times = {"next_step_at": None, "step_deadline_at": None}
-    return {"step": None, "step_attempts": 0, "step_error": None, **no_times}
+    return Transition(
+        {**begin_sync(moment), **fresh, **request_wake()},
+        EventType.AGENT_LOST,
+    )
 
 
 def with_step_time(agent: Agent, state: ProvisioningState, moment: datetime) -> ProvisioningState:
@@ -235,7 +205,7 @@ def _wake_or_finish(agent: Agent, moment: datetime, *, is_paused: bool) -> Colum
     deadline = agent.checkin_deadline_at
     if deadline is not None and deadline > moment:
         return _check_in_step(deadline)
-    return clear_step() if is_paused else _start_step(ProvisioningStep.WAKE, moment)
+    return clear_step() if is_paused else start_step(ProvisioningStep.WAKE, moment)
 
 
 def _await_check_in(agent: Agent, moment: datetime) -> ColumnChanges:
@@ -255,12 +225,6 @@ def _check_in_step(deadline: datetime) -> ColumnChanges:
 
 def _clear_wake() -> ColumnChanges:
     return {"wants_wake": False, "wake_attempts": 0, "checkin_deadline_at": None}
-
-
-def _start_step(step: ProvisioningStep, moment: datetime) -> ColumnChanges:
-    deadline = moment + STEP_TIMEOUTS[step]
-    start = {"step": step, "step_attempts": 0, "step_error": None}
-    return {**start, "next_step_at": moment, "step_deadline_at": deadline}
 
 
 def _fail_step(agent: Agent, failure: StepFailure, moment: datetime) -> Transition:

@@ -44,8 +44,7 @@ from models import (
     new_id,
 )
 from openclaw import ErrorKind
-from services.gateways.provisioning.desired_state import lock_in_order_condition
-from services.gateways.provisioning.state_machine import STEP_TIMEOUTS, ColumnChanges
+from services.desired_state import STEP_TIMEOUTS, ColumnChanges, lock_in_order_condition
 
 LOST_AFTER = timedelta(seconds=90)  # without being listed: two rosters in a row have missed it
 

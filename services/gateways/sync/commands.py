@@ -17,7 +17,7 @@ from core.security.encryption import SecretCipher
 from models import Agent, EventType, Gateway, Member
 from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
-from services import agents, events, gateways
+from services import agents, desired_state, events, gateways
 from services.gateways import GatewayConnector, files, provisioning
 from services.gateways.files import AgentFacts, FilePlan, FileState
 from services.gateways.sync.queries import (
@@ -133,8 +133,8 @@ async def request_sync(
         created = await _create_missing_agent(session, member, plan)
     wanted = Agent.gateway_id == plan.gateway.id
     wanted &= Agent.id.in_([one.agent.id for one in report.agents])
-    overwrite = provisioning.MANAGED_FILES if options.overwrite else ()
-    requested = await provisioning.request_sync(
+    overwrite = desired_state.MANAGED_FILES if options.overwrite else ()
+    requested = await desired_state.request_sync(
         session, wanted, overwrite=overwrite, rotate=options.rotate_tokens
     )
     await _record_events(session, member, options, requested, created)
@@ -238,7 +238,7 @@ def plan_agent_files(
     known = facts.token or files.find_token(present[files.SHARED_FILE])
     token = NEW_VALUE if rotate or not known else known
     digests = provisioning.last_written_digests(agent, present)
-    for name in provisioning.MANAGED_FILES if overwrite else ():
+    for name in desired_state.MANAGED_FILES if overwrite else ():
         digests.pop(name, None)
     return files.plan_files(files.render_files(replace(facts, token=token)), present, digests)
 

@@ -1,9 +1,11 @@
-"""Commands that record the desired state of agents on their gateways.
+"""What gateways have to do: the desired state of their agents, and the removal of former ones.
 
-Nothing here uses the network: the Reconciler of the gateway carries the changes out.
+Changes record it in their transaction. Nothing here uses the network: `services.gateways` carries
+it out.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,10 +34,16 @@ from models import (
     AgentToken,
     Board,
     DesiredState,
+    Gateway,
+    GatewayCleanup,
+    GatewayConnectionMixin,
     OrphanedGatewayAgent,
     ProvisioningState,
+    ProvisioningStep,
 )
-from services.gateways.provisioning import state_machine
+
+ColumnChanges = dict[str, Any]
+"""Values by the names of Agent's attributes."""
 
 IS_RUNNING = (Agent.desired_state == DesiredState.RUNNING) & Agent.is_linked.is_(False)
 
@@ -47,6 +55,18 @@ MANAGED_FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md")
 MAY_EXIST_ON_GATEWAY = Agent.desired_state.is_not(None) & Agent.is_linked.is_(False)
 """Agents that we may have created on their gateways."""
 
+STEP_TIMEOUTS: Mapping[ProvisioningStep, timedelta] = {
+    **dict.fromkeys(ProvisioningStep, timedelta(seconds=60)),
+    ProvisioningStep.FILES: timedelta(seconds=120),
+    # A gateway may postpone changes of its config by a minute.
+    ProvisioningStep.HEARTBEAT: timedelta(seconds=180),
+    ProvisioningStep.SCRATCH: timedelta(seconds=120),
+    # A first turn may take minutes (contract, W-29).
+    ProvisioningStep.CHECK_IN: timedelta(seconds=180),
+    ProvisioningStep.REMOVE: timedelta(seconds=120),
+}
+"""How long a step may take, with all its attempts, before it counts as failed."""
+
 
 def start_provisioning(agent: Agent) -> None:
     """Set the fields of a new agent so that it is provisioned on its gateway, if it has one."""
@@ -54,7 +74,7 @@ def start_provisioning(agent: Agent) -> None:
     if agent.gateway_id is None:
         return
     fresh = {"desired_state": DesiredState.RUNNING, "generation": 1, "wants_wake": True}
-    for name, value in (state_machine.begin_sync(now()) | fresh).items():
+    for name, value in (begin_sync(now()) | fresh).items():
         setattr(agent, name, value)
 
 
@@ -73,9 +93,9 @@ async def request_sync(
     are used. A wake that was requested before stays requested. Agents that are not provisioned are
     skipped.
     """
-    columns = state_machine.begin_sync(now()) | {"generation": Agent.generation + 1}
+    columns = begin_sync(now()) | {"generation": Agent.generation + 1}
     if wake:
-        columns |= state_machine.request_wake()
+        columns |= request_wake()
     removed_keys = [["files", name] for name in overwrite]
     if rotate:
         removed_keys.append(["token"])
@@ -110,7 +130,7 @@ async def request_removal(session: AsyncSession, agent: Agent, *, force: bool = 
     if force or agent.desired_state is None or never_existed:
         await _delete_agent(session, agent, forget=force)
         return False
-    columns = state_machine.begin_removal(now()) | {
+    columns = begin_removal(now()) | {
         "generation": Agent.generation + 1,
         "status": AgentStatus.DELETING,
         "is_board_lead": False,
@@ -190,10 +210,10 @@ def _state_without(paths: Sequence[Sequence[str]]) -> ColumnElement[Any]:
     return state
 
 
-def _initial_columns(gateway_id: UUID | None) -> state_machine.ColumnChanges:
+def _initial_columns(gateway_id: UUID | None) -> ColumnChanges:
     if gateway_id is None:
-        return {**state_machine.clear_step(), "desired_state": None, "wants_wake": False}
-    begun = state_machine.begin_sync(now())
+        return {**clear_step(), "desired_state": None, "wants_wake": False}
+    begun = begin_sync(now())
     return {**begun, "desired_state": DesiredState.RUNNING, "wants_wake": True}
 
 
@@ -219,7 +239,7 @@ def lock_in_order_condition(where: ColumnElement[bool]) -> ColumnElement[bool]:
 async def _update_agents(
     session: AsyncSession,
     where: ColumnElement[bool],
-    columns: state_machine.ColumnChanges,
+    columns: ColumnChanges,
     *,
     additional_cte: CTE | None = None,
 ) -> Sequence[Agent]:
@@ -230,3 +250,61 @@ async def _update_agents(
         statement = statement.add_cte(additional_cte)
     fresh = statement.execution_options(populate_existing=True, synchronize_session=False)
     return (await session.scalars(fresh)).all()
+
+
+def begin_sync(moment: datetime) -> ColumnChanges:
+    """Start with the first step, without failures and attempts."""
+    return {
+        **start_step(ProvisioningStep.CREATE, moment),
+        "provision_failure": None,
+        "wake_attempts": 0,
+    }
+
+
+def begin_removal(moment: datetime) -> ColumnChanges:
+    """Start to remove an agent."""
+    gone = {"desired_state": DesiredState.GONE, "wants_wake": False, "checkin_deadline_at": None}
+    return {**start_step(ProvisioningStep.REMOVE, moment), "provision_failure": None, **gone}
+
+
+def request_wake() -> ColumnChanges:
+    """Wake an agent after the sync, also if it was woken before."""
+    return {"wants_wake": True, "woken_at": None, "checkin_deadline_at": None}
+
+
+def clear_step() -> ColumnChanges:
+    """Have nothing to do."""
+    no_times = {"next_step_at": None, "step_deadline_at": None}
+    return {"step": None, "step_attempts": 0, "step_error": None, **no_times}
+
+
+def start_step(step: ProvisioningStep, moment: datetime) -> ColumnChanges:
+    deadline = moment + STEP_TIMEOUTS[step]
+    start = {"step": step, "step_attempts": 0, "step_error": None}
+    return {**start, "next_step_at": moment, "step_deadline_at": deadline}
+
+
+CONNECTION_ATTRIBUTES = tuple(GatewayConnectionMixin.__annotations__)
+
+
+def build_cleanup_insert(where: ColumnElement[bool]) -> Insert:
+    """Build the insert of cleanups for gateways that are about to be deleted.
+
+    The caller has locked these gateways and their agents.
+    """
+    at = now()
+    created = select(Agent.gateway_id, Agent.gateway_key.label("key")).where(
+        MAY_EXIST_ON_GATEWAY, Agent.gateway_key != ""
+    )
+    orphaned = select(OrphanedGatewayAgent.gateway_id, OrphanedGatewayAgent.agent_key)
+    ours = created.union(orphaned).subquery("ours")
+    copied = [getattr(Gateway, name) for name in ("id", *CONNECTION_ATTRIBUTES)]
+    rows = (
+        select(*copied, func.jsonb_agg(ours.c.key), literal(0), literal(at), literal(at))
+        .join(ours, ours.c.gateway_id == Gateway.id)
+        .where(where)
+        .group_by(Gateway.id)
+    )
+    copied_to = [getattr(GatewayCleanup, name) for name in ("id", *CONNECTION_ATTRIBUTES)]
+    columns = [*copied_to, "agent_keys", "attempts", "next_try_at", "created_at"]
+    return insert(GatewayCleanup).from_select(columns, rows)
