@@ -21,6 +21,7 @@ BROWSERS = (
     "google-chrome-stable",
 )
 
+ALL_OPTION = "--all"
 GATEWAY_OPTION = "--gateway"
 GATEWAYS_OPTION = "--gateways"
 CLIENTS_OPTION = "--clients"
@@ -47,9 +48,13 @@ RACE_TESTS = "tests/race/"  # what fails there once is a defect
 FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
 
 HELP = """\
-usage: ./run test [--gateway | --gateways all|VERSION,… | --clients] [--retry] [PYTEST OPTIONS]
+usage: ./run test [--all] [--gateway | --gateways all|VERSION,… | --clients] [--retry]
+                  [PYTEST OPTIONS]
 
-Run the tests: all of them, or those that the options name. Some of them drive Chrome or Chromium.
+Run the tests that state every rule, or those of them that the options name. Some of them drive
+Chrome or Chromium.
+  ./run test --all                    also what repeats a rule: each page in all sizes and themes,
+                                      20 rounds of each race instead of 5, more killed processes
   ./run test tests/services           one folder
   ./run test -k heartbeat -x          by name, up to the first that fails
   ./run test --gateway                all, and besides those that need a real OpenClaw gateway: npm
@@ -59,8 +64,8 @@ Run the tests: all of them, or those that the options name. Some of them drive C
   ./run test --gateways 2026.7.1      the same with one version
   ./run test --clients                clients that are generated from the OpenAPI document: npm and
                                       pip install the generators, once, into .cache in the home
-  ./run test --retry                  all, and at most three that fail once more, alone: those that
-                                      pass then are named as unstable. Races are not repeated
+  ./run test --retry                  the same, and at most three that fail once more, alone: those
+                                      that pass then are named as unstable. Races are not repeated
 """
 
 NO_BROWSER = """\
@@ -84,6 +89,9 @@ def run_tests(arguments: list[str]) -> int:
     environment = dict(os.environ)
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the tests start many Python processes
     os.chdir(PROJECT_ROOT)
+    if ALL_OPTION in arguments:
+        arguments = remove_option(arguments, ALL_OPTION)
+        environment["MC_TEST_ALL"] = "1"
     if GATEWAYS_OPTION in arguments:
         return run_version_tests(arguments, environment)
     if GATEWAY_OPTION in arguments:

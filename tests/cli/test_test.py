@@ -1,4 +1,4 @@
-"""`./run test --retry` runs a few failed tests again, alone; `--clients` runs those of clients."""
+"""`./run test`: the complete run, the retry of a few failed tests, and the tests of clients."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from cli import test
 from cli.command import CommandError
 from cli.test import CLIENT_TESTS, load_failed_tests, run_tests, run_with_retry
+from tests.support import tiers
 from tests.support.installed_packages import PackagesMissing
 from tests.support.real_gateway import find_node
 
@@ -34,6 +35,15 @@ import os
 
 def test_clients():
     assert os.environ["MC_TEST_CLIENTS"] == "1"
+"""
+
+
+COMPLETE = """
+from tests.support.tiers import repetition, select_options
+
+@repetition
+def test_repetition():
+    assert len(select_options("a page", ["wide", "phone"])) == 2
 """
 
 
@@ -115,3 +125,24 @@ def test_a_gateway_that_is_installed_without_node_is_named(tmp_path: Path) -> No
     program.parent.mkdir(parents=True)
     program.touch()
     assert find_node(tmp_path) == program
+
+
+@pytest.mark.parametrize(("options", "outcome"), [([], "1 skipped"), (["--all"], "1 passed")])
+def test_repetitions_run_in_a_complete_run_only(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    options: list[str],
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(test, "PROJECT_ROOT", project)
+    monkeypatch.delenv("MC_TEST_ALL", raising=False)
+    (project / "test_tiers.py").write_text(COMPLETE)
+    assert run_tests([*options, "test_tiers.py"]) == 0
+    assert outcome in capfd.readouterr().out
+
+
+def test_a_case_has_the_same_option_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "IS_COMPLETE_RUN", False)
+    options = [tiers.select_options(f"/pages/{number}", "abc") for number in range(20)]
+    assert "".join(chosen for [chosen] in options) == "ccbbbbbacbbcccacabcb"

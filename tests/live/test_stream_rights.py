@@ -13,11 +13,11 @@ from core.db.engine import TransactionFactory
 from models import Board, Event, EventType
 from tests.support.page_stream import PageStream, open_page, server_url
 from tests.support.people_rows import token_secret
+from tests.support.rounds import ROUNDS
 from tests.support.world import World
 
 __all__ = ["server_url"]
 
-ROUNDS = 20
 WRITERS = 4  # comments that race with the removal
 COMMENTS = "/api/v1/activity/task-comments/stream"
 

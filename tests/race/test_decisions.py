@@ -16,7 +16,7 @@ from services.approvals import ApprovalDraft
 from services.approvals.actions import hash_action
 from tests.support.board_rows import make_board, make_link
 from tests.support.people_rows import make_member
-from tests.support.rounds import ROUNDS, run_rounds
+from tests.support.rounds import ROUNDS, ROUNDS_FOR_ALL_OUTCOMES, run_rounds
 
 PENDING, APPROVED, REJECTED = ApprovalStatus
 
@@ -241,7 +241,7 @@ async def test_task_is_not_done_with_a_concurrent_rejection(
     """R9: either the task is done before the rejection of a later request, or it is not done."""
     world = isolated_world
     done, rejected = EventType.TASK_STATUS_CHANGED, EventType.APPROVAL_REJECTED
-    rows = [world.make_task(f"Task {n}") for n in range(ROUNDS)]
+    rows = [world.make_task(f"Task {n}") for n in range(ROUNDS_FOR_ALL_OUTCOMES)]
     async with isolated_transaction() as session:
         session.add_all([await session.merge(task) for task in rows])
         (await session.get_one(Board, world.board.id)).require_approval_for_done = True

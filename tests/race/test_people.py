@@ -18,8 +18,7 @@ from models import (
     new_id,
 )
 from services import boards, organizations, questions, tasks
-
-ROUNDS = 12
+from tests.support.rounds import ROUNDS
 
 
 async def insert_task(transaction, world, **fields) -> Task:

@@ -13,7 +13,7 @@ from models import Agent, Message, MessageState, Organization, Task
 from services import agents, boards, organizations, tasks
 from services.messages import delivery_store
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
-from tests.support.rounds import ROUNDS
+from tests.support.rounds import ROUNDS_FOR_ALL_OUTCOMES
 from tests.support.world import World
 
 DELAYS = (0, 20, 3, 6)  # statements before one of two transactions; the other has the mirrored one
@@ -66,7 +66,7 @@ async def test_no_message_is_claimed_after_a_stop_has_committed(delivery: Delive
         return await count_attempts(delivery)
 
     outcomes = set()
-    for round in range(ROUNDS):
+    for round in range(ROUNDS_FOR_ALL_OUTCOMES):
         await reset(delivery)
         claimed, at_stop = await asyncio.gather(claim(round % 3), stop(round % 4))
         assert claimed is None
@@ -96,7 +96,7 @@ async def test_no_message_is_claimed_after_the_pause_of_its_agent(
             await session.execute(select(func.pg_sleep(0.01)))  # the commit is late
 
     outcomes = set()
-    for round in range(ROUNDS):
+    for round in range(ROUNDS_FOR_ALL_OUTCOMES):
         await reset(delivery)
         await delivery.update_row(delivery.world.worker, held_at=None, hold=None, step=None)
         delays = DELAYS[round % 4], DELAYS[-round % 4]
@@ -132,7 +132,7 @@ async def test_no_task_is_taken_after_the_pause_of_its_agent(
             return (await session.get_one(Task, task.id)).status
 
     outcomes = set()
-    for round in range(ROUNDS):
+    for round in range(ROUNDS_FOR_ALL_OUTCOMES):
         async with isolated_transaction() as session:
             await session.execute(update(Agent).values(held_at=None, hold=None))
             fresh = {"status": "inbox", "assigned_agent_id": None, "in_progress_at": None}
@@ -172,7 +172,7 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
             return (await session.get_one(Task, task.id)).status
 
     outcomes = set()
-    for round in range(ROUNDS):
+    for round in range(ROUNDS_FOR_ALL_OUTCOMES):
         async with isolated_transaction() as session:
             await session.execute(update(Organization).values(stopped_at=None))
             fresh = {"status": "inbox", "assigned_agent_id": None, "in_progress_at": None}

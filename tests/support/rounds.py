@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
+from tests.support.tiers import IS_COMPLETE_RUN
 
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "20"))
-"""Rounds of each race. The default keeps the suite fast, and a proof has 1,000.
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "20" if IS_COMPLETE_RUN else "5"))
+"""Rounds of each race. A proof has 1,000."""
 
-Fewer than 20 may miss one of the outcomes that some tests expect.
-"""
+ROUNDS_FOR_ALL_OUTCOMES = max(ROUNDS, 20)
+"""Rounds of a race whose test expects that each operation is first at times."""
 
 ROUNDS_AT_ONCE = 4  # with two transactions each, they fit into the pool of connections
 
