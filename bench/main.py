@@ -4,7 +4,7 @@
 
 The benchmark starts a PostgreSQL of its own with new data. Requests and pages are measured in this
 process as ASGI calls, so that HTTP parsing is not part of them; the other parts start servers. A
-run without --only and --quick writes its figures to bench/results and into bench/README.md.
+run without --only and --quick writes its figures into bench/README.md.
 Figures of two machines, or of two days, cannot be compared; ratios within one run can.
 """
 
@@ -74,8 +74,8 @@ def main(arguments: list[str]) -> int:
     if options.json:
         report.write(options.json)
     elif not (options.quick or options.only):
-        print(f"\nWritten: {report.write(results.FOLDER).name} and the table in bench/README.md")
         results.update_readme(report)
+        print("\nWritten: the table in bench/README.md")
     return 0
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 README = Path(__file__).with_name("README.md")
-FOLDER = Path(__file__).with_name("results")
 BEGIN, END = "<!-- The table is written by ./run bench. -->", "<!-- End of the table. -->"
 BUSY_SHARE = 0.3  # of the cores; a machine with a higher load average is not idle
 
