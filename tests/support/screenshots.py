@@ -1,8 +1,10 @@
-"""Take the pictures in docs/screenshots. Its README has the command.
+"""Take pictures of all pages, or of those with the given names, into .screenshots:
+
+    PYTHONPATH=. .venv/bin/python -P -m tests.support.screenshots [NAME …]
 
 This starts the demo in a temporary folder with a seed, adds what the demo does not have, and opens
-every page in the light theme, in the dark theme and on a phone. With names, only these pictures are
-made.
+every page in the light theme, in the dark theme and on a phone. The pictures that the documentation
+shows, those in docs/screenshots, are replaced too.
 """
 
 import asyncio
@@ -24,10 +26,10 @@ from tests.support.page_checks import PHONE, WIDE, new_context
 from tests.support.screenshot_pages import FIRST_RUN, PICTURES, PictureOf
 from tests.support.screenshot_site import DEMO, DEMO_SECONDS, fill_demo
 
-FOLDER = ROOT / "docs/screenshots"
-TABLE_START, TABLE_END = "<!-- The table is written by the script. -->\n", "\n<!-- End. -->"
+FOLDER = ROOT / ".screenshots"  # ignored by git
+SHOWN_FOLDER = ROOT / "docs/screenshots"
 PRIVATE = {"GATEWAY_PRIVATE_FOR_ALL": "true"}  # the gateways run on this machine
-QUALITY = 20  # of WebP, 0 to 100: texts stay readable, and the folder below 7 MB
+QUALITY = 20  # of WebP, 0 to 100: texts stay readable
 SETTLE_MS = 400  # for parts that load later, and the live connection
 VARIANTS: dict[str, dict[str, Any]] = {
     "light": {"viewport": WIDE, "color_scheme": "light"},
@@ -69,7 +71,10 @@ class Camera:
             await picture.prepare(page)
             await page.wait_for_timeout(SETTLE_MS)
         taken = await _capture(page)
-        await asyncio.to_thread((FOLDER / f"{picture.name}-{variant}.webp").write_bytes, taken)
+        name = f"{picture.name}-{variant}.webp"
+        for file in (FOLDER / name, SHOWN_FOLDER / name):
+            if file.parent == FOLDER or file.exists():
+                await asyncio.to_thread(file.write_bytes, taken)
 
     async def _open_context(self, picture: PictureOf, variant: str) -> BrowserContext:
         key = variant, picture.is_public, picture.has_scripts
@@ -125,24 +130,5 @@ async def take_pictures(names: Collection[str]) -> None:
                 installation.stop()
 
 
-def write_table() -> None:
-    """Write the table of the pictures that exist into the README."""
-    lines = ["| page | address | light | dark | phone |", "| --- | --- | --- | --- | --- |"]
-    for picture in [FIRST_RUN, *PICTURES]:
-        links = [
-            f"[{variant}]({file.name})"
-            for variant in VARIANTS
-            if (file := FOLDER / f"{picture.name}-{variant}.webp").exists()
-        ]
-        if links:
-            address = picture.address or "/first-run#…"
-            lines.append(f"| {picture.name} | `{address}` | {' | '.join(links)} |")
-    readme = FOLDER / "README.md"
-    before, _, rest = readme.read_text().partition(TABLE_START)
-    _, _, after = rest.partition(TABLE_END)
-    readme.write_text(before + TABLE_START + "\n" + "\n".join(lines) + "\n" + TABLE_END + after)
-
-
 if __name__ == "__main__":
     asyncio.run(take_pictures(sys.argv[1:]))
-    write_table()
