@@ -2,8 +2,7 @@
 
 import pytest
 
-from web.ui.excerpts import excerpt_markdown
-from web.ui.markdown import MAX_LENGTH
+from web.ui.markdown import MAX_LENGTH, excerpt_markdown
 
 
 @pytest.mark.parametrize(

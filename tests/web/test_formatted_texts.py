@@ -7,8 +7,7 @@ import pytest
 from markupsafe import Markup
 
 from web.ui import formatted_texts
-from web.ui.bounded_cache import BoundedCache
-from web.ui.formatted_texts import PAGE_STEPS, RENDERED, format_texts
+from web.ui.formatted_texts import PAGE_STEPS, RENDERED, BoundedCache, format_texts
 from web.ui.markdown import MAX_LENGTH, RenderedText, render_markdown
 from web.ui.translation import reader_language
 

@@ -11,7 +11,7 @@ from models import Agent, AgentStatus, BoardGroup, new_id
 from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
 from web.ui import navigation
-from web.ui.scripts import SCRIPTS
+from web.ui.assets import SCRIPTS
 
 BOARD_PAGES = ("settings", "chat", "notes", "feed", "trash", "policy", "webhooks", "views")
 

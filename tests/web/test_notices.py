@@ -9,7 +9,7 @@ from models import Agent, DesiredState, Organization
 from tests.support.board_rows import make_task
 from tests.support.people_rows import cookie_secret, make_member
 from web.auth.viewer import SESSION_COOKIE
-from web.ui.notices import NOTICE_COOKIE
+from web.ui.flash_cookies import NOTICE_COOKIE
 
 
 def find_toasts(page: str) -> list[str]:

@@ -16,7 +16,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.errors import Conflict, TooMany, Unavailable
 from models import new_id
-from web.ui import assets, render, scripts
+from web.ui import assets, render
 from web.ui.assets import STATIC
 
 SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
@@ -158,17 +158,17 @@ def test_the_sprite_matches_its_source_files() -> None:
 
 
 def test_scripts_exist_and_vendored_ones_have_a_licence() -> None:
-    for script in scripts.SCRIPTS:
+    for script in assets.SCRIPTS:
         assert (STATIC / script).is_file()
     ours = {file.name for file in STATIC.glob("*.js")} - {"theme.js", "service_worker.js"}
-    assert ours <= set(scripts.SCRIPTS)
+    assert ours <= set(assets.SCRIPTS)
     for script in (STATIC / "vendor").glob("*.js"):
         assert list(script.parent.glob(f"{'htmx' if 'hx' in script.name else 'Sortable'}*LICENSE*"))
 
 
 def test_scripts_share_only_properties_of_window() -> None:
     """Each is in a block of its own in the joined file."""
-    for script in scripts.SCRIPTS:
+    for script in assets.SCRIPTS:
         if not script.startswith("vendor/"):
             declared = r"^(?:async function|function|const|let|class|var) .*"
             assert re.findall(declared, (STATIC / script).read_text(), re.MULTILINE) == [], script

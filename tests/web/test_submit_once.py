@@ -13,11 +13,11 @@ from core.db.engine import TransactionFactory
 from models import Comment, IdempotencyKey, Invite, SignIn, Task, User
 from tests.support.skill_archives import FILES, make_zip
 from tests.support.world import World
+from web.skills.pack_views import UPLOAD_ENCODING
 from web.tasks import conversation_views
 from web.ui import submit_once
 from web.ui.form_origin import REPEATS, FormOriginExtension
 from web.ui.render import TEMPLATES, environment
-from web.ui.uploads import UPLOAD_ENCODING
 
 FORM_ID = re.compile(r'name="form_id" value="([0-9a-f]{32})"')
 HTMX = {"HX-Request": "true"}

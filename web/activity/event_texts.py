@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from models import AgentStatus, Event, EventType, RequestKind, Status
 from web.agents.messages import describe_message_kind
 from web.approvals.sentences import translate_question
-from web.ui.excerpts import excerpt_markdown
+from web.ui.markdown import excerpt_markdown
 from web.ui.translation import N_, _, translate
 
 EVENT_TEXTS: Mapping[EventType, str] = {

@@ -16,7 +16,7 @@ from services.messages import pending_reasons
 from services.messages.pending_reasons import DeliveryConditions
 from web.agents.presenter import describe_missing_action
 from web.agents.problem_texts import describe_pending
-from web.ui.list_positions import find_page_around
+from web.ui.list_addresses import find_page_around
 from web.ui.translation import N_, translate
 
 MESSAGES_PER_PAGE = 25

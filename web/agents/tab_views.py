@@ -36,7 +36,7 @@ from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.list_positions import parse_list_position
+from web.ui.list_addresses import parse_list_position
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _, ngettext
 

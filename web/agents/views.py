@@ -27,11 +27,11 @@ from web.agents.provisioning import build_progress
 from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
 from web.boards.presenter import load_board_access
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
+from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted, redirect_with_notice
+from web.ui.list_addresses import TableOrder
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.table_order import TableOrder
 from web.ui.translation import _
 
 
@@ -62,7 +62,7 @@ async def create_agent(request: Request) -> Response:
             agent, token = await setup.create_agent(session, current_member(request), fields)
         if token is None:
             return RedirectResponse(f"/agents/{agent.id}", 303)
-        return one_time_secret.redirect_with_secret(request, f"/agents/{agent.id}/calls", token)
+        return flash_cookies.redirect_with_secret(request, f"/agents/{agent.id}/calls", token)
     return await render_new_form(request, form)
 
 
@@ -87,7 +87,7 @@ async def issue_token(request: Request) -> Response:
         _, token = await agents.issue_token(session, member, agent_id, **fields.model_dump())
     if token is None:
         return RedirectResponse(f"/agents/{agent_id}", 303)
-    return one_time_secret.redirect_with_secret(request, f"/agents/{agent_id}/calls", token)
+    return flash_cookies.redirect_with_secret(request, f"/agents/{agent_id}/calls", token)
 
 
 async def show_first_call(request: Request) -> Response:
@@ -98,14 +98,14 @@ async def show_first_call(request: Request) -> Response:
             current_member(request),
             forms.path_id(request, "agent_id"),
             get_settings(request),
-            token=None if is_part_request(request) else one_time_secret.read_secret(request),
+            token=None if is_part_request(request) else flash_cookies.read_secret(request),
         )
     if is_part_request(request):
         return render_first_call_status(
             request, agent_setup, f"/agents/{agent_setup.card.agent.id}/calls"
         )
     response = await _render_first_call(request, agent_setup)
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 async def delete_agent(request: Request) -> Response:

@@ -11,7 +11,7 @@ from services import board_webhooks
 from web.board_webhooks.presenter import WebhookPayloadRow, build_url, describe_payload, page_path
 from web.board_webhooks.reasons import describe_rejection
 from web.boards.views import board_access, board_for_update
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 
@@ -49,10 +49,10 @@ async def show_webhook(request: Request) -> Response:
         has_short_secret=access.can_write
         and board_webhooks.has_short_secret(webhook, request.state.secret_cipher),
         agent_name=overview.agent_name,
-        secret=one_time_secret.read_secret(request),
+        secret=flash_cookies.read_secret(request),
         **context,
     )
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 async def show_payload(request: Request) -> Response:

@@ -24,11 +24,11 @@ from web.board_webhooks.presenter import (
     page_path,
 )
 from web.boards.views import board_access, board_for_update
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_with_notice
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _
 
@@ -217,7 +217,7 @@ def _redirect_to_webhook(request: Request, board: Board, saved: SavedWebhook) ->
     path = page_path(board, saved.webhook)
     if saved.generated_secret is None:
         return RedirectResponse(path, 303)
-    return one_time_secret.redirect_with_secret(request, path, saved.generated_secret)
+    return flash_cookies.redirect_with_secret(request, path, saved.generated_secret)
 
 
 def _cipher(request: Request) -> SecretCipher:

@@ -25,7 +25,7 @@ from web.boards.presenter import load_board_access
 from web.calendar.presenter import load_calendar
 from web.custom_fields.task_form import build_field_views
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
-from web.ui.excerpts import excerpt_markdown
+from web.ui.markdown import excerpt_markdown
 from web.ui.translation import _, translate
 
 MAX_EXCERPT = 120  # characters of a description in the list

@@ -18,8 +18,8 @@ from web.boards.presenter import list_gateway_options, no_gateway_option
 from web.groups.presenter import list_group_options
 from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.list_addresses import TableOrder
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.table_order import TableOrder
 
 MAX_FILTER_LENGTH = 200  # characters
 SORT_KEYS: Mapping[str, Callable[[BoardSummary], Any]] = {

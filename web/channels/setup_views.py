@@ -18,7 +18,7 @@ from web.auth.viewer import current_member
 from web.channels.presenter import KIND_TEXTS, name_kind
 from web.channels.views import build_manual_messages, render_channel
 from web.settings.views import describe_browser
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
 from web.ui.assets import STATIC
 from web.ui.layout import load_layout
 from web.ui.render import render_page
@@ -92,7 +92,7 @@ async def create_channel(request: Request) -> Response:
             await _send_code(request, channel.id)
         if kind is ChannelKind.WEBHOOK and not fields.secret:
             secret = channels.decrypt_config(cipher, channel)["secret"]
-            return one_time_secret.redirect_with_secret(request, path, secret)
+            return flash_cookies.redirect_with_secret(request, path, secret)
         return RedirectResponse(path, 303)
     return await _render_new(request, form, kind)
 

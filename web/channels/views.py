@@ -15,9 +15,9 @@ from web.auth.viewer import current_member
 from web.channels import presenter
 from web.notifications.reason_texts import describe_reason
 from web.notifications.views import mark_page_read
-from web.ui import forms, one_time_secret, time_format
+from web.ui import flash_cookies, forms, time_format
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import render_page
 from web.ui.translation import reader_language
 
@@ -129,13 +129,13 @@ async def render_channel(request: Request, form: forms.Form) -> Response:
         "rows": rows,
         "tested": next((row for row in rows if str(row.delivery.id) == test_id), None),
         "states": DeliveryState,
-        "secret": one_time_secret.read_secret(request),
+        "secret": flash_cookies.read_secret(request),
         "saved": forms.read_saved_time(request),
     }
     response = render_page(
         request, "channels/show.html", layout=layout, status=form.status, form=form, **context
     )
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 def describe_problem(detail: channels.ChannelDetail) -> str:

@@ -21,10 +21,10 @@ from web.custom_fields.values import format_for_form
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
+from web.ui.list_addresses import TableOrder
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.table_order import TableOrder
 
 
 async def show_fields(request: Request) -> Response:

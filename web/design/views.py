@@ -18,9 +18,9 @@ from web.dashboard.value_format import format_value
 from web.design import approvals, examples, tasks
 from web.design.boards import BoardExamples
 from web.ui.layout import load_layout
+from web.ui.list_addresses import TableOrder
 from web.ui.markdown import render_markdown
 from web.ui.render import ERROR_TEMPLATES, environment, render_page
-from web.ui.table_order import TableOrder
 from web.ui.unified_diff import parse_diff
 
 ERRORS = {

@@ -29,8 +29,8 @@ from web.gateways.views import (
     parse_sync_form,
 )
 from web.ui import forms
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_with_notice
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.translation import _
 

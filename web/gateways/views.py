@@ -26,9 +26,9 @@ from web.auth.viewer import current_member
 from web.gateways import capability_texts, presenter
 from web.notifications.views import mark_page_read
 from web.ui import forms
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.forms import BlankAsNone, Line, Switch
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 
 TEMPLATE_FUNCTIONS: dict[str, Any] = {

@@ -19,8 +19,8 @@ from web.groups.forms import GroupForm, list_edited_fields
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import render_page
 from web.ui.translation import _
 

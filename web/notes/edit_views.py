@@ -25,8 +25,8 @@ from web.notes.views import (
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit, without
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_with_notice
 from web.ui.render import render_page
 from web.ui.translation import _
 

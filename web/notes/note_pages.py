@@ -9,7 +9,7 @@ from core.db.reads import Source
 from core.paging import Page, Paging
 from services import memory
 from services.memory import MemoryScope, NoteDetail
-from web.ui.list_positions import ListPosition, find_page_around
+from web.ui.list_addresses import ListPosition, find_page_around
 
 NOTES_PER_PAGE = 50  # also chat messages
 

@@ -22,11 +22,11 @@ from web.organizations.forms import (
     parse_changed_rights,
     parse_invited_rights,
 )
-from web.ui import forms, one_time_secret, time_format
+from web.ui import flash_cookies, forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_with_notice
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.translation import _, translate
 
@@ -203,7 +203,7 @@ async def _render_invite_form(request: Request, form: forms.Form) -> Response:
 def _show_invite_link(request: Request, token: str) -> Response:
     """Render the link of an invite in the dialog, and reload the list; without htmx, redirect."""
     if not is_part_request(request):
-        return one_time_secret.redirect_with_secret(request, "/people", token)
+        return flash_cookies.redirect_with_secret(request, "/people", token)
     link = build_link(get_settings(request).base_url, "/invite", token)
     response = render_part(request, "people/_invite_dialog.html", link=link)
     response.headers["HX-Trigger"] = "members"

@@ -12,8 +12,8 @@ from web.organizations.forms import ROLE_NAMES, AppointmentForm, OrganizationNam
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit
+from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted, redirect_with_notice
 from web.ui.render import render_page
 from web.ui.translation import N_, _, translate
 

@@ -15,7 +15,7 @@ from web.auth.link_secrets import build_link
 from web.auth.viewer import current_member
 from web.organizations import presenter
 from web.organizations.forms import ROLE_NAMES
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, redirect_to_page, render_page, render_part
 from web.ui.translation import translate
@@ -31,7 +31,7 @@ async def redirect_to_people(request: Request) -> Response:
 async def show_people(request: Request) -> Response:
     """Show the members, and to admins the pending invites, and the link of a new one once."""
     member, offset = current_member(request), forms.parse_offset(request.query_params)
-    token = one_time_secret.read_secret(request)
+    token = flash_cookies.read_secret(request)
     layout = await load_layout(request)
     async with open_reader(request) as source:
         found = await organizations.list_members(source, member, Paging(PAGE_SIZE, offset))
@@ -58,7 +58,7 @@ async def show_people(request: Request) -> Response:
         link=build_link(get_settings(request).base_url, "/invite", token) if token else "",
         **context,
     )
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 class StopForm(BaseModel):

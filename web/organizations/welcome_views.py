@@ -15,7 +15,7 @@ from web.agents import setup, views
 from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, NewBoardForm
 from web.organizations.forms import OrganizationNameForm
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page
 
@@ -79,7 +79,7 @@ async def create_first_agent(request: Request) -> Response:
         path = _first_call_path(agent)
         if token is None:
             return RedirectResponse(path, 303)
-        return one_time_secret.redirect_with_secret(request, path, token)
+        return flash_cookies.redirect_with_secret(request, path, token)
     return await _render_step(request, "agent", form)
 
 
@@ -96,14 +96,14 @@ async def show_first_call(request: Request) -> Response:
             member,
             forms.path_id(request, "agent_id"),
             get_settings(request),
-            token=None if is_part else one_time_secret.read_secret(request),
+            token=None if is_part else flash_cookies.read_secret(request),
         )
     path = _first_call_path(agent_setup.card.agent)
     if is_part:
         return views.render_first_call_status(request, agent_setup, path)
     context = setup.setup_context(agent_setup, path)
     response = await _render_welcome(request, "call", **context)
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 async def _find_next_step(request: Request) -> str | None:

@@ -25,8 +25,8 @@ from web.saved_views.presenter import (
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import render_page
 from web.ui.translation import N_, _
 

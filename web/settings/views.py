@@ -17,12 +17,12 @@ from services.audit import LastChange
 from web.auth import viewer
 from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
-from web.ui import forms, one_time_secret, time_format, translation
+from web.ui import flash_cookies, forms, time_format, translation
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_with_notice
 from web.ui.render import render_page
 from web.ui.translation import N_, _, ngettext, translate
 
@@ -192,7 +192,7 @@ async def create_token(request: Request) -> Response:
                 days=fields.days,
                 signed_in_at=request.auth.sign_in.authenticated_at,
             )
-        return one_time_secret.redirect_with_secret(request, "/settings#tokens", token)
+        return flash_cookies.redirect_with_secret(request, "/settings#tokens", token)
     return await _render_settings(request, form, "tokens")
 
 
@@ -255,7 +255,7 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         "sessions": sessions,
         "current_session_id": request.auth.sign_in.id,
         "tokens": tokens,
-        "token": one_time_secret.read_secret(request),
+        "token": flash_cookies.read_secret(request),
     }
     helpers: dict[str, Any] = {
         "describe_browser": describe_browser,
@@ -282,7 +282,7 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         **context,
         **helpers,
     )
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 SCOPE_NAMES = {

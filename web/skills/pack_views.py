@@ -6,11 +6,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import Invalid, NotFound
-from core.http.request import open_reader, open_transaction
+from core.http.request import MAX_BODY_SIZE, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from models import SkillPack
 from services import organizations, skills
@@ -21,12 +25,15 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit
 from web.ui.error_texts import describe_error
-from web.ui.forms import BlankAsNone, Line, OptionalText
+from web.ui.flash_cookies import redirect_deleted
+from web.ui.forms import BlankAsNone, Form, Line, OptionalText
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _
-from web.ui.uploads import read_upload
+
+UPLOAD_ENCODING = "multipart/form-data"
+MAX_UPLOAD_FIELDS = 20
+"""Fields of a form with a file; the file is one more."""
 
 
 class PackForm(BaseModel):
@@ -253,3 +260,27 @@ def _build_pack_context(summary: PackSummary) -> dict[str, Any]:
         "warnings": presenter.describe_warnings(pack.warnings),
         "update_warnings": presenter.describe_warnings(changes.get("warnings", [])),
     }
+
+
+async def read_upload(request: Request, name: str) -> tuple[Form, bytes]:
+    """Return the submitted fields, and the content of the file; empty if none was chosen.
+
+    Raises Invalid if it is not such a form.
+    """
+    encoding = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if encoding != UPLOAD_ENCODING:
+        raise Invalid("not_a_form", _("Send the form as %(encoding)s.", encoding=UPLOAD_ENCODING))
+    try:
+        async with request.form(
+            max_files=1, max_fields=MAX_UPLOAD_FIELDS, max_part_size=MAX_BODY_SIZE
+        ) as parsed:
+            values: dict[str, list[str]] = {}
+            content = b""
+            for field, value in parsed.multi_items():
+                if not isinstance(value, UploadFile):
+                    values.setdefault(field, []).append(value)
+                elif field == name:
+                    content = await value.read()
+    except (HTTPException, MultiPartException, FormParserError, KeyError, ValueError):
+        raise Invalid("not_a_form", _("This form cannot be read.")) from None
+    return Form(values), content

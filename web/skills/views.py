@@ -18,10 +18,10 @@ from services.skills import SkillCard, SkillFilter
 from web.auth.viewer import current_member
 from web.skills import presenter
 from web.ui import forms
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.formatted_texts import run_in_renderer
 from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part
 
 

@@ -16,10 +16,10 @@ from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
+from web.ui.list_addresses import TableOrder
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.table_order import TableOrder
 from web.ui.translation import N_
 
 SORT_KEYS = {

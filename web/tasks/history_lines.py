@@ -17,8 +17,7 @@ from services.tasks import HistoryEntry
 from web.tasks.history_texts import describe_entry, find_entered_status
 from web.ui import time_format
 from web.ui.avatars import agent_hue, emoji_icon
-from web.ui.bounded_cache import BoundedCache
-from web.ui.formatted_texts import FormattedTexts
+from web.ui.formatted_texts import BoundedCache, FormattedTexts
 from web.ui.render import environment
 from web.ui.translation import _, reader_language
 

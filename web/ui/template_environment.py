@@ -1,21 +1,27 @@
-"""Jinja's environment without what it does for each include, call and page in vain.
+"""Jinja's environment, and the functions with which templates translate texts.
 
-Templates have no global variables of their own here, so all of them share those of the environment
-as a plain dict. Jinja looks for them in a chain of mappings: for each include it lists the whole
-chain, and for each import it compares it with that of the template that imports.
+The environment leaves out what Jinja does for each include, call and page in vain. Templates have
+no global variables of their own here, so all of them share those of the environment as a plain
+dict. Jinja looks for them in a chain of mappings: for each include it lists the whole chain, and
+for each import it compares it with that of the template that imports.
+
+The functions that translate are those of `web/ui/translation.py`, except that texts are markup and
+values are escaped. The functions of Jinja's own extension do the same at five times the cost.
 """
 
-from collections.abc import Hashable, MutableMapping
-from functools import _lru_cache_wrapper
+from collections.abc import Hashable, Mapping, MutableMapping
+from functools import _lru_cache_wrapper, cache, lru_cache
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from jinja2 import Environment
 from jinja2.runtime import Context, Macro
 from jinja2.utils import internalcode
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from web.ui.translation import reader_language
+from web.ui import translation
+from web.ui.time_format import AGE_TEXTS
+from web.ui.translation import N_, load_translations, reader_language
 
 CALLED_DIRECTLY = {FunctionType, MethodType, BuiltinFunctionType, _lru_cache_wrapper}
 
@@ -62,3 +68,102 @@ class TemplateEnvironment(Environment):
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """Return the global variables of a template."""
         return super().make_globals(d) if d else self.globals
+
+
+MAX_TEXTS = 8_000  # about 3 MB
+
+
+def translate_markup(message: str, /, **values: Any) -> Markup:
+    """Return a text in the reader's language."""
+    text = _load_text(reader_language.get(), message)
+    return _insert(text, values) if values else text
+
+
+def translate_markup_plural(singular: str, plural: str, num: int, /, **values: Any) -> Markup:
+    """Return the form of a text for a number, which is the value `num`."""
+    text = translation.translate_plural(singular, plural, num)
+    return _insert(text, {"num": num, **values})
+
+
+def translate_markup_in_context(context: str, message: str, /, **values: Any) -> Markup:
+    """Return a text in a context."""
+    text = _load_text_in_context(reader_language.get(), context, message)
+    return _insert(text, values) if values else text
+
+
+TEMPLATE_TEXTS: dict[str, Any] = {
+    "_": translate_markup,
+    "ngettext": translate_markup_plural,
+    "pgettext": translate_markup_in_context,
+}
+"""The functions by the names that templates and the extraction use."""
+
+
+@lru_cache(MAX_TEXTS)
+def _load_text(language: str, message: str) -> Markup:
+    """Return a text; without values it is complete."""
+    text = translation.load_translations(language).gettext(message) if message else ""
+    return Markup(text if "%(" in text else text % {})  # noqa: S704 (catalogues are trusted)
+
+
+@lru_cache(MAX_TEXTS)
+def _load_text_in_context(language: str, context: str, message: str) -> Markup:
+    """Return a text in a context; without values it is complete."""
+    text = translation.load_translations(language).pgettext(context, message)
+    return Markup(text if "%(" in text else text % {})  # noqa: S704 (catalogues are trusted)
+
+
+def _insert(text: str, values: dict[str, Any]) -> Markup:
+    escaped = {name: _escape(value) for name, value in values.items()}
+    return Markup(str.__mod__(str(text), escaped))  # noqa: S704 (the values are escaped)
+
+
+def _escape(value: Any) -> Any:
+    return value if isinstance(value, int | float) else escape(value)
+
+
+SCRIPT_TEXTS = {
+    **AGE_TEXTS,
+    # Translators: the theme of the pages, as in "Theme: automatic"
+    "theme_automatic": N_("automatic"),
+    "theme_light": N_("light"),
+    "theme_dark": N_("dark"),
+    # Translators: the state of the live connection
+    "live": N_("Live"),
+    "catching-up": N_("Updating"),
+    "lost": N_("Connection lost"),
+    "connected": N_("Connected. Last update at %(time)s."),
+    "outdated": N_("Showing data from %(time)s."),
+    "reconnecting": N_(
+        "The live connection was lost and is being restored. Nothing on this page is lost, and your"
+        " drafts are kept."
+    ),
+    "not_shared": N_("You no longer have access to this page."),
+    "reload": N_("Reload it to see what you have access to."),
+    "waiting": N_("New items that need you: %(count)d"),
+    "places": N_("%(first)d to %(last)d of %(total)d"),
+    "copied": N_("Copied"),
+    "too_early": N_("Ignored: this has only just appeared."),
+    "still_loading": N_("Ignored: the request is still loading."),
+    "other_open": N_("Ignored: another request is open. Press Enter to open this one first."),
+    "not_sent": N_("Not sent. Try again."),
+    "not_loaded": N_("Not loaded. Try again."),
+    "no_results": N_("No results."),
+    "search_offline": N_("No connection: only pages and commands are shown."),
+    "search_signed_out": N_("You were signed out. Sign in again to search."),
+    "search_failed": N_("The search failed. Try again."),
+    "suggestions_label": N_("Suggestions"),
+    "suggestions": N_("Suggestions: %(count)d. Select one with the arrow keys."),
+}
+"""Texts by the names that scripts use. Their values are put in by static/texts.js."""
+
+
+def get_script_texts() -> Mapping[str, str]:
+    """Return the texts of the scripts in the reader's language."""
+    return _translate_all(reader_language.get())
+
+
+@cache
+def _translate_all(language: str) -> Mapping[str, str]:
+    translations = load_translations(language)
+    return {name: translations.gettext(text) for name, text in SCRIPT_TEXTS.items()}

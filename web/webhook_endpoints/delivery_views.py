@@ -13,7 +13,7 @@ from services import webhook_endpoints
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
-from web.ui import forms, one_time_secret, time_format
+from web.ui import flash_cookies, forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.webhook_endpoints import presenter
@@ -48,7 +48,7 @@ async def rotate_secret(request: Request) -> Response:
         secret = await webhook_endpoints.rotate_secret(
             session, current_member(request), request.state.secret_cipher, endpoint
         )
-    return one_time_secret.redirect_with_secret(request, _path(request), secret)
+    return flash_cookies.redirect_with_secret(request, _path(request), secret)
 
 
 async def send_test(request: Request) -> Response:
@@ -130,12 +130,12 @@ async def _render_webhook(request: Request, form: forms.Form) -> Response:
         owner_name=summary.owner_name,
         problem=presenter.describe_problem(summary.endpoint.state),
         has_unknown_host="unknown_host" in query,
-        secret=one_time_secret.read_secret(request),
+        secret=flash_cookies.read_secret(request),
         now=now(),
         sent=forms.parse_number(query["sent"]) if "sent" in query else None,
         **log,
     )
-    return one_time_secret.forget_secret(request, response)
+    return flash_cookies.forget_secret(request, response)
 
 
 async def _render_delivery(request: Request, form: forms.Form) -> Response:

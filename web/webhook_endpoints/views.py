@@ -12,11 +12,11 @@ from core.paging import Paging
 from models import Member, WebhookEndpoint
 from services import boards, organizations, webhook_endpoints
 from web.auth.viewer import current_member
-from web.ui import forms, one_time_secret
+from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
+from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
-from web.ui.notices import redirect_deleted
 from web.ui.render import is_part_request, render_page, render_part
 from web.webhook_endpoints import presenter
 from web.webhook_endpoints.forms import WebhookEndpointForm, list_edited_fields
@@ -58,7 +58,7 @@ async def create_webhook(request: Request) -> Response:
                 session, member, request.state.secret_cipher, draft
             )
         path = f"/webhooks/{endpoint.id}{query}"
-        return one_time_secret.redirect_with_secret(request, path, secret)
+        return flash_cookies.redirect_with_secret(request, path, secret)
     return await _render_new_form(request, form)
 
 
