@@ -1,4 +1,4 @@
-// Shows a form that was filled in again after a sign-in (form[data-restored], web/auth/kept_forms.py): opens the dialog
+// Shows a form that was filled in again after a sign-in (form[data-restored], web/ui/posted_forms.py): opens the dialog
 // around it, and focuses its first field. The address loses the id of the form, so that a copy of it does not have it.
 (() => {
   const address = new URL(location.href);

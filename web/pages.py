@@ -8,17 +8,15 @@ from starlette.routing import Mount
 from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
 from web.auth import viewer
-from web.auth.kept_forms import (
-    RestoredFormMiddleware,
+from web.auth.viewer import SameOriginMiddleware
+from web.routes import MEMBER_ROUTES, PUBLIC_ROUTES, SIGNED_IN_ROUTES
+from web.ui.locale_middleware import LocaleMiddleware, UserLocaleMiddleware
+from web.ui.posted_forms import (
+    PostedFormMiddleware,
     redirect_to_sign_in,
     redirect_to_sign_in_again,
 )
-from web.auth.viewer import SameOriginMiddleware
-from web.routes import MEMBER_ROUTES, PUBLIC_ROUTES, SIGNED_IN_ROUTES
-from web.ui.form_origin import FormOriginMiddleware
-from web.ui.locale_middleware import LocaleMiddleware, UserLocaleMiddleware
-from web.ui.render import handle_app_error, handle_server_error, handle_unknown_address
-from web.ui.submit_once import SubmitOnceMiddleware
+from web.ui.render import environment, handle_app_error, handle_server_error, handle_unknown_address
 
 __all__ = ["handle_server_error", "handle_unknown_address", "pages"]
 
@@ -43,9 +41,7 @@ pages = Mount(
             middleware=[
                 signed_in_middleware,
                 Middleware(UserLocaleMiddleware),
-                Middleware(FormOriginMiddleware),
-                Middleware(RestoredFormMiddleware),
-                Middleware(SubmitOnceMiddleware),
+                Middleware(PostedFormMiddleware, environment),
                 Middleware(viewer.UpgradeCookieMiddleware),
             ],
         ),

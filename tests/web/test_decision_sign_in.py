@@ -15,7 +15,7 @@ from core.security.secrets import hash_password
 from models import Approval, ApprovalStatus, PolicyVerdict, SignIn, User
 from tests.support.approval_pages import HTMX, approving, ask, checkbox, stored
 from tests.support.world import World
-from web.ui.form_origin import FIELD
+from web.ui.posted_forms import ORIGIN_FIELD
 
 __all__ = ["ask"]
 
@@ -38,7 +38,7 @@ async def sign_in_ago(transaction: TransactionFactory, age: timedelta) -> None:
 
 
 async def read_origin(client: AsyncClient, page: str) -> str:
-    found = re.search(rf'name="{FIELD}" value="([^"]+)"', (await client.get(page)).text)
+    found = re.search(rf'name="{ORIGIN_FIELD}" value="([^"]+)"', (await client.get(page)).text)
     assert found
     return html.unescape(found[1])
 
@@ -55,7 +55,7 @@ async def decide(
     client: AsyncClient, approval: Approval, headers: dict[str, str] | None = None, **fields: str
 ) -> Response:
     page = f"/approvals/{approval.id}?sort=oldest"
-    form = approving(approval) | {FIELD: await read_origin(client, page), **fields}
+    form = approving(approval) | {ORIGIN_FIELD: await read_origin(client, page), **fields}
     return await client.post(f"/approvals/{approval.id}/answers", data=form, headers=headers)
 
 
@@ -95,7 +95,7 @@ async def test_a_selection_is_decided_completely_or_not_at_all(alice, ask, trans
     careful, other = await ask("Careful", **RECENT, confidence=95), await ask("Other")
     form = {"shown": [checkbox(other), checkbox(careful)], "status": "rejected"}
     origin = await read_origin(alice, "/approvals?sort=oldest")
-    refused = await alice.post("/approvals/answers", data={**form, FIELD: origin})
+    refused = await alice.post("/approvals/answers", data={**form, ORIGIN_FIELD: origin})
     next = read_return_address(refused)
     assert next.startswith("/approvals?sort=oldest")
     for one in (careful, other):

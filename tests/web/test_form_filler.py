@@ -2,7 +2,7 @@
 
 import pytest
 
-from web.ui.form_filler import fill_form
+from web.ui.posted_forms import fill_form
 
 PAGE = """<html><body><main class="page">
 <form method="get" action="/search"><input name="title"></form>

@@ -15,10 +15,9 @@ from core.db.engine import TransactionFactory
 from models import Board, KeptForm, SignIn, Task, User
 from services import kept_forms
 from tests.support.world import World
-from web.auth.kept_forms import SECRET_FIELD
-from web.ui.form_origin import FIELD
+from web.ui.posted_forms import ORIGIN_FIELD, SECRET_FIELD
 
-ORIGIN = re.compile(rf'name="{FIELD}" value="([^"]+)"')
+ORIGIN = re.compile(rf'name="{ORIGIN_FIELD}" value="([^"]+)"')
 PASSWORD_FIELD = re.compile(r"""forms\.password\('(\w+)'|type="password"[^>]*name="([a-z]\w*)\"""")
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -58,8 +57,8 @@ async def count(transaction: TransactionFactory, model: type) -> int:
 async def kept(alice: httpx2.AsyncClient, world: World, transaction: TransactionFactory) -> str:
     """Submit a form without a session, and return the address after the sign-in."""
     page = "/boards/new"
-    form = {"name": "My <board>", "description": "Line 1\r\n& 2", FIELD: ""}
-    form[FIELD] = await read_origin(alice, page)
+    form = {"name": "My <board>", "description": "Line 1\r\n& 2", ORIGIN_FIELD: ""}
+    form[ORIGIN_FIELD] = await read_origin(alice, page)
     await end_sessions(transaction, world.alice)
     next = read_next(await alice.post("/boards", data=form))
     await renew_sessions(transaction, world.alice)
@@ -98,7 +97,7 @@ async def test_few_forms_of_a_user_are_kept_and_encrypted(alice, kept, transacti
     origin = await read_origin(alice, "/boards/new")
     await end_sessions(transaction, world.alice)
     for number in range(kept_forms.MAX_FORMS + 1):
-        await alice.post("/boards", data={"name": f"Board {number}", FIELD: origin})
+        await alice.post("/boards", data={"name": f"Board {number}", ORIGIN_FIELD: origin})
     async with transaction() as session:
         stored = list(await session.scalars(select(KeptForm.encrypted_content)))
     assert len(stored) == kept_forms.MAX_FORMS
@@ -110,7 +109,7 @@ async def test_a_form_without_a_valid_signature_is_not_kept(
     anonymous, transaction, world, origin
 ) -> None:
     origin = origin.format(user=world.alice.id)
-    answer = await anonymous.post("/boards", data={"name": "No", FIELD: origin})
+    answer = await anonymous.post("/boards", data={"name": "No", ORIGIN_FIELD: origin})
     assert read_next(answer) == "/"
     assert await count(transaction, KeptForm) == 0
 
@@ -120,10 +119,12 @@ async def test_a_form_of_another_user_is_not_executed(alice, bob, world, transac
     origin = await read_origin(alice, page)
     path = f"/boards/{world.board.id}/tasks"
     for headers in ({}, {"HX-Request": "true"}):
-        answer = await bob.post(path, data={"title": "Mixed up", FIELD: origin}, headers=headers)
+        answer = await bob.post(
+            path, data={"title": "Mixed up", ORIGIN_FIELD: origin}, headers=headers
+        )
         assert answer.status_code == 409
     assert await count(transaction, Task) == 0
-    assert (await alice.post(path, data={"title": "Mine", FIELD: origin})).status_code == 303
+    assert (await alice.post(path, data={"title": "Mine", ORIGIN_FIELD: origin})).status_code == 303
 
 
 async def test_parts_are_not_sent_to_a_page_of_another_user(bob, world) -> None:
@@ -135,7 +136,7 @@ async def test_parts_are_not_sent_to_a_page_of_another_user(bob, world) -> None:
 async def test_passwords_and_tokens_are_not_kept(alice, world, transaction) -> None:
     origin = await read_origin(alice, "/gateways/new")
     await end_sessions(transaction, world.alice)
-    form = {"name": "Harbour", "token": "very secret", FIELD: origin}
+    form = {"name": "Harbour", "token": "very secret", ORIGIN_FIELD: origin}
     next = read_next(await alice.post("/gateways", data=form))
     await renew_sessions(transaction, world.alice)
     text = (await alice.get(next)).text
@@ -159,7 +160,7 @@ def test_the_fields_of_all_secrets_are_known() -> None:
 async def test_text_without_a_form_on_the_page_is_shown(alice, world, transaction) -> None:
     origin = await read_origin(alice, "/boards/new")
     await end_sessions(transaction, world.alice)
-    form = {"message": "Do not <lose> this", FIELD: origin}
+    form = {"message": "Do not <lose> this", ORIGIN_FIELD: origin}
     next = read_next(await alice.post(f"/boards/{world.board.id}/chat", data=form))
     await renew_sessions(transaction, world.alice)
     text = (await alice.get(next)).text
@@ -170,7 +171,7 @@ async def test_text_without_a_form_on_the_page_is_shown(alice, world, transactio
 async def test_signing_out_twice_leads_to_the_sign_in_page(alice, world, transaction) -> None:
     origin = await read_origin(alice, "/boards/new")
     await end_sessions(transaction, world.alice)
-    answer = await alice.post("/sign-out", data={FIELD: origin})
+    answer = await alice.post("/sign-out", data={ORIGIN_FIELD: origin})
     assert answer.headers["Location"] == "/sign-in"
 
 
@@ -180,7 +181,7 @@ async def test_a_form_is_kept_when_the_user_has_to_sign_in_again(alice, world, t
     async with transaction() as session:
         old = update(SignIn).values(authenticated_at=now() - timedelta(days=2))
         await session.execute(old)
-    answer = await alice.post(f"{member}/roles", data={"role": "owner", FIELD: origin})
+    answer = await alice.post(f"{member}/roles", data={"role": "owner", ORIGIN_FIELD: origin})
     address = urlsplit(answer.headers["Location"])
     assert (answer.status_code, address.path) == (303, "/sign-in/again")
     [next] = parse_qs(address.query)["next"]

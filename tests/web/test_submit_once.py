@@ -15,8 +15,8 @@ from tests.support.skill_archives import FILES, make_zip
 from tests.support.world import World
 from web.skills.pack_views import UPLOAD_ENCODING
 from web.tasks import conversation_views
-from web.ui import submit_once
-from web.ui.form_origin import REPEATS, FormOriginExtension
+from web.ui import posted_forms
+from web.ui.posted_forms import REPEATS, FormFieldsExtension
 from web.ui.render import TEMPLATES, environment
 
 FORM_ID = re.compile(r'name="form_id" value="([0-9a-f]{32})"')
@@ -76,7 +76,7 @@ async def test_each_form_has_an_id_of_its_own(alice, path) -> None:
 
 
 def test_every_form_of_every_template_has_an_id() -> None:
-    extension, repeated = FormOriginExtension(environment), list[str]()
+    extension, repeated = FormFieldsExtension(environment), list[str]()
     for file in TEMPLATES.rglob("*.html"):
         source = file.read_text()
         posts = source.count('method="post"')
@@ -202,7 +202,7 @@ async def test_a_form_is_not_executed_again_after_an_error_that_follows_the_comm
         failed = await alice.post(f"{path}/comments", data=form, headers=HTMX)
     assert failed.status_code == 503
     assert await count(transaction, Comment) == 1
-    monkeypatch.setattr(submit_once, "MAX_WAITS", 1)
+    monkeypatch.setattr(posted_forms, "MAX_WAITS", 1)
     again = await alice.post(f"{path}/comments", data=form, headers=HTMX)
     assert again.status_code == 409
     assert await count(transaction, Comment) == 1

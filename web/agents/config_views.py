@@ -15,14 +15,15 @@ from web.agents.presenter import config_context
 from web.agents.tab_views import render_settings
 from web.agents.views import render_new_form
 from web.auth.viewer import current_member
-from web.ui import forms, submit_once
+from web.ui import forms
 from web.ui.edited_fields import check_edit
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_part
 
 
 async def preview_new_agent(request: Request) -> Response:
     """Show what the form of a new agent will change; nothing is created."""
-    submit_once.allow_repetition(request)
+    allow_repetition(request)
     form, member = await forms.read_form(request), current_member(request)
     organizations.require_admin(member)
     changes = None
@@ -43,7 +44,7 @@ async def preview_new_agent(request: Request) -> Response:
 
 async def preview_update(request: Request) -> Response:
     """Show what the form of an agent will change; nothing is saved."""
-    submit_once.allow_repetition(request)
+    allow_repetition(request)
     form, member = await forms.read_form(request), current_member(request)
     changes = None
     async with open_reader(request) as source:

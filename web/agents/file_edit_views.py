@@ -25,9 +25,10 @@ from web.agents.file_views import (
 )
 from web.auth.viewer import current_member
 from web.gateways.session_views import query_gateway
-from web.ui import forms, submit_once
+from web.ui import forms
 from web.ui.formatted_texts import run_in_renderer
 from web.ui.layout import load_layout
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
 from web.ui.time_format import reader_zone
@@ -65,7 +66,7 @@ async def review_file(request: Request) -> Response:
 
     With `restored` the text is that of a stored version, and the present file is what it replaces.
     """
-    submit_once.allow_repetition(request)
+    allow_repetition(request)
     form, name = await forms.read_form(request), read_file_name(request)
     page = await load_file_page(request)
     page.access.require_editable()

@@ -27,8 +27,9 @@ from web.onboarding.forms import (
 )
 from web.onboarding.presenter import preview_context
 from web.onboarding.state import OnboardingState, load_launch_context, load_onboarding_state
-from web.ui import forms, submit_once
+from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
 AnswerCommand = Callable[..., Awaitable[onboarding.Conversation]]
@@ -204,7 +205,7 @@ async def render_launch(
 
 async def show_review(request: Request) -> Response:
     """Show the draft as a form; after a POST the preview of the submitted values."""
-    submit_once.allow_repetition(request)
+    allow_repetition(request)
     form = forms.Form() if request.method == "GET" else await forms.read_form(request)
     return await _render_review(request, form)
 

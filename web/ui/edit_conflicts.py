@@ -12,9 +12,9 @@ from core.http.request import open_reader
 from services import audit
 from services.audit import LastChange
 from web.ui.edited_fields import KEEP_PREFIX, SHOWN_PREFIX, FieldKind
-from web.ui.form_origin import FIELD
 from web.ui.forms import Form
 from web.ui.layout import load_layout
+from web.ui.posted_forms import ID_FIELD, ORIGIN_FIELD
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part, retarget
 from web.ui.translation import _
 
@@ -88,7 +88,7 @@ def _find_target(request: Request) -> str:
 
 def _list_hidden_fields(form: Form, about: ConflictContext) -> list[tuple[str, str]]:
     """Return the submitted fields that are not part of the conflicts. Secrets are entered again."""
-    replaced = {"form_id", FIELD, *(about.secrets or ())}
+    replaced = {ID_FIELD, ORIGIN_FIELD, *(about.secrets or ())}
     for conflict in form.conflicts:
         name = conflict.field.name
         replaced |= {SHOWN_PREFIX + name, KEEP_PREFIX + name}

@@ -24,10 +24,10 @@ from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.error_texts import describe_error, describe_error_code
 from web.ui.flash_cookies import forget_notice, read_notice
-from web.ui.form_origin import FormOriginExtension, render_form_id, render_origin_field
 from web.ui.formatted_texts import run_in_renderer
 from web.ui.layout import PageLayout, group_boards, load_layout
 from web.ui.locale_format import format_number, reader_command_key
+from web.ui.posted_forms import FormFieldsExtension, render_form_id, render_origin_field
 from web.ui.template_environment import TEMPLATE_TEXTS, TemplateEnvironment, get_script_texts
 from web.ui.text_display import (
     LOW_CONFIDENCE,
@@ -117,7 +117,7 @@ environment = TemplateEnvironment(
     auto_reload=False,  # else each template's file is checked whenever it is included
     trim_blocks=True,
     lstrip_blocks=True,
-    extensions=[FormOriginExtension],
+    extensions=[FormFieldsExtension],
 )
 environment.globals.update(TEMPLATE_TEXTS)
 GLOBAL_FUNCTIONS["render_cached"] = environment.render_cached
