@@ -11,8 +11,7 @@ from core.http.client_ip import rate_limit_network
 from core.security.secrets import hash_password
 from models import FailedAttempts, SignIn
 from services.identity import passwords
-from web.auth.device import DEVICE_COOKIE
-from web.auth.sign_in import safe_next_path
+from web.auth.sign_in import DEVICE_COOKIE, safe_next_path
 
 PASSWORD = "a quiet long watch"
 

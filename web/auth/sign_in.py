@@ -1,4 +1,4 @@
-"""Sign-in with a password, and sign-out."""
+"""Sign-in with a password, sign-in again before an operation of owners, and sign-out."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,16 +11,27 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import Invalid, TooMany, Unauthorized
 from core.http.client_ip import get_client_ip
 from core.http.request import STATUS_CODES, get_settings, open_transaction
+from core.security.encryption import DecryptionError, SecretCipher
+from core.security.secrets import hash_token
 from models import User
 from services import audit, identity
 from web.auth import viewer
-from web.auth.device import find_device, remember_device
-from web.auth.viewer import current_viewer, set_session_cookie
+from web.auth.viewer import credential_verifier, current_viewer, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
 from web.ui.translation import _, ngettext
 
 MINUTE = 60  # seconds
+
+DEVICE_COOKIE = "mission_control_device"
+DEVICE_COOKIE_PATH = "/sign-in"
+DEVICE_COOKIE_MAX_AGE = 365 * 24 * 3600  # seconds
+DEVICE_CONTEXT = "device cookie"
+"""The cookie of a browser in which a user has signed in with a password before.
+
+Failed attempts of other browsers do not delay this one: see docs/decisions/rate-limits.md. The
+cookie gives no access. It contains the e-mail address, encrypted.
+"""
 
 
 class SignInForm(BaseModel):
@@ -158,4 +169,84 @@ def render_rate_limited(request: Request, form: forms.Form, next: str, error: To
     form.status = STATUS_CODES[TooMany]
     response = render_sign_in(request, form, next)
     response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+class PasswordForm(BaseModel):
+    """The password of the signed-in user."""
+
+    password: forms.Secret
+
+
+async def show_sign_in_again(request: Request) -> Response:
+    """Show the form."""
+    next = safe_next_path(request.query_params.get("next", ""))
+    return _render_password_form(request, forms.Form(), next)
+
+
+async def sign_in_again(request: Request) -> Response:
+    """Verify the password, renew the session, and redirect to the page. Raises TooMany."""
+    form = await forms.read_form(request)
+    next = safe_next_path(form.value("next"))
+    with form.catch_errors(beside="password"):
+        secret = await _renew_session(request, form.parse(PasswordForm).password)
+        return set_session_cookie(request, RedirectResponse(next, 303), secret)
+    return _render_password_form(request, form, next)
+
+
+async def _renew_session(request: Request, password: str) -> str:
+    """Verify the password, and return the new secret of the session.
+
+    Only wrong passwords count against the limit of the user. Raises Unauthorized and TooMany.
+    """
+    verifier = credential_verifier(request)
+    async with (
+        record_failures(request, request.user),
+        verifier.password_attempt(request.user.id) as lane,
+    ):
+        async with open_transaction(request) as session:
+            stored = await identity.get_stored_password(session, request.user)
+        await verifier.verify_credentials(stored, password, lane=lane)
+    async with open_transaction(request) as session:
+        return await identity.renew_session(session, request.user, request.auth.sign_in.id)
+
+
+def _render_password_form(request: Request, form: forms.Form, next: str) -> Response:
+    settings = get_settings(request)
+    return render_page(
+        request,
+        "sign_in/again.html",
+        status=form.status,
+        form=form,
+        next=next,
+        user=request.user,
+        provider=settings.oidc_name if settings.oidc_issuer else "",
+    )
+
+
+def find_device(request: Request, email: str) -> str:
+    """Return the id of the browser if the user has signed in there before, or ""."""
+    cookie = request.cookies.get(DEVICE_COOKIE, "")
+    cipher: SecretCipher = request.state.secret_cipher
+    try:
+        is_known = bool(cookie) and cipher.decrypt(cookie, DEVICE_CONTEXT) == email.encode()
+    except DecryptionError:
+        return ""
+    return hash_token(cookie) if is_known else ""
+
+
+def remember_device(request: Request, response: Response, email: str) -> Response:
+    """Set the cookie after a sign-in with a password, unless the browser has it."""
+    if find_device(request, email):
+        return response
+    cipher: SecretCipher = request.state.secret_cipher
+    response.set_cookie(
+        DEVICE_COOKIE,
+        cipher.encrypt(email, DEVICE_CONTEXT),
+        max_age=DEVICE_COOKIE_MAX_AGE,
+        path=DEVICE_COOKIE_PATH,
+        httponly=True,
+        samesite="lax",
+        secure=get_settings(request).base_url.startswith("https://"),
+    )
     return response

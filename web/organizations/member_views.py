@@ -9,7 +9,7 @@ from starlette.responses import Response
 from core.http.request import get_settings, open_reader, open_transaction
 from services import identity, organizations
 from services.organizations import InviteDraft
-from web.auth.link_secrets import build_link
+from web.auth.one_time_links import build_link
 from web.auth.viewer import current_member
 from web.organizations import presenter
 from web.organizations.forms import (

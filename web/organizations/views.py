@@ -11,7 +11,7 @@ from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from services import organizations
 from services.organizations import AgentStop
-from web.auth.link_secrets import build_link
+from web.auth.one_time_links import build_link
 from web.auth.viewer import current_member
 from web.organizations import presenter
 from web.organizations.forms import ROLE_NAMES
