@@ -1,19 +1,28 @@
-"""Activity, comments of all boards, and search (contract, people-and-boards 3.12)."""
+"""Activity, and comments of all boards (contract, people-and-boards 3.12)."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
+from starlette.responses import Response
 
-from api.framework.fields import PageQuery, ResponseModel, Timestamp
+from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
-from core.errors import Invalid
+from api.streams.sse_cache import FrameWriter, format_frame
+from api.streams.subscription import (
+    AllowedIds,
+    StreamDefinition,
+    get_current_membership,
+    list_readable_board_ids,
+    open_stream,
+)
+from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Agent, EventType, Member
-from services import activity, organizations, search
+from models import Agent, Event, EventType, Member
+from services import activity, organizations
 from services.activity import ActivityEntry, CommentEntry
-from services.search import Kind
 
 
 class ActivityEventRead(ResponseModel):
@@ -121,94 +130,48 @@ async def list_task_comment_feed(
     return encode_page(found, build_comment_entry_fields)
 
 
-MAX_QUERY_LENGTH = 200  # characters
+class CommentMessage(ResponseModel):
+    """A stream message with a comment."""
+
+    comment: ActivityTaskCommentFeedItemRead
 
 
-class TextPart(ResponseModel):
-    """A part of a text. Join the parts as text, never as markup."""
+class CommentStreamQuery(StreamQuery):
+    """Which comments to stream."""
 
-    component: ClassVar[str] = "Part"
-
-    text: str
-    hit: bool = Field(description="Whether this part matches the query.")
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
 
 
-class SearchHit(ResponseModel):
-    """A search result."""
+@error_responses(403, 404)
+async def stream_comments(
+    context: RequestContext, member: Member, query: CommentStreamQuery
+) -> Response:
+    """Stream comments on tasks. Each message is an event `comment` with `comment`."""
+    organization_id = member.organization_id
 
-    kind: Kind
-    id: UUID
-    board_id: UUID | None
-    board_name: str | None
-    board_group_id: UUID | None = Field(description="Of memory of a board group.")
-    task_id: UUID | None = Field(description="The task, or the task of the comment.")
-    title: str = Field(
-        description="For comments the title of the task; for memory the name of board or group."
+    async def load_allowed_ids(session: Session) -> AllowedIds:
+        current = await get_current_membership(session, context.user, organization_id)
+        return await list_readable_board_ids(session, current, query.board_id)
+
+    definition = StreamDefinition(
+        "comment", frozenset({EventType.TASK_COMMENT}), _comment_frame_writer(organization_id)
     )
-    title_parts: list[TextPart] = Field(description="The title in parts.")
-    snippet: list[TextPart] = Field(description="The text around the first match, in parts.")
-    at: Timestamp = Field(description="When it was last changed.")
+    return await open_stream(context, definition, organization_id, query, load_allowed_ids)
 
 
-class SearchQuery(PageQuery):
-    """What to search for."""
+def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
+    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+        ids = [event.id for event in received]
+        found = await activity.load_comment_entries(session, organization_id, ids)
+        return {
+            event.seq: _format_comment_frame(event, found[event.id])
+            for event in received
+            if event.id in found
+        }
 
-    component: ClassVar[str] = "Searching"
-
-    q: str = Field(
-        default="",
-        max_length=MAX_QUERY_LENGTH,
-        description="Words or beginnings of words, in any order; all must match. Punctuation only "
-        "separates words. A query without words finds nothing.",
-    )
-    kind: str | None = Field(
-        default=None,
-        max_length=MAX_QUERY_LENGTH,
-        description=f"One or more, separated by commas: {', '.join(Kind)}.",
-        examples=["task,comment"],
-    )
-    limit: int = Field(default=20, ge=1, le=200, description="Maximum number of items.")
-
-    def kinds(self) -> list[Kind]:
-        """Return the requested kinds; an empty list means all. Raises Invalid."""
-        names = [name.strip() for name in (self.kind or "").split(",") if name.strip()]
-        if not set(names) <= set(Kind):
-            raise Invalid("unknown_kind", f"The kinds are {', '.join(Kind)}.")
-        return [Kind(name) for name in names]
+    return write
 
 
-@reads_only
-async def search_everything(
-    context: RequestContext, query: SearchQuery
-) -> Encoded[Page[SearchHit]]:
-    """Search tasks, comments, memory and boards by words, best match first.
-
-    Users find what they may read in their active organization; agents find what is on their boards.
-    """
-    kinds = query.kinds()
-    if isinstance(context.actor, Agent):
-        found = await search.search_for_agent(
-            context.source, context.actor, query.q, query.paging, kinds=kinds
-        )
-    else:
-        member = await organizations.get_or_create_active_membership(context.source, context.user)
-        found = await search.search_for_member(
-            context.source, member, query.q, query.paging, kinds=kinds
-        )
-    return encode_page(found, _build_hit_fields)
-
-
-def _build_hit_fields(hit: search.SearchResult) -> dict[str, Any]:
-    """Return the fields of a SearchHit, in the order of the model."""
-    return {
-        "kind": hit.kind,
-        "id": json_id(hit.id),
-        "board_id": json_id(hit.board_id),
-        "board_name": hit.board_name,
-        "board_group_id": json_id(hit.board_group_id),
-        "task_id": json_id(hit.task_id),
-        "title": hit.title,
-        "title_parts": [part._asdict() for part in hit.title_parts],
-        "snippet": [part._asdict() for part in hit.snippet],
-        "at": json_time(hit.at),
-    }
+def _format_comment_frame(event: Event, entry: CommentEntry) -> bytes:
+    item = ActivityTaskCommentFeedItemRead.model_validate(build_comment_entry_fields(entry))
+    return format_frame("comment", event.seq, CommentMessage(comment=item))

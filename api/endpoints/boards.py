@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.endpoints.agent_models import AgentRead, build_agent_fields
-from api.endpoints.approval_models import ApprovalRead, PendingCount, build_approval_fields
+from api.endpoints.agents import AgentRead, build_agent_fields
+from api.endpoints.approvals import ApprovalRead, PendingCount, build_approval_fields
 from api.endpoints.memory import BoardMemoryRead, build_note_fields
 from api.endpoints.tasks import TaskRead, build_task_fields
 from api.framework.auth import require_decision_scope
@@ -296,3 +296,10 @@ async def get_board_snapshot(context: RequestContext, board: Board) -> Encoded[B
         "pending_approvals_count": snapshot.pending_approvals_count,
     }
     return Encoded(fields)
+
+
+@reads_only
+async def list_agent_boards(context: RequestContext, query: PageQuery) -> Encoded[Page[BoardRead]]:
+    """List the boards on which the calling agent works, newest first."""
+    found = await boards.list_agent_boards(context.source, context.agent, query.paging)
+    return encode_page(found, build_board_fields)

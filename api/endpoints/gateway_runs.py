@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import Field
 
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, reads_only
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Agent, Board, Run, RunStatus
+from models import Agent, Run, RunStatus
 from services.gateways import runs
 from services.gateways.runs import RunPhase
 
@@ -60,7 +60,7 @@ class RunRead(ResponseModel):
     ended_at: Timestamp | None
 
 
-def _build_run_fields(run: Run) -> dict[str, Any]:
+def build_run_fields(run: Run) -> dict[str, Any]:
     """Return the fields of a RunRead, in the order of the model."""
     return {
         "id": json_id(run.id),
@@ -90,14 +90,4 @@ async def list_agent_runs(
 ) -> Encoded[Page[RunRead]]:
     """List an agent's runs on its gateway, newest first, for users who may read its board."""
     found = await runs.list_agent_runs(context.source, agent, query.paging)
-    return encode_page(found, _build_run_fields)
-
-
-@reads_only
-@error_responses(404)
-async def list_task_runs(
-    context: RequestContext, board: Board, task_id: UUID, query: PageQuery
-) -> Encoded[Page[RunRead]]:
-    """List the runs of agents on gateways for a task, newest first."""
-    found = await runs.list_task_runs(context.source, board, task_id, query.paging)
-    return encode_page(found, _build_run_fields)
+    return encode_page(found, build_run_fields)

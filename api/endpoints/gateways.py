@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from api.endpoints.agents import AgentCreated, encode_created_agent
 from api.framework.fields import (
     NOT_SENT,
     Name,
@@ -17,12 +18,28 @@ from api.framework.fields import (
     Timestamp,
     build_line_constraints,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
+from api.framework.handler import (
+    RequestContext,
+    changes_decisions,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
 from core.http.client_ip import hit_gateway_limits
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Gateway, Member
+from models import AuditRecord, ConfigChangeKind, Gateway, Member
 from services import gateways
+from services.gateways import (
+    CommandGrant,
+    GrantState,
+    ListedAgent,
+    SessionOwner,
+    SessionOwners,
+    sync,
+)
+from services.gateways.files import FileState
+from services.gateways.sync import LoggedConfigChange
 
 Url = Annotated[str, build_line_constraints(gateways.MAX_URL_LENGTH)]
 Path = Annotated[str, build_line_constraints(gateways.MAX_PATH_LENGTH)]
@@ -268,3 +285,433 @@ async def _probe_and_record(context: RequestContext, member: Member, gateway: Ga
 async def _probe(context: RequestContext, member: Member, gateway: Gateway) -> gateways.ProbeResult:
     check_rate_limit(context, member.organization_id)
     return await gateways.ProbeResult.probe_gateway(context.gateway_connector, gateway)
+
+
+class GatewayAgent(ResponseModel):
+    """An agent on a gateway."""
+
+    id: str = Field(description="The id of the agent on the gateway.")
+    name: str
+    emoji: str | None
+    workspace: str | None = Field(description="Its folder on the gateway's machine.")
+    made_here: bool = Field(
+        description="Created by Mission Control, by this installation or another."
+    )
+    can_be_linked: bool
+    agent_id: UUID | None = Field(
+        description="The agent here; null if there is none, or its board may not be read."
+    )
+    is_linked: bool
+
+    @classmethod
+    def of(cls, listed: ListedAgent, owner: SessionOwner | None) -> "GatewayAgent":
+        """Build the model from the agent on the gateway and its agent here."""
+        return cls(
+            id=listed.id,
+            name=listed.name,
+            emoji=listed.emoji,
+            workspace=listed.workspace,
+            made_here=listed.is_managed,
+            can_be_linked=owner is None and not listed.is_managed,
+            agent_id=owner.agent.id if owner and owner.can_read else None,
+            is_linked=owner is not None and owner.agent.is_linked,
+        )
+
+
+class GatewayAgents(ResponseModel):
+    """The agents of a gateway, in the order of the gateway."""
+
+    agents: list[GatewayAgent]
+
+
+class GatewayAgentLink(RequestModel):
+    """An agent on a gateway to link to a board."""
+
+    example = {
+        "gateway_agent_id": "main",
+        "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
+        "is_board_lead": False,
+    }
+
+    gateway_agent_id: Name = Field(description="What the agent is called on the gateway.")
+    board_id: UUID
+    is_board_lead: bool = Field(default=False, description="A board has at most one lead.")
+    name: Name | None = Field(default=None, description="Default: the name on the gateway.")
+
+
+@error_responses(409, 429, 502)
+@without_transaction
+async def list_gateway_agents(
+    context: RequestContext, member: Member, gateway: Gateway
+) -> GatewayAgents:
+    """List the current agents of a gateway, and the agents here that they belong to."""
+    async with context.transaction() as session:
+        owners = await gateways.load_session_owners(session, context.user, gateway)
+    listed = await _list_agents(context, gateway)
+    return GatewayAgents(agents=[GatewayAgent.of(item, owners.get(item.id)) for item in listed])
+
+
+@error_responses(409, 429, 502)
+@without_transaction
+async def link_gateway_agent(
+    context: RequestContext, member: Member, gateway: Gateway, body: GatewayAgentLink
+) -> Encoded[AgentCreated]:
+    """Link an existing agent of a gateway, and return its token once.
+
+    Nothing is ever written to the gateway for it. `DELETE /agents/{agent_id}` unlinks it.
+    """
+    async with context.transaction() as session:
+        await gateways.check_can_link(session, member, gateway, body.board_id)
+    listed = await _list_agents(context, gateway)
+    async with context.transaction() as session:
+        draft = gateways.LinkDraft(**dict(body))
+        linked, token = await gateways.link_agent(session, member, gateway, listed, draft)
+        return encode_created_agent(linked, gateway, token, context)
+
+
+async def _list_agents(context: RequestContext, gateway: Gateway) -> list[ListedAgent]:
+    check_rate_limit(context, gateway.organization_id)
+    async with context.gateway_connector.connect(gateway) as link:
+        return list(await gateways.list_gateway_agents(link))
+
+
+class SyncQuery(RequestModel):
+    """Which files to synchronize, and how. With `dry_run` only the differences are returned."""
+
+    dry_run: bool = Field(default=False, description="Change nothing; return what would change.")
+    include_main: bool = Field(default=True, description="Also the gateway's main agent.")
+    lead_only: bool = Field(default=False, description="Of the agents on boards, only the leads.")
+    reset_sessions: bool = Field(default=False, description="Also reset their sessions.")
+    rotate_tokens: bool = Field(
+        default=False,
+        description="Create new tokens. Each old token is valid until the new one is first used.",
+    )
+    force_bootstrap: bool = Field(
+        default=False,
+        description="No effect: the first message has replaced BOOTSTRAP.md.",
+        json_schema_extra={"deprecated": True},
+    )
+    overwrite: bool = Field(
+        default=False, description="Overwrite the agents' changes in our files."
+    )
+    board_id: UUID | None = Field(default=None, description="Only the agents of this board.")
+
+    def to_options(self) -> sync.SyncOptions:
+        """Return the options as a value of the services."""
+        return sync.SyncOptions(**self.model_dump(exclude={"dry_run", "force_bootstrap"}))
+
+
+class SyncedFile(ResponseModel):
+    """A file of an agent's workspace."""
+
+    name: str
+    state: FileState = Field(
+        description="`same`; `new` and `changed`, which are written; `kept`: the agent changed it."
+    )
+    diff: str = Field(
+        description="Unified diff; for a kept file, what is not written. Tokens are masked."
+    )
+
+
+class SyncedAgent(ResponseModel):
+    """An agent and its files."""
+
+    agent_id: UUID
+    agent_name: str
+    board_id: UUID | None
+    files: list[SyncedFile]
+    message: str
+
+
+class SyncError(ResponseModel):
+    """A problem with one agent, or, without an agent, with all."""
+
+    agent_id: UUID | None
+    agent_name: str | None
+    board_id: UUID | None
+    message: str
+
+
+class SyncResult(ResponseModel):
+    """The result. Files are written afterwards; the `provisioning` of each agent shows when."""
+
+    gateway_id: UUID
+    dry_run: bool
+    include_main: bool
+    reset_sessions: bool
+    agents_updated: int
+    agents_skipped: int = Field(
+        description="Linked, on paused or inaccessible boards, or in `errors`."
+    )
+    main_updated: bool
+    errors: list[SyncError]
+    agents: list[SyncedAgent]
+    config_diff: str | None = Field(
+        description="What changes in the gateway's configuration, as a unified diff of the changed "
+        "entries; empty if nothing does, null if the configuration could not be read."
+    )
+
+    @classmethod
+    def of(cls, gateway: Gateway, query: SyncQuery, report: sync.SyncReport) -> "SyncResult":
+        """Build the model from a report."""
+        return cls(
+            gateway_id=gateway.id,
+            dry_run=query.dry_run,
+            include_main=query.include_main,
+            reset_sessions=query.reset_sessions,
+            agents_updated=report.updated,
+            agents_skipped=report.skipped,
+            main_updated=report.main_updated,
+            errors=[_build_sync_error(problem) for problem in report.problems],
+            agents=[_build_synced_agent(item) for item in report.agents],
+            config_diff=report.config_change.diff if report.config_change else None,
+        )
+
+
+@error_responses(404, 409, 429)
+@without_transaction
+async def sync_gateway_templates(
+    context: RequestContext, member: Member, gateway: Gateway, query: SyncQuery
+) -> SyncResult:
+    """Update the files of a gateway's agents, and return the differences.
+
+    Changes of the agents are kept unless `overwrite` is set. With `dry_run` nothing is changed.
+    Problems with single agents are in `errors`.
+    """
+    check_rate_limit(context, member.organization_id)
+    connector, options = context.gateway_connector, query.to_options()
+    cipher, base_url = context.secret_cipher, context.settings.base_url
+    async with context.transaction() as session:
+        prepared = await sync.plan_sync(
+            session, cipher, member, gateway, options, base_url=base_url
+        )
+    report = sync.report_sync(
+        prepared, await sync.read_remote_files(connector, gateway, prepared.agents)
+    )
+    if not query.dry_run:
+        async with context.transaction() as session:
+            report = await sync.request_sync(session, member, prepared, report)
+        report = await sync.reset_sessions(connector, prepared, report)
+    return SyncResult.of(gateway, query, report)
+
+
+def _build_sync_error(problem: sync.SyncProblem) -> SyncError:
+    agent = problem.agent
+    return SyncError(
+        agent_id=agent.id if agent else None,
+        agent_name=agent.name if agent else None,
+        board_id=agent.board_id if agent else problem.board_id,
+        message=problem.message,
+    )
+
+
+def _build_synced_agent(item: sync.AgentSyncReport) -> SyncedAgent:
+    return SyncedAgent(
+        agent_id=item.agent.id,
+        agent_name=item.agent.name,
+        board_id=item.agent.board_id,
+        files=[SyncedFile.model_validate(file) for file in item.files],
+        message=item.message,
+    )
+
+
+class ConfigChangeCauseRead(ResponseModel):
+    """An audit record, as far as it names what was done and by whom."""
+
+    id: UUID = Field(description="The id of the audit record.")
+    at: Timestamp
+    action: str
+    actor_kind: str
+    actor_id: UUID | None
+    actor_name: str | None
+    object_kind: str
+    object_id: str | None
+    object_name: str | None
+
+
+class GatewayConfigChangeRead(ResponseModel):
+    """A change that was written to the entry of an agent in the configuration of its gateway."""
+
+    id: UUID
+    kind: ConfigChangeKind
+    can_read: bool = Field(
+        description="Whether you may read the board of the agent; otherwise the agent, its board, "
+        "the difference and the object of the cause are null."
+    )
+    agent_key: str | None = Field(description="The id of the agent on the gateway.")
+    agent_id: UUID | None
+    agent_name: str | None
+    board_id: UUID | None
+    diff: str | None = Field(description="The values that differ, as a unified diff.")
+    cause: ConfigChangeCauseRead | None = Field(
+        description="The last audited change that can have led to it."
+    )
+    writes: int = Field(description="How often it was written with this cause.")
+    created_at: Timestamp = Field(description="When it was written, for the last time.")
+    confirmed_at: Timestamp | None = Field(
+        description="When the gateway had it; null while the gateway has not confirmed it."
+    )
+
+
+def _build_change_fields(entry: LoggedConfigChange) -> dict[str, Any]:
+    """Return the fields of a GatewayConfigChangeRead, in the order of the model."""
+    change, is_readable = entry.change, entry.is_readable
+    return {
+        "id": json_id(change.id),
+        "kind": change.kind,
+        "can_read": is_readable,
+        "agent_key": change.agent_key if is_readable else None,
+        "agent_id": json_id(change.agent_id) if is_readable else None,
+        "agent_name": change.agent_name if is_readable else None,
+        "board_id": json_id(change.board_id) if is_readable else None,
+        "diff": change.diff if is_readable else None,
+        "cause": _build_cause_fields(entry.cause, is_readable) if entry.cause else None,
+        "writes": change.writes,
+        "created_at": json_time(change.created_at),
+        "confirmed_at": json_time(change.confirmed_at),
+    }
+
+
+def _build_cause_fields(record: AuditRecord, is_readable: bool) -> dict[str, Any]:
+    """Return the fields of a ConfigChangeCauseRead; its object is often the agent itself."""
+    return {
+        "id": json_id(record.id),
+        "at": json_time(record.at),
+        "action": record.action,
+        "actor_kind": record.actor_kind,
+        "actor_id": json_id(record.actor_id),
+        "actor_name": record.actor_name,
+        "object_kind": record.object_kind,
+        "object_id": record.object_id if is_readable else None,
+        "object_name": record.object_name if is_readable else None,
+    }
+
+
+@reads_only
+@error_responses(403, 404)
+async def list_gateway_config_changes(
+    context: RequestContext, member: Member, gateway: Gateway, query: PageQuery
+) -> Encoded[Page[GatewayConfigChangeRead]]:
+    """List what was written to the configuration of a gateway, newest first. For admins."""
+    found = await sync.list_config_changes(context.source, member, gateway, query.paging)
+    return encode_page(found, _build_change_fields)
+
+
+GrantId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=gateways.MAX_GRANT_ID_LENGTH),
+    Field(description="The id of the grant on the gateway."),
+]
+
+
+class CommandGrantRead(ResponseModel):
+    """A standing grant. It allows exactly this command of this automation."""
+
+    id: str = Field(description="The id of the grant on the gateway.")
+    request_id: str = Field(
+        description="The id on the gateway of the request whose approval created it: `request_id` "
+        "of a gateway request; empty for a grant that the gateway does not list."
+    )
+    can_read: bool = Field(
+        description="Whether you may read the board of the agent; otherwise the agent, the "
+        "automation, the command and its directory are null."
+    )
+    agent_key: str | None = Field(description="The id of the agent on the gateway.")
+    agent_id: UUID | None = Field(description="Null for an agent that is not managed here.")
+    automation_id: str | None = Field(description="The id of the automation on the gateway.")
+    automation: str | None = Field(description="Its name; null if it was deleted.")
+    command: str | None = Field(
+        description="The first 512 characters of the command, as the gateway shows it."
+    )
+    cwd: str | None
+    state: GrantState
+    created_at: Timestamp | None
+    expires_at: Timestamp | None = Field(description="Null: until it is revoked.")
+    revoked_at: Timestamp | None
+    revoked_by: str | None
+    last_used_at: Timestamp | None
+    use_count: int = Field(description="How often a command ran because of it.")
+
+    @classmethod
+    def of(cls, grant: CommandGrant) -> "CommandGrantRead":
+        """Build the model from a grant."""
+        is_shown = grant.can_read and grant.is_listed
+        return cls(
+            id=grant.id,
+            request_id=grant.approval_id,
+            can_read=grant.can_read,
+            agent_key=grant.agent_key if is_shown else None,
+            agent_id=grant.owner.agent.id if grant.owner and is_shown else None,
+            automation_id=grant.automation_id if is_shown else None,
+            automation=grant.automation if is_shown else None,
+            command=grant.command if is_shown else None,
+            cwd=grant.cwd if is_shown else None,
+            state=grant.state,
+            created_at=grant.created_at,
+            expires_at=grant.expires_at,
+            revoked_at=grant.revoked_at,
+            revoked_by=grant.revoked_by,
+            last_used_at=grant.last_used_at,
+            use_count=grant.use_count,
+        )
+
+
+class CommandGrants(ResponseModel):
+    """The standing grants of a gateway, first the active ones, then those that are over."""
+
+    is_supported: bool = Field(
+        description="Whether the gateway has standing grants; older versions of OpenClaw do not."
+    )
+    is_complete: bool = Field(
+        description="False if there may be older grants: a gateway lists only its newest 500. They "
+        "can be revoked with their id."
+    )
+    grants: list[CommandGrantRead] = Field(description="Each group newest first.")
+
+
+@error_responses(409, 429, 502)
+@without_transaction
+async def list_command_grants(
+    context: RequestContext, member: Member, gateway: Gateway
+) -> CommandGrants:
+    """List the commands that automations of a gateway run without asking."""
+    owners = await _load_owners(context, gateway)
+    async with context.gateway_connector.connect(gateway) as link:
+        found = await gateways.list_command_grants(link, owners)
+    return CommandGrants(
+        is_supported=found.is_supported,
+        is_complete=found.is_complete,
+        grants=[CommandGrantRead.of(one) for one in found.grants],
+    )
+
+
+@changes_decisions
+@error_responses(404, 409, 429, 502)
+@without_transaction
+async def revoke_command_grant(
+    context: RequestContext, member: Member, gateway: Gateway, grant_id: GrantId
+) -> CommandGrantRead:
+    """Revoke a standing grant: the next run of its automation asks again.
+
+    A grant that is over is returned as it is. You must be allowed to change the board of the agent;
+    for a grant that the gateway does not list, the boards of all agents of the gateway.
+    """
+    owners = await _load_owners(context, gateway)
+    async with context.gateway_connector.connect(gateway) as link:
+        grant = await gateways.get_grant_to_revoke(link, owners, grant_id)
+        if grant.state is not GrantState.ACTIVE:
+            return CommandGrantRead.of(grant)
+        async with context.transaction() as session:
+            await gateways.record_revocation(session, member, gateway, grant, is_done=False)
+        grant, is_revoked = await gateways.revoke_command_grant(link, grant)
+    if is_revoked:
+        async with context.transaction() as session:
+            await gateways.record_revocation(session, member, gateway, grant, is_done=True)
+    return CommandGrantRead.of(grant)
+
+
+async def _load_owners(context: RequestContext, gateway: Gateway) -> SessionOwners:
+    async with context.transaction() as session:
+        owners = await gateways.load_session_owners(session, context.user, gateway)
+    check_rate_limit(context, gateway.organization_id)
+    return owners

@@ -1,10 +1,19 @@
 """Memory and chat of boards and groups (contract, people-and-boards 3.8 and 3.9)."""
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
+from starlette.responses import Response
 
+from api.framework.dependencies import (
+    DependencyValues,
+    board_for_read,
+    board_for_update,
+    group_for_read,
+)
 from api.framework.fields import (
     NOT_SENT,
     Ok,
@@ -14,14 +23,81 @@ from api.framework.fields import (
     RequiredText,
     ResponseModel,
     ShortText,
+    StreamQuery,
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.streams.sse_cache import FrameWriter, format_frame
+from api.streams.subscription import AllowedIds, StreamDefinition, open_board_stream, open_stream
+from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Note
-from services import memory
-from services.memory import MemoryScope, NoteDetail
+from models import Board, BoardGroup, Event, EventType, Note
+from services import boards, memory
+from services.memory import MemoryKind, MemoryScope, NoteDetail
+
+
+async def board_memory_for_read(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load the memory scope of a readable board, and the note in the path."""
+    loaded = await board_for_read(context, path)
+    return await _load_memory(context, memory.board_scope(loaded["board"]), path)
+
+
+async def board_memory_for_update(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Lock a board that the caller may change, and the note in the path."""
+    loaded = await board_for_update(context, path)
+    return await _lock_memory(context, memory.board_scope(loaded["board"]), path)
+
+
+async def group_memory_for_read(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load the memory scope of a group or of a board's group, and the note in the path."""
+    if "group_id" in path:
+        return await _load_memory(
+            context, memory.group_scope((await group_for_read(context, path))["group"]), path
+        )
+    loaded = await board_for_read(context, path)
+    return await _load_memory(context, memory.board_group_scope(loaded["board"]), path)
+
+
+async def group_memory_for_update(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Lock a group, or a board and its group, for a caller who may write to its memory."""
+    if "group_id" in path:
+        group = await boards.lock_group(context.session, context.user, path["group_id"])
+        return await _lock_memory(context, memory.group_scope(group), path)
+    board = (await board_for_update(context, path))["board"]
+    group = await boards.find_group_of_board(context.session, board)
+    return await _lock_memory(context, memory.board_group_scope(board, group), path)
+
+
+async def _load_memory(
+    context: RequestContext, scope: MemoryScope, path: Mapping[str, Any]
+) -> DependencyValues:
+    if "memory_id" not in path:
+        return {"scope": scope}
+    return {
+        "scope": scope,
+        "note": await memory.get_note(context.source, scope, path["memory_id"]),
+    }
+
+
+async def _lock_memory(
+    context: RequestContext, scope: MemoryScope, path: Mapping[str, Any]
+) -> DependencyValues:
+    if "memory_id" not in path:
+        return {"scope": scope}
+    return {
+        "scope": scope,
+        "note": await memory.lock_note(context.session, scope, path["memory_id"]),
+    }
+
 
 NoteTag = Annotated[str, StringConstraints(max_length=memory.MAX_TAG_LENGTH)]
 Tags = Annotated[
@@ -242,4 +318,144 @@ async def _update_note(
     changes, known = body.changes(), context.known_versions
     return await memory.update_note(
         context.session, context.actor, scope, note, changes, known=known
+    )
+
+
+RESPONSE_MODELS: Mapping[str, type[MemoryRead]] = {
+    memory.BOARD_MEMORY.scope_field: BoardMemoryRead,
+    memory.GROUP_MEMORY.scope_field: BoardGroupMemoryRead,
+}
+
+
+class MemoryStreamQuery(StreamQuery):
+    """Which notes to stream."""
+
+    is_chat: bool | None = Field(
+        default=None, description="`true`: only chat messages; `false`: only other notes."
+    )
+
+
+class MemoryMessage(ResponseModel):
+    """A stream message with a new or changed note."""
+
+    memory: BoardMemoryRead | BoardGroupMemoryRead
+
+
+class DeletedMemory(ResponseModel):
+    """The id of a deleted note."""
+
+    id: UUID
+
+
+class MemoryDeletedMessage(ResponseModel):
+    """A stream message about a deleted note."""
+
+    memory: DeletedMemory
+    deleted: Literal[True] = True
+
+
+async def stream_board_memory(
+    context: RequestContext, board: Board, query: MemoryStreamQuery
+) -> Response:
+    """Stream the memory and chat of a board.
+
+    Each message is an event `memory` with the current `memory`; for a deleted note it contains only
+    `id`, and `deleted` is true.
+    """
+    definition = _build_definition(memory.BOARD_MEMORY, query, scope_id=board.id)
+    return await open_board_stream(context, definition, board, query)
+
+
+async def stream_board_group_memory(
+    context: RequestContext, board: Board, query: MemoryStreamQuery
+) -> Response:
+    """Stream the memory and chat of the group of a board, also after it moves to another group.
+
+    Messages are as in the stream of a board's memory. Without a group there are no messages.
+    """
+
+    async def load_allowed_ids(session: Session) -> AllowedIds:
+        now = await boards.get_board(session, context.actor, board.id)
+        return frozenset({now.board_group_id} - {None})
+
+    definition = replace(
+        _build_definition(memory.GROUP_MEMORY, query),
+        changes_rights=lambda event: _may_change_group(event, board.id),
+    )
+    return await open_stream(context, definition, board.organization_id, query, load_allowed_ids)
+
+
+async def stream_group_memory(
+    context: RequestContext, group: BoardGroup, query: MemoryStreamQuery
+) -> Response:
+    """Stream the memory and chat of a board group.
+
+    Messages are as in the stream of a board's memory.
+    """
+
+    async def load_allowed_ids(session: Session) -> AllowedIds:
+        return frozenset({(await boards.get_group(session, context.user, group.id)).id})
+
+    definition = replace(
+        _build_definition(memory.GROUP_MEMORY, query, scope_id=group.id),
+        changes_rights=lambda event: event.type in GROUP_EVENTS,
+    )
+    return await open_stream(context, definition, group.organization_id, query, load_allowed_ids)
+
+
+def _build_definition(
+    kind: MemoryKind, query: MemoryStreamQuery, scope_id: UUID | None = None
+) -> StreamDefinition:
+    return StreamDefinition(
+        f"memory of {kind.scope_field}",
+        frozenset({kind.created, kind.updated, kind.deleted}),
+        _memory_frame_writer(kind),
+        scope_id,
+        get_scope_id=kind.scope_id_of,
+        matches_query=lambda event: kind.matches(event, query.is_chat),
+    )
+
+
+GROUP_EVENTS = (
+    EventType.BOARD_UPDATED,
+    EventType.BOARD_DELETED,
+    EventType.BOARD_GROUP_UPDATED,
+    EventType.BOARD_GROUP_DELETED,
+)
+"""Events that may change the boards of a group, and so who may read its memory."""
+
+
+def _may_change_group(event: Event, board_id: UUID) -> bool:
+    """Return whether an event may have moved the board to another group."""
+    return event.type is EventType.BOARD_UPDATED and event.board_id == board_id
+
+
+def _memory_frame_writer(kind: MemoryKind) -> FrameWriter:
+    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+        ids = {event.seq: UUID(event.data["memory_id"]) for event in received}
+        places = {place for event in received if (place := kind.scope_id_of(event))}
+        found = await memory.load_notes(session, kind, places, set(ids.values()))
+        messages_by_seq = {
+            event.seq: _build_memory_message(kind, event, ids[event.seq], found)
+            for event in received
+        }
+        return {
+            seq: format_frame("memory", seq, message)
+            for seq, message in messages_by_seq.items()
+            if message
+        }
+
+    return write
+
+
+def _build_memory_message(
+    kind: MemoryKind, event: Event, id: UUID, found: Mapping[UUID, memory.NoteDetail]
+) -> MemoryMessage | MemoryDeletedMessage | None:
+    """Return the message about a note, or None if it was deleted meanwhile."""
+    if event.type is kind.deleted:
+        return MemoryDeletedMessage(memory=DeletedMemory(id=id))
+    return (
+        MemoryMessage(memory=build_memory_read(RESPONSE_MODELS[kind.scope_field], found[id]))
+        if id in found
+        else None
     )

@@ -1,17 +1,22 @@
 """Messages to agents, for the agents themselves and for users."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
+from starlette.responses import Response
 
-from api.framework.fields import PageQuery, ResponseModel, Timestamp
+from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.streams.sse_cache import FrameWriter, format_frame
+from api.streams.subscription import AllowedIds, StreamDefinition, open_stream
 from core.clock import now
+from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Agent, Message, MessageState
-from services import messages
+from models import Agent, Event, EventType, Message, MessageState
+from services import boards, messages
 from services.messages import pending_reasons
 
 STATE_DESCRIPTION = (
@@ -182,3 +187,56 @@ async def retry_message(
     message = await messages.retry_message(context.session, context.actor, agent, message_id)
     conditions = await pending_reasons.load_delivery_conditions(context.session, agent)
     return Encoded(_build_agent_message_fields(message, conditions))
+
+
+MESSAGE_EVENT_TYPES = frozenset({EventType.MESSAGE_QUEUED})
+
+
+class QueuedMessage(ResponseModel):
+    """A stream message with a message that is queued for the agent."""
+
+    message: MessageRead
+
+    @classmethod
+    def of(cls, message: Message) -> "QueuedMessage":
+        """Build the message from a row."""
+        return cls(message=MessageRead.model_validate(message))
+
+
+async def stream_my_messages(context: RequestContext, query: StreamQuery) -> Response:
+    """Stream the calling agent's messages when they are queued or retried.
+
+    Each is an event `message` with `message`. Without `since`, earlier messages are not included:
+    list them first. A streamed message still has to be acknowledged.
+    """
+    calling_agent = context.agent
+
+    async def load_allowed_ids(session: Session) -> AllowedIds:
+        read = await boards.list_readable_board_ids(
+            session, calling_agent, calling_agent.organization_id
+        )
+        return frozenset({None, *read})
+
+    definition = StreamDefinition(
+        "message",
+        MESSAGE_EVENT_TYPES,
+        _message_frame_writer(calling_agent),
+        agent_id=calling_agent.id,
+    )
+    return await open_stream(
+        context, definition, calling_agent.organization_id, query, load_allowed_ids
+    )
+
+
+def _message_frame_writer(agent: Agent) -> FrameWriter:
+    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+        ids = {event.seq: UUID(event.data["message_id"]) for event in received}
+        found = await messages.load_messages(session, agent, set(ids.values()))
+        messages_by_seq = {
+            seq: QueuedMessage.of(found[id]) for seq, id in ids.items() if id in found
+        }
+        return {
+            seq: format_frame("message", seq, message) for seq, message in messages_by_seq.items()
+        }
+
+    return write

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.endpoints.approval_models import PendingCount
+from api.endpoints.approvals import PendingCount
 from api.framework.fields import ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
 from core.clock import now

@@ -1,17 +1,36 @@
 """Notifications of the user in the active organization."""
 
-from typing import Any
+from collections.abc import Collection, Sequence
+from datetime import time
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
+from pydantic.config import JsonDict
 
-from api.framework.fields import PageQuery, RequestModel, ResponseModel, Timestamp
+from api.framework.fields import (
+    MAX_IDS,
+    NOT_SENT,
+    NonNegativeInt,
+    PageQuery,
+    PatchModel,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
+)
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.errors import NotFound
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Member, NotificationKind
+from models import Digest, Member, NotificationKind
 from services import boards, notifications
-from services.notifications import KindGroup, NotificationEntry, NotificationFilters
+from services.notifications import (
+    Choice,
+    KindGroup,
+    NotificationEntry,
+    NotificationFilters,
+    Preferences,
+)
 
 
 class NotificationRead(ResponseModel):
@@ -125,3 +144,179 @@ async def mark_all_read(
         await boards.get_board(context.session, context.user, body.board_id)
     filters = NotificationFilters(group=body.group, board_id=body.board_id)
     return MarkedRead(marked=await notifications.mark_all_read(context.session, member, filters))
+
+
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+ESCALATION_LIMITS: JsonDict = {"minimum": 1, "maximum": notifications.MAX_ESCALATION_MINUTES}
+EscalationMinutes = Annotated[NonNegativeInt, Field(json_schema_extra=ESCALATION_LIMITS)]
+"""Minutes within the limits of the service, which checks them with an error of its own."""
+CLOCK_TIMES = ("quiet_from", "quiet_until", "digest_at")
+
+BOARD = "Null: for all boards. What is chosen for a board precedes it."
+CHANNEL = "A channel on which it is sent. Null: whether it counts as unread in Mission Control."
+DIGEST = "When notifications that are not urgent are sent by e-mail."
+SECOND_PERSON = "Who is notified of approvals and questions that the user has not dealt with."
+
+
+class NotificationChoice(ResponseModel):
+    """Whether a kind of notification is wanted in one place."""
+
+    kind: NotificationKind
+    board_id: UUID | None = Field(description=BOARD)
+    channel_id: UUID | None = Field(description=CHANNEL)
+    is_enabled: bool
+
+
+class NotificationPreferencesRead(ResponseModel):
+    """What the user wants to be notified of, where and when."""
+
+    quiet_from: str | None = Field(description="Quiet hours begin: nothing is sent on channels.")
+    quiet_until: str | None = Field(description="Quiet hours end, perhaps on the next day.")
+    wakes_for_urgent: bool = Field(description="Urgent ones are sent in quiet hours too.")
+    digest: Digest = Field(description=DIGEST)
+    digest_at: str = Field(description="The time of a daily digest.")
+    escalate_to_user_id: UUID | None = Field(description=SECOND_PERSON)
+    escalate_after_minutes: int | None
+    choices: list[NotificationChoice] = Field(
+        description="All kinds in all places for all boards, then the choices for single boards."
+    )
+    time_zone: str = Field(description="Of the times: that of the user.")
+    version: int = Field(description="Increases with every change; the first part of the ETag.")
+
+
+class NotificationChoiceUpdate(RequestModel):
+    """A choice of a kind in one place."""
+
+    kind: NotificationKind
+    board_id: UUID | None = Field(default=None, description=BOARD)
+    channel_id: UUID | None = Field(default=None, description=CHANNEL)
+    is_enabled: bool | None = Field(
+        description="Null: as for all boards, or without a board the default."
+    )
+
+
+class NotificationPreferencesUpdate(PatchModel):
+    """Changes of preferences. Choices that are not in the request stay."""
+
+    example = {
+        "quiet_from": "22:00",
+        "quiet_until": "07:00",
+        "wakes_for_urgent": True,
+        "choices": [{"kind": "task_changed", "is_enabled": False}],
+    }
+
+    quiet_from: ClockTime | None = Field(
+        default=None, description="Of a day in the user's time zone. Null: no quiet hours."
+    )
+    quiet_until: ClockTime | None = None
+    wakes_for_urgent: bool = Field(
+        default=NOT_SENT, description="Urgent ones are sent in quiet hours too."
+    )
+    digest: Digest = Field(default=NOT_SENT, description=DIGEST)
+    digest_at: ClockTime = Field(default=NOT_SENT, description="The time of a daily digest.")
+    escalate_to_user_id: UUID | None = Field(
+        default=None,
+        description=f"{SECOND_PERSON} The person must be able to decide. Null: nobody.",
+    )
+    escalate_after_minutes: EscalationMinutes | None = None
+    choices: list[NotificationChoiceUpdate] = Field(default=NOT_SENT, max_length=MAX_IDS)
+
+    def to_settings(self) -> dict[str, Any]:
+        """Return the changes apart from the choices, as values of the services."""
+        changes = {name: value for name, value in self.changes().items() if name != "choices"}
+        times = {name: changes[name] for name in CLOCK_TIMES if changes.get(name)}
+        return changes | {name: time.fromisoformat(value) for name, value in times.items()}
+
+    def list_choices(self) -> Sequence[tuple[Choice, bool | None]]:
+        """Return the choices as values of the services."""
+        sent = self.choices or []
+        return [(Choice(one.kind, one.board_id, one.channel_id), one.is_enabled) for one in sent]
+
+
+@reads_only
+async def get_notification_preferences(
+    context: RequestContext, member: Member
+) -> Encoded[NotificationPreferencesRead]:
+    """Return what the user wants to be notified of, where and when."""
+    preferences = await notifications.load_preferences(context.source, member)
+    return _encode(context, preferences, await _list_board_ids(context, member))
+
+
+@error_responses(404, 412)
+async def update_notification_preferences(
+    context: RequestContext, member: Member, body: NotificationPreferencesUpdate
+) -> Encoded[NotificationPreferencesRead]:
+    """Change what the user wants to be notified of. Only what is in the request changes."""
+    session = context.session
+    preferences = await notifications.lock_preferences(session, member)
+    board_ids = await _list_board_ids(context, member)
+    choices = body.list_choices()
+    await _check_boards(context, choices, board_ids)
+    await notifications.update_preferences(
+        session,
+        member,
+        preferences,
+        choices=choices,
+        changes=body.to_settings(),
+        known=context.known_versions,
+    )
+    preferences = await notifications.load_preferences(session, member)
+    return _encode(context, preferences, board_ids)
+
+
+async def _check_boards(
+    context: RequestContext,
+    choices: Sequence[tuple[Choice, bool | None]],
+    board_ids: Collection[UUID],
+) -> None:
+    """Raise NotFound or Forbidden if a board is not readable."""
+    for choice, _is_enabled in choices:
+        if choice.board_id is not None and choice.board_id not in board_ids:
+            await boards.get_board(
+                context.session, context.user, choice.board_id
+            )  # may be Forbidden
+            raise NotFound("board_not_found", "There is no such board.")
+
+
+async def _list_board_ids(context: RequestContext, member: Member) -> Collection[UUID]:
+    found = await boards.list_readable_board_ids(
+        context.source, context.user, member.organization_id
+    )
+    return set(found)
+
+
+def _encode(
+    context: RequestContext, preferences: Preferences, board_ids: Collection[UUID]
+) -> Encoded[NotificationPreferencesRead]:
+    settings = preferences.settings
+    fields = {
+        "quiet_from": _format_time(settings.quiet_from),
+        "quiet_until": _format_time(settings.quiet_until),
+        "wakes_for_urgent": settings.wakes_for_urgent,
+        "digest": settings.digest,
+        "digest_at": _format_time(settings.digest_at),
+        "escalate_to_user_id": json_id(settings.escalate_to_user_id),
+        "escalate_after_minutes": settings.escalate_after_minutes,
+        "choices": [
+            _build_choice_fields(choice, is_enabled=is_enabled)
+            for choice, is_enabled in preferences.list_choices()
+            if choice.board_id is None or choice.board_id in board_ids
+        ],
+        "time_zone": context.user.timezone or "UTC",
+        "version": settings.version,
+    }
+    return Encoded(fields, settings.version)
+
+
+def _build_choice_fields(choice: Choice, *, is_enabled: bool) -> dict[str, Any]:
+    """Return the fields of a NotificationChoice, in the order of the model."""
+    return {
+        "kind": choice.kind,
+        "board_id": json_id(choice.board_id),
+        "channel_id": json_id(choice.channel_id),
+        "is_enabled": is_enabled,
+    }
+
+
+def _format_time(moment: time | None) -> str | None:
+    return moment.strftime("%H:%M") if moment else None

@@ -1,15 +1,14 @@
-"""The stop of all agents of an organization, and agents that are held or paused."""
+"""The stop of all agents of an organization."""
 
 from uuid import UUID
 
 from pydantic import Field
 
-from api.endpoints.agent_models import AgentRead, encode_agent
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.handler import RequestContext, reads_only
 from core.json_responses import Encoded, json_id, json_time
-from models import Agent, Member
-from services import agents, organizations
+from models import Member
+from services import organizations
 from services.organizations import AgentStop
 
 
@@ -67,23 +66,3 @@ async def resume_agents(context: RequestContext, member: Member) -> Ok:
     """
     await organizations.resume_agents(context.session, member)
     return Ok()
-
-
-@error_responses(409)
-async def pause_agent(context: RequestContext, member: Member, agent: Agent) -> Encoded[AgentRead]:
-    """Pause an agent, for admins. It is released with DELETE.
-
-    Its messages wait, its running turn continues, and it gets 409 `agent_paused` if it takes or
-    moves tasks. A paused agent is returned unchanged.
-    """
-    paused = await agents.pause_agent(context.session, member, agent.id)
-    return await encode_agent(paused, context)
-
-
-@error_responses(409)
-async def release_agent(
-    context: RequestContext, member: Member, agent: Agent
-) -> Encoded[AgentRead]:
-    """Release an agent that is held or paused, for admins. Its messages are delivered."""
-    released = await agents.release_agent(context.session, member, agent.id)
-    return await encode_agent(released, context)

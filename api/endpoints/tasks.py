@@ -1,11 +1,13 @@
 """Tasks and their comments (contract, people-and-boards 3.10)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
+from starlette.responses import Response
 
+from api.endpoints.gateway_runs import RunRead, build_run_fields
 from api.framework.auth import is_without_decisions, require_decision_scope
 from api.framework.fields import (
     MAX_IDS,
@@ -20,16 +22,21 @@ from api.framework.fields import (
     RequiredText,
     ResponseModel,
     ShortText,
+    StreamQuery,
     Text,
     Timestamp,
     build_line_constraints,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.streams.sse_cache import FrameWriter, format_frame
+from api.streams.subscription import StreamDefinition, open_board_stream
 from core.errors import Invalid
+from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Board, Status
-from services import policies, tasks
+from models import Board, Event, EventType, LinkKind, Status, TaskLink
+from services import activity, forges, policies, tags, tasks
+from services.gateways import runs
 
 Title = Annotated[str, build_line_constraints(tasks.MAX_TITLE_LENGTH)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
@@ -321,3 +328,209 @@ async def create_task_comment(
         context.session, context.actor, board, task_id, body.message
     )
     return Encoded(build_comment_fields(comment))
+
+
+TASK_EVENT_TYPES = frozenset(
+    {
+        EventType.TASK_CREATED,
+        EventType.TASK_UPDATED,
+        EventType.TASK_STATUS_CHANGED,
+        EventType.TASK_COMMENT,
+        EventType.TASK_DELETED,
+        EventType.TASK_RESTORED,
+    }
+)
+
+
+NO_TASK_ID = UUID(int=0)
+
+
+class TaskActivity(ResponseModel):
+    """An event of a task, described in a sentence."""
+
+    id: UUID
+    event_type: EventType
+    message: str
+    agent_id: UUID | None
+    task_id: UUID | None
+    created_at: Timestamp
+
+
+class TaskMessage(ResponseModel):
+    """A stream message with the current task, or null if it was deleted."""
+
+    type: EventType
+    activity: TaskActivity
+    task: TaskRead | None
+
+
+class TaskCommentMessage(ResponseModel):
+    """A stream message with a comment."""
+
+    type: EventType
+    activity: TaskActivity
+    comment: TaskCommentRead
+
+
+async def stream_tasks(context: RequestContext, board: Board, query: StreamQuery) -> Response:
+    """Stream the changes of a board's tasks and their comments.
+
+    Each message is an event `task` with `type`, `activity` and the current `task`; for a comment
+    with `comment` instead; for a deleted task `task` is null.
+    """
+    return await open_board_stream(
+        context,
+        StreamDefinition("task", TASK_EVENT_TYPES, _task_frame_writer(board), board.id),
+        board,
+        query,
+    )
+
+
+def _task_frame_writer(board: Board) -> FrameWriter:
+    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+        comment_event_ids = [event.id for event in received if event.type is EventType.TASK_COMMENT]
+        comments = await tasks.load_comments(session, board, comment_event_ids)
+        ids = {event.task_id for event in received if event.task_id}
+        details = await tasks.load_task_details(session, board, ids)
+        entries = await activity.load_entries(session, received)
+        messages_by_seq = {
+            entry.event.seq: _build_task_message(entry, comments, details) for entry in entries
+        }
+        return {
+            seq: format_frame("task", seq, message)
+            for seq, message in messages_by_seq.items()
+            if message
+        }
+
+    return write
+
+
+def _build_task_message(
+    entry: activity.ActivityEntry,
+    comments: Mapping[UUID, tasks.CommentDetail],
+    details: Mapping[UUID, tasks.TaskDetail],
+) -> TaskMessage | TaskCommentMessage | None:
+    """Return the message about a task event, or None for a comment that was deleted."""
+    event = entry.event
+    activity_entry = TaskActivity(
+        id=event.id,
+        event_type=event.type,
+        message=entry.message,
+        agent_id=event.agent_id,
+        task_id=event.task_id,
+        created_at=event.created_at,
+    )
+    if event.type is EventType.TASK_COMMENT:
+        if event.id not in comments:
+            return None
+        comment = TaskCommentRead.of(comments[event.id])
+        return TaskCommentMessage(type=event.type, activity=activity_entry, comment=comment)
+    detail = details.get(event.task_id or NO_TASK_ID)
+    task = TaskRead.of(detail) if detail else None
+    return TaskMessage(type=event.type, activity=activity_entry, task=task)
+
+
+class TaskLinkRead(ResponseModel):
+    """A link, with the state that the code host has reported last.
+
+    The states are, by kind:
+    - `change`, a pull request or merge request: `open`, `draft`, `merged` or `closed`
+    - `issue`: `open` or `closed`
+    - `check` of a branch: `running`, `passing` or `failing`
+
+    `checks_state` is that of all checks of the last commit of a change; null if none is known.
+    """
+
+    id: UUID
+    task_id: UUID
+    kind: LinkKind
+    repository: str
+    reference: str
+    title: str
+    url: str
+    state: str
+    checks_state: str | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+@reads_only
+@error_responses(404)
+async def list_task_links(
+    context: RequestContext, board: Board, task_id: UUID
+) -> Encoded[list[TaskLinkRead]]:
+    """List the links of a task to code hosts, the one that changed last first."""
+    found = await forges.list_task_links(context.source, board, task_id)
+    return Encoded(list(map(_build_link_fields, found)))
+
+
+def _build_link_fields(link: TaskLink) -> dict[str, Any]:
+    """Return the fields of a TaskLinkRead, in the order of the model."""
+    return {
+        "id": json_id(link.id),
+        "task_id": json_id(link.task_id),
+        "kind": link.kind,
+        "repository": link.repository,
+        "reference": link.reference,
+        "title": link.title,
+        "url": link.url,
+        "state": link.state,
+        "checks_state": link.checks_state,
+        "created_at": json_time(link.created_at),
+        "updated_at": json_time(link.updated_at),
+    }
+
+
+class WatcherRead(ResponseModel):
+    """A user who watches a task, and can read its board."""
+
+    user_id: UUID
+    name: str
+
+
+@reads_only
+@error_responses(404)
+async def list_task_watchers(
+    context: RequestContext, board: Board, task_id: UUID
+) -> Encoded[list[WatcherRead]]:
+    """List the users who watch a task, by name."""
+    found = await tasks.list_watchers(context.source, board, task_id)
+    if not found:
+        await tasks.get_task(context.source, board, task_id)
+    return Encoded([{"user_id": json_id(one.id), "name": one.name} for one in found])
+
+
+@error_responses(404)
+async def watch_task(context: RequestContext, board: Board, task_id: UUID) -> Ok:
+    """Watch a task. Nothing changes if you watch it already."""
+    await tasks.watch_task(context.session, context.user, board, task_id)
+    return Ok()
+
+
+@error_responses(404)
+async def unwatch_task(context: RequestContext, board: Board, task_id: UUID) -> Ok:
+    """Stop watching a task, until you comment on it, are mentioned in it, or get it."""
+    await tasks.unwatch_task(context.session, context.user, board, task_id)
+    return Ok()
+
+
+@reads_only
+@error_responses(404)
+async def list_task_runs(
+    context: RequestContext, board: Board, task_id: UUID, query: PageQuery
+) -> Encoded[Page[RunRead]]:
+    """List the runs of agents on gateways for a task, newest first."""
+    found = await runs.list_task_runs(context.source, board, task_id, query.paging)
+    return encode_page(found, build_run_fields)
+
+
+@reads_only
+async def list_board_tags(context: RequestContext, board: Board) -> Encoded[list[TagRef]]:
+    """List the tags of the board's organization, by name."""
+    found = await tags.list_board_tags(context.source, board)
+    return Encoded(
+        [
+            {"id": json_id(tag.id), "name": tag.name, "slug": tag.slug, "color": tag.color}
+            for tag in found
+        ]
+    )

@@ -68,6 +68,7 @@ HINTS: Mapping[str, OperationHint] = {
         side_effects=("You are online, and your last_seen_at is updated",),
     ),
     "agent_board_discovery": OperationHint(
+        operation_id="list_boards_api_v1_agent_boards_get",
         tags=ALL_AGENTS,
         when="You do not know yet on which board you work",
         not_when="You know the id of your board",
@@ -79,6 +80,7 @@ HINTS: Mapping[str, OperationHint] = {
         prerequisites=NEEDS_OWN_BOARD,
     ),
     "agent_roster_discovery": OperationHint(
+        operation_id="list_agents_api_v1_agent_agents_get",
         tags=ALL_AGENTS,
         when="You want to know the other agents of your board, and who is online",
         not_when="You only want to mention the lead: @lead always works",
@@ -146,6 +148,7 @@ HINTS: Mapping[str, OperationHint] = {
         side_effects=("Mentioned agents are notified; without a mention, the assignee",),
     ),
     "agent_board_tag_discovery": OperationHint(
+        operation_id="list_tags_api_v1_agent_boards__board_id__tags_get",
         when="You want to tag tasks, and need the existing tags",
         not_when="You want the tags of one task: they are part of the task",
         prerequisites=NEEDS_OWN_BOARD,

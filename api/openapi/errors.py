@@ -1,11 +1,11 @@
 """The errors of operations, and their models (contract, 1.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.framework import dependencies, memory_dependencies
+from api.framework import dependencies
 from api.framework.auth import AllowedCaller
 from api.framework.fields import AnyJson, ResponseModel
 from api.framework.handler import Dependency
@@ -76,47 +76,27 @@ STATUS_DESCRIPTIONS = {
     503: "The database does not respond; try again soon",
 }
 
-DEPENDENCY_STATUSES: dict[Dependency | None, set[int]] = {
+DEPENDENCY_STATUSES: Mapping[Dependency | None, set[int]] = {
     None: set(),
     dependencies.active_membership: set(),
     dependencies.admin_membership: {403},
     dependencies.owner_membership: {403},
-    dependencies.member_for_update: {403, 404},
-    dependencies.board_for_read: {403, 404},
-    dependencies.board_for_update: {403, 404},
-    dependencies.board_for_admin: {403, 404},
-    dependencies.board_for_asking: {403, 404},
-    dependencies.board_for_lead: {403, 404},
-    dependencies.board_of_gateway_agent: {403, 404},
-    dependencies.admin_or_lead: {403, 404},
-    dependencies.agent_for_admin: {403, 404},
-    dependencies.agent_for_read: {403, 404},
-    dependencies.agent_for_heartbeat: {403, 404},
-    dependencies.gateway_for_admin: {403, 404},
-    dependencies.gateway_request_for_answer: {403, 404},
-    dependencies.custom_field_for_update: {403, 404},
     dependencies.tag_for_read: {404},
-    dependencies.tag_for_update: {403, 404},
     dependencies.channel_for_read: {404},
     dependencies.channel_for_update: {404},
     dependencies.question_for_read: {404},
-    dependencies.webhook_for_read: {403, 404},
-    dependencies.webhook_for_update: {403, 404},
-    dependencies.skill_for_admin: {403, 404},
-    dependencies.skill_pack_for_admin: {403, 404},
-    dependencies.group_for_read: {403, 404},
-    dependencies.group_for_update: {403, 404},
-    dependencies.group_agents_for_update: {403, 404},
-    memory_dependencies.board_memory_for_read: {403, 404},
-    memory_dependencies.board_memory_for_update: {403, 404},
-    memory_dependencies.group_memory_for_read: {403, 404},
-    memory_dependencies.group_memory_for_update: {403, 404},
 }
+"""The errors of dependencies that do not both load an object and check a right to it."""
 
 
 def list_statuses(operation: Operation) -> Sequence[int]:
     """Return every status except 200 that an operation can answer with."""
-    found = {500, 503, *operation.error_statuses, *DEPENDENCY_STATUSES[operation.dependency]}
+    found = {
+        500,
+        503,
+        *operation.error_statuses,
+        *DEPENDENCY_STATUSES.get(operation.dependency, {403, 404}),
+    }
     if operation.allowed_caller is not AllowedCaller.ANYONE:
         found |= {401, 429}
     if operation.changes_decisions:

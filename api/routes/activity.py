@@ -1,6 +1,6 @@
 """Operations that show what happened, and that search."""
 
-from api.endpoints import activity, audit, causes, metrics, souls
+from api.endpoints import activity, audit, causes, metrics, search, souls
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -9,7 +9,6 @@ from api.framework.dependencies import (
     owner_membership,
 )
 from api.routes.declare import EITHER, USER, Operation, declare_shared
-from api.streams import boards as board_streams
 
 COMMENTS = "/activity/task-comments"
 SEARCH = "/search"
@@ -30,7 +29,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         f"{COMMENTS}/stream",
-        board_streams.stream_comments,
+        activity.stream_comments,
         USER,
         ["activity"],
         active_membership,
@@ -73,7 +72,7 @@ OPERATIONS: list[Operation] = [
     #
     Operation("GET", DASHBOARD, metrics.get_dashboard, USER, ["metrics"], active_membership),
     #
-    declare_shared("GET", SEARCH, activity.search_everything, "search", "agent_search"),
+    declare_shared("GET", SEARCH, search.search_everything, "search", "agent_search"),
     declare_shared("GET", SOUL_SEARCH, souls.search_souls, "souls-directory", "agent_soul_search"),
     Operation(
         "GET",

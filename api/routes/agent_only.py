@@ -1,17 +1,21 @@
 """Operations under /agent that only agents may call."""
 
 from api.endpoints import (
-    agent_only,
     agents,
     approvals,
     board_webhooks,
     boards,
+    coordination,
     memory,
     messages,
     onboarding,
     skills,
     souls,
     tasks,
+)
+from api.endpoints.memory import (
+    board_memory_for_read,
+    board_memory_for_update,
 )
 from api.framework.dependencies import (
     board_for_asking,
@@ -20,12 +24,7 @@ from api.framework.dependencies import (
     board_for_update,
     board_of_gateway_agent,
 )
-from api.framework.memory_dependencies import (
-    board_memory_for_read,
-    board_memory_for_update,
-)
 from api.routes.declare import Operation, declare_agent, declare_agent_memory
-from api.streams import agents as agent_streams
 
 BOARD = "/boards/{board_id}"
 TASKS, APPROVALS = f"{BOARD}/tasks", f"{BOARD}/approvals"
@@ -45,18 +44,16 @@ LEAD_BROADCAST = "/gateway/leads/broadcast"
 
 
 OPERATIONS: list[Operation] = [
-    declare_agent("GET", "/healthz", agent_only.get_agent_health, "agent_auth_health"),
-    declare_agent("POST", "/heartbeat", agent_only.record_agent_heartbeat, "agent_heartbeat"),
+    declare_agent("GET", "/healthz", agents.get_agent_health, "agent_auth_health"),
+    declare_agent("POST", "/heartbeat", agents.record_agent_heartbeat, "agent_heartbeat"),
     declare_agent("GET", MESSAGES, messages.list_my_messages, "agent_message_discovery"),
-    declare_agent(
-        "GET", f"{MESSAGES}/stream", agent_streams.stream_my_messages, "agent_message_stream"
-    ),
+    declare_agent("GET", f"{MESSAGES}/stream", messages.stream_my_messages, "agent_message_stream"),
     declare_agent(
         "POST", f"{MESSAGES}/{{message_id}}/ack", messages.acknowledge_message, "agent_message_ack"
     ),
-    declare_agent("GET", "/boards", agent_only.list_boards, "agent_board_discovery"),
+    declare_agent("GET", "/boards", boards.list_agent_boards, "agent_board_discovery"),
     declare_agent("GET", BOARD, boards.get_board, "agent_board_lookup", board_for_read),
-    declare_agent("GET", "/agents", agent_only.list_agents, "agent_roster_discovery"),
+    declare_agent("GET", "/agents", agents.list_agents_for_agent, "agent_roster_discovery"),
     declare_agent(
         "POST", "/agents", agents.create_agent_as_lead, "agent_management", board_for_lead
     ),
@@ -89,7 +86,7 @@ OPERATIONS: list[Operation] = [
     declare_agent(
         "GET",
         f"{BOARD}/tags",
-        agent_only.list_tags,
+        tasks.list_board_tags,
         "agent_board_tag_discovery",
         board_for_read,
     ),
@@ -123,7 +120,7 @@ OPERATIONS: list[Operation] = [
     ),
     #
     declare_agent(
-        "POST", f"{AGENT}/nudge", agent_only.nudge_agent, "agent_coordination", board_for_lead
+        "POST", f"{AGENT}/nudge", coordination.nudge_agent, "agent_coordination", board_for_lead
     ),
     declare_agent("GET", SKILL_FILES, skills.get_skill_files, "agent_skill_files"),
     declare_agent("GET", SOUL, souls.get_agent_soul, "agent_board_soul_lookup", board_for_read),
@@ -134,16 +131,16 @@ OPERATIONS: list[Operation] = [
         "agent_knowledge_authoring",
         board_for_lead,
     ),
-    declare_agent(
-        "DELETE", AGENT, agent_only.delete_board_agent, "agent_lifecycle", board_for_lead
-    ),
-    declare_agent("POST", ASK_USER, agent_only.ask_user, "human_escalation", board_for_asking),
+    declare_agent("DELETE", AGENT, agents.delete_board_agent, "agent_lifecycle", board_for_lead),
+    declare_agent("POST", ASK_USER, coordination.ask_user, "human_escalation", board_for_asking),
     declare_agent(
         "POST",
         LEAD_MESSAGE,
-        agent_only.message_board_lead,
+        coordination.message_board_lead,
         "lead_direct_routing",
         board_of_gateway_agent,
     ),
-    declare_agent("POST", LEAD_BROADCAST, agent_only.broadcast_to_leads, "lead_broadcast_routing"),
+    declare_agent(
+        "POST", LEAD_BROADCAST, coordination.broadcast_to_leads, "lead_broadcast_routing"
+    ),
 ]

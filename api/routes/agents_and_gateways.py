@@ -2,16 +2,11 @@
 
 from api.endpoints import (
     agents,
-    command_grants,
-    gateway_agents,
-    gateway_config_changes,
     gateway_requests,
     gateway_runs,
     gateway_sessions,
-    gateway_status,
     gateways,
     messages,
-    stops,
 )
 from api.framework.dependencies import (
     active_membership,
@@ -24,7 +19,6 @@ from api.framework.dependencies import (
     gateway_request_for_answer,
 )
 from api.routes.declare import EITHER, USER, Operation
-from api.streams import agents as agent_streams
 
 AGENT = "/agents/{agent_id}"
 TOKENS = f"{AGENT}/tokens"
@@ -44,9 +38,7 @@ RETRY = f"{OUTBOX}/{{message_id}}/retry"
 OPERATIONS: list[Operation] = [
     Operation("GET", "/agents", agents.list_agents, USER, ["agents"], admin_membership),
     Operation("POST", "/agents", agents.create_agent, EITHER, ["agents"], admin_or_lead),
-    Operation(
-        "GET", "/agents/stream", agent_streams.stream_agents, USER, ["agents"], admin_membership
-    ),
+    Operation("GET", "/agents/stream", agents.stream_agents, USER, ["agents"], admin_membership),
     Operation(
         "POST",
         "/agents/heartbeat",
@@ -74,8 +66,8 @@ OPERATIONS: list[Operation] = [
         agent_for_admin,
         id="bring_agent_api_v1_agents__agent_id__provisioning_post",
     ),
-    Operation("PUT", f"{AGENT}/hold", stops.pause_agent, USER, ["agents"], agent_for_admin),
-    Operation("DELETE", f"{AGENT}/hold", stops.release_agent, USER, ["agents"], agent_for_admin),
+    Operation("PUT", f"{AGENT}/hold", agents.pause_agent, USER, ["agents"], agent_for_admin),
+    Operation("DELETE", f"{AGENT}/hold", agents.release_agent, USER, ["agents"], agent_for_admin),
     Operation("POST", TOKENS, agents.create_agent_token, USER, ["agents"], agent_for_admin),
     Operation("GET", OUTBOX, messages.list_agent_messages, USER, ["agents"], agent_for_read),
     Operation("POST", RETRY, messages.retry_message, USER, ["agents"], agent_for_admin),
@@ -113,7 +105,7 @@ OPERATIONS: list[Operation] = [
         gateway_request_for_answer,
     ),
     #
-    Operation("GET", f"{GATEWAYS}/status", gateway_status.get_gateway_status, USER, GATEWAY_TAGS),
+    Operation("GET", f"{GATEWAYS}/status", gateway_sessions.get_gateway_status, USER, GATEWAY_TAGS),
     Operation(
         "GET",
         f"{GATEWAYS}/commands",
@@ -138,7 +130,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         GATEWAY_AGENTS,
-        gateway_agents.list_gateway_agents,
+        gateways.list_gateway_agents,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,
@@ -146,7 +138,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "POST",
         GATEWAY_AGENTS,
-        gateway_agents.link_gateway_agent,
+        gateways.link_gateway_agent,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,
@@ -154,7 +146,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         f"{GATEWAY}/config-changes",
-        gateway_config_changes.list_gateway_config_changes,
+        gateways.list_gateway_config_changes,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,
@@ -162,7 +154,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         GRANTS,
-        command_grants.list_command_grants,
+        gateways.list_command_grants,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,
@@ -170,7 +162,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "DELETE",
         f"{GRANTS}/{{grant_id}}",
-        command_grants.revoke_command_grant,
+        gateways.revoke_command_grant,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,
@@ -178,7 +170,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "POST",
         SYNC,
-        gateway_agents.sync_gateway_templates,
+        gateways.sync_gateway_templates,
         USER,
         GATEWAY_TAGS,
         gateway_for_admin,

@@ -5,12 +5,9 @@ from api.endpoints import (
     board_groups,
     board_webhooks,
     boards,
-    gateway_runs,
     onboarding,
     presence,
-    task_links,
     tasks,
-    watchers,
 )
 from api.framework.dependencies import (
     active_membership,
@@ -22,7 +19,6 @@ from api.framework.dependencies import (
 )
 from api.openapi.board_hints import LEAD, WORKER
 from api.routes.declare import AGENT, ANYONE, EITHER, USER, Operation
-from api.streams import boards as board_streams
 
 BOARD = "/boards/{board_id}"
 GROUP_SNAPSHOT = f"{BOARD}/group-snapshot"
@@ -106,9 +102,7 @@ OPERATIONS: list[Operation] = [
     #
     Operation("GET", TASKS, tasks.list_tasks, EITHER, ["tasks"], board_for_read),
     Operation("POST", TASKS, tasks.create_task, USER, ["tasks"], board_for_update),
-    Operation(
-        "GET", f"{TASKS}/stream", board_streams.stream_tasks, EITHER, ["tasks"], board_for_read
-    ),
+    Operation("GET", f"{TASKS}/stream", tasks.stream_tasks, EITHER, ["tasks"], board_for_read),
     Operation("GET", TASK, tasks.get_task, EITHER, ["tasks"], board_for_read),
     Operation("PATCH", TASK, tasks.update_task, EITHER, ["tasks"], board_for_update),
     Operation("DELETE", TASK, tasks.delete_task, USER, ["tasks"], board_for_update),
@@ -121,18 +115,16 @@ OPERATIONS: list[Operation] = [
         ["tasks"],
         board_for_update,
     ),
-    Operation(
-        "GET", f"{TASK}/links", task_links.list_task_links, EITHER, ["tasks"], board_for_read
-    ),
+    Operation("GET", f"{TASK}/links", tasks.list_task_links, EITHER, ["tasks"], board_for_read),
     *[
         Operation(method, f"{TASK}/watchers{path}", handler, USER, ["tasks"], board_for_read)
         for method, path, handler in [
-            ("GET", "", watchers.list_task_watchers),
-            ("PUT", "/me", watchers.watch_task),
-            ("DELETE", "/me", watchers.unwatch_task),
+            ("GET", "", tasks.list_task_watchers),
+            ("PUT", "/me", tasks.watch_task),
+            ("DELETE", "/me", tasks.unwatch_task),
         ]
     ],
-    Operation("GET", f"{TASK}/runs", gateway_runs.list_task_runs, USER, ["tasks"], board_for_read),
+    Operation("GET", f"{TASK}/runs", tasks.list_task_runs, USER, ["tasks"], board_for_read),
     #
     Operation("GET", "/unread", presence.list_unread, USER, READ_MARKER_TAGS, active_membership),
     Operation(
@@ -168,7 +160,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         f"{APPROVALS}/stream",
-        board_streams.stream_approvals,
+        approvals.stream_approvals,
         EITHER,
         ["approvals"],
         board_for_read,

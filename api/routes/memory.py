@@ -1,6 +1,12 @@
 """Operations on the memory of boards and groups, and on groups of boards."""
 
 from api.endpoints import board_groups, memory
+from api.endpoints.memory import (
+    board_memory_for_read,
+    board_memory_for_update,
+    group_memory_for_read,
+    group_memory_for_update,
+)
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -9,14 +15,7 @@ from api.framework.dependencies import (
     group_for_read,
     group_for_update,
 )
-from api.framework.memory_dependencies import (
-    board_memory_for_read,
-    board_memory_for_update,
-    group_memory_for_read,
-    group_memory_for_update,
-)
 from api.routes.declare import EITHER, USER, Operation, declare_group_memory
-from api.streams import memory as memory_streams
 
 BOARD = "/boards/{board_id}"
 MEMORY, BOARD_GROUP_MEMORY = f"{BOARD}/memory", f"{BOARD}/group-memory"
@@ -39,7 +38,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         f"{MEMORY}/stream",
-        memory_streams.stream_board_memory,
+        memory.stream_board_memory,
         EITHER,
         BOARD_TAGS,
         board_for_read,
@@ -59,7 +58,7 @@ OPERATIONS: list[Operation] = [
     declare_group_memory(
         "GET",
         f"{BOARD_GROUP_MEMORY}/stream",
-        memory_streams.stream_board_group_memory,
+        memory.stream_board_group_memory,
         "stream",
         board_for_read,
     ),
@@ -107,7 +106,7 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET",
         GROUP_MEMORY_STREAM,
-        memory_streams.stream_group_memory,
+        memory.stream_group_memory,
         USER,
         GROUP_MEMORY_TAGS,
         group_for_read,

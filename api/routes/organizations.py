@@ -4,7 +4,6 @@ from api.endpoints import (
     accounts,
     invites,
     members,
-    notification_preferences,
     notifications,
     stops,
     task_attributes,
@@ -120,8 +119,8 @@ OPERATIONS: list[Operation] = [
             ("GET", "", notifications.list_notifications),
             ("GET", "/unread-count", notifications.count_unread),
             ("POST", "/read", notifications.mark_all_read),
-            ("GET", PREFERENCES, notification_preferences.get_notification_preferences),
-            ("PATCH", PREFERENCES, notification_preferences.update_notification_preferences),
+            ("GET", PREFERENCES, notifications.get_notification_preferences),
+            ("PATCH", PREFERENCES, notifications.update_notification_preferences),
             ("POST", "/{notification_id}/read", notifications.mark_read),
         ]
     ],

@@ -28,7 +28,7 @@ from core.http.request import (
     open_transaction,
 )
 from core.http.tokens import get_agent_token, get_bearer_token
-from models import Actor, Agent, Event, EventType, Member, User
+from models import Actor, Agent, Board, Event, EventType, Member, User
 from services import boards, events, organizations
 from services.events import EventBatch
 from services.streams import Readable, SharedRights
@@ -123,6 +123,17 @@ async def open_stream(
     return EventStreamResponse(
         _stream_frames(state, key, source, organization_id, after_seq, first_frame), release
     )
+
+
+async def open_board_stream(
+    context: RequestContext, definition: StreamDefinition, board: Board, query: StreamQuery
+) -> Response:
+    """Answer with a stream about a board, while the caller may read it."""
+
+    async def load_allowed_ids(session: Session) -> AllowedIds:
+        return frozenset({(await boards.get_board(session, context.actor, board.id)).id})
+
+    return await open_stream(context, definition, board.organization_id, query, load_allowed_ids)
 
 
 async def get_current_membership(session: Session, user: User, organization_id: UUID) -> Member:

@@ -1,29 +1,22 @@
-"""Operations that only agents may call (contract, agents 6)."""
+"""Questions and messages of agents to users, leads and workers (contract, agents 6)."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.endpoints.agent_models import AgentRead, encode_agent_page, encode_calling_agent
-from api.endpoints.boards import BoardRead, build_board_fields
-from api.endpoints.tasks import TagRef
 from api.framework.fields import (
     MAX_IDS,
     Ok,
-    PageQuery,
     RequestModel,
     RequiredText,
     ResponseModel,
     ShortText,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
-from core.clock import now
-from core.json_responses import Encoded, encode_page, json_id
-from core.paging import Page
+from api.framework.handler import RequestContext, error_responses
 from models import Board
-from services import agents, boards, questions, tags
+from services import questions
 from services.messages import coordination
 
 
@@ -138,13 +131,6 @@ async def nudge_agent(context: RequestContext, board: Board, agent_id: UUID, bod
     return Ok()
 
 
-@error_responses(403, 404)
-async def delete_board_agent(context: RequestContext, board: Board, agent_id: UUID) -> Ok:
-    """Delete a worker of your board. Its tasks return to the inbox."""
-    await agents.delete_worker(context.session, context.agent, board, agent_id)
-    return Ok()
-
-
 @error_responses(404, 409)
 async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
     """Ask the user a question that only a person can answer.
@@ -221,75 +207,3 @@ def _build_broadcast_result(
     ]
     sent = sum(one.ok for one in results)
     return LeadBroadcastResult(sent=sent, failed=len(results) - sent, results=results)
-
-
-class AgentHealth(ResponseModel):
-    """The token is valid, and belongs to this agent."""
-
-    ok: bool = True
-    agent_id: UUID
-    board_id: UUID | None
-    gateway_id: UUID | None
-    status: str
-    is_board_lead: bool
-
-
-class BoardAgentFilter(PageQuery):
-    """Which agents to list."""
-
-    component: ClassVar[str] = "AgentsBesides"
-
-    board_id: UUID | None = Field(
-        default=None, description="Boards other than the agent's own: 403."
-    )
-
-
-@reads_only
-async def get_agent_health(context: RequestContext) -> AgentHealth:
-    """Return whether the token is valid, and its agent."""
-    me = context.agent
-    return AgentHealth(
-        agent_id=me.id,
-        board_id=me.board_id,
-        gateway_id=me.gateway_id,
-        status=agents.compute_status(me, None, now(), context.offline_after),
-        is_board_lead=me.is_board_lead,
-    )
-
-
-@reads_only
-async def record_agent_heartbeat(context: RequestContext) -> Encoded[AgentRead]:
-    """Record a heartbeat of the calling agent. The request body is ignored."""
-    agent = await agents.record_heartbeat(
-        context.source, context.agent, offline_after=context.offline_after
-    )
-    return encode_calling_agent(agent, context)
-
-
-@reads_only
-async def list_boards(context: RequestContext, query: PageQuery) -> Encoded[Page[BoardRead]]:
-    """List the boards on which the calling agent works, newest first."""
-    found = await boards.list_agent_boards(context.source, context.agent, query.paging)
-    return encode_page(found, build_board_fields)
-
-
-@reads_only
-@error_responses(403, 404)
-async def list_agents(context: RequestContext, query: BoardAgentFilter) -> Encoded[Page[AgentRead]]:
-    """List the agents of the calling agent's board, newest first."""
-    found = await agents.list_agents_for_agent(
-        context.source, context.agent, query.paging, board_id=query.board_id
-    )
-    return encode_agent_page(found, context)
-
-
-@reads_only
-async def list_tags(context: RequestContext, board: Board) -> Encoded[list[TagRef]]:
-    """List the tags of the board's organization, by name."""
-    found = await tags.list_board_tags(context.source, board)
-    return Encoded(
-        [
-            {"id": json_id(tag.id), "name": tag.name, "slug": tag.slug, "color": tag.color}
-            for tag in found
-        ]
-    )
