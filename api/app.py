@@ -1,6 +1,6 @@
-"""The API as one ASGI application: routes and error handlers.
+"""The API as one ASGI application: operations, routes and error handlers.
 
-The operations are declared in api/routes/.
+Each module in api/endpoints/ lists its operations after their handlers.
 """
 
 from functools import partial
@@ -9,6 +9,41 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
 
+from api.endpoints import (
+    accounts,
+    activity,
+    agents,
+    approvals,
+    audit,
+    board_groups,
+    board_webhooks,
+    boards,
+    causes,
+    channels,
+    coordination,
+    gateway_requests,
+    gateway_runs,
+    gateway_sessions,
+    gateways,
+    invites,
+    members,
+    memory,
+    messages,
+    metrics,
+    notifications,
+    onboarding,
+    policies,
+    presence,
+    questions,
+    search,
+    skills,
+    souls,
+    stops,
+    task_attributes,
+    tasks,
+    webhook_endpoints,
+)
+from api.framework.agent_operations import HINTS
 from api.framework.errors import (
     handle_app_error,
     handle_server_error,
@@ -21,10 +56,53 @@ from api.framework.routing import (
     serve_document,
 )
 from api.openapi.document import render_json, render_page
-from api.routes import OPERATIONS
 from core.errors import AppError
 
 __all__ = ["OPERATIONS", "app", "handle_server_error", "handle_unknown_address", "root_routes"]
+
+_declared = [
+    *accounts.OPERATIONS,
+    *members.OPERATIONS,
+    *stops.OPERATIONS,
+    *invites.OPERATIONS,
+    *notifications.OPERATIONS,
+    *task_attributes.OPERATIONS,
+    *boards.OPERATIONS,
+    *board_groups.BOARD_OPERATIONS,
+    *onboarding.OPERATIONS,
+    *tasks.OPERATIONS,
+    *presence.OPERATIONS,
+    *approvals.OPERATIONS,
+    *board_webhooks.OPERATIONS,
+    *policies.OPERATIONS,
+    *webhook_endpoints.OPERATIONS,
+    *channels.OPERATIONS,
+    *questions.OPERATIONS,
+    *skills.OPERATIONS,
+    *memory.OPERATIONS,
+    *board_groups.OPERATIONS,
+    *memory.GROUP_OPERATIONS,
+    *activity.OPERATIONS,
+    *audit.OPERATIONS,
+    *causes.OPERATIONS,
+    *metrics.OPERATIONS,
+    *search.OPERATIONS,
+    *souls.OPERATIONS,
+    *agents.OPERATIONS,
+    *messages.OPERATIONS,
+    *gateway_runs.OPERATIONS,
+    *gateway_requests.OPERATIONS,
+    *gateway_sessions.OPERATIONS,
+    *gateways.OPERATIONS,
+    *coordination.OPERATIONS,
+]
+_positions = {intent: position for position, intent in enumerate(HINTS)}
+
+OPERATIONS = sorted(
+    _declared,
+    key=lambda one: _positions[one.hints["x-llm-intent"]] if one.path.startswith("/agent/") else -1,
+)
+"""All operations, in the order of the OpenAPI document; those under /agent as in HINTS."""
 
 root_routes = [
     Route("/health", report_health),

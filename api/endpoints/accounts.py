@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.dependencies import active_membership, owner_membership
 from api.framework.fields import (
     Name,
     Ok,
@@ -16,6 +17,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, json_id, json_time
 from models import Member, Organization, Role, User
 from services import identity, organizations
@@ -194,3 +196,19 @@ async def delete_active_organization(context: RequestContext, member: Member) ->
     """
     await organizations.delete_organization(context.session, member)
     return Ok()
+
+
+ORGANIZATION = "/organizations/me"
+TAGS = ["organizations"]
+
+OPERATIONS = [
+    Operation("POST", "/auth/bootstrap", bootstrap_user, USER, ["auth"], active_membership),
+    Operation("GET", "/users/me", get_me, USER, ["users"], active_membership),
+    Operation("PATCH", "/users/me", update_me, USER, ["users"]),
+    Operation("DELETE", "/users/me", delete_me, USER, ["users"]),
+    Operation("POST", "/organizations", create_organization, USER, TAGS),
+    Operation("GET", ORGANIZATION + "/list", list_organizations, USER, TAGS, active_membership),
+    Operation("PATCH", ORGANIZATION + "/active", set_active_organization, USER, TAGS),
+    Operation("GET", ORGANIZATION, get_active_organization, USER, TAGS, active_membership),
+    Operation("DELETE", ORGANIZATION, delete_active_organization, USER, TAGS, owner_membership),
+]

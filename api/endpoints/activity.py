@@ -7,8 +7,10 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
+from api.framework.dependencies import active_membership
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
     AllowedIds,
@@ -175,3 +177,13 @@ def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
 def _format_comment_frame(event: Event, entry: CommentEntry) -> bytes:
     item = ActivityTaskCommentFeedItemRead.model_validate(build_comment_entry_fields(entry))
     return format_frame("comment", event.seq, CommentMessage(comment=item))
+
+
+COMMENTS = "/activity/task-comments"
+TAGS = ["activity"]
+
+OPERATIONS = [
+    Operation("GET", "/activity", list_activity, EITHER, TAGS),
+    Operation("GET", COMMENTS, list_task_comment_feed, USER, TAGS, active_membership),
+    Operation("GET", COMMENTS + "/stream", stream_comments, USER, TAGS, active_membership),
+]

@@ -9,6 +9,14 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import (
+    admin_membership,
+    admin_or_lead,
+    agent_for_admin,
+    agent_for_heartbeat,
+    board_for_lead,
+)
 from api.framework.fields import (
     NOT_SENT,
     JsonObject,
@@ -24,6 +32,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from api.streams.seen_agents import SeenAgentsReport
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
@@ -746,3 +755,42 @@ def _format_agent(
     context: RequestContext, seq: int | None, agent: Agent, gateway: Gateway | None
 ) -> bytes:
     return format_frame("agent", seq, AgentMessage(agent=AgentRead.of(agent, gateway, context)))
+
+
+AGENT = "/agents/{agent_id}"
+
+OPERATIONS = [
+    Operation("GET", "/agents", list_agents, USER, ["agents"], admin_membership),
+    declare_agent("GET", "/agents", list_agents_for_agent, "agent_roster_discovery"),
+    Operation("POST", "/agents", create_agent, EITHER, ["agents"], admin_or_lead),
+    declare_agent("POST", "/agents", create_agent_as_lead, "agent_management", board_for_lead),
+    Operation("GET", "/agents/stream", stream_agents, USER, ["agents"], admin_membership),
+    Operation("POST", "/agents/heartbeat", record_heartbeat_or_create_agent, EITHER, ["agents"]),
+    Operation("GET", AGENT, get_agent, USER, ["agents"], agent_for_admin),
+    Operation("PATCH", AGENT, update_agent, USER, ["agents"], agent_for_admin),
+    Operation("DELETE", AGENT, delete_agent, USER, ["agents"], admin_membership),
+    Operation(
+        "POST", AGENT + "/heartbeat", record_heartbeat, EITHER, ["agents"], agent_for_heartbeat
+    ),
+    Operation(
+        "POST",
+        AGENT + "/provisioning",
+        provision_agent,
+        USER,
+        ["agents"],
+        agent_for_admin,
+        id="bring_agent_api_v1_agents__agent_id__provisioning_post",
+    ),
+    Operation("PUT", AGENT + "/hold", pause_agent, USER, ["agents"], agent_for_admin),
+    Operation("DELETE", AGENT + "/hold", release_agent, USER, ["agents"], agent_for_admin),
+    Operation("POST", AGENT + "/tokens", create_agent_token, USER, ["agents"], agent_for_admin),
+    declare_agent("GET", "/healthz", get_agent_health, "agent_auth_health"),
+    declare_agent("POST", "/heartbeat", record_agent_heartbeat, "agent_heartbeat"),
+    declare_agent(
+        "DELETE",
+        "/boards/{board_id}/agents/{agent_id}",
+        delete_board_agent,
+        "agent_lifecycle",
+        board_for_lead,
+    ),
+]

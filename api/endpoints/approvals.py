@@ -8,6 +8,8 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import active_membership, board_for_read, board_for_update
 from api.framework.fields import (
     MAX_IDS,
     NOT_SENT,
@@ -23,6 +25,7 @@ from api.framework.fields import (
     limit_keys,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import StreamDefinition, open_board_stream
 from core.http.request import Session
@@ -588,3 +591,22 @@ def _build_approval_message(
             approval=DeletedApproval(id=id), pending_approvals_count=counts.pending
         )
     return ApprovalMessage.of(found[id], counts) if id in found else None
+
+
+APPROVALS = "/boards/{board_id}/approvals"
+TAGS = ["approvals"]
+
+OPERATIONS = [
+    Operation("GET", "/approvals", list_all_approvals, USER, TAGS, active_membership),
+    Operation("POST", "/approvals/decisions", decide_approvals, USER, TAGS),
+    Operation("GET", APPROVALS, list_approvals, EITHER, TAGS, board_for_read),
+    declare_agent(
+        "GET", APPROVALS, list_approvals, "agent_board_approval_discovery", board_for_read
+    ),
+    Operation("POST", APPROVALS, create_approval, EITHER, TAGS, board_for_update),
+    declare_agent(
+        "POST", APPROVALS, create_approval, "agent_board_approval_request", board_for_update
+    ),
+    Operation("GET", APPROVALS + "/stream", stream_approvals, EITHER, TAGS, board_for_read),
+    Operation("PATCH", APPROVALS + "/{approval_id}", update_approval, USER, TAGS, board_for_update),
+]

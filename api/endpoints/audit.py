@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 from starlette.responses import Response, StreamingResponse
 
+from api.framework.dependencies import admin_membership, owner_membership
 from api.framework.fields import (
     NonNegativeInt,
     PageQuery,
@@ -20,6 +21,7 @@ from api.framework.handler import (
     reads_only,
     without_transaction,
 )
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import AuditRecord, Member
@@ -203,3 +205,26 @@ async def _stream_export(
     disposition = 'attachment; filename="audit.jsonl"'
     headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
     return StreamingResponse(lines, media_type=EXPORT_TYPE, headers=headers)
+
+
+AUDIT = "/organizations/me/audit"
+INSTALLATION_AUDIT = "/installation/audit"
+
+OPERATIONS = [
+    Operation("GET", AUDIT, list_audit_records, USER, ["audit"], admin_membership),
+    Operation(
+        "GET", AUDIT + "/communication", list_communication, USER, ["audit"], admin_membership
+    ),
+    Operation("GET", AUDIT + "/export", export_audit, USER, ["audit"], admin_membership),
+    Operation(
+        "GET", INSTALLATION_AUDIT, list_installation_audit, USER, ["audit"], owner_membership
+    ),
+    Operation(
+        "GET",
+        INSTALLATION_AUDIT + "/export",
+        export_installation_audit,
+        USER,
+        ["audit"],
+        owner_membership,
+    ),
+]

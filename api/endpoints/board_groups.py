@@ -7,6 +7,15 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.endpoints.boards import BoardRead, build_board_fields
 from api.endpoints.tasks import TagRef
+from api.framework.agent_operations import LEAD, WORKER
+from api.framework.dependencies import (
+    active_membership,
+    admin_membership,
+    board_for_read,
+    group_agents_for_update,
+    group_for_read,
+    group_for_update,
+)
 from api.framework.fields import (
     NOT_SENT,
     Name,
@@ -21,6 +30,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status
@@ -269,3 +279,35 @@ async def apply_board_group_heartbeat(
         updated_agent_ids=list(updated),
         failed_agent_ids=[],
     )
+
+
+GROUP = "/board-groups/{group_id}"
+TAGS = ["board-groups"]
+
+BOARD_OPERATIONS = [
+    Operation(
+        "GET",
+        "/boards/{board_id}/group-snapshot",
+        get_board_group_snapshot,
+        EITHER,
+        ["boards", LEAD, WORKER],
+        board_for_read,
+    ),
+]
+
+OPERATIONS = [
+    Operation("GET", "/board-groups", list_board_groups, USER, TAGS, active_membership),
+    Operation("POST", "/board-groups", create_board_group, USER, TAGS, admin_membership),
+    Operation("GET", GROUP, get_board_group, USER, TAGS, group_for_read),
+    Operation("PATCH", GROUP, update_board_group, USER, TAGS, group_for_update),
+    Operation("DELETE", GROUP, delete_board_group, USER, TAGS),
+    Operation("GET", GROUP + "/snapshot", get_group_snapshot, USER, TAGS, group_for_read),
+    Operation(
+        "POST",
+        GROUP + "/heartbeat",
+        apply_board_group_heartbeat,
+        EITHER,
+        TAGS,
+        group_agents_for_update,
+    ),
+]

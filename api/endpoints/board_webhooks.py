@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import board_for_read, board_for_update
 from api.framework.fields import (
     NOT_SENT,
     AnyJson,
@@ -26,6 +28,7 @@ from api.framework.handler import (
     receives_any_body,
     without_transaction,
 )
+from api.framework.operation import ANYONE, USER, Operation
 from core.errors import AppError, TooMany
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import open_reader, read_body
@@ -386,3 +389,24 @@ async def _record_rejection(context: RequestContext, webhook: BoardWebhook, code
             context.request.state.rate_limits.webhook_rejections.hit(str(webhook.id))
             async with context.transaction() as session:
                 await board_webhooks.record_rejection(session, webhook, code)
+
+
+WEBHOOKS = "/boards/{board_id}/webhooks"
+WEBHOOK = "/boards/{board_id}/webhooks/{webhook_id}"
+PAYLOADS = "/boards/{board_id}/webhooks/{webhook_id}/payloads"
+PAYLOAD = "/boards/{board_id}/webhooks/{webhook_id}/payloads/{payload_id}"
+TAGS = ["board-webhooks"]
+
+OPERATIONS = [
+    Operation("GET", WEBHOOKS, list_board_webhooks, USER, TAGS, board_for_read),
+    Operation("POST", WEBHOOKS, create_board_webhook, USER, TAGS, board_for_update),
+    Operation("GET", WEBHOOK, get_board_webhook, USER, TAGS, board_for_read),
+    Operation("PATCH", WEBHOOK, update_board_webhook, USER, TAGS, board_for_update),
+    Operation("DELETE", WEBHOOK, delete_board_webhook, USER, TAGS, board_for_update),
+    Operation("POST", WEBHOOK, ingest_board_webhook, ANYONE, TAGS),
+    Operation("GET", PAYLOADS, list_board_webhook_payloads, USER, TAGS, board_for_read),
+    Operation("GET", PAYLOAD, get_board_webhook_payload, USER, TAGS, board_for_read),
+    declare_agent(
+        "GET", PAYLOAD, get_webhook_payload, "agent_board_webhook_payload_read", board_for_read
+    ),
+]

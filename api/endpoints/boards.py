@@ -9,7 +9,15 @@ from api.endpoints.agents import AgentRead, build_agent_fields
 from api.endpoints.approvals import ApprovalRead, PendingCount, build_approval_fields
 from api.endpoints.memory import BoardMemoryRead, build_note_fields
 from api.endpoints.tasks import TaskRead, build_task_fields
+from api.framework.agent_operations import declare_agent
 from api.framework.auth import require_decision_scope
+from api.framework.dependencies import (
+    active_membership,
+    admin_membership,
+    board_for_admin,
+    board_for_read,
+    board_for_update,
+)
 from api.framework.fields import (
     NOT_SENT,
     JsonObject,
@@ -27,6 +35,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import DEFAULT_REMINDER_MINUTES, DEFAULT_STALE_MINUTES, Board, Member
@@ -303,3 +312,17 @@ async def list_agent_boards(context: RequestContext, query: PageQuery) -> Encode
     """List the boards on which the calling agent works, newest first."""
     found = await boards.list_agent_boards(context.source, context.agent, query.paging)
     return encode_page(found, build_board_fields)
+
+
+BOARD = "/boards/{board_id}"
+
+OPERATIONS = [
+    Operation("GET", "/boards", list_boards, USER, ["boards"], active_membership),
+    declare_agent("GET", "/boards", list_agent_boards, "agent_board_discovery"),
+    Operation("POST", "/boards", create_board, USER, ["boards"], admin_membership),
+    Operation("GET", BOARD, get_board, USER, ["boards"], board_for_read),
+    declare_agent("GET", BOARD, get_board, "agent_board_lookup", board_for_read),
+    Operation("PATCH", BOARD, update_board, USER, ["boards"], board_for_update),
+    Operation("DELETE", BOARD, delete_board, USER, ["boards"], board_for_admin),
+    Operation("GET", BOARD + "/snapshot", get_board_snapshot, EITHER, ["boards"], board_for_read),
+]

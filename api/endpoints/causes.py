@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from api.framework.dependencies import agent_for_read, board_for_read
 from api.framework.fields import ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, json_time
 from models import Agent, Board
 from services import approvals, causes, tasks
@@ -73,3 +75,33 @@ def _build_step_fields(step: CauseStep) -> dict[str, Any]:
         "note": step.note,
         "cause": step.cause,
     }
+
+
+TAGS = ["activity"]
+
+OPERATIONS = [
+    Operation(
+        "GET",
+        "/boards/{board_id}/tasks/{task_id}/why",
+        list_task_causes,
+        USER,
+        TAGS,
+        board_for_read,
+    ),
+    Operation(
+        "GET",
+        "/boards/{board_id}/approvals/{approval_id}/why",
+        list_approval_causes,
+        USER,
+        TAGS,
+        board_for_read,
+    ),
+    Operation(
+        "GET",
+        "/agents/{agent_id}/messages/{message_id}/why",
+        list_message_causes,
+        USER,
+        TAGS,
+        agent_for_read,
+    ),
+]

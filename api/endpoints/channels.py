@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from api.framework.dependencies import active_membership, channel_for_read, channel_for_update
 from api.framework.fields import (
     NOT_SENT,
     NonEmptyPatchModel,
@@ -24,6 +25,7 @@ from api.framework.handler import (
     reads_only,
     without_transaction,
 )
+from api.framework.operation import USER, Operation
 from core.errors import Invalid
 from core.json_responses import Encoded, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
@@ -260,3 +262,28 @@ async def replay_channel_delivery(
     context.count_own_message()
     await channels.send_again(context.session, channel, delivery_id)
     return Ok()
+
+
+CHANNEL = "/channels/{channel_id}"
+DELIVERIES = "/channels/{channel_id}/deliveries"
+TAGS = ["channels"]
+
+OPERATIONS = [
+    Operation("GET", "/channels", list_channels, USER, TAGS, active_membership),
+    Operation("POST", "/channels", create_channel, USER, TAGS, active_membership),
+    Operation("GET", CHANNEL, get_channel, USER, TAGS, channel_for_read),
+    Operation("PATCH", CHANNEL, update_channel, USER, TAGS, channel_for_update),
+    Operation("DELETE", CHANNEL, delete_channel, USER, TAGS, channel_for_update),
+    Operation("POST", CHANNEL + "/tests", send_channel_test, USER, TAGS, channel_for_read),
+    Operation("POST", CHANNEL + "/codes", send_channel_code, USER, TAGS, channel_for_read),
+    Operation("POST", CHANNEL + "/confirmations", confirm_channel, USER, TAGS, channel_for_read),
+    Operation("GET", DELIVERIES, list_channel_deliveries, USER, TAGS, channel_for_read),
+    Operation(
+        "POST",
+        DELIVERIES + "/{delivery_id}/replays",
+        replay_channel_delivery,
+        USER,
+        TAGS,
+        channel_for_update,
+    ),
+]

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import board_for_asking, board_for_lead, board_of_gateway_agent
 from api.framework.fields import (
     MAX_IDS,
     Ok,
@@ -207,3 +209,29 @@ def _build_broadcast_result(
     ]
     sent = sum(one.ok for one in results)
     return LeadBroadcastResult(sent=sent, failed=len(results) - sent, results=results)
+
+
+OPERATIONS = [
+    declare_agent(
+        "POST",
+        "/boards/{board_id}/agents/{agent_id}/nudge",
+        nudge_agent,
+        "agent_coordination",
+        board_for_lead,
+    ),
+    declare_agent(
+        "POST",
+        "/boards/{board_id}/gateway/main/ask-user",
+        ask_user,
+        "human_escalation",
+        board_for_asking,
+    ),
+    declare_agent(
+        "POST",
+        "/gateway/boards/{board_id}/lead/message",
+        message_board_lead,
+        "lead_direct_routing",
+        board_of_gateway_agent,
+    ),
+    declare_agent("POST", "/gateway/leads/broadcast", broadcast_to_leads, "lead_broadcast_routing"),
+]

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from api.framework.dependencies import active_membership, gateway_request_for_answer
 from api.framework.fields import JsonObject, PageQuery, RequestModel, ResponseModel, Timestamp
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, RequestKind, RequestState
@@ -199,3 +201,15 @@ async def answer_gateway_request(
         context.session, context.user, gateway_request.request.id, submitted
     )
     return Encoded(_build_request_fields(answered))
+
+
+REQUEST = "/gateway-requests/{request_id}"
+TAGS = ["gateway-requests"]
+
+OPERATIONS = [
+    Operation("GET", "/gateway-requests", list_gateway_requests, USER, TAGS, active_membership),
+    Operation("GET", REQUEST, get_gateway_request, USER, TAGS, gateway_request_for_answer),
+    Operation(
+        "POST", REQUEST + "/answer", answer_gateway_request, USER, TAGS, gateway_request_for_answer
+    ),
+]

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.dependencies import agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.handler import RequestContext, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Run, RunStatus
@@ -91,3 +93,8 @@ async def list_agent_runs(
     """List an agent's runs on its gateway, newest first, for users who may read its board."""
     found = await runs.list_agent_runs(context.source, agent, query.paging)
     return encode_page(found, build_run_fields)
+
+
+OPERATIONS = [
+    Operation("GET", "/agents/{agent_id}/runs", list_agent_runs, USER, ["agents"], agent_for_read),
+]

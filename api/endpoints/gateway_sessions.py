@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from pydantic import Field, StringConstraints
 
 from api.endpoints.gateways import check_rate_limit
+from api.framework.dependencies import admin_membership
 from api.framework.fields import JsonObject, Ok, RequestModel, RequiredText, ResponseModel
 from api.framework.handler import (
     RequestContext,
@@ -20,6 +21,7 @@ from api.framework.handler import (
     without_transaction,
 )
 from api.framework.idempotency import read_idempotency_key
+from api.framework.operation import USER, Operation
 from core.errors import Invalid, UpstreamError
 from models import Gateway, Member
 from services import gateways, organizations
@@ -315,3 +317,16 @@ def _build_target(
         allow_insecure_tls=query.gateway_allow_insecure_tls,
         disable_device_pairing=query.gateway_disable_device_pairing,
     )
+
+
+SESSION = "/gateways/sessions/{session_id}"
+TAGS = ["gateways"]
+
+OPERATIONS = [
+    Operation("GET", "/gateways/status", get_gateway_status, USER, TAGS),
+    Operation("GET", "/gateways/commands", list_gateway_commands, USER, TAGS, admin_membership),
+    Operation("GET", "/gateways/sessions", list_gateway_sessions, USER, TAGS),
+    Operation("GET", SESSION, get_gateway_session, USER, TAGS),
+    Operation("GET", SESSION + "/history", get_gateway_history, USER, TAGS),
+    Operation("POST", SESSION + "/message", send_gateway_message, USER, TAGS),
+]

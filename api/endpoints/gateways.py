@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.endpoints.agents import AgentCreated, encode_created_agent
+from api.framework.dependencies import admin_membership, gateway_for_admin
 from api.framework.fields import (
     NOT_SENT,
     Name,
@@ -25,6 +26,7 @@ from api.framework.handler import (
     reads_only,
     without_transaction,
 )
+from api.framework.operation import USER, Operation
 from core.http.client_ip import hit_gateway_limits
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
@@ -715,3 +717,34 @@ async def _load_owners(context: RequestContext, gateway: Gateway) -> SessionOwne
         owners = await gateways.load_session_owners(session, context.user, gateway)
     check_rate_limit(context, gateway.organization_id)
     return owners
+
+
+GATEWAY = "/gateways/{gateway_id}"
+GRANTS = "/gateways/{gateway_id}/standing-grants"
+TAGS = ["gateways"]
+
+OPERATIONS = [
+    Operation("GET", "/gateways", list_gateways, USER, TAGS, admin_membership),
+    Operation("POST", "/gateways", create_gateway, USER, TAGS, admin_membership),
+    Operation("GET", GATEWAY, get_gateway, USER, TAGS, gateway_for_admin),
+    Operation("PATCH", GATEWAY, update_gateway, USER, TAGS, admin_membership),
+    Operation("DELETE", GATEWAY, delete_gateway, USER, TAGS, admin_membership),
+    Operation("GET", GATEWAY + "/agents", list_gateway_agents, USER, TAGS, gateway_for_admin),
+    Operation("POST", GATEWAY + "/agents", link_gateway_agent, USER, TAGS, gateway_for_admin),
+    Operation(
+        "GET",
+        GATEWAY + "/config-changes",
+        list_gateway_config_changes,
+        USER,
+        TAGS,
+        gateway_for_admin,
+    ),
+    Operation("GET", GRANTS, list_command_grants, USER, TAGS, gateway_for_admin),
+    Operation(
+        "DELETE", GRANTS + "/{grant_id}", revoke_command_grant, USER, TAGS, gateway_for_admin
+    ),
+    Operation(
+        "POST", GATEWAY + "/templates/sync", sync_gateway_templates, USER, TAGS, gateway_for_admin
+    ),
+    Operation("POST", GATEWAY + "/checks", check_gateway, USER, TAGS, gateway_for_admin),
+]

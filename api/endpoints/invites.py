@@ -12,6 +12,7 @@ from api.endpoints.members import (
     build_rights,
     encode_member,
 )
+from api.framework.dependencies import admin_membership
 from api.framework.fields import (
     MAX_IDS,
     PageQuery,
@@ -21,6 +22,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Invite, Member, Role
@@ -150,3 +152,16 @@ async def accept_invite(
     """
     accepted = await organizations.accept_invite(context.session, context.user, body.token)
     return encode_member(accepted)
+
+
+INVITES = "/organizations/me/invites"
+INVITE = "/organizations/me/invites/{invite_id}"
+TAGS = ["organizations"]
+
+OPERATIONS = [
+    Operation("GET", INVITES, list_invites, USER, TAGS, admin_membership),
+    Operation("POST", INVITES, create_invite, USER, TAGS, admin_membership),
+    Operation("POST", INVITE + "/links", renew_invite, USER, TAGS, admin_membership),
+    Operation("DELETE", INVITE, revoke_invite, USER, TAGS, admin_membership),
+    Operation("POST", "/organizations/invites/accept", accept_invite, USER, TAGS),
+]

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
+from api.framework.dependencies import active_membership, member_for_update
 from api.framework.fields import (
     MAX_IDS,
     NOT_SENT,
@@ -17,6 +18,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, Role
@@ -211,3 +213,18 @@ async def end_member_sessions(context: RequestContext, locked_member: LockedMemb
     """
     await identity.end_member_sessions(context.session, locked_member)
     return Ok()
+
+
+MEMBERS = "/organizations/me/members"
+MEMBER = "/organizations/me/members/{member_id}"
+TAGS = ["organizations"]
+
+OPERATIONS = [
+    Operation("GET", "/organizations/me/member", get_membership, USER, TAGS, active_membership),
+    Operation("GET", MEMBERS, list_members, USER, TAGS, active_membership),
+    Operation("GET", MEMBER, get_member, USER, TAGS, active_membership),
+    Operation("PATCH", MEMBER, update_member, USER, TAGS, member_for_update),
+    Operation("PUT", MEMBER + "/access", update_member_access, USER, TAGS, member_for_update),
+    Operation("DELETE", MEMBER, remove_member, USER, TAGS, member_for_update),
+    Operation("DELETE", MEMBER + "/sessions", end_member_sessions, USER, TAGS, member_for_update),
+]

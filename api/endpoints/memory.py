@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
+from api.framework.agent_operations import declare_agent, declare_shared
 from api.framework.dependencies import (
     DependencyValues,
     board_for_read,
@@ -27,6 +28,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import AllowedIds, StreamDefinition, open_board_stream, open_stream
 from core.http.request import Session
@@ -459,3 +461,143 @@ def _build_memory_message(
         if id in found
         else None
     )
+
+
+BOARD_MEMORY = "/boards/{board_id}/memory"
+BOARD_NOTE = "/boards/{board_id}/memory/{memory_id}"
+BOARD_GROUP_MEMORY = "/boards/{board_id}/group-memory"
+BOARD_GROUP_NOTE = "/boards/{board_id}/group-memory/{memory_id}"
+GROUP_MEMORY = "/board-groups/{group_id}/memory"
+GROUP_NOTE = "/board-groups/{group_id}/memory/{memory_id}"
+BOARD_TAGS = ["board-memory"]
+GROUP_TAGS = ["board-group-memory"]
+
+OPERATIONS = [
+    Operation("GET", BOARD_MEMORY, list_board_memory, EITHER, BOARD_TAGS, board_memory_for_read),
+    declare_agent(
+        "GET",
+        BOARD_MEMORY,
+        list_board_memory,
+        "agent_board_memory_discovery",
+        board_memory_for_read,
+    ),
+    Operation(
+        "POST",
+        BOARD_MEMORY,
+        create_board_memory,
+        EITHER,
+        BOARD_TAGS,
+        board_memory_for_update,
+    ),
+    declare_agent(
+        "POST",
+        BOARD_MEMORY,
+        create_board_memory,
+        "agent_board_memory_record",
+        board_memory_for_update,
+    ),
+    Operation(
+        "GET",
+        BOARD_MEMORY + "/stream",
+        stream_board_memory,
+        EITHER,
+        BOARD_TAGS,
+        board_for_read,
+    ),
+    Operation("GET", BOARD_NOTE, get_board_memory, EITHER, BOARD_TAGS, board_memory_for_read),
+    declare_agent(
+        "GET", BOARD_NOTE, get_board_memory, "agent_board_memory_lookup", board_memory_for_read
+    ),
+    Operation(
+        "PATCH", BOARD_NOTE, update_board_memory, EITHER, BOARD_TAGS, board_memory_for_update
+    ),
+    declare_agent(
+        "PATCH",
+        BOARD_NOTE,
+        update_board_memory,
+        "agent_board_memory_update",
+        board_memory_for_update,
+    ),
+    Operation("DELETE", BOARD_NOTE, delete_memory, EITHER, BOARD_TAGS, board_memory_for_update),
+    declare_agent(
+        "DELETE", BOARD_NOTE, delete_memory, "agent_board_memory_delete", board_memory_for_update
+    ),
+    declare_shared(
+        "GET",
+        BOARD_GROUP_MEMORY,
+        list_group_memory,
+        "board-group-memory",
+        "agent_board_group_memory_discovery",
+        group_memory_for_read,
+    ),
+    declare_shared(
+        "POST",
+        BOARD_GROUP_MEMORY,
+        create_group_memory,
+        "board-group-memory",
+        "agent_board_group_memory_record",
+        group_memory_for_update,
+    ),
+    declare_shared(
+        "GET",
+        BOARD_GROUP_MEMORY + "/stream",
+        stream_board_group_memory,
+        "board-group-memory",
+        "agent_board_group_memory_stream",
+        board_for_read,
+    ),
+    declare_shared(
+        "GET",
+        BOARD_GROUP_NOTE,
+        get_group_memory,
+        "board-group-memory",
+        "agent_board_group_memory_lookup",
+        group_memory_for_read,
+    ),
+    declare_shared(
+        "PATCH",
+        BOARD_GROUP_NOTE,
+        update_group_memory,
+        "board-group-memory",
+        "agent_board_group_memory_update",
+        group_memory_for_update,
+    ),
+    declare_shared(
+        "DELETE",
+        BOARD_GROUP_NOTE,
+        delete_memory,
+        "board-group-memory",
+        "agent_board_group_memory_delete",
+        group_memory_for_update,
+    ),
+]
+
+GROUP_OPERATIONS = [
+    Operation("GET", GROUP_MEMORY, list_group_memory, USER, GROUP_TAGS, group_memory_for_read),
+    Operation(
+        "POST",
+        GROUP_MEMORY,
+        create_group_memory,
+        USER,
+        GROUP_TAGS,
+        group_memory_for_update,
+    ),
+    Operation(
+        "GET",
+        GROUP_MEMORY + "/stream",
+        stream_group_memory,
+        USER,
+        GROUP_TAGS,
+        group_for_read,
+    ),
+    Operation("GET", GROUP_NOTE, get_group_memory, USER, GROUP_TAGS, group_memory_for_read),
+    Operation(
+        "PATCH",
+        GROUP_NOTE,
+        update_group_memory,
+        USER,
+        GROUP_TAGS,
+        group_memory_for_update,
+    ),
+    Operation("DELETE", GROUP_NOTE, delete_memory, USER, GROUP_TAGS, group_memory_for_update),
+]

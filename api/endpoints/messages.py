@@ -7,8 +7,11 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import agent_for_admin, agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import AllowedIds, StreamDefinition, open_stream
 from core.clock import now
@@ -240,3 +243,16 @@ def _message_frame_writer(agent: Agent) -> FrameWriter:
         }
 
     return write
+
+
+OUTBOX = "/agents/{agent_id}/messages"
+
+OPERATIONS = [
+    Operation("GET", OUTBOX, list_agent_messages, USER, ["agents"], agent_for_read),
+    Operation(
+        "POST", OUTBOX + "/{message_id}/retry", retry_message, USER, ["agents"], agent_for_admin
+    ),
+    declare_agent("GET", "/messages", list_my_messages, "agent_message_discovery"),
+    declare_agent("GET", "/messages/stream", stream_my_messages, "agent_message_stream"),
+    declare_agent("POST", "/messages/{message_id}/ack", acknowledge_message, "agent_message_ack"),
+]

@@ -8,8 +8,10 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.endpoints.approvals import PendingCount
+from api.framework.dependencies import active_membership
 from api.framework.fields import ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.clock import now
 from core.json_responses import Encoded, json_time
 from models import Member
@@ -215,3 +217,8 @@ def _build_pending_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         "created_at": json_time(datetime.fromisoformat(row["created_at"])),
         "task_title": row["task_title"],
     }
+
+
+OPERATIONS = [
+    Operation("GET", "/metrics/dashboard", get_dashboard, USER, ["metrics"], active_membership),
+]

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 from pydantic.config import JsonDict
 
+from api.framework.dependencies import active_membership
 from api.framework.fields import (
     MAX_IDS,
     NOT_SENT,
@@ -19,6 +20,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.errors import NotFound
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
@@ -320,3 +322,31 @@ def _build_choice_fields(choice: Choice, *, is_enabled: bool) -> dict[str, Any]:
 
 def _format_time(moment: time | None) -> str | None:
     return moment.strftime("%H:%M") if moment else None
+
+
+TAGS = ["notifications"]
+
+OPERATIONS = [
+    Operation("GET", "/notifications", list_notifications, USER, TAGS, active_membership),
+    Operation("GET", "/notifications/unread-count", count_unread, USER, TAGS, active_membership),
+    Operation("POST", "/notifications/read", mark_all_read, USER, TAGS, active_membership),
+    Operation(
+        "GET",
+        "/notifications/preferences",
+        get_notification_preferences,
+        USER,
+        TAGS,
+        active_membership,
+    ),
+    Operation(
+        "PATCH",
+        "/notifications/preferences",
+        update_notification_preferences,
+        USER,
+        TAGS,
+        active_membership,
+    ),
+    Operation(
+        "POST", "/notifications/{notification_id}/read", mark_read, USER, TAGS, active_membership
+    ),
+]

@@ -6,6 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from api.endpoints.boards import BoardRead
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import board_for_read, board_for_update, board_of_gateway_agent
 from api.framework.fields import (
     BlankToNone,
     JsonObject,
@@ -21,6 +23,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
+from api.framework.operation import AGENT, USER, Operation
 from api.framework.request_parser import find_unstorable_value
 from core.errors import Invalid
 from models import Board, OnboardingRole, OnboardingStatus
@@ -308,3 +311,25 @@ async def confirm_onboarding(
         lead_agent_id=confirmed.lead.id if confirmed.lead else None,
         lead_token=confirmed.token,
     )
+
+
+ONBOARDING = "/boards/{board_id}/onboarding"
+TAGS = ["board-onboarding"]
+
+OPERATIONS = [
+    Operation("GET", ONBOARDING, get_onboarding, USER, TAGS, board_for_read),
+    Operation("POST", ONBOARDING + "/start", start_onboarding, USER, TAGS, board_for_update),
+    Operation("POST", ONBOARDING + "/restart", restart_onboarding, USER, TAGS, board_for_update),
+    Operation("POST", ONBOARDING + "/answer", answer_onboarding, USER, TAGS, board_for_update),
+    Operation(
+        "POST", ONBOARDING + "/agent", update_onboarding, AGENT, TAGS, board_of_gateway_agent
+    ),
+    Operation("POST", ONBOARDING + "/confirm", confirm_onboarding, USER, TAGS, board_for_update),
+    declare_agent(
+        "POST",
+        ONBOARDING,
+        update_onboarding,
+        "agent_board_onboarding_update",
+        board_of_gateway_agent,
+    ),
+]

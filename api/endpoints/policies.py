@@ -5,6 +5,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from api.framework.dependencies import (
+    active_membership,
+    admin_membership,
+    board_for_admin,
+    board_for_read,
+)
 from api.framework.fields import (
     Name,
     NonNegativeInt,
@@ -14,6 +20,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, json_time
 from models import (
     ApprovalStatus,
@@ -306,3 +313,28 @@ async def _get_member(context: RequestContext, board: Board) -> Member:
     )
     assert member is not None  # the board was readable
     return member
+
+
+ORGANIZATION_POLICY = "/organizations/me/approval-policy"
+BOARD_POLICY = "/boards/{board_id}/approval-policy"
+TAGS = ["approval-policies"]
+
+OPERATIONS = [
+    Operation("GET", ORGANIZATION_POLICY, get_organization_policy, USER, TAGS, active_membership),
+    Operation(
+        "PUT", ORGANIZATION_POLICY, replace_organization_policy, USER, TAGS, admin_membership
+    ),
+    Operation(
+        "POST",
+        ORGANIZATION_POLICY + "/simulations",
+        simulate_organization_policy,
+        USER,
+        TAGS,
+        active_membership,
+    ),
+    Operation("GET", BOARD_POLICY, get_board_policy, USER, TAGS, board_for_read),
+    Operation("PUT", BOARD_POLICY, replace_board_policy, USER, TAGS, board_for_admin),
+    Operation(
+        "POST", BOARD_POLICY + "/simulations", simulate_board_policy, USER, TAGS, board_for_read
+    ),
+]

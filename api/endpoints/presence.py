@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.dependencies import active_membership, board_for_read
 from api.framework.fields import PageQuery, RequestModel, ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, Member, ReadKind
@@ -136,3 +138,24 @@ async def mark_comments_read(
         last_seq=body.seen,
     )
     return Encoded(_build_unread_fields(marked))
+
+
+TAGS = ["read-markers"]
+
+OPERATIONS = [
+    Operation("GET", "/unread", list_unread, USER, TAGS, active_membership),
+    Operation(
+        "PUT", "/boards/{board_id}/read-markers/{kind}", mark_read, USER, TAGS, board_for_read
+    ),
+    Operation(
+        "PUT",
+        "/boards/{board_id}/tasks/{task_id}/read-marker",
+        mark_comments_read,
+        USER,
+        TAGS,
+        board_for_read,
+    ),
+    Operation(
+        "GET", "/boards/{board_id}/presence", get_presence, EITHER, ["boards"], board_for_read
+    ),
+]

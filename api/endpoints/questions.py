@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.dependencies import active_membership, question_for_read
 from api.framework.fields import PageQuery, RequestModel, RequiredText, ResponseModel, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member
@@ -98,3 +100,13 @@ async def answer_question(
     board = await boards.lock_board(session, context.user, detail.board.id)
     await questions.answer_question(session, context.user, board, id, body.answer)
     return Encoded(_build_fields(await questions.get_question(session, member, id)))
+
+
+QUESTION = "/questions/{question_id}"
+TAGS = ["questions"]
+
+OPERATIONS = [
+    Operation("GET", "/questions", list_questions, USER, TAGS, active_membership),
+    Operation("GET", QUESTION, get_question, USER, TAGS, question_for_read),
+    Operation("POST", QUESTION + "/answer", answer_question, USER, TAGS, question_for_read),
+]

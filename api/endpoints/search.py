@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.agent_operations import declare_shared
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.handler import RequestContext, reads_only
 from core.errors import Invalid
@@ -105,3 +106,8 @@ def _build_hit_fields(hit: search.SearchResult) -> dict[str, Any]:
         "snippet": [part._asdict() for part in hit.snippet],
         "at": json_time(hit.at),
     }
+
+
+OPERATIONS = [
+    declare_shared("GET", "/search", search_everything, "search", "agent_search"),
+]

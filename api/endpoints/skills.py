@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from api.framework.agent_operations import declare_agent
+from api.framework.dependencies import admin_membership, skill_for_admin, skill_pack_for_admin
 from api.framework.fields import (
     JsonObject,
     Name,
@@ -16,6 +18,7 @@ from api.framework.fields import (
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, json_id, json_time
 from core.paging import Paging
 from core.validation import MAX_INTEGER
@@ -437,3 +440,29 @@ def _build_draft(body: SkillPackCreate) -> PackDraft:
         branch=body.branch or "",
         extra=body.metadata,
     )
+
+
+MARKETPLACE = "/skills/marketplace"
+SKILL = "/skills/marketplace/{skill_id}"
+PACK = "/skills/packs/{pack_id}"
+
+OPERATIONS = [
+    Operation("GET", MARKETPLACE, list_marketplace_skills, USER, ["skills"], admin_membership),
+    Operation("POST", MARKETPLACE, create_marketplace_skill, USER, ["skills"], admin_membership),
+    Operation("DELETE", SKILL, delete_marketplace_skill, USER, ["skills"], skill_for_admin),
+    Operation(
+        "POST", SKILL + "/install", install_marketplace_skill, USER, ["skills"], skill_for_admin
+    ),
+    Operation(
+        "POST", SKILL + "/uninstall", uninstall_marketplace_skill, USER, ["skills"], skill_for_admin
+    ),
+    Operation("GET", "/skills/packs", list_skill_packs, USER, ["skills"], admin_membership),
+    Operation("POST", "/skills/packs", create_skill_pack, USER, ["skills"], admin_membership),
+    Operation("GET", PACK, get_skill_pack, USER, ["skills"], skill_pack_for_admin),
+    Operation("PATCH", PACK, update_skill_pack, USER, ["skills"], skill_pack_for_admin),
+    Operation("DELETE", PACK, delete_skill_pack, USER, ["skills"], skill_pack_for_admin),
+    Operation("POST", PACK + "/sync", sync_skill_pack, USER, ["skills"], skill_pack_for_admin),
+    declare_agent(
+        "GET", "/skills/{skill_id}/versions/{digest}", get_skill_files, "agent_skill_files"
+    ),
+]

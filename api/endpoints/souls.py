@@ -5,9 +5,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from api.framework.agent_operations import declare_agent, declare_shared
+from api.framework.dependencies import board_for_lead, board_for_read
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
 from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
-from api.framework.operation import PREFIX
+from api.framework.operation import EITHER, PREFIX, Operation
 from core.clock import now
 from models import Board
 from services import agents, souls
@@ -161,3 +163,26 @@ async def update_agent_soul(
         reason=body.reason,
     )
     return Ok()
+
+
+SOUL = "/souls-directory/{handle}/{slug}"
+AGENT_SOUL = "/boards/{board_id}/agents/{agent_id}/soul"
+
+OPERATIONS = [
+    declare_shared(
+        "GET", "/souls-directory/search", search_souls, "souls-directory", "agent_soul_search"
+    ),
+    Operation(
+        "GET",
+        "/souls-directory/{handle}/{slug}.md",
+        get_soul_markdown,
+        EITHER,
+        ["souls-directory"],
+        id="get_markdown_api_v1_souls_directory__handle___slug__md_get",
+    ),
+    declare_shared("GET", SOUL, get_soul_markdown, "souls-directory", "agent_soul_lookup"),
+    declare_agent("GET", AGENT_SOUL, get_agent_soul, "agent_board_soul_lookup", board_for_read),
+    declare_agent(
+        "PUT", AGENT_SOUL, update_agent_soul, "agent_knowledge_authoring", board_for_lead
+    ),
+]

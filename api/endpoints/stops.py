@@ -4,8 +4,10 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.framework.dependencies import active_membership, admin_membership
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
 from api.framework.handler import RequestContext, reads_only
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, json_id, json_time
 from models import Member
 from services import organizations
@@ -66,3 +68,13 @@ async def resume_agents(context: RequestContext, member: Member) -> Ok:
     """
     await organizations.resume_agents(context.session, member)
     return Ok()
+
+
+STOP = "/organizations/me/stop"
+TAGS = ["organizations"]
+
+OPERATIONS = [
+    Operation("GET", STOP, get_agent_stop, USER, TAGS, active_membership),
+    Operation("POST", STOP, stop_agents, USER, TAGS, admin_membership),
+    Operation("DELETE", STOP, resume_agents, USER, TAGS, admin_membership),
+]

@@ -6,6 +6,13 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
+from api.framework.dependencies import (
+    active_membership,
+    admin_membership,
+    custom_field_for_update,
+    tag_for_read,
+    tag_for_update,
+)
 from api.framework.fields import (
     NOT_SENT,
     AnyJson,
@@ -25,6 +32,7 @@ from api.framework.handler import (
     error_responses,
     reads_only,
 )
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from models import CustomField, FieldType, Member, Visibility
@@ -273,3 +281,21 @@ async def delete_custom_field(context: RequestContext, member: Member, field: Cu
     """Delete a custom field. Rejected with 409 while a task has a value for it."""
     await custom_fields.delete_custom_field(context.session, member, field)
     return Ok()
+
+
+TAG = "/tags/{tag_id}"
+FIELDS = "/organizations/me/custom-fields"
+FIELD = "/organizations/me/custom-fields/{task_custom_field_definition_id}"
+TAGS = ["custom fields"]
+
+OPERATIONS = [
+    Operation("GET", "/tags", list_tags, USER, ["tags"], active_membership),
+    Operation("POST", "/tags", create_tag, USER, ["tags"], admin_membership),
+    Operation("GET", TAG, get_tag, USER, ["tags"], tag_for_read),
+    Operation("PATCH", TAG, update_tag, USER, ["tags"], tag_for_update),
+    Operation("DELETE", TAG, delete_tag, USER, ["tags"], tag_for_update),
+    Operation("GET", FIELDS, list_custom_fields, USER, TAGS, active_membership),
+    Operation("POST", FIELDS, create_custom_field, USER, TAGS, admin_membership),
+    Operation("PATCH", FIELD, update_custom_field, USER, TAGS, custom_field_for_update),
+    Operation("DELETE", FIELD, delete_custom_field, USER, TAGS, custom_field_for_update),
+]

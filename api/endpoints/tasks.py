@@ -8,7 +8,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.endpoints.gateway_runs import RunRead, build_run_fields
+from api.framework.agent_operations import declare_agent
 from api.framework.auth import is_without_decisions, require_decision_scope
+from api.framework.dependencies import board_for_lead, board_for_read, board_for_update
 from api.framework.fields import (
     MAX_IDS,
     MAX_NAME_LENGTH,
@@ -28,6 +30,7 @@ from api.framework.fields import (
     build_line_constraints,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from api.framework.operation import EITHER, USER, Operation
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import StreamDefinition, open_board_stream
 from core.errors import Invalid
@@ -534,3 +537,42 @@ async def list_board_tags(context: RequestContext, board: Board) -> Encoded[list
             for tag in found
         ]
     )
+
+
+TASKS = "/boards/{board_id}/tasks"
+TASK = "/boards/{board_id}/tasks/{task_id}"
+COMMENTS = "/boards/{board_id}/tasks/{task_id}/comments"
+
+OPERATIONS = [
+    Operation("GET", TASKS, list_tasks, EITHER, ["tasks"], board_for_read),
+    declare_agent("GET", TASKS, list_tasks, "agent_board_task_discovery", board_for_read),
+    Operation("POST", TASKS, create_task, USER, ["tasks"], board_for_update),
+    declare_agent("POST", TASKS, create_task, "delegate_work", board_for_lead),
+    Operation("GET", TASKS + "/stream", stream_tasks, EITHER, ["tasks"], board_for_read),
+    Operation("GET", TASK, get_task, EITHER, ["tasks"], board_for_read),
+    declare_agent("GET", TASK, get_task, "agent_board_task_lookup", board_for_read),
+    Operation("PATCH", TASK, update_task, EITHER, ["tasks"], board_for_update),
+    declare_agent("PATCH", TASK, update_task, "agent_task_update", board_for_update),
+    Operation("DELETE", TASK, delete_task, USER, ["tasks"], board_for_update),
+    declare_agent("DELETE", TASK, delete_task, "agent_task_delete", board_for_lead),
+    Operation("GET", COMMENTS, list_task_comments, EITHER, ["tasks"], board_for_read),
+    declare_agent(
+        "GET", COMMENTS, list_task_comments, "agent_task_comment_discovery", board_for_read
+    ),
+    Operation("POST", COMMENTS, create_task_comment, EITHER, ["tasks"], board_for_update),
+    declare_agent(
+        "POST", COMMENTS, create_task_comment, "agent_task_comment_create", board_for_update
+    ),
+    Operation("GET", TASK + "/links", list_task_links, EITHER, ["tasks"], board_for_read),
+    Operation("GET", TASK + "/watchers", list_task_watchers, USER, ["tasks"], board_for_read),
+    Operation("PUT", TASK + "/watchers/me", watch_task, USER, ["tasks"], board_for_read),
+    Operation("DELETE", TASK + "/watchers/me", unwatch_task, USER, ["tasks"], board_for_read),
+    Operation("GET", TASK + "/runs", list_task_runs, USER, ["tasks"], board_for_read),
+    declare_agent(
+        "GET",
+        "/boards/{board_id}/tags",
+        list_board_tags,
+        "agent_board_tag_discovery",
+        board_for_read,
+    ),
+]

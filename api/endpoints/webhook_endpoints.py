@@ -17,6 +17,7 @@ from api.endpoints.webhook_models import (
     build_delivery_fields,
     build_fields,
 )
+from api.framework.dependencies import admin_membership, webhook_for_read, webhook_for_update
 from api.framework.fields import Ok, PageQuery
 from api.framework.handler import (
     RequestContext,
@@ -24,6 +25,7 @@ from api.framework.handler import (
     reads_only,
     without_transaction,
 )
+from api.framework.operation import USER, Operation
 from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from models import Member, WebhookEndpoint
@@ -172,3 +174,27 @@ async def replay_webhook_delivery(
     delivery = await webhook_endpoints.get_delivery(context.session, endpoint, delivery_id)
     await webhook_endpoints.replay_delivery(context.session, endpoint, delivery)
     return Encoded(build_delivery_fields(delivery))
+
+
+WEBHOOK = "/webhooks/{webhook_id}"
+DELIVERIES = "/webhooks/{webhook_id}/deliveries"
+DELIVERY = "/webhooks/{webhook_id}/deliveries/{delivery_id}"
+TAGS = ["webhooks"]
+
+OPERATIONS = [
+    Operation("GET", "/webhooks", list_webhooks, USER, TAGS, admin_membership),
+    Operation("POST", "/webhooks", create_webhook, USER, TAGS, admin_membership),
+    Operation("GET", WEBHOOK, get_webhook, USER, TAGS, webhook_for_read),
+    Operation("PATCH", WEBHOOK, update_webhook, USER, TAGS, webhook_for_update),
+    Operation("DELETE", WEBHOOK, delete_webhook, USER, TAGS, webhook_for_update),
+    Operation(
+        "POST", WEBHOOK + "/secret-rotations", rotate_webhook_secret, USER, TAGS, webhook_for_update
+    ),
+    Operation("POST", WEBHOOK + "/tests", send_webhook_test, USER, TAGS, webhook_for_update),
+    Operation("POST", WEBHOOK + "/replays", replay_webhook_period, USER, TAGS, webhook_for_update),
+    Operation("GET", DELIVERIES, list_webhook_deliveries, USER, TAGS, webhook_for_read),
+    Operation("GET", DELIVERY, get_webhook_delivery, USER, TAGS, webhook_for_read),
+    Operation(
+        "POST", DELIVERY + "/replays", replay_webhook_delivery, USER, TAGS, webhook_for_update
+    ),
+]

@@ -36,6 +36,9 @@ from core.json_responses import Encoded
 from services import approvals, board_webhooks, tasks
 
 PREFIX = "/api/v1"
+
+USER, AGENT, EITHER = AllowedCaller.USER, AllowedCaller.AGENT, AllowedCaller.EITHER
+ANYONE = AllowedCaller.ANYONE  # in an operation that identifies its caller otherwise
 NON_REQUEST_NAMES = {
     "agent",
     "board",
@@ -69,7 +72,8 @@ class Operation:
 
     A handler is `async def f(context, board?, member?, agent?, query?, body?, <path parameters>)`.
     Parameters and response are read from its annotations, the description from its docstring.
-    `dependency` loads what the handler works on: see api/framework/dependencies.py.
+    `dependency` loads what the handler works on: see api/framework/dependencies.py. Operations for
+    agents are declared with the functions of api/framework/agent_operations.py.
     """
 
     method: str
