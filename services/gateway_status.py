@@ -19,11 +19,11 @@ WORKER_HANDOVER = timedelta(minutes=1)  # a new worker takes the lease within th
 class GatewayStatus(StrEnum):
     """The status that users see."""
 
-    UNCHECKED = "unseen"  # no check since it was created or its connection was changed
+    UNCHECKED = "unchecked"  # no check since it was created or its connection was changed
     CONNECTED = "connected"  # a worker keeps a connection
     LIMITED = "limited"  # it answers, but agents cannot be provisioned
-    REACHABLE = "answers"  # a recent check by a user succeeded; no worker has the lease yet
-    UNMONITORED = "unwatched"  # the last check succeeded, but no worker has the lease
+    REACHABLE = "reachable"  # a recent check by a user succeeded; no worker has the lease yet
+    UNMONITORED = "unmonitored"  # the last check succeeded, but no worker has the lease
     FAILED = "failed"  # a check failed
 
 
