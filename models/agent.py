@@ -138,7 +138,7 @@ class Agent(Base):
     wake_attempts: Mapped[int] = mapped_column(default=0)
     checkin_deadline_at: Mapped[datetime | None]
     provisioning_state: Mapped[ProvisioningState] = mapped_column(
-        "written", ProvisioningStateType, default=ProvisioningState
+        ProvisioningStateType, default=ProvisioningState
     )
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -214,7 +214,7 @@ class AgentToken(Base):
     prefix: Mapped[str] = mapped_column(index=True)
     secret_hash: Mapped[str]  # SHA-256 of the token, in hex
     # Set only for tokens that are written into files on a gateway.
-    encrypted_token: Mapped[str | None] = encrypted_column("agent_tokens.sealed:{id}", "sealed")
+    encrypted_token: Mapped[str | None] = encrypted_column("agent_tokens.sealed:{id}")
     created_at: Mapped[datetime]
     first_used_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]  # None: it does not expire

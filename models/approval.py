@@ -106,9 +106,9 @@ class Approval(Base):
         default=False, server_default="false"
     )  # whether its decider completes the tasks when the decision becomes final
     completion_error: Mapped[str | None]  # code of the rule that did not allow that
-    finalizes_at: Mapped[datetime | None] = mapped_column("settles_at", index=True)
+    finalizes_at: Mapped[datetime | None] = mapped_column(index=True)
     reminded_at: Mapped[datetime | None]  # when people were reminded that it waits
-    clarification_requested_at: Mapped[datetime | None] = mapped_column("asked_back_at")
+    clarification_requested_at: Mapped[datetime | None]
     request_count: Mapped[int] = mapped_column(default=1, server_default="1")  # of equal requests
     expires_at: Mapped[datetime | None] = mapped_column(
         index=True

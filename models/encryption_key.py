@@ -29,12 +29,12 @@ class EncryptionKey(Base):
     created_at: Mapped[datetime]
 
 
-def encrypted_column(context: str, name: str | None = None) -> MappedColumn[Any]:
+def encrypted_column(context: str) -> MappedColumn[Any]:
     """Declare a column with an encrypted secret.
 
     The context ties the secret to its row and column: it contains names of other columns in braces.
     """
-    return mapped_column(name, info={CONTEXT: context})
+    return mapped_column(info={CONTEXT: context})
 
 
 def build_encryption_context(attribute: InstrumentedAttribute[Any], **values: object) -> str:

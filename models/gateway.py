@@ -23,13 +23,11 @@ class GatewayConnectionMixin(Base):
     disable_device_pairing: Mapped[bool] = mapped_column(default=False)
     allows_private: Mapped[bool] = mapped_column(default=True)  # may have a private address
     # Set by an admin.
-    encrypted_token: Mapped[str | None] = encrypted_column("gateways.token:{id}", "sealed_token")
+    encrypted_token: Mapped[str | None] = encrypted_column("gateways.token:{id}")
     # The seed of our device's key.
-    encrypted_device: Mapped[str] = encrypted_column("gateways.device:{id}", "sealed_device")
+    encrypted_device: Mapped[str] = encrypted_column("gateways.device:{id}")
     # Issued by the gateway to our device.
-    encrypted_device_token: Mapped[str | None] = encrypted_column(
-        "gateways.device_token:{id}", "sealed_device_token"
-    )
+    encrypted_device_token: Mapped[str | None] = encrypted_column("gateways.device_token:{id}")
 
 
 class Gateway(GatewayConnectionMixin):
@@ -41,7 +39,7 @@ class Gateway(GatewayConnectionMixin):
     __tablename__ = "gateways"
     __table_args__ = (
         UniqueConstraint("organization_id", "name"),
-        CheckConstraint("(held_by is null) = (held_until is null)", name="held"),
+        CheckConstraint("(lease_holder is null) = (lease_expires_at is null)", name="lease"),
     )
 
     organization_id: Mapped[UUID] = mapped_column(
@@ -55,8 +53,8 @@ class Gateway(GatewayConnectionMixin):
     checked_at: Mapped[datetime | None]
     # What this version of the gateway does not support; see openclaw/capabilities.py.
     capabilities: Mapped[dict[str, Any] | None]
-    lease_holder: Mapped[str | None] = mapped_column("held_by")
-    lease_expires_at: Mapped[datetime | None] = mapped_column("held_until")
+    lease_holder: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

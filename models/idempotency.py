@@ -23,7 +23,5 @@ class IdempotencyKey(Base):
     key: Mapped[str]
     fingerprint: Mapped[str]  # SHA-256 of what was asked, in hex
     # Null while in progress.
-    encrypted_response: Mapped[str | None] = encrypted_column(
-        "idempotency:{caller_id}:{key}", "answer"
-    )
+    encrypted_response: Mapped[str | None] = encrypted_column("idempotency:{caller_id}:{key}")
     created_at: Mapped[datetime]

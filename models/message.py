@@ -33,11 +33,11 @@ class Message(Base):
     __table_args__ = (
         UniqueConstraint("agent_id", "key"),
         Index(None, "agent_id", "state", "seq"),
-        Index(None, "state", "next_try_at"),
+        Index(None, "state", "waiting_since"),
         Index(None, "agent_id", "created_at"),
         CheckConstraint("state in ('queued', 'sent', 'acknowledged', 'failed')", name="state"),
         CheckConstraint("state <> 'failed' or last_error is not null", name="last_error"),
-        CheckConstraint("run > 0", name="run"),
+        CheckConstraint("turn_number > 0", name="turn_number"),
     )
 
     seq: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
@@ -57,14 +57,14 @@ class Message(Base):
     key: Mapped[str]  # the deduplication key: the same for all attempts
     from_agent_id: Mapped[UUID | None]
     from_user_id: Mapped[UUID | None]
-    delivery_events: Mapped[dict[str, Any] | None] = mapped_column("told_as")  # to record
+    delivery_events: Mapped[dict[str, Any] | None]  # to record
     state: Mapped[MessageState] = mapped_column(default=MessageState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
-    turn_number: Mapped[int] = mapped_column("run", default=1)  # part of `run_id` from 2 on
-    lost_count: Mapped[int] = mapped_column("losses", default=0)  # times a gateway lost it
+    turn_number: Mapped[int] = mapped_column(default=1)  # part of `run_id` from 2 on
+    lost_count: Mapped[int] = mapped_column(default=0)  # times a gateway lost it
     last_error: Mapped[str | None]  # the reason of the failure, or of the last failed attempt
-    waiting_since: Mapped[datetime | None] = mapped_column("next_try_at")  # in the current state
-    next_attempt_at: Mapped[datetime | None] = mapped_column("due_at")  # None: immediately
+    waiting_since: Mapped[datetime | None]  # in the current state
+    next_attempt_at: Mapped[datetime | None]  # None: immediately
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]

@@ -34,7 +34,7 @@ class SkillPack(Base):
     description: Mapped[str | None]
     source_url: Mapped[str]
     branch: Mapped[str]
-    extra: Mapped[dict[str, Any]] = mapped_column("metadata")
+    extra: Mapped[dict[str, Any]]
     revision: Mapped[str | None]  # the commit, or the digest of the archive
     archive_digest: Mapped[str | None]  # SHA-256
     warnings: Mapped[list[Any]]  # of the last archive: pairs of a code and a path
@@ -85,7 +85,7 @@ class Skill(Base):
     source: Mapped[str | None]  # its folder in the pack
     source_url: Mapped[str]
     folder: Mapped[str]  # its folder on a gateway
-    extra: Mapped[dict[str, Any]] = mapped_column("metadata")
+    extra: Mapped[dict[str, Any]]
     digest: Mapped[str | None]  # of the files; see services/skills/discovery.py
     revision: Mapped[str | None]  # of the pack that the files are from
     removed_at: Mapped[datetime | None]  # from its pack, while a gateway still has it

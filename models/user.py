@@ -34,7 +34,7 @@ class User(Base):
         ForeignKey("organizations.id", ondelete="SET NULL"), index=True
     )
     # The removal that moved them to another organization, until a page has said so.
-    unread_removal_event_id: Mapped[UUID | None] = mapped_column("removal_event_id")
+    unread_removal_event_id: Mapped[UUID | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

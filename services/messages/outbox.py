@@ -51,9 +51,9 @@ CONTENT_COLUMNS: Mapping[str, Any] = {
     "key": String(),
     "from_agent_id": Uuid(),
     "from_user_id": Uuid(),
-    "told_as": JSONB(none_as_null=True),
+    "delivery_events": JSONB(none_as_null=True),
     "created_at": DateTime(timezone=True),
-    "next_try_at": DateTime(timezone=True),
+    "waiting_since": DateTime(timezone=True),
 }
 """The columns whose values come from an outgoing message."""
 
@@ -63,8 +63,8 @@ AGENT_COLUMNS: Mapping[str, Any] = {"agent_id": Agent.id, "organization_id": Age
 INITIAL_VALUES: Mapping[str, ColumnElement[Any]] = {
     "state": literal(MessageState.QUEUED.value),
     "attempts": literal(0),
-    "run": literal(1),
-    "losses": literal(0),
+    "turn_number": literal(1),
+    "lost_count": literal(0),
 }
 
 
@@ -203,9 +203,9 @@ def _row(id: UUID, message: OutgoingMessage) -> dict[str, Any]:
         "key": message.key or str(id),
         "from_agent_id": sender.id if isinstance(sender, Agent) else None,
         "from_user_id": sender.id if isinstance(sender, User) else None,
-        "told_as": _delivery_events(message),
+        "delivery_events": _delivery_events(message),
         "created_at": at,
-        "next_try_at": at,
+        "waiting_since": at,
     }
 
 

@@ -71,7 +71,7 @@ async def list_text_columns(session: AsyncSession) -> Sequence[TextColumn]:
         sql(
             "select table_name, column_name, udt_name from information_schema.columns"
             " where table_schema = 'public' and udt_name in ('text', 'varchar', 'jsonb')"
-            " and column_name !~ 'hash|sealed|sha256' and table_name !~ '_(counts|hours)$'"
+            " and column_name !~ 'hash|encrypted|sha256' and table_name !~ '_(counts|hours)$'"
             " order by table_name, column_name"
         )
     )

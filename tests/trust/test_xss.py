@@ -27,38 +27,32 @@ ADDRESSES = [text for text in CORPUS if re.match(r"\W*[a-z\s]+script:|data:|//",
 """Texts that are dangerous at the beginning of an address, so they are not put into groups."""
 UNMARKED = """
 activity_events.type agent_file_versions.author agent_file_versions.digest
-agent_file_versions.name agent_messages.key agent_messages.state agent_messages.told_as
+agent_file_versions.name agent_messages.key agent_messages.state agent_messages.delivery_events
 agent_runs.run_id agent_runs.session_key agent_runs.status agent_tokens.prefix
-agents.desired_state agents.heartbeat_config agents.openclaw_session_id agents.status
-agents.step agents.written alembic_version.version_num api_tokens.scope
-approvals.completion_error approvals.decided_status approvals.lapsed_status approvals.risk
-approvals.status
-approvals.undone_status
-audit_records.credential audit_records.credential_id audit_records.object_id
-board_onboarding_messages.role
-encryption_keys.fingerprint public_addresses.base_url write_checks.content
-board_onboarding_sessions.session_key board_onboarding_sessions.status
-board_webhook_payloads.state board_webhooks.action board_webhooks.encrypted_previous_secret
-board_webhooks.encrypted_secret board_webhooks.last_rejection boards.board_type
-gateway_config_changes.kind gateway_departures.agent_keys
-gateway_departures.ca_certificates gateway_departures.last_error gateway_departures.url
-gateway_leftovers.agent_key gateway_installed_skills.action gateway_leftovers.last_error
-gateway_requests.agent_key gateway_requests.allowed_decisions gateway_requests.kind
-gateway_requests.request_id gateway_requests.run_id gateway_requests.state
+agents.desired_state agents.heartbeat_config agents.openclaw_session_id agents.status agents.step
+agents.provisioning_state alembic_version.version_num api_tokens.scope approvals.completion_error
+approvals.decided_status approvals.lapsed_status approvals.risk approvals.status
+approvals.undone_status audit_records.credential audit_records.credential_id
+audit_records.object_id board_onboarding_messages.role encryption_keys.fingerprint
+public_addresses.base_url write_checks.content board_onboarding_sessions.session_key
+board_onboarding_sessions.status board_webhook_payloads.state board_webhooks.action
+board_webhooks.last_rejection boards.board_type gateway_config_changes.kind
+gateway_departures.agent_keys gateway_departures.ca_certificates gateway_departures.last_error
+gateway_departures.url gateway_leftovers.agent_key gateway_installed_skills.action
+gateway_leftovers.last_error gateway_requests.agent_key gateway_requests.allowed_decisions
+gateway_requests.kind gateway_requests.request_id gateway_requests.run_id gateway_requests.state
 notification_preferences.kind notification_settings.digest notifications.key notifications.kind
-gateways.ca_certificates gateways.capabilities gateways.checks gateways.held_by gateways.url
-idempotency_keys.answer idempotency_keys.fingerprint idempotency_keys.key
-kept_forms.encrypted_content notification_channels.encrypted_config notification_channels.kind
+gateways.ca_certificates gateways.capabilities gateways.checks gateways.lease_holder gateways.url
+idempotency_keys.fingerprint idempotency_keys.key notification_channels.kind
 notification_deliveries.state organization_invites.role organization_members.role
 pending_sign_ins.code_verifier pending_sign_ins.email pending_sign_ins.issuer
 pending_sign_ins.next pending_sign_ins.nonce pending_sign_ins.subject read_markers.kind
 soul_directories.address soul_directories.edition souls.handle souls.slug tags.color
-task_links.checks_state task_links.kind task_links.state
-task_custom_field_definitions.field_type task_custom_field_definitions.ui_visibility
-tasks.priority tasks.status webhook_deliveries.outcome webhook_deliveries.state
-webhook_endpoints.board_ids webhook_endpoints.encrypted_previous_secret
-webhook_endpoints.encrypted_secret webhook_endpoints.event_types webhook_endpoints.state
-user_questions.correlation_id users.clerk_user_id users.language users.timezone
+task_links.checks_state task_links.kind task_links.state task_custom_field_definitions.field_type
+task_custom_field_definitions.ui_visibility tasks.priority tasks.status webhook_deliveries.outcome
+webhook_deliveries.state webhook_endpoints.board_ids webhook_endpoints.event_types
+webhook_endpoints.state user_questions.correlation_id users.clerk_user_id users.language
+users.timezone
 """
 """Columns that contain keys, states and results of checks, or that no page shows."""
 BEGIN_OF_ADDRESS = re.compile(rf"""\b(href|src|action|formaction|content)=["']?{MARK}""")
