@@ -1,5 +1,7 @@
-"""Agents: programs that work on boards, their tokens, and their removal from gateways."""
+"""Agents: programs that work on boards, their provisioning, tokens and files."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -10,18 +12,94 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SQLColumnExpression,
+    TypeDecorator,
     UniqueConstraint,
     func,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
 from models.board import Board
-from models.encryption_key import encrypted_column
 from models.gateway import Gateway
+from models.installation import encrypted_column
 from models.organization import Organization
-from models.provisioning import ProvisioningState, ProvisioningStateType
+
+WITHOUT_HEARTBEAT_KEY = "no_heartbeat"  # of the stored JSON, for queries
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvisioningState:
+    """What provisioning has done for an agent on its gateway. The default is: nothing.
+
+    A file has several digests while it is written: after an interruption either content may be
+    there. `step_times` says when each step of the latest pass was completed, by its name.
+    """
+
+    is_created_by_us: bool = False  # otherwise the gateway had the agent before
+    file_digests: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by file name
+    kept_files: Sequence[str] = ()  # the agent changed them, so they are not written
+    token_id: str | None = None  # of the AgentToken that belongs into AGENTS.md
+    step_times: Mapping[str, datetime] = field(default_factory=dict)
+    is_without_heartbeat: bool = False  # its entry on the gateway has no heartbeat of ours
+    lost_at: datetime | None = None  # when the gateway lost the agent, and it was created again
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "ProvisioningState":
+        """Read the stored JSON; missing and malformed parts have their defaults."""
+        if not stored or not isinstance(stored, Mapping):
+            return cls()
+        times = {step: _parse_time(at) for step, at in _mapping(stored.get("done_at")).items()}
+        return cls(
+            is_created_by_us=bool(stored.get("made")),
+            file_digests=_mapping(stored.get("files")),
+            kept_files=tuple(kept) if isinstance(kept := stored.get("kept"), list) else (),
+            token_id=stored.get("token"),
+            step_times={step: at for step, at in times.items() if at is not None},
+            is_without_heartbeat=bool(stored.get(WITHOUT_HEARTBEAT_KEY)),
+            lost_at=_parse_time(stored.get("lost_at")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored JSON. Default values have no key."""
+        stored = {
+            "made": self.is_created_by_us,
+            "files": {name: list(digests) for name, digests in self.file_digests.items()},
+            "kept": list(self.kept_files),
+            "token": self.token_id,
+            "done_at": {str(step): at.isoformat() for step, at in self.step_times.items()},
+            WITHOUT_HEARTBEAT_KEY: self.is_without_heartbeat,
+            "lost_at": self.lost_at and self.lost_at.isoformat(),
+        }
+        return {key: value for key, value in stored.items() if value}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parse_time(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+class ProvisioningStateType(TypeDecorator[ProvisioningState]):
+    """A column of JSON that is read and written as a ProvisioningState."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: ProvisioningState | None, dialect: Any) -> Any:
+        """Convert to JSON."""
+        return None if value is None else value.to_json()
+
+    def process_result_value(self, value: Any, dialect: Any) -> ProvisioningState | None:
+        """Convert from JSON."""
+        return None if value is None else ProvisioningState.from_json(value)
+
 
 NEVER_CALLED = "never_called"  # in events: the status changes because the first call is missing
 
@@ -232,4 +310,36 @@ class OrphanedGatewayAgent(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     next_try_at: Mapped[datetime]
     last_error: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class FileAuthor(StrEnum):
+    """Who wrote a version of a file."""
+
+    USER = "user"
+    AGENT = "agent"  # a lead, through the API
+    SYNC = "sync"  # provisioning, from the templates
+    GATEWAY = "gateway"  # found there: the agent, or a person on its machine, has changed it
+
+
+class AgentFileVersion(Base):
+    """A content that a file of an agent has had. Tokens in it are replaced by labels.
+
+    Of AGENTS.md it is the part that Mission Control does not write.
+    """
+
+    __tablename__ = "agent_file_versions"
+    __table_args__ = (
+        Index(None, "agent_id", "name", "created_at"),
+        CheckConstraint("author in ('user', 'agent', 'sync', 'gateway')", name="author"),
+    )
+
+    agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    content: Mapped[str]
+    digest: Mapped[str]  # SHA-256 of the content, in hex
+    author: Mapped[FileAuthor]
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
     created_at: Mapped[datetime]

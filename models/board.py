@@ -1,10 +1,11 @@
-"""Boards with their goal and task rules, and board groups."""
+"""Boards and their groups, saved views of them, and what users have read and see of them."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, OrderedJson, add_search_vector
@@ -78,3 +79,82 @@ class Board(Base):
 
 
 add_search_vector(Board, title="name", text="description", more="objective")
+
+
+class SavedView(Base):
+    """A named query of a board page: filters, sort order and columns."""
+
+    __tablename__ = "saved_views"
+    __table_args__ = (
+        Index(
+            "uq_saved_views_name",
+            *("board_id", "user_id", text("lower(name)")),
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )  # None: shared by all who can read the board
+    name: Mapped[str]
+    query: Mapped[str]  # without a question mark; parsed again when it is used
+    version: Mapped[int] = mapped_column(default=1)  # of the query
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class DefaultView(Base):
+    """The saved view that a user sees first on a board."""
+
+    __tablename__ = "default_views"
+    __table_args__ = (UniqueConstraint("user_id", "board_id"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    view_id: Mapped[UUID] = mapped_column(
+        ForeignKey("saved_views.id", ondelete="CASCADE"), index=True
+    )
+
+
+class ReadKind(StrEnum):
+    """The kind of content of a board that a marker refers to."""
+
+    COMMENTS = "comments"  # of one task
+    CHAT = "chat"
+    APPROVALS = "approvals"
+
+
+class ReadMarker(Base):
+    """How far a user has read the comments of a task, the chat or the approvals of a board."""
+
+    __tablename__ = "read_markers"
+    __table_args__ = (
+        UniqueConstraint(
+            *("user_id", "board_id", "kind", "task_id"),
+            name="uq_read_markers_one_each",
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[ReadKind]
+    task_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("tasks.id", ondelete="CASCADE"), index=True
+    )  # only for comments; None: the comments of all tasks of the board
+    seen_seq: Mapped[int] = mapped_column(BigInteger)  # the number of the last event that was read
+    seen_at: Mapped[datetime]
+
+
+class Presence(Base):
+    """A user who has, or had, a page of a board open: since when, and when it was last recorded."""
+
+    __tablename__ = "presences"
+    __table_args__ = (UniqueConstraint("board_id", "user_id"),)
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
-from models.encryption_key import encrypted_column
+from models.installation import encrypted_column
 
 
 class WebhookAction(StrEnum):

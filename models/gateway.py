@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
-from models.encryption_key import encrypted_column
+from models.installation import encrypted_column
 
 
 class GatewayConnectionMixin(Base):

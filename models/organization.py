@@ -1,10 +1,10 @@
-"""Organizations, their members, what each member may do, and the address of the installation."""
+"""Organizations, their members, and what each member may do."""
 
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
@@ -17,18 +17,6 @@ class Role(StrEnum):
     OWNER = "owner"
     ADMIN = "admin"
     MEMBER = "member"
-
-
-class PublicAddress(Base):
-    """The address that people and agents of all organizations use: one row at most."""
-
-    __tablename__ = "public_addresses"
-    __table_args__ = (
-        CheckConstraint("id = '00000000-0000-0000-0000-000000000000'", name="one_row"),
-    )
-
-    base_url: Mapped[str]
-    updated_at: Mapped[datetime]
 
 
 class Organization(Base):

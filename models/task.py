@@ -1,4 +1,4 @@
-"""Tasks of a board with their dependencies and comments, and the trash for deleted tasks."""
+"""Tasks with their dependencies, comments, tags, watchers and links, and the deleted ones."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
@@ -208,3 +209,84 @@ class DeletedTask(Base):
 
 add_search_vector(Task, title="title", text="description")
 add_search_vector(Comment, text="message")
+
+
+class Tag(Base):
+    """A label for tasks. Its colour has six hex digits."""
+
+    __tablename__ = "tags"
+    __table_args__ = (UniqueConstraint("organization_id", "slug"),)
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    slug: Mapped[str]
+    color: Mapped[str] = mapped_column(default="9e9e9e")
+    description: Mapped[str | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TagAssignment(Base):
+    """A tag of a task; `position` is the display order."""
+
+    __tablename__ = "tag_assignments"
+    __table_args__ = (UniqueConstraint("task_id", "tag_id"),)
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
+    task: Mapped[Task] = relationship(lazy="raise")
+    tag_id: Mapped[UUID] = mapped_column(ForeignKey("tags.id", ondelete="CASCADE"), index=True)
+    tag: Mapped[Tag] = relationship(lazy="raise")
+    position: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+
+
+class TaskWatcher(Base):
+    """A user watches a task."""
+
+    __tablename__ = "task_watchers"
+    __table_args__ = (UniqueConstraint("task_id", "user_id"),)
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+
+
+class LinkKind(StrEnum):
+    """What a link leads to."""
+
+    ISSUE = "issue"
+    CHANGE = "change"  # a pull request or merge request
+    CHECK = "check"
+
+
+class TaskLink(Base):
+    """A link of a task to something on a code host, with the state that the host has reported.
+
+    `key` identifies what it leads to: the URL, or for checks the repository, branch and name.
+    """
+
+    __tablename__ = "task_links"
+    __table_args__ = (
+        UniqueConstraint("board_id", "key"),
+        Index(None, "board_id", "commit"),
+        Index(None, "task_id", "updated_at"),
+        CheckConstraint("kind in ('issue', 'change', 'check')", name="kind"),
+    )
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    task: Mapped[Task] = relationship(lazy="raise")
+    kind: Mapped[LinkKind]
+    key: Mapped[str]
+    repository: Mapped[str]  # its name
+    reference: Mapped[str]  # such as #12, or the branch of a check
+    title: Mapped[str]
+    url: Mapped[str]
+    state: Mapped[str]
+    commit: Mapped[str | None]  # the hash of the last commit of a change
+    checks: Mapped[dict[str, str]] = mapped_column(JSONB)  # of that commit: name → state
+    checks_state: Mapped[str | None]  # of all these checks
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

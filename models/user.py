@@ -1,10 +1,10 @@
-"""Users, their sessions, and the tokens of their scripts."""
+"""Users, how they sign in, and the tokens of their scripts."""
 
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, func, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
@@ -120,3 +120,53 @@ class FirstRunLink(Base):
     secret_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, in hex
     created_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+
+
+class ExternalIdentity(Base):
+    """An account at a provider. Issuer and subject together identify one user for ever."""
+
+    __tablename__ = "external_identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user: Mapped[User] = relationship(lazy="raise")
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class PendingSignIn(Base):
+    """A sign-in in progress: the browser was redirected to the provider and may come back once.
+
+    If the provider's account must not be connected to an existing user yet, issuer, subject and
+    e-mail are stored here until that user enters their password.
+    """
+
+    __tablename__ = "pending_sign_ins"
+
+    state_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, in hex
+    browser_hash: Mapped[str] = mapped_column(index=True)  # SHA-256 of the browser's cookie, in hex
+    nonce: Mapped[str]
+    code_verifier: Mapped[str]
+    next: Mapped[str]  # the path to redirect to afterwards
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    email: Mapped[str | None]
+
+
+class FailedAttempts(Base):
+    """The failed attempts of one account, credential, device or network.
+
+    The table is not logged: after a crash of the database the counts are empty, which does no harm.
+    """
+
+    __tablename__ = "failed_attempts"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    key_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256 of what is counted, in hex
+    level: Mapped[float]  # failures; it decreases over time
+    updated_at: Mapped[datetime] = mapped_column(index=True)
+    next_at: Mapped[datetime]  # when the next attempt above the limit may be verified

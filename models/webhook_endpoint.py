@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
-from models.encryption_key import encrypted_column
+from models.installation import encrypted_column
 
 
 class EndpointState(StrEnum):

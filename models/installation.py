@@ -1,7 +1,4 @@
-"""The keys that encrypt secrets, and the context of each encrypted column.
-
-docs/backup.md describes the key, and how it is replaced.
-"""
+"""What an installation has once: its encryption keys, its address, and a check of writes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +6,7 @@ from datetime import datetime
 from string import Formatter
 from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import CheckConstraint, Column, Table
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, MappedColumn, mapped_column
 
 from models.base import Base
@@ -71,3 +68,24 @@ def list_encrypted_columns() -> list[EncryptedColumn]:
         for column in table.c
         if CONTEXT in column.info
     ]
+
+
+class PublicAddress(Base):
+    """The address that people and agents of all organizations use: one row at most."""
+
+    __tablename__ = "public_addresses"
+    __table_args__ = (
+        CheckConstraint("id = '00000000-0000-0000-0000-000000000000'", name="one_row"),
+    )
+
+    base_url: Mapped[str]
+    updated_at: Mapped[datetime]
+
+
+class WriteCheck(Base):
+    """The last check. Rows with a long content are never committed: see services/readiness.py."""
+
+    __tablename__ = "write_checks"
+
+    content: Mapped[str] = mapped_column(default="")
+    checked_at: Mapped[datetime]

@@ -1,13 +1,13 @@
-"""Stored responses to requests with an idempotency key."""
+"""Requests that are kept: those that may be sent again, and forms of expired sessions."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
-from models.encryption_key import encrypted_column
+from models.installation import encrypted_column
 
 
 class IdempotencyKey(Base):
@@ -25,3 +25,14 @@ class IdempotencyKey(Base):
     # Null while in progress.
     encrypted_response: Mapped[str | None] = encrypted_column("idempotency:{caller_id}:{key}")
     created_at: Mapped[datetime]
+
+
+class KeptForm(Base):
+    """The fields of a form that was not processed, until its user has signed in."""
+
+    __tablename__ = "kept_forms"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    # Path and fields.
+    encrypted_content: Mapped[str] = encrypted_column("kept_forms.content:{id}")
+    created_at: Mapped[datetime] = mapped_column(index=True)
