@@ -12,7 +12,10 @@ from cli.command import create_parser, print_line, run_as_script, run_command
 
 PROJECT_ROOT = Path(__file__).parent.parent
 FOLDER = PROJECT_ROOT / "translations"
-SOURCES = {"templates": [("**.html", "jinja2")], "web": [("**.py", "python")]}
+SOURCES = {
+    "templates": [("**.html", "jinja2")],
+    **{folder: [("**.py", "python")] for folder in ("web", "api", "services", "core")},
+}
 OPTIONS = {"**.html": {"silent": "false", "trimmed": "true", "newstyle_gettext": "true"}}
 KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "N_")),

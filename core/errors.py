@@ -1,11 +1,21 @@
 """Define the expected errors that services raise; pages and API turn them into responses."""
 
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.text import N_
+
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+TRY_AGAIN = N_("Try again in %(seconds)s s.")
+
 
 class AppError(Exception):
-    """An expected error with a stable code, a message for users, and details for programs.
+    """An expected error with a stable code, a text for users, and details for programs.
 
-    `field` is the name of the input field that the message refers to, if any. `cause` distinguishes
-    errors of the same code; pages have a text for each.
+    The text is English and marked with `N_`; it can name details: `%(max_count)s`. The API sends it
+    as `message`, pages translate it (`web.ui.error_texts`). `field` is the name of the input field
+    that it refers to, if any. `cause` distinguishes errors of the same code.
     """
 
     keeps_changes = False  # whether the API commits what was changed before the error
@@ -13,18 +23,20 @@ class AppError(Exception):
     def __init__(
         self,
         code: str,
-        message: str,
+        text: str,
+        /,
         *,
         field: str | None = None,
         cause: str = "",
         **details: object,
     ) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
+        self.text = text
         self.field = field
         self.cause = cause
         self.details = details
+        self.message = fill_in(text, details)
+        super().__init__(self.message)
 
 
 class Unauthorized(AppError):
@@ -85,17 +97,22 @@ class TooLarge(AppError):
 
 
 class TooMany(AppError):
-    """The caller exceeded a rate limit and can retry after `retry_after` seconds."""
+    """The caller exceeded a rate limit and can retry after `retry_after` seconds.
+
+    A sentence that says when to try again follows the text.
+    """
 
     def __init__(
         self,
         retry_after: int,
-        message: str = "Too many requests.",
+        text: str = N_("Too many requests."),
         *,
         code: str = "rate_limited",
         keeps_changes: bool = False,
+        **details: Any,
     ) -> None:
-        super().__init__(code, f"{message} Try again in {retry_after} s.")
+        super().__init__(code, text, **details)
+        self.message = f"{self.message} {fill_in(TRY_AGAIN, {'seconds': retry_after})}"
         self.retry_after = retry_after
         self.keeps_changes = keeps_changes
 
@@ -118,3 +135,17 @@ class Unavailable(AppError):
         self, message: str = "The database does not answer. Try again soon.", cause: str = ""
     ) -> None:
         super().__init__("unavailable", message, cause=cause)
+
+
+def fill_in(
+    text: str, values: Mapping[str, object], format_value: Callable[[object], str] = str
+) -> str:
+    """Replace the placeholders of a text by values; those of a list are joined with commas."""
+
+    def replace(found: re.Match[str]) -> str:
+        value = values.get(found[1], found[0])
+        if isinstance(value, list | tuple):
+            return ", ".join(map(format_value, value))
+        return format_value(value)
+
+    return PLACEHOLDER.sub(replace, text)

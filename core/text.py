@@ -21,6 +21,11 @@ MAX_PLAIN_EXPONENT = 50  # binary, of a number that is written without an expone
 LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
+def N_(text: str) -> str:  # noqa: N802 (the name that gettext tools know)
+    """Mark a text of pages that is translated when it is shown."""
+    return text
+
+
 def is_storable(text: str) -> bool:
     """Return whether PostgreSQL can store a text: no NUL and no lone surrogate."""
     try:

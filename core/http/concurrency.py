@@ -20,7 +20,7 @@ class ConcurrencyLimiter:
     def acquire(self, limits: Mapping[str, int]) -> Callable[[], None]:
         """Count one for each key, and return a function that ends it. Raises TooMany."""
         if any(self._open[key] >= limit for key, limit in limits.items()):
-            raise TooMany(retry_after=RETRY_AFTER, message=self._reason)
+            raise TooMany(RETRY_AFTER, self._reason)
         self._open.update(limits.keys())
         keys = list(limits)
 

@@ -101,7 +101,7 @@ async def check_request_limits(
     raise TooMany(
         max(1, math.ceil(retry_in.total_seconds())),
         code="approval_requests_held",
-        message=f"You have {pending} pending requests and made {recent} in the last hour. At most "
+        text=f"You have {pending} pending requests and made {recent} in the last hour. At most "
         f"{MAX_PENDING} may wait, and {MAX_RECENT} an hour are accepted. {informed}"
         "Put several steps into one request, and wait for decisions.",
         keeps_changes=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core import errors
-from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound, TooMany, Unavailable
+from core.errors import AppError, Conflict, Invalid, NotFound, TooMany, Unavailable
 from web.ui.error_texts import ERROR_TEXTS, describe_error
 from web.ui.translation import PSEUDO, reader_language
 
@@ -111,7 +111,6 @@ def test_the_texts_need_only_values_that_the_errors_have(
             Conflict("custom_fields_required", "…", missing_field_keys=["cost", "due"]),
             "On this board every task needs values for these fields: cost, due.",
         ),
-        (Forbidden("decider_not_allowed", "Without its rule."), "Without its rule."),
         (Conflict("of_another_version", "As the server said."), "As the server said."),
     ],
 )

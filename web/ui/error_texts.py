@@ -1,11 +1,10 @@
 """Texts of errors on pages, by their codes. The API shows the English message of the error."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from core.errors import AppError, TooMany
+from core.errors import TRY_AGAIN, AppError, TooMany, fill_in
 from web.ui.locale_format import format_number
-from web.ui.translation import N_, _
+from web.ui.translation import N_, _, translate
 
 FIELD_VALUE_TEXTS: Mapping[str, str] = {
     "text": N_("Write at most 2,000 characters."),
@@ -35,14 +34,10 @@ ERROR_TEXTS: Mapping[str, str] = {
     "nothing_to_change": N_("Change at least one thing."),
     "nothing_to_undo": N_("You have decided nothing here that can be undone."),
     "number_out_of_range": N_("Write a whole number from %(minimum)s to %(maximum)s."),
-    "too_many_manual_messages": N_(
-        "Too many tests and repetitions were sent by hand. Try again in %(retry_after)s s."
-    ),
-    "rate_limited": N_("Too many requests. Try again in %(retry_after)s s."),
+    "too_many_manual_messages": N_("Too many tests and repetitions were sent by hand."),
+    "rate_limited": N_("Too many requests."),
     "request_timeout": N_("The request did not arrive completely in time."),
-    "responses_not_read": N_(
-        "Too much of what you opened before is still being loaded. Try again in %(retry_after)s s."
-    ),
+    "responses_not_read": N_("Too much of what you opened before is still being loaded."),
     "stale": N_("This was changed meanwhile. Look at it again, then change it."),
     "too_long": N_("This is too long: %(length)s characters, %(max_length)s at most."),
     "unavailable": N_("The database does not answer. Try again soon."),
@@ -426,9 +421,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     ),
     # Policies
     "confidence_out_of_range": N_("Confidence must be more than 0 and at most 100."),
-    "simulation_running": N_(
-        "Another simulation of yours is still running. Try again in %(retry_after)s s."
-    ),
+    "simulation_running": N_("Another simulation of yours is still running."),
     "duplicate_rule": N_("Each rule must have an id of its own."),
     "expiry_out_of_range": N_("Requests can expire after 1 minute to 90 days."),
     "kind_invalid": N_("A kind is a name such as deploy.site, or a beginning such as deploy.*"),
@@ -497,20 +490,15 @@ OTHER_RULE = N_("A rule of the board does not allow it.")
 
 
 def describe_error(error: AppError) -> str:
-    """Return the text of an error in the reader's language; its own message if it has no text."""
+    """Return the text of an error in the reader's language."""
     of_details = (error.details.get(name) for name in ("reason", "status"))
     variants = (error.cause, *of_details, error.field)
     keys = [*(f"{error.code}:{variant}" for variant in variants if variant), error.code]
-    text = next((ERROR_TEXTS[key] for key in keys if key in ERROR_TEXTS), None)
-    if text is None:
-        return error.message
-    details = dict(error.details)
+    text = next((ERROR_TEXTS[key] for key in keys if key in ERROR_TEXTS), error.text)
+    described = fill_in(translate(text), error.details, _format_value)
     if isinstance(error, TooMany):
-        details["retry_after"] = error.retry_after
-    try:
-        return _(text, **{name: _format_value(value) for name, value in details.items()})
-    except KeyError:  # the error does not have all values
-        return error.message
+        described += " " + fill_in(translate(TRY_AGAIN), {"seconds": error.retry_after})
+    return described
 
 
 def describe_error_code(code: str) -> str:
@@ -518,7 +506,5 @@ def describe_error_code(code: str) -> str:
     return _(ERROR_TEXTS.get(code, OTHER_RULE))
 
 
-def _format_value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+def _format_value(value: object) -> str:
     return format_number(value) if isinstance(value, int | float) else str(value)

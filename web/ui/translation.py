@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from core.text import N_ as N_
+
 FOLDER = Path(__file__).parents[2] / "translations"
 SOURCE = "en"
 LANGUAGES = {"en": "English", "de": "Deutsch", "zh-Hans": "简体中文"}
@@ -115,8 +117,3 @@ def ngettext(singular: str, plural: str, num: int, **values: Any) -> str:
 def pgettext(context: str, message: str, **values: Any) -> str:
     """Return a text in a context, with its values."""
     return translate_in_context(context, message) % values
-
-
-def N_(message: str) -> str:  # noqa: N802 (the name that gettext tools know)
-    """Mark a text that is translated when it is shown."""
-    return message
