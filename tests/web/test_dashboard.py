@@ -14,7 +14,7 @@ from tests.support.board_rows import make_task
 from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.people_rows import make_member
 from tests.support.world import World
-from web.dashboard import panels
+from web.dashboard import views
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 PARTS = ["summary", "figures", "approvals", "gateways", "activity", "activity/news"]
@@ -352,4 +352,4 @@ async def test_every_page_leads_to_the_dashboard(bob) -> None:
 
 
 def test_every_panel_of_the_page_can_be_reloaded() -> None:
-    assert set(panels.ADMIN_PANELS) < set(panels.PANELS)
+    assert set(views.ADMIN_PANELS) < set(views.PANELS)

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 
 from services.metrics import Bucket
 from web.dashboard import charts
-from web.dashboard.value_format import (
-    MINUS,
-    format_axis_label,
-    format_full_period,
-    format_value,
-)
+from web.dashboard.charts import MINUS, format_axis_label, format_full_period, format_value
 from web.ui.time_format import reader_zone
 from web.ui.translation import reader_language
 

@@ -1,14 +1,34 @@
-"""Geometry of the charts: pure functions from values to coordinates of SVG."""
+"""The charts and key metrics of the dashboard, prepared for their templates.
+
+Geometry comes first: pure functions from values to coordinates of SVG.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.clock import now
+from services.metrics import RANGES, Bucket, Dashboard, SeriesComparison, ValuePoint, WipPoint
+from web.ui.locale_format import format_date, format_number
+from web.ui.time_format import reader_zone
+from web.ui.translation import _
 
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 96, 36, 4
 MAX_AXIS_LABELS = 8
 MAX_VALUE_LABELS = 15  # bars; with more of them the values are only in the table
 AXIS_STEPS = (2, 4, 6, 8, 10, 12, 16)  # tops of an axis whose half is a whole number
 BAR_SHARE, BEFORE_SHARE, GAP_SHARE = 0.46, 0.16, 0.04  # of the width of a bucket
+
+MIN_REVIEW_BACKLOG = 5  # tasks; fewer are normal, also while no other task is in progress
+MINUS = "\N{MINUS SIGN}"
+MAX_WEEKDAYS = 8  # days of a range that are named by their weekday
+
+FULL_SKELETONS = {
+    Bucket.DAY: "yMMMd",
+    Bucket.WEEK: "yMMMd",
+    Bucket.MONTH: "yMMM",
+}
 
 
 @dataclass(frozen=True)
@@ -110,3 +130,205 @@ def align_to_end(values: Sequence[float], count: int) -> list[float]:
     """Return the last values, as many as given, with 0 for those that are missing before."""
     kept = list(values[-count:]) if count else []
     return [0.0] * (count - len(kept)) + kept
+
+
+@dataclass(frozen=True)
+class KeyMetric:
+    """A value with its past and the value of the period before; None without data."""
+
+    value: float | None
+    before: float | None
+    spark: SparkLine | None
+
+    @property
+    def change(self) -> float | None:
+        """Return the difference to the period before."""
+        if self.value is None or self.before is None:
+            return None
+        return self.value - self.before
+
+    @property
+    def change_percent(self) -> float | None:
+        """Return the difference as a percentage of the period before; None if that had nothing."""
+        return 100 * self.change / self.before if self.change is not None and self.before else None
+
+
+@dataclass(frozen=True)
+class AxisLabel:
+    """The label of a period on the axis, and what follows it if there is room."""
+
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class BarRow:
+    """A row of the table of a bar chart."""
+
+    period: str
+    value: float
+    before: float
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Bars of the current periods, and thinner ones of the periods before."""
+
+    bars: Sequence[Bar]
+    bars_before: Sequence[Bar]
+    top: int
+    labels: Sequence[AxisLabel]
+    rows: Sequence[BarRow]
+    bucket: Bucket
+
+    @property
+    def active_count(self) -> int:
+        """Return the number of periods that have a value."""
+        return sum(1 for row in self.rows if row.value)
+
+    @property
+    def has_value_labels(self) -> bool:
+        """Return whether there is room for the values above the bars."""
+        return len(self.rows) <= MAX_VALUE_LABELS
+
+
+@dataclass(frozen=True)
+class WorkChart:
+    """The numbers of open tasks by status as bands: review, in progress, inbox from below."""
+
+    bands: Sequence[str]
+    top: int
+    labels: Sequence[AxisLabel]
+    rows: Sequence[tuple[str, WipPoint]]  # by period
+    first: WipPoint
+    last: WipPoint
+
+    @property
+    def has_review_backlog(self) -> bool:
+        """Return whether many tasks are in review, and more than in progress."""
+        return self.last.review >= max(MIN_REVIEW_BACKLOG, self.last.in_progress + 1)
+
+
+@dataclass(frozen=True)
+class KeyMetrics:
+    """All figures and charts of a range."""
+
+    in_progress: KeyMetric
+    done: KeyMetric
+    cycle_hours: KeyMetric
+    error_rate: KeyMetric
+    median_hours: float | None  # of seven days, whatever the range
+    active_agents: int
+    done_per_day: float
+    throughput: BarChart
+    cycle_time: BarChart
+    work: WorkChart
+
+
+def build_key_metrics(found: Dashboard) -> KeyMetrics:
+    """Prepare the metrics of a range."""
+    totals, before = found.totals, found.totals_before
+    work, earlier = found.wip.primary.points, found.wip.comparison.points
+    timed = [point.value for point in found.cycle_time.primary.points if point.value]
+    return KeyMetrics(
+        in_progress=KeyMetric(
+            found.kpis.in_progress_tasks,
+            earlier[-1].in_progress,
+            build_spark_line([point.in_progress for point in work]),
+        ),
+        done=KeyMetric(totals.done_tasks, before.done_tasks, _build_spark(found.throughput)),
+        cycle_hours=KeyMetric(
+            totals.mean_cycle_hours, before.mean_cycle_hours, build_spark_line(timed)
+        ),
+        error_rate=KeyMetric(
+            totals.error_rate_pct,
+            before.error_rate_pct,
+            None if totals.error_rate_pct is None else _build_spark(found.error_rate),
+        ),
+        median_hours=found.kpis.median_cycle_time_hours_7d,
+        active_agents=found.kpis.active_agents,
+        done_per_day=totals.done_tasks / (RANGES[found.range].duration / timedelta(days=1)),
+        throughput=build_bar_chart(found.throughput),
+        cycle_time=build_bar_chart(found.cycle_time),
+        work=build_work_chart(found.wip),
+    )
+
+
+def _build_spark(series: SeriesComparison[ValuePoint]) -> SparkLine | None:
+    return build_spark_line([point.value for point in series.primary.points])
+
+
+def build_bar_chart(series: SeriesComparison[ValuePoint]) -> BarChart:
+    """Prepare a series as bars. The periods before are aligned so that both end together."""
+    points, bucket = series.primary.points, series.primary.bucket
+    values = [point.value for point in points]
+    before = align_to_end([one.value for one in series.comparison.points], len(values))
+    top = choose_axis_top([*values, *before])
+    return BarChart(
+        bars=build_bars(values, top),
+        bars_before=build_bars(before, top, before=True),
+        top=top,
+        labels=_build_labels([point.period for point in points], bucket),
+        rows=[
+            BarRow(format_full_period(point.period, bucket), point.value, earlier)
+            for point, earlier in zip(points, before, strict=True)
+        ],
+        bucket=bucket,
+    )
+
+
+def build_work_chart(series: SeriesComparison[WipPoint]) -> WorkChart:
+    """Prepare the numbers of open tasks as bands."""
+    points, bucket = series.primary.points, series.primary.bucket
+    rows = [(point.review, point.in_progress, point.inbox) for point in points]
+    top = choose_axis_top([sum(row) for row in rows])
+    return WorkChart(
+        bands=build_bands(list(zip(*rows, strict=True)), top),
+        top=top,
+        labels=[
+            AxisLabel(*format_axis_label(point.period, bucket, len(points)))
+            for point in (points[0], points[-1])
+        ],
+        rows=[(format_full_period(point.period, bucket), point) for point in points],
+        first=points[0],
+        last=points[-1],
+    )
+
+
+def _build_labels(periods: Sequence[datetime], bucket: Bucket) -> list[AxisLabel]:
+    count = len(periods)
+    return [
+        AxisLabel(*format_axis_label(period, bucket, count))
+        if is_labelled(number, count)
+        else AxisLabel("")
+        for number, period in enumerate(periods)
+    ]
+
+
+def format_axis_label(period: datetime, bucket: Bucket, count: int) -> tuple[str, str]:
+    """Return the label of a period, and what follows it if there is room.
+
+    Hours are in the reader's time zone. Days begin in UTC, so their date is that in UTC.
+    """
+    if bucket is Bucket.HOUR:
+        return format_date(period.astimezone(reader_zone.get()), "Hm"), ""
+    if bucket is Bucket.DAY and period.date() == now().date():
+        return _("Today"), ""
+    if bucket is Bucket.DAY and count <= MAX_WEEKDAYS:
+        return format_date(period, "E"), format_date(period, "d")
+    return format_date(period, "MMM" if bucket is Bucket.MONTH else "MMMd"), ""
+
+
+def format_full_period(period: datetime, bucket: Bucket) -> str:
+    """Return the name of a period in a table: an hour, a day, the first day, or a month."""
+    if bucket is Bucket.HOUR:
+        local = period.astimezone(reader_zone.get())
+        return f"{format_date(local, 'MMMd')}, {format_date(local, 'Hm')}"
+    return format_date(period, FULL_SKELETONS[bucket])
+
+
+def format_value(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """Return a number with at most one decimal, and with its sign if that is wanted."""
+    value = round(value, digits)
+    sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
+    return f"{sign}{format_number(abs(value))}"

@@ -10,7 +10,7 @@ from services.agents import AgentCard, AgentState, StatusEvidence, StatusSource
 from services.metrics import Bucket, SeriesComparison, TimeSeries, ValuePoint, WipPoint
 from services.tasks import TagRef
 from web.dashboard import charts
-from web.dashboard.figures import Figure, Figures, build_bar_chart, build_work_chart
+from web.dashboard.charts import KeyMetric, KeyMetrics, build_bar_chart, build_work_chart
 
 BOARD_ID = UUID(int=1)
 INTERVAL = timedelta(minutes=10)
@@ -105,7 +105,7 @@ def _build_agent_card(state: AgentState, minutes: int | None, agent: Agent) -> A
     )
 
 
-def build_figures() -> Figures:
+def build_key_metrics() -> KeyMetrics:
     """Build the figures and charts of a week."""
     days = [now() - timedelta(days=6 - number) for number in range(7)]
     done, before = (
@@ -121,11 +121,11 @@ def build_figures() -> Figures:
     )
     series = SeriesComparison(done, before)
     spark = charts.build_spark_line(DONE_PER_DAY)
-    return Figures(
-        in_progress=Figure(4, 3, spark),
-        done=Figure(sum(DONE_PER_DAY), sum(DONE_BEFORE), spark),
-        cycle_hours=Figure(5.2, 6.1, spark),
-        error_rate=Figure(None, None, None),
+    return KeyMetrics(
+        in_progress=KeyMetric(4, 3, spark),
+        done=KeyMetric(sum(DONE_PER_DAY), sum(DONE_BEFORE), spark),
+        cycle_hours=KeyMetric(5.2, 6.1, spark),
+        error_rate=KeyMetric(None, None, None),
         median_hours=4.5,
         active_agents=3,
         done_per_day=sum(DONE_PER_DAY) / 7,

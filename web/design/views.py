@@ -13,8 +13,8 @@ from models import Member, Status
 from services.agents import AgentCard
 from services.approvals import UndecidedApproval
 from web.agents.presenter import describe_evidence
-from web.dashboard.address import DashboardAddress
-from web.dashboard.value_format import format_value
+from web.dashboard.charts import format_value
+from web.dashboard.views import DashboardQuery
 from web.design import approvals, examples, tasks
 from web.design.boards import BoardExamples
 from web.ui.layout import load_layout
@@ -78,8 +78,8 @@ def _build_context(request: Request) -> dict[str, Any]:
         "overdue_day": examples.days_ago(2),
         "bulk_assignees": [("", [(card.agent.id, card.agent.name) for card in cards])],
         "shown_approvals": shown_approvals,
-        "figures": {"figures": examples.build_figures(), "waiting_count": 2},
-        "address": DashboardAddress(),
+        "figures": {"figures": examples.build_key_metrics(), "waiting_count": 2},
+        "address": DashboardQuery(),
         "diff": parse_diff(approvals.DIFF, "changes")[0],
         "error_pages": [_render_error_block(code, message) for code, message in ERRORS.items()],
         "describe_evidence": describe_evidence,
