@@ -10,7 +10,7 @@ from core.db.engine import TransactionFactory
 from models import Status, Task, User, new_id
 from services.tasks.due_tasks import TASKS_OF_DAY
 from tests.support.world import World
-from web.calendar.presenter import list_days
+from web.boards.calendar import list_days
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 DAYS = {

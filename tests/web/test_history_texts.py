@@ -9,7 +9,7 @@ from models import ApprovalStatus, Event, EventType, RequestKind, RunStatus, Sta
 from services.activity import DEPENDENCY_CHANGES
 from services.causes.statements import CHANGES
 from services.tasks import FieldChange, HistoryEntry
-from web.causes.presenter import STEP_TEXTS
+from web.causes.views import STEP_TEXTS
 from web.tasks.history_texts import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entry
 from web.ui.translation import PSEUDO, reader_language
 

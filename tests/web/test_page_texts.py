@@ -11,7 +11,7 @@ from services.approvals import ApprovalDetail, format_question
 from services.approvals.details import LinkedTask
 from services.audit import NOT_AUDITED, AuditAction
 from web.approvals.sentences import build_done_reason, describe_question, describe_reason
-from web.audit.action_texts import ACTION_TEXTS, GROUP_TEXTS
+from web.audit.presenter import ACTION_TEXTS, GROUP_TEXTS
 from web.policies.presenter import PRESET_RULE_NAMES, PRESET_TEXTS
 from web.ui.translation import PSEUDO, reader_language
 

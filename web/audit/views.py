@@ -17,8 +17,13 @@ from core.paging import Paging
 from models import AuditRecord, Member
 from services import agents, audit, organizations
 from services.audit import AuditFilters
-from web.audit.action_texts import GROUP_TEXTS, describe_action, list_groups
-from web.audit.presenter import build_audit_line, build_communication_line
+from web.audit.presenter import (
+    GROUP_TEXTS,
+    build_audit_line,
+    build_communication_line,
+    describe_action,
+    list_groups,
+)
 from web.auth.viewer import current_member
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
@@ -31,7 +36,7 @@ INSTALLATION = "installation"
 
 
 @dataclass(frozen=True)
-class AuditAddress:
+class AuditQuery:
     """Query parameters of the audit. Invalid parameters are ignored."""
 
     chain: str = ""  # "installation", or the organization
@@ -43,7 +48,7 @@ class AuditAddress:
     before: int = 0
 
     @classmethod
-    def from_query(cls, query: QueryParams) -> "AuditAddress":
+    def from_query(cls, query: QueryParams) -> "AuditQuery":
         """Parse the query of a request."""
         return cls(
             chain=INSTALLATION if query.get("chain") == INSTALLATION else "",
@@ -116,7 +121,7 @@ async def export_audit(request: Request) -> Response:
     """Download the complete chain as JSON lines."""
     member = current_member(request)
     organizations.require_admin(member)
-    address = AuditAddress.from_query(request.query_params)
+    address = AuditQuery.from_query(request.query_params)
     async with open_transaction(request) as session:
         chain = await _get_chain(session, member, address)
         header = await audit.prepare_export(session, chain, 0)
@@ -127,7 +132,7 @@ async def export_audit(request: Request) -> Response:
 
 
 async def _load_audit(request: Request, source: Source, member: Member) -> dict[str, Any]:
-    address = AuditAddress.from_query(request.query_params)
+    address = AuditQuery.from_query(request.query_params)
     chain = await _get_chain(source, member, address)
     filters = address.build_filters(time_format.get_time_zone(request.user.timezone))
     records = await audit.list_latest_records(source, chain, filters, PAGE_SIZE + 1)
@@ -142,7 +147,7 @@ async def _load_audit(request: Request, source: Source, member: Member) -> dict[
     }
 
 
-async def _get_chain(source: Source, member: Member, address: AuditAddress) -> UUID | None:
+async def _get_chain(source: Source, member: Member, address: AuditQuery) -> UUID | None:
     """Return the organization, or None for the installation. Raises Forbidden."""
     if address.chain == INSTALLATION:
         await audit.require_installation_reader(source, member)

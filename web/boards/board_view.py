@@ -20,9 +20,9 @@ from services.waiting_counts import WaitingCounts
 from web.boards import cards
 from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.boards.assignees import build_assignee_filter, build_assignee_options
+from web.boards.calendar import load_calendar
 from web.boards.card_cache import CardRenderer
 from web.boards.presenter import load_board_access
-from web.calendar.presenter import load_calendar
 from web.custom_fields.task_form import build_field_views
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
 from web.ui.markdown import excerpt_markdown

@@ -1,9 +1,15 @@
 """The search page, and the suggestions of the command palette and of text boxes."""
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,29 +18,130 @@ from core.db.reads import Source
 from core.http.request import open_reader
 from core.paging import Paging
 from core.text import is_storable
-from models import Member
-from services import boards, search
-from services.search import SearchResults, TextPlace
+from models import Member, Status
+from services import agents, boards, organizations, search
+from services.search import (
+    MAX_MATCHES,
+    FoundObject,
+    RecentObject,
+    ResultKind,
+    SearchFilters,
+    SearchResults,
+    TaskReference,
+    TextPlace,
+)
 from web.auth.viewer import current_member
-from web.search import presenter
-from web.search.address import MAX_QUERY_LENGTH, PAGE_SIZE, SearchAddress
+from web.boards.address import build_comment_path
+from web.notes.note_pages import build_note_path
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
+from web.ui.locale_format import format_number
 from web.ui.render import render_page, render_part
+from web.ui.translation import N_, _, translate
+
+MAX_QUERY_LENGTH = 200  # characters
+PAGE_SIZE = 20  # results
 
 LISTED_BOARDS = 8  # in the palette before anything is typed
+
+KIND_NAMES = {
+    ResultKind.TASK: N_("Tasks"),
+    ResultKind.COMMENT: N_("Comments"),
+    ResultKind.MEMORY: N_("Notes and chat"),
+    ResultKind.BOARD: N_("Boards"),
+    ResultKind.AGENT: N_("Agents"),
+    ResultKind.PERSON: N_("People"),
+}
+
+ICONS = {
+    ResultKind.TASK: "circle-check",
+    ResultKind.COMMENT: "message-square",
+    ResultKind.MEMORY: "notebook-pen",
+    ResultKind.BOARD: "square-kanban",
+    ResultKind.AGENT: "bot",
+    ResultKind.PERSON: "user",
+}
+
+MAX_LINK_TEXT = 80  # characters of a title in a text
+MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>~|])")
+
+PATHS = {
+    ResultKind.TASK: "/boards/{0.board_id}/tasks/{0.id}",
+    ResultKind.BOARD: "/boards/{0.id}",
+    ResultKind.AGENT: "/agents/{0.id}",
+}
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """What is searched, and which page of the results is shown. Invalid parameters are ignored."""
+
+    q: str = ""
+    kind: str = ""
+    board: str = ""
+    status: str = ""
+    assignee: str = ""
+    author: str = ""
+    since: str = ""
+    until: str = ""
+    offset: int = 0
+
+    @classmethod
+    def from_query(cls, query: QueryParams) -> "SearchQuery":
+        """Parse the query of a request. Only the first MAX_QUERY_LENGTH characters are searched."""
+        q = query.get("q", "").strip()[:MAX_QUERY_LENGTH]
+        offset = min(forms.parse_number(query.get("offset")), MAX_MATCHES * len(ResultKind))
+        return cls(
+            q=q if is_storable(q) else "",
+            kind=_known(tuple(ResultKind), query.get("kind")),
+            board=str(forms.parse_id(query.get("board")) or ""),
+            status=_known(tuple(Status), query.get("status")),
+            assignee=str(forms.parse_id(query.get("assignee")) or ""),
+            author=str(forms.parse_id(query.get("author")) or ""),
+            since=str(time_format.parse_day(query.get("since")) or ""),
+            until=str(time_format.parse_day(query.get("until")) or ""),
+            offset=offset - offset % PAGE_SIZE,
+        )
+
+    def build_filters(self, zone: tzinfo) -> SearchFilters:
+        """Return the filters; days are those of the reader, and include the last one."""
+        until = time_format.parse_day(self.until)
+        return SearchFilters(
+            kind=ResultKind(self.kind) if self.kind else None,
+            board_id=forms.parse_id(self.board),
+            status=Status(self.status) if self.status else None,
+            assignee_id=forms.parse_id(self.assignee),
+            author_id=forms.parse_id(self.author),
+            since=time_format.start_of_day(time_format.parse_day(self.since), zone),
+            until=time_format.start_of_day(until, zone, days_later=1),
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        """Return whether a filter other than the kind is set."""
+        return any((self.board, self.status, self.assignee, self.author, self.since, self.until))
+
+    def query_with(self, **changes: Any) -> str:
+        """Return the query of the first page with some parameters changed, or of another page."""
+        values = vars(replace(self, **{"offset": 0, **changes}))
+        parameters = {name: value for name, value in values.items() if value}
+        return f"?{urlencode(parameters)}" if parameters else ""
+
+
+def _known(values: tuple[str, ...], value: str | None) -> str:
+    return value if value in values else ""
 
 
 async def show_search(request: Request) -> Response:
     """Show the search page with the results for the address."""
-    address, member = SearchAddress.from_query(request.query_params), current_member(request)
+    address, member = SearchQuery.from_query(request.query_params), current_member(request)
     filters = address.build_filters(time_format.get_time_zone(request.user.timezone))
     layout = await load_layout(request)
     async with open_reader(request) as source:
         paging = Paging(PAGE_SIZE, address.offset)
         results = await search.search_for_page(source, member, address.q, paging, filters)
         board_options = [(board.id, board.name) for board in layout.sidebar.boards]
-        options = await presenter.list_filter_options(source, member, board_options)
+        options = await list_filter_options(source, member, board_options)
     return render_page(
         request,
         "search/index.html",
@@ -49,17 +156,17 @@ async def show_search(request: Request) -> Response:
 
 
 def _build_results_context(
-    results: SearchResults, address: SearchAddress, member: Member
+    results: SearchResults, address: SearchQuery, member: Member
 ) -> dict[str, Any]:
-    total = presenter.count_results(results, address.kind)
+    total = count_results(results, address.kind)
     end = address.offset + len(results.items)
     return {
         "results": results,
         "lines": [
-            (item, presenter.ICONS[item.kind], presenter.build_path(item, is_admin=member.is_admin))
+            (item, ICONS[item.kind], build_path(item, is_admin=member.is_admin))
             for item in results.items
         ],
-        "kind_tabs": presenter.build_kind_tabs(results),
+        "kind_tabs": build_kind_tabs(results),
         "total": total,
         "next_offset": end if results.items and end < total else 0,
         "previous_offset": address.offset - PAGE_SIZE if address.offset else None,
@@ -85,8 +192,8 @@ async def show_suggestions(request: Request) -> Response:
         sections=sections,
         recent=recent,
         listed_boards=listed,
-        build_path=partial(presenter.build_path, is_admin=member.is_admin),
-        icons=presenter.ICONS,
+        build_path=partial(build_path, is_admin=member.is_admin),
+        icons=ICONS,
     )
 
 
@@ -106,7 +213,7 @@ async def suggest_tasks(request: Request) -> Response:
         place = await _read_place(request, source, member)
         found = await search.suggest_tasks(source, place, _read_text(request))
     names = {board.id: board.name for board in place.boards} if place.is_group else {}
-    tasks = [(task, presenter.build_task_link(task)) for task in found]
+    tasks = [(task, build_task_link(task)) for task in found]
     return render_part(request, "search/_tasks.html", tasks=tasks, board_names=names)
 
 
@@ -133,6 +240,73 @@ async def _read_place(request: Request, source: Source, member: Member) -> TextP
     if group_id is not None:
         return await search.get_group_place(source, member, group_id)
     return TextPlace(member.organization_id, [])
+
+
+def build_path(found: FoundObject | RecentObject, *, is_admin: bool) -> str:
+    """Return the address of a result; the pages of single members are for admins."""
+    if isinstance(found, FoundObject) and found.kind is ResultKind.MEMORY:
+        of_group = found.board_group_id is not None
+        place = f"/groups/{found.board_group_id}" if of_group else f"/boards/{found.board_id}"
+        return build_note_path(place, found.id, is_chat=found.is_chat)
+    if isinstance(found, FoundObject) and found.kind is ResultKind.COMMENT:
+        return build_comment_path(found.board_id, found.task_id, found.id)
+    if found.kind is ResultKind.PERSON:
+        return f"/people/{found.id}" if is_admin else "/people"
+    return PATHS[found.kind].format(found)
+
+
+def build_kind_tabs(results: SearchResults) -> list[tuple[str, str, str]]:
+    """Return value, name and number of results of each kind, first of all kinds."""
+    counts = results.counts
+    tabs = [("", _("Everything"), format_count(sum(counts.values()), cut=results.is_cut))]
+    for kind, name in KIND_NAMES.items():
+        count = counts.get(kind, 0)
+        tabs.append((kind, translate(name), format_count(count, cut=count > MAX_MATCHES)))
+    return tabs
+
+
+def format_count(count: int, *, cut: bool) -> str:
+    """Format a number of results; one that was cut has a plus sign."""
+    return f"{format_number(count - count % MAX_MATCHES)}+" if cut else format_number(count)
+
+
+def count_results(results: SearchResults, kind: str) -> int:
+    """Return the number of results of the chosen kind, or of all."""
+    return results.counts.get(ResultKind(kind), 0) if kind else sum(results.counts.values())
+
+
+async def list_filter_options(
+    source: Source, member: Member, board_options: Sequence[tuple[UUID, str]]
+) -> Mapping[str, list[tuple[str, str]]]:
+    """Return the options of each filter: what the member may see."""
+    names = await agents.list_agent_names(source, member)
+    programs = [(str(id), name) for id, name in names]
+    members = await organizations.list_members(source, member, Paging())
+    people = [(str(one.member.user_id), one.member.user.display_name) for one in members.items]
+    statuses = {
+        Status.INBOX: _("Inbox"),
+        Status.IN_PROGRESS: _("In progress"),
+        Status.REVIEW: _("Review"),
+        Status.DONE: _("Done"),
+    }
+    return {
+        "board": [("", _("All boards")), *((str(id), name) for id, name in board_options)],
+        "status": [("", _("All statuses")), *((str(one), name) for one, name in statuses.items())],
+        "assignee": [("", _("Everybody")), *people, *programs],
+        "author": [("", _("Everybody")), *people, *programs],
+    }
+
+
+def build_task_link(task: TaskReference) -> str:
+    """Return the Markdown that refers to a task: a link with its title.
+
+    The title is cut and loses its @, so that it mentions nobody. See docs/decisions/search.md.
+    """
+    title = " ".join(task.title.replace("@", "").split())
+    if len(title) > MAX_LINK_TEXT:
+        title = f"{title[:MAX_LINK_TEXT].rstrip()}…"
+    escaped = MARKDOWN_SIGNS.sub(r"\\\1", title)
+    return f"[{escaped}](/boards/{task.board_id}/tasks/{task.id})"
 
 
 SEARCH_ROUTES: list[Route] = [

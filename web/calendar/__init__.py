@@ -1,1 +1,0 @@
-"""The calendar of a board: its tasks by due date."""
