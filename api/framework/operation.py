@@ -39,23 +39,6 @@ PREFIX = "/api/v1"
 
 USER, AGENT, EITHER = AllowedCaller.USER, AllowedCaller.AGENT, AllowedCaller.EITHER
 ANYONE = AllowedCaller.ANYONE  # in an operation that identifies its caller otherwise
-NON_REQUEST_NAMES = {
-    "agent",
-    "board",
-    "context",
-    "field",
-    "gateway",
-    "gateway_request",
-    "group",
-    "locked_group",
-    "locked_member",
-    "member",
-    "note",
-    "return",
-    "scope",
-    "tag",
-}
-"""Names in a handler's annotations that dependencies provide; the caller does not send them."""
 
 
 EXISTENCE_CHECKS: Mapping[str, Callable[..., Awaitable[object]]] = {
@@ -88,10 +71,7 @@ class Operation:
     @cached_property
     def parser(self) -> RequestParser:
         """The parser of path parameters, query and body."""
-        parameters = {
-            name: type for name, type in self._annotations.items() if name not in NON_REQUEST_NAMES
-        }
-        return RequestParser(self.path, parameters)
+        return RequestParser(self.path, self._annotations)
 
     @cached_property
     def response_type(self) -> TypeAdapter[Any] | None:

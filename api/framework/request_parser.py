@@ -89,15 +89,17 @@ def _list_location(place: Any) -> list[str | int]:
 
 
 class RequestParser:
-    """The parameters of one operation: path, query and body."""
+    """The parameters of one operation: path, query and body.
 
-    def __init__(self, path: str, parameters: Mapping[str, Any]) -> None:
-        remaining = dict(parameters)
-        self.body: type[BaseModel] | None = remaining.pop("body", None)
-        self.query: type[BaseModel] | None = remaining.pop("query", None)
-        self.path = {
-            name: TypeAdapter(remaining.get(name, UUID)) for name in _path_parameter_names(path)
-        }
+    Path parameters that the handler does not receive are ids, for its dependency.
+    """
+
+    def __init__(self, path: str, annotations: Mapping[str, Any]) -> None:
+        """Read the types of the parameters from the annotations of the handler."""
+        self.body: type[BaseModel] | None = annotations.get("body")
+        self.query: type[BaseModel] | None = annotations.get("query")
+        names = [part[1:].partition("}")[0] for part in path.split("/") if part.startswith("{")]
+        self.path = {name: TypeAdapter(annotations.get(name, UUID)) for name in names}
 
     @property
     def is_body_optional(self) -> bool:
@@ -179,7 +181,3 @@ def _field_errors(error: ValidationError, *where: str) -> list[dict[str, Any]]:
         return [{"type": "value_error", "loc": [*where], "msg": message, "input": None}]
     errors = error.errors(include_url=False)
     return [{**field_error, "loc": [*where, *field_error["loc"]]} for field_error in errors]
-
-
-def _path_parameter_names(path: str) -> list[str]:
-    return [part[1:].partition("}")[0] for part in path.split("/") if part.startswith("{")]
