@@ -16,8 +16,8 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_id, json_time
 from models import Member, Organization, Role, User
 from services import identity, organizations

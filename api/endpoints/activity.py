@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from api.framework.dependencies import active_membership
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import EITHER, USER, Operation
+from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
     AllowedIds,

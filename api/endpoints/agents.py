@@ -31,8 +31,8 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import EITHER, USER, Operation
+from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from api.streams.seen_agents import SeenAgentsReport
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (

@@ -24,8 +24,15 @@ from api.framework.fields import (
     Timestamp,
     limit_keys,
 )
-from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
-from api.framework.operation import EITHER, USER, Operation
+from api.framework.operation import (
+    EITHER,
+    USER,
+    Operation,
+    changes_decisions,
+    error_responses,
+    reads_only,
+)
+from api.framework.request_context import RequestContext
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import StreamDefinition, open_board_stream
 from core.http.request import Session

@@ -15,13 +15,14 @@ from api.framework.fields import (
     ResponseModel,
     Timestamp,
 )
-from api.framework.handler import (
-    RequestContext,
+from api.framework.operation import (
+    USER,
+    Operation,
     error_responses,
     reads_only,
     without_transaction,
 )
-from api.framework.operation import USER, Operation
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import AuditRecord, Member

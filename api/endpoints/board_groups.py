@@ -29,8 +29,8 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import EITHER, USER, Operation
+from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status

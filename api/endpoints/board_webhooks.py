@@ -21,14 +21,16 @@ from api.framework.fields import (
     Timestamp,
     build_line_constraints,
 )
-from api.framework.handler import (
-    RequestContext,
+from api.framework.operation import (
+    ANYONE,
+    USER,
+    Operation,
     error_responses,
     reads_only,
     receives_any_body,
     without_transaction,
 )
-from api.framework.operation import ANYONE, USER, Operation
+from api.framework.request_context import RequestContext
 from core.errors import AppError, TooMany
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import open_reader, read_body

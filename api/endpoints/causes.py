@@ -6,8 +6,8 @@ from uuid import UUID
 
 from api.framework.dependencies import agent_for_read, board_for_read
 from api.framework.fields import ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_time
 from models import Agent, Board
 from services import approvals, causes, tasks

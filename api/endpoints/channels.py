@@ -19,13 +19,14 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.handler import (
-    RequestContext,
+from api.framework.operation import (
+    USER,
+    Operation,
     error_responses,
     reads_only,
     without_transaction,
 )
-from api.framework.operation import USER, Operation
+from api.framework.request_context import RequestContext
 from core.errors import Invalid
 from core.json_responses import Encoded, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind

@@ -16,7 +16,8 @@ from api.framework.fields import (
     ResponseModel,
     ShortText,
 )
-from api.framework.handler import RequestContext, error_responses
+from api.framework.operation import error_responses
+from api.framework.request_context import RequestContext
 from models import Board
 from services import questions
 from services.messages import coordination

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from api.framework.dependencies import agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
-from api.framework.handler import RequestContext, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Run, RunStatus

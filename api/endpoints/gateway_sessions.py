@@ -13,15 +13,16 @@ from pydantic import Field, StringConstraints
 from api.endpoints.gateways import check_rate_limit
 from api.framework.dependencies import admin_membership
 from api.framework.fields import JsonObject, Ok, RequestModel, RequiredText, ResponseModel
-from api.framework.handler import (
-    RequestContext,
+from api.framework.idempotency import read_idempotency_key
+from api.framework.operation import (
+    USER,
+    Operation,
     changes_decisions,
     error_responses,
     reads_only,
     without_transaction,
 )
-from api.framework.idempotency import read_idempotency_key
-from api.framework.operation import USER, Operation
+from api.framework.request_context import RequestContext
 from core.errors import Invalid, UpstreamError
 from models import Gateway, Member
 from services import gateways, organizations

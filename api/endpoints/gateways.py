@@ -19,14 +19,15 @@ from api.framework.fields import (
     Timestamp,
     build_line_constraints,
 )
-from api.framework.handler import (
-    RequestContext,
+from api.framework.operation import (
+    USER,
+    Operation,
     changes_decisions,
     error_responses,
     reads_only,
     without_transaction,
 )
-from api.framework.operation import USER, Operation
+from api.framework.request_context import RequestContext
 from core.http.client_ip import hit_gateway_limits
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page

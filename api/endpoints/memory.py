@@ -27,8 +27,8 @@ from api.framework.fields import (
     StreamQuery,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import EITHER, USER, Operation
+from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import AllowedIds, StreamDefinition, open_board_stream, open_stream
 from core.http.request import Session

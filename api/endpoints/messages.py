@@ -10,8 +10,8 @@ from starlette.responses import Response
 from api.framework.agent_operations import declare_agent
 from api.framework.dependencies import agent_for_admin, agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import AllowedIds, StreamDefinition, open_stream
 from core.clock import now

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from api.endpoints.approvals import PendingCount
 from api.framework.dependencies import active_membership
 from api.framework.fields import ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.clock import now
 from core.json_responses import Encoded, json_time
 from models import Member

@@ -22,8 +22,15 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
-from api.framework.operation import AGENT, USER, Operation
+from api.framework.operation import (
+    AGENT,
+    USER,
+    Operation,
+    changes_decisions,
+    error_responses,
+    reads_only,
+)
+from api.framework.request_context import RequestContext
 from api.framework.request_parser import find_unstorable_value
 from core.errors import Invalid
 from models import Board, OnboardingRole, OnboardingStatus

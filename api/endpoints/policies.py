@@ -19,8 +19,8 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.handler import RequestContext, changes_decisions, error_responses, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_time
 from models import (
     ApprovalStatus,

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from api.framework.dependencies import active_membership, question_for_read
 from api.framework.fields import PageQuery, RequestModel, RequiredText, ResponseModel, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from api.framework.agent_operations import declare_shared
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
-from api.framework.handler import RequestContext, reads_only
+from api.framework.operation import reads_only
+from api.framework.request_context import RequestContext
 from core.errors import Invalid
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page

@@ -17,8 +17,14 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
-from api.framework.operation import USER, Operation
+from api.framework.operation import (
+    USER,
+    Operation,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_id, json_time
 from core.paging import Paging
 from core.validation import MAX_INTEGER

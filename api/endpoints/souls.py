@@ -8,8 +8,15 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from api.framework.agent_operations import declare_agent, declare_shared
 from api.framework.dependencies import board_for_lead, board_for_read
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
-from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
-from api.framework.operation import EITHER, PREFIX, Operation
+from api.framework.operation import (
+    EITHER,
+    PREFIX,
+    Operation,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
+from api.framework.request_context import RequestContext
 from core.clock import now
 from models import Board
 from services import agents, souls

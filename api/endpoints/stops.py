@@ -6,8 +6,8 @@ from pydantic import Field
 
 from api.framework.dependencies import active_membership, admin_membership
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
-from api.framework.handler import RequestContext, reads_only
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_id, json_time
 from models import Member
 from services import organizations

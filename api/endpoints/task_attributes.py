@@ -26,13 +26,8 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.handler import (
-    RequestContext,
-    changes_decisions,
-    error_responses,
-    reads_only,
-)
-from api.framework.operation import USER, Operation
+from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from models import CustomField, FieldType, Member, Visibility

@@ -19,13 +19,14 @@ from api.endpoints.webhook_models import (
 )
 from api.framework.dependencies import admin_membership, webhook_for_read, webhook_for_update
 from api.framework.fields import Ok, PageQuery
-from api.framework.handler import (
-    RequestContext,
+from api.framework.operation import (
+    USER,
+    Operation,
     error_responses,
     reads_only,
     without_transaction,
 )
-from api.framework.operation import USER, Operation
+from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from models import Member, WebhookEndpoint

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.framework.handler import Dependency, Handler
-from api.framework.operation import AGENT, EITHER, Operation
+from api.framework.operation import AGENT, EITHER, Dependency, Handler, Operation
 
 LEAD, WORKER, MAIN = "agent-lead", "agent-worker", "agent-main"
 ALL_AGENTS, BOARD_AGENTS, LEAD_ONLY = (LEAD, WORKER, MAIN), (LEAD, WORKER), (LEAD,)

@@ -7,7 +7,7 @@ organization raises Forbidden.
 from collections.abc import Mapping
 from typing import Any
 
-from api.framework.handler import RequestContext
+from api.framework.request_context import RequestContext
 from core.errors import Forbidden
 from models import Agent
 from services import (

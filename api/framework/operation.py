@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 from starlette.requests import Request
@@ -21,7 +21,6 @@ from api.framework.auth import (
     require_decision_scope,
 )
 from api.framework.errors import InvalidFields, add_etag, refuse_if_match
-from api.framework.handler import Dependency, Handler, RequestContext
 from api.framework.idempotency import (
     IDEMPOTENCY_KEY_HEADER,
     read_idempotent_request,
@@ -29,6 +28,7 @@ from api.framework.idempotency import (
     run_idempotent_without_transaction,
 )
 from api.framework.original_names import OPERATION_NAMES
+from api.framework.request_context import RequestContext
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.db.reads import WriteRequired
 from core.http.request import Session, open_reader, open_transaction
@@ -39,6 +39,58 @@ PREFIX = "/api/v1"
 
 USER, AGENT, EITHER = AllowedCaller.USER, AllowedCaller.AGENT, AllowedCaller.EITHER
 ANYONE = AllowedCaller.ANYONE  # in an operation that identifies its caller otherwise
+
+Handler: TypeAlias = Callable[..., Awaitable[Any]]
+Dependency: TypeAlias = Callable[[RequestContext, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+def without_transaction(handler: Handler) -> Handler:
+    """Mark a handler that waits for the network and must not hold a transaction while it runs.
+
+    Its dependencies are loaded in a transaction that has ended. The handler opens its own with
+    `context.transaction()`, before and after the network call.
+    """
+    vars(handler).update(waits_for_network=True)
+    return handler
+
+
+def error_responses(*statuses: int) -> Callable[[Handler], Handler]:
+    """Mark a handler with the error statuses of its rules, for the OpenAPI document."""
+
+    def mark(handler: Handler) -> Handler:
+        vars(handler).update(error_statuses=statuses)
+        return handler
+
+    return mark
+
+
+def changes_decisions(handler: Handler) -> Handler:
+    """Mark a handler that decides an approval, or changes what is decided or who may decide.
+
+    Tokens with the scope `no_decisions` may not call it.
+    """
+    vars(handler).update(changes_decisions=True)
+    return handler
+
+
+def receives_any_body(success_status: int) -> Callable[[Handler], Handler]:
+    """Mark a handler that reads a body of any type itself, and the status of its response."""
+
+    def mark(handler: Handler) -> Handler:
+        vars(handler).update(receives_any_body=True, success_status=success_status)
+        return handler
+
+    return mark
+
+
+def reads_only(handler: Handler) -> Handler:
+    """Mark a handler that only reads, from `context.source`.
+
+    It runs on a connection of the read pool, and in a transaction if its caller has to be stored
+    first.
+    """
+    vars(handler).update(reads_only=True)
+    return handler
 
 
 EXISTENCE_CHECKS: Mapping[str, Callable[..., Awaitable[object]]] = {

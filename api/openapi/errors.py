@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field
 from api.framework import dependencies
 from api.framework.auth import AllowedCaller
 from api.framework.fields import AnyJson, ResponseModel
-from api.framework.handler import Dependency
-from api.framework.operation import Operation
+from api.framework.operation import Dependency, Operation
 
 
 class _Envelope(ResponseModel):

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from api.framework.auth import authenticate
 from api.framework.fields import ResponseModel, StreamQuery
-from api.framework.handler import RequestContext
+from api.framework.request_context import RequestContext
 from api.streams.sse_cache import FrameCache, FrameWriter, format_frame, get_frame_cache
 from core.errors import AppError, NotFound
 from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse

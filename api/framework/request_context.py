@@ -1,10 +1,8 @@
-"""Handlers of operations: what they receive, and how they are marked."""
+"""What handlers and dependencies of operations receive."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
 from uuid import UUID
 
 from starlette.requests import Request
@@ -21,58 +19,6 @@ from core.validation import KnownVersions
 from models import Actor, Agent, User
 from services.channels import ManualMessages
 from services.gateways import GatewayConnector
-
-Handler: TypeAlias = Callable[..., Awaitable[Any]]
-Dependency: TypeAlias = Callable[["RequestContext", Mapping[str, Any]], Awaitable[dict[str, Any]]]
-
-
-def without_transaction(handler: Handler) -> Handler:
-    """Mark a handler that waits for the network and must not hold a transaction while it runs.
-
-    Its dependencies are loaded in a transaction that has ended. The handler opens its own with
-    `context.transaction()`, before and after the network call.
-    """
-    setattr(handler, "waits_for_network", True)  # noqa: B010 - a Callable has no such attribute
-    return handler
-
-
-def error_responses(*statuses: int) -> Callable[[Handler], Handler]:
-    """Mark a handler with the error statuses of its rules, for the OpenAPI document."""
-
-    def mark(handler: Handler) -> Handler:
-        setattr(handler, "error_statuses", statuses)  # noqa: B010 - a Callable has no such attribute
-        return handler
-
-    return mark
-
-
-def changes_decisions(handler: Handler) -> Handler:
-    """Mark a handler that decides an approval, or changes what is decided or who may decide.
-
-    Tokens with the scope `no_decisions` may not call it.
-    """
-    setattr(handler, "changes_decisions", True)  # noqa: B010 - a Callable has no such attribute
-    return handler
-
-
-def receives_any_body(success_status: int) -> Callable[[Handler], Handler]:
-    """Mark a handler that reads a body of any type itself, and the status of its response."""
-
-    def mark(handler: Handler) -> Handler:
-        vars(handler).update(receives_any_body=True, success_status=success_status)
-        return handler
-
-    return mark
-
-
-def reads_only(handler: Handler) -> Handler:
-    """Mark a handler that only reads, from `context.source`.
-
-    It runs on a connection of the read pool, and in a transaction if its caller has to be stored
-    first.
-    """
-    setattr(handler, "reads_only", True)  # noqa: B010 - a Callable has no such attribute
-    return handler
 
 
 @dataclass(frozen=True)
