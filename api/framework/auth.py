@@ -56,16 +56,14 @@ async def authenticate_by_reading(
     request.state.provider_profile = None
     try:
         actor = await authenticate(reader, request, allowed_caller)
-        if actor is None or _changes_status(request, actor):
+        offline_after = get_offline_after(request)
+        if actor is None or (
+            isinstance(actor, Agent) and agents.changes_status(actor, offline_after)
+        ):
             return None
     except (WriteRequired, Unauthorized):
         return None
     return _accept(request, actor)
-
-
-def _changes_status(request: Request, actor: Actor) -> bool:
-    """Return whether this call changes the status of the agent that makes it."""
-    return isinstance(actor, Agent) and agents.changes_status(actor, get_offline_after(request))
 
 
 async def authenticate_by_writing(request: Request, allowed_caller: AllowedCaller) -> Actor:
@@ -80,22 +78,20 @@ async def authenticate_by_writing(request: Request, allowed_caller: AllowedCalle
 
 def _accept(request: Request, actor: Actor) -> Actor:
     """Record the use, and check the scope and the rate. Raises Forbidden and TooMany."""
-    if isinstance(actor, Agent):
-        request.state.last_seen.record(Agent, actor.id)
     audit.identify_actor(actor)
     credential = get_bearer_token(request)
     if isinstance(actor, Agent):
+        request.state.last_seen.record(Agent, actor.id)
         credential = get_agent_token(request) or credential
-    recognize_caller(request, credential, _build_caller(actor))
-    _check_token_scope(request)
+        caller = Caller.from_agent(actor.id, actor.organization_id)
+    else:
+        caller = Caller.from_user(actor.id, with_token=True)
+    recognize_caller(request, credential, caller)
+    if _get_token_scope(request) is TokenScope.READ and request.method not in READING_METHODS:
+        reason = "This token may only read. Create one that may also change data."
+        raise Forbidden("token_scope_insufficient", reason)
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
-
-
-def _build_caller(actor: Actor) -> Caller:
-    if isinstance(actor, Agent):
-        return Caller.from_agent(actor.id, actor.organization_id)
-    return Caller.from_user(actor.id, with_token=True)
 
 
 async def _count_failure(request: Request) -> None:
@@ -182,13 +178,6 @@ async def _authenticate_user(source: Source, request: Request, token: str) -> Us
     request.state.token_scope = credential.scope
     request.state.credential_expires_at = credential.expires_at  # for streams
     return credential.user
-
-
-def _check_token_scope(request: Request) -> None:
-    """Raise Forbidden if the token of a user may only read, and the request may change data."""
-    if _get_token_scope(request) is TokenScope.READ and request.method not in READING_METHODS:
-        reason = "This token may only read. Create one that may also change data."
-        raise Forbidden("token_scope_insufficient", reason)
 
 
 def is_without_decisions(request: Request) -> bool:

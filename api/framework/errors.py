@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.clock import format_naive_utc
-from core.errors import AppError, Invalid, PreconditionFailed, TooMany, Unauthorized
+from core.errors import AppError, Invalid, TooMany, Unauthorized
 from core.http.middleware import request_id
 from core.http.request import STATUS_CODES
 from core.validation import KnownVersions
@@ -93,7 +93,7 @@ async def handle_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else {}
     detail = _build_detail(error, request.method)
-    return build_error_response(_get_status(error), detail, error.code, headers)
+    return build_error_response(STATUS_CODES.get(type(error), 422), detail, error.code, headers)
 
 
 async def handle_unknown_address(_request: Request, error: Exception) -> Response:
@@ -127,10 +127,6 @@ def build_error_response(
     return Response(body, status, headers, media_type="application/json")
 
 
-def _get_status(error: AppError) -> int:
-    return STATUS_CODES.get(type(error), 422)
-
-
 def _build_detail(error: AppError, method: str) -> Any:
     if isinstance(error, InvalidJson):
         field_error = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
@@ -146,19 +142,16 @@ def _build_detail(error: AppError, method: str) -> Any:
         if has_all_details or key in DETAIL_KEYS
     }
     if isinstance(error, Invalid) and error.field and not in_detail:
-        return _build_field_detail(error, method)
+        if error.code in CODES_WITH_SENTENCE or (
+            method == "PATCH" and error.code in CODES_WITH_SENTENCE_IN_PATCH
+        ):
+            return error.message
+        loc = ["body", error.field]
+        return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]
     if in_detail or error.code in CODES_IN_DETAIL:
         code = {"code": error.code} if error.code in CODES_IN_DETAIL else {}
         return {"message": error.message, **code, **in_detail}
     return error.message
-
-
-def _build_field_detail(error: Invalid, method: str) -> Any:
-    is_patch = method == "PATCH"
-    if error.code in CODES_WITH_SENTENCE | (CODES_WITH_SENTENCE_IN_PATCH if is_patch else set()):
-        return error.message
-    loc = ["body", error.field]
-    return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]
 
 
 def _make_printable(field_error: dict[str, Any]) -> dict[str, Any]:
@@ -184,8 +177,6 @@ def _truncate(value: Any) -> Any:
 
 
 ETAG_PATTERN = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
-MAX_VERSION_DIGITS = 10
-HASH_LENGTH = 16  # hex digits
 VERSION_UNSUPPORTED = "This has no version. Send the request without If-Match."
 
 
@@ -196,13 +187,7 @@ def read_known_versions(request: Request) -> KnownVersions:
         return None
     tags = ETAG_PATTERN.findall(", ".join(header_values))
     versions = [tag.partition("-")[0] for weak, tag in tags if not weak]
-    return {int(item) for item in versions if _is_number(item)}
-
-
-def refuse_if_match(request: Request) -> None:
-    """Raise PreconditionFailed for an If-Match that the operation cannot compare, except `*`."""
-    if read_known_versions(request) is not None:
-        raise PreconditionFailed(VERSION_UNSUPPORTED, "version_unsupported")
+    return {int(one) for one in versions if one.isascii() and one.isdecimal() and len(one) <= 10}
 
 
 def add_etag(request: Request, response: Response, version: int) -> Response:
@@ -212,20 +197,11 @@ def add_etag(request: Request, response: Response, version: int) -> Response:
     counts changes of the object itself. The hash makes the ETag strong: other content of the
     response, such as the names of tags, may change without the version.
     """
-    content_hash = hashlib.sha256(bytes(response.body)).hexdigest()[:HASH_LENGTH]
-    tag = f'"{version}-{content_hash}"'
-    if request.method in ("GET", "HEAD") and _matches_if_none_match(request, tag):
-        return Response(status_code=304, headers={"ETag": tag})
-    response.headers["ETag"] = tag
+    tag = f"{version}-{hashlib.sha256(bytes(response.body)).hexdigest()[:16]}"
+    if request.method in ("GET", "HEAD"):
+        header_values = ", ".join(request.headers.getlist("If-None-Match"))
+        known = [known for _, known in ETAG_PATTERN.findall(header_values)]
+        if header_values.strip() == "*" or tag in known:
+            return Response(status_code=304, headers={"ETag": f'"{tag}"'})
+    response.headers["ETag"] = f'"{tag}"'
     return response
-
-
-def _matches_if_none_match(request: Request, tag: str) -> bool:
-    header_values = ", ".join(request.headers.getlist("If-None-Match"))
-    return header_values.strip() == "*" or any(
-        f'"{known}"' == tag for _, known in ETAG_PATTERN.findall(header_values)
-    )
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= MAX_VERSION_DIGITS

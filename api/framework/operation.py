@@ -20,7 +20,7 @@ from api.framework.auth import (
     authenticate_request,
     require_decision_scope,
 )
-from api.framework.errors import InvalidFields, add_etag, refuse_if_match
+from api.framework.errors import VERSION_UNSUPPORTED, InvalidFields, add_etag, read_known_versions
 from api.framework.idempotency import (
     IDEMPOTENCY_KEY_HEADER,
     read_idempotent_request,
@@ -31,6 +31,7 @@ from api.framework.original_names import OPERATION_NAMES
 from api.framework.request_context import RequestContext
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.db.reads import WriteRequired
+from core.errors import PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
 from core.json_responses import Encoded
 from services import approvals, board_webhooks, tasks
@@ -186,7 +187,8 @@ class Operation:
     def operation_id(self) -> str:
         """The id of this operation for API clients (contract, 1.15)."""
         path = "".join(c if c.isalnum() else "_" for c in f"{PREFIX}{self.path}")
-        name = OPERATION_NAMES.get((self.method, self.path), self._handler_name)
+        own_name = getattr(self.handler, "__name__")  # noqa: B009 - a Callable may have none
+        name = OPERATION_NAMES.get((self.method, self.path), own_name)
         return self.id or f"{name}{path}_{self.method.lower()}"
 
     @property
@@ -207,21 +209,22 @@ class Operation:
     async def handle(self, request: Request) -> Response:
         """Handle one request."""
         has_condition = self.refuses_if_match and "If-Match" in request.headers
-        if self._reads_only and IDEMPOTENCY_KEY_HEADER not in request.headers and not has_condition:
+        only_reads = getattr(self.handler, "reads_only", False)
+        if only_reads and IDEMPOTENCY_KEY_HEADER not in request.headers and not has_condition:
             response = await self._read(request)
             if response is not None:
                 return response
         body = await read_json_body(request) if self.parser.body else None
         actor = await authenticate_request(request, self.allowed_caller)
-        if has_condition:
-            refuse_if_match(request)
+        if has_condition and read_known_versions(request) is not None:
+            raise PreconditionFailed(VERSION_UNSUPPORTED, "version_unsupported")
         if self.changes_decisions:
             require_decision_scope(request)
         path = self.parser.parse_path(request.path_params)
         context = RequestContext(None, self.allowed_caller, actor, request)
         idempotent_request = read_idempotent_request(request, actor, body)
         check_access = partial(self._load, context, path)
-        if self._waits_for_network:
+        if getattr(self.handler, "waits_for_network", False):
             return await run_idempotent_without_transaction(
                 request,
                 idempotent_request,
@@ -285,7 +288,9 @@ class Operation:
         try:
             values = await self.parser.parse_query_and_body(context.request.query_params, body)
         except InvalidFields:
-            await self._check_path_objects(context, loaded, path)
+            if "board" in loaded:  # a missing object of the board precedes errors of fields
+                for name in self.parser.path.keys() & EXISTENCE_CHECKS.keys():
+                    await EXISTENCE_CHECKS[name](context.source, loaded["board"], path[name])
             raise
         arguments = {**loaded, **path, **values}
         return {name: value for name, value in arguments.items() if name in self._annotations}
@@ -301,27 +306,6 @@ class Operation:
         response.headers.update(getattr(result, "headers", {}))
         version = getattr(result, "version", None)
         return add_etag(context.request, response, version) if version is not None else response
-
-    async def _check_path_objects(
-        self, context: RequestContext, loaded: Mapping[str, Any], path: Mapping[str, Any]
-    ) -> None:
-        """Raise NotFound for a missing object of a board, which precedes errors of fields."""
-        if "board" not in loaded:
-            return
-        for name in self.parser.path.keys() & EXISTENCE_CHECKS.keys():
-            await EXISTENCE_CHECKS[name](context.source, loaded["board"], path[name])
-
-    @property
-    def _reads_only(self) -> bool:
-        return getattr(self.handler, "reads_only", False)
-
-    @property
-    def _waits_for_network(self) -> bool:
-        return getattr(self.handler, "waits_for_network", False)
-
-    @property
-    def _handler_name(self) -> str:
-        return str(getattr(self.handler, "__name__"))  # noqa: B009 - a Callable may have none
 
     @cached_property
     def _annotations(self) -> dict[str, Any]:
