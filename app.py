@@ -24,24 +24,27 @@ from core.config.settings import Settings
 from core.db.engine import create_database_engine
 from core.db.listen import PostgresListener
 from core.db.read_pool import ReadPool
-from core.http.audit_middleware import AuditMiddleware
+from core.http.caller import (
+    ProxyCheckMiddleware,
+    find_proxy_problem,
+    get_agent_token,
+    get_bearer_token,
+)
 from core.http.compression import CompressionMiddleware
-from core.http.concurrency import ConcurrencyLimiter, QueueingLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
     ApiCorsMiddleware,
+    AuditMiddleware,
     ErrorMiddleware,
     RequestIdMiddleware,
     SecurityHeadersMiddleware,
 )
 from core.http.outbound import OutboundClient
-from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
-from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
-from core.http.tokens import get_agent_token, get_bearer_token
 from core.http.unsent_bytes import UnsentBytesMiddleware
+from core.limiters import ConcurrencyLimiter, QueueingLimiter, RateLimiter
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import (

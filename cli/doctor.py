@@ -90,7 +90,7 @@ def _report_check(name: str, check: Callable[[], str]) -> bool:
 
 def _report_proxy(settings: Settings) -> None:
     """Warn about a proxy that is not trusted. It is no failure: everything works with it."""
-    from core.http.proxy_check import find_proxy_problem
+    from core.http.caller import find_proxy_problem
 
     if problem := find_proxy_problem(settings):
         print_line(f"warning proxy: {problem}")

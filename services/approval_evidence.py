@@ -13,8 +13,7 @@ from uuid import UUID
 from sqlalchemy import Select, Text, Uuid, bindparam, case, column, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query, Source
+from core.db.reads import CombinedQuery, Query, Source
 from models import (
     Agent,
     Board,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Source
+from core.db.reads import CombinedQuery, Source
 from models import Board, Tag, User
 from services import (
     boards,

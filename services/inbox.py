@@ -40,8 +40,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
-from core.db.combined_query import CombinedQuery
-from core.db.reads import AnySelect, Query, Source
+from core.db.reads import AnySelect, CombinedQuery, Query, Source
 from models import Agent, Approval, Member, RiskLevel
 from services import agents, approvals, boards, questions, waiting_counts
 from services.agents import UncalledAgent

@@ -21,8 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from core.clock import now
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query, Source
+from core.db.reads import CombinedQuery, Query, Source
 from models import (
     Agent,
     Board,

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.engine import violates_constraint
 from core.db.reads import Query, Source
-from core.db.writes import Write
+from core.db.transactions import Write
 from core.errors import Conflict, Invalid, NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import escape_pattern, slugify

@@ -6,8 +6,7 @@ from functools import cache
 from uuid import UUID
 
 from core.clock import now
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Source
+from core.db.reads import CombinedQuery, Source
 from models import Agent, Board, Message, Run, Tag, TaskLink
 from services import approvals, boards, custom_fields, forges, messages, tags, tasks
 from services.approvals import ApprovalDetail

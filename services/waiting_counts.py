@@ -23,8 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query, Source
+from core.db.reads import CombinedQuery, Query, Source
 from models import AgentQuestion, GatewayRequest, Member, RequestState
 from services import agents, approvals, boards, onboarding
 from services.onboarding import PendingOnboarding

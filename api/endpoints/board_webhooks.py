@@ -32,7 +32,7 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from core.errors import AppError, TooMany
-from core.http.client_ip import get_client_ip, rate_limit_network
+from core.http.caller import get_client_ip, rate_limit_network
 from core.http.request import open_reader, read_body
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page

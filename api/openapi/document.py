@@ -24,7 +24,7 @@ from api.openapi.parameters import (
     list_request_headers,
 )
 from api.openapi.schemas import Schemas
-from core.http.tokens import AGENT_TOKEN_HEADER
+from core.http.caller import AGENT_TOKEN_HEADER
 from services.readiness import CheckName
 
 TITLE = "Mission Control API"

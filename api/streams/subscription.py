@@ -19,6 +19,7 @@ from api.framework.fields import ResponseModel, StreamQuery
 from api.framework.request_context import RequestContext
 from api.streams.sse_cache import FrameCache, FrameWriter, format_frame, get_frame_cache
 from core.errors import AppError, NotFound
+from core.http.caller import get_agent_token, get_bearer_token
 from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse
 from core.http.request import (
     UNKNOWN_EVENT,
@@ -27,7 +28,6 @@ from core.http.request import (
     get_last_event_id,
     open_transaction,
 )
-from core.http.tokens import get_agent_token, get_bearer_token
 from models import Actor, Agent, Board, Event, EventType, Member, User
 from services import boards, events, organizations
 from services.events import EventBatch

@@ -1,20 +1,65 @@
-"""Run compiled statements in the transaction of a session, on its connection of asyncpg."""
+"""Run statements that are compiled once in the transaction of a session, and lock names in it."""
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import inspect
+from sqlalchemy import ClauseElement, func, inspect, select
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, make_transient_to_detached
 from sqlalchemy.orm.attributes import manager_of_class, set_committed_value
 
+from core.db.compiled_statement import CompiledStatement
+
 _connections: WeakKeyDictionary[SessionTransaction, asyncpg.Connection] = WeakKeyDictionary()
 """The connection of each transaction and savepoint that has run a compiled statement."""
+
+
+class Write:
+    """An INSERT, UPDATE or DELETE with named parameters, compiled when it is first used.
+
+    The session does not know what it changes: objects that are read later have the new values,
+    but those that the session has already loaded keep theirs.
+    """
+
+    def __init__(self, statement: ClauseElement, columns: Collection[str] | None = None) -> None:
+        """Create a statement; each of `columns` is set to the parameter of the same name."""
+        self._statement, self._columns = statement, columns
+
+    async def execute(self, session: AsyncSession, **parameters: object) -> list[Any]:
+        """Run the statement and return its rows, without conversion. Raises DBAPIError."""
+        compiled = self._compiled
+        arguments = compiled.list_arguments(parameters)
+        return await fetch_in_transaction(session, compiled.text, arguments)
+
+    async def execute_many(
+        self, session: AsyncSession, rows: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Run the statement for each of the rows, in one round trip. Raises DBAPIError."""
+        compiled = self._compiled
+        if rows:
+            arguments = [compiled.list_arguments(row) for row in rows]
+            await execute_many_in_transaction(session, compiled.text, arguments)
+
+    @cached_property
+    def _compiled(self) -> CompiledStatement:
+        return CompiledStatement(self._statement, self._columns)
+
+
+async def lock_name(session: AsyncSession, name: str) -> None:
+    """Wait until no other transaction has locked a name, and lock it until the end of this one."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+async def try_lock_name(session: AsyncSession, name: str) -> bool:
+    """Lock a name until the end of the transaction; return False if another one has locked it."""
+    key = func.hashtextextended(name, 0)
+    return bool(await session.scalar(select(func.pg_try_advisory_xact_lock(key))))
 
 
 async def fetch_in_transaction(

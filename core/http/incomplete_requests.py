@@ -7,8 +7,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import RequestTimeout
-from core.http.client_ip import get_client_ip, rate_limit_network
-from core.http.concurrency import ConcurrencyLimiter
+from core.http.caller import get_client_ip, rate_limit_network
+from core.limiters import ConcurrencyLimiter
 
 BODY_TIMEOUT = 60.0  # seconds for a whole body
 MAX_PER_CREDENTIAL = 50

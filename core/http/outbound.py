@@ -5,7 +5,8 @@ allows; TLS still verifies the host name. Redirects are not followed, proxies of
 not used, and no connection is reused. Time and the size of the response are limited.
 
 `OutboundClient` is for addresses of users: every failure is a named outcome, never an exception.
-`GuardedTransport` gives the same guard to clients of services that settings of the operator name.
+`GuardedTransport` gives the same guard to clients of services that settings of the operator name;
+`fetch_text` is such a client.
 """
 
 import asyncio
@@ -13,12 +14,16 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from core.clock import now
 from core.config.parsers import Network
 from core.config.settings import Settings
 from core.errors import Invalid
@@ -32,6 +37,7 @@ from core.http.address_policy import (
     can_be_allowed,
     resolve_host,
 )
+from core.text import is_storable
 
 MAX_URL_LENGTH = 2048  # characters
 TOTAL_TIMEOUT = 20.0  # seconds, from resolving the name to the last byte that is read
@@ -378,3 +384,98 @@ def _describe_tls(error: ssl.SSLError) -> str:
 
 def _shorten(text: str) -> str:
     return text[:MAX_DETAIL_LENGTH]
+
+
+FETCH_TIMEOUT = 10.0  # seconds, including redirects
+MAX_REDIRECTS = 3
+
+
+class FetchError(Exception):
+    """The text cannot be fetched. The message is for the log only, because it can contain hosts."""
+
+
+class FetchNotFound(FetchError):
+    """The host responds that the resource does not exist."""
+
+
+async def fetch_text(url: str, *, max_bytes: int, policy: AddressPolicy) -> str:
+    """Fetch a text of at most `max_bytes` bytes from an allowed address. Raises FetchError."""
+    headers = {"User-Agent": HEADERS["User-Agent"], "Accept-Encoding": "identity"}
+    timeout = httpx2.Timeout(FETCH_TIMEOUT, connect=CONNECT_TIMEOUT)
+    transport = GuardedTransport(policy, max_response_bytes=max_bytes)
+    try:
+        async with (
+            asyncio.timeout(FETCH_TIMEOUT),
+            httpx2.AsyncClient(timeout=timeout, headers=headers, transport=transport) as client,
+        ):
+            return _decode(await _follow_redirects(client, url))
+    except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        raise FetchError(f"{url}: {type(error).__name__}: {error}") from error
+
+
+async def _follow_redirects(client: httpx2.AsyncClient, url: str) -> bytes:
+    for _ in range(1 + MAX_REDIRECTS):
+        async with client.stream("GET", url) as response:
+            if response.has_redirect_location:
+                url = _redirect_target(url, response.headers["Location"])
+                continue
+            if response.status_code in (404, 410):
+                raise FetchNotFound(f"{response.url}: status {response.status_code}")
+            if response.status_code != 200:
+                raise FetchError(f"{response.url}: status {response.status_code}")
+            return await response.aread()
+    raise FetchError(f"{url}: too many redirects")
+
+
+def _redirect_target(url: str, location: str) -> str:
+    """Return the target of a redirect; it must be on the same host and keep HTTPS."""
+    target = urljoin(url, location)
+    here, there = urlsplit(url), urlsplit(target)
+    is_same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
+    is_safer = (here.scheme, there.scheme, here.netloc) == ("http", "https", there.netloc)
+    if not (is_same or is_safer):
+        raise FetchError(f"{url}: redirect to another host: {target[:200]}")
+    return target
+
+
+def _decode(body: bytes) -> str:
+    text = body.decode("utf-8-sig")
+    if not is_storable(text):
+        raise ValueError("the text has a character that cannot be stored")
+    return text
+
+
+MAX_RETRY_AFTER = timedelta(days=1)
+
+
+def read_retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Return how long the sender of a response wants no request; None if it does not say."""
+    found = (value for name, value in headers.items() if name.lower() == "retry-after")
+    return parse_retry_after(next(found, None))
+
+
+def parse_retry_after(value: object) -> timedelta | None:
+    """Parse the header Retry-After (RFC 9110): a number of seconds, or a date of HTTP.
+
+    Returns a second to MAX_RETRY_AFTER, or None if it is neither.
+    """
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    text = str(value)[:101]
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _parse_date(text)
+    if seconds is None or seconds != seconds or len(text) > 100:
+        return None
+    return timedelta(seconds=max(1.0, min(seconds, MAX_RETRY_AFTER.total_seconds())))
+
+
+def _parse_date(text: str) -> float | None:
+    """Return the seconds until a date of HTTP."""
+    try:
+        at: datetime = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return (at - now()).total_seconds()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

@@ -27,8 +27,8 @@ from core.errors import (
     Unavailable,
     UpstreamError,
 )
-from core.http.client_ip import get_client_ip, rate_limit_network
-from core.http.concurrency import ConcurrencyLimiter
+from core.http.caller import get_client_ip, rate_limit_network
+from core.limiters import ConcurrencyLimiter
 
 STATUS_CODES: dict[type[AppError], int] = {
     Unauthorized: 401,

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from core.http import unsent_bytes
-from core.http.client_ip import rate_limit_network
+from core.http.caller import rate_limit_network
 from core.http.unsent_bytes import ConnectionBytes, UnsentBytes
 
 HEADER_TIMEOUT = 20.0  # seconds until the headers of a request must be complete

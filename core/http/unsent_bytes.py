@@ -14,8 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import TooMany
-from core.http.caller import Caller
-from core.http.client_ip import get_client_ip, rate_limit_network
+from core.http.caller import Caller, get_client_ip, rate_limit_network
 from core.http.event_stream import is_event_stream
 
 MB = 1024 * 1024

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now, parse_duration
 from core.db.reads import Query, Source, WriteRequired, set_loaded_values
-from core.db.writes import Write
+from core.db.transactions import Write
 from core.errors import Invalid
 from models import Actor, Agent, AgentStatus, Board
 from services import desired_state, events

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.audit_context import get_audit_context
-from core.db.writes import Write
+from core.db.transactions import Write
 from models import Actor, Agent, Member, User, new_id
 from services.audit.values import clean_text, clean_value
 

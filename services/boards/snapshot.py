@@ -18,8 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query, Source
+from core.db.reads import CombinedQuery, Query, Source
 from models import (
     USER_NAME,
     Actor,

@@ -8,8 +8,14 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
-from core.http.retry_after import parse_retry_after, read_retry_after
+from core.http.outbound import (
+    OutboundClient,
+    OutboundOutcome,
+    OutboundRequest,
+    OutboundResult,
+    parse_retry_after,
+    read_retry_after,
+)
 from core.security.secrets import mask_tokens
 from core.text import replace_unstorable
 from services.channels.messages import (

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.locks import try_lock_name
+from core.db.transactions import try_lock_name
 
 LOCK = "mission control: repair of counters"
 

@@ -22,8 +22,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
-from core.db.transactions import send_pending_changes
-from core.db.writes import Write
+from core.db.transactions import Write, send_pending_changes
 from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
 from services import audit, notifications
 from services.audit import NewAuditRecord

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import openclaw
-from core.db.locks import lock_name
+from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid
 from models import Gateway
 from services import audit

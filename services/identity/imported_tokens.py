@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from core.limiters import VerificationQueue
 from core.security.secrets import verify_pbkdf2
-from core.security.verification_queue import VerificationQueue
 
 MAX_TOKENS_AT_ONCE = 1
 MAX_CACHED_TOKENS = 1_000

@@ -8,7 +8,7 @@ from sqlalchemy import Delete, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.locks import lock_name
+from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid, NotFound
 from core.security.secrets import generate_token, hash_token
 from core.text import to_one_line

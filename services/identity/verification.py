@@ -11,7 +11,7 @@ from uuid import UUID
 
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from core.security.verification_queue import VerificationQueue
+from core.limiters import VerificationQueue
 from services.identity.attempt_rules import SHARED_FACTOR, AttemptLimit
 from services.identity.failed_attempts import FailedAttemptCounter
 from services.identity.imported_tokens import ImportedTokenVerifier

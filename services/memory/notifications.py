@@ -9,8 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Uuid, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query
+from core.db.reads import CombinedQuery, Query
 from models import (
     Actor,
     Agent,

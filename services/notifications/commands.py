@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
-from core.db.writes import Write
+from core.db.transactions import Write
 from models import Member, Notification, NotificationKind, User
 from services.notifications.creation import USER_TOPIC
 from services.notifications.queries import (

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.listen import CHANNEL
-from core.db.transactions import send_pending_changes
-from core.db.writes import Write
+from core.db.transactions import Write, send_pending_changes
 from models import (
     Actor,
     Agent,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.listen import CHANNEL
-from core.db.writes import Write
+from core.db.transactions import Write
 from models import EventType, NotificationKind
 from services.notifications.creation import USER_TOPIC
 

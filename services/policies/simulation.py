@@ -28,8 +28,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.locks import try_lock_name
 from core.db.reads import AnySelect, Query
+from core.db.transactions import try_lock_name
 from core.errors import TooMany
 from models import (
     Approval,

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.locks import lock_name
+from core.db.transactions import lock_name
 from core.errors import Conflict, NotFound
 from models import (
     Agent,

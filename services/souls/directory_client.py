@@ -9,7 +9,7 @@ from xml.parsers.expat import ExpatError, ParserCreate
 
 from core.config.parsers import Network, get_host
 from core.http.address_policy import build_service_policy
-from core.http.fetch import FetchError, FetchNotFound, fetch_text
+from core.http.outbound import FetchError, FetchNotFound, fetch_text
 from services.souls.rules import RemoteDirectory, is_valid_name
 
 MAX_SITEMAP_SIZE = 5_000_000  # bytes

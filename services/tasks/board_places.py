@@ -13,8 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, Uuid, and_, bindparam, func, literal, or_, select
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query, Source
+from core.db.reads import CombinedQuery, Query, Source
 from models import Board, Status, Task
 from services.tasks.board_columns import (
     BoardFilters,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
-from core.db.writes import Write
+from core.db.transactions import Write
 from models import Board, Status, Task, TaskDependency, new_id
 
 Graph = Mapping[UUID, Iterable[UUID]]

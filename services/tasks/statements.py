@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Uuid, bindparam, insert, inspect, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.writes import Write
+from core.db.transactions import Write
 from models import Actor, Agent, ApprovalTask, Comment, Task, User, new_id
 
 TASK_COLUMNS = [attribute.key for attribute in inspect(Task).column_attrs]

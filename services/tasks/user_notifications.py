@@ -11,8 +11,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import CombinedQuery
-from core.db.reads import Query
+from core.db.reads import CombinedQuery, Query
 from models import Actor, Agent, Board, Comment, NotificationKind, Status, Task, User
 from services import boards, notifications
 from services.messages import MentionedPeople, list_mentionable_people

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
-from core.db.writes import Write
+from core.db.transactions import Write
 from models import Board, Task, TaskWatcher, User
 from services import boards
 from services.tasks.loaders import get_task

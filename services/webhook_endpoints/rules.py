@@ -3,8 +3,7 @@
 import random
 from datetime import datetime, timedelta
 
-from core.http.outbound import OutboundOutcome, OutboundResult
-from core.http.retry_after import read_retry_after
+from core.http.outbound import OutboundOutcome, OutboundResult, read_retry_after
 from core.text import replace_unstorable
 from models import EndpointState, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.locks import try_lock_name
+from core.db.transactions import try_lock_name
 from models import new_id
 from services.policies import simulation
 from tests.conftest import get_engine

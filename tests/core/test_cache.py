@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import Unavailable
-from core.security.openid_cache import (
+from core.security.openid import (
     EXPIRE_AFTER,
     REFRESH_AFTER,
     RETRY_INTERVAL,

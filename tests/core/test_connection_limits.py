@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.config.settings import Settings
 from core.errors import RequestTimeout, TooMany
 from core.http import incomplete_requests
-from core.http.concurrency import ConcurrencyLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.server_protocol import LimitedHttpProtocol
+from core.limiters import ConcurrencyLimiter
 
 TIMEOUT = 20  # maximum seconds to wait for the server
 

@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 
-from core.http import fetch as http_fetch
+from core.http import outbound
 from core.http.address_policy import AddressPolicy
-from core.http.fetch import FetchError, FetchNotFound
+from core.http.outbound import FetchError, FetchNotFound
 from tests.support.http_host import HostPage, HttpHost, run_http_host
 
-fetch = partial(http_fetch.fetch_text, policy=AddressPolicy())  # also of this machine
+fetch = partial(outbound.fetch_text, policy=AddressPolicy())  # also of this machine
 
 
 @pytest.fixture
@@ -78,13 +78,13 @@ async def test_a_redirect_is_followed_only_on_the_same_host(host: HttpHost) -> N
             with pytest.raises(FetchError):
                 await fetch(host.address + path, max_bytes=100)
         assert other.requests == []
-        assert host.requests.count("/round") == 1 + http_fetch.MAX_REDIRECTS
+        assert host.requests.count("/round") == 1 + outbound.MAX_REDIRECTS
 
 
 async def test_a_silent_host_causes_a_timeout(
     host: HttpHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_fetch, "TOTAL_TIMEOUT", 0.2)
+    monkeypatch.setattr(outbound, "FETCH_TIMEOUT", 0.2)
     host.is_silent = True
     async with asyncio.timeout(5):
         with pytest.raises(FetchError, match="Timeout"):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import TooMany
-from core.http.concurrency import QueueingLimiter
+from core.limiters import QueueingLimiter
 
 
 async def test_each_key_has_its_own_turns_in_order() -> None:

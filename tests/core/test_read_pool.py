@@ -9,10 +9,9 @@ from sqlalchemy import bindparam, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.config.settings import Settings
-from core.db.combined_query import CombinedQuery
 from core.db.engine import PoolBusy, is_outage, is_pool_busy
 from core.db.read_pool import ReadPool
-from core.db.reads import Query, ReadConnection
+from core.db.reads import CombinedQuery, Query, ReadConnection
 
 VALUE = {"name": "Ada", "sizes": [1, 2.5, None], "text": 'a "quoted" \\ text'}
 GIVEN: Query[tuple[object]] = Query(select(bindparam("given", type_=JSONB)))

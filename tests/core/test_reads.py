@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Double, Float, Integer, Numeric, bindparam, cast, select, true
 
-from core.db.combined_query import CombinedQuery
 from core.db.compiled_statement import CompiledStatement
 from core.db.engine import TransactionFactory
-from core.db.reads import Query, choose_columns
+from core.db.reads import CombinedQuery, Query, choose_columns
 from models import Agent, Board, Status, Task
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.world import World

@@ -15,10 +15,9 @@ from app import find_credentials
 from core.config.settings import Settings
 from core.errors import TooMany
 from core.http import request_slots
-from core.http.caller import Caller
+from core.http.caller import Caller, get_bearer_token
 from core.http.middleware import ErrorMiddleware
 from core.http.request_slots import RequestSlotsMiddleware, recognize_caller, release_slots
-from core.http.tokens import get_bearer_token
 from core.security.secrets import hash_token
 from tests.support.secret_key import SECRET_KEY
 

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 
 from core.clock import now
-from core.http.retry_after import MAX_RETRY_AFTER, parse_retry_after, read_retry_after
+from core.http.outbound import MAX_RETRY_AFTER, parse_retry_after, read_retry_after
 
 
 @pytest.mark.parametrize(

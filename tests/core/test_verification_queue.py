@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import TooMany
-from core.security.verification_queue import MAX_WAITING, VerificationQueue
+from core.limiters import MAX_WAITING, VerificationQueue
 
 
 class Recorder:

@@ -8,8 +8,7 @@ import pytest
 
 from core.config.settings import Settings
 from core.errors import Unauthorized
-from core.security.openid import OpenIdProvider
-from core.security.openid_cache import RETRY_INTERVAL
+from core.security.openid import RETRY_INTERVAL, OpenIdProvider
 from tests.oidc.conftest import CALLBACK, AnyProvider, settings_for
 from tests.support.fake_oidc_provider import FakeProvider
 

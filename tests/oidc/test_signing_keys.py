@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from core.config.settings import Settings
-from core.security.openid import OpenIdProvider
-from core.security.openid_cache import EXPIRE_AFTER, REFRESH_AFTER, RETRY_INTERVAL
+from core.security.openid import EXPIRE_AFTER, REFRESH_AFTER, RETRY_INTERVAL, OpenIdProvider
 from tests.oidc.conftest import settings_for
 from tests.oidc.test_provider import Clock
 from tests.support.fake_oidc_provider import FakeProvider

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import CombinedQuery
+from core.db.reads import CombinedQuery
 from core.errors import AppError, Forbidden, Invalid, NotFound, PreconditionFailed
 from core.paging import Paging
 from models import Actor, Agent, Board, Event, EventType, GroupNote, Message, Note, new_id

@@ -41,7 +41,6 @@ NETWORK_CALLS = {
 GUARDED = {
     "core/http/address_policy.py": "is the guard",
     "core/http/outbound.py": "resolves with the guard, and connects to the checked address",
-    "core/http/fetch.py": "uses GuardedTransport",
     "core/security/openid.py": "uses GuardedTransport",
     "openclaw/connection.py": "uses openclaw/websocket.py; it handles its exceptions",
     "openclaw/websocket.py": "resolves with the guard, and connects to the checked address",

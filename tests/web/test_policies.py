@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
-from core.db.locks import try_lock_name
+from core.db.transactions import try_lock_name
 from core.errors import TooMany
 from models import Agent, ApprovalPolicy, PolicyEffect, PolicyRule
 from services import approvals, boards

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.errors import TooMany
-from core.http.client_ip import hit_gateway_limits
+from core.http.caller import hit_gateway_limits
 from core.http.request import get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.paging import Paging

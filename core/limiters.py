@@ -1,0 +1,166 @@
+"""Limit rates, and what runs or waits at the same time, in the memory of this process."""
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from core.errors import TooMany
+
+MAX_WAITING = 20  # verifications of one lane
+
+
+class RateLimiter:
+    """Allow `max_hits` hits in `seconds` per key; rejected hits do not count."""
+
+    def __init__(
+        self,
+        max_hits: int,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        message: str = "Too many requests.",
+        code: str = "rate_limited",
+    ) -> None:
+        self._message, self._code = message, code
+        self.max_hits = max_hits
+        self.seconds = seconds
+        self._clock = clock
+        self._hits: dict[str, deque[float]] = {}
+
+    def check(self, key: str) -> None:
+        """Raise TooMany if the key has reached its limit."""
+        hits = self._recent_hits(key)
+        if len(hits) >= self.max_hits:
+            wait = hits[0] + self.seconds - self._clock()
+            raise TooMany(max(1, math.ceil(wait)), self._message, code=self._code)
+
+    def record_hit(self, key: str) -> None:
+        """Record one hit of the key."""
+        hits = self._hits.pop(key, deque())
+        hits.append(self._clock())
+        self._hits[key] = hits
+        while len(self._hits) > 20_000:  # the least recently used keys are discarded
+            del self._hits[next(iter(self._hits))]
+
+    def hit(self, key: str) -> None:
+        """Record a hit, or raise TooMany if the limit is reached."""
+        self.check(key)
+        self.record_hit(key)
+
+    def _recent_hits(self, key: str) -> deque[float]:
+        hits = self._hits.get(key, deque())
+        window_start = self._clock() - self.seconds
+        while hits and hits[0] <= window_start:
+            hits.popleft()
+        return hits
+
+
+class ConcurrencyLimiter:
+    """Counts what is open, such as streams, for each key."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+        self._open: Counter[str] = Counter()
+
+    def acquire(self, limits: Mapping[str, int]) -> Callable[[], None]:
+        """Count one for each key, and return a function that ends it. Raises TooMany."""
+        if any(self._open[key] >= limit for key, limit in limits.items()):
+            raise TooMany(5, self._reason)
+        self._open.update(limits.keys())
+        keys = list(limits)
+
+        def release() -> None:
+            while keys:  # only the first call has an effect
+                key = keys.pop()
+                self._open[key] -= 1
+                if not self._open[key]:
+                    del self._open[key]
+
+        return release
+
+    def count(self, key: str) -> int:
+        """Return how many are open."""
+        return self._open[key]
+
+
+class QueueingLimiter:
+    """Lets only `max_running` run at the same time for each key; others wait in their order.
+
+    What waits for one key holds no connection to the database that other keys need. Of one key, at
+    most `max_bytes` wait.
+    """
+
+    def __init__(self, max_running: int, max_bytes: int) -> None:
+        self._max_running = max_running
+        self._max_bytes = max_bytes
+        self._slots: dict[object, asyncio.Semaphore] = {}
+        self._bytes: Counter[object] = Counter()
+
+    @asynccontextmanager
+    async def run(self, key: object, size: int) -> AsyncGenerator[None]:
+        """Wait for the turn of something of `size` bytes. Raises TooMany if too much waits."""
+        size = max(size, 1)  # an entry without bytes counts too
+        if key in self._slots and self._bytes[key] + size > self._max_bytes:
+            raise TooMany(5, "Too many requests wait for earlier ones.")
+        slots = self._slots.setdefault(key, asyncio.Semaphore(self._max_running))
+        self._bytes[key] += size
+        try:
+            async with slots:
+                yield
+        finally:
+            self._bytes[key] -= size
+            if not self._bytes[key]:
+                del self._bytes[key], self._slots[key]
+
+
+class VerificationQueue:
+    """Limit the verifications that run at once; lanes take turns.
+
+    A lane is whoever asks, for example a network. So a caller who asks for many verifications
+    delays only callers in the same lane.
+    """
+
+    def __init__(self, max_running: int) -> None:
+        self._free = max_running
+        self._lanes: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def turn(self, lane: str) -> AsyncGenerator[None]:
+        """Wait until it is the lane's turn, and keep the turn during the block. Raises TooMany."""
+        await self._acquire(lane)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, lane: str) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        waiting = self._lanes.setdefault(lane, deque())
+        if len(waiting) >= MAX_WAITING:
+            raise TooMany(retry_after=2)
+        turn = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()  # the turn came at the moment of the cancellation
+            raise
+
+    def _release(self) -> None:
+        """Give the turn to the lane that has waited longest for one."""
+        while self._lanes:
+            lane = next(iter(self._lanes))
+            waiting = self._lanes.pop(lane)
+            turn = waiting.popleft()
+            if waiting:
+                self._lanes[lane] = waiting  # at the end
+            if not turn.cancelled():
+                turn.set_result(None)
+                return
+        self._free += 1
