@@ -97,7 +97,7 @@ async def create_demo(session: AsyncSession, base_url: str) -> Member:
     group = await boards.create_group(session, member, boards.GroupDraft(name=GROUP))
     tag_ids = {}
     for name, color in TAGS.items():
-        created = await tags.create_tag(session, member, tags.TagDraft(name=name, color=color))
+        created = await tags.create_tag(session, member, tags.TagCreate(name=name, color=color))
         tag_ids[name] = created.tag.id
     for demo_board in DEMO_BOARDS:
         builder = _BoardBuilder(session, member, demo_board, tag_ids, base_url)

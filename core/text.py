@@ -1,4 +1,4 @@
-"""Check which texts PostgreSQL can store, clean texts of others, and create slugs."""
+"""Check which texts PostgreSQL can store, clean texts of others, create slugs, and mark texts."""
 
 import json
 import math

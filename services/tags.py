@@ -1,50 +1,61 @@
 """Tags: an organization's labels for tasks."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
+from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import String, bindparam, delete, func, insert, inspect, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.engine import violates_constraint
 from core.db.reads import Query, Source
 from core.db.transactions import Write
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, NotFound
+from core.fields import Description, FieldKind, Fields, Label, Name, Patch
 from core.paging import Page, PagedQuery, Paging
-from core.text import escape_pattern, slugify
-from core.validation import (
-    MAX_NAME_LENGTH,
-    FieldCheck,
-    nonblank_text,
-    optional,
-    text_of_length,
-    trimmed_text,
-    validate_fields,
-)
+from core.text import N_, escape_pattern, slugify
+from core.validation import MAX_NAME_LENGTH
 from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
-from services import boards, events, organizations
+from services import boards, events, organizations, rows
 
 DEFAULT_COLOR = "9e9e9e"  # grey
-MAX_DESCRIPTION_LENGTH = 20_000  # characters
 
-HEX_COLOR = re.compile("[0-9a-f]{6}")
 NAME_ORDER = (func.lower(Tag.name), Tag.created_at, Tag.id)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TagDraft:
-    """The fields of a new tag. Without a slug, it is derived from the name."""
+class TagCreate(Fields):
+    """A new tag."""
 
-    name: str
-    slug: str | None = None
-    color: str = DEFAULT_COLOR
-    description: str | None = None
+    example = {"name": "Needs words", "color": "#3B82F6"}
+
+    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    slug: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH)] | None,
+        Label(N_("Slug"), FieldKind.LINE),
+        Field(description="Small letters, digits and hyphens; made from the name if blank."),
+    ] = None
+    color: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, pattern="^#?[0-9A-Fa-f]{6}$"),
+        AfterValidator(lambda given: given.lower().removeprefix("#")),
+        Label(N_("Colour"), error=N_("Write six hexadecimal digits, such as 2f6f6a.")),
+        Field(
+            description="Six hex digits. A leading # and capital letters are accepted and"
+            " normalized."
+        ),
+    ] = DEFAULT_COLOR
+    description: Annotated[Description | None, Label(N_("Description"), FieldKind.TEXT)] = None
+
+
+class TagUpdate(TagCreate, Patch):
+    """Changes of a tag: at least one field. Tasks with the tag show the change at once."""
+
+    example = {"color": "3b82f6"}
+    descriptions = {
+        "slug": "Does not change with the name. A blank slug is made from the name.",
+    }
 
 
 class CountedTag(NamedTuple):
@@ -62,26 +73,9 @@ class TaggedBoard(NamedTuple):
     task_count: int
 
 
-def check_color(value: object, field: str) -> str:
-    """Validate a colour and return it as six lower-case hex digits."""
-    given: str = text_of_length(MAX_NAME_LENGTH)(value, field)
-    digits = given.strip().lower().removeprefix("#")
-    if not HEX_COLOR.fullmatch(digits):
-        raise Invalid("color_invalid", "A colour is six hex digits, as in 9e9e9e.", field=field)
-    return digits
-
-
 def build_slug(name: str) -> str:
     """Convert a name to lower-case letters, digits and hyphens (contract 3.4)."""
     return slugify(name, max_length=MAX_NAME_LENGTH) or "tag"
-
-
-FIELD_CHECKS: Mapping[str, FieldCheck] = {
-    "name": nonblank_text(MAX_NAME_LENGTH),
-    "slug": optional(trimmed_text(MAX_NAME_LENGTH)),
-    "color": check_color,
-    "description": optional(text_of_length(MAX_DESCRIPTION_LENGTH)),
-}
 
 
 async def list_board_tags(source: Source, board: Board) -> Sequence[Tag]:
@@ -120,7 +114,8 @@ def _build_tagged_boards_query() -> Query[TaggedBoard]:
 
 async def get_tag(source: Source, member: Member, tag_id: UUID) -> CountedTag:
     """Return a tag of the member's organization. Raises NotFound."""
-    return await _get_counted_tag(source, COUNTED_TAG, member, tag_id)
+    ids = {"organization_id": member.organization_id, "tag_id": tag_id}
+    return await rows.get_one(source, COUNTED_TAG, _not_found, **ids)
 
 
 async def lock_tag(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
@@ -129,17 +124,12 @@ async def lock_tag(session: AsyncSession, member: Member, tag_id: UUID) -> Count
     Raises NotFound, and Forbidden unless the member is an admin.
     """
     organizations.require_admin(member)
-    return await _get_counted_tag(session, LOCKED_TAG, member, tag_id)
+    ids = {"organization_id": member.organization_id, "tag_id": tag_id}
+    return await rows.get_one(session, LOCKED_TAG, _not_found, **ids)
 
 
-async def _get_counted_tag(
-    source: Source, query: Query[CountedTag], member: Member, tag_id: UUID
-) -> CountedTag:
-    parameters = {"organization_id": member.organization_id, "tag_id": tag_id}
-    found = await query.first(source, **parameters)
-    if found is None:
-        raise NotFound("tag_not_found", "There is no such tag.")
-    return found
+def _not_found() -> NotFound:
+    return NotFound("tag_not_found", "There is no such tag.")
 
 
 IN_ORGANIZATION = Tag.organization_id == bindparam("organization_id")
@@ -169,68 +159,49 @@ LOCKED_TAG = Query(
 )
 
 
-async def create_tag(session: AsyncSession, member: Member, draft: TagDraft) -> CountedTag:
+UNIQUE_ERRORS: rows.UniqueErrors = {
+    "uq_tags_organization_id_slug": lambda: Conflict(
+        "tag_slug_taken", "There is a tag with this slug.", field="slug"
+    )
+}
+
+
+async def create_tag(session: AsyncSession, member: Member, fields: TagCreate) -> CountedTag:
     """Create a tag in the member's organization.
 
-    Raises Forbidden unless the member is an admin, Invalid with the field's name, and Conflict if
-    the slug is taken.
+    Without a slug, it is derived from the name. Raises Forbidden unless the member is an admin, and
+    Conflict if the slug is taken.
     """
     organizations.require_admin(member)
-    fields = validate_fields(FIELD_CHECKS, vars(draft))
-    fields["slug"] = build_slug(fields["slug"] or fields["name"])
-    at = now()
-    ids = {"id": new_id(), "organization_id": member.organization_id}
-    tag = Tag(**ids, created_at=at, updated_at=at, **fields)
+    tag = rows.build_row(Tag, organization_id=member.organization_id, **dict(fields))
+    tag.slug = build_slug(fields.slug or fields.name)
     session.add(tag)
-    await _flush_tag(session)
-    await _record_tag_event(session, EventType.TAG_CREATED, member, tag)
+    await rows.flush(session, UNIQUE_ERRORS)
+    await _record_event(session, EventType.TAG_CREATED, member, tag)
     return CountedTag(tag, 0)
 
 
-async def update_tag(
-    session: AsyncSession, member: Member, tag: Tag, changes: Mapping[str, object]
-) -> Tag:
+async def update_tag(session: AsyncSession, member: Member, tag: Tag, fields: TagUpdate) -> None:
     """Update the given fields of a locked tag.
 
-    An empty slug is derived from the name; without a slug in `changes` it stays. An update without
-    a difference is not recorded. Raises Invalid with the field's name, and Conflict if the slug is
-    taken.
+    An empty slug is derived from the name; without a slug in `fields` it stays. An update without
+    a difference is not recorded. Raises Invalid without a field, and Conflict if the slug is taken.
     """
-    given = validate_fields(FIELD_CHECKS, changes)
-    if not given:
-        raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
-    if "slug" in given:
-        given["slug"] = build_slug(given["slug"] or given.get("name", tag.name))
-    new = {name: value for name, value in given.items() if value != getattr(tag, name)}
-    if not new:
-        return tag
-    recorded = {name: [getattr(tag, name), value] for name, value in new.items()}
-    for name, value in new.items():
-        setattr(tag, name, value)
-    tag.updated_at = now()
-    await _flush_tag(session)
-    await _record_tag_event(session, EventType.TAG_UPDATED, member, tag, changes=recorded)
-    return tag
+    values = fields.changes()
+    if "slug" in values:
+        values["slug"] = build_slug(values["slug"] or values.get("name", tag.name))
+    if differences := await rows.update_row(session, tag, values, UNIQUE_ERRORS):
+        await _record_event(session, EventType.TAG_UPDATED, member, tag, changes=differences)
 
 
 async def delete_tag(session: AsyncSession, member: Member, tag: Tag) -> None:
     """Delete a locked tag and remove it from its tasks, which do not change otherwise."""
     await session.delete(tag)
     await session.flush()
-    await _record_tag_event(session, EventType.TAG_DELETED, member, tag)
+    await _record_event(session, EventType.TAG_DELETED, member, tag)
 
 
-async def _flush_tag(session: AsyncSession) -> None:
-    """Flush the session; raise Conflict if the unique constraint on the slug is violated."""
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if not violates_constraint(error, "uq_tags_organization_id_slug"):
-            raise
-        raise Conflict("tag_slug_taken", "There is a tag with this slug.", field="slug") from error
-
-
-async def _record_tag_event(
+async def _record_event(
     session: AsyncSession, type: EventType, member: Member, tag: Tag, **data: Any
 ) -> None:
     event_data: dict[str, object] = {"tag_id": str(tag.id), "name": tag.name, **data}
@@ -253,7 +224,7 @@ async def replace_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUI
 
 async def add_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
     """Add tags to a task that has none yet, in this order."""
-    rows = [
+    assignments = [
         {
             "id": new_id(),
             "task_id": task.id,
@@ -263,4 +234,4 @@ async def add_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUID]) 
         }
         for position, id in enumerate(ids)
     ]
-    await INSERT_TASK_TAGS.execute_many(session, rows)
+    await INSERT_TASK_TAGS.execute_many(session, assignments)

@@ -1,4 +1,4 @@
-"""Tags and custom fields of tasks (contract, people-and-boards 3.4 and 3.5)."""
+"""Custom fields of tasks (contract, people-and-boards 3.5)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -10,8 +10,6 @@ from api.framework.dependencies import (
     active_membership,
     admin_membership,
     custom_field_for_update,
-    tag_for_read,
-    tag_for_update,
 )
 from api.framework.fields import (
     NOT_SENT,
@@ -19,122 +17,16 @@ from api.framework.fields import (
     Name,
     NonEmptyPatchModel,
     Ok,
-    PageQuery,
     RequestModel,
     ResponseModel,
-    ShortText,
     Text,
     Timestamp,
 )
-from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
+from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
-from core.paging import Page
+from core.json_responses import Encoded, json_id, json_ids, json_time
 from models import CustomField, FieldType, Member, Visibility
-from services import custom_fields, tags
-
-Color = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, pattern="^#?[0-9A-Fa-f]{6}$"),
-    Field(
-        description="Six hex digits. A leading # and capital letters are accepted and normalized."
-    ),
-]
-
-
-class TagRead(ResponseModel):
-    """A tag, and the number of tasks with it."""
-
-    id: UUID
-    organization_id: UUID
-    name: str
-    slug: str
-    color: str = Field(description="Six hex digits.")
-    description: str | None
-    task_count: int = Field(description="The number of tasks with this tag.")
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-def _build_tag_fields(counted: tags.CountedTag) -> dict[str, Any]:
-    """Return the fields of a TagRead, in the order of the model."""
-    tag = counted.tag
-    return {
-        "id": json_id(tag.id),
-        "organization_id": json_id(tag.organization_id),
-        "name": tag.name,
-        "slug": tag.slug,
-        "color": tag.color,
-        "description": tag.description,
-        "task_count": counted.task_count,
-        "created_at": json_time(tag.created_at),
-        "updated_at": json_time(tag.updated_at),
-    }
-
-
-class TagCreate(RequestModel):
-    """A new tag."""
-
-    example = {"name": "Needs words", "color": "#3B82F6"}
-
-    name: Name
-    slug: ShortText | None = Field(
-        default=None, description="Small letters, digits and hyphens; made from the name if blank."
-    )
-    color: Color = tags.DEFAULT_COLOR
-    description: Text | None = None
-
-
-class TagUpdate(NonEmptyPatchModel):
-    """Changes of a tag: at least one field. Tasks with the tag show the change at once."""
-
-    example = {"color": "3b82f6"}
-
-    name: Name = NOT_SENT
-    slug: ShortText | None = Field(
-        default=None,
-        description="Does not change with the name. A blank slug is made from the name.",
-    )
-    color: Color = NOT_SENT
-    description: Text | None = None
-
-
-@reads_only
-async def list_tags(
-    context: RequestContext, member: Member, query: PageQuery
-) -> Encoded[Page[TagRead]]:
-    """List the tags of the active organization, by name."""
-    found = await tags.list_tags(context.source, member, query.paging)
-    return encode_page(found, _build_tag_fields)
-
-
-@error_responses(409)
-async def create_tag(context: RequestContext, member: Member, body: TagCreate) -> Encoded[TagRead]:
-    """Create a tag for tasks of all boards of the organization. Slugs are unique."""
-    draft = tags.TagDraft(**dict(body))
-    return Encoded(_build_tag_fields(await tags.create_tag(context.session, member, draft)))
-
-
-@reads_only
-async def get_tag(context: RequestContext, tag: tags.CountedTag) -> Encoded[TagRead]:
-    """Return a tag."""
-    return Encoded(_build_tag_fields(tag))
-
-
-@error_responses(409)
-async def update_tag(
-    context: RequestContext, member: Member, tag: tags.CountedTag, body: TagUpdate
-) -> Encoded[TagRead]:
-    """Change a tag. Only the fields in the request change."""
-    await tags.update_tag(context.session, member, tag.tag, body.changes())
-    return Encoded(_build_tag_fields(tag))
-
-
-@changes_decisions
-async def delete_tag(context: RequestContext, member: Member, tag: tags.CountedTag) -> Ok:
-    """Delete a tag, and remove it from all tasks."""
-    await tags.delete_tag(context.session, member, tag.tag)
-    return Ok()
+from services import custom_fields
 
 
 def _accept_aliases(names: Mapping[str, Any]) -> BeforeValidator:
@@ -278,17 +170,11 @@ async def delete_custom_field(context: RequestContext, member: Member, field: Cu
     return Ok()
 
 
-TAG = "/tags/{tag_id}"
 FIELDS = "/organizations/me/custom-fields"
 FIELD = "/organizations/me/custom-fields/{task_custom_field_definition_id}"
 TAGS = ["custom fields"]
 
 OPERATIONS = [
-    Operation("GET", "/tags", list_tags, USER, ["tags"], active_membership),
-    Operation("POST", "/tags", create_tag, USER, ["tags"], admin_membership),
-    Operation("GET", TAG, get_tag, USER, ["tags"], tag_for_read),
-    Operation("PATCH", TAG, update_tag, USER, ["tags"], tag_for_update),
-    Operation("DELETE", TAG, delete_tag, USER, ["tags"], tag_for_update),
     Operation("GET", FIELDS, list_custom_fields, USER, TAGS, active_membership),
     Operation("POST", FIELDS, create_custom_field, USER, TAGS, admin_membership),
     Operation("PATCH", FIELD, update_custom_field, USER, TAGS, custom_field_for_update),

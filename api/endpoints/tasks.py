@@ -13,7 +13,6 @@ from api.framework.auth import is_without_decisions, require_decision_scope
 from api.framework.dependencies import board_for_lead, board_for_read, board_for_update
 from api.framework.fields import (
     MAX_IDS,
-    MAX_NAME_LENGTH,
     NOT_SENT,
     JsonObject,
     Ok,
@@ -37,6 +36,7 @@ from core.errors import Invalid
 from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
+from core.validation import MAX_NAME_LENGTH
 from models import Board, Event, EventType, LinkKind, Status, TaskLink
 from services import activity, forges, policies, tags, tasks
 from services.gateways import runs

@@ -4,9 +4,10 @@ An object of another organization raises NotFound; a missing right in the caller
 organization raises Forbidden.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+from api.framework.operation import Dependency, error_responses
 from api.framework.request_context import RequestContext
 from core.errors import Forbidden
 from models import Agent
@@ -19,7 +20,6 @@ from services import (
     organizations,
     questions,
     skills,
-    tags,
     webhook_endpoints,
 )
 from services.gateways import requests
@@ -57,6 +57,34 @@ async def admin_membership(context: RequestContext, path: Mapping[str, Any]) -> 
     loaded = await active_membership(context, path)
     organizations.require_admin(loaded["member"])
     return loaded
+
+
+def loads(
+    get: Callable[..., Awaitable[object]], id: str, raises: Collection[int] = (404,)
+) -> Dependency:
+    """Return a dependency that loads `found`, an object of the organization by its id in the path.
+
+    `get` is a function of a service, `get_tag(source, member, tag_id)`. `raises` are the statuses
+    of its errors, for the OpenAPI document.
+    """
+
+    async def load(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+        loaded = await active_membership(context, path)
+        return loaded | {"found": await get(context.source, loaded["member"], path[id])}
+
+    return error_responses(*raises)(load)
+
+
+def locks(
+    lock: Callable[..., Awaitable[object]], id: str, raises: Collection[int] = (403, 404)
+) -> Dependency:
+    """Return a dependency that loads and locks `found`, as `loads` with `lock_tag`."""
+
+    async def load(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+        loaded = await active_membership(context, path)
+        return loaded | {"found": await lock(context.session, loaded["member"], path[id])}
+
+    return error_responses(*raises)(load)
 
 
 async def skill_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
@@ -152,18 +180,6 @@ async def question_for_read(context: RequestContext, path: Mapping[str, Any]) ->
     loaded = await active_membership(context, path)
     detail = await questions.get_question(context.source, loaded["member"], path["question_id"])
     return loaded | {"detail": detail}
-
-
-async def tag_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Load a tag of the active organization."""
-    loaded = await active_membership(context, path)
-    return {"tag": await tags.get_tag(context.source, loaded["member"], path["tag_id"])}
-
-
-async def tag_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Load and lock a tag of the organization, for admins."""
-    loaded = await active_membership(context, path)
-    return loaded | {"tag": await tags.lock_tag(context.session, loaded["member"], path["tag_id"])}
 
 
 async def webhook_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:

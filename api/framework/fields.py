@@ -10,7 +10,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    StringConstraints,
     WithJsonSchema,
     model_validator,
 )
@@ -18,8 +17,13 @@ from pydantic_core import PydanticCustomError
 
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
+from core.fields import NOT_SENT as NOT_SENT
+from core.fields import AnyJson as AnyJson
+from core.fields import Name, ShortText, Text
+from core.fields import RequiredText as RequiredText
+from core.fields import build_line_constraints as build_line_constraints
 from core.paging import MAX_PAGE_SIZE, Paging
-from core.validation import ALLOWED_YEARS, MAX_INTEGER, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
+from core.validation import ALLOWED_YEARS, MAX_INTEGER
 
 MAX_IDS = 1_000  # in one list of a request
 
@@ -34,11 +38,6 @@ def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def build_line_constraints(max_length: int) -> StringConstraints:
-    """Return the constraints of a text that is stripped and must not be empty."""
-    return StringConstraints(strip_whitespace=True, min_length=1, max_length=max_length)
-
-
 _AS_TEXT = {"type": "string", "examples": ["2026-11-24T22:28:33.056093"]}
 
 Timestamp = Annotated[
@@ -51,12 +50,6 @@ Timestamp = Annotated[
 RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
 """A time in a request, in UTC unless it has a zone."""
 
-Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
-RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
-ShortText = Annotated[
-    str, StringConstraints(max_length=MAX_NAME_LENGTH)
-]  # at most as long as a name
 NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 BlankToNone = BeforeValidator(_blank_to_none)
 OptionalName = Annotated[Name | None, BlankToNone]
@@ -76,23 +69,6 @@ def limit_keys(max_length: int) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
-
-
-AnyJson = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": ["string", "number", "boolean", "object", "array", "null"],
-            "items": {},  # of an array; generators of clients need it
-            "examples": ["text"],
-        }
-    ),
-]
-"""Any JSON value."""
-
-
-NOT_SENT: Any = None
-"""The default of a PATCH field that does not accept null."""
 
 
 def get_component_name(model: type) -> str:

@@ -75,12 +75,11 @@ STATUS_DESCRIPTIONS = {
     503: "The database does not respond; try again soon",
 }
 
-DEPENDENCY_STATUSES: Mapping[Dependency | None, set[int]] = {
+DEPENDENCY_STATUSES: Mapping[Dependency | None, set[int]] = {  # without those of `loads`, `locks`
     None: set(),
     dependencies.active_membership: set(),
     dependencies.admin_membership: {403},
     dependencies.owner_membership: {403},
-    dependencies.tag_for_read: {404},
     dependencies.channel_for_read: {404},
     dependencies.channel_for_update: {404},
     dependencies.question_for_read: {404},
@@ -90,11 +89,13 @@ DEPENDENCY_STATUSES: Mapping[Dependency | None, set[int]] = {
 
 def list_statuses(operation: Operation) -> Sequence[int]:
     """Return every status except 200 that an operation can answer with."""
+    dependency = operation.dependency
+    loading = getattr(dependency, "error_statuses", None)
     found = {
         500,
         503,
         *operation.error_statuses,
-        *DEPENDENCY_STATUSES.get(operation.dependency, {403, 404}),
+        *(loading or DEPENDENCY_STATUSES.get(dependency, {403, 404})),
     }
     if operation.allowed_caller is not AllowedCaller.ANYONE:
         found |= {401, 429}

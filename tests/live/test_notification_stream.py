@@ -47,7 +47,7 @@ async def test_a_page_that_has_missed_events_reads_its_notifications(
     world = isolated_world
     async with isolated_transaction() as session:
         await notifications.notify(session, [new])
-        await tags.create_tag(session, world.alice_member, tags.TagDraft(name="News"))
+        await tags.create_tag(session, world.alice_member, tags.TagCreate(name="News"))
     async with open_page(url, world.bob) as page:
         assert page.names.empty()
     async with open_page(url, world.bob, **{"Last-Event-ID": "0"}) as page:

@@ -78,7 +78,7 @@ async def test_board_page_gets_updates_common_to_all_boards(
     world = isolated_world
     async with open_page(url, world.rita, f"?board={world.board.id}") as page:
         async with isolated_transaction() as session:
-            await tags.create_tag(session, world.alice_member, tags.TagDraft(name="Words"))
+            await tags.create_tag(session, world.alice_member, tags.TagCreate(name="Words"))
         await page.wait_for("tasks")
 
 

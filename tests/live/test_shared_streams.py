@@ -27,7 +27,7 @@ async def test_a_stream_of_several_boards_names_the_board_of_each_change(
                     await asyncio.sleep(0.01)
             assert page.data["boards"] == ""
         async with isolated_transaction() as session:
-            await tags.create_tag(session, world.alice_member, tags.TagDraft(name="Words"))
+            await tags.create_tag(session, world.alice_member, tags.TagCreate(name="Words"))
         await page.wait_for("tags")
         assert page.data["tasks"] == ""  # of all boards
 

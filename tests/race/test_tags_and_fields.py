@@ -12,7 +12,7 @@ async def try_create_tag(transaction, member, slug):
     """Create a tag in its own transaction and return the code of the conflict, if any."""
     try:
         async with transaction() as session:
-            await tags.create_tag(session, member, tags.TagDraft(name=slug))
+            await tags.create_tag(session, member, tags.TagCreate(name=slug))
     except Conflict as error:
         return error.code
     return None
@@ -53,7 +53,7 @@ async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
 
     async def race(number):
         async with isolated_transaction() as session:
-            draft = tags.TagDraft(name=f"Tag {number}")
+            draft = tags.TagCreate(name=f"Tag {number}")
             tag_id = (await tags.create_tag(session, world.alice_member, draft)).tag.id
         await asyncio.gather(create_task_with(tag_id), delete(tag_id), create_task_with(tag_id))
 

@@ -11,7 +11,7 @@ from core.errors import Conflict, Invalid, NotFound
 from models import Message, Note, Status, Task, TaskLink, WebhookAction, WebhookPayload
 from services import board_webhooks, boards, tags, tasks
 from services.board_webhooks import WebhookDraft, WebhookRequest
-from services.tags import TagDraft
+from services.tags import TagCreate
 from tests.support import forge_payloads as payloads
 from tests.support.board_helpers import load_member
 from tests.support.board_rows import make_custom_field, make_webhook
@@ -57,7 +57,7 @@ async def repeat(session, world, payload):
 
 async def test_a_payload_creates_one_task_of_the_template(session, world) -> None:
     member = await load_member(session, world.alice_member)
-    ops = await tags.create_tag(session, member, TagDraft(name="Ops"))
+    ops = await tags.create_tag(session, member, TagCreate(name="Ops"))
     webhook = await add_webhook(session, world, WebhookAction.TASK, TEMPLATE)
     payload = await receive(session, webhook, {"alert": ALERT}, delivery_id="7")
     again = await receive(session, webhook, {"alert": ALERT}, delivery_id="7")

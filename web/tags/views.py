@@ -2,25 +2,22 @@
 
 from typing import Any
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.http.request import open_reader, open_transaction
-from core.text import is_storable
-from models import Tag
 from services import organizations, tags
-from services.tags import CountedTag, TagDraft
+from services.tags import CountedTag, TagCreate, TagUpdate
 from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import N_
 
 SORT_KEYS = {
     "name": lambda one: (one.tag.name.lower(), one.tag.id),
@@ -31,42 +28,22 @@ SORT_KEYS = {
 """Sort keys by column."""
 
 
-class TagForm(BaseModel):
-    """A tag. A blank slug is derived from the name."""
-
-    name: forms.Line
-    slug: forms.OptionalLine = None
-    color: forms.Line = tags.DEFAULT_COLOR
-    description: forms.OptionalText = None
-
-
-def list_edited_fields(tag: Tag) -> list[EditedField]:
-    """Return the current values of a tag as its form shows them."""
-    return [
-        EditedField("name", N_("Name"), tag.name, FieldKind.LINE),
-        EditedField("slug", N_("Slug"), tag.slug, FieldKind.LINE),
-        EditedField("color", N_("Colour"), tag.color),
-        EditedField("description", N_("Description"), tag.description, FieldKind.TEXT),
-    ]
-
-
 async def show_tags(request: Request) -> Response:
     """Show the tags of the organization; for htmx only the table."""
     layout = None if is_part_request(request) else await load_layout(request)
-    text = request.query_params.get("q", "").strip()[:200]
-    text = text if is_storable(text) else ""
-    order = TableOrder.from_query("/tags", request.query_params, SORT_KEYS, {"q": text})
+    member, query = current_member(request), request.query_params
+    text = forms.parse_search(query)
+    order = TableOrder.from_query("/tags", query, SORT_KEYS, {"q": text})
     async with open_reader(request) as source:
-        found = await tags.find_tags(source, current_member(request), text)
-        tab_counts = await organizations.count_sections(source, current_member(request))
+        found = await tags.find_tags(source, member, text)
+        tab_counts = await organizations.count_sections(source, member)
+    rows = order.sort_rows(found, SORT_KEYS)
     context: dict[str, Any] = {
-        "page": order.cut_page(
-            order.sort_rows(found, SORT_KEYS), forms.parse_offset(request.query_params)
-        ),
+        "page": order.cut_page(rows, forms.parse_offset(query)),
         "order": order,
         "search": text,
         "tab_counts": tab_counts,
-        "is_admin": current_member(request).is_admin,
+        "is_admin": member.is_admin,
     }
     if layout is None:
         return render_part(request, "tags/_table.html", apart=True, **context)
@@ -97,12 +74,12 @@ async def show_new_tag_form(request: Request) -> Response:
 
 async def create_tag(request: Request) -> Response:
     """Create a tag, and redirect to the list."""
-    form = await forms.read_form(request)
+    form, member = await forms.read_form(request), current_member(request)
     with form.catch_errors():
-        organizations.require_admin(current_member(request))
-        draft = TagDraft(**dict(form.parse(TagForm)))
+        organizations.require_admin(member)
+        fields = form.parse(TagCreate)
         async with open_transaction(request) as session:
-            await tags.create_tag(session, current_member(request), draft)
+            await tags.create_tag(session, member, fields)
         return RedirectResponse("/tags", 303)
     return await _render_form(request, form)
 
@@ -114,17 +91,15 @@ async def show_edit_form(request: Request) -> Response:
 
 async def update_tag(request: Request) -> Response:
     """Change a tag, and redirect to the list."""
-    form = await forms.read_form(request)
-    member = current_member(request)
+    form, member = await forms.read_form(request), current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        changes = dict(form.parse(TagForm))
+        fields = form.parse(TagUpdate)
         async with open_transaction(request) as session:
-            tag_id = forms.path_id(request, "tag_id")
-            locked = await tags.lock_tag(session, member, tag_id)
-            changes = without(changes, check_edit(form, list_edited_fields(locked.tag)))
-            if changes:
-                await tags.update_tag(session, member, locked.tag, changes)
+            tag = (await tags.lock_tag(session, member, forms.path_id(request, "tag_id"))).tag
+            fields = fields.without(check_edit(form, list_edited_fields(TagUpdate, tag)))
+            if fields.model_fields_set:
+                await tags.update_tag(session, member, tag, fields)
         return RedirectResponse("/tags", 303)
     counted = await _load_tag(request)
     if form.conflicts:
@@ -154,17 +129,17 @@ async def _render_form(
 ) -> Response:
     """Render the form of a tag, or without one that of a new tag."""
     organizations.require_admin(current_member(request))
-    layout = await load_layout(request)
+    edited = list_edited_fields(TagUpdate, counted.tag) if counted else []
     return render_page(
         request,
         "tags/edit.html" if counted else "tags/new.html",
-        layout=layout,
+        layout=await load_layout(request),
         status=form.status,
         form=form,
+        fields=build_form_fields(form, TagCreate, edited),
+        shown={one.name: one.value for one in edited},
         tag=counted.tag if counted else None,
-        shown={one.name: one.value for one in list_edited_fields(counted.tag)} if counted else {},
         task_count=counted.task_count if counted else 0,
-        default_color=tags.DEFAULT_COLOR,
     )
 
 

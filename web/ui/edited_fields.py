@@ -18,10 +18,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from core.errors import Conflict
+from core.fields import FieldKind
 from web.ui.forms import Form
 from web.ui.text_comparison import TextComparison
 from web.ui.translation import _, translate
@@ -30,14 +30,6 @@ SHOWN_PREFIX = "shown."  # of the field with the hash of a shown value
 KEEP_PREFIX = "keep."  # of the choice between two values
 KEEP_CURRENT = "current"
 DIGEST_SIZE = 12  # bytes
-
-
-class FieldKind(StrEnum):
-    """How a conflict is resolved: texts are merged, of other values one is chosen."""
-
-    TEXT = "text"
-    LINE = "line"
-    CHOICE = "choice"
 
 
 class EditedField(NamedTuple):

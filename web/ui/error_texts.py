@@ -331,7 +331,6 @@ ERROR_TEXTS: Mapping[str, str] = {
     "task_not_found": N_("There is no such task on this board."),
     "task_not_restorable": N_("This task was deleted permanently."),
     # Tags
-    "color_invalid": N_("Write six hexadecimal digits, such as 2f6f6a."),
     "tag_slug_taken": N_("Another tag has this slug. Choose another one."),
     # Custom fields
     "boards_required": N_("Choose at least one board."),

@@ -4,11 +4,14 @@ A view parses, tries, and shows the form again if it was rejected:
 
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(NewThingForm)
+        fields = form.parse(ThingCreate)
         async with open_transaction(request) as session:
-            thing = await things.create_thing(session, request.user, fields.to_draft())
+            thing = await things.create_thing(session, request.user, fields)
         return redirect_to_page(request, "thing", thing_id=thing.id)
     return await _render_thing(request, form)
+
+`ThingCreate` has the fields of an object (`core.fields`). Other models are for forms that no object
+belongs to.
 """
 
 import asyncio
@@ -17,11 +20,13 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import tzinfo
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -40,6 +45,7 @@ from core.errors import (
     Unauthorized,
     UpstreamError,
 )
+from core.fields import Fields, accepts_none, find_label, list_labels
 from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
@@ -96,6 +102,9 @@ ERROR_MESSAGES = {
 }
 """Texts by the type of an error of pydantic, or by its first word."""
 
+GENERAL_ERRORS = {"missing", "string_too_long", "too_long"}
+"""Types with the same text for all fields, also for those with a text of their own."""
+
 
 class Form:
     """Submitted values of a form, and the errors of its fields and of the form as a whole.
@@ -131,20 +140,46 @@ class Form:
         """Return the error of a field, or ""."""
         return self.errors.get(name, "")
 
-    def parse(self, fields: type[FormModel]) -> FormModel:
-        """Validate the submitted fields. Raises Invalid, and keeps the error of each field."""
+    def parse(
+        self, fields: type[FormModel], given: Mapping[str, Any] = MappingProxyType({})
+    ) -> FormModel:
+        """Validate the submitted fields, with the values in `given` instead of those submitted.
+
+        Raises Invalid, and keeps the error of each field.
+        """
         self._reject_unstorable_text()
-        lists = {name for name, field in fields.model_fields.items() if _is_list(field.annotation)}
-        typed = {name: all if name in lists else all[-1] for name, all in self.values.items()}
         try:
-            return fields.model_validate(typed)
+            return fields.model_validate({**self._read_values(fields), **given})
         except ValidationError as error:
             for fault in error.errors(include_url=False):
-                self.errors.setdefault(
-                    str(fault["loc"][0]) if fault["loc"] else "", _error_message(fault)
-                )
+                name = str(fault["loc"][0]) if fault["loc"] else ""
+                self.errors.setdefault(name, _error_message(fault, fields.model_fields.get(name)))
             self.problem = self.errors.pop("", "")
             raise _form_invalid() from None
+
+    def _read_values(self, fields: type[BaseModel]) -> dict[str, Any]:
+        """Return the submitted values by field.
+
+        Of the fields of an object, only those with a label are in a form. There, texts are
+        stripped, a blank one is null where null is allowed, and a box that is missing is off.
+        """
+        lists = {name for name, field in fields.model_fields.items() if is_list(field)}
+        values: dict[str, Any] = {
+            name: all if name in lists else all[-1] for name, all in self.values.items()
+        }
+        if not issubclass(fields, Fields):
+            return values
+        found: dict[str, Any] = {}
+        for name in list_labels(fields):
+            field = fields.model_fields[name]
+            if name in lists:
+                found[name] = [text for text in values.get(name, ()) if text]
+            elif field.annotation is bool:
+                found[name] = self.is_on(name)
+            elif name in values:
+                text = values[name] if field.annotation is Any else values[name].strip()
+                found[name] = None if not text and accepts_none(field) else text
+        return found
 
     @contextmanager
     def catch_errors(self, beside: str = "", *, has_limit: bool = False) -> Generator[None]:
@@ -216,16 +251,22 @@ def _form_invalid() -> Invalid:
     return Invalid("form_invalid", _("Some fields are not valid."))
 
 
-def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) in (list, set, tuple, Sequence)
+def is_list(field: FieldInfo) -> bool:
+    """Return whether a field has several values."""
+    return get_origin(field.annotation) in (list, set, tuple, Sequence)
 
 
-def _error_message(fault: ErrorDetails) -> str:
+def _error_message(fault: ErrorDetails, field: FieldInfo | None) -> str:
     """Return the message for a field error."""
     kind, facts = fault["type"], fault.get("ctx", {})
     if kind == "value_error":
         return str(facts["error"])
+    label = find_label(field) if field else None
+    if label and fault["input"] == "":
+        kind = "missing"
     text = ERROR_MESSAGES.get(kind) or ERROR_MESSAGES.get(kind.partition("_")[0])
+    if label and label.error and kind not in GENERAL_ERRORS:
+        text = label.error
     numbers = {
         name: format_number(fact) for name, fact in facts.items() if isinstance(fact, int | float)
     }
@@ -250,6 +291,12 @@ def parse_number(text: str | None) -> int:
     """Parse a whole number of an address, or return 0."""
     text = text or ""
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else 0
+
+
+def parse_search(query: QueryParams) -> str:
+    """Parse the text that a list is filtered by, or return ""."""
+    text = query.get("q", "").strip()[:MAX_NAME_LENGTH]
+    return text if is_storable(text) else ""
 
 
 MAX_OFFSET = 1_000_000_000  # rows; with a limit it fits into an integer of PostgreSQL

@@ -1,0 +1,165 @@
+"""The fields of an object, declared once: body of the API, form, and input of a command.
+
+    class TagCreate(Fields):
+        name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+        color: Annotated[Color, Label(N_("Colour"))] = DEFAULT_COLOR
+
+    class TagUpdate(TagCreate, Patch):
+        '''Changes of a tag: at least one field.'''
+
+They stand in the domain, beside its commands: `create_tag(session, member, fields)` stores them,
+and `update_tag` sets those in `fields.changes()`. The API names the same classes in the annotations
+of its handlers (`body: TagCreate`), and a page parses them with `form.parse(TagCreate)`, as in
+`web/ui/object_forms.py`. The smallest complete example is `services/tags.py` with
+`api/endpoints/tags.py` and `web/tags/views.py`.
+
+The type of a field has its limits and how a value is normalized, so that the published limits are
+those that are enforced. Only what depends on other fields or on the database is left to the
+command, which raises Invalid. A version is no field: where an operation honours If-Match, its
+handler passes `context.known_versions` to the command beside the fields.
+
+No forward references in these classes: pydantic would rebuild them and lose what `Patch` derives.
+"""
+
+from collections.abc import Mapping, Set
+from copy import copy
+from enum import StrEnum
+from types import NoneType
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic.fields import FieldInfo
+
+from core.errors import Invalid
+from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
+
+NOT_SENT: Any = None
+"""The default of the fields of a PATCH; `changes` tells it from a null."""
+
+
+def build_line_constraints(max_length: int) -> StringConstraints:
+    """Return the constraints of a text that is stripped and must not be empty."""
+    return StringConstraints(strip_whitespace=True, min_length=1, max_length=max_length)
+
+
+Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
+RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
+Description = Annotated[str, StringConstraints(max_length=20_000)]
+ShortText = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)]
+
+AnyJson = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["string", "number", "boolean", "object", "array", "null"],
+            "items": {},  # of an array; generators of clients need it
+            "examples": ["text"],
+        }
+    ),
+]
+"""Any JSON value."""
+
+
+class FieldKind(StrEnum):
+    """How an edit conflict is resolved: texts are merged, of other values one is chosen."""
+
+    TEXT = "text"
+    LINE = "line"
+    CHOICE = "choice"
+
+
+class Label(NamedTuple):
+    """What pages call a field; a form reads and shows only fields with a label.
+
+    It is no `title` of pydantic, because titles are published in the OpenAPI document.
+    """
+
+    text: str  # marked for translation
+    kind: FieldKind = FieldKind.CHOICE
+    error: str = ""  # of values that are not valid, instead of the general text of a type of error
+
+
+class Fields(BaseModel):
+    """What a caller can set. Unknown fields are ignored."""
+
+    component: ClassVar[str]  # its name in the OpenAPI document, if not that of the class
+    example: ClassVar[dict[str, Any] | None] = None
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type["Fields"]) -> None:
+        if model.example:
+            schema["examples"] = [model.example]
+
+    model_config = ConfigDict(
+        json_schema_extra=_document,
+        model_title_generator=lambda model: model.__dict__.get("component", model.__name__),
+        defer_build=True,
+    )
+
+
+class Patch(Fields):
+    """A mixin for changes: no field is required, and only those that are given change.
+
+    Inherit from the fields of a new object first. A field that can be null there can be set to
+    null; declare a field again if that differs. `descriptions` replace those of the new object.
+    """
+
+    descriptions: ClassVar[Mapping[str, str | None]] = {}
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type[Fields]) -> None:
+        Fields._document(schema, model)
+        schema["minProperties"] = 1
+        for field in schema.get("properties", {}).values():
+            field.pop("default", None)
+
+    model_config = ConfigDict(json_schema_extra=_document)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
+        """Make all fields optional. The validator is built later, from these fields."""
+        for name, inherited in cls.__pydantic_fields__.items():
+            cls.__pydantic_fields__[name] = field = copy(inherited)
+            field.default, field.default_factory = NOT_SENT, None
+            field.description = cls.descriptions.get(name, inherited.description)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Return changes of some fields; for a type checker the constructor needs all of them."""
+        return cls.model_validate(values)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the given fields, in the order of the model. Raises Invalid without any."""
+        given = self.model_fields_set
+        if not given:
+            raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
+        return {name: getattr(self, name) for name in type(self).model_fields if name in given}
+
+    def without(self, names: Set[str]) -> Self:
+        """Return the same changes without those of some fields."""
+        kept = self.model_fields_set - names
+        return self.model_construct(kept, **{name: getattr(self, name) for name in kept})
+
+
+def find_label(field: FieldInfo) -> Label | None:
+    """Return the label of a field, if pages show it."""
+    return next((one for one in field.metadata if isinstance(one, Label)), None)
+
+
+def list_labels(fields: type[BaseModel]) -> dict[str, Label]:
+    """Return the labels of the fields that pages show."""
+    found = {name: find_label(field) for name, field in fields.model_fields.items()}
+    return {name: label for name, label in found.items() if label}
+
+
+def find_max_length(field: FieldInfo) -> int | None:
+    """Return the maximum length of a text or list, also of one that can be null."""
+    of_union = (part for one in get_args(field.annotation) for part in get_args(one)[1:])
+    found = (getattr(one, "max_length", None) for one in (*field.metadata, *of_union))
+    return next((one for one in found if one is not None), None)
+
+
+def accepts_none(field: FieldInfo) -> bool:
+    """Return whether a field can be null."""
+    return NoneType in get_args(field.annotation)
