@@ -96,11 +96,12 @@ async def request_sync(
     columns = begin_sync(now()) | {"generation": Agent.generation + 1}
     if wake:
         columns |= request_wake()
-    removed_keys = [["files", name] for name in overwrite]
-    if rotate:
-        removed_keys.append(["token"])
-    if removed_keys:
-        columns["provisioning_state"] = _state_without(removed_keys)
+    removed_paths = [["files", name] for name in overwrite] + ([["token"]] if rotate else [])
+    if removed_paths:
+        state: ColumnElement[Any] = type_coerce(Agent.provisioning_state, JSONB)
+        for path in removed_paths:
+            state = state.op("#-", return_type=JSONB())(cast(path, ARRAY(String)))
+        columns["provisioning_state"] = state
     return await _update_agents(session, where & IS_RUNNING, columns)
 
 
@@ -122,15 +123,26 @@ async def request_removal(session: AsyncSession, agent: Agent, *, force: bool = 
     """Request the removal of an agent from its gateway; return whether that is still pending.
 
     Its tokens become invalid at once. Its row is deleted at once if the gateway never had the agent
-    or if the removal is forced.
+    or if the removal is forced, which leaves it there.
     """
     never_existed = (
         not agent.observed_generation and agent.provisioning_state == ProvisioningState()
     )
     if force or agent.desired_state is None or never_existed:
-        await _delete_agent(session, agent, forget=force)
+        deleted = delete(Agent).where(Agent.id == agent.id)
+        session.expunge(agent)
+        if force or agent.desired_state is None:
+            await session.execute(deleted.execution_options(synchronize_session=False))
+        else:
+            orphan = deleted.returning(Agent.gateway_id, Agent.gateway_key).cte("gone")
+            await session.execute(_orphan_insert(orphan).add_cte(orphan))
         return False
-    columns = begin_removal(now()) | {
+    columns = {
+        **start_step(ProvisioningStep.REMOVE, now()),
+        "provision_failure": None,
+        "desired_state": DesiredState.GONE,
+        "wants_wake": False,
+        "checkin_deadline_at": None,
         "generation": Agent.generation + 1,
         "status": AgentStatus.DELETING,
         "is_board_lead": False,
@@ -145,17 +157,6 @@ async def orphan_agents(session: AsyncSession, where: ColumnElement[bool]) -> No
     agents = select(Agent.gateway_id, Agent.gateway_key).where(where, MAY_EXIST_ON_GATEWAY)
     locked = agents.order_by(Agent.id).with_for_update()
     await session.execute(_orphan_insert(locked.subquery("left")))
-
-
-async def _delete_agent(session: AsyncSession, agent: Agent, *, forget: bool) -> None:
-    """Delete an agent's row. It is removed from its gateway as an orphan, unless `forget`."""
-    deleted = delete(Agent).where(Agent.id == agent.id)
-    session.expunge(agent)
-    if forget or agent.desired_state is None:
-        await session.execute(deleted.execution_options(synchronize_session=False))
-        return
-    orphan = deleted.returning(Agent.gateway_id, Agent.gateway_key).cte("gone")
-    await session.execute(_orphan_insert(orphan).add_cte(orphan))
 
 
 def _orphan_insert(agents: FromClause) -> Insert:
@@ -176,7 +177,11 @@ async def move_agents(
     On their previous gateways they are removed, and their tokens there deleted. Agents that are on
     this gateway under this key already are skipped.
     """
-    key = _session_key_expression(gateway_id)
+    key: ColumnElement[str | None] = literal(None, String)
+    if gateway_id is not None:  # Agent.session_key in SQL
+        lead = func.concat("agent:lead-", Agent.board_id, ":main")
+        worker = func.concat("agent:mc-", Agent.id, ":main")
+        key = case((Agent.is_board_lead, lead), else_=worker)
     is_elsewhere = or_(
         Agent.gateway_id.is_distinct_from(gateway_id),
         Agent.openclaw_session_id.is_distinct_from(key),
@@ -187,7 +192,7 @@ async def move_agents(
     agent_ids = select(Agent.id).where(is_moved, Agent.gateway_id.is_not(None))
     is_stored = AgentToken.agent_id.in_(agent_ids) & AgentToken.encrypted_token.is_not(None)
     await session.execute(delete(AgentToken).where(is_stored))
-    columns = {
+    columns: ColumnChanges = {
         "gateway_id": gateway_id,
         "openclaw_session_id": key,
         "generation": Agent.generation + 1,
@@ -199,31 +204,11 @@ async def move_agents(
         "woken_at": None,
         "checkin_deadline_at": None,
     }
-    return await _update_agents(session, is_moved, columns | _initial_columns(gateway_id))
-
-
-def _state_without(paths: Sequence[Sequence[str]]) -> ColumnElement[Any]:
-    """Return the provisioning state without some keys of its JSON."""
-    state: ColumnElement[Any] = type_coerce(Agent.provisioning_state, JSONB)
-    for path in paths:
-        state = state.op("#-", return_type=JSONB())(cast(list(path), ARRAY(String)))
-    return state
-
-
-def _initial_columns(gateway_id: UUID | None) -> ColumnChanges:
     if gateway_id is None:
-        return {**clear_step(), "desired_state": None, "wants_wake": False}
-    begun = begin_sync(now())
-    return {**begun, "desired_state": DesiredState.RUNNING, "wants_wake": True}
-
-
-def _session_key_expression(gateway_id: UUID | None) -> ColumnElement[str | None]:
-    """Return Agent.session_key on a gateway, in SQL."""
-    if gateway_id is None:
-        return literal(None, String)
-    lead = func.concat("agent:lead-", Agent.board_id, ":main")
-    worker = func.concat("agent:mc-", Agent.id, ":main")
-    return case((Agent.is_board_lead, lead), else_=worker)
+        columns |= clear_step() | {"desired_state": None, "wants_wake": False}
+    else:
+        columns |= begin_sync(now()) | {"desired_state": DesiredState.RUNNING, "wants_wake": True}
+    return await _update_agents(session, is_moved, columns)
 
 
 def lock_in_order_condition(where: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -259,12 +244,6 @@ def begin_sync(moment: datetime) -> ColumnChanges:
         "provision_failure": None,
         "wake_attempts": 0,
     }
-
-
-def begin_removal(moment: datetime) -> ColumnChanges:
-    """Start to remove an agent."""
-    gone = {"desired_state": DesiredState.GONE, "wants_wake": False, "checkin_deadline_at": None}
-    return {**start_step(ProvisioningStep.REMOVE, moment), "provision_failure": None, **gone}
 
 
 def request_wake() -> ColumnChanges:

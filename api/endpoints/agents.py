@@ -405,12 +405,11 @@ async def list_agents(
     context: RequestContext, member: Member, query: AgentFilter
 ) -> Encoded[Page[AgentRead]]:
     """List the organization's agents on boards that the user may read, newest first."""
+    gateway = None
+    if query.gateway_id is not None:
+        gateway = await gateways.get_gateway(context.source, member, query.gateway_id)
     found = await agents.list_agents(
-        context.source,
-        member,
-        query.paging,
-        board_id=query.board_id,
-        gateway_id=query.gateway_id,
+        context.source, member, query.paging, board_id=query.board_id, gateway=gateway
     )
     return encode_agent_page(found, context)
 

@@ -34,6 +34,18 @@ from services.agents.deletion import (
     remove_board_agents,
 )
 from services.agents.events import agent_created_event, agent_event, agent_updated_event
+from services.agents.file_versions import (
+    MAX_FILE_VERSIONS,
+    MAX_VERSION_LENGTH,
+    FileContent,
+    FileVersion,
+    FileVersionDetail,
+    build_sync_versions,
+    get_file_version,
+    list_file_versions,
+    load_latest_versions,
+    record_file_versions,
+)
 from services.agents.first_calls import (
     UncalledAgent,
     build_uncalled_query,

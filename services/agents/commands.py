@@ -12,10 +12,11 @@ from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid
 from core.validation import optional, text_of_length
 from models import Agent, Board, DesiredState, EventType, FileAuthor, Member
-from services import desired_state, events, gateways, identity
+from services import desired_state, events, identity
 from services.agents.creation import check_name_is_free, create_token
 from services.agents.deletion import AGENT_DEPARTURE, AgentDeparture
 from services.agents.events import agent_event, agent_updated_event
+from services.agents.file_versions import FileContent, record_file_versions
 from services.agents.queries import get_board_agent, lock_agent
 from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values, validate_template
 
@@ -80,10 +81,10 @@ async def _record_soul(
     """
     if agent.gateway_key is not None or "soul_template" not in old_values:
         return
-    before = gateways.FileContent(SOUL_FILE, old_values["soul_template"] or "", FileAuthor.GATEWAY)
-    after = gateways.FileContent(SOUL_FILE, agent.soul_template or "", author, user_id)
+    before = FileContent(SOUL_FILE, old_values["soul_template"] or "", FileAuthor.GATEWAY)
+    after = FileContent(SOUL_FILE, agent.soul_template or "", author, user_id)
     versions = [one for one in (before, after) if one.content]
-    await gateways.record_file_versions(session, agent.id, versions)
+    await record_file_versions(session, agent.id, versions)
 
 
 async def _request_provisioning(

@@ -16,7 +16,7 @@ from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
 from models import Agent, Board, Gateway, Member, Organization, User
-from services import boards, gateways, organizations
+from services import boards, organizations
 from services.agents.rules import OFFLINE_AFTER, online_condition
 from services.messages import LEAD_MENTION, extract_mentions
 
@@ -191,24 +191,22 @@ async def list_agents(
     paging: Paging,
     *,
     board_id: UUID | None = None,
-    gateway_id: UUID | None = None,
+    gateway: Gateway | None = None,
 ) -> Page[Agent]:
     """Return the agents of the boards that an admin may read, and of gateways, newest first.
 
-    Their gateways are loaded.
-    Raises Forbidden, and NotFound for a board or a gateway of another organization.
+    `board_id` and `gateway` limit the result. Their gateways are loaded. Raises Forbidden, and
+    NotFound for a board of another organization.
     """
     organizations.require_admin(member)
-    if gateway_id is not None:
-        await gateways.get_gateway(source, member, gateway_id)
     if board_id is not None:
         await boards.get_board(source, member, board_id)
-    query = _build_list_query(on_board=board_id is not None, on_gateway=gateway_id is not None)
+    query = _build_list_query(on_board=board_id is not None, on_gateway=gateway is not None)
     return await query.fetch_page(
         source,
         paging,
         board_id=board_id,
-        gateway_id=gateway_id,
+        gateway_id=gateway.id if gateway else None,
         **boards.access_parameters(member),
     )
 

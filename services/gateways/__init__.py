@@ -32,18 +32,6 @@ from services.gateways.commands import (
     update_gateway,
 )
 from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
-from services.gateways.file_versions import (
-    MAX_FILE_VERSIONS,
-    MAX_VERSION_LENGTH,
-    FileContent,
-    FileVersion,
-    FileVersionDetail,
-    build_sync_versions,
-    get_file_version,
-    list_file_versions,
-    load_latest_versions,
-    record_file_versions,
-)
 from services.gateways.health import (
     MissingCapability,
     ProbeResult,

@@ -28,8 +28,6 @@ class TestFinding:
             await agents.list_agents(session, world.dana_member, ALL, board_id=world.board.id)
         with pytest.raises(NotFound):
             await agents.list_agents(session, world.charlie_member, ALL, board_id=world.board.id)
-        with pytest.raises(NotFound):
-            await agents.list_agents(session, world.alice_member, ALL, gateway_id=uuid4())
 
     async def test_agents_list_the_agents_of_their_board(self, session, world) -> None:
         page = await agents.list_agents_for_agent(session, world.worker, ALL)

@@ -5,8 +5,9 @@ from sqlalchemy import text
 
 from models import Agent, FileAuthor, Member
 from openclaw import GatewayError
-from services import agents, gateways
-from services.gateways import FileContent, FileVersion, FileVersionDetail, agent_files
+from services import agents
+from services.agents import FileContent, FileVersion, FileVersionDetail
+from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile, WriteResult
 from tests.support.fake_agents_gateway import LostAfter
 from tests.support.provisioning_harness import (
@@ -26,7 +27,7 @@ async def list_versions(
     harness: ProvisioningHarness, agent: Agent, name: str = "SOUL.md"
 ) -> list[FileVersion]:
     async with harness.transaction() as session:
-        return list(await gateways.list_file_versions(session, agent, name))
+        return list(await agents.list_file_versions(session, agent, name))
 
 
 async def list_contents(
@@ -36,7 +37,7 @@ async def list_contents(
     versions = await list_versions(harness, agent, name)
     async with harness.transaction() as session:
         return [
-            (await gateways.get_file_version(session, agent, name, one.id)).content
+            (await agents.get_file_version(session, agent, name, one.id)).content
             for one in versions
         ]
 
@@ -101,7 +102,7 @@ async def test_a_save_keeps_what_it_replaces_and_is_kept_by_a_sync(
     assert authors(versions) == [FileAuthor.USER, FileAuthor.GATEWAY, FileAuthor.SYNC]
     assert versions[0].user_name == harness.world.alice.name
     async with harness.transaction() as session:
-        detail = await gateways.get_file_version(session, agent, "SOUL.md", versions[0].id)
+        detail = await agents.get_file_version(session, agent, "SOUL.md", versions[0].id)
     assert detail == FileVersionDetail(versions[0], "Hers.\n", "Mine.\n")
     await harness.update_board(objective="Grow tomatoes")
     await harness.reconcile_until_idle()
@@ -202,7 +203,7 @@ async def test_only_the_newest_fifty_versions_are_stored(harness: ProvisioningHa
     contents = [FileContent("USER.md", f"{n}", FileAuthor.GATEWAY) for n in range(53)]
     too_long = FileContent("USER.md", "x" * 100_001, FileAuthor.GATEWAY)
     async with harness.transaction() as session:
-        await gateways.record_file_versions(session, agent.id, [*contents, too_long])
+        await agents.record_file_versions(session, agent.id, [*contents, too_long])
     versions = await list_versions(harness, agent, "USER.md")
     assert [one.length for one in versions] == [2] * 43 + [1] * 7
     assert await list_contents(harness, agent, "USER.md") == [f"{n}" for n in range(52, 2, -1)]
@@ -212,11 +213,11 @@ async def test_a_history_is_listed_without_contents(harness: ProvisioningHarness
     agent = await harness.create_agent()
     kept = [FileContent("USER.md", f"Marked {n}", FileAuthor.GATEWAY) for n in range(3)]
     async with harness.transaction() as session:
-        await gateways.record_file_versions(session, agent.id, kept)
+        await agents.record_file_versions(session, agent.id, kept)
         connection = await session.connection()
         with count_statements(connection) as statements:
-            listed = await gateways.list_file_versions(session, agent, "USER.md")
-            latest = await gateways.load_latest_versions(session, agent)
+            listed = await agents.list_file_versions(session, agent, "USER.md")
+            latest = await agents.load_latest_versions(session, agent)
     assert latest["USER.md"] == listed[0]
     assert len(statements) == 2
     assert all(sent.count("content") == sent.count("length(") for sent in statements)

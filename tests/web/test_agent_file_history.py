@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import Agent, AgentFileVersion, FileAuthor
-from services import agents, boards, gateways
-from services.gateways import FileContent
+from services import agents, boards
+from services.agents import FileContent
 from tests.support.agent_file_pages import (
     SOUL,
     TOKEN,
@@ -112,8 +112,8 @@ async def test_a_former_member_stays_the_author_without_a_name(
 ) -> None:
     kept = FileContent("SOUL.md", "Old.", FileAuthor.USER)
     async with transaction() as session:
-        await gateways.record_file_versions(session, world.worker.id, [kept])
-        await gateways.record_file_versions(
+        await agents.record_file_versions(session, world.worker.id, [kept])
+        await agents.record_file_versions(
             session, world.worker.id, [replace(kept, content="Newer.", author=FileAuthor.SYNC)]
         )
     history = (await alice.get(f"{address}/SOUL.md/history")).text

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_reader, open_transaction
-from services import gateways
+from services import agents
 from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile, WriteResult
 from web.agents import file_presenter
@@ -33,7 +33,7 @@ from web.ui.render import render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
 from web.ui.time_format import reader_zone
 
-FileText = Annotated[str, StringConstraints(max_length=gateways.MAX_VERSION_LENGTH)]
+FileText = Annotated[str, StringConstraints(max_length=agents.MAX_VERSION_LENGTH)]
 
 
 class FileForm(BaseModel):
@@ -164,7 +164,7 @@ async def _fill_restored_text(
     if version_id is None:
         return
     async with open_reader(request) as source:
-        found = await gateways.get_file_version(source, page.agent, name, version_id)
+        found = await agents.get_file_version(source, page.agent, name, version_id)
     form.values["content"] = [found.content]
 
 

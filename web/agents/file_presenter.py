@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from models import FileAuthor
-from services.gateways import FileVersion, agent_files
+from services.agents import FileVersion
+from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile, AgentFileAccess, FileObstacle
 from web.ui.locale_format import format_number
 from web.ui.text_comparison import CONTEXT_LINES, Opcode, TextComparison

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from core.http.request import get_settings, open_reader
 from models import Agent
-from services import gateways
-from services.agents import AgentCard
-from services.gateways import FileVersion, agent_files
+from services import agents
+from services.agents import AgentCard, FileVersion
+from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile, AgentFileAccess
 from web.agents import file_presenter, setup
 from web.agents.file_presenter import FileRow
@@ -49,7 +49,7 @@ class FilePage:
             "obstacle": file_presenter.describe_obstacle(self.access),
             "describe_author": file_presenter.describe_author,
             "describe_model_limit": file_presenter.describe_model_limit,
-            "max_length": gateways.MAX_VERSION_LENGTH,
+            "max_length": agents.MAX_VERSION_LENGTH,
         }
 
 
@@ -89,8 +89,8 @@ async def show_history(request: Request) -> Response:
     name, layout = read_file_name(request), await load_layout(request)
     page = await load_file_page(request)
     async with open_reader(request) as source:
-        versions = await gateways.list_file_versions(source, page.agent, name)
-    more = {"name": name, "versions": versions, "max_versions": gateways.MAX_FILE_VERSIONS}
+        versions = await agents.list_file_versions(source, page.agent, name)
+    more = {"name": name, "versions": versions, "max_versions": agents.MAX_FILE_VERSIONS}
     context: dict[str, Any] = page.context() | more
     return render_page(request, "agents/file_history.html", layout=layout, **context)
 
@@ -100,7 +100,7 @@ async def show_version(request: Request) -> Response:
     name, layout = read_file_name(request), await load_layout(request)
     page = await load_file_page(request)
     async with open_reader(request) as source:
-        shown = await gateways.get_file_version(
+        shown = await agents.get_file_version(
             source, page.agent, name, forms.path_id(request, "version_id")
         )
     comparison = TextComparison(shown.previous_content or "", shown.content)
@@ -116,7 +116,7 @@ async def load_file_page(request: Request) -> FilePage:
     async with open_reader(request) as source:
         access = await agent_files.get_file_access(source, member, agent_id)
         card = await setup.load_agent_card(source, member, agent_id, get_settings(request))
-        latest = await gateways.load_latest_versions(source, access.agent)
+        latest = await agents.load_latest_versions(source, access.agent)
     return FilePage(card, access, latest)
 
 

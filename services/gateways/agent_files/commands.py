@@ -10,8 +10,9 @@ from core.errors import Conflict
 from models import Agent, FileAuthor, Member
 from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
-from services import agents, events, gateways
-from services.gateways import FileContent, files
+from services import agents, events
+from services.agents import FileContent
+from services.gateways import files
 from services.gateways.agent_files.queries import find_file_origin, get_file_access, read_file
 from services.gateways.agent_files.rules import SOUL_FILE, AgentFile
 
@@ -71,11 +72,11 @@ async def record_replaced_file(
     """
     (await get_file_access(session, member, agent_id)).require_editable()
     agent, _ = await agents.lock_agent(session, member, agent_id)
-    latest = (await gateways.load_latest_versions(session, agent)).get(before.name)
+    latest = (await agents.load_latest_versions(session, agent)).get(before.name)
     author, _, _ = find_file_origin(agent, before, latest)
     if before.content.strip():
         replaced = FileContent(before.name, before.content, author)
-        await gateways.record_file_versions(session, agent.id, [replaced])
+        await agents.record_file_versions(session, agent.id, [replaced])
 
 
 async def record_saved_file(
@@ -85,7 +86,7 @@ async def record_saved_file(
     agent, locked = await agents.lock_agent(session, member, agent_id)
     name, content = before.name, before.normalize(content)
     saved = FileContent(name, content, FileAuthor.USER, member.user_id)
-    await gateways.record_file_versions(session, agent.id, [saved])
+    await agents.record_file_versions(session, agent.id, [saved])
     board = locked[agent.board_id] if agent.board_id else None
     changed = agents.agent_updated_event(member.user, board, agent, [name])
     await events.record_events(session, [changed])

@@ -16,7 +16,8 @@ from models import Agent, DesiredState, FileAuthor, Member
 from openclaw import GatewayClient
 from openclaw import api as gateway_api
 from services import agents, boards, gateways
-from services.gateways import FileVersion, GatewaySummary, files, sync
+from services.agents import FileVersion
+from services.gateways import GatewaySummary, files, sync
 from services.gateways.agent_files.rules import SOUL_FILE, AgentFile
 
 

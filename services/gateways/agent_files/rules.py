@@ -10,7 +10,7 @@ from datetime import datetime
 
 from core.errors import NotFound
 from core.security.secrets import hide_tokens, restore_tokens
-from services import gateways
+from services import agents
 from services.gateways import files
 from services.gateways.files import SHARED_FILE
 
@@ -53,7 +53,7 @@ class AgentFile:
     @property
     def is_too_long(self) -> bool:
         """Whether the file is too long to be edited and stored."""
-        return len(self.content) > gateways.MAX_VERSION_LENGTH
+        return len(self.content) > agents.MAX_VERSION_LENGTH
 
     def normalize(self, content: str) -> str:
         """Return another content as the file shows it once it is written."""

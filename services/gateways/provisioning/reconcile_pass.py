@@ -13,7 +13,7 @@ from core.db.engine import TransactionFactory
 from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
-from services import agents, desired_state, gateways, messages
+from services import agents, desired_state, messages
 from services.events import NewEvent
 from services.gateways.provisioning import config_steps, events, state_machine, steps, store
 from services.gateways.provisioning.config_entries import is_configured
@@ -174,13 +174,13 @@ class ReconcilePass:
 
     async def _execute_step(self, one: DueAgent, roster: AgentRoster) -> StepOutcome:
         async def record_intent(
-            state: ProvisioningState, versions: "Sequence[gateways.FileContent]"
+            state: ProvisioningState, versions: "Sequence[agents.FileContent]"
         ) -> bool:
             async with self._open_transaction() as session:
                 columns = {"provisioning_state": state}
                 changed = await store.compare_and_set(session, one.agent, columns)
                 if changed is not None:
-                    await gateways.record_file_versions(session, changed.id, versions)
+                    await agents.record_file_versions(session, changed.id, versions)
                 return changed is not None
 
         async def execute() -> StepOutcome:

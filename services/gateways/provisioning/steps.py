@@ -12,7 +12,7 @@ from core.security.secrets import hash_token
 from models import Agent, ConfigChangeKind, ProvisioningState, ProvisioningStep
 from openclaw import ErrorKind, GatewayClient, GatewayError, heartbeat_api
 from openclaw import api as gateway_api
-from services import gateways
+from services import agents
 from services.gateways.provisioning import config_entries
 from services.gateways.provisioning.config_diff import compare_entries
 from services.gateways.provisioning.config_log import ConfigWrite
@@ -21,7 +21,7 @@ from services.gateways.provisioning.failures import UNLISTED_FAILURE, StepFailur
 RecordWrites = Callable[[Sequence[ConfigWrite]], Awaitable[None]]
 """Records what is about to be written to the configuration of the gateway."""
 
-RecordIntent = Callable[[ProvisioningState, "Sequence[gateways.FileContent]"], Awaitable[bool]]
+RecordIntent = Callable[[ProvisioningState, "Sequence[agents.FileContent]"], Awaitable[bool]]
 """Records what is about to be written, with versions of files; False if the row was changed."""
 
 QUIET_SCRATCH = "# Mission Control writes to this agent when something waits for it\n"
@@ -187,7 +187,7 @@ async def write_files(context: StepContext) -> StepOutcome:
         intent = replace(context.state, file_digests={**known, **possible})
         changes = [(plan.name, contents[plan.name], plan.content) for plan in to_write]
         was_there = context.agent.observed_generation > 0
-        versions = gateways.build_sync_versions(changes, known, was_there=was_there)
+        versions = agents.build_sync_versions(changes, known, was_there=was_there)
         if not await context.record_intent(intent, versions):
             return StepSuperseded()
     for plan in to_write:
