@@ -34,7 +34,7 @@ from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status
-from services import agents, boards
+from services import agents, boards, snapshots
 
 HeartbeatInterval = Annotated[
     str,
@@ -126,7 +126,7 @@ class TaskSummary(ResponseModel):
     updated_at: Timestamp
 
 
-def _build_summary_fields(item: boards.GroupSnapshotTask) -> dict[str, Any]:
+def _build_summary_fields(item: snapshots.GroupSnapshotTask) -> dict[str, Any]:
     """Return the fields of a TaskSummary, in the order of the model."""
     task = item.task
     return {
@@ -162,7 +162,7 @@ class GroupSnapshot(ResponseModel):
     boards: list[GroupBoard]
 
 
-def _encode_snapshot(snapshot: boards.GroupSnapshot) -> Encoded[GroupSnapshot]:
+def _encode_snapshot(snapshot: snapshots.GroupSnapshot) -> Encoded[GroupSnapshot]:
     fields = {
         "group": _build_group_fields(snapshot.group) if snapshot.group else None,
         "boards": [
@@ -240,7 +240,7 @@ async def get_group_snapshot(
     context: RequestContext, group: BoardGroup, query: SnapshotQuery
 ) -> Encoded[GroupSnapshot]:
     """Return the boards of a group that the user may read, each with its most urgent tasks."""
-    snapshot = await boards.load_group_snapshot(
+    snapshot = await snapshots.load_group_snapshot(
         context.source, context.actor, group.id, **dict(query)
     )
     return _encode_snapshot(snapshot)
@@ -254,7 +254,7 @@ async def get_board_group_snapshot(
     options = dict(query)
     excluded_board = None if options.pop("include_self") else board
     group_id = board.board_group_id
-    snapshot = await boards.load_group_snapshot(
+    snapshot = await snapshots.load_group_snapshot(
         context.source, context.actor, group_id, excluding=excluded_board, **options
     )
     return _encode_snapshot(snapshot)
@@ -270,7 +270,7 @@ async def apply_board_group_heartbeat(
 
     For admins who may change the group, and for the lead of one of its boards.
     """
-    updated = await boards.set_group_heartbeat_interval(
+    updated = await agents.set_group_heartbeat_interval(
         context.session, context.actor, locked_group, **dict(body)
     )
     return BoardGroupHeartbeatApplyResult(

@@ -39,7 +39,7 @@ from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import DEFAULT_REMINDER_MINUTES, DEFAULT_STALE_MINUTES, Board, Member
-from services import boards
+from services import boards, snapshots
 from services.tasks import ListedTask
 
 FollowUpMinutes = Annotated[int, Field(ge=boards.MIN_FOLLOW_UP, le=boards.MAX_FOLLOW_UP)]
@@ -295,7 +295,7 @@ class BoardSnapshot(ResponseModel):
 @reads_only
 async def get_board_snapshot(context: RequestContext, board: Board) -> Encoded[BoardSnapshot]:
     """Return a board with its tasks and agents, and its newest approvals and chat messages."""
-    snapshot = await boards.load_board_snapshot(context.source, board)
+    snapshot = await snapshots.load_board_snapshot(context.source, board)
     fields = {
         "board": build_board_fields(snapshot.board),
         "tasks": [_build_card_fields(task) for task in snapshot.tasks],

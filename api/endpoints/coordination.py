@@ -19,8 +19,7 @@ from api.framework.fields import (
 from api.framework.operation import error_responses
 from api.framework.request_context import RequestContext
 from models import Board
-from services import questions
-from services.messages import coordination
+from services import coordination, questions
 
 
 class NudgeBody(RequestModel):

@@ -19,8 +19,7 @@ from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Event, EventType, Message, MessageState
-from services import boards, messages
-from services.messages import pending_reasons
+from services import boards, messages, pending_reasons
 
 STATE_DESCRIPTION = (
     "`queued`: pending; `sent`: the agent's gateway has it, and the turn is not complete; "

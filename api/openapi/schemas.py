@@ -13,8 +13,8 @@ from api.framework.operation import Operation
 from api.openapi import errors
 from api.openapi.examples import SCHEMAS, ExampleGenerator
 from core.paging import Page
+from services import pending_reasons
 from services.gateways.runs import RunPhase
-from services.messages import pending_reasons
 
 ENUM_COMPONENTS: Mapping[type, str] = {
     pending_reasons.PendingReason: "Reason",

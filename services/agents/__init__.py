@@ -60,7 +60,7 @@ from services.agents.heartbeats import (
     mark_silent_agents_offline,
     may_be_overdue_condition,
     record_heartbeat,
-    set_heartbeat_interval,
+    set_group_heartbeat_interval,
     touch_agent,
     validate_heartbeat_interval,
 )

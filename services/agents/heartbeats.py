@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,7 +25,7 @@ from core.db.reads import Query, Source, WriteRequired, set_loaded_values
 from core.db.transactions import Write
 from core.errors import Invalid
 from models import Actor, Agent, AgentStatus, Board
-from services import desired_state, events
+from services import boards, desired_state, events
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
 from services.agents.first_calls import uncalled_condition
@@ -236,24 +237,33 @@ def build_heartbeat_config(agent: Agent, interval: str) -> dict[str, Any]:
     return {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **new_values}
 
 
-async def set_heartbeat_interval(
-    session: AsyncSession, actor: Actor, agents: Sequence[tuple[Agent, Board]], every: str
-) -> None:
-    """Set the heartbeat interval of agents whose boards are locked. Raises Invalid.
+async def set_group_heartbeat_interval(
+    session: AsyncSession,
+    actor: Actor,
+    group_agents: "boards.GroupAgents",
+    *,
+    every: str,
+    include_board_leads: bool,
+) -> Sequence[UUID]:
+    """Set the heartbeat interval of agents with locked boards, and return the agents' ids.
 
-    Agents that have this interval already are not changed.
+    Agents that have this interval already are not changed. Raises Invalid.
     """
     interval = validate_heartbeat_interval(every)
-    records, changed_ids = [], []
-    for agent, board in agents:
+    agent_ids, provisioned_ids, records = [], [], []
+    for agent, board in group_agents.agents:
+        if agent.is_board_lead and not include_board_leads:
+            continue
+        agent_ids.append(agent.id)
         config = build_heartbeat_config(agent, interval)
         if config == agent.heartbeat_config:
             continue
         agent.heartbeat_config = config
         agent.updated_at = now()
         records.append(agent_updated_event(actor, board, agent, ["heartbeat_config"]))
-        changed_ids += [agent.id] if agent.desired_state else []
-    if changed_ids:
+        provisioned_ids += [agent.id] if agent.desired_state else []
+    if provisioned_ids:
         await session.flush()
-        await desired_state.request_sync(session, Agent.id.in_(changed_ids))
+        await desired_state.request_sync(session, Agent.id.in_(provisioned_ids))
     await events.record_events(session, records)
+    return agent_ids

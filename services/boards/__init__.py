@@ -1,4 +1,4 @@
-"""Boards and board groups: access, changes, pausing, and snapshots."""
+"""Boards and board groups: access, changes, and pausing."""
 
 from services.boards.access import (
     MEMBER_EVENTS,
@@ -43,7 +43,6 @@ from services.boards.group_commands import (
     create_group,
     delete_group,
     lock_group_agents_as_manager,
-    set_group_heartbeat_interval,
     update_group,
 )
 from services.boards.pause import check_agent_may_work, find_pauser, pause_board, resume_board
@@ -73,14 +72,6 @@ from services.boards.rules import (
     BoardDraft,
     GroupDraft,
     require_complete_goal,
-)
-from services.boards.snapshot import (
-    BoardSnapshot,
-    GroupSnapshot,
-    GroupSnapshotBoard,
-    GroupSnapshotTask,
-    load_board_snapshot,
-    load_group_snapshot,
 )
 from services.boards.visibility import (
     AGENT_BOARD_IDS,

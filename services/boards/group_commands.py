@@ -1,4 +1,4 @@
-"""Create, update and delete board groups, and change the agents of all their boards."""
+"""Create, update and delete board groups, and lock the agents of all their boards."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.db.engine import violates_constraint
 from core.errors import Conflict, Forbidden
 from core.validation import validate_fields
 from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User, new_id
-from services import agents, events, messages, organizations
+from services import events, messages, organizations
 from services.boards.events import board_left_group_event, group_event
 from services.boards.group_access import group_not_found, lock_group_as_admin
 from services.boards.rules import GROUP_FIELD_VALIDATORS, GroupDraft, group_slug
@@ -155,27 +155,6 @@ async def lock_group_agents_as_manager(
     else:
         await lock_group_as_admin(session, actor, group_id)
     return group_agents
-
-
-async def set_group_heartbeat_interval(
-    session: AsyncSession,
-    actor: Actor,
-    group_agents: GroupAgents,
-    *,
-    every: str,
-    include_board_leads: bool,
-) -> Sequence[UUID]:
-    """Set the heartbeat interval of agents with locked boards, and return the agents' ids.
-
-    Raises Invalid.
-    """
-    selected = [
-        (agent, board)
-        for agent, board in group_agents.agents
-        if include_board_leads or not agent.is_board_lead
-    ]
-    await agents.set_heartbeat_interval(session, actor, selected, every)
-    return [agent.id for agent, _ in selected]
 
 
 async def _require_lead(

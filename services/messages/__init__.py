@@ -1,7 +1,6 @@
 """Messages to agents: an outbox that agents empty themselves, or a worker delivers to a gateway.
 
-Other domains call `enqueue_messages`; `templates` renders the texts. The modules `coordination` and
-`pending_reasons` are imported directly, because they use domains that use this one.
+Other domains call `enqueue_messages`; `templates` renders the texts.
 """
 
 from services.messages import templates

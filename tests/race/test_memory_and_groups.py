@@ -146,7 +146,7 @@ async def test_lead_moved_while_setting_group_heartbeat_gets_forbidden(
             session, isolated_world.lead, group.id
         )
         options = {"every": "5m", "include_board_leads": False}
-        await boards.set_group_heartbeat_interval(
+        await agents.set_group_heartbeat_interval(
             session, isolated_world.lead, group_agents, **options
         )
 

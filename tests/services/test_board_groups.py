@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Agent, Board, Event, EventType, Message, new_id
-from services import boards, organizations
+from services import agents, boards, organizations
 from services.boards import GroupDraft
 from services.boards.rules import group_slug
 from tests.support.board_rows import make_agent, make_board
@@ -124,7 +124,7 @@ async def test_setting_heartbeat_of_many_agents_takes_few_statements(
     group = await create_group_of(session, *await make_many_boards(session, world))
     with count_statements(await session.connection()) as statements:
         group_agents = await boards.lock_group_agents_as_manager(session, world.lead, group.id)
-        updated = await boards.set_group_heartbeat_interval(
+        updated = await agents.set_group_heartbeat_interval(
             session, world.lead, group_agents, every="5m", include_board_leads=True
         )
     assert len(statements) <= 4, statements

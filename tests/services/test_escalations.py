@@ -18,7 +18,7 @@ from models import (
 )
 from services import approvals, boards, memory, notifications, questions
 from services.approvals import ApprovalDraft
-from services.messages.coordination import UserQuestion, ask_user
+from services.coordination import UserQuestion, ask_user
 from services.notifications.escalations import next_escalation_query
 from tests.support.approval_helpers import decide_approval
 from tests.support.world import World

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Actor, Board, Status, Tag, TagAssignment, Task
-from services import boards
-from services.boards import GroupSnapshot, GroupSnapshotBoard
+from services import boards, snapshots
+from services.snapshots import GroupSnapshot, GroupSnapshotBoard
 from tests.support.board_rows import make_board, make_task
 from tests.support.memory_rows import create_group_of
 from tests.support.statement_counter import count_statements
@@ -36,7 +36,7 @@ async def load_snapshot(
     loaded = await boards.get_board(session, actor, board.id)
     await session.refresh(loaded)
     excluding = None if include_self else loaded
-    return await boards.load_group_snapshot(
+    return await snapshots.load_group_snapshot(
         session, actor, loaded.board_group_id, excluding=excluding, **options
     )
 
@@ -161,7 +161,7 @@ async def test_group_snapshot_takes_one_statement(session: AsyncSession, world: 
     session.add_all([make_task(world.board, f"Task {n}") for n in range(50)])
     await session.flush()
     with count_statements(await session.connection()) as statements:
-        await boards.load_group_snapshot(session, world.alice, group.id)
+        await snapshots.load_group_snapshot(session, world.alice, group.id)
     assert len(statements) == 1
 
 

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Agent, DesiredState, Gateway, Message, MessageState, ProvisioningStep
-from services.messages import pending_reasons
-from services.messages.pending_reasons import DeliveryConditions, PendingReason
+from services import pending_reasons
+from services.pending_reasons import DeliveryConditions, PendingReason
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway
 from tests.support.world import World, make_world

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import ApprovalStatus, Board, Note, Status
-from services import boards
+from services import boards, snapshots
 from tests.support.board_rows import make_task
 from tests.support.memory_rows import make_note
 from tests.support.statement_counter import count_statements
@@ -55,7 +55,7 @@ async def test_snapshot_contains_everything_on_the_board(
         [make_chat_note(world.board, " \n"), make_chat_note(world.board, "a plan", is_chat=False)]
     )
     await session.flush()
-    found = await boards.load_board_snapshot(
+    found = await snapshots.load_board_snapshot(
         session, await boards.get_board(session, world.rita, world.board.id)
     )
     assert found.board.id == world.board.id
@@ -77,7 +77,7 @@ async def test_snapshot_limits_approvals_and_messages_but_not_tasks(
     session.add_all([row for _ in range(205) for row in world.make_approval()])
     session.add_all([make_chat_note(world.board, f"{age} ago", age) for age in range(205)])
     await session.flush()
-    found = await boards.load_board_snapshot(
+    found = await snapshots.load_board_snapshot(
         session, await boards.get_board(session, world.lead, world.board.id)
     )
     assert len(found.tasks) == 205
@@ -95,7 +95,7 @@ async def test_snapshot_of_an_empty_board_is_empty(session: AsyncSession, world:
     board = await boards.get_board(session, world.alice, world.garden.id)
     await session.delete(world.gardener)
     await session.flush()
-    found = await boards.load_board_snapshot(session, board)
+    found = await snapshots.load_board_snapshot(session, board)
     contents = (found.tasks, found.agents, found.approvals, found.chat_messages)
     assert (contents, found.pending_approvals_count) == (([], [], [], []), 0)
 
@@ -106,5 +106,5 @@ async def test_snapshot_takes_one_statement(session: AsyncSession, world: World)
     session.add_all([row for _ in range(50) for row in world.make_approval()])
     await session.flush()
     with count_statements(await session.connection()) as statements:
-        await boards.load_board_snapshot(session, board)
+        await snapshots.load_board_snapshot(session, board)
     assert len(statements) == 1

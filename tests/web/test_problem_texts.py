@@ -11,8 +11,8 @@ from openclaw import ErrorKind, GatewayError, get_error_values
 from services.gateways.files import FilePlan, FileState
 from services.gateways.sync import AgentSyncReport, SyncProblem
 from services.messages.circuit_breakers import LOOP_LIMITS, MESSAGE_LIMITS, HoldCause
-from services.messages.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
 from services.messages.templates import MessageMarker
+from services.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
 from tests.support.board_rows import make_message
 from tests.support.world import make_world
 from web.agents.messages import MESSAGE_TITLES

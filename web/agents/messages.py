@@ -11,9 +11,8 @@ from core.clock import now
 from core.db.reads import Source
 from core.paging import Paging
 from models import Agent, Member, Message, MessageState
-from services import messages
-from services.messages import pending_reasons
-from services.messages.pending_reasons import DeliveryConditions
+from services import messages, pending_reasons
+from services.pending_reasons import DeliveryConditions
 from web.agents.presenter import describe_missing_action
 from web.agents.problem_texts import describe_pending
 from web.ui.list_addresses import find_page_around

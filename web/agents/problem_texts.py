@@ -9,7 +9,7 @@ from typing import Any
 
 from models import Agent, Message
 from services import gateway_status, messages
-from services.messages.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
+from services.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
 from web.gateways.connection_texts import describe_check, describe_gateway_error
 from web.ui.translation import N_, _, translate
 

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import open_reader, open_transaction
-from services import agents, boards
+from services import agents, boards, snapshots
 from web.auth.viewer import current_member
 from web.groups import presenter
 from web.groups.forms import UNITS, GroupHeartbeatForm
@@ -57,7 +57,7 @@ async def set_heartbeat_interval(request: Request) -> Response:
         every = fields.to_interval()
         async with open_transaction(request) as session:
             locked = await boards.lock_group_agents_as_manager(session, request.user, group_id)
-            updated = await boards.set_group_heartbeat_interval(
+            updated = await agents.set_group_heartbeat_interval(
                 session,
                 request.user,
                 locked,
@@ -97,7 +97,7 @@ async def _load_boards(
     view = view or GroupView.from_query(request.query_params)
     group_id = forms.path_id(request, "group_id")
     access = await boards.get_group_permissions(source, request.user, group_id)
-    snapshot = await boards.load_group_snapshot(
+    snapshot = await snapshots.load_group_snapshot(
         source,
         request.user,
         group_id,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -32,13 +32,10 @@ from models import (
     Task,
     User,
 )
-from services import agents, approvals, memory, tasks
-from services.boards.visibility import USER_BOARDS, access_parameters
-
-if TYPE_CHECKING:  # these packages import services.boards
-    from services.approvals import ApprovalDetail
-    from services.memory import NoteDetail
-    from services.tasks import ListedTask
+from services import agents, approvals, boards, memory, tasks
+from services.approvals import ApprovalDetail
+from services.memory import NoteDetail
+from services.tasks import ListedTask, TagRef
 
 MAX_ITEMS = 200  # maximum number of approvals, and of chat messages (contract 3.6)
 
@@ -48,10 +45,10 @@ class BoardSnapshot:
     """The tasks, agents, approvals and chat messages of a board."""
 
     board: Board
-    tasks: "Sequence[ListedTask]"  # all, newest first
+    tasks: Sequence[ListedTask]  # all, newest first
     agents: Sequence[Agent]  # newest first
-    approvals: "Sequence[ApprovalDetail]"  # newest first
-    chat_messages: "Sequence[NoteDetail]"  # the newest ones, oldest first
+    approvals: Sequence[ApprovalDetail]  # newest first
+    chat_messages: Sequence[NoteDetail]  # the newest ones, oldest first
     pending_approvals_count: int
 
 
@@ -73,9 +70,6 @@ def _build_snapshot_query() -> CombinedQuery:
     )
 
 
-if TYPE_CHECKING:  # services.tasks imports this package
-    from services.tasks import TagRef
-
 STATUS_ORDER = (Status.IN_PROGRESS, Status.REVIEW, Status.INBOX, Status.DONE)
 PRIORITY_ORDER = (Priority.HIGH, Priority.MEDIUM, Priority.LOW)
 
@@ -87,7 +81,7 @@ class GroupSnapshotTask:
     task: Task
     board_name: str
     assignee: str | None
-    tags: "Sequence[TagRef]"
+    tags: Sequence[TagRef]
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ async def load_group_snapshot(
         group_id=group_id,
         excluded_id=excluding.id if excluding else None,
         task_limit=per_board_task_limit,
-        **access_parameters(actor),
+        **boards.access_parameters(actor),
     )
     return GroupSnapshot(rows[0][0] if rows else None, _snapshot_boards(rows))
 
@@ -174,17 +168,15 @@ def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
     return list(found.values())
 
 
-def _tag_refs(tags: Sequence[Mapping[str, str]] | None) -> "Sequence[TagRef]":
-    return [
-        tasks.TagRef(UUID(tag["id"]), tag["name"], tag["slug"], tag["color"]) for tag in tags or ()
-    ]
+def _tag_refs(tags: Sequence[Mapping[str, str]] | None) -> Sequence[TagRef]:
+    return [TagRef(UUID(tag["id"]), tag["name"], tag["slug"], tag["color"]) for tag in tags or ()]
 
 
 def _boards_query(*, is_user: bool, excluding: bool) -> Select[UUID, UUID | None]:
     in_group = Board.board_group_id == bindparam("group_id")
     query = select(Board.id, Board.board_group_id).where(in_group)
     if is_user:
-        visible = USER_BOARDS.where(in_group).subquery()
+        visible = boards.USER_BOARDS.where(in_group).subquery()
         query = query.where(Board.id.in_(select(visible.c.id).where(visible.c.reads)))
     return query.where(Board.id != bindparam("excluded_id")) if excluding else query
 
