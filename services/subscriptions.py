@@ -6,7 +6,12 @@ imports this module: the server, the worker, the commands and the tests. Nothing
 imports it.
 """
 
-from services import agents, boards, tasks
+from services import agents, boards, events, notifications, tasks
+
+# Events are recorded: `events` has added the audit records, and users are notified.
+events.EVENTS_RECORDED.subscribe(
+    notifications.notify_about_events,
+)
 
 # A board is deleted: its agents are removed from their gateways. The database deletes the rest.
 boards.BOARD_DELETION.subscribe(

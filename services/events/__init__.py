@@ -1,6 +1,7 @@
 """Events: record them, read them, and subscribe to new ones."""
 
 from services.events.commands import (
+    EVENTS_RECORDED,
     NewEvent,
     get_last_seq,
     get_last_seq_before,

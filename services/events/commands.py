@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Never
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,8 +24,9 @@ from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.db.transactions import Write, send_pending_changes
 from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
-from services import audit, notifications
+from services import audit
 from services.audit import NewAuditRecord
+from services.hooks import Hook
 
 _INSERT_EVENTS = Write(
     text(f"""
@@ -96,6 +97,10 @@ class NewEvent:
             "user_id": self.actor.id if isinstance(self.actor, User) else None,
             "data": dict(self.data or {}),
         }
+
+
+EVENTS_RECORDED: Hook[Sequence[NewEvent], Never] = Hook("EVENTS_RECORDED")
+"""Events and their audit records were inserted. Other transactions wait until the commit."""
 
 
 async def record_event(
@@ -171,7 +176,7 @@ async def _insert_events(
         audit_records=audit.build_insert_rows(records),
         origins=audit.derive_origins(new_events, rows),
     )
-    await notifications.notify_about_events(session, new_events)
+    await EVENTS_RECORDED.run(session, new_events)
     return inserted
 
 

@@ -5,18 +5,16 @@ Changes of tasks are not among them: services/tasks knows who is concerned.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role
+from services.events import NewEvent
 from services.notifications.creation import Audience, NewNotification, notify
 from services.notifications.deletions import DELETIONS, resolve_deleted
 from services.notifications.resolution import reopen, resolve
-
-if TYPE_CHECKING:
-    from services.events import NewEvent
 
 Kind = NotificationKind
 
@@ -44,7 +42,7 @@ PENDING_EVENTS = (
 AGENT_PROBLEMS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE)
 
 
-async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEvent"]) -> None:
+async def notify_about_events(session: AsyncSession, new_events: Sequence[NewEvent]) -> None:
     """Create and resolve the notifications of events that are being recorded."""
     relevant = [event for event in new_events if event.type in RELEVANT_TYPES]
     if not relevant:
@@ -63,7 +61,7 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEv
     await _update_pending(session, [one for one in relevant if one.type in PENDING_EVENTS])
 
 
-async def _update_pending(session: AsyncSession, pending: Sequence["NewEvent"]) -> None:
+async def _update_pending(session: AsyncSession, pending: Sequence[NewEvent]) -> None:
     """Open the notifications of approvals that wait again, except for who has approved first."""
     from services import approvals  # it uses events, which use this package
 
@@ -78,14 +76,14 @@ async def _update_pending(session: AsyncSession, pending: Sequence["NewEvent"]) 
             await resolve(session, DECISION_KINDS, keys, user_id=user_id)
 
 
-def _has_first_approver(event: "NewEvent") -> bool:
+def _has_first_approver(event: NewEvent) -> bool:
     approval = event.approval
     assert isinstance(approval, Approval)
     return approval.first_approver_id is not None
 
 
 def _list_resolved(
-    relevant: Sequence["NewEvent"], decided: set[str]
+    relevant: Sequence[NewEvent], decided: set[str]
 ) -> Iterator[tuple[Sequence[Kind], list[str]]]:
     if decided:
         yield DECISION_KINDS, sorted(decided)
@@ -95,13 +93,13 @@ def _list_resolved(
             yield kinds, keys
 
 
-def _build(event: "NewEvent") -> Iterator[NewNotification]:
+def _build(event: NewEvent) -> Iterator[NewNotification]:
     build = BUILDERS.get(event.type)
     if build is not None:
         yield from build(event)
 
 
-def _build_pending_approval(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_pending_approval(event: NewEvent) -> Iterator[NewNotification]:
     approval = event.approval
     assert isinstance(approval, Approval)
     yield _new(
@@ -123,7 +121,7 @@ def find_deciders(approval: Approval) -> dict[str, Any]:
     }
 
 
-def _build_gateway_request(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_gateway_request(event: NewEvent) -> Iterator[NewNotification]:
     audience = Audience.WRITERS if event.board else Audience.ADMINS
     yield _new(
         event,
@@ -134,7 +132,7 @@ def _build_gateway_request(event: "NewEvent") -> Iterator[NewNotification]:
     )
 
 
-def _build_decision(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_decision(event: NewEvent) -> Iterator[NewNotification]:
     approval = event.approval
     if isinstance(approval, Approval) and approval.requested_by_user_id:
         keys = ("question", "titles", "action_type", "status", "note")
@@ -142,7 +140,7 @@ def _build_decision(event: "NewEvent") -> Iterator[NewNotification]:
         yield _new(event, Kind.DECIDED, _decision_key(event), user_ids=users, keys=keys)
 
 
-def _build_status(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_status(event: NewEvent) -> Iterator[NewNotification]:
     if event.actor is None and _data(event).get("to") == AgentStatus.OFFLINE:
         never_called = _data(event).get("code") == NEVER_CALLED
         yield from _build_agent_problem(
@@ -150,26 +148,26 @@ def _build_status(event: "NewEvent") -> Iterator[NewNotification]:
         )
 
 
-def _build_failure(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_failure(event: NewEvent) -> Iterator[NewNotification]:
     yield from _build_agent_problem(event, Kind.AGENT_STUCK)
 
 
-def _build_hold(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_hold(event: NewEvent) -> Iterator[NewNotification]:
     yield from _build_agent_problem(event, Kind.AGENT_HELD)
 
 
-def _build_agent_problem(event: "NewEvent", kind: Kind) -> Iterator[NewNotification]:
+def _build_agent_problem(event: NewEvent, kind: Kind) -> Iterator[NewNotification]:
     audience = Audience.WRITERS if event.board else Audience.ADMINS
     keys = ("name", "reason", "cause", "values", "code", "error", "pending", "recent")
     yield _new(event, kind, _agent_key(event), audience=audience, keys=keys, merges=True)
 
 
-def _build_stop(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_stop(event: NewEvent) -> Iterator[NewNotification]:
     key, keys = str(event.organization_id), ("name", "by", "reason")
     yield _new(event, Kind.AGENTS_STOPPED, key, audience=Audience.MEMBERS, keys=keys, merges=True)
 
 
-def _build_gateway(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_gateway(event: NewEvent) -> Iterator[NewNotification]:
     data = _data(event)
     if data.get("is_away"):
         yield _new(
@@ -193,7 +191,7 @@ def _build_gateway(event: "NewEvent") -> Iterator[NewNotification]:
         )
 
 
-def _build_invitation(event: "NewEvent") -> Iterator[NewNotification]:
+def _build_invitation(event: NewEvent) -> Iterator[NewNotification]:
     data = _data(event)
     yield _new(
         event,
@@ -207,7 +205,7 @@ def _build_invitation(event: "NewEvent") -> Iterator[NewNotification]:
 
 
 def _new(
-    event: "NewEvent", kind: Kind, key: str, *, keys: Sequence[str], **more: Any
+    event: NewEvent, kind: Kind, key: str, *, keys: Sequence[str], **more: Any
 ) -> NewNotification:
     data = _data(event)
     return NewNotification(
@@ -224,11 +222,11 @@ def _new(
     )
 
 
-def _data(event: "NewEvent") -> dict[str, Any]:
+def _data(event: NewEvent) -> dict[str, Any]:
     return dict(event.data or {})
 
 
-def _decision_key(event: "NewEvent") -> str:
+def _decision_key(event: NewEvent) -> str:
     """Return the key of an approval, or of a request of a gateway."""
     approval = event.approval
     if approval is None:
@@ -236,13 +234,13 @@ def _decision_key(event: "NewEvent") -> str:
     return str(approval if isinstance(approval, UUID) else approval.id)
 
 
-def _agent_key(event: "NewEvent") -> str:
+def _agent_key(event: NewEvent) -> str:
     agent = event.subject or event.actor
     assert agent is not None
     return str(agent if isinstance(agent, UUID) else agent.id)
 
 
-def _object_id(event: "NewEvent") -> UUID | None:
+def _object_id(event: NewEvent) -> UUID | None:
     """Return the id of the object that was deleted, if the event names it."""
     if event.type is EventType.GATEWAY_DELETED:
         return UUID(_data(event)["gateway_id"])
@@ -258,12 +256,12 @@ def invitation_key(organization_id: UUID, email: str) -> str:
     return f"{organization_id}:{email}"
 
 
-def _is_back(event: "NewEvent") -> bool:
+def _is_back(event: NewEvent) -> bool:
     is_status = event.type is EventType.AGENT_STATUS_CHANGED
     return is_status and _data(event).get("to") == AgentStatus.ONLINE
 
 
-BUILDERS: dict[EventType, Callable[["NewEvent"], Iterator[NewNotification]]] = {
+BUILDERS: dict[EventType, Callable[[NewEvent], Iterator[NewNotification]]] = {
     EventType.APPROVAL_REQUESTED: _build_pending_approval,
     EventType.GATEWAY_REQUEST_ASKED: _build_gateway_request,
     EventType.APPROVAL_APPROVED: _build_decision,
@@ -278,7 +276,7 @@ BUILDERS: dict[EventType, Callable[["NewEvent"], Iterator[NewNotification]]] = {
     EventType.INVITE_CREATED: _build_invitation,
 }
 
-ENDS: Sequence[tuple[Sequence[Kind], Callable[["NewEvent"], bool], Callable[["NewEvent"], str]]] = (
+ENDS: Sequence[tuple[Sequence[Kind], Callable[[NewEvent], bool], Callable[[NewEvent], str]]] = (
     (AGENT_PROBLEMS, _is_back, _agent_key),
     ((Kind.AGENT_HELD,), lambda event: event.type in RELEASING_EVENTS, _agent_key),
     (
