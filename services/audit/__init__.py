@@ -1,7 +1,8 @@
 """The audit: who changed what, with which credential, from where and why.
 
 Records are added in the transaction of the change, and never changed. Most of them are derived from
-events; changes without an event record themselves. docs/audit.md describes the guarantees.
+events by `services.events`; changes without an event record themselves. docs/audit.md describes the
+guarantees.
 """
 
 from services.audit.actors import (
@@ -12,7 +13,6 @@ from services.audit.actors import (
     use_credential,
 )
 from services.audit.chain import VerificationResult, compute_hash, verify_export
-from services.audit.derivation import NOT_AUDITED, derive_origins, derive_records
 from services.audit.queries import (
     AuditFilters,
     CommunicationRecord,
@@ -35,6 +35,7 @@ from services.audit.records import (
     AuditObject,
     NewAuditRecord,
     build_insert_rows,
+    build_origin_row,
     list_account_records,
     record_account_changes,
     record_audit,

@@ -1,4 +1,4 @@
-"""Record events, and read the latest ones."""
+"""Record events, with the audit records that are derived from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -6,26 +6,27 @@ from datetime import datetime
 from typing import Any, Never
 from uuid import UUID
 
-from sqlalchemy import (
-    ScalarSelect,
-    String,
-    bindparam,
-    func,
-    literal_column,
-    select,
-    text,
-    type_coerce,
-)
+from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from core.audit_context import WORKER, get_audit_context
 from core.db.listen import CHANNEL
-from core.db.reads import Query, Source
 from core.db.transactions import Write, send_pending_changes
-from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
+from models import (
+    Actor,
+    Agent,
+    AgentStatus,
+    Approval,
+    Board,
+    Event,
+    EventType,
+    Task,
+    User,
+    new_id,
+)
 from services import audit
-from services.audit import NewAuditRecord
+from services.audit import AuditObject, NewAuditRecord
 from services.hooks import Hook
 
 _INSERT_EVENTS = Write(
@@ -166,7 +167,7 @@ async def _insert_events(
     if not new_events and not audit_records:
         return []
     organizations = sorted({str(event.organization_id) for event in new_events})
-    records = [*audit_records, *audit.derive_records(new_events, rows)]
+    records = [*audit_records, *derive_records(new_events, rows)]
     inserted = await _INSERT_EVENTS.execute(
         session,
         channel=CHANNEL,
@@ -174,7 +175,7 @@ async def _insert_events(
         chains=_list_chains(organizations, records),
         rows=rows,
         audit_records=audit.build_insert_rows(records),
-        origins=audit.derive_origins(new_events, rows),
+        origins=derive_origins(new_events, rows),
     )
     await EVENTS_RECORDED.run(session, new_events)
     return inserted
@@ -191,54 +192,179 @@ def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:
     return value if value is None or isinstance(value, UUID) else value.id
 
 
-BATCH_SIZE = 200  # maximum number of events of one read
-
-
-LAST_SEQ: Query[tuple[int]] = Query(
-    select(Event.seq)
-    .where(Event.organization_id == bindparam("organization_id"))
-    .order_by(Event.seq.desc())
-    .limit(1)
+NOT_AUDITED = frozenset(
+    {
+        EventType.BOARD_WEBHOOK_RECEIVED,
+        EventType.BOARD_LEAD_NOTIFIED,
+        EventType.BOARD_LEAD_NOTIFY_FAILED,
+        EventType.GROUP_JOIN_NOTIFIED,
+        EventType.GROUP_JOIN_NOTIFY_FAILED,
+        EventType.GROUP_LEAVE_NOTIFIED,
+        EventType.GROUP_LEAVE_NOTIFY_FAILED,
+        EventType.ONBOARDING_UPDATED,
+        EventType.TASK_REORDERED,
+        EventType.TASK_COMMENT,
+        EventType.TASK_LINK_UPDATED,
+        EventType.TASK_STALE,
+        EventType.TASK_ACTIVE,
+        EventType.TASK_LEAD_NOTIFIED,
+        EventType.TASK_LEAD_NOTIFY_FAILED,
+        EventType.TASK_LEAD_UNASSIGNED_NOTIFIED,
+        EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED,
+        EventType.TASK_ASSIGNEE_NOTIFIED,
+        EventType.TASK_ASSIGNEE_NOTIFY_FAILED,
+        EventType.TASK_REWORK_NOTIFIED,
+        EventType.TASK_REWORK_NOTIFY_FAILED,
+        EventType.APPROVAL_LEAD_NOTIFIED,
+        EventType.APPROVAL_LEAD_NOTIFY_FAILED,
+        EventType.AGENT_PROVISIONED,
+        EventType.AGENT_PROVISION_FAILED,
+        EventType.AGENT_SYNCED,
+        EventType.AGENT_UPDATE_FAILED,
+        EventType.AGENT_WOKEN,
+        EventType.NUDGE_SENT,
+        EventType.NUDGE_FAILED,
+        EventType.QUESTION_ASKED,
+        EventType.QUESTION_ANSWERED,
+        EventType.ASK_USER_SENT,
+        EventType.ASK_USER_FAILED,
+        EventType.LEAD_MESSAGE_SENT,
+        EventType.LEAD_MESSAGE_FAILED,
+        EventType.LEAD_BROADCAST_SENT,
+        EventType.MESSAGE_QUEUED,
+        EventType.MESSAGE_SENT,
+        EventType.MESSAGE_ACKNOWLEDGED,
+        EventType.MESSAGE_FAILED,
+        EventType.GATEWAY_REQUEST_DELIVERED,
+        EventType.RUN_STARTED,
+        EventType.RUN_CHANGED,
+        EventType.RUN_ENDED,
+    }
 )
+"""Communication, received payloads, the order of cards, and the state of agents and runs.
+
+All other events, new types too, are audited.
+"""
+
+SUBJECT_KEYS = {"name", "title", "question", "titles", "changes", "is_chat"}
+STATES = (("left", "entered"), ("from", "to"))
+CAUSES = {
+    "completed_task_id": "task",
+    "reopened_task_id": "task",
+    "deleted_task_id": "task",
+    "restored_task_id": "task",
+    "message_id": "message",
+    "approval_id": "approval",
+}
+"""Keys of an event's data that name what caused the change, and its kind."""
+
+OBJECT_ID_KEYS = {
+    "member": "user_id",
+    "invite": "invite_id",
+    "tag": "tag_id",
+    "custom_field": "custom_field_id",
+    "board_group": "group_id",
+    "gateway": "gateway_id",
+    "gateway_request": "request_id",
+    "saved_view": "view_id",
+    "board_webhook": "webhook_id",
+    "webhook_endpoint": "endpoint_id",
+    "skill": "skill_id",
+    "skill_pack": "pack_id",
+}
+"""The key of the object's id in the data of events of this kind."""
 
 
-async def get_last_seq(source: Source, organization_id: UUID) -> int:
-    """Return the number of the organization's last event; 0 if there is none."""
-    found = await LAST_SEQ.first(source, organization_id=organization_id)
-    return found[0] if found else 0
+def is_audited(event: NewEvent) -> bool:
+    """Return whether an event gets an audit record: not chat, payloads and connection checks.
+
+    Of the states of agents it is only the request to delete one that its gateway has to remove
+    first: the event of that deletion names nobody.
+    """
+    data = event.data or {}
+    is_communication = bool(data.get("is_chat")) or "payload_id" in data
+    is_routine = is_communication or data.get("changed") == ["checks"]
+    if event.type is EventType.AGENT_STATUS_CHANGED:
+        return data.get("to") == AgentStatus.DELETING
+    return event.type not in NOT_AUDITED and not is_routine
 
 
-async def get_last_seq_before(session: AsyncSession, organization_id: UUID, time: datetime) -> int:
-    """Return the number of the organization's last event before a time; 0 if there is none."""
-    earlier = select(Event.seq).where(
-        Event.organization_id == organization_id, Event.created_at < time
+def derive_records(
+    new_events: Sequence[NewEvent], rows: Sequence[Mapping[str, Any]]
+) -> list[NewAuditRecord]:
+    """Return the records of events that are being recorded, given with the rows to insert."""
+    pairs = zip(new_events, rows, strict=True)
+    return [_derive_record(event, row) for event, row in pairs if is_audited(event)]
+
+
+def derive_origins(
+    new_events: Sequence[NewEvent], rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the origins of events that get no record, as rows; not those of the worker."""
+    if get_audit_context().credential == WORKER.credential:
+        return []
+    return [
+        audit.build_origin_row(row["id"], event.actor, _find_cause(event, row))
+        for event, row in zip(new_events, rows, strict=True)
+        if not is_audited(event)
+    ]
+
+
+def _derive_record(event: NewEvent, row: Mapping[str, Any]) -> NewAuditRecord:
+    before, after = _changed_values(event)
+    return NewAuditRecord(
+        event.type.value,
+        _find_object(event.type, row),
+        organization_id=event.organization_id,
+        actor=event.actor,
+        before=before,
+        after=after,
+        cause=_find_cause(event, row),
+        event_id=row["id"],
     )
-    return await session.scalar(earlier.order_by(Event.seq.desc()).limit(1)) or 0
 
 
-async def list_events_after(
-    session: AsyncSession, organization_id: UUID, seq: int
-) -> Sequence[Event]:
-    """Return the organization's first events after number `seq`, at most BATCH_SIZE."""
-    later = select(Event).where(Event.organization_id == organization_id, Event.seq > seq)
-    return (await session.scalars(later.order_by(Event.seq).limit(BATCH_SIZE))).all()
+def _find_object(type: EventType, row: Mapping[str, Any]) -> AuditObject:
+    kind, data = type.value.partition(".")[0], row["data"]
+    name = data.get("question") or data.get("title") or data.get("name") or data.get("email")
+    if kind in OBJECT_ID_KEYS:
+        id: UUID | str | None = data.get(OBJECT_ID_KEYS[kind])
+    elif kind == "board" and "memory_id" in data:
+        kind, id = "note", data["memory_id"]
+    else:
+        id = row.get(f"{kind}_id")
+    return AuditObject(kind, id, None if name is None else str(name))
 
 
-def select_deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSelect[str]:
-    """Select the name of an agent when it was deleted or unlinked; null if it never was."""
-    deleted = aliased(Event)
-    query = select(deleted.data["name"].astext)
-    # As in the condition of the index of the deletions by agent. With `type = …` PostgreSQL may
-    # choose an index of the types, and read the deletions of all agents for each row of a list.
-    type = type_coerce(deleted.type, String).op("||", return_type=String())(literal_column("''"))
-    is_deletion = type == literal_column(f"'{EventType.AGENT_DELETED}'")
-    query = query.where(deleted.agent_id == agent_id, is_deletion)
-    return query.order_by(deleted.seq.desc()).limit(1).scalar_subquery()
+def _find_cause(event: NewEvent, row: Mapping[str, Any]) -> str | None:
+    """Return the cause that an event names; None for the request of the caller."""
+    data = row["data"]
+    for key, kind in CAUSES.items():
+        if data.get(key):
+            return f"{kind}:{data[key]}"
+    if row["approval_id"] and not event.type.value.startswith("approval."):
+        return f"approval:{row['approval_id']}"
+    return None
 
 
-def select_deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
-    """Select the name of the deleted agent, or of the webhook, that wrote a comment."""
-    event = aliased(Event)
-    name = func.coalesce(event.data["webhook"].astext, select_deleted_agent_name(event.agent_id))
-    query = select(name).where(event.id == comment_id)
-    return query.scalar_subquery()
+def _changed_values(event: NewEvent) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return the values before and after the change, as far as the event has them."""
+    data = dict(event.data or {})
+    before: dict[str, object] = dict(event.before or {})
+    after: dict[str, object] = dict(event.after or {})
+    changes = data.get("changes")
+    if isinstance(changes, Mapping):
+        for name, values in changes.items():
+            if isinstance(values, list | tuple) and len(values) == 2:
+                before[name], after[name] = values
+            else:
+                after[name] = values
+    for old, new in STATES:
+        if old in data and new in data:
+            before["status"], after["status"] = data.pop(old), data.pop(new)
+    rest = {name: value for name, value in data.items() if name not in SUBJECT_KEYS}
+    is_end = event.type.value.endswith((".deleted", "_deleted", ".removed", ".revoked"))
+    (before if is_end else after).update(
+        {name: value for name, value in rest.items() if value is not None}
+    )
+    return before, after

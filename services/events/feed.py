@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Event
-from services.events.commands import BATCH_SIZE, get_last_seq, list_events_after
+from services.events.queries import BATCH_SIZE, get_last_seq, list_events_after
 
 MAX_CACHED_EVENTS = 2_000  # per organization with subscribers
 MAX_QUEUED_BATCHES = 256  # of a subscriber

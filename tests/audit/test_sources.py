@@ -12,9 +12,10 @@ from core.errors import TooMany
 from core.security.secrets import hash_password
 from models import EventType, Note
 from services import audit, identity, organizations
-from services.audit import NOT_AUDITED, rejections
+from services.audit import rejections
 from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
 from services.events import NewEvent
+from services.events.commands import NOT_AUDITED, derive_origins, derive_records
 from services.identity.failed_attempts import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
@@ -153,10 +154,10 @@ async def test_every_event_of_a_request_has_a_record_or_an_origin(world: World) 
     rows = [event.to_row() for event in made]
     request = AuditContext(actor_kind="user", credential="session", address="192.0.2.7")
     with audit_context(request):
-        kept = [*audit.derive_records(made, rows), *audit.derive_origins(made, rows)]
+        kept = [*derive_records(made, rows), *derive_origins(made, rows)]
     assert len(kept) == len(made)
     with audit_context(WORKER):
-        assert audit.derive_origins(made, rows) == []
+        assert derive_origins(made, rows) == []
 
 
 async def test_only_admins_see_the_page_of_communication(

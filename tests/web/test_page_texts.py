@@ -9,7 +9,8 @@ from models import Approval, EventType, User, new_id
 from services import policies
 from services.approvals import ApprovalDetail, format_question
 from services.approvals.details import LinkedTask
-from services.audit import NOT_AUDITED, AuditAction
+from services.audit import AuditAction
+from services.events.commands import NOT_AUDITED
 from web.approvals.sentences import build_done_reason, describe_question, describe_reason
 from web.audit.presenter import ACTION_TEXTS, GROUP_TEXTS
 from web.policies.presenter import PRESET_RULE_NAMES, PRESET_TEXTS

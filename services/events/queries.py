@@ -1,0 +1,64 @@
+"""Read events, and the names that they keep of what was deleted."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, String, bindparam, func, literal_column, select, type_coerce
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from core.db.reads import Query, Source
+from models import Event, EventType
+
+BATCH_SIZE = 200  # maximum number of events of one read
+
+
+LAST_SEQ: Query[tuple[int]] = Query(
+    select(Event.seq)
+    .where(Event.organization_id == bindparam("organization_id"))
+    .order_by(Event.seq.desc())
+    .limit(1)
+)
+
+
+async def get_last_seq(source: Source, organization_id: UUID) -> int:
+    """Return the number of the organization's last event; 0 if there is none."""
+    found = await LAST_SEQ.first(source, organization_id=organization_id)
+    return found[0] if found else 0
+
+
+async def get_last_seq_before(session: AsyncSession, organization_id: UUID, time: datetime) -> int:
+    """Return the number of the organization's last event before a time; 0 if there is none."""
+    earlier = select(Event.seq).where(
+        Event.organization_id == organization_id, Event.created_at < time
+    )
+    return await session.scalar(earlier.order_by(Event.seq.desc()).limit(1)) or 0
+
+
+async def list_events_after(
+    session: AsyncSession, organization_id: UUID, seq: int
+) -> Sequence[Event]:
+    """Return the organization's first events after number `seq`, at most BATCH_SIZE."""
+    later = select(Event).where(Event.organization_id == organization_id, Event.seq > seq)
+    return (await session.scalars(later.order_by(Event.seq).limit(BATCH_SIZE))).all()
+
+
+def select_deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSelect[str]:
+    """Select the name of an agent when it was deleted or unlinked; null if it never was."""
+    deleted = aliased(Event)
+    query = select(deleted.data["name"].astext)
+    # As in the condition of the index of the deletions by agent. With `type = …` PostgreSQL may
+    # choose an index of the types, and read the deletions of all agents for each row of a list.
+    type = type_coerce(deleted.type, String).op("||", return_type=String())(literal_column("''"))
+    is_deletion = type == literal_column(f"'{EventType.AGENT_DELETED}'")
+    query = query.where(deleted.agent_id == agent_id, is_deletion)
+    return query.order_by(deleted.seq.desc()).limit(1).scalar_subquery()
+
+
+def select_deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
+    """Select the name of the deleted agent, or of the webhook, that wrote a comment."""
+    event = aliased(Event)
+    name = func.coalesce(event.data["webhook"].astext, select_deleted_agent_name(event.agent_id))
+    query = select(name).where(event.id == comment_id)
+    return query.scalar_subquery()
