@@ -149,3 +149,8 @@ def fill_in(
         return format_value(value)
 
     return PLACEHOLDER.sub(replace, text)
+
+
+def build_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the description of a request that solves a conflict, for its details."""
+    return {"method": method, "path": path, "body": dict(body)}

@@ -41,7 +41,7 @@ from core.paging import Page
 from core.validation import MAX_INTEGER
 from models import Approval, ApprovalStatus, Board, Event, EventType, Member, PolicyVerdict, Status
 from services import approvals
-from services.action_kinds import is_completion_kind
+from services.approval_actions import is_completion_kind
 
 PendingCount = Annotated[
     int,

@@ -1,11 +1,5 @@
 """Approvals: requests of agents and users for a human decision."""
 
-from services.approvals.actions import (
-    FIELD_PREFIX,
-    build_task_content,
-    hash_content,
-    list_changed_fields,
-)
 from services.approvals.bulk_decisions import (
     MAX_DECISIONS,
     DecisionResult,
@@ -41,7 +35,6 @@ from services.approvals.policy_decisions import (
     may_approve,
 )
 from services.approvals.queries import (
-    IS_UNDECIDED,
     UndecidedApproval,
     build_decided_since_query,
     build_listed_query,
@@ -54,7 +47,6 @@ from services.approvals.queries import (
     list_undecided_of_board,
     list_undoable_decisions,
     load_approvals,
-    load_first_approvers,
     newest_approvals_query,
     pending_count_query,
     undecided_rows_query,
@@ -72,16 +64,10 @@ from services.approvals.requests import request_approval, request_clarification
 from services.approvals.reviewed_content import (
     CurrentContent,
     CurrentContents,
-    build_request,
     hash_current_action,
     load_current_contents,
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
-from services.approvals.statements import (
-    may_approve_query,
-    needs_other_approver,
-    task_content_query,
-)
 from services.approvals.undo import (
     UndoneNote,
     choose_note_to_store,

@@ -11,13 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query
 from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts
-from services import boards, counters
-from services.approvals.queries import BOARD_ID, IS_UNDECIDED, pending_count
-from services.approvals.statements import (
-    IS_RESTRICTED,
-    has_approved_first_query,
-    needs_other_approver,
-)
+from services import boards, counters, policies
+from services.approvals.queries import BOARD_ID, pending_count
 
 
 @dataclass(frozen=True)
@@ -53,19 +48,19 @@ def count_approvable(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
     """
     undecided = select(BoardCounts.undecided_approvals).where(BoardCounts.board_id == board_id)
     counted = func.coalesce(undecided.correlate_except(BoardCounts).scalar_subquery(), 0)
-    return counted - _count_undecided(board_id, needs_other_approver())
+    return counted - _count_undecided(board_id, policies.needs_other_approver())
 
 
 def count_own_first_approvals(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
     """Select how many undecided approvals of a board `user_id` has approved as the first of two."""
-    return _count_undecided(board_id, IS_RESTRICTED & has_approved_first_query())
+    return _count_undecided(board_id, policies.IS_RESTRICTED & policies.has_approved_first_query())
 
 
 def _count_undecided(
     board_id: SQLColumnExpression[UUID], condition: ColumnElement[bool]
 ) -> ColumnElement[int]:
     query = select(func.count()).select_from(Approval)
-    query = query.where(Approval.board_id == board_id, IS_UNDECIDED, condition)
+    query = query.where(Approval.board_id == board_id, policies.IS_UNDECIDED, condition)
     return query.correlate_except(Approval).scalar_subquery()
 
 

@@ -23,7 +23,7 @@ from models import (
     User,
 )
 from services import boards, organizations
-from services.action_kinds import is_completion_kind
+from services.approval_actions import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
 from services.approvals.statements import (
     BOARD_ID,

@@ -9,9 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from models import Approval, Notification
-from services import notifications
-from services.approvals.queries import IS_UNDECIDED
-from services.approvals.statements import has_approved_first_query
+from services import notifications, policies
 from services.notifications import DECISION_KINDS
 
 BATCH_SIZE = 100  # approvals in one transaction
@@ -30,9 +28,9 @@ _IS_RESOLVED = (
 _OUTDATED = (
     select(Approval.id, Approval.first_approver_id)
     .where(
-        IS_UNDECIDED,
+        policies.IS_UNDECIDED,
         Approval.first_approver_id.is_not(None),
-        ~has_approved_first_query(Approval.first_approver_id),
+        ~policies.has_approved_first_query(Approval.first_approver_id),
         _IS_RESOLVED,
     )
     .order_by(Approval.id)

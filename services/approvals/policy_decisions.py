@@ -18,7 +18,7 @@ from models import (
     User,
 )
 from services import organizations, policies
-from services.action_kinds import is_completion_kind
+from services.approval_actions import is_completion_kind
 from services.approvals.details import ApprovalDetail
 
 

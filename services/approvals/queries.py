@@ -32,21 +32,18 @@ from models import (
     Member,
     RiskLevel,
 )
-from services import board_pages, boards, counters
+from services import board_pages, boards, counters, policies
 from services.approvals.details import ApprovalDetail, detail_from_row, get_approval, get_board_id
 from services.approvals.statements import (
     BOARD_ID,
     ApprovalSelect,
     approvals_query,
     decided_approvals_query,
-    has_approved_first_query,
     is_one_of_these_approvals,
-    needs_other_approver,
 )
 from services.board_pages import BoardPageQuery
 
 DECIDED_AT = func.coalesce(Approval.decided_at, Approval.resolved_at)
-IS_UNDECIDED = (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_(None)
 
 
 async def list_board_approvals(
@@ -98,20 +95,6 @@ def _build_query_by_id() -> Query[ApprovalDetail]:
     return Query(query, detail_from_row)
 
 
-async def load_first_approvers(source: Source, approval_ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """Return who has approved the current content first of two, by approval, if anybody has."""
-    if not approval_ids:
-        return {}
-    return dict(await FIRST_APPROVERS.fetch(source, approval_ids=list(approval_ids)))
-
-
-FIRST_APPROVERS: Query[tuple[UUID, UUID]] = Query(
-    select(Approval.id, Approval.first_approver_id).where(
-        is_one_of_these_approvals(), has_approved_first_query(Approval.first_approver_id)
-    )
-)
-
-
 @cache
 def build_open_query() -> Query[ApprovalDetail]:
     """Build the query of a task's approvals that are undecided or can still be undone."""
@@ -142,7 +125,7 @@ async def list_undecided_approvals(
 @cache
 def _build_undecided_query() -> Query[ApprovalDetail]:
     query = approvals_query().where(
-        is_one_of_these_approvals(), IS_UNDECIDED, *_readable(by_board=False)
+        is_one_of_these_approvals(), policies.IS_UNDECIDED, *_readable(by_board=False)
     )
     return Query(_newest_first(query), detail_from_row)
 
@@ -165,7 +148,7 @@ def undecided_rows_query() -> Select[*tuple[Any, ...]]:
             Approval.id,
             Approval.board_id,
             Approval.created_at.label("at"),
-            (~visible.c.writes | needs_other_approver()).label("waits_for_others"),
+            (~visible.c.writes | policies.needs_other_approver()).label("waits_for_others"),
             Approval.agent_id,
             Agent.name.label("agent_name"),
             Approval.action_type.label("request_kind"),
@@ -174,7 +157,7 @@ def undecided_rows_query() -> Select[*tuple[Any, ...]]:
         )
         .join(visible, visible.c.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
-        .where(visible.c.reads, IS_UNDECIDED)
+        .where(visible.c.reads, policies.IS_UNDECIDED)
     )
 
 
@@ -203,10 +186,10 @@ def _build_undecided_of_board_query(*, by_task: bool) -> Query[UndecidedApproval
     query = select(
         Approval.id,
         Approval.agent_id,
-        ~needs_other_approver(),
+        ~policies.needs_other_approver(),
         func.coalesce(links.scalar_subquery(), func.array_remove(array([Approval.task_id]), None)),
     )
-    query = query.where(Approval.board_id == BOARD_ID, IS_UNDECIDED)
+    query = query.where(Approval.board_id == BOARD_ID, policies.IS_UNDECIDED)
     query = query.where(_is_of_task()) if by_task else query
     return Query(query.order_by(Approval.created_at, Approval.id), UndecidedApproval._make)
 

@@ -13,12 +13,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
 from core.db.reads import Query, Source
-from core.errors import Conflict
+from core.errors import Conflict, build_request
 from models import Approval, ApprovalTask, Board, Task
-from services.approvals import actions
-from services.approvals.actions import ActionObject, ContentChange, TaskContent
+from services import policies
+from services.approval_actions import (
+    ActionObject,
+    ContentChange,
+    TaskContent,
+    hash_action,
+    hash_content,
+    list_changes,
+)
 from services.approvals.details import ApprovalDetail
-from services.approvals.statements import task_content_query
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,14 @@ class CurrentContent:
     @cached_property
     def object(self) -> ActionObject:
         """The task with the hash of its current content."""
-        return ActionObject(self.link.task_id, actions.hash_content(self.content))
+        return ActionObject(self.link.task_id, hash_content(self.content))
 
     @cached_property
     def changes(self) -> list[ContentChange]:
         """The differences to what was requested or approved, if that is stored."""
         if self.link.content is None:
             return []
-        return actions.list_changes(self.link.content, self.content)
+        return list_changes(self.link.content, self.content)
 
     @property
     def changed_fields(self) -> list[str]:
@@ -77,12 +83,12 @@ async def load_current_contents(source: Source, approval_ids: Collection[UUID]) 
 
 
 TASK_CONTENTS: Query[tuple[UUID, TaskContent]] = Query(
-    select(Task.id, task_content_query()).where(
+    select(Task.id, policies.task_content_query()).where(
         Task.id == func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
     )
 )
 CURRENT_CONTENTS = Query(
-    select(ApprovalTask, task_content_query())
+    select(ApprovalTask, policies.task_content_query())
     .join(Task, Task.id == ApprovalTask.task_id)
     .where(ApprovalTask.approval_id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid()))))
     .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
@@ -97,7 +103,7 @@ def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) 
     A page sends it with the decision, so that exactly what it shows is approved.
     """
     objects = [one.object for one in contents]
-    return actions.hash_action(approval.board_id, approval.action_type, objects, approval.payload)
+    return hash_action(approval.board_id, approval.action_type, objects, approval.payload)
 
 
 async def bind_request(
@@ -109,11 +115,11 @@ async def bind_request(
     """
     objects = []
     for link, content in links:
-        content_hash = actions.hash_content(content)
+        content_hash = hash_content(content)
         link.content, link.content_hash = dict(content), content_hash
         objects.append(ActionObject(link.task.id, content_hash))
         await asyncio.sleep(0)
-    approval.requested_hash = approval.action_hash = actions.hash_action(
+    approval.requested_hash = approval.action_hash = hash_action(
         board.id, approval.action_type, objects, approval.payload
     )
 
@@ -179,8 +185,3 @@ def content_changed(
         action_hash=current_hash,
         request=build_request("PATCH", path, body),
     )
-
-
-def build_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the description of a request that solves a conflict."""
-    return {"method": method, "path": path, "body": dict(body)}

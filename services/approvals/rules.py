@@ -10,7 +10,7 @@ from uuid import UUID
 from core.errors import Forbidden, Invalid
 from core.validation import json_object, optional, trimmed_text
 from models import Actor, Agent, ApprovalStatus
-from services.action_kinds import COMPLETION_KIND, is_completion_kind
+from services.approval_actions import COMPLETION_KIND, is_completion_kind
 
 MAX_ACTION_LENGTH = 200  # characters
 MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question

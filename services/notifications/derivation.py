@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role
+from services import policies
 from services.events import NewEvent
 from services.notifications.creation import Audience, NewNotification, notify
 from services.notifications.deletions import DELETIONS, resolve_deleted
@@ -63,10 +64,8 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence[NewEve
 
 async def _update_pending(session: AsyncSession, pending: Sequence[NewEvent]) -> None:
     """Open the notifications of approvals that wait again, except for who has approved first."""
-    from services import approvals  # it uses events, which use this package
-
     ids = [UUID(_decision_key(event)) for event in pending if _has_first_approver(event)]
-    first_approvers = await approvals.load_first_approvers(session, ids)
+    first_approvers = await policies.load_first_approvers(session, ids)
     by_first: defaultdict[UUID | None, list[str]] = defaultdict(list)
     for key in map(_decision_key, pending):
         by_first[first_approvers.get(UUID(key))].append(key)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query
 from models import Approval, Notification, NotificationKind, NotificationSettings
+from services import policies
 from services.notifications.creation import (
     ESCALATED_PREFIX,
     Audience,
@@ -48,9 +49,7 @@ _ESCALATING = (
 
 def _concerns_others() -> ColumnElement[bool]:
     """Match notifications of approvals that the second user may not approve now."""
-    from services import approvals  # it uses events, which use this package
-
-    may_approve = approvals.may_approve_query(NotificationSettings.escalate_to_user_id)
+    may_approve = policies.may_approve_query(NotificationSettings.escalate_to_user_id)
     found = select(Approval.id).where(Approval.id == Notification.approval_id, ~may_approve)
     return found.correlate(Notification, NotificationSettings).exists()
 

@@ -40,6 +40,7 @@ from models import (
     Role,
     User,
 )
+from services import boards
 from services.notifications.rules import ADMIN_KINDS, KINDS_BY_GROUP, KindGroup
 
 USER_ID = bindparam("user_id", type_=Uuid())
@@ -101,8 +102,6 @@ def visibility_parameters(member: Member) -> dict[str, object]:
 
 def is_visible() -> ColumnElement[bool]:
     """Build the condition for notifications that a member can see."""
-    from services import boards  # it uses events, which use this package
-
     is_here = Notification.organization_id == ORGANIZATION_ID
     return (
         (Notification.user_id == USER_ID)

@@ -1,5 +1,17 @@
 """Approval policies: rules that answer, or restrict who answers, the requests of agents."""
 
+from services.policies.approvers import (
+    IS_RESTRICTED,
+    IS_UNDECIDED,
+    first_vote_query,
+    has_approved_first_query,
+    is_content_changed,
+    last_vote_query,
+    load_first_approvers,
+    may_approve_query,
+    needs_other_approver,
+    task_content_query,
+)
 from services.policies.commands import replace_policy
 from services.policies.presets import PRESETS, PolicyPreset, build_preset_rules
 from services.policies.queries import (
@@ -18,7 +30,6 @@ from services.policies.rules import (
     MAX_RULES,
     MAX_VALUES,
     MIN_EXPIRY,
-    ROLE_RANK,
     check_rules,
     may_decide,
     parse_risk,

@@ -21,7 +21,7 @@ from models import (
     TagAssignment,
     User,
 )
-from services.action_kinds import COMPLETION_WORDS
+from services.approval_actions import COMPLETION_WORDS
 from services.policies.rules import build_facts, evaluate_rules
 
 

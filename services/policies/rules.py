@@ -16,7 +16,7 @@ from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
-from services.action_kinds import build_confusable_skeleton, join_words, read_kind
+from services.approval_actions import build_confusable_skeleton, join_words, read_kind
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule

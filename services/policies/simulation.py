@@ -43,7 +43,7 @@ from models import (
     TagAssignment,
 )
 from services import boards
-from services.action_kinds import read_kind
+from services.approval_actions import read_kind
 from services.policies.queries import get_policy
 from services.policies.rules import (
     MAX_RISK_LENGTH,

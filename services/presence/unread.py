@@ -41,7 +41,7 @@ from models import (
     ReadMarker,
     User,
 )
-from services import approvals, boards
+from services import boards, policies
 
 MAX_UNREAD_AGE = timedelta(days=30)  # older events do not count as unread
 NOTE_ID = cast(Event.data["memory_id"].astext, Uuid)  # of the event of a note
@@ -280,7 +280,7 @@ def _unread_events_subquery(condition: ColumnElement[bool]) -> Subquery:
     parts: Sequence[Select[Any]] = (
         comments.where(recent, Event.type == EventType.TASK_COMMENT),
         chat.where(recent, Event.type == EventType.BOARD_MEMORY_CREATED, Note.is_chat),
-        requests.where(recent, Event.type == EventType.APPROVAL_REQUESTED, approvals.IS_UNDECIDED),
+        requests.where(recent, Event.type == EventType.APPROVAL_REQUESTED, policies.IS_UNDECIDED),
     )
     return union_all(*parts).subquery("items")
 

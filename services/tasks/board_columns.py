@@ -30,7 +30,7 @@ from models import (
     TagAssignment,
     Task,
 )
-from services import approvals, boards, counters, custom_fields  # names of two: at call time
+from services import boards, counters, custom_fields, policies
 from services.tasks.board_order import BoardOrder, is_blocked
 from services.tasks.card_tasks import CARD_TASKS, WORKER_ID, CardTask, build_card_task
 from services.tasks.done_approvals import approval_ids_query
@@ -243,9 +243,9 @@ def _has_approval_for_user() -> ColumnElement[bool]:
     """Match tasks with an approval that waits for the user `user_id`, who may change the board."""
     query = select(Approval.id).where(
         Approval.board_id == Task.board_id,
-        approvals.IS_UNDECIDED,
+        policies.IS_UNDECIDED,
         Approval.id.in_(approval_ids_query()),
-        ~approvals.needs_other_approver(),
+        ~policies.needs_other_approver(),
     )
     return BOARD_ID.in_(boards.WRITABLE_BOARD_IDS) & query.correlate(Task).exists()
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query
-from core.errors import Conflict
+from core.errors import Conflict, build_request
 from models import (
     Agent,
     Approval,
@@ -24,8 +24,14 @@ from models import (
     Status,
     Task,
 )
-from services import approvals, custom_fields  # only names at call time: they import each other
-from services.action_kinds import COMPLETION_KIND, is_completion_kind
+from services import custom_fields
+from services.approval_actions import (
+    COMPLETION_KIND,
+    build_task_content,
+    hash_content,
+    is_completion_kind,
+    list_changed_fields,
+)
 
 if TYPE_CHECKING:
     from services.tasks.change_request import TaskChange
@@ -134,7 +140,7 @@ def find_permission(
             return DonePermission(reason="kind", kind=approved[0].kind)
         return DonePermission(reason="rejected" if rejected else "none")
     rejected_at = max(rejected, default=None)
-    wanted_hash = approvals.hash_content(wanted)
+    wanted_hash = hash_content(wanted)
     reasons = [
         (one, _find_reason(one, wanted_hash, rejected_at, reopened_at, at)) for one in completing
     ]
@@ -148,8 +154,8 @@ def find_permission(
     return DonePermission(
         reason=reason,
         kind=newest.kind,
-        changed=approvals.list_changed_fields(newest.content, wanted),
-        changed_by_request=approvals.hash_content(current) == newest.content_hash,
+        changed=list_changed_fields(newest.content, wanted),
+        changed_by_request=hash_content(current) == newest.content_hash,
     )
 
 
@@ -210,7 +216,7 @@ def _build_approval_request(change: "TaskChange") -> dict[str, Any]:
         "payload": {"reason": EXAMPLE_REASON},
     }
     path = f"{prefix}/boards/{change.board.id}/approvals"
-    return approvals.build_request("POST", path, body)
+    return build_request("POST", path, body)
 
 
 def _content_after(
@@ -220,7 +226,7 @@ def _content_after(
 ) -> Mapping[str, Any]:
     """Return the content of the task with some new values."""
     given = values.get("custom_field_values", {})
-    return approvals.build_task_content(
+    return build_task_content(
         values.get("title", change.task.title),
         values.get("description", change.task.description),
         {field.key: field.value_after(given) for field in fields},

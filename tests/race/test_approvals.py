@@ -26,8 +26,8 @@ from models import (
     new_id,
 )
 from services import approvals, boards
+from services.approval_actions import hash_action
 from services.approvals import MAX_PENDING, ApprovalDraft
-from services.approvals.actions import hash_action
 from tests.support.board_rows import make_agent
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World

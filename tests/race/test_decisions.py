@@ -12,8 +12,8 @@ from core.clock import now
 from core.errors import Conflict
 from models import Approval, ApprovalStatus, Board, Event, EventType, Task, new_id
 from services import approvals, boards, messages, tasks
+from services.approval_actions import hash_action
 from services.approvals import ApprovalDraft
-from services.approvals.actions import hash_action
 from tests.support.board_rows import make_board, make_link
 from tests.support.people_rows import make_member
 from tests.support.rounds import ROUNDS, ROUNDS_FOR_ALL_OUTCOMES, run_rounds

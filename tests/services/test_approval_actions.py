@@ -8,14 +8,13 @@ from uuid import UUID
 import pytest
 
 from core.canonical_json import format_canonical_json, hash_json
-from services.action_kinds import COMPLETION_KINDS, is_completion_kind
-from services.approvals import actions
-from services.approvals.actions import ActionObject
+from services import approval_actions
+from services.approval_actions import COMPLETION_KINDS, ActionObject, is_completion_kind
 from tests.support.cpu_time import limit_cpu
 
 ONE, TWO = UUID(int=1), UUID(int=2)
-CONTENT = actions.build_task_content("Write", "All of it", {"effort": 3, "link": None})
-HASH = actions.hash_content(CONTENT)
+CONTENT = approval_actions.build_task_content("Write", "All of it", {"effort": 3, "link": None})
+HASH = approval_actions.hash_content(CONTENT)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_the_example_of_the_documentation() -> None:
         "parameters": {"reason": "Ünique"},
     }
     objects = [ActionObject(ONE, HASH)]
-    assert sha256(action) == actions.hash_action(
+    assert sha256(action) == approval_actions.hash_action(
         TWO, "task.complete", objects, {"reason": "Ünique"}
     )
 
@@ -84,7 +83,7 @@ def test_everything_that_is_allowed_changes_the_hash() -> None:
     one, two = ActionObject(ONE, HASH), ActionObject(TWO, HASH)
 
     def compute(board=ONE, kind="deploy", objects=(one,), parameters=None) -> str:
-        return actions.hash_action(board, kind, objects, parameters)
+        return approval_actions.hash_action(board, kind, objects, parameters)
 
     hashes = [
         compute(),
@@ -101,9 +100,9 @@ def test_everything_that_is_allowed_changes_the_hash() -> None:
 
 
 def test_differences_are_named_by_field() -> None:
-    other = actions.build_task_content("Write", None, {"effort": 3.0, "link": "x"})
-    assert actions.list_changed_fields(CONTENT, other) == ["description", "fields.link"]
-    assert actions.list_changed_fields(CONTENT, CONTENT) == []
+    other = approval_actions.build_task_content("Write", None, {"effort": 3.0, "link": "x"})
+    assert approval_actions.list_changed_fields(CONTENT, other) == ["description", "fields.link"]
+    assert approval_actions.list_changed_fields(CONTENT, CONTENT) == []
 
 
 def test_a_large_hostile_payload_is_hashed_quickly() -> None:

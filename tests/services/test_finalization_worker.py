@@ -17,7 +17,7 @@ from models import (
     EventType,
 )
 from services import approvals
-from services.approvals.actions import hash_action
+from services.approval_actions import hash_action
 from tests.support.migration import migrate
 from tests.support.worker_harness import (
     APPROVED,

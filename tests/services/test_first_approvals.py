@@ -5,7 +5,7 @@ from sqlalchemy import literal, select
 
 from models import Approval, Member, PolicyEffect, PolicyVerdict, Role
 from services import approvals
-from services.approvals.statements import (
+from services.policies import (
     has_approved_first_query,
     may_approve_query,
     needs_other_approver,

@@ -22,7 +22,7 @@ from models import (
     WeeklyWindow,
     new_id,
 )
-from services.action_kinds import (
+from services.approval_actions import (
     MAX_NAMED_CHARACTERS,
     build_confusable_skeleton,
     join_words,

@@ -21,7 +21,7 @@ from models import (
     new_id,
 )
 from services import policies
-from services.action_kinds import read_kind
+from services.approval_actions import read_kind
 from services.policies.rules import (
     MAX_RULES,
     MAX_VALUES,

@@ -9,7 +9,7 @@ import pytest
 from core.clock import now
 from core.errors import AppError, Invalid
 from models import ApprovalStatus, Status, new_id
-from services.approvals import hash_content
+from services.approval_actions import hash_content
 from services.tasks.done_approvals import DonePermission, LinkedApproval, find_permission
 from services.tasks.rules import check_creation
 from tests.support.task_changes import (

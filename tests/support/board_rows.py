@@ -25,8 +25,12 @@ from models import (
     WebhookPayload,
     new_id,
 )
-from services.approvals import build_task_content, hash_content
-from services.approvals.actions import ActionObject, hash_action
+from services.approval_actions import (
+    ActionObject,
+    build_task_content,
+    hash_action,
+    hash_content,
+)
 from tests.support.secret_key import CIPHER
 
 WEBHOOK_SECRET = "the secret of a webhook"

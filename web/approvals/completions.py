@@ -8,7 +8,7 @@ from core.db.reads import Source
 from core.errors import AppError
 from models import Board, Member, PolicyEffect, Status, Task, User
 from services import approvals, tasks
-from services.action_kinds import COMPLETION_KIND
+from services.approval_actions import COMPLETION_KIND
 from services.approvals import ApprovalDraft
 from web.approvals.decision_rights import load_decision_rights
 from web.approvals.presenter import ApprovalView, load_views

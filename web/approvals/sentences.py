@@ -6,7 +6,7 @@ from typing import Any
 
 from models import ApprovalStatus, User
 from services import approvals
-from services.action_kinds import COMPLETION_KIND
+from services.approval_actions import COMPLETION_KIND
 from services.approvals import ApprovalDetail
 from web.ui.translation import N_, _, ngettext
 

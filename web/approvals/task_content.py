@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services import approvals
+from services.approval_actions import FIELD_PREFIX
 from services.approvals import CurrentContent, CurrentContents
 from services.tasks import TaskDetail
 from web.approvals.payload import DisplayLimits, PayloadRow, format_value
@@ -31,7 +31,7 @@ def list_field_keys(details: Iterable[TaskDetail], contents: CurrentContents) ->
     """Return the keys of the custom fields that tasks have, or that have changed."""
     keys = {key for detail in details for key in detail.custom_field_values}
     names = {name for links in contents.values() for one in links for name in one.changed_fields}
-    return keys | {name.removeprefix(approvals.FIELD_PREFIX) for name in names}
+    return keys | {name.removeprefix(FIELD_PREFIX) for name in names}
 
 
 def build_task_content(
@@ -78,7 +78,7 @@ def _list_changes(current: CurrentContent, labels: Mapping[str, str]) -> list[Pa
 def _find_label(name: str, labels: Mapping[str, str]) -> str:
     if name in FIELD_LABELS:
         return translate(FIELD_LABELS[name])
-    key = name.removeprefix(approvals.FIELD_PREFIX)
+    key = name.removeprefix(FIELD_PREFIX)
     return labels.get(key, key)
 
 

@@ -9,7 +9,7 @@ from unicodedata import category
 
 from markupsafe import Markup, escape
 
-from services.action_kinds import list_unusual_characters
+from services.approval_actions import list_unusual_characters
 from web.ui.locale_format import format_number
 from web.ui.translation import _
 
