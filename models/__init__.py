@@ -104,6 +104,7 @@ from models.skill import (
 from models.soul import Soul, SoulDirectory
 from models.task import (
     OPEN_DEPENDENCY_COUNT,
+    OPEN_STATUSES,
     Comment,
     DeletedTask,
     LinkKind,

@@ -41,6 +41,9 @@ class Status(StrEnum):
         return self.value.replace("_", " ").capitalize()
 
 
+OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
+
+
 class Priority(StrEnum):
     """How urgent a task is, from the least to the most."""
 

@@ -6,11 +6,22 @@ imports this module: the server, the worker, the commands and the tests. Nothing
 imports it.
 """
 
-from services import agents, boards, events, notifications, tasks
+from services import agents, boards, events, notifications, organizations, skills, tasks
 
 # Events are recorded: `events` has added the audit records, and users are notified.
 events.EVENTS_RECORDED.subscribe(
     notifications.notify_about_events,
+)
+
+# An organization is created: it has the default packs of skills.
+organizations.ORGANIZATION_CREATION.subscribe(
+    skills.add_default_packs,
+)
+
+# A member is removed, leaves or gets other rights, or an account is deleted: the tasks that the
+# user can no longer read are unassigned.
+organizations.ACCESS_LOSS.subscribe(
+    tasks.unassign_former_readers,
 )
 
 # A board is deleted: its agents are removed from their gateways. The database deletes the rest.

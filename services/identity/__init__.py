@@ -4,7 +4,6 @@ from services.identity.accounts import (
     MembershipSummary,
     delete_account,
     list_membership_summaries,
-    lock_user,
     overwrite_profile,
     update_profile,
 )

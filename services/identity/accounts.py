@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query, Source
-from core.errors import Conflict, RecentSignInRequired, Unauthorized
+from core.errors import Conflict, RecentSignInRequired
 from core.text import to_one_line
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
@@ -28,7 +28,7 @@ from models import (
     Role,
     User,
 )
-from services import events, messages, organizations, tasks
+from services import events, messages, organizations
 from services.audit import (
     AccountChange,
     AuditAction,
@@ -72,8 +72,8 @@ async def delete_account(
     stays, without the name of the user. Raises Conflict with the organizations that would be left
     without an owner (contract, C25).
     """
-    locked = await lock_user(session, user)
-    await tasks.lock_assignee(session, select(User.id).where(User.id == user.id))
+    locked = await organizations.lock_user(session, user)
+    await organizations.lock_user_with_boards(session, select(User.id).where(User.id == user.id))
     expected_ids = _list_own(await list_membership_summaries(session, locked))
     if expected_ids:
         await organizations.lock_organization_contents(session, expected_ids)
@@ -88,7 +88,7 @@ async def delete_account(
             await organizations.lock_organization_contents(session, left_ids)
         records += await organizations.erase_organizations(session, own_ids)
     await session.execute(delete(Member).where(Member.user_id == user.id))
-    await tasks.unassign_former_readers(session, user_id=user.id)
+    await organizations.ACCESS_LOSS.run(session, organizations.AccessLoss(user.id, by=None))
     await _delete_user(session, locked)
     shared_ids = [one.organization.id for one in memberships if one.others]
     await _record_departures(session, locked, shared_ids, records)
@@ -219,18 +219,6 @@ PROFILE_FIELDS: Mapping[str, FieldCheck] = {
 """The fields that users can set in their profile; all are optional (contract, 3.2)."""
 
 
-async def lock_user(session: AsyncSession, user: User) -> User:
-    """Lock the row of a user until the commit, and return it.
-
-    Raises Unauthorized if the user no longer exists.
-    """
-    query = select(User).where(User.id == user.id).with_for_update(key_share=True)
-    locked = await session.scalar(query.execution_options(populate_existing=True))
-    if locked is None:
-        raise Unauthorized
-    return locked
-
-
 async def update_profile(session: AsyncSession, user: User, changes: Mapping[str, object]) -> User:
     """Change fields of a user's profile. Only the keys that are present count.
 
@@ -238,7 +226,7 @@ async def update_profile(session: AsyncSession, user: User, changes: Mapping[str
     earlier records are recognized by it. Raises Invalid with the field.
     """
     values = validate_fields(PROFILE_FIELDS, changes)
-    locked = await lock_user(session, user)
+    locked = await organizations.lock_user(session, user)
     former_name = locked.display_name
     changed = {name: value for name, value in values.items() if value != getattr(locked, name)}
     for name, value in changed.items():

@@ -12,9 +12,8 @@ from sqlalchemy.orm import contains_eager
 from core.clock import now
 from core.errors import Unauthorized
 from models import ExternalIdentity, User, new_id
-from services import audit
+from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
-from services.identity.accounts import lock_user
 from services.identity.claims import ProviderProfile
 from services.identity.registration import (
     FIRST_USER_EXTERNAL_ID,
@@ -178,7 +177,7 @@ async def _update_from_profile(session: AsyncSession, user: User, profile: Provi
     has_new_email = _has_new_email(profile, user)
     if has_new_email:
         await lock_registration(session)
-    locked = await lock_user(session, user)
+    locked = await organizations.lock_user(session, user)
     if has_new_email and await _claim_email(session, locked, profile):
         locked.email = profile.email
         locked.email_verified_at = None

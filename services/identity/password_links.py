@@ -11,10 +11,9 @@ from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
 from core.text import is_storable
 from models import EventType, Member, PasswordLink, User
-from services import audit, events
+from services import audit, events, organizations
 from services.audit import NewAuditRecord
 from services.events import NewEvent
-from services.identity.accounts import lock_user
 from services.identity.passwords import find_user_by_email, set_password
 
 PASSWORD_LINK_LIFETIME = timedelta(hours=24)
@@ -28,7 +27,7 @@ async def create_password_link(session: AsyncSession, email: str) -> str:
     user = await find_user_by_email(session, email)
     if user is None:
         raise NotFound("account_not_found", f"Nobody has the e-mail address {email} here.")
-    user_row = await lock_user(session, user)
+    user_row = await organizations.lock_user(session, user)
     await session.execute(delete(PasswordLink).where(PasswordLink.user_id == user_row.id))
     secret, at = generate_token("password"), now()
     row = PasswordLink(
@@ -59,7 +58,7 @@ async def reset_password(session: AsyncSession, secret: str, *, new_hash: str) -
 
     Of two concurrent calls the second fails. Raises NotFound.
     """
-    user_row = await lock_user(session, await get_password_link_user(session, secret))
+    user_row = await organizations.lock_user(session, await get_password_link_user(session, secret))
     used = delete(PasswordLink).where(*_valid_link_conditions(secret)).returning(PasswordLink.id)
     if await session.scalar(used) is None:
         raise _password_link_over()

@@ -13,9 +13,8 @@ from core.security.secrets import hash_password, verify_password
 from core.text import is_storable
 from core.validation import is_email
 from models import PasswordLink, User
-from services import audit
+from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
-from services.identity.accounts import lock_user
 from services.identity.password_rules import MAX_PASSWORD_LENGTH, check_new_password
 from services.identity.sessions import (
     DEFAULT_SESSION_DAYS,
@@ -115,7 +114,7 @@ async def change_password(
     A password link of the user ends as well. Returns the new secret of the session. Raises Invalid
     (field `current`) if it has changed since, or another user's was verified.
     """
-    locked = await lock_user(session, user)
+    locked = await organizations.lock_user(session, user)
     if (locked.id, locked.password_hash) != (verified.user_id, verified.hash):
         raise _wrong_current_password()
     locked.password_hash = new_hash

@@ -24,7 +24,6 @@ from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User
 from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
-from services.identity.accounts import lock_user
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
@@ -120,7 +119,7 @@ async def create_api_token(
 
 async def _check_token_count(session: AsyncSession, user: User) -> None:
     """Lock the user, and raise Conflict if they have the maximum number of tokens."""
-    await lock_user(session, user)
+    await organizations.lock_user(session, user)
     is_valid = ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now())
     own = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id, is_valid)
     if (await session.scalar(own) or 0) >= MAX_API_TOKENS:

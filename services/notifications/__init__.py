@@ -31,7 +31,6 @@ from services.notifications.delivery_plans import BATCH_SIZE, plan_deliveries
 from services.notifications.derivation import (
     DECISION_KINDS,
     find_deciders,
-    invitation_key,
     notify_about_events,
 )
 from services.notifications.escalations import escalate

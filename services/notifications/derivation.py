@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role
+from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role, User
 from services import policies
 from services.events import NewEvent
 from services.notifications.creation import Audience, NewNotification, notify
@@ -39,6 +39,9 @@ PENDING_EVENTS = (
     EventType.APPROVAL_FIRST_APPROVED,
 )
 """After these events an approval waits, but not for the first of two people who approve it."""
+
+ACCEPTANCES = (EventType.MEMBER_JOINED, EventType.MEMBER_UPDATED)
+"""The events of accepted invitations; a member may accept one too, for more rights."""
 
 AGENT_PROBLEMS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE)
 
@@ -195,7 +198,7 @@ def _build_invitation(event: NewEvent) -> Iterator[NewNotification]:
     yield _new(
         event,
         Kind.INVITATION,
-        invitation_key(event.organization_id, data["email"]),
+        _invitation_key(event, data["email"]),
         audience=Audience.ADDRESS,
         email=data["email"],
         keys=("invite_id",),
@@ -250,9 +253,21 @@ def _object_id(event: NewEvent) -> UUID | None:
     return event.task.id
 
 
-def invitation_key(organization_id: UUID, email: str) -> str:
+def _invitation_key(event: NewEvent, email: str) -> str:
     """Return the key of the invitations of an address; a new one replaces the one before."""
-    return f"{organization_id}:{email}"
+    return f"{event.organization_id}:{email}"
+
+
+def _is_acceptance(event: NewEvent) -> bool:
+    return event.type in ACCEPTANCES and "invite_id" in _data(event)
+
+
+def _accepted_invitation_key(event: NewEvent) -> str:
+    """Return the key of an accepted invitation: only the user with its address accepts it."""
+    user = event.actor
+    assert isinstance(user, User)
+    assert user.email is not None
+    return _invitation_key(event, user.email.lower())
 
 
 def _is_back(event: NewEvent) -> bool:
@@ -296,8 +311,9 @@ ENDS: Sequence[tuple[Sequence[Kind], Callable[[NewEvent], bool], Callable[[NewEv
     (
         (Kind.INVITATION,),
         lambda event: event.type is EventType.INVITE_REVOKED,
-        lambda event: invitation_key(event.organization_id, _data(event)["email"]),
+        lambda event: _invitation_key(event, _data(event)["email"]),
     ),
+    ((Kind.INVITATION,), _is_acceptance, _accepted_invitation_key),
 )
 """Kinds that are resolved by events: which, and the keys of the notifications."""
 
@@ -310,5 +326,6 @@ RELEVANT_TYPES = frozenset(
         *DELETIONS,
         EventType.ORGANIZATION_RESUMED,
         EventType.INVITE_REVOKED,
+        *ACCEPTANCES,
     ]
 )

@@ -1,6 +1,7 @@
 """Organizations: tenants, their members with roles and rights on boards, and invitations."""
 
 from services.organizations.commands import (
+    ORGANIZATION_CREATION,
     add_users_to_demo_organization,
     create_organization,
     delete_organization,
@@ -9,8 +10,6 @@ from services.organizations.commands import (
     get_or_create_active_membership,
     has_default_name,
     has_unnamed_organization,
-    lock_organization,
-    lock_organization_contents,
     mark_removal_read,
     rename_organization,
     set_only_owners_appoint_admins,
@@ -24,22 +23,25 @@ from services.organizations.invites import (
     get_open_invite,
     is_invite_for,
     list_pending_invites,
-    lock_organization_as_admin,
     revoke_invite,
 )
+from services.organizations.locks import (
+    lock_memberships,
+    lock_organization,
+    lock_organization_as_admin,
+    lock_organization_contents,
+    lock_user,
+    lock_user_with_boards,
+)
 from services.organizations.members import (
+    ACCESS_LOSS,
+    AccessLoss,
     LockedMember,
     change_member_rights,
     change_member_role,
-    check_may_manage_role,
     leave_organization,
     lock_member,
-    lock_memberships,
-    may_appoint_admins,
     remove_member,
-    require_admin,
-    require_owner,
-    require_recent_sign_in,
 )
 from services.organizations.overview import (
     InviteDetail,
@@ -67,6 +69,13 @@ from services.organizations.queries import (
     list_board_access,
     list_members,
     list_memberships,
+)
+from services.organizations.rules import (
+    check_may_manage_role,
+    may_appoint_admins,
+    require_admin,
+    require_owner,
+    require_recent_sign_in,
 )
 from services.organizations.stop import (
     COMMAND_LINE,

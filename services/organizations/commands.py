@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Never
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -12,8 +13,6 @@ from core.clock import now
 from core.db.reads import Source, require_transaction
 from core.errors import NotFound
 from models import (
-    Agent,
-    Board,
     EventType,
     Gateway,
     Invite,
@@ -23,19 +22,29 @@ from models import (
     User,
     new_id,
 )
-from services import audit, desired_state, events, identity, skills
+from services import audit, desired_state, events
 from services.audit import AuditAction, AuditObject, NewAuditRecord
-from services.organizations.invites import accept_oldest_invite, lock_organization_as_admin
-from services.organizations.members import (
+from services.hooks import Hook
+from services.organizations.invites import accept_oldest_invite
+from services.organizations.locks import (
+    lock_organization_as_admin,
+    lock_organization_contents,
+    lock_organization_row,
+    lock_user,
+)
+from services.organizations.queries import OLDEST_MEMBERSHIP_FIRST, find_current_membership
+from services.organizations.rules import (
     check_name_is_free,
     check_recent_sign_in,
     require_admin,
     require_owner,
     validate_organization_name,
 )
-from services.organizations.queries import OLDEST_MEMBERSHIP_FIRST, find_current_membership
 
 PERSONAL_ORGANIZATION_NAME = "Personal"  # for a user without an organization who calls the API
+
+ORGANIZATION_CREATION: Hook[Organization, Never] = Hook("ORGANIZATION_CREATION")
+"""An organization was inserted. What handlers add to the session is inserted with its owner."""
 
 
 async def create_organization(session: AsyncSession, user: User, *, name: str) -> Organization:
@@ -44,7 +53,7 @@ async def create_organization(session: AsyncSession, user: User, *, name: str) -
     Raises Invalid about the name, and Conflict if they belong to one of that name already.
     """
     name = validate_organization_name(name, "name")
-    locked = await identity.lock_user(session, user)
+    locked = await lock_user(session, user)
     check_name_is_free(name, await _list_organizations(session, locked))
     at = now()
     organization = Organization(id=new_id(), name=name, created_at=at, updated_at=at)
@@ -59,20 +68,14 @@ async def create_organization(session: AsyncSession, user: User, *, name: str) -
         created_at=at,
         updated_at=at,
     )
-    session.add_all([owner, *skills.build_default_packs(organization.id)])
+    session.add(owner)
+    await ORGANIZATION_CREATION.run(session, organization)
     locked.active_organization_id = organization.id
     await session.flush()
     created = EventType.ORGANIZATION_CREATED
     data: dict[str, object] = {"name": name}
     await events.record_event(session, created, locked, organization_id=organization.id, data=data)
     return organization
-
-
-async def lock_organization(session: AsyncSession, member: Member) -> Organization:
-    """Lock the organization of an admin until the commit. Raises Forbidden for other members."""
-    require_admin(member)
-    await identity.lock_user(session, member.user)
-    return await _lock_organization(session, member.organization_id)
 
 
 async def rename_organization(session: AsyncSession, member: Member, *, name: str) -> Organization:
@@ -83,8 +86,8 @@ async def rename_organization(session: AsyncSession, member: Member, *, name: st
     """
     require_admin(member)
     name = validate_organization_name(name, "name")
-    locked = await identity.lock_user(session, member.user)
-    organization = await _lock_organization(session, member.organization_id)
+    locked = await lock_user(session, member.user)
+    organization = await lock_organization_row(session, member.organization_id)
     others = [
         one for one in await _list_organizations(session, locked) if one.id != organization.id
     ]
@@ -147,7 +150,7 @@ async def switch_organization(
     There is no difference between another's organization and one that never existed (contract,
     S24).
     """
-    locked = await identity.lock_user(session, user)
+    locked = await lock_user(session, user)
     for organization in await _list_organizations(session, locked):
         if organization.id == organization_id:
             locked.active_organization_id = organization.id
@@ -159,15 +162,6 @@ async def _list_organizations(session: AsyncSession, user: User) -> list[Organiz
     """Return the organizations that a user belongs to."""
     query = select(Organization).join(Member, Member.organization_id == Organization.id)
     return list((await session.scalars(query.where(Member.user_id == user.id))).all())
-
-
-async def _lock_organization(session: AsyncSession, organization_id: UUID) -> Organization:
-    query = select(Organization).where(Organization.id == organization_id)
-    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
-    organization = await session.scalar(query)
-    if organization is None:
-        raise NotFound("organization_not_found", "There is no such organization.")
-    return organization
 
 
 async def delete_organization(
@@ -198,23 +192,6 @@ async def delete_organization(
     await audit.record_audit(session, records)
 
 
-async def lock_organization_contents(
-    session: AsyncSession, organization_ids: Collection[UUID]
-) -> None:
-    """Lock the users, boards, gateways and agents of organizations.
-
-    The order is the same as in all other changes. A deletion that locked the organization first
-    would deadlock with them.
-    """
-    is_inside = Member.organization_id.in_(organization_ids)
-    is_member = User.id.in_(select(Member.user_id).where(is_inside))
-    is_active = User.active_organization_id.in_(organization_ids)
-    rows = _lock_rows_cte(User, or_(is_member, is_active))
-    for model in (Board, Gateway, Agent):
-        rows = _lock_rows_cte(model, model.organization_id.in_(organization_ids), after=rows)
-    await session.execute(select(_count_rows(rows)))
-
-
 async def erase_organizations(
     session: AsyncSession, organization_ids: Collection[UUID]
 ) -> list[NewAuditRecord]:
@@ -237,23 +214,6 @@ def _build_active_organization_update(organization_ids: Collection[UUID]) -> Ret
     oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_MEMBERSHIP_FIRST)
     moved = update(User).where(User.active_organization_id.in_(organization_ids))
     return moved.values(active_organization_id=oldest.limit(1).scalar_subquery()).returning(User.id)
-
-
-def _lock_rows_cte(
-    model: type[User | Board | Gateway | Agent],
-    condition: ColumnElement[bool],
-    *,
-    after: CTE | None = None,
-) -> CTE:
-    """Lock rows in order of id, after those of `after` are locked."""
-    rows = select(model.id).where(condition).order_by(model.id).with_for_update(key_share=True)
-    if after is not None:
-        rows = rows.where(_count_rows(after) >= 0)
-    return rows.cte(f"locked_{model.__tablename__}")
-
-
-def _count_rows(rows: CTE) -> ScalarSelect[int]:
-    return select(func.count()).select_from(rows).scalar_subquery()
 
 
 async def get_or_create_active_membership(source: Source, user: User) -> Member:
@@ -289,7 +249,7 @@ async def find_or_accept_membership(source: Source, user: User) -> Member | None
     if member is not None:
         return member
     session = require_transaction(source)
-    locked = await identity.lock_user(session, user)
+    locked = await lock_user(session, user)
     member = await find_current_membership(session, locked)
     if member is None and await accept_oldest_invite(session, locked):
         member = await find_current_membership(session, locked)

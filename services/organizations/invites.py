@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -16,8 +16,8 @@ from core.paging import Page, PagedQuery, Paging
 from core.security.secrets import generate_token, hash_token
 from core.text import is_storable
 from core.validation import normalized_email
-from models import EventType, Invite, Member, NotificationKind, Organization, Role, User, new_id
-from services import events, notifications
+from models import EventType, Invite, Member, Organization, Role, User, new_id
+from services import events
 from services.audit import NewAuditRecord
 from services.events import NewEvent
 from services.organizations.grants import (
@@ -26,15 +26,14 @@ from services.organizations.grants import (
     grant_rights,
     merge_invite_rights,
 )
-from services.organizations.members import (
+from services.organizations.locks import lock_organization_as_admin
+from services.organizations.queries import MemberDetail, find_membership, list_board_access
+from services.organizations.rules import (
     add_invite_rights,
     check_may_grant_role,
     check_may_manage_role,
     check_recent_sign_in,
-    creator_may_invite,
-    require_admin,
 )
-from services.organizations.queries import MemberDetail, find_membership, list_board_access
 
 ALREADY_MEMBER = "Somebody with this address is a member already."
 NOT_FOUND_REASONS = {
@@ -129,24 +128,6 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
     if found.accepted_at is None:
         await _record_invite_event(session, EventType.INVITE_REVOKED, acting, found)
     return found
-
-
-async def lock_organization_as_admin(session: AsyncSession, member: Member) -> Member:
-    """Lock the organization for one of its admins, and return their current membership."""
-    query = (
-        select(Member)
-        .join(Member.organization)
-        .join(Member.user)
-        .options(contains_eager(Member.user), contains_eager(Member.organization))
-        .where(Member.id == member.id)
-        .with_for_update(key_share=True, of=[Organization, Member])
-        .execution_options(populate_existing=True)
-    )
-    locked = await session.scalar(query)
-    if locked is None:
-        raise NotFound("organization_not_found", "You belong to no such organization.")
-    require_admin(locked)
-    return locked
 
 
 async def _find_member_or_invite(
@@ -256,8 +237,6 @@ async def _accept(
     type = EventType.MEMBER_JOINED if is_new else EventType.MEMBER_UPDATED
     joined = NewEvent(type, user, organization_id=invite.organization_id, data=data)
     await events.record_events(session, [joined], records)
-    key = notifications.invitation_key(invite.organization_id, invite.invited_email)
-    await notifications.resolve(session, [NotificationKind.INVITATION], [key])
     return MemberDetail(member, list(access))
 
 
@@ -284,15 +263,32 @@ def _open_invites_query() -> Select[Invite]:
         select(Invite)
         .join(Invite.organization)
         .options(contains_eager(Invite.organization))
-        .where(Invite.accepted_at.is_(None), Invite.expires_at > now(), creator_may_invite())
+        .where(Invite.accepted_at.is_(None), Invite.expires_at > now(), _creator_may_invite())
     )
+
+
+def _creator_may_invite() -> ColumnElement[bool]:
+    """Match the invitations whose creator may still grant their role, and those without one."""
+    appointed_by_owners = exists().where(
+        Organization.id == Member.organization_id, Organization.only_owners_appoint_admins
+    )
+    is_creator = and_(
+        Member.organization_id == Invite.organization_id,
+        Member.user_id == Invite.created_by_user_id,
+        or_(
+            Member.role == Role.OWNER,
+            and_(Member.role == Role.ADMIN, Invite.role == Role.MEMBER),
+            and_(Member.role == Role.ADMIN, Invite.role == Role.ADMIN, ~appointed_by_owners),
+        ),
+    )
+    return or_(Invite.created_by_user_id.is_(None), exists().where(is_creator))
 
 
 async def _invite_not_found(session: AsyncSession, token: str) -> NotFound:
     """Build the error for a token without an open invitation, with the reason if it is known."""
     row, cause = None, "unknown"
     if is_storable(token):
-        query = select(Invite.accepted_at, creator_may_invite())
+        query = select(Invite.accepted_at, _creator_may_invite())
         query = query.where(Invite.token_hash == hash_token(token))
         row = (await session.execute(query)).one_or_none()
     if row:

@@ -1,39 +1,44 @@
-"""Change roles and access rights of members, and remove members, by the rules for admins."""
+"""Change roles and access rights of members, and remove members."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Never
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
-    Uuid,
-    and_,
-    bindparam,
     case,
     delete,
     exists,
-    func,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from core.clock import now
-from core.db.reads import Query
-from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
-from core.validation import MAX_NAME_LENGTH, nonblank_text
+from core.errors import Conflict
 from models import BoardAccess, EventType, Invite, Member, Organization, Role, User, new_id
-from services import events, tasks
+from services import events
+from services.hooks import Hook
 from services.organizations.grants import AccessRights, build_grant_changes, grant_rights
+from services.organizations.locks import lock_user_with_boards
 from services.organizations.queries import (
     OLDEST_MEMBERSHIP_FIRST,
     MemberDetail,
     list_board_access,
     member_not_found,
+)
+from services.organizations.rules import (
+    INVITING_ROLES,
+    LAST_OWNER,
+    ROLE_RANK,
+    check_may_manage_role,
+    check_recent_sign_in,
+    check_removal,
+    check_role_change,
+    require_admin,
 )
 
 
@@ -44,6 +49,18 @@ class LockedMember:
     by: Member
     member: Member
     owners: int  # their number in the organization
+
+
+@dataclass(frozen=True)
+class AccessLoss:
+    """A user may read fewer boards than before: they left, or their rights were changed."""
+
+    user_id: UUID
+    by: User | None  # None: the user has deleted the account
+
+
+ACCESS_LOSS: Hook[AccessLoss, Never] = Hook("ACCESS_LOSS")
+"""A user has lost access, and was locked with `lock_user_with_boards`. Handlers record events."""
 
 
 async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:
@@ -59,7 +76,7 @@ async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Loc
 
 async def _lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:
     is_member = Member.id == member_id, Member.organization_id == by.organization_id
-    await tasks.lock_assignee(session, select(Member.user_id).where(*is_member))
+    await lock_user_with_boards(session, select(Member.user_id).where(*is_member))
     lock = (
         select(Member.id)
         .join(User, User.id == Member.user_id)
@@ -74,23 +91,6 @@ async def _lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Lo
         raise member_not_found()
     owners = sum(one.role is Role.OWNER for one in members.values())
     return LockedMember(members[by.id], members[member_id], owners)
-
-
-async def lock_memberships(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
-    """Keep roles, rights and memberships of organizations as they are until the commit.
-
-    What is read afterwards is still true at the commit. Changes of members lock the organization
-    too, after the boards. Call it after the boards were locked.
-    """
-    await SHARED_ORGANIZATIONS.fetch(session, organization_ids=list(organization_ids))
-
-
-SHARED_ORGANIZATIONS: Query[tuple[UUID]] = Query(
-    select(Organization.id)
-    .where(Organization.id == func.any(bindparam("organization_ids", type_=ARRAY(Uuid()))))
-    .order_by(Organization.id)
-    .with_for_update(read=True)
-)
 
 
 async def change_member_role(
@@ -146,7 +146,7 @@ async def change_member_rights(
     access = list(await grant_rights(session, member, rights))
     after = [member.all_boards_read, member.all_boards_write]
     await session.flush()
-    await tasks.unassign_former_readers(session, locked.by.user, user_id=member.user_id)
+    await ACCESS_LOSS.run(session, AccessLoss(member.user_id, locked.by.user))
     changes = {"all_boards": [before, after], **build_grant_changes(old_access, access)}
     await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
     return MemberDetail(member, access)
@@ -195,7 +195,7 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     await session.execute(moved.values(unread_removal_event_id=unread))
     await session.delete(locked.member)
     await session.flush()
-    await tasks.unassign_former_readers(session, locked.by.user, user_id=user_id)
+    await ACCESS_LOSS.run(session, AccessLoss(user_id, locked.by.user))
     data = {"organization": locked.member.organization.name}
     await _record_member_event(session, EventType.MEMBER_REMOVED, locked, data, id=event_id)
 
@@ -230,120 +230,3 @@ async def _record_member_event(
     await events.record_event(
         session, type, locked.by.user, organization_id=organization_id, id=id, data=data
     )
-
-
-validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
-
-LAST_OWNER = "An organization has at least one owner. Make somebody else an owner first."
-RECENT_SIGN_IN = timedelta(minutes=15)
-INVITING_ROLES = (Role.OWNER, Role.ADMIN)
-ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
-
-
-def require_admin(member: Member) -> None:
-    """Raise Forbidden unless the member is an admin or owner."""
-    if not member.is_admin:
-        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
-
-
-def require_owner(member: Member) -> None:
-    """Raise Forbidden unless the member is an owner."""
-    if member.role is not Role.OWNER:
-        raise Forbidden("owner_required", "Only an owner of the organization can do that.")
-
-
-def require_recent_sign_in(signed_in_at: datetime | None) -> None:
-    """Raise RecentSignInRequired unless the user has signed in recently.
-
-    `signed_in_at` is when the user proved who they are in the browser that makes the request; a
-    request with a token has none.
-    """
-    if signed_in_at is None or signed_in_at <= now() - RECENT_SIGN_IN:
-        raise RecentSignInRequired
-
-
-def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
-    """Do the same, but only for roles of owners."""
-    if Role.OWNER in roles:
-        require_recent_sign_in(signed_in_at)
-
-
-def check_may_manage_role(acting: Member, role: Role) -> None:
-    """Raise Forbidden if the role is above that of the acting member."""
-    if ROLE_RANK[role] > ROLE_RANK[acting.role]:
-        raise Forbidden("owner_required", "Only an owner changes what owners are and may.")
-
-
-def check_may_grant_role(acting: Member, role: Role) -> None:
-    """Raise Forbidden if the acting member grants a role above their own (contract, S6).
-
-    In organizations where only owners appoint admins, also if an admin appoints one.
-    """
-    if ROLE_RANK[role] > ROLE_RANK[acting.role]:
-        raise Forbidden("role_above_own", "Nobody gives a role that is above their own.")
-    if not may_appoint_admins(acting) and role is Role.ADMIN:
-        raise Forbidden("only_owners_appoint_admins", "Only owners appoint admins here.")
-
-
-def may_appoint_admins(member: Member) -> bool:
-    """Return whether a member may make others admins, by role or by invitation."""
-    is_allowed = member.is_admin and not member.organization.only_owners_appoint_admins
-    return is_allowed or member.role is Role.OWNER
-
-
-def check_role_change(acting: Member, member: Member, role: Role, *, owners: int) -> None:
-    """Raise Forbidden or Invalid if the acting member may not give the member this role."""
-    check_may_manage_role(acting, member.role)
-    if role is not member.role:
-        check_may_grant_role(acting, role)
-    if member.role is Role.OWNER and role is not Role.OWNER and owners == 1:
-        raise Invalid("last_owner", LAST_OWNER, field="role")
-
-
-def check_removal(acting: Member, member: Member) -> None:
-    """Raise Forbidden if the acting member may not remove the member.
-
-    An owner always remains: only owners remove owners, and nobody removes themselves.
-    """
-    if acting.id == member.id:
-        raise Forbidden("self_removal", "Nobody removes themselves. Another admin can do it.")
-    check_may_manage_role(acting, member.role)
-
-
-def higher_role(one: Role, other: Role) -> Role:
-    """Return the role with more rights."""
-    return max(one, other, key=ROLE_RANK.__getitem__)
-
-
-def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
-    """Raise Conflict if the user already belongs to an organization of this name.
-
-    Names of other organizations are not compared, so that nobody learns about them (contract, S24).
-    """
-    if any(other.name.casefold() == name.casefold() for other in others):
-        reason = "You already belong to an organization of this name."
-        raise Conflict("organization_name_taken", reason, field="name")
-
-
-def creator_may_invite() -> ColumnElement[bool]:
-    """Match the invitations whose creator may still grant their role, and those without one."""
-    appointed_by_owners = exists().where(
-        Organization.id == Member.organization_id, Organization.only_owners_appoint_admins
-    )
-    is_creator = and_(
-        Member.organization_id == Invite.organization_id,
-        Member.user_id == Invite.created_by_user_id,
-        or_(
-            Member.role == Role.OWNER,
-            and_(Member.role == Role.ADMIN, Invite.role == Role.MEMBER),
-            and_(Member.role == Role.ADMIN, Invite.role == Role.ADMIN, ~appointed_by_owners),
-        ),
-    )
-    return or_(Invite.created_by_user_id.is_(None), exists().where(is_creator))
-
-
-def add_invite_rights(invite: Invite, member: Member) -> None:
-    """Add the rights of an invitation to those of a member (contract, 3.3)."""
-    member.role = higher_role(member.role, invite.role)
-    member.all_boards_read |= invite.all_boards_read or invite.all_boards_write
-    member.all_boards_write |= invite.all_boards_write

@@ -29,12 +29,9 @@ from models import (
 )
 from services import counters
 from services.organizations.grants import AccessRights, BoardGrant
-from services.organizations.invites import (
-    InviteDraft,
-    create_invite,
-    lock_organization_as_admin,
-)
-from services.organizations.members import require_admin
+from services.organizations.invites import InviteDraft, create_invite
+from services.organizations.locks import lock_organization_as_admin
+from services.organizations.rules import require_admin
 
 
 class OrganizationContents(NamedTuple):

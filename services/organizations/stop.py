@@ -15,7 +15,7 @@ from core.errors import Conflict, NotFound
 from core.validation import optional, text_of_length
 from models import Agent, EventType, Member, Organization, User
 from services import desired_state, events, messages
-from services.organizations.members import require_admin
+from services.organizations.rules import require_admin
 
 MAX_REASON_LENGTH = 500  # characters
 COMMAND_LINE = "the command line"

@@ -19,7 +19,7 @@ from services.skills.packs import (
     MAX_DESCRIPTION_LENGTH,
     MAX_METADATA_LENGTH,
     PackDraft,
-    build_default_packs,
+    add_default_packs,
     delete_pack,
     delete_packs,
     save_pack,

@@ -18,7 +18,7 @@ from core.validation import (
     optional,
     trimmed_text,
 )
-from models import EventType, Member, Skill, SkillPack, SkillPackUpdate, new_id
+from models import EventType, Member, Organization, Skill, SkillPack, SkillPackUpdate, new_id
 from services import events, organizations
 from services.skills.events import pack_event
 from services.skills.queries import list_packs, pack_not_found
@@ -216,10 +216,10 @@ def build_pack(organization_id: UUID, values: Mapping[str, Any]) -> SkillPack:
     return pack
 
 
-def build_default_packs(organization_id: UUID) -> list[SkillPack]:
-    """Build the packs of a new organization, without content."""
+async def add_default_packs(session: AsyncSession, organization: Organization) -> None:
+    """Add the packs of a new organization to the session, without content."""
     drafts = [PackDraft(source_url=url) for url in DEFAULT_PACKS]
-    return [build_pack(organization_id, draft.to_values()) for draft in drafts]
+    session.add_all([build_pack(organization.id, draft.to_values()) for draft in drafts])
 
 
 async def _apply(

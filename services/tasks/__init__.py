@@ -34,7 +34,7 @@ from services.tasks.deleted_tasks import (
     find_trashed_task,
     list_trashed_tasks,
 )
-from services.tasks.departures import lock_assignee, unassign_former_readers
+from services.tasks.departures import unassign_former_readers
 from services.tasks.descriptions import (
     HAS_DESCRIPTION_VERSIONS,
     DescriptionVersion,

@@ -9,7 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.validation import KnownVersions, check_version
-from models import Actor, Agent, Board, EventType, Status, Task, User, new_id, rank_at
+from models import (
+    OPEN_STATUSES,
+    Actor,
+    Agent,
+    Board,
+    EventType,
+    Status,
+    Task,
+    User,
+    new_id,
+    rank_at,
+)
 from services import agents, boards, custom_fields, events, tags
 from services.tasks import dependencies
 from services.tasks.change_request import (
@@ -42,7 +53,6 @@ from services.tasks.user_notifications import (
 )
 
 NOBODY: Mapping[str, None] = dict.fromkeys(ASSIGNMENT_FIELDS)
-OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
 
 
 async def create_task(

@@ -4,15 +4,14 @@ Assigning a task does not lock the membership of the person, so both can happen 
 The worker then finds the task. See docs/decisions/assignees.md.
 """
 
-from uuid import UUID
-
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from models import Actor, Board, BoardAccess, Member, Task, User
+from models import OPEN_STATUSES, Board, BoardAccess, Member, Task
 from services import boards, messages
-from services.tasks.commands import OPEN_STATUSES, unassign_tasks
+from services.organizations import AccessLoss
+from services.tasks.commands import unassign_tasks
 from services.tasks.events import build_events
 
 IS_OPEN = Task.assigned_user_id.is_not(None) & Task.status.in_(OPEN_STATUSES)
@@ -37,31 +36,20 @@ def _can_assignee_read() -> ColumnElement[bool]:
     return query.correlate(Task).exists()
 
 
-async def lock_assignee(session: AsyncSession, selected: Select[UUID]) -> None:
-    """Lock the selected person and the boards with their open tasks, in the usual order."""
-    locked = select(User.id).where(User.id.in_(selected)).with_for_update(key_share=True)
-    user_id = select(locked.cte("locked").c.id).scalar_subquery()
-    assigned = select(Task.board_id).where(IS_OPEN, Task.assigned_user_id == user_id)
-    query = select(Board.id).where(Board.id.in_(assigned)).order_by(Board.id)
-    await session.execute(query.with_for_update(key_share=True, of=Board))
-
-
-async def unassign_former_readers(
-    session: AsyncSession, actor: Actor | None = None, *, user_id: UUID | None = None
-) -> None:
-    """Unassign the open tasks of one person, or of all, who cannot read their boards any more.
+async def unassign_former_readers(session: AsyncSession, loss: AccessLoss | None = None) -> None:
+    """Unassign the open tasks of the user of a loss, or of all, who cannot read their boards.
 
     Boards that others have locked are left to the worker.
     """
     is_lost = IS_OPEN & ~_can_assignee_read()
-    if user_id is not None:
-        is_lost &= Task.assigned_user_id == user_id
+    if loss is not None:
+        is_lost &= Task.assigned_user_id == loss.user_id
     lost = select(Task.board_id).where(is_lost)
     query = select(Board).where(Board.id.in_(lost)).order_by(Board.id)
     query = query.with_for_update(key_share=True, of=Board, skip_locked=True)
     new_events = []
     for board in (await session.scalars(query)).all():
         task_events = await unassign_tasks(session, board, is_lost)
-        new_events += build_events(actor, board, task_events)
+        new_events += build_events(loss.by if loss else None, board, task_events)
     if new_events:
         await messages.enqueue_messages(session, (), new_events=new_events)

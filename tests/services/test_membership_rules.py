@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import Forbidden, Invalid
 from models import Member, Organization, Role, new_id
-from services.organizations.members import (
+from services.organizations.rules import (
     check_may_grant_role,
     check_may_manage_role,
     check_removal,

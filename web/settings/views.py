@@ -12,7 +12,7 @@ from core.clock import now
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import ApiToken, TokenScope, User
-from services import identity
+from services import identity, organizations
 from services.audit import LastChange
 from web.auth import viewer
 from web.auth.sign_in import record_failures
@@ -100,7 +100,7 @@ async def save_profile(request: Request) -> Response:
     with form.catch_errors():
         fields = form.parse(PROFILE_FORMS[section])
         async with open_transaction(request) as session:
-            user = await identity.lock_user(session, request.user)
+            user = await organizations.lock_user(session, request.user)
             untouched = check_edit(form, list_edited_fields(section, user))
             changes = without(fields.model_dump(exclude_unset=True), untouched)
             user = await identity.update_profile(session, user, changes)

@@ -1,0 +1,139 @@
+"""Lock users and organizations until the commit.
+
+All changes lock in the same order: users, boards, gateways, agents, organizations, members and
+invitations; several rows of a table in the order of their ids. So they cannot deadlock.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import contains_eager
+
+from core.db.reads import Query
+from core.errors import NotFound, Unauthorized
+from models import OPEN_STATUSES, Agent, Board, Gateway, Member, Organization, Task, User
+from services.organizations.rules import require_admin
+
+
+async def lock_user(session: AsyncSession, user: User) -> User:
+    """Lock the row of a user until the commit, and return it.
+
+    Raises Unauthorized if the user no longer exists.
+    """
+    query = select(User).where(User.id == user.id).with_for_update(key_share=True)
+    locked = await session.scalar(query.execution_options(populate_existing=True))
+    if locked is None:
+        raise Unauthorized
+    return locked
+
+
+async def lock_user_with_boards(session: AsyncSession, selected: Select[UUID]) -> None:
+    """Lock the selected user and the boards with their open tasks, in this order."""
+    locked = select(User.id).where(User.id.in_(selected)).with_for_update(key_share=True)
+    user_id = select(locked.cte("locked").c.id).scalar_subquery()
+    assigned = select(Task.board_id).where(
+        Task.assigned_user_id.is_not(None),
+        Task.status.in_(OPEN_STATUSES),
+        Task.assigned_user_id == user_id,
+    )
+    query = select(Board.id).where(Board.id.in_(assigned)).order_by(Board.id)
+    await session.execute(query.with_for_update(key_share=True, of=Board))
+
+
+async def lock_organization(session: AsyncSession, member: Member) -> Organization:
+    """Lock the organization of an admin until the commit. Raises Forbidden for other members."""
+    require_admin(member)
+    await lock_user(session, member.user)
+    return await lock_organization_row(session, member.organization_id)
+
+
+async def lock_organization_row(session: AsyncSession, organization_id: UUID) -> Organization:
+    """Lock an organization and return it, after its user. Raises NotFound."""
+    query = select(Organization).where(Organization.id == organization_id)
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    organization = await session.scalar(query)
+    if organization is None:
+        raise NotFound("organization_not_found", "There is no such organization.")
+    return organization
+
+
+async def lock_organization_as_admin(session: AsyncSession, member: Member) -> Member:
+    """Lock the organization for one of its admins, and return their current membership."""
+    query = (
+        select(Member)
+        .join(Member.organization)
+        .join(Member.user)
+        .options(contains_eager(Member.user), contains_eager(Member.organization))
+        .where(Member.id == member.id)
+        .with_for_update(key_share=True, of=[Organization, Member])
+        .execution_options(populate_existing=True)
+    )
+    locked = await session.scalar(query)
+    if locked is None:
+        raise NotFound("organization_not_found", "You belong to no such organization.")
+    require_admin(locked)
+    return locked
+
+
+async def lock_memberships(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
+    """Keep roles, rights and memberships of organizations as they are until the commit.
+
+    What is read afterwards is still true at the commit. Changes of members lock the organization
+    too, after the boards. Call it after the boards were locked.
+    """
+    await SHARED_ORGANIZATIONS.fetch(session, organization_ids=list(organization_ids))
+
+
+SHARED_ORGANIZATIONS: Query[tuple[UUID]] = Query(
+    select(Organization.id)
+    .where(Organization.id == func.any(bindparam("organization_ids", type_=ARRAY(Uuid()))))
+    .order_by(Organization.id)
+    .with_for_update(read=True)
+)
+
+
+async def lock_organization_contents(
+    session: AsyncSession, organization_ids: Collection[UUID]
+) -> None:
+    """Lock the users, boards, gateways and agents of organizations.
+
+    The order is the same as in all other changes. A deletion that locked the organization first
+    would deadlock with them.
+    """
+    is_inside = Member.organization_id.in_(organization_ids)
+    is_member = User.id.in_(select(Member.user_id).where(is_inside))
+    is_active = User.active_organization_id.in_(organization_ids)
+    rows = _lock_rows_cte(User, or_(is_member, is_active))
+    for model in (Board, Gateway, Agent):
+        rows = _lock_rows_cte(model, model.organization_id.in_(organization_ids), after=rows)
+    await session.execute(select(_count_rows(rows)))
+
+
+def _lock_rows_cte(
+    model: type[User | Board | Gateway | Agent],
+    condition: ColumnElement[bool],
+    *,
+    after: CTE | None = None,
+) -> CTE:
+    """Lock rows in order of id, after those of `after` are locked."""
+    rows = select(model.id).where(condition).order_by(model.id).with_for_update(key_share=True)
+    if after is not None:
+        rows = rows.where(_count_rows(after) >= 0)
+    return rows.cte(f"locked_{model.__tablename__}")
+
+
+def _count_rows(rows: CTE) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()

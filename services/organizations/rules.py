@@ -1,0 +1,108 @@
+"""Rules of organizations: who may do what to whom, by role."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from core.clock import now
+from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
+from core.validation import MAX_NAME_LENGTH, nonblank_text
+from models import Invite, Member, Organization, Role
+
+validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
+
+LAST_OWNER = "An organization has at least one owner. Make somebody else an owner first."
+RECENT_SIGN_IN = timedelta(minutes=15)
+INVITING_ROLES = (Role.OWNER, Role.ADMIN)
+ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
+
+
+def require_admin(member: Member) -> None:
+    """Raise Forbidden unless the member is an admin or owner."""
+    if not member.is_admin:
+        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
+
+
+def require_owner(member: Member) -> None:
+    """Raise Forbidden unless the member is an owner."""
+    if member.role is not Role.OWNER:
+        raise Forbidden("owner_required", "Only an owner of the organization can do that.")
+
+
+def require_recent_sign_in(signed_in_at: datetime | None) -> None:
+    """Raise RecentSignInRequired unless the user has signed in recently.
+
+    `signed_in_at` is when the user proved who they are in the browser that makes the request; a
+    request with a token has none.
+    """
+    if signed_in_at is None or signed_in_at <= now() - RECENT_SIGN_IN:
+        raise RecentSignInRequired
+
+
+def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
+    """Do the same, but only for roles of owners."""
+    if Role.OWNER in roles:
+        require_recent_sign_in(signed_in_at)
+
+
+def check_may_manage_role(acting: Member, role: Role) -> None:
+    """Raise Forbidden if the role is above that of the acting member."""
+    if ROLE_RANK[role] > ROLE_RANK[acting.role]:
+        raise Forbidden("owner_required", "Only an owner changes what owners are and may.")
+
+
+def check_may_grant_role(acting: Member, role: Role) -> None:
+    """Raise Forbidden if the acting member grants a role above their own (contract, S6).
+
+    In organizations where only owners appoint admins, also if an admin appoints one.
+    """
+    if ROLE_RANK[role] > ROLE_RANK[acting.role]:
+        raise Forbidden("role_above_own", "Nobody gives a role that is above their own.")
+    if not may_appoint_admins(acting) and role is Role.ADMIN:
+        raise Forbidden("only_owners_appoint_admins", "Only owners appoint admins here.")
+
+
+def may_appoint_admins(member: Member) -> bool:
+    """Return whether a member may make others admins, by role or by invitation."""
+    is_allowed = member.is_admin and not member.organization.only_owners_appoint_admins
+    return is_allowed or member.role is Role.OWNER
+
+
+def check_role_change(acting: Member, member: Member, role: Role, *, owners: int) -> None:
+    """Raise Forbidden or Invalid if the acting member may not give the member this role."""
+    check_may_manage_role(acting, member.role)
+    if role is not member.role:
+        check_may_grant_role(acting, role)
+    if member.role is Role.OWNER and role is not Role.OWNER and owners == 1:
+        raise Invalid("last_owner", LAST_OWNER, field="role")
+
+
+def check_removal(acting: Member, member: Member) -> None:
+    """Raise Forbidden if the acting member may not remove the member.
+
+    An owner always remains: only owners remove owners, and nobody removes themselves.
+    """
+    if acting.id == member.id:
+        raise Forbidden("self_removal", "Nobody removes themselves. Another admin can do it.")
+    check_may_manage_role(acting, member.role)
+
+
+def higher_role(one: Role, other: Role) -> Role:
+    """Return the role with more rights."""
+    return max(one, other, key=ROLE_RANK.__getitem__)
+
+
+def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
+    """Raise Conflict if the user already belongs to an organization of this name.
+
+    Names of other organizations are not compared, so that nobody learns about them (contract, S24).
+    """
+    if any(other.name.casefold() == name.casefold() for other in others):
+        reason = "You already belong to an organization of this name."
+        raise Conflict("organization_name_taken", reason, field="name")
+
+
+def add_invite_rights(invite: Invite, member: Member) -> None:
+    """Add the rights of an invitation to those of a member (contract, 3.3)."""
+    member.role = higher_role(member.role, invite.role)
+    member.all_boards_read |= invite.all_boards_read or invite.all_boards_write
+    member.all_boards_write |= invite.all_boards_write
