@@ -18,15 +18,16 @@ from core.db.engine import TransactionFactory
 from core.db.reads import ReadFactory
 from core.security.encryption import DecryptionError, SecretCipher
 from services import audit, notifications
-from services.channels import (
-    ChannelMessage,
-    ChannelSender,
+from services.channels import ChannelMessage, ChannelSender, decrypt_config
+from services.notifications import (
+    BATCH_SIZE,
+    DELIVERY_TOPIC,
+    DueDelivery,
+    RunningMessages,
     SendOutcome,
     SendReason,
     SendResult,
-    decrypt_config,
 )
-from services.notifications import BATCH_SIZE, DELIVERY_TOPIC, DueDelivery, RunningMessages
 from worker.scheduler import PeriodicTask
 
 MAX_CONCURRENT = 64  # messages

@@ -2,14 +2,7 @@
 
 from services.channels.mail import MailError, open_mail_connection
 from services.channels.manual_messages import ManualMessages
-from services.channels.messages import (
-    ChannelMessage,
-    ChannelState,
-    MailContent,
-    SendOutcome,
-    SendReason,
-    SendResult,
-)
+from services.channels.messages import ChannelMessage, ChannelState, MailContent
 from services.channels.sender import ChannelSender
 from services.channels.sent_messages import (
     delete_old_tests,

@@ -21,14 +21,13 @@ from core.text import replace_unstorable
 from services.channels.messages import (
     MAX_REQUEST_LENGTH,
     MAX_RESPONSE_LENGTH,
-    SendReason,
-    SendResult,
     delivered,
     failed,
     mask_secrets,
     retry,
     shorten,
 )
+from services.notifications import SendReason, SendResult
 
 MAX_DETAIL_LENGTH = 300  # characters
 

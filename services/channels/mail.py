@@ -32,13 +32,12 @@ from core.validation import is_email
 from services.channels.messages import (
     MAX_REQUEST_LENGTH,
     ChannelMessage,
-    SendReason,
-    SendResult,
     delivered,
     failed,
     retry,
     shorten,
 )
+from services.notifications import SendReason, SendResult
 
 TOTAL_TIMEOUT = 30.0  # seconds for a message, with the connection
 COMMAND_TIMEOUT = 15.0  # seconds for one response of the server

@@ -12,7 +12,7 @@ from core.errors import Conflict
 from core.security.encryption import DecryptionError, SecretCipher
 from models import ChannelKind, Member, NotificationChannel, new_id
 from services import audit, notifications
-from services.channels.messages import ChannelMessage, SendOutcome, SendReason, SendResult, failed
+from services.channels.messages import ChannelMessage, failed
 from services.channels.sender import ChannelSender
 from services.channels.sent_messages import record_test
 from services.channels.store import (
@@ -21,6 +21,7 @@ from services.channels.store import (
     get_channel,
     lock_channel,
 )
+from services.notifications import SendOutcome, SendReason, SendResult
 
 
 class ManualMessageTexts(Protocol):

@@ -1,8 +1,10 @@
-"""What is sent on a channel, and what became of it. Channels know nothing about notifications."""
+"""What is sent on a channel, and the results of attempts to send it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from services.notifications import SendOutcome, SendReason, SendResult
 
 MAX_REQUEST_LENGTH = 4_000  # characters of a request in the log
 MAX_RESPONSE_LENGTH = 2_000  # characters of a response in the log
@@ -18,39 +20,6 @@ class ChannelState(StrEnum):
     PAUSED = "paused"
     FAILING = "failing"  # the last message failed, or an attempt has failed several times
     ACTIVE = "active"
-
-
-class SendOutcome(StrEnum):
-    """What became of an attempt to send."""
-
-    DELIVERED = "delivered"
-    RETRY = "retry"  # it may succeed later
-    FAILED = "failed"  # it never succeeds unless somebody changes something
-    GONE = "gone"  # the receiver does not exist any more, and never returns
-
-
-class SendReason(StrEnum):
-    """Why an attempt has not succeeded. The values are stored, and part of the API."""
-
-    ADDRESS_INVALID = "address_invalid"
-    ADDRESS_FORBIDDEN = "address_forbidden"  # a private address
-    DNS = "dns"
-    UNREACHABLE = "unreachable"
-    TLS = "tls"
-    TIMEOUT = "timeout"
-    INVALID_RESPONSE = "invalid_response"
-    REDIRECTED = "redirected"
-    RATE_LIMITED = "rate_limited"
-    SERVER_ERROR = "server_error"
-    UNAUTHORIZED = "unauthorized"
-    NOT_FOUND = "not_found"
-    TOO_LARGE = "too_large"
-    REJECTED = "rejected"
-    SUBSCRIPTION_ENDED = "subscription_ended"  # of a browser
-    MAIL_NOT_CONFIGURED = "mail_not_configured"
-    MAIL_LOGIN = "mail_login"
-    RECIPIENT_REJECTED = "recipient_rejected"
-    CONFIG_UNREADABLE = "config_unreadable"  # encrypted with another key
 
 
 @dataclass(frozen=True)
@@ -79,18 +48,6 @@ class ChannelMessage:
     settings_url: str = ""
     is_urgent: bool = False
     mail: MailContent | None = None  # without it the e-mail has a plain text only
-
-
-@dataclass(frozen=True)
-class SendResult:
-    """The outcome of an attempt. `request` and `response` are for the log, without secrets."""
-
-    outcome: SendOutcome
-    reason: SendReason | None = None
-    detail: str = ""  # technical, in the words of the receiver
-    retry_after: timedelta | None = None  # the time that the receiver has asked for
-    request: str = field(default="", repr=False)
-    response: str = field(default="", repr=False)
 
 
 def delivered() -> SendResult:

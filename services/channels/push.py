@@ -34,12 +34,11 @@ from services.channels.http_delivery import send_request
 from services.channels.messages import (
     MAX_REQUEST_LENGTH,
     ChannelMessage,
-    SendReason,
-    SendResult,
     failed,
     gone,
     shorten,
 )
+from services.notifications import SendReason, SendResult
 
 KEY_PURPOSE = b"mission-control: web push"
 TOKEN_LIFETIME = 12 * 3_600  # seconds; 24 hours are the maximum

@@ -14,8 +14,9 @@ from core.security.webhook_signatures import build_signed_headers
 from services.channels import chat_formats
 from services.channels.http_delivery import read_json, send_request
 from services.channels.mail import send_mail
-from services.channels.messages import ChannelMessage, SendReason, SendResult, failed
+from services.channels.messages import ChannelMessage, failed
 from services.channels.push import PushSender
+from services.notifications import SendReason, SendResult
 
 MAX_BODY_LENGTH = 20_000  # characters of a text in a signed request
 

@@ -14,7 +14,7 @@ from core.db.reads import Query, Source
 from core.errors import Conflict, NotFound
 from models import DeliveryState, Notification, NotificationChannel, NotificationDelivery
 from services import notifications
-from services.channels.messages import SendOutcome, SendResult
+from services.notifications import SendOutcome, SendResult
 
 LOG_SIZE = 50  # messages on a page
 TEST_LIFETIME = timedelta(days=90)  # as of notifications, with which other messages are deleted

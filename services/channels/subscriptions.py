@@ -15,8 +15,8 @@ from models import ChannelKind, NotificationChannel
 from services.audit import AuditAction
 from services.channels.audit_records import ChannelChange, record_audited_channels
 from services.channels.configurations import check_config, describe_receiver
-from services.channels.messages import SendReason
 from services.channels.store import decrypt_config, encrypt_config, resolve_failing
+from services.notifications import SendReason
 
 LOCKED_SUBSCRIPTIONS: Query[NotificationChannel] = Query(
     select(NotificationChannel)

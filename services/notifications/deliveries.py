@@ -6,8 +6,9 @@ interrupted at any point, and the next process repeats it with the same id.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,7 +26,6 @@ from models import (
     User,
     build_encryption_context,
 )
-from services.channels import SendOutcome, SendResult
 from services.notifications.creation import NewNotification, notify
 from services.notifications.delivery_statements import (
     DUE_DELIVERIES,
@@ -61,6 +61,51 @@ class DueNotification(NamedTuple):
     organization_name: str
     board_name: str | None
     actor_name: str | None
+
+
+class SendOutcome(StrEnum):
+    """What became of an attempt to send."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"  # it may succeed later
+    FAILED = "failed"  # it never succeeds unless somebody changes something
+    GONE = "gone"  # the receiver does not exist any more, and never returns
+
+
+class SendReason(StrEnum):
+    """Why an attempt has not succeeded. The values are stored, and part of the API."""
+
+    ADDRESS_INVALID = "address_invalid"
+    ADDRESS_FORBIDDEN = "address_forbidden"  # a private address
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    INVALID_RESPONSE = "invalid_response"
+    REDIRECTED = "redirected"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    TOO_LARGE = "too_large"
+    REJECTED = "rejected"
+    SUBSCRIPTION_ENDED = "subscription_ended"  # of a browser
+    MAIL_NOT_CONFIGURED = "mail_not_configured"
+    MAIL_LOGIN = "mail_login"
+    RECIPIENT_REJECTED = "recipient_rejected"
+    CONFIG_UNREADABLE = "config_unreadable"  # encrypted with another key
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """The outcome of an attempt. `request` and `response` are for the log, without secrets."""
+
+    outcome: SendOutcome
+    reason: SendReason | None = None
+    detail: str = ""  # technical, in the words of the receiver
+    retry_after: timedelta | None = None  # the time that the receiver has asked for
+    request: str = field(default="", repr=False)
+    response: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,8 @@ from core.clock import now
 from core.config.settings import Settings
 from core.security.encryption import SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
-from services.channels import (
-    ChannelMessage,
-    ChannelSender,
-    SendOutcome,
-    SendReason,
-)
+from services.channels import ChannelMessage, ChannelSender
+from services.notifications import SendOutcome, SendReason
 from tests.support.http_receiver import Answer, HttpReceiver
 
 FAILED, RETRY = SendOutcome.FAILED, SendOutcome.RETRY

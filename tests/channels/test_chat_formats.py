@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.channels import ChannelMessage, ChannelSender, SendOutcome
+from services.channels import ChannelMessage, ChannelSender
 from services.channels import chat_formats as formats
+from services.notifications import SendOutcome
 from tests.support.http_receiver import HttpReceiver
 
 TITLE = "Approval: <!channel> *Deploy* & [go](http://evil.example) now"

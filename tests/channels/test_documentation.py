@@ -12,7 +12,8 @@ import pytest
 
 from core.config.settings import Settings
 from core.security.webhook_signatures import generate_signing_secret
-from services.channels import ChannelMessage, ChannelSender, SendReason
+from services.channels import ChannelMessage, ChannelSender
+from services.notifications import SendReason
 from tests.support.installation import find_free_port
 from web.notifications.messages import MessageRenderer
 

@@ -11,7 +11,8 @@ from cli import doctor
 from cli.command import CommandError
 from core.config.settings import InvalidSetting, Settings
 from services import channels
-from services.channels import ChannelMessage, MailContent, SendOutcome, SendReason, mail
+from services.channels import ChannelMessage, MailContent, mail
+from services.notifications import SendOutcome, SendReason
 from tests.support.mail_server import (
     PASSWORD,
     USERNAME,

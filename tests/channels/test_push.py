@@ -6,7 +6,8 @@ import pytest
 
 from core.config.settings import Settings
 from core.security.encryption import SecretCipher
-from services.channels import ChannelMessage, ChannelSender, SendOutcome, SendReason
+from services.channels import ChannelMessage, ChannelSender
+from services.notifications import SendOutcome, SendReason
 from tests.support.browser_subscription import BrowserSubscription, decode, read_vapid
 from tests.support.http_receiver import HttpReceiver
 

@@ -19,8 +19,9 @@ from models import (
     new_id,
 )
 from services import channels, notifications
-from services.channels import CodeResult, SendOutcome, SendReason, SendResult, store
+from services.channels import CodeResult, store
 from services.channels.configurations import check_config
+from services.notifications import SendOutcome, SendReason, SendResult
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.secret_key import CIPHER
 from tests.support.world import World

@@ -14,8 +14,7 @@ from models import (
     NotificationDelivery,
     NotificationKind,
 )
-from services.channels import SendOutcome, SendReason, SendResult
-from services.notifications import record_channel_state
+from services.notifications import SendOutcome, SendReason, SendResult, record_channel_state
 from services.notifications.deliveries import MAX_AGE, RETRY_DELAYS
 from tests.support.notification_harness import NotificationHarness, harness
 

@@ -24,7 +24,7 @@ from models import (
     new_id,
 )
 from services import notifications
-from services.channels import SendOutcome, SendReason, SendResult
+from services.notifications import SendOutcome, SendReason, SendResult
 from tests.support.memory_rows import create_group_of
 from tests.support.notification_harness import NotificationHarness, harness
 from worker.notification_sender import REPEAT_DELAY

@@ -24,8 +24,8 @@ from models import (
     new_id,
 )
 from services import notifications
-from services.channels import ChannelMessage, ChannelSender, SendOutcome, SendResult
-from services.notifications import DueDelivery, NewNotification
+from services.channels import ChannelMessage, ChannelSender
+from services.notifications import DueDelivery, NewNotification, SendOutcome, SendResult
 from tests.support.world import World
 from worker.notification_sender import NotificationSender
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from core.clock import now
 from models import Notification, NotificationChannel, NotificationKind, User
-from services.channels import ChannelMessage, SendReason
-from services.notifications import DueDelivery, DueNotification
+from services.channels import ChannelMessage
+from services.notifications import DueDelivery, DueNotification, SendReason
 from web.notifications.messages import MessageRenderer
 from web.notifications.reason_texts import REASON_TEXTS
 from web.notifications.texts import describe_body

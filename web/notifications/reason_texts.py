@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from services.channels import SendReason
+from services.notifications import SendReason
 from web.ui.translation import N_, _, translate
 
 REASON_TEXTS: Mapping[str, str] = {
