@@ -601,7 +601,7 @@ async def delete_board_agent(context: RequestContext, board: Board, agent_id: UU
     return Ok()
 
 
-class AgentHealth(ResponseModel):
+class AgentHealthStatusResponse(ResponseModel):
     """The token is valid, and belongs to this agent."""
 
     ok: bool = True
@@ -623,10 +623,10 @@ class BoardAgentFilter(PageQuery):
 
 
 @reads_only
-async def get_agent_health(context: RequestContext) -> AgentHealth:
+async def get_agent_health(context: RequestContext) -> AgentHealthStatusResponse:
     """Return whether the token is valid, and its agent."""
     me = context.agent
-    return AgentHealth(
+    return AgentHealthStatusResponse(
         agent_id=me.id,
         board_id=me.board_id,
         gateway_id=me.gateway_id,

@@ -22,7 +22,7 @@ from models import Board
 from services import coordination, questions
 
 
-class NudgeBody(RequestModel):
+class AgentNudge(RequestModel):
     """A lead's message to one of its agents."""
 
     example = {"message": "The report is due tonight. What holds you up?"}
@@ -37,7 +37,7 @@ ReplyLabel = Annotated[
 ]
 
 
-class AskUser(RequestModel):
+class GatewayMainAskUserRequest(RequestModel):
     """A question to the user. The answer comes back as a note with these tags."""
 
     example = {"content": "May the launch slip by a week?", "preferred_channel": "phone"}
@@ -58,7 +58,7 @@ class AskUser(RequestModel):
         return coordination.UserQuestion(**self.model_dump(exclude={"task_id"}))
 
 
-class AskUserResult(ResponseModel):
+class GatewayMainAskUserResponse(ResponseModel):
     """The agent that asks the user. Without such an agent the question is in the board's chat."""
 
     ok: bool = True
@@ -68,7 +68,7 @@ class AskUserResult(ResponseModel):
     correlation_id: str | None = Field(description="The reply of the user has it.")
 
 
-class LeadMessage(RequestModel):
+class GatewayLeadMessageRequest(RequestModel):
     """A message to a lead. The answer comes back as a note with these tags."""
 
     example = {"kind": "question", "content": "Which of your tasks wait for the design?"}
@@ -87,7 +87,7 @@ class LeadMessage(RequestModel):
         return coordination.MessageToLead(**{name: getattr(self, name) for name in names})
 
 
-class LeadBroadcast(LeadMessage):
+class GatewayLeadBroadcastRequest(GatewayLeadMessageRequest):
     """The same message to several leads."""
 
     board_ids: list[UUID] | None = Field(
@@ -97,7 +97,7 @@ class LeadBroadcast(LeadMessage):
     )
 
 
-class LeadMessageResult(ResponseModel):
+class GatewayLeadMessageResponse(ResponseModel):
     """The lead that received the message."""
 
     ok: bool = True
@@ -107,7 +107,7 @@ class LeadMessageResult(ResponseModel):
     lead_created: bool
 
 
-class LeadOutcome(ResponseModel):
+class GatewayLeadBroadcastBoardResult(ResponseModel):
     """The result for one board."""
 
     board_id: UUID
@@ -117,24 +117,28 @@ class LeadOutcome(ResponseModel):
     error: str | None
 
 
-class LeadBroadcastResult(ResponseModel):
+class GatewayLeadBroadcastResponse(ResponseModel):
     """The number of leads that received the message, and the result for each board."""
 
     ok: bool = True
     sent: int
     failed: int
-    results: list[LeadOutcome]
+    results: list[GatewayLeadBroadcastBoardResult]
 
 
 @error_responses(404)
-async def nudge_agent(context: RequestContext, board: Board, agent_id: UUID, body: NudgeBody) -> Ok:
+async def nudge_agent(
+    context: RequestContext, board: Board, agent_id: UUID, body: AgentNudge
+) -> Ok:
     """Send a message to one of your agents. It is delivered at once and unchanged."""
     await coordination.nudge_agent(context.session, context.agent, board, agent_id, body.message)
     return Ok()
 
 
 @error_responses(404, 409)
-async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
+async def ask_user(
+    context: RequestContext, board: Board, body: GatewayMainAskUserRequest
+) -> GatewayMainAskUserResponse:
     """Ask the user a question that only a person can answer.
 
     A worker may, where its board allows it; the answer reaches it as QUESTION ANSWERED.
@@ -146,7 +150,7 @@ async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskU
         context.session, context.agent, board, body.question(), base_url=base_url
     )
     main, correlation_id = sent or (None, None)
-    return AskUserResult(
+    return GatewayMainAskUserResponse(
         board_id=board.id,
         main_agent_id=main.id if main else None,
         main_agent_name=main.name if main else None,
@@ -154,7 +158,9 @@ async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskU
     )
 
 
-async def _ask_as_worker(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
+async def _ask_as_worker(
+    context: RequestContext, board: Board, body: GatewayMainAskUserRequest
+) -> GatewayMainAskUserResponse:
     question = await questions.ask_question(
         context.session,
         context.agent,
@@ -163,7 +169,7 @@ async def _ask_as_worker(context: RequestContext, board: Board, body: AskUser) -
         task_id=body.task_id,
         correlation_id=body.correlation_id,
     )
-    return AskUserResult(
+    return GatewayMainAskUserResponse(
         board_id=board.id,
         main_agent_id=None,
         main_agent_name=None,
@@ -172,20 +178,22 @@ async def _ask_as_worker(context: RequestContext, board: Board, body: AskUser) -
 
 
 async def message_board_lead(
-    context: RequestContext, board: Board, body: LeadMessage
-) -> LeadMessageResult:
+    context: RequestContext, board: Board, body: GatewayLeadMessageRequest
+) -> GatewayLeadMessageResponse:
     """Send a message to the lead of a board on your gateway. A missing lead is created."""
     base_url = context.settings.base_url
     lead, is_created = await coordination.message_lead(
         context.session, context.agent, board, body.message(), base_url=base_url
     )
-    return LeadMessageResult(
+    return GatewayLeadMessageResponse(
         board_id=board.id, lead_agent_id=lead.id, lead_agent_name=lead.name, lead_created=is_created
     )
 
 
 @error_responses(403)
-async def broadcast_to_leads(context: RequestContext, body: LeadBroadcast) -> LeadBroadcastResult:
+async def broadcast_to_leads(
+    context: RequestContext, body: GatewayLeadBroadcastRequest
+) -> GatewayLeadBroadcastResponse:
     """Send a message to the leads of all boards on your gateway, or of some of them."""
     base_url = context.settings.base_url
     results_by_lead = await coordination.broadcast_to_leads(
@@ -196,9 +204,9 @@ async def broadcast_to_leads(context: RequestContext, body: LeadBroadcast) -> Le
 
 def _build_broadcast_result(
     results_by_lead: Sequence[coordination.LeadMessageResult],
-) -> LeadBroadcastResult:
+) -> GatewayLeadBroadcastResponse:
     results = [
-        LeadOutcome(
+        GatewayLeadBroadcastBoardResult(
             board_id=one.board_id,
             lead_agent_id=one.lead.id if one.lead else None,
             lead_agent_name=one.lead.name if one.lead else None,
@@ -208,7 +216,7 @@ def _build_broadcast_result(
         for one in results_by_lead
     ]
     sent = sum(one.ok for one in results)
-    return LeadBroadcastResult(sent=sent, failed=len(results) - sent, results=results)
+    return GatewayLeadBroadcastResponse(sent=sent, failed=len(results) - sent, results=results)
 
 
 OPERATIONS = [

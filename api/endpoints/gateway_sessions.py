@@ -59,26 +59,26 @@ class HistoryQuery(GatewayBoardQuery):
     )
 
 
-class GatewaySessions(ResponseModel):
+class GatewaySessionsResponse(ResponseModel):
     """The sessions of a gateway, and the session of its main agent."""
 
     sessions: list[JsonObject]
     main_session: JsonObject | None
 
 
-class GatewaySession(ResponseModel):
+class GatewaySessionResponse(ResponseModel):
     """A session, as described by the gateway."""
 
     session: JsonObject
 
 
-class GatewayHistory(ResponseModel):
+class GatewaySessionHistoryResponse(ResponseModel):
     """The messages of a session, oldest first."""
 
     history: list[JsonObject]
 
 
-class GatewayMessage(RequestModel):
+class GatewaySessionMessageRequest(RequestModel):
     """A message to a session."""
 
     example = {"content": "How far are you?"}
@@ -86,7 +86,7 @@ class GatewayMessage(RequestModel):
     content: RequiredText
 
 
-class GatewayCommands(ResponseModel):
+class GatewayCommandsResponse(ResponseModel):
     """The methods and events of the gateway protocol."""
 
     protocol_version: int
@@ -98,9 +98,9 @@ class GatewayCommands(ResponseModel):
 
 
 @reads_only
-async def list_gateway_commands(context: RequestContext, member: Member) -> GatewayCommands:
+async def list_gateway_commands(context: RequestContext, member: Member) -> GatewayCommandsResponse:
     """List the methods and events of the gateway protocol."""
-    return GatewayCommands(
+    return GatewayCommandsResponse(
         protocol_version=gateways.PROTOCOL_VERSION,
         methods=list(gateways.GATEWAY_METHODS),
         events=list(gateways.GATEWAY_EVENTS),
@@ -112,7 +112,7 @@ async def list_gateway_commands(context: RequestContext, member: Member) -> Gate
 @without_transaction
 async def list_gateway_sessions(
     context: RequestContext, query: GatewayBoardQuery
-) -> GatewaySessions:
+) -> GatewaySessionsResponse:
     """List the sessions of a board's gateway that the user may read."""
     gateway, owners = await _load_gateway(context, query.board_id)
     async with context.gateway_connector.connect(gateway) as link:
@@ -120,7 +120,7 @@ async def list_gateway_sessions(
             await gateways.list_sessions(link, gateway.session_key), owners
         )
     main = found.main_session
-    return GatewaySessions(
+    return GatewaySessionsResponse(
         sessions=[dict(row) for row in found.sessions], main_session=dict(main) if main else None
     )
 
@@ -129,30 +129,33 @@ async def list_gateway_sessions(
 @without_transaction
 async def get_gateway_session(
     context: RequestContext, session_id: SessionKey, query: GatewayBoardQuery
-) -> GatewaySession:
+) -> GatewaySessionResponse:
     """Return a session by its key, for users who may read the board of its agent."""
     gateway = await _get_session_gateway(context, session_id, query.board_id)
     async with context.gateway_connector.connect(gateway) as link:
-        return GatewaySession(session=dict(await gateways.get_session(link, session_id)))
+        return GatewaySessionResponse(session=dict(await gateways.get_session(link, session_id)))
 
 
 @error_responses(403, 404, 409, 429, 502)
 @without_transaction
 async def get_gateway_history(
     context: RequestContext, session_id: SessionKey, query: HistoryQuery
-) -> GatewayHistory:
+) -> GatewaySessionHistoryResponse:
     """Return the last messages of a session. A missing session has an empty history."""
     gateway = await _get_session_gateway(context, session_id, query.board_id)
     async with context.gateway_connector.connect(gateway) as link:
         history = await gateways.load_chat_history(link, session_id, limit=query.limit)
-    return GatewayHistory(history=[dict(row) for row in history.messages])
+    return GatewaySessionHistoryResponse(history=[dict(row) for row in history.messages])
 
 
 @changes_decisions  # a gateway executes texts such as "/approve <id> allow-always"
 @error_responses(403, 404, 409, 429, 502)
 @without_transaction
 async def send_gateway_message(
-    context: RequestContext, session_id: SessionKey, query: GatewayBoardQuery, body: GatewayMessage
+    context: RequestContext,
+    session_id: SessionKey,
+    query: GatewayBoardQuery,
+    body: GatewaySessionMessageRequest,
 ) -> Ok:
     """Send a message to a session, for users who may change the board of its agent.
 
@@ -225,7 +228,7 @@ class StatusQuery(RequestModel):
     )
 
 
-class GatewayStatus(ResponseModel):
+class GatewaysStatusResponse(ResponseModel):
     """Whether the gateway accepts the connection, and its sessions. A failure is in `error`."""
 
     connected: bool
@@ -250,7 +253,7 @@ class StatusTarget:
 
 @error_responses(403, 404, 409, 429)
 @without_transaction
-async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewayStatus:
+async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewaysStatusResponse:
     """Check whether a gateway accepts the connection. A failure is a result, not an error."""
     _refuse_token_in_query(context)
     status_target = await _load_status_target(context, query)
@@ -260,11 +263,11 @@ async def get_gateway_status(context: RequestContext, query: StatusQuery) -> Gat
         async with context.gateway_connector.connect_to(target) as link:
             session_list = await gateways.list_sessions(link, status_target.main_key)
     except UpstreamError as error:
-        return GatewayStatus(
+        return GatewaysStatusResponse(
             connected=False, gateway_url=target.url, error=error.message, code=error.code
         )
     found = gateways.filter_readable_sessions(session_list, status_target.owners)
-    return GatewayStatus(
+    return GatewaysStatusResponse(
         connected=True,
         gateway_url=target.url,
         sessions_count=found.total,

@@ -426,7 +426,7 @@ class SyncedAgent(ResponseModel):
     message: str
 
 
-class SyncError(ResponseModel):
+class GatewayTemplatesSyncError(ResponseModel):
     """A problem with one agent, or, without an agent, with all."""
 
     agent_id: UUID | None
@@ -435,7 +435,7 @@ class SyncError(ResponseModel):
     message: str
 
 
-class SyncResult(ResponseModel):
+class GatewayTemplatesSyncResult(ResponseModel):
     """The result. Files are written afterwards; the `provisioning` of each agent shows when."""
 
     gateway_id: UUID
@@ -447,7 +447,7 @@ class SyncResult(ResponseModel):
         description="Linked, on paused or inaccessible boards, or in `errors`."
     )
     main_updated: bool
-    errors: list[SyncError]
+    errors: list[GatewayTemplatesSyncError]
     agents: list[SyncedAgent]
     config_diff: str | None = Field(
         description="What changes in the gateway's configuration, as a unified diff of the changed "
@@ -455,7 +455,9 @@ class SyncResult(ResponseModel):
     )
 
     @classmethod
-    def of(cls, gateway: Gateway, query: SyncQuery, report: sync.SyncReport) -> "SyncResult":
+    def of(
+        cls, gateway: Gateway, query: SyncQuery, report: sync.SyncReport
+    ) -> "GatewayTemplatesSyncResult":
         """Build the model from a report."""
         return cls(
             gateway_id=gateway.id,
@@ -475,7 +477,7 @@ class SyncResult(ResponseModel):
 @without_transaction
 async def sync_gateway_templates(
     context: RequestContext, member: Member, gateway: Gateway, query: SyncQuery
-) -> SyncResult:
+) -> GatewayTemplatesSyncResult:
     """Update the files of a gateway's agents, and return the differences.
 
     Changes of the agents are kept unless `overwrite` is set. With `dry_run` nothing is changed.
@@ -495,12 +497,12 @@ async def sync_gateway_templates(
         async with context.transaction() as session:
             report = await sync.request_sync(session, member, prepared, report)
         report = await sync.reset_sessions(connector, prepared, report)
-    return SyncResult.of(gateway, query, report)
+    return GatewayTemplatesSyncResult.of(gateway, query, report)
 
 
-def _build_sync_error(problem: sync.SyncProblem) -> SyncError:
+def _build_sync_error(problem: sync.SyncProblem) -> GatewayTemplatesSyncError:
     agent = problem.agent
-    return SyncError(
+    return GatewayTemplatesSyncError(
         agent_id=agent.id if agent else None,
         agent_name=agent.name if agent else None,
         board_id=agent.board_id if agent else problem.board_id,

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.endpoints.members import (
-    BoardAccessSpec,
+    OrganizationBoardAccessSpec,
     OrganizationMemberRead,
     RequestRole,
     build_rights,
@@ -79,7 +79,7 @@ class OrganizationInviteCreate(RequestModel):
     role: RequestRole = Role.MEMBER
     all_boards_read: bool = False
     all_boards_write: bool = False
-    board_access: list[BoardAccessSpec] = Field(
+    board_access: list[OrganizationBoardAccessSpec] = Field(
         default=[],
         max_length=MAX_IDS,
         description="Rights on single boards. They apply only if both other fields are false.",

@@ -43,7 +43,7 @@ class OrganizationUserRead(ResponseModel):
     preferred_name: str | None
 
 
-class BoardAccessRead(ResponseModel):
+class OrganizationBoardAccessRead(ResponseModel):
     """A member's rights on one board."""
 
     id: UUID
@@ -66,7 +66,7 @@ class OrganizationMemberRead(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
     user: OrganizationUserRead | None
-    board_access: list[BoardAccessRead] = Field(
+    board_access: list[OrganizationBoardAccessRead] = Field(
         default=[], description="Rights on single boards, of a member without rights on all boards."
     )
 
@@ -107,7 +107,7 @@ def encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
     return Encoded(_build_member_fields(detail))
 
 
-class BoardAccessSpec(RequestModel):
+class OrganizationBoardAccessSpec(RequestModel):
     """The rights on one board."""
 
     board_id: UUID
@@ -130,7 +130,7 @@ class OrganizationMemberAccessUpdate(RequestModel):
 
     all_boards_read: bool = False
     all_boards_write: bool = False
-    board_access: list[BoardAccessSpec] = Field(
+    board_access: list[OrganizationBoardAccessSpec] = Field(
         default=[],
         max_length=MAX_IDS,
         description="Rights on single boards. They apply only if both other fields are false.",
@@ -142,7 +142,9 @@ class OrganizationMemberAccessUpdate(RequestModel):
         return build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
 
 
-def build_rights(reads: bool, writes: bool, boards: Sequence[BoardAccessSpec]) -> AccessRights:
+def build_rights(
+    reads: bool, writes: bool, boards: Sequence[OrganizationBoardAccessSpec]
+) -> AccessRights:
     """Build the rights as a value of the services."""
     return AccessRights(reads, writes, [BoardGrant(**dict(board)) for board in boards])
 

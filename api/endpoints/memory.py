@@ -180,7 +180,7 @@ def _encode_note(detail: NoteDetail) -> Encoded[Any]:
     return Encoded(build_note_fields(detail), detail.note.version)
 
 
-class MemoryCreate(RequestModel):
+class BoardMemoryCreate(RequestModel):
     """A new note or chat message."""
 
     example = {"content": "The release is on Friday.", "tags": ["decision"]}
@@ -198,7 +198,7 @@ class MemoryCreate(RequestModel):
         return memory.NoteDraft(**dict(self))
 
 
-class GroupMemoryCreate(MemoryCreate):
+class BoardGroupMemoryCreate(BoardMemoryCreate):
     """A new note or chat message of a board group."""
 
 
@@ -230,7 +230,7 @@ async def list_board_memory(
 
 @error_responses(403)
 async def create_board_memory(
-    context: RequestContext, scope: MemoryScope, body: MemoryCreate
+    context: RequestContext, scope: MemoryScope, body: BoardMemoryCreate
 ) -> Encoded[BoardMemoryRead]:
     """Write a note on a board, or with the tag `chat` a chat message.
 
@@ -263,7 +263,7 @@ async def list_group_memory(
 
 
 async def create_group_memory(
-    context: RequestContext, scope: MemoryScope, body: GroupMemoryCreate
+    context: RequestContext, scope: MemoryScope, body: BoardGroupMemoryCreate
 ) -> Encoded[BoardGroupMemoryRead]:
     """Write a note in a board group, or with the tag `chat` a chat message.
 
@@ -306,7 +306,7 @@ async def _list_notes(
 
 
 async def _create_note(
-    context: RequestContext, scope: MemoryScope, body: MemoryCreate
+    context: RequestContext, scope: MemoryScope, body: BoardMemoryCreate
 ) -> NoteDetail:
     base_url = context.settings.base_url
     return await memory.create_note(

@@ -22,7 +22,7 @@ Point = TypeVar("Point")
 RangeKey = Literal["24h", "3d", "7d", "14d", "1m", "3m", "6m", "1y"]
 
 
-class DashboardPoint(ResponseModel):
+class DashboardSeriesPoint(ResponseModel):
     """A value, and the start of its hour, day, week or month."""
 
     period: Timestamp
@@ -39,15 +39,15 @@ class DashboardWipPoint(ResponseModel):
     done: int
 
 
-class DashboardSeries(ResponseModel):
+class DashboardRangeSeries(ResponseModel):
     """Values in order of time, 0 where nothing happened."""
 
     range: RangeKey
     bucket: metrics.Bucket
-    points: list[DashboardPoint]
+    points: list[DashboardSeriesPoint]
 
 
-class DashboardWipSeries(ResponseModel):
+class DashboardWipRangeSeries(ResponseModel):
     """Work in progress, in order of time."""
 
     range: RangeKey
@@ -58,15 +58,15 @@ class DashboardWipSeries(ResponseModel):
 class DashboardSeriesSet(ResponseModel):
     """The current window and the previous one. The windows do not overlap."""
 
-    primary: DashboardSeries
-    comparison: DashboardSeries
+    primary: DashboardRangeSeries
+    comparison: DashboardRangeSeries
 
 
 class DashboardWipSeriesSet(ResponseModel):
     """The current window and the previous one."""
 
-    primary: DashboardWipSeries
-    comparison: DashboardWipSeries
+    primary: DashboardWipRangeSeries
+    comparison: DashboardWipRangeSeries
 
 
 class DashboardKpis(ResponseModel):

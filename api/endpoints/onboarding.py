@@ -53,11 +53,11 @@ class ConfirmedBoardRead(BoardRead):
     lead_token: str | None = Field(description="Returned once, for a board without a gateway.")
 
 
-class OnboardingStart(RequestModel):
+class BoardOnboardingStart(RequestModel):
     """No fields are needed to start."""
 
 
-class OnboardingAnswer(RequestModel):
+class BoardOnboardingAnswer(RequestModel):
     """An answer: the label of an option, or several in one text, and additional text.
 
     With `question_id` it answers that question only, and is rejected if the question was already
@@ -82,7 +82,7 @@ def _parse_metrics(value: object) -> object:
     return value
 
 
-class Option(RequestModel):
+class BoardOnboardingQuestionOption(RequestModel):
     """An option that the user can choose."""
 
     id: Name
@@ -92,7 +92,7 @@ class Option(RequestModel):
 SuccessMetrics = Annotated[JsonObject | None, BeforeValidator(_parse_metrics)]
 
 
-class UserProfile(RequestModel):
+class BoardOnboardingUserProfile(RequestModel):
     """What the agent knows about the user."""
 
     preferred_name: OptionalShortText = None
@@ -102,7 +102,7 @@ class UserProfile(RequestModel):
     context: OptionalText = None
 
 
-class LeadAgent(RequestModel):
+class BoardOnboardingLeadAgentDraft(RequestModel):
     """The desired lead of the board, and its way of working."""
 
     name: OptionalName = None
@@ -114,7 +114,7 @@ class LeadAgent(RequestModel):
     custom_instructions: OptionalText = None
 
 
-class OnboardingDraft(ResponseModel):
+class BoardOnboardingAgentComplete(ResponseModel):
     """A draft of the agent: the goal of the board, its user, and its lead."""
 
     status: Literal["complete"]
@@ -122,8 +122,8 @@ class OnboardingDraft(ResponseModel):
     objective: str | None = None
     success_metrics: JsonObject | None = None
     target_date: str | None = Field(default=None, description="UTC, ISO 8601.")
-    user_profile: UserProfile | None = None
-    lead_agent: LeadAgent | None = None
+    user_profile: BoardOnboardingUserProfile | None = None
+    lead_agent: BoardOnboardingLeadAgentDraft | None = None
 
 
 class BoardOnboardingRead(ResponseModel):
@@ -134,7 +134,7 @@ class BoardOnboardingRead(ResponseModel):
     session_key: str = Field(description="The agent's session; empty without a gateway.")
     status: OnboardingStatus
     messages: list[OnboardingMessageRead] | None
-    draft_goal: OnboardingDraft | None
+    draft_goal: BoardOnboardingAgentComplete | None
     waiting_for: Literal["agent", "person"] | None = Field(description="Who has to act next.")
     waiting_since: Timestamp | None
     created_at: Timestamp
@@ -165,7 +165,7 @@ class OnboardingAgentMessage(RequestModel):
     }
 
     question: Annotated[RequiredText | None, BlankToNone] = None
-    options: list[Option] = Field(
+    options: list[BoardOnboardingQuestionOption] = Field(
         default=[],
         max_length=onboarding.MAX_OPTIONS,
         description="Options for the user; plain texts are accepted.",
@@ -175,8 +175,8 @@ class OnboardingAgentMessage(RequestModel):
     objective: OptionalText = None
     success_metrics: SuccessMetrics = None
     target_date: RequestTimestamp | None = None
-    user_profile: UserProfile | None = None
-    lead_agent: LeadAgent | None = None
+    user_profile: BoardOnboardingUserProfile | None = None
+    lead_agent: BoardOnboardingLeadAgentDraft | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +200,7 @@ DRAFT_FIELDS = [
 ]
 
 
-class OnboardingConfirm(RequestModel):
+class BoardOnboardingConfirm(RequestModel):
     """The goal as confirmed by the user. Omitted lead and profile are taken from the draft."""
 
     example = {
@@ -214,8 +214,8 @@ class OnboardingConfirm(RequestModel):
     objective: Text | None = None
     success_metrics: JsonObject | None = None
     target_date: RequestTimestamp | None = None
-    lead_agent: LeadAgent | None = None
-    user_profile: UserProfile | None = None
+    lead_agent: BoardOnboardingLeadAgentDraft | None = None
+    user_profile: BoardOnboardingUserProfile | None = None
 
     def goal(self) -> onboarding.OnboardingGoal:
         """Return the goal as a value of the services."""
@@ -241,7 +241,7 @@ async def get_onboarding(context: RequestContext, board: Board) -> BoardOnboardi
 
 
 async def start_onboarding(
-    context: RequestContext, board: Board, body: OnboardingStart
+    context: RequestContext, board: Board, body: BoardOnboardingStart
 ) -> BoardOnboardingRead:
     """Start a conversation about the board's goal, or continue the open one.
 
@@ -254,7 +254,7 @@ async def start_onboarding(
 
 
 async def restart_onboarding(
-    context: RequestContext, board: Board, body: OnboardingStart
+    context: RequestContext, board: Board, body: BoardOnboardingStart
 ) -> BoardOnboardingRead:
     """Cancel the open conversation, and start another."""
     url = context.settings.base_url
@@ -264,7 +264,7 @@ async def restart_onboarding(
 
 @error_responses(404, 409)
 async def answer_onboarding(
-    context: RequestContext, board: Board, body: OnboardingAnswer
+    context: RequestContext, board: Board, body: BoardOnboardingAnswer
 ) -> BoardOnboardingRead:
     """Answer the agent's question, or send "Additional context" to have the draft revised."""
     question_id, text, other = body.question_id, body.answer, body.other_text
@@ -305,7 +305,7 @@ async def update_onboarding(
 @changes_decisions
 @error_responses(404, 409)
 async def confirm_onboarding(
-    context: RequestContext, board: Board, body: OnboardingConfirm
+    context: RequestContext, board: Board, body: BoardOnboardingConfirm
 ) -> ConfirmedBoardRead:
     """Set the confirmed goal of the board, and create its lead.
 

@@ -138,7 +138,7 @@ async def get_soul_markdown(
     return SoulsDirectoryMarkdownResponse.of(souls.require_content(found, remote))
 
 
-class SoulUpdate(RequestModel):
+class SoulUpdateRequest(RequestModel):
     """A new soul for an agent."""
 
     example = {"content": "# Ada\nYou write short sentences.", "reason": "Readers asked for it"}
@@ -157,7 +157,7 @@ async def get_agent_soul(context: RequestContext, board: Board, agent_id: UUID) 
 
 @error_responses(404)
 async def update_agent_soul(
-    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdate
+    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdateRequest
 ) -> Ok:
     """Replace the soul of an agent of your board. It is stored as text and never executed."""
     await agents.write_soul(

@@ -172,4 +172,6 @@ class StreamQuery(BaseModel):
 class Ok(ResponseModel):
     """The operation succeeded."""
 
+    component: ClassVar[str] = "OkResponse"
+
     ok: bool = True

@@ -1,7 +1,7 @@
 """The errors of operations, and their models (contract, 1.3)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -23,11 +23,15 @@ class _Envelope(ResponseModel):
 class ErrorEnvelope(_Envelope):
     """An error: a sentence, or an object with details."""
 
+    component: ClassVar[str] = "LLMErrorResponse"
+
     detail: str | dict[str, Any]
 
 
 class FieldFault(ResponseModel):
     """An invalid field."""
+
+    component: ClassVar[str] = "ValidationError"
 
     type: str
     loc: list[str | int] = Field(description="`body`, `query` or `path`, then the field.")
@@ -38,6 +42,8 @@ class FieldFault(ResponseModel):
 
 class ValidationErrorEnvelope(_Envelope):
     """Invalid input: all invalid fields, or a violated rule."""
+
+    component: ClassVar[str] = "HTTPValidationError"
 
     detail: list[FieldFault] | str | dict[str, Any]
 
@@ -52,6 +58,8 @@ class BlockedTaskDetail(BaseModel):
 
 class BlockedTaskEnvelope(_Envelope):
     """A task cannot be changed in its current state."""
+
+    component: ClassVar[str] = "BlockedTaskError"
 
     detail: BlockedTaskDetail | str | dict[str, Any]
 

@@ -16,14 +16,12 @@ from core.paging import Page
 from services import pending_reasons
 from services.gateways.runs import RunPhase
 
-ENUM_COMPONENTS: Mapping[type, str] = {
+COMPONENTS: Mapping[type, str] = {
     pending_reasons.PendingReason: "Reason",
     RunPhase: "Phase",
+    Page: "LimitOffsetPage_TypeVar_Customized",
 }
-"""Component names of enums whose class has another name."""
-
-
-PAGE_PREFIX = f"{get_component_name(Page)}_"
+"""Component names of classes outside the API."""
 
 SCHEMA_HINTS = ("x-llm-intent", "x-when-to-use", "x-required-actor")
 """The hints for agents that models have, too."""
@@ -43,7 +41,7 @@ def _rename_component(match: re.Match[str]) -> str:
     module, _, name = match[0].rpartition(".")
     model = locate(match[0])
     if isinstance(model, type):
-        name = ENUM_COMPONENTS.get(model, get_component_name(model))
+        name = COMPONENTS.get(model) or get_component_name(model)
     return f"{module}.{name}"
 
 
@@ -65,7 +63,7 @@ class Schemas:
         self.definitions: dict[str, Any] = extra["$defs"]
         self._add_hints(operations)
         for name in self.definitions:
-            if name in ENUM_COMPONENTS.values() or name.startswith(PAGE_PREFIX):
+            if name in COMPONENTS.values() or name.startswith(f"{COMPONENTS[Page]}_"):
                 self.definitions[name]["title"] = name  # generators make class names of titles
         self.examples = ExampleGenerator(self.definitions)
 
