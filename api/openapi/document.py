@@ -13,22 +13,21 @@ import pydantic_core
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.framework.auth import AllowedCaller
+from api.framework.idempotency import IDEMPOTENCY_KEY_HEADER, MAX_KEY_LENGTH, REPLAYED_HEADER
 from api.framework.operation import PREFIX, Operation
 from api.openapi import errors
-from api.openapi.examples import build_error_examples
-from api.openapi.parameters import (
-    RESPONSE_HEADERS,
-    describe_response_headers,
-    list_path_parameters,
-    list_query_parameters,
-    list_request_headers,
-)
 from api.openapi.schemas import Schemas
 from core.http.caller import AGENT_TOKEN_HEADER
 from services.readiness import CheckName
 
 TITLE = "Mission Control API"
 VERSION = "0.1.0"
+DESCRIPTION = """The API of Mission Control for agents and users' scripts.
+
+Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.
+Times are UTC without a zone. Lists are `{"items", "total", "limit", "offset"}`. Unknown fields are
+ignored. A JSON body has at most 2,097,152 bytes, 300,000 values and 60 levels.
+"""
 
 PROBES = {
     "/health": "Report whether the process is running",
@@ -57,47 +56,6 @@ def build_document(operations: Sequence[Operation], server: str = "/") -> dict[s
     }
 
 
-STREAM_EXAMPLE = 'event: task\nid: 17\ndata: {"type":"task.created"}\n\n'
-"""A message of a stream; names and data are in the descriptions."""
-
-EXPORT_EXAMPLE = '{"sequence":1,"action":"member.removed"}\n{"count":1,"end":true}\n'
-"""Lines of an export, shortened."""
-
-WEBHOOK_EXAMPLE = {"action": "opened", "number": 17}
-"""A body of a request to a webhook."""
-
-DESCRIPTION = """The API of Mission Control for agents and users' scripts.
-
-Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.
-Times are UTC without a zone. Lists are `{"items", "total", "limit", "offset"}`. Unknown fields are
-ignored. A JSON body has at most 2,097,152 bytes, 300,000 values and 60 levels.
-"""
-
-
-def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
-    has_body = operation.parser.body or operation.receives_any_body
-    return {
-        "tags": list(operation.tags),
-        "summary": operation.summary,
-        "description": operation.description,
-        "operationId": operation.operation_id,
-        "parameters": [
-            *list_path_parameters(operation, schemas.examples),
-            *_query_parameters(operation, schemas),
-            *list_request_headers(operation),
-        ],
-        **({"requestBody": _request_body(operation, schemas)} if has_body else {}),
-        "responses": {
-            str(operation.success_status): _describe_success(operation, schemas)
-            | describe_response_headers(operation.success_status, operation),
-            **_describe_not_modified(operation),
-            **_describe_errors(operation, schemas),
-        },
-        "security": SECURITY[operation.allowed_caller],
-        **operation.hints,
-    }
-
-
 def _describe_probe(path: str) -> dict[str, Any]:
     properties: dict[str, Any] = {"ok": {"type": "boolean"}}
     ok = {"type": "object", "properties": properties, "required": ["ok"]}
@@ -119,18 +77,51 @@ def _describe_probe(path: str) -> dict[str, Any]:
     }
 
 
-def _query_parameters(operation: Operation, schemas: Schemas) -> Iterable[dict[str, Any]]:
-    if operation.parser.query is None:
-        return ()
-    return list_query_parameters(*schemas.get_fields(operation.parser.query), schemas.examples)
+STREAM_EXAMPLE = 'event: task\nid: 17\ndata: {"type":"task.created"}\n\n'
+"""A message of a stream; names and data are in the descriptions."""
+
+EXPORT_EXAMPLE = '{"sequence":1,"action":"member.removed"}\n{"count":1,"end":true}\n'
+"""Lines of an export, shortened."""
+
+WEBHOOK_EXAMPLE = {"action": "opened", "number": 17}
+"""A body of a request to a webhook."""
 
 
-def _request_body(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "tags": list(operation.tags),
+        "summary": operation.summary,
+        "description": operation.description,
+        "operationId": operation.operation_id,
+        "parameters": [*_list_parameters(operation, schemas), *_list_request_headers(operation)],
+    }
     if operation.receives_any_body:
-        return {"required": False, "content": {"*/*": {"schema": {}, "example": WEBHOOK_EXAMPLE}}}
-    schema = schemas.get_schema(operation.parser.body, "validation")
-    required = not operation.parser.is_body_optional
-    return {"required": required, "content": schemas.build_content(schema)}
+        content = {"*/*": {"schema": {}, "example": WEBHOOK_EXAMPLE}}
+        described["requestBody"] = {"required": False, "content": content}
+    elif operation.parser.body:
+        content = schemas.build_content(schemas.get_schema(operation.parser.body, "validation"))
+        required = not operation.parser.is_body_optional
+        described["requestBody"] = {"required": required, "content": content}
+    responses: dict[str, dict[str, Any]] = {
+        str(operation.success_status): _describe_success(operation, schemas)
+    }
+    if operation.method == "GET" and operation.is_versioned:
+        responses["304"] = {"description": "Not modified"}
+    for status in errors.list_statuses(operation):
+        schema = schemas.get_schema(errors.get_error_model(status, operation))
+        examples = errors.build_error_examples(status, operation)
+        responses[str(status)] = {
+            "description": errors.STATUS_DESCRIPTIONS[status],
+            "content": {"application/json": {"schema": schema, "examples": examples}},
+        }
+    for status, response in responses.items():
+        response["headers"] = _describe_response_headers(int(status), operation)
+    return {
+        **described,
+        "responses": responses,
+        "security": SECURITY[operation.allowed_caller],
+        **operation.hints,
+    }
 
 
 def _describe_success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
@@ -148,25 +139,149 @@ def _describe_success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     }
 
 
-def _describe_not_modified(operation: Operation) -> dict[str, Any]:
-    if operation.method != "GET" or not operation.is_versioned:
-        return {}
-    return {"304": {"description": "Not modified", **describe_response_headers(304, operation)}}
+PATH_OBJECTS: Mapping[str, str] = {
+    "board_id": "board",
+    "task_id": "task",
+    "approval_id": "approval",
+    "agent_id": "agent",
+    "request_id": "request of an agent on a gateway",
+    "tag_id": "tag",
+    "gateway_id": "gateway",
+    "group_id": "group of boards",
+    "member_id": "member",
+    "memory_id": "note",
+    "message_id": "message to an agent",
+    "invite_id": "invitation",
+    "notification_id": "notification",
+    "webhook_id": "webhook",
+    "delivery_id": "delivery of a webhook or channel",
+    "channel_id": "channel",
+    "question_id": "question",
+    "task_custom_field_definition_id": "custom field",
+    "payload_id": "payload of a webhook",
+    "skill_id": "skill",
+    "pack_id": "skill pack",
+}
+"""The objects of the ids in paths."""
 
 
-def _describe_errors(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+def _list_parameters(operation: Operation, schemas: Schemas) -> Iterable[dict[str, Any]]:
+    """Return the path parameters and query parameters of an operation."""
+    for name, adapter in operation.parser.path.items():
+        schema = dict(adapter.json_schema())
+        description = (
+            f"The id of the {PATH_OBJECTS[name]}."
+            if name in PATH_OBJECTS
+            else schema.pop("description")
+        )
+        yield _describe_parameter("path", name, schema, description, schemas, required=True)
+    if operation.parser.query is not None:
+        fields, required = schemas.get_fields(operation.parser.query)
+        for name, field in fields.items():
+            schema = dict(field)
+            description = schema.pop("description")
+            is_required = name in required
+            yield _describe_parameter(
+                "query", name, schema, description, schemas, required=is_required
+            )
+
+
+def _describe_parameter(
+    where: str,
+    name: str,
+    schema: dict[str, Any],
+    description: str,
+    schemas: Schemas,
+    *,
+    required: bool,
+) -> dict[str, Any]:
     return {
-        str(status): {
-            "description": errors.STATUS_DESCRIPTIONS[status],
-            "content": {
-                "application/json": {
-                    "schema": schemas.get_schema(errors.get_error_model(status, operation)),
-                    "examples": build_error_examples(status, operation),
-                }
-            },
-            **describe_response_headers(status, operation),
-        }
-        for status in errors.list_statuses(operation)
+        "name": name,
+        "in": where,
+        "required": required,
+        "description": description,
+        "schema": schema,
+        "example": schemas.examples.generate(schema),
+    }
+
+
+MAX_HEADER_LENGTH = 8_000  # characters
+EXAMPLE_ETAG = '"3-0123456789abcdef"'
+
+IDEMPOTENCY_KEY = {
+    "name": IDEMPOTENCY_KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Any text. A request with the same key is executed once, and its response is "
+    "repeated for 24 hours. With or without quotes.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_LENGTH,
+        "pattern": "^[ -~]+$",
+    },
+    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+}
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "One or more ETags: if none is of the current version, nothing is changed and "
+    "the response is 412.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_HEADER_LENGTH},
+    "example": EXAMPLE_ETAG,
+}
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of your copy: if it is current, the response is 304.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_HEADER_LENGTH},
+    "example": EXAMPLE_ETAG,
+}
+
+
+def _list_request_headers(operation: Operation) -> Iterable[dict[str, Any]]:
+    """Return the request headers that an operation uses."""
+    if operation.accepts_idempotency_key:
+        yield IDEMPOTENCY_KEY
+    if operation.supports_if_match:
+        yield IF_MATCH
+    if operation.method == "GET" and operation.is_versioned:
+        yield IF_NONE_MATCH
+
+
+RESPONSE_HEADERS: dict[str, Any] = {
+    "RequestId": {
+        "description": "The id of this request in the server log.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
+    "ETag": {
+        "description": "The version of the object, for If-Match.",
+        "schema": {"type": "string"},
+    },
+    "Replayed": {
+        "description": "`true` if this is the stored response to an earlier request with this key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "RetryAfter": {
+        "description": "The number of seconds to wait.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+
+
+def _describe_response_headers(status: int, operation: Operation) -> dict[str, Any]:
+    """Return the headers of an operation's response with this status, as references."""
+    names = {"X-Request-Id": "RequestId"}
+    if status in (200, 304) and operation.is_versioned:
+        names["ETag"] = "ETag"
+    if status == operation.success_status and operation.accepts_idempotency_key:
+        names[REPLAYED_HEADER] = "Replayed"
+    if status == 429:
+        names["Retry-After"] = "RetryAfter"
+    return {
+        name: {"$ref": f"#/components/headers/{component}"} for name, component in names.items()
     }
 
 
@@ -196,7 +311,6 @@ SECURITY_SCHEMES = {
         "description": f"An agent's token, if {AGENT_TOKEN_HEADER} is not sent.",
     },
 }
-
 
 ROOT = Path(__file__).parent.parent.parent
 

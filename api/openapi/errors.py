@@ -1,4 +1,4 @@
-"""The errors of operations, and their models (contract, 1.3)."""
+"""The errors of operations in the OpenAPI document: models and examples (contract, 1.3)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.framework import dependencies
 from api.framework.auth import AllowedCaller
+from api.framework.errors import VERSION_UNSUPPORTED
 from api.framework.fields import AnyJson, ResponseModel
 from api.framework.operation import Dependency, Operation
 
@@ -129,3 +130,102 @@ def get_error_model(status: int, operation: Operation) -> type[BaseModel]:
     if status == 409 and "tasks" in operation.path:
         return BlockedTaskEnvelope
     return ErrorEnvelope
+
+
+REQUEST_ID = "9f1c1d0e6a5b4c3d8e7f60718293a4b5"
+
+NOT_FOUND_ERRORS: Mapping[str, tuple[str, str]] = {
+    "board_id": ("board_not_found", "There is no such board."),
+    "task_id": ("task_not_found", "There is no such task on this board."),
+    "approval_id": ("approval_not_found", "There is no such question."),
+    "agent_id": ("agent_not_found", "There is no such agent."),
+    "tag_id": ("tag_not_found", "There is no such tag."),
+    "gateway_id": ("gateway_not_found", "There is no such gateway."),
+    "group_id": ("board_group_not_found", "There is no such group."),
+    "memory_id": ("memory_not_found", "There is no such note."),
+    "webhook_id": ("webhook_not_found", "There is no such webhook."),
+    "channel_id": ("channel_not_found", "You have no such channel."),
+    "question_id": ("question_not_found", "There is no such question."),
+    "skill_id": ("skill_not_found", "There is no such skill."),
+    "pack_id": ("skill_pack_not_found", "There is no such skill pack."),
+    "payload_id": ("webhook_payload_not_found", "There is no such payload."),
+}
+"""The error for each missing object in a path."""
+
+ERRORS_BY_STATUS: Mapping[int, Mapping[str, str]] = {
+    401: {"unauthenticated": "Unauthorized"},
+    403: {
+        "board_read_forbidden": "You may not read this board.",
+        "board_write_forbidden": "You may read this board, not change it.",
+        "admin_required": "Only an admin of the organization can do that.",
+    },
+    412: {"stale": "This was changed meanwhile. Read it again, then change it."},
+    400: {"pack_url_invalid": "Enter a repository, such as https://github.com/owner/name."},
+    408: {"request_timeout": "The request was not complete after 60 s."},
+    413: {"body_too_large": "A request takes at most 2097152 bytes."},
+    429: {
+        "rate_limited": "Too many requests. Try again in 7 s.",
+        "responses_not_read": (
+            "Too much of earlier responses was not read. Read it, or close the connections."
+            " Try again in 5 s."
+        ),
+    },
+    500: {"": "Internal Server Error"},
+    502: {"gateway_unreachable": "The gateway does not answer."},
+    503: {"unavailable": "The database does not answer. Try again soon."},
+}
+AGENT_ERRORS = {"lead_required": "Only the board's lead can do that."}
+IDEMPOTENCY_ERRORS = {
+    409: ("idempotency_key_in_use", "The first request with this key is not answered yet."),
+    422: ("idempotency_key_reused", "This Idempotency-Key was used for another request."),
+}
+BLOCKED_TASK_DETAIL = {
+    "message": "It waits for another task.",
+    "code": "task_blocked_cannot_transition",
+    "blocked_by_task_ids": ["0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"],
+}
+
+
+def build_error_examples(status: int, operation: Operation) -> dict[str, Any]:
+    """Return examples of the errors of an operation with a status, by code."""
+    details = _select_details(status, operation) or {
+        "refused": "This is not possible as things stand."
+    }
+    return {
+        code or "failed": {
+            "value": {
+                "detail": detail,
+                **({"code": code} if code else {}),
+                "request_id": REQUEST_ID,
+            }
+        }
+        for code, detail in details.items()
+    }
+
+
+def _select_details(status: int, operation: Operation) -> dict[str, Any]:
+    details: dict[str, Any] = dict(ERRORS_BY_STATUS.get(status, {}))
+    if status == 403 and operation.allowed_caller is AllowedCaller.AGENT:
+        details |= AGENT_ERRORS
+    if status == 404:
+        details |= dict(
+            [NOT_FOUND_ERRORS[name] for name in operation.parser.path if name in NOT_FOUND_ERRORS]
+        )
+    if status == 409 and operation.path.endswith("{task_id}"):
+        details["task_blocked_cannot_transition"] = BLOCKED_TASK_DETAIL
+    if status == 412 and operation.refuses_if_match:
+        details = {"version_unsupported": VERSION_UNSUPPORTED}
+    if status == 422:
+        details["invalid_fields"] = [_build_field_error(operation)]
+    if status in IDEMPOTENCY_ERRORS and operation.method == "POST":
+        details |= dict([IDEMPOTENCY_ERRORS[status]])
+    return details
+
+
+def _build_field_error(operation: Operation) -> dict[str, Any]:
+    """Return an example of a missing field, or of an invalid id."""
+    if operation.parser.body is not None:
+        field = next(iter(operation.parser.body.model_fields), "body")
+        return {"type": "missing", "loc": ["body", field], "msg": "Field required", "input": {}}
+    place = ["path", *operation.parser.path][:2] if operation.parser.path else ["query", "limit"]
+    return {"type": "value_error", "loc": place, "msg": "This is not as it must be.", "input": "x"}

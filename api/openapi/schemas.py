@@ -1,7 +1,7 @@
 """The schemas of all models in the OpenAPI document, with examples and hints for agents."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pydoc import locate
 from typing import Any
 
@@ -11,10 +11,11 @@ from pydantic.json_schema import CoreModeRef, CoreRef, DefsRef, GenerateJsonSche
 from api.framework.fields import get_component_name
 from api.framework.operation import Operation
 from api.openapi import errors
-from api.openapi.examples import SCHEMAS, ExampleGenerator
 from core.paging import Page
 from services import pending_reasons
 from services.gateways.runs import RunPhase
+
+SCHEMAS = "#/components/schemas/"
 
 COMPONENTS: Mapping[type, str] = {
     pending_reasons.PendingReason: "Reason",
@@ -107,3 +108,59 @@ def _add_user(
     """Add an operation to those that use the component of a schema, if it is one."""
     if "$ref" in schema:
         users.setdefault(schema["$ref"].removeprefix(SCHEMAS), []).append(operation)
+
+
+MAX_DEPTH = 6  # levels; deeper values are as small as possible
+
+BY_FORMAT = {
+    "uuid": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
+    "date-time": "2026-11-24T22:28:33.056093Z",
+    "date": "2026-11-24",
+    "email": "ada@example.com",
+    "uri": "https://example.com/",
+}
+BY_TYPE: Mapping[str, Any] = {"string": "text", "boolean": True, "null": None, "object": {}}
+
+
+class ExampleGenerator:
+    """Generates examples from schemas that refer to definitions."""
+
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self._definitions = definitions
+
+    def generate(self, schema: Mapping[str, Any], depth: int = 0) -> Any:
+        """Return a value that a schema allows: its own first example, if it has one."""
+        for key, pick in SCHEMA_KEYWORDS.items():
+            if key in schema:
+                return pick(schema[key])
+        if "$ref" in schema:
+            return self.generate(self._definitions[schema["$ref"].removeprefix(SCHEMAS)], depth)
+        choices = schema.get("anyOf") or schema.get("oneOf")
+        if choices and "properties" not in schema:
+            return self.generate(choices[-1 if depth > MAX_DEPTH else 0], depth)
+        return self._generate_by_type(schema, depth)
+
+    def _generate_by_type(self, schema: Mapping[str, Any], depth: int) -> Any:
+        kind = schema.get("type", "object")
+        if "properties" in schema:
+            return {
+                name: self.generate(field, depth + 1)
+                for name, field in schema["properties"].items()
+            }
+        if kind == "array":
+            one = schema.get("items")
+            return [self.generate(one, depth + 1)] if one and depth <= MAX_DEPTH else []
+        if kind in ("integer", "number"):
+            return schema.get("minimum", 1)
+        if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+            name = self.generate(schema.get("propertyNames", {"examples": ["name"]}))
+            return {name: self.generate(schema["additionalProperties"], depth + 1)}
+        return BY_FORMAT.get(schema.get("format", ""), BY_TYPE[kind])
+
+
+SCHEMA_KEYWORDS: Mapping[str, Callable[[Any], Any]] = {
+    "examples": lambda examples: examples[0],
+    "const": lambda value: value,
+    "enum": lambda values: values[0],
+}
+"""Keywords that give an allowed value directly."""
