@@ -34,10 +34,11 @@ from api.framework.fields import (
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from api.streams.seen_agents import SeenAgentsReport
-from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
     AllowedIds,
+    FrameWriter,
     StreamDefinition,
+    format_frame,
     get_current_membership,
     list_readable_board_ids,
     open_stream,

@@ -33,8 +33,7 @@ from api.framework.operation import (
     reads_only,
 )
 from api.framework.request_context import RequestContext
-from api.streams.sse_cache import FrameWriter, format_frame
-from api.streams.subscription import StreamDefinition, open_board_stream
+from api.streams.subscription import FrameWriter, StreamDefinition, format_frame, open_board_stream
 from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page

@@ -12,8 +12,13 @@ from api.framework.dependencies import agent_for_admin, agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from api.streams.sse_cache import FrameWriter, format_frame
-from api.streams.subscription import AllowedIds, StreamDefinition, open_stream
+from api.streams.subscription import (
+    AllowedIds,
+    FrameWriter,
+    StreamDefinition,
+    format_frame,
+    open_stream,
+)
 from core.clock import now
 from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time

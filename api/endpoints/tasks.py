@@ -30,8 +30,7 @@ from api.framework.fields import (
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from api.streams.sse_cache import FrameWriter, format_frame
-from api.streams.subscription import StreamDefinition, open_board_stream
+from api.streams.subscription import FrameWriter, StreamDefinition, format_frame, open_board_stream
 from core.errors import Invalid
 from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time

@@ -5,19 +5,22 @@ subscriber may have changed, they are read again before anything is sent (servic
 The frame of an event is written once for all subscribers.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-from pydantic import Field
+from pydantic import BaseModel, Field
+from sse_starlette import ServerSentEvent
 from starlette.datastructures import State
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from api.framework.auth import authenticate
 from api.framework.fields import ResponseModel, StreamQuery
 from api.framework.request_context import RequestContext
-from api.streams.sse_cache import FrameCache, FrameWriter, format_frame, get_frame_cache
 from core.errors import AppError, NotFound
 from core.http.caller import get_agent_token, get_bearer_token
 from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse
@@ -33,6 +36,94 @@ from services import boards, events, organizations
 from services.events import EventBatch
 from services.streams import Readable, SharedRights
 
+MAX_CACHED_EVENTS = 512  # of each process
+
+FrameWriter = Callable[[Session, Sequence[Event]], Awaitable[Mapping[int, bytes]]]
+"""Returns frames by event number. Events without a frame are left out."""
+
+Key = tuple[str, int]
+
+
+class _FrameJob:
+    """Frames that are written once for all subscribers that wait for them.
+
+    An event wakes many waiters in linear time; `asyncio.shield` would take quadratic time.
+    """
+
+    def __init__(self, task: asyncio.Task[Mapping[int, bytes]]) -> None:
+        self._task = task
+        self._is_done = asyncio.Event()
+        task.add_done_callback(lambda _: self._is_done.set())
+
+    async def get_frames(self) -> Mapping[int, bytes]:
+        """Wait until the frames are written, and return them. Raises the error of the writer."""
+        await self._is_done.wait()
+        return self._task.result()
+
+
+class FrameCache:
+    """The frames of the latest events, by kind and number. The first request formats them."""
+
+    def __init__(self, request: HTTPConnection) -> None:
+        self._begin_transaction = request.state.transaction_factory
+        self._jobs: dict[Key, _FrameJob] = {}
+
+    async def get_frames(
+        self, kind: str, events: Sequence[Event], write: FrameWriter
+    ) -> list[bytes]:
+        """Return the frames of these events, in order."""
+        missing = [event for event in events if (kind, event.seq) not in self._jobs]
+        if missing:
+            self._start_writing(kind, missing, write)
+        jobs = [(event.seq, self._jobs[kind, event.seq]) for event in events]
+        while len(self._jobs) > MAX_CACHED_EVENTS:
+            del self._jobs[next(iter(self._jobs))]
+        found = [(await job.get_frames()).get(seq) for seq, job in jobs]
+        return [frame for frame in found if frame is not None]
+
+    def _start_writing(self, kind: str, missing: Sequence[Event], write: FrameWriter) -> None:
+        """Write in a separate task: the first subscriber may disconnect while others wait."""
+
+        async def write_frames() -> Mapping[int, bytes]:
+            async with self._begin_transaction() as session:
+                return await write(session, missing)
+
+        task = asyncio.create_task(write_frames())
+        keys = [(kind, event.seq) for event in missing]
+        job = _FrameJob(task)
+        self._jobs |= dict.fromkeys(keys, job)
+        task.add_done_callback(lambda done: self._remove_failed(done, job, keys))
+
+    def _remove_failed(
+        self, done: asyncio.Task[Mapping[int, bytes]], job: _FrameJob, keys: Sequence[Key]
+    ) -> None:
+        if done.cancelled() or done.exception():
+            for key in keys:
+                if self._jobs.get(key) is job:
+                    del self._jobs[key]
+
+
+_caches_by_feed: WeakKeyDictionary[object, FrameCache] = WeakKeyDictionary()
+
+
+def get_frame_cache(request: HTTPConnection) -> FrameCache:
+    """Return the frame cache that all subscribers of this process share."""
+    feed = request.state.event_feed
+    if feed not in _caches_by_feed:
+        _caches_by_feed[feed] = FrameCache(request)
+    return _caches_by_feed[feed]
+
+
+def format_frame(name: str, seq: int | None, payload: BaseModel) -> bytes:
+    """Format a stream message; its id lets the subscriber continue later.
+
+    Without an id, the subscriber continues after the last message that had one.
+    """
+    id = None if seq is None else str(seq)
+    event = ServerSentEvent(payload.model_dump_json(), event=name, id=id)
+    return event.encode()
+
+
 AllowedIds = frozenset[UUID | None]
 """Boards or groups whose events the subscriber may receive; None: events without one."""
 
@@ -43,16 +134,6 @@ LoadAllowedIds = Callable[[Session], Awaitable[AllowedIds]]
 def get_board_id(event: Event) -> UUID | None:
     """Return the board of an event."""
     return event.board_id
-
-
-def accept_all(_event: Event) -> bool:
-    """Return True for every event."""
-    return True
-
-
-def accept_none(_event: Event) -> bool:
-    """Return False for every event."""
-    return False
 
 
 class PeriodicReport(Protocol):
@@ -84,8 +165,8 @@ class StreamDefinition:
     scope_id: UUID | None = None  # of a stream about one board or group
     agent_id: UUID | None = None  # of a stream about one agent
     get_scope_id: Callable[[Event], UUID | None] = get_board_id  # compared with the allowed ids
-    matches_query: Callable[[Event], bool] = accept_all  # the subscriber's filter
-    changes_rights: Callable[[Event], bool] = accept_none  # events that may change the rights
+    matches_query: Callable[[Event], bool] = lambda _: True  # the subscriber's filter
+    changes_rights: Callable[[Event], bool] = lambda _: False  # events that may change the rights
     start_report: Callable[[], PeriodicReport | None] = lambda: None
 
     def includes(self, event: Event) -> bool:
@@ -119,9 +200,12 @@ async def open_stream(
     await load_allowed_ids(context.session)  # raises the errors of a caller without access
     release = count_open_stream(context.request, f"actor {context.actor.id}")
     source = _StreamSource(context, definition, load_allowed_ids)
-    key, state = _rights_key(context), context.request.state
+    request = context.request
+    credential = get_agent_token(request), get_bearer_token(request)
+    # what streams have in common that share their rights
+    key = (context.allowed_caller, *credential, request.url.path, request.url.query)
     return EventStreamResponse(
-        _stream_frames(state, key, source, organization_id, after_seq, first_frame), release
+        _stream_frames(request.state, key, source, organization_id, after_seq, first_frame), release
     )
 
 
@@ -301,10 +385,3 @@ async def _stream_frames(
     finally:
         rights.leave(subscription.wake)
         subscription.close()
-
-
-def _rights_key(context: RequestContext) -> Hashable:
-    """Return what streams have in common that share their rights."""
-    request = context.request
-    credential = get_agent_token(request), get_bearer_token(request)
-    return (context.allowed_caller, *credential, request.url.path, request.url.query)
