@@ -1,26 +1,20 @@
-"""The user's own account and organizations (contract, people-and-boards 3.1 to 3.3)."""
+"""The user's own account (contract, people-and-boards 3.1 and 3.2)."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import Field
-
-from api.framework.dependencies import active_membership, owner_membership
+from api.framework.dependencies import active_membership
 from api.framework.fields import (
-    Name,
     Ok,
     PatchModel,
-    RequestModel,
     ResponseModel,
     ShortText,
     Text,
-    Timestamp,
 )
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, json_id, json_time
-from models import Member, Organization, Role, User
-from services import identity, organizations
+from core.json_responses import Encoded, json_id
+from models import Member, User
+from services import identity
 
 
 class UserRead(ResponseModel):
@@ -94,121 +88,9 @@ async def delete_me(context: RequestContext) -> Ok:
     return Ok()
 
 
-class OrganizationRead(ResponseModel):
-    """An organization. Organizations are separate tenants."""
-
-    id: UUID
-    name: str
-    created_at: Timestamp
-    updated_at: Timestamp
-    only_owners_appoint_admins: bool = Field(
-        description="Whether admins may not make others admins. Owners change it on the page of"
-        " the organization."
-    )
-
-
-def _encode_organization(organization: Organization) -> Encoded[OrganizationRead]:
-    fields = {
-        "id": json_id(organization.id),
-        "name": organization.name,
-        "created_at": json_time(organization.created_at),
-        "updated_at": json_time(organization.updated_at),
-        "only_owners_appoint_admins": organization.only_owners_appoint_admins,
-    }
-    return Encoded(fields)
-
-
-class OrganizationListItem(ResponseModel):
-    """One of the user's organizations."""
-
-    id: UUID
-    name: str
-    role: Role
-    is_active: bool
-
-
-class OrganizationCreate(RequestModel):
-    """A new organization."""
-
-    example = {"name": "Tern"}
-
-    name: Name
-
-
-class OrganizationActiveUpdate(RequestModel):
-    """The organization to activate."""
-
-    organization_id: UUID
-
-
-@error_responses(409)
-async def create_organization(
-    context: RequestContext, body: OrganizationCreate
-) -> Encoded[OrganizationRead]:
-    """Create an organization. The user becomes its owner, and it becomes the active one."""
-    created = await organizations.create_organization(context.session, context.user, name=body.name)
-    return _encode_organization(created)
-
-
-@reads_only
-async def list_organizations(
-    context: RequestContext, member: Member
-) -> Encoded[Sequence[OrganizationListItem]]:
-    """List the user's organizations, by name."""
-    active = member.organization_id
-    fields = [
-        {
-            "id": json_id(membership.organization_id),
-            "name": membership.organization.name,
-            "role": membership.role,
-            "is_active": membership.organization_id == active,
-        }
-        for membership in await organizations.list_memberships(context.source, context.user)
-    ]
-    return Encoded(fields)
-
-
-@error_responses(404)
-async def set_active_organization(
-    context: RequestContext, body: OrganizationActiveUpdate
-) -> Encoded[OrganizationRead]:
-    """Set the user's active organization, whose boards and agents are listed."""
-    chosen = await organizations.switch_organization(
-        context.session, context.user, body.organization_id
-    )
-    return _encode_organization(chosen)
-
-
-@reads_only
-async def get_active_organization(
-    context: RequestContext, member: Member
-) -> Encoded[OrganizationRead]:
-    """Return the user's active organization."""
-    return _encode_organization(member.organization)
-
-
-async def delete_active_organization(context: RequestContext, member: Member) -> Ok:
-    """Delete the active organization with everything in it: not with a token.
-
-    It needs a recent sign-in, so the answer to owners is 403 `recent_sign_in_required`. Owners
-    delete it on the page of its members. This cannot be undone. Its gateways are asked afterwards
-    to remove the agents that were created there; if they are unreachable, for seven days.
-    """
-    await organizations.delete_organization(context.session, member)
-    return Ok()
-
-
-ORGANIZATION = "/organizations/me"
-TAGS = ["organizations"]
-
 OPERATIONS = [
     Operation("POST", "/auth/bootstrap", bootstrap_user, USER, ["auth"], active_membership),
     Operation("GET", "/users/me", get_me, USER, ["users"], active_membership),
     Operation("PATCH", "/users/me", update_me, USER, ["users"]),
     Operation("DELETE", "/users/me", delete_me, USER, ["users"]),
-    Operation("POST", "/organizations", create_organization, USER, TAGS),
-    Operation("GET", ORGANIZATION + "/list", list_organizations, USER, TAGS, active_membership),
-    Operation("PATCH", ORGANIZATION + "/active", set_active_organization, USER, TAGS),
-    Operation("GET", ORGANIZATION, get_active_organization, USER, TAGS, active_membership),
-    Operation("DELETE", ORGANIZATION, delete_active_organization, USER, TAGS, owner_membership),
 ]
