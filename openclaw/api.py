@@ -2,30 +2,28 @@
 
 With `retry` a call is repeated until it succeeds or the client's time is up; it connects if
 necessary. Without it the call is sent once, over the existing connection: its caller retries later.
-All calls raise GatewayError. Answers of an unexpected shape are read as if the part were missing,
-unless the docstring says otherwise.
+All calls raise GatewayError. A part of an answer that has an unexpected shape is read as if it were
+missing, unless the docstring says otherwise.
+
+The calls about approvals and questions of agents are in openclaw/request_api.py.
 """
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from json import dumps
-from typing import Any
+from typing import Any, TypeVar
 
 from core.security.secrets import hash_token
-from openclaw.answers import (
-    JsonObject,
-    get_list,
-    get_mapping,
-    parse_milliseconds,
-    to_object,
-    value_of_type,
-)
 from openclaw.capabilities import Capability, parse_config_problem
 from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
 
+JsonObject = Mapping[str, Any]
+T = TypeVar("T")
+
+HEARTBEAT_FILE = "HEARTBEAT.md"  # read at each heartbeat by agents on older gateways
 MAX_AGENTS = 5_000  # of one gateway
 COMMAND = re.compile(r"(?<![^\s\ufeff])/(?=([a-z][\w-]*+)(?![./]))", re.IGNORECASE)
 SHELL_COMMAND = re.compile(r"^[\s\ufeff]*(?=!)")
@@ -89,6 +87,13 @@ async def list_agents(
     if not isinstance(rows, list) or (None in agents and not skip_unreadable):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway did not list its agents.")
     return [agent for agent in agents if agent is not None]
+
+
+def _parse_agent(value: object) -> ListedGatewayAgent | None:
+    row = to_object(value)
+    id, name, workspace = (value_of_type(row.get(key), str) for key in ("id", "name", "workspace"))
+    identity = to_object(row["identity"]) if isinstance(row.get("identity"), Mapping) else None
+    return None if id is None else ListedGatewayAgent(id, name, identity, workspace)
 
 
 async def create_agent(client: GatewayClient, agent_id: str, *, workspace: str) -> None:
@@ -294,8 +299,104 @@ async def call_method(
     return await client.call_once(method, params)
 
 
-def _parse_agent(value: object) -> ListedGatewayAgent | None:
-    row = to_object(value)
-    id, name, workspace = (value_of_type(row.get(key), str) for key in ("id", "name", "workspace"))
-    identity = to_object(row["identity"]) if isinstance(row.get("identity"), Mapping) else None
-    return None if id is None else ListedGatewayAgent(id, name, identity, workspace)
+@dataclass(frozen=True)
+class Heartbeat:
+    """The scheduled heartbeat of an agent, and the text that the agent reads then."""
+
+    job_id: str | None  # None on gateways where the text is in a file
+    text: str | None
+
+
+async def find_heartbeat(client: GatewayClient, agent_id: str) -> Heartbeat | None:
+    """Return the heartbeat of an agent with its text; None if the gateway gives it none.
+
+    Older gateways have no job for it: there the text is in a file.
+    """
+    if not client.capabilities.supports(Capability.HEARTBEAT_SCRATCH):
+        return Heartbeat(None, (await get_agent_file(client, agent_id, HEARTBEAT_FILE)).content)
+    params = {"agentId": agent_id, "includeDisabled": True}
+    for job in get_list(await call_method(client, "cron.list", params), "jobs"):
+        if get_mapping(job, "payload").get("kind") == "heartbeat" and isinstance(
+            job.get("id"), str
+        ):
+            answer = await call_method(client, "cron.scratch.get", {"id": job["id"]})
+            return Heartbeat(job["id"], get_mapping(answer, "scratch").get("content"))
+    return None
+
+
+async def set_heartbeat_text(
+    client: GatewayClient, agent_id: str, heartbeat: Heartbeat, text: str | None
+) -> None:
+    """Set the text that an agent reads at each heartbeat; None removes it, or empties its file."""
+    if heartbeat.job_id is None:
+        await write_agent_file(client, agent_id, HEARTBEAT_FILE, text or "")
+    else:
+        params = {"id": heartbeat.job_id, "content": text}
+        await call_method(client, "cron.scratch.set", params)
+
+
+@dataclass(frozen=True)
+class ListedSkill:
+    """A skill that an agent of a gateway can have, and the folder that it is in."""
+
+    name: str
+    folder: str  # without the folders that contain it
+    is_bundled: bool = False  # part of OpenClaw
+
+
+async def list_skills(client: GatewayClient, agent_id: str) -> list[ListedSkill]:
+    """Return the skills that an agent can have, also those that miss a requirement.
+
+    The gateway reads the folders of the agent each time. An answer without a list raises
+    GatewayError: a skill that is not listed must be known to be missing.
+    """
+    answer = await call_method(client, "skills.status", {"agentId": agent_id})
+    rows = answer.get("skills") if isinstance(answer, Mapping) else None
+    if not isinstance(rows, list):
+        raise GatewayError(ErrorKind.MALFORMED, "The gateway did not list its skills.")
+    return [parse_skill(to_object(row)) for row in rows]
+
+
+def parse_skill(row: JsonObject) -> ListedSkill:
+    """Return a skill of the list. Parts of an unexpected shape are blank."""
+    name, folder = (value_of_type(row.get(key), str) or "" for key in ("name", "baseDir"))
+    return ListedSkill(name, get_last_part(folder), row.get("bundled") is True)
+
+
+def get_last_part(folder: str) -> str:
+    """Return the name of a folder on a gateway, which may run on Windows."""
+    return folder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def value_of_type(value: object, type: type[T]) -> T | None:
+    """Return a value if it has a type, or None."""
+    return value if isinstance(value, type) else None
+
+
+def to_object(answer: object) -> JsonObject:
+    """Return an answer if it is an object, or an empty object."""
+    return answer if isinstance(answer, Mapping) else {}
+
+
+def get_mapping(answer: object, name: str) -> JsonObject:
+    """Return the object that an answer has under a name, or an empty one."""
+    return to_object(to_object(answer).get(name))
+
+
+def get_list(answer: object, name: str = "") -> list[JsonObject]:
+    """Return the objects of a list, or of the list that an answer has under a name."""
+    found = answer.get(name) if isinstance(answer, Mapping) else answer
+    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+
+
+def parse_milliseconds(value: object) -> datetime | None:
+    """Return the UTC time of a number of milliseconds since 1970.
+
+    Return None if the value is no number, or no time that can be represented.
+    """
+    if not isinstance(value, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(value / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

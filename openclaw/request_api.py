@@ -6,8 +6,7 @@ All calls raise GatewayError. Each is sent once, over the existing connection.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openclaw.answers import JsonObject, get_list, get_mapping, to_object, value_of_type
-from openclaw.api import call_method
+from openclaw.api import JsonObject, call_method, get_list, get_mapping, to_object, value_of_type
 from openclaw.capabilities import Capability
 from openclaw.client import GatewayClient
 from openclaw.errors import GatewayError

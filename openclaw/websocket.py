@@ -1,11 +1,12 @@
-"""Open a WebSocket to a checked IP address of a gateway."""
+"""Open a WebSocket to a checked IP address of a gateway, with or without TLS."""
 
 import asyncio
 import json
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from websockets import CloseCode, State
@@ -22,13 +23,18 @@ from core.http.address_policy import (
 from openclaw.addresses import GatewayAddress, parse_address, resolve_address
 from openclaw.errors import BEFORE_WEBSOCKET, KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE
-from openclaw.tls import (
-    NO_TLS_SENTENCE,
-    TLS_REQUIRED_SENTENCE,
-    convert_tls_error,
-    create_tls_context,
-    speaks_tls,
-)
+
+PROBE_TIMEOUT = 5.0  # seconds
+NO_TLS_SENTENCE = "Who answers there does not speak TLS."
+TLS_REQUIRED_SENTENCE = "Who answers there speaks TLS."
+
+KIND_BY_VERIFY_CODE: Mapping[int, ErrorKind] = {
+    10: ErrorKind.CERTIFICATE_EXPIRED,  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: ErrorKind.CERTIFICATE_NAME,  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: ErrorKind.CERTIFICATE_NAME,  # X509_V_ERR_IP_ADDRESS_MISMATCH
+    92: ErrorKind.CA_KEY_USAGE,  # X509_V_ERR_CA_CERT_MISSING_KEY_USAGE, since Python 3.13
+}
+"""Error kinds by the code with which OpenSSL rejects a certificate."""
 
 UPGRADE_TIMEOUT = 10.0  # seconds for the TLS and WebSocket handshakes
 PING_INTERVAL = 5.0  # seconds
@@ -86,13 +92,15 @@ async def open_gateway_websocket(
     Proxies of the environment and redirects are ignored, because the address was checked.
     """
     address = parse_address(url)
-    tls = _create_tls_context(ca_certificates, allow_insecure_tls) if address.is_secure else None
+    tls = None
+    if address.is_secure:
+        tls = _create_tls_context(ca_certificates=ca_certificates, allow_any=allow_insecure_tls)
     ip, open_socket = await _open_socket(address, await resolve_address(address, policy))
     try:
         return await _upgrade(address, open_socket, tls)
     except GatewayError as error:
         open_socket.close()
-        if _may_require_tls(address, error) and await speaks_tls(ip, address.port, address.host):
+        if _may_require_tls(address, error) and await _speaks_tls(ip, address.port, address.host):
             raise GatewayError(ErrorKind.TLS_REQUIRED, TLS_REQUIRED_SENTENCE) from None
         raise
     except BaseException:
@@ -100,18 +108,40 @@ async def open_gateway_websocket(
         raise
 
 
-def _create_tls_context(ca_certificates: str, allow_any: bool) -> ssl.SSLContext:
+def _create_tls_context(*, ca_certificates: str, allow_any: bool) -> ssl.SSLContext:
+    """Return which certificates are trusted. Raises GatewayError for invalid ones.
+
+    `ca_certificates` are PEM texts: only certificates that they have signed are trusted. Without
+    them those of this machine are, or those of the file that `SSL_CERT_FILE` names.
+    """
     try:
-        return create_tls_context(ca_certificates=ca_certificates, allow_any=allow_any)
+        context = ssl.create_default_context(cadata=ca_certificates or None)
     except ssl.SSLError:
         reason = "The CA certificates of the gateway cannot be read."
         raise GatewayError(ErrorKind.TLS, reason) from None
+    if allow_any:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _may_require_tls(address: GatewayAddress, error: GatewayError) -> bool:
     """Return whether a failure of a plain connection may be that of a server that expects TLS."""
     is_strange = error.kind in (ErrorKind.NOT_A_GATEWAY, ErrorKind.CLOSED)
     return not address.is_secure and is_strange and error.code in MAYBE_TLS_STATUSES
+
+
+async def _speaks_tls(ip: IpAddress, port: int, host: str) -> bool:
+    """Return whether a port accepts a TLS handshake. Nothing is sent after it."""
+    context = _create_tls_context(ca_certificates="", allow_any=True)
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            _reader, writer = await asyncio.open_connection(
+                str(ip), port, ssl=context, server_hostname=host
+            )
+            writer.transport.abort()
+            return True
+    return False
 
 
 async def _open_socket(
@@ -162,7 +192,7 @@ async def _upgrade(
 def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
     """Convert an error of the handshake."""
     if isinstance(error, ssl.SSLError):
-        return convert_tls_error(error)
+        return _convert_tls_error(error)
     phase = {"phase": BEFORE_WEBSOCKET}
     status = error if isinstance(error, InvalidStatus) else error.__context__  # of a redirect
     if isinstance(status, InvalidStatus):
@@ -175,6 +205,15 @@ def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
         cut = "The connection was cut before it was open."
         return GatewayError(ErrorKind.CLOSED, cut, details=phase)
     return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.", details=phase)
+
+
+def _convert_tls_error(error: ssl.SSLError) -> GatewayError:
+    """Convert an error of a TLS handshake."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
+    kind = KIND_BY_VERIFY_CODE.get(error.verify_code, ErrorKind.TLS)
+    reason = f"The certificate is not trusted: {error.verify_message}."
+    return GatewayError(kind, reason, details={"certificateProblem": error.verify_message})
 
 
 def _status_error(error: InvalidStatus) -> GatewayError:

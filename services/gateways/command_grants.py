@@ -18,7 +18,7 @@ from core.security.secrets import mask_tokens
 from core.text import replace_unstorable
 from models import EventType, Gateway, Member
 from openclaw import Capability, GatewayClient, request_api
-from openclaw.answers import JsonObject, parse_milliseconds
+from openclaw.api import JsonObject, parse_milliseconds
 from services import events
 from services.gateways.sessions import SessionOwner, SessionOwners
 

@@ -21,7 +21,7 @@ from core.db.listen import PostgresListener
 from core.db.reads import Query, ReadFactory
 from models import EventType, Gateway, GatewaySkill, Message, MessageState, Skill, SkillAction
 from openclaw import GatewayClient, GatewayError
-from openclaw.skills import ListedSkill, list_skills
+from openclaw.api import ListedSkill, list_skills
 from services import events
 from services.skills.events import installation_event
 

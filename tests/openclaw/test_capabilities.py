@@ -13,7 +13,6 @@ from openclaw import (
     GatewayClient,
     GatewayError,
     RetryPolicy,
-    heartbeat_api,
     request_api,
 )
 from openclaw import api as gateway_api
@@ -108,12 +107,12 @@ async def test_a_write_that_somebody_else_overtakes_is_reported() -> None:
 
 async def test_the_text_of_a_heartbeat_is_a_file_on_older_gateways() -> None:
     async with run_version("2026.7.1") as (fake, client):
-        heartbeat = await heartbeat_api.find_heartbeat(client, KEY)
-        assert heartbeat == heartbeat_api.Heartbeat(None, None)
-        await heartbeat_api.set_heartbeat_text(client, KEY, heartbeat, "# Nothing\n")
+        heartbeat = await gateway_api.find_heartbeat(client, KEY)
+        assert heartbeat == gateway_api.Heartbeat(None, None)
+        await gateway_api.set_heartbeat_text(client, KEY, heartbeat, "# Nothing\n")
         assert fake.files[KEY]["HEARTBEAT.md"] == "# Nothing\n"
-        found = await heartbeat_api.find_heartbeat(client, KEY)
-        assert found == heartbeat_api.Heartbeat(None, "# Nothing\n")
+        found = await gateway_api.find_heartbeat(client, KEY)
+        assert found == gateway_api.Heartbeat(None, "# Nothing\n")
 
 
 async def test_a_gateway_without_questions_is_not_asked_for_them() -> None:

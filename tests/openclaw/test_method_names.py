@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from openclaw import METHODS, api, heartbeat_api, request_api
+from openclaw import METHODS, api, request_api
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = ("api", "cli", "core", "models", "services", "web", "worker")
@@ -24,9 +24,9 @@ def test_no_gateway_method_name_is_a_string_outside_openclaw() -> None:
 
 
 def test_the_typed_calls_use_only_methods_that_gateways_offer() -> None:
-    modules = (api, heartbeat_api, request_api)
+    modules = (api, request_api)
     texts = {text for module in modules for text in strings_in(Path(module.__file__))}
     called = {text for text in texts if "." in text and " " not in text}
-    called -= {heartbeat_api.HEARTBEAT_FILE, api.COMMAND.pattern}
+    called -= {api.HEARTBEAT_FILE, api.COMMAND.pattern}
     assert called
     assert called <= NAMES

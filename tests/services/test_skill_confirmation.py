@@ -12,7 +12,7 @@ from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Event, EventType, Gateway, GatewaySkill, MessageState, Skill, SkillAction
 from openclaw import GatewayClient
-from openclaw.skills import ListedSkill, get_last_part, parse_skill
+from openclaw.api import ListedSkill, get_last_part, parse_skill
 from services.skills import SkillConfirmationJob
 from tests.support.fake_gateway import ErrorResponse, FakeGateway, create_target, run_fake_gateway
 from tests.support.gateway_rows import make_gateway, make_main_agent

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.security.secrets import hide_tokens
 from models import Agent
-from openclaw.answers import get_mapping
+from openclaw.api import get_mapping
 from services.gateways.provisioning import config_entries
 
 CONFIG_FILE = "openclaw.json"

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.clock import parse_duration
 from models import Agent
-from openclaw.answers import get_mapping
+from openclaw.api import get_mapping
 
 DEFAULT_INTERVAL = "30m"  # of a gateway whose defaults name none
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from core.security.secrets import hash_token
 from models import Agent, ConfigChangeKind, ProvisioningState, ProvisioningStep
-from openclaw import ErrorKind, GatewayClient, GatewayError, heartbeat_api
+from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services import agents
 from services.gateways.provisioning import config_entries
@@ -206,7 +206,7 @@ async def write_scratch(context: StepContext) -> StepOutcome:
     Otherwise the agent does in them what its gateway says. On older gateways a quiet one costs
     nothing; newer ones list it as a failed task.
     """
-    heartbeat = await heartbeat_api.find_heartbeat(context.client, context.key)
+    heartbeat = await gateway_api.find_heartbeat(context.client, context.key)
     if heartbeat is None:
         return StepDone(context.state)
     if context.is_paused or heartbeat.job_id is None:
@@ -215,7 +215,7 @@ async def write_scratch(context: StepContext) -> StepOutcome:
         is_ours = (heartbeat.text or "").startswith(STARTS_OF_SCRATCHES)
         text = None if is_ours else heartbeat.text
     if heartbeat.text != text:
-        await heartbeat_api.set_heartbeat_text(context.client, context.key, heartbeat, text)
+        await gateway_api.set_heartbeat_text(context.client, context.key, heartbeat, text)
     return StepDone(context.state)
 
 
