@@ -20,8 +20,7 @@ from cli.command import (
     run_command,
 )
 from cli.demo_agents import AgentScript, LeadScript, SoloWorkerScript, WorkerScript
-from cli.demo_boards import DEMO_BOARDS
-from cli.demo_content import ORGANIZATION
+from cli.demo_content import DEMO_BOARDS, ORGANIZATION
 from core.config.settings import Settings
 
 if TYPE_CHECKING:

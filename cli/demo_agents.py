@@ -8,8 +8,7 @@ from typing import Any
 
 import httpx2
 
-from cli.demo_boards import TASKS_BY_TITLE
-from cli.demo_content import DemoAgent, DemoBoard, DemoTask
+from cli.demo_content import TASKS_BY_TITLE, DemoAgent, DemoBoard, DemoTask
 
 STEP_INTERVAL = 75.0  # average seconds between two steps of an agent
 CHAT_EVERY = 6  # steps; in one of them, an agent writes in the chat

@@ -8,8 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cli.demo_boards import DEMO_BOARDS
-from cli.demo_content import GROUP, ORGANIZATION, TAGS, DemoAgent, DemoBoard, DemoTask
+from cli.demo_content import DEMO_BOARDS, GROUP, ORGANIZATION, TAGS, DemoAgent, DemoBoard, DemoTask
 from core.clock import now
 from models import Agent, AgentStatus, Board, BoardGroup, Member, Organization, Status, User
 from services import agents, audit, boards, memory, organizations, tags, tasks

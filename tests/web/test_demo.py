@@ -7,8 +7,7 @@ from sqlalchemy import select
 from cli import demo_data
 from cli.demo import create_script, parse_speed
 from cli.demo_agents import STEP_INTERVAL, AgentScript
-from cli.demo_boards import DEMO_BOARDS, TASKS_BY_TITLE
-from cli.demo_content import TAGS
+from cli.demo_content import DEMO_BOARDS, TAGS, TASKS_BY_TITLE
 from models import Approval, Board, Comment, Event, EventType, Note, Organization, Task
 from web.ui.unified_diff import parse_diff
 
