@@ -50,7 +50,10 @@ async def run(
     listener = PostgresListener()
     tasks = PeriodicTasks(settings, transaction, read_pool.acquire)
     cipher = SecretCipher(settings)
-    sender = create_notification_sender(settings, transaction, read_pool.acquire, cipher, render)
+    sender = None
+    if render is not None:
+        channel_sender = ChannelSender(settings, cipher)
+        sender = NotificationSender(transaction, read_pool.acquire, cipher, channel_sender, render)
     sendings = [sender.schedule(intervals.notifications)] if sender else []
     scheduler = Scheduler([*tasks.schedule(intervals), *sendings], listener)
     connector = GatewayConnector.from_settings(settings, cipher)
@@ -79,20 +82,6 @@ async def close_connections(engine: AsyncEngine, read_pool: ReadPool) -> None:
         await engine.dispose()
     finally:
         await read_pool.close()
-
-
-def create_notification_sender(
-    settings: Settings,
-    transaction: TransactionFactory,
-    open_read: ReadFactory,
-    cipher: SecretCipher,
-    render: Renderer | None,
-) -> NotificationSender | None:
-    """Return the sender of notifications, if there is a function that renders them."""
-    if render is None:
-        return None
-    sender = ChannelSender(settings, cipher)
-    return NotificationSender(transaction, open_read, cipher, sender, render)
 
 
 def create_gateway_jobs(

@@ -8,24 +8,26 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, bindparam, exists, func, literal, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from core.db.reads import ReadFactory
+from core.db.reads import Query, ReadFactory, Source
 from core.security.encryption import SecretCipher
+from models import Agent
 from services import (
     agents,
     approvals,
     audit,
     board_webhooks,
     channels,
+    counters,
     gateways,
     idempotency,
     identity,
@@ -36,12 +38,10 @@ from services import (
     webhook_endpoints,
 )
 from services.gateways import requests, runs
-from worker.counter_repair import INTERVAL, CounterRepair
-from worker.outages import is_connection_lost
-from worker.scheduler import PeriodicTask
-from worker.timeouts import find_due_timeouts
+from worker.scheduler import PeriodicTask, is_connection_lost
 
 LOCK_TIMEOUT = "5s"  # a task that waits longer for a board leaves it to the next run
+REPAIR_HOUR = 3  # of the day in UTC, at which the repair of counters is due
 LOCKED_BOARD_DELAY = timedelta(seconds=0.25)  # before boards that are locked are tried again
 FAILED_BOARD_DELAY = timedelta(seconds=1)  # the same after an error
 PURGE_LOCK = "mission control: purge"
@@ -57,6 +57,7 @@ class WorkerIntervals:
     offline: float = 15.0
     follow_up: float = 30.0
     purge: float = 600.0
+    counter_repair: float = 3600.0  # after which a failed repair is repeated
     message_expiry: float = 600.0
     reminders: float = 60.0  # of due dates
     gateway_cleanup: float = 30.0
@@ -99,7 +100,9 @@ class PeriodicTasks:
             ),
             PeriodicTask("reminders", intervals.reminders, self.remind_of_due_dates),
             PeriodicTask("gateway_cleanup", intervals.gateway_cleanup, self.clean_up_gateways),
-            PeriodicTask("counter_repair", INTERVAL, self._counter_repair.run_if_due),
+            PeriodicTask(
+                "counter_repair", intervals.counter_repair, self._counter_repair.run_if_due
+            ),
         )
 
     async def finalize_approvals(self) -> datetime | None:
@@ -252,3 +255,74 @@ class PeriodicTasks:
 
 _SET_LOCK_TIMEOUT = select(func.set_config("lock_timeout", LOCK_TIMEOUT, True))
 _TRY_PURGE_LOCK = select(func.pg_try_advisory_xact_lock(func.hashtextextended(PURGE_LOCK, 0)))
+
+
+class CounterRepair:
+    """Compares the counters with a recount soon after the start and every night.
+
+    Triggers maintain the counters with what they count, so the repair should find nothing. It finds
+    what a migration or a person changed without the triggers.
+    """
+
+    def __init__(self, transaction: TransactionFactory) -> None:
+        self._transaction = transaction
+        # soon, because a worker may never run at REPAIR_HOUR
+        self._due_at = min(next_repair(now()), now() + timedelta(minutes=10))
+
+    async def run_if_due(self) -> datetime:
+        """Repair the counters if it is time, and return when that is due next."""
+        if now() >= self._due_at:
+            await self.run()
+            self._due_at = next_repair(now())
+        return self._due_at
+
+    async def run(self) -> None:
+        """Repair the counters that differ from a recount, and log a warning for each."""
+        async with self._transaction() as session:
+            found = await counters.repair_counters(session)
+        for one in found[:100]:
+            log.warning("The counter %s (%s) was wrong by %s.", one.table, one.key, one.added)
+        if len(found) > 100:
+            log.warning("%d more counters were wrong.", len(found) - 100)
+
+
+def next_repair(at: datetime) -> datetime:
+    """Return the next time after a moment at which the repair is due."""
+    today = at.astimezone(UTC).replace(hour=REPAIR_HOUR, minute=0, second=0, microsecond=0)
+    return today if today > at else today + timedelta(days=1)
+
+
+_AT = bindparam("at", type_=DateTime(timezone=True))
+_SILENT_SINCE = bindparam("silent_since", type_=DateTime(timezone=True))
+
+_TIMEOUTS = Query(
+    select(
+        Agent,
+        exists().where(runs.is_lost_condition(_AT)),
+        exists().where(requests.is_expired_condition(_AT)),
+    )
+    .select_from(select(literal(1)).subquery("always"))
+    .outerjoin(Agent, agents.may_be_overdue_condition(_SILENT_SINCE))
+)
+"""A row for each agent that may be overdue; one without an agent if there is none."""
+
+
+@dataclass(frozen=True)
+class DueTimeouts:
+    """What has passed its timeout: whether there are such agents, runs and requests."""
+
+    agents: bool
+    runs: bool
+    requests: bool
+
+
+async def find_due_timeouts(source: Source, offline_after: timedelta) -> DueTimeouts:
+    """Return what has to be marked as offline, lost and expired."""
+    at = now()
+    rows = await _TIMEOUTS.fetch(source, at=at, silent_since=at - offline_after)
+    _, has_lost_runs, has_expired_requests = rows[0]
+    return DueTimeouts(
+        any(agent and agents.is_overdue(agent, at, offline_after) for agent, *_ in rows),
+        has_lost_runs,
+        has_expired_requests,
+    )

@@ -22,7 +22,7 @@ from services.activity import ActivityFilters
 from services.approvals import ApprovalDraft
 from services.tasks import TaskDraft
 from tests.support.migration import migrate
-from worker.counter_repair import CounterRepair, next_repair
+from worker.periodic import CounterRepair, next_repair
 
 
 async def read_counts(session, board):
@@ -176,7 +176,7 @@ async def test_a_worker_repairs_ten_minutes_after_its_start_and_again_after_a_fa
     monkeypatch: pytest.MonkeyPatch, isolated_transaction
 ) -> None:
     at = datetime(2026, 3, 18, 12, tzinfo=UTC)
-    monkeypatch.setattr("worker.counter_repair.now", lambda: at)
+    monkeypatch.setattr("worker.periodic.now", lambda: at)
     repair, runs = CounterRepair(isolated_transaction), []
 
     async def run() -> None:

@@ -32,8 +32,7 @@ from tests.support.worker_harness import (
     running_worker,
     until,
 )
-from worker.outages import is_connection_lost
-from worker.scheduler import PeriodicTask, Scheduler
+from worker.scheduler import PeriodicTask, Scheduler, is_connection_lost
 
 
 async def test_a_worker_that_starts_does_what_became_due_before(

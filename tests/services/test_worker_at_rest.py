@@ -33,8 +33,7 @@ from tests.support.secret_key import CIPHER
 from tests.support.worker_harness import approve, request_approvals, until
 from tests.support.world import World
 from worker.notification_sender import NotificationSender
-from worker.periodic import PeriodicTasks
-from worker.timeouts import DueTimeouts, find_due_timeouts
+from worker.periodic import DueTimeouts, PeriodicTasks, find_due_timeouts
 
 OFFLINE_AFTER = timedelta(minutes=10)
 LONG_AGO = timedelta(hours=3)
