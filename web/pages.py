@@ -41,18 +41,16 @@ from web.gateways import grant_views as gateway_grant_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
 from web.groups.edit_views import GROUP_ROUTES
-from web.notes.edit_views import NOTE_ROUTES
+from web.notes.views import NOTE_ROUTES
 from web.notifications.preference_views import PREFERENCE_ROUTES
 from web.notifications.views import NOTIFICATION_ROUTES
 from web.onboarding import views as onboarding_views
-from web.organizations import member_views, organization_views, welcome_views
 from web.organizations import views as people_views
-from web.policies import rule_views
+from web.organizations import welcome_views
 from web.policies import views as policy_views
 from web.questions.views import QUESTION_ROUTES
 from web.saved_views.views import SAVED_VIEW_ROUTES
 from web.search.views import SEARCH_ROUTES
-from web.settings import account_views
 from web.settings import views as settings_views
 from web.skills import pack_views, selection_views
 from web.skills import views as skill_views
@@ -203,28 +201,28 @@ ORGANIZATION_ROUTES: list[Route] = [
     *[
         Route(path, handler, methods=[method])
         for path, method, handler in [
-            ("/people/invites/new", "GET", member_views.show_invite_form),
-            ("/people/invites", "POST", member_views.create_invite),
-            ("/people/invites", "GET", member_views.show_invite_form),
-            (f"{INVITE_PATH}/links", "POST", member_views.renew_invite),
-            (f"{INVITE_PATH}/endings", "POST", member_views.revoke_invite),
-            (MEMBER_PATH, "GET", member_views.show_member),
-            (f"{MEMBER_PATH}/roles", "POST", member_views.change_role),
-            (f"{MEMBER_PATH}/roles", "GET", member_views.show_member),
-            (f"{MEMBER_PATH}/access", "POST", member_views.change_access),
-            (f"{MEMBER_PATH}/access", "GET", member_views.show_member),
-            (f"{MEMBER_PATH}/sessions/endings", "POST", member_views.end_sessions),
-            (f"{MEMBER_PATH}/endings", "POST", member_views.remove_member),
-            (ABOUT_PATH, "GET", organization_views.show_organization),
-            (ABOUT_PATH, "POST", organization_views.rename_organization),
-            (APPOINTMENTS_PATH, "POST", organization_views.change_admin_appointments),
-            (APPOINTMENTS_PATH, "GET", organization_views.show_organization),
-            ("/organizations", "POST", organization_views.create_organization),
-            ("/organizations", "GET", organization_views.show_organization),
-            ("/people/departures", "POST", organization_views.leave_organization),
-            ("/people/departures", "GET", organization_views.show_organization),
-            ("/people/deletions", "POST", organization_views.delete_organization),
-            ("/people/deletions", "GET", organization_views.show_organization),
+            ("/people/invites/new", "GET", people_views.show_invite_form),
+            ("/people/invites", "POST", people_views.create_invite),
+            ("/people/invites", "GET", people_views.show_invite_form),
+            (f"{INVITE_PATH}/links", "POST", people_views.renew_invite),
+            (f"{INVITE_PATH}/endings", "POST", people_views.revoke_invite),
+            (MEMBER_PATH, "GET", people_views.show_member),
+            (f"{MEMBER_PATH}/roles", "POST", people_views.change_role),
+            (f"{MEMBER_PATH}/roles", "GET", people_views.show_member),
+            (f"{MEMBER_PATH}/access", "POST", people_views.change_access),
+            (f"{MEMBER_PATH}/access", "GET", people_views.show_member),
+            (f"{MEMBER_PATH}/sessions/endings", "POST", people_views.end_sessions),
+            (f"{MEMBER_PATH}/endings", "POST", people_views.remove_member),
+            (ABOUT_PATH, "GET", people_views.show_organization),
+            (ABOUT_PATH, "POST", people_views.rename_organization),
+            (APPOINTMENTS_PATH, "POST", people_views.change_admin_appointments),
+            (APPOINTMENTS_PATH, "GET", people_views.show_organization),
+            ("/organizations", "POST", people_views.create_organization),
+            ("/organizations", "GET", people_views.show_organization),
+            ("/people/departures", "POST", people_views.leave_organization),
+            ("/people/departures", "GET", people_views.show_organization),
+            ("/people/deletions", "POST", people_views.delete_organization),
+            ("/people/deletions", "GET", people_views.show_organization),
         ]
     ],
 ]
@@ -294,7 +292,7 @@ PUBLIC_ROUTES: list[Route] = [
     Route(oidc.CALLBACK_PATH, oidc.handle_callback),
     Route("/invite", one_time_links.show_invite, name="invite"),
     Route("/invite", one_time_links.accept_invite_with_new_account, methods=["POST"]),
-    Route("/account-deleted", account_views.show_deleted_account),
+    Route("/account-deleted", settings_views.show_deleted_account),
     Route("/password", one_time_links.show_password_form, name="password"),
     Route("/password", one_time_links.set_password, methods=["POST"]),
     *[
@@ -406,8 +404,8 @@ MEMBER_ROUTES: list[Route] = [
     Route("/settings", settings_views.show_settings, name="settings"),
     Route("/settings/profile", settings_views.save_profile, methods=["POST"]),
     Route("/settings/profile", settings_views.show_settings),
-    Route("/settings/account", account_views.show_account),
-    Route("/settings/account", account_views.delete_account, methods=["POST"]),
+    Route("/settings/account", settings_views.show_account),
+    Route("/settings/account", settings_views.delete_account, methods=["POST"]),
     Route("/settings/language", navigation.choose_language, methods=["POST"]),
     Route("/settings/password", settings_views.change_password, methods=["POST"]),
     Route("/settings/password", settings_views.show_settings),
@@ -428,10 +426,10 @@ MEMBER_ROUTES: list[Route] = [
         for path, method, handler in [
             ("", "GET", policy_views.show_policy),
             ("/presets", "POST", policy_views.use_preset),
-            ("/rules", "POST", rule_views.save_rule),
-            ("/rules/new", "GET", rule_views.show_rule),
-            ("/rules/{rule_id:uuid}", "GET", rule_views.show_rule),
-            ("/rules/{rule_id:uuid}", "POST", rule_views.save_rule),
+            ("/rules", "POST", policy_views.save_rule),
+            ("/rules/new", "GET", policy_views.show_rule),
+            ("/rules/{rule_id:uuid}", "GET", policy_views.show_rule),
+            ("/rules/{rule_id:uuid}", "POST", policy_views.save_rule),
             ("/rules/{rule_id:uuid}/moves", "POST", policy_views.move_rule),
             ("/rules/{rule_id:uuid}/switches", "POST", policy_views.switch_rule),
             ("/rules/{rule_id:uuid}/deletions", "POST", policy_views.delete_rule),

@@ -8,8 +8,7 @@ from models import Notification, NotificationChannel, NotificationKind, User
 from services.channels import ChannelMessage
 from services.notifications import DueDelivery, DueNotification, SendReason
 from web.notifications.messages import MessageRenderer
-from web.notifications.reason_texts import REASON_TEXTS
-from web.notifications.texts import describe_body
+from web.notifications.texts import REASON_TEXTS, describe_body
 
 ID = UUID("0199aaaa-0000-7000-8000-000000000001")
 Kind = NotificationKind

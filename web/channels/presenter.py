@@ -11,8 +11,7 @@ from models import (
     NotificationDelivery,
 )
 from services.channels import ChannelState
-from web.notifications.reason_texts import describe_reason
-from web.notifications.texts import describe_title
+from web.notifications.texts import describe_reason, describe_title
 from web.ui.translation import N_, _, translate
 
 Kind = ChannelKind

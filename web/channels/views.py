@@ -13,7 +13,7 @@ from services.channels import ManualMessages
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.channels import presenter
-from web.notifications.reason_texts import describe_reason
+from web.notifications.texts import describe_reason
 from web.notifications.views import mark_page_read
 from web.ui import flash_cookies, forms, time_format
 from web.ui.flash_cookies import redirect_deleted

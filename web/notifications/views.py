@@ -1,9 +1,12 @@
 """The page of notifications, and the forms that mark them as read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
 
 from pydantic import BaseModel
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -11,9 +14,8 @@ from starlette.routing import Route
 from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from services import notifications
-from services.notifications import KindGroup, NotificationEntry, OpenedPage
+from services.notifications import KindGroup, NotificationEntry, NotificationFilters, OpenedPage
 from web.auth.viewer import current_member
-from web.notifications.address import PAGE_SIZE, NotificationAddress, describe_group
 from web.notifications.texts import (
     KIND_ICONS,
     build_path,
@@ -24,8 +26,69 @@ from web.notifications.texts import (
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import N_, translate
+
+PAGE_SIZE = 50  # notifications
+
+GROUP_NAMES = {
+    KindGroup.DECISIONS: N_("Decisions"),
+    KindGroup.TASKS: N_("Tasks"),
+    KindGroup.AGENTS: N_("Agents and gateways"),
+    KindGroup.ACCOUNT: N_("Account"),
+}
 
 MAX_BODY_LENGTH = 300  # characters of what is said about an object
+
+
+def describe_group(group: KindGroup) -> str:
+    """Name a group of kinds in the reader's language."""
+    return translate(GROUP_NAMES[group])
+
+
+@dataclass(frozen=True)
+class NotificationQuery:
+    """Which notifications are shown. Invalid parameters are ignored."""
+
+    unread: str = ""  # "1", or all
+    group: str = ""
+    board: str = ""
+    offset: int = 0
+
+    @classmethod
+    def from_query(cls, query: QueryParams) -> "NotificationQuery":
+        """Parse the query of a request."""
+        group = query.get("group", "")
+        return cls(
+            unread="1" if query.get("unread") == "1" else "",
+            group=group if group in tuple(KindGroup) else "",
+            board=str(forms.parse_id(query.get("board")) or ""),
+            offset=forms.parse_offset(query),
+        )
+
+    @property
+    def board_id(self) -> UUID | None:
+        """Return the chosen board."""
+        return forms.parse_id(self.board)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Return whether a filter is set."""
+        return bool(self.unread or self.group or self.board)
+
+    def build_filters(self) -> NotificationFilters:
+        """Return the filters."""
+        group = KindGroup(self.group) if self.group else None
+        return NotificationFilters(bool(self.unread), group, self.board_id)
+
+    def url_with(self, **changes: Any) -> str:
+        """Return the address of the first page with some parameters changed, or another page."""
+        return f"/notifications{self.query_with(**changes)}"
+
+    def query_with(self, **changes: Any) -> str:
+        """Return the query of the same."""
+        values = vars(replace(self, **{"offset": 0, **changes}))
+        parameters = {name: value for name, value in values.items() if value}
+        return f"?{urlencode(parameters)}" if parameters else ""
 
 
 class ReadForm(BaseModel):
@@ -99,7 +162,7 @@ async def change_read_state(request: Request) -> Response:
 
 async def mark_all_read(request: Request) -> Response:
     """Mark all notifications that fit the filters as read, and show the list."""
-    filters = NotificationAddress.from_query(request.query_params).build_filters()
+    filters = NotificationQuery.from_query(request.query_params).build_filters()
     async with open_transaction(request) as session:
         await notifications.mark_all_read(session, current_member(request), filters)
     return await _render_changed_list(request)
@@ -118,7 +181,7 @@ async def mark_page_read(request: Request, page: OpenedPage) -> None:
 
 
 async def _render_changed_list(request: Request) -> Response:
-    address = NotificationAddress.from_query(request.query_params)
+    address = NotificationQuery.from_query(request.query_params)
     if not is_part_request(request):
         return RedirectResponse(address.url_with(offset=address.offset), 303)
     context = await _load_list(request)
@@ -128,7 +191,7 @@ async def _render_changed_list(request: Request) -> Response:
 async def _load_list(request: Request) -> dict[str, Any]:
     member, address = (
         current_member(request),
-        NotificationAddress.from_query(request.query_params),
+        NotificationQuery.from_query(request.query_params),
     )
     async with open_reader(request) as source:
         paging = Paging(PAGE_SIZE, address.offset)

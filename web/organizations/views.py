@@ -1,24 +1,48 @@
-"""The page of the people of an organization, and stopping all agents."""
+"""The people of an organization, invitations, the organization itself, and stopping all agents."""
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
+from core.errors import Invalid
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
-from services import organizations
-from services.organizations import AgentStop
+from models import Role
+from services import identity, organizations
+from services.organizations import AgentStop, InviteDraft
 from web.auth.one_time_links import build_link
 from web.auth.viewer import current_member
 from web.organizations import presenter
-from web.organizations.forms import ROLE_NAMES
-from web.ui import flash_cookies, forms
+from web.organizations.forms import (
+    ROLE_NAMES,
+    AppointmentForm,
+    InviteForm,
+    OrganizationNameForm,
+    RoleForm,
+    build_access_field,
+    list_role_options,
+    name_access_values,
+    parse_changed_rights,
+    parse_invited_rights,
+)
+from web.ui import flash_cookies, forms, time_format
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import EditedField, FieldKind, check_edit
+from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, redirect_to_page, render_page, render_part
-from web.ui.translation import translate
+from web.ui.render import (
+    forbid_storage,
+    is_part_request,
+    redirect_to_page,
+    render_page,
+    render_part,
+)
+from web.ui.translation import N_, _, translate
 
 PAGE_SIZE = 50  # members
 
@@ -89,3 +113,292 @@ async def _render_stop(request: Request, stop: AgentStop | None) -> Response:
         return redirect_to_page(request, "agents")
     layout = await load_layout(request)
     return render_part(request, "_stop_banner.html", agent_stop=stop, viewer=layout)
+
+
+async def show_member(request: Request) -> Response:
+    """Show a member with role and access to boards."""
+    return await _render_member(request, forms.Form(), "")
+
+
+async def change_role(request: Request) -> Response:
+    """Change the role of a member."""
+    form = await forms.read_form(request)
+    member_id = forms.path_id(request, "member_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            locked = await organizations.lock_member(session, current_member(request), member_id)
+            signed_in_at = request.auth.sign_in.authenticated_at
+            role = form.parse(RoleForm).role
+            await organizations.change_member_role(session, locked, role, signed_in_at=signed_in_at)
+        return _redirect_saved(request, "role")
+    return await _render_member(request, form, "role")
+
+
+async def change_access(request: Request) -> Response:
+    """Replace the rights of a member on boards."""
+    form = await forms.read_form(request)
+    member_id = forms.path_id(request, "member_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            locked = await organizations.lock_member(session, current_member(request), member_id)
+            detail = await organizations.get_member(session, locked.by, member_id)
+            rights = parse_changed_rights(form, detail)
+            if not check_edit(form, [build_access_field(detail, form)]):
+                await organizations.change_member_rights(session, locked, rights)
+        return _redirect_saved(request, "access")
+    if form.conflicts:
+        return await _render_access_conflict(request, form)
+    return await _render_member(request, form, "access")
+
+
+async def _render_access_conflict(request: Request, form: forms.Form) -> Response:
+    """Render the submitted and the current rights, with the names of boards."""
+    viewer, member_id = current_member(request), forms.path_id(request, "member_id")
+    async with open_reader(request) as source:
+        detail = await organizations.get_member(source, viewer, member_id)
+        names = await organizations.list_board_names(source, viewer)
+    about = ConflictContext(
+        title=detail.member.user.display_name,
+        back=f"/people/{member_id}#access",
+        organization_id=viewer.organization_id,
+        object_id=detail.member.user_id,
+        names={"access": name_access_values(presenter.build_access_table(names).boards)},
+    )
+    return await render_conflict(request, form, about)
+
+
+async def remove_member(request: Request) -> Response:
+    """Remove a member."""
+    async with open_transaction(request) as session:
+        member_id = forms.path_id(request, "member_id")
+        member = await organizations.lock_member(session, current_member(request), member_id)
+        signed_in_at = request.auth.sign_in.authenticated_at
+        await organizations.remove_member(session, member, signed_in_at=signed_in_at)
+    text = _("Removed %(name)s from the organization", name=member.member.user.display_name)
+    return redirect_with_notice(request, "/people", text)
+
+
+async def end_sessions(request: Request) -> Response:
+    """End all sessions of a member."""
+    member_id = forms.path_id(request, "member_id")
+    async with open_transaction(request) as session:
+        locked = await organizations.lock_member(session, current_member(request), member_id)
+        await identity.end_member_sessions(session, locked)
+    text = _("%(name)s is signed out in all browsers", name=locked.member.user.display_name)
+    return redirect_with_notice(request, f"/people/{member_id}#sessions", text)
+
+
+async def show_invite_form(request: Request) -> Response:
+    """Show the form that invites a person."""
+    return await _render_invite_form(request, forms.Form())
+
+
+async def create_invite(request: Request) -> Response:
+    """Create an invite, and redirect to the page that shows its link once; a dialog shows it."""
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_admin(member)
+    with form.catch_errors():
+        fields = form.parse(InviteForm)
+        draft = InviteDraft(fields.invited_email, fields.role, parse_invited_rights(form))
+        async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
+            _, token = await organizations.create_invite(
+                session, member, draft, signed_in_at=signed_in_at
+            )
+        return _show_invite_link(request, token)
+    return await _render_invite_form(request, form)
+
+
+async def renew_invite(request: Request) -> Response:
+    """Replace the link of an invite; it is shown once like that of a new invite."""
+    async with open_transaction(request) as session:
+        invite_id = forms.path_id(request, "invite_id")
+        signed_in_at = request.auth.sign_in.authenticated_at
+        _, token = await organizations.renew_invite(
+            session, current_member(request), invite_id, signed_in_at=signed_in_at
+        )
+    return _show_invite_link(request, token)
+
+
+async def revoke_invite(request: Request) -> Response:
+    """Revoke an invite."""
+    async with open_transaction(request) as session:
+        invite_id = forms.path_id(request, "invite_id")
+        invite = await organizations.revoke_invite(session, current_member(request), invite_id)
+    text = _("Revoked the invitation of %(email)s", email=invite.invited_email)
+    return redirect_with_notice(request, "/people", text)
+
+
+def _redirect_saved(request: Request, section: str) -> Response:
+    path = f"/people/{forms.path_id(request, 'member_id')}#{section}"
+    return forms.redirect_saved(path, time_format.get_time_zone(request.user.timezone))
+
+
+async def _render_member(request: Request, form: forms.Form, section: str) -> Response:
+    viewer, member_id = current_member(request), forms.path_id(request, "member_id")
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        detail = await organizations.get_member(source, viewer, member_id)
+        owners = await organizations.count_owners(source, viewer)
+        last_active = await organizations.list_last_active(source, [detail.member])
+        names: Mapping[UUID, str] = {board.id: board.name for board in layout.sidebar.boards}
+        if viewer.is_admin:
+            names = await organizations.list_board_names(source, viewer)
+    member = detail.member
+    return render_page(
+        request,
+        "people/member.html",
+        layout=layout,
+        status=form.status,
+        member=member,
+        table=presenter.build_access_table(names, detail),
+        shown_access={"access": build_access_field(detail).value},
+        last_active=last_active.get(member.id),
+        reason=presenter.explain_fixed_role(viewer, member, owners=owners),
+        may_manage=presenter.may_manage(viewer, member),
+        role_name=translate(ROLE_NAMES[member.role]),
+        role_options=list_role_options(viewer, member.role),
+        form=form,
+        blank=forms.Form(),
+        section=section,
+        saved=forms.read_saved_time(request),
+    )
+
+
+async def _render_invite_form(request: Request, form: forms.Form) -> Response:
+    """Render the page with the form; for htmx the content of its dialog."""
+    viewer = current_member(request)
+    organizations.require_admin(viewer)
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        names = await organizations.list_board_names(source, viewer)
+    context = {
+        "table": presenter.build_access_table(names),
+        "role_options": list_role_options(viewer),
+        "form": form,
+    }
+    if layout is None:
+        template = "people/_invite_dialog.html"
+        return render_part(request, template, form.status, link="", **context)
+    template = "people/new_invite.html"
+    return render_page(request, template, layout=layout, status=form.status, **context)
+
+
+def _show_invite_link(request: Request, token: str) -> Response:
+    """Render the link of an invite in the dialog, and reload the list; without htmx, redirect."""
+    if not is_part_request(request):
+        return flash_cookies.redirect_with_secret(request, "/people", token)
+    link = build_link(get_settings(request).base_url, "/invite", token)
+    response = render_part(request, "people/_invite_dialog.html", link=link)
+    response.headers["HX-Trigger"] = "members"
+    return forbid_storage(response)
+
+
+async def show_organization(request: Request) -> Response:
+    """Show the organization, and the others of the user."""
+    return await _render_organization(request, forms.Form(), "")
+
+
+async def rename_organization(request: Request) -> Response:
+    """Rename the organization."""
+    form, member = await forms.read_form(request), current_member(request)
+    with form.catch_errors():
+        name = form.parse(OrganizationNameForm).name
+        async with open_transaction(request) as session:
+            organization = await organizations.lock_organization(session, member)
+            edited = EditedField("name", N_("Name"), organization.name, FieldKind.LINE)
+            if not check_edit(form, [edited]):
+                await organizations.rename_organization(session, member, name=name)
+        zone = time_format.get_time_zone(request.user.timezone)
+        return forms.redirect_saved("/organization/about#name", zone)
+    if form.conflicts:
+        id = member.organization_id
+        about = ConflictContext(_("Organization"), "/organization/about#name", "", id, id)
+        return await render_conflict(request, form, about)
+    return await _render_organization(request, form, "name")
+
+
+async def change_admin_appointments(request: Request) -> Response:
+    """Decide whether only owners appoint admins."""
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_owner(member)
+    with form.catch_errors():
+        is_on = form.parse(AppointmentForm).only_owners
+        async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
+            await organizations.set_only_owners_appoint_admins(
+                session, member, is_on, signed_in_at=signed_in_at
+            )
+        zone = time_format.get_time_zone(request.user.timezone)
+        return forms.redirect_saved("/organization/about#admins", zone)
+    return await _render_organization(request, form, "admins")
+
+
+async def create_organization(request: Request) -> Response:
+    """Create another organization, in which the user works from now on, and redirect to its setup.
+
+    Its first step that is open is the first board.
+    """
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        name = form.parse(OrganizationNameForm).name
+        async with open_transaction(request) as session:
+            await organizations.create_organization(session, request.user, name=name)
+        return RedirectResponse("/welcome", 303)
+    return await _render_organization(request, form, "new")
+
+
+async def leave_organization(request: Request) -> Response:
+    """End the membership of the user, who then works in their oldest other organization."""
+    form, member = await forms.read_form(request), current_member(request)
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await organizations.leave_organization(
+                session,
+                member,
+                signed_in_at=request.auth.sign_in.authenticated_at,
+            )
+        text = _("You have left %(name)s", name=member.organization.name)
+        return redirect_with_notice(request, "/", text)
+    return await _render_organization(request, form, "leave")
+
+
+async def delete_organization(request: Request) -> Response:
+    """Delete the organization of the member, if its name was typed."""
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_owner(member)
+    with form.catch_errors():
+        if form.value("organization_name").strip() != member.organization.name.strip():
+            reason = _("This is not the name of the organization.")
+            raise Invalid("name_differs", reason, field="organization_name")
+        async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
+            await organizations.delete_organization(session, member, signed_in_at=signed_in_at)
+        return redirect_deleted(request, "/", member.organization.name)
+    return await _render_organization(request, form, "delete")
+
+
+async def _render_organization(request: Request, form: forms.Form, section: str) -> Response:
+    member = current_member(request)
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        memberships = await organizations.list_memberships(source, request.user)
+        owners = await organizations.count_owners(source, member)
+        contents = await organizations.count_contents(source, member)
+        tab_counts = await organizations.count_sections(source, member)
+    return render_page(
+        request,
+        "people/organization.html",
+        layout=layout,
+        status=form.status,
+        organization=member.organization,
+        memberships=memberships,
+        role_names={role: translate(name) for role, name in ROLE_NAMES.items()},
+        contents=contents,
+        tab_counts=tab_counts,
+        is_only_owner=member.role is Role.OWNER and owners == 1,
+        form=form,
+        blank=forms.Form(),
+        section=section,
+        saved=forms.read_saved_time(request),
+    )

@@ -1,6 +1,7 @@
-"""Pages with the user's own settings: profile, password, sessions, API tokens."""
+"""Pages with the user's own settings: profile, password, sessions, API tokens, deleted account."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,10 +11,12 @@ from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
 from core.db.reads import Source
-from core.http.request import get_settings, open_reader, open_transaction
+from core.errors import Conflict, Invalid
+from core.http.request import STATUS_CODES, get_settings, open_reader, open_transaction
 from models import ApiToken, TokenScope, User
 from services import identity, organizations
 from services.audit import LastChange
+from services.identity import MembershipSummary
 from web.auth import viewer
 from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
@@ -26,6 +29,36 @@ from web.ui.layout import load_layout
 from web.ui.render import render_page
 from web.ui.translation import N_, _, ngettext, translate
 
+MAX_CHOSEN_TOKENS = 1_000  # a user may have more than 20, from before there was a limit
+
+SCOPE_NAMES = {
+    TokenScope.READ: N_("only reads"),
+    TokenScope.NO_DECISIONS: N_("reads and changes, does not decide"),
+    TokenScope.WRITE: N_("reads, changes and decides"),
+}
+
+BROWSERS = (
+    ("Edg(?:e|A|iOS)?/", "Edge"),
+    ("OPR/|Opera", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Vivaldi/", "Vivaldi"),
+    ("Firefox/|FxiOS/", "Firefox"),
+    ("Chrome/|CriOS/|Chromium/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+)
+"""Browsers by a pattern in their user agent. Order matters: Edge also contains "Chrome"."""
+
+SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("CrOS", "ChromeOS"),
+    ("Windows", "Windows"),
+    ("Mac OS X|Macintosh", "Mac"),
+    ("Linux|X11", "Linux"),
+)
+
 
 def _validate_language(name: str | None) -> str | None:
     if name is not None and name not in translation.LANGUAGES:
@@ -33,7 +66,6 @@ def _validate_language(name: str | None) -> str | None:
     return name
 
 
-MAX_CHOSEN_TOKENS = 1_000  # a user may have more than 20, from before there was a limit
 LanguageName = Annotated[forms.OptionalLine, AfterValidator(_validate_language)]
 
 
@@ -285,13 +317,6 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
     return flash_cookies.forget_secret(request, response)
 
 
-SCOPE_NAMES = {
-    TokenScope.READ: N_("only reads"),
-    TokenScope.NO_DECISIONS: N_("reads and changes, does not decide"),
-    TokenScope.WRITE: N_("reads, changes and decides"),
-}
-
-
 def _name_scopes() -> dict[TokenScope, str]:
     return {scope: translate(name) for scope, name in SCOPE_NAMES.items()}
 
@@ -312,29 +337,6 @@ def _list_lifetimes() -> list[tuple[int, str]]:
     return [*named, (0, _("No expiry"))]
 
 
-BROWSERS = (
-    ("Edg(?:e|A|iOS)?/", "Edge"),
-    ("OPR/|Opera", "Opera"),
-    ("SamsungBrowser/", "Samsung Internet"),
-    ("Vivaldi/", "Vivaldi"),
-    ("Firefox/|FxiOS/", "Firefox"),
-    ("Chrome/|CriOS/|Chromium/", "Chrome"),
-    ("Safari/", "Safari"),
-    ("curl/", "curl"),
-)
-"""Browsers by a pattern in their user agent. Order matters: Edge also contains "Chrome"."""
-
-SYSTEMS = (
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Android", "Android"),
-    ("CrOS", "ChromeOS"),
-    ("Windows", "Windows"),
-    ("Mac OS X|Macintosh", "Mac"),
-    ("Linux|X11", "Linux"),
-)
-
-
 def describe_browser(user_agent: str | None) -> str:
     """Describe browser and system, such as "Firefox on Linux"."""
     browser = _first_match(BROWSERS, user_agent) or _("A browser")
@@ -352,3 +354,60 @@ def is_phone(user_agent: str | None) -> bool:
 def _first_match(patterns: tuple[tuple[str, str], ...], user_agent: str | None) -> str:
     matches = (name for pattern, name in patterns if re.search(pattern, user_agent or ""))
     return next(matches, "")
+
+
+async def show_account(request: Request) -> Response:
+    """Show what is deleted with the account, or what has to be done before."""
+    return await _render_account(request, forms.Form())
+
+
+async def delete_account(request: Request) -> Response:
+    """Delete the account if its address was typed, and redirect to a page that says so.
+
+    Raises RecentSignInRequired.
+    """
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        if form.value("confirmation").strip().casefold() != confirmation_text(request.user):
+            reason = _("This does not match. Type it as it is shown.")
+            raise Invalid("confirmation_differs", reason, field="confirmation")
+        organizations.require_recent_sign_in(request.auth.sign_in.authenticated_at)
+        async with open_transaction(request) as session:
+            await identity.delete_account(session, request.user)
+        return clear_session_cookie(request, RedirectResponse("/account-deleted", 303))
+    return await _render_account(request, form)
+
+
+async def show_deleted_account(request: Request) -> Response:
+    """Show that the account was deleted."""
+    return render_page(request, "settings/account_deleted.html")
+
+
+def confirmation_text(user: User) -> str:
+    """Return what a user types to confirm: their address, or their name without one."""
+    return (user.email or user.display_name).strip().casefold()
+
+
+async def _render_account(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        memberships = await identity.list_membership_summaries(source, request.user)
+    ownerless = find_ownerless(memberships)
+    if form.code == "last_owner":
+        form.status, form.problem = STATUS_CODES[Conflict], ""
+    return render_page(
+        request,
+        "settings/account.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        ownerless=ownerless,
+        deleted=[one for one in memberships if not one.others],
+        left=[one for one in memberships if one.others],
+        confirmation=request.user.email or request.user.display_name,
+    )
+
+
+def find_ownerless(memberships: Sequence[MembershipSummary]) -> list[MembershipSummary]:
+    """Return the organizations that would have members but no owner without the user."""
+    return [one for one in memberships if one.others and one.is_owner and not one.other_owners]
