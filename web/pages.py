@@ -56,7 +56,7 @@ from web.skills import pack_views, selection_views
 from web.skills import views as skill_views
 from web.souls.views import SOUL_ROUTES
 from web.tags.views import TAG_ROUTES
-from web.tasks import completion_views, conversation_views, description_views
+from web.tasks import completion_views, conversation_views
 from web.tasks import edit_views as task_edit_views
 from web.tasks import views as task_views
 from web.tasks.own_task_views import OWN_TASK_ROUTES
@@ -448,11 +448,11 @@ MEMBER_ROUTES: list[Route] = [
             ("", "GET", task_views.show_task),
             ("/moves", "POST", task_views.move_task),
             ("/changes", "POST", task_edit_views.update_task),
-            ("/descriptions", "GET", description_views.show_descriptions),
+            ("/descriptions", "GET", task_edit_views.show_descriptions),
             (
                 "/descriptions/{version_id:uuid}/restorations",
                 "POST",
-                description_views.restore_description,
+                task_edit_views.restore_description,
             ),
             ("/questions", "POST", task_views.request_approval),
             ("/completions", "GET", completion_views.show_completions),

@@ -9,7 +9,7 @@ from httpx2 import AsyncClient
 from models import Approval, PolicyEffect, PolicyVerdict, Role
 from tests.support.approval_pages import HTMX, approving, ask, checkbox
 from tests.support.task_pages import IN_DRAWER
-from web.approvals.decision_rights import DecisionRights
+from web.approvals.presenter import DecisionRights
 
 __all__ = ["ask"]
 

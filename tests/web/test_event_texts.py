@@ -3,8 +3,13 @@
 import pytest
 
 from models import Event, EventType, Status
-from web.activity.event_texts import EVENT_TEXTS, build_values, describe_event
-from web.activity.feed_texts import FEED_TEXTS, find_feed_text
+from web.activity.event_texts import (
+    EVENT_TEXTS,
+    FEED_TEXTS,
+    build_values,
+    describe_event,
+    find_feed_text,
+)
 from web.activity.presenter import ALL_TYPES
 from web.ui.translation import PSEUDO, reader_language
 

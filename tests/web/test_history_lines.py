@@ -7,8 +7,8 @@ import pytest
 from core.clock import now
 from models import Agent, Comment, Event, EventType, new_id
 from services.tasks import HistoryEntry
-from web.tasks import history_lines
-from web.tasks.history_lines import MAX_LINE_LENGTH, build_history_lines
+from web.tasks import history
+from web.tasks.history import MAX_LINE_LENGTH, build_history_lines
 from web.ui import time_format
 from web.ui.markdown import render_markdown
 from web.ui.translation import reader_language
@@ -28,13 +28,13 @@ def render(entry: HistoryEntry, *agents: Agent) -> str:
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
-    history_lines.LINES.clear()
+    history.LINES.clear()
 
 
 def test_a_line_is_rendered_once_and_its_age_is_always_current(monkeypatch) -> None:
     entry = build_comment("**Ready**")
     assert "just now" in render(entry, AGENT)
-    monkeypatch.delattr(history_lines, "environment")  # a second rendering would fail
+    monkeypatch.delattr(history, "environment")  # a second rendering would fail
     monkeypatch.setattr(time_format, "now", lambda: entry.at + timedelta(minutes=5))
     later = render(entry, AGENT)
     assert "5 min ago" in later
@@ -58,7 +58,7 @@ def test_long_texts_are_not_kept_in_memory() -> None:
     assert text in render(build_comment(text), AGENT)
     event = Event(id=new_id(), type=EventType.TASK_LEAD_NOTIFY_FAILED, data={"error": text})
     assert text in render(HistoryEntry(now(), "Ana", False, None, None, event=event))
-    assert not len(history_lines.LINES)
+    assert not len(history.LINES)
 
 
 def test_short_texts_with_long_html_are_not_kept_in_memory() -> None:
@@ -68,16 +68,16 @@ def test_short_texts_with_long_html_are_not_kept_in_memory() -> None:
     emoji = Agent(id=AGENT.id, name="Juniper", is_board_lead=False)
     emoji.identity_profile = {"emoji": "x" * 60_000}
     assert len(render(build_comment("Ready"), emoji)) < 1_000
-    assert len(history_lines.LINES) == 1
+    assert len(history.LINES) == 1
 
 
 def test_only_the_lines_that_were_shown_last_are_kept(monkeypatch) -> None:
     first, second, third = (build_comment(text) for text in "abc")
     render(first, AGENT)
-    monkeypatch.setattr(history_lines.LINES, "max_length", int(2.5 * history_lines.LINES.length))
+    monkeypatch.setattr(history.LINES, "max_length", int(2.5 * history.LINES.length))
     for entry in (second, first, third):
         render(entry, AGENT)
-    monkeypatch.delattr(history_lines, "environment")
+    monkeypatch.delattr(history, "environment")
     assert "a" in render(first, AGENT)
     with pytest.raises(NameError):
         render(second, AGENT)

@@ -10,7 +10,7 @@ from services.activity import DEPENDENCY_CHANGES
 from services.causes.statements import CHANGES
 from services.tasks import FieldChange, HistoryEntry
 from web.causes.views import STEP_TEXTS
-from web.tasks.history_texts import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entry
+from web.tasks.history import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entry
 from web.ui.translation import PSEUDO, reader_language
 
 UPDATED, MOVED = EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED

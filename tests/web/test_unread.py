@@ -11,7 +11,7 @@ from models import Actor, Board, ReadMarker, Task
 from services import boards, tasks
 from tests.support.board_rows import make_task
 from tests.support.world import World
-from web.boards import board_view
+from web.boards import views
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "aside#drawer"}
 LINE = '<li class="unseen" id="new">New since your last visit</li>'
@@ -205,7 +205,7 @@ async def test_a_comment_that_arrives_while_a_board_is_loaded_stays_unread(
     alice, comments, world, monkeypatch, part
 ) -> None:
     await comments("Shown")
-    load = board_view.load_board_view
+    load = views.load_board_view
 
     async def load_and_comment(*arguments, **options):
         loaded = await load(*arguments, **options)
@@ -213,6 +213,6 @@ async def test_a_comment_that_arrives_while_a_board_is_loaded_stays_unread(
         return loaded
 
     with monkeypatch.context() as slow:
-        slow.setattr(board_view, "load_board_view", load_and_comment)
+        slow.setattr(views, "load_board_view", load_and_comment)
         await alice.get(f"/boards/{world.board.id}{part}", headers=HTMX if part else {})
     assert is_unread_in_list((await alice.get("/boards")).text, world.board)

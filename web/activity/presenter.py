@@ -9,8 +9,9 @@ from core.clock import now
 from models import Event, EventType, Member
 from services import organizations
 from services.activity import ActivityEntry
-from web.activity.event_texts import build_values, describe_request
-from web.activity.feed_texts import (
+from web.activity.event_texts import (
+    build_values,
+    describe_request,
     find_feed_text,
     is_caused_by_dependency,
     name_missing_actor,

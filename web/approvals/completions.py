@@ -10,8 +10,7 @@ from models import Board, Member, PolicyEffect, Status, Task, User
 from services import approvals, tasks
 from services.approval_actions import COMPLETION_KIND
 from services.approvals import ApprovalDraft
-from web.approvals.decision_rights import load_decision_rights
-from web.approvals.presenter import ApprovalView, load_views
+from web.approvals.presenter import ApprovalView, load_decision_rights, load_views
 from web.approvals.sentences import build_done_reason
 
 CERTAIN = 100.0  # percent: confidence of an approval that a user requests

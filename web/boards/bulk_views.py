@@ -21,8 +21,8 @@ from web.approvals.completions import (
 )
 from web.auth.viewer import current_member
 from web.boards.address import BoardAddress
-from web.boards.bulk_forms import BulkChangeForm, parse_task_ids
 from web.boards.cards import RejectedMove
+from web.boards.forms import BulkChangeForm, parse_task_ids
 from web.boards.views import (
     board_access,
     board_for_update,

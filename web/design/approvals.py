@@ -7,9 +7,8 @@ from uuid import UUID
 from core.clock import now
 from models import Agent, Approval, ApprovalStatus, PolicyEffect, PolicyVerdict, User
 from services.approvals import ApprovalDetail, LinkedTask
-from web.approvals.decision_rights import DecisionRights
 from web.approvals.payload import parse_payload
-from web.approvals.presenter import ApprovalView
+from web.approvals.presenter import ApprovalView, DecisionRights
 from web.design.examples import BOARD_ID, build_board, minutes_ago
 from web.ui.forms import Form
 

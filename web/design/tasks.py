@@ -14,7 +14,7 @@ from web.activity.presenter import ActivityLine, build_activity_line
 from web.boards.address import BoardAddress
 from web.design.examples import BOARD_ID, TAGS, days_ago, minutes_ago
 from web.tasks.conversation import ConversationAddress, UnreadComments
-from web.tasks.history_lines import build_history_lines
+from web.tasks.history import build_history_lines
 from web.ui.forms import Form
 
 TASK_ID = UUID(int=90)

@@ -15,7 +15,7 @@ from services import agents, events, presence, tasks
 from services.activity import UNDOABLE_DECISION_EVENTS
 from services.tasks import HistoryPage, HistorySelection
 from web.boards.address import BoardAddress
-from web.tasks.history_lines import build_history_lines
+from web.tasks.history import build_history_lines
 from web.ui import forms
 
 SINCE_PARAMETER = "since"

@@ -17,7 +17,7 @@ from web.boards.address import BoardAddress
 from web.boards.task_links import label_link
 from web.custom_fields.task_form import build_field_views
 from web.tasks.conversation import load_conversation
-from web.tasks.edited_fields import format_due_date_field
+from web.tasks.forms import format_due_date_field
 from web.ui import forms, time_format
 
 SHORT_ID_LENGTH = 6  # last characters of an id, enough to distinguish the tasks of a board
