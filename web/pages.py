@@ -12,9 +12,7 @@ from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
 from web import live
 from web.activity.views import ACTIVITY_ROUTES
-from web.agents import config_views as agent_config_views
-from web.agents import edit_views as agent_edit_views
-from web.agents import file_edit_views, file_views
+from web.agents import file_views
 from web.agents import tab_views as agent_tab_views
 from web.agents import views as agent_views
 from web.approvals import decision_views
@@ -35,8 +33,6 @@ from web.custom_fields.views import CUSTOM_FIELD_ROUTES
 from web.dashboard import views as dashboard_views
 from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
-from web.gateways import config_views as gateway_config_views
-from web.gateways import edit_views as gateway_edit_views
 from web.gateways import grant_views as gateway_grant_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
@@ -52,7 +48,7 @@ from web.questions.views import QUESTION_ROUTES
 from web.saved_views.views import SAVED_VIEW_ROUTES
 from web.search.views import SEARCH_ROUTES
 from web.settings import views as settings_views
-from web.skills import pack_views, selection_views
+from web.skills import pack_views
 from web.skills import views as skill_views
 from web.souls.views import SOUL_ROUTES
 from web.tags.views import TAG_ROUTES
@@ -79,7 +75,7 @@ AGENT_ROUTES: list[Route] = [
     Route("/agents", agent_views.create_agent, methods=["POST"], name="create_agent"),
     Route("/agents/table", agent_views.show_agents_table),
     Route("/agents/new", agent_views.show_new_agent_form, name="new_agent"),
-    Route("/agents/new", agent_config_views.preview_new_agent, methods=["POST"]),
+    Route("/agents/new", agent_tab_views.preview_new_agent, methods=["POST"]),
     Route(AGENT_PATH, agent_tab_views.show_agent, name="agent"),
     *[
         Route(f"{AGENT_PATH}{path}", handler, methods=[method])
@@ -90,19 +86,19 @@ AGENT_ROUTES: list[Route] = [
             ("/messages/{message_id:uuid}/why", "GET", cause_views.show_message_causes),
             ("/messages/{message_id:uuid}/sendings", "POST", agent_tab_views.retry_message),
             ("/settings", "GET", agent_tab_views.show_settings),
-            ("/settings", "POST", agent_edit_views.update_agent),
+            ("/settings", "POST", agent_tab_views.update_agent),
             ("/config-changes", "GET", agent_tab_views.show_settings),
-            ("/config-changes", "POST", agent_config_views.preview_update),
+            ("/config-changes", "POST", agent_tab_views.preview_update),
             ("/edit", "GET", agent_tab_views.redirect_to_settings),
             ("/edit", "POST", agent_tab_views.redirect_to_settings),
             ("/soul", "GET", file_views.show_soul),
             ("/files", "GET", file_views.show_files),
             (FILE_PATH, "GET", file_views.show_file),
-            (FILE_PATH, "POST", file_edit_views.save_file),
-            (f"{FILE_PATH}/edit", "GET", file_edit_views.show_editor),
-            (f"{FILE_PATH}/edit", "POST", file_edit_views.continue_editing),
-            (f"{FILE_PATH}/reviews", "GET", file_edit_views.show_editor),
-            (f"{FILE_PATH}/reviews", "POST", file_edit_views.review_file),
+            (FILE_PATH, "POST", file_views.save_file),
+            (f"{FILE_PATH}/edit", "GET", file_views.show_editor),
+            (f"{FILE_PATH}/edit", "POST", file_views.continue_editing),
+            (f"{FILE_PATH}/reviews", "GET", file_views.show_editor),
+            (f"{FILE_PATH}/reviews", "POST", file_views.review_file),
             (f"{FILE_PATH}/history", "GET", file_views.show_history),
             (f"{FILE_PATH}/history/{{version_id:uuid}}", "GET", file_views.show_version),
             ("/calls", "GET", agent_views.show_first_call),
@@ -249,11 +245,11 @@ SKILL_ROUTES: list[Route] = [
             (f"{PACKS_PATH}/new", "GET", pack_views.show_new_pack_form),
             (f"{PACKS_PATH}/uploads", "POST", pack_views.upload_pack),
             (f"{PACKS_PATH}/uploads", "GET", pack_views.show_new_pack_form),
-            (f"{PACKS_PATH}/fetches", "POST", selection_views.fetch_packs),
+            (f"{PACKS_PATH}/fetches", "POST", skill_views.fetch_packs),
             (f"{PACKS_PATH}/fetches", "GET", pack_views.show_packs),
-            (f"{PACKS_PATH}/deletions", "POST", selection_views.delete_packs),
+            (f"{PACKS_PATH}/deletions", "POST", skill_views.delete_packs),
             (f"{PACKS_PATH}/deletions", "GET", pack_views.show_packs),
-            ("/skills/deletions", "POST", selection_views.delete_skills),
+            ("/skills/deletions", "POST", skill_views.delete_skills),
             ("/skills/deletions", "GET", skill_views.show_skills),
             (PACK_PATH, "GET", pack_views.show_pack),
             (f"{PACK_PATH}/changes", "POST", pack_views.update_pack),
@@ -376,8 +372,8 @@ MEMBER_ROUTES: list[Route] = [
         Route(f"/gateways/{{gateway_id:uuid}}{path}", handler, methods=[method])
         for path, method, handler in [
             ("", "GET", gateway_views.show_gateway),
-            ("/edit", "GET", gateway_edit_views.show_edit_form),
-            ("/edit", "POST", gateway_edit_views.update_gateway),
+            ("/edit", "GET", gateway_views.show_edit_form),
+            ("/edit", "POST", gateway_views.update_gateway),
             ("/checks", "POST", gateway_views.check_gateway),
             ("/checks", "GET", gateway_views.show_gateway),
             ("/deletions", "POST", gateway_views.delete_gateway),
@@ -387,7 +383,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/agents/{agent_id:uuid}/endings", "POST", gateway_agent_views.unlink_agent),
             ("/sync", "GET", gateway_agent_views.show_file_sync),
             ("/sync", "POST", gateway_agent_views.start_file_sync),
-            ("/config-changes", "GET", gateway_config_views.show_config_changes),
+            ("/config-changes", "GET", gateway_views.show_config_changes),
             ("/grants", "GET", gateway_grant_views.show_command_grants),
             ("/grants/revocations", "POST", gateway_grant_views.revoke_command_grant),
             ("/grants/revocations", "GET", gateway_grant_views.show_command_grants),

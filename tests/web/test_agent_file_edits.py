@@ -20,7 +20,7 @@ from tests.support.agent_file_pages import (
 )
 from tests.support.fake_agents_gateway import FakeAgentsGateway, LostAfter
 from tests.support.world import World
-from web.agents.file_presenter import align_texts
+from web.agents.file_views import align_texts
 
 __all__ = ["address", "files"]
 

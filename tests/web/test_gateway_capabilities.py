@@ -13,7 +13,7 @@ from services import gateways
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
 from tests.support.gateway_pages import entered, steps
 from tests.support.older_gateways import fake_version
-from web.gateways.capability_texts import FEATURE_TEXTS
+from web.gateways.presenter import FEATURE_TEXTS
 
 
 @pytest.fixture

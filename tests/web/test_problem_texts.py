@@ -18,15 +18,15 @@ from tests.support.world import make_world
 from web.agents.messages import MESSAGE_TITLES
 from web.agents.presenter import EMOJI_NAMES
 from web.agents.problem_texts import HOLD_TEXTS, describe_failure, describe_hold, describe_pending
+from web.gateways.agent_views import (
+    describe_agent_report,
+    describe_hidden_diff,
+    describe_sync_problem,
+)
 from web.gateways.connection_texts import (
     describe_check,
     describe_gateway_error,
     describe_upstream_error,
-)
-from web.gateways.sync_texts import (
-    describe_agent_report,
-    describe_hidden_diff,
-    describe_sync_problem,
 )
 from web.ui.avatars import EMOJI_ICONS
 

@@ -1,31 +1,155 @@
-"""Pages of an agent's files: the list, a file, and its history. The editor is in `file_edit_views`.
+"""Pages of an agent's files: the list, a file, its history, and its editor.
 
 The gateway is queried after the page is shown. With `?wait=1`, which browsers without scripts use,
-the page includes its reply.
+the page includes its reply. The editor has the steps edit, review, save, and merge if the file has
+changed. It keeps the text in each step, also if the gateway is away, and waits for the gateway,
+because it needs the present text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import BaseModel, StringConstraints
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from core.http.request import get_settings, open_reader
-from models import Agent
+from core.http.request import get_settings, open_reader, open_transaction
+from models import Agent, FileAuthor
 from services import agents
 from services.agents import AgentCard, FileVersion
 from services.gateways import agent_files
-from services.gateways.agent_files import AgentFile, AgentFileAccess
-from web.agents import file_presenter, setup
-from web.agents.file_presenter import FileRow
+from services.gateways.agent_files import AgentFile, AgentFileAccess, FileObstacle, WriteResult
+from web.agents import setup
 from web.agents.tab_views import tab_context
 from web.auth.viewer import current_member
 from web.gateways.session_views import query_gateway, waits_for_gateway
 from web.ui import forms
+from web.ui.formatted_texts import run_in_renderer
 from web.ui.layout import load_layout
+from web.ui.locale_format import format_number
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part
-from web.ui.text_comparison import TextComparison
+from web.ui.text_comparison import CONTEXT_LINES, Opcode, TextComparison
+from web.ui.time_format import reader_zone
+from web.ui.translation import N_, _, translate
+
+FILE_PURPOSES: Mapping[str, str] = {
+    "AGENTS.md": N_("Rules, tools and the token, written by Mission Control. Notes go below."),
+    "SOUL.md": N_("The character of the agent."),
+    "IDENTITY.md": N_("Its name, role and picture."),
+    "USER.md": N_("The person it works for."),
+    "MEMORY.md": N_("What the agent keeps in mind."),
+}
+"""What each file is for."""
+
+OBSTACLE_TEXTS: Mapping[FileObstacle, str] = {
+    FileObstacle.LINKED: N_(
+        "This agent was created on its gateway by others. Mission Control does not change its"
+        " files."
+    ),
+    FileObstacle.READ_ONLY: N_("You can read the board of this agent, but not change it."),
+    FileObstacle.BEING_REMOVED: N_("This agent is being removed from its gateway."),
+}
+"""Why files cannot be edited."""
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file with who changed it last, and when, as far as that is known."""
+
+    file: AgentFile
+    purpose: str
+    author: str
+    changed_at: datetime | None
+
+    @classmethod
+    def from_file(
+        cls, access: AgentFileAccess, file: AgentFile, latest: FileVersion | None
+    ) -> "FileRow":
+        """Build the row of a file, given its latest stored version."""
+        author, at, name = agent_files.find_file_origin(access.agent, file, latest)
+        has_gateway = access.gateway is not None
+        return cls(
+            file,
+            translate(FILE_PURPOSES[file.name]),
+            describe_author(author, name, has_gateway=has_gateway),
+            at,
+        )
+
+
+class ComparedLine(NamedTuple):
+    """A line of two texts beside each other: numbers and texts, and whether they differ."""
+
+    left_number: str
+    left: str
+    right_number: str
+    right: str
+    differs: bool
+
+
+def describe_author(author: FileAuthor, user_name: str | None, *, has_gateway: bool) -> str:
+    """Return who wrote a version of a file."""
+    if author is FileAuthor.USER:
+        return user_name or _("A former member")
+    if author is FileAuthor.AGENT:
+        return _("A lead")
+    if author is FileAuthor.SYNC:
+        return "Mission Control"
+    return _("On the gateway") if has_gateway else _("Not recorded")
+
+
+def describe_obstacle(access: AgentFileAccess) -> str:
+    """Return why the files cannot be edited, or ""."""
+    return translate(OBSTACLE_TEXTS[access.obstacle]) if access.obstacle else ""
+
+
+def describe_model_limit(file_name: str, length: int) -> str:
+    """Return a warning if not all of a file reaches the model of the agent, or ""."""
+    limit = agent_files.MAX_MODEL_LENGTHS[file_name]
+    if length <= limit:
+        return ""
+    return _(
+        "The file has %(length)s characters. OpenClaw passes only %(limit)s to the model.",
+        length=format_number(length),
+        limit=format_number(limit),
+    )
+
+
+def align_texts(left: str, right: str) -> list[list[ComparedLine]] | None:
+    """Return the differing passages of two texts, line by line beside each other.
+
+    Return None if the texts are too long to be compared.
+    """
+    comparison = TextComparison(left, right)
+    if comparison.is_too_long:
+        return None
+    passages: list[list[ComparedLine]] = [[]]
+    for opcode in comparison.opcodes:
+        lines, passage = [*_align_lines(comparison.old, comparison.new, opcode)], passages[-1]
+        is_short = bool(passage) and len(lines) <= 2 * CONTEXT_LINES
+        if opcode[0] != "equal" or is_short:
+            passage += lines
+            continue
+        passage += lines[:CONTEXT_LINES] if passage else []
+        passages.append(lines[-CONTEXT_LINES:])
+    return [passage for passage in passages if any(line.differs for line in passage)]
+
+
+def _align_lines(old: Sequence[str], new: Sequence[str], opcode: Opcode) -> Iterator[ComparedLine]:
+    kind, left_start, left_end, right_start, right_end = opcode
+    for place in range(max(left_end - left_start, right_end - right_start)):
+        left, right = left_start + place, right_start + place
+        has_left, has_right = left < left_end, right < right_end
+        yield ComparedLine(
+            str(left + 1) if has_left else "",
+            old[left] if has_left else "",
+            str(right + 1) if has_right else "",
+            new[right] if has_right else "",
+            differs=kind != "equal",
+        )
 
 
 @dataclass(frozen=True)
@@ -46,9 +170,9 @@ class FilePage:
         return tab_context(self.card, tab) | {
             "access": self.access,
             "summary": self.access.gateway,
-            "obstacle": file_presenter.describe_obstacle(self.access),
-            "describe_author": file_presenter.describe_author,
-            "describe_model_limit": file_presenter.describe_model_limit,
+            "obstacle": describe_obstacle(self.access),
+            "describe_author": describe_author,
+            "describe_model_limit": describe_model_limit,
             "max_length": agents.MAX_VERSION_LENGTH,
         }
 
@@ -165,3 +289,181 @@ async def _render_file(request: Request, name: str, tab: str) -> Response:
         return await render_in_thread(render_part, request, "agents/_file.html", **context)
     context["layout"] = layout
     return await render_in_thread(render_page, request, "agents/file.html", **context)
+
+
+FileText = Annotated[str, StringConstraints(max_length=agents.MAX_VERSION_LENGTH)]
+
+
+class FileForm(BaseModel):
+    """The edited text of a file, and the version that was edited."""
+
+    content: FileText = ""
+    version: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+async def show_editor(request: Request) -> Response:
+    """Show the editor with the present content of a file; of one that is too long, its page."""
+    name, page = read_file_name(request), await load_file_page(request)
+    page.access.require_editable()
+    file, problem = await read_current_file(request, page, name)
+    if file is not None and file.is_too_long:
+        return RedirectResponse(f"/agents/{page.agent.id}/files/{name}", 303)
+    return await _render_editor(request, page, name, forms.Form(), file=file, problem=problem)
+
+
+async def continue_editing(request: Request) -> Response:
+    """Show the editor with the text that was reviewed."""
+    form = await forms.read_form(request)
+    page = await load_file_page(request)
+    page.access.require_editable()
+    return await _render_editor(request, page, read_file_name(request), form)
+
+
+async def review_file(request: Request) -> Response:
+    """Show the changes that saving would make, or both versions if the file has changed.
+
+    With `restored` the text is that of a stored version, and the present file is what it replaces.
+    """
+    allow_repetition(request)
+    form, name = await forms.read_form(request), read_file_name(request)
+    page = await load_file_page(request)
+    page.access.require_editable()
+    await _fill_restored_text(request, page, name, form)
+    with form.catch_errors(beside="content"):
+        fields = form.parse(FileForm)
+        file, problem = await read_current_file(request, page, name)
+        if file is None:
+            form.status, form.problem = 502, problem
+        elif file.is_too_long or _is_stale(fields, file):
+            return await _render_conflict(request, page, file, fields.content)
+        else:
+            return await _render_review(request, page, file, fields.content)
+    return await _render_editor(request, page, name, form)
+
+
+def _is_stale(fields: FileForm, file: AgentFile) -> bool:
+    return fields.version not in ("", file.version) and fields.content != file.content
+
+
+async def save_file(request: Request) -> Response:
+    """Save a file, or show both versions if it has changed."""
+    form, name = await forms.read_form(request), read_file_name(request)
+    page = await load_file_page(request)
+    page.access.require_editable()
+    with form.catch_errors(beside="content"):
+        fields = form.parse(FileForm)
+        if page.access.gateway is None:
+            result, problem = await _save_stored_soul(request, page, fields), ""
+        else:
+            result, problem = await _write_to_gateway(request, page, name, fields)
+        if result is None:
+            form.status, form.problem = 502, problem
+        elif not result.is_written:
+            return await _render_conflict(request, page, result.found, fields.content)
+        else:
+            return forms.redirect_saved(f"/agents/{page.agent.id}/files/{name}", reader_zone.get())
+    return await _render_editor(request, page, name, form)
+
+
+async def _render_editor(
+    request: Request,
+    page: FilePage,
+    name: str,
+    form: forms.Form,
+    *,
+    file: AgentFile | None = None,
+    problem: str = "",
+) -> Response:
+    layout = await load_layout(request)
+    context: dict[str, Any] = page.context() | {
+        "name": name,
+        "form": form,
+        "file": file,
+        "problem": problem,
+    }
+    context |= {"status": form.status}
+    return render_page(request, "agents/file_edit.html", layout=layout, **context)
+
+
+async def _render_review(
+    request: Request, page: FilePage, file: AgentFile, content: str
+) -> Response:
+    layout = await load_layout(request)
+    comparison = TextComparison(file.content, file.normalize(content))
+    context: dict[str, Any] = page.context()
+    context |= {"file": file, "content": content, "comparison": comparison}
+    context["layout"] = layout
+    return await render_in_thread(render_page, request, "agents/file_review.html", **context)
+
+
+async def _render_conflict(
+    request: Request, page: FilePage, file: AgentFile, content: str
+) -> Response:
+    """Show the present version and the edited one beside each other, with a text to merge them."""
+    layout = await load_layout(request)
+    [row] = build_rows(page, [file])
+    passages = None
+    if not file.is_too_long:
+        align = partial(align_texts, file.content, content)
+        passages = await run_in_renderer(align)
+    context: dict[str, Any] = page.context() | {
+        "row": row,
+        "content": content,
+        "passages": passages,
+    }
+    context |= {"layout": layout, "status": 409}
+    return await render_in_thread(render_page, request, "agents/file_conflict.html", **context)
+
+
+async def _fill_restored_text(
+    request: Request, page: FilePage, name: str, form: forms.Form
+) -> None:
+    version_id = forms.parse_id(form.value("restored"))
+    if version_id is None:
+        return
+    async with open_reader(request) as source:
+        found = await agents.get_file_version(source, page.agent, name, version_id)
+    form.values["content"] = [found.content]
+
+
+async def _save_stored_soul(request: Request, page: FilePage, fields: FileForm) -> WriteResult:
+    agent_files.check_stored_file_name(read_file_name(request))
+    async with open_transaction(request) as session:
+        return await agent_files.save_stored_soul(
+            session,
+            current_member(request),
+            page.agent.id,
+            fields.content,
+            version=fields.version,
+        )
+
+
+async def _write_to_gateway(
+    request: Request, page: FilePage, name: str, fields: FileForm
+) -> tuple[WriteResult | None, str]:
+    """Write a file, and record the version before and after; return None and the reason if not."""
+    member, agent, summary = current_member(request), page.agent, page.access.gateway
+    assert summary is not None
+
+    async def record_replaced(found: AgentFile) -> None:
+        async with open_transaction(request) as session:
+            await agent_files.record_replaced_file(session, member, agent.id, found)
+
+    result, problem = await query_gateway(
+        request,
+        summary,
+        lambda client: agent_files.write_file(
+            client,
+            agent,
+            name,
+            fields.content,
+            version=fields.version,
+            record_replaced=record_replaced,
+        ),
+    )
+    if result is not None and result.is_written:
+        async with open_transaction(request) as session:
+            await agent_files.record_saved_file(
+                session, member, agent.id, result.found, fields.content
+            )
+    return result, problem

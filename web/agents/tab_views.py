@@ -1,5 +1,7 @@
 """The tabs of an agent's page: what it does now, its runs, messages and settings.
 
+Before settings are saved, the page shows what they change in the configuration of a gateway.
+
 Files and the soul are in `file_views`.
 """
 
@@ -14,30 +16,36 @@ from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from models import Agent
-from services import activity, agents, gateways, identity, messages
+from services import activity, agents, gateways, identity, messages, organizations
 from services.activity import ActivityFilters
 from services.agents import AgentCard
-from services.gateways import files, runs
+from services.gateways import files, runs, sync
 from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
-from web.agents.forms import list_shown_values
+from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields, list_shown_values
 from web.agents.messages import load_messages
 from web.agents.presenter import (
+    config_context,
     describe_evidence,
     describe_run,
     format_duration,
+    list_profile_options,
     load_agent_run,
 )
 from web.agents.provisioning import build_progress
-from web.agents.views import render_agent_form
+from web.agents.views import list_board_options, render_agent_form, render_new_form
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import forms
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
 from web.ui.list_addresses import parse_list_position
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.time_format import reader_zone
 from web.ui.translation import _, ngettext
 
 RECENT_ENTRIES = 12  # entries of what an agent did
@@ -200,3 +208,94 @@ async def _load_card(request: Request, source: Source) -> AgentCard:
     return await setup.load_agent_card(
         source, current_member(request), agent_id, get_settings(request)
     )
+
+
+async def update_agent(request: Request) -> Response:
+    """Update an agent."""
+    form = await forms.read_form(request)
+    member, agent_id = current_member(request), forms.path_id(request, "agent_id")
+    with form.catch_errors():
+        fields = form.parse(AgentEditForm)
+        async with open_transaction(request) as session:
+            agent, _boards = await agents.lock_agent(
+                session, member, agent_id, other_board_id=fields.board_id
+            )
+            untouched = check_edit(form, list_edited_fields(agent))
+            changes = fields.to_changes(agent, untouched)
+            await agents.update_agent(session, member, agent.id, changes)
+        return forms.redirect_saved(f"/agents/{agent.id}/settings", reader_zone.get())
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await render_settings(request, form)
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the fields that the user and somebody else have changed."""
+    async with open_reader(request) as source:
+        member = current_member(request)
+        agent = await agents.get_agent(source, member, forms.path_id(request, "agent_id"))
+        board_options = await list_board_options(request, source)
+    options = list_profile_options()
+    about = ConflictContext(
+        title=agent.name,
+        back=f"/agents/{agent.id}/settings",
+        organization_id=agent.organization_id,
+        object_id=agent.id,
+        names={
+            "every": dict(options["heartbeat_options"]),
+            "emoji": dict(options["emoji_options"]),
+            "board_id": {str(id): name for id, name in board_options},
+        },
+    )
+    return await render_conflict(request, form, about)
+
+
+async def preview_new_agent(request: Request) -> Response:
+    """Show what the form of a new agent will change; nothing is created."""
+    allow_repetition(request)
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_admin(member)
+    changes = None
+    async with open_reader(request) as source:
+        with form.catch_errors():
+            fields = form.parse(NewAgentForm)
+            changes = await sync.preview_new_agent(
+                source,
+                member,
+                fields.board_id,
+                fields.to_draft(),
+                is_board_lead=fields.kind == "lead",
+            )
+    if is_part_request(request):
+        return _render_part(request, form, changes, None)
+    return await render_new_form(request, form, changes)
+
+
+async def preview_update(request: Request) -> Response:
+    """Show what the form of an agent will change; nothing is saved."""
+    allow_repetition(request)
+    form, member = await forms.read_form(request), current_member(request)
+    changes = None
+    async with open_reader(request) as source:
+        agent_id = forms.path_id(request, "agent_id")
+        agent = await sync.get_editable_agent(source, member, agent_id)
+        with form.catch_errors():
+            fields = form.parse(AgentEditForm)
+            untouched = check_edit(form, list_edited_fields(agent))
+            changes = await sync.preview_agent_update(
+                source, member, agent, fields.to_changes(agent, untouched)
+            )
+    if is_part_request(request):
+        return _render_part(request, form, changes, agent)
+    return await render_settings(request, form, changes)
+
+
+def _render_part(
+    request: Request,
+    form: forms.Form,
+    changes: Sequence[AgentConfigChange] | None,
+    agent: Agent | None,
+) -> Response:
+    """Render the changes. With scripts the errors of an invalid form are shown when it is saved."""
+    context = config_context(changes)
+    return render_part(request, "agents/_config_change.html", form=form, agent=agent, **context)

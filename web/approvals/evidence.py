@@ -10,8 +10,7 @@ from markupsafe import Markup
 
 from core.db.reads import Source
 from models import Agent, Run
-from services import custom_fields
-from services.approval_actions import FIELD_PREFIX
+from services import approval_actions, custom_fields
 from services.approval_evidence import (
     MAX_DESCRIPTION_LENGTH,
     AgentComment,
@@ -57,7 +56,7 @@ def list_field_keys(details: Iterable[TaskDetail], contents: CurrentContents) ->
     """Return the keys of the custom fields that tasks have, or that have changed."""
     keys = {key for detail in details for key in detail.custom_field_values}
     names = {name for links in contents.values() for one in links for name in one.changed_fields}
-    return keys | {name.removeprefix(FIELD_PREFIX) for name in names}
+    return keys | {name.removeprefix(approval_actions.FIELD_PREFIX) for name in names}
 
 
 def build_task_content(
@@ -104,7 +103,7 @@ def _list_changes(current: CurrentContent, labels: Mapping[str, str]) -> list[Pa
 def _find_label(name: str, labels: Mapping[str, str]) -> str:
     if name in FIELD_LABELS:
         return translate(FIELD_LABELS[name])
-    key = name.removeprefix(FIELD_PREFIX)
+    key = name.removeprefix(approval_actions.FIELD_PREFIX)
     return labels.get(key, key)
 
 

@@ -8,8 +8,13 @@ from starlette.responses import RedirectResponse, Response
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from services import board_webhooks
-from web.board_webhooks.presenter import WebhookPayloadRow, build_url, describe_payload, page_path
-from web.board_webhooks.reasons import describe_rejection
+from web.board_webhooks.presenter import (
+    WebhookPayloadRow,
+    build_url,
+    describe_payload,
+    describe_rejection,
+    page_path,
+)
 from web.boards.views import board_access, board_for_update
 from web.ui import flash_cookies, forms
 from web.ui.layout import load_layout

@@ -1,6 +1,7 @@
-"""Pages of gateways: the list, one gateway with its connection checks, and its forms."""
+"""Pages of gateways: the list, one gateway with its checks, its forms, and its config changes."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,28 +17,42 @@ from core.http.caller import hit_gateway_limits
 from core.http.request import get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.paging import Paging
-from models import Gateway
+from models import ConfigChangeKind, Gateway, GatewayConfigChange
 from services import agents, boards, gateway_status, gateways, organizations
-from services.gateways import GatewayDraft
-from services.gateways.sync import SyncOptions
+from services.gateways import GatewayDraft, provisioning, sync
+from services.gateways.sync import ConfigLogPage, LoggedConfigChange, SyncOptions
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
+from web.audit.presenter import AuditLine, build_audit_line
 from web.auth.viewer import current_member
-from web.gateways import capability_texts, presenter
+from web.gateways import presenter
 from web.notifications.views import mark_page_read
 from web.ui import forms
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.forms import BlankAsNone, Line, Switch
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import N_, _, pgettext, translate
+from web.ui.unified_diff import parse_diff
 
 TEMPLATE_FUNCTIONS: dict[str, Any] = {
     "describe_evidence": presenter.describe_status_evidence,
     "build_checks": presenter.build_checks,
-    "list_unavailable": capability_texts.list_unavailable,
+    "list_unavailable": presenter.list_unavailable,
     "describe_status": presenter.describe_status,
     "list_ca_certificates": gateways.list_ca_certificates,
 }
+
+KIND_TEXTS = {
+    ConfigChangeKind.ADDED: N_("Entry added"),
+    ConfigChangeKind.CHANGED: N_("Entry changed"),
+    ConfigChangeKind.REMOVED: N_("Entry removed"),
+}
+
+TOKEN_RECIPIENT = frozenset({"url", "allow_insecure_tls", "ca_certificates"})
+"""The fields that decide which host receives the token."""
 
 
 async def show_gateways(request: Request) -> Response:
@@ -230,3 +245,145 @@ def build_sync_query(fields: FileSyncForm) -> str:
     parameters = {"asked": "1", "board_id": str(fields.board_id or "")}
     switches = {name: "on" for name, value in fields.model_dump().items() if value is True}
     return urlencode(parameters | switches)
+
+
+@dataclass(frozen=True)
+class ConfigChangeLine:
+    """A change on the page. `cause` is the last audited change that can have led to it."""
+
+    change: GatewayConfigChange
+    kind: str
+    cause: AuditLine | None
+    is_readable: bool
+    has_agent: bool
+
+
+async def show_config_changes(request: Request) -> Response:
+    """Show what was written to the configuration of a gateway; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    member = current_member(request)
+    before = forms.parse_id(request.query_params.get("before"))
+    async with open_reader(request) as source:
+        summary = await gateways.get_gateway_summary(
+            source, member, forms.path_id(request, "gateway_id")
+        )
+        page = await sync.load_config_log(source, member, summary.gateway, before)
+    context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(page)}
+    if layout is None:
+        return render_part(request, "gateways/_config_log.html", **context)
+    return render_page(
+        request, "gateways/config_log.html", layout=layout, **context, **TEMPLATE_FUNCTIONS
+    )
+
+
+def _build_context(page: ConfigLogPage) -> dict[str, Any]:
+    return {
+        "lines": [_build_line(one) for one in page.changes],
+        "earlier": page.earlier,
+        "max_changes": provisioning.MAX_CHANGES_BY_ACTOR,
+        "parse_diff": parse_diff,
+        "config_file": sync.CONFIG_FILE,
+    }
+
+
+def _build_line(entry: LoggedConfigChange) -> ConfigChangeLine:
+    kind = translate(KIND_TEXTS[entry.change.kind])
+    cause = build_audit_line(entry.cause) if entry.cause else None
+    return ConfigChangeLine(entry.change, kind, cause, entry.is_readable, entry.has_agent)
+
+
+async def show_edit_form(request: Request) -> Response:
+    """Show the form that changes a gateway. It does not contain the token."""
+    return await _render_edit_form(request, forms.Form())
+
+
+async def update_gateway(request: Request) -> Response:
+    """Update a gateway, and check the connection if its address or access has changed.
+
+    An entered token is meant for the host that the form shows: it is not sent to another one.
+    """
+    form = await forms.read_form(request)
+    member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
+    with form.catch_errors():
+        fields = form.parse(GatewayEditForm)
+        async with open_transaction(request) as session:
+            gateway = await gateways.lock_gateway(session, member, gateway_id)
+            relied_on = TOKEN_RECIPIENT if fields.token else frozenset()
+            untouched = check_edit(form, list_edited_fields(gateway), relied_on)
+            changes = without(fields.to_changes(), untouched)
+            connector = gateway_connector(request)
+            await gateways.update_gateway(session, member, connector, gateway_id, changes)
+        if gateway.checks is None:
+            await check_connection_if_allowed(request, gateway)
+        return RedirectResponse(f"/gateways/{gateway.id}", 303)
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await _render_edit_form(request, form)
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the fields that the user and somebody else have changed."""
+    async with open_reader(request) as source:
+        gateway = await gateways.get_gateway(
+            source, current_member(request), forms.path_id(request, "gateway_id")
+        )
+    states = {"true": pgettext("state", "On"), "": pgettext("state", "Off")}
+    about = ConflictContext(
+        title=gateway.name,
+        back=f"/gateways/{gateway.id}/edit",
+        organization_id=gateway.organization_id,
+        object_id=gateway.id,
+        names={"allow_insecure_tls": states},
+        secrets={"token": _("Token")},
+    )
+    return await render_conflict(request, form, about)
+
+
+async def _render_edit_form(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        gateway = await gateways.get_gateway(
+            source, current_member(request), forms.path_id(request, "gateway_id")
+        )
+        token_set_at = await gateways.find_token_set_at(source, gateway)
+    return render_page(
+        request,
+        "gateways/edit.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        gateway=gateway,
+        shown={field.name: field.value for field in list_edited_fields(gateway)},
+        token_set_at=token_set_at,
+    )
+
+
+class GatewayEditForm(NewGatewayForm):
+    """Changes of a gateway. A blank token keeps the stored one."""
+
+    without_token: Switch = False
+
+    def to_changes(self) -> dict[str, object]:
+        """Return the changed columns."""
+        changes = self.model_dump(exclude={"token", "without_token"})
+        if self.without_token:
+            return changes | {"token": None}
+        return changes | {"token": self.token} if self.token else changes
+
+
+def list_edited_fields(gateway: Gateway) -> list[EditedField]:
+    """Return the current values of a gateway as its form shows them. The token is not shown."""
+    return [
+        EditedField("name", N_("Name"), gateway.name, FieldKind.LINE),
+        EditedField(
+            "workspace_root", N_("Workspace folder"), gateway.workspace_root, FieldKind.LINE
+        ),
+        EditedField("url", N_("Address"), gateway.url, FieldKind.LINE),
+        EditedField(
+            "ca_certificates", N_("CA certificate"), gateway.ca_certificates, FieldKind.TEXT
+        ),
+        EditedField("allow_insecure_tls", N_("Accept any certificate"), gateway.allow_insecure_tls),
+        EditedField(
+            "disable_device_pairing", N_("Turn off device pairing"), gateway.disable_device_pairing
+        ),
+    ]
