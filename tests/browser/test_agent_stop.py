@@ -1,16 +1,21 @@
 """Stopping all agents, and releasing an agent that is held, in a browser."""
 
-import pytest
 from playwright.async_api import expect
 
 from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 MAX_ANSWERS = 100  # of two agents; they are held long before
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_stopping_all_agents_needs_a_confirmation_and_updates_all_pages(
     site: LiveSite, size
 ) -> None:

@@ -4,14 +4,11 @@ import asyncio
 import re
 from typing import Any
 
-import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
 from tests.support.installation import ApiClient
 from tests.support.live_site import APPROVE, LiveSite, headline
-from tests.support.page_checks import PHONE, WIDE, cut_connection, overflows_horizontally
-
-both_sizes = pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+from tests.support.page_checks import PHONE, WIDE, cut_connection, in_sizes, overflows_horizontally
 
 
 class ApprovalScenario:
@@ -65,32 +62,32 @@ async def expect_toast(page: Page, words: str | re.Pattern[str]) -> None:
     await expect(page.locator("#toasts").get_by_text(words).last).to_be_visible()
 
 
-@both_sizes
-async def test_the_pending_count_updates_by_itself(site: LiveSite, viewport: ViewportSize) -> None:
+@in_sizes(PHONE, WIDE)
+async def test_the_pending_count_updates_by_itself(site: LiveSite, size: ViewportSize) -> None:
     board = site.create_board("Counting")
     agent, task = site.create_agent(board), site.create_task(board, "Print the poster")
-    async with site.open_page(f"/boards/{board['id']}", viewport=viewport) as page:
+    async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
         before = await needs(page)
         site.request_approval(agent, board, task, "Print it in red?")
 
-        place = "Sections" if viewport == PHONE else "Overview"
+        place = "Sections" if size == PHONE else "Overview"
         link = page.get_by_role("navigation", name=place).get_by_role("link", name="Needs you")
         await expect(link.locator(".lamp")).to_have_text(f"{before + 1} waiting for you")
         await expect(page).to_have_title(re.compile(rf"^\({before + 1}\) Counting"))
         await expect(page.get_by_text("Needs your decision")).to_have_count(1)
-        if viewport == PHONE:
+        if size == PHONE:
             return
         await link.click()
         await expect(page.get_by_text(headline("Print the poster")).first).to_be_visible()
 
 
-@both_sizes
+@in_sizes(WIDE, PHONE)
 async def test_a_decision_can_be_undone_until_it_is_final(
-    site: LiveSite, viewport: ViewportSize
+    site: LiveSite, size: ViewportSize
 ) -> None:
     scenario = ApprovalScenario(site, "Posters", "Print it in red?")
-    async with site.open_page(scenario.list, viewport=viewport) as page:
-        if viewport == PHONE:
+    async with site.open_page(scenario.list, viewport=size) as page:
+        if size == PHONE:
             await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
         question = page.get_by_role("heading", level=2, name=headline("Print it in red?"))
         await expect(question).to_be_visible()
@@ -109,7 +106,7 @@ async def test_a_decision_can_be_undone_until_it_is_final(
         await expect(page.locator("#rail")).to_have_attribute("data-needs", waiting)
         await expect(page.locator("#announce")).to_be_empty()  # it is not new to this person
 
-        if viewport == PHONE:
+        if size == PHONE:
             await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
         note = page.get_by_label("Note for Juniper")
         await expect(note).to_have_value("As red as you can.")
@@ -121,17 +118,17 @@ async def test_a_decision_can_be_undone_until_it_is_final(
 
         await expect(page.locator("[data-decided]").get_by_text("You approved")).to_be_visible()
         assert not await overflows_horizontally(page)
-        if viewport == WIDE:
+        if size == WIDE:
             await scenario.settled("approved")
             assert any("As **red** as you can." in comment for comment in scenario.comments())
 
 
-@both_sizes
+@in_sizes(PHONE, WIDE)
 async def test_the_bar_of_selected_approvals_stays_in_view(
-    site: LiveSite, viewport: ViewportSize
+    site: LiveSite, size: ViewportSize
 ) -> None:
     scenario = ApprovalScenario(site, "Selected", *(f"Item {n}?" for n in range(9)))
-    async with site.open_page(scenario.list, viewport=viewport) as page:
+    async with site.open_page(scenario.list, viewport=size) as page:
         boxes = page.locator("input[data-pick]")
         await boxes.first.check()
         await boxes.last.check()

@@ -2,15 +2,20 @@
 
 import re
 
-import pytest
 from playwright.async_api import expect
 
 from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite, size) -> None:
     board = site.create_board("Quay")
     site.create_agent(board).call("POST", "/agent/heartbeat")

@@ -2,14 +2,19 @@
 
 import asyncio
 
-import pytest
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_chat_messages_of_users_and_agents_appear_at_once(site: LiveSite, size) -> None:
     board = site.create_board("Quay")
     agent = site.create_agent(board)
@@ -71,7 +76,7 @@ async def test_the_chat_works_without_scripts(site: LiveSite) -> None:
         await expect(page.get_by_text("No notes yet.")).to_be_visible()
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_a_mention_of_a_missing_lead_shows_a_notice(site: LiveSite, size) -> None:
     board = site.create_board("Quay")
     task = site.create_task(board, "Load the ship")

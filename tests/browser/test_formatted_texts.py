@@ -1,15 +1,20 @@
 """A page with more formatted text than it may render at once."""
 
-import pytest
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 MESSAGES = 14  # of which a page renders eleven
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_plain_texts_are_formatted_when_the_page_is_loaded_again(
     site: LiveSite, size
 ) -> None:

@@ -2,14 +2,19 @@
 
 import asyncio
 
-import pytest
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None:
     name = f"Harbour {size['width']}"
     boards = [site.create_board(f"{name} {number}") for number in range(6)]

@@ -5,16 +5,15 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.test_sign_out import caching_tab, sign_in
 from tests.support.live_site import LiveSite, headline
-from tests.support.page_checks import PHONE, WIDE
+from tests.support.page_checks import PHONE, WIDE, in_sizes
 
 __all__ = ["caching_tab"]
 
-LOW = {"width": 1440, "height": 600}
-SIZES = pytest.mark.parametrize("size", [LOW, PHONE], ids=["wide", "phone"])
+LOW: ViewportSize = {"width": 1440, "height": 600}
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def record_requests(page: Page, pattern: str) -> list[str]:
     return found
 
 
-@SIZES
+@in_sizes(LOW, PHONE)
 async def test_back_closes_the_drawer_and_forward_opens_it_again(
     site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]], size: Any
 ) -> None:
@@ -82,7 +81,7 @@ async def test_back_closes_the_drawer_and_forward_opens_it_again(
         await expect(link).to_have_text("Painted")
 
 
-@SIZES
+@in_sizes(LOW, PHONE)
 async def test_back_from_the_page_of_a_task_shows_the_board_as_it_was(
     site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]], size: Any
 ) -> None:

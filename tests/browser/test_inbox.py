@@ -4,13 +4,12 @@ import asyncio
 import re
 from typing import Any
 
-import pytest
 from playwright.async_api import expect
 
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.live_site import LiveSite
 from tests.support.onboarding_stages import answer_question, post_agent_message
-from tests.support.page_checks import PHONE, list_axe_violations
+from tests.support.page_checks import PHONE, in_sizes, list_axe_violations
 
 
 async def test_an_onboarding_question_appears_and_disappears_in_the_inbox(site: LiveSite) -> None:
@@ -92,9 +91,9 @@ async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) ->
         await expect(page).to_have_url(re.compile("/approvals$"))
 
 
-@pytest.mark.parametrize("viewport", [PHONE, {"width": 900, "height": 700}], ids=["phone", "small"])
+@in_sizes(PHONE, {"width": 900, "height": 700})
 async def test_a_toast_covers_nothing_of_the_form_of_a_decision(
-    site: LiveSite, viewport: dict[str, int]
+    site: LiveSite, size: dict[str, int]
 ) -> None:
     board = site.create_board("Locks")
     agent = site.create_agent(board, "Keeper")
@@ -102,7 +101,7 @@ async def test_a_toast_covers_nothing_of_the_form_of_a_decision(
         site.request_approval(agent, board, site.create_task(board, title), f"Is {title} open?")
         for title in ("Lock 1", "Lock 2")
     ]
-    async with site.open_page(f"/approvals/{asked[0]['id']}", viewport=viewport) as page:
+    async with site.open_page(f"/approvals/{asked[0]['id']}", viewport=size) as page:
         await page.get_by_role("button", name=re.compile("^Approve( A| \\()")).click()
         toast, form = page.locator("#toasts [data-toast]"), page.locator(".decide")
         await expect(toast).to_contain_text("Approved")

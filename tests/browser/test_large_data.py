@@ -15,12 +15,17 @@ from core.validation import MAX_TEXT_LENGTH
 from models import Board, Comment, Status, Task, new_id
 from tests.support.board_rows import make_task
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 from tests.support.site_objects import ARABIC, EMOJI, LONG_WORD, UNUSUAL_TEXT
 
 CARDS, COMMENTS = 500, 1_000
 RULES = ("aria-required-children", "aria-valid-attr-value", "duplicate-id-aria", "list", "listitem")
-SIZES = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def conversation(page: Page) -> Any:
     return page.locator("#conversation")
 
 
-@SIZES
+@in_sizes(WIDE, PHONE)
 async def test_a_column_shows_five_hundred_cards(site: LiveSite, session, board, size: Any) -> None:
     tasks = await add_tasks(session, board, CARDS)
     async with site.open_page(f"/boards/{board['id']}?limit={CARDS}", viewport=size) as page:
@@ -79,7 +84,7 @@ async def test_a_column_shows_five_hundred_cards(site: LiveSite, session, board,
         await expect(page.locator("#drawer")).to_contain_text("Another title")
 
 
-@SIZES
+@in_sizes(WIDE, PHONE)
 async def test_every_one_of_a_thousand_comments_can_be_reached(
     site: LiveSite, session, board, size: Any
 ) -> None:
@@ -113,7 +118,7 @@ async def test_every_one_of_a_thousand_comments_can_be_reached(
         assert not await overflows_horizontally(page)
 
 
-@SIZES
+@in_sizes(WIDE, PHONE)
 async def test_three_of_the_longest_texts_fit_on_a_page(site: LiveSite, board, size: Any) -> None:
     prose, word = f"{LONG_WORD} and **more**\n\n", secrets.token_hex(MAX_TEXT_LENGTH // 2)
     whole = (prose * (MAX_TEXT_LENGTH // len(prose) + 1))[:MAX_TEXT_LENGTH]
@@ -134,7 +139,7 @@ async def test_three_of_the_longest_texts_fit_on_a_page(site: LiveSite, board, s
         assert not await overflows_horizontally(page)
 
 
-@SIZES
+@in_sizes(WIDE, PHONE)
 async def test_texts_from_right_to_left_and_emoji_are_shown(
     site: LiveSite, board, size: Any
 ) -> None:

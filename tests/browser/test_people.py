@@ -7,6 +7,7 @@ from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
     WIDE,
+    in_sizes,
     list_axe_violations,
     new_context,
     overflows_horizontally,
@@ -79,7 +80,7 @@ async def test_a_person_is_invited_gets_access_and_leaves_or_is_removed(
         await expect(page.get_by_text(email)).to_have_count(0)
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_people_are_invited_in_a_dialog(site: LiveSite, size) -> None:
     names = [f"{name}-{size['width']}@example.com" for name in ("ida", "jon")]
     async with site.open_page("/people", viewport=size) as page:
@@ -117,7 +118,7 @@ async def test_people_are_invited_in_a_dialog(site: LiveSite, size) -> None:
         assert page.url.endswith("/people")
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_a_new_link_of_an_invite_is_shown_in_a_dialog(site: LiveSite, size) -> None:
     emails = [f"{name}-{size['width']}@example.com" for name in ("lea", "max")]
     tokens = [

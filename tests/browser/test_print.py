@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, ViewportSize, expect
 
 from services.tasks import CARDS_IN_COLUMN
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import overflows_horizontally
+from tests.support.page_checks import WIDE, in_sizes, overflows_horizontally
 
-PAPER = {"width": 680, "height": 960}  # A4 without its margins
+PAPER: ViewportSize = {"width": 680, "height": 960}  # A4 without its margins
 SCREEN_ONLY = (
     ".skip",
     ".topbar",
@@ -56,7 +56,7 @@ async def check_print(page: Page) -> None:
     assert not await overflows_horizontally(page)
 
 
-@pytest.mark.parametrize("size", [PAPER, {"width": 1440, "height": 900}], ids=["paper", "wide"])
+@in_sizes(PAPER, WIDE)
 async def test_a_task_is_printed_completely(site: LiveSite, address: str, size: dict) -> None:
     async with site.open_page(address, viewport=size) as page:
         await page.evaluate("document.documentElement.dataset.theme = 'dark'")
@@ -91,7 +91,7 @@ async def test_without_scripts_nothing_offers_to_print(site: LiveSite, address: 
         await expect(page.get_by_text("Print", exact=True)).to_be_hidden()
 
 
-@pytest.mark.parametrize("size", [PAPER, {"width": 1440, "height": 900}], ids=["paper", "wide"])
+@in_sizes(PAPER, WIDE)
 async def test_a_board_is_printed_with_all_tasks(site: LiveSite, size: dict) -> None:
     board = site.create_board("Printed")
     for number in range(CARDS_IN_COLUMN + 2):

@@ -4,11 +4,16 @@ import asyncio
 import re
 from contextlib import suppress
 
-import pytest
 from playwright.async_api import Error, Page, Route, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 
 async def open_palette(page: Page, text: str = "") -> None:
@@ -99,7 +104,7 @@ async def test_the_palette_has_commands_without_a_connection(site: LiveSite) -> 
         await expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@in_sizes(WIDE, PHONE)
 async def test_the_search_page_works_without_scripts(site: LiveSite, size) -> None:
     board, word = site.create_board("Heronry"), f"bittern{size['width']}"
     for n in range(22):

@@ -1,10 +1,11 @@
 """Browser windows that check the pages of a site with objects of every kind."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 
 from playwright.async_api import ConsoleMessage, Page, expect
 
@@ -31,14 +32,17 @@ from tests.support.site_objects import (
     create_site_objects,
     fill_workshop,
 )
+from tests.support.tiers import select_options
 
 CONTRAST = "color-contrast"
 """The rule that takes most of the time."""
 
 REMOVE_DIALOGS = "document.querySelectorAll('dialog:not([open])').forEach(one => one.remove())"
 
-THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": (CONTRAST,)}
-"""The themes with the rules to check in each. A theme changes only colours."""
+THEMES = ("light", "dark")
+SIZES = (WIDE, PHONE, TABLET)
+APPEARANCES = [*product((WIDE, PHONE), THEMES), (TABLET, "light")]
+"""The sizes and themes in which a page is checked. A tablet has the colours of a phone."""
 
 REMOVE_REPEATED = """selector => {
     const describe = element => {
@@ -88,10 +92,14 @@ class CheckedPage:
     async def visit(self, address: str, *, repeated: str = "") -> int:
         """Open an address, check the page in all sizes, and return its HTTP status.
 
+        The accessibility, which takes most of the time, is checked in one of the appearances, and
+        in all of them in a complete run.
+
         It is loaded once: no script asks for the width of the window while the page loads. Of the
         elements that the selector `repeated` matches, those that are made like one before are
         checked for their width and their ids only.
         """
+        appearances = select_options(address, APPEARANCES)
         await self.page.set_viewport_size(WIDE)
         response = await self.page.goto(address)
         assert response
@@ -103,22 +111,27 @@ class CheckedPage:
             assert await self.page.evaluate(LIST_REPEATED_IDS) == []
             await self.page.evaluate(REMOVE_REPEATED, repeated)
         self.shown.clear()
-        for size in (WIDE, PHONE, TABLET):
+        for size in SIZES:
             await self.page.set_viewport_size(size)
-            await self.check(response.status)
+            themes = [theme for one, theme in appearances if one == size]
+            await self.check(response.status, themes)
         self.is_layout_checked = True
         return response.status
 
-    async def check(self, status: int = 200) -> None:
-        """Check the heading, overflow, accessibility, buttons on a phone, and the console."""
+    async def check(self, status: int = 200, themes: Sequence[str] = THEMES) -> None:
+        """Check the heading, overflow, accessibility, buttons on a phone, and the console.
+
+        A theme changes only colours, so that only texts are checked in a second one.
+        """
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
-        await page.evaluate(SET_THEME, "light")
-        violations = await self._list_violations()
-        if page.viewport_size != TABLET and not violations:
-            await page.evaluate(SET_THEME, "dark")
-            violations = await CHECKED_TEXTS.list_violations(page, self._excluded)
-        assert violations == [], (violations, page.url, page.viewport_size)
+        for theme in themes:
+            await page.evaluate(SET_THEME, theme)
+            if theme == themes[0]:
+                violations = await self._list_violations()
+            else:
+                violations = await CHECKED_TEXTS.list_violations(page, self._excluded)
+            assert violations == [], (violations, page.url, page.viewport_size, theme)
         assert not await overflows_horizontally(page), (page.url, page.viewport_size)
         if page.viewport_size == PHONE:
             assert await list_small_targets(page) == [], page.url
@@ -133,19 +146,20 @@ class CheckedPage:
         return [one for [one] in LAYOUT] if self.is_layout_checked else []
 
     async def _list_violations(self) -> list[str]:
-        """Return the violations in the first theme.
+        """Return the violations of all rules.
 
-        A tablet has the colours of a phone, in another layout. If it shows the same elements as
-        one of the other sizes, only rules about the layout can have other results.
+        If a tablet shows the same elements as one of the other sizes that were checked before, only
+        rules about the layout can have other results; its colours are those of a phone.
         """
         is_tablet = self.page.viewport_size == TABLET
         shown = await describe_shown(self.page, [one for [one] in LAYOUT])
         rules = LAYOUT_RULES if is_tablet and shown in self.shown else ()
+        has_known_colours = is_tablet and bool(self.shown)
         self.shown.add(shown)
         return await list_axe_violations(
             self.page,
             *rules,
-            skip="" if rules else CONTRAST * is_tablet,
+            skip=CONTRAST if has_known_colours and not rules else "",
             with_layout=not self.is_layout_checked,
         )
 

@@ -350,13 +350,3 @@ NON_PAGES = {
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/runs": "a part",
 }
 """Other GET routes, and why they are not pages."""
-
-
-def list_addresses(*roots: str) -> list[str]:
-    """Return the addresses of pages under the given root paths."""
-    return [
-        address
-        for route, addresses in PAGES.items()
-        if f"/{route.split('/')[1]}" in roots
-        for address in addresses
-    ]

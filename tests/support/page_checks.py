@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.support.installation import Installation
+from tests.support.tiers import repetition
 
 AXE = (Path(__file__).parent.parent / "vendor/axe-4.14.1.min.js").read_text()
 FIND_VIOLATIONS = """async ([exclude, options]) =>
@@ -23,6 +25,13 @@ OWN_CONNECTION = f"{NO_WORKER}; delete self.BroadcastChannel"
 """Scripts for tabs that do not share a connection; the requests of a worker cannot be observed."""
 TABLET: ViewportSize = {"width": 768, "height": 1024}
 PHONE: ViewportSize = {"width": 360, "height": 740}
+
+
+def in_sizes(first: ViewportSize, *others: ViewportSize) -> pytest.MarkDecorator:
+    """Run a test in the first size of a window, and in a complete run in the other sizes too."""
+    sizes = [pytest.param(first, id=f"{first['width']}")]
+    sizes += [pytest.param(one, id=f"{one['width']}", marks=repetition) for one in others]
+    return pytest.mark.parametrize("size", sizes)
 
 
 async def new_context(

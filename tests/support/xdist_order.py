@@ -4,7 +4,16 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 REAL_GATEWAY_TESTS = "/test_real"  # these need a real gateway, which starts slowly
-SLOW_TESTS = (REAL_GATEWAY_TESTS, "/durability/", "/browser/", "/live/", "/race/", "/cli/")
+PAGE_TESTS = "/browser/pages/"  # these need a site with objects of every kind
+SLOW_TESTS = (
+    REAL_GATEWAY_TESTS,
+    PAGE_TESTS,
+    "/durability/",
+    "/browser/",
+    "/live/",
+    "/race/",
+    "/cli/",
+)
 
 
 def sort_longest_first(items: list[pytest.Item]) -> None:
@@ -16,7 +25,10 @@ def sort_longest_first(items: list[pytest.Item]) -> None:
 
 
 class FileScheduling(LoadFileScheduling):
-    """Assigns a file at a time to a process, and all tests with the real gateway to one process."""
+    """Assigns a file at a time to a process, and all tests that share something slow to one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return REAL_GATEWAY_TESTS if REAL_GATEWAY_TESTS in nodeid else super()._split_scope(nodeid)
+        for shared in (REAL_GATEWAY_TESTS, PAGE_TESTS):
+            if shared in nodeid:
+                return shared
+        return super()._split_scope(nodeid)
