@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import run_cli
 from tests.support.installation import Installation, find_free_port, run_separate_worker
+from tests.support.tiers import repetition
 
 ADDRESS_CHANGED = "installation.address_changed"
 OTHER = "https://control.example.com"
@@ -18,7 +19,9 @@ def change_address(installation: Installation, *options: str) -> list[str]:
     return changed.stdout.splitlines()
 
 
-@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["worker"]])
+@pytest.mark.parametrize(
+    "command", [["serve", "--port", "0"], pytest.param(["worker"], marks=repetition)]
+)
 def test_a_process_with_another_base_url_does_not_start(
     installation: Installation, command: list[str]
 ) -> None:

@@ -101,24 +101,19 @@ async def test_data_is_not_replaced_while_it_is_in_use(
     assert await list_board_names(saved_installation.data) == before
 
 
-@pytest.mark.parametrize("kind", ["cut", "text", "of something else", "missing"])
 async def test_an_invalid_backup_file_changes_nothing(
-    saved_installation: SavedInstallation, tmp_path: Path, kind: str
+    saved_installation: SavedInstallation, tmp_path: Path
 ) -> None:
     before = await list_board_names(saved_installation.data)
-    broken = tmp_path / "broken.dump"
-    if kind == "cut":
-        broken.write_bytes(
-            saved_installation.file.read_bytes()[: saved_installation.file.stat().st_size // 2]
-        )
-    elif kind == "text":
-        broken.write_text("no backup")
-    elif kind == "of something else":
-        result = run_cli("backup", str(broken), data=tmp_path / "empty")
-        assert result.returncode == 0, result.stderr
-    result = run_cli("restore", str(broken), "--yes", data=saved_installation.data)
-    assert result.returncode == 1
-    assert result.stderr.count("\n") == 1, result.stderr
+    content = saved_installation.file.read_bytes()
+    (tmp_path / "cut").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text").write_text("no backup")
+    other = run_cli("backup", str(tmp_path / "of something else"), data=tmp_path / "empty")
+    assert other.returncode == 0, other.stderr
+    for name in ("cut", "text", "of something else", "missing"):
+        result = run_cli("restore", str(tmp_path / name), "--yes", data=saved_installation.data)
+        assert result.returncode == 1, name
+        assert result.stderr.count("\n") == 1, (name, result.stderr)
     assert await list_board_names(saved_installation.data) == before
 
 

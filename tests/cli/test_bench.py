@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import run_command_line
+from tests.support.tiers import repetition
 
 
 def run_part(folder: Path, part: str) -> tuple[dict[str, Any], str]:
@@ -16,16 +17,13 @@ def run_part(folder: Path, part: str) -> tuple[dict[str, Any], str]:
 
 
 def test_the_benchmark_measures_requests_next_to_the_limit(tmp_path: Path) -> None:
+    """The results name neither the machine nor its folders."""
     rows, printed = run_part(tmp_path, "calls:GET tasks?limit=50")
     assert "GET tasks?limit=50" in printed
     [row] = rows.values()
     assert row["ours"] > 0
     assert row["ratio"] == row["ours"] / row["limit"]
     assert row["round_trips"] >= row["statements"] >= 1
-
-
-def test_the_results_name_neither_the_machine_nor_its_folders(tmp_path: Path) -> None:
-    run_part(tmp_path, "calls:GET board")
     [file] = tmp_path.glob("*.json")
     report = json.loads(file.read_text())
     assert set(report["machine"]) == {
@@ -34,6 +32,7 @@ def test_the_results_name_neither_the_machine_nor_its_folders(tmp_path: Path) ->
     assert "/tmp" not in json.dumps([report["machine"], report["rows"]])
 
 
+@repetition
 def test_raw_statements_of_writers_repeat_what_the_product_did(tmp_path: Path) -> None:
     rows, _ = run_part(tmp_path, "writers")
     [share, lost] = rows.values()
@@ -42,6 +41,7 @@ def test_raw_statements_of_writers_repeat_what_the_product_did(tmp_path: Path) -
     assert share["ours"] > 0
 
 
+@repetition
 def test_open_pages_show_a_renamed_task(tmp_path: Path) -> None:
     rows, _ = run_part(tmp_path, "viewers")
     statements = next(row for name, row in rows.items() if name.endswith("statements"))

@@ -7,13 +7,14 @@ import shutil
 import socket
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from cli.__main__ import COMMANDS
+from cli.__main__ import COMMANDS, main
 from core.clock import now
 from core.event_loop import LoopHold, add_hold
 from embedded_postgres.instance import EmbeddedPostgres
@@ -46,10 +47,16 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_its_own_help(name: str) -> None:
-    result = call_run_script(name, "--help")
+def test_every_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main([name, "--help"])
+    assert capsys.readouterr().out.startswith("usage: ./run")
+
+
+def test_the_script_passes_the_options_of_a_command() -> None:
+    result = call_run_script("link", "--help")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("usage: ./run")
+    assert result.stdout.startswith("usage: ./run link")
 
 
 def test_an_unknown_command_prints_the_list() -> None:

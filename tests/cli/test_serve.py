@@ -17,6 +17,7 @@ from tests.support.installation import (
     find_free_port,
     run_separate_worker,
 )
+from tests.support.tiers import repetition
 
 
 def get_status(address: str) -> int:
@@ -67,7 +68,14 @@ def test_there_is_no_first_run_link_once_there_is_an_owner(installation: Install
     assert re.fullmatch(r"There is an owner already[^\n]+\n", result.stderr)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=repetition),
+        pytest.param(signal.SIGHUP, marks=repetition),
+    ],
+)
 def test_a_stop_signal_ends_it_despite_open_streams(
     installation: Installation, number: signal.Signals
 ) -> None:

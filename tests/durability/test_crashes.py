@@ -19,6 +19,7 @@ from tests.support.installation import (
     Installation,
     find_free_port,
 )
+from tests.support.tiers import repetition
 
 WRITES = 200
 WRITERS = 4
@@ -109,7 +110,14 @@ def _create(api: ApiClient, path: str, **json: str) -> str | None:
     return response.json()["id"] if response.status_code == 200 else None
 
 
-@pytest.mark.parametrize("victim", ["app", "database", "both"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "both",
+        pytest.param("app", marks=repetition),
+        pytest.param("database", marks=repetition),
+    ],
+)
 async def test_confirmed_changes_survive_kill_9(installation: Installation, victim: str) -> None:
     """R4. W-18."""
     with ApiClient(installation.url, LOCAL_TOKEN) as api:

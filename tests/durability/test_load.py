@@ -1,7 +1,6 @@
 """Many agents work on one board while many pages are open: all pages end up to date."""
 
 import asyncio
-import os
 import random
 import re
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ from tests.support.installation import (
     Installation,
     find_free_port,
 )
+from tests.support.tiers import IS_COMPLETE_RUN
 
-AGENTS = 50
-PAGES = 20
-SECONDS = float(os.environ.get("MC_CROWD_SECONDS", "15"))
+AGENTS, PAGES, SECONDS = (50, 20, 15) if IS_COMPLETE_RUN else (10, 5, 5)
 PACE = 1.5  # seconds between two calls of an agent, on average
 BUSY = 503  # too many concurrent requests for a small machine: try again
 AGE = re.compile(r"[^<>]*</time>")  # "2 min": updated by the script of the page
