@@ -162,4 +162,4 @@ def find_max_length(field: FieldInfo) -> int | None:
 
 def accepts_none(field: FieldInfo) -> bool:
     """Return whether a field can be null."""
-    return NoneType in get_args(field.annotation)
+    return field.annotation is Any or NoneType in get_args(field.annotation)

@@ -15,7 +15,6 @@ from services import (
     agents,
     boards,
     channels,
-    custom_fields,
     gateways,
     organizations,
     questions,
@@ -203,17 +202,6 @@ async def webhook_for_update(context: RequestContext, path: Mapping[str, Any]) -
 async def agent_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load an agent of the user's organizations, for users who may read its board."""
     return {"agent": await agents.get_visible_agent(context.source, context.user, path["agent_id"])}
-
-
-async def custom_field_for_update(
-    context: RequestContext, path: Mapping[str, Any]
-) -> DependencyValues:
-    """Load and lock a custom field of the organization, for admins."""
-    loaded = await active_membership(context, path)
-    field_id = path["task_custom_field_definition_id"]
-    return loaded | {
-        "field": await custom_fields.lock_custom_field(context.session, loaded["member"], field_id)
-    }
 
 
 async def gateway_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:

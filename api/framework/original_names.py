@@ -49,9 +49,7 @@ OPERATION_NAMES: Mapping[tuple[str, str], str] = {
 """The first part of an operation id, if it is not the name of the handler."""
 
 MODEL_NAMES: Mapping[str, str] = {
-    "CustomFieldCreate": "TaskCustomFieldDefinitionCreate",
     "CustomFieldRead": "TaskCustomFieldDefinitionRead",
-    "CustomFieldUpdate": "TaskCustomFieldDefinitionUpdate",
     "GroupBoard": "BoardGroupBoardSnapshot",
     "GroupSnapshot": "BoardGroupSnapshot",
     "TaskSummary": "BoardGroupTaskSummary",

@@ -15,11 +15,12 @@ from services.custom_fields.task_values import (
     task_values_query,
     value_filter,
 )
-from services.custom_fields.text_values import parse_text
 
 # isort: split
 # The commands import other packages, whose statements contain the values of tasks.
 from services.custom_fields.commands import (
+    CustomFieldCreate,
+    CustomFieldUpdate,
     create_custom_field,
     delete_custom_field,
     update_custom_field,
@@ -35,12 +36,4 @@ from services.custom_fields.queries import (
     load_field_labels,
     lock_custom_field,
 )
-from services.custom_fields.validation import (
-    MAX_BOARDS,
-    MAX_REGEX_LENGTH,
-    TYPE_NAMES,
-    VISIBILITY_NAMES,
-    CustomFieldDraft,
-    find_value_error,
-    is_blank,
-)
+from services.custom_fields.rules import find_value_error, is_blank, parse_text

@@ -5,96 +5,196 @@ values always match their field.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+import re2
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import ColumnElement, false, func, insert, select
 from sqlalchemy import delete as delete_rows
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.engine import violates_constraint
 from core.errors import Conflict, Invalid
-from core.validation import validate_fields
+from core.fields import AnyJson, Description, FieldKind, Fields, Label, Name, Patch
+from core.text import N_
 from models import (
     Board,
     BoardCustomField,
     CustomField,
     CustomFieldValue,
     EventType,
+    FieldType,
     Member,
     Task,
+    Visibility,
     new_id,
 )
-from services import events, organizations
+from services import events, organizations, rows
 from services.custom_fields.queries import CustomFieldDetail
-from services.custom_fields.validation import (
-    CREATION_CHECKS,
-    FIELD_CHECKS,
-    CustomFieldDraft,
-    check_definition,
-    find_value_error,
-)
+from services.custom_fields.rules import check_definition, compile_regex, find_value_error
+
+TYPE_NAMES: Mapping[str, FieldType] = {
+    **{type.value: type for type in FieldType},
+    "text (long)": FieldType.TEXT_LONG,
+    "long_text": FieldType.TEXT_LONG,
+    "true/false": FieldType.BOOLEAN,
+    "date & time": FieldType.DATE_TIME,
+    "datetime": FieldType.DATE_TIME,
+}
+"""The accepted names of types, in lower case."""
+
+VISIBILITY_NAMES: Mapping[str, Visibility] = {
+    **{visibility.value: visibility for visibility in Visibility},
+    "if set": Visibility.IF_SET,
+}
+"""The accepted names of visibilities, in lower case."""
+
+
+def _accept_aliases(names: Mapping[str, Any]) -> BeforeValidator:
+    """Accept a name in any case, and its aliases."""
+    return BeforeValidator(
+        lambda given: names.get(given.strip().lower(), given) if isinstance(given, str) else given
+    )
+
+
+def _check_regex(given: str | None) -> str | None:
+    """Return the regular expression, or None for a blank one. Raises Invalid."""
+    if not given:
+        return None
+    try:
+        compile_regex(given)
+    except re2.error as error:
+        [detail] = error.args or (b"",)
+        reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+        message = f"This is no regular expression that RE2 knows: {reason}."
+        raise Invalid("regex_invalid", message, field="validation_regex") from error
+    return given
+
+
+class CustomFieldCreate(Fields):
+    """A new custom field. Aliases of types such as `long_text` and `datetime` are accepted."""
+
+    component = "TaskCustomFieldDefinitionCreate"
+    example = {
+        "field_key": "effort",
+        "label": "Effort in hours",
+        "field_type": "decimal",
+        "board_ids": ["0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"],
+    }
+
+    field_key: Annotated[
+        Name,
+        Label(N_("Key"), FieldKind.LINE),
+        Field(description="Unique in the organization. It cannot be changed."),
+    ]
+    label: Annotated[
+        Name | None, Label(N_("Name"), FieldKind.LINE), Field(description="Default: the key.")
+    ] = None
+    field_type: Annotated[
+        FieldType,
+        _accept_aliases(TYPE_NAMES),
+        Label(N_("Type"), error=N_("Choose one of the types.")),
+    ] = FieldType.TEXT
+    ui_visibility: Annotated[
+        Visibility, _accept_aliases(VISIBILITY_NAMES), Label(N_("Visibility on tasks"))
+    ] = Visibility.ALWAYS
+    validation_regex: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] | None,
+        AfterValidator(_check_regex),
+        Label(N_("Validation pattern"), FieldKind.LINE),
+        Field(
+            description="In RE2 syntax. The whole value must match. For `text`, `text_long`,"
+            " `date`, `date_time` and `url`."
+        ),
+    ] = None
+    description: Annotated[Description | None, Label(N_("Description"), FieldKind.TEXT)] = None
+    required: Annotated[
+        bool,
+        Label(N_("Required")),
+        Field(description="A blank text does not count as a value."),
+    ] = False
+    default_value: Annotated[AnyJson, Label(N_("Default value"), FieldKind.TEXT)] = None
+    board_ids: Annotated[
+        list[UUID],
+        Field(min_length=1, max_length=1_000, description="The boards whose tasks have the field."),
+        AfterValidator(lambda ids: list(dict.fromkeys(ids))),
+        Label(N_("Boards"), error=N_("Choose at least one board.")),
+    ]
+
+
+class CustomFieldUpdate(CustomFieldCreate, Patch):
+    """Changes of a custom field: at least one field. Its key cannot change."""
+
+    component = "TaskCustomFieldDefinitionUpdate"
+    example = {"required": True, "default_value": 1}
+    descriptions = {
+        "required": None,
+        "board_ids": "The boards whose tasks have the field. Values of tasks on other boards are"
+        " deleted.",
+    }
+
+    field_key: SkipJsonSchema[Any]  # may be sent, but not changed
+    label: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]  # ty: ignore[incompatible-mutable-override]
+
 
 VALUE_CONSTRAINTS = {"field_type", "validation_regex"}  # determine whether a value is valid
 DEPENDENT_COLUMNS = ("field_type", "validation_regex", "default_value")
-NO_LABEL = ("label", None)  # the label is then the key
+UNIQUE_ERRORS: rows.UniqueErrors = {
+    "uq_task_custom_field_definitions_organization_id_field_key": lambda: Conflict(
+        "custom_field_key_taken", "There is a custom field with this key.", field="field_key"
+    )
+}
 
 
 async def create_custom_field(
-    session: AsyncSession, member: Member, draft: CustomFieldDraft
+    session: AsyncSession, member: Member, fields: CustomFieldCreate
 ) -> CustomFieldDetail:
     """Create a field for the tasks of some boards of the member's organization.
 
-    Raises Forbidden unless the member is an admin, Invalid, and Conflict if the key is taken.
+    Without a label, the key is the label. Raises Forbidden unless the member is an admin, Invalid,
+    and Conflict if the key is taken.
     """
     organizations.require_admin(member)
-    given = {name: value for name, value in vars(draft).items() if (name, value) != NO_LABEL}
-    fields = validate_fields(CREATION_CHECKS, given)
-    fields.setdefault("label", fields["field_key"])
-    check_definition(fields)
-    board_ids = fields.pop("board_ids")
+    values: dict[str, Any] = {**dict(fields), "label": fields.label or fields.field_key}
+    check_definition(values)
+    board_ids = values.pop("board_ids")
     await _lock_boards(session, member.organization_id, board_ids)
-    at = now()
-    ids = {"id": new_id(), "organization_id": member.organization_id}
-    field = CustomField(**ids, created_at=at, updated_at=at, **fields)
+    field = rows.build_row(CustomField, organization_id=member.organization_id, **values)
     session.add(field)
-    await _flush_field(session)
+    await rows.flush(session, UNIQUE_ERRORS)
     await session.execute(insert(BoardCustomField), _binding_rows(field, board_ids))
-    await _record_field_event(session, EventType.CUSTOM_FIELD_CREATED, member, field)
+    await _record_event(session, EventType.CUSTOM_FIELD_CREATED, member, field)
     return CustomFieldDetail(field, sorted(board_ids))
 
 
 async def update_custom_field(
-    session: AsyncSession, member: Member, field: CustomField, changes: Mapping[str, object]
+    session: AsyncSession, member: Member, field: CustomField, fields: CustomFieldUpdate
 ) -> CustomFieldDetail:
     """Update the given fields of a locked custom field.
 
     On boards that lose the field, the values of tasks are deleted. An update without a difference
     is not recorded. Raises Invalid, and Conflict if stored values would become invalid.
     """
-    given = _validate_changes(field, changes)
-    requested_ids = given.pop("board_ids", None)
-    new = {name: value for name, value in given.items() if value != getattr(field, name)}
+    if "field_key" in fields.model_fields_set and fields.field_key != field.field_key:
+        reason = "The key of a field never changes: agents know it."
+        raise Invalid("field_key_fixed", reason, field="field_key")
+    values = fields.without({"field_key"}).changes()
+    requested_ids = values.pop("board_ids", None)
+    new = {name: value for name, value in values.items() if value != getattr(field, name)}
     check_definition({name: new.get(name, getattr(field, name)) for name in DEPENDENT_COLUMNS})
     before = await _lock_boards(session, field.organization_id, requested_ids or (), field)
     after = sorted(before if requested_ids is None else requested_ids)
     if new.keys() & VALUE_CONSTRAINTS:
         await _check_stored_values(session, field, new, after)
-    recorded = {name: [getattr(field, name), value] for name, value in new.items()}
+    boards: rows.Differences = {}
     if after != sorted(before):
-        recorded["board_ids"] = [_sorted_texts(before), _sorted_texts(after)]
+        boards = {"board_ids": [_sorted_texts(before), _sorted_texts(after)]}
         await _replace_boards(session, field, set(before), set(after))
-    if not recorded:
-        return CustomFieldDetail(field, after)
-    for name, value in new.items():
-        setattr(field, name, value)
-    field.updated_at = now()
-    await session.flush()
-    await _record_field_event(
-        session, EventType.CUSTOM_FIELD_UPDATED, member, field, changes=recorded
-    )
+    if differences := await rows.update_row(session, field, new, others=boards):
+        event = EventType.CUSTOM_FIELD_UPDATED
+        await _record_event(session, event, member, field, changes=differences)
     return CustomFieldDetail(field, after)
 
 
@@ -108,19 +208,7 @@ async def delete_custom_field(session: AsyncSession, member: Member, field: Cust
         raise Conflict("custom_field_in_use", reason)
     await session.delete(field)
     await session.flush()
-    await _record_field_event(session, EventType.CUSTOM_FIELD_DELETED, member, field)
-
-
-def _validate_changes(field: CustomField, changes: Mapping[str, object]) -> dict[str, Any]:
-    if changes.get("field_key", field.field_key) != field.field_key:
-        reason = "The key of a field never changes: agents know it."
-        raise Invalid("field_key_fixed", reason, field="field_key")
-    given = validate_fields(
-        FIELD_CHECKS, {name: value for name, value in changes.items() if name != "field_key"}
-    )
-    if not given:
-        raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
-    return given
+    await _record_event(session, EventType.CUSTOM_FIELD_DELETED, member, field)
 
 
 async def _lock_boards(
@@ -133,7 +221,13 @@ async def _lock_boards(
 
     Raises Invalid if a requested board is not in the organization.
     """
-    has_field = _board_has_field(field) if field else false()
+    binding = BoardCustomField
+    has_field: ColumnElement[bool] = false()
+    if field:
+        bound = select(binding.id).where(
+            binding.board_id == Board.id, binding.task_custom_field_definition_id == field.id
+        )
+        has_field = bound.correlate(Board).exists()
     query = select(Board.id, has_field).where(
         Board.organization_id == organization_id, Board.id.in_(requested_ids) | has_field
     )
@@ -159,9 +253,9 @@ async def _check_stored_values(
         CustomFieldValue.value
     )
     type, regex = (new.get(name, getattr(field, name)) for name in DEPENDENT_COLUMNS[:2])
-    rows = await session.execute(query)
+    found = await session.execute(query)
     invalid = sum(
-        count for value, count in rows if find_value_error(type, regex, value) is not None
+        count for value, count in found if find_value_error(type, regex, value) is not None
     )
     if invalid:
         reason = f"Values of tasks would no longer fit: {invalid:,}. Change or clear them first."
@@ -185,24 +279,16 @@ async def _replace_boards(
     deleted_values = delete_rows(CustomFieldValue).where(
         _is_value_of(field), CustomFieldValue.task_id.in_(task_ids)
     )
-    rows = _binding_rows(field, sorted(after - before))
+    added = _binding_rows(field, sorted(after - before))
     statement: Any = unbound
-    if rows:
-        statement = insert(BoardCustomField).values(rows).add_cte(unbound.cte("unbound"))
+    if added:
+        statement = insert(BoardCustomField).values(added).add_cte(unbound.cte("unbound"))
     statement = statement.add_cte(deleted_values.cte("deleted_values"))
     await session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _is_value_of(field: CustomField) -> ColumnElement[bool]:
     return CustomFieldValue.task_custom_field_definition_id == field.id
-
-
-def _board_has_field(field: CustomField) -> ColumnElement[bool]:
-    binding = BoardCustomField
-    query = select(binding.id).where(
-        binding.board_id == Board.id, binding.task_custom_field_definition_id == field.id
-    )
-    return query.correlate(Board).exists()
 
 
 def _binding_rows(field: CustomField, board_ids: Iterable[UUID]) -> list[dict[str, Any]]:
@@ -215,20 +301,7 @@ def _sorted_texts(ids: Iterable[UUID]) -> list[str]:
     return sorted(str(id) for id in ids)
 
 
-async def _flush_field(session: AsyncSession) -> None:
-    """Flush the session; raise Conflict if the unique constraint on the key is violated."""
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if not violates_constraint(
-            error, "uq_task_custom_field_definitions_organization_id_field_key"
-        ):
-            raise
-        reason = "There is a custom field with this key."
-        raise Conflict("custom_field_key_taken", reason, field="field_key") from error
-
-
-async def _record_field_event(
+async def _record_event(
     session: AsyncSession, type: EventType, member: Member, field: CustomField, **data: Any
 ) -> None:
     event_data: dict[str, object] = {

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, Member
-from services import organizations
-from services.custom_fields.validation import is_blank
+from services import organizations, rows
+from services.custom_fields.rules import is_blank
 
 
 class CustomFieldDetail(NamedTuple):
@@ -93,11 +93,8 @@ async def get_custom_field(source: Source, member: Member, field_id: UUID) -> Cu
     Raises NotFound and Forbidden.
     """
     organizations.require_admin(member)
-    parameters = {"organization_id": member.organization_id, "field_id": field_id}
-    found = await CUSTOM_FIELD.first(source, **parameters)
-    if found is None:
-        raise _field_not_found()
-    return found
+    ids = {"organization_id": member.organization_id, "field_id": field_id}
+    return await rows.get_one(source, CUSTOM_FIELD, _field_not_found, **ids)
 
 
 async def count_field_values(source: Source, field: CustomField) -> int:

@@ -29,13 +29,9 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Invalid
 from core.text import escape_pattern, replace_unstorable
+from core.validation import MAX_NAME_LENGTH
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
-from services.custom_fields.validation import (
-    MAX_NAME_LENGTH,
-    find_error_cause,
-    find_value_error,
-    is_blank,
-)
+from services.custom_fields.rules import find_error_cause, find_value_error, is_blank
 
 FIELD_NAME = "custom_field_values"
 COMPARED_TYPES = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.BOOLEAN)

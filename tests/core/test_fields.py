@@ -100,7 +100,7 @@ def test_a_form_shows_what_was_submitted_or_else_the_current_values() -> None:
     shown = build_form_fields(Form(), ThingCreate, edited)
     assert (shown["name"].value, shown["is_open"].value) == ("Old", False)
     assert shown["board_ids"].value == ["1"]
-    assert shown["note"] == ("note", "Note", "Mine", "", False, 200)
+    assert shown["note"] == ("note", "Note", "Mine", "", False, True, 200)
     assert (shown["name"].is_required, shown["name"].max_length) == (True, 200)
     assert build_form_fields(Form(), ThingCreate)["size"].value == "3"
     submitted = build_form_fields(Form({"name": ["New"]}), ThingCreate, edited)

@@ -38,7 +38,7 @@ from services.board_webhooks import WebhookRequest
 from services.board_webhooks.payload_format import decode_body, format_payload
 from services.board_webhooks.signatures import verify_signature
 from services.boards.queries import board_slug
-from services.custom_fields.validation import compile_regex, find_value_error
+from services.custom_fields.rules import compile_regex, find_value_error
 from services.gateways.commands import TOKEN_CONFIG_LINE
 from services.gateways.files import sanitizer
 from services.gateways.files.merge_plan import find_token, plan_files

@@ -64,7 +64,7 @@ async def try_create_field(transaction, world, key):
     """Create a field in its own transaction and return the code of the conflict, if any."""
     try:
         async with transaction() as session:
-            draft = custom_fields.CustomFieldDraft(field_key=key, board_ids=[world.board.id])
+            draft = custom_fields.CustomFieldCreate(field_key=key, board_ids=[world.board.id])
             await custom_fields.create_custom_field(session, world.alice_member, draft)
     except Conflict as error:
         return error.code
@@ -110,7 +110,8 @@ async def try_edit(transaction, world, field_id, edit):
 
 
 async def retype(session, member, field):
-    await custom_fields.update_custom_field(session, member, field, {"field_type": "integer"})
+    fields = custom_fields.CustomFieldUpdate.of(field_type="integer")
+    await custom_fields.update_custom_field(session, member, field, fields)
 
 
 async def test_concurrent_changes_keep_values_valid_for_their_field(
@@ -122,7 +123,7 @@ async def test_concurrent_changes_keep_values_valid_for_their_field(
     async def race(number):
         key, edit = f"key {number}", (retype, custom_fields.delete_custom_field)[number % 2]
         async with isolated_transaction() as session:
-            draft = custom_fields.CustomFieldDraft(field_key=key, board_ids=[world.board.id])
+            draft = custom_fields.CustomFieldCreate(field_key=key, board_ids=[world.board.id])
             field_id = (
                 await custom_fields.create_custom_field(session, world.alice_member, draft)
             ).field.id

@@ -7,7 +7,7 @@ from core.errors import Forbidden, Invalid, NotFound
 from core.paging import Paging
 from models import CustomFieldValue, Event, EventType, FieldType
 from services import custom_fields, tasks
-from services.custom_fields.validation import find_value_error
+from services.custom_fields.rules import find_value_error
 from services.tasks import TaskDraft
 from tests.support.statement_counter import count_statements
 
@@ -42,7 +42,8 @@ async def test_values_that_became_invalid_are_not_restored(session, world, field
     await tasks.delete_task(session, world.alice, world.board, task_id)
     if "board_ids" in changes:
         changes = {"board_ids": [world.garden.id]}
-    await custom_fields.update_custom_field(session, world.alice_member, field, changes)
+    fields = custom_fields.CustomFieldUpdate.of(**changes)
+    await custom_fields.update_custom_field(session, world.alice_member, field, fields)
     await tasks.restore_task(session, world.alice, world.board, task_id)
     assert await session.scalar(select(CustomFieldValue)) is None
 
@@ -92,14 +93,16 @@ async def test_storing_any_number_of_values_takes_one_statement(session, world) 
 
 
 async def test_creating_and_updating_a_field_takes_few_statements(session, world) -> None:
-    draft = custom_fields.CustomFieldDraft(
+    draft = custom_fields.CustomFieldCreate(
         field_key="size", board_ids=[world.board.id], default_value="L"
     )
     with count_statements(await session.connection()) as statements:
         field, _ = await custom_fields.create_custom_field(session, world.alice_member, draft)
     assert len(statements) <= 6
     await create_task(session, world)
-    changes = {"board_ids": [world.garden.id], "field_type": "text_long", "label": "Extent"}
+    changes = custom_fields.CustomFieldUpdate.of(
+        board_ids=[world.garden.id], field_type="text_long", label="Extent"
+    )
     with count_statements(await session.connection()) as statements:
         locked_field = await custom_fields.lock_custom_field(session, world.alice_member, field.id)
         await custom_fields.update_custom_field(session, world.alice_member, locked_field, changes)
@@ -107,11 +110,12 @@ async def test_creating_and_updating_a_field_takes_few_statements(session, world
 
 
 async def test_each_change_of_a_field_is_recorded_once(session, world) -> None:
-    draft = custom_fields.CustomFieldDraft(field_key="size", board_ids=[world.board.id])
+    draft = custom_fields.CustomFieldCreate(field_key="size", board_ids=[world.board.id])
     field, _ = await custom_fields.create_custom_field(session, world.alice_member, draft)
-    same = {"label": "size", "board_ids": [world.board.id]}
+    same = custom_fields.CustomFieldUpdate.of(label="size", board_ids=[world.board.id])
     await custom_fields.update_custom_field(session, world.alice_member, field, same)
-    await custom_fields.update_custom_field(session, world.alice_member, field, {"label": "Extent"})
+    other = custom_fields.CustomFieldUpdate.of(label="Extent")
+    await custom_fields.update_custom_field(session, world.alice_member, field, other)
     await custom_fields.delete_custom_field(session, world.alice_member, field)
     kinds = [EventType.CUSTOM_FIELD_CREATED, EventType.CUSTOM_FIELD_UPDATED]
     rows = (await session.scalars(select(Event).order_by(Event.seq))).all()
@@ -121,7 +125,7 @@ async def test_each_change_of_a_field_is_recorded_once(session, world) -> None:
 
 
 async def test_only_admins_of_the_organization_can_change_a_field(session, world, field) -> None:
-    draft = custom_fields.CustomFieldDraft(field_key="depth", board_ids=[world.board.id])
+    draft = custom_fields.CustomFieldCreate(field_key="depth", board_ids=[world.board.id])
     with pytest.raises(Forbidden):
         await custom_fields.create_custom_field(session, world.bob_member, draft)
     with pytest.raises(Forbidden):

@@ -142,7 +142,7 @@ async def test_a_default_value_has_the_type_of_its_field(
         ({"field_key": "Effort Points!"}, "field_key", "Use lower-case letters"),
         ({"field_key": "2nd"}, "field_key", "begin with a letter"),
         ({"field_key": "size"}, "field_key", "Another field has this key."),
-        ({"label": "x" * 201}, "label", "too long"),
+        ({"label": "x" * 201}, "label", "At most 200"),
         ({"field_type": "colour"}, "field_type", "Choose one of the types."),
         ({"ui_visibility": "often"}, "ui_visibility", "Choose one"),
         ({"validation_regex": "x"}, "validation_regex", "Only texts"),

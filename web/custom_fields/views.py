@@ -1,6 +1,10 @@
 """The list of custom fields, and the forms that change them. Only admins see these pages."""
 
-from typing import Any
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from starlette.requests import Request
@@ -8,23 +12,62 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.db.reads import Source
-from core.errors import Conflict
+from core.errors import Conflict, Invalid
 from core.http.request import open_reader, open_transaction
-from models import Member
-from services import custom_fields, organizations
-from services.custom_fields import CustomFieldDetail
+from core.validation import MAX_NAME_LENGTH
+from models import CustomField, FieldType, Member, Visibility
+from services import boards, custom_fields, organizations
+from services.custom_fields import CustomFieldCreate, CustomFieldDetail, CustomFieldUpdate
 from web.auth.viewer import current_member
-from web.custom_fields import presenter
-from web.custom_fields.forms import CustomFieldForm, NewCustomFieldForm, list_edited_fields
 from web.custom_fields.task_views import TASK_FIELD_ROUTES
-from web.custom_fields.values import format_for_form
+from web.custom_fields.values import format_for_form, format_for_page, parse_value
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import N_, _, pgettext, translate
+
+TYPE_NAMES = {
+    FieldType.TEXT: N_("Text"),
+    FieldType.TEXT_LONG: N_("Long text"),
+    FieldType.INTEGER: N_("Whole number"),
+    FieldType.DECIMAL: N_("Decimal number"),
+    FieldType.BOOLEAN: N_("Yes or no"),
+    FieldType.DATE: N_("Date"),
+    FieldType.DATE_TIME: N_("Date and time"),
+    FieldType.URL: N_("URL"),
+    FieldType.JSON: N_("JSON"),
+}
+
+SORT_KEYS = {
+    "label": lambda line: (line.field.label.lower(), line.field.id),
+    "type": lambda line: (line.type_name, line.field.label.lower()),
+    "updated": lambda line: line.field.updated_at,
+}
+"""Sort keys by column."""
+
+
+class FieldBoard(NamedTuple):
+    """A board in the checklist of a field."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True)
+class FieldLine:
+    """A line of the list of fields."""
+
+    field: CustomField
+    type_name: str
+    visibility_name: str
+    default: str  # "" without one
+    board_names: Sequence[str]  # of those that the member may read
+    hidden_board_count: int
 
 
 async def show_fields(request: Request) -> Response:
@@ -32,12 +75,13 @@ async def show_fields(request: Request) -> Response:
     member = current_member(request)
     organizations.require_admin(member)
     layout = None if is_part_request(request) else await load_layout(request)
-    order = TableOrder.from_query("/fields", request.query_params, presenter.SORT_KEYS, {})
+    order = TableOrder.from_query("/fields", request.query_params, SORT_KEYS, {})
     async with open_reader(request) as source:
         details = await custom_fields.list_custom_fields(source, member)
-        choices = await presenter.list_board_choices(source, member)
+        choices = await _list_board_choices(source, member)
         tab_counts = await organizations.count_sections(source, member)
-    lines = order.sort_rows(presenter.build_field_lines(details, choices), presenter.SORT_KEYS)
+    names = {choice.id: choice.name for choice in choices}
+    lines = order.sort_rows([_build_line(detail, names) for detail in details], SORT_KEYS)
     context: dict[str, Any] = {
         "page": order.cut_page(lines, forms.parse_offset(request.query_params)),
         "order": order,
@@ -46,6 +90,35 @@ async def show_fields(request: Request) -> Response:
     if layout is None:
         return render_part(request, "custom_fields/_table.html", apart=True, **context)
     return render_page(request, "custom_fields/index.html", layout=layout, **context)
+
+
+def _build_line(detail: CustomFieldDetail, names: Mapping[UUID, str]) -> FieldLine:
+    field = detail.field
+    readable = [names[id] for id in detail.board_ids if id in names]
+    value = field.default_value
+    return FieldLine(
+        field,
+        translate(TYPE_NAMES[field.field_type]),
+        _name_visibilities()[field.ui_visibility],
+        "" if value is None else format_for_page(field.field_type, value),
+        sorted(readable, key=str.lower),
+        len(detail.board_ids) - len(readable),
+    )
+
+
+def _name_visibilities() -> dict[Visibility, str]:
+    """Return the names of the visibilities in the reader's language."""
+    return {
+        Visibility.ALWAYS: pgettext("visibility of a field", "Always"),
+        Visibility.IF_SET: pgettext("visibility of a field", "Only if set"),
+        Visibility.HIDDEN: pgettext("visibility of a field", "Hidden"),
+    }
+
+
+async def _list_board_choices(source: Source, member: Member) -> list[FieldBoard]:
+    """Return the boards that the member may read, by name."""
+    summaries = await boards.list_board_summaries(source, member)
+    return [FieldBoard(one.board.id, one.board.name) for one in summaries]
 
 
 async def show_new_field_form(request: Request) -> Response:
@@ -59,11 +132,45 @@ async def create_field(request: Request) -> Response:
     member = current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        draft = form.parse(NewCustomFieldForm).to_draft()
+        fields = form.parse(
+            CustomFieldCreate, {"field_key": _read_key(form), "default_value": _read_default(form)}
+        )
         async with open_transaction(request) as session:
-            await custom_fields.create_custom_field(session, member, draft)
+            await custom_fields.create_custom_field(session, member, fields)
         return RedirectResponse("/fields", 303)
     return await _render_new_form(request, form)
+
+
+def _read_key(form: forms.Form) -> str:
+    """Return the key of a new field; a blank one is derived from the label.
+
+    The API accepts other keys. Raises Invalid if programs would have to quote the key, or if there
+    is none.
+    """
+    label = form.value("label").strip()
+    key = form.value("field_key").strip() or derive_key(label)
+    if not (key or label):
+        raise Invalid("field_required", _("Fill this in."), field="label")
+    if not key:
+        reason = _("This name has no letters from a to z, so write a key.")
+        raise Invalid("field_key_missing", reason, field="field_key")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+        reason = _("Use lower-case letters, digits and underscores, and begin with a letter.")
+        raise Invalid("field_key_invalid", reason, field="field_key")
+    return key
+
+
+def derive_key(label: str) -> str:
+    """Return the key for a label: "Effort points!" becomes `effort_points`."""
+    ascii_text = unicodedata.normalize("NFKD", label.casefold()).encode("ascii", "ignore").decode()
+    key = re.sub(r"^[\d_]+|_+$", "", re.sub(r"[^a-z0-9]+", "_", ascii_text))
+    return key[:MAX_NAME_LENGTH]
+
+
+def _read_default(form: forms.Form) -> Any:
+    """Return the submitted default value, as a value of the submitted type."""
+    text, type = form.value("default_value"), form.value("field_type")
+    return parse_value(FieldType(type), text) if type in {*FieldType} else text
 
 
 async def show_edit_form(request: Request) -> Response:
@@ -73,30 +180,45 @@ async def show_edit_form(request: Request) -> Response:
 
 async def update_field(request: Request) -> Response:
     """Change a custom field, and redirect to the list."""
-    form = await forms.read_form(request)
-    member = current_member(request)
+    form, member = await forms.read_form(request), current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        fields = form.parse(CustomFieldForm)
         async with open_transaction(request) as session:
             field_id = forms.path_id(request, "field_id")
             field = await custom_fields.lock_custom_field(session, member, field_id)
             detail = await custom_fields.get_custom_field(session, member, field_id)
             readable, hidden = await _split_boards(session, member, detail)
-            untouched = check_edit(form, list_edited_fields(field, readable))
-            if changes := fields.to_changes(field, untouched, hidden):
-                await custom_fields.update_custom_field(session, member, field, changes)
+            fields = form.parse(
+                CustomFieldUpdate,
+                {
+                    "label": form.value("label").strip() or field.field_key,
+                    "default_value": _read_default(form),
+                    "board_ids": [*filter(None, form.selected("board_ids")), *hidden],
+                },
+            )
+            untouched = check_edit(form, _list_edited(field, readable))
+            if "field_type" not in untouched:  # a default value is converted with the type
+                untouched -= {"default_value"}
+            fields = fields.without(untouched)
+            if fields.model_fields_set:
+                await custom_fields.update_custom_field(session, member, field, fields)
         return RedirectResponse("/fields", 303)
     if form.conflicts:
         return await _render_conflict(request, form)
     return await _render_edit_form(request, form)
 
 
+def _list_edited(field: CustomField, readable_ids: Sequence[UUID]) -> list[EditedField]:
+    default = format_for_form(field.field_type, field.default_value)
+    values = {"default_value": default, "board_ids": readable_ids}
+    return list_edited_fields(CustomFieldUpdate, field, values)
+
+
 async def _split_boards(
     source: Source, member: Member, detail: CustomFieldDetail
 ) -> tuple[list[UUID], list[UUID]]:
     """Return the boards of a field that the member may read, and the others."""
-    choices = {one.id for one in await presenter.list_board_choices(source, member)}
+    choices = {one.id for one in await _list_board_choices(source, member)}
     readable = [id for id in detail.board_ids if id in choices]
     return readable, [id for id in detail.board_ids if id not in choices]
 
@@ -106,8 +228,8 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     member, field_id = current_member(request), forms.path_id(request, "field_id")
     async with open_reader(request) as source:
         field = (await custom_fields.get_custom_field(source, member, field_id)).field
-        choices = await presenter.list_board_choices(source, member)
-    options = presenter.list_form_options()
+        choices = await _list_board_choices(source, member)
+    options = _list_form_options()
     about = ConflictContext(
         title=field.label,
         back=request.url.path,
@@ -164,25 +286,32 @@ async def _render_form(
         form.errors["default_value"], form.problem = form.problem, ""
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        choices = await presenter.list_board_choices(source, current_member(request))
-    field = detail.field if detail else None
+        choices = await _list_board_choices(source, current_member(request))
     bound = set(detail.board_ids) if detail else set[UUID]()
     chosen = [one.id for one in choices if one.id in bound]
+    edited = _list_edited(detail.field, chosen) if detail else []
     return render_page(
         request,
         template,
         layout=layout,
         status=form.status,
         form=form,
-        field=field,
-        default_text=format_for_form(field.field_type, field.default_value) if field else "",
+        field=detail.field if detail else None,
+        fields=build_form_fields(form, CustomFieldCreate, edited),
         choices=choices,
-        chosen_ids=[str(id) for id in chosen],
-        shown={one.name: one.value for one in list_edited_fields(field, chosen)} if field else {},
+        shown={one.name: one.value for one in edited},
         hidden_board_count=len(bound) - len(chosen),
-        **presenter.list_form_options(),
+        **_list_form_options(),
         **more,
     )
+
+
+def _list_form_options() -> dict[str, Any]:
+    """Return the types and visibilities as options."""
+    return {
+        "type_options": [(type.value, translate(name)) for type, name in TYPE_NAMES.items()],
+        "visibility_options": [(one.value, name) for one, name in _name_visibilities().items()],
+    }
 
 
 CUSTOM_FIELD_ROUTES: list[Route] = [

@@ -333,7 +333,6 @@ ERROR_TEXTS: Mapping[str, str] = {
     # Tags
     "tag_slug_taken": N_("Another tag has this slug. Choose another one."),
     # Custom fields
-    "boards_required": N_("Choose at least one board."),
     "board_not_found:board_ids": N_("Some of these boards no longer exist."),
     "custom_field_in_use": N_("Tasks have values for this field. Clear them first."),
     "custom_field_key_taken": N_("Another field has this key. Choose another one."),
@@ -343,8 +342,6 @@ ERROR_TEXTS: Mapping[str, str] = {
     ),
     "regex_invalid": N_("This is not a regular expression of the RE2 syntax."),
     "regex_not_for_type": N_("Only texts, dates and URLs can have a validation pattern."),
-    "unknown_field_type": N_("Choose one of the types."),
-    "unknown_visibility": N_("Choose one of those that are offered."),
     **{
         f"{code}:{cause}": text
         for code in ("custom_field_value_invalid", "default_value_invalid")

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from core.fields import Fields, find_max_length, list_labels
+from core.fields import Fields, accepts_none, find_max_length, list_labels
 from web.ui.edited_fields import EditedField
 from web.ui.forms import Form, is_list
 from web.ui.translation import translate
@@ -33,6 +33,7 @@ class FormField(NamedTuple):
     value: Any  # a text, a list of texts, or whether a switch is on
     error: str
     is_required: bool
+    is_optional: bool  # can be null
     max_length: int | None
 
 
@@ -70,6 +71,7 @@ def build_form_fields(
             value,
             form.error(name),
             field.is_required(),
+            accepts_none(field),
             find_max_length(field),
         )
     return found

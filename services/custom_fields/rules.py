@@ -1,71 +1,30 @@
-"""Validate the definitions and values of custom fields (contract 3.5). All functions are pure."""
+"""Decide which values custom fields can have, and read values from texts (contract 3.5)."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import re2
 
 from core.errors import Invalid
 from core.text import is_storable, is_storable_json
-from core.validation import (
-    MAX_NAME_LENGTH,
-    FieldCheck,
-    boolean_value,
-    nonblank_text,
-    optional,
-    text_of_length,
-    trimmed_text,
-    uuid_value,
-)
-from models import FieldType, Visibility
+from models import FieldType
 
-MAX_DESCRIPTION_LENGTH = 20_000  # characters
-MAX_REGEX_LENGTH = 1_000  # characters
-MAX_BOARDS = 1_000
 MAX_LINE_LENGTH = 2_000  # characters of a text or an address
 MAX_LONG_TEXT_LENGTH = 100_000  # characters of a long text
 MAX_JSON_LENGTH = 64 * 1024  # characters
 MAX_NUMBER = 2**53 - 1  # larger integers lose digits in some JSON readers
 MAX_REGEX_MEMORY = 1024 * 1024  # bytes for a compiled regular expression
 
-TYPE_NAMES: Mapping[str, FieldType] = {
-    **{type.value: type for type in FieldType},
-    "text (long)": FieldType.TEXT_LONG,
-    "long_text": FieldType.TEXT_LONG,
-    "true/false": FieldType.BOOLEAN,
-    "date & time": FieldType.DATE_TIME,
-    "datetime": FieldType.DATE_TIME,
-}
-"""The accepted names of types, in lower case."""
-
-VISIBILITY_NAMES: Mapping[str, Visibility] = {
-    **{visibility.value: visibility for visibility in Visibility},
-    "if set": Visibility.IF_SET,
-}
-"""The accepted names of visibilities, in lower case."""
-
-EnumType = TypeVar("EnumType", bound=StrEnum)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CustomFieldDraft:
-    """The properties of a new custom field. Without a label, the key is the label."""
-
-    field_key: str
-    board_ids: Iterable[UUID]
-    label: str | None = None
-    field_type: FieldType | str = FieldType.TEXT
-    ui_visibility: Visibility | str = Visibility.ALWAYS
-    validation_regex: str | None = None
-    description: str | None = None
-    required: bool = False
-    default_value: Any = None
+INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
+DECIMAL = re.compile(
+    r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE
+)
+BOOLEANS = {"true": True, "false": False}
 
 
 def check_definition(fields: Mapping[str, Any]) -> None:
@@ -79,63 +38,6 @@ def check_definition(fields: Mapping[str, Any]) -> None:
     if error is not None:
         cause = find_error_cause(type, fields["default_value"])
         raise Invalid("default_value_invalid", f"The default value {error}.", cause=cause)
-
-
-def _enum_check(names: Mapping[str, EnumType], code: str) -> FieldCheck:
-    def check(value: object, field: str) -> EnumType:
-        found = names.get(value.strip().lower()) if isinstance(value, str) else None
-        if found is None:
-            known = ", ".join(dict.fromkeys(names.values()))
-            raise Invalid(code, f"This is one of: {known}.", field=field)
-        return found
-
-    return check
-
-
-def _check_regex(value: object, field: str) -> str | None:
-    given = optional(trimmed_text(MAX_REGEX_LENGTH))(value, field)
-    if not given:
-        return None
-    try:
-        compile_regex(given)
-    except re2.error as error:
-        [detail] = error.args or (b"",)
-        reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-        message = f"This is no regular expression that RE2 knows: {reason}."
-        raise Invalid("regex_invalid", message, field=field) from error
-    return given
-
-
-def _check_board_ids(value: object, field: str) -> list[UUID]:
-    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
-    ids = list(dict.fromkeys(uuid_value(one, field) for one in values))
-    if not 1 <= len(ids) <= MAX_BOARDS:
-        reason = f"A field belongs to a board at least, and to {MAX_BOARDS:,} at most."
-        raise Invalid("boards_required", reason, field=field)
-    return ids
-
-
-def _accept_any(value: object, _field: str) -> object:
-    return value  # check_definition checks it together with the type
-
-
-FIELD_CHECKS: Mapping[str, FieldCheck] = {
-    "label": nonblank_text(MAX_NAME_LENGTH),
-    "field_type": _enum_check(TYPE_NAMES, "unknown_field_type"),
-    "ui_visibility": _enum_check(VISIBILITY_NAMES, "unknown_visibility"),
-    "validation_regex": _check_regex,
-    "description": optional(text_of_length(MAX_DESCRIPTION_LENGTH)),
-    "required": boolean_value,
-    "default_value": _accept_any,
-    "board_ids": _check_board_ids,
-}
-"""The properties of a field that can be updated, each with its check."""
-
-CREATION_CHECKS: Mapping[str, FieldCheck] = {
-    "field_key": nonblank_text(MAX_NAME_LENGTH),
-    **FIELD_CHECKS,
-}
-"""The properties of a new field: also its key, which cannot be updated."""
 
 
 TEXT_TYPES = {
@@ -264,3 +166,44 @@ VALUE_CHECKS: Mapping[FieldType, Callable[[object], str | None]] = {
     FieldType.JSON: _json_error,
 }
 """The check of each type: returns an error as the end of a sentence, or None."""
+
+
+def parse_text(type: FieldType, text: str) -> Any:
+    """Return the value of a text; None if it is blank.
+
+    A text that is not of the type is returned as it is, so that the validation rejects it.
+    """
+    typed = text.strip()
+    if not typed:
+        return None
+    parse = PARSERS.get(type)
+    return parse(typed) if parse else text
+
+
+def _parse_integer(text: str) -> int | str:
+    return int(text) if INTEGER.fullmatch(text) else text
+
+
+def _parse_decimal(text: str) -> float | str:
+    if INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if DECIMAL.fullmatch(text) else text
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+PARSERS: Mapping[FieldType, Callable[[str], Any]] = {
+    FieldType.INTEGER: _parse_integer,
+    FieldType.DECIMAL: _parse_decimal,
+    FieldType.BOOLEAN: lambda text: BOOLEANS.get(text.lower(), text),
+    FieldType.DATE: str,
+    FieldType.DATE_TIME: str,
+    FieldType.URL: str,
+    FieldType.JSON: _parse_json,
+}
+"""Functions that read a text without blanks around it. Other types keep the text as it is."""
