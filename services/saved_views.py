@@ -1,40 +1,35 @@
 """Saved views of boards: of one user, or shared by all who can read the board."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
+from pydantic import StringConstraints
 from sqlalchemy import Uuid, and_, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.clock import now
-from core.db.engine import violates_constraint
 from core.db.reads import Query, Source
 from core.errors import Conflict, Invalid, NotFound
-from core.validation import FieldCheck, nonblank_text, text_of_length, validate_fields
+from core.fields import FieldKind, Fields, Label, Patch, build_line_constraints
+from core.text import N_
 from models import Board, DefaultView, EventType, SavedView, User, new_id
-from services import boards, events
+from services import boards, events, rows
 
 MAX_VIEWS = 50  # on one board: of a user, and shared ones
-MAX_VIEW_NAME_LENGTH = 100  # characters
-MAX_QUERY_LENGTH = 4_000  # characters
-
-FIELD_CHECKS: Mapping[str, FieldCheck] = {
-    "name": nonblank_text(MAX_VIEW_NAME_LENGTH),
-    "query": text_of_length(MAX_QUERY_LENGTH),
-}
 
 
-@dataclass(frozen=True, kw_only=True)
-class SavedViewDraft:
-    """The fields of a new view."""
+class SavedViewCreate(Fields):
+    """A new view: its name, and the query of the board's address."""
 
-    name: str
-    query: str
-    is_shared: bool = False
+    name: Annotated[str, build_line_constraints(100), Label(N_("Name"), FieldKind.LINE)]
+    query: Annotated[
+        str, StringConstraints(max_length=4_000), Label(N_("Filters, order and columns"))
+    ]
+
+
+class SavedViewUpdate(SavedViewCreate, Patch):
+    """Another name or another query of a view."""
 
 
 class ListedView(NamedTuple):
@@ -94,65 +89,63 @@ async def lock_saved_view(
 
     Raises NotFound, and Forbidden for a shared view of a board that the user may not change.
     """
-    parameters = {"board_id": board.id, "user_id": user.id, "view_id": view_id}
-    owner = await VIEW_OWNER.first(session, **parameters)
+    ids = {"board_id": board.id, "user_id": user.id, "view_id": view_id}
+    owner = await VIEW_OWNER.first(session, **ids)
     if owner == (None,):
         await boards.lock_board(session, user, board.id)
-    view = await LOCKED_VIEW.first(session, **parameters)
-    if view is None:
-        raise _view_not_found()
-    return view
+    return await rows.get_one(session, LOCKED_VIEW, _view_not_found, **ids)
+
+
+UNIQUE_ERRORS: rows.UniqueErrors = {
+    "uq_saved_views_name": lambda: Conflict(
+        "saved_view_name_taken", "There is a view with this name.", field="name"
+    )
+}
 
 
 async def create_saved_view(
-    session: AsyncSession, user: User, board: Board, draft: SavedViewDraft
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    fields: SavedViewCreate,
+    *,
+    is_shared: bool = False,
 ) -> SavedView:
-    """Save a view of a readable board.
+    """Save a view of a readable board, of one user or shared.
 
-    Raises Forbidden for a shared view of a board that the user may not change, Invalid with the
-    field, and Conflict if the name is taken.
+    Raises Forbidden for a shared view of a board that the user may not change, Invalid if there are
+    too many, and Conflict if the name is taken.
     """
-    if draft.is_shared:
+    if is_shared:
         await boards.lock_board(session, user, board.id)
     else:
         await session.execute(
             select(User.id).where(User.id == user.id).with_for_update(key_share=True)
         )
-    fields = validate_fields(FIELD_CHECKS, vars(draft))
-    owner_id, at = None if draft.is_shared else user.id, now()
+    owner_id = None if is_shared else user.id
     await _check_view_count(session, board, owner_id)
-    ids = {"id": new_id(), "board_id": board.id, "user_id": owner_id, "version": 1}
-    view = SavedView(**ids, created_at=at, updated_at=at, **fields)
+    ids = {"board_id": board.id, "user_id": owner_id}
+    view = rows.build_row(SavedView, **ids, version=1, **dict(fields))
     session.add(view)
-    await _flush_view(session)
-    await _record_view_event(
-        session, EventType.SAVED_VIEW_CREATED, user, board, view, query=view.query
-    )
+    await rows.flush(session, UNIQUE_ERRORS)
+    event = EventType.SAVED_VIEW_CREATED
+    await _record_event(session, event, user, board, view, query=view.query)
     return view
 
 
 async def update_saved_view(
-    session: AsyncSession, user: User, board: Board, view: SavedView, changes: Mapping[str, object]
-) -> SavedView:
+    session: AsyncSession, user: User, board: Board, view: SavedView, fields: SavedViewUpdate
+) -> None:
     """Rename a locked view, or replace its query.
 
-    Nothing is recorded if nothing changes. Raises Invalid with the field, and Conflict if the name
+    Nothing is recorded if nothing changes. Raises Invalid without a field, and Conflict if the name
     is taken.
     """
-    given = validate_fields(FIELD_CHECKS, changes)
-    new = {name: value for name, value in given.items() if value != getattr(view, name)}
-    if not new:
-        return view
-    recorded = {name: [getattr(view, name), value] for name, value in new.items()}
-    for name, value in new.items():
-        setattr(view, name, value)
-    view.version += "query" in new
-    view.updated_at = now()
-    await _flush_view(session)
-    await _record_view_event(
-        session, EventType.SAVED_VIEW_UPDATED, user, board, view, changes=recorded
-    )
-    return view
+    values = fields.changes()
+    view.version += values.get("query", view.query) != view.query
+    if differences := await rows.update_row(session, view, values, UNIQUE_ERRORS):
+        event = EventType.SAVED_VIEW_UPDATED
+        await _record_event(session, event, user, board, view, changes=differences)
 
 
 async def delete_saved_view(
@@ -161,7 +154,7 @@ async def delete_saved_view(
     """Delete a locked view. It is then nobody's default any more."""
     await session.delete(view)
     await session.flush()
-    await _record_view_event(session, EventType.SAVED_VIEW_DELETED, user, board, view)
+    await _record_event(session, EventType.SAVED_VIEW_DELETED, user, board, view)
 
 
 async def set_default_view(
@@ -204,19 +197,7 @@ async def _check_view_count(session: AsyncSession, board: Board, owner_id: UUID 
         raise Invalid("too_many_saved_views", reason, cause=cause, max_count=MAX_VIEWS)
 
 
-async def _flush_view(session: AsyncSession) -> None:
-    """Flush the session; raise Conflict if the name is taken."""
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if not violates_constraint(error, "uq_saved_views_name"):
-            raise
-        raise Conflict(
-            "saved_view_name_taken", "There is a view with this name.", field="name"
-        ) from error
-
-
-async def _record_view_event(
+async def _record_event(
     session: AsyncSession, type: EventType, user: User, board: Board, view: SavedView, **data: Any
 ) -> None:
     """Record an event of a shared view. Nobody else sees the views of one user."""

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from core.errors import Conflict, Invalid, NotFound
 from models import SavedView
 from services import boards, saved_views
-from services.saved_views import MAX_VIEWS, SavedViewDraft
+from services.saved_views import MAX_VIEWS, SavedViewCreate
 from tests.support.rounds import ROUNDS, run_rounds
 
 
@@ -18,8 +18,8 @@ async def try_create(transaction, world, user, name, *, is_shared) -> str | None
     try:
         async with transaction() as session:
             board = await boards.get_board(session, user, world.board.id)
-            draft = SavedViewDraft(name=name, query="", is_shared=is_shared)
-            await saved_views.create_saved_view(session, user, board, draft)
+            draft = SavedViewCreate(name=name, query="")
+            await saved_views.create_saved_view(session, user, board, draft, is_shared=is_shared)
     except (Conflict, Invalid) as error:
         return error.code
     return None
@@ -79,7 +79,7 @@ async def test_a_view_is_deleted_while_it_becomes_a_default_and_is_changed(
                 if name is None:
                     await saved_views.delete_saved_view(session, user, board, view)
                     return
-                changes = {"name": name, "query": "view=list"}
+                changes = saved_views.SavedViewUpdate.of(name=name, query="view=list")
                 await saved_views.update_saved_view(session, user, board, view, changes)
 
     async def choose(user, view_id: UUID) -> None:
@@ -90,8 +90,10 @@ async def test_a_view_is_deleted_while_it_becomes_a_default_and_is_changed(
 
     async def race(number: int) -> None:
         async with isolated_transaction() as session:
-            draft = SavedViewDraft(name=f"View {number}", query="", is_shared=True)
-            view = await saved_views.create_saved_view(session, world.bob, world.board, draft)
+            draft = SavedViewCreate(name=f"View {number}", query="")
+            view = await saved_views.create_saved_view(
+                session, world.bob, world.board, draft, is_shared=True
+            )
         await asyncio.gather(
             choose(world.rita, view.id),
             change(world.alice, view.id, f"Renamed {number}"),

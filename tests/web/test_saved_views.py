@@ -12,7 +12,7 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import DefaultView, Event, EventType, SavedView, Tag
 from services import saved_views
-from services.saved_views import MAX_VIEWS, SavedViewDraft
+from services.saved_views import MAX_VIEWS, SavedViewCreate
 from tests.support.board_rows import make_tag
 from tests.support.world import World
 
@@ -148,8 +148,10 @@ async def test_the_number_of_views_is_limited(alice, bob, world, transaction, vi
     async with transaction() as session:
         for number in range(MAX_VIEWS):
             for is_shared in (False, True):
-                draft = SavedViewDraft(name=f"{number}", query="", is_shared=is_shared)
-                await saved_views.create_saved_view(session, world.alice, world.board, draft)
+                draft = SavedViewCreate(name=f"{number}", query="")
+                await saved_views.create_saved_view(
+                    session, world.alice, world.board, draft, is_shared=is_shared
+                )
     own = await alice.post(views_path, data={"name": "More", "query": QUERY})
     assert "A board has at most 50 views of one person." in own.text
     shared = await bob.post(views_path, data={"name": "More", "query": QUERY, "shared": "on"})

@@ -1,9 +1,7 @@
 """Pages and forms of the saved views of a board."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
 
-from pydantic import BaseModel, StringConstraints
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -12,7 +10,7 @@ from core.errors import NotFound
 from core.http.request import open_reader, open_transaction
 from models import Board, SavedView
 from services import saved_views
-from services.saved_views import MAX_VIEW_NAME_LENGTH, ListedView, SavedViewDraft
+from services.saved_views import ListedView, SavedViewCreate, SavedViewUpdate
 from web.boards.address import BoardAddress
 from web.boards.views import board_access
 from web.saved_views.presenter import (
@@ -24,52 +22,12 @@ from web.saved_views.presenter import (
 )
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
+from web.ui.object_forms import list_edited_fields
 from web.ui.render import render_page
-from web.ui.translation import N_, _
-
-ViewName = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VIEW_NAME_LENGTH),
-]
-
-
-class NewViewForm(BaseModel):
-    """A new view: what the board shows now."""
-
-    name: ViewName
-    query: str = ""
-    shared: forms.Switch = False
-    default: forms.Switch = False
-
-    def to_draft(self) -> SavedViewDraft:
-        """Return the draft of the view, without parameters that are not valid."""
-        query = parse_view_query(self.query).view_query
-        return SavedViewDraft(name=self.name, query=query, is_shared=self.shared)
-
-
-class ViewChangeForm(BaseModel):
-    """Another name or another query of a view."""
-
-    name: ViewName | None = None
-    query: str | None = None
-
-    def to_changes(self) -> dict[str, Any]:
-        """Return the submitted changes."""
-        changes: dict[str, Any] = self.model_dump(exclude_unset=True)
-        if self.query is not None:
-            changes["query"] = parse_view_query(self.query).view_query
-        return changes
-
-
-def list_edited_fields(view: SavedView) -> list[EditedField]:
-    """Return the current values of a view as its forms show them."""
-    return [
-        EditedField("name", N_("Name"), view.name, FieldKind.LINE),
-        EditedField("query", N_("Filters, order and columns"), view.query),
-    ]
+from web.ui.translation import _
 
 
 async def show_views(request: Request) -> Response:
@@ -86,13 +44,14 @@ async def create_view(request: Request) -> Response:
     """Save a view, and redirect to it."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(NewViewForm)
+        query = parse_view_query(form.value("query")).view_query  # without invalid parameters
+        fields = form.parse(SavedViewCreate, {"query": query})
         async with open_transaction(request) as session:
             board = (await board_access(request, session)).board
             view = await saved_views.create_saved_view(
-                session, request.user, board, fields.to_draft()
+                session, request.user, board, fields, is_shared=form.is_on("shared")
             )
-            if fields.default:
+            if form.is_on("default"):
                 await saved_views.set_default_view(session, request.user, board, view.id)
         return _redirect_to_view(board, view)
     return await _render_new_view(request, form)
@@ -112,13 +71,16 @@ async def update_view(request: Request) -> Response:
     form = await forms.read_form(request)
     view_id = forms.path_id(request, "view_id")
     with form.catch_errors():
-        changes = form.parse(ViewChangeForm).to_changes()
+        given = {}
+        if "query" in form.values:
+            given["query"] = parse_view_query(form.value("query")).view_query
+        fields = form.parse(SavedViewUpdate, given)
         async with open_transaction(request) as session:
             board = (await board_access(request, session)).board
             view = await saved_views.lock_saved_view(session, request.user, board, view_id)
-            untouched = check_edit(form, list_edited_fields(view))
-            changes = without(changes, untouched)
-            await saved_views.update_saved_view(session, request.user, board, view, changes)
+            fields = fields.without(check_edit(form, list_edited_fields(SavedViewUpdate, view)))
+            if fields.model_fields_set:
+                await saved_views.update_saved_view(session, request.user, board, view, fields)
         if "name" in form.values:
             return RedirectResponse(_list_path(board), 303)
         return _redirect_to_view(board, view)
