@@ -93,7 +93,7 @@ async def remove_demo(session: AsyncSession) -> bool:
 async def create_demo(session: AsyncSession, base_url: str) -> Member:
     """Create the organization with its boards, agents and tasks; return its owner."""
     member = await create_demo_organization(session, ORGANIZATION)
-    group = await boards.create_group(session, member, boards.GroupDraft(name=GROUP))
+    group = await boards.create_group(session, member, boards.BoardGroupCreate(name=GROUP))
     tag_ids = {}
     for name, color in TAGS.items():
         created = await tags.create_tag(session, member, tags.TagCreate(name=name, color=color))

@@ -105,12 +105,14 @@ class Patch(Fields):
     null; declare a field again if that differs. `descriptions` replace those of the new object.
     """
 
+    may_be_empty: ClassVar[bool] = False  # a request without a field is no error
     descriptions: ClassVar[Mapping[str, str | None]] = {}
 
     @staticmethod
     def _document(schema: dict[str, Any], model: type[Fields]) -> None:
         Fields._document(schema, model)
-        schema["minProperties"] = 1
+        if not (issubclass(model, Patch) and model.may_be_empty):
+            schema["minProperties"] = 1
         for field in schema.get("properties", {}).values():
             field.pop("default", None)
 
@@ -132,7 +134,7 @@ class Patch(Fields):
     def changes(self) -> dict[str, Any]:
         """Return the given fields, in the order of the model. Raises Invalid without any."""
         given = self.model_fields_set
-        if not given:
+        if not given and not self.may_be_empty:
             raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
         return {name: getattr(self, name) for name in type(self).model_fields if name in given}
 

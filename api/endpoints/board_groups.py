@@ -17,24 +17,20 @@ from api.framework.dependencies import (
     group_for_update,
 )
 from api.framework.fields import (
-    NOT_SENT,
-    Name,
     NonNegativeInt,
     Ok,
     PageQuery,
-    PatchModel,
     RequestModel,
     ResponseModel,
-    ShortText,
-    Text,
     Timestamp,
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status
 from services import agents, boards, snapshots
+from services.boards import BoardGroupCreate, BoardGroupUpdate
 
 HeartbeatInterval = Annotated[
     str,
@@ -55,35 +51,7 @@ class BoardGroupRead(ResponseModel):
     updated_at: Timestamp
 
 
-def _build_group_fields(group: BoardGroup) -> dict[str, Any]:
-    """Return the fields of a BoardGroupRead, in the order of the model."""
-    return {
-        "id": json_id(group.id),
-        "organization_id": json_id(group.organization_id),
-        "name": group.name,
-        "slug": group.slug,
-        "description": group.description,
-        "created_at": json_time(group.created_at),
-        "updated_at": json_time(group.updated_at),
-    }
-
-
-class BoardGroupCreate(RequestModel):
-    """A new board group."""
-
-    example = {"name": "Spring launch", "description": "All boards that go out together."}
-
-    name: Name
-    slug: ShortText = Field(default="", description="Made from the name if blank.")
-    description: Text | None = None
-
-
-class BoardGroupUpdate(PatchModel):
-    """Changes of a board group. A blank slug is made from the name."""
-
-    name: Name = NOT_SENT
-    slug: ShortText = NOT_SENT
-    description: Text | None = None
+encode_group = build_encoder(BoardGroupRead)
 
 
 class BoardGroupHeartbeatApply(RequestModel):
@@ -164,7 +132,7 @@ class GroupSnapshot(ResponseModel):
 
 def _encode_snapshot(snapshot: snapshots.GroupSnapshot) -> Encoded[GroupSnapshot]:
     fields = {
-        "group": _build_group_fields(snapshot.group) if snapshot.group else None,
+        "group": encode_group(snapshot.group) if snapshot.group else None,
         "boards": [
             {
                 "board": build_board_fields(one.board),
@@ -200,7 +168,7 @@ async def list_board_groups(
 ) -> Encoded[Page[BoardGroupRead]]:
     """List the board groups that the user may read, by name."""
     found = await boards.list_groups(context.source, member, query.paging)
-    return encode_page(found, _build_group_fields)
+    return encode_page(found, encode_group)
 
 
 @error_responses(409)
@@ -208,15 +176,13 @@ async def create_board_group(
     context: RequestContext, member: Member, body: BoardGroupCreate
 ) -> Encoded[BoardGroupRead]:
     """Create a board group. A board joins it with its `board_group_id`."""
-    draft = boards.GroupDraft(**dict(body))
-    created = await boards.create_group(context.session, member, draft)
-    return Encoded(_build_group_fields(created))
+    return Encoded(encode_group(await boards.create_group(context.session, member, body)))
 
 
 @reads_only
 async def get_board_group(context: RequestContext, group: BoardGroup) -> Encoded[BoardGroupRead]:
     """Return a board group."""
-    return Encoded(_build_group_fields(group))
+    return Encoded(encode_group(group))
 
 
 @error_responses(409)
@@ -224,8 +190,8 @@ async def update_board_group(
     context: RequestContext, group: BoardGroup, body: BoardGroupUpdate
 ) -> Encoded[BoardGroupRead]:
     """Change a board group. Only the fields in the request change."""
-    changed = await boards.update_group(context.session, context.user, group, body.changes())
-    return Encoded(_build_group_fields(changed))
+    await boards.update_group(context.session, context.user, group, body)
+    return Encoded(encode_group(group))
 
 
 @error_responses(403, 404)

@@ -39,6 +39,8 @@ from services.boards.group_boards import (
     lock_group_boards,
 )
 from services.boards.group_commands import (
+    BoardGroupCreate,
+    BoardGroupUpdate,
     GroupAgents,
     create_group,
     delete_group,
@@ -70,7 +72,6 @@ from services.boards.rules import (
     MIN_FOLLOW_UP,
     TASK_RULES,
     BoardDraft,
-    GroupDraft,
     require_complete_goal,
 )
 from services.boards.visibility import (

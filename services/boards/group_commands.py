@@ -1,45 +1,73 @@
 """Create, update and delete board groups, and lock the agents of all their boards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from secrets import token_hex
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field, StringConstraints
 from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.engine import violates_constraint
 from core.errors import Conflict, Forbidden
-from core.validation import validate_fields
-from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User, new_id
-from services import events, messages, organizations
+from core.fields import Description, FieldKind, Fields, Label, Name, Patch
+from core.text import N_, slugify
+from core.validation import MAX_NAME_LENGTH
+from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User
+from services import events, messages, organizations, rows
 from services.boards.events import board_left_group_event, group_event
 from services.boards.group_access import group_not_found, lock_group_as_admin
-from services.boards.rules import GROUP_FIELD_VALIDATORS, GroupDraft, group_slug
 from services.messages import templates
 
 
-async def create_group(session: AsyncSession, member: Member, draft: GroupDraft) -> BoardGroup:
+class BoardGroupCreate(Fields):
+    """A new board group."""
+
+    example = {"name": "Spring launch", "description": "All boards that go out together."}
+
+    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    slug: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),
+        Field(description="Made from the name if blank."),
+    ] = ""
+    description: Annotated[Description | None, Label(N_("Description"), FieldKind.TEXT)] = None
+
+
+class BoardGroupUpdate(BoardGroupCreate, Patch):
+    """Changes of a board group. A blank slug is made from the name."""
+
+    may_be_empty = True
+    descriptions = {"slug": None}
+    example = None
+
+
+UNIQUE_ERRORS: rows.UniqueErrors = {
+    "uq_board_groups_organization_id_slug": lambda: Conflict(
+        "board_group_slug_taken", "There is a group with this slug.", field="slug"
+    )
+}
+
+
+def group_slug(name: str) -> str:
+    """Return a slug for a group name; a random one if the name has no usable character."""
+    return slugify(name, max_length=MAX_NAME_LENGTH) or token_hex(16)
+
+
+async def create_group(
+    session: AsyncSession, member: Member, fields: BoardGroupCreate
+) -> BoardGroup:
     """Create a group in the member's organization.
 
-    Raises Forbidden unless the member is an admin, Invalid with the field, and Conflict if the
-    slug is taken.
+    Raises Forbidden unless the member is an admin, and Conflict if the slug is taken.
     """
     organizations.require_admin(member)
-    fields = validate_fields(GROUP_FIELD_VALIDATORS, vars(draft))
-    fields["slug"] = fields["slug"] or group_slug(fields["name"])
-    at = now()
-    group = BoardGroup(
-        id=new_id(),
-        organization_id=member.organization_id,
-        created_at=at,
-        updated_at=at,
-        **fields,
-    )
+    group = rows.build_row(BoardGroup, organization_id=member.organization_id, **dict(fields))
+    group.slug = fields.slug or group_slug(fields.name)
     session.add(group)
-    await _flush_group(session)
+    await rows.flush(session, UNIQUE_ERRORS)
     await events.record_events(
         session, [group_event(EventType.BOARD_GROUP_CREATED, member.user, group)]
     )
@@ -47,27 +75,20 @@ async def create_group(session: AsyncSession, member: Member, draft: GroupDraft)
 
 
 async def update_group(
-    session: AsyncSession, user: User, group: BoardGroup, changes: Mapping[str, object]
-) -> BoardGroup:
+    session: AsyncSession, user: User, group: BoardGroup, fields: BoardGroupUpdate
+) -> None:
     """Update the given fields of a locked group.
 
     A blank slug is generated from the name. No event is recorded if nothing changes. Raises
-    Invalid with the field, and Conflict if the slug is taken.
+    Conflict if the slug is taken.
     """
-    given = validate_fields(GROUP_FIELD_VALIDATORS, changes)
-    if "slug" in given:
-        given["slug"] = given["slug"] or group_slug(given.get("name", group.name))
-    new = {name: value for name, value in given.items() if value != getattr(group, name)}
+    values = fields.changes()
+    if "slug" in values:
+        values["slug"] = values["slug"] or group_slug(values.get("name", group.name))
     group.updated_at = now()
-    if not new:
-        return group
-    diff = {name: [getattr(group, name), value] for name, value in new.items()}
-    for name, value in new.items():
-        setattr(group, name, value)
-    await _flush_group(session)
-    updated = group_event(EventType.BOARD_GROUP_UPDATED, user, group, changes=diff)
-    await events.record_events(session, [updated])
-    return group
+    if differences := await rows.update_row(session, group, values, UNIQUE_ERRORS):
+        updated = group_event(EventType.BOARD_GROUP_UPDATED, user, group, changes=differences)
+        await events.record_events(session, [updated])
 
 
 async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> BoardGroup:
@@ -92,17 +113,6 @@ async def _remove_boards(session: AsyncSession, group: BoardGroup) -> Sequence[B
     statement = update(Board).where(Board.board_group_id == group.id)
     statement = statement.values(board_group_id=None, updated_at=now(), version=Board.version + 1)
     return (await session.scalars(statement.returning(Board))).all()
-
-
-async def _flush_group(session: AsyncSession) -> None:
-    """Flush a group. Raises Conflict if its slug is taken, which only the database can detect."""
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if not violates_constraint(error, "uq_board_groups_organization_id_slug"):
-            raise
-        reason = "There is a group with this slug."
-        raise Conflict("board_group_slug_taken", reason, field="slug") from error
 
 
 def _leave_message(
@@ -137,8 +147,8 @@ async def lock_group_agents(session: AsyncSession, actor: Actor, group_id: UUID)
     locked = managed.with_for_update(key_share=True).execution_options(populate_existing=True)
     found = {board.id: board for board in await session.scalars(locked)}
     query = select(Agent).where(Agent.board_id.in_(found)).order_by(Agent.board_id, Agent.name)
-    rows = await session.scalars(query.execution_options(populate_existing=True))
-    return GroupAgents([(agent, found[agent.board_id]) for agent in rows if agent.board_id])
+    listed = await session.scalars(query.execution_options(populate_existing=True))
+    return GroupAgents([(agent, found[agent.board_id]) for agent in listed if agent.board_id])
 
 
 async def lock_group_agents_as_manager(

@@ -1,14 +1,12 @@
-"""Validation rules for the fields of boards and board groups. Pure functions."""
+"""Validation rules for the fields of boards. Pure functions."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
-from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
 from core.errors import Forbidden, Invalid
-from core.text import slugify
 from core.validation import (
     MAX_NAME_LENGTH,
     FieldCheck,
@@ -120,27 +118,3 @@ def require_complete_goal(goal: Mapping[str, Any]) -> None:
     if not goal.get("success_metrics"):
         reason = "A goal needs success metrics: how will you know that it is reached?"
         raise Invalid("goal_incomplete", reason, field="success_metrics")
-
-
-MAX_GROUP_TEXT_LENGTH = 20_000  # characters of a description
-
-GROUP_FIELD_VALIDATORS: Mapping[str, FieldCheck] = {
-    "name": nonblank_text(MAX_NAME_LENGTH),
-    "slug": trimmed_text(MAX_NAME_LENGTH),
-    "description": optional(text_of_length(MAX_GROUP_TEXT_LENGTH)),
-}
-"""The writable fields of a board group with their validators."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupDraft:
-    """The fields of a new board group. A blank slug is generated from the name."""
-
-    name: str
-    slug: str = ""
-    description: str | None = None
-
-
-def group_slug(name: str) -> str:
-    """Return a slug for a group name; a random one if the name has no usable character."""
-    return slugify(name, max_length=MAX_NAME_LENGTH) or token_hex(16)

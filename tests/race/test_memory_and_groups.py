@@ -11,7 +11,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, NotFound, PreconditionFailed
 from models import Board, BoardGroup, Event, EventType, GroupNote, Note
 from services import agents, boards, memory, organizations
-from services.boards import GroupDraft
+from services.boards import BoardGroupCreate
 from services.memory import NoteDraft
 from tests.race.test_agents import run_while_waiting
 from tests.support.lock_waiter import wait_for_lock_waiter
@@ -56,7 +56,7 @@ async def test_concurrent_groups_cannot_get_the_same_slug(
 ) -> None:
     async def create(session: AsyncSession) -> None:
         member = await organizations.get_or_create_active_membership(session, isolated_world.alice)
-        await boards.create_group(session, member, GroupDraft(name="Birds"))
+        await boards.create_group(session, member, BoardGroupCreate(name="Birds"))
 
     results = await run_concurrently(isolated_transaction, create, create)
     assert [type(result) for result in results if result is not None] == [Conflict]

@@ -119,7 +119,8 @@ async def test_a_group_conflicts_only_in_the_field_that_both_changed(
     form = form_of((await alice.get(f"/groups/{group.id}/edit")).text, "name")
     async with transaction() as session:
         locked = await boards.lock_group_as_admin(session, world.alice, group.id)
-        await boards.update_group(session, world.alice, locked, {"description": "Ships"})
+        fields = boards.BoardGroupUpdate.of(description="Ships")
+        await boards.update_group(session, world.alice, locked, fields)
 
     sent = form | {"name": "Port", "description": "Ferries"}
     conflict = await alice.post(f"/groups/{group.id}/edit", data=sent)

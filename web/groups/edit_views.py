@@ -1,26 +1,26 @@
 """Create, change and delete board groups."""
 
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.db.reads import Source
-from core.errors import AppError, Invalid
+from core.errors import Invalid
 from core.http.request import Session, open_reader, open_transaction
 from models import BoardGroup
 from services import boards, organizations
-from services.boards import GroupBoardChanges
+from services.boards import BoardGroupCreate, BoardGroupUpdate, GroupBoardChanges
 from web.auth.viewer import current_member
 from web.groups import conversation_views, presenter, views
-from web.groups.forms import GroupForm, list_edited_fields
+from web.groups.forms import GroupBoardsForm
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import _
 
@@ -38,10 +38,10 @@ async def create_group(request: Request) -> Response:
     member = current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        fields = form.parse(GroupForm)
+        fields = form.parse(BoardGroupCreate)
         async with open_transaction(request) as session:
-            changes = await _lock_boards(request, session, form, fields)
-            group = await boards.create_group(session, member, fields.to_draft())
+            changes = await _lock_boards(request, session, form)
+            group = await boards.create_group(session, member, fields)
             await boards.change_group_boards(session, request.user, group, changes)
         return RedirectResponse(f"/groups/{group.id}", 303)
     if form.error("slug"):
@@ -59,13 +59,12 @@ async def update_group(request: Request) -> Response:
     form = await forms.read_form(request)
     group_id = forms.path_id(request, "group_id")
     with form.catch_errors():
-        fields = form.parse(GroupForm)
+        fields = form.parse(BoardGroupUpdate)
         async with open_transaction(request) as session:
-            changes = await _lock_boards(request, session, form, fields)
+            changes = await _lock_boards(request, session, form)
             group = await boards.lock_group_as_admin(session, request.user, group_id)
-            untouched = check_edit(form, list_edited_fields(group))
-            new = without(fields.to_changes(), untouched)
-            await boards.update_group(session, request.user, group, new)
+            fields = fields.without(check_edit(form, list_edited_fields(BoardGroupUpdate, group)))
+            await boards.update_group(session, request.user, group, fields)
             await boards.change_group_boards(session, request.user, group, changes)
         return RedirectResponse(f"/groups/{group_id}", 303)
     if form.conflicts:
@@ -95,66 +94,53 @@ async def delete_group(request: Request) -> Response:
     return redirect_deleted(request, "/groups", group.name)
 
 
-async def _lock_boards(
-    request: Request, session: Session, form: forms.Form, fields: GroupForm
-) -> GroupBoardChanges:
+async def _lock_boards(request: Request, session: Session, form: forms.Form) -> GroupBoardChanges:
     """Lock the boards that join or leave. Raises Invalid, and keeps the error of each board."""
+    given = form.parse(GroupBoardsForm)
     try:
         return await boards.lock_group_boards(
-            session, current_member(request), joining=fields.joining, leaving=fields.leaving
+            session, current_member(request), joining=given.joining, leaving=given.leaving
         )
     except Invalid as error:
         failures: Any = error.details["boards"]
-        _record_failures(form, failures)
+        form.errors["board_ids"] = _("Nothing was saved, because some boards cannot be changed.")
+        for board_id, reason in failures.items():
+            form.errors[f"board-{board_id}"] = presenter.describe_board_error(reason)
         raise
-
-
-def _record_failures(form: forms.Form, failures: dict[UUID, AppError]) -> None:
-    form.errors["board_ids"] = _("Nothing was saved, because some boards cannot be changed.")
-    for board_id, error in failures.items():
-        form.errors[f"board-{board_id}"] = presenter.describe_board_error(error)
 
 
 async def _render_new_group_form(request: Request, form: forms.Form) -> Response:
     organizations.require_admin(current_member(request))
-    layout = await load_layout(request)
-    async with open_reader(request) as source:
-        choices = await _load_choices(request, source, None)
-    return render_page(
-        request,
-        "groups/new.html",
-        layout=layout,
-        status=form.status,
-        form=form,
-        group=None,
-        **choices,
-    )
+    return await _render_form(request, form)
 
 
 async def _render_edit_form(request: Request, form: forms.Form) -> Response:
-    layout = await load_layout(request)
     async with open_reader(request) as source:
         group = await _get_managed_group(request, source)
-        choices = await _load_choices(request, source, group)
+    return await _render_form(request, form, group)
+
+
+async def _render_form(
+    request: Request, form: forms.Form, group: BoardGroup | None = None
+) -> Response:
+    """Render the form of a group, or without one that of a new group."""
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        summaries = await boards.list_board_summaries(source, current_member(request))
+    choices = presenter.build_board_choices(summaries, group)
+    edited = list_edited_fields(BoardGroupUpdate, group) if group else []
     return render_page(
         request,
-        "groups/edit.html",
+        "groups/edit.html" if group else "groups/new.html",
         layout=layout,
         status=form.status,
         form=form,
         group=group,
-        **choices,
+        fields=build_form_fields(form, BoardGroupCreate, edited),
+        shown={one.name: one.value for one in edited},
+        choices=choices,
+        chosen_ids=[str(one.board.id) for one in choices if one.is_member and one.can_write],
     )
-
-
-async def _load_choices(
-    request: Request, source: Source, group: BoardGroup | None
-) -> dict[str, Any]:
-    """Load the boards of the checklist, and the ids of those that the form shows as chosen."""
-    summaries = await boards.list_board_summaries(source, current_member(request))
-    choices = presenter.build_board_choices(summaries, group)
-    chosen = [str(one.board.id) for one in choices if one.is_member and one.can_write]
-    return {"choices": choices, "chosen_ids": chosen}
 
 
 async def _get_managed_group(request: Request, source: Source) -> BoardGroup:

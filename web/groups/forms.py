@@ -7,11 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from core.errors import Invalid
-from models import BoardGroup
 from services import memory
-from services.boards import GroupDraft
-from web.ui.edited_fields import EditedField, FieldKind
-from web.ui.forms import BlankAsNone, Line, OptionalText, Switch
+from web.ui.forms import BlankAsNone, Switch
 from web.ui.translation import N_, _
 
 PRESETS = {
@@ -30,21 +27,11 @@ UNITS = {"s": N_("seconds"), "m": N_("minutes"), "h": N_("hours")}
 MAX_NUMBER = 999  # of seconds, minutes or hours
 
 
-class GroupForm(BaseModel):
-    """Name, description and boards of a group."""
+class GroupBoardsForm(BaseModel):
+    """The boards of a group."""
 
-    name: Line
-    description: OptionalText = None
     board_ids: list[UUID] = []
     shown_board_ids: list[UUID] = []  # the boards of the group when the form was shown
-
-    def to_draft(self) -> GroupDraft:
-        """Return the group to create."""
-        return GroupDraft(name=self.name, description=self.description)
-
-    def to_changes(self) -> dict[str, object]:
-        """Return the changed columns."""
-        return self.model_dump(include={"name", "description"})
 
     @property
     def joining(self) -> set[UUID]:
@@ -55,14 +42,6 @@ class GroupForm(BaseModel):
     def leaving(self) -> set[UUID]:
         """The boards that the user has removed. Boards that others added meanwhile stay."""
         return set(self.shown_board_ids) - set(self.board_ids)
-
-
-def list_edited_fields(group: BoardGroup) -> list[EditedField]:
-    """Return the current values of a group as its form shows them. Boards are added and removed."""
-    return [
-        EditedField("name", N_("Name"), group.name, FieldKind.LINE),
-        EditedField("description", N_("Description"), group.description, FieldKind.TEXT),
-    ]
 
 
 class GroupHeartbeatForm(BaseModel):
