@@ -233,6 +233,11 @@ class Agent(Base):
         return func.split_part(cls.openclaw_session_id, ":", 2)
 
     @property
+    def display_name(self) -> str:
+        """The name that users see, as for an actor that is a user."""
+        return self.name
+
+    @property
     def session_key(self) -> str | None:
         """The session key of this agent on its gateway, or None (contract, agents 14.1)."""
         if self.gateway_id is None:

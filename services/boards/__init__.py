@@ -47,7 +47,7 @@ from services.boards.group_commands import (
     lock_group_agents_as_manager,
     update_group,
 )
-from services.boards.pause import check_agent_may_work, find_pauser, pause_board, resume_board
+from services.boards.pause import check_agent_may_work, find_pauser, run_command
 from services.boards.people import (
     BOARD_PEOPLE,
     CAN_READ,

@@ -1,7 +1,5 @@
 """Pause and resume the agents of a board."""
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -11,38 +9,8 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden
 from models import Actor, Agent, Board, Event, EventType, Organization, User
-from services import desired_state, events, memory, messages, organizations
+from services import desired_state, events, messages, organizations
 from services.boards.events import board_event
-
-
-async def pause_board(
-    session: AsyncSession,
-    actor: Actor,
-    board: Board,
-    *,
-    chat_event: events.NewEvent | None = None,
-) -> None:
-    """Pause the agents of a locked board, and send the command to all of them but the actor.
-
-    `chat_event` is the event of the chat message that contains the command. Without it the
-    command is also posted in the chat, and nothing happens if the board is paused already.
-    """
-    await _run_command(session, actor, board, messages.templates.PAUSE_COMMAND, chat_event)
-
-
-async def resume_board(
-    session: AsyncSession,
-    actor: Actor,
-    board: Board,
-    *,
-    chat_event: events.NewEvent | None = None,
-) -> None:
-    """Resume the agents of a locked board. The arguments are those of `pause_board`.
-
-    Raises Forbidden if the actor is an agent and a person has paused the board.
-    """
-    await _run_command(session, actor, board, messages.templates.RESUME_COMMAND, chat_event)
-
 
 PAUSER: Query[tuple[Agent | None, User | None]] = Query(
     select(Agent, User)
@@ -74,11 +42,18 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     if stop is not None:
         raise stop.error
     if messages.is_pause(hold):
-        raise _agent_paused(held_at, hold)
+        name = hold["values"].get("name") or "a former member"
+        raise Conflict(
+            "agent_paused",
+            f"You are paused by {name} since {held_at:%Y-%m-%d %H:%M} UTC. Wait until a person"
+            " resumes you. Until then you may read, comment, chat and request approval.",
+            paused_by=name,
+            paused_at=held_at,
+        )
     if board.paused_at is None:
         return
     pauser = await find_pauser(session, board)
-    name = memory.get_author_name(pauser) if pauser else "a former member"
+    name = pauser.display_name if pauser else "a former member"
     raise Conflict(
         "board_paused",
         f"The agents of this board are paused by {name} since {board.paused_at:%Y-%m-%d %H:%M}"
@@ -97,65 +72,35 @@ AGENT_AT_WORK: Query[tuple[Organization, Any, Any]] = Query(
 )
 
 
-def _agent_paused(since: datetime, hold: Mapping[str, Any]) -> Conflict:
-    name = hold["values"].get("name") or "a former member"
-    return Conflict(
-        "agent_paused",
-        f"You are paused by {name} since {since:%Y-%m-%d %H:%M} UTC. Wait until a person resumes"
-        " you. Until then you may read, comment, chat and request approval.",
-        paused_by=name,
-        paused_at=since,
-    )
-
-
-async def _run_command(
-    session: AsyncSession,
-    actor: Actor,
-    board: Board,
-    command: str,
-    chat_event: events.NewEvent | None,
+async def run_command(
+    session: AsyncSession, actor: Actor, board: Board, command: str, chat_event: events.NewEvent
 ) -> None:
+    """Pause or resume the agents of a locked board, and send them the command.
+
+    `command` is PAUSE_COMMAND or RESUME_COMMAND of the message templates. All agents but the actor
+    get it, also if it changes nothing. `chat_event` is the event of the chat message that contains
+    it. Raises Forbidden if the actor is an agent and a person has paused the board.
+    """
     is_paused = command == messages.templates.PAUSE_COMMAND
     is_changed = is_paused != (board.paused_at is not None)
-    if chat_event is None:
-        if not is_changed:
-            return
-        chat_event = memory.post_command(session, actor, board, command)
     if is_changed and not is_paused and isinstance(actor, Agent):
-        await _check_agent_may_resume(session, board)
-    outgoing = await _command_messages(session, actor, board, command)
+        pauser = await find_pauser(session, board)
+        if not isinstance(pauser, Agent):
+            raise Forbidden(
+                "pause_of_person", "A person paused this board, so only a person can resume it."
+            )
+    recipients = select(Agent).where(Agent.board_id == board.id, Agent.id != actor.id)
+    outgoing = [
+        messages.OutgoingMessage(to=agent, content=command, board=board, sender=actor, deliver=True)
+        for agent in await session.scalars(recipients.order_by(Agent.created_at, Agent.id))
+    ]
     new_events = [chat_event]
     if is_changed:
-        new_events.append(await _set_paused(session, actor, board, is_paused=is_paused))
+        board.paused_at = now() if is_paused else None
+        board.updated_at = now()
+        board.version += 1
+        await session.flush()
+        await desired_state.request_board_sync(session, board)
+        type = EventType.BOARD_PAUSED if is_paused else EventType.BOARD_RESUMED
+        new_events.append(board_event(type, actor, board))
     await messages.enqueue_messages(session, outgoing, new_events=new_events)
-
-
-async def _check_agent_may_resume(session: AsyncSession, board: Board) -> None:
-    """Raise Forbidden if a person has paused the board: an agent cannot end that."""
-    if not isinstance(await find_pauser(session, board), Agent):
-        raise Forbidden(
-            "pause_of_person", "A person paused this board, so only a person can resume it."
-        )
-
-
-async def _set_paused(
-    session: AsyncSession, actor: Actor, board: Board, *, is_paused: bool
-) -> events.NewEvent:
-    board.paused_at = now() if is_paused else None
-    board.updated_at = now()
-    board.version += 1
-    await session.flush()
-    await desired_state.request_board_sync(session, board)
-    type = EventType.BOARD_PAUSED if is_paused else EventType.BOARD_RESUMED
-    return board_event(type, actor, board)
-
-
-async def _command_messages(
-    session: AsyncSession, actor: Actor, board: Board, command: str
-) -> list[messages.OutgoingMessage]:
-    """Build a message with the command for each agent of the board but the actor."""
-    agents = select(Agent).where(Agent.board_id == board.id, Agent.id != actor.id)
-    return [
-        messages.OutgoingMessage(to=agent, content=command, board=board, sender=actor, deliver=True)
-        for agent in await session.scalars(agents.order_by(Agent.created_at, Agent.id))
-    ]

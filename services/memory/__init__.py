@@ -3,8 +3,8 @@
 from services.memory.commands import (
     create_note,
     delete_note,
-    post_command,
     post_external_note,
+    set_board_paused,
     update_note,
 )
 from services.memory.queries import (
@@ -28,7 +28,6 @@ from services.memory.rules import (
     NoteDraft,
     board_group_scope,
     board_scope,
-    get_author_name,
     group_scope,
 )
 from services.memory.user_replies import (

@@ -23,7 +23,6 @@ from services.memory.rules import (
     board_scope,
     check_may_change,
     check_may_command,
-    get_author_name,
     is_chat,
     parse_command,
 )
@@ -49,8 +48,7 @@ async def create_note(
     if scope.board is not None and command is not None:
         check_may_command(actor)
         detail, created = _add_note(session, actor, scope, fields, is_sent=True)
-        run = boards.pause_board if command == templates.PAUSE_COMMAND else boards.resume_board
-        await run(session, actor, scope.board, chat_event=created)
+        await boards.run_command(session, actor, scope.board, command, created)
         return detail
     message = notifications.ChatMessage(actor, fields["content"], fields["tags"], base_url)
     outgoing = await _chat_messages(session, scope, message)
@@ -62,13 +60,19 @@ async def create_note(
     return detail
 
 
-def post_command(
-    session: AsyncSession, actor: Actor, board: Board, command: str
-) -> events.NewEvent:
-    """Add a command to a board's chat, and return the event for the caller to record."""
+async def set_board_paused(
+    session: AsyncSession, user: User, board: Board, *, is_paused: bool
+) -> None:
+    """Pause or resume the agents of a locked board with a command in its chat.
+
+    Nothing happens if the board is in this state already.
+    """
+    if is_paused == (board.paused_at is not None):
+        return
+    command = templates.PAUSE_COMMAND if is_paused else templates.RESUME_COMMAND
     fields = {"content": command, "tags": [CHAT_TAG], "source": None}
-    _, created = _add_note(session, actor, board_scope(board), fields, is_sent=True)
-    return created
+    _, created = _add_note(session, user, board_scope(board), fields, is_sent=True)
+    await boards.run_command(session, user, board, command, created)
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def _add_note(
 ) -> tuple[NoteDetail, events.NewEvent]:
     """Add a note, and return it with its event. A note that is sent to agents has a source."""
     at = now()
-    source = fields["source"] or (get_author_name(actor) if actor and is_sent else None)
+    source = fields["source"] or (actor.display_name if actor and is_sent else None)
     note = scope.kind.note(
         id=new_id(),
         **{scope.kind.scope_field: scope.id},

@@ -22,7 +22,7 @@ from models import (
 )
 from services import boards, messages, tasks
 from services import notifications as user_notifications
-from services.memory.rules import MemoryScope, get_author_name, is_broadcast, is_chat
+from services.memory.rules import MemoryScope, is_broadcast, is_chat
 from services.messages import (
     MentionedPeople,
     list_mentionable_people,
@@ -168,7 +168,7 @@ def _outgoing(
 def _board_text(board: Board, message: ChatMessage, *, mentioned: bool) -> str:
     return templates.render_board_chat(
         board,
-        sender=get_author_name(message.author),
+        sender=message.author.display_name,
         content=message.content,
         mentioned=mentioned,
         base_url=message.base_url,
@@ -181,7 +181,7 @@ def _group_text(
     return templates.render_group_chat(
         group,
         board,
-        sender=get_author_name(message.author),
+        sender=message.author.display_name,
         content=message.content,
         mentioned=mentioned,
         broadcast=broadcast,

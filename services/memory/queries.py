@@ -20,7 +20,6 @@ from services.memory.rules import (
     BOARD_MEMORY,
     MemoryKind,
     MemoryScope,
-    get_author_name,
     is_broadcast,
     parse_command,
 )
@@ -40,7 +39,7 @@ class NoteDetail:
     def author_name(self) -> str | None:
         """The display name of the author."""
         author = self.agent or self.user
-        return get_author_name(author) if author else None
+        return author.display_name if author else None
 
     @property
     def is_broadcast(self) -> bool:

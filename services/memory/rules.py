@@ -89,11 +89,6 @@ def check_may_change(actor: Actor, note: Note | GroupNote, *, only_author: bool 
         raise Forbidden("memory_author_required", reason)
 
 
-def get_author_name(actor: Actor) -> str:
-    """Return the display name of an author."""
-    return actor.name if isinstance(actor, Agent) else actor.display_name
-
-
 @dataclass(frozen=True)
 class MemoryKind:
     """The model and the event types of notes, for boards or for groups."""

@@ -23,7 +23,7 @@ from models import (
     Status,
     Task,
 )
-from services import approvals, boards, notifications, organizations, questions, tasks
+from services import approvals, boards, memory, notifications, organizations, questions, tasks
 from services.approvals import ApprovalDraft
 from tests.support.world import World
 
@@ -157,9 +157,9 @@ async def test_the_time_begins_again_when_a_board_is_resumed(
 ) -> None:
     task = await add_task(session, world)
     board = await boards.lock_board(session, world.alice, world.board.id)
-    await boards.pause_board(session, world.alice, board)
+    await memory.set_board_paused(session, world.alice, board, is_paused=True)
     await make_older(session, task, LONG)
-    await boards.resume_board(session, world.alice, board)
+    await memory.set_board_paused(session, world.alice, board, is_paused=False)
     await session.flush()
     assert await follow_up(session, world) == 0
     await make_older(session, task, LONG)

@@ -21,7 +21,6 @@ from services.agents import AgentCard, AgentState
 from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions, BoardPerson
 from services.gateways.runs import RunPhase
-from services.memory import get_author_name
 from web.agents.presenter import format_duration
 from web.agents.problem_texts import describe_hold
 from web.boards.assignees import build_assignee_options
@@ -140,7 +139,7 @@ async def load_pauser(source: Source, board: Board, user: User) -> dict[str, Any
     """Load the name of who paused a board, "" if nobody did, and whether it is the viewer."""
     pauser = await boards.find_pauser(source, board)
     return {
-        "paused_by": get_author_name(pauser) if pauser else "",
+        "paused_by": pauser.display_name if pauser else "",
         "is_paused_by_viewer": pauser is not None and pauser.id == user.id,
     }
 

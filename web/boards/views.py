@@ -1,6 +1,6 @@
 """The page of a board with its tasks and agents, and its parts."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from core.db.reads import Source
 from core.errors import NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import Agent, Board, Member, ReadKind, Status
-from services import agents, approvals, boards, filter_options, onboarding, presence, tasks
+from services import agents, approvals, boards, filter_options, memory, onboarding, presence, tasks
 from services.agents import AgentCard
 from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions
@@ -258,18 +258,18 @@ async def show_pause(request: Request) -> Response:
 
 async def pause_board(request: Request) -> Response:
     """Pause the agents of a board."""
-    return await _set_paused(request, boards.pause_board)
+    return await _set_paused(request, is_paused=True)
 
 
 async def resume_board(request: Request) -> Response:
     """Resume the agents of a board."""
-    return await _set_paused(request, boards.resume_board)
+    return await _set_paused(request, is_paused=False)
 
 
-async def _set_paused(request: Request, command: Callable[..., Awaitable[None]]) -> Response:
+async def _set_paused(request: Request, *, is_paused: bool) -> Response:
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)
-        await command(session, request.user, board)
+        await memory.set_board_paused(session, request.user, board, is_paused=is_paused)
     if is_part_request(request):
         return await show_pause(request)
     return redirect_to_page(request, "board", board_id=board.id)
