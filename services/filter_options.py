@@ -56,7 +56,7 @@ async def load_filter_options(
     return FilterOptions(*options, blocked, waiting.count([board.id]))
 
 
-@cache  # the packages import each other, so their names are used at call time
+@cache
 def _build_query(*, with_counts: bool) -> CombinedQuery:
     counts = waiting_counts.list_count_queries(is_admin=False, by_board=True)
     return CombinedQuery(

@@ -1,7 +1,6 @@
 """Tags: an organization's labels for tasks."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -98,18 +97,18 @@ async def find_tags(source: Source, member: Member, text: str) -> Sequence[Count
 async def list_tagged_boards(source: Source, member: Member, tag: Tag) -> Sequence[TaggedBoard]:
     """Return the boards with tasks that have a tag, of those that the member may read, by name."""
     parameters = boards.access_parameters(member) | {"tag_id": tag.id}
-    return await _build_tagged_boards_query().fetch(source, **parameters)
+    return await TAGGED_BOARDS.fetch(source, **parameters)
 
 
-@cache  # the packages import each other, so names of `boards` are used at call time
-def _build_tagged_boards_query() -> Query[TaggedBoard]:
-    query = select(Board.id, Board.name, func.count()).join(Task, Task.board_id == Board.id)
-    query = query.join(TagAssignment, TagAssignment.task_id == Task.id)
-    query = query.where(
-        TagAssignment.tag_id == bindparam("tag_id"), Board.id.in_(boards.READABLE_BOARD_IDS)
-    )
-    grouped = query.group_by(Board.id).order_by(func.lower(Board.name), Board.id)
-    return Query(grouped, TaggedBoard._make)
+TAGGED_BOARDS: Query[TaggedBoard] = Query(
+    select(Board.id, Board.name, func.count())
+    .join(Task, Task.board_id == Board.id)
+    .join(TagAssignment, TagAssignment.task_id == Task.id)
+    .where(TagAssignment.tag_id == bindparam("tag_id"), Board.id.in_(boards.READABLE_BOARD_IDS))
+    .group_by(Board.id)
+    .order_by(func.lower(Board.name), Board.id),
+    TaggedBoard._make,
+)
 
 
 async def get_tag(source: Source, member: Member, tag_id: UUID) -> CountedTag:

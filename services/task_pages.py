@@ -83,7 +83,7 @@ def _build_query(*, with_choices: bool) -> CombinedQuery:
         approvals.build_open_query(),
         custom_fields.TASK_FIELDS,
         forges.TASK_LINKS,
-        tasks.build_watchers_query(),
+        tasks.WATCHERS,
         runs.CURRENT_TASK_RUNS,
         messages.TASK_MESSAGES_WITHOUT_ACTION,
         tasks.HAS_DESCRIPTION_VERSIONS,

@@ -1,23 +1,5 @@
 """Custom fields of an organization's tasks: definitions and values."""
 
-from services.custom_fields.task_values import (
-    BoundField,
-    bound_fields_query,
-    build_bound_fields,
-    build_filter_parameters,
-    check_values,
-    diff_values,
-    filter_valid_rows,
-    find_missing_keys,
-    list_bound_fields,
-    store_initial_values,
-    store_values,
-    task_values_query,
-    value_filter,
-)
-
-# isort: split
-# The commands import other packages, whose statements contain the values of tasks.
 from services.custom_fields.commands import (
     CustomFieldCreate,
     CustomFieldUpdate,
@@ -37,3 +19,18 @@ from services.custom_fields.queries import (
     lock_custom_field,
 )
 from services.custom_fields.rules import find_value_error, is_blank, parse_text
+from services.custom_fields.task_values import (
+    BoundField,
+    bound_fields_query,
+    build_bound_fields,
+    build_filter_parameters,
+    check_values,
+    diff_values,
+    filter_valid_rows,
+    find_missing_keys,
+    list_bound_fields,
+    store_initial_values,
+    store_values,
+    task_values_query,
+    value_filter,
+)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from operator import itemgetter
 from uuid import UUID
 
@@ -132,17 +131,17 @@ async def _load_people(session: AsyncSession, scope: MemoryScope) -> MentionedPe
         return await tasks.load_mentionable_people(session, scope.board)
     assert scope.group is not None
     ids = {"group_id": scope.group.id, "organization_id": scope.group.organization_id}
-    people, agents = await _build_group_query().fetch(session, **ids)
+    people, agents = await MENTIONABLE_IN_GROUP.fetch(session, **ids)
     return list_mentionable_people(people, agents)
 
 
-@cache  # the packages import each other, so their names are used at call time
-def _build_group_query() -> CombinedQuery:
-    in_group = Board.board_group_id == bindparam("group_id", type_=Uuid())
-    group_boards = select(Board.id).where(in_group)
-    agents = select(Agent).where(Agent.board_id.in_(group_boards))
-    people = boards.build_readers_query(BoardAccess.board_id.in_(group_boards))
-    return CombinedQuery(people, Query(agents, itemgetter(0)))
+GROUP_BOARD_IDS = select(Board.id).where(
+    Board.board_group_id == bindparam("group_id", type_=Uuid())
+)
+MENTIONABLE_IN_GROUP = CombinedQuery(
+    boards.build_readers_query(BoardAccess.board_id.in_(GROUP_BOARD_IDS)),
+    Query(select(Agent).where(Agent.board_id.in_(GROUP_BOARD_IDS)), itemgetter(0)),
+)
 
 
 def _mentioned_ids(content: str, recipients: AgentsWithBoards) -> set[UUID]:

@@ -64,7 +64,7 @@ from services.tasks.transitions import MAX_RECORDED_LENGTH
 from services.tasks.trash import delete_task, purge_trash, restore_task
 from services.tasks.user_notifications import load_mentionable_people
 from services.tasks.watchers import (
-    build_watchers_query,
+    WATCHERS,
     list_watchers,
     unwatch_task,
     watch_task,

@@ -17,9 +17,8 @@ from core.validation import (
     timestamp_value,
     trimmed_text,
 )
-from models import Actor, Agent, Board, Priority, Status, Task
-from services import custom_fields  # not BoundField: the packages import each other
-from services.tasks.done_approvals import DonePermission
+from models import Actor, Agent, ApprovalStatus, Board, Priority, Status, Task
+from services.custom_fields import BoundField
 
 MAX_TITLE_LENGTH = 500  # characters
 MAX_IDS = 500  # in one list
@@ -34,6 +33,38 @@ class ActorRole(Enum):
     USER = auto()
     LEAD = auto()
     WORKER = auto()  # also the main agents of gateways, which have no board
+
+
+@dataclass(frozen=True)
+class LinkedApproval:
+    """A decided approval that is linked to a task, with the reviewed content of that task."""
+
+    id: UUID
+    status: ApprovalStatus
+    kind: str
+    completes_tasks: bool
+    resolved_at: datetime
+    expires_at: datetime | None
+    link_id: UUID | None  # none for old rows, which name only their first task
+    content: Mapping[str, Any] | None
+    content_hash: str | None
+    used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DonePermission:
+    """Whether an approval allows a task to be moved to done, and if not, why."""
+
+    approval: LinkedApproval | None = None  # the one that allows it
+    reason: str = "none"  # a key of `done_approvals.REASONS`, if none allows it
+    kind: str = ""  # of the approval that does not allow it
+    changed: Sequence[str] = ()  # the fields that differ from what was approved
+    changed_by_request: bool = False  # whether the same change makes the difference
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the task may be moved to done."""
+        return self.approval is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +94,7 @@ class TaskChange:
     approval_pending: bool = False  # whether an approval of the task waits for a decision
     done_permission: DonePermission = field(default_factory=DonePermission)
     # Of the board; loaded if field values are sent.
-    bound_fields: "Sequence[custom_fields.BoundField]" = ()
+    bound_fields: Sequence[BoundField] = ()
     lead_feedback: str | None = None  # the lead's last comment, if it returns the task to the inbox
     has_assignee_comment: bool = False  # since the task has been in progress
 

@@ -1,10 +1,9 @@
 """The approval that a board requires before a task is moved to done."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, CompoundSelect, Uuid, bindparam, func, or_, select, union
@@ -32,9 +31,7 @@ from services.approval_actions import (
     is_completion_kind,
     list_changed_fields,
 )
-
-if TYPE_CHECKING:
-    from services.tasks.change_request import TaskChange
+from services.tasks.change_request import DonePermission, LinkedApproval, TaskChange
 
 BOARD_ID, TASK_ID = bindparam("board_id", type_=Uuid()), bindparam("task_id", type_=Uuid())
 MAX_APPROVALS = 50  # of a task, newest first, that are considered
@@ -63,39 +60,7 @@ def approval_ids_query() -> CompoundSelect[UUID]:
     return union(links.correlate(Task), primaries.correlate(Task))
 
 
-@dataclass(frozen=True)
-class LinkedApproval:
-    """A decided approval that is linked to a task, with the reviewed content of that task."""
-
-    id: UUID
-    status: ApprovalStatus
-    kind: str
-    completes_tasks: bool
-    resolved_at: datetime
-    expires_at: datetime | None
-    link_id: UUID | None  # none for old rows, which name only their first task
-    content: Mapping[str, Any] | None
-    content_hash: str | None
-    used_at: datetime | None
-
-
-@dataclass(frozen=True)
-class DonePermission:
-    """Whether an approval allows a task to be moved to done, and if not, why."""
-
-    approval: LinkedApproval | None = None  # the one that allows it
-    reason: str = "none"  # a key of REASONS, if none allows it
-    kind: str = ""  # of the approval that does not allow it
-    changed: Sequence[str] = ()  # the fields that differ from what was approved
-    changed_by_request: bool = False  # whether the same change makes the difference
-
-    @property
-    def is_granted(self) -> bool:
-        """Whether the task may be moved to done."""
-        return self.approval is not None
-
-
-async def load_done_permission(session: AsyncSession, change: "TaskChange") -> DonePermission:
+async def load_done_permission(session: AsyncSession, change: TaskChange) -> DonePermission:
     """Find the approval that allows a change to move its task to done."""
     ids = {"task_id": change.task.id, "board_id": change.board.id}
     facts = await _build_facts_query().first(session, **ids)
@@ -178,7 +143,7 @@ def _find_reason(
     return next((reason for reason, applies in checks.items() if applies), None)
 
 
-def approval_required(change: "TaskChange") -> Conflict:
+def approval_required(change: TaskChange) -> Conflict:
     """Build the error for a move to done without approval, with the request that asks for one."""
     permission = change.done_permission
     sentence = REASONS[permission.reason].format(
@@ -207,7 +172,7 @@ def approval_required(change: "TaskChange") -> Conflict:
     )
 
 
-def _build_approval_request(change: "TaskChange") -> dict[str, Any]:
+def _build_approval_request(change: TaskChange) -> dict[str, Any]:
     prefix = "/api/v1/agent" if isinstance(change.actor, Agent) else "/api/v1"
     body = {
         "action_type": COMPLETION_KIND,
@@ -220,8 +185,8 @@ def _build_approval_request(change: "TaskChange") -> dict[str, Any]:
 
 
 def _content_after(
-    change: "TaskChange",
-    fields: Iterable["custom_fields.BoundField"],
+    change: TaskChange,
+    fields: Iterable[custom_fields.BoundField],
     values: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Return the content of the task with some new values."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
 from typing import NamedTuple
 
 from sqlalchemy import DateTime, bindparam, case, or_
@@ -26,33 +25,29 @@ class OwnTask(NamedTuple):
 
 
 DONE_SINCE = bindparam("done_since", type_=DateTime(timezone=True))
-
-
-@cache  # the packages import each other, so their names are used at call time
-def _build_query() -> Query[OwnTask]:
-    statement = (
-        ALL_CARD_TASKS.add_columns(Board.name)
-        .join(Board, Board.id == Task.board_id)
-        .where(
-            Task.assigned_user_id == bindparam("user_id"),
-            Task.board_id.in_(boards.READABLE_BOARD_IDS),
-            or_(Task.status != Status.DONE, Task.done_at >= DONE_SINCE),
-        )
-        .order_by(
-            Task.status == Status.DONE,
-            case((Task.status == Status.DONE, Task.done_at)).desc(),
-            Task.due_at.nulls_last(),
-            case(PRIORITY_RANKS, value=Task.priority, else_=-1).desc(),
-            Task.created_at,
-            Task.id,
-        )
-        .limit(MAX_OWN_TASKS)
+OWN_TASKS: Query[OwnTask] = Query(
+    ALL_CARD_TASKS.add_columns(Board.name)
+    .join(Board, Board.id == Task.board_id)
+    .where(
+        Task.assigned_user_id == bindparam("user_id"),
+        Task.board_id.in_(boards.READABLE_BOARD_IDS),
+        or_(Task.status != Status.DONE, Task.done_at >= DONE_SINCE),
     )
-    return Query(statement, lambda row: OwnTask(build_card_task(row[:-1]), row[-1]))
+    .order_by(
+        Task.status == Status.DONE,
+        case((Task.status == Status.DONE, Task.done_at)).desc(),
+        Task.due_at.nulls_last(),
+        case(PRIORITY_RANKS, value=Task.priority, else_=-1).desc(),
+        Task.created_at,
+        Task.id,
+    )
+    .limit(MAX_OWN_TASKS),
+    lambda row: OwnTask(build_card_task(row[:-1]), row[-1]),
+)
 
 
 async def list_own_tasks(source: Source, member: Member) -> Sequence[OwnTask]:
     """Return the open tasks of a member, by due date, and those done in the last days."""
-    return await _build_query().fetch(
+    return await OWN_TASKS.fetch(
         source, done_since=now() - DONE_PERIOD, **boards.access_parameters(member)
     )

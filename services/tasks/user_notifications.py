@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
@@ -193,13 +192,13 @@ async def _find_mentions(
 
 async def load_mentionable_people(session: AsyncSession, board: Board) -> MentionedPeople:
     """Load who can be mentioned on a board."""
-    people, agents = await _build_query().fetch(
+    people, agents = await MENTIONABLE_PEOPLE.fetch(
         session, board_id=board.id, organization_id=board.organization_id
     )
     return list_mentionable_people(people, agents)
 
 
-@cache  # the packages import each other, so their names are used at call time
-def _build_query() -> CombinedQuery:
-    agents = select(Agent).where(Agent.board_id == bindparam("board_id"))
-    return CombinedQuery(boards.BOARD_PEOPLE, Query(agents, itemgetter(0)))
+MENTIONABLE_PEOPLE = CombinedQuery(
+    boards.BOARD_PEOPLE,
+    Query(select(Agent).where(Agent.board_id == bindparam("board_id")), itemgetter(0)),
+)

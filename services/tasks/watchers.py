@@ -1,8 +1,6 @@
 """The users who watch a task: they are told about comments and moves."""
 
 from collections.abc import Collection, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, select, text
@@ -14,10 +12,8 @@ from core.db.reads import Query, Source
 from core.db.transactions import Write
 from models import Board, Task, TaskWatcher, User
 from services import boards
+from services.boards import BoardPerson
 from services.tasks.loaders import get_task
-
-if TYPE_CHECKING:
-    from services.boards import BoardPerson
 
 _ADD_WATCHERS = Write(
     text("""
@@ -64,18 +60,18 @@ async def unwatch_task(session: AsyncSession, user: User, board: Board, task_id:
     await _REMOVE_WATCHER.execute(session, task_id=task.id, user_id=user.id)
 
 
-@cache  # the packages import each other, so their names are used at call time
-def build_watchers_query() -> "Query[BoardPerson]":
-    """Build the query of those who watch a task and can still read its board, by name."""
-    is_watcher = (
+WATCHERS: Query[BoardPerson] = boards.build_readers_query(
+    boards.ON_BOARD,
+    User.id.in_(
         select(TaskWatcher.user_id)
         .join(Task, Task.id == TaskWatcher.task_id)
         .where(Task.id == bindparam("task_id"), Task.board_id == bindparam("board_id"))
-    )
-    return boards.build_readers_query(boards.ON_BOARD, User.id.in_(is_watcher))
+    ),
+)
+"""Those who watch a task and can still read its board, by name."""
 
 
-async def list_watchers(source: Source, board: Board, task_id: UUID) -> "Sequence[BoardPerson]":
+async def list_watchers(source: Source, board: Board, task_id: UUID) -> Sequence[BoardPerson]:
     """Return those who watch a task and can still read its board, by name."""
     ids = {"board_id": board.id, "organization_id": board.organization_id, "task_id": task_id}
-    return await build_watchers_query().fetch(source, **ids)
+    return await WATCHERS.fetch(source, **ids)

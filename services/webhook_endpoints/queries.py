@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
@@ -135,13 +134,13 @@ def may_read_all_boards(member: Member) -> bool:
 
 async def list_covered_board_ids(source: Source, member: Member) -> set[str]:
     """Return the ids of the boards that a member may read, as texts."""
-    found = await _build_covered_query().fetch(source, **boards.access_parameters(member))
+    found = await _COVERED.fetch(source, **boards.access_parameters(member))
     return {str(id) for id in found}
 
 
-@cache  # the packages import each other, so names of `boards` are used at call time
-def _build_covered_query() -> Query[UUID]:
-    return Query(select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS)), itemgetter(0))
+_COVERED: Query[UUID] = Query(
+    select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS)), itemgetter(0)
+)
 
 
 async def may_read_payloads(source: Source, member: Member, endpoint: WebhookEndpoint) -> bool:

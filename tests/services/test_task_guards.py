@@ -10,7 +10,8 @@ from core.clock import now
 from core.errors import AppError, Invalid
 from models import ApprovalStatus, Status, new_id
 from services.approval_actions import hash_content
-from services.tasks.done_approvals import DonePermission, LinkedApproval, find_permission
+from services.tasks.change_request import DonePermission, LinkedApproval
+from services.tasks.done_approvals import find_permission
 from services.tasks.rules import check_creation
 from tests.support.task_changes import (
     BLOCKED,
