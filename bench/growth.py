@@ -9,8 +9,7 @@ from bench.client import BROWSER_ENCODINGS, Call, Client
 from bench.dataset import Dataset, Scale, copy_events, copy_id, copy_rows
 from bench.installation import open_client
 from bench.measurement import Cost, Meter, time_call
-from bench.pages import list_page_calls
-from bench.requests import list_api_calls
+from bench.requests import list_api_calls, list_page_calls
 from bench.results import Row
 from core.config.settings import Settings
 

@@ -12,8 +12,7 @@ from bench import browser, growth, load, processes, writers
 from bench.dataset import Dataset, Scale
 from bench.installation import DATABASE, DatabaseServer, open_client
 from bench.measurement import Meter
-from bench.pages import measure_pages
-from bench.requests import measure_requests
+from bench.requests import measure_pages, measure_requests
 from bench.results import Row
 from bench.server import open_server
 from bench.streams import build_stream_rows, measure_streams

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import httpx2
 
+from bench.client import EventStream, StreamRefused, open_stream
 from bench.dataset import API, Dataset
-from bench.event_stream import EventStream, StreamRefused, open_stream
 from bench.installation import USER
 from bench.measurement import find_percentile
 from bench.results import Row

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx2
 
-from bench.client import BROWSER_ENCODINGS
+from bench.client import BROWSER_ENCODINGS, EventStream, open_stream
 from bench.dataset import API, Dataset, Scale
-from bench.event_stream import EventStream, open_stream
 from bench.installation import USER, sign_in
 from bench.measurement import find_percentile
 from bench.results import Row
