@@ -21,9 +21,8 @@ import api.app
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 import web.pages
 from core.config.settings import Settings
-from core.db.engine import create_database_engine
+from core.db.engine import ReadPool, create_database_engine
 from core.db.listen import PostgresListener
-from core.db.read_pool import ReadPool
 from core.http.caller import (
     ProxyCheckMiddleware,
     find_proxy_problem,

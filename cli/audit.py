@@ -3,9 +3,9 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cli.command import (
@@ -61,7 +61,8 @@ def verify_file(file: str, head: str | None) -> int:
 
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as lines:
-            result = verify_export(_read_lines(lines))
+            # a line that is too long is cut, and so it is invalid
+            result = verify_export(iter(partial(lines.readline, MAX_LINE_LENGTH), b""))
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     if result.problem is None and head is not None and head != result.head:
@@ -73,12 +74,6 @@ def verify_file(file: str, head: str | None) -> int:
     print_line(f"ok: {result.count} records of {whose}, {result.first} to {result.last}")
     print_line(f"the hash of the last record is {result.head}")
     return 0
-
-
-def _read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Read line by line; a line that is too long is cut, and so it is invalid."""
-    while line := file.readline(MAX_LINE_LENGTH):
-        yield line
 
 
 async def _export(settings: Settings, options: argparse.Namespace) -> int:

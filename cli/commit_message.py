@@ -48,7 +48,9 @@ def find_problem(message: str) -> str:
 
     Subjects that Git generates for merges, reverts and fixups are always accepted.
     """
-    subject, *body = _strip_comments(message).split("\n")
+    lines = message.split(SCISSORS)[0].splitlines()
+    text = "\n".join(line.rstrip() for line in lines if not line.startswith("#")).strip()
+    subject, *body = text.split("\n")
     if not subject or GENERATED_SUBJECT.match(subject):  # Git itself rejects an empty message
         return ""
     if len(subject) > MAX_SUBJECT_LENGTH:
@@ -91,11 +93,6 @@ def _find_verb_problem(word: str) -> str:
     if word.lower() not in IMPERATIVES and word.endswith(("ed", "ing")):
         return f'write the subject in the imperative ("Add", not "Added"), without "{word}".'
     return ""
-
-
-def _strip_comments(message: str) -> str:
-    lines = message.split(SCISSORS)[0].splitlines()
-    return "\n".join(line.rstrip() for line in lines if not line.startswith("#")).strip()
 
 
 def _run_git(root: Path, *arguments: str) -> str:

@@ -109,7 +109,11 @@ async def _run_agents(settings: Settings, seed: int, speed: float) -> None:
             await organizations.add_users_to_demo_organization(session)
         async with asyncio.TaskGroup() as group:
             for agent in scripted_agents:
-                client = httpx2.AsyncClient(**_client_options(settings, agent.token), timeout=20)
+                client = httpx2.AsyncClient(
+                    base_url=f"{_loopback_url(settings)}/api/v1",
+                    headers={"Authorization": f"Bearer {agent.token}"},
+                    timeout=20,
+                )
                 group.create_task(create_script(client, agent, seed).run(speed))
 
 
@@ -125,13 +129,6 @@ def create_script(client: httpx2.AsyncClient, agent: "ScriptedAgent", seed: int 
     worker_class = WorkerScript if has_lead else SoloWorkerScript
     script_class = LeadScript if demo_agent.is_lead else worker_class
     return script_class(client, str(agent.board_id), board, demo_agent, seed=seed)
-
-
-def _client_options(settings: Settings, token: str) -> dict[str, Any]:
-    return {
-        "base_url": f"{_loopback_url(settings)}/api/v1",
-        "headers": {"Authorization": f"Bearer {token}"},
-    }
 
 
 def _loopback_url(settings: Settings) -> str:

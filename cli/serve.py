@@ -172,14 +172,12 @@ async def _shut_down(server: Any, stop: asyncio.Event) -> None:
     from core.http.event_stream import end_event_streams
 
     await stop.wait()
-    logging.getLogger("uvicorn.error").addFilter(_is_relevant)
+    # uvicorn's error about streams that end with the server
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: "without completing response" not in record.getMessage()
+    )
     server.handle_exit(0, None)
     end_event_streams()
-
-
-def _is_relevant(record: logging.LogRecord) -> bool:
-    """Return False for uvicorn's error about streams that end with the server."""
-    return "without completing response" not in record.getMessage()
 
 
 async def print_addresses(settings: Settings) -> None:

@@ -32,7 +32,10 @@ class RateLimiter:
 
     def check(self, key: str) -> None:
         """Raise TooMany if the key has reached its limit."""
-        hits = self._recent_hits(key)
+        hits = self._hits.get(key, deque())
+        window_start = self._clock() - self.seconds
+        while hits and hits[0] <= window_start:
+            hits.popleft()
         if len(hits) >= self.max_hits:
             wait = hits[0] + self.seconds - self._clock()
             raise TooMany(max(1, math.ceil(wait)), self._message, code=self._code)
@@ -49,13 +52,6 @@ class RateLimiter:
         """Record a hit, or raise TooMany if the limit is reached."""
         self.check(key)
         self.record_hit(key)
-
-    def _recent_hits(self, key: str) -> deque[float]:
-        hits = self._hits.get(key, deque())
-        window_start = self._clock() - self.seconds
-        while hits and hits[0] <= window_start:
-            hits.popleft()
-        return hits
 
 
 class ConcurrencyLimiter:

@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory, create_database_engine
+from core.db.engine import ReadPool, TransactionFactory, create_database_engine
 from core.db.listen import PostgresListener
-from core.db.read_pool import ReadPool
 from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from services import messages, secret_keys, skills

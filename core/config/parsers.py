@@ -139,7 +139,7 @@ def parse_postgres_options(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return dict(_pair(word) for word in shlex.split(value))
+        return dict(word.split("=", 1) for word in shlex.split(value))
     except ValueError:
         raise ValueError("must be like shared_buffers=256MB max_connections=200") from None
 
@@ -161,11 +161,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _pair(word: str) -> tuple[str, str]:
-    name, value = word.split("=", 1)
-    return name, value
 
 
 def _split_list(value: object) -> list[object]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pydantic_core
-from sqlalchemy import BindParameter, Boolean, ClauseElement, Enum, Integer
+from sqlalchemy import Boolean, ClauseElement, Enum, Integer
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, dialect
 
 
@@ -25,16 +25,11 @@ class _Compiler(PGCompiler_asyncpg):
     """
 
     def visit_bindparam(self, bindparam: Any, *arguments: Any, **options: Any) -> str:
-        """Render a parameter, or its value."""
-        if _is_constant(bindparam):
+        """Render a parameter, or its value if it has one that is no text."""
+        has_value = not bindparam.required and bindparam.value not in (None, [], ())
+        if has_value and isinstance(bindparam.type, CONSTANT_TYPES):
             options["literal_binds"] = True
         return super().visit_bindparam(bindparam, *arguments, **options)
-
-
-def _is_constant(parameter: BindParameter[Any]) -> bool:
-    """Say whether a parameter has a value of its own; texts do not count."""
-    has_value = not parameter.required and parameter.value not in (None, [], ())
-    return has_value and isinstance(parameter.type, CONSTANT_TYPES)
 
 
 class _OncePlannedCompiler(_Compiler):

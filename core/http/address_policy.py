@@ -80,10 +80,10 @@ class AddressPolicy:
         """Return whether connections to an IP address are allowed; embedded IPv4 is checked too."""
         if not can_be_allowed(ip):
             return False
-        return all(self._is_allowed(one) for one in _list_checked(ip))
-
-    def _is_allowed(self, ip: IpAddress) -> bool:
-        return ip.is_global or any(ip in network for network in self.allowed_private)
+        return all(
+            one.is_global or any(one in network for network in self.allowed_private)
+            for one in _list_checked(ip)
+        )
 
 
 def build_service_policy(host: str, allowed_private: Sequence[Network]) -> AddressPolicy:

@@ -62,7 +62,10 @@ class _LimitedBody:
         if self._is_complete:
             return await self._receive()
         if self._deadline is None:
-            self._begin()
+            self.is_refused = True
+            self.release = self._limiter.acquire(_list_limits(self._scope))
+            self.is_refused = False
+            self._deadline = asyncio.get_running_loop().time() + self._timeout
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
@@ -75,12 +78,6 @@ class _LimitedBody:
         if self._is_complete:
             self.release()
         return message
-
-    def _begin(self) -> None:
-        self.is_refused = True
-        self.release = self._limiter.acquire(_list_limits(self._scope))
-        self.is_refused = False
-        self._deadline = asyncio.get_running_loop().time() + self._timeout
 
 
 def _list_limits(scope: Scope) -> dict[str, int]:

@@ -203,7 +203,11 @@ class OpenIdProvider:
                 leeway=self._settings.oidc_leeway,
                 at=time.time(),
             )
-            self._check_recent(claims, authenticated_since)
+            if authenticated_since is not None:
+                leeway = self._settings.oidc_leeway
+                check_authenticated_since(
+                    claims, since=authenticated_since, leeway=leeway, at=time.time()
+                )
             return await self._add_userinfo(metadata, claims, tokens)
         except StaleAuthenticationError as error:
             log.warning("The OpenID provider did not authenticate a user again: %s", error)
@@ -246,11 +250,6 @@ class OpenIdProvider:
             return verify_signature(token, await self._keys.get_value())
         except UnknownKeyError:
             return verify_signature(token, await self._keys.refresh_value())
-
-    def _check_recent(self, claims: Claims, since: float | None) -> None:
-        if since is not None:
-            leeway = self._settings.oidc_leeway
-            check_authenticated_since(claims, since=since, leeway=leeway, at=time.time())
 
     def _check_sender(self, metadata: ProviderMetadata, issuer: str | None) -> None:
         """Raise InvalidTokenError if the callback comes from another issuer (RFC 9207)."""

@@ -11,8 +11,7 @@ from sqlalchemy.exc import DBAPIError, InternalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config.settings import Settings
-from core.db.engine import create_database_engine, is_outage
-from core.db.read_pool import ReadPool
+from core.db.engine import ReadPool, create_database_engine, is_outage
 
 BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
 WAIT = 10  # seconds

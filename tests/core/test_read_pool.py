@@ -9,8 +9,7 @@ from sqlalchemy import bindparam, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.config.settings import Settings
-from core.db.engine import PoolBusy, is_outage, is_pool_busy
-from core.db.read_pool import ReadPool
+from core.db.engine import PoolBusy, ReadPool, is_outage, is_pool_busy
 from core.db.reads import CombinedQuery, Query, ReadConnection
 
 VALUE = {"name": "Ada", "sizes": [1, 2.5, None], "text": 'a "quoted" \\ text'}

@@ -14,9 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory
+from core.db.engine import ReadPool, TransactionFactory
 from core.db.listen import PostgresListener
-from core.db.read_pool import ReadPool
 from core.db.reads import ReadConnection
 from models import Agent, RunStatus
 from openclaw import GatewayClient

@@ -11,9 +11,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory
+from core.db.engine import ReadPool, TransactionFactory
 from core.db.listen import PostgresListener
-from core.db.read_pool import ReadPool
 from core.db.reads import ReadFactory
 from models import (
     Agent,
