@@ -79,7 +79,7 @@ class ActivityTaskCommentFeedItemRead(ResponseModel):
     author_name: str | None
 
 
-def build_comment_entry_fields(entry: CommentEntry) -> dict[str, Any]:
+def _build_comment_entry_fields(entry: CommentEntry) -> dict[str, Any]:
     """Return the fields of an ActivityTaskCommentFeedItemRead, in the order of the model."""
     comment, task, board = entry.comment, entry.task, entry.board
     return {
@@ -130,7 +130,7 @@ async def list_task_comment_feed(
     found = await activity.list_comment_entries(
         context.source, member, query.paging, board_id=query.board_id
     )
-    return encode_page(found, build_comment_entry_fields)
+    return encode_page(found, _build_comment_entry_fields)
 
 
 class CommentMessage(ResponseModel):
@@ -166,18 +166,15 @@ def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
     async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = [event.id for event in received]
         found = await activity.load_comment_entries(session, organization_id, ids)
-        return {
-            event.seq: _format_comment_frame(event, found[event.id])
-            for event in received
-            if event.id in found
-        }
+        frames = {}
+        for event in received:
+            if event.id in found:
+                fields = _build_comment_entry_fields(found[event.id])
+                message = CommentMessage(comment=ActivityTaskCommentFeedItemRead(**fields))
+                frames[event.seq] = format_frame("comment", event.seq, message)
+        return frames
 
     return write
-
-
-def _format_comment_frame(event: Event, entry: CommentEntry) -> bytes:
-    item = ActivityTaskCommentFeedItemRead.model_validate(build_comment_entry_fields(entry))
-    return format_frame("comment", event.seq, CommentMessage(comment=item))
 
 
 COMMENTS = "/activity/task-comments"

@@ -228,17 +228,17 @@ def build_agent_fields(
     }
 
 
-async def encode_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
+async def _encode_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
     """Return the response for one agent."""
-    return Encoded(build_agent_fields(agent, await load_agent_gateway(agent, context), context))
+    return Encoded(build_agent_fields(agent, await _load_agent_gateway(agent, context), context))
 
 
-async def load_agent_gateway(agent: Agent, context: RequestContext) -> Gateway | None:
+async def _load_agent_gateway(agent: Agent, context: RequestContext) -> Gateway | None:
     """Return the gateway of an agent, which determines its status; None if it has none."""
     return (await gateways.load_agent_gateways(context.source, [agent])).get(agent.gateway_id)
 
 
-def encode_agent_page(page: Page[Agent], context: RequestContext) -> Encoded[Page[AgentRead]]:
+def _encode_agent_page(page: Page[Agent], context: RequestContext) -> Encoded[Page[AgentRead]]:
     """Return the response for a page of agents that were loaded with their gateways."""
     return encode_page(page, lambda agent: build_agent_fields(agent, agent.gateway, context))
 
@@ -250,7 +250,7 @@ def encode_created_agent(
     return Encoded(build_agent_fields(agent, gateway, context) | {"token": token})
 
 
-def encode_calling_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
+def _encode_calling_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
     """Return the response for an agent that has called just now, so that it is not away."""
     return Encoded(build_agent_fields(agent, None, context))
 
@@ -412,13 +412,13 @@ async def list_agents(
     found = await agents.list_agents(
         context.source, member, query.paging, board_id=query.board_id, gateway=gateway
     )
-    return encode_agent_page(found, context)
+    return _encode_agent_page(found, context)
 
 
 @reads_only
 async def get_agent(context: RequestContext, agent: Agent) -> Encoded[AgentRead]:
     """Return an agent."""
-    return await encode_agent(agent, context)
+    return await _encode_agent(agent, context)
 
 
 @error_responses(409)
@@ -454,7 +454,7 @@ async def update_agent(
     """Change an agent, or move it to another board. Its status can be sent back, but not set."""
     changes = await _omit_shown_values(context, agent, body.changes())
     changed = await agents.update_agent(context.session, member, agent.id, changes)
-    return await encode_agent(changed, context)
+    return await _encode_agent(changed, context)
 
 
 NOT_SHOWN = object()
@@ -464,7 +464,7 @@ async def _omit_shown_values(
     context: RequestContext, agent: Agent, sent: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Omit what a program sends back as it has read it, unless it sends nothing else."""
-    gateway = await load_agent_gateway(agent, context)
+    gateway = await _load_agent_gateway(agent, context)
     shown = {
         "board_id": agent.board_id,
         "heartbeat_config": agent.heartbeat_config,
@@ -494,7 +494,7 @@ async def provision_agent(
     provisioned = await agents.reprovision_agent(
         context.session, member, agent.id, **body.model_dump()
     )
-    return await encode_agent(provisioned, context)
+    return await _encode_agent(provisioned, context)
 
 
 async def create_agent_token(
@@ -513,7 +513,7 @@ async def record_heartbeat(
     context: RequestContext, agent: Agent, body: AgentHeartbeat
 ) -> Encoded[AgentRead]:
     """Record a heartbeat of an agent, with its own status."""
-    return encode_calling_agent(await _record_heartbeat(context, agent, body.status), context)
+    return _encode_calling_agent(await _record_heartbeat(context, agent, body.status), context)
 
 
 @error_responses(403, 404, 409)
@@ -538,7 +538,7 @@ async def _create_agent(
     created, token = await agents.create_agent(
         context.session, context.actor, board, body.draft(), is_board_lead=body.is_board_lead
     )
-    gateway = await load_agent_gateway(created, context)
+    gateway = await _load_agent_gateway(created, context)
     return encode_created_agent(created, gateway, token, context)
 
 
@@ -583,7 +583,7 @@ async def pause_agent(context: RequestContext, member: Member, agent: Agent) -> 
     moves tasks. A paused agent is returned unchanged.
     """
     paused = await agents.pause_agent(context.session, member, agent.id)
-    return await encode_agent(paused, context)
+    return await _encode_agent(paused, context)
 
 
 @error_responses(409)
@@ -592,7 +592,7 @@ async def release_agent(
 ) -> Encoded[AgentRead]:
     """Release an agent that is held or paused, for admins. Its messages are delivered."""
     released = await agents.release_agent(context.session, member, agent.id)
-    return await encode_agent(released, context)
+    return await _encode_agent(released, context)
 
 
 @error_responses(403, 404)
@@ -642,7 +642,7 @@ async def record_agent_heartbeat(context: RequestContext) -> Encoded[AgentRead]:
     agent = await agents.record_heartbeat(
         context.source, context.agent, offline_after=context.offline_after
     )
-    return encode_calling_agent(agent, context)
+    return _encode_calling_agent(agent, context)
 
 
 @reads_only
@@ -654,7 +654,7 @@ async def list_agents_for_agent(
     found = await agents.list_agents_for_agent(
         context.source, context.agent, query.paging, board_id=query.board_id
     )
-    return encode_agent_page(found, context)
+    return _encode_agent_page(found, context)
 
 
 AGENT_EVENT_TYPES = frozenset(
@@ -727,28 +727,18 @@ def _agent_frame_writer(context: RequestContext, organization_id: UUID) -> Frame
         ids = {event.agent_id for event in received if event.agent_id}
         found = await agents.load_agents(session, organization_id, ids)
         known = await gateways.load_agent_gateways(session, found.values())
-        return {
-            event.seq: _format_agent_frame(context, event, found, known)
-            for event in received
-            if event.agent_id
-        }
+        frames = {}
+        for event in received:
+            agent = found.get(event.agent_id) if event.agent_id else None
+            if agent is not None:
+                gateway = known.get(agent.gateway_id)
+                frames[event.seq] = _format_agent(context, event.seq, agent, gateway)
+            elif event.agent_id:
+                deleted = AgentDeletedMessage(agent_id=event.agent_id)
+                frames[event.seq] = format_frame("agent.deleted", event.seq, deleted)
+        return frames
 
     return write
-
-
-def _format_agent_frame(
-    context: RequestContext,
-    event: Event,
-    found: Mapping[UUID, Agent],
-    known: Mapping[UUID, Gateway],
-) -> bytes:
-    assert event.agent_id is not None
-    agent = found.get(event.agent_id)
-    if agent is None:
-        return format_frame(
-            "agent.deleted", event.seq, AgentDeletedMessage(agent_id=event.agent_id)
-        )
-    return _format_agent(context, event.seq, agent, known.get(agent.gateway_id))
 
 
 def _format_agent(

@@ -38,7 +38,7 @@ from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from core.validation import MAX_INTEGER
-from models import Approval, ApprovalStatus, Board, Event, EventType, Member, PolicyVerdict, Status
+from models import ApprovalStatus, Board, Event, EventType, Member, Status
 from services import approvals
 from services.approval_actions import is_completion_kind
 
@@ -143,7 +143,8 @@ def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
     """
     row = detail.approval
     is_decided = row.status is not ApprovalStatus.PENDING
-    ids = json_ids(detail.task_ids)
+    decider_kind = "policy" if row.is_decided_by_policy else "user"
+    ids, verdict = json_ids(detail.task_ids), row.policy_verdict
     return {
         "action_type": row.action_type,
         "task_id": next(iter(ids), None),
@@ -171,17 +172,11 @@ def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
         "decided_by_user_id": json_id(row.decided_by_user_id) if is_decided else None,
         "decided_by_name": detail.decider_name if is_decided else None,
         "decision_note": row.decision_note if is_decided else None,
-        "decided_by": _get_decider_kind(row) if is_decided else None,
-        **_build_policy_fields(row.policy_verdict),
-        "decisions": list(_list_decisions(detail)),
-    }
-
-
-def _build_policy_fields(verdict: PolicyVerdict) -> dict[str, Any]:
-    return {
+        "decided_by": decider_kind if is_decided else None,
         "policy_rule": verdict.rule_name,
         "required_approvals": verdict.required_approvals,
         "requires_recent_sign_in": verdict.requires_recent_sign_in,
+        "decisions": list(_list_decisions(detail)),
     }
 
 
@@ -207,10 +202,6 @@ def _build_action_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
             for task in detail.tasks
         ],
     }
-
-
-def _get_decider_kind(row: Approval) -> Literal["user", "policy"]:
-    return "policy" if row.is_decided_by_policy else "user"
 
 
 def _list_decisions(detail: approvals.ApprovalDetail) -> Iterator[dict[str, Any]]:

@@ -255,7 +255,9 @@ class StatusTarget:
 @without_transaction
 async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewaysStatusResponse:
     """Check whether a gateway accepts the connection. A failure is a result, not an error."""
-    _refuse_token_in_query(context)
+    if TOKEN_PARAMETER in context.request.query_params:  # URLs appear in logs of proxies
+        reason = f"Send the token in the header {TOKEN_HEADER}, not in the URL."
+        raise Invalid("gateway_token_in_query", reason)
     status_target = await _load_status_target(context, query)
     check_rate_limit(context, status_target.organization_id)
     target = status_target.target
@@ -296,13 +298,6 @@ async def _load_status_target(context: RequestContext, query: StatusQuery) -> St
             raise Invalid("board_required", "Name a board, or an address.")
         owners = await gateways.load_session_owners(session, context.user, saved)
         return StatusTarget(saved.organization_id, target, saved.session_key, owners)
-
-
-def _refuse_token_in_query(context: RequestContext) -> None:
-    """Raise Invalid for a token in the URL, because URLs appear in logs of proxies."""
-    if TOKEN_PARAMETER in context.request.query_params:
-        reason = f"Send the token in the header {TOKEN_HEADER}, not in the URL."
-        raise Invalid("gateway_token_in_query", reason)
 
 
 def _build_target(

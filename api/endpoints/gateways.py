@@ -127,7 +127,14 @@ def _build_gateway_fields(gateway: Gateway) -> dict[str, Any]:
         "workspace_root": gateway.workspace_root,
         "allow_insecure_tls": gateway.allow_insecure_tls,
         "ca_certificates": gateway.ca_certificates,
-        "ca_certificate_details": list(map(_build_certificate_fields, certificates)),
+        "ca_certificate_details": [
+            {
+                "subject": certificate.subject,
+                "expires_at": json_time(certificate.expires_at),
+                "fingerprint": certificate.fingerprint,
+            }
+            for certificate in certificates
+        ],
         "disable_device_pairing": gateway.disable_device_pairing,
         "id": json_id(gateway.id),
         "organization_id": json_id(gateway.organization_id),
@@ -140,14 +147,6 @@ def _build_gateway_fields(gateway: Gateway) -> dict[str, Any]:
         "version": gateway.version,
         "created_at": json_time(gateway.created_at),
         "updated_at": json_time(gateway.updated_at),
-    }
-
-
-def _build_certificate_fields(certificate: gateways.CaCertificate) -> dict[str, Any]:
-    return {
-        "subject": certificate.subject,
-        "expires_at": json_time(certificate.expires_at),
-        "fingerprint": certificate.fingerprint,
     }
 
 

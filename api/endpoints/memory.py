@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -149,14 +149,6 @@ class BoardGroupMemoryRead(MemoryRead):
     """A note or a chat message of a board group."""
 
     board_group_id: UUID
-
-
-Model = TypeVar("Model", bound=MemoryRead)
-
-
-def build_memory_read(model: type[Model], detail: NoteDetail) -> Model:
-    """Build the model from a note."""
-    return model(**build_note_fields(detail))
 
 
 def build_note_fields(detail: NoteDetail) -> dict[str, Any]:
@@ -329,7 +321,7 @@ async def _update_note(
     )
 
 
-RESPONSE_MODELS: Mapping[str, type[MemoryRead]] = {
+RESPONSE_MODELS: Mapping[str, type[BoardMemoryRead | BoardGroupMemoryRead]] = {
     memory.BOARD_MEMORY.scope_field: BoardMemoryRead,
     memory.GROUP_MEMORY.scope_field: BoardGroupMemoryRead,
 }
@@ -388,7 +380,10 @@ async def stream_board_group_memory(
 
     definition = replace(
         _build_definition(memory.GROUP_MEMORY, query),
-        changes_rights=lambda event: _may_change_group(event, board.id),
+        # the board may have been moved to another group
+        changes_rights=lambda event: (
+            event.type is EventType.BOARD_UPDATED and event.board_id == board.id
+        ),
     )
     return await open_stream(context, definition, board.organization_id, query, load_allowed_ids)
 
@@ -433,11 +428,6 @@ GROUP_EVENTS = (
 """Events that may change the boards of a group, and so who may read its memory."""
 
 
-def _may_change_group(event: Event, board_id: UUID) -> bool:
-    """Return whether an event may have moved the board to another group."""
-    return event.type is EventType.BOARD_UPDATED and event.board_id == board_id
-
-
 def _memory_frame_writer(kind: MemoryKind) -> FrameWriter:
     async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.seq: UUID(event.data["memory_id"]) for event in received}
@@ -462,11 +452,10 @@ def _build_memory_message(
     """Return the message about a note, or None if it was deleted meanwhile."""
     if event.type is kind.deleted:
         return MemoryDeletedMessage(memory=DeletedMemory(id=id))
-    return (
-        MemoryMessage(memory=build_memory_read(RESPONSE_MODELS[kind.scope_field], found[id]))
-        if id in found
-        else None
-    )
+    if id not in found:
+        return None
+    model = RESPONSE_MODELS[kind.scope_field]
+    return MemoryMessage(memory=model(**build_note_fields(found[id])))
 
 
 BOARD_MEMORY = "/boards/{board_id}/memory"

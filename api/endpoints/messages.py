@@ -204,11 +204,6 @@ class QueuedMessage(ResponseModel):
 
     message: MessageRead
 
-    @classmethod
-    def of(cls, message: Message) -> "QueuedMessage":
-        """Build the message from a row."""
-        return cls(message=MessageRead.model_validate(message))
-
 
 async def stream_my_messages(context: RequestContext, query: StreamQuery) -> Response:
     """Stream the calling agent's messages when they are queued or retried.
@@ -239,12 +234,12 @@ def _message_frame_writer(agent: Agent) -> FrameWriter:
     async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.seq: UUID(event.data["message_id"]) for event in received}
         found = await messages.load_messages(session, agent, set(ids.values()))
-        messages_by_seq = {
-            seq: QueuedMessage.of(found[id]) for seq, id in ids.items() if id in found
-        }
-        return {
-            seq: format_frame("message", seq, message) for seq, message in messages_by_seq.items()
-        }
+        frames = {}
+        for seq, id in ids.items():
+            if id in found:
+                message = QueuedMessage(message=MessageRead.model_validate(found[id]))
+                frames[seq] = format_frame("message", seq, message)
+        return frames
 
     return write
 

@@ -145,11 +145,9 @@ async def delete_active_organization(context: RequestContext, member: Member) ->
     return Ok()
 
 
-def _normalize_role(given: object) -> object:
-    return given.strip().lower() if isinstance(given, str) else given
-
-
-RequestRole = Annotated[Role, BeforeValidator(_normalize_role)]
+RequestRole = Annotated[
+    Role, BeforeValidator(lambda given: given.strip().lower() if isinstance(given, str) else given)
+]
 """A role in a request. Surrounding whitespace and case are ignored (contract, 1.12)."""
 
 
@@ -222,7 +220,7 @@ def _build_member_fields(detail: MemberDetail) -> dict[str, Any]:
     }
 
 
-def encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
+def _encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
     return Encoded(_build_member_fields(detail))
 
 
@@ -258,10 +256,10 @@ class OrganizationMemberAccessUpdate(RequestModel):
     @property
     def rights(self) -> AccessRights:
         """The rights as a value of the services."""
-        return build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
+        return _build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
 
 
-def build_rights(
+def _build_rights(
     reads: bool, writes: bool, boards: Sequence[OrganizationBoardAccessSpec]
 ) -> AccessRights:
     """Build the rights as a value of the services."""
@@ -274,7 +272,7 @@ async def get_membership(
 ) -> Encoded[OrganizationMemberRead]:
     """Return the user's own membership, with rights on single boards."""
     access = await organizations.list_board_access(context.source, member)
-    return encode_member(MemberDetail(member, access))
+    return _encode_member(MemberDetail(member, access))
 
 
 @reads_only
@@ -292,7 +290,7 @@ async def get_member(
     context: RequestContext, member: Member, member_id: UUID
 ) -> Encoded[OrganizationMemberRead]:
     """Return a member of the active organization. Other members than oneself only for admins."""
-    return encode_member(await organizations.get_member(context.source, member, member_id))
+    return _encode_member(await organizations.get_member(context.source, member, member_id))
 
 
 @changes_decisions
@@ -305,7 +303,7 @@ async def update_member(
     own, and one owner must remain.
     """
     role = body.changes().get("role", locked_member.member.role)
-    return encode_member(
+    return _encode_member(
         await organizations.change_member_role(context.session, locked_member, role)
     )
 
@@ -316,7 +314,7 @@ async def update_member_access(
 ) -> Encoded[OrganizationMemberRead]:
     """Replace the board rights of a member. The role alone gives no rights on boards."""
     changed = await organizations.change_member_rights(context.session, locked_member, body.rights)
-    return encode_member(changed)
+    return _encode_member(changed)
 
 
 @changes_decisions
@@ -450,7 +448,7 @@ class OrganizationInviteCreate(RequestModel):
     @property
     def draft(self) -> InviteDraft:
         """The invitation as a value of the services."""
-        rights = build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
+        rights = _build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
         return InviteDraft(self.invited_email, self.role, rights)
 
 
@@ -513,7 +511,7 @@ async def accept_invite(
     An existing member keeps all rights, and receives the rights of the invitation in addition.
     """
     accepted = await organizations.accept_invite(context.session, context.user, body.token)
-    return encode_member(accepted)
+    return _encode_member(accepted)
 
 
 ORGANIZATION = "/organizations/me"

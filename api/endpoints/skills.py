@@ -203,7 +203,7 @@ class SkillPackCreate(RequestModel):
     metadata: Metadata
 
 
-def build_skill_fields(skill: Skill) -> dict[str, Any]:
+def _build_skill_fields(skill: Skill) -> dict[str, Any]:
     """Return the fields of MarketplaceSkillRead."""
     names = ("name", "description", "category", "risk", "source", "source_url", "revision")
     return {
@@ -218,12 +218,12 @@ def build_skill_fields(skill: Skill) -> dict[str, Any]:
     }
 
 
-def build_card_fields(card: SkillCard) -> dict[str, Any]:
+def _build_card_fields(card: SkillCard) -> dict[str, Any]:
     """Return the fields of MarketplaceSkillCardRead."""
     skill, found = card.skill, card.installation
     is_wanted = found is not None and found.is_wanted
     return {
-        **build_skill_fields(skill),
+        **_build_skill_fields(skill),
         "source": skill.source_url or skill.source,
         "installed": is_wanted,
         "installed_at": json_time(found.row.requested_at) if found and is_wanted else None,
@@ -233,7 +233,7 @@ def build_card_fields(card: SkillCard) -> dict[str, Any]:
     }
 
 
-def build_pack_fields(summary: PackSummary) -> dict[str, Any]:
+def _build_pack_fields(summary: PackSummary) -> dict[str, Any]:
     """Return the fields of SkillPackRead."""
     pack = summary.pack
     names = ("name", "description", "source_url", "branch", "revision", "archive_digest")
@@ -277,7 +277,7 @@ async def list_marketplace_skills(
             "X-Limit": str(query.limit),
             "X-Offset": str(query.offset),
         }
-    return Encoded([build_card_fields(one) for one in page.items], headers=headers)
+    return Encoded([_build_card_fields(one) for one in page.items], headers=headers)
 
 
 @error_responses(403, 409)
@@ -295,7 +295,7 @@ async def create_marketplace_skill(
         name=body.name,
         description=body.description,
     )
-    return Encoded(build_skill_fields(skill))
+    return Encoded(_build_skill_fields(skill))
 
 
 @error_responses(403, 404)
@@ -345,7 +345,7 @@ def _build_action(
 async def list_skill_packs(context: RequestContext, member: Member) -> Encoded[list[SkillPackRead]]:
     """List the packs of the active organization, newest first."""
     return Encoded(
-        [build_pack_fields(one) for one in await skills.list_packs(context.source, member)]
+        [_build_pack_fields(one) for one in await skills.list_packs(context.source, member)]
     )
 
 
@@ -435,7 +435,7 @@ async def get_skill_files(
 async def _read_pack(
     context: RequestContext, member: Member, pack_id: UUID
 ) -> Encoded[SkillPackRead]:
-    return Encoded(build_pack_fields(await skills.get_pack(context.source, member, pack_id)))
+    return Encoded(_build_pack_fields(await skills.get_pack(context.source, member, pack_id)))
 
 
 def _build_draft(body: SkillPackCreate) -> PackDraft:

@@ -285,10 +285,10 @@ class TaskCommentRead(ResponseModel):
     @classmethod
     def of(cls, detail: tasks.CommentDetail) -> "TaskCommentRead":
         """Build the model from a comment."""
-        return cls(**build_comment_fields(detail))
+        return cls(**_build_comment_fields(detail))
 
 
-def build_comment_fields(detail: tasks.CommentDetail) -> dict[str, Any]:
+def _build_comment_fields(detail: tasks.CommentDetail) -> dict[str, Any]:
     """Return the fields of a TaskCommentRead, in the order of the model."""
     comment = detail.comment
     return {
@@ -316,7 +316,7 @@ async def list_task_comments(
 ) -> Encoded[Page[TaskCommentRead]]:
     """List the comments on a task, oldest first."""
     found = await tasks.list_comments(context.source, board, task_id, query.paging)
-    return encode_page(found, build_comment_fields)
+    return encode_page(found, _build_comment_fields)
 
 
 async def create_task_comment(
@@ -329,7 +329,7 @@ async def create_task_comment(
     comment = await tasks.create_comment(
         context.session, context.actor, board, task_id, body.message
     )
-    return Encoded(build_comment_fields(comment))
+    return Encoded(_build_comment_fields(comment))
 
 
 TASK_EVENT_TYPES = frozenset(
