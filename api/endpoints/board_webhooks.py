@@ -41,8 +41,6 @@ from services import board_webhooks
 from services.board_webhooks import SavedWebhook, StoredPayload, WebhookRequest
 from services.payload_templates import MAX_TEMPLATE_LENGTH, Operator
 
-MAX_CHARS = 1_000_000  # of a shortened payload (contract, 6.12)
-
 Description = Annotated[
     str,
     build_line_constraints(board_webhooks.MAX_DESCRIPTION_LENGTH),
@@ -206,7 +204,7 @@ class PayloadQuery(BaseModel):
     max_chars: int | None = Field(
         default=None,
         ge=1,
-        le=MAX_CHARS,
+        le=1_000_000,  # contract, 6.12
         description="Of a longer payload, return so many characters as text.",
     )
 

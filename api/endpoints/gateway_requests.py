@@ -15,13 +15,11 @@ from models import Member, RequestKind, RequestState
 from services.gateways import requests
 from services.gateways.requests import RequestDetail, SubmittedAnswer
 
-MAX_QUESTIONS = 20
-
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{64}$")]
 AnswerText = Annotated[str, StringConstraints(max_length=requests.MAX_ANSWER_LENGTH)]
 Answers = Annotated[
     dict[str, Annotated[list[AnswerText], Field(max_length=requests.MAX_ANSWERS)]],
-    Field(max_length=MAX_QUESTIONS),
+    Field(max_length=20),
 ]
 
 STATE_DESCRIPTION = (

@@ -27,13 +27,11 @@ from core.errors import Invalid, UpstreamError
 from models import Gateway, Member
 from services import gateways, organizations
 
-MAX_SESSION_KEY_LENGTH = 500  # characters
 EXAMPLE_SESSION_KEY = "agent:main:main"
-MAX_HISTORY_MESSAGES = 1_000  # maximum of the gateway in one response
 
 SessionKey = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=MAX_SESSION_KEY_LENGTH),
+    StringConstraints(min_length=1, max_length=500),
     Field(description="The key of the session on the gateway.", examples=[EXAMPLE_SESSION_KEY]),
 ]
 
@@ -54,7 +52,7 @@ class HistoryQuery(GatewayBoardQuery):
     limit: int = Field(
         default=200,
         ge=1,
-        le=MAX_HISTORY_MESSAGES,
+        le=1_000,  # maximum of the gateway in one response
         description="Maximum number of messages; the last ones are returned.",
     )
 

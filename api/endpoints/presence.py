@@ -44,11 +44,8 @@ async def get_presence(context: RequestContext, board: Board) -> Encoded[Presenc
     return Encoded({"people": people})
 
 
-MAX_EVENT_NUMBER = 2**53 - 1  # the largest integer that every JSON reader represents exactly
-
-EventNumber = Annotated[
-    int, Field(ge=0, le=MAX_EVENT_NUMBER, json_schema_extra={"format": "int64"})
-]
+# Every JSON reader represents integers up to 2**53 - 1 exactly.
+EventNumber = Annotated[int, Field(ge=0, le=2**53 - 1, json_schema_extra={"format": "int64"})]
 BoardReadKind = Annotated[
     Literal[ReadKind.CHAT, ReadKind.APPROVALS],
     Field(description="What was read: the board's chat, or its approvals."),

@@ -42,8 +42,7 @@ from services.skills import (
 )
 
 Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION_LENGTH)]
-MAX_ADDRESS_LENGTH = 600  # characters
-Url = Annotated[Text, Field(max_length=MAX_ADDRESS_LENGTH)]
+Url = Annotated[Text, Field(max_length=600)]
 Metadata = Annotated[
     JsonObject, Field(validation_alias=AliasChoices("metadata", "metadata_"), default_factory=dict)
 ]

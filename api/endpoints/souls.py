@@ -21,9 +21,6 @@ from core.clock import now
 from models import Board
 from services import agents, souls
 
-MAX_QUERY_LENGTH = 200  # characters
-MAX_RESULTS = 100  # souls in one response
-
 
 def _name_schema(parameter_description: str, example: str) -> WithJsonSchema:
     """Return the schema of a path parameter that the service validates (contract, 3.14)."""
@@ -110,10 +107,10 @@ class SoulSearch(BaseModel):
 
     q: str = Field(
         default="",
-        max_length=MAX_QUERY_LENGTH,
+        max_length=200,
         description="Words, beginnings of words, or a part of handle/slug. Blank: the first souls.",
     )
-    limit: int = Field(default=20, ge=1, le=MAX_RESULTS, description="Maximum number of items.")
+    limit: int = Field(default=20, ge=1, le=100, description="Maximum number of items.")
 
 
 @error_responses(502)

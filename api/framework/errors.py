@@ -22,7 +22,6 @@ from core.validation import KnownVersions
 
 EXPLAINED_CODES = {"token_ended", "token_expired"}  # of a 401 whose detail is a sentence
 MAX_ECHO_LENGTH = 200  # characters of an invalid value or name that are sent back
-MAX_FIELD_ERRORS = 100
 
 CODES_IN_DETAIL = {
     "task_blocked_cannot_transition",
@@ -132,7 +131,7 @@ def _build_detail(error: AppError, method: str) -> Any:
         field_error = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
         return [{**field_error, "input": {}, "ctx": {"error": error.reason}}]
     if isinstance(error, InvalidFields):
-        return [_make_printable(one) for one in error.field_errors[:MAX_FIELD_ERRORS]]
+        return [_make_printable(one) for one in error.field_errors[:100]]
     if isinstance(error, Unauthorized) and error.code not in EXPLAINED_CODES:
         return None
     has_all_details = error.code in CODES_WITH_DETAILS
