@@ -52,34 +52,24 @@ async def run_idempotent(
     the caller has the rights for the request.
     """
     try:
-        return await _run_with_key(session, request, idempotent_request, respond, check_access)
+        if idempotent_request is None:
+            return await respond()
+        cipher = request.state.secret_cipher
+        stored = await idempotency.claim_key(session, idempotent_request, cipher)
+        if stored is not None:
+            await check_access(session)
+            return _replay_response(stored)
+        response = await respond()
+        await idempotency.store_response(
+            session, idempotent_request, _build_stored_response(response), cipher
+        )
+        return response
     except AppError as error:
         if not error.keeps_changes:
             raise
         if idempotent_request is not None:
             await idempotency.release_key(session, idempotent_request)
         return await handle_app_error(request, error)
-
-
-async def _run_with_key(
-    session: Session,
-    request: Request,
-    idempotent_request: IdempotentRequest | None,
-    respond: Respond,
-    check_access: CheckAccess,
-) -> Response:
-    if idempotent_request is None:
-        return await respond()
-    cipher = request.state.secret_cipher
-    stored = await idempotency.claim_key(session, idempotent_request, cipher)
-    if stored is not None:
-        await check_access(session)
-        return _replay_response(stored)
-    response = await respond()
-    await idempotency.store_response(
-        session, idempotent_request, _build_stored_response(response), cipher
-    )
-    return response
 
 
 async def run_idempotent_without_transaction(
