@@ -1,7 +1,12 @@
 """Every operation that agents and scripts rely on exists, and is in the document."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
+from api import endpoints
 from api.app import OPERATIONS, root_routes
 from api.framework.auth import AllowedCaller
+from api.framework.operation import Operation
 from tests.support.api_document import DOCUMENT
 
 KNOWN = """
@@ -157,3 +162,16 @@ def test_operations_under_agent_are_for_agents_only() -> None:
     for operation in OPERATIONS:
         if operation.path.startswith("/agent/"):
             assert operation.allowed_caller is AllowedCaller.AGENT, operation.path
+
+
+def test_every_declared_operation_is_served() -> None:
+    """api/app.py lists the modules, so that one could be forgotten."""
+    declared = [
+        operation
+        for module in iter_modules(endpoints.__path__, "api.endpoints.")
+        for value in vars(import_module(module.name)).values()
+        if isinstance(value, list)
+        for operation in value
+        if isinstance(operation, Operation)
+    ]
+    assert {id(one) for one in declared} == {id(one) for one in OPERATIONS}
