@@ -8,7 +8,7 @@ afterwards: the template marks its places with `slot`.
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -18,8 +18,8 @@ from uuid import UUID
 from markupsafe import Markup, escape
 
 from models import Status
-from services.approvals import UndecidedApproval
-from services.tasks import TagRef
+from services.agents import AgentCard
+from services.tasks import Assignee
 from web.boards.cards import CardColumn, TaskCard
 from web.boards.task_links import LinkLabel, label_link
 from web.ui import time_format
@@ -88,7 +88,7 @@ class CardContent(NamedTuple):
     comments_count: int
 
 
-class CachedCard(NamedTuple):
+class RenderedCard(NamedTuple):
     """The HTML of a card, without the values that are added for each viewer."""
 
     before_attributes: str
@@ -97,71 +97,8 @@ class CachedCard(NamedTuple):
     before_age: str
     before_selection: str
     rest: str
-    digest: str  # of these texts
-
-
-class CardBuilder:
-    """Collects what cards show to a viewer with these rights."""
-
-    def __init__(self, *, can_write: bool, decidable_ids: Collection[UUID]) -> None:
-        self._can_write, self._decidable_ids = can_write, decidable_ids
-        self._language = reader_language.get()
-        self._assignees: dict[tuple[UUID, str], AssigneeLabel] = {}
-
-    def build(self, card: TaskCard) -> CardContent:
-        """Collect what a card shows."""
-        task, approvals, tags = card.task, card.approvals, card.task.tags
-        status, blocker_count = task.status, len(task.blocked_by)
-        starts_at = task.in_progress_at if status is Status.IN_PROGRESS else None
-        return CardContent(
-            language=self._language,
-            board_id=str(task.board_id),
-            task_id=str(task.id),
-            title=task.title,
-            status=status.value,
-            priority=task.priority,
-            version=card.version,
-            is_movable=self._can_write and not blocker_count,
-            can_change=self._can_write,
-            is_stale=task.stale_since is not None,
-            has_approvals=bool(approvals),
-            decision_count=self._count_decidable(approvals) if approvals else 0,
-            blocker_count=blocker_count,
-            tags=_label_tags(tags) if tags else (),
-            more_tags=max(0, len(tags) - MAX_TAGS),
-            due=_show_deadline(task.due_at, is_done=status is Status.DONE),
-            assignee=self._label_assignee(card) if task.assignee else None,
-            agent_id=str(card.assignee_card.agent.id) if card.assignee_card else "",
-            is_uncalled=_waits_for_first_call(card),
-            working_since=_show_start(starts_at) if task.assignee else None,
-            links=tuple(map(label_link, task.links)) if task.links else (),
-            comments_count=task.comments_count,
-        )
-
-    def _count_decidable(self, approvals: Sequence[UndecidedApproval]) -> int:
-        return sum(one.id in self._decidable_ids for one in approvals)
-
-    def _label_assignee(self, card: TaskCard) -> AssigneeLabel:
-        agent = card.task.assignee
-        assert agent is not None
-        if agent.is_person:
-            return AssigneeLabel(agent.name, 0, "", "", "", is_person=True)
-        state = state_icon(card.assignee_card.state) if card.assignee_card else ""
-        key = (agent.id, state)
-        if key not in self._assignees:
-            self._assignees[key] = AssigneeLabel(
-                agent.name, agent_hue(agent.id), emoji_icon(agent.emoji), agent.emoji or "", state
-            )
-        return self._assignees[key]
-
-
-def _waits_for_first_call(card: TaskCard) -> bool:
-    agent = card.assignee_card
-    return agent is not None and agent.uncalled_for is not None and card.task.status != Status.DONE
-
-
-def _label_tags(tags: Sequence[TagRef]) -> tuple[TagLabel, ...]:
-    return tuple([_label_tag(tag.name, tag.color) for tag in tags[:MAX_TAGS]])
+    hash: str  # of what the viewer sees, except for the query in links and the age
+    is_unread: bool = False
 
 
 @lru_cache(MAX_CACHED_TAGS)
@@ -169,42 +106,30 @@ def _label_tag(name: str, color: str) -> TagLabel:
     return TagLabel(name, hex_colour(color))
 
 
-def _show_deadline(due_at: datetime | None, *, is_done: bool) -> ShownTime | None:
-    if due_at is None:
-        return None
-    return ShownTime(
-        time_format.format_iso(due_at),
-        time_format.format_absolute(due_at),
-        time_format.format_deadline(due_at, is_done),
-        not is_done and time_format.is_overdue(due_at),
-    )
-
-
-def _show_start(moment: datetime | None) -> ShownTime | None:
-    if moment is None:
-        return None
+def _show_time(moment: datetime) -> ShownTime:
     return ShownTime(time_format.format_iso(moment), time_format.format_absolute(moment))
 
 
+def _show_deadline(due_at: datetime | None, *, is_done: bool) -> ShownTime | None:
+    if due_at is None:
+        return None
+    return _show_time(due_at)._replace(
+        text=time_format.format_deadline(due_at, is_done),
+        is_overdue=not is_done and time_format.is_overdue(due_at),
+    )
+
+
 @lru_cache(MAX_CACHED_CARDS)
-def render_content(content: CardContent) -> CachedCard:
+def render_content(content: CardContent) -> RenderedCard:
     """Render the part of a card that is the same for all viewers with the same rights."""
     template = environment.get_template("boards/_task_card.html")
     texts = template.render(card=content, slot=SEPARATOR).split(SEPARATOR)
-    return CachedCard(*texts, digest=_digest(*texts))
+    return RenderedCard(*texts, hash=_digest(*texts))
 
 
 def _digest(*texts: str) -> str:
     digest = hashlib.blake2b(SEPARATOR.join(texts).encode(), digest_size=DIGEST_SIZE).digest()
     return urlsafe_b64encode(digest).decode()
-
-
-class PreparedCard(NamedTuple):
-    """A card before it is rendered for its viewer."""
-
-    cached: CachedCard
-    is_unread: bool
-    hash: str  # of what the viewer sees, except for the query in links and the age
 
 
 @dataclass(frozen=True)
@@ -221,65 +146,97 @@ class CardRenderer:
     unread_task_ids: Collection[UUID | None]
     known_hashes: Collection[str] = ()  # of what the page shows
     context: Mapping[str, object] = field(default_factory=dict)  # of _rejected_move.html
-    _prepared: dict[UUID, PreparedCard] = field(default_factory=dict)
+    _rendered: dict[UUID, RenderedCard] = field(default_factory=dict)
+    _assignees: dict[tuple[UUID, str], AssigneeLabel] = field(default_factory=dict)
 
     @cached_property
     def _query_html(self) -> str:
         return escape(self.query)
 
-    @cached_property
-    def _builder(self) -> CardBuilder:
-        return CardBuilder(can_write=self.can_write, decidable_ids=self.decidable_ids)
-
     def hash_column(self, column: CardColumn) -> str:
         """Return a hash of everything that a column shows."""
         empty = (self.query, self.can_write, column.status, column.total, column.has_lead)
-        return _digest(
-            reader_language.get(), repr(empty), *[self._prepare(card).hash for card in column.cards]
-        )
+        hashes = [self._render_for_all(card).hash for card in column.cards]
+        return _digest(reader_language.get(), repr(empty), *hashes)
 
     def render(self, *cards: TaskCard) -> Markup:
         """Render cards, or an element in the place of each that the page shows."""
         return Markup("".join(map(self._render_card, cards)))  # noqa: S704 (each is escaped)
 
     def _render_card(self, card: TaskCard) -> str:
-        cached, is_unread, hash = self._prepare(card)
-        if hash in self.known_hashes:
-            return f'<li id="task-{card.task.id}" data-keep="{hash}"></li>'
-        attributes = f' data-hash="{hash}"{" data-unread" if is_unread else ""}'
-        rejection = selection = ""
+        rendered, task = self._render_for_all(card), card.task
+        if rendered.hash in self.known_hashes:
+            return f'<li id="task-{task.id}" data-keep="{rendered.hash}"></li>'
+        attributes = f' data-hash="{rendered.hash}"{" data-unread" if rendered.is_unread else ""}'
+        rejection = selection = age = ""
         if card.rejected_move:
-            selection = " checked" if card.rejected_move.is_selected else ""
+            if self.can_write and card.rejected_move.is_selected:
+                selection = " checked"
             attributes += f' data-refused="{card.rejected_move}"'
-            rejection = self._render_rejected_move(card)
+            template = environment.get_template("boards/_rejected_move.html")
+            rejection = template.render(card=card, task=task, **self.context)
+        if task.status is Status.IN_PROGRESS and task.in_progress_at and task.assignee:
+            age = time_format.format_age(task.in_progress_at)
         return (
-            f"{cached.before_attributes}{attributes}{cached.before_query}{self._query_html}"
-            f"{cached.before_rejection}{rejection}{cached.before_age}{_format_age(card)}"
-            f"{cached.before_selection}{selection if self.can_write else ''}{cached.rest}"
+            f"{rendered.before_attributes}{attributes}{rendered.before_query}{self._query_html}"
+            f"{rendered.before_rejection}{rejection}{rendered.before_age}{age}"
+            f"{rendered.before_selection}{selection}{rendered.rest}"
         )
 
-    def _prepare(self, card: TaskCard) -> PreparedCard:
+    def _render_for_all(self, card: TaskCard) -> RenderedCard:
+        """Render what all viewers with the same rights see, with the hash of this viewer."""
         task_id = card.task.id
-        prepared = self._prepared.get(task_id)
-        if prepared is None:
-            cached, is_unread = (
-                render_content(self._builder.build(card)),
-                task_id in self.unread_task_ids,
-            )
-            hash = cached.digest
+        rendered = self._rendered.get(task_id)
+        if rendered is None:
+            rendered = render_content(self._build_content(card))
+            is_unread = task_id in self.unread_task_ids
             if is_unread or card.rejected_move:
-                hash = _digest(hash, str(is_unread), str(card.rejected_move))
-            prepared = self._prepared[task_id] = PreparedCard(cached, is_unread, hash)
-        return prepared
+                hash = _digest(rendered.hash, str(is_unread), str(card.rejected_move))
+                rendered = rendered._replace(hash=hash, is_unread=is_unread)
+            self._rendered[task_id] = rendered
+        return rendered
 
-    def _render_rejected_move(self, card: TaskCard) -> str:
-        template = environment.get_template("boards/_rejected_move.html")
-        return template.render(card=card, task=card.task, **self.context)
+    def _build_content(self, card: TaskCard) -> CardContent:
+        """Collect what a card shows."""
+        task, approvals, tags, agent = card.task, card.approvals, card.task.tags, card.assignee_card
+        status, blocker_count = task.status, len(task.blocked_by)
+        starts_at = task.in_progress_at if status is Status.IN_PROGRESS and task.assignee else None
+        return CardContent(
+            language=reader_language.get(),
+            board_id=str(task.board_id),
+            task_id=str(task.id),
+            title=task.title,
+            status=status.value,
+            priority=task.priority,
+            version=card.version,
+            is_movable=self.can_write and not blocker_count,
+            can_change=self.can_write,
+            is_stale=task.stale_since is not None,
+            has_approvals=bool(approvals),
+            decision_count=sum(one.id in self.decidable_ids for one in approvals),
+            blocker_count=blocker_count,
+            tags=tuple([_label_tag(tag.name, tag.color) for tag in tags[:MAX_TAGS]]),
+            more_tags=max(0, len(tags) - MAX_TAGS),
+            due=_show_deadline(task.due_at, is_done=status is Status.DONE),
+            assignee=self._label_assignee(task.assignee, agent) if task.assignee else None,
+            agent_id=str(agent.agent.id) if agent else "",
+            is_uncalled=bool(agent and agent.uncalled_for is not None and status != Status.DONE),
+            working_since=_show_time(starts_at) if starts_at else None,
+            links=tuple(map(label_link, task.links)) if task.links else (),
+            comments_count=task.comments_count,
+        )
 
-
-def _format_age(card: TaskCard) -> str:
-    """Format since when the agent has been working, where a card shows it."""
-    task = card.task
-    if task.status is not Status.IN_PROGRESS or task.in_progress_at is None:
-        return ""
-    return time_format.format_age(task.in_progress_at) if task.assignee else ""
+    def _label_assignee(self, assignee: Assignee, card: AgentCard | None) -> AssigneeLabel:
+        if assignee.is_person:
+            return AssigneeLabel(assignee.name, 0, "", "", "", is_person=True)
+        state = state_icon(card.state) if card else ""
+        key = (assignee.id, state)
+        if key not in self._assignees:
+            self._assignees[key] = AssigneeLabel(
+                assignee.name,
+                agent_hue(assignee.id),
+                emoji_icon(assignee.emoji),
+                assignee.emoji or "",
+                state,
+            )
+        return self._assignees[key]
