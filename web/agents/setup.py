@@ -71,7 +71,13 @@ class ExampleContext:
             yield self._move_example(
                 _("Claim a task"), _("It is then assigned to the agent."), "in_progress"
             )
-        yield self._comment_example(_("Comment on the task"), "I have started.")
+        yield CurlExample(
+            _("Comment on the task"),
+            "",
+            self._curl_command(
+                "POST", f"{self._task_path}/comments", {"message": "I have started."}
+            ),
+        )
         if moves:
             yield self._move_example(_("Move it to Review"), "", "review")
         yield from self._approval_examples()
@@ -119,13 +125,6 @@ class ExampleContext:
     def _move_example(self, title: str, note: str, status: str) -> CurlExample:
         return CurlExample(
             title, note, self._curl_command("PATCH", self._task_path, {"status": status})
-        )
-
-    def _comment_example(self, title: str, message: str) -> CurlExample:
-        return CurlExample(
-            title,
-            "",
-            self._curl_command("POST", f"{self._task_path}/comments", {"message": message}),
         )
 
     def _done_requirement(self) -> str:

@@ -153,7 +153,9 @@ def build_request_content(request: GatewayRequest, *, complete: bool = False) ->
         others=others,
         text=text if complete else reader.cut(text, MAX_TEXT_LENGTH),
         notes=reader.describe_rest(),
-        may_hide_secrets=_may_hide_secrets(request.command or ""),
+        may_hide_secrets=any(
+            sign in (request.command or "").replace(OUR_MASK, "") for sign in MASK_SIGNS
+        ),
         is_complete=complete,
     )
 
@@ -170,11 +172,6 @@ def _has_hashed_values(request: Mapping[str, Any]) -> bool:
     binding = request.get("systemRunBinding")
     is_bound = isinstance(binding, dict) and bool(binding.get("envHash"))
     return is_bound or request.get("cronOperationBinding") is not None
-
-
-def _may_hide_secrets(command: str) -> bool:
-    """Return whether a gateway may have replaced secrets in a command."""
-    return any(sign in command.replace(OUR_MASK, "") for sign in MASK_SIGNS)
 
 
 class _ContentReader:

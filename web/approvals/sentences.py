@@ -95,15 +95,10 @@ def translate_question(stored: str, data: Mapping[str, Any]) -> str:
     """
     kind, titles = str(data.get("action_type") or COMPLETION_KIND), data.get("titles")
     if not isinstance(titles, list):
-        titles = _parse_titles(stored)
+        found = STORED_TITLES.search(stored)
+        titles = [found["title"], *[""] * int(found["others"] or 0)] if found else []
     is_built = approvals.format_question(kind, titles) == stored
     return _build_question(kind, titles) if is_built else stored
-
-
-def _parse_titles(stored: str) -> Sequence[str]:
-    """Return the title in a stored question, and a blank one for each of the others."""
-    found = STORED_TITLES.search(stored)
-    return [found["title"], *[""] * int(found["others"] or 0)] if found else []
 
 
 def _build_question(kind: str, titles: Sequence[str]) -> str:

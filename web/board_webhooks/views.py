@@ -9,11 +9,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from core.db.reads import Source
 from core.errors import Forbidden
 from core.http.request import get_settings, open_reader, open_transaction
 from core.security.encryption import SecretCipher
-from models import Board, BoardWebhook
+from models import Board
 from services import agents, board_webhooks
 from services.board_webhooks import SavedWebhook, WebhookDraft
 from web.board_webhooks import action_views, payload_views
@@ -166,7 +165,12 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         access = await board_access(request, source)
         if not access.can_write:
             raise Forbidden("board_write_forbidden", _("You may read this board, not change it."))
-        webhook = await _find_webhook(request, source, access.board)
+        webhook_id: UUID | None = request.path_params.get("webhook_id")
+        webhook = (
+            await board_webhooks.get_webhook(source, access.board, webhook_id)
+            if webhook_id
+            else None
+        )
         board_agents = await agents.list_board_agents(source, access.board)
     options = list_agent_options(board_agents, webhook.agent_id if webhook else None)
     return render_page(
@@ -204,12 +208,6 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         suggest=f"board={board.id}",
     )
     return await render_conflict(request, form, about)
-
-
-async def _find_webhook(request: Request, source: Source, board: Board) -> BoardWebhook | None:
-    """Return the webhook in the path; None on the page of a new one."""
-    webhook_id: UUID | None = request.path_params.get("webhook_id")
-    return await board_webhooks.get_webhook(source, board, webhook_id) if webhook_id else None
 
 
 def _redirect_to_webhook(request: Request, board: Board, saved: SavedWebhook) -> Response:

@@ -82,7 +82,7 @@ class BoardAddress:
             sort=_parse_sort(text("sort")),
             column=_allowed_value(tuple(Status), text("column")),
             done=text("done") == "1",
-            limit=_parse_limit(text("limit")),
+            limit=round_limit(_parse_number(text("limit"))),
             month=text("month") if is_calendar and parse_month(text("month")) else "",
             day=text("day") if is_calendar and parse_day(text("day")) else "",
             columns=_parse_columns(query.getlist("columns")),
@@ -248,10 +248,6 @@ def round_limit(count: int) -> int:
 def _parse_number(value: str) -> int:
     is_number = value.isascii() and value.isdecimal()
     return int(value[:MAX_DIGITS]) if is_number else 0
-
-
-def _parse_limit(value: str) -> int:
-    return round_limit(_parse_number(value))
 
 
 def _parse_columns(values: Iterable[str]) -> str:

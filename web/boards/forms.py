@@ -123,7 +123,9 @@ class BoardGoalForm(BaseModel):
 
     def to_changes(self, board: Board, zone: tzinfo) -> BoardChanges:
         """Return the changed columns. The type is included only if it changes."""
-        kind: BoardChanges = {"board_type": self.board_type} if self._changes_type(board) else {}
+        kind: BoardChanges = (
+            {"board_type": self.board_type} if self.board_type != board.board_type else {}
+        )
         return kind | {
             "objective": self.objective,
             "success_metrics": parse_metrics(
@@ -132,9 +134,6 @@ class BoardGoalForm(BaseModel):
             "target_date": combine_local(self.target_date, MIDNIGHT, zone),
             "goal_confirmed": self.goal_confirmed,
         }
-
-    def _changes_type(self, board: Board) -> bool:
-        return self.board_type != board.board_type
 
 
 class BoardRulesForm(BoardRuleFields):

@@ -89,7 +89,9 @@ async def delete_board(request: Request) -> Response:
             board = await boards.lock_board_as_admin(
                 session, current_member(request), forms.path_id(request, "board_id")
             )
-            _check_confirmed_name(form.value("confirmed_name"), board)
+            if form.value("confirmed_name").strip() != board.name:
+                reason = _("To delete the board, type its name: %(name)s", name=board.name)
+                raise Invalid("name_differs", reason, field="confirmed_name")
             await boards.delete_board(session, request.user, board)
         return redirect_deleted(request, "/boards", board.name)
     return await _render_settings(request, form)
@@ -176,9 +178,3 @@ async def _get_managed_board(request: Request, source: Source) -> Board:
     if not (access.is_admin and access.can_write):
         raise Forbidden("admin_required", _("Only an admin can change the settings of a board."))
     return access.board
-
-
-def _check_confirmed_name(typed: str, board: Board) -> None:
-    if typed.strip() != board.name:
-        reason = _("To delete the board, type its name: %(name)s", name=board.name)
-        raise Invalid("name_differs", reason, field="confirmed_name")

@@ -342,7 +342,11 @@ async def load_board_view(
     is_calendar = address.view == "calendar"
     columns = [] if is_calendar else await load(address)
     if columns and moved_task_id is not None and not cards.includes_card(columns, moved_task_id):
-        address = await _include_task(source, board, address, moved_task_id)
+        index = await tasks.count_tasks_before(
+            source, board, moved_task_id, address.filters, address.order
+        )
+        if index is not None:
+            address = address.with_card_at(index)
         columns = await load(address)
     unread = await presence.load_board_unread(source, member, board)
     return {
@@ -401,14 +405,6 @@ async def _load_columns(
         source, board, address.filters, address.order, limit=address.limit
     )
     return cards.build_columns(loaded, status.approvals, status.agents, rejected_moves)
-
-
-async def _include_task(
-    source: Source, board: Board, address: BoardAddress, task_id: UUID
-) -> BoardAddress:
-    """Return the address that shows the card of a task too, if it matches the filters."""
-    index = await tasks.count_tasks_before(source, board, task_id, address.filters, address.order)
-    return address if index is None else address.with_card_at(index)
 
 
 def _arrange_columns(columns: list[cards.CardColumn], address: BoardAddress) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def _parse_message(
     role, text = row.get("role"), _message_text(row.get("content"))
     finished = calls.get(str(row.get("toolCallId"))) if role == "toolResult" else None
     if finished is not None:
-        _add_result(finished, row, text)
+        finished.result = truncate(text, MAX_RESULT_LENGTH)
+        finished.has_failed = row.get("isError") is True
         return None
     started = dict(_parse_tool_calls(row.get("content")))
     calls |= started
@@ -81,11 +82,6 @@ def _parse_message(
     return TranscriptMessage(
         _message_id(index, row), author, text, sent_at, list(started.values()), error
     )
-
-
-def _add_result(call: TranscriptToolCall, row: TranscriptRow, text: str) -> None:
-    call.result = truncate(text, MAX_RESULT_LENGTH)
-    call.has_failed = row.get("isError") is True
 
 
 def _parse_tool_calls(content: object) -> Iterator[tuple[str, TranscriptToolCall]]:

@@ -49,7 +49,7 @@ def build_access_table(
 
 def describe_access(holder: Member | Invite, grants: Grants, names: Mapping[UUID, str]) -> str:
     """Describe rights on boards, such as "Reads Launch and changes Garden"."""
-    level = _level_of_all(holder)
+    level = get_access_level(holder.all_boards_read, holder.all_boards_write)
     if level != "none":
         return _("Changes all boards") if level == "write" else _("Reads all boards")
     known = [one for one in grants if one.board_id in names]
@@ -101,10 +101,6 @@ def explain_fixed_role(viewer: Member, member: Member, *, owners: int) -> str:
             " role can be changed."
         )
     return ""
-
-
-def _level_of_all(holder: Member | Invite) -> AccessLevel:
-    return get_access_level(holder.all_boards_read, holder.all_boards_write)
 
 
 def _grant_level(grant: BoardAccess | InviteBoardAccess) -> AccessLevel:

@@ -158,7 +158,11 @@ async def show_search(request: Request) -> Response:
 def _build_results_context(
     results: SearchResults, address: SearchQuery, member: Member
 ) -> dict[str, Any]:
-    total = count_results(results, address.kind)
+    total = (
+        results.counts.get(ResultKind(address.kind), 0)
+        if address.kind
+        else sum(results.counts.values())
+    )
     end = address.offset + len(results.items)
     return {
         "results": results,
@@ -268,11 +272,6 @@ def build_kind_tabs(results: SearchResults) -> list[tuple[str, str, str]]:
 def format_count(count: int, *, cut: bool) -> str:
     """Format a number of results; one that was cut has a plus sign."""
     return f"{format_number(count - count % MAX_MATCHES)}+" if cut else format_number(count)
-
-
-def count_results(results: SearchResults, kind: str) -> int:
-    """Return the number of results of the chosen kind, or of all."""
-    return results.counts.get(ResultKind(kind), 0) if kind else sum(results.counts.values())
 
 
 async def list_filter_options(

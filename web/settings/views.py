@@ -296,7 +296,11 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         "languages": [("", _("Language of the browser")), *translation.LANGUAGES.items()],
         "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
         "min_password_length": identity.MIN_PASSWORD_LENGTH,
-        "scopes": _list_scopes(),
+        "scopes": [
+            (TokenScope.READ, _("Only read")),
+            (TokenScope.NO_DECISIONS, _("Read and change, but not decide")),
+            (TokenScope.WRITE, _("Read, change and decide")),
+        ],
         "scope_names": _name_scopes(),
         "lifetimes": _list_lifetimes(),
         "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
@@ -319,15 +323,6 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
 
 def _name_scopes() -> dict[TokenScope, str]:
     return {scope: translate(name) for scope, name in SCOPE_NAMES.items()}
-
-
-def _list_scopes() -> list[tuple[str, str]]:
-    """Return the options for what a new token may do."""
-    return [
-        (TokenScope.READ, _("Only read")),
-        (TokenScope.NO_DECISIONS, _("Read and change, but not decide")),
-        (TokenScope.WRITE, _("Read, change and decide")),
-    ]
 
 
 def _list_lifetimes() -> list[tuple[int, str]]:

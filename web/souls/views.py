@@ -11,7 +11,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.clock import now
-from core.db.reads import Source
 from core.errors import Conflict, UpstreamError
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.text import is_storable
@@ -92,7 +91,8 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
     given = form.value("agent_id") or request.query_params.get("agent")
     agent_id = forms.parse_id(given)
     async with open_reader(request) as source:
-        options = await _list_agent_options(source, member)
+        names = await agents.list_agent_names(source, member, can_get_soul=True)
+        options = sorted(names, key=lambda one: one[1].lower())
         agent = await agents.get_agent(source, member, agent_id) if agent_id else None
     comparison = None
     if agent and soul:
@@ -112,12 +112,6 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
         comparison=comparison,
         **context,
     )
-
-
-async def _list_agent_options(source: Source, member: Member) -> list[tuple[UUID, str]]:
-    """Return the agents that can get a soul, by name."""
-    names = await agents.list_agent_names(source, member, can_get_soul=True)
-    return sorted(names, key=lambda one: one[1].lower())
 
 
 async def _read_content(request: Request) -> CachedSoul:

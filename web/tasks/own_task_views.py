@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -96,7 +96,8 @@ def _build_due_key() -> Callable[[OwnTask], int]:
     """Build the function that returns the section of a task, in the time zone of the reader."""
     moment, zone = now(), reader_zone.get()
     today = moment.astimezone(zone).date()
-    next_week = _find_next_week(today)
+    days_since_start = (today.weekday() - find_first_weekday()) % DAYS_OF_WEEK
+    next_week = today + timedelta(DAYS_OF_WEEK - days_since_start)
 
     def find_section(one: OwnTask) -> int:
         due_at = one.task.due_at
@@ -108,11 +109,6 @@ def _build_due_key() -> Callable[[OwnTask], int]:
         return TODAY if day == today else THIS_WEEK if day < next_week else LATER
 
     return find_section
-
-
-def _find_next_week(today: date) -> date:
-    days_since_start = (today.weekday() - find_first_weekday()) % DAYS_OF_WEEK
-    return today + timedelta(DAYS_OF_WEEK - days_since_start)
 
 
 def list_board_options(found: Iterable[OwnTask]) -> list[tuple[str, str]]:

@@ -114,12 +114,11 @@ def _load_text_in_context(language: str, context: str, message: str) -> Markup:
 
 
 def _insert(text: str, values: dict[str, Any]) -> Markup:
-    escaped = {name: _escape(value) for name, value in values.items()}
+    escaped = {
+        name: value if isinstance(value, int | float) else escape(value)
+        for name, value in values.items()
+    }
     return Markup(str.__mod__(str(text), escaped))  # noqa: S704 (the values are escaped)
-
-
-def _escape(value: Any) -> Any:
-    return value if isinstance(value, int | float) else escape(value)
 
 
 SCRIPT_TEXTS = {

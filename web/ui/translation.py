@@ -99,11 +99,6 @@ def translate_plural(singular: str, plural: str, number: int) -> str:
     return load_translations(reader_language.get()).ngettext(singular, plural, number)
 
 
-def translate_in_context(context: str, message: str) -> str:
-    """Return a text in a context, which separates texts that are equal in English."""
-    return load_translations(reader_language.get()).pgettext(context, message)
-
-
 def _(message: str, **values: Any) -> str:
     """Return a text in the reader's language, with its values."""
     return translate(message) % values
@@ -116,4 +111,4 @@ def ngettext(singular: str, plural: str, num: int, **values: Any) -> str:
 
 def pgettext(context: str, message: str, **values: Any) -> str:
     """Return a text in a context, with its values."""
-    return translate_in_context(context, message) % values
+    return load_translations(reader_language.get()).pgettext(context, message) % values

@@ -84,16 +84,13 @@ class _DiffParser:
         elif self._is_in_hunk(line):
             self._add_content(line)
         elif hunk := HUNK_HEADER.match(line):
-            self._start_hunk(hunk, line)
+            self._old, self._new = int(hunk[1]), int(hunk[3])
+            self._old_left, self._new_left = int(hunk[2] or 1), int(hunk[4] or 1)
+            self._add(DiffLine("", OTHER, line))
         elif line.startswith("--- ") and following.startswith("+++ "):
             self._old_name = line[4:]
         else:
             self._read_other(line)
-
-    def _start_hunk(self, hunk: re.Match[str], line: str) -> None:
-        self._old, self._new = int(hunk[1]), int(hunk[3])
-        self._old_left, self._new_left = int(hunk[2] or 1), int(hunk[4] or 1)
-        self._add(DiffLine("", OTHER, line))
 
     def _read_other(self, line: str) -> None:
         """Read a line outside of hunks that is no header of a hunk or a file."""
