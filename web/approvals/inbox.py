@@ -31,10 +31,10 @@ from services.inbox import (
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
 from services.waiting_counts import WaitingCounts
-from web.approvals.address import InboxAddress, format_key, parse_key
 from web.approvals.evidence import load_evidence_views
 from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, list_decidable_ids, load_approval_views
+from web.approvals.query_string import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms

@@ -20,9 +20,9 @@ from web.approvals.completions import (
     needs_approval,
 )
 from web.auth.viewer import current_member
-from web.boards.address import BoardAddress
 from web.boards.cards import RejectedMove
 from web.boards.forms import BulkChangeForm, parse_task_ids
+from web.boards.query_string import BoardAddress
 from web.boards.views import (
     board_access,
     board_for_update,

@@ -25,7 +25,6 @@ from services.waiting_counts import WaitingCounts
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.boards import cards, presenter
-from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.boards.assignees import build_assignee_filter, build_assignee_options
 from web.boards.calendar import load_calendar
 from web.boards.card_cache import CardRenderer
@@ -38,6 +37,7 @@ from web.boards.presenter import (
     load_pause_notice,
     load_pauser,
 )
+from web.boards.query_string import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.custom_fields.task_form import build_field_views
 from web.onboarding.state import conversation_stage
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address

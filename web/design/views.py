@@ -53,9 +53,9 @@ from web.activity.presenter import ActivityLine, build_activity_line
 from web.agents.presenter import describe_evidence
 from web.approvals.payload import parse_payload
 from web.approvals.presenter import ApprovalView, DecisionRights
-from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.boards.card_cache import CardRenderer
 from web.boards.cards import CardColumn, RejectedMove, TaskCard, build_groups
+from web.boards.query_string import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.dashboard import charts
 from web.dashboard.charts import (
     KeyMetric,

@@ -8,8 +8,8 @@ from models import NEVER_CALLED, ApprovalStatus, Notification, NotificationKind,
 from services.notifications import SendReason
 from web.agents.problem_texts import describe_hold_cause
 from web.approvals.sentences import translate_question
-from web.boards.address import build_comment_path
 from web.boards.cards import STATUS_NAMES
+from web.boards.query_string import build_comment_path
 from web.gateways.connection_texts import describe_gateway_error
 from web.notes.note_pages import build_note_path
 from web.ui.time_format import format_absolute, format_duration

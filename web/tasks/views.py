@@ -16,10 +16,10 @@ from web.agents.presenter import load_task_runs
 from web.approvals.completions import Confirmation, build_done_approval
 from web.auth.viewer import current_member
 from web.boards import presenter
-from web.boards.address import BoardAddress
 from web.boards.assignees import format_assignee
 from web.boards.bulk_views import list_to_confirm, load_rejections
 from web.boards.cards import STATUS_NAMES
+from web.boards.query_string import BoardAddress
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read

@@ -1,4 +1,4 @@
-"""The address of the inbox "Needs you"."""
+"""Query parameters of the inbox "Needs you"."""
 
 import re
 from dataclasses import dataclass, replace
