@@ -4,24 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.app import OPERATIONS
 from api.framework.auth import AllowedCaller as For
 from api.framework.operation import Operation
 from core.db.engine import TransactionFactory
-from models import Agent, Base, User
+from models import Agent, User
 from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import ClientFactory
 from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
+from tests.support.checksums import compute_checksums
 from tests.support.operation_requests import build_body, build_url
 from tests.support.world import World
-
-SEEN_ONLY = ("last_seen_at", "last_used_at")
-"""Columns that every call changes, even a rejected one."""
-SEEN_WITH_TABLE = {"agents": (*SEEN_ONLY, "updated_at")}
-"""The same, for tables with more of them."""
 
 WITH_IDS = [
     operation
@@ -31,32 +25,6 @@ WITH_IDS = [
 """Operations with ids in the path; souls are public."""
 assert len(WITH_IDS) > 100
 KEYS_IN_BODY = ("board_id", "task_id", "agent_id", "gateway_id", "organization_id")
-
-
-def build_checksum(table: str) -> str:
-    """Return a statement for the checksum of a table."""
-    ignored = ",".join(SEEN_WITH_TABLE.get(table, SEEN_ONLY))
-    return (
-        f"select '{table}', md5(string_agg(r, ',' order by r))"
-        f" from (select (to_jsonb(t) - '{{{ignored}}}'::text[])::text r from {table} t)"
-    )
-
-
-CHECKSUMS = text(
-    " union all ".join(
-        build_checksum(table.name)
-        for table in Base.metadata.sorted_tables
-        if table.name != "audit_records"
-    )
-)
-"""A checksum of every table, so that no change is missed.
-
-The audit is left out: it records that a request was refused.
-"""
-
-
-async def compute_checksums(session: AsyncSession) -> Mapping[str, str | None]:
-    return dict((await session.execute(CHECKSUMS)).all())
 
 
 def list_outsiders(operation: Operation, world: World) -> list[tuple[User | Agent, set[int]]]:

@@ -5,8 +5,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import select
 
+from core.db.engine import TransactionFactory
+from models import ApiToken, SignIn
+from tests.support.checksums import compute_checksums
 from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
+from tests.support.world import World
 
 PUBLIC = {
     "/account-deleted",
@@ -30,6 +35,8 @@ SAME_FOR_EVERYBODY = {
     "/souls/{handle}/{soul}/applications",
 }
 """Routes that lead to another page without loading the object, or show what everybody may see."""
+FORM = {"section": "agents", "status": "review", "to": "review", "name": "Mine", "effect": "allow"}
+"""Values of the forms that are checked before their object is loaded."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -90,6 +97,33 @@ async def test_pages_of_another_organization_do_not_exist(
             continue
         answer = await charlie.get(build_address(path, ids))
         assert answer.status_code == 404, (path, answer.status_code)
+
+
+async def test_forms_of_another_organization_change_nothing(
+    page_ids: Mapping[str, Sequence[Any]],
+    charlie: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+) -> None:
+    ids = {name: values[0] for name, values in page_ids.items()}
+    async with transaction() as session:
+        for name, model in (("sign_in_id", SignIn), ("token_id", ApiToken)):
+            ids[name] = await session.scalar(
+                select(model.id).where(model.user_id == world.alice.id)
+            )
+        before = await compute_checksums(session)
+    form = FORM | {"ids": str(ids["task_id"]), "shown": f"{ids['approval_id']}:{'0' * 64}"}
+    checked = 0
+    for route in list_routes():
+        if route.path in SAME_FOR_EVERYBODY or not PARAMETER.search(route.path):
+            continue
+        for method in (route.methods or set()) - {"GET", "HEAD"}:
+            answer = await charlie.request(method, build_address(route.path, ids), data=form)
+            assert answer.status_code == 404, (method, route.path, answer.status_code)
+            checked += 1
+    assert checked > 100
+    async with transaction() as session:
+        assert await compute_checksums(session) == before
 
 
 async def test_every_page_has_security_headers(

@@ -95,10 +95,3 @@ async def test_readers_see_the_pause_but_cannot_change_it(
         assert "Resume" not in shown
     assert (await rita.post(f"{board_path}/pauses/endings")).status_code == 403
     assert await is_paused(transaction, world)
-
-
-async def test_foreign_boards_cannot_be_paused(charlie, board_path, transaction, world) -> None:
-    assert (await charlie.get(f"{board_path}/pauses")).status_code == 404
-    for path in (f"{board_path}/pauses", f"{board_path}/pauses/endings"):
-        assert (await charlie.post(path)).status_code == 404
-    assert not await is_paused(transaction, world)

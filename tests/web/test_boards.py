@@ -272,14 +272,6 @@ async def test_admins_without_access_cannot_change_a_board(dana, settings_of) ->
     assert (await dana.get(settings_of)).status_code == 403
 
 
-async def test_settings_of_foreign_boards_are_not_found(charlie, settings_of, world) -> None:
-    assert (await charlie.get(settings_of)).status_code == 404
-    for typed in ({"section": "about", "name": "x", "description": "x"}, {"section": "about"}):
-        assert (await charlie.post(settings_of, data=typed)).status_code == 404
-    gone = f"/boards/{world.board.id}/deletions"
-    assert (await charlie.post(gone, data={"confirmed_name": "Launch"})).status_code == 404
-
-
 async def test_user_text_is_escaped(alice, world, transaction, settings_of) -> None:
     async with transaction() as session:
         world.board.name = "<script>alert(1)</script>"

@@ -305,17 +305,6 @@ async def test_the_page_says_that_there_are_too_many_tokens(alice, transaction, 
     assert len(tokens.all()) == 20
 
 
-async def test_sessions_and_tokens_of_others_cannot_be_ended(
-    alice, charlie, transaction, world
-) -> None:
-    async with transaction() as session:
-        sign_in = await session.scalar(select(SignIn).where(SignIn.user_id == world.alice.id))
-        token = await session.scalar(select(ApiToken).where(ApiToken.user_id == world.alice.id))
-    assert (await charlie.post(f"/settings/sessions/{sign_in.id}/endings")).status_code == 404
-    assert (await charlie.post(f"/settings/tokens/{token.id}/endings")).status_code == 404
-    assert (await alice.get("/settings")).status_code == 200
-
-
 async def test_an_invalid_saved_time_is_ignored(alice) -> None:
     page = (await alice.get("/settings?saved=<b>now</b>")).text
     assert "Saved" not in page

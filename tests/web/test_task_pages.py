@@ -156,12 +156,5 @@ async def test_readers_cannot_change_a_task(rita, task_path, transaction, task, 
     assert (await stored(transaction, task)).version == task.version
 
 
-@pytest.mark.parametrize(("way", "sent"), WAYS)
-async def test_tasks_of_other_organizations_are_not_found(charlie, task_path, way, sent) -> None:
-    assert (await charlie.get(task_path)).status_code == 404
-    assert (await charlie.get(f"{task_path}/conversation")).status_code == 404
-    assert (await charlie.post(f"{task_path}/{way}", data=sent)).status_code == 404
-
-
 async def test_a_task_is_not_found_on_another_board(alice, world, task) -> None:
     assert (await alice.get(f"/boards/{world.garden.id}/tasks/{task.id}")).status_code == 404
