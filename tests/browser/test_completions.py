@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 QUESTION = "Needs an approval. Approve and move to Done?"
 
@@ -57,7 +58,7 @@ async def test_a_cancelled_confirmation_leaves_the_card(site: LiveSite) -> None:
     assert site.list_tasks(board)["Ship it"]["status"] == "review"
 
 
-@pytest.mark.parametrize("in_drawer", [True, False])
+@pytest.mark.parametrize("in_drawer", [True, pytest.param(False, marks=repetition)])
 async def test_the_status_of_a_task_asks_once_too(site: LiveSite, in_drawer: bool) -> None:
     board, [task] = create(site, f"Status {in_drawer}", "Ship it")
     path = f"/boards/{board['id']}"

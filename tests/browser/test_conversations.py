@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.tiers import repetition
 
 MESSAGES = 60  # more than a page has
 
@@ -36,7 +37,10 @@ async def expect_marked(page: Page, address: str) -> None:
     assert background not in ("rgba(0, 0, 0, 0)", "transparent")
 
 
-@pytest.mark.parametrize(("size", "scripts"), [(WIDE, True), (PHONE, True), (WIDE, False)])
+@pytest.mark.parametrize(
+    ("size", "scripts"),
+    [(WIDE, True), (WIDE, False), pytest.param(PHONE, True, marks=repetition)],
+)
 async def test_a_link_to_an_old_message_shows_and_marks_it(
     site: LiveSite, board: dict[str, Any], first_message: str, size, scripts: bool
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 
 @pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
@@ -13,7 +14,9 @@ def has_scripts(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.mark.parametrize("button", ["Add, then write another", "Add task"])
+@pytest.mark.parametrize(
+    "button", ["Add task", pytest.param("Add, then write another", marks=repetition)]
+)
 async def test_a_task_is_added_once(
     site: LiveSite, board: dict[str, Any], has_scripts: bool, button: str
 ) -> None:

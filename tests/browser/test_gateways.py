@@ -21,6 +21,7 @@ from tests.support.fake_gateway import (
 )
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 from tests.support.tls_certificates import PrivateCa
 
 SOON = 10.0  # seconds until a solved problem is shown
@@ -196,7 +197,7 @@ async def test_sessions_can_be_read_without_scripts(site: LiveSite) -> None:
         await page.context.close()
 
 
-@pytest.mark.parametrize("with_scripts", [True, False])
+@pytest.mark.parametrize("with_scripts", [True, pytest.param(False, marks=repetition)])
 async def test_existing_agents_can_be_linked_and_unlinked(
     site: LiveSite, with_scripts: bool
 ) -> None:

@@ -6,6 +6,7 @@ from playwright.async_api import Page, expect
 from tests.support.full_site import CheckedPage
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, new_context
+from tests.support.tiers import repetition
 
 
 async def open_link(page: Page, link: str, scripts: bool) -> None:
@@ -17,7 +18,10 @@ async def open_link(page: Page, link: str, scripts: bool) -> None:
         await page.get_by_role("button", name="Open").click()
 
 
-@pytest.mark.parametrize(("size", "scripts"), [(WIDE, True), (PHONE, True), (WIDE, False)])
+@pytest.mark.parametrize(
+    ("size", "scripts"),
+    [(WIDE, True), (WIDE, False), pytest.param(PHONE, True, marks=repetition)],
+)
 async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size, scripts: bool) -> None:
     email = f"rita-{size['width']}-{scripts}@example.com".lower()
     invite = site.owner.call("POST", "/organizations/me/invites", invited_email=email)

@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.tiers import repetition
 
 IN_MORE = {
     "Dashboard": "/dashboard",
@@ -25,7 +26,7 @@ def more_of(page: Page):
     return page.get_by_role("navigation", name="Sections").locator("details")
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=repetition)])
 async def test_more_leads_to_all_other_pages(site: LiveSite, scripts: bool) -> None:
     page = await site.new_tab(viewport=PHONE, java_script_enabled=scripts)
     for name, path in IN_MORE.items():

@@ -13,6 +13,7 @@ from tests.support.fake_gateway import wait_until
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import list_axe_violations, overflows_horizontally
 from tests.support.skill_archives import FILES, WRITER, make_zip
+from tests.support.tiers import repetition
 from web.ui.render import TOAST_HEADERS
 
 
@@ -143,7 +144,7 @@ async def test_a_failed_fetch_is_shown_in_its_row_and_the_others_follow(site: Li
         assert await states.nth(0).locator(".is-failed").is_visible()
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=repetition)])
 async def test_selected_skills_are_deleted(site: LiveSite, scripts: bool) -> None:
     names = [f"{word} {scripts}" for word in ("Heron", "Egret", "Stork")]
     for name in names:
