@@ -6,8 +6,9 @@
 
 `record` runs a checkout on copies of a data folder, sends the requests of `DATA.json`, and writes a
 file for each output. The worker does not run, so nothing depends on when it works; what the product
-computes from the time of day or from days does: record both checkouts on the same day. It imports
-no module of the product. tests/support/frozen_data.py makes the folder and the requests.
+computes from the time of day or from days does: record both checkouts on the same day, and not
+before the data is half an hour old, when all agents are late. It imports no module of the product.
+tests/support/frozen_data.py makes the folder and the requests.
 
 `DATA.json` has the settings in `environment`, the headers and cookies of each caller in `callers`,
 and in `runs` the requests of each run, which begins with the data of the folder. A request has
@@ -55,6 +56,7 @@ ID = re.compile(UUID_OF % 7)  # it begins with the time at which it was made
 TIME_TAG = re.compile(r"<time datetime=\"([^\"]*)\"([^>]*)>[^<]*</time>")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?")
 CLOCK = re.compile(r"(?<![\d:.T-])(\d\d)(?::|%3A)(\d\d)(?![\d:])")
+PER_MINUTE = re.compile(r"attempts_in_this_minute")  # refused requests, counted by the clock
 CLOCK_MINUTES = 60  # after the start in which a time of day belongs to the recording
 EPOCH = re.compile(r"\b(1[0-9]{12})(?:[0-9]{3})?\b")  # milliseconds, or microseconds
 HEX = re.compile(r"\b(?:\\\\x)?[0-9a-f]{32,}\b")  # a hash, or bytes
@@ -407,7 +409,10 @@ def compare(one: Path, other: Path) -> int:
     names = sorted(sides[0].keys() | sides[1].keys())
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in names:
-        before, after = [side.get(name, "").splitlines() for side in sides]
+        before, after = [
+            [line for line in side.get(name, "").splitlines() if not PER_MINUTE.search(line)]
+            for side in sides
+        ]
         if before != after:
             lines = list(difflib.unified_diff(before, after, "", "", "", "", 0, ""))[2:]
             groups.setdefault(tuple(one for one in lines if one[0] != "@"), []).append(name)
