@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from core.errors import Invalid
+from core.text import N_
 from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
 NOT_SENT: Any = None
@@ -135,7 +136,7 @@ class Patch(Fields):
         """Return the given fields, in the order of the model. Raises Invalid without any."""
         given = self.model_fields_set
         if not given and not self.may_be_empty:
-            raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
+            raise Invalid("nothing_to_change", N_("Change at least one thing."))
         return {name: getattr(self, name) for name in type(self).model_fields if name in given}
 
     def without(self, names: Set[str]) -> Self:

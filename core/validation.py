@@ -10,7 +10,7 @@ from uuid import UUID
 
 from core.clock import to_utc
 from core.errors import Invalid, PreconditionFailed
-from core.text import is_storable, is_storable_json
+from core.text import N_, is_storable, is_storable_json
 
 FieldCheck: TypeAlias = Callable[[object, str], Any]
 
@@ -44,7 +44,7 @@ def text_of_length(max_length: int) -> FieldCheck:
         if not isinstance(value, str):
             raise Invalid("text_required", f"{name} must be a text.", field=field)
         if len(value) > max_length:
-            reason = f"{name} is too long: {len(value):,} characters, {max_length:,} at most."
+            reason = N_("This is too long: %(length)s characters, %(max_length)s at most.")
             raise Invalid("too_long", reason, field=field, length=len(value), max_length=max_length)
         if not is_storable(value):
             reason = f"{name} has a character that cannot be stored. Take it out."
@@ -67,7 +67,7 @@ def nonblank_text(max_length: int) -> FieldCheck:
     def check(value: object, field: str) -> str:
         left: str = bare(value, field)
         if not left:
-            raise Invalid("blank", f"{_label(field)} must not be blank.", field=field)
+            raise Invalid("blank", N_("Fill this in."), field=field)
         return left
 
     return check
@@ -77,7 +77,7 @@ def normalized_email(value: object, field: str) -> str:
     """Check that a value is an e-mail address; return it stripped and in lower case."""
     email: str = text_of_length(10 * MAX_EMAIL_LENGTH)(value, field).strip().lower()
     if not is_email(email):
-        raise Invalid("email_invalid", "This is not an e-mail address.", field=field)
+        raise Invalid("email_invalid", N_("This is not an e-mail address."), field=field)
     return email
 
 
@@ -94,7 +94,7 @@ def integer_in_range(minimum: int = 0, maximum: int = MAX_INTEGER) -> FieldCheck
     def check(value: object, field: str) -> int:
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if not (is_number and minimum <= value <= maximum):
-            reason = f"{_label(field)} must be a whole number from {minimum:,} to {maximum:,}."
+            reason = N_("Write a whole number from %(minimum)s to %(maximum)s.")
             raise Invalid(
                 "number_out_of_range", reason, field=field, minimum=minimum, maximum=maximum
             )
@@ -110,7 +110,7 @@ def json_object(max_length: int) -> FieldCheck:
         if not isinstance(value, dict):
             raise Invalid("object_required", f"{_label(field)} must be an object.", field=field)
         if not is_storable_json(value, max_length=max_length):
-            reason = f"{_label(field)} is too large, or holds what is no JSON."
+            reason = N_("This is too large, or not valid JSON.")
             raise Invalid("not_storable", reason, field=field)
         return value
 
@@ -138,7 +138,7 @@ def timestamp_value(value: object, field: str) -> datetime:
         raise Invalid("date_required", f"{name} must be a date and a time.", field=field)
     if value.year not in ALLOWED_YEARS:
         first, last = str(ALLOWED_YEARS[0]), str(ALLOWED_YEARS[-1])
-        reason = f"{name} must be in a year from {first} to {last}."
+        reason = N_("Choose a year from %(first_year)s to %(last_year)s.")
         raise Invalid("date_out_of_range", reason, field=field, first_year=first, last_year=last)
     return to_utc(value)
 

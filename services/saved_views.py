@@ -98,7 +98,7 @@ async def lock_saved_view(
 
 UNIQUE_ERRORS: rows.UniqueErrors = {
     "uq_saved_views_name": lambda: Conflict(
-        "saved_view_name_taken", "There is a view with this name.", field="name"
+        "saved_view_name_taken", N_("There is a view with this name."), field="name"
     )
 }
 
@@ -184,7 +184,7 @@ async def set_default_view(
 
 
 def _view_not_found() -> NotFound:
-    return NotFound("saved_view_not_found", "There is no such view.")
+    return NotFound("saved_view_not_found", N_("There is no such view."))
 
 
 async def _check_view_count(session: AsyncSession, board: Board, owner_id: UUID | None) -> None:

@@ -128,7 +128,7 @@ async def lock_tag(session: AsyncSession, member: Member, tag_id: UUID) -> Count
 
 
 def _not_found() -> NotFound:
-    return NotFound("tag_not_found", "There is no such tag.")
+    return NotFound("tag_not_found", N_("There is no such tag."))
 
 
 IN_ORGANIZATION = Tag.organization_id == bindparam("organization_id")
@@ -160,7 +160,7 @@ LOCKED_TAG = Query(
 
 UNIQUE_ERRORS: rows.UniqueErrors = {
     "uq_tags_organization_id_slug": lambda: Conflict(
-        "tag_slug_taken", "There is a tag with this slug.", field="slug"
+        "tag_slug_taken", N_("Another tag has this slug. Choose another one."), field="slug"
     )
 }
 

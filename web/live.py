@@ -27,6 +27,7 @@ from services.streams import Readable, SharedRights
 from web.auth.viewer import current_member, format_stream_key
 from web.stale_parts import is_single_board, limit_single_cards, list_stale_parts
 from web.ui import forms
+from web.ui.translation import N_
 
 RIGHTS = "rights"  # the rights of the user have changed, also where no part reloads
 NOTIFICATIONS = "notifications"  # of the user have changed
@@ -113,9 +114,9 @@ def _check_stream_key(request: Request) -> None:
     expected = format_stream_key(current_member(request))
     given = request.query_params.get("for", expected)
     if given.partition(".")[0] != expected.partition(".")[0]:
-        raise Unauthorized("other_user", "Another user has signed in in this browser.")
+        raise Unauthorized(N_("Another user has signed in in this browser."), "other_user")
     if given != expected:
-        raise Conflict("other_organization", "Another organization was opened in this browser.")
+        raise Conflict("other_organization", N_("Another organization was opened in this browser."))
 
 
 class _PageStream:

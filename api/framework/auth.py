@@ -193,8 +193,8 @@ def require_decision_scope(request: Request) -> None:
     """Raise Forbidden if the token of a user may not decide approvals, nor change what decides."""
     if is_without_decisions(request):
         reason = (
-            "This token may not decide approvals, or change policies, tags that they name, approval"
-            " settings of boards, or who may decide. Do it on the page."
+            "This token may not decide approvals, or change policies, tags that they name,"
+            " approval settings of boards, or who may decide. Do it on the page."
         )
         raise Forbidden("token_scope_insufficient", reason)
 

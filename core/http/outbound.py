@@ -37,7 +37,7 @@ from core.http.address_policy import (
     can_be_allowed,
     resolve_host,
 )
-from core.text import is_storable
+from core.text import N_, is_storable
 
 MAX_URL_LENGTH = 2048  # characters
 TOTAL_TIMEOUT = 20.0  # seconds, from resolving the name to the last byte that is read
@@ -190,11 +190,13 @@ class OutboundClient:
             return False
         except ForbiddenHost as error:
             if not any(map(can_be_allowed, error.ips)):
-                reason = "Requests to this address are never allowed: it is link-local or reserved."
+                reason = N_(
+                    "Requests to this address are never allowed: it is link-local or reserved."
+                )
                 raise Invalid("address_never_allowed", reason, field=field) from None
-            reason = (
-                "This address is in a private network. OUTBOUND_ALLOW_PRIVATE can allow it for the"
-                " first organization of this installation."
+            reason = N_(
+                "This address is in a private network. OUTBOUND_ALLOW_PRIVATE can allow it for"
+                " the first organization of this installation."
             )
             raise Invalid("address_forbidden", reason, field=field) from None
         return True

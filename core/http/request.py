@@ -29,6 +29,7 @@ from core.errors import (
 )
 from core.http.caller import get_client_ip, rate_limit_network
 from core.limiters import ConcurrencyLimiter
+from core.text import N_
 
 STATUS_CODES: dict[type[AppError], int] = {
     Unauthorized: 401,
@@ -90,7 +91,7 @@ async def read_body(request: Request, max_size: int = MAX_BODY_SIZE) -> bytes:
 
 
 def _body_too_large(max_size: int) -> TooLarge:
-    return TooLarge("body_too_large", f"A request takes at most {max_size} bytes.")
+    return TooLarge("body_too_large", N_("This is too much at once: 2 MB at most."))
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:

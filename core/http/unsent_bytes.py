@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import TooMany
 from core.http.caller import Caller, get_client_ip, rate_limit_network
 from core.http.event_stream import is_event_stream
+from core.text import N_
 
 MB = 1024 * 1024
 MAX_OF_CALLER = 64 * MB
@@ -62,7 +63,7 @@ class UnsentBytes:
             or (caller.group and of_group and of_group + size > MAX_OF_GROUP)
             or (left + size > MIN_OF_CALLER and self.total and self.total + size > MAX_OF_PROCESS)
         ):
-            reason = (
+            reason = N_(
                 "Too much of earlier responses was not read. Read it, or close the connections."
             )
             raise TooMany(RETRY_AFTER, reason, code="responses_not_read")

@@ -35,6 +35,7 @@ from core.security.openid_tokens import (
     parse_keys,
     verify_signature,
 )
+from core.text import N_
 
 log = logging.getLogger(__name__)
 
@@ -365,14 +366,14 @@ class OpenIdProvider:
 
 def sign_in_not_verified() -> Unauthorized:
     """Return the error shown to users whose sign-in could not be verified."""
-    reason = "The sign-in could not be confirmed. Start again."
+    reason = N_("The sign-in could not be confirmed. Start again.")
     return Unauthorized(reason, code="sign_in_not_proven")
 
 
 def _not_authenticated_again() -> Unauthorized:
-    reason = (
-        "Your provider did not confirm that you have just signed in again. Sign out there and try"
-        " again, or use your password."
+    reason = N_(
+        "Your provider did not confirm that you have just signed in again. Sign out there and"
+        " try again, or use your password."
     )
     return Unauthorized(reason, code="sign_in_not_recent")
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, select, true
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Forbidden
+from core.text import N_
 from models import Agent, Board, DesiredState, Gateway, Member, Run, RunStatus, Status, Task
 from services import boards
 from services.agents import rules
@@ -157,7 +158,7 @@ async def get_agent_card(
     if agent.board_id is not None:
         await boards.get_board(source, member, agent.board_id)
     elif not member.is_admin:
-        raise Forbidden("admin_required", "Only admins see the agents of gateways.")
+        raise Forbidden("admin_required", N_("Only admins see the agents of gateways."))
     return _build_card(*row, now(), offline_after)
 
 

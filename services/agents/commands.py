@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid
+from core.text import N_
 from core.validation import optional, text_of_length
 from models import Agent, Board, DesiredState, EventType, FileAuthor, Member
 from services import desired_state, events, identity
@@ -117,10 +118,12 @@ def _target_board_id(changes: Mapping[str, Any]) -> UUID | None:
         raise Forbidden("agent_status_forbidden", "An agent's status is what it reports.")
     if changes.get("is_gateway_main"):
         raise Invalid(
-            "gateway_required", "There is no gateway to look after.", field="is_gateway_main"
+            "gateway_required",
+            N_("There is no gateway for this agent to manage."),
+            field="is_gateway_main",
         )
     if "board_id" in changes and changes["board_id"] is None:
-        raise Invalid("board_required", "An agent works on a board.", field="board_id")
+        raise Invalid("board_required", N_("An agent works on a board."), field="board_id")
     return changes.get("board_id")
 
 
@@ -139,7 +142,7 @@ async def reprovision_agent(
     """
     agent, locked = await lock_agent(session, member, agent_id)
     if agent.desired_state is None:
-        reason = "This agent is on no gateway, or others brought it there."
+        reason = N_("This agent is on no gateway, or others brought it there.")
         raise Conflict("agent_not_brought", reason)
     if agent.desired_state is DesiredState.GONE:
         await desired_state.request_removal(session, agent)
@@ -169,7 +172,7 @@ async def issue_token(
     if it is moved meanwhile.
     """
     if days is not None and not 0 <= days <= MAX_TOKEN_DAYS:
-        reason = f"A token is valid for 1 to {MAX_TOKEN_DAYS} days, or with 0 without an end."
+        reason = N_("Choose one of the lifetimes that are offered.")
         raise Invalid("token_lifetime_invalid", reason, field="days")
     agent, locked = await lock_agent(session, member, agent_id)
     token = None
@@ -223,7 +226,7 @@ async def write_soul(
     """
     written = validate_template(content, "content")
     if written is None:
-        raise Invalid("blank", "A soul says something.")
+        raise Invalid("blank", N_("Fill this in."))
     origin = {
         "source_url": _validate_reason(source_url, "source_url"),
         "reason": _validate_reason(reason, "reason"),

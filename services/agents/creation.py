@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict, Forbidden
 from core.security.secrets import generate_token, hash_token, token_prefix
+from core.text import N_
 from core.validation import validate_fields
 from models import (
     Actor,
@@ -167,7 +168,7 @@ async def _flush_linked_agent(session: AsyncSession) -> None:
         if "uq_agents_linked_once" not in str(error.orig):
             raise
         raise Conflict(
-            "agent_already_linked", "This agent is linked already.", field="gateway_agent_id"
+            "agent_already_linked", N_("This agent is linked already."), field="gateway_agent_id"
         ) from error
 
 
@@ -200,7 +201,7 @@ async def check_name_is_free(
     )
     if any(id != except_agent_id for id in await session.scalars(same_name)):
         raise Conflict(
-            "agent_name_taken", "Another agent of this board has that name.", field="name"
+            "agent_name_taken", N_("Another agent of this board has that name."), field="name"
         )
 
 
@@ -210,7 +211,7 @@ async def _check_no_other_lead(session: AsyncSession, board: Board) -> None:
     if name is not None:
         raise Conflict(
             "board_lead_exists",
-            f"{name} leads this board already.",
+            N_("%(lead)s leads this board already."),
             field="is_board_lead",
             lead=name,
         )

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden, NotFound
+from core.text import N_
 from models import Actor, Agent, AgentStatus, Board, EventType, Member, User
 from services import boards, desired_state, events
 from services.agents import rules
@@ -120,7 +121,7 @@ def _check_lead_may_delete(lead: Agent, board: Board, agent: Agent) -> None:
     if agent.board_id is None:
         raise Forbidden("gateway_main_stays", "The gateway's own agent is not a lead's to let go.")
     if agent.board_id != board.id:
-        raise NotFound("agent_not_found", "There is no such agent on this board.")
+        raise NotFound("agent_not_found", N_("There is no such agent on this board."))
     if agent.is_board_lead:
         raise Forbidden("lead_stays", "Only an admin lets the board's lead go.")
 
@@ -131,4 +132,4 @@ async def _require_admin_of(session: AsyncSession, user_id: UUID, organization_i
     )
     member = await session.scalar(query)
     if member is None or not member.is_admin:
-        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
+        raise Forbidden("admin_required", N_("Only an admin of the organization can do that."))

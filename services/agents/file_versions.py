@@ -15,7 +15,7 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.security.secrets import hash_token, hide_tokens
-from core.text import is_storable
+from core.text import N_, is_storable
 from core.validation import MAX_TEXT_LENGTH
 from models import Agent, AgentFileVersion, FileAuthor, User
 
@@ -113,7 +113,7 @@ async def get_file_version(
     ids = [one.id for one in versions[place : place + 2]]
     contents = dict(await CONTENTS.fetch(source, agent_id=agent.id, ids=ids)) if ids else {}
     if version_id not in contents:
-        raise NotFound("file_version_not_found", "This version is not stored any more.")
+        raise NotFound("file_version_not_found", N_("This version is not stored any more."))
     previous = contents.get(ids[1]) if len(ids) > 1 else None
     return FileVersionDetail(versions[place], contents[version_id], previous)
 

@@ -24,6 +24,7 @@ from core.clock import now, parse_duration
 from core.db.reads import Query, Source, WriteRequired, set_loaded_values
 from core.db.transactions import Write
 from core.errors import Invalid
+from core.text import N_
 from models import Actor, Agent, AgentStatus, Board
 from services import boards, desired_state, events
 from services.agents import rules
@@ -227,7 +228,7 @@ def validate_heartbeat_interval(value: str) -> str:
     """Return a heartbeat interval as it is stored. Raises Invalid."""
     every = value.strip()
     if len(every) > MAX_INTERVAL_LENGTH or parse_duration(every) is None:
-        raise Invalid("heartbeat_invalid", "Say how often as 30s, 10m or 1h.", field="every")
+        raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field="every")
     return every
 
 

@@ -15,6 +15,7 @@ from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import Agent, Board, Gateway, Member, Organization, User
 from services import boards, organizations
 from services.agents.rules import OFFLINE_AFTER, online_condition
@@ -37,7 +38,7 @@ async def get_agent(source: Source, member: Member, agent_id: UUID) -> Agent:
         raise agent_not_found()
     agent, reads = found
     if agent.board_id is not None and not reads:
-        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+        raise Forbidden("board_read_forbidden", N_("You may not read this agent's board."))
     return agent
 
 
@@ -63,7 +64,7 @@ async def get_visible_agent(source: Source, user: User, agent_id: UUID) -> Agent
     if agent.board_id is None:
         organizations.require_admin(member)
     elif not reads:
-        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+        raise Forbidden("board_read_forbidden", N_("You may not read this agent's board."))
     set_loaded_values(agent, gateway=gateway, board=board, organization=organization)
     return agent
 
@@ -177,12 +178,12 @@ def _build_presence_query() -> Query[tuple[Agent, Gateway | None]]:
 
 def agent_not_found() -> NotFound:
     """Build the error for an agent that does not exist or that the caller may not see."""
-    return NotFound("agent_not_found", "There is no such agent.")
+    return NotFound("agent_not_found", N_("There is no such agent."))
 
 
 def agent_moved() -> Conflict:
     """Build the error for an agent that was moved while waiting for the lock of its board."""
-    return Conflict("agent_moved", "The agent was moved meanwhile. Try again.")
+    return Conflict("agent_moved", N_("The agent was moved meanwhile. Try again."))
 
 
 async def list_agents(

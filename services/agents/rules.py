@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.clock import DURATION_PATTERN, MAX_DURATION, SECONDS, parse_duration
 from core.errors import Invalid
-from core.text import is_storable
+from core.text import N_, is_storable
 from core.validation import (
     FieldCheck,
     json_object,
@@ -294,9 +294,9 @@ def validate_heartbeat_config(value: object, field: str) -> dict[str, Any]:
     config = _validate_json(value, field)
     every = config.get("every")
     if every is not None and not (isinstance(every, str) and parse_duration(every) is not None):
-        raise Invalid("heartbeat_invalid", "Say how often as 30s, 10m or 1h.", field=field)
+        raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field=field)
     if not isinstance(config.get("quiet", True), bool):
-        raise Invalid("heartbeat_invalid", "Quiet is true or false.", field=field)
+        raise Invalid("heartbeat_invalid", N_("“Quiet” is true or false."), field=field)
     return config
 
 

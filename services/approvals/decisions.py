@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import AppError, Invalid
+from core.text import N_
 from models import Approval, ApprovalStatus, Board, EventType, User
 from services import boards, organizations
 from services.approvals import completion, finalization, votes
@@ -164,7 +165,7 @@ async def apply_decision(
     if not approval.is_undecided:
         return await _repeat(session, approval, decision, basis.roles)
     if decision.status is ApprovalStatus.PENDING:
-        raise Invalid("answer_required", "Approve or reject.", field="status")
+        raise Invalid("answer_required", N_("Approve or reject."), field="status")
     require_decider(approval, decision.user, decision.status, basis.roles)
     require_recent_sign_in(approval.approval.policy_verdict, decision.signed_in_at)
     if decision.status is ApprovalStatus.APPROVED:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import format_naive_utc
 from core.db.reads import Query, Source
 from core.errors import Conflict, NotFound
+from core.text import N_
 from models import (
     Agent,
     Approval,
@@ -232,7 +233,7 @@ BOARD_IDS: Query[tuple[UUID, UUID]] = Query(
 
 def approval_not_found() -> NotFound:
     """Build the error for an approval that does not exist or that the actor may not see."""
-    return NotFound("approval_not_found", "There is no such question.")
+    return NotFound("approval_not_found", N_("There is no such question."))
 
 
 def already_decided(detail: ApprovalDetail) -> Conflict:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden
+from core.text import N_
 from models import Approval, ApprovalStatus, ApprovalTask, Board, Status, Task, User
 from services import boards, organizations, policies, tasks
 from services.approvals import finalization
@@ -101,7 +102,7 @@ async def approve_and_complete(
     assert draft.task_id is not None
     found = await tasks.get_task_detail(session, board, draft.task_id)
     if found.task.status is Status.DONE:
-        raise Conflict("task_is_done", "This task is done already.")
+        raise Conflict("task_is_done", N_("This task is done already."))
     if board.require_approval_for_done:
         pending = await _load_pending(session, board, [draft.task_id])
         detail = pending.get(draft.task_id)
@@ -125,7 +126,7 @@ async def _approve(
     if approval.is_decided_by_policy:
         if approval.status is not ApprovalStatus.APPROVED:
             name = approval.policy_verdict.rule_name
-            reason = f"The policy “{name}” does not allow this task to be completed."
+            reason = N_("The policy “%(rule)s” does not allow this task to be completed.")
             raise Forbidden("completion_denied", reason, rule=name)
         if action_hash != approval.action_hash:
             raise content_changed(detail, (), approval.action_hash, None)
@@ -146,7 +147,7 @@ async def _approve(
     basis = await load_decision_basis(session, [detail], decision)
     decided, effects = await apply_decision(session, detail, decision, basis)
     if decided.is_undecided or effects is None:
-        reason = "One more person must approve this before the task is done."
+        reason = N_("One more person must approve this before the task is done.")
         raise Forbidden("second_approval_required", reason)
     await finalization.publish_effects(session, [effects])
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden
+from core.text import N_
 from models import (
     Approval,
     ApprovalStatus,
@@ -65,7 +66,7 @@ def require_decider(
     verdict = detail.approval.policy_verdict
     role = roles.get(detail.board.organization_id)
     if role is None or status not in _list_decisions(verdict, user.id, role):
-        reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
+        reason = N_("The policy “%(rule)s” lets only certain people decide this.")
         raise Forbidden("decider_not_allowed", reason, rule=verdict.rule_name)
 
 
@@ -90,8 +91,8 @@ async def require_completion_allowed(
         return
     verdict, is_allowed = await _evaluate_completion(session, detail, user)
     if not is_allowed:
-        reason = (
-            f"The policy “{verdict.rule_name}” asks more before tasks are completed. Approve this"
+        reason = N_(
+            "The policy “%(rule)s” requires more before tasks are completed. Approve this"
             " without completing tasks; the agent can request task.complete."
         )
         raise Forbidden("completion_not_allowed", reason, rule=verdict.rule_name)

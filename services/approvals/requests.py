@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, Invalid, NotFound
+from core.text import N_
 from models import (
     Actor,
     Agent,
@@ -185,7 +186,7 @@ def approval_pending_exists(found: Iterable[tuple[UUID, UUID]]) -> Conflict:
     ]
     return Conflict(
         "approval_pending_exists",
-        "An approval of this task is pending already.",
+        N_("An approval of this task is pending already."),
         conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
     )
 
@@ -200,7 +201,7 @@ async def _load_tasks(session: AsyncSession, board: Board, ids: list[UUID]) -> l
     if missing:
         raise NotFound(
             "task_not_found",
-            "Not all of these tasks are on this board.",
+            N_("Not all of these tasks are on this board."),
             missing_task_ids=missing,
         )
     return [found[id] for id in ids]
@@ -216,13 +217,15 @@ async def request_clarification(
     """
     text = validate_text(question, "question")
     if not text:
-        raise Invalid("question_required", "Write what you want to know.", field="question")
+        raise Invalid("question_required", N_("Write what you want to know."), field="question")
     board = await boards.lock_board(session, user, await get_board_id(session, user, approval_id))
     detail = await get_approval(session, board, approval_id)
     if not detail.is_undecided:
         raise already_decided(detail)
     if not detail.tasks:
-        raise Invalid("no_linked_task", "There is no task to post a question on.", field="question")
+        raise Invalid(
+            "no_linked_task", N_("There is no task to post a question on."), field="question"
+        )
     await tasks.create_comment(
         session, user, board, detail.tasks[0].id, mention_agent(detail.agent, text)
     )

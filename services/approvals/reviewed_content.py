@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, build_request
+from core.text import N_
 from models import Approval, ApprovalTask, Board, Task
 from services import policies
 from services.approval_actions import (
@@ -139,7 +140,7 @@ def bind_decision(
     """
     approval = detail.approval
     if approval.expires_at is not None and approval.expires_at <= now():
-        message = "This request has expired, so it can no longer be approved."
+        message = N_("This request has expired, so it can no longer be approved.")
         raise Conflict("approval_expired", message)
     current_hash = hash_current_action(approval, contents)
     if (expected_hash or approval.requested_hash) != current_hash:
@@ -175,12 +176,10 @@ def content_changed(
         for one in contents
         if one.changed_fields
     ]
-    names = sorted({name for one in contents for name in one.changed_fields})
-    what = f"changed: {', '.join(names)}" if names else "is not what you have seen"
     path = f"/api/v1/boards/{detail.board.id}/approvals/{detail.approval.id}"
     return Conflict(
         "approval_content_changed",
-        f"The content of this request {what}. Read it again, then decide.",
+        N_("The content of this request has changed. Read it again, then decide."),
         changed=changed,
         action_hash=current_hash,
         request=build_request("PATCH", path, body),

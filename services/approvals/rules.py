@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import Forbidden, Invalid
+from core.text import N_
 from core.validation import json_object, optional, trimmed_text
 from models import Actor, Agent, ApprovalStatus
 from services.approval_actions import COMPLETION_KIND, is_completion_kind
@@ -49,7 +50,7 @@ def check_draft(draft: ApprovalDraft, actor: Actor) -> None:
     validate_text(draft.lead_reasoning, "lead_reasoning")
     if not (math.isfinite(draft.confidence) and 0 <= draft.confidence <= 100):
         raise Invalid(
-            "confidence_out_of_range", "Confidence is between 0 and 100.", field="confidence"
+            "confidence_out_of_range", N_("Confidence is between 0 and 100."), field="confidence"
         )
     _optional_json(draft.payload, "payload")
     _optional_json(draft.rubric_scores, "rubric_scores")

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict
+from core.text import N_
 from models import Approval, ApprovalStatus, EventType, User
 from services.approvals import votes
 from services.approvals.details import ApprovalDetail, get_approval, lock_board_of_approval
@@ -28,7 +29,9 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
         return await _undo_first_approval(session, user, detail)
     finalizes_at = detail.approval.finalizes_at
     if finalizes_at is None or finalizes_at <= now():
-        message = "It is too late to undo this. The decision is final; make a new request instead."
+        message = N_(
+            "It is too late to undo this. The decision is final; make a new request instead."
+        )
         raise Conflict("too_late_to_undo", message)
     roles = await load_decider_roles(session, user, [detail])
     require_decider(detail, user, detail.shown_status, roles)
@@ -46,7 +49,7 @@ async def _undo_first_approval(
     if approver_id is None and detail.approval.undone_status is not None:
         return detail
     if approver_id != user.id:
-        message = "You have decided nothing here that can be undone."
+        message = N_("You have decided nothing here that can be undone.")
         raise Conflict("nothing_to_undo", message)
     approved = ApprovalStatus.APPROVED
     _keep_undone_note(detail.approval, user.id, approved, detail.approval.first_approval_note)

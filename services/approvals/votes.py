@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden
+from core.text import N_
 from models import Approval, ApprovalStatus, EventType, PolicyEffect, User
 from services.approvals.details import ApprovalDetail
 from services.approvals.events import approval_event
@@ -39,7 +40,7 @@ async def approve_first(
     if not _asks_two(approval):
         return None
     if is_own_request(detail, user.id):
-        reason = "You made this request, so two other people must approve it."
+        reason = N_("You made this request, so two other people must approve it.")
         raise Forbidden("own_request", reason)
     is_same_content = approval.first_approval_hash == approval.action_hash
     new_events = []

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from core.audit_context import update_audit_context
 from core.db.reads import Query, Source
 from core.errors import Forbidden
+from core.text import N_
 from models import Actor, Agent, Member, Organization, Role, User
 
 
@@ -62,5 +63,7 @@ async def may_read_installation(source: Source, member: Member) -> bool:
 async def require_installation_reader(source: Source, member: Member) -> None:
     """Raise Forbidden unless the member is an owner of the first organization."""
     if not await may_read_installation(source, member):
-        reason = "Only an owner of the first organization can read the audit of the installation."
+        reason = N_(
+            "Only an owner of the first organization can read the audit of the installation."
+        )
         raise Forbidden("installation_owner_required", reason)

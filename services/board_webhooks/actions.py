@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import AppError, Conflict
+from core.text import N_
 from models import (
     Board,
     BoardWebhook,
@@ -129,7 +130,7 @@ async def repeat_action(
     Raises Conflict if the payload has already created or changed a task.
     """
     if payload.state is PayloadState.PROCESSED:
-        raise Conflict("payload_processed", "This payload has already been processed.")
+        raise Conflict("payload_processed", N_("This payload has already been processed."))
     await apply_action(session, board, webhook, payload)
     data = {"webhook_id": str(webhook.id), "payload_id": str(payload.id)}
     await events.record_event(

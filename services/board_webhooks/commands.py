@@ -13,6 +13,7 @@ from core.clock import now
 from core.errors import Invalid, Unavailable
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
+from core.text import N_
 from core.validation import validate_fields
 from models import (
     Agent,
@@ -165,7 +166,7 @@ def _secret_context(webhook_id: UUID) -> str:
 async def _check_webhook_count(session: AsyncSession, board: Board) -> None:
     count = select(func.count()).where(BoardWebhook.board_id == board.id)
     if (await session.scalar(count) or 0) >= MAX_WEBHOOKS:
-        reason = f"A board has at most {MAX_WEBHOOKS} webhooks."
+        reason = N_("A board has at most %(max_count)s webhooks.")
         raise Invalid("too_many_board_webhooks", reason, max_count=MAX_WEBHOOKS)
 
 
@@ -175,7 +176,7 @@ async def _check_agent(session: AsyncSession, board: Board, agent_id: UUID | Non
         return
     query = select(Agent.id).where(Agent.id == agent_id, Agent.board_id == board.id)
     if await session.scalar(query.with_for_update(read=True, key_share=True)) is None:
-        reason = "There is no such agent on this board."
+        reason = N_("There is no such agent on this board.")
         raise Invalid("agent_not_on_board", reason, field="agent_id")
 
 

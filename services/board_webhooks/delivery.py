@@ -20,6 +20,7 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, Gone, NotFound, TooMany
 from core.security.encryption import SecretCipher
+from core.text import N_
 from models import (
     Agent,
     Board,
@@ -410,7 +411,9 @@ async def send_again(
     text = build_text(board, webhook, payload, base_url, message=message or "")
     recipient = await _find_recipient(session, webhook, now())
     if recipient is None:
-        raise Conflict("webhook_without_agent", "There is no agent on this board to send it to.")
+        raise Conflict(
+            "webhook_without_agent", N_("There is no agent on this board to send it to.")
+        )
     content = templates.render_webhook_event(text)
     await notify_agent(session, board, recipient.agent, [payload], content, sender=user)
 
@@ -442,7 +445,7 @@ async def notify_agent(
 
 def _check_enabled(webhook: BoardWebhook) -> None:
     if not webhook.enabled:
-        raise Gone("webhook_disabled", "This webhook is disabled.")
+        raise Gone("webhook_disabled", N_("This webhook is not enabled. Enable it first."))
 
 
 async def _build_payload(webhook: BoardWebhook, request: WebhookRequest) -> WebhookPayload:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import Board, BoardWebhook, PayloadState, WebhookPayload
 
 MAX_LISTED_SIZE = 20_000  # bytes of a payload in a list; of a longer one the beginning is listed
@@ -194,8 +195,8 @@ async def find_delivered_payload(
 
 
 def _payload_not_found() -> NotFound:
-    return NotFound("webhook_payload_not_found", "There is no such payload.")
+    return NotFound("webhook_payload_not_found", N_("There is no such payload."))
 
 
 def _webhook_not_found() -> NotFound:
-    return NotFound("webhook_not_found", "There is no such webhook.")
+    return NotFound("webhook_not_found", N_("There is no such webhook."))

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import Invalid
-from core.text import replace_unstorable, to_one_line
+from core.text import N_, replace_unstorable, to_one_line
 from core.validation import (
     FieldCheck,
     boolean_value,
@@ -108,7 +108,7 @@ def _header_name(value: object, field: str) -> str | None:
     """Check the name of the header with the signature; blank means the usual ones."""
     name: str = trimmed_text(MAX_HEADER_NAME_LENGTH)(value, field)
     if name and not (HEADER_NAME.fullmatch(name) and name.lower() not in NOT_FOR_SIGNATURES):
-        reason = "This cannot be the name of a header with a signature, such as X-Signature."
+        reason = N_("This cannot be the name of a header with a signature, such as X-Signature.")
         raise Invalid("header_name_invalid", reason, field=field)
     return name or None
 
@@ -117,7 +117,9 @@ def _check_secret(value: object, field: str) -> str:
     """Check a secret; a blank one stands for a generated one."""
     secret: str = trimmed_text(MAX_SECRET_LENGTH)(value, field)
     if secret and len(secret) < MIN_SECRET_LENGTH:
-        reason = f"A secret has at least {MIN_SECRET_LENGTH} characters."
+        reason = N_(
+            "A secret has at least %(min_length)s characters. Leave the field empty to create one."
+        )
         raise Invalid("webhook_secret_too_short", reason, field=field, min_length=MIN_SECRET_LENGTH)
     return secret
 

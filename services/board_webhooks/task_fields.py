@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from core.db.reads import Source
 from core.errors import Invalid
+from core.text import N_
 from models import Board, BoardWebhook, Tag, WebhookAction
 from services import custom_fields, tags
 from services.payload_templates import (
@@ -33,13 +34,13 @@ async def check_template(source: Source, board: Board, webhook: BoardWebhook) ->
     """
     needed = {WebhookAction.TASK: "title", WebhookAction.MESSAGE: "message"}.get(webhook.action)
     if needed and not (webhook.template or {}).get(needed):
-        raise Invalid("template_required", "Write a template for this action.", field=needed)
+        raise Invalid("template_required", N_("This action needs a template."), field=needed)
     keys = parse_field_lines((webhook.template or {}).get("custom_fields") or "").keys()
     if not keys:
         return
     known = {field.key for field in await custom_fields.list_bound_fields(source, board)}
     for key in keys - known:
-        reason = f"This board has no custom field {key}."
+        reason = N_("This board has no custom field “%(key)s”.")
         raise Invalid("template_custom_field_unknown", reason, field="custom_fields", key=key)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import AppError, Forbidden, NotFound, Unauthorized
+from core.text import N_
 from models import Actor, Agent, Board, Event, EventType, Member, User
 from services.boards.visibility import (
     MEMBER_BOARDS,
@@ -155,13 +156,13 @@ def _writable_or_error(row: Sequence[Any]) -> Board | AppError:
 
 def _require_write(permissions: BoardPermissions) -> Board:
     if not permissions.can_write:
-        raise Forbidden("board_write_forbidden", "You may read this board, not change it.")
+        raise Forbidden("board_write_forbidden", N_("You may read this board, but not change it."))
     return permissions.board
 
 
 def _require_admin(permissions: BoardPermissions) -> Board:
     if not (permissions.can_write and permissions.is_admin):
-        reason = "Only an admin who may change this board can do that."
+        reason = N_("Only an admin who may change this board can do that.")
         raise Forbidden("admin_required", reason, cause="board")
     return permissions.board
 
@@ -182,7 +183,7 @@ async def _check_agent_unchanged(session: AsyncSession, agent: Agent) -> None:
     if row is None:
         raise Unauthorized
     if row != (agent.board_id, agent.gateway_id, agent.is_board_lead):
-        raise Forbidden("agent_moved", "This agent was moved meanwhile.")
+        raise Forbidden("agent_moved", N_("This agent was moved meanwhile."))
 
 
 async def _fetch_permissions(
@@ -192,7 +193,7 @@ async def _fetch_permissions(
     query = _build_board_query(kind, lock=lock)
     row = await query.first(source, board_id=board_id, **access_parameters(actor))
     if row is None:
-        raise NotFound("board_not_found", "There is no such board.")
+        raise NotFound("board_not_found", N_("There is no such board."))
     return _require_read(row)
 
 
@@ -214,5 +215,5 @@ def _require_read(row: Sequence[Any]) -> BoardPermissions:
     """Build the permissions from a row. Raises Forbidden if the board may not be read."""
     permissions = BoardPermissions(*row)
     if not permissions.can_read:
-        raise Forbidden("board_read_forbidden", "You may not read this board.")
+        raise Forbidden("board_read_forbidden", N_("You may not read this board."))
     return permissions

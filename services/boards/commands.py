@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden, Invalid
+from core.text import N_
 from core.validation import KnownVersions, check_version, validate_fields
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member, User
 from services import desired_state, events, messages
@@ -56,7 +57,9 @@ async def create_board(session: AsyncSession, member: Member, draft: BoardDraft)
     Raises Forbidden unless the member is an admin, and Invalid with the field.
     """
     if not member.is_admin:
-        raise Forbidden("admin_required", "Only an admin of the organization can create boards.")
+        raise Forbidden(
+            "admin_required", N_("Only an admin of the organization can create boards.")
+        )
     fields = validate_fields(FIELD_VALIDATORS, vars(draft))
     check_goal(fields, {"goal_confirmed"})
     await _check_references(session, member.organization_id, fields)
@@ -114,7 +117,7 @@ async def delete_board(
     """
     permissions = await get_board_permissions(session, actor, board.id)
     if not (permissions.is_admin and permissions.can_write):
-        reason = "Only an admin who may change this board can delete it."
+        reason = N_("Only an admin who may change this board can delete it.")
         raise Forbidden("admin_required", reason, cause="board")
     check_version(known, board.version)
     new_events = await BOARD_DELETION.run(session, BoardDeletion(actor, board))
@@ -175,7 +178,7 @@ async def _check_references(
         BoardGroup.id == group_id, BoardGroup.organization_id == organization_id
     )
     if await session.scalar(known.with_for_update(read=True, key_share=True)) is None:
-        reason = "There is no such group in this organization."
+        reason = N_("There is no such group in this organization.")
         raise Invalid("board_group_not_found", reason, field="board_group_id")
 
 
@@ -189,10 +192,10 @@ async def _check_gateway(
     known = select(main).where(Gateway.id == gateway_id, Gateway.organization_id == organization_id)
     has_main = await session.scalar(known.with_for_update(read=True, key_share=True, of=Gateway))
     if has_main is None:
-        reason = "There is no such gateway in this organization."
+        reason = N_("There is no such gateway in this organization.")
         raise Invalid("gateway_not_found", reason, field="gateway_id")
     if not has_main:
-        reason = "This gateway has no agent that looks after it."
+        reason = N_("This gateway has no agent that looks after it.")
         raise Invalid("gateway_without_agent", reason, field="gateway_id")
 
 

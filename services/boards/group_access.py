@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import Board, BoardGroup, Member, Role, User
 from services import organizations
 from services.boards.visibility import USER_BOARDS, access_parameters
@@ -113,7 +114,7 @@ async def get_group_as_admin(
     """Return a group for an admin who may change it. Raises NotFound or Forbidden."""
     permissions = await get_group_permissions(source, user, group_id, lock=lock)
     if not (permissions.can_write and permissions.is_admin):
-        reason = "Only an admin who may change this group can do that."
+        reason = N_("Only an admin who may change this group can do that.")
         raise Forbidden("admin_required", reason, cause="group")
     return permissions.group
 
@@ -148,7 +149,7 @@ def _build_group_query(lock: GroupLock | None) -> Query[GroupPermissions]:
 
 def group_not_found() -> NotFound:
     """Build the error for a group that does not exist or that the actor may not see."""
-    return NotFound("board_group_not_found", "There is no such group of boards.")
+    return NotFound("board_group_not_found", N_("There is no such group in this organization."))
 
 
 async def list_groups(source: Source, member: Member, paging: Paging) -> Page[BoardGroup]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import AppError, Invalid, NotFound
+from core.text import N_
 from models import Board, BoardGroup, Member, User
 from services.boards.access import lock_boards
 from services.boards.commands import update_board
@@ -37,7 +38,7 @@ async def lock_group_boards(
     missing = dict.fromkeys(set(joining) - found.keys(), _board_not_found())
     errors = missing | {id: one for id, one in found.items() if isinstance(one, AppError)}
     if errors:
-        reason = "Some boards cannot be changed."
+        reason = N_("Some boards cannot be changed.")
         raise Invalid("boards_not_changed", reason, field="board_ids", boards=errors)
     locked = {id: one for id, one in found.items() if isinstance(one, Board)}
     return GroupBoardChanges(_list_in_order(locked, joining), _list_in_order(locked, leaving))
@@ -71,4 +72,4 @@ def _check_organization(board: Board | AppError, member: Member) -> Board | AppE
 
 
 def _board_not_found() -> AppError:
-    return NotFound("board_not_found", "There is no such board.")
+    return NotFound("board_not_found", N_("There is no such board."))

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden
+from core.text import N_
 from models import Actor, Agent, Board, Event, EventType, Organization, User
 from services import desired_state, events, messages, organizations
 from services.boards.events import board_event
@@ -56,8 +57,7 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     name = pauser.display_name if pauser else "a former member"
     raise Conflict(
         "board_paused",
-        f"The agents of this board are paused by {name} since {board.paused_at:%Y-%m-%d %H:%M}"
-        " UTC. Wait for /resume. Until then you may read, comment, chat and request approval.",
+        N_("The agents of this board are paused."),
         paused_by=name,
         paused_at=board.paused_at,
     )

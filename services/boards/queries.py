@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from core.text import is_storable
+from core.text import N_, is_storable
 from models import (
     Agent,
     Board,
@@ -74,7 +74,7 @@ async def get_board_by_slug(source: Source, member: Member, slug: str) -> Board:
     parameters = access_parameters(member) | {"slug": slug}
     board = await BOARD_BY_SLUG.first(source, **parameters) if is_storable(slug) else None
     if board is None:
-        raise NotFound("board_not_found", "There is no such board.")
+        raise NotFound("board_not_found", N_("There is no such board."))
     return board
 
 
@@ -206,7 +206,7 @@ async def find_free_slug(
     """
     organization = select(Organization.id).where(Organization.id == organization_id)
     if await session.scalar(organization.with_for_update(key_share=True)) is None:
-        raise NotFound("organization_not_found", "There is no such organization.")
+        raise NotFound("organization_not_found", N_("There is no such organization."))
     similar = select(Board.slug).where(
         Board.organization_id == organization_id,
         or_(Board.slug == wanted, Board.slug.startswith(f"{wanted}-", autoescape=True)),

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import Forbidden, Invalid
+from core.text import N_
 from core.validation import (
     MAX_NAME_LENGTH,
     FieldCheck,
@@ -91,8 +92,7 @@ def check_may_update(fields: Set[str], *, is_admin: bool) -> None:
     """Raise Forbidden if a field may only be changed by admins (contract S7)."""
     reserved = sorted(fields & ADMIN_FIELDS)
     if reserved and not is_admin:
-        names = ", ".join(name.replace("_", " ") for name in reserved)
-        reason = f"Only an admin of the organization can change this: {names}."
+        reason = N_("Only an admin of the organization can change this: %(fields)s.")
         raise Forbidden("admin_required", reason, fields=reserved)
 
 
@@ -114,7 +114,7 @@ def require_complete_goal(goal: Mapping[str, Any]) -> None:
     if goal.get("board_type") != "goal":
         return
     if not (goal.get("objective") or "").strip():
-        raise Invalid("goal_incomplete", "A goal needs an objective.", field="objective")
+        raise Invalid("goal_incomplete", N_("A goal needs an objective."), field="objective")
     if not goal.get("success_metrics"):
-        reason = "A goal needs success metrics: how will you know that it is reached?"
+        reason = N_("A goal needs measures: how will you know that it is reached?")
         raise Invalid("goal_incomplete", reason, field="success_metrics")

@@ -12,6 +12,7 @@ from uuid import UUID
 from core.clock import now
 from core.db.reads import Source
 from core.errors import NotFound
+from core.text import N_
 from models import Agent, Approval, ApprovalStatus, Board, Message, Task
 from services.causes.statements import (
     AGENT_NAMES,
@@ -76,7 +77,7 @@ async def load_message_causes(source: Source, agent: Agent, message_id: UUID) ->
     """
     message = await MESSAGE.first(source, message_id=message_id, agent_id=agent.id)
     if message is None:
-        raise NotFound("message_not_found", "There is no such message.")
+        raise NotFound("message_not_found", N_("There is no such message."))
     runs = await STARTED_RUNS.fetch(source, **_place(agent), **_starters([message]))
     during = {
         "agent_id": agent.id,

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from core.errors import Invalid
 from core.http.outbound import InvalidUrl, parse_url
 from core.security.webhook_signatures import SECRET_PREFIX, generate_signing_secret
+from core.text import N_
 from core.validation import normalized_email
 from models import ChannelKind
 
@@ -51,7 +52,7 @@ def _check_push(given: Given) -> Config:
     except ValueError:
         is_valid = False
     if not is_valid:
-        reason = "The browser has sent no valid subscription."
+        reason = N_("The browser has sent no valid subscription. Try again.")
         raise Invalid("push_subscription_invalid", reason, field="endpoint")
     return config
 
@@ -64,21 +65,23 @@ def _check_ntfy(given: Given) -> Config:
     config = _check_address_only(given)
     path = urlsplit(config["url"]).path.rstrip("/")
     if not NTFY_TOPIC.fullmatch(path.rpartition("/")[2]) or urlsplit(config["url"]).query:
-        reason = "The address must end with the topic: https://ntfy.sh/my-topic."
+        reason = N_("The address must end with the topic, as in https://ntfy.sh/my-topic.")
         raise Invalid("ntfy_topic_required", reason, field="url")
     token = given.get("token", "")
     if token and not NTFY_TOKEN.fullmatch(token):
-        raise Invalid("ntfy_token_invalid", "A token of ntfy begins with tk_.", field="token")
+        raise Invalid(
+            "ntfy_token_invalid", N_("An access token of ntfy begins with tk_."), field="token"
+        )
     return config | ({"token": token} if token else {})
 
 
 def _check_telegram(given: Given) -> Config:
     token, chat_id = given.get("token", ""), given.get("chat_id", "")
     if not TELEGRAM_TOKEN.fullmatch(token):
-        reason = "A token of a Telegram bot is a number, a colon and letters."
+        reason = N_("The token of a bot is a number, a colon and letters. Copy it from @BotFather.")
         raise Invalid("telegram_token_invalid", reason, field="token")
     if not TELEGRAM_CHAT.fullmatch(chat_id):
-        reason = "A chat is a number, or @ and the name of a channel."
+        reason = N_("The id of a chat is a number, or @ and the name of a channel.")
         raise Invalid("telegram_chat_invalid", reason, field="chat_id")
     return {"token": token, "chat_id": chat_id}
 
@@ -91,7 +94,9 @@ def _check_webhook(given: Given) -> Config:
     except ValueError:
         length = 0
     if length not in SECRET_LENGTHS or not secret.startswith(SECRET_PREFIX):
-        reason = "A secret is whsec_ and 24 to 64 bytes in base64."
+        reason = N_(
+            "A secret is whsec_ and 24 to 64 bytes in base64. Leave the field empty to create one."
+        )
         raise Invalid("webhook_secret_invalid", reason, field="secret")
     return config | {"secret": secret}
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict
 from core.security.encryption import DecryptionError, SecretCipher
+from core.text import N_
 from models import ChannelKind, Member, NotificationChannel, new_id
 from services import audit, notifications
 from services.channels.messages import ChannelMessage, failed
@@ -51,7 +52,7 @@ class ManualMessages:
             channel = (await get_channel(session, member, channel_id, self.cipher)).channel
             first_id = await audit.find_first_organization_id(session)
         if not channel.confirmed_at:
-            reason = "Confirm the e-mail address of this channel first."
+            reason = N_("Confirm the e-mail address of this channel first.")
             raise Conflict("channel_not_confirmed", reason)
         id = new_id()
         is_first = member.is_admin and member.organization_id == first_id

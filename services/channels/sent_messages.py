@@ -12,6 +12,7 @@ from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.errors import Conflict, NotFound
+from core.text import N_
 from models import DeliveryState, Notification, NotificationChannel, NotificationDelivery
 from services import notifications
 from services.notifications import SendOutcome, SendResult
@@ -75,9 +76,9 @@ async def send_again(session: AsyncSession, channel: NotificationChannel, id: UU
     """
     delivery = await LOCKED_DELIVERY.first(session, id=id, channel_id=channel.id)
     if delivery is None or delivery.notification_id is None:
-        raise NotFound("delivery_not_found", "There is no such message.")
+        raise NotFound("delivery_not_found", N_("There is no such message."))
     if delivery.state is not DeliveryState.FAILED:
-        raise Conflict("delivery_not_failed", "Only a message that failed can be sent again.")
+        raise Conflict("delivery_not_failed", N_("Only a message that failed can be sent again."))
     delivery.state, delivery.attempts = DeliveryState.QUEUED, 0
     delivery.next_attempt_at = delivery.created_at = now()
     await session.flush()

@@ -21,6 +21,7 @@ from core.errors import Conflict, NotFound
 from core.http.outbound import OutboundClient
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import secrets_equal
+from core.text import N_
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
 from services import audit, notifications
@@ -140,7 +141,7 @@ async def create_channel(
     name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
     existing = await CHANNELS.fetch(session, **_condition(member))
     if len(existing) >= MAX_CHANNELS:
-        reason = f"You have {MAX_CHANNELS} channels. Delete one first."
+        reason = N_("You have %(max_count)s channels. Delete one first.")
         raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
     replaced = await _delete_subscription(session, existing, cipher, config.get("endpoint"))
     at, id = now(), new_id()
@@ -295,7 +296,7 @@ def _describe(channel: NotificationChannel, cipher: SecretCipher) -> ChannelDeta
 
 def _require(channel: NotificationChannel | None) -> NotificationChannel:
     if channel is None:
-        raise NotFound("channel_not_found", "You have no such channel.")
+        raise NotFound("channel_not_found", N_("You have no such channel."))
     return channel
 
 

@@ -11,6 +11,7 @@ from core.clock import now
 from core.db.reads import Query
 from core.errors import NotFound
 from core.security.encryption import DecryptionError, SecretCipher
+from core.text import N_
 from models import ChannelKind, NotificationChannel
 from services.audit import AuditAction
 from services.channels.audit_records import ChannelChange, record_audited_channels
@@ -48,7 +49,7 @@ async def renew_subscription(
     endpoints = {channel.id: _find_endpoint(cipher, channel) for channel in channels}
     found = [channel for channel in channels if endpoints[channel.id] == old_endpoint]
     if not found:
-        raise NotFound("channel_not_found", "You have no such channel.")
+        raise NotFound("channel_not_found", N_("You have no such channel."))
     subscribed_again = {
         channel.organization_id
         for channel in channels

@@ -67,9 +67,9 @@ def _check_regex(given: str | None) -> str | None:
         compile_regex(given)
     except re2.error as error:
         [detail] = error.args or (b"",)
-        reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-        message = f"This is no regular expression that RE2 knows: {reason}."
-        raise Invalid("regex_invalid", message, field="validation_regex") from error
+        fault = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+        message = N_("This is not a regular expression of the RE2 syntax: %(fault)s.")
+        raise Invalid("regex_invalid", message, field="validation_regex", fault=fault) from error
     return given
 
 
@@ -143,7 +143,9 @@ VALUE_CONSTRAINTS = {"field_type", "validation_regex"}  # determine whether a va
 DEPENDENT_COLUMNS = ("field_type", "validation_regex", "default_value")
 UNIQUE_ERRORS: rows.UniqueErrors = {
     "uq_task_custom_field_definitions_organization_id_field_key": lambda: Conflict(
-        "custom_field_key_taken", "There is a custom field with this key.", field="field_key"
+        "custom_field_key_taken",
+        N_("Another field has this key. Choose another one."),
+        field="field_key",
     )
 }
 
@@ -204,7 +206,7 @@ async def delete_custom_field(session: AsyncSession, member: Member, field: Cust
     count = select(func.count()).select_from(CustomFieldValue).where(_is_value_of(field))
     in_use = await session.scalar(count)
     if in_use:
-        reason = f"Tasks have values for this field: {in_use:,}. Clear them first."
+        reason = N_("Tasks have values for this field. Clear them first.")
         raise Conflict("custom_field_in_use", reason)
     await session.delete(field)
     await session.flush()
@@ -237,7 +239,7 @@ async def _lock_boards(
     if unknown:
         raise Invalid(
             "board_not_found",
-            "Some of the boards are not in this organization.",
+            N_("Some of the boards are not in this organization."),
             field="board_ids",
             invalid_board_ids=_sorted_texts(unknown),
         )
@@ -258,7 +260,7 @@ async def _check_stored_values(
         count for value, count in found if find_value_error(type, regex, value) is not None
     )
     if invalid:
-        reason = f"Values of tasks would no longer fit: {invalid:,}. Change or clear them first."
+        reason = N_("Values of tasks would no longer be valid. Change or clear them first.")
         raise Conflict("custom_field_values_unfit", reason)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.text import N_
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, Member
 from services import organizations, rows
 from services.custom_fields.rules import is_blank
@@ -144,4 +145,4 @@ async def lock_custom_field(session: AsyncSession, member: Member, field_id: UUI
 
 
 def _field_not_found() -> NotFound:
-    return NotFound("custom_field_not_found", "There is no such custom field.")
+    return NotFound("custom_field_not_found", N_("There is no such field."))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import re2
 
 from core.errors import Invalid
-from core.text import is_storable, is_storable_json
+from core.text import N_, is_storable, is_storable_json
 from models import FieldType
 
 MAX_LINE_LENGTH = 2_000  # characters of a text or an address
@@ -31,8 +31,7 @@ def check_definition(fields: Mapping[str, Any]) -> None:
     """Raise Invalid unless type, regular expression and default value are consistent."""
     type, regex = fields["field_type"], fields["validation_regex"]
     if regex is not None and type not in TEXT_TYPES:
-        kinds = ", ".join(sorted(TEXT_TYPES))
-        reason = f"A regular expression is for fields of these types: {kinds}."
+        reason = N_("Only texts, dates and URLs can have a validation pattern.")
         raise Invalid("regex_not_for_type", reason, field="validation_regex")
     error = find_value_error(type, regex, fields["default_value"])
     if error is not None:

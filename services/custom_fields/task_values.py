@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Invalid
-from core.text import escape_pattern, replace_unstorable
+from core.text import N_, escape_pattern, replace_unstorable
 from core.validation import MAX_NAME_LENGTH
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
 from services.custom_fields.rules import find_error_cause, find_value_error, is_blank
@@ -147,7 +147,7 @@ def check_values(fields: Collection[BoundField], given: Mapping[str, object]) ->
     if missing:
         raise Invalid(
             "custom_fields_required",
-            f"On this board every task says this: {', '.join(missing)}.",
+            N_("On this board every task needs values for these fields: %(missing_field_keys)s."),
             field=FIELD_NAME,
             missing_field_keys=missing,
         )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.text import N_
 from models import Board, LinkKind, Task, TaskLink, new_id
 from services.forges.payloads import (
     ChangeReport,
@@ -73,7 +74,7 @@ async def list_task_links(source: Source, board: Board, task_id: UUID) -> Sequen
     """Return the links of a task, the one changed last first. Raises NotFound."""
     found = await TASK_LINKS.fetch(source, board_id=board.id, task_id=task_id)
     if not found:
-        raise NotFound("task_not_found", "There is no such task on this board.")
+        raise NotFound("task_not_found", N_("There is no such task on this board."))
     return [link for link in found if link is not None]
 
 

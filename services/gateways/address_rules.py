@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 import openclaw
 from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid
+from core.text import N_
 from models import Gateway
 from services import audit
 from services.gateways.connector import GatewayConnector
@@ -45,9 +46,9 @@ def check_token_is_given(
         and gateway.encrypted_token is not None
         and "token" not in given
     ):
-        reason = (
-            "Enter the token again: the stored one is not sent to another host, port or path, and"
-            " not after a change of the TLS verification."
+        reason = N_(
+            "Enter the token again: the stored one is not sent to another host, port or path,"
+            " and not after a change of the TLS verification."
         )
         raise Invalid("gateway_token_required", reason, field="token")
 
@@ -67,7 +68,7 @@ async def check_address_is_free(
         query.where(Gateway.organization_id == organization_id)
     ):
         if id != except_id and _place(openclaw.parse_address(other_url)) == place:
-            reason = f"The gateway {name} has this address already."
+            reason = N_("The gateway %(name)s already has this address.")
             raise Conflict("gateway_address_taken", reason, field="url", name=name)
 
 

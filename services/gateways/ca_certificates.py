@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from core.clock import now
 from core.errors import Invalid
-from core.text import replace_unstorable
+from core.text import N_, replace_unstorable
 from core.validation import optional, trimmed_text
 
 MAX_CA_LENGTH = 65_536  # characters of all certificates of a gateway
@@ -51,10 +51,12 @@ def check_ca_certificates(value: object, field: str) -> str | None:
         return None
     labels = [part.lstrip() for part in text.split(BEGIN)[1:]]
     if any(not label.startswith(CERTIFICATE_LABEL) for label in labels):
-        reason = "This contains more than certificates, such as a private key: leave that out."
+        reason = N_(
+            "This contains more than certificates, such as a private key. Enter only certificates."
+        )
         raise Invalid("ca_not_only_certificates", reason, field=field)
     if len(labels) > MAX_CA_COUNT:
-        reason = f"These are {len(labels)} certificates, {MAX_CA_COUNT} at most."
+        reason = N_("At most %(max_length)s certificates.")
         raise Invalid("ca_too_many", reason, field=field, max_length=MAX_CA_COUNT)
     try:
         certificates = x509.load_pem_x509_certificates(text.encode())
@@ -62,7 +64,9 @@ def check_ca_certificates(value: object, field: str) -> str | None:
         _ = [_describe(one) for one in certificates]
         ssl.create_default_context(cadata=pem)
     except (ValueError, x509.InvalidVersion, ssl.SSLError):
-        reason = "This is no certificate in the PEM format: it begins with BEGIN CERTIFICATE."
+        reason = N_(
+            "This is not a certificate in PEM format. It begins with -----BEGIN CERTIFICATE-----."
+        )
         raise Invalid("ca_unreadable", reason, field=field) from None
     return pem
 

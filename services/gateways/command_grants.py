@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Forbidden, NotFound
 from core.security.secrets import mask_tokens
-from core.text import replace_unstorable
+from core.text import N_, replace_unstorable
 from models import EventType, Gateway, Member
 from openclaw import Capability, GatewayClient, request_api
 from openclaw.api import JsonObject, parse_milliseconds
@@ -121,13 +121,18 @@ async def get_grant_to_revoke(
         if found.is_complete or not 0 < len(grant_id) <= MAX_GRANT_ID_LENGTH:
             raise _grant_not_found()
         if not all(owner.can_read and owner.can_write for owner in owners.values()):
-            reason = "The gateway does not list this grant. Only who may change the boards of all "
-            raise Forbidden("board_write_forbidden", f"{reason}its agents can revoke it.")
+            reason = N_(
+                "The gateway does not list this grant. Only those who may change the boards of all"
+                " its agents can revoke it."
+            )
+            raise Forbidden("board_write_forbidden", reason)
         return CommandGrant(grant_id, is_listed=False)
     if not grant.can_read:
-        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+        raise Forbidden("board_read_forbidden", N_("You may not read this agent's board."))
     if grant.state is GrantState.ACTIVE and not grant.can_revoke:
-        raise Forbidden("board_write_forbidden", "You may read this agent's board, not change it.")
+        raise Forbidden(
+            "board_write_forbidden", N_("You may read this agent's board, but not change it.")
+        )
     return grant
 
 
@@ -175,7 +180,7 @@ async def record_revocation(
 
 
 def _grant_not_found() -> NotFound:
-    return NotFound("standing_grant_not_found", "There is no such standing grant.")
+    return NotFound("standing_grant_not_found", N_("There is no such standing grant."))
 
 
 def _parse_grant(row: JsonObject, owners: SessionOwners) -> CommandGrant | None:

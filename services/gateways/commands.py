@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 import openclaw
 from core.clock import now
 from core.errors import Conflict, Invalid
+from core.text import N_
 from core.validation import (
     MAX_NAME_LENGTH,
     FieldCheck,
@@ -160,7 +161,7 @@ async def _flush(session: AsyncSession) -> None:
 
 
 def _name_conflict() -> Conflict:
-    return Conflict("gateway_name_taken", "Another gateway has that name.", field="name")
+    return Conflict("gateway_name_taken", N_("Another gateway has that name."), field="name")
 
 
 async def _check_not_in_use(session: AsyncSession, gateway: Gateway) -> None:

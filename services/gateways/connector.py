@@ -14,6 +14,7 @@ from uuid import UUID
 from core.config.settings import Settings
 from core.errors import Conflict, UpstreamError
 from core.security.encryption import DecryptionError, SecretCipher
+from core.text import N_
 from models import Gateway, GatewayConnectionMixin, build_encryption_context
 from openclaw import (
     COMMANDS_ELSEWHERE,
@@ -227,9 +228,9 @@ class GatewayConnector:
                 self._decrypt(gateway.encrypted_device_token, gateway.id, "device_token"),
             )
         except DecryptionError:
-            reason = (
-                "The secrets of this gateway were sealed with another SECRET_KEY. Bring that key"
-                " back, or enter the token again; then the gateway has to be paired again."
+            reason = N_(
+                "The secrets of this gateway were encrypted with another SECRET_KEY. Restore"
+                " that key, or enter the token again; then the gateway must be paired again."
             )
             raise Conflict("gateway_secrets_unreadable", reason) from None
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden, Invalid, NotFound
+from core.text import N_
 from models import Agent, Gateway, Member
 from openclaw import GatewayClient
 from openclaw import api as gateway_api
@@ -71,9 +72,9 @@ async def check_can_link(
     """Raise NotFound or Forbidden unless a member may link agents of a gateway to a board."""
     permissions = await boards.get_board_permissions(session, member.user, board_id)
     if permissions.board.organization_id != gateway.organization_id:
-        raise NotFound("board_not_found", "There is no such board.", field="board_id")
+        raise NotFound("board_not_found", N_("There is no such board."), field="board_id")
     if not (permissions.can_write and permissions.is_admin):
-        reason = "Only an admin who may change this board can do that."
+        reason = N_("Only an admin who may change this board can do that.")
         raise Forbidden("admin_required", reason, cause="board")
 
 
@@ -106,10 +107,10 @@ async def link_agent(
 def _get_chosen_agent(listed: Sequence[ListedAgent], id: str) -> ListedAgent:
     found = next((agent for agent in listed if agent.id == id), None)
     if found is None:
-        reason = "The gateway has no such agent."
+        reason = N_("The gateway has no such agent.")
         raise NotFound("gateway_agent_not_found", reason, field="gateway_agent_id")
     if found.is_managed:
-        reason = "A Mission Control made this agent: it cannot be linked."
+        reason = N_("A Mission Control made this agent: it cannot be linked.")
         raise Invalid("agent_made_here", reason, field="gateway_agent_id")
     return found
 

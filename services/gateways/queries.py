@@ -21,6 +21,7 @@ from core.clock import now
 from core.db.reads import AnySelect, Query, Source
 from core.errors import Forbidden, Invalid, NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from services import boards, gateway_status, organizations
 from services.gateway_status import GatewayStatus
@@ -106,15 +107,15 @@ async def get_board_gateway(
     """
     permissions = await boards.get_board_permissions(source, user, board_id)
     if to_write and not permissions.can_write:
-        raise Forbidden("board_write_forbidden", "You may read this board, not change it.")
+        raise Forbidden("board_write_forbidden", N_("You may read this board, but not change it."))
     if not permissions.is_admin:
-        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
+        raise Forbidden("admin_required", N_("Only an admin of the organization can do that."))
     board = permissions.board
     gateway = await GATEWAY.first(
         source, organization_id=board.organization_id, gateway_id=board.gateway_id
     )
     if gateway is None:
-        raise Invalid("gateway_required", "No gateway serves this board.")
+        raise Invalid("gateway_required", N_("No gateway serves this board."))
     return gateway
 
 
@@ -135,7 +136,7 @@ async def find_gateway_by_url(source: Source, member: Member, url: str) -> Gatew
 
 def gateway_not_found() -> NotFound:
     """Return the error for a gateway that does not exist or is not accessible."""
-    return NotFound("gateway_not_found", "There is no such gateway.")
+    return NotFound("gateway_not_found", N_("There is no such gateway."))
 
 
 async def list_gateway_summaries(source: Source, member: Member) -> Sequence[GatewaySummary]:

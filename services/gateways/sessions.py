@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select
 from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
 from core.security.secrets import mask_tokens_within
+from core.text import N_
 from models import Agent, Gateway, User
 from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
@@ -152,9 +153,11 @@ def find_session_owner(
     """
     owner = owners.get(agent_id_of_session_key(key))
     if owner is not None and not owner.can_read:
-        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+        raise Forbidden("board_read_forbidden", N_("You may not read this agent's board."))
     if owner is not None and to_write and not owner.can_write:
-        raise Forbidden("board_write_forbidden", "You may read this agent's board, not change it.")
+        raise Forbidden(
+            "board_write_forbidden", N_("You may read this agent's board, but not change it.")
+        )
     return owner
 
 
@@ -217,4 +220,4 @@ async def _mask_tokens(found: Any) -> Any:
 
 
 def _session_not_found() -> NotFound:
-    return NotFound("session_not_found", "The gateway has no such session.", cause="gateway")
+    return NotFound("session_not_found", N_("The gateway has no such session."), cause="gateway")

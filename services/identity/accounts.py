@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, RecentSignInRequired
-from core.text import to_one_line
+from core.text import N_, to_one_line
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
     Agent,
@@ -112,8 +112,7 @@ def check_organizations_keep_owner(memberships: Sequence[MembershipSummary]) -> 
         if one.is_owner and one.others and not one.other_owners
     ]
     if ownerless:
-        names = ", ".join(organization.name for organization in ownerless)
-        reason = f"Make somebody else an owner first, or delete the organization: {names}."
+        reason = N_("An organization has at least one owner. Make somebody else an owner first.")
         details = [{"id": str(one.id), "name": one.name} for one in ownerless]
         raise Conflict("last_owner", reason, organizations=details)
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import contains_eager
 
 from core.clock import now
 from core.errors import Unauthorized
+from core.text import N_
 from models import ExternalIdentity, User, new_id
 from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
@@ -101,7 +102,9 @@ async def _register_external_user(session: AsyncSession, profile: ProviderProfil
     if connected is not None:
         return connected
     if await is_first_run_open(session, None):
-        reason = "Nobody has come in yet. The first owner uses the link that the server prints."
+        reason = N_(
+            "Nobody has signed in yet. The first owner uses the link that the server prints."
+        )
         raise Unauthorized(reason, code="first_run_pending")
     owner = await _lock_email_owner(session, profile.email)
     if owner is None:

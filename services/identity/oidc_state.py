@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
 from core.security.secrets import hash_token, secrets_equal
+from core.text import N_
 from models import PendingSignIn, User
 from services import audit
 from services.audit import AccountChange
@@ -72,17 +73,19 @@ async def consume_authorization_request(
     query = select(PendingSignIn).where(PendingSignIn.state_hash == hash_token(state))
     found = await session.scalar(query)
     if found is None:
-        raise NotFound("sign_in_unknown", "Nobody here has begun this sign-in. Start again.")
+        raise NotFound("sign_in_unknown", N_("This sign-in is not known here. Start again."))
     if not secrets_equal(found.browser_hash, hash_token(browser)):
-        reason = "This sign-in was begun in another browser, or at another address. Start again."
+        reason = N_(
+            "This sign-in was begun in another browser, or at another address. Start again."
+        )
         raise Forbidden("sign_in_elsewhere", reason)
     if found.expires_at <= now():
-        raise Conflict("sign_in_expired", "That took too long. Start again.")
+        raise Conflict("sign_in_expired", N_("That took too long. Start again."))
     statement = update(PendingSignIn).where(
         PendingSignIn.id == found.id, PendingSignIn.used_at.is_(None)
     )
     if await session.scalar(statement.values(used_at=now()).returning(PendingSignIn.id)) is None:
-        raise Conflict("sign_in_used", "This sign-in has been used already. Start again.")
+        raise Conflict("sign_in_used", N_("This sign-in has been used already. Start again."))
     return found
 
 

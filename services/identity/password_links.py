@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
-from core.text import is_storable
+from core.text import N_, is_storable
 from models import EventType, Member, PasswordLink, User
 from services import audit, events, organizations
 from services.audit import NewAuditRecord
@@ -91,5 +91,5 @@ def _valid_link_conditions(secret: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _password_link_over() -> NotFound:
-    reason = "This link was used or replaced, has run out, or a part of it is missing."
+    reason = N_("This link was used or replaced, has expired, or a part of it is missing.")
     return NotFound("password_link_over", reason)

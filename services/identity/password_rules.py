@@ -4,7 +4,7 @@ There is no list of common passwords here: docs/trust.md, check 5.
 """
 
 from core.errors import Invalid
-from core.text import is_storable
+from core.text import N_, is_storable
 
 MIN_PASSWORD_LENGTH = 10  # characters
 MAX_PASSWORD_LENGTH = 200
@@ -32,10 +32,10 @@ WEAKNESSES = {
 def check_new_password(password: str, field: str, email: str | None) -> None:
     """Raise Invalid if a password is too short or long, or easily guessed for this address."""
     if len(password) < MIN_PASSWORD_LENGTH:
-        reason = f"A password has at least {MIN_PASSWORD_LENGTH} characters."
+        reason = N_("A password has at least %(min_length)s characters.")
         raise Invalid("password_too_short", reason, field=field, min_length=MIN_PASSWORD_LENGTH)
     if len(password) > MAX_PASSWORD_LENGTH:
-        reason = f"A password has at most {MAX_PASSWORD_LENGTH} characters."
+        reason = N_("A password has at most %(max_length)s characters.")
         raise Invalid("password_too_long", reason, field=field, max_length=MAX_PASSWORD_LENGTH)
     if not is_storable(password):
         reason = "The password has a character that nobody can type. Take it out."

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Invalid, Unauthorized
 from core.security.secrets import hash_password, verify_password
-from core.text import is_storable
+from core.text import N_, is_storable
 from core.validation import is_email
 from models import PasswordLink, User
 from services import audit, organizations
@@ -177,9 +177,9 @@ async def _verify(stored: StoredPassword, password: str) -> VerifiedPassword | N
 
 
 def _wrong_credentials() -> Unauthorized:
-    reason = "The e-mail address or the password is not right."
+    reason = N_("The e-mail address or the password is not right.")
     return Unauthorized(reason, code="wrong_credentials")
 
 
 def _wrong_current_password() -> Invalid:
-    return Invalid("wrong_password", "This is not your password.", field="current")
+    return Invalid("wrong_password", N_("This is not your password."), field="current")

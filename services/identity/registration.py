@@ -11,7 +11,7 @@ from core.clock import now
 from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid, NotFound
 from core.security.secrets import generate_token, hash_token
-from core.text import to_one_line
+from core.text import N_, to_one_line
 from core.validation import MAX_NAME_LENGTH, nonblank_text, normalized_email
 from models import ExternalIdentity, FirstRunLink, User, new_id
 from services import audit, organizations
@@ -56,7 +56,7 @@ async def register_user(
     user.clerk_user_id, user.password_hash = str(user.id), password_hash
     await lock_registration(session)
     if await is_email_taken(session, email, by_other_than=user):
-        reason = "There is an account with this e-mail address. Sign in with it."
+        reason = N_("There is an account with this e-mail address. Sign in with it.")
         raise Conflict("email_taken", reason, field="email")
     session.add(user)
     await session.flush()
@@ -130,7 +130,7 @@ async def complete_first_run(
     await _consume_link(session, secret)
     user = await lock_first_user(session)
     if await is_email_taken(session, email, by_other_than=user):
-        reason = "Somebody else has this e-mail address."
+        reason = N_("Somebody else has this e-mail address.")
         raise Invalid("email_taken", reason, field="email", cause="first_run")
     user.name, user.email, user.password_hash = name, email, password_hash
     user.updated_at = now()
@@ -174,7 +174,7 @@ async def _consume_link(session: AsyncSession, secret: str) -> None:
 
 
 def _first_run_over() -> NotFound:
-    return NotFound("first_run_over", "This link has been used, or a newer one has been made.")
+    return NotFound("first_run_over", N_("This link has been used, or a newer one has been made."))
 
 
 def _visible_name(name: str) -> str:

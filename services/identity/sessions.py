@@ -15,6 +15,7 @@ from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
+from core.text import N_
 from models import (
     Member,
     Organization,
@@ -87,7 +88,7 @@ async def replace_session_secret(
     renewed = update(SignIn).where(SignIn.id == sign_in_id, SignIn.user_id == user.id)
     renewed = renewed.values(secret_hash=hash_token(secret), authenticated_at=now())
     if await session.scalar(renewed.returning(SignIn.id)) is None:
-        raise NotFound("session_not_found", "You have no such session.")
+        raise NotFound("session_not_found", N_("You have no such session."))
     return secret, AccountChange(AuditAction.SESSION_RENEWED, AuditObject("session", sign_in_id))
 
 
@@ -162,7 +163,7 @@ async def end_session(session: AsyncSession, user: User, sign_in_id: UUID) -> No
     """End one session of the user. Raises NotFound if it is not theirs."""
     ended = delete(SignIn).where(SignIn.id == sign_in_id, SignIn.user_id == user.id)
     if await session.scalar(ended.returning(SignIn.id)) is None:
-        raise NotFound("session_not_found", "You have no such session.")
+        raise NotFound("session_not_found", N_("You have no such session."))
     await _record_end(session, user.id, AuditObject("session", sign_in_id))
 
 

@@ -20,6 +20,7 @@ from core.security.secrets import (
     secrets_equal,
     token_prefix,
 )
+from core.text import N_
 from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User
 from services import audit, organizations
@@ -96,7 +97,7 @@ async def create_api_token(
     if scope is not TokenScope.READ:
         organizations.require_recent_sign_in(signed_in_at)
     if days and days not in TOKEN_LIFETIMES:
-        reason = "Choose one of the lifetimes that are offered."
+        reason = N_("Choose one of the lifetimes that are offered.")
         raise Invalid("token_lifetime_invalid", reason, field="days")
     secret, at = generate_token("user"), now()
     token = ApiToken(
@@ -123,7 +124,7 @@ async def _check_token_count(session: AsyncSession, user: User) -> None:
     is_valid = ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now())
     own = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id, is_valid)
     if (await session.scalar(own) or 0) >= MAX_API_TOKENS:
-        reason = f"You have {MAX_API_TOKENS} tokens. Revoke one before you create another."
+        reason = N_("You have %(max_count)s tokens. Revoke one before you create another.")
         raise Conflict("too_many_tokens", reason, max_count=MAX_API_TOKENS)
 
 
@@ -131,7 +132,7 @@ async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
     """Revoke one of the user's tokens and return its name. Raises NotFound if it is not theirs."""
     changes = await _revoke(session, user, ApiToken.id == id)
     if not changes:
-        raise NotFound("api_token_not_found", "You have no such token.")
+        raise NotFound("api_token_not_found", N_("You have no such token."))
     await audit.record_account_changes(session, user.id, changes)
     return changes[0].target.name or ""
 

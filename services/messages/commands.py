@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict
+from core.text import N_
 from models import Actor, Agent, EventType, Message, MessageState, Organization
 from services import events
 from services.messages.events import message_event, requested_events, status_events
@@ -47,7 +48,7 @@ async def retry_message(
         return message
     is_idle = message.id in await list_without_action(session, agent, [message])
     if message.state is not MessageState.FAILED and not is_idle:
-        raise Conflict("message_not_failed", "The agent has this message already.")
+        raise Conflict("message_not_failed", N_("The agent has this message already."))
     message.requeue(now())
     queued = message_event(message, EventType.MESSAGE_QUEUED, actor)
     await events.record_events(session, [queued])

@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import Agent, Message, MessageState, Organization
 
 PENDING_STATES = (MessageState.QUEUED, MessageState.SENT)
@@ -113,7 +114,7 @@ async def lock_message(
     query = select(Message).where(Message.id == message_id, condition).with_for_update()
     message = await session.scalar(query.execution_options(populate_existing=True))
     if message is None:
-        raise NotFound("message_not_found", "There is no such message.")
+        raise NotFound("message_not_found", N_("There is no such message."))
     return message
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from core.db.reads import Source
 from core.errors import Forbidden, NotFound
+from core.text import N_
 from models import Member, Status
 from services.metrics.queries import MetricCounts, load_counts
 from services.metrics.windows import Timeline, TimeWindow
@@ -200,9 +201,9 @@ def _sum_window(
 
 def _check_board_access(reads: bool | None) -> None:
     if reads is None:
-        raise NotFound("board_not_found", "There is no such board.")
+        raise NotFound("board_not_found", N_("There is no such board."))
     if not reads:
-        raise Forbidden("board_read_forbidden", "You may not read this board.")
+        raise Forbidden("board_read_forbidden", N_("You may not read this board."))
 
 
 def _build_kpis(counts: MetricCounts) -> Kpis:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source, choose_columns
 from core.errors import Invalid
+from core.text import N_
 from core.validation import KnownVersions, check_version
 from models import (
     USER_NAME_COLUMNS,
@@ -208,7 +209,7 @@ async def _check_settings(
     sets_minutes = bool(changes.get("escalate_after_minutes"))
     was_off = settings.escalate_to_user_id is None
     if sets_minutes and was_off and wanted["escalate_to_user_id"] is None:
-        message = "Choose the second person, or leave the minutes empty."
+        message = N_("Choose the second person, or leave the minutes empty.")
         raise Invalid("escalation_person_required", message, field="escalate_to_user_id")
     await _check_escalation(session, member, settings, wanted)
     return wanted
@@ -218,10 +219,10 @@ def _check_quiet_hours(wanted: Mapping[str, Any]) -> None:
     begin, end = wanted["quiet_from"], wanted["quiet_until"]
     if (begin is None) is not (end is None):
         missing = "quiet_from" if begin is None else "quiet_until"
-        message = "Quiet hours need a beginning and an end."
+        message = N_("Quiet hours need a beginning and an end.")
         raise Invalid("quiet_hours_incomplete", message, field=missing)
     if begin is not None and begin == end:
-        message = "Quiet hours end at another time than they begin."
+        message = N_("Quiet hours end at another time than they begin.")
         raise Invalid("quiet_hours_empty", message, field="quiet_until")
 
 
@@ -234,12 +235,12 @@ async def _check_escalation(
         wanted["escalate_after_minutes"] = None
         return
     if minutes is None or not 1 <= minutes <= MAX_ESCALATION_MINUTES:
-        message = f"Choose between 1 and {MAX_ESCALATION_MINUTES} minutes."
+        message = N_("Choose between 1 and 10,080 minutes, which is a week.")
         field = "escalate_after_minutes"
         raise Invalid("escalation_minutes_invalid", message, field=field)
     is_changed = person != settings.escalate_to_user_id
     if is_changed and person not in {user.id for user in await list_deciders(session, member)}:
-        message = "This person cannot decide approvals in the organization."
+        message = N_("This person cannot decide approvals in the organization.")
         raise Invalid("escalation_person_invalid", message, field="escalate_to_user_id")
 
 

@@ -28,6 +28,7 @@ from sqlalchemy.orm import aliased
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import (
     AGENT_NAME_COLUMNS,
     USER_NAME_COLUMNS,
@@ -183,7 +184,7 @@ async def get_notification(source: Source, member: Member, id: UUID) -> Notifica
     parameters = visibility_parameters(member)
     found = await _build_entry_query().first(source, notification_id=id, **parameters)
     if found is None:
-        raise NotFound("notification_not_found", "You have no such notification.")
+        raise NotFound("notification_not_found", N_("You have no such notification."))
     return found
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import NotFound
+from core.text import N_
 from models import (
     Actor,
     Agent,
@@ -145,7 +146,7 @@ async def correct_answer(
     ensure_open(conversation)
     exchange = conversation.transcript.find_answered(question_id)
     if exchange is None:
-        raise NotFound("onboarding_answer_not_found", "There is no such answer to change.")
+        raise NotFound("onboarding_answer_not_found", N_("There is no such answer to change."))
     answer = _join_answer(text, other)
     if answer == exchange.answer:
         return conversation

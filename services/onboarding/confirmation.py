@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden, NotFound
+from core.text import N_
 from models import (
     Agent,
     Board,
@@ -116,7 +117,7 @@ async def confirm_goal(
     """
     context = await load_confirmation_context(session, user, board)
     if context.conversation is None:
-        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
+        raise NotFound("onboarding_not_found", N_("No onboarding was started on this board."))
     if context.conversation.status not in OPEN_STATUSES:
         raise _closed_error(context.conversation)
     return await _confirm(session, user, board, goal, context, context.conversation)
@@ -138,7 +139,7 @@ async def confirm_without_agent(
     context = await load_confirmation_context(session, user, board)
     last = context.conversation
     if ExpectedState.from_session(last) != expected:
-        reason = "Somebody else went on with this onboarding meanwhile. Look at it again."
+        reason = N_("Somebody else went on with this onboarding meanwhile. Look at it again.")
         raise Conflict("onboarding_moved_on", reason)
     if last is None or not expected.is_open:
         last = build_session(board, now())
@@ -212,14 +213,16 @@ def _build_context_query() -> Query[ConfirmationContext]:
 
 
 def _closed_error(conversation: OnboardingSession) -> Conflict:
-    reason = "This onboarding is over. Start another to change the goal."
+    reason = N_("This onboarding is over. Start another to change the goal.")
     return Conflict("onboarding_over", reason, status=conversation.status.value)
 
 
 def _check_may_create_lead(context: ConfirmationContext) -> None:
     """Raise Forbidden if a lead would be created and the user is not an admin (as on all paths)."""
     if not (context.has_lead or context.by_admin):
-        reason = "This board has no lead, and only an admin creates one. Ask an admin to confirm."
+        reason = N_(
+            "This board has no lead, and only an admin creates one. Ask an admin to confirm."
+        )
         raise Forbidden("admin_required", reason, cause="lead")
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.text import N_
 from models import (
     Agent,
     Board,
@@ -142,7 +143,7 @@ async def get_conversation(source: Source, board: Board) -> Conversation:
     """Return the last conversation of a board. Raises NotFound."""
     conversation = await find_conversation(source, board)
     if conversation is None:
-        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
+        raise NotFound("onboarding_not_found", N_("No onboarding was started on this board."))
     return conversation
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import Conflict
+from core.text import N_
 from models import (
     Board,
     OnboardingSession,
@@ -72,7 +73,7 @@ def build_session(board: Board, at: datetime, *, session_key: str = "") -> Onboa
 def ensure_open(conversation: Conversation) -> None:
     """Raise Conflict if the conversation is closed."""
     if not conversation.is_open:
-        reason = "This onboarding is over. Start another to go on."
+        reason = N_("This onboarding is over. Start another to continue.")
         raise Conflict("onboarding_over", reason, status=conversation.session.status.value)
 
 
@@ -83,6 +84,8 @@ def ensure_unanswered(conversation: Conversation, question_id: UUID | None) -> N
         return
     exchange = conversation.transcript.find_answered(question_id)
     if exchange is None:
-        raise Conflict("onboarding_question_over", "The agent has gone on to something else.")
-    reason = f"It was answered meanwhile: “{exchange.answer}”."
+        raise Conflict(
+            "onboarding_question_over", N_("The agent has continued with another question.")
+        )
+    reason = N_("It was answered meanwhile: “%(answer)s”.")
     raise Conflict("onboarding_question_answered", reason, answer=exchange.answer)

@@ -12,6 +12,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from core.clock import now
 from core.db.reads import Source, require_transaction
 from core.errors import NotFound
+from core.text import N_
 from models import (
     EventType,
     Gateway,
@@ -155,7 +156,7 @@ async def switch_organization(
         if organization.id == organization_id:
             locked.active_organization_id = organization.id
             return organization
-    raise NotFound("organization_not_found", "You belong to no such organization.")
+    raise NotFound("organization_not_found", N_("You belong to no such organization."))
 
 
 async def _list_organizations(session: AsyncSession, user: User) -> list[Organization]:
@@ -185,7 +186,7 @@ async def delete_organization(
     )
     locked = await session.scalar(query)
     if locked is None:
-        raise NotFound("organization_not_found", "You belong to no such organization.")
+        raise NotFound("organization_not_found", N_("You belong to no such organization."))
     require_owner(locked)
     check_recent_sign_in(signed_in_at, locked.role)
     records = await erase_organizations(session, [member.organization_id])

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Invalid
+from core.text import N_
 from models import Board, BoardAccess, Invite, InviteBoardAccess, Member, User, new_id
 
 
@@ -44,7 +45,7 @@ GRANT_COLUMNS = ("id", "board_id", "can_read", "can_write", "created_at", "updat
 def check_boards_are_unique(boards: Collection[BoardGrant]) -> None:
     """Raise Invalid if a board is named twice, since the two grants may differ (contract, C15)."""
     if len({grant.board_id for grant in boards}) < len(boards):
-        reason = "Name each board once."
+        reason = N_("Name each board once.")
         raise Invalid("board_named_twice", reason, field="board_access")
 
 
@@ -154,7 +155,7 @@ def _sort_by_creation(rows: Iterable[Any]) -> list[Any]:
 def _check_boards_exist(boards: Sequence[BoardGrant], found: Collection[UUID]) -> None:
     missing = sorted(str(one.board_id) for one in boards if one.board_id not in found)
     if missing:
-        reason = "There are no such boards in this organization."
+        reason = N_("There are no such boards in this organization.")
         raise Invalid("invalid_board_ids", reason, field="board_access", invalid_board_ids=missing)
 
 

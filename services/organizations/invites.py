@@ -14,7 +14,7 @@ from core.db.reads import Source
 from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.security.secrets import generate_token, hash_token
-from core.text import is_storable
+from core.text import N_, is_storable
 from core.validation import normalized_email
 from models import EventType, Invite, Member, Organization, Role, User, new_id
 from services import events
@@ -121,7 +121,7 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
     )
     found = await session.scalar(query)
     if found is None:
-        raise NotFound("invite_not_found", "There is no such invitation.")
+        raise NotFound("invite_not_found", N_("There is no such invitation."))
     check_may_manage_role(acting, found.role)
     await session.delete(found)
     await session.flush()
@@ -194,7 +194,7 @@ async def accept_invite(
         raise await _invite_not_found(session, token)
     invite, locked = found
     if not is_invite_for(invite, locked):
-        reason = "This invitation is for another e-mail address than yours."
+        reason = N_("This invitation is for another e-mail address than yours.")
         raise Forbidden("invite_for_another", reason)
     return await _accept(session, locked, invite, audit_records)
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import contains_eager
 
 from core.db.reads import Query
 from core.errors import NotFound, Unauthorized
+from core.text import N_
 from models import OPEN_STATUSES, Agent, Board, Gateway, Member, Organization, Task, User
 from services.organizations.rules import require_admin
 
@@ -66,7 +67,7 @@ async def lock_organization_row(session: AsyncSession, organization_id: UUID) ->
     query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     organization = await session.scalar(query)
     if organization is None:
-        raise NotFound("organization_not_found", "There is no such organization.")
+        raise NotFound("organization_not_found", N_("There is no such organization."))
     return organization
 
 
@@ -83,7 +84,7 @@ async def lock_organization_as_admin(session: AsyncSession, member: Member) -> M
     )
     locked = await session.scalar(query)
     if locked is None:
-        raise NotFound("organization_not_found", "You belong to no such organization.")
+        raise NotFound("organization_not_found", N_("You belong to no such organization."))
     require_admin(locked)
     return locked
 

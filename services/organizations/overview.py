@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source, choose_columns
 from core.errors import NotFound
+from core.text import N_
 from models import (
     USER_NAME_COLUMNS,
     Agent,
@@ -101,7 +102,7 @@ async def renew_invite(
     )
     invite = await session.scalar(query)
     if invite is None:
-        raise NotFound("invite_not_found", "There is no such invitation.")
+        raise NotFound("invite_not_found", N_("There is no such invitation."))
     [detail] = await load_invite_details(session, [invite])
     draft = detail.to_draft()
     return await create_invite(session, acting, draft, signed_in_at=signed_in_at, is_locked=True)

@@ -12,6 +12,7 @@ from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Forbidden, NotFound
 from core.paging import Page, Paging
+from core.text import N_
 from models import BoardAccess, Event, EventType, Member, Organization, User
 
 MAX_REMOVAL_AGE = timedelta(days=30)  # of a removal that the removed user reads
@@ -61,13 +62,13 @@ async def get_member(source: Source, member: Member, member_id: UUID) -> MemberD
     if not found:
         raise member_not_found()
     if not (member.is_admin or member.id == member_id):
-        raise Forbidden("admin_required", "Only an admin sees what other members may do.")
+        raise Forbidden("admin_required", N_("Only an admin sees what other members may do."))
     return found[0]
 
 
 def member_not_found() -> NotFound:
     """Build the error for a member that does not exist or that the caller may not see."""
-    return NotFound("member_not_found", "There is no such member.")
+    return NotFound("member_not_found", N_("There is no such member."))
 
 
 def _group_by_member(rows: Sequence[Any]) -> list[MemberDetail]:

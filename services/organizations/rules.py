@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
+from core.text import N_
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Invite, Member, Organization, Role
 
@@ -19,13 +20,13 @@ ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 def require_admin(member: Member) -> None:
     """Raise Forbidden unless the member is an admin or owner."""
     if not member.is_admin:
-        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
+        raise Forbidden("admin_required", N_("Only an admin of the organization can do that."))
 
 
 def require_owner(member: Member) -> None:
     """Raise Forbidden unless the member is an owner."""
     if member.role is not Role.OWNER:
-        raise Forbidden("owner_required", "Only an owner of the organization can do that.")
+        raise Forbidden("owner_required", N_("Only an owner of the organization can do that."))
 
 
 def require_recent_sign_in(signed_in_at: datetime | None) -> None:
@@ -47,7 +48,9 @@ def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
 def check_may_manage_role(acting: Member, role: Role) -> None:
     """Raise Forbidden if the role is above that of the acting member."""
     if ROLE_RANK[role] > ROLE_RANK[acting.role]:
-        raise Forbidden("owner_required", "Only an owner changes what owners are and may.")
+        raise Forbidden(
+            "owner_required", N_("Only an owner can change the owners and what they may do.")
+        )
 
 
 def check_may_grant_role(acting: Member, role: Role) -> None:
@@ -56,9 +59,11 @@ def check_may_grant_role(acting: Member, role: Role) -> None:
     In organizations where only owners appoint admins, also if an admin appoints one.
     """
     if ROLE_RANK[role] > ROLE_RANK[acting.role]:
-        raise Forbidden("role_above_own", "Nobody gives a role that is above their own.")
+        raise Forbidden("role_above_own", N_("You cannot assign a role above yours."))
     if not may_appoint_admins(acting) and role is Role.ADMIN:
-        raise Forbidden("only_owners_appoint_admins", "Only owners appoint admins here.")
+        raise Forbidden(
+            "only_owners_appoint_admins", N_("In this organization only owners appoint admins.")
+        )
 
 
 def may_appoint_admins(member: Member) -> bool:
@@ -82,7 +87,7 @@ def check_removal(acting: Member, member: Member) -> None:
     An owner always remains: only owners remove owners, and nobody removes themselves.
     """
     if acting.id == member.id:
-        raise Forbidden("self_removal", "Nobody removes themselves. Another admin can do it.")
+        raise Forbidden("self_removal", N_("You cannot remove yourself. Another admin can do it."))
     check_may_manage_role(acting, member.role)
 
 
@@ -97,7 +102,7 @@ def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
     Names of other organizations are not compared, so that nobody learns about them (contract, S24).
     """
     if any(other.name.casefold() == name.casefold() for other in others):
-        reason = "You already belong to an organization of this name."
+        reason = N_("You already belong to an organization of this name.")
         raise Conflict("organization_name_taken", reason, field="name")
 
 

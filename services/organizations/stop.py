@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query
 from core.errors import Conflict, NotFound
+from core.text import N_
 from core.validation import optional, text_of_length
 from models import Agent, EventType, Member, Organization, User
 from services import desired_state, events, messages
@@ -43,11 +44,9 @@ class AgentStop:
     @property
     def error(self) -> Conflict:
         """The error for work that has to wait until the agents are resumed."""
-        reason = f" Reason: {self.reason}" if self.reason else ""
         return Conflict(
             "organization_stopped",
-            f"All agents are stopped by {self.stopped_by} since {self.stopped_at:%Y-%m-%d %H:%M}"
-            f" UTC. Wait until a person resumes them.{reason}",
+            N_("All agents are stopped. Wait until a person resumes them."),
             stopped_by=self.stopped_by,
             stopped_at=self.stopped_at,
             reason=self.reason,
@@ -169,7 +168,7 @@ async def _lock(session: AsyncSession, organization_id: UUID) -> Organization:
     query = select(Organization).where(Organization.id == organization_id)
     organization = await session.scalar(_locked(query))
     if organization is None:
-        raise NotFound("organization_not_found", "There is no such organization.")
+        raise NotFound("organization_not_found", N_("There is no such organization."))
     return organization
 
 
@@ -179,7 +178,7 @@ async def _lock_all(session: AsyncSession, name: str | None) -> Sequence[Organiz
         query = query.where(Organization.name == name)
     found = (await session.scalars(_locked(query))).all()
     if not found:
-        raise NotFound("organization_not_found", "There is no such organization.")
+        raise NotFound("organization_not_found", N_("There is no such organization."))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from core.clock import to_utc
 from core.errors import Invalid
-from core.text import to_one_line
+from core.text import N_, to_one_line
 from core.validation import ALLOWED_YEARS, trimmed_text
 from models import Priority
 from services.payload_templates.templates import (
@@ -76,7 +76,7 @@ class PayloadTemplate:
             texts[name] = trimmed_text(length)(values.get(name) or "", name)
         operator = texts["condition_operator"] or Operator.EQUALS
         if operator not in {*Operator}:
-            reason = "This is not a comparison."
+            reason = N_("This is not a comparison.")
             raise Invalid("template_operator_invalid", reason, field="condition_operator")
         texts["condition_operator"] = Operator(operator)
         if texts["condition_path"]:
@@ -195,11 +195,11 @@ def parse_field_lines(text: str) -> Mapping[str, str]:
         if not line.strip():
             continue
         if not colon or not _KEY.fullmatch(key) or key in templates:
-            reason = f"Line {number}: write each field once, in a line of its own, as key: text."
+            reason = N_("Line %(line)s: write each field once, in a line of its own, as key: text.")
             raise Invalid("template_fields_invalid", reason, field="custom_fields", line=number)
         templates[key] = template
     if len(templates) > MAX_FIELDS:
-        reason = f"A template sets at most {MAX_FIELDS} custom fields."
+        reason = N_("A template sets at most %(max_count)s custom fields.")
         raise Invalid("template_fields_many", reason, field="custom_fields", max_count=MAX_FIELDS)
     return templates
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from core.errors import Invalid
+from core.text import N_
 from services.payload_templates.values import (
     MAX_VALUE_LENGTH,
     Path,
@@ -85,7 +86,7 @@ ARGUMENTS = {"default": "text", "truncate": "number"}
 def parse_template(text: str, field: str) -> Template:
     """Parse a template. Raises Invalid with the line of the error."""
     if len(text) > MAX_TEMPLATE_LENGTH:
-        reason = f"The template is too long: {MAX_TEMPLATE_LENGTH:,} characters at most."
+        reason = N_("This is too long: %(length)s characters, %(max_length)s at most.")
         raise Invalid(
             "too_long", reason, field=field, length=len(text), max_length=MAX_TEMPLATE_LENGTH
         )
@@ -95,11 +96,11 @@ def parse_template(text: str, field: str) -> Template:
         end = text.find(END, begin, begin + MAX_PLACEHOLDER_LENGTH)
         line = text.count("\n", 0, begin) + 1
         if end < 0:
-            reason = f"Close the placeholder in line {line} with }}}}."
+            reason = N_("Line %(line)s: close the placeholder with }}.")
             raise Invalid("template_not_closed", reason, field=field, line=line)
         count += 1
         if count > MAX_PLACEHOLDERS:
-            reason = f"A template has at most {MAX_PLACEHOLDERS} placeholders."
+            reason = N_("A template has at most %(max_count)s placeholders.")
             raise Invalid("template_too_many", reason, field=field, max_count=MAX_PLACEHOLDERS)
         placeholder = _parse_placeholder(text[begin + len(BEGIN) : end].strip(), field, line)
         parts += [text[start:begin], placeholder]
@@ -111,7 +112,7 @@ def parse_path(text: str, field: str, *, line: int = 1) -> Path:
     """Parse the path of a value. Raises Invalid."""
     if not _PATH.fullmatch(text) or len(text) > MAX_PLACEHOLDER_LENGTH:
         shown = text[:MAX_SHOWN_LENGTH]
-        reason = f"This is not a path of a value: {shown}"
+        reason = N_("Line %(line)s: “%(text)s” is not the path of a value.")
         raise Invalid("template_path_invalid", reason, field=field, line=line, text=shown)
     return text.split(".")
 
@@ -177,5 +178,5 @@ def _apply_filters(value: object | None, filters: Sequence[Filter]) -> str:
 
 def _invalid_filter(text: str, field: str, line: int) -> Invalid:
     shown = text.strip()[:MAX_SHOWN_LENGTH]
-    reason = f"This is not a filter, or its argument is wrong: {shown}"
+    reason = N_("Line %(line)s: “%(text)s” is not a filter, or its argument is wrong.")
     return Invalid("template_filter_invalid", reason, field=field, line=line, text=shown)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from core.clock import now
 from core.db.transactions import lock_name
 from core.errors import Invalid
+from core.text import N_
 from core.validation import KnownVersions, check_version
 from models import Agent, ApprovalPolicy, Board, EventType, Member, PolicyRule, Tag, new_id
 from services import events, organizations
@@ -104,7 +105,7 @@ async def _check_references(
             if missing.intersection(getattr(rule, field)):
                 raise Invalid(
                     "reference_unknown",
-                    "This is not part of your organization.",
+                    N_("This is not part of your organization."),
                     field=f"rules.{number}.{field}",
                 )
 

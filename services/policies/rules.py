@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from core.clock import list_time_zone_names
 from core.errors import Invalid
-from core.text import is_storable
+from core.text import N_, is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
 from services.approval_actions import build_confusable_skeleton, join_words, read_kind
@@ -262,10 +262,10 @@ def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:
 def check_rules(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
     """Return the rules with trimmed texts. Raises Invalid with the field, as `rules.2.name`."""
     if len(rules) > MAX_RULES:
-        reason = f"A policy has at most {MAX_RULES} rules."
+        reason = N_("A policy has at most %(max_count)s rules.")
         raise Invalid("too_many_rules", reason, field="rules", max_count=MAX_RULES)
     if len({rule.id for rule in rules}) < len(rules):
-        raise Invalid("duplicate_rule", "Each rule must have an id of its own.", field="rules")
+        raise Invalid("duplicate_rule", N_("Each rule must have an id of its own."), field="rules")
     return [_check_rule(rule, f"rules.{number}") for number, rule in enumerate(rules)]
 
 
@@ -273,7 +273,7 @@ def _check_rule(rule: PolicyRule, path: str) -> PolicyRule:
     name = nonblank_text(MAX_NAME_LENGTH)(rule.name, f"{path}.name")
     for field in LIST_FIELDS:
         if len(getattr(rule, field)) > MAX_VALUES:
-            reason = f"At most {MAX_VALUES} values."
+            reason = N_("At most %(max_count)s values.")
             raise Invalid("too_many", reason, field=f"{path}.{field}", max_count=MAX_VALUES)
     _check_numbers(rule, path)
     _check_combinations(rule, path)
@@ -287,20 +287,20 @@ def _check_rule(rule: PolicyRule, path: str) -> PolicyRule:
 def _check_numbers(rule: PolicyRule, path: str) -> None:
     below = rule.confidence_below
     if below is not None and not 0 < below <= 100:
-        reason = "Confidence must be more than 0 and at most 100."
+        reason = N_("Confidence must be more than 0 and at most 100.")
         raise Invalid("confidence_out_of_range", reason, field=f"{path}.confidence_below")
     if rule.expires_after is not None and not MIN_EXPIRY <= rule.expires_after <= MAX_EXPIRY:
-        reason = "Requests can expire after 1 minute to 90 days."
+        reason = N_("Requests can expire after 1 minute to 90 days.")
         raise Invalid("expiry_out_of_range", reason, field=f"{path}.expires_after")
 
 
 def _check_combinations(rule: PolicyRule, path: str) -> None:
     least, most = rule.risk_at_least, rule.risk_at_most
     if least and most and _rank(least) > _rank(most):
-        reason = "The highest risk must not be lower than the lowest."
+        reason = N_("The highest risk must not be lower than the lowest.")
         raise Invalid("risk_range_empty", reason, field=f"{path}.risk_at_most")
     if len(set(rule.decider_ids)) == 1 and rule.effect is PolicyEffect.ASK_TWO:
-        reason = "Two people must decide, so name at least two or none."
+        reason = N_("Two people must decide, so name at least two or none.")
         raise Invalid("two_deciders_required", reason, field=f"{path}.decider_ids")
 
 
@@ -310,7 +310,7 @@ def _check_kind(kind: str, field: str) -> str:
     # Some characters stand for a sentence of 18: they would make each comparison slow.
     is_known = is_short and (kind == "*" or 0 < len(_join_pattern(kind)) <= MAX_KIND_LENGTH)
     if not is_known or "*" in kind[:-1] or not is_storable(kind):
-        reason = "A kind is a name such as deploy.site, or a beginning such as deploy.*"
+        reason = N_("A kind is a name such as deploy.site, or a beginning such as deploy.*")
         raise Invalid("kind_invalid", reason, field=field)
     return kind
 
@@ -318,11 +318,11 @@ def _check_kind(kind: str, field: str) -> str:
 def _check_window(window: WeeklyWindow, field: str) -> None:
     for minute in (window.starts_at, window.ends_at):
         if not 0 <= minute < MINUTES_PER_DAY:
-            raise Invalid("time_invalid", "A time is between 00:00 and 23:59.", field=field)
+            raise Invalid("time_invalid", N_("A time is between 00:00 and 23:59."), field=field)
     if any(day not in range(7) for day in window.weekdays):
-        raise Invalid("weekday_invalid", "A weekday is 0 (Monday) to 6 (Sunday).", field=field)
+        raise Invalid("weekday_invalid", N_("A weekday is 0 (Monday) to 6 (Sunday)."), field=field)
     if window.time_zone not in list_time_zone_names():
-        reason = "This is not a time zone. Use a name such as Europe/Vienna."
+        reason = N_("This is not a time zone. Use a name such as Europe/Vienna.")
         raise Invalid("time_zone_unknown", reason, field=field)
 
 

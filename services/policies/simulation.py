@@ -31,6 +31,7 @@ from core.clock import now
 from core.db.reads import AnySelect, Query
 from core.db.transactions import try_lock_name
 from core.errors import TooMany
+from core.text import N_
 from models import (
     Approval,
     ApprovalStatus,
@@ -112,7 +113,7 @@ async def simulate_policy(
     """
     rules = check_rules(rules)
     if not await try_lock_name(session, f"policy simulation:{member.user_id}"):
-        reason = "Another simulation of yours is still running."
+        reason = N_("Another simulation of yours is still running.")
         raise TooMany(RETRY_AFTER, reason, code="simulation_running")
     if board is not None:
         rules += (await get_policy(session, member.organization_id, None)).rules

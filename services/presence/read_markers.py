@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.text import N_
 from models import (
     Board,
     Event,
@@ -102,7 +103,7 @@ async def move_read_marker(
     statement = _build_move_statement(of_task=task_id is not None)
     row = (await session.execute(statement, {**place, **marker})).one_or_none()
     if row is None:
-        raise NotFound("task_not_found", "There is no such task on this board.")
+        raise NotFound("task_not_found", N_("There is no such task on this board."))
     return row.seen_seq, row.seen_at
 
 

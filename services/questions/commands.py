@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
+from core.text import N_
 from core.validation import MAX_TEXT_LENGTH, nonblank_text
 from models import (
     Agent,
@@ -79,10 +80,10 @@ async def answer_question(
     refreshed = query.execution_options(populate_existing=True)
     question = await session.scalar(refreshed)
     if question is None:
-        raise NotFound("question_not_found", "There is no such question.")
+        raise NotFound("question_not_found", N_("There is no such question."))
     text = str(validate_text(answer, "answer"))
     if question.answered_at is not None:
-        raise Conflict("question_answered", "Somebody has answered this question already.")
+        raise Conflict("question_answered", N_("Somebody has answered this question already."))
     question.answer, question.answered_at = text, now()
     question.answered_by_user_id = user.id
     await notifications.resolve(session, [NotificationKind.QUESTION], [_key(question)])

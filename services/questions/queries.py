@@ -19,6 +19,7 @@ from sqlalchemy import (
 from core.db.reads import AnySelect, Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import Agent, AgentQuestion, Board, Member, RiskLevel, Task
 from services import boards
 
@@ -113,5 +114,5 @@ async def get_question(source: Source, member: Member, question_id: UUID) -> Que
         source, question_id=question_id, **boards.access_parameters(member)
     )
     if found is None:
-        raise NotFound("question_not_found", "There is no such question.")
+        raise NotFound("question_not_found", N_("There is no such question."))
     return found

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.transactions import lock_name
 from core.errors import Conflict, NotFound
+from core.text import N_
 from models import (
     Agent,
     EventType,
@@ -78,7 +79,7 @@ async def request_install(
     target = await _lock_target(session, member, gateway, skill_id)
     skill, present = target.skill, target.installation
     if shown_digest is not None and shown_digest != (skill.digest or ""):
-        raise Conflict("stale", "This was changed meanwhile. Look at it again, then change it.")
+        raise Conflict("stale", N_("This was changed meanwhile. Look at it again, then change it."))
     is_same = present is not None and present.row.digest == skill.digest
     if present is not None and is_same and present.state in IN_PROGRESS[SkillAction.INSTALL]:
         return present
@@ -124,7 +125,7 @@ async def _lock_gateway(session: AsyncSession, gateway: Gateway) -> None:
     """Prevent that a gateway is deleted. Raises NotFound if it is."""
     query = select(Gateway.id).where(Gateway.id == gateway.id)
     if await session.scalar(query.with_for_update(read=True, key_share=True)) is None:
-        raise NotFound("gateway_not_found", "There is no such gateway.")
+        raise NotFound("gateway_not_found", N_("There is no such gateway."))
 
 
 async def _check_folder_is_free(session: AsyncSession, target: _Target) -> None:
@@ -141,8 +142,8 @@ async def _check_folder_is_free(session: AsyncSession, target: _Target) -> None:
     )
     other = await session.scalar(query.limit(1))
     if other is not None:
-        reason = (
-            f"The skill “{other}” has the folder {target.folder} on this gateway. Remove it first."
+        reason = N_(
+            "The skill “%(name)s” has the folder %(folder)s on this gateway. Remove it first."
         )
         raise Conflict("skill_folder_taken", reason, name=other, folder=target.folder)
 
@@ -196,7 +197,7 @@ async def _send(
 
 
 def _agent_missing() -> Conflict:
-    return Conflict("gateway_agent_missing", "This gateway has no agent that could do it.")
+    return Conflict("gateway_agent_missing", N_("This gateway has no agent that could do it."))
 
 
 def _prepare_row(target: _Target, action: SkillAction, at: datetime) -> GatewaySkill:

@@ -17,6 +17,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, Invalid, UpstreamError
 from core.http.outbound import OutboundClient
+from core.text import N_
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import EventType, Member, SkillPack, SkillPackUpdate, new_id
 from services import audit, events, organizations
@@ -132,7 +133,7 @@ async def _fetch(
         pack = await lock_pack(session, member, pack_id)
         first_id = await audit.find_first_organization_id(session)
     if is_upload(pack.source_url):
-        reason = "This pack was uploaded. Upload a new archive to update it."
+        reason = N_("This pack was uploaded. Upload a new archive to update it.")
         raise Conflict("skill_pack_uploaded", reason)
     url = build_archive_url(pack.source_url, pack.branch)
     is_first = first_id == member.organization_id

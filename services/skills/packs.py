@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict
+from core.text import N_
 from core.validation import (
     MAX_NAME_LENGTH,
     json_object,
@@ -138,7 +139,9 @@ async def update_pack(
     values = draft.to_values(pack.source_url)
     existing = await _find_pack(session, member, values["source_url"])
     if existing is not None and existing.id != pack.id:
-        raise Conflict("skill_pack_exists", "Another pack has that address.", field="source_url")
+        raise Conflict(
+            "skill_pack_exists", N_("Another pack has that address."), field="source_url"
+        )
     await _apply(session, member, pack, values)
     return pack
 
@@ -185,7 +188,7 @@ async def lock_pack(session: AsyncSession, member: Member, pack_id: UUID) -> Ski
 
 def changed_meanwhile() -> Conflict:
     """Return the error for a pack that is not as it was shown or read."""
-    return Conflict("stale", "This was changed meanwhile. Look at it again, then change it.")
+    return Conflict("stale", N_("This was changed meanwhile. Look at it again, then change it."))
 
 
 async def _find_pack(session: AsyncSession, member: Member, url: str) -> SkillPack | None:

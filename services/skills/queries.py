@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import AnySelect, Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from core.text import escape_pattern
+from core.text import N_, escape_pattern
 from models import (
     Agent,
     Gateway,
@@ -243,7 +243,7 @@ async def lock_skill(session: AsyncSession, member: Member, skill_id: UUID) -> S
 
 def skill_not_found() -> NotFound:
     """Return the error for a skill that does not exist, or is of another organization."""
-    return NotFound("skill_not_found", "There is no such skill.")
+    return NotFound("skill_not_found", N_("There is no such skill."))
 
 
 async def list_installations(source: Source, skill_ids: Collection[UUID]) -> Sequence[Installation]:
@@ -292,4 +292,4 @@ async def get_pack(source: Source, member: Member, pack_id: UUID) -> PackSummary
 
 def pack_not_found() -> NotFound:
     """Return the error for a pack that does not exist, or is of another organization."""
-    return NotFound("skill_pack_not_found", "There is no such skill pack.")
+    return NotFound("skill_pack_not_found", N_("There is no such skill pack."))

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict
+from core.text import N_
 from models import Skill, SkillPack, SkillVersion
 
 MAX_PACKS = 50  # of an organization
@@ -27,7 +28,10 @@ async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
     if stored > MAX_STORED_MEGABYTES * MEGABYTE:
         raise Conflict(
             "skill_files_too_large",
-            f"The files of all skills have at most {MAX_STORED_MEGABYTES} MB. {REMEDY}",
+            N_(
+                "The files of all skills have at most %(max_size)s MB. Delete skills that you"
+                " do not need."
+            ),
             max_size=MAX_STORED_MEGABYTES,
         )
 
@@ -36,7 +40,7 @@ async def check_pack_count(session: AsyncSession, organization_id: UUID) -> None
     """Raise Conflict if an organization has too many packs."""
     query = select(func.count()).where(SkillPack.organization_id == organization_id)
     if (await session.scalar(query) or 0) > MAX_PACKS:
-        reason = f"An organization has at most {MAX_PACKS} skill packs."
+        reason = N_("An organization has at most %(max_count)s skill packs.")
         raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
 
 
@@ -44,5 +48,7 @@ async def check_skill_count(session: AsyncSession, organization_id: UUID) -> Non
     """Raise Conflict if an organization has too many skills."""
     query = select(func.count()).where(Skill.organization_id == organization_id)
     if (await session.scalar(query) or 0) > MAX_STORED_SKILLS:
-        reason = f"An organization has at most {MAX_STORED_SKILLS} skills. {REMEDY}"
+        reason = N_(
+            "An organization has at most %(max_count)s skills. Delete skills that you do not need."
+        )
         raise Conflict("too_many_skills", reason, max_count=MAX_STORED_SKILLS)

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from core.errors import BadRequest, Invalid
 from core.http.outbound import InvalidUrl, parse_url
-from core.text import slugify
+from core.text import N_, slugify
 from core.validation import MAX_NAME_LENGTH
 from services.skills.front_matter import clean_value
 
@@ -49,7 +49,7 @@ def normalize_pack_url(value: object, field: str = "source_url") -> str:
 
 
 def _invalid_pack_url(field: str, cause: str) -> BadRequest:
-    reason = (
+    reason = N_(
         "Enter a repository, such as https://github.com/owner/name, or an https address of an"
         " archive that ends with .zip or .tar.gz."
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.errors import Invalid, NotFound, UpstreamError
+from core.text import N_
 
 MAX_AGE = timedelta(hours=1)  # of cached data (contract, 3.14)
 FETCH_INTERVAL = timedelta(seconds=30)  # between two fetches, also after a failure
@@ -65,7 +66,7 @@ def require_content(soul: CachedSoul, remote: RemoteDirectory) -> CachedSoul:
         return soul
     if remote.address and not soul.is_deleted:
         raise directory_unavailable()
-    raise NotFound("soul_not_found", "There is no such soul.")
+    raise NotFound("soul_not_found", N_("There is no such soul."))
 
 
 def is_outdated(fetched_at: datetime | None, at: datetime) -> bool:
@@ -88,7 +89,7 @@ def check_names(handle: str, slug: str) -> None:
 
 def directory_unavailable() -> UpstreamError:
     """Return the error for data that is not cached and cannot be fetched. The log has the cause."""
-    reason = "The souls directory does not answer, and what was asked for was never heard of here."
+    reason = N_("The directory of souls does not answer.")
     return UpstreamError("souls_directory_unavailable", reason)
 
 

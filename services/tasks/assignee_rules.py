@@ -4,6 +4,7 @@ A task has one assignee: an agent or a person. See docs/decisions/assignees.md.
 """
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.text import N_
 from models import DesiredState, Status
 from services.tasks.change_request import TaskChange
 
@@ -12,14 +13,14 @@ def check_assignee_exists(change: TaskChange) -> None:
     assignee = change.assignee
     exists = assignee is not None and assignee.desired_state is not DesiredState.GONE
     if change.values.get("assigned_agent_id") is not None and not exists:
-        raise NotFound("agent_not_found", "There is no such agent.", field="assigned_agent_id")
+        raise NotFound("agent_not_found", N_("There is no such agent."), field="assigned_agent_id")
     if change.values.get("assigned_user_id") is None:
         return
     if change.values.get("assigned_agent_id") is not None:
-        reason = "A task has one assignee: an agent or a person."
+        reason = N_("A task has one assignee: an agent or a person.")
         raise Invalid("two_assignees", reason, field="assigned_user_id")
     if not change.can_user_read:
-        reason = "There is nobody with this id who can read the board."
+        reason = N_("There is nobody with this id who can read the board.")
         raise NotFound("user_not_found", reason, field="assigned_user_id")
 
 
@@ -36,7 +37,7 @@ def check_assignee_board(change: TaskChange) -> None:
     if change.assignee is not None and change.assignee.board_id not in (None, change.board.id):
         raise Conflict(
             "assignee_on_other_board",
-            "This agent works on another board.",
+            N_("This agent works on another board."),
             field="assigned_agent_id",
         )
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.text import N_
 from models import Actor, Agent, Board, Event, Task, TaskDescription, User
 from services import events
 from services.tasks.loaders import BOARD_ID
@@ -68,7 +69,7 @@ async def get_description_text(
     """Return the text of a version of a description. Raises NotFound."""
     texts = await load_description_texts(source, board, task_id, [version_id])
     if version_id not in texts:
-        raise NotFound("description_version_not_found", "There is no such version any more.")
+        raise NotFound("description_version_not_found", N_("This version is not stored any more."))
     return texts[version_id]
 
 

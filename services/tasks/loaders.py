@@ -22,6 +22,7 @@ from sqlalchemy.orm import aliased
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.text import N_
 from models import (
     Actor,
     Agent,
@@ -56,7 +57,7 @@ async def get_task(source: Source, board: Board, task_id: UUID) -> Task:
 
 def task_not_found() -> NotFound:
     """Build the error for a task that is not on the board."""
-    return NotFound("task_not_found", "There is no such task on this board.")
+    return NotFound("task_not_found", N_("There is no such task on this board."))
 
 
 async def load_change(

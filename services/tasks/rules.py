@@ -6,6 +6,7 @@ The guards that a board sets for a status are in transitions.py.
 """
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.text import N_
 from models import Actor, Agent, Board, Status
 from services import custom_fields
 from services.tasks.assignee_rules import (
@@ -49,7 +50,9 @@ def check_may_create_and_delete(actor: Actor | None, board: Board) -> None:
 def check_no_self_dependency(change: TaskChange) -> None:
     if change.task.id in change.values.get("depends_on_task_ids", ()):
         raise Invalid(
-            "dependency_on_itself", "A task cannot wait for itself.", field="depends_on_task_ids"
+            "dependency_on_itself",
+            N_("A task cannot depend on itself."),
+            field="depends_on_task_ids",
         )
 
 
@@ -57,7 +60,7 @@ def check_dependencies_changeable(change: TaskChange) -> None:
     if "depends_on_task_ids" in change.values and change.task.status is Status.DONE:
         raise Conflict(
             "dependencies_of_done_task",
-            "This task is done, so what it waited for cannot change. Reopen it first.",
+            N_("This task is done, so its dependencies cannot change. Reopen it first."),
             field="depends_on_task_ids",
         )
 
@@ -66,7 +69,7 @@ def check_dependencies_exist(change: TaskChange) -> None:
     if change.missing_task_ids:
         raise NotFound(
             "dependency_not_found",
-            "Some of the tasks to wait for are not on this board.",
+            N_("Some of the dependencies are not on this board."),
             field="depends_on_task_ids",
             missing_task_ids=[str(id) for id in change.missing_task_ids],
         )
@@ -76,7 +79,7 @@ def check_no_dependency_cycle(change: TaskChange) -> None:
     if change.creates_cycle:
         raise Conflict(
             "dependency_circle",
-            "These tasks would wait for each other in a circle.",
+            N_("These tasks would depend on each other in a circle."),
             field="depends_on_task_ids",
         )
 
@@ -85,7 +88,7 @@ def check_tags_exist(change: TaskChange) -> None:
     if change.missing_tag_ids:
         raise NotFound(
             "tag_not_found",
-            "Some of the tags do not exist.",
+            N_("Some of the tags do not exist."),
             field="tag_ids",
             missing_tag_ids=[str(id) for id in change.missing_tag_ids],
         )
@@ -118,11 +121,12 @@ def check_not_blocked_at_creation(change: TaskChange) -> None:
 
 def _check_not_blocked(change: TaskChange) -> None:
     if change.open_dependency_ids:
-        count = len(change.open_dependency_ids)
-        tasks = "a task that is" if count == 1 else f"{count} tasks that are"
         raise Conflict(
             "task_blocked_cannot_transition",
-            f"It waits for {tasks} not done. Until then it stays in the inbox, with nobody.",
+            N_(
+                "It depends on tasks that are not done. Until then it stays in the inbox,"
+                " unassigned."
+            ),
             blocked_by_task_ids=[str(id) for id in change.open_dependency_ids],
         )
 

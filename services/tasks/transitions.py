@@ -10,6 +10,7 @@ from uuid import UUID
 
 from core.db.reads import set_loaded_values
 from core.errors import Conflict, Forbidden, Invalid
+from core.text import N_
 from models import Agent, Status, Task, rank_at
 from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, Rule, TaskChange
 from services.tasks.done_approvals import approval_required
@@ -140,7 +141,10 @@ def check_no_pending_approval(change: TaskChange) -> None:
     if is_blocking and change.approval_pending and change.new_status is not change.task.status:
         raise Conflict(
             "approval_pending",
-            "A question about this task waits for an answer. Until then it stays where it is.",
+            N_(
+                "An approval of this task is pending. Until it is decided, the task stays where"
+                " it is."
+            ),
             blocked_by_task_ids=[],
         )
 
@@ -150,7 +154,7 @@ def require_review_before_done(change: TaskChange) -> None:
     if change.board.require_review_before_done and skipped:
         raise Conflict(
             "review_required",
-            "On this board a task is reviewed before it is done. Move it to review first.",
+            N_("On this board a task is reviewed before it is done. Move it to Review first."),
             blocked_by_task_ids=[],
         )
 
@@ -164,7 +168,7 @@ def require_review_comment(change: TaskChange) -> None:
     if change.needs_comment and not change.has_assignee_comment:
         raise Invalid(
             "comment_required",
-            "On this board a task comes to review with a comment about what was done.",
+            N_("On this board a task is moved to Review with a comment about what was done."),
             field="comment",
         )
 

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import NotFound
+from core.text import N_
 from core.validation import KnownVersions, check_version
 from models import (
     Actor,
@@ -108,7 +109,7 @@ async def restore_task(
         select(DeletedTask).where(DeletedTask.board_id == board.id, DeletedTask.task_id == task_id)
     )
     if stored is None:
-        raise NotFound("task_not_restorable", "This task is gone for good.")
+        raise NotFound("task_not_restorable", N_("This task was deleted permanently."))
     rows = dict(stored.rows)
     primary_approval_ids = rows.pop(PRIMARY_APPROVALS_KEY)
     unseen = await find_approvals_decided_since(session, rows, stored.deleted_at)

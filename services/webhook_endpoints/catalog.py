@@ -6,6 +6,7 @@ The names and fields are part of the API. docs/webhooks.md describes them.
 from collections.abc import Mapping, Sequence
 
 from core.errors import Invalid
+from core.text import N_
 from models import EventType, WebhookEndpoint
 
 TEST_TYPE = "webhook.test"  # of the payload that is sent to try an endpoint
@@ -77,7 +78,7 @@ def check_event_types(value: object, field: str) -> list[str]:
     names = {str(name) for name in value} if isinstance(value, Sequence) else {str(value)}
     unknown = sorted(names - PUBLIC_TYPES)
     if unknown:
-        reason = f"There is no event type {unknown[0][:60]} for webhooks."
+        reason = N_("One of these events does not exist any more.")
         raise Invalid("event_type_unknown", reason, field=field)
     return [type.value for group in EVENT_GROUPS.values() for type in group if type in names]
 

@@ -14,6 +14,7 @@ from core.errors import Conflict, Invalid
 from core.http.outbound import InvalidUrl, OutboundClient, parse_url
 from core.security.encryption import SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
+from core.text import N_
 from core.validation import FieldCheck, boolean_value, trimmed_text, uuid_value, validate_fields
 from models import EndpointState, EventType, Member, NotificationKind, WebhookEndpoint, new_id
 from services import audit, events, notifications, organizations
@@ -44,7 +45,9 @@ def check_url(value: object, field: str) -> str:
         url = str(value).strip()
         parse_url(url)
     except InvalidUrl as error:
-        reason = "The URL must begin with https:// or http://, and hold no password."
+        reason = N_(
+            "Enter an address that begins with https:// or http://, without a name or a password."
+        )
         raise Invalid("webhook_url_invalid", reason, field=field, cause=error.cause) from None
     return url
 
@@ -53,7 +56,7 @@ def check_board_ids(value: object, field: str) -> list[str]:
     """Validate the ids of boards, and return them as texts, sorted."""
     given = list(value) if isinstance(value, Sequence) else [value]
     if len(given) > MAX_BOARDS:
-        reason = f"A webhook can be limited to {MAX_BOARDS} boards at most."
+        reason = N_("A webhook can be limited to at most %(max_count)s boards.")
         raise Invalid("too_many_boards", reason, field=field, max_count=MAX_BOARDS)
     return sorted({str(uuid_value(one, field)) for one in given})
 
@@ -93,7 +96,7 @@ async def create_endpoint(
     of_organization = WebhookEndpoint.organization_id == member.organization_id
     count = await session.scalar(select(func.count()).where(of_organization)) or 0
     if count >= MAX_ENDPOINTS:
-        reason = f"An organization has at most {MAX_ENDPOINTS} webhooks."
+        reason = N_("An organization has at most %(max_count)s webhooks.")
         raise Conflict("too_many_webhooks", reason, max_count=MAX_ENDPOINTS)
     await check_boards(session, member, fields["board_ids"])
     at, id, secret = now(), new_id(), generate_signing_secret()
@@ -126,7 +129,7 @@ async def update_endpoint(
     """
     given = validate_fields(CHANGE_CHECKS, changes)
     if not given:
-        raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
+        raise Invalid("nothing_to_change", N_("Change at least one thing."))
     is_enabled = given.pop("is_enabled", endpoint.is_enabled)
     new = {name: value for name, value in given.items() if value != getattr(endpoint, name)}
     changed = sorted(new)

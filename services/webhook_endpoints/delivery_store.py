@@ -18,6 +18,7 @@ from core.errors import Conflict
 from core.http.outbound import OutboundOutcome, OutboundRequest, OutboundResult
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import build_signed_headers
+from core.text import N_
 from models import (
     EndpointState,
     Event,
@@ -171,7 +172,7 @@ def decrypt_secrets(cipher: SecretCipher, endpoint: WebhookEndpoint, at: datetim
     try:
         return [cipher.decrypt(one, _build_context(endpoint.id)).decode() for one in encrypted]
     except DecryptionError:
-        reason = "The secret was encrypted with another SECRET_KEY. Rotate it."
+        reason = N_("The secret was encrypted with another SECRET_KEY. Rotate the secret.")
         raise Conflict("webhook_secret_unreadable", reason) from None
 
 

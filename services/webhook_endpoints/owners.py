@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden
+from core.text import N_
 from models import Board, BoardAccess, Event, Member, Role, WebhookDelivery, WebhookEndpoint
 from services.webhook_endpoints.queries import list_covered_board_ids, may_read_all_boards
 
@@ -79,8 +80,8 @@ async def check_boards(session: AsyncSession, member: Member, board_ids: Sequenc
     if not board_ids and may_read_all_boards(member):
         return
     if not board_ids:
-        reason = "Choose boards that you can read: you have no access to all boards."
+        reason = N_("Choose boards that you can read: you have no access to all boards.")
         raise Forbidden("webhook_boards_forbidden", reason)
     if set(board_ids) - await list_covered_board_ids(session, member):
-        reason = "You cannot read one of the boards whose events this webhook receives."
+        reason = N_("You cannot read one of the boards whose events this webhook receives.")
         raise Forbidden("webhook_boards_forbidden", reason)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
+from core.text import N_
 from models import (
     USER_NAME,
     Board,
@@ -90,7 +91,7 @@ async def get_endpoint(source: Source, member: Member, endpoint_id: UUID) -> End
     ids = {"organization_id": member.organization_id, "endpoint_id": endpoint_id}
     found = await _ENDPOINT.first(source, **ids)
     if found is None:
-        raise NotFound("webhook_not_found", "There is no such webhook.")
+        raise NotFound("webhook_not_found", N_("There is no such webhook."))
     return found
 
 
@@ -106,7 +107,7 @@ async def lock_endpoint(
     locked = query.with_for_update().execution_options(populate_existing=True)
     endpoint = await session.scalar(locked)
     if endpoint is None:
-        raise NotFound("webhook_not_found", "There is no such webhook.")
+        raise NotFound("webhook_not_found", N_("There is no such webhook."))
     return endpoint
 
 
@@ -123,7 +124,7 @@ async def get_delivery(
     """Return a delivery of a webhook. Raises NotFound."""
     found = await _DELIVERY.first(source, endpoint_id=endpoint.id, delivery_id=delivery_id)
     if found is None:
-        raise NotFound("webhook_delivery_not_found", "There is no such delivery.")
+        raise NotFound("webhook_delivery_not_found", N_("There is no such delivery."))
     return found
 
 

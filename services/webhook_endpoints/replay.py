@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, Invalid
+from core.text import N_
 from models import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
 from services.webhook_endpoints.deliveries import (
     LOG_LIFETIME,
@@ -50,7 +51,7 @@ async def replay_period(
     _check_period(since, until)
     found = await list_events_of_period(session, endpoint, since, until, MAX_REPLAYED + 1)
     if len(found) > MAX_REPLAYED:
-        reason = f"The period has more than {MAX_REPLAYED} events. Choose a shorter one."
+        reason = N_("The period has more than %(max_count)s events. Choose a shorter one.")
         raise Invalid("replay_too_large", reason, field="until", max_count=MAX_REPLAYED)
     failed = update(WebhookDelivery).where(
         WebhookDelivery.endpoint_id == endpoint.id,
@@ -68,13 +69,13 @@ async def replay_period(
 
 def _check_period(since: datetime, until: datetime) -> None:
     if since >= until:
-        raise Invalid("replay_period_empty", "The end must be after the start.", field="until")
+        raise Invalid("replay_period_empty", N_("The end must be after the start."), field="until")
     if since < now() - LOG_LIFETIME:
         days = LOG_LIFETIME.days
-        reason = f"Only the events of the last {days} days can be sent again."
+        reason = N_("Only the events of the last %(days)s days can be sent again.")
         raise Invalid("replay_too_old", reason, field="since", days=days)
 
 
 def _require_enabled(endpoint: WebhookEndpoint) -> None:
     if not endpoint.is_enabled:
-        raise Conflict("webhook_disabled", "The webhook is not enabled. Enable it first.")
+        raise Conflict("webhook_disabled", N_("This webhook is not enabled. Enable it first."))

@@ -19,7 +19,7 @@ from services.gateways import files
 from services.tasks import TaskDraft
 from web.agents.forms import NewAgentForm
 from web.agents.presenter import format_clock, format_duration
-from web.ui.translation import _
+from web.ui.translation import N_, _
 
 TOKEN_VARIABLE = "$AUTH_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
 TASK_PLACEHOLDER = "TASK_ID"
@@ -213,7 +213,7 @@ async def load_agent_setup(
     """
     agent = await agents.get_agent(source, member, agent_id)
     if agent.board_id is None:
-        raise NotFound("agent_not_found", "This agent works on no board.")
+        raise NotFound("agent_not_found", N_("This agent works on no board."))
     card = await load_agent_card(source, member, agent_id, settings)
     board = await boards.get_board(source, member, agent.board_id)
     examples = await _load_example_context(source, board, agent, token, settings.base_url)

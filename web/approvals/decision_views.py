@@ -33,7 +33,7 @@ from web.ui import forms
 from web.ui.error_texts import describe_error
 from web.ui.render import is_part_request, render_part, retarget
 from web.ui.text_display import LOW_CONFIDENCE
-from web.ui.translation import _
+from web.ui.translation import N_, _
 
 
 class DecisionForm(BaseModel):
@@ -102,7 +102,7 @@ async def decide_approval(request: Request) -> Response:
 def _require_hash(action_hash: str) -> None:
     """Raise Invalid for a form that approves something, but does not say what it showed."""
     if not action_hash.strip():
-        message = "This form does not say what it showed. Read the request again, then approve."
+        message = N_("This form does not say what it showed. Read the request again, then approve.")
         raise Invalid("action_hash_required", message)
 
 
@@ -246,13 +246,13 @@ class BulkDecisionForm(BaseModel):
         """
         selected = [*self.shown, *self.ids]
         if not selected:
-            raise Invalid("nothing_selected", "Select at least one request, then decide.")
+            raise Invalid("nothing_selected", N_("Select at least one request, then decide."))
         found: dict[UUID, str] = {}
         for one in selected:
             if self.status == "approved":
                 _require_hash(one.action_hash)
             if found.setdefault(one.id, one.action_hash) != one.action_hash:
-                raise Invalid("form_invalid", _("Some fields are not valid."))
+                raise Invalid("form_invalid", N_("Some fields are not valid."))
         return found
 
 

@@ -28,7 +28,7 @@ from web.approvals.sentences import (
 )
 from web.ui.formatted_texts import reveal_texts
 from web.ui.text_display import reveal_lines
-from web.ui.translation import _, ngettext
+from web.ui.translation import N_, _, ngettext
 
 MAX_NAMES = 5  # in a sentence
 
@@ -327,11 +327,11 @@ async def find_unopened(
     contents = await approvals.load_current_contents(source, [one.approval.id for one in waiting])
     rights = {one.approval.id: build_decision_rights(one, member, ()) for one in waiting}
     views = await load_views(source, waiting, rights, contents)
-    message = _("This page did not show everything. Open the complete content, then approve.")
+    message = N_("This page did not show everything. Open the complete content, then approve.")
     found = {
         view.id: Invalid("content_not_opened", message) for view in views if view.must_be_opened
     }
-    message = _(
+    message = N_(
         "The content may have changed after the request. Open the request and read it, then"
         " approve."
     )

@@ -32,7 +32,7 @@ from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _
+from web.ui.translation import N_
 
 MAX_CHANGED_ROWS = 5  # in one request; for more, the script loads the list
 INBOX_PATH = re.compile(r"/approvals(/requests)?(/[0-9a-f-]{36})?")
@@ -259,7 +259,7 @@ def _check_opened(form: forms.Form, request: GatewayRequest, answer: SubmittedAn
     if answer.decision in (None, "deny") or form.is_on("complete"):
         return
     if build_request_content(request).must_be_opened:
-        message = _("This page did not show everything. Open the complete content, then allow it.")
+        message = N_("This page did not show everything. Open the complete content, then allow it.")
         raise Invalid("content_not_opened", message)
 
 

@@ -21,7 +21,7 @@ from web.auth.sign_in import render_rate_limited, render_sign_in, safe_next_path
 from web.auth.viewer import set_session_cookie
 from web.ui import forms
 from web.ui.error_texts import describe_error
-from web.ui.translation import _
+from web.ui.translation import N_
 
 NOT_REPORTED = datetime.fromtimestamp(0, UTC)
 """When a user has authenticated whose provider does not report it: not recently."""
@@ -86,7 +86,7 @@ async def _get_profile(
     query = request.query_params
     if query.get("error"):
         log.info("The OpenID provider did not let somebody in: %.100r", query["error"])
-        reason = _("The provider refused the sign-in, or you cancelled it. Try again.")
+        reason = N_("The provider refused the sign-in, or you cancelled it. Try again.")
         raise Forbidden("sign_in_denied", reason)
     if not query.get("code"):
         raise sign_in_not_verified()
@@ -130,7 +130,7 @@ async def _complete_sign_in(
 def _get_provider(request: Request) -> OpenIdProvider:
     provider: OpenIdProvider | None = request.state.provider
     if provider is None:
-        raise NotFound("sign_in_not_offered", _("This way to sign in is not available here."))
+        raise NotFound("sign_in_not_offered", N_("This way to sign in is not available here."))
     return provider
 
 

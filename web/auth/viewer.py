@@ -15,7 +15,7 @@ from core.http.request_slots import recognize_caller
 from models import Member, SignIn
 from services import audit, identity
 from services.identity import CredentialVerifier, Viewer
-from web.ui.translation import _
+from web.ui.translation import N_, _
 
 SESSION_COOKIE = "mission_control"
 OLD_SESSION_PREFIX = "mc_session_"  # of sessions that an earlier version has started
@@ -83,7 +83,7 @@ class RequireMemberMiddleware:
         """Forward the request, or redirect. Raises Forbidden."""
         if scope["auth"].member is None:
             if "HX-Request" in Headers(scope=scope):
-                reason = "You do not belong to an organization any more."
+                reason = N_("You do not belong to an organization any more. Reload the page.")
                 raise Forbidden("membership_ended", reason)
             await RedirectResponse("/welcome", 303)(scope, receive, send)
         else:

@@ -241,7 +241,9 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         if not access.can_write:
-            raise Forbidden("board_write_forbidden", _("You may read this board, not change it."))
+            raise Forbidden(
+                "board_write_forbidden", N_("You may read this board, but not change it.")
+            )
         webhook_id = forms.path_id(request, "webhook_id")
         webhook = await board_webhooks.get_webhook(source, access.board, webhook_id)
         context = await _load_preview(source, access.board, webhook, form)

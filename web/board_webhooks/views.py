@@ -29,7 +29,7 @@ from web.ui.edited_fields import check_edit, without
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _
+from web.ui.translation import N_, _
 
 OptionalId = Annotated[UUID | None, forms.BlankAsNone]
 
@@ -164,7 +164,9 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         if not access.can_write:
-            raise Forbidden("board_write_forbidden", _("You may read this board, not change it."))
+            raise Forbidden(
+                "board_write_forbidden", N_("You may read this board, but not change it.")
+            )
         webhook_id: UUID | None = request.path_params.get("webhook_id")
         webhook = (
             await board_webhooks.get_webhook(source, access.board, webhook_id)

@@ -33,7 +33,7 @@ from web.boards.views import (
 from web.ui import forms, time_format
 from web.ui.error_texts import describe_error
 from web.ui.render import is_part_request, render_part
-from web.ui.translation import _, ngettext
+from web.ui.translation import N_, ngettext
 
 
 async def change_tasks(request: Request) -> Response:
@@ -44,7 +44,7 @@ async def change_tasks(request: Request) -> Response:
     form = await forms.read_form(request)
     fields = form.parse(BulkChangeForm)
     if not fields.ids or not fields.has_change(form):
-        raise Invalid("nothing_to_change", _("Change at least one thing."))
+        raise Invalid("nothing_to_change", N_("Change at least one thing."))
     zone = time_format.get_time_zone(request.user.timezone)
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)

@@ -28,7 +28,7 @@ from web.ui.edited_fields import check_edit, without
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _, translate
+from web.ui.translation import N_, _, translate
 
 
 async def show_settings(request: Request) -> Response:
@@ -41,7 +41,7 @@ async def save_settings(request: Request) -> Response:
     form = await forms.read_form(request)
     section = form.value("section")
     if section not in SETTINGS_FORMS:
-        raise Invalid("no_such_section", _("There is no such section."), field="section")
+        raise Invalid("no_such_section", N_("There is no such section."), field="section")
     zone = time_format.get_time_zone(request.user.timezone)
     with form.catch_errors():
         fields = form.parse(SETTINGS_FORMS[section])
@@ -176,5 +176,5 @@ async def _get_managed_board(request: Request, source: Source) -> Board:
     """Return the board if the member may change its settings. Raises NotFound or Forbidden."""
     access = await board_access(request, source)
     if not (access.is_admin and access.can_write):
-        raise Forbidden("admin_required", _("Only an admin can change the settings of a board."))
+        raise Forbidden("admin_required", N_("Only an admin can change the settings of a board."))
     return access.board

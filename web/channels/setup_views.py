@@ -22,7 +22,7 @@ from web.ui import flash_cookies, forms
 from web.ui.assets import STATIC
 from web.ui.layout import load_layout
 from web.ui.render import render_page
-from web.ui.translation import _, reader_language
+from web.ui.translation import N_, _, reader_language
 
 SERVICE_WORKER = STATIC / "service_worker.js"
 SERVICE_WORKER_HEADERS = {"Cache-Control": "no-cache", "Service-Worker-Allowed": "/"}
@@ -78,7 +78,7 @@ async def create_channel(request: Request) -> Response:
     sender, cipher = request.state.channel_sender, request.state.secret_cipher
     with form.catch_errors():
         if kind is ChannelKind.EMAIL and not sender.sends_mail:
-            raise Invalid("mail_not_configured", "This installation has no mail server.")
+            raise Invalid("mail_not_configured", N_("This installation has no mail server."))
         fields = form.parse(ChannelForm)
         config = fields.model_dump(exclude={"name"})
         name = fields.name or _suggest_name(request, kind, config)
@@ -169,7 +169,7 @@ def _read_kind(request: Request) -> ChannelKind:
     try:
         return ChannelKind(request.path_params["kind"])
     except ValueError:
-        raise NotFound("channel_not_found", "There is no such kind of channels.") from None
+        raise NotFound("channel_not_found", N_("There is no such kind of channel.")) from None
 
 
 def _suggest_name(request: Request, kind: ChannelKind, config: dict[str, str]) -> str:

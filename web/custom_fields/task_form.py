@@ -18,7 +18,7 @@ from web.custom_fields.values import format_for_form, format_for_page, parse_val
 from web.ui import forms, time_format
 from web.ui.edited_fields import EditedField, FieldKind
 from web.ui.error_texts import describe_error
-from web.ui.translation import _
+from web.ui.translation import N_, _
 
 NAME_PREFIX = "field-"
 EDITED_KINDS = {
@@ -149,7 +149,7 @@ def show_value_errors(form: forms.Form, fields: Sequence[TaskField]) -> Generato
             form.errors[names[wrong]] = describe_error(error)
         if not missing and wrong not in names:
             raise
-        raise Invalid("form_invalid", _("Some fields are not valid.")) from error
+        raise Invalid("form_invalid", N_("Some fields are not valid.")) from error
 
 
 async def create_task(

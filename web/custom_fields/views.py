@@ -29,7 +29,7 @@ from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import N_, _, pgettext, translate
+from web.ui.translation import N_, pgettext, translate
 
 TYPE_NAMES = {
     FieldType.TEXT: N_("Text"),
@@ -150,12 +150,12 @@ def _read_key(form: forms.Form) -> str:
     label = form.value("label").strip()
     key = form.value("field_key").strip() or derive_key(label)
     if not (key or label):
-        raise Invalid("field_required", _("Fill this in."), field="label")
+        raise Invalid("field_required", N_("Fill this in."), field="label")
     if not key:
-        reason = _("This name has no letters from a to z, so write a key.")
+        reason = N_("This name has no letters from a to z, so write a key.")
         raise Invalid("field_key_missing", reason, field="field_key")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
-        reason = _("Use lower-case letters, digits and underscores, and begin with a letter.")
+        reason = N_("Use lower-case letters, digits and underscores, and begin with a letter.")
         raise Invalid("field_key_invalid", reason, field="field_key")
     return key
 

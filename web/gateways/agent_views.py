@@ -82,7 +82,7 @@ async def unlink_agent(request: Request) -> Response:
     async with open_transaction(request) as session:
         agent = await agents.get_agent(session, current_member(request), agent_id)
         if not agent.is_linked or agent.gateway_id != forms.path_id(request, "gateway_id"):
-            raise NotFound("agent_not_found", "There is no such agent on this gateway.")
+            raise NotFound("agent_not_found", N_("There is no such agent on this gateway."))
         await agents.delete_agent(session, request.user, agent_id)
     path = f"/gateways/{agent.gateway_id}/agents?wait=1"
     return redirect_with_notice(request, path, _("Unlinked “%(name)s”", name=agent.name))

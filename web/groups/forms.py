@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from core.errors import Invalid
 from services import memory
 from web.ui.forms import BlankAsNone, Switch
-from web.ui.translation import N_, _
+from web.ui.translation import N_
 
 PRESETS = {
     "30s": timedelta(seconds=30),
@@ -57,7 +57,7 @@ class GroupHeartbeatForm(BaseModel):
         if self.interval != OTHER:
             return self.interval
         if self.number is None:
-            raise Invalid("interval_missing", _("Fill this in."), field="number")
+            raise Invalid("interval_missing", N_("Fill this in."), field="number")
         return f"{self.number}{self.unit}"
 
 

@@ -297,7 +297,7 @@ async def _load_note(request: Request, source: Source) -> tuple[NotePlace, memor
     """Load the note of the path for a member who may change it. Raises NotFound or Forbidden."""
     place = await load_place(request, source)
     if not place.can_write:
-        raise Forbidden("board_write_forbidden", _("You can read the notes, but not change them."))
+        raise Forbidden("board_write_forbidden", N_("You can read the notes, but not change them."))
     note_id = _get_note_id(request)
     return place, await memory.get_note(source, place.scope, note_id)
 

@@ -298,7 +298,7 @@ def _read_board_id(request: Request) -> UUID | None:
     given = request.query_params.get("board", "")
     board_id = forms.parse_id(given)
     if given and board_id is None:
-        raise NotFound("board_not_found", "There is no such board.")
+        raise NotFound("board_not_found", N_("There is no such board."))
     return board_id
 
 

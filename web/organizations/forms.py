@@ -67,7 +67,7 @@ def parse_access_rights(form: forms.Form) -> AccessRights:
         if name.startswith(BOARD_FIELD)
     ]
     if any(id is None or value not in ACCESS_LEVELS for id, value in chosen):
-        reason = _("Choose one of those that are offered.")
+        reason = N_("Choose one of those that are offered.")
         raise Invalid("access_invalid", reason, field="board_access")
     return AccessRights(
         boards=[
@@ -148,7 +148,7 @@ def parse_invited_rights(form: forms.Form) -> AccessRights:
     """Return the rights of an invitation, which has at least one. Raises Invalid."""
     rights = parse_access_rights(form)
     if not rights.covers_all_boards and not rights.boards:
-        raise Invalid("access_required", _("Choose at least one board."), field="board_access")
+        raise Invalid("access_required", N_("Choose at least one board."), field="board_access")
     return rights
 
 

@@ -369,7 +369,7 @@ async def delete_organization(request: Request) -> Response:
     organizations.require_owner(member)
     with form.catch_errors():
         if form.value("organization_name").strip() != member.organization.name.strip():
-            reason = _("This is not the name of the organization.")
+            reason = N_("This is not the name of the organization.")
             raise Invalid("name_differs", reason, field="organization_name")
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at

@@ -40,7 +40,7 @@ from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
 from web.ui.render import render_page
-from web.ui.translation import _, pgettext, translate
+from web.ui.translation import N_, pgettext, translate
 
 RuleEdit = Callable[[list[PolicyRule]], Sequence[PolicyRule]]
 
@@ -113,7 +113,7 @@ async def use_preset(request: Request) -> Response:
     with form.catch_errors():
         preset = form.parse(PresetForm).find_preset()
         if preset is None:
-            raise NotFound("preset_not_found", _("There is no such preset."), field="preset")
+            raise NotFound("preset_not_found", N_("There is no such preset."), field="preset")
         rules = translate_rule_names(policies.build_preset_rules(preset))
         return await edit_policy(request, form, lambda _rules: rules)
     return await _render_policy(request, form)
@@ -134,7 +134,7 @@ async def edit_policy(
         except PreconditionFailed:
             raise Conflict(
                 "policy_changed",
-                _("Somebody else changed the policy. Check it, then repeat your change."),
+                N_("Somebody else changed the policy. Check it, then repeat your change."),
             ) from None
     return RedirectResponse(scope.path, 303)
 
@@ -208,7 +208,7 @@ def get_rule(
     """Return a rule. Raises NotFound, about a field of the form if there is one."""
     rule = next((rule for rule in rules if rule.id == rule_id), None)
     if rule is None:
-        raise NotFound("rule_not_found", _("This rule does not exist any more."), field=field)
+        raise NotFound("rule_not_found", N_("This rule does not exist any more."), field=field)
     return rule
 
 

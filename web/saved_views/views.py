@@ -27,7 +27,7 @@ from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
 from web.ui.object_forms import list_edited_fields
 from web.ui.render import render_page
-from web.ui.translation import _
+from web.ui.translation import N_, _
 
 
 async def show_views(request: Request) -> Response:
@@ -122,7 +122,7 @@ def _get_view(request: Request, views: Sequence[ListedView]) -> ListedView:
     view_id = forms.path_id(request, "view_id")
     found = next((view for view in views if view.id == view_id), None)
     if found is None:
-        raise NotFound("saved_view_not_found", _("There is no such view."))
+        raise NotFound("saved_view_not_found", N_("There is no such view."))
     return found
 
 

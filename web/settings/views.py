@@ -364,7 +364,7 @@ async def delete_account(request: Request) -> Response:
     form = await forms.read_form(request)
     with form.catch_errors():
         if form.value("confirmation").strip().casefold() != confirmation_text(request.user):
-            reason = _("This does not match. Type it as it is shown.")
+            reason = N_("This does not match. Type it as it is shown.")
             raise Invalid("confirmation_differs", reason, field="confirmation")
         organizations.require_recent_sign_in(request.auth.sign_in.authenticated_at)
         async with open_transaction(request) as session:

@@ -114,7 +114,7 @@ async def upload_pack(request: Request) -> Response:
         organizations.require_admin(member)
         name = form.parse(UploadForm).pack_name
         if not data:
-            raise Invalid("file_required", _("Choose a file."), field="archive")
+            raise Invalid("file_required", N_("Choose a file."), field="archive")
         transaction = partial(open_transaction, request)
         pack = await skills.upload_pack(transaction, member, name, data)
         return RedirectResponse(f"/skills/packs/{pack.id}", 303)
@@ -282,5 +282,5 @@ async def read_upload(request: Request, name: str) -> tuple[Form, bytes]:
                 elif field == name:
                     content = await value.read()
     except (HTTPException, MultiPartException, FormParserError, KeyError, ValueError):
-        raise Invalid("not_a_form", _("This form cannot be read.")) from None
+        raise Invalid("not_a_form", N_("This form cannot be read.")) from None
     return Form(values), content

@@ -26,7 +26,7 @@ from web.ui.error_texts import describe_error
 from web.ui.formatted_texts import format_texts, run_in_renderer
 from web.ui.layout import load_layout
 from web.ui.render import render_in_thread, render_page
-from web.ui.translation import _
+from web.ui.translation import N_
 
 MAX_RESULTS = 100  # souls in the list
 MAX_QUERY_LENGTH = 200  # characters
@@ -62,7 +62,7 @@ async def apply_soul(request: Request) -> Response:
         async with open_transaction(request) as session:
             agent, _boards = await agents.lock_agent(session, member, fields.agent_id)
             if digest_texts(agent.soul_template or "", content.strip()) != fields.shown:
-                reason = _("This was changed meanwhile. Look at it again, then change it.")
+                reason = N_("This was changed meanwhile. Look at it again, then change it.")
                 raise Conflict("stale", reason)
             await _give_soul(session, member, agent, content)
         return RedirectResponse(f"/agents/{agent.id}", 303)

@@ -32,7 +32,7 @@ from web.ui import forms
 from web.ui.error_texts import describe_error
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _, ngettext
+from web.ui.translation import N_, ngettext
 
 
 class CompletionForm(PlaceForm):
@@ -49,7 +49,7 @@ async def show_completions(request: Request) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         if not access.can_write:
-            message = "You may read this board, but not change it."
+            message = N_("You may read this board, but not change it.")
             raise Forbidden("board_write_forbidden", message)
         board = access.board
         offers = await load_completion_offers(
@@ -72,7 +72,7 @@ async def complete_tasks(request: Request) -> Response:
     fields = form.parse(CompletionForm)
     hashes = {one.id: one.action_hash for one in fields.shown}
     if not hashes:
-        raise Invalid("nothing_selected", "Select at least one task.")
+        raise Invalid("nothing_selected", N_("Select at least one task."))
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)
         unopened = {} if fields.complete else await _find_unopened(request, session, board, hashes)
@@ -94,7 +94,7 @@ async def _find_unopened(
 ) -> dict[UUID, AppError]:
     """Return an error for each task whose content is too long to be shown without opening it."""
     offers = await load_completion_offers(session, current_member(request), board, list(hashes))
-    message = _("This page did not show everything. Open the complete content, then approve.")
+    message = N_("This page did not show everything. Open the complete content, then approve.")
     return {
         one.task_id: Invalid("content_not_opened", message)
         for one in offers

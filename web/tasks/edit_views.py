@@ -31,7 +31,7 @@ from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
-from web.ui.translation import _
+from web.ui.translation import N_
 
 
 async def update_task(request: Request) -> Response:
@@ -172,7 +172,7 @@ def _find_version(versions: Sequence[DescriptionVersion], id: str | None) -> int
     for place, version in enumerate(versions):
         if version.id == wanted:
             return place
-    raise NotFound("description_version_not_found", _("There is no such version any more."))
+    raise NotFound("description_version_not_found", N_("This version is not stored any more."))
 
 
 def _build_version(

@@ -18,7 +18,7 @@ from web.boards.views import board_access, board_for_update
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _, ngettext
+from web.ui.translation import N_, _, ngettext
 
 
 class RestoreForm(BaseModel):
@@ -55,7 +55,7 @@ async def render_trashed_task(request: Request) -> Response:
         task_id = forms.path_id(request, "task_id")
         found = await tasks.find_trashed_task(source, access.board, task_id)
     if found is None or not is_part_request(request):
-        raise NotFound("task_not_found", "There is no such task.")
+        raise NotFound("task_not_found", N_("There is no such task."))
     return render_part(
         request,
         "tasks/_trashed.html",

@@ -31,7 +31,7 @@ from web.ui import forms, time_format
 from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part, retarget
-from web.ui.translation import _, translate
+from web.ui.translation import N_, _, translate
 
 
 async def show_task(request: Request) -> Response:
@@ -152,7 +152,7 @@ async def _render_new_task(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         if not access.can_write:
-            reason = _(
+            reason = N_(
                 "You can read this board but not change it. An admin can give you edit rights."
             )
             raise Forbidden("board_write_forbidden", reason)

@@ -24,7 +24,7 @@ from core.errors import Conflict
 from core.fields import FieldKind
 from web.ui.forms import Form
 from web.ui.text_comparison import TextComparison
-from web.ui.translation import _, translate
+from web.ui.translation import N_, translate
 
 SHOWN_PREFIX = "shown."  # of the field with the hash of a shown value
 KEEP_PREFIX = "keep."  # of the choice between two values
@@ -110,7 +110,7 @@ def check_edit(
             conflicts.append(FieldConflict(field, mine, current))
     if conflicts:
         form.conflicts = conflicts
-        raise Conflict("edit_conflict", _("This was changed in the meantime."))
+        raise Conflict("edit_conflict", N_("This was changed in the meantime."))
     return untouched
 
 

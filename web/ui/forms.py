@@ -232,7 +232,7 @@ async def read_form(request: Request) -> Form:
         for name, text in await parse_fields(body):
             values.setdefault(name, []).append(text.replace("\r\n", "\n"))  # browsers submit CRLF
     except ValueError:
-        raise Invalid("not_a_form", _("This form cannot be read.")) from None
+        raise Invalid("not_a_form", N_("This form cannot be read.")) from None
     return Form(values)
 
 
@@ -248,7 +248,7 @@ async def parse_fields(body: bytes) -> list[tuple[str, str]]:
 
 
 def _form_invalid() -> Invalid:
-    return Invalid("form_invalid", _("Some fields are not valid."))
+    return Invalid("form_invalid", N_("Some fields are not valid."))
 
 
 def is_list(field: FieldInfo) -> bool:

@@ -42,7 +42,7 @@ from services.idempotency import IdempotentRequest, StoredResponse
 from services.kept_forms import FormContent
 from web.auth.viewer import EVENTS_PATH
 from web.ui import forms
-from web.ui.translation import _
+from web.ui.translation import N_
 
 ORIGIN_FIELD = "form_origin"
 ID_FIELD = "form_id"
@@ -156,7 +156,7 @@ class PostedFormMiddleware:
             receive = replay_body(body, receive)
             origin = read_form_origin(cipher, body) or origin
         if origin.user_id != user_id:
-            raise Conflict("other_user", _("This page was opened by another user. Load it again."))
+            raise Conflict("other_user", N_("This page was opened by another user. Load it again."))
         page = origin.page or find_page(request)
         form_origin.set(f"{user_id}.{_sign_user(cipher, str(user_id))}.{page}")
         if form := _identify_form(request, body):
@@ -268,7 +268,9 @@ async def _claim_form(request: Request, form: IdempotentRequest) -> StoredRespon
             if error.code != "idempotency_key_in_use":
                 raise
         await asyncio.sleep(WAIT_INTERVAL)
-    raise Conflict("form_in_progress", "This form is still being processed. Try again in a minute.")
+    raise Conflict(
+        "form_in_progress", N_("This form is still being processed. Try again in a minute.")
+    )
 
 
 def _build_repeated_response(request: Request, stored: StoredResponse, page: str) -> Response:

@@ -13,7 +13,7 @@ from services.webhook_endpoints import EndpointDraft
 from web.ui import time_format
 from web.ui.edited_fields import EditedField, FieldKind, without
 from web.ui.forms import BlankAsNone, Line
-from web.ui.translation import N_, _
+from web.ui.translation import N_
 
 
 def list_edited_fields(
@@ -63,7 +63,7 @@ class ReplayForm(BaseModel):
         until = time_format.start_of_day(time_format.parse_day(self.until), zone, days_later=1)
         for field, moment in (("since", since), ("until", until)):
             if moment is None:
-                raise Invalid("date_invalid", _("Write a date like 2026-12-24."), field=field)
+                raise Invalid("date_invalid", N_("Write a date like 2026-12-24."), field=field)
         assert since is not None
         assert until is not None
         return since, until

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict
+from core.text import N_
 from models import Agent, FileAuthor, Member
 from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
@@ -104,7 +105,7 @@ async def save_stored_soul(
     soul = before.replace_content(content.strip())
     content = before.normalize(content.strip())
     if agent.gateway_key is not None:
-        raise Conflict("agent_moved", "The agent was moved meanwhile. Try again.")
+        raise Conflict("agent_moved", N_("The agent was moved meanwhile. Try again."))
     if before.content == content:
         return WriteResult(True, before)
     if before.version != version:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from core.db.reads import Source
 from core.errors import Conflict, Forbidden
+from core.text import N_
 from models import Agent, DesiredState, FileAuthor, Member
 from openclaw import GatewayClient
 from openclaw import api as gateway_api
@@ -50,9 +51,11 @@ class AgentFileAccess:
     def require_editable(self) -> None:
         """Raise Forbidden or Conflict if the files cannot be edited."""
         if self.obstacle is FileObstacle.READ_ONLY:
-            raise Forbidden("board_write_forbidden", "You may read this board, not change it.")
+            raise Forbidden(
+                "board_write_forbidden", N_("You may read this board, but not change it.")
+            )
         if self.obstacle is not None:
-            reason = "The files of an agent that is linked, or being removed, are not written."
+            reason = N_("The files of an agent that is linked, or being removed, are not changed.")
             raise Conflict("agent_files_read_only", reason)
 
 
@@ -68,7 +71,7 @@ async def get_file_access(source: Source, member: Member, agent_id: UUID) -> Age
     if agent.board_id is None and summary is not None:
         selection = await sync.select_agents(source, member, summary.gateway, sync.SyncOptions())
         if not selection.sees_all:
-            reason = "The files of this agent name boards that you may not change."
+            reason = N_("The files of this agent name boards that you may not change.")
             raise Forbidden("board_read_forbidden", reason)
     return AgentFileAccess(agent, summary, await _find_obstacle(source, member, agent))
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from core.errors import NotFound
 from core.security.secrets import hide_tokens, restore_tokens
+from core.text import N_
 from services import agents
 from services.gateways import files
 from services.gateways.files import SHARED_FILE
@@ -80,12 +81,12 @@ class AgentFile:
 def check_file_name(name: str) -> str:
     """Return the name of a file of agents. Raises NotFound for another name."""
     if name not in files.FILE_NAMES:
-        raise NotFound("file_not_found", "Agents have no such file.")
+        raise NotFound("file_not_found", N_("Agents have no such file."))
     return name
 
 
 def check_stored_file_name(name: str) -> str:
     """Return the name of the only file of an agent without a gateway. Raises NotFound."""
     if name != SOUL_FILE:
-        raise NotFound("file_not_found", "An agent without a gateway has only a soul.")
+        raise NotFound("file_not_found", N_("An agent without a gateway has only a soul."))
     return name

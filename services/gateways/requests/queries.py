@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from core.db.reads import Query, Source, choose_columns
 from core.errors import Forbidden, NotFound
 from core.paging import MAX_PAGE_SIZE, Page, PagedQuery, Paging
+from core.text import N_
 from models import (
     Agent,
     Board,
@@ -294,12 +295,14 @@ async def get_request(
         source, user_id=user.id, request_id=request_id
     )
     if row is None:
-        raise NotFound("gateway_request_not_found", "There is no such request.")
+        raise NotFound("gateway_request_not_found", N_("There is no such request."))
     *_, member, writes = row
     if row[0].board_id is None:
         organizations.require_admin(member)
     elif not writes:
-        raise Forbidden("board_write_forbidden", "Only who may change this board can answer that.")
+        raise Forbidden(
+            "board_write_forbidden", N_("Only those who may change this board can answer this.")
+        )
     return detail_from_row(row)
 
 

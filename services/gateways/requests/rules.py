@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import Conflict, Invalid
 from core.security.secrets import mask_tokens_within
+from core.text import N_
 from core.validation import nonblank_text
 from models import GatewayRequest, RequestState, User
 from services.gateways.requests.parser import RequestHash
@@ -50,14 +51,16 @@ def validate_answer(request: GatewayRequest, answer: SubmittedAnswer) -> dict[st
     """
     if answer.sha256.lower() != request.sha256:
         raise Conflict(
-            "request_differs", "This is not what is asked. Read it again, then answer it."
+            "request_differs", N_("The request has changed. Read it again, then answer it.")
         )
     if request.takes_decision:
         return _validate_decision(request, answer)
     if asks_for_secret(request):
-        raise Conflict("request_secret", "It asks for a secret. Answer it on the gateway itself.")
+        raise Conflict(
+            "request_secret", N_("It asks for a secret. Answer it on the gateway itself.")
+        )
     if answer.decision is not None:
-        raise Invalid("answers_required", "Answer the questions.", field="answers")
+        raise Invalid("answers_required", N_("Answer the questions."), field="answers")
     if answer.cancel:
         return dict(CANCELLATION)
     return {"answers": _validate_answers(request, answer.answers or {})}
@@ -70,7 +73,7 @@ def require_repeated_answer(request: GatewayRequest, user: User, answer: Mapping
     if request.answered_by is not None:
         raise Conflict(
             "already_answered",
-            f"{request.answered_by} has answered this already.",
+            N_("%(by)s has answered this already."),
             by=request.answered_by,
             state=request.state.value,
         )
@@ -144,8 +147,7 @@ def _error_text(resolution: Resolution, was_answered_here: bool) -> str | None:
 def _validate_decision(request: GatewayRequest, answer: SubmittedAnswer) -> dict[str, Any]:
     allowed = request.allowed_decisions
     if answer.decision not in allowed:
-        offered = " or ".join(allowed) or "nothing"
-        reason = f"The gateway takes {offered}."
+        reason = N_("The gateway accepts only these decisions: %(offered)s.")
         raise Invalid("decision_invalid", reason, field="decision", offered=list(allowed))
     return {"decision": answer.decision}
 
@@ -155,7 +157,7 @@ def _validate_answers(
 ) -> dict[str, list[str]]:
     questions = {one["questionId"]: one for one in request.questions}
     if answers.keys() - questions.keys():
-        raise Invalid("question_unknown", "That was not asked.", field="answers")
+        raise Invalid("question_unknown", N_("This question was not asked."), field="answers")
     return {
         id: _validate_question_answers(question, answers.get(id, ()))
         for id, question in questions.items()
@@ -167,13 +169,15 @@ def _validate_question_answers(question: Mapping[str, Any], answers: Sequence[st
     given = [validate_answer_text(answer, "answers") for answer in answers if answer.strip()]
     asked = question["question"]
     if not given:
-        raise Invalid("answer_required", f"Answer: {asked}", field="answers", question=asked)
+        raise Invalid(
+            "answer_required", N_("Answer: %(question)s"), field="answers", question=asked
+        )
     if len(given) > (MAX_ANSWERS if question.get("multiSelect") else 1):
-        reason = f"Too many answers: {asked}"
+        reason = N_("Too many answers: %(question)s")
         raise Invalid("answers_too_many", reason, field="answers", question=asked)
     labels = {option["label"].strip(): option["label"] for option in question.get("options", [])}
     unknown = [answer for answer in given if answer not in labels]
     if labels and unknown and not question.get("isOther"):
-        reason = f"Choose one of those that are offered: {asked}"
+        reason = N_("Choose one of those that are offered: %(question)s")
         raise Invalid("answer_unknown", reason, field="answers", question=asked)
     return list(dict.fromkeys(labels.get(answer, answer) for answer in given))

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, select
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PagedQuery, Paging
+from core.text import N_
 from models import Agent, Board, Run, RunStatus, Task
 
 NEWEST_FIRST = (Run.started_at.desc(), Run.id.desc())
@@ -62,7 +63,7 @@ async def list_task_runs(source: Source, board: Board, task_id: UUID, paging: Pa
     rows = await TASK_RUNS.fetch(source, **parameters, **limits)
     total = rows[0][1] if rows else await TASK_RUN_COUNT.first(source, **parameters)
     if total is None:
-        raise NotFound("task_not_found", "There is no such task on this board.")
+        raise NotFound("task_not_found", N_("There is no such task on this board."))
     runs = [run for run, _ in rows if run is not None]
     return Page(runs, total, paging.limit, paging.offset)
 
