@@ -10,7 +10,7 @@ from models import Agent, Member, Role
 from services import agents, boards, onboarding
 from services.agents import AgentDraft
 from services.gateways import sync
-from services.gateways.provisioning.config_diff import plan_agent_change
+from services.gateways.provisioning.config_entries import plan_agent_change
 from services.gateways.sync import AgentConfigChange
 from services.onboarding import ExpectedState, OnboardingGoal
 from tests.services.test_file_sync import harness

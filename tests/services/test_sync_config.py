@@ -1,6 +1,6 @@
 """A sync shows what it changes in the configuration of a gateway, and how many calls it makes."""
 
-from services.gateways.provisioning.config_diff import MAX_CONFIG_DIFF_LENGTH, plan_config_change
+from services.gateways.provisioning.config_entries import MAX_CONFIG_DIFF_LENGTH, plan_config_change
 from services.gateways.provisioning.workload import MAX_CONCURRENT_CALLS
 from services.gateways.sync import ConfigChange
 from tests.services.test_file_sync import harness, run_sync

@@ -5,18 +5,15 @@ carries it out step by step and records the progress in the agent's row. See
 docs/decisions/provisioning.md.
 """
 
-from services.gateways.provisioning.config_diff import (
+from services.gateways.provisioning.config_entries import (
     CONFIG_FILE,
     MAX_DIFFED_ENTRIES,
     ConfigChange,
+    build_provisioned_entry,
     plan_agent_change,
     plan_config_change,
 )
-from services.gateways.provisioning.config_entries import (
-    build_provisioned_entry,
-)
 from services.gateways.provisioning.config_log import MAX_CHANGES_BY_ACTOR
-from services.gateways.provisioning.config_steps import remove_agents
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (
     CREATION_TIMEOUT,
@@ -28,6 +25,7 @@ from services.gateways.provisioning.state_machine import (
 from services.gateways.provisioning.steps import (
     AgentFileBundle,
     last_written_digests,
+    remove_agents,
 )
 from services.gateways.provisioning.store import load_tokens
 from services.gateways.provisioning.workload import (

@@ -1,33 +1,39 @@
 """The log of what provisioning writes to the configurations of gateways.
 
 A change is recorded before the gateway is called, because its answer may be lost, and confirmed
-when the step that wrote it is done. The cause is the newest audited change that can have led to it.
+when the step that wrote it is done. A pass compares the configuration with all that is stored, so
+which change it writes is not certain: the cause is the newest audited one that can have led to it.
 
 The size is limited for each user or agent who acted in the causes. A limit of the whole log would
 let the token of one lead displace the changes of all others.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, and_, delete, select
+from sqlalchemy import ColumnElement, Delete, and_, cast, delete, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import String
 
 from core.db.engine import TransactionFactory
 from core.text import replace_unstorable
 from models import (
     Agent,
+    AuditRecord,
     ConfigChangeKind,
     Event,
+    EventType,
     Gateway,
     GatewayConfigChange,
     ProvisioningStep,
     new_id,
 )
-from services.gateways.provisioning.config_change_causes import find_config_change_cause
 
 MAX_CHANGES_BY_ACTOR = 200  # on one gateway; older ones are deleted
 
@@ -37,6 +43,39 @@ KINDS_OF_STEPS = {
     ProvisioningStep.HEARTBEAT: ConfigChangeKind.CHANGED,
 }
 """What the steps that end with an agent on its gateway write to the configuration."""
+
+ANY_FIELD = ()
+REQUESTS = ("files", "provisioning")  # a sync and a restart, among the changes of an agent
+
+MOVES: Mapping[EventType, Sequence[str]] = {
+    EventType.AGENT_UPDATED: ("board_id", "is_board_lead", *REQUESTS),
+    EventType.BOARD_UPDATED: ("gateway_id",),
+}
+"""Changes that remove an entry from one gateway, and add it to another or under another key."""
+
+ADDITIONS = MOVES | {
+    EventType.AGENT_CREATED: ANY_FIELD,
+    EventType.AGENT_LOST: ANY_FIELD,
+    EventType.ONBOARDING_CONFIRMED: ANY_FIELD,
+    EventType.GATEWAY_CREATED: ANY_FIELD,
+    EventType.GATEWAY_UPDATED: ("url",),
+}
+
+CAUSES: Mapping[ConfigChangeKind, Mapping[EventType, Sequence[str]]] = {
+    ConfigChangeKind.ADDED: ADDITIONS,
+    ConfigChangeKind.CHANGED: {
+        **ADDITIONS,
+        EventType.AGENT_UPDATED: (*MOVES[EventType.AGENT_UPDATED], "name"),
+        EventType.GATEWAY_UPDATED: ("url", "name"),  # its agent is renamed with it
+    },
+    ConfigChangeKind.REMOVED: {
+        **MOVES,
+        EventType.AGENT_DELETED: ANY_FIELD,
+        EventType.AGENT_STATUS_CHANGED: ANY_FIELD,  # audited if somebody deletes an agent
+        EventType.BOARD_DELETED: ANY_FIELD,
+    },
+}
+"""The changed fields of each type of event that can lead to a write. All types are audited."""
 
 KEY_ID = re.compile(r"(mc|lead)-([0-9a-f-]{36})")
 
@@ -149,7 +188,10 @@ class ConfigLog:
             known_id, name = await self._find_logged_agent(session, write.agent_key)
             agent_id = agent_id or known_id
         if board_id is None and agent is None and agent_id is not None:
-            board_id = await _find_former_board(session, agent_id)
+            last = select(Event.board_id).where(
+                Event.agent_id == agent_id, Event.board_id.is_not(None)
+            )
+            board_id = await session.scalar(last.order_by(Event.seq.desc()).limit(1))
         ids = [str(id) for id in (agent_id, board_id, self._gateway_id, organization_id) if id]
         cause = await find_config_change_cause(session, organization_id, ids, write.kind)
         return GatewayConfigChange(
@@ -212,7 +254,40 @@ def parse_agent_key(key: str) -> tuple[UUID | None, UUID | None]:
     return (None, id) if found and found[1] == "lead" else (id, None)
 
 
-async def _find_former_board(session: AsyncSession, agent_id: UUID) -> UUID | None:
-    """Return the last board of an agent whose row is deleted."""
-    query = select(Event.board_id).where(Event.agent_id == agent_id, Event.board_id.is_not(None))
-    return await session.scalar(query.order_by(Event.seq.desc()).limit(1))
+class ConfigChangeCause(NamedTuple):
+    """An audit record, and who acted: a user, an agent, or None for Mission Control itself."""
+
+    record_id: UUID | None = None
+    actor_id: UUID | None = None
+
+
+async def find_config_change_cause(
+    session: AsyncSession, organization_id: UUID, object_ids: Sequence[str], kind: ConfigChangeKind
+) -> ConfigChangeCause:
+    """Return the newest audited change of these objects that can have led to a write."""
+    query = select(AuditRecord.id, AuditRecord.actor_id).where(
+        AuditRecord.organization_id == organization_id,
+        AuditRecord.object_id.in_(object_ids),
+        _build_condition(kind),
+    )
+    newest = await session.execute(query.order_by(AuditRecord.sequence.desc()).limit(1))
+    found = newest.one_or_none()
+    return ConfigChangeCause() if found is None else ConfigChangeCause(*found)
+
+
+@cache
+def _build_condition(kind: ConfigChangeKind) -> ColumnElement[bool]:
+    return or_(
+        *(
+            and_(AuditRecord.action == type.value, _has_field(fields))
+            if fields
+            else AuditRecord.action == type.value
+            for type, fields in CAUSES[kind].items()
+        )
+    )
+
+
+def _has_field(names: Sequence[str]) -> ColumnElement[bool]:
+    """Return whether one of these fields was changed: they are keys, or in the list `changed`."""
+    wanted, after = cast(list(names), ARRAY(String)), AuditRecord.after
+    return or_(after.has_any(wanted), after["changed"].has_any(wanted))

@@ -10,12 +10,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
-from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
+from models import (
+    Agent,
+    AgentStatus,
+    EventType,
+    OrphanedGatewayAgent,
+    ProvisioningState,
+    ProvisioningStep,
+)
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
-from services import agents, desired_state, messages
-from services.events import NewEvent
-from services.gateways.provisioning import config_steps, events, state_machine, steps, store
+from services import agents, desired_state, events, messages
+from services.gateways.provisioning import state_machine, steps, store
 from services.gateways.provisioning.config_entries import is_configured
 from services.gateways.provisioning.config_log import ConfigLog
 from services.gateways.provisioning.failures import (
@@ -92,7 +98,7 @@ class ReconcilePass:
                 is_first = await store.advance_heartbeat(session, agent, next_at)
                 is_sent = is_first and next_at is not None and not one.is_left_out
                 if is_sent and isinstance(bundle, AgentFileBundle) and bundle.heartbeat:
-                    message = events.heartbeat_message(agent, bundle.heartbeat)
+                    message = heartbeat_message(agent, bundle.heartbeat)
                     await messages.enqueue_messages(session, [message])
 
     async def run_gateway_steps(self, due: Sequence[DueAgent], *, record_roster: bool) -> bool:
@@ -128,16 +134,20 @@ class ReconcilePass:
         async with self._open_transaction() as session:
             back = await store.record_listed_agents(session, gateway_id, keys, moment)
             missing = await store.list_missing_agents(session, gateway_id, keys)
-            await events.record_if_any(session, [events.agent_back_online(one) for one in back])
+            change = {"from": AgentStatus.OFFLINE.value, "to": AgentStatus.ONLINE.value}
+            is_online = EventType.AGENT_STATUS_CHANGED
+            await events.record_events(
+                session, [_agent_event(is_online, one, **change) for one in back]
+            )
         if not missing:
             return
         lost = await self._list_lost_agents(missing, moment)
         async with self._open_transaction() as session:
-            new_events: list[NewEvent] = []
+            new_events: list[events.NewEvent] = []
             for agent in lost:
                 transition = state_machine.recreate_lost_agent(agent, moment)
                 new_events += await self._apply_in(session, agent, transition)
-            await events.record_if_any(session, new_events)
+            await events.record_events(session, new_events)
 
     async def _list_lost_agents(
         self, missing: Sequence[Agent], moment: datetime
@@ -201,7 +211,7 @@ class ReconcilePass:
     async def _configure_agents(self, due: Sequence[DueAgent]) -> None:
         configured = [one.agent for one in due]
         outcomes = await self._call_gateway(
-            lambda: config_steps.configure_agents(self._client, configured, self._log.record)
+            lambda: steps.configure_agents(self._client, configured, self._log.record)
         )
         if isinstance(outcomes, StepFailure):
             outcomes = [outcomes] * len(due)
@@ -224,7 +234,7 @@ class ReconcilePass:
         async with self._open_transaction() as session:
             columns = state_machine.complete_step(one.agent, self._clock()).columns
             if await store.compare_and_set(session, one.agent, columns) is not None:
-                message = events.wake_message(one.agent, bundle.first_message)
+                message = wake_message(one.agent, bundle.first_message)
                 await messages.enqueue_messages(session, [message])
 
     async def _check_in(self, one: DueAgent) -> None:
@@ -247,7 +257,8 @@ class ReconcilePass:
             is_deleted = await store.delete_removed_agent(session, one.agent)
             await self._log.confirm_removal(session, key)
             if is_deleted:
-                await events.record_if_any(session, [events.agent_removed(one.agent)])
+                removed = _agent_event(EventType.AGENT_DELETED, one.agent)
+                await events.record_events(session, [removed])
 
     async def _remove_orphan(self, roster: AgentRoster, orphan: OrphanedGatewayAgent) -> None:
         """Remove from the gateway an agent whose row is deleted."""
@@ -270,7 +281,7 @@ class ReconcilePass:
         self, roster: AgentRoster, key: str, agent: Agent | None = None
     ) -> bool | StepFailure:
         return await self._call_gateway(
-            lambda: config_steps.remove_agent(
+            lambda: steps.remove_agent(
                 self._client, roster, key, agent=agent, record_writes=self._log.record
             )
         )
@@ -308,13 +319,15 @@ class ReconcilePass:
             new_events = await self._apply_in(session, agent, transition)
             if confirms:
                 await self._log.confirm_step(session, agent)
-            await events.record_if_any(session, new_events)
+            await events.record_events(session, new_events)
 
     async def _apply_in(
         self, session: AsyncSession, agent: Agent, transition: Transition
-    ) -> list[NewEvent]:
+    ) -> list[events.NewEvent]:
         """Apply a transition unless the row has changed, and return its event to be recorded."""
-        new_events = events.transition_events(agent, transition)
+        new_events = []
+        if transition.event is not None:  # with the values before the change
+            new_events.append(_agent_event(transition.event, agent, **transition.event_data))
         changed = await store.compare_and_set(session, agent, transition.columns)
         return new_events if changed is not None else []
 
@@ -354,3 +367,38 @@ def plan_heartbeat(agent: Agent, moment: datetime) -> datetime | None:
 def _is_heartbeat_step(one: DueAgent, roster: AgentRoster) -> bool:
     """Return whether a step is executed together with others, by one change of the config."""
     return one.agent.step is ProvisioningStep.HEARTBEAT and roster.has(one.agent)
+
+
+def wake_message(agent: Agent, text: str) -> messages.OutgoingMessage:
+    """Return the message that starts an agent. Each wake attempt is a message of its own."""
+    return messages.OutgoingMessage(
+        to=agent.id,
+        kind=messages.templates.WAKE_UP_KIND,
+        content=text,
+        key=f"hello:{agent.id}:{agent.generation}:{agent.wake_attempts}",
+        deliver=True,
+        on_delivered=EventType.AGENT_WOKEN,
+        event_data={"name": agent.name},
+    )
+
+
+def heartbeat_message(agent: Agent, text: str) -> messages.OutgoingMessage:
+    """Return the message with which an agent works without being asked. It is sent once."""
+    at = agent.next_heartbeat_at
+    assert at is not None
+    return messages.OutgoingMessage(
+        to=agent.id,
+        content=f"{messages.templates.MessageMarker.HEARTBEAT}\n\n{text}",
+        key=f"heartbeat:{agent.id}:{at.isoformat()}",
+    )
+
+
+def _agent_event(type: EventType, agent: Agent, **more: object) -> events.NewEvent:
+    return events.NewEvent(
+        type,
+        None,
+        organization_id=agent.organization_id,
+        board=agent.board_id,
+        subject=agent,
+        data={"name": agent.name, **more},
+    )

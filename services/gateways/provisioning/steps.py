@@ -14,7 +14,7 @@ from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services import agents
 from services.gateways.provisioning import config_entries
-from services.gateways.provisioning.config_diff import compare_entries
+from services.gateways.provisioning.config_entries import compare_entries, describe_write
 from services.gateways.provisioning.config_log import ConfigWrite
 from services.gateways.provisioning.failures import UNLISTED_FAILURE, StepFailure
 
@@ -30,6 +30,7 @@ QUIET_SCRATCH = "# Mission Control writes to this agent when something waits for
 STARTS_OF_SCRATCHES = (QUIET_SCRATCH, "BASE_URL=")
 """How the texts of heartbeats begin that Mission Control has written."""
 
+PROTECTED_KEY = "main"  # the gateway's own first agent
 USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
 
 
@@ -177,7 +178,10 @@ async def set_name(context: StepContext) -> StepOutcome:
 
 async def write_files(context: StepContext) -> StepOutcome:
     """Write the files that differ, except those that the agent has changed."""
-    contents = {file: await _read_file(context, file) for file in context.bundle.files}
+    contents = {
+        file: (await gateway_api.get_agent_file(context.client, context.key, file)).content
+        for file in context.bundle.files
+    }
     known = context.state.file_digests
     last = last_written_digests(context.agent, contents)
     plans = context.bundle.plan(contents, last)
@@ -191,7 +195,14 @@ async def write_files(context: StepContext) -> StepOutcome:
         if not await context.record_intent(intent, versions):
             return StepSuperseded()
     for plan in to_write:
-        await _write_file(context, plan, contents[plan.name])
+        before = contents[plan.name]  # the gateway refuses if the file was changed meanwhile
+        await gateway_api.write_agent_file(
+            context.client,
+            context.key,
+            plan.name,
+            plan.content,
+            expected_hash=None if before is None else hash_token(before),
+        )
     kept = [plan.name for plan in plans if plan.state == "kept"]
     digests = {
         plan.name: known.get(plan.name, ()) if plan.name in kept else [hash_token(plan.content)]
@@ -252,10 +263,6 @@ async def _record_write(
     await context.record_writes([ConfigWrite(context.key, kind, diff, context.agent)])
 
 
-async def _read_file(context: StepContext, file: str) -> str | None:
-    return (await gateway_api.get_agent_file(context.client, context.key, file)).content
-
-
 def _possible_digests(
     plan: PlannedFile,
     contents: Mapping[str, str | None],
@@ -269,9 +276,68 @@ def _possible_digests(
     return list(dict.fromkeys([*digests, hash_token(plan.content)]))
 
 
-async def _write_file(context: StepContext, plan: PlannedFile, before: str | None) -> None:
-    """Write a file; the gateway refuses if it was changed since it was read."""
-    expected = None if before is None else hash_token(before)
-    await gateway_api.write_agent_file(
-        context.client, context.key, plan.name, plan.content, expected_hash=expected
-    )
+async def configure_agents(
+    client: GatewayClient, agents: Sequence[Agent], record_writes: RecordWrites
+) -> Sequence[StepOutcome]:
+    """Complete the entries of several agents with one change of the gateway's config.
+
+    Agents without an entry in the config are left out: a patch would create one.
+    """
+    config = await gateway_api.get_config(client)
+    configured = [agent for agent in agents if config_entries.is_configured(agent, config.parsed)]
+    patch = config_entries.build_patch(configured, config.parsed)
+    if patch:
+        diffs = [(agent, describe_write(agent, config.parsed)) for agent in configured]
+        kind = ConfigChangeKind.CHANGED
+        await record_writes(
+            [
+                ConfigWrite(agent.gateway_key or "", kind, diff, agent)
+                for agent, diff in diffs
+                if diff
+            ]
+        )
+        await gateway_api.patch_config(client, patch, base_hash=config.hash)
+    absent = StepFailure("not_configured", "The gateway's config does not have the agent yet.")
+    return [
+        StepDone(replace(agent.provisioning_state, is_without_heartbeat=True))
+        if agent in configured
+        else absent
+        for agent in agents
+    ]
+
+
+async def remove_agent(
+    client: GatewayClient,
+    roster: AgentRoster,
+    key: str,
+    *,
+    agent: Agent | None = None,
+    record_writes: RecordWrites | None = None,
+) -> bool:
+    """Remove an agent with its sessions and files; return whether the gateway had it.
+
+    The gateway's own first agent is never removed.
+    """
+    if key not in roster.names or key == PROTECTED_KEY:
+        return False
+    if record_writes is not None:
+        removed = {key: config_entries.build_provisioned_entry(agent) if agent else {}}
+        diff = compare_entries(removed, {})
+        await record_writes([ConfigWrite(key, ConfigChangeKind.REMOVED, diff, agent)])
+    await gateway_api.delete_agent(client, key)
+    return True
+
+
+async def remove_agents(client: GatewayClient, keys: Sequence[str]) -> None:
+    """Remove several agents, those that the gateway has.
+
+    All are attempted; then the last GatewayError is raised, if there was one.
+    """
+    roster, last_error = await AgentRoster.load(client), None
+    for key in keys:
+        try:
+            await remove_agent(client, roster, key)
+        except GatewayError as error:
+            last_error = error
+    if last_error is not None:
+        raise last_error
