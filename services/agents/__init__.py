@@ -8,8 +8,15 @@ from services.agents.cards import (
     list_board_agent_cards,
 )
 from services.agents.commands import (
+    AGENT_DEPARTURE,
+    AgentDeparture,
+    delete_agent,
+    delete_worker,
     get_soul,
     issue_token,
+    pause_agent,
+    release_agent,
+    remove_board_agents,
     reprovision_agent,
     update_agent,
     write_soul,
@@ -26,13 +33,6 @@ from services.agents.creation import (
     link_agent,
     rename_gateway_agent,
 )
-from services.agents.deletion import (
-    AGENT_DEPARTURE,
-    AgentDeparture,
-    delete_agent,
-    delete_worker,
-    remove_board_agents,
-)
 from services.agents.events import agent_created_event, agent_event, agent_updated_event
 from services.agents.file_versions import (
     MAX_FILE_VERSIONS,
@@ -46,17 +46,15 @@ from services.agents.file_versions import (
     load_latest_versions,
     record_file_versions,
 )
-from services.agents.first_calls import (
-    UncalledAgent,
-    build_uncalled_query,
-    first_call_deadline,
-    list_missed_first_calls,
-)
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,
+    UncalledAgent,
     build_heartbeat_config,
+    build_uncalled_query,
     changes_status,
+    first_call_deadline,
     is_overdue,
+    list_missed_first_calls,
     mark_silent_agents_offline,
     may_be_overdue_condition,
     record_heartbeat,
@@ -64,8 +62,8 @@ from services.agents.heartbeats import (
     touch_agent,
     validate_heartbeat_interval,
 )
-from services.agents.holds import HELD_IDS, list_held_agents, pause_agent, release_agent
 from services.agents.queries import (
+    HELD_IDS,
     NEWEST_BOARD_AGENTS,
     build_online_count,
     count_online_agents,
@@ -80,6 +78,7 @@ from services.agents.queries import (
     list_agents_of_boards,
     list_board_agents,
     list_changed_presences,
+    list_held_agents,
     load_agents,
     lock_agent,
     lock_boards,

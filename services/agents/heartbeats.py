@@ -1,7 +1,12 @@
-"""Heartbeats and contact: record when an agent calls, and mark silent agents as offline."""
+"""Heartbeats and contact: record when an agent calls, and mark silent agents as offline.
 
-from collections.abc import Sequence
+Agents that no gateway starts may never have called, while tasks wait for them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -25,17 +30,17 @@ from core.db.reads import Query, Source, WriteRequired, set_loaded_values
 from core.db.transactions import Write
 from core.errors import Invalid
 from core.text import N_
-from models import Actor, Agent, AgentStatus, Board
+from models import Actor, Agent, AgentStatus, Board, Status, Task
 from services import boards, desired_state, events
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
-from services.agents.first_calls import uncalled_condition
 from services.agents.rules import (
     ABSENT_STATUSES,
     DEFAULT_HEARTBEAT,
     OFFLINE_AFTER,
     RESERVED_STATUSES,
     TOUCH_INTERVAL,
+    offline_threshold,
 )
 
 MAX_INTERVAL_LENGTH = 20  # characters
@@ -268,3 +273,73 @@ async def set_group_heartbeat_interval(
         await desired_state.request_sync(session, Agent.id.in_(provisioned_ids))
     await events.record_events(session, records)
     return agent_ids
+
+
+@dataclass(frozen=True)
+class UncalledAgent:
+    """An agent that has never called although tasks are assigned to it."""
+
+    agent: Agent
+    board: Board
+    task_count: int  # open tasks that are assigned to it
+
+    @property
+    def waiting_for(self) -> timedelta:
+        """Return the time since it was created."""
+        return now() - self.agent.created_at
+
+
+def uncalled_condition(since: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Select agents created before a time that have to call by themselves and never have."""
+    return and_(
+        Agent.desired_state.is_(None),
+        Agent.last_seen_at.is_(None),
+        Agent.listed_at.is_(None),
+        Agent.created_at < since,
+    )
+
+
+def first_call_deadline(agent: Agent, minimum: timedelta) -> datetime | None:
+    """Return when an agent is offline if it has not called; None if it has, or is provisioned."""
+    if not agent.is_uncalled:
+        return None
+    return agent.created_at + offline_threshold(agent, minimum)
+
+
+def list_missed_first_calls(
+    uncalled: Iterable[UncalledAgent], offline_after: timedelta
+) -> Sequence[UncalledAgent]:
+    """Return the agents that should have called by now: those with long heartbeats later."""
+    at = now()
+    return [
+        one
+        for one in uncalled
+        if one.agent.created_at + offline_threshold(one.agent, offline_after) < at
+    ]
+
+
+@cache
+def build_uncalled_query(*, by_board: bool) -> Query[UncalledAgent]:
+    """Select agents for which tasks of readable boards wait, and that have never called.
+
+    For all boards or one; the oldest agent comes first.
+    """
+    tasks = (
+        select(func.count())
+        .where(Task.assigned_agent_id == Agent.id, Task.status != Status.DONE)
+        .correlate(Agent)
+        .scalar_subquery()
+    )
+    query = (
+        select(Agent, Board, tasks)
+        .join(Board, Board.id == Agent.board_id)
+        .where(
+            Board.id.in_(boards.READABLE_BOARD_IDS),
+            uncalled_condition(bindparam("uncalled_since")),
+            tasks > 0,
+        )
+        .order_by(Agent.created_at, Agent.id)
+    )
+    if by_board:
+        query = query.where(Board.id == bindparam("board_id"))
+    return Query(query, lambda row: UncalledAgent(*row))

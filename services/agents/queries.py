@@ -19,7 +19,7 @@ from core.text import N_
 from models import Agent, Board, Gateway, Member, Organization, User
 from services import boards, organizations
 from services.agents.rules import OFFLINE_AFTER, online_condition
-from services.messages import LEAD_MENTION, extract_mentions
+from services.messages import IS_HELD_BY_BREAKER, LEAD_MENTION, extract_mentions
 
 CHECK_DELAY = timedelta(seconds=5)  # the result of a check is stored later than it is obtained
 NEWEST_FIRST = (Agent.created_at.desc(), Agent.id.desc())
@@ -358,3 +358,25 @@ async def is_lead_missing(source: Source, board: Board, text: str) -> bool:
 async def find_board_lead(source: Source, board: Board) -> Agent | None:
     """Return the lead of a board, if there is one."""
     return await BOARD_LEAD.first(source, board_id=board.id)
+
+
+async def list_held_agents(source: Source, board: Board) -> Sequence[Agent]:
+    """Return the agents of a board that are held or paused, the longest held first."""
+    return await HELD_AGENTS.fetch(source, board_id=board.id)
+
+
+HELD_AGENTS: Query[Agent] = Query(
+    select(Agent)
+    .where(Agent.board_id == bindparam("board_id"), Agent.held_at.is_not(None))
+    .order_by(Agent.held_at, Agent.id),
+    itemgetter(0),
+)
+
+
+HELD_IDS: Query[UUID] = Query(
+    select(Agent.id)
+    .where(Agent.organization_id == bindparam("organization_id"), IS_HELD_BY_BREAKER)
+    .order_by(Agent.held_at, Agent.id),
+    itemgetter(0),
+)
+"""The ids of the agents of an organization that circuit breakers hold, the longest held first."""

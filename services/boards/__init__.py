@@ -33,18 +33,16 @@ from services.boards.group_access import (
     lock_group,
     lock_group_as_admin,
 )
-from services.boards.group_boards import (
-    GroupBoardChanges,
-    change_group_boards,
-    lock_group_boards,
-)
 from services.boards.group_commands import (
     BoardGroupCreate,
     BoardGroupUpdate,
     GroupAgents,
+    GroupBoardChanges,
+    change_group_boards,
     create_group,
     delete_group,
     lock_group_agents_as_manager,
+    lock_group_boards,
     update_group,
 )
 from services.boards.pause import check_agent_may_work, find_pauser, run_command

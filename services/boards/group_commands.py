@@ -1,6 +1,6 @@
-"""Create, update and delete board groups, and lock the agents of all their boards."""
+"""Create, update and delete board groups, change their boards, and lock the agents of these."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Annotated, Any
@@ -11,12 +11,14 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Conflict, Forbidden
+from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from core.fields import Description, FieldKind, Fields, Label, Name, Patch
 from core.text import N_, slugify
 from core.validation import MAX_NAME_LENGTH
 from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User
 from services import events, messages, organizations, rows
+from services.boards.access import lock_boards
+from services.boards.commands import update_board
 from services.boards.events import board_left_group_event, group_event
 from services.boards.group_access import group_not_found, lock_group_as_admin
 from services.messages import templates
@@ -98,7 +100,10 @@ async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> Boa
     """
     group_agents = await lock_group_agents(session, user, group_id)
     group = await lock_group_as_admin(session, user, group_id, to_delete=True)
-    removed = await _remove_boards(session, group)
+    # All boards are removed, including those that joined the group before it was locked.
+    statement = update(Board).where(Board.board_group_id == group.id)
+    statement = statement.values(board_group_id=None, updated_at=now(), version=Board.version + 1)
+    removed = (await session.scalars(statement.returning(Board))).all()
     await session.delete(group)
     await session.flush()
     deleted = group_event(EventType.BOARD_GROUP_DELETED, user, group)
@@ -106,13 +111,6 @@ async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> Boa
     outgoing = [_leave_message(user, group, agent, board) for agent, board in group_agents.agents]
     await messages.enqueue_messages(session, outgoing, new_events=new_events)
     return group
-
-
-async def _remove_boards(session: AsyncSession, group: BoardGroup) -> Sequence[Board]:
-    """Remove all boards from a group, including boards that joined it before it was locked."""
-    statement = update(Board).where(Board.board_group_id == group.id)
-    statement = statement.values(board_group_id=None, updated_at=now(), version=Board.version + 1)
-    return (await session.scalars(statement.returning(Board))).all()
 
 
 def _leave_message(
@@ -143,7 +141,14 @@ async def lock_group_agents(session: AsyncSession, actor: Actor, group_id: UUID)
     Other actors get an empty result. The caller checks the permissions on the group.
     """
     in_group = select(Board).where(Board.board_group_id == group_id).order_by(Board.id)
-    managed = in_group.where(Board.organization_id.in_(_managed_organization_ids(actor)))
+    organization_ids: Any
+    if isinstance(actor, Agent):
+        organization_ids = [actor.organization_id]
+    else:
+        organization_ids = select(Member.organization_id).where(
+            Member.user_id == actor.id, Member.role.in_((Role.OWNER, Role.ADMIN))
+        )
+    managed = in_group.where(Board.organization_id.in_(organization_ids))
     locked = managed.with_for_update(key_share=True).execution_options(populate_existing=True)
     found = {board.id: board for board in await session.scalars(locked)}
     query = select(Agent).where(Agent.board_id.in_(found)).order_by(Agent.board_id, Agent.name)
@@ -181,9 +186,56 @@ async def _require_lead(
     raise Forbidden("lead_required", "Only the lead of a board of this group can do that.")
 
 
-def _managed_organization_ids(actor: Actor) -> Any:
-    """Return the ids of the organizations in which an actor may lock all boards of a group."""
-    if isinstance(actor, Agent):
-        return [actor.organization_id]
-    query = select(Member.organization_id).where(Member.user_id == actor.id)
-    return query.where(Member.role.in_((Role.OWNER, Role.ADMIN)))
+@dataclass(frozen=True)
+class GroupBoardChanges:
+    """Locked boards that are to join or to leave a group."""
+
+    joining: Sequence[Board]
+    leaving: Sequence[Board]
+
+
+async def lock_group_boards(
+    session: AsyncSession,
+    member: Member,
+    *,
+    joining: Collection[UUID] = (),
+    leaving: Collection[UUID] = (),
+) -> GroupBoardChanges:
+    """Lock the boards that are to join or to leave a group. Lock the group afterwards.
+
+    A board that is to leave and was deleted meanwhile is ignored. Raises Invalid if the member may
+    not change one of the others; its detail `boards` has the error of each.
+    """
+    found = await lock_boards(session, member.user, {*joining, *leaving})
+    not_found = NotFound("board_not_found", N_("There is no such board."))
+    errors: dict[UUID, AppError] = dict.fromkeys(set(joining) - found.keys(), not_found)
+    locked: dict[UUID, Board] = {}
+    for id, board in found.items():
+        if isinstance(board, AppError):
+            errors[id] = board
+        elif board.organization_id != member.organization_id:
+            errors[id] = not_found
+        else:
+            locked[id] = board
+    if errors:
+        reason = N_("Some boards cannot be changed.")
+        raise Invalid("boards_not_changed", reason, field="board_ids", boards=errors)
+    return GroupBoardChanges(
+        joining=[locked[id] for id in sorted(joining) if id in locked],
+        leaving=[locked[id] for id in sorted(leaving) if id in locked],
+    )
+
+
+async def change_group_boards(
+    session: AsyncSession, user: User, group: BoardGroup, changes: GroupBoardChanges
+) -> None:
+    """Let locked boards join or leave a locked group, and notify the agents of its boards.
+
+    A board that is no longer in this group does not leave the one where it is now. Raises
+    Forbidden unless the user is an admin.
+    """
+    for board in changes.leaving:
+        if board.board_group_id == group.id:
+            await update_board(session, user, board, {"board_group_id": None})
+    for board in changes.joining:
+        await update_board(session, user, board, {"board_group_id": group.id})

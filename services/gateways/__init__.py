@@ -27,8 +27,10 @@ from services.gateways.commands import (
     MAX_PATH_LENGTH,
     MAX_TOKEN_LENGTH,
     GatewayDraft,
+    acquire_leases,
     create_gateway,
     delete_gateway,
+    release_leases,
     update_gateway,
 )
 from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
@@ -40,7 +42,6 @@ from services.gateways.health import (
     record_probe,
     record_user_probe,
 )
-from services.gateways.leases import acquire_leases, release_leases
 from services.gateways.linked_agents import (
     LinkDraft,
     ListedAgent,
