@@ -58,7 +58,11 @@ async def run_cleanup(
         if not await DUE_CLEANUPS.fetch(source, at=clock()):
             return
     async with open_transaction() as session:
-        expired = await delete_expired_cleanups(session, clock())
+        at = clock()
+        has_failed = (GatewayCleanup.attempts > 0) & (GatewayCleanup.next_try_at <= at)
+        is_old = GatewayCleanup.created_at < at - EXPIRES_AFTER
+        expiry = delete(GatewayCleanup).where(has_failed, is_old).returning(GatewayCleanup)
+        expired = (await session.scalars(expiry)).all()
         due = await claim_due_cleanups(session, clock())
     for one in expired:
         keys = ", ".join(one.agent_keys)
@@ -90,42 +94,26 @@ async def claim_due_cleanups(session: AsyncSession, moment: datetime) -> Sequenc
     return (await session.scalars(claimed.returning(GatewayCleanup))).all()
 
 
-async def record_cleanup_result(
-    session: AsyncSession, cleanup: GatewayCleanup, started_at: datetime, error: str | None
-) -> None:
-    """Delete a successful cleanup, or record why it failed.
-
-    An agent whose creation was requested just before the deletion may appear late. So an attempt
-    counts as successful only if it started after that was possible.
-    """
-    is_it = GatewayCleanup.id == cleanup.id
-    if error is None and started_at >= cleanup.created_at + provisioning.CREATION_TIMEOUT:
-        await session.execute(delete(GatewayCleanup).where(is_it))
-    else:
-        await session.execute(update(GatewayCleanup).where(is_it).values(last_error=error))
-
-
-async def delete_expired_cleanups(
-    session: AsyncSession, moment: datetime
-) -> Sequence[GatewayCleanup]:
-    """Delete the cleanups that have failed for too long, and return them."""
-    has_failed = (GatewayCleanup.attempts > 0) & (GatewayCleanup.next_try_at <= moment)
-    is_old = GatewayCleanup.created_at < moment - EXPIRES_AFTER
-    expired = delete(GatewayCleanup).where(has_failed, is_old)
-    return (await session.scalars(expired.returning(GatewayCleanup))).all()
-
-
 async def _clean_up_gateway(
     open_transaction: TransactionFactory,
     connector: GatewayConnector,
     cleanup: GatewayCleanup,
     clock: Callable[[], datetime],
 ) -> None:
-    """Try to remove our agents from one gateway, and record the result."""
+    """Try to remove our agents from one gateway; delete the cleanup, or record why it failed.
+
+    An agent whose creation was requested just before the deletion may appear late. So an attempt
+    counts as successful only if it started after that was possible.
+    """
     started_at = clock()
     error = await _try_cleanup(connector, cleanup)
+    is_it = GatewayCleanup.id == cleanup.id
+    if error is None and started_at >= cleanup.created_at + provisioning.CREATION_TIMEOUT:
+        change = delete(GatewayCleanup).where(is_it)
+    else:
+        change = update(GatewayCleanup).where(is_it).values(last_error=error)
     async with open_transaction() as session:
-        await record_cleanup_result(session, cleanup, started_at, error)
+        await session.execute(change)
 
 
 async def _try_cleanup(connector: GatewayConnector, cleanup: GatewayCleanup) -> str | None:

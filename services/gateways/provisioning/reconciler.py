@@ -178,7 +178,7 @@ class Reconciler:
         readers = [one.agent for one in due if one.agent.step in STEPS_WITH_BUNDLE]
         token_of = {one.agent.id: one.token for one in due}
         builders = await self._load_bundles(session, readers, token_of) if readers else {}
-        return [one.with_bundle_builder(builders.get(one.agent.id)) for one in due]
+        return [replace(one, bundle_builder=builders.get(one.agent.id)) for one in due]
 
     async def _wait_until_connected(self, gateway_id: UUID, client: GatewayClient) -> None:
         since = self._clock()

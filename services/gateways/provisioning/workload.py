@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -87,10 +87,6 @@ class DueAgent:
     token: str
     is_paused: bool
     bundle_builder: BundleBuilder | None = None
-
-    def with_bundle_builder(self, builder: BundleBuilder | None) -> "DueAgent":
-        """Return a copy with a bundle builder."""
-        return replace(self, bundle_builder=builder)
 
     def build_bundle(self) -> AgentFileBundle:
         """Render the agent's files and texts."""
