@@ -14,8 +14,7 @@ from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationK
 from services import policies
 from services.events import NewEvent
 from services.notifications.creation import Audience, NewNotification, notify
-from services.notifications.deletions import DELETIONS, resolve_deleted
-from services.notifications.resolution import reopen, resolve
+from services.notifications.resolution import DELETIONS, reopen, resolve, resolve_deleted
 
 Kind = NotificationKind
 

@@ -5,7 +5,6 @@ answer, are not escalated: others have to decide.
 """
 
 from datetime import datetime
-from functools import cache
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, DateTime, bindparam, func, or_, select, update
@@ -54,11 +53,12 @@ def _concerns_others() -> ColumnElement[bool]:
     return found.correlate(Notification, NotificationSettings).exists()
 
 
-@cache
-def _build_due_query() -> Query[tuple[Notification, UUID]]:
-    due = _ESCALATING.where(_ESCALATES_AT <= _AT, ~_concerns_others()).order_by(Notification.id)
-    due = due.limit(BATCH_SIZE).with_for_update(of=Notification, skip_locked=True)
-    return Query(due)
+_DUE: Query[tuple[Notification, UUID]] = Query(
+    _ESCALATING.where(_ESCALATES_AT <= _AT, ~_concerns_others())
+    .order_by(Notification.id)
+    .limit(BATCH_SIZE)
+    .with_for_update(of=Notification, skip_locked=True)
+)
 
 
 def next_escalation_query() -> ColumnElement[datetime | None]:
@@ -70,7 +70,7 @@ def next_escalation_query() -> ColumnElement[datetime | None]:
 
 async def escalate(session: AsyncSession) -> int:
     """Notify the second user of what the first one has not dealt with in time, and count it."""
-    found = await _build_due_query().fetch(session, at=now())
+    found = await _DUE.fetch(session, at=now())
     if not found:
         return 0
     await notify(session, [_build_escalation(one, user_id) for one, user_id in found])

@@ -1,19 +1,21 @@
 """What a user wants to be notified of in an organization, where, and when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, exists, func, or_, select
+from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.engine import violates_constraint
 from core.db.reads import Query, Source, choose_columns
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.text import N_
 from core.validation import KnownVersions, check_version
 from models import (
@@ -27,12 +29,12 @@ from models import (
     User,
     new_id,
 )
-from services.notifications.preference_store import save_choices, unknown_channel
 from services.notifications.rules import (
     CONFIGURABLE_KINDS,
     KINDS_WITHOUT_BOARD,
     Choice,
     is_enabled,
+    is_enabled_by_default,
 )
 
 DIGEST_AT = time(8)  # of a daily digest, unless the user chooses another time
@@ -252,3 +254,80 @@ def _default_settings(member: Member) -> dict[str, Any]:
         "digest_at": DIGEST_AT,
         "version": 1,
     }
+
+
+async def save_choices(
+    session: AsyncSession,
+    member: Member,
+    stored: Mapping[Choice, bool],
+    choices: Mapping[Choice, bool | None],
+) -> bool:
+    """Store the choices that differ from those stored, and return whether there are any.
+
+    Raises NotFound or Invalid for a board or a channel that was just deleted.
+    """
+    redundant = {choice for choice, value in choices.items() if _is_redundant(choice, value)}
+    if removed := redundant & stored.keys():
+        await session.execute(_delete_statement(member, removed))
+    rows = [
+        {
+            "id": new_id(),
+            "user_id": member.user_id,
+            "organization_id": member.organization_id,
+            **choice._asdict(),
+            "is_enabled": value,
+        }
+        for choice, value in choices.items()
+        if choice not in redundant and stored.get(choice) is not value
+    ]
+    if rows:
+        await _store_rows(session, rows)
+    return bool(removed or rows)
+
+
+async def _store_rows(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert or replace choices. Their boards and channels may be deleted at the same time."""
+    statement = insert(NotificationPreference).values(rows)
+    try:
+        await session.execute(
+            statement.on_conflict_do_update(
+                constraint="uq_notification_preferences_choice",
+                set_={"is_enabled": statement.excluded.is_enabled},
+            )
+        )
+    except IntegrityError as error:
+        if violates_constraint(error, "fk_notification_preferences_board_id"):
+            raise NotFound("board_not_found", "There is no such board.") from error
+        if violates_constraint(error, "fk_notification_preferences_channel_id"):
+            raise unknown_channel() from error
+        raise
+
+
+def unknown_channel() -> Invalid:
+    """Build the error for a channel that the member does not have."""
+    return Invalid("unknown_channel", "You have no such channel.", field="channel_id")
+
+
+def _is_redundant(choice: Choice, value: bool | None) -> bool:
+    """Return whether a choice need not be stored: without it the same counts."""
+    if value is None:
+        return True
+    default = choice.channel_id is None or is_enabled_by_default(choice.kind)
+    return choice.board_id is None and value is default
+
+
+def _delete_statement(member: Member, choices: Collection[Choice]) -> Any:
+    preference = NotificationPreference
+    conditions = [
+        and_(
+            preference.kind == choice.kind,
+            preference.board_id.is_not_distinct_from(choice.board_id),
+            preference.channel_id.is_not_distinct_from(choice.channel_id),
+        )
+        for choice in choices
+    ]
+    return delete(preference).where(
+        preference.user_id == member.user_id,
+        preference.organization_id == member.organization_id,
+        or_(*conditions),
+    )

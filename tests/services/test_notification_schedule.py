@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import Digest
-from services.notifications.schedule import NotificationSchedule, find_next_local_time
+from services.notifications.delivery_plans import NotificationSchedule, find_next_local_time
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT: dict[str, Any] = {"quiet_from": time(22), "quiet_until": time(7)}
