@@ -1,24 +1,22 @@
 """Outgoing webhooks of an organization, and the log of their deliveries. For admins."""
 
+from typing import Annotated, Any
 from uuid import UUID
 
-from api.endpoints.webhook_models import (
-    WebhookCreate,
-    WebhookCreated,
-    WebhookDeliveryDetail,
-    WebhookDeliveryQuery,
-    WebhookDeliveryRead,
-    WebhookPeriod,
-    WebhookRead,
-    WebhookReplay,
-    WebhookSecret,
-    WebhookUpdate,
-    WebhookUpdated,
-    build_delivery_fields,
-    build_fields,
+from pydantic import Field
+
+from api.framework.dependencies import admin_membership, loads, locks
+from api.framework.fields import (
+    NOT_SENT,
+    NonEmptyPatchModel,
+    Ok,
+    PageQuery,
+    RequestModel,
+    RequestTimestamp,
+    ResponseModel,
+    ShortText,
+    Timestamp,
 )
-from api.framework.dependencies import admin_membership, webhook_for_read, webhook_for_update
-from api.framework.fields import Ok, PageQuery
 from api.framework.operation import (
     USER,
     Operation,
@@ -27,11 +25,185 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page
+from core.http.outbound import MAX_URL_LENGTH
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
-from models import Member, WebhookEndpoint
+from models import EndpointState, Member, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
 from services import webhook_endpoints
-from services.webhook_endpoints import EndpointSummary
+from services.webhook_endpoints import EVENT_GROUPS, MAX_DESCRIPTION_LENGTH, EndpointSummary
+
+TYPE_NAMES = ", ".join(f"`{type}`" for group in EVENT_GROUPS.values() for type in group)
+
+WebhookUrl = Annotated[
+    str,
+    Field(
+        max_length=MAX_URL_LENGTH,
+        description="Begins with https:// or http://. Private addresses are rejected unless "
+        "`OUTBOUND_ALLOW_PRIVATE` allows them. Redirects are not followed.",
+    ),
+]
+Description = Annotated[ShortText, Field(max_length=MAX_DESCRIPTION_LENGTH)]
+EventTypes = Annotated[
+    list[ShortText], Field(max_length=100, description=f"Empty: all. The types: {TYPE_NAMES}.")
+]
+BoardIds = Annotated[
+    list[UUID],
+    Field(
+        max_length=200,
+        description="Only events of these boards, and events without a board. Empty: all boards.",
+    ),
+]
+
+
+class WebhookRead(ResponseModel):
+    """An outgoing webhook. The secret is shown when it is created."""
+
+    id: UUID
+    url: str
+    description: str
+    event_types: list[str]
+    board_ids: list[UUID]
+    state: EndpointState = Field(
+        description="`gone`: it responded with status 410. `failing`: disabled after five days. "
+        "`owner_without_access`: the owner may not read its boards any more."
+    )
+    owner_user_id: UUID | None = Field(
+        description="Who has set the URL and the boards: only what this admin may read is sent."
+    )
+    failing_since: Timestamp | None
+    previous_secret_expires_at: Timestamp | None
+    pending_count: int
+    failed_count: int
+    last_delivered_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+HasUnknownHost = Annotated[
+    bool,
+    Field(
+        description="The name of the host in a new address cannot be resolved now. Deliveries are "
+        "repeated until it can."
+    ),
+]
+
+
+class WebhookCreated(ResponseModel):
+    """A new webhook with its secret, which is not shown again."""
+
+    id: UUID
+    secret: str
+    has_unknown_host: HasUnknownHost = False
+
+
+class WebhookUpdated(WebhookRead):
+    """A webhook after a change."""
+
+    has_unknown_host: HasUnknownHost = False
+
+
+class WebhookSecret(ResponseModel):
+    """A new secret, which is not shown again. The previous one signs for a day."""
+
+    secret: str
+    previous_secret_expires_at: Timestamp
+
+
+class WebhookDeliveryRead(ResponseModel):
+    """A delivery, with the result of its last attempt."""
+
+    id: UUID = Field(description="The `webhook-id` of all attempts.")
+    event_id: UUID | None = Field(description="Null: a test.")
+    event_type: str
+    state: WebhookDeliveryState
+    attempts: int
+    next_attempt_at: Timestamp | None
+    last_attempt_at: Timestamp | None
+    outcome: str | None = Field(
+        description="`delivered`, `rejected` (another status), `redirected`, `address_invalid`, "
+        "`address_forbidden`, `dns`, `unreachable`, `tls`, `timeout`, `invalid_response`, "
+        "`not_sent`."
+    )
+    status: int | None
+    detail: str | None
+    duration_ms: int | None
+    created_at: Timestamp
+    delivered_at: Timestamp | None
+
+
+class WebhookDeliveryDetail(WebhookDeliveryRead):
+    """A delivery with what was sent, and the beginning of the response."""
+
+    payload: str | None = Field(
+        description="Null if you may not read all boards whose events this webhook receives."
+    )
+    response: str | None
+
+
+class WebhookCreate(RequestModel):
+    """A new webhook."""
+
+    example = {"url": "https://example.com/hooks/mission-control", "event_types": ["task.created"]}
+
+    url: WebhookUrl
+    description: Description = ""
+    event_types: EventTypes = []
+    board_ids: BoardIds = []
+
+
+class WebhookUpdate(NonEmptyPatchModel):
+    """Changes of a webhook: at least one field."""
+
+    example = {"is_enabled": False}
+
+    url: WebhookUrl = NOT_SENT
+    description: Description = NOT_SENT
+    event_types: EventTypes = NOT_SENT
+    board_ids: BoardIds = NOT_SENT
+    is_enabled: bool = Field(
+        default=NOT_SENT,
+        description="False pauses it, true resumes it. Events meanwhile can be sent by a replay.",
+    )
+
+
+class WebhookPeriod(RequestModel):
+    """A period within the last 30 days with at most 1,000 events."""
+
+    example = {"since": "2026-05-01T08:00:00", "until": "2026-05-01T12:00:00"}
+
+    since: RequestTimestamp
+    until: RequestTimestamp
+
+
+class WebhookReplay(ResponseModel):
+    """How many deliveries are sent again."""
+
+    count: int
+
+
+class WebhookDeliveryQuery(PageQuery):
+    """Which deliveries to list."""
+
+    state: WebhookDeliveryState | None = Field(
+        default=None, description="Only deliveries in this state."
+    )
+
+
+encode_webhook = build_encoder(
+    WebhookRead,
+    "endpoint",
+    pending_count="pending_count",
+    failed_count="failed_count",
+    last_delivered_at="last_delivered_at",
+)
+
+
+def _build_delivery_fields(delivery: WebhookDelivery) -> dict[str, Any]:
+    """Return the fields of a WebhookDeliveryRead, in the order of the model."""
+    fields = {name: getattr(delivery, name) for name in WebhookDeliveryRead.model_fields}
+    ids = {name: json_id(fields[name]) for name in ("id", "event_id")}
+    times = {name: json_time(one) for name, one in fields.items() if name.endswith("_at")}
+    return {**fields, **ids, **times, "state": delivery.state.value}
 
 
 @reads_only
@@ -41,7 +213,7 @@ async def list_webhooks(
 ) -> Encoded[Page[WebhookRead]]:
     """List the outgoing webhooks of the active organization, oldest first."""
     found = await webhook_endpoints.list_endpoints(context.source, member, query.paging)
-    return encode_page(found, build_fields)
+    return encode_page(found, encode_webhook)
 
 
 @without_transaction
@@ -67,71 +239,71 @@ async def create_webhook(
 
 @reads_only
 @error_responses(403)
-async def get_webhook(context: RequestContext, summary: EndpointSummary) -> Encoded[WebhookRead]:
+async def get_webhook(context: RequestContext, found: EndpointSummary) -> Encoded[WebhookRead]:
     """Return an outgoing webhook."""
-    return Encoded(build_fields(summary))
+    return Encoded(encode_webhook(found))
 
 
 @without_transaction
 @error_responses(403)
 async def update_webhook(
-    context: RequestContext, member: Member, endpoint: WebhookEndpoint, body: WebhookUpdate
+    context: RequestContext, member: Member, found: WebhookEndpoint, body: WebhookUpdate
 ) -> Encoded[WebhookUpdated]:
     """Change an outgoing webhook, pause or resume it. Only the fields in the request change.
 
     A new address is checked like that of a new webhook.
     """
     changes, is_known = body.changes(), True
-    if changes.get("url", endpoint.url) != endpoint.url:
+    if changes.get("url", found.url) != found.url:
         is_known = await webhook_endpoints.check_address(
             context.reader, context.outbound_client, member, changes["url"]
         )
     async with context.transaction() as session:
-        locked = await webhook_endpoints.lock_endpoint(session, member, endpoint.id)
+        locked = await webhook_endpoints.lock_endpoint(session, member, found.id)
         await webhook_endpoints.update_endpoint(session, member, locked, changes)
-        summary = await webhook_endpoints.get_endpoint(session, member, endpoint.id)
-    return Encoded({**build_fields(summary), "has_unknown_host": not is_known})
+        summary = await webhook_endpoints.get_endpoint(session, member, found.id)
+    return Encoded({**encode_webhook(summary), "has_unknown_host": not is_known})
 
 
 @error_responses(403)
-async def delete_webhook(context: RequestContext, member: Member, endpoint: WebhookEndpoint) -> Ok:
+async def delete_webhook(context: RequestContext, member: Member, found: WebhookEndpoint) -> Ok:
     """Delete an outgoing webhook with the log of its deliveries."""
-    await webhook_endpoints.delete_endpoint(context.session, member, endpoint)
+    await webhook_endpoints.delete_endpoint(context.session, member, found)
     return Ok()
 
 
 @error_responses(403)
 async def rotate_webhook_secret(
-    context: RequestContext, member: Member, endpoint: WebhookEndpoint
+    context: RequestContext, member: Member, found: WebhookEndpoint
 ) -> WebhookSecret:
     """Replace the secret. For a day, requests are signed with both secrets."""
     secret = await webhook_endpoints.rotate_secret(
-        context.session, member, context.secret_cipher, endpoint
+        context.session, member, context.secret_cipher, found
     )
-    expires_at = endpoint.previous_secret_expires_at
+    expires_at = found.previous_secret_expires_at
     assert expires_at is not None
     return WebhookSecret(secret=secret, previous_secret_expires_at=expires_at)
 
 
 @error_responses(403, 409)
 async def send_webhook_test(
-    context: RequestContext, endpoint: WebhookEndpoint
+    context: RequestContext, found: WebhookEndpoint
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a request of the type `webhook.test`, once. Its result is in the log."""
-    context.count_manual_message(endpoint.organization_id)
-    delivery = await webhook_endpoints.create_test_delivery(context.session, endpoint)
-    return Encoded(build_delivery_fields(delivery))
+    context.count_manual_message(found.organization_id)
+    delivery = await webhook_endpoints.create_test_delivery(context.session, found)
+    return Encoded(_build_delivery_fields(delivery))
 
 
 @error_responses(403, 409)
 async def replay_webhook_period(
-    context: RequestContext, endpoint: WebhookEndpoint, body: WebhookPeriod
+    context: RequestContext, found: WebhookEndpoint, body: WebhookPeriod
 ) -> WebhookReplay:
     """Send the events of a period that were not delivered, also those of a pause."""
-    context.count_manual_message(endpoint.organization_id)
+    context.count_manual_message(found.organization_id)
     base_url = context.settings.base_url
     count = await webhook_endpoints.replay_period(
-        context.session, endpoint, body.since, body.until, base_url
+        context.session, found, body.since, body.until, base_url
     )
     return WebhookReplay(count=count)
 
@@ -139,27 +311,27 @@ async def replay_webhook_period(
 @reads_only
 @error_responses(403)
 async def list_webhook_deliveries(
-    context: RequestContext, summary: EndpointSummary, query: WebhookDeliveryQuery
+    context: RequestContext, found: EndpointSummary, query: WebhookDeliveryQuery
 ) -> Encoded[Page[WebhookDeliveryRead]]:
     """List the deliveries of the last 30 days, newest first."""
-    found = await webhook_endpoints.list_deliveries(
-        context.source, summary.endpoint, query.paging, query.state or ""
+    deliveries = await webhook_endpoints.list_deliveries(
+        context.source, found.endpoint, query.paging, query.state or ""
     )
-    return encode_page(found, build_delivery_fields)
+    return encode_page(deliveries, _build_delivery_fields)
 
 
 @reads_only
 @error_responses(403)
 async def get_webhook_delivery(
-    context: RequestContext, member: Member, summary: EndpointSummary, delivery_id: UUID
+    context: RequestContext, member: Member, found: EndpointSummary, delivery_id: UUID
 ) -> Encoded[WebhookDeliveryDetail]:
     """Return a delivery with its payload, and the beginning of the response."""
-    source, endpoint = context.source, summary.endpoint
+    source, endpoint = context.source, found.endpoint
     delivery = await webhook_endpoints.get_delivery(source, endpoint, delivery_id)
     may_read = await webhook_endpoints.may_read_payloads(source, member, endpoint)
     return Encoded(
         {
-            **build_delivery_fields(delivery),
+            **_build_delivery_fields(delivery),
             "payload": delivery.payload if may_read else None,
             "response": delivery.response if may_read else None,  # it may repeat the payload
         }
@@ -168,34 +340,33 @@ async def get_webhook_delivery(
 
 @error_responses(403, 409)
 async def replay_webhook_delivery(
-    context: RequestContext, endpoint: WebhookEndpoint, delivery_id: UUID
+    context: RequestContext, found: WebhookEndpoint, delivery_id: UUID
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a delivery again, with the same `webhook-id`."""
-    context.count_manual_message(endpoint.organization_id)
-    delivery = await webhook_endpoints.get_delivery(context.session, endpoint, delivery_id)
-    await webhook_endpoints.replay_delivery(context.session, endpoint, delivery)
-    return Encoded(build_delivery_fields(delivery))
+    context.count_manual_message(found.organization_id)
+    delivery = await webhook_endpoints.get_delivery(context.session, found, delivery_id)
+    await webhook_endpoints.replay_delivery(context.session, found, delivery)
+    return Encoded(_build_delivery_fields(delivery))
 
 
-WEBHOOK = "/webhooks/{webhook_id}"
-DELIVERIES = "/webhooks/{webhook_id}/deliveries"
-DELIVERY = "/webhooks/{webhook_id}/deliveries/{delivery_id}"
+WEBHOOKS = "/webhooks"
+WEBHOOK = f"{WEBHOOKS}/{{webhook_id}}"
+DELIVERIES = f"{WEBHOOK}/deliveries"
+DELIVERY = f"{DELIVERIES}/{{delivery_id}}"
 TAGS = ["webhooks"]
+LOADED = loads(webhook_endpoints.get_endpoint, "webhook_id", raises=(403, 404))
+LOCKED = locks(webhook_endpoints.lock_endpoint, "webhook_id")
 
 OPERATIONS = [
-    Operation("GET", "/webhooks", list_webhooks, USER, TAGS, admin_membership),
-    Operation("POST", "/webhooks", create_webhook, USER, TAGS, admin_membership),
-    Operation("GET", WEBHOOK, get_webhook, USER, TAGS, webhook_for_read),
-    Operation("PATCH", WEBHOOK, update_webhook, USER, TAGS, webhook_for_update),
-    Operation("DELETE", WEBHOOK, delete_webhook, USER, TAGS, webhook_for_update),
-    Operation(
-        "POST", WEBHOOK + "/secret-rotations", rotate_webhook_secret, USER, TAGS, webhook_for_update
-    ),
-    Operation("POST", WEBHOOK + "/tests", send_webhook_test, USER, TAGS, webhook_for_update),
-    Operation("POST", WEBHOOK + "/replays", replay_webhook_period, USER, TAGS, webhook_for_update),
-    Operation("GET", DELIVERIES, list_webhook_deliveries, USER, TAGS, webhook_for_read),
-    Operation("GET", DELIVERY, get_webhook_delivery, USER, TAGS, webhook_for_read),
-    Operation(
-        "POST", DELIVERY + "/replays", replay_webhook_delivery, USER, TAGS, webhook_for_update
-    ),
+    Operation("GET", WEBHOOKS, list_webhooks, USER, TAGS, admin_membership),
+    Operation("POST", WEBHOOKS, create_webhook, USER, TAGS, admin_membership),
+    Operation("GET", WEBHOOK, get_webhook, USER, TAGS, LOADED),
+    Operation("PATCH", WEBHOOK, update_webhook, USER, TAGS, LOCKED),
+    Operation("DELETE", WEBHOOK, delete_webhook, USER, TAGS, LOCKED),
+    Operation("POST", f"{WEBHOOK}/secret-rotations", rotate_webhook_secret, USER, TAGS, LOCKED),
+    Operation("POST", f"{WEBHOOK}/tests", send_webhook_test, USER, TAGS, LOCKED),
+    Operation("POST", f"{WEBHOOK}/replays", replay_webhook_period, USER, TAGS, LOCKED),
+    Operation("GET", DELIVERIES, list_webhook_deliveries, USER, TAGS, LOADED),
+    Operation("GET", DELIVERY, get_webhook_delivery, USER, TAGS, LOADED),
+    Operation("POST", f"{DELIVERY}/replays", replay_webhook_delivery, USER, TAGS, LOCKED),
 ]

@@ -19,7 +19,6 @@ from services import (
     organizations,
     questions,
     skills,
-    webhook_endpoints,
 )
 from services.gateways import requests
 
@@ -179,24 +178,6 @@ async def question_for_read(context: RequestContext, path: Mapping[str, Any]) ->
     loaded = await active_membership(context, path)
     detail = await questions.get_question(context.source, loaded["member"], path["question_id"])
     return loaded | {"detail": detail}
-
-
-async def webhook_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Load an outgoing webhook of the organization, for admins."""
-    loaded = await active_membership(context, path)
-    found = await webhook_endpoints.get_endpoint(
-        context.source, loaded["member"], path["webhook_id"]
-    )
-    return loaded | {"summary": found}
-
-
-async def webhook_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Load and lock an outgoing webhook of the organization, for admins."""
-    loaded = await active_membership(context, path)
-    locked = await webhook_endpoints.lock_endpoint(
-        context.session, loaded["member"], path["webhook_id"]
-    )
-    return loaded | {"endpoint": locked}
 
 
 async def agent_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
