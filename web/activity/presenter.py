@@ -17,7 +17,7 @@ from web.activity.event_texts import (
     name_missing_actor,
 )
 from web.approvals.sentences import translate_question
-from web.boards.query_string import build_comment_path
+from web.boards.query_parameters import build_comment_path
 from web.ui.locale_format import format_date
 from web.ui.text_display import describe_confidence
 from web.ui.translation import N_, _, pgettext

@@ -16,7 +16,7 @@ from services.approvals import ApprovalDetail, DecisionResult, UndoneNote
 from services.inbox import NextItem
 from web.approvals import inbox, presenter, toasts
 from web.approvals.items import InboxItem
-from web.approvals.query_string import InboxAddress
+from web.approvals.query_parameters import InboxAddress
 from web.approvals.toasts import Toast
 from web.approvals.views import (
     current_view,

@@ -34,7 +34,7 @@ from services.waiting_counts import WaitingCounts
 from web.approvals.evidence import load_evidence_views
 from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, list_decidable_ids, load_approval_views
-from web.approvals.query_string import InboxAddress, format_key, parse_key
+from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms

@@ -11,7 +11,7 @@ from services.gateways.requests import RequestDetail
 from services.inbox import WaitingItem
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
-from web.approvals.query_string import format_key
+from web.approvals.query_parameters import format_key
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
 
 

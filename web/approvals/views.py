@@ -24,7 +24,7 @@ from web.agents.setup import offline_threshold
 from web.approvals import inbox
 from web.approvals.items import InboxItem
 from web.approvals.presenter import load_approval_views
-from web.approvals.query_string import InboxAddress
+from web.approvals.query_parameters import InboxAddress
 from web.approvals.request_content import build_request_content
 from web.approvals.toasts import Toast, build_decision_toast
 from web.auth.viewer import current_member

@@ -22,7 +22,7 @@ from web.approvals.completions import (
 from web.auth.viewer import current_member
 from web.boards.cards import RejectedMove
 from web.boards.forms import BulkChangeForm, parse_task_ids
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import (
     board_access,
     board_for_update,

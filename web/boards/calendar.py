@@ -13,7 +13,7 @@ from services.agents import AgentCard
 from services.approvals import UndecidedApproval
 from services.tasks import DueTasks
 from web.boards.cards import TaskCard, build_card, group_by_task
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.ui.locale_format import find_first_weekday, format_date
 from web.ui.time_format import parse_day, parse_month, reader_zone, start_of_day
 

@@ -37,7 +37,7 @@ from web.boards.presenter import (
     load_pause_notice,
     load_pauser,
 )
-from web.boards.query_string import LIST_COLUMNS, LIST_ORDER, BoardAddress
+from web.boards.query_parameters import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.custom_fields.task_form import build_field_views
 from web.onboarding.state import conversation_stage
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address

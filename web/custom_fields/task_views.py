@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from core.http.request import open_transaction
 from services import custom_fields, tasks
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_for_update
 from web.custom_fields.task_form import (
     collect_values,

@@ -55,7 +55,7 @@ from web.approvals.payload import parse_payload
 from web.approvals.presenter import ApprovalView, DecisionRights
 from web.boards.card_cache import CardRenderer
 from web.boards.cards import CardColumn, RejectedMove, TaskCard, build_groups
-from web.boards.query_string import LIST_COLUMNS, LIST_ORDER, BoardAddress
+from web.boards.query_parameters import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.dashboard import charts
 from web.dashboard.charts import (
     KeyMetric,

@@ -9,7 +9,7 @@ from services.notifications import SendReason
 from web.agents.problem_texts import describe_hold_cause
 from web.approvals.sentences import translate_question
 from web.boards.cards import STATUS_NAMES
-from web.boards.query_string import build_comment_path
+from web.boards.query_parameters import build_comment_path
 from web.gateways.connection_texts import describe_gateway_error
 from web.notes.note_pages import build_note_path
 from web.ui.time_format import format_absolute, format_duration

@@ -10,7 +10,7 @@ from models import Board
 from services import agents, boards
 from services.saved_views import ListedView
 from web.boards.assignees import name_assignee
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.ui.edited_fields import get_shown_hash
 from web.ui.forms import Form
 from web.ui.translation import N_, _, pgettext, translate

@@ -11,7 +11,7 @@ from core.http.request import open_reader, open_transaction
 from models import Board, SavedView
 from services import saved_views
 from services.saved_views import ListedView, SavedViewCreate, SavedViewUpdate
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access
 from web.saved_views.presenter import (
     ViewMenu,

@@ -31,7 +31,7 @@ from services.search import (
     TextPlace,
 )
 from web.auth.viewer import current_member
-from web.boards.query_string import build_comment_path
+from web.boards.query_parameters import build_comment_path
 from web.notes.note_pages import build_note_path
 from web.ui import forms, time_format
 from web.ui.layout import load_layout

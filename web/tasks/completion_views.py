@@ -24,7 +24,7 @@ from web.approvals.decision_views import ListedApproval
 from web.auth.viewer import current_member
 from web.boards.bulk_views import load_rejections
 from web.boards.forms import parse_task_ids
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update, load_board_context
 from web.tasks.forms import PlaceForm
 from web.tasks.views import describe_undo, render_task

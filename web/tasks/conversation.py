@@ -14,7 +14,7 @@ from models import Board, User
 from services import agents, events, presence, tasks
 from services.activity import UNDOABLE_DECISION_EVENTS
 from services.tasks import HistoryPage, HistorySelection
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
 from web.ui import forms
 

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_reader, open_transaction
 from services import agents, tasks
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.tasks.conversation import (
     ONLY_COMMENTS,

@@ -14,7 +14,7 @@ from services import tasks
 from services.tasks import BulkResult, DescriptionVersion
 from web.approvals.completions import REJECTION_CODES
 from web.boards.bulk_views import load_rejections
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.tasks.forms import TaskEditForm, list_edited_fields, load_value_names
 from web.tasks.presenter import FIELD_EDITORS

@@ -13,7 +13,7 @@ from services.task_pages import TaskPageData, load_task_page_data
 from services.tasks import TaskDetail
 from web.agents import presenter
 from web.approvals.presenter import load_approval_views
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.task_links import label_link
 from web.custom_fields.task_form import build_field_views
 from web.tasks.conversation import load_conversation

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from core.errors import NotFound
 from core.http.request import open_reader, open_transaction
 from services import tasks
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.ui import forms
 from web.ui.layout import load_layout

@@ -19,7 +19,7 @@ from web.boards import presenter
 from web.boards.assignees import format_assignee
 from web.boards.bulk_views import list_to_confirm, load_rejections
 from web.boards.cards import STATUS_NAMES
-from web.boards.query_string import BoardAddress
+from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
