@@ -74,11 +74,6 @@ class Message(Base):
         """The key by which the gateway identifies the message's turn."""
         return str(self.id) if self.turn_number == 1 else f"{self.id}.{self.turn_number}"
 
-    def claim(self, until: datetime) -> None:
-        """Count an attempt and reserve the message: no other worker attempts it before `until`."""
-        self.attempts += 1
-        self.next_attempt_at = until
-
     def schedule_retry(self, until: datetime, error: str) -> None:
         """Record why an attempt failed, and postpone the next one."""
         self.last_error = error

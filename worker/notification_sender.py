@@ -110,13 +110,13 @@ class NotificationSender:
         try:
             result = await self._attempt(due, allows_private=is_first and due.is_of_admin)
         except Exception:
-            log.exception("The delivery %s could not be sent.", due.ids[0])
+            log.exception("The delivery %s could not be sent.", due.id)
             result = SendResult(SendOutcome.RETRY, SendReason.SERVER_ERROR)
         try:
             async with self._transaction() as session:
                 await notifications.record_result(session, due, result)
         except (OSError, SQLAlchemyError) as error:
-            log.warning("The result of delivery %s could not be recorded: %s", due.ids[0], error)
+            log.warning("The result of delivery %s could not be recorded: %s", due.id, error)
 
     async def _attempt(self, due: DueDelivery, *, allows_private: bool) -> SendResult:
         try:

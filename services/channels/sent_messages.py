@@ -5,17 +5,17 @@ from datetime import timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, delete, func, select
+from sqlalchemy import Integer, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.errors import Conflict, NotFound
 from core.text import N_
 from models import DeliveryState, Notification, NotificationChannel, NotificationDelivery
 from services import notifications
 from services.notifications import SendOutcome, SendResult
+from services.outbox import wake_workers
 
 LOG_SIZE = 50  # messages on a page
 TEST_LIFETIME = timedelta(days=90)  # as of notifications, with which other messages are deleted
@@ -82,7 +82,7 @@ async def send_again(session: AsyncSession, channel: NotificationChannel, id: UU
     delivery.state, delivery.attempts = DeliveryState.QUEUED, 0
     delivery.next_attempt_at = delivery.created_at = now()
     await session.flush()
-    await session.execute(select(func.pg_notify(CHANNEL, notifications.DELIVERY_TOPIC)))
+    await wake_workers(session, notifications.DELIVERY_TOPIC)
 
 
 async def delete_old_tests(session: AsyncSession) -> None:

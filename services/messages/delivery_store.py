@@ -6,7 +6,7 @@ be interrupted at any point, and the next process finds what remains to be done.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 from typing import Any, TypeVarTuple
 from uuid import UUID
@@ -22,15 +22,16 @@ from services.messages.queries import current_board_condition
 from services.messages.rules import (
     ACCEPTED,
     BOARD_COMMANDS,
+    OUTBOX,
     PRIORITY_KINDS,
     UNREACHABLE_STEPS,
     apply_attempt,
     apply_status,
 )
+from services.outbox import is_outdated
 
 Ts = TypeVarTuple("Ts")
 MAX_STATUS_CHECKS = 20  # messages at a time, because each costs a call
-CLAIM_DURATION = timedelta(seconds=10)  # no other worker attempts a claimed message meanwhile
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ async def claim_next(
     if row is None or (row[0].next_attempt_at is not None and row[0].next_attempt_at > at):
         return None
     message, session_key = row
-    message.claim(at + CLAIM_DURATION)
+    OUTBOX.claim(message, at)
     return PendingDelivery(message, session_key or "")
 
 
@@ -142,7 +143,7 @@ async def reclaim(
     message = await session.scalar(locked)
     if message is None or message.turn_number != known.turn_number:
         return False
-    message.claim(at + CLAIM_DURATION)
+    OUTBOX.claim(message, at)
     known.attempts = message.attempts
     return True
 
@@ -155,11 +156,14 @@ async def record_attempt(
     If another worker has made a later attempt, only a successful result is recorded.
     """
     known = delivery.message
-    message = await session.scalar(_locked_query(Message.id == known.id))
-    if message is None:
+    locked = await OUTBOX.lock(session, [known.id])
+    if not locked:
         return known
-    is_valid = message.attempts == known.attempts or result.status in ACCEPTED
-    if message.turn_number == known.turn_number and is_valid:
+    [message] = locked
+    is_accepted = result.status in ACCEPTED
+    if message.turn_number == known.turn_number and not is_outdated(
+        message, known.attempts, is_success=is_accepted
+    ):
         await events.record_events(session, apply_attempt(message, result, at))
     return message
 
@@ -176,7 +180,8 @@ async def record_turn_results(
     messages that are still queued, because their sending is not recorded yet.
     """
     is_here = Message.agent_id.in_(select(Agent.id).where(Agent.gateway_id == gateway_id))
-    query = _locked_query(Message.id.in_(results) & is_here).order_by(Message.id)
+    query = select(Message).where(Message.id.in_(results), is_here).order_by(Message.id)
+    query = query.with_for_update().execution_options(populate_existing=True)
     new_events: list[events.NewEvent] = []
     early = set()
     for message in await session.scalars(query):
@@ -189,11 +194,6 @@ async def record_turn_results(
             early.add(message.id)
     await events.record_events(session, new_events)
     return early
-
-
-def _locked_query(where: ColumnElement[bool]) -> Select[Message]:
-    query = select(Message).where(where).with_for_update()
-    return query.execution_options(populate_existing=True)
 
 
 def _deliveries_query(gateway_id: UUID, agent_id: UUID) -> Select[Message, str | None]:

@@ -7,9 +7,15 @@ from services import events
 from services.messages.events import status_events
 from services.messages.gateway_turns import UNKNOWN, TurnResult, TurnStatus
 from services.messages.templates import PAUSE_COMMAND, RESUME_COMMAND, WAKE_UP_KIND
+from services.outbox import Outbox
 
-MAX_RETRY_DELAY = timedelta(seconds=60)  # between two attempts
-MAX_ATTEMPTS = 30  # about 25 minutes with a gateway that responds but accepts nothing
+OUTBOX = Outbox(
+    Message,
+    claim_duration=timedelta(seconds=10),
+    retry_delays=[
+        timedelta(seconds=it) for it in (1, 2, 4, 8, 16, 32, *[60] * 23)
+    ],  # about 25 minutes with a gateway that responds but accepts nothing
+)
 MAX_ATTEMPTS_IF_REJECTED = 3  # if the gateway rejects the last one: some rejections are transient
 MAX_LOST_COUNT = 5  # times that a gateway may accept a message and then lose it
 MIN_CHECK_INTERVAL = timedelta(seconds=5)  # between two status checks of a sent message
@@ -49,8 +55,11 @@ def apply_attempt(message: Message, result: TurnResult, at: datetime) -> list[ev
         return _requeue_lost(message, result, at)
     if result.status is TurnStatus.FAILED:
         return _fail(message, result)
-    message.schedule_retry(at + _retry_delay(message.attempts), result.reason)
-    return _fail(message, result) if _is_out_of_attempts(message, result) else []
+    retry_at = OUTBOX.find_retry(message.attempts, at)
+    if retry_at is None or _is_rejected_too_often(message, result):
+        return _fail(message, result)
+    message.schedule_retry(retry_at, result.reason)
+    return []
 
 
 def apply_status(message: Message, result: TurnResult, at: datetime) -> list[events.NewEvent]:
@@ -86,7 +95,7 @@ def _apply_repeated_send(
         message.lost_count = message.lost_count + 1 if result.is_new else 0
     if message.lost_count >= MAX_LOST_COUNT:
         return _fail(message, UNKNOWN)
-    if result.status is TurnStatus.REJECTED and _is_out_of_attempts(message, result):
+    if _is_rejected_too_often(message, result):
         return _fail(message, result)
     return apply_status(message, result, at)
 
@@ -107,16 +116,12 @@ def _fail(message: Message, result: TurnResult) -> list[events.NewEvent]:
     return status_events(message)
 
 
-def _is_out_of_attempts(message: Message, result: TurnResult) -> bool:
+def _is_rejected_too_often(message: Message, result: TurnResult) -> bool:
     is_rejected = result.status is TurnStatus.REJECTED
-    return message.attempts >= (MAX_ATTEMPTS_IF_REJECTED if is_rejected else MAX_ATTEMPTS)
+    return is_rejected and message.attempts >= MAX_ATTEMPTS_IF_REJECTED
 
 
 def _check_interval(message: Message, at: datetime) -> timedelta:
     """Return the time until the next status check: a quarter of the time since it was sent."""
     age = at - (message.waiting_since or at)
     return max(MIN_CHECK_INTERVAL, min(age / 4, MAX_CHECK_INTERVAL))
-
-
-def _retry_delay(attempts: int) -> timedelta:
-    return min(timedelta(seconds=2 ** min(attempts - 1, 10)), MAX_RETRY_DELAY)

@@ -5,7 +5,7 @@ interrupted at any point, and the next process repeats it with the same id.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -32,7 +32,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from models import (
     Agent,
@@ -54,12 +53,16 @@ from services.notifications.creation import DELIVERY_TOPIC, NewNotification, not
 from services.notifications.escalations import next_escalation_query
 from services.notifications.queries import IS_ABOUT_ALL, IS_FOR_ADMINS
 from services.notifications.resolution import resolve
+from services.outbox import Outbox, is_outdated, wake_workers
 
-CLAIM_DURATION = timedelta(seconds=90)  # longer than an attempt on any channel
+OUTBOX = Outbox(
+    NotificationDelivery,
+    claim_duration=timedelta(seconds=90),
+    retry_delays=[
+        timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600, 12 * 3_600)
+    ],
+)
 MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
-RETRY_DELAYS = [
-    timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600, 12 * 3_600)
-]
 FAILING_ATTEMPTS = 3  # so many failed attempts at a message show that its channel is failing
 MAX_OF_USER = 8  # messages to one user at a time, so that slow receivers delay only their user
 MAX_OF_ORGANIZATION = 24  # the same for the users of one organization
@@ -130,8 +133,7 @@ class SendResult:
 class DueDelivery:
     """A message that is due on a channel: a notification, a digest of several, or a test."""
 
-    ids: Sequence[UUID]  # of the deliveries, sorted; the first one identifies the message
-    attempts: int
+    attempts_by_id: Mapping[UUID, int]  # of the deliveries, with the one that was claimed
     first_due_at: datetime
     channel: NotificationChannel
     user: User
@@ -139,12 +141,22 @@ class DueDelivery:
     is_digest: bool
     is_of_admin: bool  # the channel
 
+    @property
+    def id(self) -> UUID:
+        """The id that identifies the message in all its attempts."""
+        return min(self.attempts_by_id)
+
+    @property
+    def attempts(self) -> int:
+        """The number of attempts to send it, with this one."""
+        return max(self.attempts_by_id.values())
+
 
 class RunningMessages:
     """What is being sent, and what must wait because as much is being sent as is allowed."""
 
     def __init__(self, running: Collection[DueDelivery]) -> None:
-        self.delivery_ids = [id for due in running for id in due.ids]
+        self.delivery_ids = [id for due in running for id in due.attempts_by_id]
         self._users: Counter[UUID] = Counter()
         self._organizations: Counter[UUID] = Counter()
         self._mail_count = 0
@@ -310,15 +322,6 @@ NEXT_DUE: Query[datetime | None] = Query(
 )
 
 
-LOCKED_DELIVERIES: Query[NotificationDelivery] = Query(
-    select(NotificationDelivery)
-    .where(NotificationDelivery.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))))
-    .order_by(NotificationDelivery.id)
-    .with_for_update()
-    .execution_options(populate_existing=True),
-    itemgetter(0),
-)
-
 LOCKED_CHANNEL: Query[NotificationChannel] = Query(
     select(NotificationChannel)
     .where(NotificationChannel.id == bindparam("channel_id"))
@@ -326,8 +329,6 @@ LOCKED_CHANNEL: Query[NotificationChannel] = Query(
     .execution_options(populate_existing=True),
     itemgetter(0),
 )
-
-WAKE_WORKERS: Query[object] = Query(select(func.pg_notify(CHANNEL, literal(DELIVERY_TOPIC))))
 
 
 async def find_next_due_time(source: Source) -> datetime | None:
@@ -353,8 +354,7 @@ async def claim_due(
             continue
         if len(groups[_group_key(row)]) < MAX_DIGEST_SIZE:
             row.delivery.state = DeliveryState.SENDING
-            row.delivery.attempts += 1
-            row.delivery.next_attempt_at = at + CLAIM_DURATION
+            OUTBOX.claim(row.delivery, at)
             groups[_group_key(row)].append(row)
     return [_to_due_delivery(group) for group in groups.values()]
 
@@ -373,8 +373,7 @@ def _to_due_delivery(group: Sequence[DueRow]) -> DueDelivery:
         if row.notification is not None
     ]
     return DueDelivery(
-        ids=sorted(row.delivery.id for row in group),
-        attempts=max(row.delivery.attempts for row in group),
+        attempts_by_id={row.delivery.id: row.delivery.attempts for row in group},
         first_due_at=min(row.delivery.created_at for row in group),
         channel=first.channel,
         user=first.user,
@@ -389,12 +388,12 @@ async def record_result(session: AsyncSession, due: DueDelivery, result: SendRes
 
     If another worker has made a later attempt, only a success is recorded.
     """
-    found = await LOCKED_DELIVERIES.fetch(session, ids=list(due.ids))
     is_delivered = result.outcome is SendOutcome.DELIVERED
     current = [
         one
-        for one in found
-        if one.state is DeliveryState.SENDING and (is_delivered or one.attempts <= due.attempts)
+        for one in await OUTBOX.lock(session, due.attempts_by_id)
+        if one.state is DeliveryState.SENDING
+        and not is_outdated(one, due.attempts_by_id[one.id], is_success=is_delivered)
     ]
     if not current:
         return
@@ -407,7 +406,7 @@ async def record_result(session: AsyncSession, due: DueDelivery, result: SendRes
         await record_channel_state(session, channel, result)
         if channel.failing_since and (retry_at is None or not was_failing):
             await _report_failing_channel(session, channel)
-    await WAKE_WORKERS.fetch(session)
+    await wake_workers(session, DELIVERY_TOPIC)
 
 
 def _apply(delivery: NotificationDelivery, result: SendResult, retry_at: datetime | None) -> None:
@@ -426,11 +425,10 @@ def _apply(delivery: NotificationDelivery, result: SendResult, retry_at: datetim
 
 def _find_retry(due: DueDelivery, result: SendResult) -> datetime | None:
     """Return when to try again; None if the attempt was successful, or the last one."""
-    if result.outcome is not SendOutcome.RETRY or due.attempts > len(RETRY_DELAYS):
+    if result.outcome is not SendOutcome.RETRY:
         return None
-    at = now()
-    delay = max(RETRY_DELAYS[due.attempts - 1], result.retry_after or timedelta())
-    return at + delay if at + delay <= due.first_due_at + MAX_AGE else None
+    retry_at = OUTBOX.find_retry(due.attempts, now(), result.retry_after)
+    return retry_at if retry_at and retry_at <= due.first_due_at + MAX_AGE else None
 
 
 async def record_channel_state(

@@ -18,8 +18,9 @@ from core.text import N_
 from core.validation import FieldCheck, boolean_value, trimmed_text, uuid_value, validate_fields
 from models import EndpointState, EventType, Member, NotificationKind, WebhookEndpoint, new_id
 from services import audit, events, notifications, organizations
+from services.outbox import wake_workers
 from services.webhook_endpoints.catalog import check_event_types
-from services.webhook_endpoints.deliveries import wake_workers
+from services.webhook_endpoints.deliveries import TOPIC
 from services.webhook_endpoints.delivery_store import ROTATION_OVERLAP, encrypt_secret
 from services.webhook_endpoints.events import endpoint_event
 from services.webhook_endpoints.owners import check_boards, has_owner_access, set_owner
@@ -112,7 +113,7 @@ async def create_endpoint(
         **fields,
     )
     session.add(endpoint)
-    await wake_workers(session)
+    await wake_workers(session, TOPIC)
     created = endpoint_event(EventType.WEBHOOK_ENDPOINT_CREATED, member.user, endpoint)
     await events.record_events(session, [created])
     return endpoint, secret
@@ -161,7 +162,7 @@ async def _set_enabled(
     endpoint.state, endpoint.failing_since = EndpointState.ENABLED, None
     endpoint.last_seq = await events.get_last_seq(session, endpoint.organization_id)
     await notifications.resolve(session, [NotificationKind.WEBHOOK_DISABLED], [str(endpoint.id)])
-    await wake_workers(session)
+    await wake_workers(session, TOPIC)
 
 
 async def rotate_secret(

@@ -9,13 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy import Select, and_, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.listen import CHANNEL
-from core.db.reads import Query
 from models import (
     Comment,
     EndpointState,
@@ -26,23 +24,17 @@ from models import (
     WebhookEndpoint,
     new_id,
 )
+from services.outbox import wake_workers
 from services.webhook_endpoints.catalog import PUBLIC_TYPES, TEST_TYPE, is_wanted
 from services.webhook_endpoints.events import disable_endpoint
 from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
 from services.webhook_endpoints.payloads import build_payload, build_test_payload
 from services.webhook_endpoints.queries import list_board_ids
-from services.webhook_endpoints.rules import RETRY_DELAYS
+from services.webhook_endpoints.rules import OUTBOX
 
 LOG_LIFETIME = timedelta(days=30)
 BATCH_SIZE = 200  # events that are looked at in one transaction
 TOPIC = "webhook deliveries"  # of notifications that wake the workers
-
-_WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, TOPIC)))
-
-
-async def wake_workers(session: AsyncSession) -> None:
-    """Wake the workers when the transaction is committed."""
-    await _WAKE_WORKERS.fetch(session)
 
 
 async def create_deliveries(session: AsyncSession, endpoint_id: UUID, base_url: str) -> bool:
@@ -103,7 +95,7 @@ async def create_test_delivery(session: AsyncSession, endpoint: WebhookEndpoint)
     delivery = WebhookDelivery(**_new_delivery(endpoint, TEST_TYPE, payload, None))
     session.add(delivery)
     await session.flush()
-    await wake_workers(session)
+    await wake_workers(session, TOPIC)
     return delivery
 
 
@@ -119,7 +111,7 @@ def _new_delivery(
         "payload": payload,
         "state": WebhookDeliveryState.PENDING,
         "attempts": 0,
-        "retries_left": len(RETRY_DELAYS) if event_id else 0,
+        "retries_left": len(OUTBOX.retry_delays) if event_id else 0,
         "next_attempt_at": at,
         "created_at": at,
     }

@@ -28,13 +28,12 @@ from models import (
     build_encryption_context,
 )
 from services import audit
+from services.outbox import is_outdated
 from services.webhook_endpoints.events import disable_endpoint
 from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
-from services.webhook_endpoints.rules import apply_result, update_health
+from services.webhook_endpoints.rules import OUTBOX, apply_result, update_health
 
 ROTATION_OVERLAP = timedelta(hours=24)  # in which the old secret signs too
-
-CLAIM_DURATION = timedelta(seconds=60)  # longer than a request may take
 
 
 class EndpointWork(NamedTuple):
@@ -125,8 +124,7 @@ def _claim(
     is_first: bool,
 ) -> ClaimedDelivery:
     """Claim a delivery; the first organization may use the allowed private addresses."""
-    delivery.attempts += 1
-    delivery.next_attempt_at = at + CLAIM_DURATION
+    OUTBOX.claim(delivery, at)
     error = None
     headers: dict[str, str] = {}
     try:
@@ -147,13 +145,12 @@ async def record_result(
     """
     of_endpoint = select(WebhookEndpoint).where(WebhookEndpoint.id == claimed.endpoint_id)
     endpoint = await session.scalar(of_endpoint.with_for_update())
-    of_delivery = select(WebhookDelivery).where(WebhookDelivery.id == claimed.id)
-    delivery = await session.scalar(of_delivery.with_for_update())
-    if endpoint is None or delivery is None or delivery.state is WebhookDeliveryState.DELIVERED:
+    locked = await OUTBOX.lock(session, [claimed.id])
+    if endpoint is None or not locked or locked[0].state is WebhookDeliveryState.DELIVERED:
         return
-    if delivery.attempts != claimed.attempts and not result.is_delivered:
+    if is_outdated(locked[0], claimed.attempts, is_success=result.is_delivered):
         return
-    apply_result(delivery, result, at)
+    apply_result(locked[0], result, at)
     if update_health(endpoint, result, at):
         await disable_endpoint(session, endpoint, at)
 

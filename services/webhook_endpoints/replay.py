@@ -9,13 +9,14 @@ from core.clock import now
 from core.errors import Conflict, Invalid
 from core.text import N_
 from models import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+from services.outbox import wake_workers
 from services.webhook_endpoints.deliveries import (
     LOG_LIFETIME,
+    TOPIC,
     insert_deliveries,
     list_events_of_period,
-    wake_workers,
 )
-from services.webhook_endpoints.rules import RETRY_DELAYS, start_attempts
+from services.webhook_endpoints.rules import OUTBOX, start_attempts
 
 MAX_REPLAYED = 1_000  # events of one replay
 
@@ -32,7 +33,7 @@ async def replay_delivery(
     locked = await session.scalar(query.execution_options(populate_existing=True))
     if locked is not None:
         start_attempts(locked, now())
-        await wake_workers(session)
+        await wake_workers(session, TOPIC)
 
 
 async def replay_period(
@@ -58,12 +59,12 @@ async def replay_period(
         WebhookDelivery.event_id.in_([event.id for event, _ in found]),
         WebhookDelivery.state == WebhookDeliveryState.FAILED,
     )
-    values = {"state": WebhookDeliveryState.PENDING, "retries_left": len(RETRY_DELAYS)}
+    values = {"state": WebhookDeliveryState.PENDING, "retries_left": len(OUTBOX.retry_delays)}
     again = failed.values(**values, next_attempt_at=now()).returning(WebhookDelivery.id)
     options = {"synchronize_session": False}
     repeated = (await session.scalars(again.execution_options(**options))).all()
     created = await insert_deliveries(session, endpoint, found, base_url)
-    await wake_workers(session)
+    await wake_workers(session, TOPIC)
     return len(repeated) + created
 
 

@@ -1,26 +1,28 @@
 """When a delivery is attempted again, and when an endpoint is disabled."""
 
-import random
 from datetime import datetime, timedelta
 
 from core.http.outbound import OutboundOutcome, OutboundResult, read_retry_after
 from core.text import replace_unstorable
 from models import EndpointState, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+from services.outbox import Outbox
 
-RETRY_DELAYS = (
-    timedelta(seconds=5),
-    timedelta(minutes=5),
-    timedelta(minutes=30),
-    timedelta(hours=2),
-    timedelta(hours=5),
-    timedelta(hours=10),
-    timedelta(hours=14),
-    timedelta(hours=20),
-    timedelta(hours=24),
+OUTBOX = Outbox(
+    WebhookDelivery,
+    claim_duration=timedelta(seconds=60),
+    retry_delays=[  # three days in total
+        timedelta(seconds=5),
+        timedelta(minutes=5),
+        timedelta(minutes=30),
+        timedelta(hours=2),
+        timedelta(hours=5),
+        timedelta(hours=10),
+        timedelta(hours=14),
+        timedelta(hours=20),
+        timedelta(hours=24),
+    ],
+    jitter=0.1,
 )
-"""The delays before the attempts after the first one: three days in total."""
-
-JITTER = 0.1  # of a delay, in both directions
 DISABLE_AFTER = timedelta(days=5)  # without a success
 GONE_STATUS = 410
 MAX_RESPONSE_LENGTH = 2_000  # characters that are kept
@@ -29,7 +31,7 @@ MAX_RESPONSE_LENGTH = 2_000  # characters that are kept
 def start_attempts(delivery: WebhookDelivery, at: datetime) -> None:
     """Make a delivery due, with all its retries."""
     delivery.state = WebhookDeliveryState.PENDING
-    delivery.retries_left = len(RETRY_DELAYS)
+    delivery.retries_left = len(OUTBOX.retry_delays)
     delivery.next_attempt_at = at
 
 
@@ -44,14 +46,15 @@ def apply_result(delivery: WebhookDelivery, result: OutboundResult, at: datetime
     delivery.next_attempt_at = None
     if result.is_delivered:
         delivery.state, delivery.delivered_at = WebhookDeliveryState.DELIVERED, at
-    elif delivery.retries_left and not is_gone(result):
-        delay = RETRY_DELAYS[len(RETRY_DELAYS) - delivery.retries_left]
-        delivery.retries_left -= 1
-        delay *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-        wanted = read_retry_after(result.headers)
-        delivery.next_attempt_at = at + (max(delay, wanted) if wanted else delay)
-    else:
+        return
+    # A replay starts the delays again, but attempts are counted on.
+    failures = len(OUTBOX.retry_delays) - delivery.retries_left + 1
+    retry_at = OUTBOX.find_retry(failures, at, read_retry_after(result.headers))
+    if retry_at is None or is_gone(result):
         delivery.state = WebhookDeliveryState.FAILED
+    else:
+        delivery.retries_left -= 1
+        delivery.next_attempt_at = retry_at
 
 
 def is_gone(result: OutboundResult) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import WebhookDeliveryState
-from services.webhook_endpoints.delivery_store import CLAIM_DURATION
+from services.webhook_endpoints.rules import OUTBOX
 from tests.support.secret_key import SECRET_KEY
 from tests.support.webhook_receiver import WebhookReceiver, create_worker, receiver
 from tests.support.worker_harness import until
@@ -90,7 +90,7 @@ async def test_a_delivery_survives_kill_9_during_its_request(
     await receiver.record_event(title="Another")
     await receiver.deliver()
     assert len(receiver.host.received) == 2  # the claim is not over
-    await receiver.deliver(CLAIM_DURATION + timedelta(seconds=5))
+    await receiver.deliver(OUTBOX.claim_duration + timedelta(seconds=5))
     ids = list_ids(receiver)
     assert ids[0] == ids[2] == str(delivery.id)
     assert len(set(ids)) == 2

@@ -15,7 +15,7 @@ from models import (
     NotificationKind,
 )
 from services.notifications import SendOutcome, SendReason, SendResult, record_channel_state
-from services.notifications.deliveries import MAX_AGE, RETRY_DELAYS
+from services.notifications.deliveries import MAX_AGE, OUTBOX
 from tests.support.notification_harness import NotificationHarness, harness
 
 __all__ = ["harness"]
@@ -116,7 +116,7 @@ async def test_a_channel_that_cannot_be_decrypted_says_so(harness: NotificationH
 
 
 def test_a_message_is_tried_for_almost_a_day() -> None:
-    assert timedelta(hours=23) < sum(RETRY_DELAYS, timedelta()) < MAX_AGE
+    assert timedelta(hours=23) < sum(OUTBOX.retry_delays, timedelta()) < MAX_AGE
 
 
 async def test_a_subscription_that_has_ended_is_paused(harness: NotificationHarness) -> None:

@@ -28,12 +28,12 @@ async def test_a_failed_delivery_is_retried_over_three_days(receiver: WebhookRec
     endpoint = await receiver.create_endpoint()
     receiver.respond(503, b"down")
     await receiver.record_event()
-    delays = [timedelta(), *rules.RETRY_DELAYS]
+    delays = [timedelta(), *rules.OUTBOX.retry_delays]
     assert 3 * DAY < sum(delays, timedelta()) < 3.2 * DAY
     for number, delay in enumerate(delays):
-        await receiver.deliver(delay * (1 - rules.JITTER) - timedelta(seconds=1))
+        await receiver.deliver(delay * (1 - rules.OUTBOX.jitter) - timedelta(seconds=1))
         assert len(receiver.host.received) == number  # not before it is due
-        await receiver.deliver(delay * 2 * rules.JITTER + timedelta(seconds=2))
+        await receiver.deliver(delay * 2 * rules.OUTBOX.jitter + timedelta(seconds=2))
         assert len(receiver.host.received) == number + 1
     [delivery] = await receiver.list_deliveries()
     assert (delivery.state, delivery.attempts) == (FAILED, 10)

@@ -60,7 +60,7 @@ class RecordingSender(ChannelSender):
 def render(due: DueDelivery) -> ChannelMessage:
     """Render the kinds of the notifications of a message."""
     kinds = ", ".join(item.notification.kind for item in due.items) or "test"
-    return ChannelMessage(str(due.ids[0]), "test", kinds, "", "http://mission.test/", "en")
+    return ChannelMessage(str(due.id), "test", kinds, "", "http://mission.test/", "en")
 
 
 @dataclass

@@ -54,7 +54,7 @@ class MessageRenderer:
 
         A user without a language gets English: what the browser asks for is unknown here.
         """
-        id = str(due.ids[0])
+        id = str(due.id)
         with _use_language(due.user.language) as name:
             items = [self._render_item(one) for one in due.items]
             if len(items) == 1:
