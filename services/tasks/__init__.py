@@ -17,9 +17,7 @@ from services.tasks.bulk_changes import (
     restore_tasks,
     update_tasks,
 )
-from services.tasks.card_tasks import WORKER, Assignee, CardTask, LinkRef, get_card_task
 from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
-from services.tasks.choices import ASSIGNABLE_AGENTS, DEPENDENCY_CHOICES, list_assignable_agents
 from services.tasks.commands import create_task, unassign_departing_agent, update_task
 from services.tasks.comments import (
     CommentDetail,
@@ -43,21 +41,34 @@ from services.tasks.descriptions import (
     load_description_beginnings,
     load_description_texts,
 )
-from services.tasks.details import (
-    TagRef,
-    TaskDetail,
-    TaskRef,
-    get_task_detail,
-    load_task_details,
-)
 from services.tasks.due_tasks import OVERDUE, UNDATED, DueTasks, list_due_tasks
 from services.tasks.events import TaskEvent, build_events
 from services.tasks.history import FieldChange, HistoryEntry, HistoryPage, list_history
 from services.tasks.history_positions import HistorySelection
-from services.tasks.lists import BOARD_TASKS, ListedTask, build_listed_task, list_tasks
-from services.tasks.loaders import get_task
-from services.tasks.own_tasks import MAX_OWN_TASKS, OwnTask, list_own_tasks
 from services.tasks.places import TaskPlace, find_place, place_task
+from services.tasks.queries import (
+    ASSIGNABLE_AGENTS,
+    BOARD_TASKS,
+    DEPENDENCY_CHOICES,
+    MAX_OWN_TASKS,
+    WORKER,
+    Assignee,
+    CardTask,
+    LinkRef,
+    ListedTask,
+    OwnTask,
+    TagRef,
+    TaskDetail,
+    TaskRef,
+    build_listed_task,
+    get_card_task,
+    get_task,
+    get_task_detail,
+    list_assignable_agents,
+    list_own_tasks,
+    list_tasks,
+    load_task_details,
+)
 from services.tasks.reminders import has_due_reminders, remind_of_due_dates
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.transitions import MAX_RECORDED_LENGTH

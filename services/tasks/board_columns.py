@@ -32,10 +32,15 @@ from models import (
 )
 from services import boards, counters, custom_fields, policies
 from services.tasks.board_order import BoardOrder, is_blocked
-from services.tasks.card_tasks import CARD_TASKS, WORKER_ID, CardTask, build_card_task
-from services.tasks.done_approvals import approval_ids_query
-from services.tasks.lists import IS_UNASSIGNED
-from services.tasks.loaders import BOARD_ID
+from services.tasks.queries import (
+    BOARD_ID,
+    CARD_TASKS,
+    IS_UNASSIGNED,
+    WORKER_ID,
+    CardTask,
+    approval_ids_query,
+    build_card_task,
+)
 
 CARDS_IN_COLUMN = 50
 MAX_SECTION_SIZE = 1_000_000  # cards, above all numbers of cards of a section

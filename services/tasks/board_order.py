@@ -13,17 +13,13 @@ from models import (
     Approval,
     ApprovalStatus,
     ApprovalTask,
-    Priority,
     Status,
     Task,
     User,
 )
-from services.tasks.card_tasks import WORKER_ID
-from services.tasks.loaders import BOARD_ID
+from services.tasks.queries import BOARD_ID, PRIORITY_RANK, WORKER_ID
 
-PRIORITY_RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
-
-ASSIGNEE_NAME = func.coalesce(
+NAME_IN_ORDER = func.coalesce(
     select(func.lower(Agent.name)).where(Agent.id == WORKER_ID).correlate(Task).scalar_subquery(),
     select(func.lower(USER_NAME))
     .where(User.id == Task.assigned_user_id)
@@ -33,8 +29,8 @@ ASSIGNEE_NAME = func.coalesce(
 ORDERS: Mapping[str, tuple[Any, bool]] = {
     "manual": (Task.rank, True),
     "title": (func.lower(Task.title), False),
-    "priority": (case(PRIORITY_RANKS, value=Task.priority, else_=-1), True),
-    "assignee": (ASSIGNEE_NAME, False),
+    "priority": (PRIORITY_RANK, True),
+    "assignee": (NAME_IN_ORDER, False),
     "due": (Task.due_at, False),
     "updated": (Task.updated_at, True),
     "created": (Task.created_at, True),

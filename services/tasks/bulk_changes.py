@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.errors import AppError
 from models import Actor, Board, DeletedTask
 from services.tasks.commands import update_task
-from services.tasks.details import load_task_details
-from services.tasks.loaders import task_not_found
+from services.tasks.queries import load_task_details, task_not_found
 from services.tasks.trash import delete_task, restore_task
 
 MAX_BULK_TASKS = 200

@@ -30,7 +30,6 @@ from services.tasks.change_request import (
     validate_changes,
 )
 from services.tasks.descriptions import store_description
-from services.tasks.details import TaskDetail, get_task_detail
 from services.tasks.events import TaskEvent, build_events, list_changed_tasks, publish_events
 from services.tasks.loaders import load_change, load_creation
 from services.tasks.notifications import (
@@ -38,6 +37,7 @@ from services.tasks.notifications import (
     build_comment_messages,
     build_creation_messages,
 )
+from services.tasks.queries import TaskDetail, get_task_detail
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
 from services.tasks.statements import (
     insert_comment,

@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, String, Uuid, and_, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import AnySelect, Query, Source, choose_columns
@@ -31,8 +30,14 @@ from services.messages import LEAD_MENTION, is_mentioned, mention_names
 from services.tasks.change_request import validate_comment
 from services.tasks.events import TaskEvent, build_events
 from services.tasks.history_positions import HistoryPosition, is_before_end
-from services.tasks.loaders import get_task, task_not_found
 from services.tasks.notifications import build_comment_messages
+from services.tasks.queries import (
+    BOARD_ID,
+    COMMENTS_COUNT,
+    TASK_ID,
+    get_task,
+    task_not_found,
+)
 from services.tasks.statements import insert_comment
 from services.tasks.user_notifications import notify_about_comment
 
@@ -108,11 +113,7 @@ async def _count_comments(source: Source, parameters: Mapping[str, UUID]) -> int
     return found[0]
 
 
-IS_TASK = (Task.id == bindparam("task_id")) & (Task.board_id == bindparam("board_id"))
-COUNTED = aliased(Comment)
-COMMENTS_COUNT = (
-    select(func.count(COUNTED.id)).where(COUNTED.task_id == Task.id).correlate(Task)
-).scalar_subquery()
+IS_TASK = (Task.id == TASK_ID) & (Task.board_id == BOARD_ID)
 COMMENTS_PAGE: Query[tuple[Any, ...]] = Query(
     _join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT))
     .order_by(Comment.created_at, Comment.id)
@@ -207,7 +208,7 @@ def _contains_name() -> ColumnElement[bool]:
 
 
 MENTIONS: Query[tuple[str]] = Query(
-    select(Comment.message).where(Comment.task_id == bindparam("task_id"), _contains_name())
+    select(Comment.message).where(Comment.task_id == TASK_ID, _contains_name())
 )
 
 
@@ -227,7 +228,7 @@ COMMENTS_BY_ID = Query(
         .outerjoin(Agent, Agent.id == Comment.agent_id)
         .outerjoin(User, User.id == Comment.user_id)
         .where(
-            Comment.board_id == bindparam("board_id"),
+            Comment.board_id == BOARD_ID,
             Comment.id == func.any(bindparam("comment_ids", type_=ARRAY(Uuid()))),
         ),
         AUTHOR_COLUMNS,

@@ -12,7 +12,7 @@ from core.db.reads import Query, Source
 from models import Agent, Board, Comment, DeletedTask, Event, EventType, Status, Task, User
 from services import events
 from services.tasks.bulk_changes import MAX_BULK_TASKS
-from services.tasks.loaders import BOARD_ID
+from services.tasks.queries import BOARD_ID
 
 TRASH_LIFETIME = timedelta(hours=1)
 """How long a deleted task can be restored. The worker then purges it, within a few minutes."""

@@ -17,7 +17,7 @@ from core.errors import NotFound
 from core.text import N_
 from models import Actor, Agent, Board, Event, Task, TaskDescription, User
 from services import events
-from services.tasks.loaders import BOARD_ID
+from services.tasks.queries import BOARD_ID
 
 MAX_BEGINNING = 500  # characters
 MAX_VERSIONS = 50  # of a task; the oldest are deleted

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, CompoundSelect, Uuid, bindparam, func, or_, select, union
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query
@@ -32,8 +30,8 @@ from services.approval_actions import (
     list_changed_fields,
 )
 from services.tasks.change_request import DonePermission, LinkedApproval, TaskChange
+from services.tasks.queries import BOARD_ID, TASK_ID
 
-BOARD_ID, TASK_ID = bindparam("board_id", type_=Uuid()), bindparam("task_id", type_=Uuid())
 MAX_APPROVALS = 50  # of a task, newest first, that are considered
 
 REASONS = {
@@ -50,14 +48,6 @@ REASONS = {
 
 EXAMPLE_CONFIDENCE = 80
 EXAMPLE_REASON = "The work on this task is finished."
-
-
-def approval_ids_query() -> CompoundSelect[UUID]:
-    """Select the approvals of the enclosing query's task, linked or as their primary task."""
-    links = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == Task.id)
-    primary = aliased(Approval)
-    primaries = select(primary.id).where(primary.task_id == Task.id)
-    return union(links.correlate(Task), primaries.correlate(Task))
 
 
 async def load_done_permission(session: AsyncSession, change: TaskChange) -> DonePermission:

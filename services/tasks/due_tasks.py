@@ -27,8 +27,7 @@ from services.tasks.board_columns import (
     build_filter_parameters,
     split_words,
 )
-from services.tasks.board_order import PRIORITY_RANKS
-from services.tasks.card_tasks import CARD_TASKS, CardTask, build_card_task
+from services.tasks.queries import CARD_TASKS, PRIORITY_RANK, CardTask, build_card_task
 
 OVERDUE, UNDATED = 0, -1  # the other numbers are days, from 1
 TASKS_OF_DAY = 4  # that are shown of a day
@@ -112,7 +111,7 @@ def _select_section(
     """
     keys = [
         Task.status == Status.DONE,
-        case(PRIORITY_RANKS, value=Task.priority, else_=-1).desc(),
+        PRIORITY_RANK.desc(),
         Task.due_at,
         Task.created_at.desc(),
         Task.id,

@@ -20,9 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.db.reads import Query, Source
-from core.errors import NotFound
-from core.text import N_
+from core.db.reads import Query
 from models import (
     Actor,
     Agent,
@@ -40,24 +38,11 @@ from models import (
 from services import boards, custom_fields, policies
 from services.tasks import dependencies
 from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskChange
-from services.tasks.done_approvals import approval_ids_query, load_done_permission
+from services.tasks.done_approvals import load_done_permission
+from services.tasks.queries import BOARD_ID, TASK_ID, approval_ids_query, task_not_found
 
 RequestedAssignee = aliased(Agent, name="requested_assignee")
-BOARD_ID = bindparam("board_id", type_=Uuid())
 AUTHOR_ID = bindparam("author_id", type_=Uuid())
-
-
-async def get_task(source: Source, board: Board, task_id: UUID) -> Task:
-    """Return the current state of a task of this board. Raises NotFound."""
-    row = await TASK.first(source, board_id=board.id, task_id=task_id)
-    if row is None:
-        raise task_not_found()
-    return row[0]
-
-
-def task_not_found() -> NotFound:
-    """Build the error for a task that is not on the board."""
-    return NotFound("task_not_found", N_("There is no such task on this board."))
 
 
 async def load_change(
@@ -192,7 +177,7 @@ def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskF
         )
         .select_from(Task)
         .outerjoin(RequestedAssignee, IS_REQUESTED_ASSIGNEE)
-        .where(Task.id == bindparam("task_id"), Task.board_id == BOARD_ID)
+        .where(Task.id == TASK_ID, Task.board_id == BOARD_ID)
     )
     return Query(query.execution_options(populate_existing=True), TaskFacts._make)
 
@@ -263,11 +248,6 @@ IS_REQUESTED_ASSIGNEE = and_(
 )
 """Matches the requested assignee, if it is an agent of the organization."""
 
-TASK: Query[tuple[Task]] = Query(
-    select(Task)
-    .where(Task.id == bindparam("task_id"), Task.board_id == BOARD_ID)
-    .execution_options(populate_existing=True)
-)
 LOCKED_TAGS: Query[tuple[UUID]] = Query(
     select(Tag.id)
     .where(
@@ -280,7 +260,7 @@ LOCKED_TAGS: Query[tuple[UUID]] = Query(
 COMMENT_SINCE: Query[tuple[UUID]] = Query(
     select(Comment.id)
     .where(
-        Comment.task_id == bindparam("task_id"),
+        Comment.task_id == TASK_ID,
         (Comment.agent_id == AUTHOR_ID) | (Comment.user_id == AUTHOR_ID),
         Comment.created_at >= bindparam("since"),
     )

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from models import Actor, Board, EventType, Task, rank_at
 from services.tasks.events import TaskEvent, publish_events
-from services.tasks.loaders import get_task
+from services.tasks.queries import get_task
 
 RANK_STEP = 1_000_000  # below the last task of a column
 MAX_RANK_DIGITS = 10_000  # PostgreSQL has 16,383 after the decimal point

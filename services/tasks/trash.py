@@ -50,9 +50,8 @@ from models import (
 from services import boards, notifications
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
-from services.tasks.details import TaskDetail, get_task_detail
 from services.tasks.events import TaskEvent, list_changed_tasks, publish_events
-from services.tasks.loaders import get_task, task_not_found
+from services.tasks.queries import TaskDetail, get_task, get_task_detail, task_not_found
 from services.tasks.restoration import find_approvals_decided_since, restore_rows
 from services.tasks.rules import check_may_create_and_delete
 from services.tasks.statements import store_tasks

@@ -13,7 +13,7 @@ from core.db.transactions import Write
 from models import Board, Task, TaskWatcher, User
 from services import boards
 from services.boards import BoardPerson
-from services.tasks.loaders import get_task
+from services.tasks.queries import get_task
 
 _ADD_WATCHERS = Write(
     text("""
