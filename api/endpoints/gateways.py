@@ -9,15 +9,12 @@ from pydantic import Field, StringConstraints
 from api.endpoints.agents import AgentCreated, encode_created_agent
 from api.framework.dependencies import admin_membership, gateway_for_admin
 from api.framework.fields import (
-    NOT_SENT,
     Name,
     Ok,
     PageQuery,
-    PatchModel,
     RequestModel,
     ResponseModel,
     Timestamp,
-    build_line_constraints,
 )
 from api.framework.operation import (
     USER,
@@ -35,6 +32,8 @@ from models import AuditRecord, ConfigChangeKind, Gateway, Member
 from services import gateways
 from services.gateways import (
     CommandGrant,
+    GatewayCreate,
+    GatewayUpdate,
     GrantState,
     ListedAgent,
     SessionOwner,
@@ -43,18 +42,6 @@ from services.gateways import (
 )
 from services.gateways.files import FileState
 from services.gateways.sync import LoggedConfigChange
-
-Url = Annotated[str, build_line_constraints(gateways.MAX_URL_LENGTH)]
-Path = Annotated[str, build_line_constraints(gateways.MAX_PATH_LENGTH)]
-Token = Annotated[str, StringConstraints(max_length=gateways.MAX_TOKEN_LENGTH)]
-CaText = Annotated[str, StringConstraints(max_length=gateways.MAX_CA_LENGTH)]
-
-URL_DESCRIPTION = "The URL with `ws://` or `wss://` and a port, without a token."
-CREDENTIAL_DESCRIPTION = "The gateway's shared token. It is encrypted and never returned."
-WORKSPACE_DESCRIPTION = "The folder on the gateway's machine with the workspaces of its agents."
-INSECURE_TLS_DESCRIPTION = "Accept any certificate. The connection can then be intercepted."
-CA_DESCRIPTION = "PEM certificates of the only CAs that may issue the gateway's certificate."
-NO_PAIRING_DESCRIPTION = "Connect without a device. Only gateways on this machine then allow it."
 
 
 class GatewayCheck(ResponseModel):
@@ -99,7 +86,9 @@ class GatewayRead(ResponseModel):
     url: str
     workspace_root: str
     allow_insecure_tls: bool
-    ca_certificates: str | None = Field(description=CA_DESCRIPTION)
+    ca_certificates: str | None = Field(
+        description="PEM certificates of the only CAs that may issue the gateway's certificate."
+    )
     ca_certificate_details: list[CaCertificateRead]
     disable_device_pairing: bool
     id: UUID
@@ -161,47 +150,6 @@ def _encode_gateway(gateway: Gateway) -> Encoded[GatewayRead]:
     return Encoded(_build_gateway_fields(gateway), gateway.version)
 
 
-class GatewayCreate(RequestModel):
-    """A new gateway. It need not be reachable yet: problems are listed in `checks`."""
-
-    example = {
-        "name": "Workshop",
-        "url": "ws://127.0.0.1:18789",
-        "workspace_root": "~/.openclaw",
-        "token": "what gateway.auth.token is in its config",
-    }
-
-    name: Name
-    url: Url = Field(description=URL_DESCRIPTION)
-    workspace_root: Path = Field(description=WORKSPACE_DESCRIPTION)
-    token: Token | None = Field(default=None, description=CREDENTIAL_DESCRIPTION)
-    allow_insecure_tls: bool = Field(default=False, description=INSECURE_TLS_DESCRIPTION)
-    ca_certificates: CaText | None = Field(default=None, description=CA_DESCRIPTION)
-    disable_device_pairing: bool = Field(default=False, description=NO_PAIRING_DESCRIPTION)
-
-
-class GatewayUpdate(PatchModel):
-    """Changes of a gateway."""
-
-    name: Name = NOT_SENT
-    url: Url = Field(default=NOT_SENT, description=URL_DESCRIPTION)
-    workspace_root: Path = Field(default=NOT_SENT, description=WORKSPACE_DESCRIPTION)
-    token: Token | None = Field(
-        default=None,
-        description=f"{CREDENTIAL_DESCRIPTION} Null keeps it, and an empty text removes it.",
-    )
-    allow_insecure_tls: bool = Field(default=NOT_SENT, description=INSECURE_TLS_DESCRIPTION)
-    ca_certificates: CaText | None = Field(
-        default=None, description=f"{CA_DESCRIPTION} Null removes them."
-    )
-    disable_device_pairing: bool = Field(default=NOT_SENT, description=NO_PAIRING_DESCRIPTION)
-
-    def changes(self) -> dict[str, Any]:
-        """Return the fields in the request, without a null token: it is what GET returns."""
-        sent = super().changes()
-        return {name: value for name, value in sent.items() if name != "token" or value is not None}
-
-
 @reads_only
 async def list_gateways(
     context: RequestContext, member: Member, query: PageQuery
@@ -225,8 +173,7 @@ async def create_gateway(
     """Create a gateway, and check its connection. It is created in either case."""
     connector = context.gateway_connector
     async with context.transaction() as session:
-        draft = gateways.GatewayDraft(**dict(body))
-        gateway = await gateways.create_gateway(session, member, connector, draft)
+        gateway = await gateways.create_gateway(session, member, connector, body)
     return _encode_gateway(await _probe_and_record(context, member, gateway))
 
 
@@ -238,9 +185,7 @@ async def update_gateway(
     """Change a gateway. Its connection is checked if a connection setting has changed."""
     connector = context.gateway_connector
     async with context.transaction() as session:
-        changed = await gateways.update_gateway(
-            session, member, connector, gateway_id, body.changes()
-        )
+        changed = await gateways.update_gateway(session, member, connector, gateway_id, body)
     if changed.checks is None and body.changes().keys() & gateways.CONNECTION_FIELDS:
         changed = await _probe_and_record(context, member, changed)
     return _encode_gateway(changed)

@@ -7,7 +7,6 @@ import openclaw
 from openclaw import MAX_URL_LENGTH, Capability
 from services.gateways.address_rules import may_be_private
 from services.gateways.ca_certificates import (
-    MAX_CA_LENGTH,
     CaCertificate,
     list_ca_certificates,
 )
@@ -24,9 +23,8 @@ from services.gateways.command_grants import (
 )
 from services.gateways.commands import (
     CONNECTION_FIELDS,
-    MAX_PATH_LENGTH,
-    MAX_TOKEN_LENGTH,
-    GatewayDraft,
+    GatewayCreate,
+    GatewayUpdate,
     acquire_leases,
     create_gateway,
     delete_gateway,

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from core.clock import now
 from core.errors import Invalid
 from core.text import N_, replace_unstorable
-from core.validation import optional, trimmed_text
 
 MAX_CA_LENGTH = 65_536  # characters of all certificates of a gateway
 MAX_CA_COUNT = 20
@@ -41,12 +40,9 @@ class CaCertificate:
         return f"{self.subject} (SHA-256 {self.fingerprint}, until {self.expires_at:%Y-%m-%d})"
 
 
-_text = optional(trimmed_text(MAX_CA_LENGTH))
-
-
-def check_ca_certificates(value: object, field: str) -> str | None:
-    """Validate PEM certificates, and return them without other texts; a blank one becomes None."""
-    text: str = _text(value, field) or ""
+def normalize_ca_certificates(text: str | None) -> str | None:
+    """Check PEM certificates, and return them without other texts; a blank one becomes None."""
+    text = (text or "").strip()
     if not text:
         return None
     labels = [part.lstrip() for part in text.split(BEGIN)[1:]]
@@ -54,10 +50,10 @@ def check_ca_certificates(value: object, field: str) -> str | None:
         reason = N_(
             "This contains more than certificates, such as a private key. Enter only certificates."
         )
-        raise Invalid("ca_not_only_certificates", reason, field=field)
+        raise Invalid("ca_not_only_certificates", reason, field="ca_certificates")
     if len(labels) > MAX_CA_COUNT:
         reason = N_("At most %(max_length)s certificates.")
-        raise Invalid("ca_too_many", reason, field=field, max_length=MAX_CA_COUNT)
+        raise Invalid("ca_too_many", reason, field="ca_certificates", max_length=MAX_CA_COUNT)
     try:
         certificates = x509.load_pem_x509_certificates(text.encode())
         pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
@@ -67,7 +63,7 @@ def check_ca_certificates(value: object, field: str) -> str | None:
         reason = N_(
             "This is not a certificate in PEM format. It begins with -----BEGIN CERTIFICATE-----."
         )
-        raise Invalid("ca_unreadable", reason, field=field) from None
+        raise Invalid("ca_unreadable", reason, field="ca_certificates") from None
     return pem
 
 

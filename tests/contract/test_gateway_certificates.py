@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import AuditRecord, Event, EventType
-from services.gateways.ca_certificates import MAX_CA_LENGTH, check_ca_certificates
+from services.gateways.ca_certificates import MAX_CA_LENGTH, normalize_ca_certificates
 from tests.support.api_fixtures import Client
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
 from tests.support.gateway_api import check_states, create_gateway, gateway_body
@@ -119,7 +119,7 @@ async def test_a_hostile_text_of_maximum_size_is_rejected_in_time(part: str) -> 
     text = part * (MAX_CA_LENGTH // len(part))
     async with asyncio.timeout(5):
         with pytest.raises(Exception, match=r"certificates|PEM format"):
-            await asyncio.to_thread(check_ca_certificates, text, "ca_certificates")
+            await asyncio.to_thread(normalize_ca_certificates, text)
 
 
 async def test_a_certificate_of_an_unknown_version_is_rejected(

@@ -1,7 +1,6 @@
 """Races about gateways: deletion while a board joins, leases, and one address for two."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +10,7 @@ from core.errors import Conflict, Invalid
 from models import Gateway
 from openclaw import AddressPolicy
 from services import boards, gateways
-from services.gateways import GatewayConnector, GatewayDraft
+from services.gateways import GatewayConnector, GatewayCreate
 from tests.support.gateway_rows import make_gateway, make_main_agent, make_run
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.secret_key import CIPHER
@@ -83,9 +82,9 @@ async def test_two_gateways_do_not_get_one_address(
     isolated_transaction: TransactionFactory, isolated_world: World, gateway: Gateway
 ) -> None:
     connector = GatewayConnector(CIPHER, AddressPolicy())
-    draft = GatewayDraft(name="First", url="ws://10.0.0.1:18789", workspace_root="/agents")
+    draft = GatewayCreate(name="First", url="ws://10.0.0.1:18789", workspace_root="/agents")
 
-    async def create(draft: GatewayDraft) -> None:
+    async def create(draft: GatewayCreate) -> None:
         async with isolated_transaction() as session:
             member = isolated_world.alice_member
             await gateways.create_gateway(session, member, connector, draft)
@@ -93,7 +92,7 @@ async def test_two_gateways_do_not_get_one_address(
     async with isolated_transaction() as session:
         member = isolated_world.alice_member
         await gateways.create_gateway(session, member, connector, draft)
-        racing = asyncio.create_task(create(replace(draft, name="Second")))
+        racing = asyncio.create_task(create(draft.model_copy(update={"name": "Second"})))
         await wait_for_lock_waiter(isolated_transaction)
     with pytest.raises(Conflict) as refused:
         await racing

@@ -206,7 +206,7 @@ async def test_an_organization_is_deleted_during_deletions_of_its_gateways(
         await gateways.delete_gateway(session, world.alice_member, gateway.id)
 
     async def rename(session: AsyncSession, gateway: Gateway) -> None:
-        changes = {"name": f"New {gateway.name}"}
+        changes = gateways.GatewayUpdate.of(name=f"New {gateway.name}")
         await gateways.update_gateway(session, world.alice_member, connector, gateway.id, changes)
 
     async def goes(session: AsyncSession, _gateway: Gateway) -> None:

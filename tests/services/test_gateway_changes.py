@@ -46,7 +46,7 @@ async def count_requests(
             harness.world.alice_member,
             CONNECTOR,
             harness.gateway.id,
-            {"token": TOKEN, **changes},
+            gateways.GatewayUpdate.of(**{"token": TOKEN} | changes),
         )
     after = [(await harness.get_agent(agent)).generation for agent in created]
     return [new - old for new, old in zip(after, before, strict=True)]

@@ -124,8 +124,9 @@ async def test_changed_gateways_are_reconnected_and_deleted_ones_closed(
 
         async def change(**fields: object) -> None:
             async with isolated_transaction() as session:
+                changes = gateways.GatewayUpdate.of(**fields)
                 await gateways.update_gateway(
-                    session, isolated_world.alice_member, connector, gateway.id, fields
+                    session, isolated_world.alice_member, connector, gateway.id, changes
                 )
 
         async with run_supervisor(connector, isolated_transaction):
@@ -178,7 +179,7 @@ async def test_undecryptable_secrets_are_reported_and_affect_no_other_gateway(
             assert check["code"] == "gateway_secrets_unreadable"
             assert "SECRET_KEY" in check["sentence"]
             async with isolated_transaction() as session:
-                given = {"token": TOKEN}
+                given = gateways.GatewayUpdate.of(token=TOKEN)
                 await gateways.update_gateway(
                     session, isolated_world.alice_member, connector, broken.id, given
                 )

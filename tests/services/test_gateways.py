@@ -16,7 +16,7 @@ from core.security.encryption import SecretCipher
 from models import Agent, Event, EventType, Gateway
 from openclaw import AddressPolicy, ConnectionDiagnosis
 from services import boards, gateways
-from services.gateways import GatewayConnector, GatewayDraft, ProbeResult
+from services.gateways import GatewayConnector, GatewayCreate, GatewayUpdate, ProbeResult
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
 from tests.support.gateway_rows import make_gateway
 from tests.support.lock_waiter import wait_for_lock_waiter
@@ -24,7 +24,7 @@ from tests.support.people_rows import make_organization
 from tests.support.secret_key import CIPHER
 from tests.support.world import World
 
-DRAFT = GatewayDraft(name="Workshop", url="ws://127.0.0.1:9", workspace_root="/x", token=TOKEN)
+DRAFT = GatewayCreate(name="Workshop", url="ws://127.0.0.1:9", workspace_root="/x", token=TOKEN)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_secrets_are_encrypted_for_their_row_and_column(
         session,
         world.alice_member,
         connector,
-        replace(DRAFT, name="Shed", url="wss://shed.example"),
+        DRAFT.model_copy(update={"name": "Shed", "url": "wss://shed.example"}),
     )
     assert connector.make_target(one).token == TOKEN
     for column in ("encrypted_token", "encrypted_device"):
@@ -74,10 +74,12 @@ async def test_a_new_token_repairs_a_gateway_with_another_key(
         theirs.make_target(gateway)
     assert refused.value.code == "gateway_secrets_unreadable"
     renamed = await gateways.update_gateway(
-        session, world.alice_member, theirs, gateway.id, {"name": "Shed"}
+        session, world.alice_member, theirs, gateway.id, GatewayUpdate.of(name="Shed")
     )
     assert renamed.name == "Shed"
-    await gateways.update_gateway(session, world.alice_member, theirs, gateway.id, {"token": "new"})
+    await gateways.update_gateway(
+        session, world.alice_member, theirs, gateway.id, GatewayUpdate.of(token="new")
+    )
     assert theirs.make_target(gateway).token == "new"
     assert theirs.decrypt_secrets(gateway).device.id != device
 
@@ -85,7 +87,7 @@ async def test_a_new_token_repairs_a_gateway_with_another_key(
 async def test_disabled_pairing_uses_no_device(
     session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    draft = replace(DRAFT, disable_device_pairing=True, allow_insecure_tls=True)
+    draft = DRAFT.model_copy(update={"disable_device_pairing": True, "allow_insecure_tls": True})
     gateway = await gateways.create_gateway(session, world.alice_member, connector, draft)
     target = connector.make_target(gateway)
     assert target.device is None
@@ -107,7 +109,7 @@ async def test_a_probe_does_not_overwrite_a_concurrent_change(
         world.alice_member,
         connector,
         gateway.id,
-        {"url": "ws://127.0.0.1:8", "token": None},
+        GatewayUpdate.of(url="ws://127.0.0.1:8", token=""),
     )
     kept = await gateways.record_user_probe(session, world.alice_member, before, probe)
     assert (kept.version, kept.checks, kept.checked_at) == (2, None, None)
@@ -120,7 +122,7 @@ async def test_a_probe_keeps_what_the_connection_has_learned_meanwhile(
     session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
     async with run_fake_gateway(FakeGateway()) as fake:
-        draft = replace(DRAFT, url=fake.url)
+        draft = DRAFT.model_copy(update={"url": fake.url})
         gateway = await gateways.create_gateway(session, world.alice_member, connector, draft)
         before = Gateway(id=gateway.id, version=1)
         probe = await ProbeResult.probe_gateway(connector, gateway)
@@ -158,7 +160,7 @@ async def test_a_device_token_is_kept_until_a_newer_one_is_issued(
     session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
     async with run_fake_gateway(FakeGateway()) as fake:
-        draft = replace(DRAFT, url=fake.url)
+        draft = DRAFT.model_copy(update={"url": fake.url})
         gateway = await gateways.create_gateway(session, world.alice_member, connector, draft)
         probe = await ProbeResult.probe_gateway(connector, gateway)
         gateway = await gateways.record_user_probe(session, world.alice_member, gateway, probe)
@@ -180,12 +182,14 @@ async def test_members_and_other_users_cannot_change_gateways(
         with pytest.raises(error):
             await gateways.get_gateway(session, member, gateway.id)
         with pytest.raises(error):
-            await gateways.update_gateway(session, member, connector, gateway.id, {"name": "Mine"})
+            await gateways.update_gateway(
+                session, member, connector, gateway.id, GatewayUpdate.of(name="Mine")
+            )
         with pytest.raises(error):
             await gateways.delete_gateway(session, member, gateway.id)
     with pytest.raises(Forbidden):
         await gateways.create_gateway(
-            session, world.bob_member, connector, replace(DRAFT, name="Mine")
+            session, world.bob_member, connector, DRAFT.model_copy(update={"name": "Mine"})
         )
     with pytest.raises(Forbidden):
         await gateways.find_gateway_by_url(session, world.bob_member, gateway.url)
@@ -198,7 +202,7 @@ async def test_events_name_changed_fields_and_no_secrets(
     session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
     gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
-    changes: dict[str, object] = {"token": "another secret", "name": "Workshop", "url": DRAFT.url}
+    changes = GatewayUpdate.of(token="another secret", name="Workshop", url=DRAFT.url)
     await gateways.update_gateway(session, world.alice_member, connector, gateway.id, changes)
     query = select(Event).where(Event.type == EventType.GATEWAY_UPDATED)
     [event] = await session.scalars(query)
@@ -244,7 +248,7 @@ async def test_of_two_concurrent_uses_of_a_name_one_succeeds(
                 session, isolated_world.alice_member, connector, elsewhere
             )
 
-    elsewhere = replace(DRAFT, url="ws://127.0.0.1:10")
+    elsewhere = DRAFT.model_copy(update={"url": "ws://127.0.0.1:10"})
     async with isolated_transaction() as session:
         await gateways.create_gateway(session, isolated_world.alice_member, connector, DRAFT)
         racing = asyncio.create_task(second())

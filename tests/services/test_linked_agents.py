@@ -15,7 +15,7 @@ from core.errors import NotFound
 from models import Gateway
 from openclaw import AddressPolicy
 from services import agents, boards, gateways, memory
-from services.gateways import GatewayConnector, GatewayDraft, LinkDraft, ListedAgent
+from services.gateways import GatewayConnector, GatewayCreate, LinkDraft, ListedAgent
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
 from tests.support.secret_key import CIPHER
@@ -37,7 +37,7 @@ def connector() -> GatewayConnector:
 async def create_gateway(
     session: AsyncSession, world: World, connector: GatewayConnector, url: str
 ) -> Gateway:
-    draft = GatewayDraft(name="Workshop", url=url, workspace_root="/x", token=TOKEN)
+    draft = GatewayCreate(name="Workshop", url=url, workspace_root="/x", token=TOKEN)
     return await gateways.create_gateway(session, world.alice_member, connector, draft)
 
 

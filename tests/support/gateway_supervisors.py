@@ -11,7 +11,7 @@ from core.db.engine import TransactionFactory
 from models import Gateway
 from openclaw import RetryPolicy
 from services import gateways
-from services.gateways import GatewayConnector, GatewayDraft
+from services.gateways import GatewayConnector, GatewayCreate
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.world import World
 from worker.gateway_supervisor import GatewaySupervisor
@@ -46,7 +46,7 @@ async def create_gateway(
     fields |= {"token": TOKEN, **more}
     async with transaction() as session:
         return await gateways.create_gateway(
-            session, world.alice_member, connector, GatewayDraft(**fields)
+            session, world.alice_member, connector, GatewayCreate(**fields)
         )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +19,7 @@ from core.http.request_slots import release_slots
 from core.paging import Paging
 from models import ConfigChangeKind, Gateway, GatewayConfigChange
 from services import agents, boards, gateway_status, gateways, organizations
-from services.gateways import GatewayDraft, provisioning, sync
+from services.gateways import GatewayCreate, GatewayUpdate, provisioning, sync
 from services.gateways.sync import ConfigLogPage, LoggedConfigChange, SyncOptions
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
@@ -29,10 +29,11 @@ from web.gateways import presenter
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
-from web.ui.forms import BlankAsNone, Line, Switch
+from web.ui.forms import BlankAsNone, Switch
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _, pgettext, translate
 from web.ui.unified_diff import parse_diff
@@ -78,10 +79,10 @@ async def create_gateway(request: Request) -> Response:
     """Create a gateway, and check the connection. It is stored even if the check fails."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        draft = form.parse(NewGatewayForm).to_draft()
+        fields = form.parse(GatewayCreate, {"token": form.value("token") or None})
         async with open_transaction(request) as session:
             gateway = await gateways.create_gateway(
-                session, current_member(request), gateway_connector(request), draft
+                session, current_member(request), gateway_connector(request), fields
             )
         await check_connection_if_allowed(request, gateway)
         return RedirectResponse(f"/gateways/{gateway.id}", 303)
@@ -168,8 +169,15 @@ async def _load_gateway(request: Request, source: Source) -> dict[str, Any]:
 
 async def _render_new_form(request: Request, form: forms.Form) -> Response:
     organizations.require_admin(current_member(request))
-    layout = await load_layout(request)
-    return render_page(request, "gateways/new.html", layout=layout, status=form.status, form=form)
+    shown = list_edited_fields(GatewayCreate, Gateway(workspace_root="~/.openclaw"))
+    return render_page(
+        request,
+        "gateways/new.html",
+        layout=await load_layout(request),
+        status=form.status,
+        form=form,
+        fields=build_form_fields(form, GatewayCreate, shown),
+    )
 
 
 def gateway_connector(request: Request) -> gateways.GatewayConnector:
@@ -183,32 +191,6 @@ def count_gateway_request(request: Request, summary: gateways.GatewaySummary) ->
     """Count a request to a gateway unless a worker is connected to it. Raises TooMany."""
     if summary.status is not gateway_status.GatewayStatus.CONNECTED:
         hit_gateway_limits(request, summary.gateway.organization_id, request.user.id)
-
-
-GatewayUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-FolderPath = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)
-]
-OptionalCa = Annotated[
-    Annotated[str, StringConstraints(max_length=gateways.MAX_CA_LENGTH)] | None, BlankAsNone
-]
-OptionalToken = Annotated[Annotated[str, StringConstraints(max_length=4_000)] | None, BlankAsNone]
-
-
-class NewGatewayForm(BaseModel):
-    """A new gateway and its address."""
-
-    name: Line
-    url: GatewayUrl
-    workspace_root: FolderPath
-    token: OptionalToken = None
-    allow_insecure_tls: Switch = False
-    ca_certificates: OptionalCa = None
-    disable_device_pairing: Switch = False
-
-    def to_draft(self) -> GatewayDraft:
-        """Return the gateway to create."""
-        return GatewayDraft(**self.model_dump())
 
 
 class LinkAgentsForm(BaseModel):
@@ -305,14 +287,15 @@ async def update_gateway(request: Request) -> Response:
     form = await forms.read_form(request)
     member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
     with form.catch_errors():
-        fields = form.parse(GatewayEditForm)
+        token = "" if form.is_on("without_token") else form.value("token") or None
+        fields = form.parse(GatewayUpdate, {"token": token})
         async with open_transaction(request) as session:
             gateway = await gateways.lock_gateway(session, member, gateway_id)
             relied_on = TOKEN_RECIPIENT if fields.token else frozenset()
-            untouched = check_edit(form, list_edited_fields(gateway), relied_on)
-            changes = without(fields.to_changes(), untouched)
+            edited = list_edited_fields(GatewayUpdate, gateway)
+            fields = fields.without(check_edit(form, edited, relied_on))
             connector = gateway_connector(request)
-            await gateways.update_gateway(session, member, connector, gateway_id, changes)
+            await gateways.update_gateway(session, member, connector, gateway_id, fields)
         if gateway.checks is None:
             await check_connection_if_allowed(request, gateway)
         return RedirectResponse(f"/gateways/{gateway.id}", 303)
@@ -346,6 +329,7 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
             source, current_member(request), forms.path_id(request, "gateway_id")
         )
         token_set_at = await gateways.find_token_set_at(source, gateway)
+    edited = list_edited_fields(GatewayUpdate, gateway)
     return render_page(
         request,
         "gateways/edit.html",
@@ -353,37 +337,7 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
         status=form.status,
         form=form,
         gateway=gateway,
-        shown={field.name: field.value for field in list_edited_fields(gateway)},
+        fields=build_form_fields(form, GatewayCreate, edited),
+        shown={one.name: one.value for one in edited},
         token_set_at=token_set_at,
     )
-
-
-class GatewayEditForm(NewGatewayForm):
-    """Changes of a gateway. A blank token keeps the stored one."""
-
-    without_token: Switch = False
-
-    def to_changes(self) -> dict[str, object]:
-        """Return the changed columns."""
-        changes = self.model_dump(exclude={"token", "without_token"})
-        if self.without_token:
-            return changes | {"token": None}
-        return changes | {"token": self.token} if self.token else changes
-
-
-def list_edited_fields(gateway: Gateway) -> list[EditedField]:
-    """Return the current values of a gateway as its form shows them. The token is not shown."""
-    return [
-        EditedField("name", N_("Name"), gateway.name, FieldKind.LINE),
-        EditedField(
-            "workspace_root", N_("Workspace folder"), gateway.workspace_root, FieldKind.LINE
-        ),
-        EditedField("url", N_("Address"), gateway.url, FieldKind.LINE),
-        EditedField(
-            "ca_certificates", N_("CA certificate"), gateway.ca_certificates, FieldKind.TEXT
-        ),
-        EditedField("allow_insecure_tls", N_("Accept any certificate"), gateway.allow_insecure_tls),
-        EditedField(
-            "disable_device_pairing", N_("Turn off device pairing"), gateway.disable_device_pairing
-        ),
-    ]
