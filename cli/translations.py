@@ -14,7 +14,7 @@ PROJECT_ROOT = Path(__file__).parent.parent
 FOLDER = PROJECT_ROOT / "translations"
 SOURCES = {
     "templates": [("**.html", "jinja2")],
-    **{folder: [("**.py", "python")] for folder in ("web", "services", "core")},
+    **{folder: [("**.py", "python")] for folder in ("web", "services", "openclaw", "core")},
 }
 OPTIONS = {"**.html": {"silent": "false", "trimmed": "true", "newstyle_gettext": "true"}}
 KEYWORDS = {

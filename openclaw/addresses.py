@@ -13,6 +13,7 @@ from core.http.address_policy import (
     can_be_allowed,
     resolve_host,
 )
+from core.text import N_
 from openclaw.errors import ErrorKind, GatewayError
 
 MAX_URL_LENGTH = 500  # characters
@@ -48,20 +49,20 @@ def parse_address(url: str) -> GatewayAddress:
     """Parse a gateway URL. Raises GatewayError with a sentence that explains the error."""
     parts = _split_url(url)
     if parts.scheme not in DEFAULT_PORTS:
-        raise _invalid_address("scheme", "The address must begin with ws:// or wss://.")
+        raise _invalid_address("scheme", N_("The address must begin with ws:// or wss://."))
     if not parts.hostname:
-        raise _invalid_address("host", "The address names no host.")
+        raise _invalid_address("host", N_("The address names no host."))
     if parts.username is not None or parts.password is not None:
-        raise _invalid_address(
-            "password", "The address must not hold a name or a password: the token has its field."
+        reason = N_(
+            "The address must not contain a name or a password: the token has its own field."
         )
+        raise _invalid_address("password", reason)
     if parts.query or parts.fragment:
-        raise _invalid_address(
-            "query", "The address must end with its path: the token has its field."
-        )
+        reason = N_("The address must end with its path: the token has its own field.")
+        raise _invalid_address("query", reason)
     port = parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
     if port == 0:
-        raise _invalid_address("port", "The address names port 0, where nobody answers.")
+        raise _invalid_address("port", N_("Port 0 is not a valid port."))
     return GatewayAddress(url, parts.hostname, port, parts.scheme == "wss")
 
 
@@ -95,15 +96,15 @@ def _get_allowing_setting(policy: AddressPolicy, ips: Sequence[IpAddress]) -> st
 
 def _split_url(url: str) -> SplitResult:
     if len(url) > MAX_URL_LENGTH or not (url.isascii() and url.isprintable()) or " " in url:
-        raise _invalid_address(
-            "characters",
-            f"The address must be plain letters without blanks, {MAX_URL_LENGTH} at most.",
+        reason = N_(
+            "The address must have only ASCII characters and no blanks, and 500 characters at most."
         )
+        raise _invalid_address("characters", reason)
     try:
         parts = urlsplit(url)
         _ = parts.port  # validated on access
     except ValueError:
-        raise _invalid_address("malformed", "The address is none.") from None
+        raise _invalid_address("malformed", N_("This is not an address.")) from None
     return parts
 
 

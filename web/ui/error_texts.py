@@ -62,22 +62,6 @@ ERROR_TEXTS: Mapping[str, str] = {
     # Boards and onboarding
     "too_many_saved_views": N_("A board has at most %(max_count)s views of one person."),
     "too_many_saved_views:shared": N_("A board has at most %(max_count)s shared views."),
-    # Agents and gateways
-    "gateway_in_use:boards": N_(
-        "Boards are on this gateway: give them another one, or none, first."
-    ),
-    "gateway_in_use:agents": N_("Agents are on this gateway: unlink or delete them first."),
-    "url_invalid": N_("This is not an address."),
-    "url_invalid:scheme": N_("The address must begin with ws:// or wss://."),
-    "url_invalid:host": N_("The address names no host."),
-    "url_invalid:password": N_(
-        "The address must not contain a name or a password: the token has its own field."
-    ),
-    "url_invalid:query": N_("The address must end with its path: the token has its own field."),
-    "url_invalid:port": N_("Port 0 is not a valid port."),
-    "url_invalid:characters": N_(
-        "The address must have only ASCII characters and no blanks, and 500 characters at most."
-    ),
     # Requests of gateways
     "request_over": N_("This request is no longer open."),
     # Tasks
