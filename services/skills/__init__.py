@@ -1,20 +1,6 @@
 """Skills for agents on gateways: packs, their skills with files, and requests to install them."""
 
-from services.skills.commands import delete_skill, delete_skills, save_skill
-from services.skills.confirmation import SkillConfirmationJob
-from services.skills.discovery import WARNINGS
-from services.skills.downloads import create_download_client
-from services.skills.files import decode_shown_text, list_hidden_files
-from services.skills.installations import request_install, request_removal
-from services.skills.pack_updates import (
-    SyncResult,
-    accept_update,
-    discard_update,
-    fetch_update,
-    sync_pack,
-    upload_pack,
-)
-from services.skills.packs import (
+from services.skills.commands import (
     DEFAULT_PACKS,
     MAX_DESCRIPTION_LENGTH,
     MAX_METADATA_LENGTH,
@@ -22,8 +8,23 @@ from services.skills.packs import (
     add_default_packs,
     delete_pack,
     delete_packs,
+    delete_skill,
+    delete_skills,
     save_pack,
+    save_skill,
     update_pack,
+)
+from services.skills.discovery import WARNINGS
+from services.skills.downloads import create_download_client
+from services.skills.files import decode_shown_text, list_hidden_files
+from services.skills.installations import SkillConfirmationJob, request_install, request_removal
+from services.skills.pack_updates import (
+    SyncResult,
+    accept_update,
+    discard_update,
+    fetch_update,
+    sync_pack,
+    upload_pack,
 )
 from services.skills.queries import (
     NO_LIMIT,

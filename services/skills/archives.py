@@ -12,26 +12,31 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from services.skills.archive_rules import (
-    MAX_ENTRIES,
-    InvalidArchive,
-    check_path,
-    check_tar_headers,
-    list_folders,
-)
+from core.text import is_storable, remove_invisible
 
 MAX_ARCHIVE_SIZE = 32 * 1024 * 1024  # bytes
 MAX_UNPACKED_SIZE = 128 * 1024 * 1024  # bytes of all files together
 MAX_DIRECTORY_SIZE = 8 * 1024 * 1024  # bytes of the list of files in a .zip
+MAX_ENTRIES = 20_000  # files, folders and links
+MAX_PATH_LENGTH = 300  # characters
+MAX_PATH_DEPTH = 30  # parts of a path
+MAX_HEADER_SIZE = 64 * 1024  # bytes of an extended header in a .tar
+MAX_GLOBAL_HEADER_SIZE = 1024  # bytes of the one about all files, where GitHub writes the commit
+MAX_HEADERS_SIZE = 4 * 1024 * 1024  # bytes of all extended headers together
 
 CHUNK = 1024 * 1024  # bytes that are unpacked at a time
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 END_RECORD, END_RECORD_SIZE, MAX_COMMENT_SIZE = b"PK\x05\x06", 22, 65_535
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+BLOCK = 512  # bytes, in a .tar
+GLOBAL_HEADER = b"g"
+EXTENDED_HEADERS = b"xgLKX"  # types of headers that are about the next file, or all
+KINDS_WITHOUT_CONTENT = b"123456S"  # links, devices, folders, sparse files
+MOVING_KEYS = (b" size=", b" GNU.sparse.")  # of extended headers, with which `tarfile` moves on
 READ_ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError),
     *(RuntimeError, OverflowError, LookupError),
@@ -40,6 +45,15 @@ READ_ERRORS = (
 
 A RuntimeError is raised for passwords, unknown methods of compression, and deep nesting.
 """
+
+
+class InvalidArchive(Exception):
+    """An archive cannot be used; `cause` is a stable code of the reason."""
+
+    def __init__(self, cause: str, path: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.path = path[:MAX_PATH_LENGTH]
 
 
 @dataclass
@@ -74,20 +88,6 @@ class Archive:
         return content
 
 
-def open_archive(data: bytes) -> Archive:
-    """Open an archive; its format is recognized by its content. Raises InvalidArchive."""
-    if len(data) > MAX_ARCHIVE_SIZE:
-        raise InvalidArchive("too_large")
-    try:
-        if data.startswith(b"PK"):
-            return _open_zip(data)
-        if data.startswith(b"\x1f\x8b"):
-            return _open_tar(data)
-    except READ_ERRORS:
-        raise InvalidArchive("unreadable") from None
-    raise InvalidArchive("unknown_format")
-
-
 @dataclass(frozen=True)
 class _Entry:
     path: str
@@ -97,11 +97,24 @@ class _Entry:
     member: zipfile.ZipInfo | tarfile.TarInfo
 
 
-def _open_zip(data: bytes) -> Archive:
-    _check_zip_directory(data)
-    opened = zipfile.ZipFile(io.BytesIO(data))  # in memory only: nothing has to be closed
-    comment = opened.comment.decode("ascii", "replace")
-    return _collect(opened, (_zip_entry(one) for one in opened.infolist()), comment)
+def open_archive(data: bytes) -> Archive:
+    """Open an archive; its format is recognized by its content. Raises InvalidArchive."""
+    if len(data) > MAX_ARCHIVE_SIZE:
+        raise InvalidArchive("too_large")
+    try:
+        if data.startswith(b"PK"):
+            _check_zip_directory(data)
+            opened = zipfile.ZipFile(io.BytesIO(data))  # in memory only: nothing has to be closed
+            comment = opened.comment.decode("ascii", "replace")
+            return _collect(opened, map(_read_zip_entry, opened.infolist()), comment)
+        if data.startswith(b"\x1f\x8b"):
+            unpacked = _unpack(data)
+            check_tar_headers(unpacked)
+            tar = tarfile.TarFile(fileobj=io.BytesIO(unpacked), encoding="utf-8")
+            return _collect(tar, map(_read_tar_entry, tar), tar.pax_headers.get("comment", ""))
+    except READ_ERRORS:
+        raise InvalidArchive("unreadable") from None
+    raise InvalidArchive("unknown_format")
 
 
 def _check_zip_directory(data: bytes) -> None:
@@ -119,7 +132,7 @@ def _check_zip_directory(data: bytes) -> None:
         raise InvalidArchive("too_many_entries")
 
 
-def _zip_entry(member: zipfile.ZipInfo) -> _Entry:
+def _read_zip_entry(member: zipfile.ZipInfo) -> _Entry:
     mode = member.external_attr >> 16
     kind = stat.S_IFMT(mode)
     if member.flag_bits & 0x1:
@@ -133,14 +146,6 @@ def _zip_entry(member: zipfile.ZipInfo) -> _Entry:
     path = member.orig_filename
     is_file = not (member.is_dir() or is_link)
     return _Entry(path, member.file_size, is_file, is_link, member)
-
-
-def _open_tar(data: bytes) -> Archive:
-    unpacked = _unpack(data)
-    check_tar_headers(unpacked)
-    opened = tarfile.TarFile(fileobj=io.BytesIO(unpacked), encoding="utf-8")
-    entries = (_tar_entry(one) for one in opened)
-    return _collect(opened, entries, opened.pax_headers.get("comment", ""))
 
 
 def _unpack(data: bytes) -> bytes:
@@ -157,7 +162,40 @@ def _unpack(data: bytes) -> bytes:
     return bytes(unpacked)
 
 
-def _tar_entry(member: tarfile.TarInfo) -> _Entry:
+def check_tar_headers(unpacked: bytes) -> None:
+    """Raise InvalidArchive for headers that need much memory, and for too many entries.
+
+    `tarfile` must find each header where this function does: what moves its position otherwise, a
+    size in an extended header or the content of a folder or link, is refused.
+    """
+    at, count, extended, total = 0, 0, 0, 0
+    while at + BLOCK <= len(unpacked) and any(header := unpacked[at : at + BLOCK]):
+        kind, name = header[156:157], header[:100].partition(b"\0")[0]
+        size = tarfile.nti(header[124:136])  # ty: ignore[missing-attribute]
+        records = b""
+        if kind in EXTENDED_HEADERS:
+            extended, total = extended + 1, total + size
+            # Every member of `tarfile` gets a copy of all records of the global headers, so only a
+            # small one at the beginning is allowed.
+            is_global = kind == GLOBAL_HEADER
+            is_large = size > (MAX_GLOBAL_HEADER_SIZE if is_global else MAX_HEADER_SIZE)
+            has_many = extended > len(EXTENDED_HEADERS) or total > MAX_HEADERS_SIZE
+            if is_large or has_many or (is_global and at):
+                raise InvalidArchive("header_too_large")
+            records = unpacked[at + BLOCK : at + BLOCK + size]
+        else:
+            extended = 0
+        is_folder = kind == b"\0" and name.endswith(b"/")
+        has_no_content = kind in KINDS_WITHOUT_CONTENT or is_folder
+        if size < 0 or (size and has_no_content) or any(key in records for key in MOVING_KEYS):
+            raise InvalidArchive("unreadable")
+        count += 1
+        if count > 2 * MAX_ENTRIES:
+            raise InvalidArchive("too_many_entries")
+        at += BLOCK + -(-size // BLOCK) * BLOCK
+
+
+def _read_tar_entry(member: tarfile.TarInfo) -> _Entry:
     is_link = member.issym() or member.islnk()
     if not (is_link or member.isdir() or member.isreg()) or member.issparse():
         raise InvalidArchive("device", member.name)
@@ -172,7 +210,8 @@ def _collect(
     """Check all entries, and return the archive without the folder that contains everything."""
     checked = _check_entries(entries)
     files = {path: entry for path, entry in checked.items() if entry.is_file}
-    top = _find_top_folder(checked)
+    tops = {path.partition("/")[0] if "/" in path else "" for path in checked}
+    top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
     return Archive(
         {path.removeprefix(top): entry.size for path, entry in files.items()},
         [path.removeprefix(top) for path, entry in checked.items() if entry.is_link],
@@ -189,7 +228,10 @@ def _check_entries(entries: Iterator[_Entry]) -> dict[str, _Entry]:
     total = 0
     for count, entry in enumerate(entries, 1):
         total += entry.size
-        _check_limits(count, total)
+        if count > MAX_ENTRIES:
+            raise InvalidArchive("too_many_entries")
+        if total > MAX_UNPACKED_SIZE:
+            raise InvalidArchive("too_large_unpacked")
         path = check_path(entry.path.removesuffix("/"))
         if not path or not (entry.is_file or entry.is_link):
             continue
@@ -203,15 +245,31 @@ def _check_entries(entries: Iterator[_Entry]) -> dict[str, _Entry]:
     return checked
 
 
-def _check_limits(count: int, total: int) -> None:
-    if count > MAX_ENTRIES:
-        raise InvalidArchive("too_many_entries")
-    if total > MAX_UNPACKED_SIZE:
-        raise InvalidArchive("too_large_unpacked")
+def check_path(path: str) -> str:
+    """Return a path without "./" at its beginning. Raises InvalidArchive if it is not relative."""
+    while path.startswith("./"):
+        path = path[2:]
+    if path in ("", "."):
+        return ""
+    if len(path) > MAX_PATH_LENGTH or not is_storable(path) or not path.isprintable():
+        shown = path[:MAX_PATH_LENGTH].encode("ascii", "replace").decode().replace("\0", "?")
+        raise InvalidArchive("path", shown)
+    is_drive = len(path) > 1 and path[1] == ":"
+    segments = path.split("/")
+    is_deep = len(segments) > MAX_PATH_DEPTH
+    if is_deep or is_drive or "\\" in path or any(part in ("", ".", "..") for part in segments):
+        raise InvalidArchive("path", path)
+    if remove_invisible(path) != path or any(part != part.strip() for part in segments):
+        raise InvalidArchive("path", path)
+    return path
 
 
-def _find_top_folder(paths: Collection[str]) -> str:
-    """Return the folder that contains everything, with a slash, or ""."""
-    tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
-    [top] = tops if len(tops) == 1 else [""]
-    return f"{top}/" if top else ""
+def list_folders(paths: Iterable[str]) -> set[str]:
+    """Return all folders that contain something, also those that contain only folders."""
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders

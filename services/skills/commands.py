@@ -1,23 +1,262 @@
-"""Add single skills by their address, and delete skills."""
+"""Add, change and delete packs, and add and delete single skills. Nothing is fetched here."""
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import Select, delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.validation import MAX_NAME_LENGTH, nonblank_text, optional, trimmed_text
-from models import EventType, Member, Skill, SkillPack, new_id
+from core.errors import Conflict
+from core.text import N_
+from core.validation import (
+    MAX_NAME_LENGTH,
+    json_object,
+    nonblank_text,
+    optional,
+    trimmed_text,
+)
+from models import (
+    Actor,
+    EventType,
+    Member,
+    Organization,
+    Skill,
+    SkillPack,
+    SkillPackUpdate,
+    SkillVersion,
+    new_id,
+)
 from services import events, organizations
-from services.skills.events import skill_event
-from services.skills.packs import MAX_DESCRIPTION_LENGTH
-from services.skills.queries import skill_not_found
-from services.skills.quotas import check_skill_count
-from services.skills.sources import build_folder_name, check_skill_url, infer_name
+from services.skills.queries import list_packs, pack_not_found, skill_not_found
+from services.skills.sources import (
+    DEFAULT_BRANCH,
+    build_folder_name,
+    build_upload_url,
+    check_skill_url,
+    infer_name,
+    is_upload,
+    normalize_branch,
+    normalize_pack_url,
+)
+
+MAX_DESCRIPTION_LENGTH = 2_000  # characters
+MAX_METADATA_LENGTH = 20_000  # characters of JSON
+MAX_PACKS = 50  # of an organization
+MAX_STORED_SKILLS = 10_000  # of an organization
+MAX_STORED_MEGABYTES = 256  # of the files of all skills, as the database compresses them
+MEGABYTE = 1024 * 1024  # bytes
+
+DEFAULT_PACKS = (
+    "https://github.com/sickn33/antigravity-awesome-skills",
+    "https://github.com/BrianRWagner/ai-marketing-skills",
+)
+"""Packs that every new organization has (contract, agents 12). Their content is not fetched."""
 
 _name = optional(nonblank_text(MAX_NAME_LENGTH))
 _description = optional(trimmed_text(MAX_DESCRIPTION_LENGTH))
+_metadata = json_object(MAX_METADATA_LENGTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackDraft:
+    """The fields of a pack. Without a name it is that of the address."""
+
+    source_url: str
+    name: str | None = None
+    description: str | None = None
+    branch: str = DEFAULT_BRANCH
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_values(self, present_url: str = "") -> dict[str, Any]:
+        """Return the values to store. Raises BadRequest about the address, and Invalid.
+
+        An uploaded pack can keep its address, which cannot be given to another one.
+        """
+        is_kept = is_upload(present_url) and self.source_url.strip() == present_url
+        url = present_url if is_kept else normalize_pack_url(self.source_url)
+        return {
+            "source_url": url,
+            "name": _name(self.name, "name") or infer_name(url),
+            "description": _description(self.description, "description") or None,
+            "branch": normalize_branch(self.branch),
+            "extra": _metadata(dict(self.extra), "metadata"),
+        }
+
+
+async def save_pack(session: AsyncSession, member: Member, draft: PackDraft) -> SkillPack:
+    """Add a pack, or change the one of the same address. Raises Forbidden, Invalid and Conflict."""
+    organizations.require_admin(member)
+    values = draft.to_values()
+    await organizations.lock_organization(session, member)
+    existing = await _find_pack(session, member, values["source_url"])
+    if existing is not None:
+        await _apply_pack(session, member, existing, values)
+        return existing
+    return await _insert_pack(session, member, values)
+
+
+def find_uploaded_pack(packs: Sequence[SkillPack], name: str) -> SkillPack | None:
+    """Return the uploaded pack with this name, or None.
+
+    The name decides, because the address does not change with it: packs that were renamed, or that
+    an earlier version has stored, have other addresses.
+    """
+    url = build_upload_url(name)
+    same = [
+        pack for pack in packs if is_upload(pack.source_url) and build_upload_url(pack.name) == url
+    ]
+    return min(same, key=lambda one: one.source_url != url, default=None)
+
+
+def choose_upload_url(packs: Sequence[SkillPack], name: str) -> str:
+    """Return the address of the uploaded pack with this name, or a free one."""
+    found = find_uploaded_pack(packs, name)
+    if found is not None:
+        return found.source_url
+    url, taken = build_upload_url(name), {pack.source_url for pack in packs}
+    addresses = itertools.chain([url], (f"{url}-{number}" for number in itertools.count(2)))
+    return next(one for one in addresses if one not in taken)
+
+
+async def save_uploaded_pack(
+    session: AsyncSession, member: Member, name: str, url: str
+) -> SkillPack:
+    """Return the uploaded pack with this name, which is added if there is none.
+
+    Raises Forbidden, and Conflict if `url` is not the address of the name any more.
+    """
+    organizations.require_admin(member)
+    await organizations.lock_organization(session, member)
+    packs = [one.pack for one in await list_packs(session, member)]
+    if choose_upload_url(packs, name) != url:
+        raise changed_meanwhile()
+    found = find_uploaded_pack(packs, name)
+    if found is not None:
+        return await lock_pack(session, member, found.id)
+    values = {"source_url": url, "name": name, "branch": DEFAULT_BRANCH, "extra": {}}
+    return await _insert_pack(session, member, values)
+
+
+async def update_pack(
+    session: AsyncSession, member: Member, pack_id: UUID, draft: PackDraft
+) -> SkillPack:
+    """Replace the fields of a pack. An uploaded pack keeps its address.
+
+    Raises Forbidden, NotFound, Invalid, and Conflict for the address of another pack.
+    """
+    await organizations.lock_organization(session, member)
+    pack = await lock_pack(session, member, pack_id)
+    values = draft.to_values(pack.source_url)
+    existing = await _find_pack(session, member, values["source_url"])
+    if existing is not None and existing.id != pack.id:
+        raise Conflict(
+            "skill_pack_exists", N_("Another pack has that address."), field="source_url"
+        )
+    await _apply_pack(session, member, pack, values)
+    return pack
+
+
+async def delete_pack(session: AsyncSession, member: Member, pack_id: UUID) -> None:
+    """Delete a pack. Its skills stay (contract, agents 12). Raises Forbidden and NotFound."""
+    if not await delete_packs(session, member, [pack_id]):
+        raise pack_not_found()
+
+
+async def delete_packs(session: AsyncSession, member: Member, ids: Collection[UUID]) -> int:
+    """Delete those of the packs that exist, as `delete_pack`, and return their number.
+
+    The organization is locked, because skills can be added to the packs.
+    """
+    organizations.require_admin(member)
+    await organizations.lock_organization(session, member)
+    query = select(SkillPack).where(
+        SkillPack.id.in_(ids), SkillPack.organization_id == member.organization_id
+    )
+    found = list(await session.scalars(query.order_by(SkillPack.id).with_for_update()))
+    kept = Skill.pack_id.in_([pack.id for pack in found])
+    await session.execute(update(Skill).where(kept).values(pack_id=None))
+    for pack in found:
+        await session.delete(pack)
+    await session.flush()
+    deleted = [pack_event(EventType.SKILL_PACK_DELETED, member.user, pack) for pack in found]
+    await events.record_events(session, deleted)
+    return len(found)
+
+
+async def lock_pack(session: AsyncSession, member: Member, pack_id: UUID) -> SkillPack:
+    """Lock a pack for a change and return it. Raises Forbidden and NotFound."""
+    organizations.require_admin(member)
+    query = select(SkillPack).where(
+        SkillPack.id == pack_id, SkillPack.organization_id == member.organization_id
+    )
+    locked = query.with_for_update().execution_options(populate_existing=True)
+    pack = await session.scalar(locked)
+    if pack is None:
+        raise pack_not_found()
+    return pack
+
+
+def changed_meanwhile() -> Conflict:
+    """Return the error for a pack that is not as it was shown or read."""
+    return Conflict("stale", N_("This was changed meanwhile. Look at it again, then change it."))
+
+
+async def _find_pack(session: AsyncSession, member: Member, url: str) -> SkillPack | None:
+    query = select(SkillPack).where(
+        SkillPack.organization_id == member.organization_id, SkillPack.source_url == url
+    )
+    found: SkillPack | None = await session.scalar(query.with_for_update())
+    return found
+
+
+async def _insert_pack(
+    session: AsyncSession, member: Member, values: Mapping[str, Any]
+) -> SkillPack:
+    pack = build_pack(member.organization_id, values)
+    session.add(pack)
+    await session.flush()
+    await check_pack_count(session, member.organization_id)
+    created = pack_event(EventType.SKILL_PACK_CREATED, member.user, pack, url=pack.source_url)
+    await events.record_events(session, [created])
+    return pack
+
+
+def build_pack(organization_id: UUID, values: Mapping[str, Any]) -> SkillPack:
+    """Build a pack without content."""
+    at = now()
+    pack = SkillPack(id=new_id(), organization_id=organization_id, created_at=at, updated_at=at)
+    pack.warnings = []
+    for name, value in {"description": None, **values}.items():
+        setattr(pack, name, value)
+    return pack
+
+
+async def add_default_packs(session: AsyncSession, organization: Organization) -> None:
+    """Add the packs of a new organization to the session, without content."""
+    drafts = [PackDraft(source_url=url) for url in DEFAULT_PACKS]
+    session.add_all([build_pack(organization.id, draft.to_values()) for draft in drafts])
+
+
+async def _apply_pack(
+    session: AsyncSession, member: Member, pack: SkillPack, values: Mapping[str, Any]
+) -> None:
+    """Change the fields that differ. An update of another address or branch is discarded."""
+    new = {name: value for name, value in values.items() if value != getattr(pack, name)}
+    if not new:
+        return
+    for name, value in new.items():
+        setattr(pack, name, value)
+    pack.updated_at = now()
+    if new.keys() & {"source_url", "branch"}:
+        waiting = delete(SkillPackUpdate).where(SkillPackUpdate.pack_id == pack.id)
+        await session.execute(waiting)
+    changed = sorted("metadata" if name == "extra" else name for name in new)
+    updated = pack_event(EventType.SKILL_PACK_UPDATED, member.user, pack, changed=changed)
+    await events.record_events(session, [updated])
 
 
 async def save_skill(
@@ -42,9 +281,9 @@ async def save_skill(
     )
     skill = await session.scalar(query.with_for_update())
     if skill is not None:
-        await _update(session, member, skill, given)
+        await _update_skill(session, member, skill, given)
         return skill
-    skill = _build(member, url, given)
+    skill = _build_skill(member, url, given)
     skill.pack_id = await session.scalar(_pack_of_address(member, url))
     session.add(skill)
     await session.flush()
@@ -54,7 +293,7 @@ async def save_skill(
     return skill
 
 
-def _build(member: Member, url: str, given: dict[str, str | None]) -> Skill:
+def _build_skill(member: Member, url: str, given: dict[str, str | None]) -> Skill:
     """Build a skill without files."""
     at, inferred = now(), infer_name(url)
     return Skill(
@@ -96,7 +335,7 @@ async def delete_skills(session: AsyncSession, member: Member, ids: Collection[U
     return len(found)
 
 
-async def _update(
+async def _update_skill(
     session: AsyncSession, member: Member, skill: Skill, given: dict[str, str | None]
 ) -> None:
     new = {
@@ -121,3 +360,62 @@ def _pack_of_address(member: Member, url: str) -> Select[UUID]:
         SkillPack.organization_id == member.organization_id, is_inside
     )
     return query.limit(1)
+
+
+def pack_event(
+    type: EventType, actor: Actor | None, pack: SkillPack, **more: object
+) -> events.NewEvent:
+    """Build an event of a pack. `more` is added to its data."""
+    return events.NewEvent(
+        type,
+        actor,
+        organization_id=pack.organization_id,
+        data={"pack_id": str(pack.id), "name": pack.name, **more},
+    )
+
+
+def skill_event(
+    type: EventType, actor: Actor | None, skill: Skill, **more: object
+) -> events.NewEvent:
+    """Build an event of a skill. `more` is added to its data."""
+    return events.NewEvent(
+        type,
+        actor,
+        organization_id=skill.organization_id,
+        data={"skill_id": str(skill.id), "name": skill.name, **more},
+    )
+
+
+async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if an organization has too many skills, or too large ones."""
+    await check_skill_count(session, organization_id)
+    size = func.sum(func.pg_column_size(SkillVersion.files))  # does not decompress them
+    query = select(size).join(Skill, Skill.id == SkillVersion.skill_id)
+    stored = await session.scalar(query.where(Skill.organization_id == organization_id)) or 0
+    if stored > MAX_STORED_MEGABYTES * MEGABYTE:
+        raise Conflict(
+            "skill_files_too_large",
+            N_(
+                "The files of all skills have at most %(max_size)s MB. Delete skills that you"
+                " do not need."
+            ),
+            max_size=MAX_STORED_MEGABYTES,
+        )
+
+
+async def check_pack_count(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if an organization has too many packs."""
+    query = select(func.count()).where(SkillPack.organization_id == organization_id)
+    if (await session.scalar(query) or 0) > MAX_PACKS:
+        reason = N_("An organization has at most %(max_count)s skill packs.")
+        raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
+
+
+async def check_skill_count(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if an organization has too many skills."""
+    query = select(func.count()).where(Skill.organization_id == organization_id)
+    if (await session.scalar(query) or 0) > MAX_STORED_SKILLS:
+        reason = N_(
+            "An organization has at most %(max_count)s skills. Delete skills that you do not need."
+        )
+        raise Conflict("too_many_skills", reason, max_count=MAX_STORED_SKILLS)

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.validation import MAX_NAME_LENGTH
-from services.skills.archive_rules import InvalidArchive
-from services.skills.archives import Archive, open_archive
+from services.skills.archives import Archive, InvalidArchive, open_archive
 from services.skills.files import (
     MAX_SKILL_LINES,
+    clean_value,
     count_line_breaks,
     digest_files,
     encode_file,
+    parse_skill_text,
 )
-from services.skills.front_matter import clean_value, parse_skill_text
 from services.skills.sources import build_skill_url, infer_name
 
 INDEX_FILE, SKILL_FILE = "skills_index.json", "SKILL.md"

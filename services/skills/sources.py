@@ -9,7 +9,7 @@ from core.errors import BadRequest, Invalid
 from core.http.outbound import InvalidUrl, parse_url
 from core.text import N_, slugify
 from core.validation import MAX_NAME_LENGTH
-from services.skills.front_matter import clean_value
+from services.skills.files import clean_value
 
 DEFAULT_BRANCH = "main"
 MAX_BRANCH_LENGTH = 200  # characters

@@ -18,11 +18,9 @@ from hypothesis import strategies as some
 from core.errors import BadRequest
 from services.messages.templates import SkillText, render_skill_install
 from services.skills import archives
-from services.skills.archive_rules import BLOCK, MAX_HEADER_SIZE, InvalidArchive
-from services.skills.archives import open_archive
+from services.skills.archives import BLOCK, MAX_HEADER_SIZE, InvalidArchive, open_archive
 from services.skills.discovery import MAX_FILE_SIZE, MAX_SKILL_FILES, FoundSkill, read_pack
-from services.skills.files import digest_files
-from services.skills.front_matter import MAX_HEAD_LENGTH, MAX_VALUE_LENGTH, parse_skill_text
+from services.skills.files import MAX_HEAD_LENGTH, MAX_VALUE_LENGTH, digest_files, parse_skill_text
 from services.skills.sources import normalize_branch, normalize_pack_url
 from tests.support.skill_archives import COMMIT, FILES, REPOSITORY, make_tar, make_zip
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.skills.archive_rules import (
+from services.skills.archives import (
     BLOCK,
     MAX_GLOBAL_HEADER_SIZE,
     MAX_HEADER_SIZE,
@@ -14,8 +14,8 @@ from services.skills.archive_rules import (
     MAX_PATH_DEPTH,
     InvalidArchive,
     list_folders,
+    open_archive,
 )
-from services.skills.archives import open_archive
 from services.skills.discovery import read_pack
 from services.skills.files import MAX_SKILL_LINES, count_line_breaks
 from tests.support.skill_archives import FILES, REPOSITORY, make_tar, make_zip

@@ -13,8 +13,7 @@ import pytest
 from core.errors import TooMany, UpstreamError
 from core.http.outbound import OutboundRequest, OutboundResult
 from services.skills import downloads
-from services.skills.archive_rules import BLOCK, InvalidArchive
-from services.skills.archives import open_archive
+from services.skills.archives import BLOCK, InvalidArchive, open_archive
 from services.skills.downloads import MAX_DOWNLOADS, download_archive, take_download_slot
 from services.skills.sources import (
     MAX_FOLDER_LENGTH,

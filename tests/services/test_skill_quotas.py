@@ -12,7 +12,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, NotFound
 from models import Member, Role, Skill, SkillPack, SkillPackUpdate
 from services import skills
-from services.skills import PackDraft, quotas
+from services.skills import PackDraft, commands
 from tests.support.skill_archives import FILES, REPOSITORY, ArchiveHost, make_zip
 from tests.support.world import World
 
@@ -94,7 +94,7 @@ async def test_the_number_of_skills_is_limited(
     pack: SkillPack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quotas, "MAX_STORED_SKILLS", 2)
+    monkeypatch.setattr(commands, "MAX_STORED_SKILLS", 2)
     async with transaction() as session:
         first = await skills.save_skill(session, world.alice_member, f"{URL}1")
     with pytest.raises(Conflict) as refused:
@@ -120,7 +120,7 @@ async def test_the_size_of_all_files_is_limited(
     pack: SkillPack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quotas, "MEGABYTE", 4)  # 1,024 bytes together
+    monkeypatch.setattr(commands, "MEGABYTE", 4)  # 1,024 bytes together
     await skills.sync_pack(transaction, host, world.alice_member, pack.id)
     assert await count_rows(transaction, Skill) == 2
     text = " ".join(str(number * 7_919) for number in range(400))
@@ -143,7 +143,7 @@ async def test_the_number_of_packs_is_limited(
     pack: SkillPack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quotas, "MAX_PACKS", 1)
+    monkeypatch.setattr(commands, "MAX_PACKS", 1)
     async with transaction() as session:  # the present one can be changed
         await skills.save_pack(session, world.alice_member, PackDraft(source_url=REPOSITORY))
     draft = PackDraft(source_url=f"{REPOSITORY}-2")
