@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 import orjson
@@ -104,8 +104,11 @@ def _find_conversion(annotation: Any) -> Callable[[Any], Any] | None:
     """Return what converts values of a type that orjson does not encode as the API does."""
     if annotation == list[UUID]:
         return json_ids
-    types = [annotation, *get_args(annotation)] if get_origin(annotation) is not list else []
-    return json_id if UUID in types else json_time if datetime in types else None
+    if get_origin(annotation) is Annotated:
+        return _find_conversion(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return next(filter(None, map(_find_conversion, get_args(annotation))), None)
+    return {UUID: json_id, datetime: json_time}.get(annotation)
 
 
 def json_time(moment: datetime | None) -> datetime | str | None:

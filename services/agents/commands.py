@@ -254,7 +254,7 @@ async def write_soul(
     """
     written = validate_template(content, "content")
     if written is None:
-        raise Invalid("blank", N_("Fill this in."))
+        raise Invalid("blank", N_("Write a text for the soul."))
     origin = {
         "source_url": _validate_reason(source_url, "source_url"),
         "reason": _validate_reason(reason, "reason"),

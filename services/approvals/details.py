@@ -233,7 +233,7 @@ BOARD_IDS: Query[tuple[UUID, UUID]] = Query(
 
 def approval_not_found() -> NotFound:
     """Build the error for an approval that does not exist or that the actor may not see."""
-    return NotFound("approval_not_found", N_("There is no such question."))
+    return NotFound("approval_not_found", N_("There is no such approval."))
 
 
 def already_decided(detail: ApprovalDetail) -> Conflict:

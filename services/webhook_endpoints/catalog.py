@@ -78,8 +78,8 @@ def check_event_types(value: object, field: str) -> list[str]:
     names = {str(name) for name in value} if isinstance(value, Sequence) else {str(value)}
     unknown = sorted(names - PUBLIC_TYPES)
     if unknown:
-        reason = N_("One of these events does not exist any more.")
-        raise Invalid("event_type_unknown", reason, field=field)
+        reason = N_("These events do not exist: %(unknown)s.")
+        raise Invalid("event_type_unknown", reason, field=field, unknown=unknown)
     return [type.value for group in EVENT_GROUPS.values() for type in group if type in names]
 
 

@@ -83,5 +83,5 @@ async def check_boards(session: AsyncSession, member: Member, board_ids: Sequenc
         reason = N_("Choose boards that you can read: you have no access to all boards.")
         raise Forbidden("webhook_boards_forbidden", reason)
     if set(board_ids) - await list_covered_board_ids(session, member):
-        reason = N_("You cannot read one of the boards whose events this webhook receives.")
+        reason = N_("Choose boards that you can read: you cannot read one of these boards.")
         raise Forbidden("webhook_boards_forbidden", reason)

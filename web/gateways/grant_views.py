@@ -80,7 +80,7 @@ async def _revoke(
             await record(grant, is_done=False)
             grant, is_revoked = await gateways.revoke_command_grant(client, grant)
     except UpstreamError as error:
-        error.message = describe_upstream_error(error)
+        error.text = describe_upstream_error(error)
         raise
     if is_revoked:
         await record(grant, is_done=True)

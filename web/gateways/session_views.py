@@ -115,7 +115,7 @@ async def _send_message(request: Request, fields: SessionMessageForm) -> None:
                 client, view.key, fields.message, idempotency_key=fields.once
             )
     except UpstreamError as error:
-        error.message = describe_upstream_error(error)
+        error.text = describe_upstream_error(error)
         raise
 
 
