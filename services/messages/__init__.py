@@ -15,18 +15,25 @@ from services.messages.circuit_breakers import (
 from services.messages.commands import (
     DELIVERY_TIMEOUT,
     EXPIRY_BATCH_SIZE,
+    BoardLeadRecipient,
+    OutgoingMessage,
     acknowledge_message,
+    enqueue_messages,
     expire_undelivered,
     retry_message,
 )
-from services.messages.delivery_worker import create_delivery_job
 from services.messages.events import MESSAGE_EVENTS
+from services.messages.gateway_delivery import create_delivery_job
 from services.messages.mentions import (
     ALL_MENTION,
     LEAD_MENTION,
+    MentionedPeople,
+    NamedPerson,
     extract_mentions,
     find_mention,
+    find_person_mention,
     is_mentioned,
+    list_mentionable_people,
     list_mentioned_agents,
     mention_names,
 )
@@ -35,13 +42,6 @@ from services.messages.missing_actions import (
     TASK_MESSAGES_WITHOUT_ACTION,
     list_task_messages_without_action,
     list_without_action,
-)
-from services.messages.outbox import BoardLeadRecipient, OutgoingMessage, enqueue_messages
-from services.messages.person_mentions import (
-    MentionedPeople,
-    NamedPerson,
-    find_person_mention,
-    list_mentionable_people,
 )
 from services.messages.queries import (
     PENDING_STATES,

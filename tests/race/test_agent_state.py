@@ -24,7 +24,7 @@ from models import (
 )
 from services import agents, gateways, messages, organizations
 from services.gateways import runs
-from services.messages import delivery_store
+from services.messages import gateway_delivery
 from services.messages.circuit_breakers import MESSAGE_LIMITS
 from tests.support.board_rows import make_agent, make_message
 from tests.support.gateway_rows import make_gateway, make_run
@@ -190,7 +190,7 @@ async def test_a_message_is_claimed_by_one_of_three_workers(
         session.add_all([make_message(worker, f"BOARD CHAT\n{n}") for n in range(ROUNDS)])
 
     def claim(session):
-        return delivery_store.claim_next(session, gateway.id, worker.id, now())
+        return gateway_delivery.claim_next(session, gateway.id, worker.id, now())
 
     claimed = []
     for _ in range(ROUNDS):

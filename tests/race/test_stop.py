@@ -11,7 +11,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict
 from models import Agent, Message, MessageState, Organization, Task
 from services import agents, boards, organizations, tasks
-from services.messages import delivery_store
+from services.messages import gateway_delivery
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
 from tests.support.rounds import ROUNDS_FOR_ALL_OUTCOMES
 from tests.support.world import World
@@ -54,7 +54,7 @@ async def test_no_message_is_claimed_after_a_stop_has_committed(delivery: Delive
     async def claim(delay: int) -> None:
         await let_others_run(delivery.transaction, delay)
         async with delivery.transaction() as session:
-            await delivery_store.claim_next(session, gateway_id, agent_id, now())
+            await gateway_delivery.claim_next(session, gateway_id, agent_id, now())
 
     async def stop(delay: int) -> int:
         """Stop the organization as `stop_agents` does; return the attempts after the commit."""
@@ -92,7 +92,7 @@ async def test_no_message_is_claimed_after_the_pause_of_its_agent(
     async def claim(delay: int) -> None:
         await let_others_run(delivery.transaction, delay)
         async with delivery.transaction() as session:
-            await delivery_store.claim_next(session, gateway_id, agent_id, now())
+            await gateway_delivery.claim_next(session, gateway_id, agent_id, now())
             await session.execute(select(func.pg_sleep(0.01)))  # the commit is late
 
     outcomes = set()
@@ -192,7 +192,7 @@ async def test_held_messages_are_sent_in_order_after_a_resume(delivery: Delivery
     async with delivery.run_worker():
         await delivery.enqueue("BOARD CHAT\nFor another agent.", to=delivery.world.charlies_worker)
         async with delivery.transaction() as session:
-            claimed = await delivery_store.claim_next(
+            claimed = await gateway_delivery.claim_next(
                 session, delivery.gateway.id, delivery.world.worker.id, now()
             )
         assert claimed is None
