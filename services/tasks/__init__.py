@@ -1,16 +1,21 @@
 """Tasks: the public functions and types of the domain."""
 
-from services.tasks.board_columns import (
+from services.tasks.board_order import ORDERS, BoardOrder
+from services.tasks.board_queries import (
     BLOCKED_COUNT,
     CARDS_IN_COLUMN,
+    OVERDUE,
+    UNDATED,
     BoardColumn,
     BoardFilters,
+    BoardPlace,
+    DueTasks,
+    count_tasks_before,
+    find_board_place,
     list_board_columns,
+    list_due_tasks,
 )
-from services.tasks.board_order import ORDERS, BoardOrder
-from services.tasks.board_places import BoardPlace, count_tasks_before, find_board_place
 from services.tasks.bulk_changes import (
-    MAX_BULK_TASKS,
     BulkChange,
     BulkResult,
     delete_tasks,
@@ -18,7 +23,13 @@ from services.tasks.bulk_changes import (
     update_tasks,
 )
 from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
-from services.tasks.commands import create_task, unassign_departing_agent, update_task
+from services.tasks.commands import (
+    MAX_BULK_TASKS,
+    create_task,
+    unassign_departing_agent,
+    unassign_former_readers,
+    update_task,
+)
 from services.tasks.comments import (
     CommentDetail,
     create_comment,
@@ -26,13 +37,6 @@ from services.tasks.comments import (
     load_comments,
     prepare_comment,
 )
-from services.tasks.deleted_tasks import (
-    TRASH_LIFETIME,
-    TrashedTask,
-    find_trashed_task,
-    list_trashed_tasks,
-)
-from services.tasks.departures import unassign_former_readers
 from services.tasks.descriptions import (
     HAS_DESCRIPTION_VERSIONS,
     DescriptionVersion,
@@ -41,10 +45,14 @@ from services.tasks.descriptions import (
     load_description_beginnings,
     load_description_texts,
 )
-from services.tasks.due_tasks import OVERDUE, UNDATED, DueTasks, list_due_tasks
 from services.tasks.events import TaskEvent, build_events
-from services.tasks.history import FieldChange, HistoryEntry, HistoryPage, list_history
-from services.tasks.history_positions import HistorySelection
+from services.tasks.history import (
+    FieldChange,
+    HistoryEntry,
+    HistoryPage,
+    HistorySelection,
+    list_history,
+)
 from services.tasks.places import TaskPlace, find_place, place_task
 from services.tasks.queries import (
     ASSIGNABLE_AGENTS,
@@ -72,7 +80,15 @@ from services.tasks.queries import (
 from services.tasks.reminders import has_due_reminders, remind_of_due_dates
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.transitions import MAX_RECORDED_LENGTH
-from services.tasks.trash import delete_task, purge_trash, restore_task
+from services.tasks.trash import (
+    TRASH_LIFETIME,
+    TrashedTask,
+    delete_task,
+    find_trashed_task,
+    list_trashed_tasks,
+    purge_trash,
+    restore_task,
+)
 from services.tasks.user_notifications import load_mentionable_people
 from services.tasks.watchers import (
     WATCHERS,

@@ -16,8 +16,6 @@ from services.tasks.commands import update_task
 from services.tasks.queries import load_task_details, task_not_found
 from services.tasks.trash import delete_task, restore_task
 
-MAX_BULK_TASKS = 200
-
 
 @dataclass(frozen=True)
 class BulkResult:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.validation import KnownVersions, check_version
@@ -14,14 +15,17 @@ from models import (
     Actor,
     Agent,
     Board,
+    BoardAccess,
     EventType,
+    Member,
     Status,
     Task,
     User,
     new_id,
     rank_at,
 )
-from services import agents, boards, custom_fields, events, tags
+from services import agents, boards, custom_fields, events, messages, tags
+from services.organizations import AccessLoss
 from services.tasks import dependencies
 from services.tasks.change_request import (
     ASSIGNMENT_FIELDS,
@@ -52,6 +56,7 @@ from services.tasks.user_notifications import (
     notify_about_creation,
 )
 
+MAX_BULK_TASKS = 200  # that are changed, deleted or restored at once
 NOBODY: Mapping[str, None] = dict.fromkeys(ASSIGNMENT_FIELDS)
 
 
@@ -250,3 +255,46 @@ def return_to_inbox(
     recorded = apply_column_values(task, new_values, at)
     moved = {"left": old_status.value, "entered": task.status.value, "changes": recorded}
     return TaskEvent(EventType.TASK_STATUS_CHANGED, task, moved | dict(reason))
+
+
+TASK_BOARD = aliased(Board)
+
+
+def _can_assignee_read() -> ColumnElement[bool]:
+    """Match tasks whose person can read the board."""
+    on_board = (BoardAccess.organization_member_id == Member.id) & (
+        BoardAccess.board_id == Task.board_id
+    )
+    query = (
+        select(Member.id)
+        .join(TASK_BOARD, TASK_BOARD.organization_id == Member.organization_id)
+        .outerjoin(BoardAccess, on_board)
+        .where(
+            Member.user_id == Task.assigned_user_id,
+            TASK_BOARD.id == Task.board_id,
+            boards.CAN_READ,
+        )
+    )
+    return query.correlate(Task).exists()
+
+
+async def unassign_former_readers(session: AsyncSession, loss: AccessLoss | None = None) -> None:
+    """Unassign the open tasks of the user of a loss, or of all, who cannot read their boards.
+
+    Assigning a task does not lock the membership of the person, so both can happen at the same
+    time. The worker then finds the task, and those of boards that others have locked. See
+    docs/decisions/assignees.md.
+    """
+    is_lost = Task.assigned_user_id.is_not(None) & Task.status.in_(OPEN_STATUSES)
+    is_lost &= ~_can_assignee_read()
+    if loss is not None:
+        is_lost &= Task.assigned_user_id == loss.user_id
+    lost = select(Task.board_id).where(is_lost)
+    query = select(Board).where(Board.id.in_(lost)).order_by(Board.id)
+    query = query.with_for_update(key_share=True, of=Board, skip_locked=True)
+    new_events = []
+    for board in (await session.scalars(query)).all():
+        task_events = await unassign_tasks(session, board, is_lost)
+        new_events += build_events(loss.by if loss else None, board, task_events)
+    if new_events:
+        await messages.enqueue_messages(session, (), new_events=new_events)

@@ -1,6 +1,6 @@
 """List and create the comments of tasks."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,6 @@ from services import events, messages
 from services.messages import LEAD_MENTION, is_mentioned, mention_names
 from services.tasks.change_request import validate_comment
 from services.tasks.events import TaskEvent, build_events
-from services.tasks.history_positions import HistoryPosition, is_before_end
 from services.tasks.notifications import build_comment_messages
 from services.tasks.queries import (
     BOARD_ID,
@@ -78,11 +77,13 @@ async def list_comments(
     limits = {"page_limit": paging.limit, "page_offset": paging.offset}
     rows = await COMMENTS_PAGE.fetch(source, **parameters, **limits)
     comments = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
-    total = rows[0][-1] if rows else await _count_comments(source, parameters)
-    return Page(comments, total, paging.limit, paging.offset)
+    last = rows[0] if rows else await COMMENTS_TOTAL.first(source, **parameters)
+    if last is None:
+        raise task_not_found()
+    return Page(comments, last[-1], paging.limit, paging.offset)
 
 
-def _join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySelect:
+def join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySelect:
     """Join the comments of a task with their authors; without comments there is one empty row."""
     query = (
         query.select_from(Task)
@@ -94,36 +95,12 @@ def _join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySel
     return choose_columns(query, AUTHOR_COLUMNS)
 
 
-async def list_comments_before(
-    source: Source, board: Board, task_id: UUID, end: HistoryPosition, limit: int
-) -> list[CommentDetail]:
-    """Return the newest comments of a task before a position, newest first. Raises NotFound."""
-    parameters = {"board_id": board.id, "task_id": task_id, "page_limit": limit}
-    rows = await COMMENTS_BEFORE.fetch(source, end_at=end.at, end_id=end.id, **parameters)
-    if not rows:
-        raise task_not_found()
-    return [CommentDetail(*row) for row in rows if row[0] is not None]
-
-
-async def _count_comments(source: Source, parameters: Mapping[str, UUID]) -> int:
-    """Count the comments of a task, for an offset after the last one. Raises NotFound."""
-    found = await COMMENTS_TOTAL.first(source, **parameters)
-    if found is None:
-        raise task_not_found()
-    return found[0]
-
-
 IS_TASK = (Task.id == TASK_ID) & (Task.board_id == BOARD_ID)
 COMMENTS_PAGE: Query[tuple[Any, ...]] = Query(
-    _join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT))
+    join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT))
     .order_by(Comment.created_at, Comment.id)
     .limit(PAGE_LIMIT)
     .offset(PAGE_OFFSET)
-)
-COMMENTS_BEFORE: Query[tuple[Any, ...]] = Query(
-    _join_comments(select(*COMMENT_COLUMNS), is_before_end(Comment))
-    .order_by(Comment.created_at.desc(), Comment.id.desc())
-    .limit(PAGE_LIMIT)
 )
 COMMENTS_TOTAL: Query[tuple[int]] = Query(select(COMMENTS_COUNT).select_from(Task).where(IS_TASK))
 

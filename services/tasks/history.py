@@ -1,15 +1,29 @@
-"""The history of a task: its comments and events in one list, oldest first."""
+"""The history of a task: its comments and events in one list, oldest first.
+
+A page of it begins and ends at positions: those of comments and events.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Integer,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from core.db.reads import Query, Source, choose_columns
+from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.paging import PAGE_LIMIT
 from models import (
     USER_NAME,
@@ -23,17 +37,114 @@ from models import (
     Task,
     User,
 )
-from services import custom_fields, events
-from services.tasks.comments import CommentDetail, list_comments_before
-from services.tasks.history_positions import (
-    IS_IN_HISTORY,
-    NEWEST,
-    NEWEST_PAGE,
-    HistoryPosition,
-    HistorySelection,
-    find_end,
-    is_before_end,
+from services import custom_fields, events, messages
+from services.gateways import runs
+from services.tasks.comments import COMMENT_COLUMNS, CommentDetail, join_comments
+from services.tasks.queries import task_not_found
+
+IS_IN_HISTORY = Event.type.not_in(
+    (
+        EventType.TASK_COMMENT,  # the comment itself is in the history
+        EventType.TASK_REORDERED,
+        *messages.MESSAGE_EVENTS,
+        *runs.RUN_EVENTS,
+    )
 )
+
+
+class HistoryPosition(NamedTuple):
+    """The place of a comment or event in a history, which is in this order."""
+
+    at: datetime
+    id: UUID
+
+
+NEWEST = HistoryPosition(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
+"""After every entry."""
+
+
+@dataclass(frozen=True)
+class HistorySelection:
+    """Which page of a history is read: the newest, or one before, after or around an entry.
+
+    An id that is not in the history selects the newest page.
+    """
+
+    before: UUID | None = None
+    after: UUID | None = None
+    around: UUID | None = None
+    comments_only: bool = False
+
+
+NEWEST_PAGE = HistorySelection()
+
+
+async def find_end(
+    source: Source, task_id: UUID, selection: HistorySelection, limit: int
+) -> HistoryPosition | None:
+    """Return the position of the first entry after the selected page; None for the newest page."""
+    id = selection.before or selection.after or selection.around
+    if id is None:
+        return None
+    position = await POSITION.first(source, task_id=task_id, id=id)
+    if position is None or selection.before:
+        return position
+    count = limit if selection.after else limit // 2
+    return await LATER_POSITIONS[selection.comments_only].first(
+        source, task_id=task_id, at=position.at, id=position.id, count=count
+    )
+
+
+def is_before_end(entry: type[Comment | Event]) -> ColumnElement[bool]:
+    """Select the entries before the parameters `end_at` and `end_id`."""
+    return tuple_(entry.created_at, entry.id) < _build_position("end_at", "end_id")
+
+
+def _build_position(at: str, id: str) -> Any:
+    return tuple_(bindparam(at, type_=DateTime(timezone=True)), bindparam(id, type_=Uuid()))
+
+
+def _select_positions(*conditions: ColumnElement[bool], of: type[Comment | Event]) -> AnySelect:
+    return select(of.created_at.label("at"), of.id).where(
+        of.task_id == bindparam("task_id"), *conditions
+    )
+
+
+IS_ENTRY = bindparam("id", type_=Uuid())
+POSITION = Query(
+    select(
+        union_all(
+            _select_positions(Comment.id == IS_ENTRY, of=Comment),
+            _select_positions(Event.id == IS_ENTRY, IS_IN_HISTORY, of=Event),
+        ).subquery()
+    ),
+    lambda row: HistoryPosition(*row),
+)
+COUNT: Any = bindparam("count", type_=Integer)
+
+
+def _build_later_query(*, comments_only: bool) -> Query[HistoryPosition]:
+    """Build the query of the position that follows a number of entries after another position."""
+    selected = [_select_positions(of=Comment)]
+    if not comments_only:
+        selected.append(_select_positions(IS_IN_HISTORY, of=Event))
+    positions = union_all(*selected).subquery()
+    return Query(
+        select(positions)
+        .where(tuple_(positions.c.at, positions.c.id) > _build_position("at", "id"))
+        .order_by(positions.c.at, positions.c.id)
+        .offset(COUNT)
+        .limit(1),
+        lambda row: HistoryPosition(*row),
+    )
+
+
+LATER_POSITIONS: Mapping[bool, Query[HistoryPosition]] = {
+    comments_only: _build_later_query(comments_only=comments_only)
+    for comments_only in (False, True)
+}
+"""By whether only comments are counted."""
+
 
 PAGE_SIZE = 200  # entries
 FIELD_PREFIX = "custom_field_values."  # before the key of a custom field in recorded changes
@@ -96,13 +207,29 @@ async def list_history(
     """Return the chosen comments and events of a task, oldest first. Raises NotFound."""
     end = await find_end(source, task_id, selection, limit)
     place = end or NEWEST
-    comments = await list_comments_before(source, board, task_id, place, limit + 1)
-    entries = list(map(_build_comment_entry, comments))
+    rows = await COMMENTS_BEFORE.fetch(
+        source,
+        board_id=board.id,
+        task_id=task_id,
+        end_at=place.at,
+        end_id=place.id,
+        page_limit=limit + 1,
+    )
+    if not rows:  # a task without comments has one empty row
+        raise task_not_found()
+    entries = [_build_comment_entry(CommentDetail(*row)) for row in rows if row[0] is not None]
     if not selection.comments_only:
         entries += await _list_event_entries(source, board, task_id, place, limit + 1)
     entries.sort(key=lambda entry: (entry.at, entry.id))
     has_earlier = len(entries) > limit
     return HistoryPage(entries[-limit:], has_earlier, has_later=end is not None)
+
+
+COMMENTS_BEFORE: Query[tuple[Any, ...]] = Query(
+    join_comments(select(*COMMENT_COLUMNS), is_before_end(Comment))
+    .order_by(Comment.created_at.desc(), Comment.id.desc())
+    .limit(PAGE_LIMIT)
+)
 
 
 async def _list_event_entries(

@@ -3,27 +3,32 @@
 The task's own rows are deleted at once, as in the contract (3.10.9). Its events stay.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     Select,
+    Table,
     Text,
     Uuid,
+    bindparam,
     cast,
     func,
     insert,
     literal_column,
     select,
+    text,
     update,
 )
 from sqlalchemy import delete as delete_rows
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.text import N_
 from core.validation import KnownVersions, check_version
@@ -33,10 +38,12 @@ from models import (
     Approval,
     ApprovalStatus,
     ApprovalTask,
+    Base,
     Board,
     Comment,
     CustomFieldValue,
     DeletedTask,
+    Event,
     EventType,
     Status,
     TagAssignment,
@@ -45,14 +52,14 @@ from models import (
     TaskDescription,
     TaskLink,
     TaskWatcher,
+    User,
     new_id,
 )
-from services import boards, notifications
+from services import boards, custom_fields, events, notifications
 from services.tasks import dependencies
-from services.tasks.commands import return_to_inbox, unassign_task
+from services.tasks.commands import MAX_BULK_TASKS, return_to_inbox, unassign_task
 from services.tasks.events import TaskEvent, list_changed_tasks, publish_events
-from services.tasks.queries import TaskDetail, get_task, get_task_detail, task_not_found
-from services.tasks.restoration import find_approvals_decided_since, restore_rows
+from services.tasks.queries import BOARD_ID, TaskDetail, get_task, get_task_detail, task_not_found
 from services.tasks.rules import check_may_create_and_delete
 from services.tasks.statements import store_tasks
 from services.tasks.transitions import apply_column_values
@@ -258,3 +265,176 @@ async def _delete_rows(session: AsyncSession, task: Task, own_approval_ids: Sequ
     removed = delete_rows(Task).where(Task.id == task.id).add_cte(deleted, reassigned)
     await session.execute(removed.execution_options(synchronize_session=False))
     session.expunge(task)
+
+
+RESTORE_ORDER = (
+    Task,
+    TaskDependency,
+    Comment,
+    TaskDescription,
+    TagAssignment,
+    CustomFieldValue,
+    TaskLink,
+    TaskWatcher,
+    Approval,
+    ApprovalTask,
+)
+"""The tables of a task in the order of their foreign keys."""
+
+
+async def find_approvals_decided_since(
+    session: AsyncSession, rows: Mapping[str, Any], deleted_at: datetime
+) -> set[UUID]:
+    """Return the approvals about a deleted task that were decided since it was deleted.
+
+    Whoever decided did not see the task, so such an approval must not allow anything about it.
+    """
+    ids = [UUID(link["approval_id"]) for link in rows[ApprovalTask.__tablename__]]
+    decided_at = func.coalesce(Approval.decided_at, Approval.resolved_at)
+    query = select(Approval.id).where(Approval.id.in_(ids), decided_at > deleted_at)
+    return set(await session.scalars(query)) if ids else set()
+
+
+async def restore_rows(
+    session: AsyncSession,
+    board: Board,
+    rows: Mapping[str, Any],
+    *,
+    without_links_of: Collection[UUID],
+) -> None:
+    """Insert the rows of a deleted task again, except for those with a missing reference.
+
+    Links of the given approvals are left out.
+    """
+    edges, values = TaskDependency.__tablename__, CustomFieldValue.__tablename__
+    links = ApprovalTask.__tablename__
+    stored = {
+        **rows,
+        links: [row for row in rows[links] if UUID(row["approval_id"]) not in without_links_of],
+        edges: await _without_cycles(session, board, rows[edges]),
+        values: await custom_fields.filter_valid_rows(session, board, rows.get(values, [])),
+    }
+    for name in [model.__tablename__ for model in RESTORE_ORDER]:
+        if stored.get(name):  # a task that was deleted before the table existed has none
+            await session.execute(
+                _insert_statement(Base.metadata.tables[name]), {"rows": stored[name]}
+            )
+
+
+async def _without_cycles(
+    session: AsyncSession, board: Board, rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Leave out the dependencies that would now create a cycle."""
+    if not rows:
+        return []
+    graph = await dependencies.load_dependency_graph(session, board)
+    stored = []
+    for row in rows:
+        task_id, dependency_id = UUID(row["task_id"]), UUID(row["depends_on_task_id"])
+        if not dependencies.is_reachable(graph, [dependency_id], task_id):
+            graph.setdefault(task_id, []).append(dependency_id)
+            stored.append(row)
+    return stored
+
+
+def _insert_statement(table: Table) -> Any:
+    """Build the statement that inserts JSON rows without a missing required reference.
+
+    A missing reference in a nullable column becomes null. The statement contains only names of
+    our tables and columns, so the text cannot be injected.
+    """
+    required, nullable = [], []
+    for key in table.foreign_keys:
+        column, other = key.parent, key.column.table
+        reference = f"select id from {other.name} where id = (stored ->> '{column.name}')::uuid"  # noqa: S608
+        if column.nullable:
+            nullable.append(f"'{column.name}', ({reference})")
+        else:
+            required.append(f"exists ({reference})")
+    row = f"stored || jsonb_build_object({', '.join(nullable)})"
+    names = [column.name for column in table.columns if column.computed is None]
+    statement = (
+        f"insert into {table.name} ({', '.join(names)}) "  # noqa: S608
+        f"select {', '.join(f'restored.{name}' for name in names)} "
+        "from jsonb_array_elements(:rows) as stored "
+        f"cross join jsonb_populate_record(null::{table.name}, {row}) as restored "
+        f"where {' and '.join(required)} on conflict do nothing"
+    )
+    return text(statement).bindparams(bindparam("rows", type_=JSONB))
+
+
+TRASH_LIFETIME = timedelta(hours=1)
+"""How long a deleted task can be restored. The worker then purges it, within a few minutes."""
+
+
+class TrashedTask(NamedTuple):
+    """A deleted task that can be restored, and who deleted it."""
+
+    task_id: UUID
+    title: str
+    status: Status
+    comment_count: int
+    deleted_at: datetime
+    agent_id: UUID | None  # of an agent that deleted it
+    user_id: UUID | None
+    deleted_by: str | None  # None if unknown
+    total: int  # of the deleted tasks of the board that match the query
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it may be purged."""
+        return self.deleted_at + TRASH_LIFETIME
+
+
+async def list_trashed_tasks(source: Source, board: Board) -> list[TrashedTask]:
+    """Return the deleted tasks of a board that the actor may read, the last deleted first."""
+    return await TRASHED_TASKS.fetch(source, board_id=board.id)
+
+
+async def find_trashed_task(source: Source, board: Board, task_id: UUID) -> TrashedTask | None:
+    """Return a deleted task of a board that the actor may read, or None."""
+    return await TRASHED_TASK.first(source, board_id=board.id, task_id=task_id)
+
+
+def _build_trashed_task(row: Sequence[Any]) -> TrashedTask:
+    task_id, title, status, comment_count, at, agent_id, user_id, agent, user, total = row
+    name = user.display_name if user else agent
+    return TrashedTask(
+        *(task_id, title, Status(status), comment_count, at, agent_id, user_id, name, total)
+    )
+
+
+STORED = DeletedTask.rows[Task.__tablename__][0]
+DELETED = aliased(Event)
+LAST_DELETION = (
+    select(DELETED.id)
+    .where(DELETED.task_id == DeletedTask.task_id, DELETED.type == EventType.TASK_DELETED)
+    .order_by(DELETED.created_at.desc(), DELETED.seq.desc())
+    .limit(1)
+)
+TRASHED = (
+    select(
+        DeletedTask.task_id,
+        STORED["title"].astext,
+        STORED["status"].astext,
+        func.jsonb_array_length(DeletedTask.rows[Comment.__tablename__]),
+        DeletedTask.deleted_at,
+        Event.agent_id,
+        Event.user_id,
+        func.coalesce(Agent.name, events.select_deleted_agent_name(Event.agent_id)),
+        User,
+        func.count().over(),
+    )
+    .select_from(DeletedTask)
+    .outerjoin(Event, Event.id == LAST_DELETION.scalar_subquery())
+    .outerjoin(Agent, Agent.id == Event.agent_id)
+    .outerjoin(User, User.id == Event.user_id)
+    .where(DeletedTask.board_id == BOARD_ID)
+    .order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
+)
+"""Selects the deleted tasks of the board `board_id` for `_build_trashed_task`."""
+
+TRASHED_TASKS: Query[TrashedTask] = Query(TRASHED.limit(MAX_BULK_TASKS), _build_trashed_task)
+TRASHED_TASK: Query[TrashedTask] = Query(
+    TRASHED.where(DeletedTask.task_id == bindparam("task_id")).limit(1), _build_trashed_task
+)

@@ -7,7 +7,7 @@ import pytest
 from models import Status
 from services import tasks
 from services.tasks import BoardFilters
-from services.tasks.due_tasks import TASKS_OF_DAY, TASKS_OF_LIST
+from services.tasks.board_queries import TASKS_OF_DAY, TASKS_OF_LIST
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 STARTS = [START + timedelta(days=number) for number in range(31)]  # 30 days and the end

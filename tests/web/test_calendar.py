@@ -8,7 +8,7 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Status, Task, User, new_id
-from services.tasks.due_tasks import TASKS_OF_DAY
+from services.tasks.board_queries import TASKS_OF_DAY
 from tests.support.world import World
 from web.boards.calendar import list_days
 

@@ -1,0 +1,469 @@
+"""What a board shows: the cards of its columns and days, and the place of a task among them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    Integer,
+    String,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+
+from core.db.reads import CombinedQuery, Query, Source
+from core.text import escape_pattern
+from models import (
+    Approval,
+    Board,
+    BoardCounts,
+    Status,
+    Tag,
+    TagAssignment,
+    Task,
+)
+from services import boards, counters, custom_fields, policies
+from services.tasks.board_order import BoardOrder, SortKey, is_blocked
+from services.tasks.queries import (
+    BOARD_ID,
+    CARD_TASKS,
+    IS_UNASSIGNED,
+    PRIORITY_RANK,
+    WORKER_ID,
+    CardTask,
+    approval_ids_query,
+    build_card_task,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardFilters:
+    """The filters of a board page; a card must match all of them."""
+
+    q: str = ""  # words in the title or the description
+    assignee: UUID | None = None  # an agent or a person
+    unassigned: bool = False
+    tag: str | None = None  # its slug
+    priority: str | None = None
+    approver: UUID | None = None  # only tasks with approvals that wait for this user
+    blocked: bool = False  # only tasks with open dependencies
+    custom_field: tuple[str, str] | None = None  # its key, and the value or a part of it
+
+    @property
+    def words(self) -> list[str]:
+        """The words that a task has to contain."""
+        return _without_unstorable(self.q).split()
+
+    @property
+    def active_names(self) -> frozenset[str]:
+        """The names of the filters that are set."""
+        return frozenset(name for name, value in vars(self).items() if value)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a filter is set."""
+        return bool(self.active_names)
+
+    @property
+    def shape(self) -> tuple[frozenset[str], int]:
+        """The arguments of `_build_conditions`: the filters that are set, and how many words."""
+        return self.active_names - {"q"}, len(self.words)
+
+    def build_parameters(self, board: Board) -> dict[str, object]:
+        """Return the parameters of the conditions."""
+        return {
+            "board_id": board.id,
+            "assignee_id": self.assignee,
+            "user_id": self.approver,
+            "tag": _without_unstorable(self.tag or ""),
+            "priority": _without_unstorable(self.priority or ""),
+            **custom_fields.build_filter_parameters(*(self.custom_field or ("", ""))),
+            **{f"word_{number}": escape_pattern(word) for number, word in enumerate(self.words)},
+        }
+
+
+def _without_unstorable(text: str) -> str:
+    """Remove the characters that PostgreSQL rejects in a comparison."""
+    return text.replace("\0", " ").encode(errors="ignore").decode()
+
+
+def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[ColumnElement[bool]]:
+    """Build the conditions for the tasks of the board `board_id` that match certain filters."""
+    optional_conditions = {
+        "assignee": _is_assigned,
+        "unassigned": lambda: IS_UNASSIGNED,
+        "tag": _has_tag,
+        "priority": lambda: Task.priority == bindparam("priority"),
+        "approver": _has_approval_for_user,
+        "blocked": is_blocked,
+        "custom_field": custom_fields.value_filter,
+    }
+    return [
+        Task.board_id == BOARD_ID,
+        *(_contains_word(f"word_{number}") for number in range(word_count)),
+        *(build() for name, build in optional_conditions.items() if name in active_filters),
+    ]
+
+
+def _contains_word(name: str) -> ColumnElement[bool]:
+    word = bindparam(name, type_=String)
+    return or_(Task.title.icontains(word, escape="/"), Task.description.icontains(word, escape="/"))
+
+
+def _is_assigned() -> ColumnElement[bool]:
+    assignee_id = bindparam("assignee_id", type_=Uuid())
+    return (assignee_id == WORKER_ID) | (Task.assigned_user_id == assignee_id)
+
+
+def _has_tag() -> ColumnElement[bool]:
+    query = select(TagAssignment.id).join(Tag, Tag.id == TagAssignment.tag_id)
+    return query.where(TagAssignment.task_id == Task.id, Tag.slug == bindparam("tag")).exists()
+
+
+def _has_approval_for_user() -> ColumnElement[bool]:
+    """Match tasks with an approval that waits for the user `user_id`, who may change the board."""
+    query = select(Approval.id).where(
+        Approval.board_id == Task.board_id,
+        policies.IS_UNDECIDED,
+        Approval.id.in_(approval_ids_query()),
+        ~policies.needs_other_approver(),
+    )
+    return BOARD_ID.in_(boards.WRITABLE_BOARD_IDS) & query.correlate(Task).exists()
+
+
+# Columns
+
+CARDS_IN_COLUMN = 50
+MAX_SECTION_SIZE = 1_000_000  # cards, above all numbers of cards of a section
+
+
+@dataclass(frozen=True)
+class BoardColumn:
+    """The first cards of one status in the order of the board.
+
+    `total` counts all cards that match the filters.
+    """
+
+    status: Status
+    cards: Sequence[CardTask]
+    total: int
+
+
+async def list_board_columns(
+    source: Source,
+    board: Board,
+    filters: BoardFilters | None = None,
+    order: BoardOrder | None = None,
+    *,
+    limit: int = CARDS_IN_COLUMN,
+) -> list[BoardColumn]:
+    """Return the columns of a board, each with its first cards, from left to right."""
+    filters = filters or BoardFilters()
+    cards_query, totals_query = _build_column_queries(*filters.shape, order or BoardOrder())
+    parameters = filters.build_parameters(board)
+    cards = await cards_query.fetch(source, column_limit=limit, **parameters)
+    shown = {status: [one for one in cards if one.status is status] for status in Status}
+    totals = {status: len(of_status) for status, of_status in shown.items()}
+    if any(total >= limit for total in totals.values()):
+        totals = dict(await totals_query.fetch(source, **parameters))
+    return [BoardColumn(status, shown[status], totals.get(status, 0)) for status in Status]
+
+
+@lru_cache(128)
+def _build_column_queries(
+    active_filters: frozenset[str], word_count: int, order: BoardOrder
+) -> tuple[Query[CardTask], Query[tuple[Status, int]]]:
+    """Build the query of the first cards of each column, and that of the totals."""
+    conditions = _build_conditions(active_filters, word_count)
+    limit: Any = bindparam("column_limit", type_=Integer)
+    keys = order.within_section()  # each section is read in its own order
+    columns = []
+    for status in Status:
+        sections = []
+        for number, in_section in enumerate(order.list_sections(status)):
+            place = func.row_number().over(order_by=keys) + number * MAX_SECTION_SIZE
+            section = select(Task.id, place.label("place"))
+            section = section.where(Task.status == status, in_section, *conditions)
+            sections.append(section.order_by(*keys).limit(limit).subquery().select())
+        first = union_all(*sections).subquery()
+        columns.append(first.select().order_by(first.c.place).limit(limit).subquery().select())
+    shown = union_all(*columns).subquery("shown")
+    cards = CARD_TASKS.join(shown, shown.c.id == Task.id).order_by(shown.c.place)
+    totals = COUNTED_TOTALS
+    if active_filters or word_count:
+        totals = Query(select(Task.status, func.count()).where(*conditions).group_by(Task.status))
+    return Query(cards, build_card_task), totals
+
+
+COUNTED_TOTALS: Query[tuple[Status, int]] = Query(
+    union_all(
+        *(
+            select(literal(status, Task.status.type), counter).where(
+                BoardCounts.board_id == BOARD_ID
+            )
+            for status, counter in counters.TASK_COUNTS.items()
+        )
+    )
+    .subquery()
+    .select()
+)
+BLOCKED_COUNT: Query[int] = Query(
+    select(func.count()).select_from(Task).where(Task.board_id == BOARD_ID, is_blocked()),
+    itemgetter(0),
+)
+"""Counts the blocked tasks of a board."""
+
+
+# Days
+
+OVERDUE, UNDATED = 0, -1  # the other numbers are days, from 1
+TASKS_OF_DAY = 4  # that are shown of a day
+TASKS_OF_OPEN_DAY = 200
+TASKS_OF_LIST = 20  # overdue, or without a date
+
+
+@dataclass(frozen=True)
+class DueTasks:
+    """The first tasks of a day or a list, and the number of all."""
+
+    tasks: Sequence[CardTask] = ()
+    total: int = 0
+
+
+async def list_due_tasks(
+    source: Source,
+    board: Board,
+    filters: BoardFilters,
+    day_starts: Sequence[datetime],
+    today: datetime,
+    *,
+    open_day: int = 0,
+) -> Mapping[int, DueTasks]:
+    """Return the tasks of a board that match the filters, by day.
+
+    `day_starts` are the moments at which the days start, and at which the last one ends. Tasks that
+    are not done and were due before `today` are OVERDUE too; those without a due date are UNDATED.
+    Of each day only the first tasks are returned, except of the open one.
+    """
+    query, parameters = _build_days_query(*filters.shape), filters.build_parameters(board)
+    period = {"day_starts": list(day_starts), "first": day_starts[0], "end": day_starts[-1]}
+    rows = await query.fetch(source, today=today, open_day=open_day, **period, **parameters)
+    found: dict[int, DueTasks] = {}
+    for task, section, total in rows:
+        shown = found.get(section, DueTasks()).tasks
+        found[section] = DueTasks([*shown, task], total)
+    return found
+
+
+@lru_cache(64)
+def _build_days_query(
+    active_filters: frozenset[str], word_count: int
+) -> Query[tuple[CardTask, int, int]]:
+    conditions = _build_conditions(active_filters, word_count)
+    moment = DateTime(timezone=True)
+    day = func.width_bucket(Task.due_at, bindparam("day_starts", type_=ARRAY(moment)))
+    is_open = Task.status != Status.DONE
+    in_period = (Task.due_at >= bindparam("first", type_=moment)) & (
+        Task.due_at < bindparam("end", type_=moment)
+    )
+    is_overdue = is_open & (Task.due_at < bindparam("today", type_=moment))
+    sections = [
+        _select_day(day, conditions, in_period),
+        _select_day(literal(OVERDUE), conditions, is_overdue),
+        _select_day(literal(UNDATED), conditions, is_open & Task.due_at.is_(None)),
+    ]
+    found = union_all(*sections).subquery("found")
+    limit = case(
+        (found.c.section <= OVERDUE, TASKS_OF_LIST),
+        (found.c.section == bindparam("open_day", type_=Integer), TASKS_OF_OPEN_DAY),
+        else_=TASKS_OF_DAY,
+    )
+    statement = CARD_TASKS.join(found, found.c.id == Task.id).where(found.c.place <= limit)
+    return Query(
+        statement.add_columns(found.c.section, found.c.total).order_by(
+            found.c.section, found.c.place
+        ),
+        lambda row: (build_card_task(row[:-2]), row[-2], row[-1]),
+    )
+
+
+def _select_day(
+    section: ColumnElement[Any], conditions: Sequence[ColumnElement[bool]], condition: Any
+) -> Any:
+    """Select the ids of the tasks of a section, their places, and their number.
+
+    Tasks that are done come last, and those of the highest priority first.
+    """
+    keys = [
+        Task.status == Status.DONE,
+        PRIORITY_RANK.desc(),
+        Task.due_at,
+        Task.created_at.desc(),
+        Task.id,
+    ]
+    columns = (
+        func.row_number().over(partition_by=section, order_by=keys).label("place"),
+        func.count().over(partition_by=section).label("total"),
+    )
+    return select(Task.id, section.label("section"), *columns).where(*conditions, condition)
+
+
+# The place of a task
+
+
+@dataclass(frozen=True)
+class BoardPlace:
+    """The tasks around a task, if there are any."""
+
+    previous_id: UUID | None
+    next_id: UUID | None
+
+
+class _Position(NamedTuple):
+    """What a task is sorted by, in its column."""
+
+    status: Status
+    values: Sequence[Any]
+
+
+class _PlaceQueries(NamedTuple):
+    """The queries of a column with certain filters and an order."""
+
+    position: Query[_Position]  # of the task `task_id`
+    around: CombinedQuery  # the nearest task before a position, and that after it
+    count: Query[int]  # of the tasks before a position
+    first: Query[UUID]
+    last: Query[UUID]
+
+
+async def find_board_place(
+    source: Source, board: Board, task_id: UUID, filters: BoardFilters, order: BoardOrder
+) -> BoardPlace | None:
+    """Return what is around a task among those that match the filters, or None if it does not."""
+    search = _Search(source, board, filters, order)
+    position = await search.find_position(task_id)
+    if position is None:
+        return None
+    return await search.find_place(position)
+
+
+async def count_tasks_before(
+    source: Source, board: Board, task_id: UUID, filters: BoardFilters, order: BoardOrder
+) -> int | None:
+    """Return how many tasks are before a task in its column, or None if it does not match."""
+    search = _Search(source, board, filters, order)
+    position = await search.find_position(task_id)
+    return None if position is None else await search.count_before(position)
+
+
+class _Search:
+    """Searches among the tasks that a board shows with certain filters, in an order.
+
+    The task before or after another one is found by comparing what the tasks are sorted by. In the
+    order of the board that reads a few rows of an index, however long the column is.
+    """
+
+    def __init__(
+        self, source: Source, board: Board, filters: BoardFilters, order: BoardOrder
+    ) -> None:
+        self._source, self._order = source, order
+        self._shape, self._parameters = filters.shape, filters.build_parameters(board)
+
+    async def find_position(self, task_id: UUID) -> _Position | None:
+        """Return what a task is sorted by, or None if the board does not show it."""
+        queries = self._build(self._order.statuses[0])
+        found = await queries.position.first(self._source, task_id=task_id, **self._parameters)
+        if found is None or found.status not in self._order.statuses:
+            return None
+        if not self._order.has_sections(found.status):
+            return found
+        queries = self._build(found.status)  # which sort by one more value
+        return await queries.position.first(self._source, task_id=task_id, **self._parameters)
+
+    async def find_place(self, position: _Position) -> BoardPlace:
+        """Return the nearest tasks in the column, or else in the columns before and after it."""
+        around = self._build(position.status).around
+        preceding, following = await around.fetch(
+            self._source, **self._values(position), **self._parameters
+        )
+        return BoardPlace(
+            preceding[0] if preceding else await self._find_end(position.status, is_next=False),
+            following[0] if following else await self._find_end(position.status, is_next=True),
+        )
+
+    async def _find_end(self, status: Status, *, is_next: bool) -> UUID | None:
+        """Return the task that is nearest to a column, in those before or after it."""
+        at = self._order.statuses.index(status)
+        before, after = self._order.statuses[:at], self._order.statuses[at + 1 :]
+        for other in after if is_next else reversed(before):
+            queries = self._build(other)
+            end = queries.first if is_next else queries.last
+            found = await end.first(self._source, **self._parameters)
+            if found is not None:
+                return found
+        return None
+
+    async def count_before(self, position: _Position) -> int:
+        """Return how many tasks of the column are before a position."""
+        count = self._build(position.status).count
+        found = await count.first(self._source, **self._values(position), **self._parameters)
+        return found or 0
+
+    def _build(self, status: Status) -> _PlaceQueries:
+        return _build_place_queries(*self._shape, self._order, status)
+
+    def _values(self, position: _Position) -> dict[str, Any]:
+        return {f"key_{number}": value for number, value in enumerate(position.values)}
+
+
+@lru_cache(256)
+def _build_place_queries(
+    active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
+) -> _PlaceQueries:
+    conditions = _build_conditions(active_filters, word_count)
+    keys = order.list_keys(status)
+    in_column = [Task.status == status, *conditions]
+    in_order = [key.sorted() for key in keys]
+    reverse = [key.sorted(is_reversed=True) for key in keys]
+    first_id = select(Task.id).where(*in_column).limit(literal(1, Integer))
+    preceding, following = _compare(keys, is_after=False), _compare(keys, is_after=True)
+    own = select(Task.status, *(key.column for key in keys)).where(
+        Task.id == bindparam("task_id", type_=Uuid()), *conditions
+    )
+    return _PlaceQueries(
+        Query(own, lambda row: _Position(row[0], row[1:])),
+        CombinedQuery(
+            Query(first_id.where(preceding).order_by(*reverse), itemgetter(0)),
+            Query(first_id.where(following).order_by(*in_order), itemgetter(0)),
+        ),
+        Query(select(func.count()).select_from(Task).where(*in_column, preceding), itemgetter(0)),
+        Query(first_id.order_by(*in_order), itemgetter(0)),
+        Query(first_id.order_by(*reverse), itemgetter(0)),
+    )
+
+
+def _compare(keys: Sequence[SortKey], *, is_after: bool) -> ColumnElement[bool]:
+    """Match the tasks before or after the position in `key_0`, `key_1` and so on."""
+    values = [bindparam(f"key_{number}", type_=key.column.type) for number, key in enumerate(keys)]
+    pairs = list(zip(keys, values, strict=True))
+    alternatives = []
+    for number, (key, value) in enumerate(pairs):
+        equal = [one.column.is_not_distinct_from(other) for one, other in pairs[:number]]
+        alternatives.append(and_(*equal, key.compare(value, is_after=is_after)))
+    # The index of the order is used because of the bound, which the alternatives imply.
+    bounds = [key.bound(value, is_after=is_after) for key, value in pairs[:1] if key.is_required]
+    return and_(*bounds, or_(*alternatives))
