@@ -132,7 +132,7 @@ class _BoardBuilder:
         for demo_agent in demo_board.agents:
             await self._create_agent(board, demo_agent)
         for title in demo_board.done_titles:
-            done = tasks.TaskDraft(title=title, status=Status.DONE)
+            done = tasks.TaskCreate(title=title, status=Status.DONE)
             await tasks.create_task(self.session, user, board, done)
         for demo_task in demo_board.tasks:  # a task follows those that it depends on
             await self._create_task(board, demo_task)
@@ -156,7 +156,7 @@ class _BoardBuilder:
     async def _create_task(self, board: Board, demo_task: DemoTask) -> None:
         due_in_days, depends_on = demo_task.due_in_days, demo_task.depends_on
         worker = self.agents_by_name[demo_task.worker] if demo_task.worker else None
-        draft = tasks.TaskDraft(
+        draft = tasks.TaskCreate(
             title=demo_task.title,
             description=demo_task.description,
             status=demo_task.status,

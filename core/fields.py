@@ -23,16 +23,25 @@ No forward references in these classes: pydantic would rebuild them and lose wha
 
 from collections.abc import Mapping, Set
 from copy import copy
+from datetime import datetime
 from enum import StrEnum
 from types import NoneType
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 
+from core.clock import to_utc
 from core.errors import Invalid
 from core.text import N_
-from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
+from core.validation import ALLOWED_YEARS, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
 NOT_SENT: Any = None
 """The default of the fields of a PATCH; `changes` tells it from a null."""
@@ -48,6 +57,16 @@ RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not em
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Description = Annotated[str, StringConstraints(max_length=20_000)]
 ShortText = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)]
+
+
+def _check_year(moment: datetime) -> datetime:
+    if moment.year not in ALLOWED_YEARS:
+        raise ValueError(f"the year must be from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}")
+    return to_utc(moment)
+
+
+RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
+"""A time in a request, in UTC unless it has a zone."""
 
 AnyJson = Annotated[
     Any,
@@ -97,6 +116,24 @@ class Fields(BaseModel):
         model_title_generator=lambda model: model.__dict__.get("component", model.__name__),
         defer_build=True,
     )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Return fields with values that neither the API nor a form has checked. Raises Invalid."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            name = str(fault["loc"][0])
+            if fault["type"] in ("missing", "string_too_short"):
+                raise Invalid("blank", N_("Fill this in."), field=name) from None
+            if fault["type"] == "string_too_long":
+                length, max_length = len(fault["input"]), fault["ctx"]["max_length"]
+                text = N_("This is too long: %(length)s characters, %(max_length)s at most.")
+                raise Invalid(
+                    "too_long", text, field=name, length=length, max_length=max_length
+                ) from None
+            raise Invalid("field_invalid", f"{name}: {fault['msg']}", field=name) from None
 
 
 class Patch(Fields):

@@ -1,7 +1,7 @@
 """Tasks and their comments (contract, people-and-boards 3.10)."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -12,21 +12,12 @@ from api.framework.agent_operations import declare_agent
 from api.framework.auth import is_without_decisions, require_decision_scope
 from api.framework.dependencies import board_for_lead, board_for_read, board_for_update
 from api.framework.fields import (
-    MAX_IDS,
-    NOT_SENT,
     JsonObject,
     Ok,
     PageQuery,
-    PatchModel,
-    RequestModel,
-    RequestTimestamp,
-    RequiredText,
     ResponseModel,
-    ShortText,
     StreamQuery,
-    Text,
     Timestamp,
-    build_line_constraints,
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
@@ -39,11 +30,9 @@ from core.validation import MAX_NAME_LENGTH
 from models import Board, Event, EventType, LinkKind, Status, TaskLink
 from services import activity, forges, policies, tags, tasks
 from services.gateways import runs
+from services.tasks import TaskCommentCreate, TaskCreate, TaskUpdate
 
-Title = Annotated[str, build_line_constraints(tasks.MAX_TITLE_LENGTH)]
-Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
 STALE_SINCE = "When the worker noticed that nothing happens on a task in progress; null otherwise."
-ASSIGNED_USER = "A person who can read the board. An agent that has the task then loses it."
 
 
 class TagRef(ResponseModel):
@@ -122,51 +111,6 @@ def build_task_fields(task: tasks.ListedTask) -> dict[str, Any]:
     }
 
 
-class TaskCreate(RequestModel):
-    """A new task. `created_by_user_id` is accepted and ignored: it is the caller."""
-
-    example = {"title": "Write the release notes", "priority": "high"}
-
-    title: Title
-    description: Text | None = None
-    status: Status = Status.INBOX
-    priority: ShortText = Field(default="medium", description="`low`, `medium` or `high`.")
-    due_at: RequestTimestamp | None = None
-    assigned_agent_id: UUID | None = None
-    assigned_user_id: UUID | None = Field(default=None, description=ASSIGNED_USER)
-    depends_on_task_ids: Ids = []
-    tag_ids: Ids = []
-    custom_field_values: JsonObject = Field(
-        default={},
-        description="By key of the board's custom fields. Omitted fields have their default.",
-    )
-    created_by_user_id: UUID | None = None
-
-    def draft(self) -> tasks.TaskDraft:
-        """Return the task as a value of the services."""
-        return tasks.TaskDraft(**dict(self))
-
-
-class TaskUpdate(PatchModel):
-    """Changes of a task. The guide for agents says who may change what."""
-
-    example = {"status": "review", "comment": "The draft is in the wiki."}
-
-    title: Title = NOT_SENT
-    description: Text | None = None
-    status: Status = NOT_SENT
-    priority: ShortText = NOT_SENT
-    due_at: RequestTimestamp | None = None
-    assigned_agent_id: UUID | None = None
-    assigned_user_id: UUID | None = Field(default=None, description=ASSIGNED_USER)
-    depends_on_task_ids: Ids | None = None
-    tag_ids: Ids | None = None
-    custom_field_values: JsonObject | None = Field(
-        default=None, description="Only the keys in the request change; null removes a value."
-    )
-    comment: Text | None = Field(default=None, description="Is added to the task with the change.")
-
-
 class TaskFilter(PageQuery):
     """Which tasks to list; all filters must match."""
 
@@ -222,9 +166,8 @@ async def create_task(context: RequestContext, board: Board, body: TaskCreate) -
 
     Agents, and tokens with the scope `no_decisions`, may not use tags that a policy names.
     """
-    draft = body.draft()
     await _check_tags(context, board, body.tag_ids)
-    return _encode_task(await tasks.create_task(context.session, context.actor, board, draft))
+    return _encode_task(await tasks.create_task(context.session, context.actor, board, body))
 
 
 @error_responses(409, 412)
@@ -238,11 +181,10 @@ async def update_task(
     409, or with 422 if a comment is missing. Agents, and tokens with the scope `no_decisions`, may
     not add and remove tags that a policy names.
     """
-    changes = body.changes()
-    if "tag_ids" in changes:
-        await _check_tags(context, board, changes["tag_ids"] or (), task_id)
+    if "tag_ids" in body.model_fields_set:
+        await _check_tags(context, board, body.tag_ids or (), task_id)
     changed = await tasks.update_task(
-        context.session, context.actor, board, task_id, changes, known=context.known_versions
+        context.session, context.actor, board, task_id, body, known=context.known_versions
     )
     return _encode_task(changed)
 
@@ -300,14 +242,6 @@ def _build_comment_fields(detail: tasks.CommentDetail) -> dict[str, Any]:
         "user_id": json_id(comment.user_id),
         "author_name": detail.author_name,
     }
-
-
-class TaskCommentCreate(RequestModel):
-    """A new comment; `@name` mentions an agent of the board, `@lead` its lead."""
-
-    example = {"message": "Half of it is written. @lead, who decides about the title?"}
-
-    message: RequiredText
 
 
 @reads_only

@@ -43,7 +43,11 @@ async def complete_tasks(session: AsyncSession, decided: Iterable[ApprovalDetail
                 continue
             try:
                 await tasks.update_task(
-                    session, detail.decider, detail.board, task_id, {"status": Status.DONE.value}
+                    session,
+                    detail.decider,
+                    detail.board,
+                    task_id,
+                    tasks.TaskUpdate.of(status=Status.DONE),
                 )
             except AppError as error:
                 log.info("a task was not completed with its approval: %s", error.message)

@@ -109,7 +109,7 @@ async def approve_and_complete(
         if detail is None:
             detail = await request_approval(session, user, board, draft, is_decided_at_once=True)
         await _approve(session, user, detail, draft.task_id, action_hash, signed_in_at)
-    changes = {"status": Status.DONE.value}
+    changes = tasks.TaskUpdate.of(status=Status.DONE)
     await tasks.update_task(session, user, board, draft.task_id, changes)
 
 

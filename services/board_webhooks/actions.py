@@ -97,11 +97,11 @@ async def _create_task(
     if not holds_condition(template, data):
         raise UnusedPayload(CONDITION_FAILED)
     task, found, values = await build_task(session, board, template, data, payload.received_at)
-    draft: dict[str, Any] = {"title": task.title, "description": task.description}
-    draft |= {"priority": task.priority, "due_at": task.due_at}
-    draft |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
+    fields: dict[str, Any] = {"title": task.title, "description": task.description}
+    fields |= {"priority": task.priority, "due_at": task.due_at}
+    fields |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
     detail = await tasks.create_task(
-        *(session, None, board, tasks.TaskDraft(**draft)),
+        *(session, None, board, tasks.TaskCreate.parse(fields)),
         webhook=name_webhook(webhook.description),
         sends_messages=sends_messages,
     )

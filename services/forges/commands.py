@@ -63,8 +63,8 @@ async def _apply_issue(
     if link is None:
         if issue.action not in (IssueAction.OPENED, IssueAction.REOPENED):
             raise UnusedPayload("no_task")
-        draft = tasks.TaskDraft(title=issue.title, description=_describe_issue(issue))
-        task_id = await _create_task(session, board, draft, webhook, sends_messages)
+        fields = {"title": issue.title, "description": _describe_issue(issue)}
+        task_id = await _create_task(session, board, fields, webhook, sends_messages)
         link = add_link(session, board, task_id, issue, OPEN, at)
         await _record(session, board, link, webhook)
         return task_id
@@ -108,9 +108,12 @@ async def _apply_branch_check(
     if link is None or (is_failing and await _is_done(session, board, link)):
         if not is_failing:
             raise UnusedPayload("no_task")
-        title, description = f"{check.name} fails on {check.branch}", _describe_failure(check)
-        draft = tasks.TaskDraft(title=title, description=description, priority="high")
-        task_id = await _create_task(session, board, draft, webhook, sends_messages)
+        fields = {
+            "title": f"{check.name} fails on {check.branch}",
+            "description": _describe_failure(check),
+            "priority": "high",
+        }
+        task_id = await _create_task(session, board, fields, webhook, sends_messages)
         if link is None:
             link = add_link(session, board, task_id, check, check.state, at)
             await _record(session, board, link, webhook)
@@ -160,10 +163,19 @@ async def _find_task(session: AsyncSession, board: Board, change: ChangeReport) 
 
 
 async def _create_task(
-    session: AsyncSession, board: Board, draft: tasks.TaskDraft, webhook: str, sends_messages: bool
+    session: AsyncSession,
+    board: Board,
+    fields: Mapping[str, object],
+    webhook: str,
+    sends_messages: bool,
 ) -> UUID:
     detail = await tasks.create_task(
-        session, None, board, draft, webhook=webhook, sends_messages=sends_messages
+        session,
+        None,
+        board,
+        tasks.TaskCreate.parse(fields),
+        webhook=webhook,
+        sends_messages=sends_messages,
     )
     return detail.task.id
 

@@ -22,7 +22,7 @@ from services.tasks.bulk_changes import (
     restore_tasks,
     update_tasks,
 )
-from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
+from services.tasks.change_request import TaskCreate, TaskUpdate
 from services.tasks.commands import (
     MAX_BULK_TASKS,
     create_task,
@@ -32,6 +32,7 @@ from services.tasks.commands import (
 )
 from services.tasks.comments import (
     CommentDetail,
+    TaskCommentCreate,
     create_comment,
     list_comments,
     load_comments,

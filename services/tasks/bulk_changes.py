@@ -3,7 +3,7 @@
 Each task obeys its own rules: an error of one does not affect the others.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import AppError
 from models import Actor, Board, DeletedTask
+from services.tasks.change_request import TaskUpdate
 from services.tasks.commands import update_task
 from services.tasks.queries import load_task_details, task_not_found
 from services.tasks.trash import delete_task, restore_task
@@ -29,17 +30,17 @@ class BulkResult:
 class BulkChange:
     """What is changed in each task: the given fields, and single tags."""
 
-    fields: Mapping[str, object]
+    fields: TaskUpdate
     added_tag_ids: Collection[UUID] = ()
     removed_tag_ids: Collection[UUID] = ()
 
-    def list_changes(self, tag_ids: Sequence[UUID]) -> dict[str, object]:
-        """Return the changes of a task with these tags."""
+    def build_changes(self, tag_ids: Sequence[UUID]) -> TaskUpdate:
+        """Return the changes of a task with these tags. Raises Invalid for too many."""
         if not self.added_tag_ids and not self.removed_tag_ids:
-            return dict(self.fields)
+            return self.fields
         kept = [id for id in tag_ids if id not in self.removed_tag_ids]
         added = [id for id in self.added_tag_ids if id not in kept]
-        return {**self.fields, "tag_ids": kept + added}
+        return TaskUpdate.parse({**self.fields.changes(), "tag_ids": kept + added})
 
 
 async def update_tasks(
@@ -51,7 +52,7 @@ async def update_tasks(
     async def update(task_id: UUID) -> None:
         if task_id not in details:
             raise task_not_found()
-        changes = change.list_changes([tag.id for tag in details[task_id].tags])
+        changes = change.build_changes([tag.id for tag in details[task_id].tags])
         await update_task(session, actor, board, task_id, changes)
 
     return await _apply_to_each(session, task_ids, update)

@@ -1,30 +1,110 @@
 """Change requests for tasks: the fields a caller may send, and the facts for the rules."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
+from pydantic import AfterValidator, Field, StringConstraints
+
 from core.errors import Invalid
-from core.validation import (
-    MAX_TEXT_LENGTH,
-    FieldCheck,
-    nonblank_text,
-    optional,
-    text_of_length,
-    timestamp_value,
-    trimmed_text,
-)
+from core.fields import Fields, Patch, RequestTimestamp, ShortText, Text, build_line_constraints
 from models import Actor, Agent, ApprovalStatus, Board, Priority, Status, Task
 from services.custom_fields import BoundField
 
-MAX_TITLE_LENGTH = 500  # characters
-MAX_IDS = 500  # in one list
 ASSIGNMENT_FIELDS = ("assigned_agent_id", "assigned_user_id")
 """The assignee of a task: an agent or a person, never both."""
-IGNORED = object()  # the result of a check for a value that counts as not sent
+
+
+def _check_priority(given: str) -> str:
+    if given in set(Priority):
+        return Priority(given).value
+    names = ", ".join(Priority)
+    raise Invalid("unknown_priority", f"The priority is one of: {names}.", field="priority")
+
+
+Ids = Annotated[
+    list[UUID],
+    Field(max_length=500),
+    AfterValidator(lambda given: list(dict.fromkeys(given))),
+]
+
+
+class TaskFields(Fields):
+    """What is the same in a new task and in changes."""
+
+    title: Annotated[str, build_line_constraints(500)]
+    description: Text | None = None
+    status: Status = Status.INBOX
+    priority: Annotated[
+        ShortText,
+        AfterValidator(_check_priority),
+        Field(description="`low`, `medium` or `high`."),
+    ] = Priority.MEDIUM.value
+    due_at: RequestTimestamp | None = None
+    assigned_agent_id: UUID | None = None
+    assigned_user_id: UUID | None = Field(
+        default=None,
+        description="A person who can read the board. An agent that has the task then loses it.",
+    )
+
+
+class TaskCreate(TaskFields):
+    """A new task. `created_by_user_id` is accepted and ignored: it is the caller."""
+
+    example = {"title": "Write the release notes", "priority": "high"}
+
+    depends_on_task_ids: Ids = []
+    tag_ids: Ids = []
+    custom_field_values: dict[str, Any] = Field(
+        default={},
+        description="By key of the board's custom fields. Omitted fields have their default.",
+    )
+    created_by_user_id: UUID | None = None
+
+    def as_changes(self) -> dict[str, Any]:
+        """Return the fields in the form of a change of an empty task."""
+        given = dict(self)
+        del given["created_by_user_id"]
+        for name in ASSIGNMENT_FIELDS:
+            if given[name] is None:
+                del given[name]
+        return given
+
+
+class TaskUpdate(TaskFields, Patch):
+    """Changes of a task. The guide for agents says who may change what."""
+
+    example = {"status": "review", "comment": "The draft is in the wiki."}
+    may_be_empty = True
+    descriptions = {"priority": None}
+
+    depends_on_task_ids: Ids | None = None
+    tag_ids: Ids | None = None
+    custom_field_values: dict[str, Any] | None = Field(
+        default=None, description="Only the keys in the request change; null removes a value."
+    )
+    comment: Annotated[Text, StringConstraints(strip_whitespace=True)] | None = Field(
+        default=None, description="Is added to the task with the change."
+    )
+
+    def changes(self) -> dict[str, Any]:
+        """Return the given fields.
+
+        A blank comment, and null for a list, count as not given, as in the contract. Null for the
+        custom field values means no change of any value.
+        """
+        given = super().changes()
+        if "custom_field_values" in given:
+            given["custom_field_values"] = given["custom_field_values"] or {}
+        for name in ("depends_on_task_ids", "tag_ids"):
+            if given.get(name, ()) is None:
+                del given[name]
+        if not given.get("comment", True):
+            del given["comment"]
+        return given
 
 
 class ActorRole(Enum):
@@ -175,125 +255,3 @@ class TaskChange:
 
 Rule: TypeAlias = Callable[[TaskChange], None]
 """Raises an AppError if the change violates the rule."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskDraft:
-    """The fields of a new task. Its creator is always the actor."""
-
-    title: str
-    description: str | None = None
-    status: Status | str = Status.INBOX
-    priority: str = Priority.MEDIUM
-    due_at: datetime | None = None
-    assigned_agent_id: UUID | None = None
-    assigned_user_id: UUID | None = None
-    depends_on_task_ids: Iterable[UUID] = ()
-    tag_ids: Iterable[UUID] = ()
-    custom_field_values: Mapping[str, object] = field(default_factory=dict)
-    created_by_user_id: UUID | None = None  # in the contract, but ignored
-
-    def as_changes(self) -> dict[str, object]:
-        """Return the fields in the form of a change of an empty task."""
-        changes: dict[str, object] = {
-            "title": self.title,
-            "description": self.description,
-            "status": self.status,
-            "priority": self.priority,
-            "due_at": self.due_at,
-            "depends_on_task_ids": self.depends_on_task_ids,
-            "tag_ids": self.tag_ids,
-            "custom_field_values": self.custom_field_values,
-        }
-        assignees = {name: getattr(self, name) for name in ASSIGNMENT_FIELDS}
-        return changes | {name: id for name, id in assignees.items() if id is not None}
-
-
-def validate_changes(changes: Mapping[str, object]) -> dict[str, Any]:
-    """Validate the known fields and return them in the form in which they are stored.
-
-    Unknown fields, a blank comment, and null for a list are ignored, as in the contract. Null for
-    the custom field values means no change of any value. Raises Invalid with the field's name.
-    """
-    checked = {
-        name: check(changes[name]) for name, check in FIELD_CHECKS.items() if name in changes
-    }
-    return {name: value for name, value in checked.items() if value is not IGNORED}
-
-
-def validate_comment(message: object) -> str:
-    """Return the trimmed comment. Raises Invalid if it is blank."""
-    return str(nonblank_text(MAX_TEXT_LENGTH)(message, "message"))
-
-
-def _bind_check(name: str, check: FieldCheck) -> Callable[[object], object]:
-    return lambda value: check(value, name)
-
-
-def _check_comment(value: object) -> object:
-    return optional(trimmed_text(MAX_TEXT_LENGTH))(value, "comment") or IGNORED
-
-
-def _check_status(value: object) -> Status:
-    if isinstance(value, str) and value in set(Status):
-        return Status(value)
-    names = ", ".join(Status)
-    raise Invalid("unknown_status", f"The status is one of: {names}.", field="status")
-
-
-def _check_priority(value: object) -> str:
-    if isinstance(value, str) and value in set(Priority):
-        return Priority(value).value
-    names = ", ".join(Priority)
-    raise Invalid("unknown_priority", f"The priority is one of: {names}.", field="priority")
-
-
-def _check_id(name: str, value: object) -> UUID:
-    if isinstance(value, UUID):
-        return value
-    try:
-        return UUID(str(value))
-    except ValueError:
-        raise Invalid("id_required", f"An id in {name} is no UUID.", field=name) from None
-
-
-def _assignee_check(name: str) -> Callable[[object], UUID | None]:
-    return lambda value: None if value is None else _check_id(name, value)
-
-
-def _id_list_check(name: str) -> Callable[[object], object]:
-    def check(value: object) -> object:
-        if value is None:
-            return IGNORED
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise Invalid("list_required", f"{name} is a list of ids.", field=name)
-        ids = list(dict.fromkeys(_check_id(name, one) for one in value))
-        if len(ids) > MAX_IDS:
-            raise Invalid("too_many", f"{name} holds {MAX_IDS} ids at most.", field=name)
-        return ids
-
-    return check
-
-
-def _check_custom_fields(value: object) -> object:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        name = "custom_field_values"
-        raise Invalid("object_required", f"{name} holds a value for each key.", field=name)
-    return dict(value)
-
-
-FIELD_CHECKS: Mapping[str, Callable[[object], object]] = {
-    "title": _bind_check("title", nonblank_text(MAX_TITLE_LENGTH)),
-    "description": _bind_check("description", optional(text_of_length(MAX_TEXT_LENGTH))),
-    "status": _check_status,
-    "priority": _check_priority,
-    "due_at": _bind_check("due_at", optional(timestamp_value)),
-    **{name: _assignee_check(name) for name in ASSIGNMENT_FIELDS},
-    "depends_on_task_ids": _id_list_check("depends_on_task_ids"),
-    "tag_ids": _id_list_check("tag_ids"),
-    "custom_field_values": _check_custom_fields,
-    "comment": _check_comment,
-}
-"""The writable fields of a task, each with its check."""

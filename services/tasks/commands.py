@@ -30,8 +30,8 @@ from services.tasks import dependencies
 from services.tasks.change_request import (
     ASSIGNMENT_FIELDS,
     TaskChange,
-    TaskDraft,
-    validate_changes,
+    TaskCreate,
+    TaskUpdate,
 )
 from services.tasks.descriptions import store_description
 from services.tasks.events import TaskEvent, build_events, list_changed_tasks, publish_events
@@ -64,7 +64,7 @@ async def create_task(
     session: AsyncSession,
     actor: Actor | None,
     board: Board,
-    draft: TaskDraft,
+    fields: TaskCreate,
     *,
     webhook: str = "",
     sends_messages: bool = True,
@@ -78,7 +78,7 @@ async def create_task(
     check_may_create_and_delete(actor, board)
     at = now()
     task = _empty_task(actor, board, at)
-    change = await load_creation(session, actor, board, task, validate_changes(draft.as_changes()))
+    change = await load_creation(session, actor, board, task, fields.as_changes())
     if isinstance(actor, Agent) and (change.is_assigning or change.new_status is not Status.INBOX):
         await boards.check_agent_may_work(session, board, actor)
     check_creation(change)
@@ -101,17 +101,16 @@ async def update_task(
     actor: Actor,
     board: Board,
     task_id: UUID,
-    changes: Mapping[str, object],
+    fields: TaskUpdate,
     *,
     known: KnownVersions = None,
 ) -> TaskDetail:
     """Update a task on a locked board within the rules for this actor.
 
-    Keys that the contract's TaskUpdate does not have are ignored. An update without a difference
-    is recorded too. Raises NotFound, Forbidden, Conflict or Invalid (see change_request.py and
-    rules.py), and PreconditionFailed if the task's version is not among the `known` ones.
+    An update without a difference is recorded too. Raises NotFound, Forbidden, Conflict or Invalid
+    (see rules.py), and PreconditionFailed if the task's version is not among the `known` ones.
     """
-    change = await load_change(session, actor, board, task_id, validate_changes(changes))
+    change = await load_change(session, actor, board, task_id, fields.changes())
     if isinstance(actor, Agent) and change.is_agent_work:
         await boards.check_agent_may_work(session, board, actor)
     check_change(change)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, Uuid, and_, bindparam, case, func, select
@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import Forbidden
+from core.fields import FieldKind, Fields, Label, RequiredText
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
+from core.text import N_
 from models import (
     AGENT_NAME_COLUMNS,
     USER_NAME_COLUMNS,
@@ -27,7 +29,6 @@ from models import (
 )
 from services import events, messages
 from services.messages import LEAD_MENTION, is_mentioned, mention_names
-from services.tasks.change_request import validate_comment
 from services.tasks.events import TaskEvent, build_events
 from services.tasks.notifications import build_comment_messages
 from services.tasks.queries import (
@@ -50,6 +51,14 @@ COMMENT_COLUMNS = (
 """The columns of a CommentDetail."""
 AUTHOR_COLUMNS = {Agent: AGENT_NAME_COLUMNS, User: USER_NAME_COLUMNS}
 """The columns of its author on read connections."""
+
+
+class TaskCommentCreate(Fields):
+    """A new comment; `@name` mentions an agent of the board, `@lead` its lead."""
+
+    example = {"message": "Half of it is written. @lead, who decides about the title?"}
+
+    message: Annotated[RequiredText, Label(N_("Comment"), FieldKind.TEXT)]
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ async def create_comment(
     actor: Actor | None,
     board: Board,
     task_id: UUID,
-    message: object,
+    message: str,
     *,
     webhook: str = "",
 ) -> CommentDetail:
@@ -138,7 +147,7 @@ async def prepare_comment(
     actor: Actor | None,
     board: Board,
     task_id: UUID,
-    message: object,
+    message: str,
     *,
     webhook: str = "",
 ) -> PreparedComment:
@@ -146,7 +155,7 @@ async def prepare_comment(
 
     Raises as `create_comment` does; nothing is inserted then.
     """
-    text = validate_comment(message)
+    text = TaskCommentCreate.parse({"message": message}).message
     task = await get_task(session, board, task_id)
     if isinstance(actor, Agent) and actor.is_board_lead:
         check_lead_comment(actor, task, await _load_mentions_of(session, task, actor))

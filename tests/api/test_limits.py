@@ -51,10 +51,6 @@ NOT_YET = {
     "OnboardingConfirm.objective maxLength",
     "SoulUpdate.reason maxLength",
     "SoulUpdate.source_url maxLength",
-    "TaskCreate.depends_on_task_ids maxItems",
-    "TaskCreate.tag_ids maxItems",
-    "TaskUpdate.depends_on_task_ids maxItems",
-    "TaskUpdate.tag_ids maxItems",
     "UserUpdate.context maxLength",
     "UserUpdate.notes maxLength",
 }

@@ -99,7 +99,9 @@ async def story(transaction: TransactionFactory, world: World) -> Story:
     async with transaction() as session:
         worker = await session.get_one(Agent, world.worker.id, populate_existing=True)
         board = await boards.lock_board(session, worker, world.board.id)
-        await tasks.update_task(session, worker, board, story.task.id, {"status": "done"})
+        await tasks.update_task(
+            session, worker, board, story.task.id, tasks.TaskUpdate.of(status="done")
+        )
     return story
 
 
@@ -231,7 +233,9 @@ async def alice_task(transaction: TransactionFactory, world: World) -> Task:
         session.add(task)
     async with transaction() as session:
         board = await session.merge(world.board, load=False)
-        await tasks.update_task(session, world.alice, board, task.id, {"priority": "high"})
+        await tasks.update_task(
+            session, world.alice, board, task.id, tasks.TaskUpdate.of(priority="high")
+        )
     return task
 
 

@@ -23,7 +23,7 @@ __all__ = ["committing_api_app", "server_url"]
 
 async def add_task(transaction, user, board, title: str = "News") -> None:
     async with transaction() as session:
-        await tasks.create_task(session, user, board, tasks.TaskDraft(title=title))
+        await tasks.create_task(session, user, board, tasks.TaskCreate(title=title))
 
 
 async def test_page_gets_updates_of_readable_boards(

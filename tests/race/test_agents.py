@@ -63,7 +63,9 @@ async def test_an_agent_moved_during_its_claim_gets_no_task(
 
     async def claim(session):
         board = await boards.lock_board(session, world.worker, world.board.id)
-        await tasks.update_task(session, world.worker, board, task.id, {"status": "in_progress"})
+        await tasks.update_task(
+            session, world.worker, board, task.id, tasks.TaskUpdate.of(status="in_progress")
+        )
 
     moving = to_the_garden(world, alices, world.worker)
     rejected = await run_while_waiting(isolated_transaction, claim, moving)

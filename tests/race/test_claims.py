@@ -29,7 +29,9 @@ async def try_update(transaction, actor, board, task_id, changes):
     try:
         async with transaction() as session:
             locked_board = await boards.lock_board(session, actor, board.id)
-            await tasks.update_task(session, actor, locked_board, task_id, changes)
+            await tasks.update_task(
+                session, actor, locked_board, task_id, tasks.TaskUpdate.of(**changes)
+            )
     except Conflict as error:
         return error.code
     return None

@@ -127,7 +127,9 @@ async def test_an_edited_task_is_completed_as_it_was_shown_or_not_at_all(
 
         async def edit(session: Any) -> None:
             board = await boards.lock_board(session, world.alice, world.board.id)
-            await tasks.update_task(session, world.alice, board, task.id, {"title": "Other"})
+            await tasks.update_task(
+                session, world.alice, board, task.id, tasks.TaskUpdate.of(title="Other")
+            )
 
         completed, edited = await run_concurrently(transaction, complete, edit)
         assert not isinstance(edited, Exception)

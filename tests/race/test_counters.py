@@ -9,7 +9,7 @@ from core.errors import AppError
 from models import ApprovalStatus, BoardCounts, Event, EventCount
 from services import approvals, boards, counters, tasks
 from services.approvals import ApprovalDraft
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 
 MOVES = ("inbox", "in_progress", "review", "done")
@@ -18,7 +18,9 @@ MOVES = ("inbox", "in_progress", "review", "done")
 def create_task(world, board_id, created) -> Operation:
     async def run(session):
         board = await boards.lock_board(session, world.alice, board_id)
-        task = (await tasks.create_task(session, world.alice, board, TaskDraft(title="Write"))).task
+        task = (
+            await tasks.create_task(session, world.alice, board, TaskCreate(title="Write"))
+        ).task
         created.append((board_id, task.id))
 
     return run
@@ -36,7 +38,9 @@ def change_task(world, created, dice) -> Operation:
                 await command(session, world.alice, board, task_id)
             else:
                 changes = {"status": dice.choice(MOVES)}
-                await tasks.update_task(session, world.alice, board, task_id, changes)
+                await tasks.update_task(
+                    session, world.alice, board, task_id, tasks.TaskUpdate.of(**changes)
+                )
                 await tasks.create_comment(session, world.alice, board, task_id, "Said.")
 
     return run

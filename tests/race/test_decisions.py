@@ -249,7 +249,9 @@ async def test_task_is_not_done_with_a_concurrent_rejection(
     async def finish(task):
         async with isolated_transaction() as session:
             board = await boards.lock_board(session, world.worker, world.board.id)
-            await tasks.update_task(session, world.worker, board, task.id, {"status": "done"})
+            await tasks.update_task(
+                session, world.worker, board, task.id, tasks.TaskUpdate.of(status="done")
+            )
 
     async def reject(id):
         async with isolated_transaction() as session:
@@ -302,7 +304,9 @@ async def test_an_approval_is_used_by_one_of_two_concurrent_moves(
         for status in statuses:
             async with isolated_transaction() as session:
                 board = await boards.lock_board(session, actor, world.board.id)
-                await tasks.update_task(session, actor, board, task.id, {"status": status})
+                await tasks.update_task(
+                    session, actor, board, task.id, tasks.TaskUpdate.of(status=status)
+                )
 
     async def race(task):
         moves = [move(task, actor, "done", "inbox") for actor in (world.alice, world.bob)]

@@ -13,7 +13,7 @@ from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Unauth
 from models import Invite, Member, Organization, Role, User
 from services import agents, boards, identity, organizations, tasks
 from services.organizations import AccessRights, BoardGrant, InviteDraft
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 from tests.race.test_agents import run_while_waiting
 from tests.support.people_rows import make_invite, make_member, make_user
 from tests.support.rounds import run_concurrently
@@ -245,7 +245,7 @@ async def test_waiting_for_a_board_of_a_deleted_organization_fails(
 
     async def create(session: AsyncSession) -> None:
         board = await boards.lock_board(session, world.bob, world.board.id)
-        await tasks.create_task(session, world.bob, board, TaskDraft(title="Too late"))
+        await tasks.create_task(session, world.bob, board, TaskCreate(title="Too late"))
 
     rejected = await run_while_waiting(isolated_transaction, create, deleting(world.alice_member))
     assert isinstance(rejected, NotFound)

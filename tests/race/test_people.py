@@ -32,7 +32,7 @@ async def insert_task(transaction, world, **fields) -> Task:
 async def change(transaction, actor, task, changes) -> None:
     async with transaction() as session:
         board = await boards.lock_board(session, actor, task.board_id)
-        await tasks.update_task(session, actor, board, task.id, changes)
+        await tasks.update_task(session, actor, board, task.id, tasks.TaskUpdate.of(**changes))
 
 
 async def test_of_two_assignments_the_task_has_one(isolated_transaction, isolated_world) -> None:

@@ -119,7 +119,9 @@ async def test_no_task_is_taken_after_the_pause_of_its_agent(
         async with isolated_transaction() as session:
             board = await boards.lock_board(session, world.worker, world.board.id)
             changes = {"status": "in_progress"}
-            await tasks.update_task(session, world.worker, board, task.id, changes)
+            await tasks.update_task(
+                session, world.worker, board, task.id, tasks.TaskUpdate.of(**changes)
+            )
 
     async def pause(delay: int) -> str:
         await let_others_run(isolated_transaction, delay)
@@ -159,7 +161,9 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
         async with isolated_transaction() as session:
             board = await boards.lock_board(session, world.worker, world.board.id)
             changes = {"status": "in_progress"}
-            await tasks.update_task(session, world.worker, board, task.id, changes)
+            await tasks.update_task(
+                session, world.worker, board, task.id, tasks.TaskUpdate.of(**changes)
+            )
 
     async def stop(delay: int) -> str:
         await let_others_run(isolated_transaction, delay)

@@ -43,7 +43,7 @@ async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
         with suppress(NotFound):
             async with isolated_transaction() as session:
                 board = await boards.lock_board(session, world.alice, world.board.id)
-                draft = tasks.TaskDraft(title="Write", tag_ids=[tag_id])
+                draft = tasks.TaskCreate(title="Write", tag_ids=[tag_id])
                 await tasks.create_task(session, world.alice, board, draft)
 
     async def delete(tag_id):
@@ -91,7 +91,7 @@ async def try_create_task(transaction, world, key):
     try:
         async with transaction() as session:
             board = await boards.lock_board(session, world.alice, world.board.id)
-            draft = tasks.TaskDraft(title="Write", custom_field_values={key: "large"})
+            draft = tasks.TaskCreate(title="Write", custom_field_values={key: "large"})
             await tasks.create_task(session, world.alice, board, draft)
     except Invalid as error:
         return error.code

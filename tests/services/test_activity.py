@@ -37,7 +37,7 @@ async def record_activity(session: AsyncSession, world: World) -> None:
     """Record a task and a comment on Launch and on Garden."""
     for actor, board_id in [(world.worker, world.board.id), (world.gardener, world.garden.id)]:
         board = await boards.lock_board(session, world.alice, board_id)
-        draft = tasks.TaskDraft(title=f"A task on {board.name}")
+        draft = tasks.TaskCreate(title=f"A task on {board.name}")
         created = await tasks.create_task(session, world.alice, board, draft)
         await tasks.create_comment(session, actor, board, created.task.id, f"Said on {board.name}")
 

@@ -115,7 +115,9 @@ async def test_a_first_approval_ends_the_notifications_of_its_user_only(
 async def change_task(session: AsyncSession, world: World, approval: Approval) -> None:
     board = await boards.lock_board(session, world.bob, world.board.id)
     assert approval.task_id
-    await tasks.update_task(session, world.bob, board, approval.task_id, {"title": "Deploy all"})
+    await tasks.update_task(
+        session, world.bob, board, approval.task_id, tasks.TaskUpdate.of(title="Deploy all")
+    )
 
 
 async def test_who_approved_other_content_is_reminded(session: AsyncSession, world: World) -> None:

@@ -54,7 +54,9 @@ async def add_task(session, world, title="Write", **fields):
 
 
 async def update(session, world, task, actor=None, /, **changes):
-    return await tasks.update_task(session, actor or world.alice, world.board, task.id, changes)
+    return await tasks.update_task(
+        session, actor or world.alice, world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
 
 
 async def refuse(session, world, task, actor=None, /, **changes) -> Conflict:
@@ -408,5 +410,7 @@ async def test_approvals_from_before_the_migration_allow_nothing(
         stored = (await session.scalars(select(Approval))).all()
         assert [(one.request_count, one.action_hash) for one in stored] == [(1, None)] * 2
         with pytest.raises(Conflict) as raised:
-            await tasks.update_task(session, world.alice, board, kept.id, DONE)
+            await tasks.update_task(
+                session, world.alice, board, kept.id, tasks.TaskUpdate.of(**DONE)
+            )
         assert raised.value.details["reason"] == "unknown_content"

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from core.clock import now
 from models import Agent, DeletedTask, Status, Tag, Task, TaskDependency, new_id
 from services import tasks
-from services.tasks import BulkChange
+from services.tasks import BulkChange, TaskUpdate
 
 
 async def add_tasks(session, world, *titles):
@@ -23,7 +23,7 @@ def codes(results):
 
 async def update(session, world, made, **fields):
     ids = [task.id for task in made]
-    change = BulkChange(fields=fields)
+    change = BulkChange(fields=TaskUpdate.of(**fields))
     return await tasks.update_tasks(session, world.alice, world.board, ids, change)
 
 
@@ -60,9 +60,13 @@ async def test_tags_are_added_and_removed_and_the_others_stay(session, world) ->
     session.add_all([red, blue, grey])
     made = await add_tasks(session, world, "a", "b")
     changes = {"tag_ids": [red.id, grey.id]}
-    await tasks.update_task(session, world.alice, world.board, made[0].id, changes)
+    await tasks.update_task(
+        session, world.alice, world.board, made[0].id, tasks.TaskUpdate.of(**changes)
+    )
     ids = [task.id for task in made]
-    change = BulkChange(fields={}, added_tag_ids=[blue.id, red.id], removed_tag_ids=[grey.id])
+    change = BulkChange(
+        fields=TaskUpdate.of(), added_tag_ids=[blue.id, red.id], removed_tag_ids=[grey.id]
+    )
     results = await tasks.update_tasks(session, world.alice, world.board, ids, change)
     assert codes(results) == [None, None]
     found = await tasks.load_task_details(session, world.board, ids)

@@ -7,7 +7,7 @@ from core.errors import Forbidden, Invalid
 from core.paging import Paging
 from models import Event, EventType, Status
 from services import tasks
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 
 
 async def add_task(session, world, **fields):
@@ -94,5 +94,5 @@ async def test_a_lead_can_comment_after_it_was_mentioned(
 
 
 async def test_a_lead_can_comment_on_a_task_it_created(session, world) -> None:
-    found = await tasks.create_task(session, world.lead, world.board, TaskDraft(title="Plan"))
+    found = await tasks.create_task(session, world.lead, world.board, TaskCreate(title="Plan"))
     await comment(session, world, world.lead, found.task, "More about that.")

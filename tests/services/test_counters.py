@@ -20,7 +20,7 @@ from models import (
 from services import activity, approvals, boards, counters, organizations, tasks, waiting_counts
 from services.activity import ActivityFilters
 from services.approvals import ApprovalDraft
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 from tests.support.migration import migrate
 from worker.periodic import CounterRepair, next_repair
 
@@ -42,7 +42,7 @@ async def work(session, world):
     actor = world.alice
     board = await boards.lock_board(session, actor, world.board.id)
     created = [
-        await tasks.create_task(session, actor, board, TaskDraft(title=status, status=status))
+        await tasks.create_task(session, actor, board, TaskCreate(title=status, status=status))
         for status in Status
     ]
     first, second, third, done = [one.task.id for one in created]
@@ -53,8 +53,8 @@ async def work(session, world):
             action_type="task.complete", confidence=50, task_ids=task_ids, payload={"reason": "x"}
         )
         await approvals.request_approval(session, world.worker, board, draft)
-    await tasks.update_task(session, actor, board, first, {"status": "in_progress"})
-    await tasks.update_task(session, actor, board, done, {"status": "inbox"})
+    await tasks.update_task(session, actor, board, first, tasks.TaskUpdate.of(status="in_progress"))
+    await tasks.update_task(session, actor, board, done, tasks.TaskUpdate.of(status="inbox"))
     await tasks.delete_task(session, actor, board, first)
     return first
 
@@ -87,7 +87,7 @@ async def test_totals_count_what_the_pages_list(session, world) -> None:
     """For every filter and page of activity, comments and approvals, with the rights of each."""
     await work(session, world)
     board = await boards.lock_board(session, world.alice, world.garden.id)
-    await tasks.create_task(session, world.alice, board, TaskDraft(title="Weed"))
+    await tasks.create_task(session, world.alice, board, TaskCreate(title="Weed"))
     middle = (await activity.list_member_activity(session, world.alice_member, Paging())).items[4]
     filters = [
         ActivityFilters(**given)
@@ -223,13 +223,13 @@ async def test_the_upgrade_counts_what_exists(
 async def test_blocked_tasks_are_counted_through_every_change(session, world) -> None:
     actor = world.alice
     board = await boards.lock_board(session, actor, world.board.id)
-    drafts = [TaskDraft(title="First"), TaskDraft(title="Second"), TaskDraft(title="Third")]
+    drafts = [TaskCreate(title="First"), TaskCreate(title="Second"), TaskCreate(title="Third")]
     first, second, third = [
         (await tasks.create_task(session, actor, board, draft)).task.id for draft in drafts
     ]
 
     async def count_after(task_id: UUID, **changes: Any) -> int:
-        await tasks.update_task(session, actor, board, task_id, changes)
+        await tasks.update_task(session, actor, board, task_id, tasks.TaskUpdate.of(**changes))
         assert await counters.repair_counters(session) == []
         return await tasks.BLOCKED_COUNT.first(session, board_id=board.id) or 0
 

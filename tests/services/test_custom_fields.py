@@ -8,7 +8,7 @@ from core.paging import Paging
 from models import CustomFieldValue, Event, EventType, FieldType
 from services import custom_fields, tasks
 from services.custom_fields.rules import find_value_error
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 from tests.support.statement_counter import count_statements
 
 
@@ -22,7 +22,7 @@ async def field(session, world):
 
 
 async def create_task(session, world, **values):
-    draft = TaskDraft(title="Write", custom_field_values=values)
+    draft = TaskCreate(title="Write", custom_field_values=values)
     return await tasks.create_task(session, world.alice, world.board, draft)
 
 
@@ -61,7 +61,9 @@ async def test_the_history_of_a_task_includes_its_values(session, world, field) 
     board = world.board
     for value in ("L", "L", None):
         changes = {"custom_field_values": {"size": value}}
-        await tasks.update_task(session, world.worker, board, task_id, changes)
+        await tasks.update_task(
+            session, world.worker, board, task_id, tasks.TaskUpdate.of(**changes)
+        )
     history = await tasks.list_history(session, board, task_id)
     changes_listed = [entry.changes for entry in history.entries[1:]]
     name = "custom_field_values.size"
@@ -87,7 +89,9 @@ async def test_storing_any_number_of_values_takes_one_statement(session, world) 
     values = {key: None if number % 2 else "L" for number, key in enumerate(keys)}
     for changes in ({"title": "A"}, {"title": "B", "custom_field_values": values}):
         with count_statements(await session.connection()) as statements:
-            await tasks.update_task(session, world.alice, world.board, task_id, changes)
+            await tasks.update_task(
+                session, world.alice, world.board, task_id, tasks.TaskUpdate.of(**changes)
+            )
         sent.append(len(statements))
     assert sent[1] == sent[0] + 1
 

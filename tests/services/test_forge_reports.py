@@ -123,7 +123,9 @@ async def test_a_failing_check_creates_one_task_while_it_is_open(session, world)
         f"The check “CI” fails again on “main”: {GITHUB_URL}/actions/runs/5",
     ]
 
-    await tasks.update_task(session, world.alice, world.board, task_id, {"status": "done"})
+    await tasks.update_task(
+        session, world.alice, world.board, task_id, tasks.TaskUpdate.of(status="done")
+    )
     assert await run("success", 6) == task_id
     other_id = await run("failure", 7)
     assert other_id != task_id

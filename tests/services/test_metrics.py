@@ -9,7 +9,7 @@ from core.errors import Forbidden, NotFound
 from models import Board, BoardGroup, Event, EventType, Status, new_id
 from services import metrics, tasks
 from services.metrics.dashboard import RANGES, WindowTotals
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.board_rows import make_task
 from tests.support.statement_counter import count_statements
@@ -148,17 +148,19 @@ async def test_work_in_progress_follows_the_events_of_tasks(session, world) -> N
     """Every change of a task's status is recorded, so that it can be reverted."""
     actor, board = world.alice, world.board
     for status in Status:
-        await tasks.create_task(session, actor, board, TaskDraft(title="Here", status=status))
+        await tasks.create_task(session, actor, board, TaskCreate(title="Here", status=status))
     deleted = (
-        await tasks.create_task(session, actor, board, TaskDraft(title="Gone", status="review"))
+        await tasks.create_task(session, actor, board, TaskCreate(title="Gone", status="review"))
     ).task
-    first = (await tasks.create_task(session, actor, board, TaskDraft(title="First"))).task
-    draft = TaskDraft(title="Then", depends_on_task_ids=[first.id])
+    first = (await tasks.create_task(session, actor, board, TaskCreate(title="First"))).task
+    draft = TaskCreate(title="Then", depends_on_task_ids=[first.id])
     then = (await tasks.create_task(session, actor, board, draft)).task
     await tasks.delete_task(session, actor, board, deleted.id)
-    await tasks.update_task(session, actor, board, first.id, {"status": "done"})
-    await tasks.update_task(session, world.worker, board, then.id, {"status": "in_progress"})
-    await tasks.update_task(session, actor, board, first.id, {"status": "inbox"})
+    await tasks.update_task(session, actor, board, first.id, tasks.TaskUpdate.of(status="done"))
+    await tasks.update_task(
+        session, world.worker, board, then.id, tasks.TaskUpdate.of(status="in_progress")
+    )
+    await tasks.update_task(session, actor, board, first.id, tasks.TaskUpdate.of(status="inbox"))
     await tasks.restore_task(session, actor, board, deleted.id)
     await tasks.delete_task(session, actor, board, first.id)
     loaded = await load(session, world, at=now() + HOUR)

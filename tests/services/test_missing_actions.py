@@ -157,6 +157,8 @@ async def test_it_is_sent_again_on_request_as_another_turn(session, world, task)
 
 async def test_a_message_that_led_to_an_action_is_not_sent_again(session, world, task) -> None:
     message = await add_message(session, task, world.worker)
-    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "in_progress"})
+    await tasks.update_task(
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="in_progress")
+    )
     with pytest.raises(Conflict):
         await messages.retry_message(session, world.alice, world.worker, message.id)

@@ -29,7 +29,7 @@ async def set_dependencies(session, world, task, others):
         world.alice,
         world.board,
         task.id,
-        {"depends_on_task_ids": [one.id for one in others]},
+        tasks.TaskUpdate.of(depends_on_task_ids=[one.id for one in others]),
     )
 
 
@@ -62,7 +62,9 @@ async def test_dependency_cycles_are_rejected(session, world) -> None:
         await set_dependencies(session, world, one, [one])
     changes = {"depends_on_task_ids": [two.id, unknown_id := new_id()]}
     with pytest.raises(NotFound) as missing:
-        await tasks.update_task(session, world.lead, world.board, one.id, changes)
+        await tasks.update_task(
+            session, world.lead, world.board, one.id, tasks.TaskUpdate.of(**changes)
+        )
     assert missing.value.details == {"missing_task_ids": [str(unknown_id)]}
 
 
@@ -93,7 +95,9 @@ async def test_dependencies_of_a_done_task_cannot_change(session, world) -> None
     changes = {"depends_on_task_ids": [one.id]}
     for actor in (world.alice, world.lead):
         with pytest.raises(Conflict):
-            await tasks.update_task(session, actor, world.board, two.id, changes)
+            await tasks.update_task(
+                session, actor, world.board, two.id, tasks.TaskUpdate.of(**changes)
+            )
 
 
 async def test_new_dependencies_decide_whether_a_move_is_blocked(session, world) -> None:
@@ -102,9 +106,13 @@ async def test_new_dependencies_decide_whether_a_move_is_blocked(session, world)
     three = await add_task(session, world, "3")
     changes = {"status": "in_progress", "depends_on_task_ids": [one.id]}
     with pytest.raises(Conflict):
-        await tasks.update_task(session, world.alice, world.board, three.id, changes)
+        await tasks.update_task(
+            session, world.alice, world.board, three.id, tasks.TaskUpdate.of(**changes)
+        )
     changes = {"status": "in_progress", "depends_on_task_ids": []}
-    found = await tasks.update_task(session, world.alice, world.board, two.id, changes)
+    found = await tasks.update_task(
+        session, world.alice, world.board, two.id, tasks.TaskUpdate.of(**changes)
+    )
     assert (found.task.status, found.depends_on_task_ids) == (IN_PROGRESS, [])
 
 
@@ -112,7 +120,9 @@ async def test_a_blocked_task_can_be_edited(session, world) -> None:
     """C6."""
     one = await add_task(session, world, "1")
     two = await add_task(session, world, "2", after=[one], status=IN_PROGRESS)
-    found = await tasks.update_task(session, world.alice, world.board, two.id, {"title": "Second"})
+    found = await tasks.update_task(
+        session, world.alice, world.board, two.id, tasks.TaskUpdate.of(title="Second")
+    )
     assert (found.task.title, found.task.status) == ("Second", IN_PROGRESS)
 
 
@@ -122,7 +132,9 @@ async def test_completing_a_task_records_events_for_its_dependents(session, worl
     done = await add_task(session, world, "3", after=[one])
     done.status = DONE
     version = two.version
-    await tasks.update_task(session, world.worker, world.board, one.id, {"status": "done"})
+    await tasks.update_task(
+        session, world.worker, world.board, one.id, tasks.TaskUpdate.of(status="done")
+    )
 
     event = (await list_events(session, two))[-1]
     assert (event.type, event.agent_id) == (EventType.TASK_UPDATED, world.worker.id)
@@ -130,7 +142,9 @@ async def test_completing_a_task_records_events_for_its_dependents(session, worl
     assert len(await list_events(session, done)) == 1
     assert two.version == version
     assert not (await tasks.get_task_detail(session, world.board, two.id)).is_blocked
-    await tasks.update_task(session, world.worker, world.board, two.id, {"status": "in_progress"})
+    await tasks.update_task(
+        session, world.worker, world.board, two.id, tasks.TaskUpdate.of(status="in_progress")
+    )
 
 
 async def test_reopening_a_task_returns_started_dependents_to_the_inbox(session, world) -> None:
@@ -141,7 +155,9 @@ async def test_reopening_a_task_returns_started_dependents_to_the_inbox(session,
     waiting = await add_task(session, world, "4", after=[one])
     done = await add_task(session, world, "5", after=[one])
     done.status = DONE
-    await tasks.update_task(session, world.alice, world.board, one.id, {"status": "in_progress"})
+    await tasks.update_task(
+        session, world.alice, world.board, one.id, tasks.TaskUpdate.of(status="in_progress")
+    )
 
     for task, left in [(started, "in_progress"), (assigned, "inbox")]:
         assert (task.status, task.assigned_agent_id, task.in_progress_at) == (INBOX, None, None)

@@ -33,7 +33,9 @@ def edit(session, world: World, task: Task) -> Edit:
             await session.execute(update(TaskDescription).values(created_at=earlier))
         actor = actor or world.alice
         board = await boards.lock_board(session, actor, world.board.id)
-        await tasks.update_task(session, actor, board, task.id, {"description": text})
+        await tasks.update_task(
+            session, actor, board, task.id, tasks.TaskUpdate.of(description=text)
+        )
 
     return edit
 
@@ -74,8 +76,12 @@ async def test_changes_of_one_person_soon_after_each_other_are_one(
 
 async def test_other_changes_store_nothing(session, world, task) -> None:
     board = await boards.lock_board(session, world.alice, world.board.id)
-    await tasks.update_task(session, world.alice, board, task.id, {"title": "Renamed"})
-    await tasks.update_task(session, world.alice, board, task.id, {"description": "First"})
+    await tasks.update_task(
+        session, world.alice, board, task.id, tasks.TaskUpdate.of(title="Renamed")
+    )
+    await tasks.update_task(
+        session, world.alice, board, task.id, tasks.TaskUpdate.of(description="First")
+    )
 
     assert await list_texts(session, world, task) == []
 

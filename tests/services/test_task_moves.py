@@ -45,7 +45,7 @@ async def add_task(session, world, **fields):
 async def test_a_worker_claims_a_task_by_starting_it(session, world) -> None:
     task = await add_task(session, world)
     found = await tasks.update_task(
-        session, world.worker, world.board, task.id, {"status": "in_progress"}
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="in_progress")
     )
 
     assert found.task is task
@@ -77,13 +77,19 @@ async def test_starting_a_task_again_keeps_its_start_time(session, world) -> Non
         started_at=started_at,
     )
     for actor in (world.worker, world.alice):
-        await tasks.update_task(session, actor, world.board, task.id, {"status": "in_progress"})
+        await tasks.update_task(
+            session, actor, world.board, task.id, tasks.TaskUpdate.of(status="in_progress")
+        )
     assert (task.in_progress_at, task.started_at) == (started_at, started_at)
 
-    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "inbox"})
+    await tasks.update_task(
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
+    )
     assert (task.assigned_agent_id, task.in_progress_at) == (None, None)
     assert task.previous_in_progress_at == started_at
-    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "in_progress"})
+    await tasks.update_task(
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="in_progress")
+    )
     assert task.in_progress_at > started_at
     assert task.started_at == started_at
 
@@ -94,11 +100,15 @@ async def test_the_lead_gets_reviews_and_a_rejected_task_returns_to_its_worker(
     """C4."""
     task = await add_task(session, world)
     for status in ("in_progress", "review"):
-        await tasks.update_task(session, world.worker, world.board, task.id, {"status": status})
+        await tasks.update_task(
+            session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status=status)
+        )
     assert task.assigned_agent_id == world.lead.id
     assert task.in_progress_at is None
 
-    await tasks.update_task(session, world.lead, world.board, task.id, {"status": "inbox"})
+    await tasks.update_task(
+        session, world.lead, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
+    )
     assert (task.status, task.assigned_agent_id) == (INBOX, world.worker.id)
 
 
@@ -107,30 +117,42 @@ async def test_a_lead_can_choose_the_assignee_of_a_rejected_task(session, world,
     task = await add_task(session, world, status=REVIEW, previous_assignee_id=world.worker.id)
     new_assignee_id = getattr(world, requested).id if requested else None
     changes = {"status": "inbox", "assigned_agent_id": new_assignee_id}
-    await tasks.update_task(session, world.lead, world.board, task.id, changes)
+    await tasks.update_task(
+        session, world.lead, world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
     assert task.assigned_agent_id == new_assignee_id
 
 
 async def test_moving_a_task_to_the_inbox_by_a_user_unassigns_it(session, world) -> None:
     fields = {"assigned_agent_id": world.lead.id, "previous_assignee_id": world.worker.id}
     task = await add_task(session, world, status=REVIEW, **fields)
-    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "inbox"})
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
+    )
     assert task.assigned_agent_id is None
 
 
 async def test_a_rejected_task_is_unassigned_if_its_worker_left_the_board(session, world) -> None:
     task = await add_task(session, world, status=REVIEW, previous_assignee_id=world.gardener.id)
-    await tasks.update_task(session, world.lead, world.board, task.id, {"status": "inbox"})
+    await tasks.update_task(
+        session, world.lead, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
+    )
     assert task.assigned_agent_id is None
 
 
 async def test_a_task_moved_to_review_by_a_user_remembers_its_worker(session, world) -> None:
     task = await add_task(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
-    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="review")
+    )
     assert task.assigned_agent_id == world.lead.id
     for status in ("in_progress", "review"):
-        await tasks.update_task(session, world.alice, world.board, task.id, {"status": status})
-    await tasks.update_task(session, world.lead, world.board, task.id, {"status": "inbox"})
+        await tasks.update_task(
+            session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status=status)
+        )
+    await tasks.update_task(
+        session, world.lead, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
+    )
     assert task.assigned_agent_id == world.worker.id
 
 
@@ -138,17 +160,23 @@ async def test_without_a_lead_a_task_in_review_is_unassigned(session, world) -> 
     task = await add_task(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
     session.add(world.lead)
     world.lead.is_board_lead = False
-    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "review"})
+    await tasks.update_task(
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="review")
+    )
     assert task.assigned_agent_id is None
     changes = {"status": "inbox", "assigned_agent_id": world.other_worker.id}
-    await tasks.update_task(session, world.alice, world.board, task.id, changes)
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
     assert (task.status, task.assigned_agent_id) == (INBOX, world.other_worker.id)
 
 
 async def test_a_lead_can_assign_and_start_a_task_at_once(session, world) -> None:
     task = await add_task(session, world)
     changes = {"status": "in_progress", "assigned_agent_id": world.worker.id}
-    await tasks.update_task(session, world.lead, world.board, task.id, changes)
+    await tasks.update_task(
+        session, world.lead, world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
     assert task.assigned_agent_id == world.worker.id
     assert task.in_progress_at is not None
 
@@ -160,7 +188,9 @@ async def test_unassigning_a_task_in_progress_returns_it_to_the_inbox(
     """C43."""
     task = await add_task(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
     changes = {"assigned_agent_id": None}
-    await tasks.update_task(session, getattr(world, actor_name), world.board, task.id, changes)
+    await tasks.update_task(
+        session, getattr(world, actor_name), world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
     assert (task.status, task.assigned_agent_id) == (INBOX, None)
     [event] = await list_events(session)
     assert (event.data["left"], event.data["entered"]) == ("in_progress", "inbox")
@@ -168,19 +198,27 @@ async def test_unassigning_a_task_in_progress_returns_it_to_the_inbox(
 
 async def test_done_at_is_set_until_the_task_is_reopened(session, world) -> None:
     task = await add_task(session, world)
-    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "done"})
+    await tasks.update_task(
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="done")
+    )
     done_at = task.done_at
     assert task.assigned_agent_id == world.worker.id
-    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "done"})
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="done")
+    )
     assert task.done_at == done_at is not None
-    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="review")
+    )
     assert task.done_at is None
 
 
 async def test_a_comment_sent_with_a_move_is_recorded_before_it(session, world) -> None:
     task = await add_task(session, world)
     changes = {"status": "done", "comment": " Shipped. "}
-    found = await tasks.update_task(session, world.alice, world.board, task.id, changes)
+    found = await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
     assert found.comments_count == 1
     comment = await session.scalar(select(Comment))
     assert (comment.message, comment.user_id, comment.agent_id) == (
@@ -215,10 +253,14 @@ async def test_a_comment_since_the_start_allows_the_move_to_review(session, worl
     add_comment(world.other_worker, -ONE_HOUR / 2)
     for actor in (world.worker, world.alice):
         with pytest.raises(Invalid) as error_info:
-            await tasks.update_task(session, actor, world.board, task.id, {"status": "review"})
+            await tasks.update_task(
+                session, actor, world.board, task.id, tasks.TaskUpdate.of(status="review")
+            )
         assert error_info.value.field == "comment"
     add_comment(world.worker, -ONE_HOUR / 2)
-    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "review"})
+    await tasks.update_task(
+        session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="review")
+    )
     assert task.status is REVIEW
 
 
@@ -230,7 +272,9 @@ async def test_a_rejected_change_stores_and_records_nothing(session, world) -> N
     changes = {"status": "done", "comment": "Done."}
     for actor in (world.alice, world.worker):
         with pytest.raises(Conflict) as error_info:
-            await tasks.update_task(session, actor, world.board, second.id, changes)
+            await tasks.update_task(
+                session, actor, world.board, second.id, tasks.TaskUpdate.of(**changes)
+            )
         assert error_info.value.details == {"blocked_by_task_ids": [str(first.id)]}
     assert (second.status, second.version) == (INBOX, 1)
     assert await list_events(session) == []
@@ -244,14 +288,18 @@ async def test_an_approval_allows_done_once(session, world) -> None:
     task, other = await add_task(session, world), await add_task(session, world)
 
     async def done() -> None:
-        await tasks.update_task(session, world.alice, world.board, task.id, {"status": "done"})
+        await tasks.update_task(
+            session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="done")
+        )
 
     session.add_all(world.make_approval(other, status=ApprovalStatus.APPROVED))
     with pytest.raises(Conflict, match="approved"):
         await done()
     session.add_all(world.make_approval(other, task, status=ApprovalStatus.APPROVED))
     await done()
-    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="review")
+    )
     with pytest.raises(Conflict, match="approved"):
         await done()
     session.add_all(world.make_approval(task, status=ApprovalStatus.APPROVED))
@@ -266,7 +314,9 @@ async def test_an_approval_does_not_cover_work_done_after_it(session, world, new
     task = await add_task(session, world)
 
     async def move(status) -> None:
-        await tasks.update_task(session, world.alice, world.board, task.id, {"status": status})
+        await tasks.update_task(
+            session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status=status)
+        )
 
     await move("in_progress")
     session.add_all(world.make_approval(task, status=ApprovalStatus.APPROVED))
@@ -290,14 +340,16 @@ async def test_a_later_rejection_revokes_an_approval(session, world) -> None:
     ]:
         session.add_all(world.make_approval(task, status=status, resolved_at=now() - ago))
     with pytest.raises(Conflict) as error_info:
-        await tasks.update_task(session, world.alice, world.board, task.id, {"status": "done"})
+        await tasks.update_task(
+            session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="done")
+        )
     assert error_info.value.code == "approval_required"
 
 
 async def test_an_update_without_a_difference_is_recorded(session, world) -> None:
     task = await add_task(session, world)
     before = task.updated_at
-    await tasks.update_task(session, world.alice, world.board, task.id, {})
+    await tasks.update_task(session, world.alice, world.board, task.id, tasks.TaskUpdate.of())
     assert task.updated_at > before
     assert task.version == 2
     [event] = await list_events(session)
@@ -308,7 +360,9 @@ async def test_an_event_holds_the_old_and_new_values(session, world) -> None:
     task = await add_task(session, world)
     due = now()
     changes = {"title": "Better", "priority": "high", "due_at": due, "description": "x" * 900}
-    await tasks.update_task(session, world.alice, world.board, task.id, changes)
+    await tasks.update_task(
+        session, world.alice, world.board, task.id, tasks.TaskUpdate.of(**changes)
+    )
     [event] = await list_events(session)
     changes_recorded = event.data["changes"]
     assert changes_recorded["title"] == ["Write the report", "Better"]
@@ -323,7 +377,7 @@ async def test_rules_see_the_current_row_and_not_a_stale_object(session, world) 
     await session.execute(update(Task).values(claimed).execution_options(synchronize_session=False))
     with pytest.raises(Conflict) as error_info:
         await tasks.update_task(
-            session, world.worker, world.board, task.id, {"status": "in_progress"}
+            session, world.worker, world.board, task.id, tasks.TaskUpdate.of(status="in_progress")
         )
     assert error_info.value.code == "task_already_claimed"
 
@@ -341,7 +395,9 @@ async def test_strangers_and_other_boards_get_no_access(session, world) -> None:
     assert (task.title, task.version) == ("Write the report", 1)
     theirs = {"assigned_agent_id": world.charlies_worker.id}
     with pytest.raises(NotFound):
-        await tasks.update_task(session, world.alice, world.board, task.id, theirs)
+        await tasks.update_task(
+            session, world.alice, world.board, task.id, tasks.TaskUpdate.of(**theirs)
+        )
 
 
 def request_task_functions(
@@ -349,7 +405,7 @@ def request_task_functions(
 ) -> Iterator[Awaitable[Any]]:
     """Ask for each thing that starts from a task's id, one after the other."""
     yield tasks.get_task_detail(session, board, task_id)
-    yield tasks.update_task(session, actor, board, task_id, {"title": "Mine"})
+    yield tasks.update_task(session, actor, board, task_id, tasks.TaskUpdate.of(title="Mine"))
     yield tasks.list_comments(session, board, task_id, Paging())
     yield tasks.create_comment(session, actor, board, task_id, "Mine")
     yield tasks.list_history(session, board, task_id)

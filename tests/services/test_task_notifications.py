@@ -71,7 +71,9 @@ async def test_a_change_with_notifications_takes_few_statements(
     task = await add_task(session, world, **_with_ids(world, fields))
     with count_statements(await session.connection()) as sent:
         board = await boards.lock_board(session, actor, world.board.id)
-        await tasks.update_task(session, actor, board, task.id, _with_ids(world, changes))
+        await tasks.update_task(
+            session, actor, board, task.id, tasks.TaskUpdate.of(**_with_ids(world, changes))
+        )
     assert len(sent) <= MAX_STATEMENTS, [statement[:60] for statement in sent]
     assert sum("INTO agent_messages" in one for one in sent) == message_count
 
@@ -90,7 +92,7 @@ async def test_a_comment_with_many_mentions_takes_few_statements(
 
 
 async def test_a_new_task_takes_few_statements(session: AsyncSession, world: World) -> None:
-    draft = tasks.TaskDraft(title="Write", assigned_agent_id=world.worker.id)
+    draft = tasks.TaskCreate(title="Write", assigned_agent_id=world.worker.id)
     for actor in (world.alice, world.lead):
         with count_statements(await session.connection()) as sent:
             board = await boards.lock_board(session, actor, world.board.id)

@@ -7,7 +7,7 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import BoardAccess, Event, EventType, Member, Status, Task
 from services import identity, organizations, tasks
 from services.organizations import AccessRights, BoardGrant
-from services.tasks import BoardFilters, TaskDraft
+from services.tasks import BoardFilters, TaskCreate
 
 
 async def make_task(session, world, **fields) -> Task:
@@ -18,7 +18,11 @@ async def make_task(session, world, **fields) -> Task:
 
 
 async def change(session, world, actor, task, **changes):
-    return (await tasks.update_task(session, actor, world.board, task.id, changes)).task
+    return (
+        await tasks.update_task(
+            session, actor, world.board, task.id, tasks.TaskUpdate.of(**changes)
+        )
+    ).task
 
 
 async def list_changes(session, task) -> list[dict]:
@@ -40,7 +44,7 @@ async def test_a_person_gets_a_task_and_the_agent_loses_it(session, world) -> No
 
 
 async def test_a_new_task_can_be_of_a_person(session, world) -> None:
-    draft = TaskDraft(title="Call", assigned_user_id=world.rita.id)
+    draft = TaskCreate(title="Call", assigned_user_id=world.rita.id)
     detail = await tasks.create_task(session, world.alice, world.board, draft)
     assert detail.task.assigned_user_id == world.rita.id
     assert detail.assigned_user

@@ -67,7 +67,9 @@ async def test_an_order_is_an_event_and_no_new_version(session, world) -> None:
 async def test_a_task_that_has_left_the_column_is_no_place(session, world) -> None:
     made = await add_column(session, world, "abc")
     change = {"status": Status.REVIEW}
-    await tasks.update_task(session, world.alice, world.board, made["a"].id, change)
+    await tasks.update_task(
+        session, world.alice, world.board, made["a"].id, tasks.TaskUpdate.of(**change)
+    )
     assert await place(session, world, made["c"], before=made["a"]) == "bc"
     assert await place(session, world, made["c"], before=made["a"], after=made["c"]) == "bc"
     assert await place(session, world, made["b"], before=made["a"], after=made["c"]) == "cb"
@@ -82,7 +84,9 @@ async def test_a_moved_task_enters_at_the_top_and_is_put_back(session, world) ->
     around = await tasks.find_place(session, made["b"])
     assert around == TaskPlace(before=made["c"].id, after=made["a"].id)
     for status in (Status.REVIEW, Status.INBOX):
-        await tasks.update_task(session, world.alice, world.board, made["b"].id, {"status": status})
+        await tasks.update_task(
+            session, world.alice, world.board, made["b"].id, tasks.TaskUpdate.of(status=status)
+        )
     assert await list_titles(session, world) == "bac"
     await tasks.place_task(session, world.alice, world.board, made["b"].id, around)
     assert await list_titles(session, world) == "abc"

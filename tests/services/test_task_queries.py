@@ -94,7 +94,9 @@ async def test_a_move_by_an_agent_takes_seven_statements(session, world) -> None
     [task] = await add_tasks(session, world, "1")
     with count_statements(await session.connection()) as statements:
         board = await boards.lock_board(session, world.worker, world.board.id)
-        await tasks.update_task(session, world.worker, board, task.id, {"status": "in_progress"})
+        await tasks.update_task(
+            session, world.worker, board, task.id, tasks.TaskUpdate.of(status="in_progress")
+        )
     assert len(statements) == 7
 
 
@@ -102,7 +104,9 @@ async def test_board_columns_show_the_last_that_entered_first(session, world) ->
     early, late = await add_tasks(session, world, "early", "late")
     await add_tasks(session, world, "begun", status=IN_PROGRESS)
     for task in (late, early):
-        await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
+        await tasks.update_task(
+            session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="review")
+        )
     columns = await tasks.list_board_columns(session, world.board)
     assert [(column.status, titles_of(column.cards), column.total) for column in columns] == [
         (INBOX, [], 0),
@@ -222,7 +226,7 @@ async def test_board_filters_combine(session, world, filters, titles) -> None:
 
 
 async def test_history_lists_comments_and_events_oldest_first(session, world) -> None:
-    draft = tasks.TaskDraft(title="Write")
+    draft = tasks.TaskCreate(title="Write")
     task = (await tasks.create_task(session, world.alice, world.board, draft)).task
     [other] = await add_tasks(session, world, "Other")
     for actor, changes in [
@@ -230,7 +234,9 @@ async def test_history_lists_comments_and_events_oldest_first(session, world) ->
         (world.worker, {"status": "in_progress", "comment": "Going."}),
         (world.alice, {"depends_on_task_ids": [other.id], "priority": "high"}),
     ]:
-        await tasks.update_task(session, actor, world.board, task.id, changes)
+        await tasks.update_task(
+            session, actor, world.board, task.id, tasks.TaskUpdate.of(**changes)
+        )
     entries = (await tasks.list_history(session, world.board, task.id)).entries
     summary = [
         (one.event_type, one.author_name, [tuple(change)[:3] for change in one.changes])

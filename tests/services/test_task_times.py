@@ -2,15 +2,17 @@
 
 from models import Task
 from services import tasks
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 
 
 async def task_times(session, world, *changes):
     """Create a task, change it as given, and return its times of being started and done."""
-    created = await tasks.create_task(session, world.alice, world.board, TaskDraft(title="Write"))
+    created = await tasks.create_task(session, world.alice, world.board, TaskCreate(title="Write"))
     stored = []
     for actor, change in changes:
-        await tasks.update_task(session, actor, world.board, created.task.id, change)
+        await tasks.update_task(
+            session, actor, world.board, created.task.id, tasks.TaskUpdate.of(**change)
+        )
         task = await session.get_one(Task, created.task.id)
         stored.append((task.started_at, task.done_at))
     return stored
@@ -52,6 +54,6 @@ async def test_a_task_may_be_created_as_started_or_done(session, world) -> None:
         ("review", False, False),
         ("done", False, True),
     ]:
-        draft = TaskDraft(title="Write", status=status)
+        draft = TaskCreate(title="Write", status=status)
         task = (await tasks.create_task(session, world.alice, world.board, draft)).task
         assert (task.started_at is not None, task.done_at is not None) == (is_started, is_done)

@@ -123,7 +123,7 @@ async def test_restoring_a_task_restores_all_its_rows(session, world) -> None:
 @pytest.mark.parametrize("year", [2, 9998])
 async def test_extreme_dates_survive_delete_and_restore(session, world, year) -> None:
     due_at = datetime(year, 1, 1, 12, 30, 15, 250, tzinfo=UTC)
-    draft = tasks.TaskDraft(title="🦜" * 500, due_at=due_at)
+    draft = tasks.TaskCreate(title="🦜" * 500, due_at=due_at)
     task = (await tasks.create_task(session, world.alice, world.board, draft)).task
     await tasks.delete_task(session, world.alice, world.board, task.id)
     found = await tasks.restore_task(session, world.alice, world.board, task.id)
@@ -193,9 +193,13 @@ async def test_restoring_an_open_task_returns_started_dependents_to_the_inbox(
         await tasks.delete_task(session, world.alice, world.board, task.id)
     for task in (started, free):
         start = {"status": "in_progress"}
-        await tasks.update_task(session, world.worker, world.board, task.id, start)
+        await tasks.update_task(
+            session, world.worker, world.board, task.id, tasks.TaskUpdate.of(**start)
+        )
     assignment = {"assigned_agent_id": world.worker.id}
-    await tasks.update_task(session, world.lead, world.board, assigned.id, assignment)
+    await tasks.update_task(
+        session, world.lead, world.board, assigned.id, tasks.TaskUpdate.of(**assignment)
+    )
     for task in (one, done):
         await tasks.restore_task(session, world.alice, world.board, task.id)
 
@@ -211,7 +215,9 @@ async def test_a_restore_creates_no_dependency_cycle(session, world) -> None:
     task, before, after, *_ = await add_full_task(session, world)
     await tasks.delete_task(session, world.alice, world.board, task.id)
     circle = {"depends_on_task_ids": [after.id]}
-    await tasks.update_task(session, world.alice, world.board, before.id, circle)
+    await tasks.update_task(
+        session, world.alice, world.board, before.id, tasks.TaskUpdate.of(**circle)
+    )
     found = await tasks.restore_task(session, world.alice, world.board, task.id)
     edges = len(found.depends_on) + len(found.unblocks)
     assert edges == 1
@@ -274,7 +280,9 @@ async def test_an_approval_allows_nothing_about_a_task_that_was_in_the_trash(
     await tasks.restore_task(session, world.alice, world.board, hidden.id)
     with pytest.raises(Conflict) as raised:
         await tasks.update_task(
-            session, world.alice, world.board, hidden.id, {"status": Status.DONE}
+            session, world.alice, world.board, hidden.id, tasks.TaskUpdate.of(status=Status.DONE)
         )
     assert raised.value.code == "approval_required"
-    await tasks.update_task(session, world.alice, world.board, shown.id, {"status": Status.DONE})
+    await tasks.update_task(
+        session, world.alice, world.board, shown.id, tasks.TaskUpdate.of(status=Status.DONE)
+    )

@@ -1,6 +1,5 @@
 """Who is told about tasks: mentioned people, assignees and watchers; reminders of due dates."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from core.clock import now
 from models import BoardAccess, Notification, NotificationKind, Status, Task, TaskWatcher, User
 from services import memory, tasks
 from services.memory import NoteDraft, board_scope
-from services.tasks import TaskDraft, remind_of_due_dates
+from services.tasks import TaskCreate, remind_of_due_dates
 
 Kind = NotificationKind
 
@@ -23,12 +22,16 @@ async def make_task(session, world, **fields) -> Task:
 
 
 async def create(session, world, actor, **fields) -> Task:
-    draft = replace(TaskDraft(title="Paint the door"), **fields)
+    draft = TaskCreate(title="Paint the door", **fields)
     return (await tasks.create_task(session, actor, world.board, draft)).task
 
 
 async def change(session, world, actor, task, **changes) -> Task:
-    return (await tasks.update_task(session, actor, world.board, task.id, changes)).task
+    return (
+        await tasks.update_task(
+            session, actor, world.board, task.id, tasks.TaskUpdate.of(**changes)
+        )
+    ).task
 
 
 async def comment(session, world, actor, task, text):

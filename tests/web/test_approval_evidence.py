@@ -49,7 +49,9 @@ def change(transaction, world) -> Any:
     async def change(task_id: Any, **changes: object) -> None:
         async with transaction() as session:
             board = await boards.lock_board(session, world.alice, world.board.id)
-            await tasks.update_task(session, world.alice, board, task_id, changes)
+            await tasks.update_task(
+                session, world.alice, board, task_id, tasks.TaskUpdate.of(**changes)
+            )
 
     return change
 

@@ -111,7 +111,9 @@ async def test_a_stale_restoring_shows_both_versions(
     form = form_of((await alice.get(f"{path}?version={old.id}")).text, "description")
     async with transaction() as session:
         board = await boards.lock_board(session, world.bob, world.board.id)
-        await tasks.update_task(session, world.bob, board, task.id, {"description": "Theirs"})
+        await tasks.update_task(
+            session, world.bob, board, task.id, tasks.TaskUpdate.of(description="Theirs")
+        )
 
     conflict = await alice.post(f"{path}/{old.id}/restorations", data=form)
 

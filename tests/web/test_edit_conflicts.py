@@ -38,7 +38,7 @@ def change(transaction: TransactionFactory, world: World, task: Task):
     async def change(actor: Actor = world.bob, **changes: object) -> None:
         async with transaction() as session:
             board = await boards.lock_board(session, actor, world.board.id)
-            await tasks.update_task(session, actor, board, task.id, changes)
+            await tasks.update_task(session, actor, board, task.id, tasks.TaskUpdate.of(**changes))
 
     return change
 

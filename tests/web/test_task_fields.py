@@ -296,7 +296,7 @@ async def test_a_value_that_others_have_changed_is_a_conflict(
     async with transaction() as session:
         board = await boards.lock_board(session, world.bob, world.board.id)
         changes = {"custom_field_values": {"size": theirs}}
-        await tasks.update_task(session, world.bob, board, task.id, changes)
+        await tasks.update_task(session, world.bob, board, task.id, tasks.TaskUpdate.of(**changes))
     untouched = form | {name: "" if first is None else str(first)}
     assert (await alice.post(f"{task_path}/fields", data=untouched)).status_code == 303
     assert await load_values(transaction) == {"size": theirs}

@@ -151,7 +151,7 @@ async def test_a_dependency_cycle_shows_an_error_beside_the_field(
     ("sent", "words", "editor"),
     [
         ({"title": " "}, "Fill this in.", "title"),
-        ({"title": "x" * 501}, "too long", "title"),
+        ({"title": "x" * 501}, "At most 500 characters.", "title"),
         ({"description": "Kept <b>text</b>\0"}, "cannot be stored", "text"),
         ({"due_at": "soon"}, "Write a date like", "due"),
         ({"due_at": "0001-01-01"}, "year", "due"),
@@ -230,6 +230,8 @@ async def test_a_custom_field_change_is_in_the_history(
     async with transaction() as session:
         board = await boards.lock_board(session, world.alice, world.board.id)
         changes = {"custom_field_values": {"size": "L"}}
-        await tasks.update_task(session, world.alice, board, task.id, changes)
+        await tasks.update_task(
+            session, world.alice, board, task.id, tasks.TaskUpdate.of(**changes)
+        )
 
     assert "changed the field “Size”" in (await alice.get(task_path)).text

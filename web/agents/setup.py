@@ -16,7 +16,7 @@ from models import Agent, Board, Member, Status
 from services import agents, boards, tasks
 from services.agents import AgentCard
 from services.gateways import files
-from services.tasks import TaskDraft
+from services.tasks import TaskCreate
 from web.agents.forms import NewAgentForm
 from web.agents.presenter import format_clock, format_duration
 from web.ui.translation import N_, _
@@ -195,7 +195,7 @@ async def create_agent(
         session, member.user, board, fields.to_draft(), is_board_lead=fields.kind == "lead"
     )
     if fields.first_task:
-        await tasks.create_task(session, member.user, board, TaskDraft(title=fields.first_task))
+        await tasks.create_task(session, member.user, board, TaskCreate(title=fields.first_task))
     return agent, token
 
 

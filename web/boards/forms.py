@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from models import Board, Priority, Status
 from services.boards import BoardDraft
-from services.tasks import MAX_BULK_TASKS, BulkChange
+from services.tasks import MAX_BULK_TASKS, BulkChange, TaskUpdate
 from web.boards.assignees import AssigneeValue, parse_assignee
 from web.ui.edited_fields import EditedField, FieldKind
 from web.ui.forms import BlankAsNone, Form, Line, OptionalLine, OptionalText, Switch, Text, parse_id
@@ -284,7 +284,9 @@ class BulkChangeForm(BaseModel):
         if "due_at" in fields:
             fields["due_at"] = combine_local(self.due_at, END_OF_DAY, zone)
         return BulkChange(
-            fields=fields, added_tag_ids=self.add_tag, removed_tag_ids=self.remove_tag
+            fields=TaskUpdate.of(**fields),
+            added_tag_ids=self.add_tag,
+            removed_tag_ids=self.remove_tag,
         )
 
     def has_change(self, form: Form) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from core.http.request import Session
 from models import Board, CustomField, FieldType, User, Visibility
 from services import custom_fields, tasks
 from services.custom_fields import TaskField
-from services.tasks import TaskDetail, TaskDraft
+from services.tasks import TaskCreate, TaskDetail
 from web.custom_fields.values import format_for_form, format_for_page, parse_value
 from web.ui import forms, time_format
 from web.ui.edited_fields import EditedField, FieldKind
@@ -153,12 +153,12 @@ def show_value_errors(form: forms.Form, fields: Sequence[TaskField]) -> Generato
 
 
 async def create_task(
-    session: Session, user: User, board: Board, draft: TaskDraft, form: forms.Form
+    session: Session, user: User, board: Board, fields: TaskCreate, form: forms.Form
 ) -> TaskDetail:
     """Create a task with the submitted values of custom fields, on a locked board."""
     zone = time_format.get_time_zone(user.timezone)
-    fields = await custom_fields.list_task_fields(session, board)
-    with show_value_errors(form, fields):
-        values = collect_values(form, fields, zone)
-        filled = replace(draft, custom_field_values=values)
+    task_fields = await custom_fields.list_task_fields(session, board)
+    with show_value_errors(form, task_fields):
+        values = collect_values(form, task_fields, zone)
+        filled = fields.model_copy(update={"custom_field_values": values})
         return await tasks.create_task(session, user, board, filled)

@@ -38,7 +38,7 @@ async def update_task_fields(request: Request) -> Response:
             values = collect_values(form, fields, zone, untouched)
             with show_value_errors(form, fields):
                 if values or not untouched:
-                    changes = {"custom_field_values": values}
+                    changes = tasks.TaskUpdate.of(custom_field_values=values)
                     await tasks.update_task(session, request.user, board, task_id, changes)
         if is_part_request(request):
             return await render_task(request)

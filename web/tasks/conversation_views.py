@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_reader, open_transaction
 from services import agents, tasks
+from services.tasks import TaskCommentCreate
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.tasks.conversation import (
@@ -18,7 +19,6 @@ from web.tasks.conversation import (
     load_conversation,
     parse_selection,
 )
-from web.tasks.forms import CommentForm
 from web.tasks.views import mark_comments_read, redirect_to_task, render_task
 from web.ui import forms
 from web.ui.formatted_texts import format_texts
@@ -71,7 +71,7 @@ async def add_comment(request: Request) -> Response:
     """Add a comment to a task."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(CommentForm)
+        fields = form.parse(TaskCommentCreate)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             task_id = forms.path_id(request, "task_id")

@@ -11,7 +11,7 @@ from core.errors import Conflict, NotFound
 from core.http.request import STATUS_CODES, open_reader, open_transaction
 from models import Status
 from services import tasks
-from services.tasks import BulkResult, DescriptionVersion
+from services.tasks import BulkResult, DescriptionVersion, TaskUpdate
 from web.approvals.completions import REJECTION_CODES
 from web.boards.bulk_views import load_rejections
 from web.boards.query_parameters import BoardAddress
@@ -50,7 +50,8 @@ async def update_task(request: Request) -> Response:
                 changes = without(changes, {"assigned_agent_id", "assigned_user_id"})
             sent = without(changes, untouched)
             if sent or not untouched:
-                await tasks.update_task(session, request.user, board, task_id, sent)
+                changed = form.parse(TaskUpdate, sent)
+                await tasks.update_task(session, request.user, board, task_id, changed)
         if is_part_request(request):
             return await render_task(request)
         return redirect_to_task(request)
@@ -154,8 +155,8 @@ async def restore_description(request: Request) -> Response:
             form.values["description"] = [text]
             fields = list_edited_fields(detail, zone)
             check_edit(form, [field for field in fields if field.name == "description"])
-            sent = {"description": text or None}
-            await tasks.update_task(session, request.user, board, task_id, sent)
+            restored = TaskUpdate.of(description=text or None)
+            await tasks.update_task(session, request.user, board, task_id, restored)
     except Conflict as error:
         if not form.conflicts:
             raise

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from core.db.reads import Source
 from models import Board, Priority, Status
 from services import boards, tags, tasks
-from services.tasks import TaskDetail, TaskDraft, TaskPlace
+from services.tasks import TaskDetail, TaskPlace, TaskUpdate
 from web.boards.assignees import PERSON_PREFIX, AssigneeValue, format_assignee, parse_assignee
 from web.boards.cards import STATUS_NAMES
 from web.ui.edited_fields import EditedField, FieldKind
@@ -75,12 +75,11 @@ class NewTaskForm(BaseModel):
     due_at: Annotated[date | None, BlankAsNone] = None
     tag_ids: list[UUID] = []
 
-    def to_draft(self, zone: tzinfo) -> TaskDraft:
-        """Return the task to create."""
-        wanted: dict[str, Any] = self.model_dump(exclude={"assignee"}) | {
-            "due_at": combine_local(self.due_at, END_OF_DAY, zone)
-        }
-        return TaskDraft(**wanted, **parse_assignee(self.assignee))
+    def to_values(self, zone: tzinfo) -> dict[str, Any]:
+        """Return the values of a TaskCreate."""
+        due_at = combine_local(self.due_at, END_OF_DAY, zone)
+        given = self.model_dump(exclude={"assignee"})
+        return given | {"due_at": due_at} | parse_assignee(self.assignee)
 
 
 class PlaceForm(BaseModel):
@@ -101,10 +100,10 @@ class MoveForm(PlaceForm):
     to: Status
     assignee: AssigneeValue = ""
 
-    def to_changes(self, form: Form) -> dict[str, Any]:
+    def to_changes(self, form: Form) -> TaskUpdate:
         """Return the move as the service takes it."""
         assignees = parse_assignee(self.assignee) if "assignee" in form.values else {}
-        return {"status": self.to, **assignees}
+        return TaskUpdate.of(status=self.to, **assignees)
 
 
 class TaskEditForm(BaseModel):
@@ -122,7 +121,7 @@ class TaskEditForm(BaseModel):
     take: Annotated[UUID | None, BlankAsNone] = None  # removed from depends_on_task_ids
 
     def to_changes(self, form: Form, detail: TaskDetail, zone: tzinfo) -> dict[str, Any]:
-        """Return the submitted fields as the service takes them."""
+        """Return the submitted values of a TaskUpdate."""
         sent = self.model_dump(include=set(form.values) - {"add", "take", "assignee"})
         if "assignee" in form.values:
             sent |= parse_assignee(self.assignee)
@@ -134,9 +133,3 @@ class TaskEditForm(BaseModel):
             waits_for = [id for id in detail.depends_on_task_ids if id != self.take]
             sent["depends_on_task_ids"] = waits_for + ([self.add] if self.add else [])
         return sent
-
-
-class CommentForm(BaseModel):
-    """A comment."""
-
-    message: str = ""

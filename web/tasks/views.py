@@ -11,7 +11,7 @@ from core.http.request import STATUS_CODES, Session, open_reader, open_transacti
 from models import ReadKind, Status, Task
 from services import approvals, presence, tasks
 from services.notifications import OpenedPage
-from services.tasks import BulkResult
+from services.tasks import BulkResult, TaskCreate
 from web.agents.presenter import load_task_runs
 from web.approvals.completions import Confirmation, build_done_approval
 from web.auth.viewer import current_member
@@ -55,8 +55,9 @@ async def create_task(request: Request) -> Response:
         fields = form.parse(NewTaskForm)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
-            draft = fields.to_draft(time_format.get_time_zone(request.user.timezone))
-            created = await task_form.create_task(session, request.user, board, draft, form)
+            zone = time_format.get_time_zone(request.user.timezone)
+            new = form.parse(TaskCreate, fields.to_values(zone))
+            created = await task_form.create_task(session, request.user, board, new, form)
         return await _render_created(request, created.task, again=form.is_on("again"))
     return await _render_new_task(request, form)
 
