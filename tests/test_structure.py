@@ -13,9 +13,6 @@ from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from models import EventType
-from web.stale_parts import STALE_PARTS_BY_EVENT
-
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
     "api",
@@ -201,7 +198,3 @@ async def test_every_foreign_key_has_an_index_that_begins_with_it(settings) -> N
         found = [*await connection.scalars(UNINDEXED_FOREIGN_KEYS)]
     await engine.dispose()
     assert found == []
-
-
-def test_every_event_type_updates_a_part_of_a_page() -> None:
-    assert set(STALE_PARTS_BY_EVENT) == set(EventType)

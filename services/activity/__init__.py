@@ -1,15 +1,9 @@
-"""Activity: feeds of events and comments, and the wording of events."""
+"""Activity: feeds of events and comments."""
 
 from services.activity.comment_entries import (
     CommentEntry,
     list_comment_entries,
     load_comment_entries,
-)
-from services.activity.event_texts import (
-    DEPENDENCY_CHANGES,
-    describe_action,
-    describe_cause,
-    describe_event,
 )
 from services.activity.feed import (
     ActivityEntry,

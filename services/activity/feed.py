@@ -23,7 +23,6 @@ from models import (
     User,
 )
 from services import boards
-from services.activity.event_texts import describe_event
 from services.activity.queries import (
     FEED_EVENTS,
     HOLD_EVENTS,
@@ -35,7 +34,7 @@ from services.activity.queries import (
     list_types,
 )
 from services.board_pages import BoardPageQuery
-from services.events import select_deleted_agent_name
+from services.events import describe_event, select_deleted_agent_name
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def entry_from_row(row: Sequence[Any]) -> ActivityEntry:
     event, comment, board_name, agent_name, user = row
     return ActivityEntry(
         event=event,
-        message=describe_event(event, comment),
+        message=comment or describe_event(event),
         board_name=board_name,
         agent_name=agent_name or _recorded_agent_name(event),
         user_name=user.display_name if user else None,

@@ -18,7 +18,7 @@ from models import (
     Run,
     Status,
 )
-from services.activity import DEPENDENCY_CHANGES, describe_action
+from services.events import TASK_CAUSE_KEYS
 
 MESSAGE_ID_LENGTH = 36  # the id of a run begins with the id of the message that started it
 SHORT_HASH_LENGTH = 12
@@ -28,6 +28,21 @@ REQUEST_TEXTS = {
     RequestKind.QUESTION: "asked",
     RequestKind.PLUGIN: "asked to allow an action of a plugin",
 }
+CHANGE_TEXTS: Mapping[str, str] = {
+    EventType.TASK_CREATED: "created",
+    EventType.TASK_UPDATED: "changed",
+    EventType.TASK_DELETED: "deleted",
+    EventType.TASK_RESTORED: "restored",
+    Status.INBOX: "moved to the inbox",
+    Status.IN_PROGRESS: "started",
+    Status.REVIEW: "moved to review",
+    Status.DONE: "completed",
+    "completed_task_id": "A task that this depends on was completed:",
+    "reopened_task_id": "A task that this depends on was reopened:",
+    "deleted_task_id": "A task that this depends on was deleted:",
+    "restored_task_id": "A task that this depends on was restored:",
+}
+"""What happened to a task, by the code of the step."""
 
 
 class StepKind(StrEnum):
@@ -221,26 +236,21 @@ def _name_decider(approval: Approval, rows: CauseRows) -> dict[str, str]:
 
 def _change_step(event: Event, rows: CauseRows) -> CauseStep:
     actor = rows.names.get(event.user_id or event.agent_id, "")
+    code = next((key for key in TASK_CAUSE_KEYS if key in event.data), event.type.value)
+    if code == EventType.TASK_STATUS_CHANGED:
+        code = str(event.data.get("entered"))
     return CauseStep(
         StepKind.CHANGE,
         str(event.id),
         event.created_at,
         actor or "Mission Control",
-        describe_action(event),
-        _find_change_code(event),
+        CHANGE_TEXTS.get(code, "moved"),
+        code,
         {"actor": actor},
         str(event.data.get("title") or ""),
         cause=_find_change_cause(event, rows),
         task_id=event.task_id,
     )
-
-
-def _find_change_code(event: Event) -> str:
-    """Return the key of the other task that caused a change, the entered status, or the type."""
-    cause = next((key for key in DEPENDENCY_CHANGES if key in event.data), None)
-    if event.type is EventType.TASK_STATUS_CHANGED:
-        return cause or str(event.data.get("entered"))
-    return cause or event.type.value
 
 
 def _find_change_cause(event: Event, rows: CauseRows) -> str | None:

@@ -1,4 +1,4 @@
-"""Events: record them, read them, and subscribe to new ones."""
+"""Events: their types and texts; record them, read them, and subscribe to new ones."""
 
 from services.events.commands import (
     EVENTS_RECORDED,
@@ -14,3 +14,10 @@ from services.events.queries import (
     select_deleted_agent_name,
     select_deleted_author_name,
 )
+from services.events.texts import (
+    build_event_values,
+    describe_event,
+    find_event_text,
+    format_event_text,
+)
+from services.events.types import EVENT_DEFINITIONS, TASK_CARD, TASK_CAUSE_KEYS

@@ -27,6 +27,7 @@ from models import (
 )
 from services import audit
 from services.audit import AuditObject, NewAuditRecord
+from services.events.types import EVENT_DEFINITIONS, TASK_CAUSE_KEYS
 from services.hooks import Hook
 
 _INSERT_EVENTS = Write(
@@ -192,67 +193,10 @@ def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:
     return value if value is None or isinstance(value, UUID) else value.id
 
 
-NOT_AUDITED = frozenset(
-    {
-        EventType.BOARD_WEBHOOK_RECEIVED,
-        EventType.BOARD_LEAD_NOTIFIED,
-        EventType.BOARD_LEAD_NOTIFY_FAILED,
-        EventType.GROUP_JOIN_NOTIFIED,
-        EventType.GROUP_JOIN_NOTIFY_FAILED,
-        EventType.GROUP_LEAVE_NOTIFIED,
-        EventType.GROUP_LEAVE_NOTIFY_FAILED,
-        EventType.ONBOARDING_UPDATED,
-        EventType.TASK_REORDERED,
-        EventType.TASK_COMMENT,
-        EventType.TASK_LINK_UPDATED,
-        EventType.TASK_STALE,
-        EventType.TASK_ACTIVE,
-        EventType.TASK_LEAD_NOTIFIED,
-        EventType.TASK_LEAD_NOTIFY_FAILED,
-        EventType.TASK_LEAD_UNASSIGNED_NOTIFIED,
-        EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED,
-        EventType.TASK_ASSIGNEE_NOTIFIED,
-        EventType.TASK_ASSIGNEE_NOTIFY_FAILED,
-        EventType.TASK_REWORK_NOTIFIED,
-        EventType.TASK_REWORK_NOTIFY_FAILED,
-        EventType.APPROVAL_LEAD_NOTIFIED,
-        EventType.APPROVAL_LEAD_NOTIFY_FAILED,
-        EventType.AGENT_PROVISIONED,
-        EventType.AGENT_PROVISION_FAILED,
-        EventType.AGENT_SYNCED,
-        EventType.AGENT_UPDATE_FAILED,
-        EventType.AGENT_WOKEN,
-        EventType.NUDGE_SENT,
-        EventType.NUDGE_FAILED,
-        EventType.QUESTION_ASKED,
-        EventType.QUESTION_ANSWERED,
-        EventType.ASK_USER_SENT,
-        EventType.ASK_USER_FAILED,
-        EventType.LEAD_MESSAGE_SENT,
-        EventType.LEAD_MESSAGE_FAILED,
-        EventType.LEAD_BROADCAST_SENT,
-        EventType.MESSAGE_QUEUED,
-        EventType.MESSAGE_SENT,
-        EventType.MESSAGE_ACKNOWLEDGED,
-        EventType.MESSAGE_FAILED,
-        EventType.GATEWAY_REQUEST_DELIVERED,
-        EventType.RUN_STARTED,
-        EventType.RUN_CHANGED,
-        EventType.RUN_ENDED,
-    }
-)
-"""Communication, received payloads, the order of cards, and the state of agents and runs.
-
-All other events, new types too, are audited.
-"""
-
 SUBJECT_KEYS = {"name", "title", "question", "titles", "changes", "is_chat"}
 STATES = (("left", "entered"), ("from", "to"))
 CAUSES = {
-    "completed_task_id": "task",
-    "reopened_task_id": "task",
-    "deleted_task_id": "task",
-    "restored_task_id": "task",
+    **dict.fromkeys(TASK_CAUSE_KEYS, "task"),
     "message_id": "message",
     "approval_id": "approval",
 }
@@ -286,7 +230,7 @@ def is_audited(event: NewEvent) -> bool:
     is_routine = is_communication or data.get("changed") == ["checks"]
     if event.type is EventType.AGENT_STATUS_CHANGED:
         return data.get("to") == AgentStatus.DELETING
-    return event.type not in NOT_AUDITED and not is_routine
+    return EVENT_DEFINITIONS[event.type].audit_text is not None and not is_routine
 
 
 def derive_records(

@@ -7,7 +7,7 @@ from uuid import UUID
 import pydantic_core
 
 from models import Event
-from services import activity
+from services.events import describe_event
 from services.webhook_endpoints.catalog import DETAILS, TEST_TYPE, get_group
 
 MAX_PAYLOAD_BYTES = 20_000
@@ -25,7 +25,7 @@ def build_payload(event: Event, comment: str | None, base_url: str) -> str:
         "event_id": event.id,
         "organization_id": event.organization_id,
         **{name: getattr(event, name) for name in ID_NAMES},
-        "message": activity.describe_event(event),
+        "message": describe_event(event),
         "url": base_url + _build_path(event, group),
         "details": _shorten(details),
     }

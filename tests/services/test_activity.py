@@ -15,15 +15,10 @@ from core.paging import Paging
 from models import ApprovalStatus, Board, BoardGroup, Event, EventType, Role, new_id
 from services import activity, approvals, boards, tasks
 from services.activity import ActivityFilters
-from services.activity.event_texts import WORDING, describe_event
-from services.events import select_deleted_agent_name
+from services.events import describe_event, select_deleted_agent_name
 from tests.support.world import World
 
 ALL = Paging()
-
-
-def test_every_event_type_has_a_wording() -> None:
-    assert set(WORDING) == set(EventType)
 
 
 def test_missing_name_is_left_out_of_the_sentence() -> None:

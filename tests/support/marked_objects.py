@@ -1,7 +1,7 @@
 """Rows of every kind whose texts contain a marker."""
 
 import json
-from string import Formatter
+import re
 from typing import Any
 
 from core.clock import now
@@ -38,7 +38,7 @@ from models import (
     TaskLink,
     new_id,
 )
-from services.activity.event_texts import WORDING
+from services.events import EVENT_DEFINITIONS
 from tests.support.board_rows import (
     make_board,
     make_custom_field,
@@ -233,8 +233,13 @@ def make_origins(events: list[Event]) -> list[EventOrigin]:
 
 def find_placeholders(kind: EventType) -> set[str]:
     """Return the values that the texts of an event contain."""
-    parsed = (part for text in WORDING[kind] for part in Formatter().parse(text))
-    return {name for _, name, *_ in parsed if name} | {"name"}
+    definition = EVENT_DEFINITIONS[kind]
+    return {
+        "name",
+        "to",
+        "hash",
+        *re.findall(r"%\((\w+)\)s", definition.text + definition.feed_text),
+    }
 
 
 def make_organization_rows(world: World) -> list[Any]:

@@ -7,9 +7,9 @@ import pytest
 from core.clock import now
 from models import DesiredState, EventType, Message, MessageState, new_id
 from services import messages
+from services.events import EVENT_DEFINITIONS
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway, make_main_agent
-from web.stale_parts import STALE_PARTS_BY_EVENT
 
 HTMX = {"HX-Request": "true"}
 TASK = """TASK ASSIGNED
@@ -171,10 +171,10 @@ async def test_every_change_of_a_message_makes_the_part_stale(alice, world, addr
     assert f"agent-{world.worker.id} from:body" in trigger
     for type in EventType:
         if type.startswith("message."):
-            assert "agent-{agent}" in STALE_PARTS_BY_EVENT[type]
+            assert "agent-{agent}" in EVENT_DEFINITIONS[type].stale_parts
     assert "boards from:body" in trigger
     for type in (EventType.BOARD_PAUSED, EventType.BOARD_RESUMED):
-        assert "boards" in STALE_PARTS_BY_EVENT[type]
+        assert "boards" in EVENT_DEFINITIONS[type].stale_parts
 
 
 async def test_an_admin_sees_the_messages_to_a_gateway_agent(

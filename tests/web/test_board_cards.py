@@ -8,12 +8,12 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Board, Event, EventType, Status, TagAssignment, Task, new_id
+from services.events import EVENT_DEFINITIONS
 from tests.support.board_pages import keep
 from tests.support.board_rows import make_tag
 from tests.support.world import World
 from web.stale_parts import (
     MAX_SINGLE_CARDS,
-    STALE_PARTS_BY_EVENT,
     limit_single_cards,
     list_stale_parts,
 )
@@ -170,7 +170,10 @@ def test_only_a_change_of_one_card_reloads_one_card(type, data, reloads_all) -> 
     assert ("tasks" in names) is reloads_all
     assert ({f"card-{event.task_id}", "cards"} <= names) is not reloads_all
     assert ("agents" in names) is reloads_all
-    expected = {name.split("{")[0] for name in STALE_PARTS_BY_EVENT[type]} - {"tasks", "agents"}
+    expected = {name.split("{")[0] for name in EVENT_DEFINITIONS[type].stale_parts} - {
+        "tasks",
+        "agents",
+    }
     assert all(any(name.startswith(one) for name in names) for one in expected)
 
 
@@ -197,7 +200,7 @@ async def test_a_card_counts_its_decisions_and_further_tags(
 
 
 async def test_many_first_calls_reload_a_sidebar_every_three_seconds(alice) -> None:
-    parts = STALE_PARTS_BY_EVENT[EventType.AGENT_STATUS_CHANGED]
+    parts = EVENT_DEFINITIONS[EventType.AGENT_STATUS_CHANGED].stale_parts
     found = re.search(r'hx-get="/rail" hx-trigger="([^"]*)"', (await alice.get("/rail")).text)
     assert found
     triggers = [trigger.strip().split(" from:body ") for trigger in found[1].split(",")]

@@ -3,14 +3,15 @@
 import pytest
 
 from models import Event, EventType, Status
+from services import events
+from services.events import EVENT_DEFINITIONS, TASK_CAUSE_KEYS
 from web.activity.event_texts import (
-    EVENT_TEXTS,
-    FEED_TEXTS,
+    DEPENDENCY_CHANGES,
     build_values,
     describe_event,
     find_feed_text,
 )
-from web.activity.presenter import ALL_TYPES
+from web.activity.presenter import KIND_LABELS
 from web.ui.translation import PSEUDO, reader_language
 
 
@@ -25,14 +26,20 @@ def pseudo_language():
     reader_language.reset(token)
 
 
-def test_every_event_type_has_a_text() -> None:
-    assert set(EVENT_TEXTS) == set(EventType)
-    assert set(FEED_TEXTS) >= set(ALL_TYPES)
+def test_every_event_type_has_an_entry() -> None:
+    assert list(EVENT_DEFINITIONS) == list(EventType)
+    for definition in EVENT_DEFINITIONS.values():
+        assert definition.text
+        assert definition.audit_text != ""
+        assert definition.stale_parts
+        assert bool(definition.feed_kind) == bool(definition.feed_text)
+    assert {one.feed_kind for one in EVENT_DEFINITIONS.values()} == {"", *KIND_LABELS}
+    assert list(DEPENDENCY_CHANGES) == list(TASK_CAUSE_KEYS)
 
 
 @pytest.mark.parametrize("type", EventType)
 def test_no_value_has_to_be_present(type: EventType) -> None:
-    for describe in (describe_event, describe_in_feed):
+    for describe in (events.describe_event, describe_event, describe_in_feed):
         assert "%" not in describe(Event(type=type, data={}))
 
 
@@ -46,11 +53,11 @@ def test_a_missing_value_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("data", "alone", "in_feed"),
     [
-        ({"entered": Status.DONE}, "Task completed: Ship", "Ava completed Ship"),
+        ({"entered": Status.DONE}, "Task moved to done: Ship", "Ava completed Ship"),
         ({"entered": "elsewhere"}, "Task moved: Ship", "Ava moved Ship"),
         (
             {"entered": Status.INBOX, "reopened_task_id": "1"},
-            "Task moved to the inbox: Ship",
+            "Task moved to inbox: Ship",
             "A task that Ship depends on was reopened",
         ),
     ],

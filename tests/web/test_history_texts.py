@@ -6,8 +6,8 @@ import pytest
 
 from core.clock import now
 from models import ApprovalStatus, Event, EventType, RequestKind, RunStatus, Status
-from services.activity import DEPENDENCY_CHANGES
 from services.causes.statements import CHANGES
+from services.events import TASK_CAUSE_KEYS
 from services.tasks import FieldChange, HistoryEntry
 from web.causes.views import STEP_TEXTS
 from web.tasks.history import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entry
@@ -51,7 +51,7 @@ def test_a_move_names_its_status_and_what_else_changed() -> None:
 def test_a_change_of_another_task_names_nobody() -> None:
     text = "A task that this one depends on was reopened. This task went back to Inbox."
     assert describe(MOVED, entered="inbox", reopened_task_id="1") == text
-    assert set(DEPENDENCY_TEXTS) == set(DEPENDENCY_CHANGES)
+    assert set(DEPENDENCY_TEXTS) == set(TASK_CAUSE_KEYS)
 
 
 @pytest.mark.parametrize("language", ["en", PSEUDO])
@@ -81,5 +81,5 @@ def test_every_step_has_a_sentence() -> None:
         *(f"run_{one}" for one in RunStatus),
         *(f"request_{one}" for one in RequestKind),
         *(f"approval_{one}" for one in decided),
-        *(*Status, *DEPENDENCY_CHANGES, *(set(CHANGES) - {MOVED})),
+        *(*Status, *TASK_CAUSE_KEYS, *(set(CHANGES) - {MOVED})),
     }

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from models import Approval, EventType, PolicyEffect, PolicyVerdict
+from services.events import EVENT_DEFINITIONS
 from services.inbox import WaitingOrder
 from tests.support.approval_pages import HTMX, ask, checkbox
 from tests.support.statement_counter import count_all_statements
 from tests.web.test_inbox_orders import add_equal, add_mixed, sort_by
 from tests.web.test_inbox_pages import PENDING, add_pending
-from web.stale_parts import STALE_PARTS_BY_EVENT
 
 __all__ = ["ask"]
 
@@ -141,6 +141,6 @@ async def test_the_row_of_equal_requests_says_so(alice, transaction, world) -> N
 
 def test_an_event_of_one_approval_does_not_reload_the_list() -> None:
     for type in EventType:
-        names = STALE_PARTS_BY_EVENT[type]
+        names = EVENT_DEFINITIONS[type].stale_parts
         assert not {"inbox", "approval-{approval}"} <= {*names}, type
-    assert "inbox" in STALE_PARTS_BY_EVENT[EventType.TASK_DELETED]
+    assert "inbox" in EVENT_DEFINITIONS[EventType.TASK_DELETED].stale_parts

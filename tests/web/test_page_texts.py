@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import pytest
 
-from models import Approval, EventType, User, new_id
+from models import Approval, User, new_id
 from services import policies
 from services.approvals import ApprovalDetail, format_question
 from services.approvals.details import LinkedTask
 from services.audit import AuditAction
-from services.events.commands import NOT_AUDITED
+from services.events import EVENT_DEFINITIONS
 from web.approvals.sentences import build_done_reason, describe_question, describe_reason
 from web.audit.presenter import ACTION_TEXTS, GROUP_TEXTS
 from web.policies.presenter import PRESET_RULE_NAMES, PRESET_TEXTS
@@ -71,9 +71,9 @@ def test_only_a_reason_that_a_page_has_built_is_translated() -> None:
 
 
 def test_every_audited_action_has_a_text() -> None:
-    audited = {*EventType, *AuditAction} - NOT_AUDITED
-    assert ACTION_TEXTS.keys() == {action.value for action in audited}
-    assert GROUP_TEXTS.keys() == {action.value.partition(".")[0] for action in audited}
+    audited = [type for type, one in EVENT_DEFINITIONS.items() if one.audit_text]
+    assert ACTION_TEXTS.keys() == {*audited, *AuditAction}
+    assert GROUP_TEXTS.keys() == {action.partition(".")[0] for action in ACTION_TEXTS}
 
 
 def test_every_preset_has_texts() -> None:

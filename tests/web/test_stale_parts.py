@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from web.stale_parts import STALE_PARTS_BY_EVENT
+from services.events import EVENT_DEFINITIONS
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 TRIGGER = re.compile(r"(?<=[\", ])([a-z-]+) from:body")
@@ -14,6 +14,6 @@ def test_every_part_that_reloads_itself_is_made_out_of_date_by_an_event() -> Non
     triggers = {
         name for path in TEMPLATES.rglob("*.html") for name in TRIGGER.findall(path.read_text())
     }
-    named = {name for names in STALE_PARTS_BY_EVENT.values() for name in names}
+    named = {name for one in EVENT_DEFINITIONS.values() for name in one.stale_parts}
     assert len(triggers) > 20
     assert triggers - named - OF_SCRIPTS == set()

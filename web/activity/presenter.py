@@ -9,14 +9,13 @@ from core.clock import now
 from models import Event, EventType, Member
 from services import organizations
 from services.activity import ActivityEntry
+from services.events import EVENT_DEFINITIONS
 from web.activity.event_texts import (
     build_values,
-    describe_request,
     find_feed_text,
     is_caused_by_dependency,
     name_missing_actor,
 )
-from web.approvals.sentences import translate_question
 from web.boards.query_parameters import build_comment_path
 from web.ui.locale_format import format_date
 from web.ui.text_display import describe_confidence
@@ -31,83 +30,21 @@ GATEWAY_REQUEST_TYPES = (
 )
 """Events of gateway requests. Members who may not see the command see its hash."""
 
-EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
-    "questions": (
-        N_("Approvals"),
-        (
-            EventType.APPROVAL_REQUESTED,
-            EventType.APPROVAL_LAPSED,
-            EventType.APPROVAL_APPROVED,
-            EventType.APPROVAL_REJECTED,
-            EventType.APPROVAL_REOPENED,
-            EventType.APPROVAL_CLARIFICATION_REQUESTED,
-            *GATEWAY_REQUEST_TYPES,
-        ),
-    ),
-    "tasks": (
-        N_("Tasks"),
-        (
-            EventType.TASK_CREATED,
-            EventType.TASK_UPDATED,
-            EventType.TASK_STATUS_CHANGED,
-            EventType.TASK_DELETED,
-            EventType.TASK_RESTORED,
-        ),
-    ),
-    "comments": (N_("Comments"), (EventType.TASK_COMMENT,)),
-    "agents": (
-        N_("Agents"),
-        (
-            EventType.AGENT_CREATED,
-            EventType.AGENT_UPDATED,
-            EventType.AGENT_DELETED,
-            EventType.AGENT_STATUS_CHANGED,
-            EventType.AGENT_TOKEN_ISSUED,
-            EventType.AGENT_SOUL_UPDATED,
-            EventType.AGENT_PROVISION_FAILED,
-            EventType.AGENT_UPDATE_FAILED,
-            EventType.AGENT_DELETE_FAILED,
-            EventType.AGENT_LOST,
-            EventType.AGENT_HELD,
-            EventType.AGENT_RELEASED,
-            EventType.AGENT_PAUSED,
-            EventType.AGENT_RESUMED,
-            EventType.APPROVAL_REQUESTS_HELD,
-            EventType.ORGANIZATION_STOPPED,
-            EventType.ORGANIZATION_RESUMED,
-            EventType.NUDGE_SENT,
-            EventType.ASK_USER_SENT,
-            EventType.QUESTION_ASKED,
-            EventType.QUESTION_ANSWERED,
-        ),
-    ),
-    "boards": (
-        N_("Boards"),
-        (
-            EventType.BOARD_CREATED,
-            EventType.BOARD_UPDATED,
-            EventType.BOARD_PAUSED,
-            EventType.BOARD_RESUMED,
-            EventType.ONBOARDING_STARTED,
-            EventType.ONBOARDING_CONFIRMED,
-        ),
-    ),
+KIND_LABELS = {
+    "questions": N_("Approvals"),
+    "tasks": N_("Tasks"),
+    "comments": N_("Comments"),
+    "agents": N_("Agents"),
+    "boards": N_("Boards"),
 }
-"""Filters of the feed: label and event types. A decision that can be undone is not included."""
+"""The filters of the feed."""
 
-ALL_TYPES = tuple(type for _, types in EVENT_KINDS.values() for type in types)
+ALL_TYPES = tuple(type for type, one in EVENT_DEFINITIONS.items() if one.feed_kind)
 
-AGENT_SELF_TYPES = (
-    EventType.AGENT_STATUS_CHANGED,
-    EventType.AGENT_PROVISION_FAILED,
-    EventType.AGENT_UPDATE_FAILED,
-    EventType.AGENT_DELETE_FAILED,
-    EventType.AGENT_LOST,
-    EventType.AGENT_HELD,
-    EventType.APPROVAL_REQUESTS_HELD,
-    EventType.ASK_USER_SENT,
-)
-"""Events whose line names only the agent that they are about."""
+TYPES_BY_KIND = {
+    kind: tuple(type for type in ALL_TYPES if EVENT_DEFINITIONS[type].feed_kind == kind)
+    for kind in KIND_LABELS
+}
 
 
 @dataclass(frozen=True)
@@ -142,16 +79,17 @@ def build_activity_line(
     """Build the line of an event."""
     event, board_name = entry.event, entry.board_name or ""
     by_user = event.user_id is not None
-    is_about_actor = event.type in AGENT_SELF_TYPES
-    subject = "" if is_about_actor else _describe_subject(entry)
+    sentence, values = find_feed_text(event), build_values(event)
+    has_subject = "%(subject)s" in sentence
+    subject = _describe_subject(entry, values) if has_subject else ""
     return ActivityLine(
         entry=entry,
-        sentence=find_feed_text(event),
-        values=build_values(event),
+        sentence=sentence,
+        values=values,
         actor_name="" if is_caused_by_dependency(event) else _describe_actor(entry, viewer),
         agent_id=None if by_user else event.agent_id,
         subject=subject,
-        url="" if is_about_actor else _subject_url(entry, viewer),
+        url=_subject_url(entry, viewer) if has_subject else "",
         board_name=board_name if names_board and board_name != subject else "",
         body=_body(entry),
         confidence=_confidence(event),
@@ -183,14 +121,12 @@ def _describe_actor(entry: ActivityEntry, viewer: Member) -> str:
     return entry.actor_name or name_missing_actor(entry.event)
 
 
-def _describe_subject(entry: ActivityEntry) -> str:
-    data = entry.event.data
-    if entry.event.type in GATEWAY_REQUEST_TYPES:
-        return describe_request(entry.event)
-    if entry.event.type.startswith("approval.") and data.get("question"):
-        return translate_question(str(data["question"]), data)
-    subject = data.get("question") or data.get("title") or data.get("name") or entry.board_name
-    return str(subject or "")
+def _describe_subject(entry: ActivityEntry, values: Mapping[str, object]) -> str:
+    event = entry.event
+    if event.type in GATEWAY_REQUEST_TYPES:
+        return str(values["request"])
+    names = (values["question"], values["title"], values["name"], entry.board_name)
+    return next((str(name) for name in names if name), "")
 
 
 def _subject_url(entry: ActivityEntry, viewer: Member) -> str:

@@ -13,7 +13,13 @@ from core.http.request import open_reader
 from core.paging import Paging
 from services import activity, agents
 from services.activity import ActivityFilters
-from web.activity.presenter import ALL_TYPES, EVENT_KINDS, build_activity_line, group_by_day
+from web.activity.presenter import (
+    ALL_TYPES,
+    KIND_LABELS,
+    TYPES_BY_KIND,
+    build_activity_line,
+    group_by_day,
+)
 from web.auth.viewer import current_member
 from web.boards.presenter import list_other_viewers
 from web.boards.views import board_access
@@ -43,7 +49,7 @@ class ActivityAddress:
         query = request.query_params
         kind, board_id = query.get("kind", ""), request.path_params.get("board_id")
         return cls(
-            kind=kind if kind in EVENT_KINDS else "",
+            kind=kind if kind in KIND_LABELS else "",
             board=str(board_id or forms.parse_id(query.get("board")) or ""),
             agent=str(forms.parse_id(query.get("agent")) or ""),
             before=forms.parse_number(query.get("before")),
@@ -65,7 +71,7 @@ class ActivityAddress:
     def filters(self) -> ActivityFilters:
         """Return the filters of the feed."""
         return ActivityFilters(
-            kinds=EVENT_KINDS[self.kind][1] if self.kind else ALL_TYPES,
+            kinds=TYPES_BY_KIND[self.kind] if self.kind else ALL_TYPES,
             board_id=forms.parse_id(self.board),
             agent_id=forms.parse_id(self.agent),
             before=self.before or None,
@@ -155,8 +161,8 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
         ],
         "total_count": sum(counts.values()),
         "filter_options": [
-            (kind, translate(label), sum(counts.get(type, 0) for type in types))
-            for kind, (label, types) in EVENT_KINDS.items()
+            (kind, translate(label), sum(counts.get(type, 0) for type in TYPES_BY_KIND[kind]))
+            for kind, label in KIND_LABELS.items()
         ],
     }
 
