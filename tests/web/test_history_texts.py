@@ -6,7 +6,7 @@ import pytest
 
 from core.clock import now
 from models import ApprovalStatus, Event, EventType, RequestKind, RunStatus, Status
-from services.causes.statements import CHANGES
+from services.causes.queries import CHANGES
 from services.events import TASK_CAUSE_KEYS
 from services.tasks import FieldChange, HistoryEntry
 from web.causes.views import STEP_TEXTS
