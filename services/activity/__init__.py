@@ -5,7 +5,8 @@ from services.activity.comment_entries import (
     list_comment_entries,
     load_comment_entries,
 )
-from services.activity.feed import (
+from services.activity.queries import (
+    UNDOABLE_DECISION_EVENTS,
     ActivityEntry,
     ActivityFilters,
     count_member_activity,
@@ -13,4 +14,3 @@ from services.activity.feed import (
     list_member_activity,
     load_entries,
 )
-from services.activity.queries import UNDOABLE_DECISION_EVENTS
