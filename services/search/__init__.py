@@ -1,37 +1,33 @@
 """Full-text search for the API and for pages, and suggestions for the palette and text boxes."""
 
-from services.search.pages import (
+from services.search.queries import (
     MAX_MATCHES,
+    SNIPPET_LENGTH,
     TIME_LIMIT,
     FoundObject,
     SearchFilters,
+    SearchResult,
     SearchResults,
     build_page_query,
-    is_searchable,
-    search_for_page,
-)
-from services.search.queries import (
-    SearchResult,
     build_search_query,
+    is_searchable,
     search_for_agent,
     search_for_member,
+    search_for_page,
 )
-from services.search.references import (
+from services.search.sources import Kind, ResultKind
+from services.search.suggestions import (
+    MAX_RECENT,
     MAX_SUGGESTIONS,
     Mention,
     MentionKind,
+    RecentObject,
     TaskReference,
     TextPlace,
     get_board_place,
     get_group_place,
-    suggest_mentions,
-    suggest_tasks,
-)
-from services.search.snippets import SNIPPET_LENGTH
-from services.search.sources import Kind, ResultKind
-from services.search.suggestions import (
-    MAX_RECENT,
-    RecentObject,
     load_recent_objects,
+    suggest_mentions,
     suggest_objects,
+    suggest_tasks,
 )

@@ -1,34 +1,53 @@
-"""Suggestions of the command palette: what the words of a user may mean, and what they opened."""
+"""Suggestions of the command palette and of text boxes.
 
+The palette shows what the words of a user may mean, and what they have opened. Text boxes show
+agents and people to mention with @, and tasks to refer to with #.
+"""
+
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    String,
     Uuid,
     bindparam,
+    exists,
     func,
     literal,
+    or_,
     select,
     union_all,
 )
 
-from core.db.full_text import split_words
+from core.db.full_text import SIMPLE_CONFIG, TSQUERY, build_rank, format_tsquery, split_words
 from core.db.reads import Query, Source
-from models import Member, Status, Task
-from services import boards
-from services.search.pages import (
+from core.paging import PAGE_LIMIT, Paging
+from models import USER_NAME, Agent, Board, BoardAccess, Member, Status, Task, User
+from services import agents, boards
+from services.board_pages import newest_rows_query
+from services.messages import (
+    ALL_MENTION,
+    find_mention,
+    find_person_mention,
+)
+from services.search.queries import (
     FoundObject,
     build_found,
     is_searchable,
     named_rows,
+    rank_order,
     select_found,
+    select_snippet,
+    term_parameters,
 )
-from services.search.snippets import rank_order, select_snippet, term_parameters
 from services.search.sources import (
     AGENTS,
     BOARDS,
@@ -43,8 +62,9 @@ from services.search.sources import (
 
 MAX_CANDIDATES = 2_000  # matches of each section that are ranked
 MAX_RECENT = 8  # objects
-
+MAX_SUGGESTIONS = 8  # of agents, people or tasks
 HERE_ID: ColumnElement[Any] = bindparam("here_id", type_=Uuid())
+BOARD_IDS: ColumnElement[Any] = bindparam("board_ids", type_=ARRAY(Uuid()))
 
 
 @dataclass(frozen=True)
@@ -160,3 +180,185 @@ def _build_recent(row: Any) -> RecentObject:
     return RecentObject(
         ResultKind(kind), id, board_id, title, board_name, Status(status) if status else None
     )
+
+
+class MentionKind(StrEnum):
+    """What a mention names."""
+
+    AGENT = "agent"
+    PERSON = "person"
+    ALL = "all"  # all agents of a board group
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Somebody who can be mentioned, and the text after the @ that does it."""
+
+    kind: MentionKind
+    text: str
+    name: str
+    agent: Agent | None = None
+    board_name: str | None = None  # of an agent, in a group
+    email: str | None = None  # of a person, if somebody else has this name
+
+
+class PersonName(NamedTuple):
+    """A person who can be mentioned, or who has the name of one."""
+
+    id: UUID
+    name: str
+    email: str | None
+    spelling: str  # the same for names that differ only by signs and case
+    is_found: bool  # and not only a namesake
+
+
+@dataclass(frozen=True)
+class TextPlace:
+    """Where a text is written: the boards whose agents and tasks it can name."""
+
+    organization_id: UUID
+    boards: Sequence[Board]
+    is_group: bool = False
+
+    @property
+    def board_ids(self) -> list[UUID]:
+        """Return the ids of the boards."""
+        return [board.id for board in self.boards]
+
+
+async def get_board_place(source: Source, member: Member, board_id: UUID) -> TextPlace:
+    """Return the place of a text on a board. Raises NotFound and Forbidden."""
+    board = await boards.get_board(source, member, board_id)
+    return TextPlace(board.organization_id, [board])
+
+
+async def get_group_place(source: Source, member: Member, group_id: UUID) -> TextPlace:
+    """Return the place of a text in a group: the boards of it that the member may read.
+
+    Raises NotFound and Forbidden.
+    """
+    group = await boards.get_group(source, member.user, group_id)
+    found = await boards.list_boards(source, member, Paging(), board_group_id=group.id)
+    return TextPlace(group.organization_id, found.items, is_group=True)
+
+
+async def suggest_mentions(
+    source: Source, member: Member, place: TextPlace, query_text: str
+) -> Sequence[Mention]:
+    """Return the agents of a place, then the people who may read it, by the words of a user."""
+    if not place.boards:
+        return []
+    terms = split_words(query_text.lower())
+    found_agents = await agents.list_agents_of_boards(source, place.boards)
+    names = {board.id: board.name for board in place.boards}
+    of_agents = (
+        Mention(MentionKind.AGENT, text, agent.name, agent, names.get(agent.board_id))
+        for agent in found_agents
+        if _matches(f"{agent.name} {'lead' if agent.is_board_lead else ''}", terms)
+        and (text := find_mention(agent, found_agents))
+        and not (place.is_group and text.lower() == ALL_MENTION)
+    )
+    mentions = list(islice(of_agents, MAX_SUGGESTIONS))
+    if place.is_group and _matches(ALL_MENTION, terms):
+        mentions.append(Mention(MentionKind.ALL, ALL_MENTION, ALL_MENTION))
+    people = await PEOPLE_OF_BOARDS.fetch(
+        source,
+        organization_id=place.organization_id,
+        board_ids=place.board_ids,
+        own_id=member.user_id,
+        tsquery=format_tsquery(terms) or None,
+        page_limit=MAX_SUGGESTIONS,
+    )
+    counts = Counter(person.spelling for person in people)
+    for person in people:
+        if person.is_found and (text := find_person_mention(person, people, found_agents)):
+            email = person.email if counts[person.spelling] > 1 else None
+            mentions.append(Mention(MentionKind.PERSON, text, person.name, email=email))
+    return mentions
+
+
+def _matches(name: str, terms: Sequence[str]) -> bool:
+    words = split_words(name.lower())
+    return all(any(word.startswith(term) for word in words) for term in terms)
+
+
+def _build_people_query() -> Query[PersonName]:
+    """Build the query of the people who may read a board and match, and of their namesakes."""
+    grants = exists().where(
+        BoardAccess.organization_member_id == Member.id,
+        BoardAccess.board_id == func.any(BOARD_IDS),
+        or_(BoardAccess.can_read, BoardAccess.can_write),
+    )
+    tsquery = bindparam("tsquery", type_=String())
+    words = func.words_of(func.concat_ws(" ", User.preferred_name, User.name), None, None)
+    matches = words.bool_op("@@")(func.to_tsquery(SIMPLE_CONFIG, tsquery))
+    spelling = func.regexp_replace(func.lower(USER_NAME), "[^[:alnum:]]+", "", "g")
+    members = (
+        select(User.id, spelling.label("spelling"))
+        .join(Member, Member.user_id == User.id)
+        .where(Member.organization_id == bindparam("organization_id", type_=Uuid()))
+    )
+    found = (
+        members.where(
+            User.id != bindparam("own_id", type_=Uuid()),
+            USER_NAME.is_not(None),
+            or_(Member.all_boards_read, Member.all_boards_write, grants),
+            or_(tsquery.is_(None), matches),
+        )
+        .order_by(func.lower(USER_NAME), User.id)
+        .limit(PAGE_LIMIT)
+        .cte("found")
+    )
+    is_found = User.id.in_(select(found.c.id))
+    query = members.with_only_columns(User.id, USER_NAME, User.email, spelling, is_found)
+    query = query.where(spelling.in_(select(found.c.spelling)), USER_NAME.is_not(None))
+    return Query(query.order_by(func.lower(USER_NAME), User.id), PersonName._make)
+
+
+PEOPLE_OF_BOARDS = _build_people_query()
+
+
+class TaskReference(NamedTuple):
+    """A task that a text can refer to."""
+
+    id: UUID
+    board_id: UUID
+    title: str
+    status: Status
+
+
+async def suggest_tasks(
+    source: Source, place: TextPlace, query_text: str
+) -> Sequence[TaskReference]:
+    """Return the tasks of a place that contain the words, best first; without words the newest."""
+    terms = split_words(query_text)
+    parameters = {"board_ids": place.board_ids, "page_limit": MAX_SUGGESTIONS, "page_offset": 0}
+    if not terms:
+        return await _build_newest_query().fetch(source, **parameters)
+    return await _build_tasks_query().fetch(source, tsquery=format_tsquery(terms), **parameters)
+
+
+TASK_COLUMNS = (Task.id, Task.board_id, Task.title, Task.status)
+
+
+@cache
+def _build_newest_query() -> Query[TaskReference]:
+    board_ids = select(func.unnest(BOARD_IDS).label("id"))
+    rows = select(Task.id, Task.updated_at)
+    newest = newest_rows_query(board_ids, rows, Task.board_id, Task.updated_at).subquery("newest")
+    query = select(*TASK_COLUMNS).join(newest, newest.c.id == Task.id)
+    return Query(query.order_by(newest.c.updated_at.desc(), Task.id), TaskReference._make)
+
+
+@cache
+def _build_tasks_query() -> Query[TaskReference]:
+    words = Task.__table__.c.words
+    matches = (
+        select(*TASK_COLUMNS, Task.updated_at.label("at"), build_rank(words, TSQUERY).label("rank"))
+        .where(Task.board_id == func.any(BOARD_IDS), words.bool_op("@@")(TSQUERY))
+        .limit(MAX_CANDIDATES)
+        .subquery("matches")
+    )
+    columns = [matches.c[column.key] for column in TASK_COLUMNS]
+    ranked = select(*columns).order_by(*rank_order(matches))
+    return Query(ranked.limit(PAGE_LIMIT), TaskReference._make)

@@ -13,7 +13,7 @@ from core.paging import Paging
 from models import Member, Status
 from services import search
 from services.messages import find_mention, list_mentioned_agents
-from services.search import MentionKind, ResultKind, SearchFilters, pages
+from services.search import MentionKind, ResultKind, SearchFilters, queries
 from tests.services.test_search import make_comment, make_group, make_group_note, make_note
 from tests.support.board_rows import make_agent, make_task
 from tests.support.people_rows import make_member, make_user
@@ -142,7 +142,7 @@ async def test_texts_that_match_too_much_are_not_searched(session, world, text) 
 
 
 async def test_only_a_limited_number_of_matches_is_ranked(session, world, monkeypatch) -> None:
-    monkeypatch.setattr(pages, "MAX_MATCHES", 3)
+    monkeypatch.setattr(queries, "MAX_MATCHES", 3)
     session.add_all([world.make_task(f"Heron {n}") for n in range(7)])
     await session.flush()
     found = await search.search_for_page(session, world.alice_member, "heron", ALL)
@@ -155,7 +155,7 @@ async def test_a_search_ends_at_the_time_limit(world, monkeypatch) -> None:
             await asyncio.Event().wait()
             return []
 
-    monkeypatch.setattr(pages, "TIME_LIMIT", 0)
+    monkeypatch.setattr(queries, "TIME_LIMIT", 0)
     found = await search.search_for_page(SilentDatabase(), world.alice_member, "heron", ALL)
     assert (found.timed_out, list(found.items)) == (True, [])
 

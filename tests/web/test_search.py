@@ -7,7 +7,7 @@ import pytest
 
 from core.db.engine import TransactionFactory
 from models import Comment, Status, Task, User, new_id
-from services.search import TaskReference, pages
+from services.search import TaskReference, queries
 from tests.support.board_rows import make_task
 from tests.support.world import World
 from web.search.views import build_task_link
@@ -107,7 +107,7 @@ async def test_results_have_pages(alice, world, transaction) -> None:
 
 async def test_limits_of_a_search_are_shown(alice, heron, monkeypatch) -> None:
     async def stop(*_: object, **__: object) -> Any:
-        return pages.SearchResults(timed_out=True)
+        return queries.SearchResults(timed_out=True)
 
     monkeypatch.setattr("services.search.search_for_page", stop)
     assert "took too long and was stopped" in (await alice.get("/search?q=heron")).text
