@@ -1,42 +1,230 @@
-"""Read markers: how far users have read comments, chats and undecided approvals.
+"""Read markers: how far users have read comments, chats and approvals, and what is unread.
 
 A marker is the number of the last event that the user has read. Numbers are in the order of the
 commits. A time would skip what was written before it but committed after it.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, cast, func, null, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Select,
+    Subquery,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
-from core.db.reads import Query, Source
+from core.db.reads import AnySelect, Query, Source
 from core.errors import NotFound
+from core.paging import MAX_PAGE_SIZE, Page, PagedQuery, Paging
 from core.text import N_
 from models import (
+    Approval,
     Board,
+    Comment,
     Event,
+    EventType,
+    Member,
+    Note,
     ReadKind,
     ReadMarker,
     Task,
     User,
     new_id,
 )
-from services.presence.unread import (
-    BOARD_ID,
-    MAX_UNREAD_AGE,
-    SEQ,
-    TASK_ID,
-    USER_ID,
-    UnreadSummary,
-    build_summary,
-    build_unread_query,
-    is_marker_of,
+from services import boards, policies
+
+MAX_UNREAD_AGE = timedelta(days=30)  # older events do not count as unread
+NOTE_ID = cast(Event.data["memory_id"].astext, Uuid)  # of the event of a note
+USER_ID = bindparam("user_id", type_=Uuid())
+BOARD_ID = bindparam("board_id", type_=Uuid())
+TASK_ID = bindparam("task_id", type_=Uuid())
+SEQ = bindparam("seq", type_=BigInteger)
+SINCE: ColumnElement[datetime] = bindparam("since", type_=DateTime(timezone=True))
+IS_OF_OTHER = or_(Event.user_id.is_(None), Event.user_id != USER_ID)
+IS_COMMENT_OF_OTHER = (Event.type == EventType.TASK_COMMENT, IS_OF_OTHER)
+
+
+@dataclass(frozen=True)
+class UnreadSummary:
+    """The number of unread items in one place, and how far the user has read there."""
+
+    board_id: UUID
+    kind: ReadKind
+    task_id: UUID | None  # only for comments
+    count: int = 0
+    latest_at: datetime | None = None  # the time of the newest item
+    seen_seq: int | None = None  # None: never read
+    seen_at: datetime | None = None
+
+
+def build_summary(row: Sequence[Any]) -> UnreadSummary:
+    return UnreadSummary(*row)
+
+
+class UnreadItem(NamedTuple):
+    """The id of a comment or a chat message, and the number of its event."""
+
+    id: UUID
+    seq: int
+
+
+COMMENTS_AFTER: Query[UnreadItem] = Query(
+    select(Event.id, Event.seq)
+    .where(
+        Event.board_id == BOARD_ID, Event.task_id == TASK_ID, Event.seq > SEQ, *IS_COMMENT_OF_OTHER
+    )
+    .order_by(Event.seq)
+    .limit(MAX_PAGE_SIZE),
+    UnreadItem._make,
 )
+CHAT_AFTER: Query[UnreadItem] = Query(
+    select(Note.id, Event.seq)
+    .join(Note, Note.id == NOTE_ID)
+    .where(
+        Event.board_id == BOARD_ID,
+        Event.type == EventType.BOARD_MEMORY_CREATED,
+        Event.seq > SEQ,
+        Note.is_chat,
+        IS_OF_OTHER,
+    )
+    .order_by(Event.seq)
+    .limit(MAX_PAGE_SIZE),
+    UnreadItem._make,
+)
+
+
+async def list_unread(
+    source: Source, member: Member, paging: Paging, *, board_id: UUID | None = None
+) -> Page[UnreadSummary]:
+    """Return the places with unread items of a member, newest first.
+
+    Includes all boards that the member may read, or one of them. Items that the member has written
+    and items that are older than the membership do not count as unread.
+    """
+    query = _build_list_query(by_board=board_id is not None)
+    return await query.fetch_page(source, paging, board_id=board_id, **_parameters(member))
+
+
+@cache
+def _build_list_query(*, by_board: bool) -> PagedQuery[UnreadSummary]:
+    condition = Event.board_id.in_(boards.READABLE_BOARD_IDS)
+    if by_board:
+        condition &= Event.board_id == BOARD_ID
+    return PagedQuery(build_unread_query(condition), build_summary, func.count().over())
+
+
+def _parameters(member: Member) -> dict[str, Any]:
+    return {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "since": max(member.created_at, now() - MAX_UNREAD_AGE),
+    }
+
+
+class BoardUnread(NamedTuple):
+    """What others have written on a board and a member has not read."""
+
+    task_ids: frozenset[UUID]  # tasks with unread comments
+    chat_count: int
+    has_new_comments: bool  # since the member had the board open
+    last_comment_seq: int  # of the newest unread comment; 0 without one
+
+
+async def load_board_unread(source: Source, member: Member, board: Board) -> BoardUnread:
+    """Load what a member has not read on a board; the rules are those of `list_unread`."""
+    rows = await _build_board_query().fetch(source, board_id=board.id, **_parameters(member))
+    of_tasks = [row for row in rows if row.kind is ReadKind.COMMENTS]
+    return BoardUnread(
+        frozenset(row.task_id for row in of_tasks if row.task_id),
+        sum(row.count for row in rows if row.kind is ReadKind.CHAT),
+        any(row.last_seq > row.board_seq for row in of_tasks),
+        max((row.last_seq for row in of_tasks), default=0),
+    )
+
+
+class _UnreadPlace(NamedTuple):
+    kind: ReadKind
+    task_id: UUID | None
+    count: int
+    last_seq: int
+    board_seq: int  # how far the member has read the board
+
+
+@cache
+def _build_board_query() -> Query[_UnreadPlace]:
+    items = _unread_events_subquery(Event.board_id == BOARD_ID)
+    marker = aliased(ReadMarker)
+    board_seq = select(marker.seen_seq).where(is_marker_of(marker, BOARD_ID, None))
+    query = _group_by_place(
+        items,
+        *(items.c.kind, items.c.task_id, func.count(), func.max(items.c.seq)),
+        func.coalesce(board_seq.scalar_subquery(), 0),
+    )
+    return Query(query, _UnreadPlace._make)
+
+
+async def list_boards_with_unread_comments(source: Source, member: Member) -> set[UUID]:
+    """Return the boards with comments of others that a member has not read.
+
+    A comment is read if the board as a whole (`mark_read` for comments without a task) or the task
+    was marked as read after it.
+    """
+    rows = await _build_unread_boards_query().fetch(source, **_parameters(member))
+    return {board_id for (board_id,) in rows}
+
+
+@cache
+def _build_unread_boards_query() -> Query[tuple[UUID]]:
+    board_marker, task_marker = aliased(ReadMarker), aliased(ReadMarker)
+    board_seq = select(board_marker.seen_seq).where(is_marker_of(board_marker, Board.id, None))
+    unread = (
+        select(Event.id)
+        .outerjoin(task_marker, is_marker_of(task_marker, Event.board_id, Event.task_id))
+        .where(
+            Event.board_id == Board.id,
+            *IS_COMMENT_OF_OTHER,
+            Event.created_at >= SINCE,
+            Event.seq > func.coalesce(board_seq.correlate(Board).scalar_subquery(), 0),
+            Event.seq > func.coalesce(task_marker.seen_seq, 0),
+        )
+        .correlate(Board)
+    )
+    return Query(select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS), unread.exists()))
+
+
+async def list_comments_after(
+    source: Source, user: User, board: Board, task_id: UUID, seq: int
+) -> Sequence[UnreadItem]:
+    """Return the comments of others on a task after an event, in order."""
+    parameters = {"user_id": user.id, "board_id": board.id, "task_id": task_id}
+    return await COMMENTS_AFTER.fetch(source, seq=seq, **parameters)
+
+
+async def list_chat_messages_after(
+    source: Source, user: User, board: Board, seq: int
+) -> Sequence[UnreadItem]:
+    """Return the chat messages of others on a board after an event, in order."""
+    return await CHAT_AFTER.fetch(source, user_id=user.id, board_id=board.id, seq=seq)
 
 
 async def find_read_position(
@@ -141,3 +329,78 @@ def _build_move_statement(*, of_task: bool) -> Any:
             "seen_at": statement.excluded.seen_at,
         },
     ).returning(columns.seen_seq, columns.seen_at)
+
+
+def build_unread_query(
+    condition: ColumnElement[bool], kind: ReadKind | None = None, *, of_task: bool = False
+) -> AnySelect:
+    """Select the columns of `UnreadSummary` for each place with unread items, latest event first.
+
+    The order is unambiguous, because no two places share an event.
+    """
+    items = _unread_events_subquery(condition)
+    latest_at = func.max(items.c.created_at)
+    query = _group_by_place(
+        items,
+        *(items.c.board_id, items.c.kind, items.c.task_id, func.count(), latest_at),
+        *(ReadMarker.seen_seq, ReadMarker.seen_at),
+    )
+    if kind is None:
+        return query
+    task = items.c.task_id == TASK_ID if of_task else items.c.task_id.is_(None)
+    return query.where(items.c.kind == kind, task)
+
+
+def _group_by_place(items: Subquery, *columns: Any) -> AnySelect:
+    """Select aggregates of the items after the markers, by place, the latest event first."""
+    return (
+        select(*columns)
+        .outerjoin(ReadMarker, _marker_condition(items))
+        .where(items.c.seq > func.coalesce(ReadMarker.seen_seq, 0))
+        .group_by(items.c.board_id, items.c.kind, items.c.task_id)
+        .group_by(ReadMarker.seen_seq, ReadMarker.seen_at)
+        .order_by(func.max(items.c.seq).desc())
+    )
+
+
+def is_marker_of(
+    marker: type[ReadMarker], board_id: Any, task_id: Any, kind: ReadKind = ReadKind.COMMENTS
+) -> ColumnElement[bool]:
+    """Return the condition for the user's marker of a task, or, without a task, of the board."""
+    return and_(
+        marker.user_id == USER_ID,
+        marker.board_id == board_id,
+        marker.kind == kind,
+        marker.task_id.is_(None) if task_id is None else marker.task_id == task_id,
+    )
+
+
+def _marker_condition(items: Subquery) -> ColumnElement[bool]:
+    return and_(
+        ReadMarker.user_id == USER_ID,
+        ReadMarker.board_id == items.c.board_id,
+        ReadMarker.kind == items.c.kind,
+        ReadMarker.task_id.is_not_distinct_from(items.c.task_id),
+    )
+
+
+def _unread_events_subquery(condition: ColumnElement[bool]) -> Subquery:
+    """Select recent comments, messages and approval requests of others that still exist."""
+    recent = condition & IS_OF_OTHER & (Event.created_at >= SINCE)
+    comments = _kind_query(ReadKind.COMMENTS, Event.task_id).join(Comment, Comment.id == Event.id)
+    chat = _kind_query(ReadKind.CHAT, cast(null(), Uuid)).join(Note, Note.id == NOTE_ID)
+    requests = _kind_query(ReadKind.APPROVALS, cast(null(), Uuid))
+    requests = requests.join(Approval, Approval.id == Event.approval_id)
+    parts: Sequence[Select[Any]] = (
+        comments.where(recent, Event.type == EventType.TASK_COMMENT),
+        chat.where(recent, Event.type == EventType.BOARD_MEMORY_CREATED, Note.is_chat),
+        requests.where(recent, Event.type == EventType.APPROVAL_REQUESTED, policies.IS_UNDECIDED),
+    )
+    return union_all(*parts).subquery("items")
+
+
+def _kind_query(kind: ReadKind, task_id: Any) -> Select[*tuple[Any, ...]]:
+    kind_column = literal(kind, ReadMarker.__table__.c.kind.type).label("kind")
+    return select(
+        Event.board_id, kind_column, task_id.label("task_id"), Event.seq, Event.created_at
+    )
