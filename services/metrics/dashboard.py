@@ -14,8 +14,7 @@ from core.db.reads import Source
 from core.errors import Forbidden, NotFound
 from core.text import N_
 from models import Member, Status
-from services.metrics.queries import MetricCounts, load_counts
-from services.metrics.windows import Timeline, TimeWindow
+from services.metrics.queries import MetricCounts, Timeline, TimeWindow, load_counts
 
 P = TypeVar("P")
 
