@@ -1,6 +1,8 @@
 """Counters and hourly roll-ups: expressions that read them, and their repair.
 
-The database maintains them with what they count.
+The database maintains them in the transaction of what they count, so one statement sees both at the
+same moment and needs no lock. A difference is added to the counter, which other transactions may
+have changed meanwhile: it stays right.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -73,10 +75,6 @@ def sum_event_counts(
     total = cast(func.coalesce(func.sum(model.count), 0), BigInteger)
     return select(total).where(condition).scalar_subquery()
 
-
-# Counters change in the transaction of what they count, so one statement sees both at the same
-# moment and needs no lock. A difference is added to the counter, which other transactions may have
-# changed meanwhile: it stays right.
 
 LOCK = "mission control: repair of counters"
 

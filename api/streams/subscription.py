@@ -1,7 +1,7 @@
 """Streams of server-sent events (contract, people-and-boards 1.8).
 
 A stream holds no database connection and costs no statement while it waits. When the rights of the
-subscriber may have changed, they are read again before anything is sent (services/streams/).
+subscriber may have changed, they are read again before anything is sent (services/streams.py).
 The frame of an event is written once for all subscribers.
 """
 

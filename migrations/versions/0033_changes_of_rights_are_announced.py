@@ -1,6 +1,6 @@
 """Notify of changes of rights, sessions and tokens, so that open streams need not ask for them.
 
-The topic is `rights:` and the id of the user or agent (services/streams/rights.py). Triggers cover
+The topic is `rights:` and the id of the user or agent (services/streams.py). Triggers cover
 rows that are deleted with others, and changes that other programs make.
 """
 

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message
 
 from models import Agent, BoardAccess, EventType, User
 from services import agents, boards, events, organizations, presence, tags, tasks
-from services.streams.rights import FIRST_CHECK_DELAY
+from services.streams import FIRST_CHECK_DELAY
 from tests.support.api_fixtures import committing_api_app
 from tests.support.page_stream import open_page, server_url
 from tests.support.people_rows import cookie_secret

@@ -14,8 +14,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import AgentToken, BoardAccess, SignIn, new_id
-from services.streams import Readable, StreamRights
-from services.streams.rights import MAX_LOADS
+from services.streams import MAX_LOADS, Readable, StreamRights
 from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
 
