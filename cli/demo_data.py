@@ -119,7 +119,7 @@ class _BoardBuilder:
     async def build(self, group: BoardGroup | None) -> None:
         """Create the board; its rule about approvals applies from the end on."""
         demo_board, user = self.demo_board, self.member.user
-        draft = boards.BoardDraft(
+        fields = boards.BoardCreate(
             name=demo_board.name,
             description=demo_board.description,
             board_group_id=group.id if group else None,
@@ -128,7 +128,7 @@ class _BoardBuilder:
             require_approval_for_done=False,
             max_agents=5,
         )
-        board = await boards.create_board(self.session, self.member, draft)
+        board = await boards.create_board(self.session, self.member, fields)
         for demo_agent in demo_board.agents:
             await self._create_agent(board, demo_agent)
         for title in demo_board.done_titles:
@@ -140,7 +140,7 @@ class _BoardBuilder:
         for text in demo_board.notes:
             note = memory.NoteDraft(content=text, tags=["decision"])
             await memory.create_note(self.session, user, scope, note, base_url=self.base_url)
-        changes = {"require_approval_for_done": demo_board.approval_for_done}
+        changes = boards.BoardUpdate.of(require_approval_for_done=demo_board.approval_for_done)
         await boards.update_board(self.session, user, board, changes)
 
     async def _create_agent(self, board: Board, demo_agent: DemoAgent) -> None:

@@ -34,6 +34,7 @@ from pydantic import (
     ConfigDict,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic.fields import FieldInfo
@@ -67,6 +68,19 @@ def _check_year(moment: datetime) -> datetime:
 
 RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
 """A time in a request, in UTC unless it has a zone."""
+
+
+def _check_shown_year(moment: datetime, info: ValidationInfo) -> datetime:
+    if moment.year not in ALLOWED_YEARS:
+        first, last = str(ALLOWED_YEARS[0]), str(ALLOWED_YEARS[-1])
+        reason = N_("Choose a year from %(first_year)s to %(last_year)s.")
+        field = info.field_name
+        raise Invalid("date_out_of_range", reason, field=field, first_year=first, last_year=last)
+    return to_utc(moment)
+
+
+Moment = Annotated[datetime, AfterValidator(_check_shown_year)]
+"""A time as in `RequestTimestamp`, for fields of a form."""
 
 AnyJson = Annotated[
     Any,

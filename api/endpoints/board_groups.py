@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from api.endpoints.boards import BoardRead, build_board_fields
+from api.endpoints.boards import BoardRead, encode_board
 from api.endpoints.tasks import TagRef
 from api.framework.agent_operations import LEAD, WORKER
 from api.framework.dependencies import (
@@ -135,7 +135,7 @@ def _encode_snapshot(snapshot: snapshots.GroupSnapshot) -> Encoded[GroupSnapshot
         "group": encode_group(snapshot.group) if snapshot.group else None,
         "boards": [
             {
-                "board": build_board_fields(one.board),
+                "board": encode_board(one.board),
                 "task_counts": one.task_counts,
                 "tasks": list(map(_build_summary_fields, one.tasks)),
             }

@@ -1,6 +1,6 @@
 """Boards and their snapshots (contract, people-and-boards 3.6)."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -19,30 +19,20 @@ from api.framework.dependencies import (
     board_for_update,
 )
 from api.framework.fields import (
-    NOT_SENT,
     JsonObject,
-    Name,
-    NonNegativeInt,
     Ok,
     PageQuery,
-    PatchModel,
-    RequestModel,
-    RequestTimestamp,
-    RequiredText,
     ResponseModel,
-    ShortText,
-    Text,
     Timestamp,
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
-from models import DEFAULT_REMINDER_MINUTES, DEFAULT_STALE_MINUTES, Board, Member
+from models import Board, Member
 from services import boards, snapshots
+from services.boards import BoardCreate, BoardUpdate
 from services.tasks import ListedTask
-
-FollowUpMinutes = Annotated[int, Field(ge=boards.MIN_FOLLOW_UP, le=boards.MAX_FOLLOW_UP)]
 
 
 class BoardRead(ResponseModel):
@@ -78,92 +68,7 @@ class BoardRead(ResponseModel):
     version: int = Field(description="Increases with every change; the first part of the ETag.")
 
 
-def build_board_fields(board: Board) -> dict[str, Any]:
-    """Return the fields of a BoardRead, in the order of the model."""
-    return {
-        "name": board.name,
-        "slug": board.slug,
-        "description": board.description,
-        "gateway_id": json_id(board.gateway_id),
-        "board_group_id": json_id(board.board_group_id),
-        "board_type": board.board_type,
-        "objective": board.objective,
-        "success_metrics": board.success_metrics,
-        "target_date": json_time(board.target_date),
-        "goal_confirmed": board.goal_confirmed,
-        "goal_source": board.goal_source,
-        "require_approval_for_done": board.require_approval_for_done,
-        "require_review_before_done": board.require_review_before_done,
-        "comment_required_for_review": board.comment_required_for_review,
-        "block_status_changes_with_pending_approval": (
-            board.block_status_changes_with_pending_approval
-        ),
-        "only_lead_can_change_status": board.only_lead_can_change_status,
-        "workers_may_ask_people": board.workers_may_ask_people,
-        "max_agents": board.max_agents,
-        "stale_after_minutes": board.stale_after_minutes,
-        "remind_after_minutes": board.remind_after_minutes,
-        "paused_at": json_time(board.paused_at),
-        "id": json_id(board.id),
-        "organization_id": json_id(board.organization_id),
-        "created_at": json_time(board.created_at),
-        "updated_at": json_time(board.updated_at),
-        "version": board.version,
-    }
-
-
-class BoardCreate(RequestModel):
-    """A new board. Without a gateway its agents use HTTP only."""
-
-    example = {
-        "name": "Launch",
-        "description": "All that has to happen before we go public.",
-        "board_type": "general",
-        "require_approval_for_done": True,
-    }
-
-    name: Name
-    slug: ShortText = Field(default="", description="Made from the name if blank or already used.")
-    description: RequiredText
-    gateway_id: UUID | None = None
-    board_group_id: UUID | None = None
-    board_type: Name = Field(default="goal", description="`goal`, `general`, or another type.")
-    objective: Text | None = None
-    success_metrics: JsonObject | None = None
-    target_date: RequestTimestamp | None = None
-    goal_confirmed: bool = False
-    goal_source: ShortText | None = None
-    require_approval_for_done: bool = Field(
-        default=True, description="A task can only be done with an approval."
-    )
-    require_review_before_done: bool = Field(
-        default=False, description="A task can only be done from review."
-    )
-    comment_required_for_review: bool = Field(
-        default=False, description="Moving a task to review requires a comment."
-    )
-    block_status_changes_with_pending_approval: bool = Field(
-        default=False, description="A task with a pending approval cannot change its status."
-    )
-    only_lead_can_change_status: bool = Field(
-        default=False, description="Only the lead may change the status of tasks; workers comment."
-    )
-    workers_may_ask_people: bool = Field(
-        default=False, description="Workers may ask people, not only the lead."
-    )
-    max_agents: NonNegativeInt = Field(
-        default=1, description="Maximum number of workers that the lead may create."
-    )
-    stale_after_minutes: FollowUpMinutes | None = Field(
-        default=DEFAULT_STALE_MINUTES,
-        description="After this time without activity a task in progress is stale: its agent is "
-        "woken once, then people are notified. null: never.",
-    )
-    remind_after_minutes: FollowUpMinutes | None = Field(
-        default=DEFAULT_REMINDER_MINUTES,
-        description="After this time people are reminded of an approval that nobody has decided. "
-        "null: never.",
-    )
+encode_board = build_encoder(BoardRead)
 
 
 DONE_RULES = (
@@ -172,31 +77,6 @@ DONE_RULES = (
     "block_status_changes_with_pending_approval",
 )
 """The fields of a board that define which decisions a task needs."""
-
-
-class BoardUpdate(PatchModel):
-    """Changes of a board. Rules, gateway and group are for admins."""
-
-    name: Name = NOT_SENT
-    slug: ShortText = NOT_SENT
-    description: RequiredText = NOT_SENT
-    gateway_id: UUID | None = None
-    board_group_id: UUID | None = None
-    board_type: Name = NOT_SENT
-    objective: Text | None = None
-    success_metrics: JsonObject | None = None
-    target_date: RequestTimestamp | None = None
-    goal_confirmed: bool = NOT_SENT
-    goal_source: ShortText | None = None
-    require_approval_for_done: bool = NOT_SENT
-    require_review_before_done: bool = NOT_SENT
-    comment_required_for_review: bool = NOT_SENT
-    block_status_changes_with_pending_approval: bool = NOT_SENT
-    only_lead_can_change_status: bool = NOT_SENT
-    workers_may_ask_people: bool = NOT_SENT
-    max_agents: NonNegativeInt = NOT_SENT
-    stale_after_minutes: FollowUpMinutes | None = None
-    remind_after_minutes: FollowUpMinutes | None = None
 
 
 class BoardFilter(PageQuery):
@@ -218,15 +98,14 @@ async def list_boards(
         gateway_id=query.gateway_id,
         board_group_id=query.board_group_id,
     )
-    return encode_page(found, build_board_fields)
+    return encode_page(found, encode_board)
 
 
 async def create_board(
     context: RequestContext, member: Member, body: BoardCreate
 ) -> Encoded[BoardRead]:
     """Create a board in the active organization. Its creator may read and change it."""
-    draft = boards.BoardDraft(**dict(body))
-    return _encode_board(await boards.create_board(context.session, member, draft))
+    return _encode_board(await boards.create_board(context.session, member, body))
 
 
 @reads_only
@@ -247,13 +126,13 @@ async def update_board(
     if any(name in changes and changes[name] != getattr(board, name) for name in DONE_RULES):
         require_decision_scope(context.request)
     changed = await boards.update_board(
-        context.session, context.actor, board, changes, known=context.known_versions
+        context.session, context.actor, board, body, known=context.known_versions
     )
     return _encode_board(changed)
 
 
 def _encode_board(board: Board) -> Encoded[BoardRead]:
-    return Encoded(build_board_fields(board), board.version)
+    return Encoded(encode_board(board), board.version)
 
 
 @error_responses(412)
@@ -297,7 +176,7 @@ async def get_board_snapshot(context: RequestContext, board: Board) -> Encoded[B
     """Return a board with its tasks and agents, and its newest approvals and chat messages."""
     snapshot = await snapshots.load_board_snapshot(context.source, board)
     fields = {
-        "board": build_board_fields(snapshot.board),
+        "board": encode_board(snapshot.board),
         "tasks": [_build_card_fields(task) for task in snapshot.tasks],
         "agents": [build_agent_fields(agent, agent.gateway, context) for agent in snapshot.agents],
         "approvals": list(map(build_approval_fields, snapshot.approvals)),
@@ -311,7 +190,7 @@ async def get_board_snapshot(context: RequestContext, board: Board) -> Encoded[B
 async def list_agent_boards(context: RequestContext, query: PageQuery) -> Encoded[Page[BoardRead]]:
     """List the boards on which the calling agent works, newest first."""
     found = await boards.list_agent_boards(context.source, context.agent, query.paging)
-    return encode_page(found, build_board_fields)
+    return encode_page(found, encode_board)
 
 
 BOARD = "/boards/{board_id}"

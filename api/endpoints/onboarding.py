@@ -33,8 +33,9 @@ from api.framework.operation import (
 from api.framework.request_context import RequestContext
 from api.framework.request_parser import find_unstorable_value
 from core.errors import Invalid
+from core.fields import Description, Moment
 from models import Board, OnboardingRole, OnboardingStatus
-from services import onboarding
+from services import boards, onboarding
 
 
 class OnboardingMessageRead(ResponseModel):
@@ -210,10 +211,10 @@ class BoardOnboardingConfirm(RequestModel):
         "target_date": "2027-06-01T00:00:00",
     }
 
-    board_type: Name
-    objective: Text | None = None
-    success_metrics: JsonObject | None = None
-    target_date: RequestTimestamp | None = None
+    board_type: boards.BoardType
+    objective: Description | None = None
+    success_metrics: boards.SuccessMetrics | None = None
+    target_date: Moment | None = None
     lead_agent: BoardOnboardingLeadAgentDraft | None = None
     user_profile: BoardOnboardingUserProfile | None = None
 

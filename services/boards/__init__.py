@@ -15,9 +15,15 @@ from services.boards.access import (
 )
 from services.boards.commands import (
     BOARD_DELETION,
+    TASK_RULES,
+    BoardCreate,
     BoardDeletion,
+    BoardType,
+    BoardUpdate,
+    SuccessMetrics,
     create_board,
     delete_board,
+    require_complete_goal,
     set_goal,
     update_board,
 )
@@ -64,13 +70,6 @@ from services.boards.queries import (
     list_board_summaries,
     list_boards,
     list_related_boards,
-)
-from services.boards.rules import (
-    MAX_FOLLOW_UP,
-    MIN_FOLLOW_UP,
-    TASK_RULES,
-    BoardDraft,
-    require_complete_goal,
 )
 from services.boards.visibility import (
     AGENT_BOARD_IDS,

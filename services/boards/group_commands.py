@@ -18,7 +18,7 @@ from core.validation import MAX_NAME_LENGTH
 from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User
 from services import events, messages, organizations, rows
 from services.boards.access import lock_boards
-from services.boards.commands import update_board
+from services.boards.commands import BoardUpdate, update_board
 from services.boards.events import board_left_group_event, group_event
 from services.boards.group_access import group_not_found, lock_group_as_admin
 from services.messages import templates
@@ -236,6 +236,6 @@ async def change_group_boards(
     """
     for board in changes.leaving:
         if board.board_group_id == group.id:
-            await update_board(session, user, board, {"board_group_id": None})
+            await update_board(session, user, board, BoardUpdate.of(board_group_id=None))
     for board in changes.joining:
-        await update_board(session, user, board, {"board_group_id": group.id})
+        await update_board(session, user, board, BoardUpdate.of(board_group_id=group.id))

@@ -1,17 +1,13 @@
-"""List and summarize boards, and find free slugs."""
+"""List and summarize boards."""
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, func, select
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
@@ -23,7 +19,6 @@ from models import (
     BoardCounts,
     BoardGroup,
     Member,
-    Organization,
     Status,
 )
 from services import counters
@@ -184,40 +179,3 @@ def _build_summaries_query() -> Query[tuple[Any, ...]]:
         .order_by(*BY_NAME)
     )
     return Query(query)
-
-
-MAX_SLUG_LENGTH = 200  # characters
-RESERVED_SLUGS = {"new"}  # used by other URLs
-
-
-def board_slug(name: str) -> str:
-    """Return a slug of lowercase ASCII letters, digits and hyphens for a name."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[: MAX_SLUG_LENGTH - 20] or "board"
-
-
-async def find_free_slug(
-    session: AsyncSession, organization_id: UUID, wanted: str, *, board_id: UUID | None = None
-) -> str:
-    """Return `wanted`, or the first of `wanted-2`, `wanted-3` … that is free in the organization.
-
-    Locks the organization, so no other transaction can take the slug before the commit. Raises
-    NotFound if the organization does not exist.
-    """
-    organization = select(Organization.id).where(Organization.id == organization_id)
-    if await session.scalar(organization.with_for_update(key_share=True)) is None:
-        raise NotFound("organization_not_found", N_("There is no such organization."))
-    similar = select(Board.slug).where(
-        Board.organization_id == organization_id,
-        or_(Board.slug == wanted, Board.slug.startswith(f"{wanted}-", autoescape=True)),
-    )
-    if board_id is not None:
-        similar = similar.where(Board.id != board_id)
-    taken = set((await session.scalars(similar)).all())
-    return next(slug for slug in _candidates(wanted) if slug not in taken | RESERVED_SLUGS)
-
-
-def _candidates(wanted: str) -> Iterator[str]:
-    yield wanted
-    for number in count(2):
-        yield f"{wanted}-{number}"

@@ -37,7 +37,6 @@ from services.onboarding.rules import (
 )
 
 GOAL_SOURCE = "lead_agent_onboarding"
-APPROVAL_RULE = "require_approval_for_done"
 GOAL_FIELDS = ("board_type", "objective", "success_metrics", "target_date")
 
 
@@ -166,12 +165,13 @@ async def _confirm(
         token = await _add_lead(session, new_lead, board)
     conversation.status = OnboardingStatus.CONFIRMED
     conversation.updated_at = now()
-    changes = {name: getattr(goal, name) for name in GOAL_FIELDS} | {
-        "goal_confirmed": True,
-        "goal_source": GOAL_SOURCE,
-        APPROVAL_RULE: requires_approval(lead, context),
-    }
-    changed = boards.set_goal(user, board, changes)
+    fields = boards.BoardUpdate.of(
+        **{name: getattr(goal, name) for name in GOAL_FIELDS},
+        goal_confirmed=True,
+        goal_source=GOAL_SOURCE,
+        require_approval_for_done=requires_approval(lead, context),
+    )
+    changed = boards.set_goal(user, board, fields)
     await session.flush()
     await desired_state.request_board_sync(session, board)
     created = [agents.agent_created_event(user, board, new_lead)] if new_lead else []

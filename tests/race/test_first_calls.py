@@ -8,7 +8,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict
 from models import AgentToken, Board, Organization, SignIn
 from services import boards, identity, organizations
-from services.boards import BoardDraft
+from services.boards import BoardCreate
 from tests.services.test_agent_tokens import IMPORTED, add_imported_token, add_token, authenticate
 from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import cookie_secret, make_user
@@ -61,12 +61,13 @@ async def test_concurrent_boards_of_one_name_get_distinct_slugs(
             member = await organizations.get_or_create_active_membership(
                 session, isolated_world.alice
             )
-            await boards.create_board(session, member, BoardDraft(name="Nest", description="Ours"))
+            await boards.create_board(session, member, BoardCreate(name="Nest", description="Ours"))
 
     async def rename() -> None:
         async with isolated_transaction() as session:
             board = await boards.lock_board(session, isolated_world.alice, isolated_world.garden.id)
-            await boards.update_board(session, isolated_world.alice, board, {"slug": "nest"})
+            changes = boards.BoardUpdate.of(slug="nest")
+            await boards.update_board(session, isolated_world.alice, board, changes)
 
     await asyncio.gather(rename(), *(make() for _ in AT_ONCE))
     async with isolated_transaction() as session:

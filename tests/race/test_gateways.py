@@ -32,7 +32,8 @@ async def move_board_to_gateway(
 ) -> None:
     async with transaction() as session:
         board = await boards.lock_board(session, world.alice, world.board.id)
-        await boards.update_board(session, world.alice, board, {"gateway_id": gateway.id})
+        changes = boards.BoardUpdate.of(gateway_id=gateway.id)
+        await boards.update_board(session, world.alice, board, changes)
 
 
 async def delete_gateway(transaction: TransactionFactory, world: World, gateway: Gateway) -> None:
@@ -59,7 +60,8 @@ async def test_a_gateway_that_gets_a_board_is_not_deleted(
 ) -> None:
     async with isolated_transaction() as session:
         board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
-        await boards.update_board(session, isolated_world.alice, board, {"gateway_id": gateway.id})
+        changes = boards.BoardUpdate.of(gateway_id=gateway.id)
+        await boards.update_board(session, isolated_world.alice, board, changes)
         racing = asyncio.create_task(delete_gateway(isolated_transaction, isolated_world, gateway))
         await wait_for_lock_waiter(isolated_transaction)
     with pytest.raises(Conflict) as refused:

@@ -119,7 +119,7 @@ async def test_board_that_joins_a_group_being_deleted_leaves_it(
 
     async def join(session: AsyncSession) -> None:
         board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
-        changes = {"board_group_id": group.id}
+        changes = boards.BoardUpdate.of(board_group_id=group.id)
         await boards.update_board(session, isolated_world.alice, board, changes)
 
     assert await run_while_waiting(isolated_transaction, delete, join) is None

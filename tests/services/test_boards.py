@@ -29,7 +29,7 @@ from tests.support.board_helpers import (
     create_board,
     list_board_events,
     load_member,
-    make_board_draft,
+    make_board_fields,
     update_board,
 )
 from tests.support.board_rows import make_task
@@ -56,7 +56,7 @@ async def test_owner_creates_a_board(session: AsyncSession, world: World) -> Non
 
 async def test_creator_may_read_and_change_the_board(session: AsyncSession, world: World) -> None:
     member = await load_member(session, world.dana_member)
-    board = await boards.create_board(session, member, make_board_draft())
+    board = await boards.create_board(session, member, make_board_fields())
     assert (await boards.lock_board(session, world.dana, board.id)).id == board.id
     with pytest.raises(Forbidden):
         await boards.get_board(session, world.bob, board.id)
@@ -77,7 +77,7 @@ async def test_member_without_admin_role_cannot_create_boards(
 ) -> None:
     member = await load_member(session, world.bob_member)
     with pytest.raises(Forbidden):
-        await boards.create_board(session, member, make_board_draft())
+        await boards.create_board(session, member, make_board_fields())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_slug_suffixes_are_counted_per_organization(
     assert slugs == ["launch-2", "launch-3", "launch-4"]
     charlies = await load_member(session, world.charlie_member)
     assert (
-        await boards.create_board(session, charlies, make_board_draft(name="Launch"))
+        await boards.create_board(session, charlies, make_board_fields(name="Launch"))
     ).slug == "launch"
 
 

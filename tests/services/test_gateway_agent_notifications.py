@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway
 from services import agents, boards
-from services.boards import BoardDraft
+from services.boards import BoardCreate
 from tests.support.gateway_rows import make_gateway
 from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
 from tests.support.world import World
@@ -51,7 +51,7 @@ async def two_gateways(transaction: TransactionFactory, world: World) -> AsyncIt
 async def test_the_gateway_agent_is_notified_of_a_new_board(
     two_gateways: TwoGateways, world: World
 ) -> None:
-    draft = BoardDraft(
+    draft = BoardCreate(
         name="Orchard", description="Trees", gateway_id=two_gateways.harness.gateway.id
     )
     async with two_gateways.harness.transaction() as session:

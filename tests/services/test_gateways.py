@@ -270,7 +270,7 @@ async def test_a_board_cannot_join_a_gateway_that_is_being_deleted(
         async with isolated_transaction() as session:
             board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
             await boards.update_board(
-                session, isolated_world.alice, board, {"gateway_id": gateway.id}
+                session, isolated_world.alice, board, boards.BoardUpdate.of(gateway_id=gateway.id)
             )
 
     async with isolated_transaction() as session:

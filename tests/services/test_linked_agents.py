@@ -117,7 +117,9 @@ async def exercise_linked_agent(
             await memory.create_note(session, world.alice, place, note, base_url="http://here")
     async with transaction() as session:
         board = await boards.lock_board_as_admin(session, world.alice, world.garden.id)
-        await boards.update_board(session, world.alice, board, {"objective": "Win"})
+        await boards.update_board(
+            session, world.alice, board, boards.BoardUpdate.of(objective="Win")
+        )
     await asyncio.sleep(PAUSE)
     async with transaction() as session:
         await agents.delete_agent(session, world.alice, agent.id)

@@ -8,14 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from models import Actor, Board, BoardGroup, Event, Member, Organization
 from services import boards, messages
-from services.boards import BoardDraft
+from services.boards import BoardCreate, BoardUpdate
 from tests.support.world import World
 
 
-def make_board_draft(**fields: Any) -> BoardDraft:
-    """Return a complete draft."""
+def make_board_fields(**fields: Any) -> BoardCreate:
+    """Return the fields of a new board."""
     given: dict[str, Any] = {"name": "Nest", "description": "Where we live"} | fields
-    return BoardDraft(**given)
+    return BoardCreate(**given)
 
 
 async def load_member(session: AsyncSession, member: Member) -> Member:
@@ -29,13 +29,13 @@ async def load_member(session: AsyncSession, member: Member) -> Member:
 async def create_board(session: AsyncSession, world: World, **fields: Any) -> Board:
     """Create a board in Tern as Alice."""
     member = await load_member(session, world.alice_member)
-    return await boards.create_board(session, member, make_board_draft(**fields))
+    return await boards.create_board(session, member, make_board_fields(**fields))
 
 
 async def update_board(session: AsyncSession, actor: Actor, board: Board, **changes: Any) -> Board:
     """Lock and update a board."""
     locked = await boards.lock_board(session, actor, board.id)
-    return await boards.update_board(session, actor, locked, changes)
+    return await boards.update_board(session, actor, locked, BoardUpdate.of(**changes))
 
 
 async def list_board_events(session: AsyncSession, board: Board) -> list[Event]:

@@ -155,7 +155,8 @@ class ProvisioningHarness:
         """Update the board."""
         async with self.transaction() as session:
             board = await boards.lock_board(session, self.world.alice, self.world.garden.id)
-            await boards.update_board(session, self.world.alice, board, changes)
+            fields = boards.BoardUpdate.of(**changes)
+            await boards.update_board(session, self.world.alice, board, fields)
 
     async def add_own_heartbeat(self, agent: Agent, heartbeat: object) -> None:
         """Give an agent the heartbeat in its entry that earlier versions have written."""

@@ -113,7 +113,7 @@ async def test_ongoing_work_is_not_asked_for_an_objective(alice, transaction) ->
         ({"name": "N" * 201}, "At most 200 characters."),
         ({"description": " "}, "Fill this in."),
         ({"description": "a\0b"}, "There is a character in it that cannot be stored."),
-        ({"objective": "O" * 100_001}, "At most 100,000 characters."),
+        ({"objective": "O" * 20_001}, "At most 20,000 characters."),
     ],
 )
 async def test_an_invalid_new_board_keeps_the_submitted_values(alice, wrong, sentence) -> None:

@@ -20,7 +20,8 @@ def change_board(transaction: TransactionFactory, world: World):
     async def change(**changes: object) -> None:
         async with transaction() as session:
             board = await boards.lock_board(session, world.alice, world.board.id)
-            await boards.update_board(session, world.alice, board, changes)
+            fields = boards.BoardUpdate.of(**changes)
+            await boards.update_board(session, world.alice, board, fields)
 
     return change
 

@@ -1,64 +1,59 @@
 """Forms about boards, and about the tasks that are selected on one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, tzinfo
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from core.fields import Label, list_labels
 from models import Board, Priority, Status
-from services.boards import BoardDraft
+from services.boards import BoardCreate, BoardUpdate
 from services.tasks import MAX_BULK_TASKS, BulkChange, TaskUpdate
 from web.boards.assignees import AssigneeValue, parse_assignee
-from web.ui.edited_fields import EditedField, FieldKind
-from web.ui.forms import BlankAsNone, Form, Line, OptionalLine, OptionalText, Switch, Text, parse_id
-from web.ui.time_format import combine_local
+from web.ui.edited_fields import EditedField
+from web.ui.forms import BlankAsNone, Form, Switch, parse_id
+from web.ui.object_forms import list_edited_fields
+from web.ui.time_format import combine_local, parse_day
 from web.ui.translation import N_
 
 MIDNIGHT = time()
 BLANK_ROWS = 2  # for new metrics
-MAX_AGENTS = 1_000
-FollowUpMinutes = Annotated[Annotated[int, Field(ge=5, le=43_200)] | None, BlankAsNone]
-"""Empty: never."""
+END_OF_DAY = time(23, 59)
 
-BoardChanges = dict[str, object]
-
-BOARD_RULES = (
-    (
-        "require_approval_for_done",
-        N_("Approval before Done"),
-        N_("A task can be done only after a person has approved it."),
-    ),
-    (
-        "require_review_before_done",
-        N_("Review before Done"),
-        N_("A task goes from In progress to Review before it is done."),
-    ),
-    (
-        "comment_required_for_review",
-        N_("Comment before Review"),
-        N_("Moving a task to Review requires a comment that says what was done."),
-    ),
-    (
-        "block_status_changes_with_pending_approval",
-        N_("Lock tasks with pending approvals"),
-        N_("A task cannot be moved while an approval for it is pending."),
-    ),
-    (
-        "only_lead_can_change_status",
-        N_("Only the lead moves tasks"),
-        N_("Other agents ask the lead. People can always move tasks."),
-    ),
-    (
-        "workers_may_ask_people",
-        N_("Workers may ask people"),
-        N_("A question of a worker appears under “Needs you”. Otherwise only the lead asks."),
-    ),
-)
+RULE_LABELS = list_labels(BoardCreate)
+BOARD_RULES = [
+    (name, RULE_LABELS[name].text, about)
+    for name, about in (
+        (
+            "require_approval_for_done",
+            N_("A task can be done only after a person has approved it."),
+        ),
+        (
+            "require_review_before_done",
+            N_("A task goes from In progress to Review before it is done."),
+        ),
+        (
+            "comment_required_for_review",
+            N_("Moving a task to Review requires a comment that says what was done."),
+        ),
+        (
+            "block_status_changes_with_pending_approval",
+            N_("A task cannot be moved while an approval for it is pending."),
+        ),
+        (
+            "only_lead_can_change_status",
+            N_("Other agents ask the lead. People can always move tasks."),
+        ),
+        (
+            "workers_may_ask_people",
+            N_("A question of a worker appears under “Needs you”. Otherwise only the lead asks."),
+        ),
+    )
+]
 """Each rule: field name, label, description."""
-
 
 BOARD_KINDS = (
     ("goal", N_("Ends when its objective is reached")),
@@ -66,152 +61,57 @@ BOARD_KINDS = (
 )
 """The types of a board that people choose, and their labels."""
 
-END_OF_DAY = time(23, 59)
-
-
-class BoardRuleFields(BaseModel):
-    """The rule switches. A rule that was not submitted is off."""
-
-    require_approval_for_done: Switch = False
-    require_review_before_done: Switch = False
-    comment_required_for_review: Switch = False
-    block_status_changes_with_pending_approval: Switch = False
-    only_lead_can_change_status: Switch = False
-    workers_may_ask_people: Switch = False
-
-
-class NewBoardForm(BoardRuleFields):
-    """A new board with its gateway and group."""
-
-    name: Line
-    gateway_id: Annotated[UUID | None, BlankAsNone] = None
-    board_group_id: Annotated[UUID | None, BlankAsNone] = None
-    objective: OptionalText = None
-    description: Text
-
-    def to_draft(self) -> BoardDraft:
-        """Return the board to create. Without an objective it is a board for general work."""
-        kind = "goal" if self.objective else "general"
-        return BoardDraft(board_type=kind, **self.model_dump())
-
-
-class BoardAboutForm(BaseModel):
-    """Name, address, description and group of a board."""
-
-    name: Line
-    slug: OptionalLine = None
-    description: Text
-    board_group_id: Annotated[UUID | None, BlankAsNone] = None
-
-    def to_changes(self, _board: Board, _zone: tzinfo) -> BoardChanges:
-        """Return the changed columns. A blank slug is derived from the name.
-
-        A group that was not submitted stays.
-        """
-        return self.model_dump(exclude_unset=True) | {"slug": self.slug or ""}
-
-
-class BoardGoalForm(BaseModel):
-    """Goal of a board, its metrics and target date."""
-
-    board_type: Literal["goal", "general"]
-    objective: OptionalText = None
-    measure: list[str] = []
-    target: list[str] = []
-    target_date: Annotated[date | None, BlankAsNone] = None
-    goal_confirmed: Switch = False
-
-    def to_changes(self, board: Board, zone: tzinfo) -> BoardChanges:
-        """Return the changed columns. The type is included only if it changes."""
-        kind: BoardChanges = (
-            {"board_type": self.board_type} if self.board_type != board.board_type else {}
-        )
-        return kind | {
-            "objective": self.objective,
-            "success_metrics": parse_metrics(
-                self.measure, self.target, board.success_metrics or {}
-            ),
-            "target_date": combine_local(self.target_date, MIDNIGHT, zone),
-            "goal_confirmed": self.goal_confirmed,
-        }
-
-
-class BoardRulesForm(BoardRuleFields):
-    """Rules of a board."""
-
-    def to_changes(self, _board: Board, _zone: tzinfo) -> BoardChanges:
-        """Return the changed columns."""
-        return self.model_dump()
-
-
-class BoardAgentsForm(BaseModel):
-    """Agent limit and gateway of a board."""
-
-    max_agents: int = Field(ge=0, le=MAX_AGENTS)
-    gateway_id: Annotated[UUID | None, BlankAsNone] = None
-
-    def to_changes(self, _board: Board, _zone: tzinfo) -> BoardChanges:
-        """Return the changed columns. A gateway that was not submitted stays."""
-        return self.model_dump(exclude_unset=True)
-
-
-class BoardFollowUpForm(BaseModel):
-    """After how many minutes a board asks what has become of tasks and approvals."""
-
-    stale_after_minutes: FollowUpMinutes = None
-    remind_after_minutes: FollowUpMinutes = None
-
-    def to_changes(self, _board: Board, _zone: tzinfo) -> BoardChanges:
-        """Return the changed columns."""
-        return self.model_dump()
-
-
-SETTINGS_FORMS: dict[
-    str,
-    type[BoardAboutForm | BoardGoalForm | BoardRulesForm | BoardFollowUpForm | BoardAgentsForm],
-] = {
-    "about": BoardAboutForm,
-    "goal": BoardGoalForm,
-    "rules": BoardRulesForm,
-    "follow-up": BoardFollowUpForm,
-    "agents": BoardAgentsForm,
+SETTINGS_SECTIONS: dict[str, Sequence[str]] = {
+    "about": ("name", "slug", "description", "board_group_id"),
+    "goal": ("board_type", "objective", "success_metrics", "target_date", "goal_confirmed"),
+    "rules": [name for name, _, _ in BOARD_RULES],
+    "follow-up": ("stale_after_minutes", "remind_after_minutes"),
+    "agents": ("max_agents", "gateway_id"),
 }
-"""The form of each section of a board's settings."""
+"""The fields of each section of a board's settings."""
 
 
-def list_edited_fields(section: str, board: Board, zone: tzinfo) -> list[EditedField]:
+class BoardSettings(BoardUpdate):
+    """Changes of a board on pages, which offer two types and fewer agents than the API."""
+
+    board_type: Annotated[Literal["goal", "general"], Label(N_("Kind of board"))]  # ty: ignore[incompatible-mutable-override]
+    max_agents: Annotated[int, Field(ge=0, le=1_000), Label(N_("Maximum workers"))]
+
+
+def parse_new_board(form: Form) -> BoardCreate:
+    """Parse the form of a new board. Without an objective it is a board for general work."""
+    kind = "goal" if form.value("objective").strip() else "general"
+    return form.parse(BoardCreate, {"board_type": kind})
+
+
+def parse_settings(form: Form, section: str, board: Board, zone: tzinfo) -> BoardUpdate:
+    """Parse a section of the settings. The type of the board is included only if it changes."""
+    given: dict[str, Any] = {}
+    if section == "goal":
+        before = board.success_metrics or {}
+        given["success_metrics"] = parse_metrics(read_metric_rows(form), before)
+        text = form.value("target_date").strip()
+        day = parse_day(text)
+        given["target_date"] = combine_local(day, MIDNIGHT, zone) if day else text or None
+    fields = form.parse(BoardSettings, given)
+    others = BoardSettings.model_fields.keys() - SETTINGS_SECTIONS[section]
+    return fields.without(
+        others | ({"board_type"} if fields.board_type == board.board_type else set())
+    )
+
+
+def list_settings(section: str, board: Board, zone: tzinfo) -> list[EditedField]:
     """Return the current values of a board as the form of a section shows them."""
-    return {
-        "about": [
-            EditedField("name", N_("Name"), board.name, FieldKind.LINE),
-            EditedField("slug", N_("Short name"), board.slug, FieldKind.LINE),
-            EditedField("description", N_("Description"), board.description, FieldKind.TEXT),
-            EditedField("board_group_id", N_("Group"), board.board_group_id),
-        ],
-        "goal": [
-            EditedField("board_type", N_("Kind of board"), get_board_kind(board)),
-            EditedField("objective", N_("Objective"), board.objective, FieldKind.TEXT),
-            EditedField(
-                "success_metrics",
-                N_("Measures"),
-                join_metrics(metric_rows(board)),
-                submitted=lambda form: join_metrics(read_metric_rows(form)),
-            ),
-            EditedField(
-                "target_date", N_("Target date"), format_date_field(board.target_date, zone)
-            ),
-            EditedField("goal_confirmed", N_("Confirmed"), board.goal_confirmed),
-        ],
-        "rules": [EditedField(name, label, getattr(board, name)) for name, label, _ in BOARD_RULES],
-        "follow-up": [
-            EditedField("stale_after_minutes", N_("Stale after"), board.stale_after_minutes),
-            EditedField("remind_after_minutes", N_("Remind after"), board.remind_after_minutes),
-        ],
-        "agents": [
-            EditedField("max_agents", N_("Maximum workers"), board.max_agents),
-            EditedField("gateway_id", N_("Gateway"), board.gateway_id),
-        ],
-    }[section]
+    shown = {
+        "board_type": get_board_kind(board),
+        "success_metrics": join_metrics(metric_rows(board)),
+        "target_date": format_date_field(board.target_date, zone),
+    }
+    edited = {one.name: one for one in list_edited_fields(BoardUpdate, board, shown)}
+    edited["success_metrics"] = edited["success_metrics"]._replace(
+        submitted=lambda form: join_metrics(read_metric_rows(form))
+    )
+    return [edited[name] for name in SETTINGS_SECTIONS[section]]
 
 
 def get_board_kind(board: Board) -> str:
@@ -236,17 +136,13 @@ def metric_rows(board: Board) -> list[tuple[str, str]]:
 
 
 def parse_metrics(
-    measure: Sequence[str], target: Sequence[str], before: Mapping[str, Any]
+    rows: Iterable[tuple[str, str]], before: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the metrics that have a name.
 
     A stored value that is not text keeps its type unless its text was changed.
     """
-    typed = {
-        name.strip(): target.strip()
-        for name, target in zip(measure, target, strict=False)
-        if name.strip()
-    }
+    typed = {name.strip(): target.strip() for name, target in rows if name.strip()}
     kept = {
         name: value for name, value in before.items() if typed.get(name) == format_metric(value)
     }

@@ -10,15 +10,16 @@ from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Member, Status
 from services import agents, boards, onboarding, organizations, presence, waiting_counts
-from services.boards import BoardSummary
+from services.boards import BoardCreate, BoardSummary
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
-from web.boards.forms import BOARD_RULES, NewBoardForm
+from web.boards.forms import BOARD_RULES, parse_new_board
 from web.boards.presenter import list_gateway_options, no_gateway_option
 from web.groups.presenter import list_group_options
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder
+from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page, render_part
 
 MAX_FILTER_LENGTH = 200  # characters
@@ -85,9 +86,9 @@ async def create_board(request: Request) -> Response:
     """
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(NewBoardForm)
+        fields = parse_new_board(form)
         async with open_transaction(request) as session:
-            board = await boards.create_board(session, current_member(request), fields.to_draft())
+            board = await boards.create_board(session, current_member(request), fields)
             if not (fields.objective or board.gateway_id):
                 return RedirectResponse(f"/boards/{board.id}", 303)
             base_url = get_settings(request).base_url
@@ -107,6 +108,7 @@ async def _render_new_board_form(request: Request, form: forms.Form) -> Response
         layout=layout,
         status=form.status,
         form=form,
+        fields=build_form_fields(form, BoardCreate),
         rules=BOARD_RULES,
         **options,
     )

@@ -1,5 +1,8 @@
 """Pages with the settings of a board."""
 
+from itertools import chain
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -8,14 +11,15 @@ from core.errors import Forbidden, Invalid
 from core.http.request import open_reader, open_transaction
 from models import Board, Member
 from services import boards, onboarding
+from services.boards import BoardCreate
 from web.auth.viewer import current_member
 from web.boards.forms import (
     BOARD_KINDS,
     BOARD_RULES,
-    SETTINGS_FORMS,
-    format_date_field,
-    list_edited_fields,
+    SETTINGS_SECTIONS,
+    list_settings,
     metric_rows,
+    parse_settings,
     read_metric_rows,
 )
 from web.boards.presenter import list_gateway_options, no_gateway_option
@@ -24,9 +28,10 @@ from web.groups.presenter import list_group_options
 from web.onboarding.state import conversation_stage
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _, translate
 
@@ -40,18 +45,17 @@ async def save_settings(request: Request) -> Response:
     """Save one section of the settings."""
     form = await forms.read_form(request)
     section = form.value("section")
-    if section not in SETTINGS_FORMS:
+    if section not in SETTINGS_SECTIONS:
         raise Invalid("no_such_section", N_("There is no such section."), field="section")
     zone = time_format.get_time_zone(request.user.timezone)
     with form.catch_errors():
-        fields = form.parse(SETTINGS_FORMS[section])
         async with open_transaction(request) as session:
             board = await boards.lock_board_as_admin(
                 session, current_member(request), forms.path_id(request, "board_id")
             )
-            untouched = check_edit(form, list_edited_fields(section, board, zone))
-            changes = without(fields.to_changes(board, zone), untouched)
-            await boards.update_board(session, request.user, board, changes)
+            fields = parse_settings(form, section, board, zone)
+            fields = fields.without(check_edit(form, list_settings(section, board, zone)))
+            await boards.update_board(session, request.user, board, fields)
         if is_part_request(request):
             return _render_rules(request, board, forms.Form(), forms.current_clock_time(zone))
         return forms.redirect_saved(f"/boards/{board.id}/settings#{section}", zone)
@@ -103,7 +107,7 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
         async with open_reader(request) as source:
             board = await _get_managed_board(request, source)
         return _render_rules(request, board, form, "")
-    layout = await load_layout(request)
+    layout, section = await load_layout(request), form.value("section")
     async with open_reader(request) as source:
         board = await _get_managed_board(request, source)
         summaries = await boards.list_board_summaries(source, current_member(request))
@@ -119,17 +123,14 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
         blank=forms.Form(),
         board=board,
         summary=next((one for one in summaries if one.board.id == board.id), None),
-        section=form.value("section"),
-        metric_rows=_submitted_metric_rows(form, board),
-        target_date=format_date_field(
-            board.target_date, time_format.get_time_zone(request.user.timezone)
-        ),
+        section=section,
+        metric_rows=read_metric_rows(form) if section == "goal" else metric_rows(board),
         rules=BOARD_RULES,
         gateway_options=options,
         group_options=group_options,
         onboarding_stage=conversation_stage(conversation),
         saved=forms.read_saved_time(request),
-        shown=_list_shown_values(request, board),
+        **_build_fields(request, form, board),
         kinds=[(kind, translate(text)) for kind, text in BOARD_KINDS],
     )
 
@@ -152,24 +153,27 @@ def _render_rules(request: Request, board: Board, form: forms.Form, saved: str) 
         rules=BOARD_RULES,
         saved=saved,
         apart=True,
-        shown=_list_shown_values(request, board),
+        **_build_fields(request, forms.Form(), board),
     )
 
 
-def _list_shown_values(request: Request, board: Board) -> dict[str, dict[str, object]]:
-    """Return the values that the forms show, by section and field."""
+def _build_fields(request: Request, form: forms.Form, board: Board) -> dict[str, Any]:
+    """Return the fields of all sections, those of the submitted one as submitted.
+
+    `shown` has the values before that by section.
+    """
     zone = time_format.get_time_zone(request.user.timezone)
+    edited = {section: list_settings(section, board, zone) for section in SETTINGS_SECTIONS}
+    all_edited = list(chain.from_iterable(edited.values()))
+    fields = build_form_fields(forms.Form(), BoardCreate, all_edited)
+    submitted = build_form_fields(form, BoardCreate, all_edited)
+    own = SETTINGS_SECTIONS.get(form.value("section"), ())
     return {
-        section: {field.name: field.value for field in list_edited_fields(section, board, zone)}
-        for section in SETTINGS_FORMS
+        "fields": fields | {name: submitted[name] for name in own},
+        "shown": {
+            section: {one.name: one.value for one in listed} for section, listed in edited.items()
+        },
     }
-
-
-def _submitted_metric_rows(form: forms.Form, board: Board) -> list[tuple[str, str]]:
-    """Return the metric rows as submitted, or as stored."""
-    if form.value("section") != "goal":
-        return metric_rows(board)
-    return read_metric_rows(form)
 
 
 async def _get_managed_board(request: Request, source: Source) -> Board:

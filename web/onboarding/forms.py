@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, model_validator
 
+from core.fields import build_line_constraints
 from models import Agent, Board, User
 from services.onboarding import (
     AnswerOption,
@@ -38,6 +39,7 @@ from web.ui.translation import _
 
 OWN_ANSWER = "own"  # option of the page: an answer in own words
 
+Objective = Annotated[str, build_line_constraints(20_000)]
 PROFILE_FIELDS = ("preferred_name", "pronouns", "timezone", "notes", "context")
 
 
@@ -94,7 +96,7 @@ class GoalForm(BaseModel):
     last: Annotated[UUID | None, BlankAsNone] = None  # the conversation that the page showed
     was_open: Switch = False
     board_type: Literal["goal", "general"] = "goal"
-    objective: OptionalText = None
+    objective: Annotated[Objective | None, BlankAsNone] = None
     measure: list[str] = []
     target: list[str] = []
     target_date: Annotated[date | None, BlankAsNone] = None
@@ -130,7 +132,8 @@ class GoalForm(BaseModel):
             board_type=self.board_type,
             objective=self.objective,
             success_metrics=parse_metrics(
-                self.measure, self.target, get_mapping(draft, "success_metrics")
+                zip(self.measure, self.target, strict=False),
+                get_mapping(draft, "success_metrics"),
             ),
             target_date=combine_local(self.target_date, MIDNIGHT, zone),
             lead_agent={"identity_profile": lead.identity_profile}

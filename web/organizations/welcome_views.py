@@ -10,13 +10,15 @@ from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, Board, Member
 from services import agents, boards, organizations
+from services.boards import BoardCreate
 from services.identity import Viewer
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
-from web.boards.forms import BOARD_RULES, NewBoardForm
+from web.boards.forms import BOARD_RULES, parse_new_board
 from web.organizations.forms import OrganizationNameForm
 from web.ui import flash_cookies, forms
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page
 
 WELCOME_STEPS = ("organization", "board", "agent", "call")
@@ -58,9 +60,9 @@ async def create_first_board(request: Request) -> Response:
     if member is None:
         return RedirectResponse("/welcome", 303)
     with form.catch_errors():
-        fields = form.parse(NewBoardForm)
+        fields = parse_new_board(form)
         async with open_transaction(request) as session:
-            await boards.create_board(session, member, fields.to_draft())
+            await boards.create_board(session, member, fields)
         return RedirectResponse("/welcome", 303)
     return await _render_step(request, "board", form)
 
@@ -141,7 +143,8 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
             board = await _find_first_board(source, member)
     if step == "agent" and board is None:
         step = "board"
-    return await _render_welcome(request, step, board, form=form, rules=BOARD_RULES)
+    fields = build_form_fields(form, BoardCreate)
+    return await _render_welcome(request, step, board, form=form, fields=fields, rules=BOARD_RULES)
 
 
 async def _render_welcome(
