@@ -138,7 +138,7 @@ class _BoardBuilder:
             await self._create_task(board, demo_task)
         scope = memory.board_scope(board)
         for text in demo_board.notes:
-            note = memory.NoteDraft(content=text, tags=["decision"])
+            note = memory.NoteCreate(content=text, tags=["decision"])
             await memory.create_note(self.session, user, scope, note, base_url=self.base_url)
         changes = boards.BoardUpdate.of(require_approval_for_done=demo_board.approval_for_done)
         await boards.update_board(self.session, user, board, changes)

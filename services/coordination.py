@@ -223,7 +223,7 @@ def _build_question(lead: Agent, board: Board, question: UserQuestion) -> NewNot
 async def _ask_in_chat(
     session: AsyncSession, lead: Agent, board: Board, question: UserQuestion, base_url: str
 ) -> None:
-    draft = memory.NoteDraft(content=question.content, tags=["chat", "ask_user"])
+    draft = memory.NoteCreate(content=question.content, tags=["chat", "ask_user"])
     await memory.create_note(session, lead, memory.board_scope(board), draft, base_url=base_url)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from starlette.responses import Response
 
 from api.framework.agent_operations import declare_agent, declare_shared
@@ -16,14 +16,9 @@ from api.framework.dependencies import (
     group_for_read,
 )
 from api.framework.fields import (
-    NOT_SENT,
     Ok,
     PageQuery,
-    PatchModel,
-    RequestModel,
-    RequiredText,
     ResponseModel,
-    ShortText,
     StreamQuery,
     Timestamp,
 )
@@ -42,7 +37,14 @@ from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, BoardGroup, Event, EventType, Note
 from services import boards, memory
-from services.memory import MemoryKind, MemoryScope, NoteDetail
+from services.memory import (
+    GroupNoteCreate,
+    MemoryKind,
+    MemoryScope,
+    NoteCreate,
+    NoteDetail,
+    NoteUpdate,
+)
 
 
 async def board_memory_for_read(
@@ -107,20 +109,6 @@ async def _lock_memory(
     }
 
 
-NoteTag = Annotated[str, StringConstraints(max_length=memory.MAX_TAG_LENGTH)]
-Tags = Annotated[
-    list[NoteTag],
-    Field(
-        max_length=memory.MAX_TAGS,
-        description="The tag `chat` makes the note a chat message, which agents are notified of.",
-    ),
-]
-Source = Annotated[
-    ShortText,
-    Field(description="A label chosen by the author. The author itself is recorded separately."),
-]
-
-
 class MemoryRead(ResponseModel):
     """A note or a chat message, and its author."""
 
@@ -178,38 +166,6 @@ def _encode_note(detail: NoteDetail) -> Encoded[Any]:
     return Encoded(build_note_fields(detail), detail.note.version)
 
 
-class BoardMemoryCreate(RequestModel):
-    """A new note or chat message."""
-
-    example = {"content": "The release is on Friday.", "tags": ["decision"]}
-
-    content: RequiredText
-    tags: Tags | None = None
-    source: Source | None = None
-    correlation_id: ShortText | None = Field(
-        default=None, description="Of the question that a note with the tag `user_reply` answers."
-    )
-
-    @property
-    def draft(self) -> memory.NoteDraft:
-        """The note as a value of the services."""
-        return memory.NoteDraft(**dict(self))
-
-
-class BoardGroupMemoryCreate(BoardMemoryCreate):
-    """A new note or chat message of a board group."""
-
-
-class MemoryUpdate(PatchModel):
-    """Changes of a note. Only streams are notified of a change."""
-
-    example = {"content": "The release is on Monday."}
-
-    content: RequiredText = NOT_SENT
-    tags: Tags | None = None
-    source: Source | None = None
-
-
 class MemoryFilter(PageQuery):
     """Which notes to list."""
 
@@ -228,7 +184,7 @@ async def list_board_memory(
 
 @error_responses(403)
 async def create_board_memory(
-    context: RequestContext, scope: MemoryScope, body: BoardMemoryCreate
+    context: RequestContext, scope: MemoryScope, body: NoteCreate
 ) -> Encoded[BoardMemoryRead]:
     """Write a note on a board, or with the tag `chat` a chat message.
 
@@ -246,7 +202,7 @@ async def get_board_memory(context: RequestContext, note: NoteDetail) -> Encoded
 
 @error_responses(403, 412)
 async def update_board_memory(
-    context: RequestContext, scope: MemoryScope, note: NoteDetail, body: MemoryUpdate
+    context: RequestContext, scope: MemoryScope, note: NoteDetail, body: NoteUpdate
 ) -> Encoded[BoardMemoryRead]:
     """Change a note of a board. Agents may change their own notes, the lead all notes."""
     return _encode_note(await _update_note(context, scope, note, body))
@@ -261,7 +217,7 @@ async def list_group_memory(
 
 
 async def create_group_memory(
-    context: RequestContext, scope: MemoryScope, body: BoardGroupMemoryCreate
+    context: RequestContext, scope: MemoryScope, body: GroupNoteCreate
 ) -> Encoded[BoardGroupMemoryRead]:
     """Write a note in a board group, or with the tag `chat` a chat message.
 
@@ -281,7 +237,7 @@ async def get_group_memory(
 
 @error_responses(403, 412)
 async def update_group_memory(
-    context: RequestContext, scope: MemoryScope, note: NoteDetail, body: MemoryUpdate
+    context: RequestContext, scope: MemoryScope, note: NoteDetail, body: NoteUpdate
 ) -> Encoded[BoardGroupMemoryRead]:
     """Change a note of a group. Agents may change their own notes, leads all notes."""
     return _encode_note(await _update_note(context, scope, note, body))
@@ -303,21 +259,16 @@ async def _list_notes(
     return encode_page(found, build_note_fields)
 
 
-async def _create_note(
-    context: RequestContext, scope: MemoryScope, body: BoardMemoryCreate
-) -> NoteDetail:
+async def _create_note(context: RequestContext, scope: MemoryScope, body: NoteCreate) -> NoteDetail:
     base_url = context.settings.base_url
-    return await memory.create_note(
-        context.session, context.actor, scope, body.draft, base_url=base_url
-    )
+    return await memory.create_note(context.session, context.actor, scope, body, base_url=base_url)
 
 
 async def _update_note(
-    context: RequestContext, scope: MemoryScope, note: NoteDetail, body: MemoryUpdate
+    context: RequestContext, scope: MemoryScope, note: NoteDetail, body: NoteUpdate
 ) -> NoteDetail:
-    changes, known = body.changes(), context.known_versions
     return await memory.update_note(
-        context.session, context.actor, scope, note, changes, known=known
+        context.session, context.actor, scope, note, body, known=context.known_versions
     )
 
 

@@ -1,9 +1,15 @@
 """Memory: the notes and the chat of boards and of board groups."""
 
 from services.memory.commands import (
+    USER_REPLY_SOURCE,
+    USER_REPLY_TAG,
+    GroupNoteCreate,
+    NoteCreate,
+    NoteUpdate,
     create_note,
     delete_note,
     post_external_note,
+    record_user_question,
     set_board_paused,
     update_note,
 )
@@ -21,17 +27,9 @@ from services.memory.rules import (
     BROADCAST_TAG,
     CHAT_TAG,
     GROUP_MEMORY,
-    MAX_TAG_LENGTH,
-    MAX_TAGS,
     MemoryKind,
     MemoryScope,
-    NoteDraft,
     board_group_scope,
     board_scope,
     group_scope,
-)
-from services.memory.user_replies import (
-    USER_REPLY_SOURCE,
-    USER_REPLY_TAG,
-    record_user_question,
 )

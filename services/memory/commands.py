@@ -1,60 +1,120 @@
-"""Create, update and delete notes."""
+"""The fields of notes, and the commands that create, update and delete notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field, StringConstraints
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Invalid
-from core.validation import KnownVersions, check_version, validate_fields
-from models import Actor, Agent, Board, EventType, User, new_id
+from core.errors import Conflict, Forbidden, Invalid
+from core.fields import FieldKind, Fields, Label, Patch, RequiredText
+from core.text import N_
+from core.validation import MAX_NAME_LENGTH, KnownVersions, check_version
+from models import Actor, Agent, Board, EventType, User, UserQuestionRecord, new_id
 from services import boards, events, messages
 from services import notifications as user_notifications
 from services.memory import notifications
 from services.memory.queries import NoteDetail
 from services.memory.rules import (
     CHAT_TAG,
-    NOTE_VALIDATORS,
     MemoryScope,
-    NoteDraft,
     board_scope,
     check_may_change,
     check_may_command,
     is_chat,
     parse_command,
 )
-from services.memory.user_replies import check_user_reply, forbidden_user_reply, is_user_reply
 from services.messages import templates
 
 
+class NoteFields(Fields):
+    """What can be set in a new note, and changed."""
+
+    content: Annotated[RequiredText, Label(N_("Note"), FieldKind.TEXT)]
+    tags: Annotated[
+        Annotated[
+            list[Annotated[str, StringConstraints(max_length=100)]],
+            Field(
+                max_length=50,
+                description="The tag `chat` makes the note a chat message, which agents are"
+                " notified of.",
+            ),
+        ]
+        | None,
+        Label(N_("Tags"), FieldKind.LINE),
+    ] = None
+    source: (
+        Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),
+            Field(
+                description="A label chosen by the author. The author itself is recorded"
+                " separately."
+            ),
+        ]
+        | None
+    ) = None
+
+
+class NoteCreate(NoteFields):
+    """A new note or chat message."""
+
+    component = "BoardMemoryCreate"
+    example = {"content": "The release is on Friday.", "tags": ["decision"]}
+
+    correlation_id: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH)] | None,
+        Field(description="Of the question that a note with the tag `user_reply` answers."),
+    ] = None
+
+
+class GroupNoteCreate(NoteCreate):
+    """A new note or chat message of a board group."""
+
+    component = "BoardGroupMemoryCreate"
+
+
+class NoteUpdate(NoteFields, Patch):
+    """Changes of a note. Only streams are notified of a change."""
+
+    component = "MemoryUpdate"
+    example = {"content": "The release is on Monday."}
+    may_be_empty = True
+
+
 async def create_note(
-    session: AsyncSession, actor: Actor, scope: MemoryScope, draft: NoteDraft, *, base_url: str
+    session: AsyncSession, actor: Actor, scope: MemoryScope, fields: NoteCreate, *, base_url: str
 ) -> NoteDetail:
     """Create a note on a locked board or group, and send it to the agents that it addresses.
 
-    `base_url` is the address of the API in their messages. Raises Invalid, with the field or for a
-    board without a group, and Forbidden for a command of an agent that is not the lead. A reply of
-    a user answers an open question: see `check_user_reply`.
+    `base_url` is the address of the API in their messages. Raises Invalid for a board without a
+    group, and Forbidden for a command of an agent that is not the lead. A reply of a user answers
+    an open question: see `_check_user_reply`.
     """
-    fields = validate_fields(NOTE_VALIDATORS, vars(draft))
     if scope.id is None:
         reason = "This board is in no group, so there is nothing to write to."
         raise Invalid("board_group_required", reason)
-    await check_user_reply(session, actor, scope, fields)
-    command = parse_command(fields["content"]) if scope.board and is_chat(fields["tags"]) else None
+    await _check_user_reply(session, actor, scope, fields)
+    note = (fields.content, fields.tags, fields.source)
+    command = parse_command(fields.content) if scope.board and is_chat(fields.tags) else None
     if scope.board is not None and command is not None:
         check_may_command(actor)
-        detail, created = _add_note(session, actor, scope, fields, is_sent=True)
+        detail, created = _add_note(session, actor, scope, *note, is_sent=True)
         await boards.run_command(session, actor, scope.board, command, created)
         return detail
-    message = notifications.ChatMessage(actor, fields["content"], fields["tags"], base_url)
-    outgoing = await _chat_messages(session, scope, message)
-    detail, created = _add_note(session, actor, scope, fields, is_sent=outgoing is not None)
+    message = notifications.ChatMessage(actor, fields.content, fields.tags, base_url)
+    if scope.group is not None:
+        outgoing = await notifications.group_messages(session, scope.group, message)
+    else:
+        assert scope.board is not None
+        outgoing = await notifications.board_messages(session, scope.board, message)
+    detail, created = _add_note(session, actor, scope, *note, is_sent=outgoing is not None)
     await notifications.notify_mentioned_users(session, scope, actor, detail.note)
-    if scope.board is not None and isinstance(actor, User) and is_chat(fields["tags"]):
+    if scope.board is not None and isinstance(actor, User) and is_chat(fields.tags):
         await user_notifications.resolve_chat_questions(session, scope.board)
     await messages.enqueue_messages(session, outgoing or (), new_events=[created])
     return detail
@@ -70,8 +130,8 @@ async def set_board_paused(
     if is_paused == (board.paused_at is not None):
         return
     command = templates.PAUSE_COMMAND if is_paused else templates.RESUME_COMMAND
-    fields = {"content": command, "tags": [CHAT_TAG], "source": None}
-    _, created = _add_note(session, user, board_scope(board), fields, is_sent=True)
+    scope = board_scope(board)
+    _, created = _add_note(session, user, scope, command, [CHAT_TAG], None, is_sent=True)
     await boards.run_command(session, user, board, command, created)
 
 
@@ -93,8 +153,8 @@ def post_external_note(
     payload_id: UUID,
 ) -> ExternalNote:
     """Add a note about the payload of a webhook to the memory of a locked board."""
-    fields = {"content": content, "tags": list(tags), "source": source}
-    detail, created = _add_note(session, None, board_scope(board), fields, is_sent=False)
+    scope = board_scope(board)
+    detail, created = _add_note(session, None, scope, content, list(tags), source, is_sent=False)
     data = {**(created.data or {}), "payload_id": str(payload_id)}
     return ExternalNote(detail.note.id, replace(created, data=data))
 
@@ -104,22 +164,22 @@ async def update_note(
     actor: Actor,
     scope: MemoryScope,
     detail: NoteDetail,
-    changes: Mapping[str, object],
+    fields: NoteUpdate,
     *,
     known: KnownVersions = None,
 ) -> NoteDetail:
     """Update the given fields of a locked note. It is not sent to agents again.
 
-    If no value changes, no event is recorded. Raises Forbidden, Invalid with the field, and
-    PreconditionFailed if the version of the note is not one of the known ones.
+    If no value changes, no event is recorded. Raises Forbidden, and PreconditionFailed if the
+    version of the note is not one of the known ones.
     """
     note = detail.note
-    was_reply = is_user_reply(note.tags, note.source)
+    was_reply = _is_user_reply(note.tags, note.source)
     check_may_change(actor, note, only_author=was_reply)
-    values = validate_fields(NOTE_VALIDATORS, changes)
+    values = fields.changes()
     new_labels = values.get("tags", note.tags), values.get("source", note.source)
-    if is_user_reply(*new_labels) and not was_reply:
-        raise forbidden_user_reply()
+    if _is_user_reply(*new_labels) and not was_reply:
+        raise _forbidden_user_reply()
     check_version(known, note.version)
     changed = {name: value for name, value in values.items() if value != getattr(note, name)}
     if not changed:
@@ -146,7 +206,7 @@ async def delete_note(
     known: KnownVersions = None,
 ) -> None:
     """Delete a locked note. Raises Forbidden, and PreconditionFailed like `update_note`."""
-    only_author = is_user_reply(detail.note.tags, detail.note.source)
+    only_author = _is_user_reply(detail.note.tags, detail.note.source)
     check_may_change(actor, detail.note, only_author=only_author)
     check_version(known, detail.note.version)
     await session.delete(detail.note)
@@ -159,20 +219,21 @@ def _add_note(
     session: AsyncSession,
     actor: Actor | None,
     scope: MemoryScope,
-    fields: Mapping[str, Any],
+    content: str,
+    tags: list[str] | None,
+    source: str | None,
     *,
     is_sent: bool,
 ) -> tuple[NoteDetail, events.NewEvent]:
     """Add a note, and return it with its event. A note that is sent to agents has a source."""
     at = now()
-    source = fields["source"] or (actor.display_name if actor and is_sent else None)
     note = scope.kind.note(
         id=new_id(),
         **{scope.kind.scope_field: scope.id},
-        content=fields["content"],
-        tags=fields["tags"],
-        source=source,
-        is_chat=is_chat(fields["tags"]),
+        content=content,
+        tags=tags,
+        source=source or (actor.display_name if actor and is_sent else None),
+        is_chat=is_chat(tags),
         agent_id=actor.id if isinstance(actor, Agent) else None,
         user_id=actor.id if isinstance(actor, User) else None,
         created_at=at,
@@ -184,18 +245,80 @@ def _add_note(
     return detail, _note_event(scope.kind.created, actor, scope, detail)
 
 
-async def _chat_messages(
-    session: AsyncSession, scope: MemoryScope, message: notifications.ChatMessage
-) -> Sequence[messages.OutgoingMessage] | None:
-    if scope.group is not None:
-        return await notifications.group_messages(session, scope.group, message)
-    assert scope.board is not None
-    return await notifications.board_messages(session, scope.board, message)
-
-
 def _note_event(
     type: EventType, actor: Actor | None, scope: MemoryScope, detail: NoteDetail, **data: Any
 ) -> events.NewEvent:
     note = detail.note
     data = {**scope.event_data, "memory_id": str(note.id), "is_chat": note.is_chat, **data}
     return events.NewEvent(type, actor, **scope.event_target, data=data)
+
+
+USER_REPLY_TAG = "user_reply"
+USER_REPLY_SOURCE = "user_via_gateway_main"
+"""The tag and the source of a reply of a user: a note in which the agent of a gateway brings the
+answer to a lead's question. A lead acts on it as on the word of a user, so only an answer to an
+open question counts."""
+
+
+def _is_user_reply(tags: Sequence[Any] | None, source: str | None) -> bool:
+    """Return whether a note with these tags and this source claims to be the reply of a user."""
+    return USER_REPLY_TAG in (tags or ()) or source == USER_REPLY_SOURCE
+
+
+async def record_user_question(
+    session: AsyncSession, board: Board, main: Agent, correlation_id: str
+) -> None:
+    """Record that the agent of the board's gateway is asked to ask a user."""
+    question = UserQuestionRecord(
+        id=new_id(),
+        board_id=board.id,
+        main_agent_id=main.id,
+        correlation_id=correlation_id,
+        created_at=now(),
+    )
+    session.add(question)
+    await session.flush()
+
+
+async def _check_user_reply(
+    session: AsyncSession, actor: Actor, scope: MemoryScope, fields: NoteCreate
+) -> None:
+    """Close the question that a new note answers, if the note claims to be the reply of a user.
+
+    Raises Forbidden unless the actor is the agent of the board's gateway, and Conflict if it was
+    not asked that question or has answered it already.
+    """
+    if not _is_user_reply(fields.tags, fields.source):
+        return
+    is_asked = (
+        isinstance(actor, Agent)
+        and actor.board_id is None
+        and actor.gateway_id is not None
+        and scope.board is not None
+        and actor.gateway_id == scope.board.gateway_id
+    )
+    if scope.board is None or not is_asked:
+        raise _forbidden_user_reply()
+    answered = update(UserQuestionRecord).where(
+        UserQuestionRecord.board_id == scope.board.id,
+        UserQuestionRecord.main_agent_id == actor.id,
+        UserQuestionRecord.correlation_id == (fields.correlation_id or ""),
+        UserQuestionRecord.answered_at.is_(None),
+    )
+    answered = answered.values(answered_at=now()).returning(UserQuestionRecord.id)
+    if not (await session.scalars(answered)).all():
+        reason = (
+            "No open question of the lead has this correlation_id. Send the correlation_id of the"
+            " LEAD REQUEST: ASK USER message that this note answers; each is answered once."
+        )
+        raise Conflict("user_question_not_open", reason)
+    await user_notifications.resolve_chat_questions(session, scope.board)
+
+
+def _forbidden_user_reply() -> Forbidden:
+    """Build the error for a note that claims to be the reply of a user."""
+    reason = (
+        f"Only the agent of the board's gateway writes notes with the tag {USER_REPLY_TAG} or the"
+        f" source {USER_REPLY_SOURCE}, to answer a question of the lead."
+    )
+    return Forbidden("user_reply_forbidden", reason)

@@ -1,53 +1,16 @@
-"""Rules for notes: scopes, valid fields, chat commands, and who may change a note."""
+"""Rules for notes: scopes, chat commands, and who may change a note."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from core.errors import Forbidden, Invalid
-from core.validation import FieldCheck, nonblank_text, optional, text_of_length, trimmed_text
+from core.errors import Forbidden
 from models import Actor, Agent, Board, BoardGroup, Event, EventType, GroupNote, Note
 from services.messages import ALL_MENTION, extract_mentions, templates
 
-MAX_CONTENT_LENGTH = 100_000  # characters
-MAX_SOURCE_LENGTH = 200
-MAX_TAG_LENGTH = 100
-MAX_TAGS = 50
-
 CHAT_TAG, BROADCAST_TAG = "chat", "broadcast"  # all other tags have no function
 CHAT_COMMANDS = (templates.PAUSE_COMMAND, templates.RESUME_COMMAND)
-
-validate_tag = text_of_length(MAX_TAG_LENGTH)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoteDraft:
-    """The fields of a new note. `source` is a label; it does not identify the author.
-
-    `correlation_id` is that of the question that the reply of a user answers.
-    """
-
-    content: str
-    tags: Sequence[str] | None = None
-    source: str | None = None
-    correlation_id: str | None = None
-
-
-def validate_tags(value: object, field: str) -> list[str]:
-    if not isinstance(value, list | tuple) or len(value) > MAX_TAGS:
-        reason = f"Tags are a list of at most {MAX_TAGS} texts."
-        raise Invalid("tags_invalid", reason, field=field)
-    return [validate_tag(tag, field) for tag in value]
-
-
-NOTE_VALIDATORS: Mapping[str, FieldCheck] = {
-    "content": nonblank_text(MAX_CONTENT_LENGTH),
-    "tags": optional(validate_tags),
-    "source": optional(trimmed_text(MAX_SOURCE_LENGTH)),
-    "correlation_id": optional(trimmed_text(MAX_SOURCE_LENGTH)),
-}
-"""The fields of a note that can be set."""
 
 
 def is_chat(tags: Sequence[Any] | None) -> bool:

@@ -22,7 +22,7 @@ from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
 from services.idempotency import IdempotentRequest, StoredResponse
-from services.memory import NoteDraft
+from services.memory import NoteCreate
 from tests.race.test_onboarding import add_gateway
 from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
@@ -90,7 +90,7 @@ async def test_a_reply_of_a_user_is_accepted_once(
     def replying(question: str, content: str) -> Operation:
         async def reply(session: Any) -> None:
             scope = memory.board_scope(await boards.lock_board(session, main, board_id))
-            draft = NoteDraft(content=content, tags=["user_reply"], correlation_id=question)
+            draft = NoteCreate(content=content, tags=["user_reply"], correlation_id=question)
             await memory.create_note(session, main, scope, draft, base_url="http://mc.test")
 
         return reply

@@ -12,7 +12,7 @@ from core.errors import Conflict, Forbidden, NotFound, PreconditionFailed
 from models import Board, BoardGroup, Event, EventType, GroupNote, Note
 from services import agents, boards, memory, organizations
 from services.boards import BoardGroupCreate
-from services.memory import NoteDraft
+from services.memory import NoteCreate, NoteUpdate
 from tests.race.test_agents import run_while_waiting
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.memory_rows import create_group_of, make_note
@@ -35,7 +35,7 @@ async def test_of_two_updates_of_one_note_version_one_fails(
             board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
             scope = memory.board_scope(board)
             locked_note = await memory.lock_note(session, scope, note.id)
-            changes = {"content": content}
+            changes = NoteUpdate.of(content=content)
             await memory.update_note(
                 session, isolated_world.alice, scope, locked_note, changes, known={1}
             )
@@ -79,7 +79,7 @@ async def test_group_can_be_deleted_while_its_boards_write_to_it(
             group_of_board = await boards.find_group_of_board(session, locked)
             scope = memory.board_group_scope(locked, group_of_board)
             if scope.id is not None:
-                draft = NoteDraft(content="@all, hello")
+                draft = NoteCreate(content="@all, hello")
                 await memory.create_note(session, actor, scope, draft, base_url="http://mc.test")
 
         return write_note
@@ -89,7 +89,7 @@ async def test_group_can_be_deleted_while_its_boards_write_to_it(
 
     async def write_to_group(session: AsyncSession) -> None:
         scope = memory.group_scope(await boards.lock_group(session, isolated_world.alice, group.id))
-        draft = NoteDraft(content="@all, hello")
+        draft = NoteCreate(content="@all, hello")
         await memory.create_note(
             session, isolated_world.alice, scope, draft, base_url="http://mc.test"
         )
@@ -166,7 +166,7 @@ async def test_concurrent_pause_commands_record_one_event(
             scope = memory.board_scope(
                 await boards.lock_board(session, actor, isolated_world.board.id)
             )
-            command = NoteDraft(content="/pause", tags=["chat"])
+            command = NoteCreate(content="/pause", tags=["chat"])
             await memory.create_note(session, actor, scope, command, base_url="http://mc.test")
 
         return pause

@@ -168,7 +168,7 @@ async def test_a_loop_in_the_chat_ends_too(session: AsyncSession, world: World) 
         waiting = await fetch(session, author) if sent else [author]
         if not waiting:
             break
-        draft = memory.NoteDraft(content=text, tags=["chat"])
+        draft = memory.NoteCreate(content=text, tags=["chat"])
         await memory.create_note(session, author, scope, draft, base_url=BASE_URL)
         sent += 1
     assert sent <= 2 * LOOP + 2

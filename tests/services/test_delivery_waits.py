@@ -50,7 +50,7 @@ async def send_chat(delivery: DeliveryGateway, board: Board, content: str) -> No
     """Post a chat message as Alice."""
     async with delivery.transaction() as session:
         locked = await boards.lock_board(session, delivery.world.alice, board.id)
-        draft = memory.NoteDraft(content=content, tags=["chat"])
+        draft = memory.NoteCreate(content=content, tags=["chat"])
         scope = memory.board_scope(locked)
         await memory.create_note(session, delivery.world.alice, scope, draft, base_url="http://mc")
 

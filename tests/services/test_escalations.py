@@ -147,7 +147,7 @@ async def test_each_question_of_the_lead_escalates_until_somebody_answers(
         assert await notifications.escalate(session) == 1
         escalated = [(Kind.QUESTION, False), (Kind.QUESTION, True)]
         assert await list_unresolved(session, world.alice) == escalated
-        draft = memory.NoteDraft(content="No.", tags=["chat"])
+        draft = memory.NoteCreate(content="No.", tags=["chat"])
         scope = memory.board_scope(world.board)
         await memory.create_note(session, world.bob, scope, draft, base_url="http://mission.test")
         for user in (world.alice, world.bob):

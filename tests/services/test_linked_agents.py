@@ -113,7 +113,7 @@ async def exercise_linked_agent(
             place = memory.board_scope(
                 await boards.lock_board(session, world.alice, world.garden.id)
             )
-            note = memory.NoteDraft(content=words, tags=["chat"])
+            note = memory.NoteCreate(content=words, tags=["chat"])
             await memory.create_note(session, world.alice, place, note, base_url="http://here")
     async with transaction() as session:
         board = await boards.lock_board_as_admin(session, world.alice, world.garden.id)

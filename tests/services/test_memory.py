@@ -3,15 +3,16 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import CombinedQuery
-from core.errors import AppError, Forbidden, Invalid, NotFound, PreconditionFailed
+from core.errors import AppError, Forbidden, NotFound, PreconditionFailed
 from core.paging import Paging
 from models import Actor, Agent, Board, Event, EventType, GroupNote, Message, Note, new_id
 from services import boards, memory
-from services.memory import MemoryScope, NoteDetail, NoteDraft
+from services.memory import MemoryScope, NoteCreate, NoteDetail, NoteUpdate
 from tests.support.board_rows import make_agent
 from tests.support.memory_rows import create_group_of, make_group_note, make_note
 from tests.support.statement_counter import count_statements
@@ -31,7 +32,7 @@ async def create_note(
 ) -> NoteDetail:
     """Create a note, by default a chat message."""
     draft = {"content": "Hello", "tags": ["chat"], **draft}
-    return await memory.create_note(session, actor, scope, NoteDraft(**draft), base_url=BASE)
+    return await memory.create_note(session, actor, scope, NoteCreate(**draft), base_url=BASE)
 
 
 async def get_board_scope(session: AsyncSession, actor: Actor, board: Board) -> MemoryScope:
@@ -50,32 +51,23 @@ async def list_recipients(session: AsyncSession) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "code"),
+    ("field", "value"),
     [
-        ("content", "  ", "blank"),
-        ("content", None, "text_required"),
-        ("content", "a" * 100_001, "too_long"),
-        ("content", "a\0b", "bad_character"),
-        ("tags", "chat", "tags_invalid"),
-        ("tags", ["a"] * 51, "tags_invalid"),
-        ("tags", [5], "text_required"),
-        ("tags", ["a" * 101], "too_long"),
-        ("tags", ["a\0"], "bad_character"),
-        ("source", "a" * 201, "too_long"),
+        ("content", "  "),
+        ("content", None),
+        ("content", "a" * 100_001),
+        ("tags", "chat"),
+        ("tags", ["a"] * 51),
+        ("tags", [5]),
+        ("tags", ["a" * 101]),
+        ("source", "a" * 201),
     ],
 )
-async def test_note_fields_have_limits(
-    session: AsyncSession, world: World, field: str, value: Any, code: str
-) -> None:
-    scope = await get_board_scope(session, world.alice, world.board)
-    with pytest.raises(Invalid) as error:
-        await create_note(session, world.alice, scope, **{field: value})
-    assert (error.value.code, error.value.field) == (code, field)
-    kept = await create_note(session, world.alice, scope)
-    with pytest.raises(Invalid) as error:
-        await memory.update_note(session, world.alice, scope, kept, {field: value})
-    assert (error.value.code, error.value.field) == (code, field)
-    assert await session.scalar(select(func.count()).select_from(Note)) == 1
+async def test_note_fields_have_limits(field: str, value: Any) -> None:
+    for parse in (NoteCreate, NoteUpdate.of):
+        with pytest.raises(ValidationError) as raised:
+            parse(**{"content": "Hello", field: value})
+        assert [error["loc"][0] for error in raised.value.errors()] == [field]
 
 
 async def test_a_rejected_command_creates_no_note(session: AsyncSession, world: World) -> None:
@@ -139,7 +131,7 @@ async def test_note_events_name_the_board_or_group_and_the_note(
         ),
     ]:
         detail = await create_note(session, world.lead, scope, tags=None)
-        await memory.update_note(session, world.lead, scope, detail, {"tags": ["chat"]})
+        await memory.update_note(session, world.lead, scope, detail, NoteUpdate.of(tags=["chat"]))
         await memory.delete_note(session, world.lead, scope, detail)
         kind = scope.kind
         query = select(Event).where(Event.type.in_([kind.created, kind.updated, kind.deleted]))
@@ -160,15 +152,15 @@ async def test_unchanged_values_are_not_saved_and_old_versions_are_rejected(
 ) -> None:
     scope = await get_board_scope(session, world.alice, world.board)
     kept = await create_note(session, world.alice, scope, content="Friday")
-    same = {"content": " Friday ", "tags": ["chat"], "nonsense": 5}
+    same = NoteUpdate.of(content=" Friday ", tags=["chat"], nonsense=5)
     await memory.update_note(session, world.alice, scope, kept, same, known={1})
     assert kept.note.version == 1
-    await memory.update_note(session, world.alice, scope, kept, {"source": "Bob"}, known={1})
+    signed = NoteUpdate.of(source="Bob")
+    await memory.update_note(session, world.alice, scope, kept, signed, known={1})
     assert (kept.note.version, kept.note.source, kept.note.user_id) == (2, "Bob", world.alice.id)
+    later = NoteUpdate.of(content="Monday")
     with pytest.raises(PreconditionFailed):
-        await memory.update_note(
-            session, world.alice, scope, kept, {"content": "Monday"}, known={1}
-        )
+        await memory.update_note(session, world.alice, scope, kept, later, known={1})
     with pytest.raises(PreconditionFailed):
         await memory.delete_note(session, world.alice, scope, kept, known={1, 3})
     updated = Event.type == EventType.BOARD_MEMORY_UPDATED
@@ -193,7 +185,7 @@ async def test_agents_change_their_own_notes_and_leads_all_notes(
         scope = await (get_group_scope if in_group else get_board_scope)(session, actor, board)
         locked = await memory.lock_note(session, scope, note.id)
         try:
-            words = {"content": f"By {actor.name}"}
+            words = NoteUpdate.of(content=f"By {actor.name}")
             await memory.update_note(session, actor, scope, locked, words)
         except Forbidden as error:
             with pytest.raises(Forbidden):

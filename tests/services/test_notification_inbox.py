@@ -13,7 +13,7 @@ from core.errors import NotFound
 from core.paging import Paging
 from models import BoardAccess, Member, Notification, NotificationKind, Role, User, new_id
 from services import boards, memory, notifications
-from services.memory import NoteDraft
+from services.memory import NoteCreate
 from services.notifications import KindGroup, NotificationFilters, OpenedPage
 from services.notifications.commands import select_old_notifications
 from services.notifications.rules import ADMIN_KINDS
@@ -210,7 +210,7 @@ async def test_a_mention_in_a_deleted_message_is_not_unread(
     session: AsyncSession, world: World
 ) -> None:
     board = await boards.lock_board(session, world.alice, world.board.id)
-    scope, draft = memory.board_scope(board), NoteDraft(content="@Bob, look", tags=["chat"])
+    scope, draft = memory.board_scope(board), NoteCreate(content="@Bob, look", tags=["chat"])
     note = await memory.create_note(session, world.alice, scope, draft, base_url="http://x")
     assert await notifications.count_unread(session, world.bob_member) == 1
     await memory.delete_note(session, world.alice, scope, note)

@@ -273,7 +273,7 @@ async def test_agents_of_a_paused_board_are_woken_when_it_resumes(
 async def send_chat_command(harness: ProvisioningHarness, command: str) -> None:
     async with harness.transaction() as session:
         board = await boards.lock_board(session, harness.world.alice, harness.world.garden.id)
-        draft = memory.NoteDraft(content=command, tags=["chat"])
+        draft = memory.NoteCreate(content=command, tags=["chat"])
         await memory.create_note(
             session, harness.world.alice, memory.board_scope(board), draft, base_url=BASE_URL
         )

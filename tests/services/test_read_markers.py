@@ -42,7 +42,7 @@ async def add_chat_message(
     session: AsyncSession, actor: Actor, board: Board, *, tags=("chat",)
 ) -> None:
     scope = memory.board_scope(await boards.get_board(session, actor, board.id))
-    draft = memory.NoteDraft(content="Hello.", tags=list(tags))
+    draft = memory.NoteCreate(content="Hello.", tags=list(tags))
     await memory.create_note(session, actor, scope, draft, base_url=BASE_URL)
 
 

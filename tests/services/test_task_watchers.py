@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 from core.clock import now
 from models import BoardAccess, Notification, NotificationKind, Status, Task, TaskWatcher, User
 from services import memory, tasks
-from services.memory import NoteDraft, board_scope
+from services.memory import NoteCreate, board_scope
 from services.tasks import TaskCreate, remind_of_due_dates
 
 Kind = NotificationKind
@@ -134,7 +134,7 @@ async def test_a_restored_task_has_its_watchers(session, world) -> None:
 
 @pytest.mark.parametrize("tags", [["chat"], None])
 async def test_notes_and_chat_messages_mention_people(session, world, tags) -> None:
-    draft = NoteDraft(content="@Bob, @Dana: please read", tags=tags)
+    draft = NoteCreate(content="@Bob, @Dana: please read", tags=tags)
     scope = board_scope(world.board)
     note = await memory.create_note(session, world.worker, scope, draft, base_url="http://x")
     assert await list_told(session, world) == [("Bob", Kind.MENTION)]

@@ -25,7 +25,7 @@ def post_agent_message(transaction: TransactionFactory, world: World) -> Says:
         async with transaction() as session:
             actor = who or world.worker
             board = await boards.lock_board(session, world.alice, world.board.id)
-            draft = memory.NoteDraft(content=words, tags=tags)
+            draft = memory.NoteCreate(content=words, tags=tags)
             place = memory.board_scope(board)
             await memory.create_note(session, actor, place, draft, base_url="http://mission.test")
 

@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,7 +12,7 @@ from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, ReadKind
 from services import agents, events, memory, messages, presence
-from services.memory import NoteDraft
+from services.memory import NoteCreate
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.presenter import count_unread_chat
@@ -25,12 +24,6 @@ from web.ui import forms
 from web.ui.formatted_texts import FormattedTexts, format_texts
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
-
-
-class ChatMessageForm(BaseModel):
-    """A chat message."""
-
-    content: str = ""
 
 
 async def show_chat(request: Request) -> Response:
@@ -53,12 +46,12 @@ async def post_message(request: Request) -> Response:
     form = await forms.read_form(request)
     base_url = get_settings(request).base_url
     with form.catch_errors():
-        draft = NoteDraft(content=form.parse(ChatMessageForm).content, tags=[memory.CHAT_TAG])
+        fields = form.parse(NoteCreate, {"tags": [memory.CHAT_TAG]})
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             scope = memory.board_scope(board)
-            await memory.create_note(session, request.user, scope, draft, base_url=base_url)
-            is_lead_missing = await agents.is_lead_missing(session, board, draft.content)
+            await memory.create_note(session, request.user, scope, fields, base_url=base_url)
+            is_lead_missing = await agents.is_lead_missing(session, board, fields.content)
         if is_part_request(request):
             return await _render_chat_part(
                 request, "chat/_message_update.html", is_lead_missing=is_lead_missing

@@ -7,8 +7,8 @@ from starlette.responses import RedirectResponse, Response
 
 from core.http.request import get_settings, open_reader, open_transaction
 from services import agents, boards, memory
+from services.memory import NoteCreate
 from web.auth.viewer import current_member
-from web.groups.forms import GroupMessageForm
 from web.groups.presenter import list_boards_of_group
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notes.views import mark_notes_read
@@ -32,12 +32,13 @@ async def post_message(request: Request) -> Response:
     form = await forms.read_form(request)
     group_id = forms.path_id(request, "group_id")
     with form.catch_errors(beside="content"):
-        draft = form.parse(GroupMessageForm).to_draft()
+        tags = [memory.CHAT_TAG, *([memory.BROADCAST_TAG] if form.is_on("broadcast") else [])]
+        fields = form.parse(NoteCreate, {"tags": tags})
         async with open_transaction(request) as session:
             group = await boards.lock_group(session, request.user, group_id)
             scope = memory.group_scope(group)
             base_url = get_settings(request).base_url
-            await memory.create_note(session, request.user, scope, draft, base_url=base_url)
+            await memory.create_note(session, request.user, scope, fields, base_url=base_url)
         if is_part_request(request):
             return await show_chat(request)
         return RedirectResponse(f"{request.url.path}#say", 303)

@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from core.errors import Invalid
-from services import memory
 from web.ui.forms import BlankAsNone, Switch
 from web.ui.translation import N_
 
@@ -59,15 +58,3 @@ class GroupHeartbeatForm(BaseModel):
         if self.number is None:
             raise Invalid("interval_missing", N_("Fill this in."), field="number")
         return f"{self.number}{self.unit}"
-
-
-class GroupMessageForm(BaseModel):
-    """A chat message, and whether all agents of the group are notified of it."""
-
-    content: str = ""
-    broadcast: Switch = False
-
-    def to_draft(self) -> memory.NoteDraft:
-        """Return the note to create."""
-        tags = [memory.CHAT_TAG, *([memory.BROADCAST_TAG] if self.broadcast else [])]
-        return memory.NoteDraft(content=self.content, tags=tags)

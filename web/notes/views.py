@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -16,7 +15,7 @@ from core.http.request import Session, get_settings, open_reader, open_transacti
 from core.paging import Page
 from models import Agent, Board, GroupNote, Note
 from services import agents, boards, memory
-from services.memory import MemoryScope, NoteDetail
+from services.memory import MemoryScope, NoteCreate, NoteDetail, NoteUpdate
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.boards import presenter
@@ -26,11 +25,11 @@ from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.formatted_texts import format_texts
-from web.ui.forms import Switch
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part, retarget
 from web.ui.translation import N_, _
 
@@ -40,43 +39,6 @@ NOTE_PATHS = {
     "/boards/{board_id:uuid}/notes": "/{note_id:uuid}",
     "/groups/{group_id:uuid}/notes": "/{group_note_id:uuid}",
 }
-
-
-class NoteForm(BaseModel):
-    """A new note, and whether all agents of the group are notified of it."""
-
-    content: str = ""
-    broadcast: Switch = False
-
-    def to_draft(self) -> memory.NoteDraft:
-        """Return the note to create."""
-        tags = [memory.BROADCAST_TAG] if self.broadcast else None
-        return memory.NoteDraft(content=self.content, tags=tags)
-
-
-class NoteEditForm(BaseModel):
-    """The text and the tags of a note."""
-
-    content: str = ""
-    tags: str = ""
-
-    def to_changes(self) -> dict[str, object]:
-        """Return the changed fields."""
-        tags = [tag.strip() for tag in self.tags.split(SEPARATOR) if tag.strip()]
-        return {"content": self.content, "tags": tags or None}
-
-
-def join_tags(note: Note | GroupNote) -> str:
-    """Return the tags of a note as its form shows them."""
-    return f"{SEPARATOR} ".join(note.tags or ())
-
-
-def list_edited_fields(note: Note | GroupNote) -> list[EditedField]:
-    """Return the current values of a note as its form shows them."""
-    return [
-        EditedField("content", N_("Note"), note.content, FieldKind.TEXT),
-        EditedField("tags", N_("Tags"), join_tags(note), FieldKind.LINE),
-    ]
 
 
 @dataclass(frozen=True)
@@ -105,11 +67,12 @@ async def add_note(request: Request) -> Response:
     """Add a note; for htmx return the list, or the form with its errors."""
     form = await forms.read_form(request)
     with form.catch_errors(beside="content"):
-        draft = form.parse(NoteForm).to_draft()
+        tags = [memory.BROADCAST_TAG] if form.is_on("broadcast") else None
+        fields = form.parse(NoteCreate, {"tags": tags})
         async with open_transaction(request) as session:
             scope = await lock_scope(request, session)
             base_url = get_settings(request).base_url
-            await memory.create_note(session, request.user, scope, draft, base_url=base_url)
+            await memory.create_note(session, request.user, scope, fields, base_url=base_url)
         if is_part_request(request):
             return await show_notes(request)
         return RedirectResponse(f"{request.url.path}#say", 303)
@@ -230,13 +193,13 @@ async def update_note(request: Request) -> Response:
     form = await forms.read_form(request)
     note_id = _get_note_id(request)
     with form.catch_errors():
-        changes = form.parse(NoteEditForm).to_changes()
+        tags = [tag.strip() for tag in form.value("tags").split(SEPARATOR) if tag.strip()]
+        fields = form.parse(NoteUpdate, {"tags": tags or None})
         async with open_transaction(request) as session:
             scope = await lock_scope(request, session)
             detail = await memory.lock_note(session, scope, note_id)
-            untouched = check_edit(form, list_edited_fields(detail.note))
-            new = without(changes, untouched)
-            await memory.update_note(session, request.user, scope, detail, new)
+            fields = fields.without(check_edit(form, _list_edited_fields(detail.note)))
+            await memory.update_note(session, request.user, scope, detail, fields)
         return _redirect_to_notes(request, f"?note={note_id}#note-{note_id}")
     if form.conflicts:
         return await _render_conflict(request, form)
@@ -262,10 +225,16 @@ def _notes_path(request: Request) -> str:
     return f"{path}/notes"
 
 
+def _list_edited_fields(note: Note | GroupNote) -> list[EditedField]:
+    """Return the current values of a note as its form shows them."""
+    return list_edited_fields(NoteUpdate, note, {"tags": f"{SEPARATOR} ".join(note.tags or ())})
+
+
 async def _render_edit_form(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
         place, detail = await _load_note(request, source)
+    edited = _list_edited_fields(detail.note)
     return render_page(
         request,
         "notes/edit.html",
@@ -275,7 +244,8 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
         place=place,
         is_group=is_in_group(request),
         one=detail,
-        tags=join_tags(detail.note),
+        fields=build_form_fields(form, NoteCreate, edited),
+        shown={one.name: one.value for one in edited},
     )
 
 
