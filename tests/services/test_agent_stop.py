@@ -11,7 +11,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, MessageState
 from services import messages, organizations
-from services.gateways.runs import stop as stop_job
+from services.gateways.runs import jobs
 from services.organizations import AgentStop
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway, session_key_of
 from tests.support.fake_gateway import ErrorResponse, NoAnswer
@@ -105,8 +105,8 @@ async def test_a_run_that_cannot_be_aborted_does_not_protect_others(
     failure: str,
 ) -> None:
     """Nor do those on the first pages of the gateway's list protect those on the last."""
-    monkeypatch.setattr(stop_job, "MAX_ABORTS", 2)
-    monkeypatch.setattr(stop_job, "ABORT_TIMEOUT", 0.05)
+    monkeypatch.setattr(jobs, "MAX_ABORTS", 2)
+    monkeypatch.setattr(jobs, "ABORT_TIMEOUT", 0.05)
     worker = session_key_of(delivery.world.worker).removesuffix(":main")
     keys = [f"{worker}:{number}" for number in range(5)]
     abort, aborted, is_last = delivery.fake.handlers["chat.abort"], set(), asyncio.Event()

@@ -1,5 +1,12 @@
 """Runs: turns of agents on gateways, running and ended."""
 
+from services.gateways.runs.commands import (
+    RUN_EVENTS,
+    delete_old_runs,
+    is_lost_condition,
+    mark_lost_runs,
+)
+from services.gateways.runs.jobs import RunAbortJob, RunTrackingJob
 from services.gateways.runs.queries import (
     CURRENT_TASK_RUNS,
     choose_running_or_latest,
@@ -9,11 +16,3 @@ from services.gateways.runs.queries import (
     list_task_runs,
 )
 from services.gateways.runs.run_state import RunPhase
-from services.gateways.runs.stop import RunAbortJob
-from services.gateways.runs.store import (
-    RUN_EVENTS,
-    delete_old_runs,
-    is_lost_condition,
-    mark_lost_runs,
-)
-from services.gateways.runs.tracker import RunTrackingJob

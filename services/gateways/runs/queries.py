@@ -1,6 +1,7 @@
-"""Reads of runs: of an agent, of a task, and the current one."""
+"""Reads of runs: of an agent, of a task, the current one, and those that a gateway has open."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from uuid import UUID
 
@@ -14,8 +15,6 @@ from models import Agent, Board, Run, RunStatus, Task
 
 NEWEST_FIRST = (Run.started_at.desc(), Run.id.desc())
 RUNNING_FIRST = ((Run.status == RunStatus.RUNNING).desc(), *NEWEST_FIRST)
-MAX_CURRENT_RUNS = 5  # of one task
-
 
 AGENT_RUNS = select(Run).where(Run.agent_id == bindparam("agent_id"))
 AGENT_RUN_PAGES: PagedQuery[Run] = PagedQuery(AGENT_RUNS.order_by(*NEWEST_FIRST), itemgetter(0))
@@ -44,7 +43,7 @@ CURRENT_TASK_RUNS: Query[tuple[Run, Agent]] = Query(
     .join(Task, Task.id == Run.task_id)
     .where(IS_TASK)
     .order_by(*RUNNING_FIRST)
-    .limit(MAX_CURRENT_RUNS)
+    .limit(5)
 )
 
 
@@ -85,3 +84,39 @@ def choose_running_or_latest(found: Sequence[tuple[Run, Agent]]) -> Sequence[tup
     """Return the running ones of what `CURRENT_TASK_RUNS` selects, or else the latest."""
     running = [one for one in found if one[0].status is RunStatus.RUNNING]
     return running or found[:1]
+
+
+@dataclass(frozen=True)
+class RunAgent:
+    """An agent of ours on a gateway; `key` is its id there."""
+
+    id: UUID
+    key: str
+    name: str
+    board_id: UUID | None
+
+
+RUN_AGENTS = Query[RunAgent](
+    select(Agent.id, Agent.gateway_key, Agent.name, Agent.board_id)
+    .where(Agent.gateway_id == bindparam("gateway_id"), Agent.gateway_key != "")
+    .order_by(Agent.created_at.desc()),
+    lambda row: RunAgent(*row),
+)
+
+RUNNING_RUNS = Query[Run](
+    select(Run)
+    .where(Run.gateway_id == bindparam("gateway_id"), Run.status == RunStatus.RUNNING)
+    .order_by(Run.started_at, Run.id),
+    itemgetter(0),
+)
+
+RUN_WITH_ID = Query[Run](
+    select(Run).where(Run.gateway_id == bindparam("gateway_id"), Run.run_id == bindparam("run_id")),
+    itemgetter(0),
+)
+
+
+async def load_run_agents(source: Source, gateway_id: UUID) -> dict[str, RunAgent]:
+    """Return our agents on a gateway, by their ids there."""
+    found = await RUN_AGENTS.fetch(source, gateway_id=gateway_id)
+    return {agent.key: agent for agent in found}

@@ -37,12 +37,14 @@ PHASE_OF_LIFECYCLE = {
 END_PHASES = ("end", "error")
 ASK_USER_TOOL = "ask_user"  # this tool waits for a user
 
-
 MAX_CALLS = 20  # the latest calls that are kept
 MAX_TITLE_LENGTH = 200  # characters
 MAX_DETAIL_LENGTH = 1_000
 
 FAILED_STATUSES = ("failed", "error", "blocked")
+
+OPEN_STATUSES = (RunStatus.RUNNING, RunStatus.LOST)
+"""The statuses that may still change; the others are final."""
 
 
 @dataclass
@@ -119,15 +121,10 @@ class RunState:
 
     def apply_event(self, name: str, payload: Mapping[str, Any], at: datetime) -> None:
         """Apply an event of the gateway. Events after the end change nothing."""
-        if not self.is_running:
-            return
-        handlers = {
-            "agent": self._apply_agent_event,
-            "session.tool": self._apply_agent_event,
-            "chat": self._apply_chat_event,
-        }
-        if name in handlers:
-            handlers[name](payload, at)
+        if self.is_running and name in ("agent", "session.tool"):
+            self._apply_agent_event(payload, at)
+        elif self.is_running and name == "chat":
+            self._apply_chat_event(payload, at)
 
     def finish(self, status: RunStatus, at: datetime, error: str | None = None) -> None:
         """Record the end of the run, and the error, if there was one."""
@@ -148,18 +145,26 @@ class RunState:
         data = payload.get("data")
         data = data if isinstance(data, Mapping) else {}
         self.is_heartbeat = self.is_heartbeat or payload.get("isHeartbeat") is True
-        handlers = {
-            "run_status": lambda: self._enter_phase(RunPhase.PREPARING),
-            "lifecycle": lambda: self._apply_lifecycle(data, at),
-            "assistant": lambda: self._apply_assistant_text(data),
-            "item": lambda: self._apply_item(data, at),
-            "tool": lambda: self._apply_tool(data, at),
-            "command_output": lambda: self.set_output(data.get("output")),
-            "usage": lambda: self._apply_usage(data.get("outputTokens")),
-        }
-        stream = str(payload.get("stream"))
-        if stream in handlers:
-            handlers[stream]()
+        match payload.get("stream"):
+            case "run_status":
+                self._enter_phase(RunPhase.PREPARING)
+            case "lifecycle":
+                self._apply_lifecycle(data, at)
+            case "assistant":
+                self._enter_phase(RunPhase.WRITING)
+                self.set_output(data.get("text"))
+            case "item" if data.get("kind") == "tool":
+                self._apply_tool_item(data, at)
+            case "tool" if data.get("phase") == "start":  # only some gateways send the arguments
+                self._find_or_add_call(parse_call(data, at)).detail = call_detail(data.get("args"))
+                self.has_change = True
+            case "command_output":
+                self.set_output(data.get("output"))
+            case "usage":
+                tokens = data.get("outputTokens")
+                if isinstance(tokens, int) and 0 <= tokens < 2**31:
+                    self.tokens = max(tokens, self.tokens or 0)
+                    self.has_change = True
 
     def _apply_chat_event(self, payload: Mapping[str, Any], at: datetime) -> None:
         match payload.get("state"):
@@ -185,18 +190,7 @@ class RunState:
             ended_at = parse_timestamp(data.get("endedAt")) or at
             self.finish(RunStatus.ABORTED if is_aborted else status, ended_at, data.get("error"))
 
-    def _apply_assistant_text(self, data: Mapping[str, Any]) -> None:
-        self._enter_phase(RunPhase.WRITING)
-        self.set_output(data.get("text"))
-
-    def _apply_usage(self, tokens: object) -> None:
-        if isinstance(tokens, int) and 0 <= tokens < 2**31:
-            self.tokens = max(tokens, self.tokens or 0)
-            self.has_change = True
-
-    def _apply_item(self, data: Mapping[str, Any], at: datetime) -> None:
-        if data.get("kind") != "tool":
-            return
+    def _apply_tool_item(self, data: Mapping[str, Any], at: datetime) -> None:
         call = self._find_or_add_call(parse_call(data, at))
         phase = data.get("phase")
         if phase == "end":
@@ -205,13 +199,6 @@ class RunState:
         elif phase == "start":
             self._enter_phase(RunPhase.WAITING if call.name == ASK_USER_TOOL else RunPhase.TOOL)
         self.has_change = True
-
-    def _apply_tool(self, data: Mapping[str, Any], at: datetime) -> None:
-        """Apply an event that only some gateways send: the arguments of a tool call."""
-        if data.get("phase") == "start":
-            call = self._find_or_add_call(parse_call(data, at))
-            call.detail = call_detail(data.get("args"))
-            self.has_change = True
 
     def _find_or_add_call(self, call: RunToolCall) -> RunToolCall:
         """Return the known call with the same id, or add this one."""

@@ -1,9 +1,8 @@
-"""The rows of runs: while they are running, and when they have ended."""
+"""Commands on runs: store what gateways report, mark lost runs, delete old ones."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from operator import itemgetter
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Row,
-    bindparam,
     delete,
     func,
     literal_column,
@@ -22,7 +20,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import Query, Source
 from models import (
     Agent,
     Event,
@@ -36,7 +33,8 @@ from models import (
     new_id,
 )
 from services import events, messages
-from services.gateways.runs.run_state import RunState
+from services.gateways.runs.queries import RunAgent
+from services.gateways.runs.run_state import OPEN_STATUSES, RunState
 
 LOST_AFTER = timedelta(minutes=3)  # without a sign of a running run
 RUN_RETENTION = timedelta(days=30)  # after the end
@@ -46,60 +44,11 @@ BATCH_SIZE = 500  # lost runs in one transaction
 RUN_EVENTS = frozenset({EventType.RUN_STARTED, EventType.RUN_CHANGED, EventType.RUN_ENDED})
 """Events that update open pages and do not appear in feeds."""
 
-OPEN_STATUSES = (RunStatus.RUNNING, RunStatus.LOST)
-"""The statuses that may still change; the others are final."""
-
 IS_INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean)
 """Whether an upsert has inserted its row: no transaction has locked or changed it before."""
 
 UPDATED_COLUMNS = ("status", "phase", "tool", "tool_title", "tool_calls", "tail", "tokens", "error")
 UPDATED_COLUMNS += ("is_heartbeat", "updated_at", "ended_at")
-
-
-@dataclass(frozen=True)
-class RunAgent:
-    """An agent of ours on a gateway; `key` is its id there."""
-
-    id: UUID
-    key: str
-    name: str
-    board_id: UUID | None
-
-
-RUN_AGENTS = Query[RunAgent](
-    select(Agent.id, Agent.gateway_key, Agent.name, Agent.board_id)
-    .where(Agent.gateway_id == bindparam("gateway_id"), Agent.gateway_key != "")
-    .order_by(Agent.created_at.desc()),
-    lambda row: RunAgent(*row),
-)
-
-RUNNING_RUNS = Query[Run](
-    select(Run)
-    .where(Run.gateway_id == bindparam("gateway_id"), Run.status == RunStatus.RUNNING)
-    .order_by(Run.started_at, Run.id),
-    itemgetter(0),
-)
-
-RUN_WITH_ID = Query[Run](
-    select(Run).where(Run.gateway_id == bindparam("gateway_id"), Run.run_id == bindparam("run_id")),
-    itemgetter(0),
-)
-
-
-async def load_run_agents(source: Source, gateway_id: UUID) -> dict[str, RunAgent]:
-    """Return our agents on a gateway, by their ids there."""
-    found = await RUN_AGENTS.fetch(source, gateway_id=gateway_id)
-    return {agent.key: agent for agent in found}
-
-
-async def list_running_runs(source: Source, gateway_id: UUID) -> Sequence[Run]:
-    """Return the running runs of a gateway, oldest first."""
-    return await RUNNING_RUNS.fetch(source, gateway_id=gateway_id)
-
-
-async def find_run(source: Source, gateway_id: UUID, run_id: str) -> Run | None:
-    """Return the run with this id on a gateway, if it is stored."""
-    return await RUN_WITH_ID.first(source, gateway_id=gateway_id, run_id=run_id)
 
 
 async def upsert_runs(
@@ -181,7 +130,14 @@ async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_
     query = query.where(is_lost_condition(at, silent_for))
     query = query.order_by(Run.organization_id, Run.id).limit(BATCH_SIZE)
     found = (await session.execute(query.with_for_update(skip_locked=True, of=Run))).all()
-    new_events = [_mark_lost(run, agent, at) for run, agent in found]
+    new_events = []
+    for run, agent in found:
+        minutes = round((at - run.updated_at) / timedelta(minutes=1))
+        silence = "a minute" if minutes <= 1 else f"{minutes} minutes"
+        run.status, run.ended_at = RunStatus.LOST, at
+        run.error = f"Its gateway has told nothing of it for {silence}."
+        run_agent = RunAgent(agent.id, "", agent.name, agent.board_id)
+        new_events.append(_run_event(run.organization_id, run_agent, run.task_id, run.status))
     await events.record_events(session, new_events)
     return len(found)
 
@@ -192,13 +148,6 @@ async def delete_old_runs(session: AsyncSession) -> None:
     is_old = Event.created_at < at - EVENT_RETENTION
     await session.execute(delete(Event).where(Event.type.in_(RUN_EVENTS), is_old))
     await session.execute(delete(Run).where(Run.ended_at < at - RUN_RETENTION))
-
-
-def _mark_lost(run: Run, agent: Agent, at: datetime) -> events.NewEvent:
-    run.status, run.ended_at = RunStatus.LOST, at
-    run.error = f"Its gateway has told nothing of it for {_minutes(at - run.updated_at)}."
-    run_agent = RunAgent(agent.id, "", agent.name, agent.board_id)
-    return _run_event(run.organization_id, run_agent, run.task_id, run.status)
 
 
 async def _lock_agents(
@@ -281,8 +230,3 @@ def _run_event(
         subject=agent.id,
         data={"name": agent.name, "status": status.value},
     )
-
-
-def _minutes(time: timedelta) -> str:
-    minutes = round(time / timedelta(minutes=1))
-    return "a minute" if minutes <= 1 else f"{minutes} minutes"
