@@ -7,6 +7,7 @@ from services.gateways.requests.commands import (
     expire_requests,
     is_expired_condition,
 )
+from services.gateways.requests.job import RequestSyncJob
 from services.gateways.requests.parser import CONTEXT_KEYS, ORIGIN_KEYS, ROW_KEYS
 from services.gateways.requests.queries import (
     RequestDetail,
@@ -20,4 +21,3 @@ from services.gateways.requests.queries import (
     waiting_rows_query,
 )
 from services.gateways.requests.rules import MAX_ANSWER_LENGTH, MAX_ANSWERS, SubmittedAnswer
-from services.gateways.requests.worker import RequestSyncJob

@@ -2,16 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import Query, Source
 from models import (
     DECISION_KINDS,
     Actor,
@@ -19,7 +17,6 @@ from models import (
     EventType,
     Gateway,
     GatewayRequest,
-    RequestKind,
     RequestState,
     User,
     new_id,
@@ -54,25 +51,6 @@ EVENT_OF_STATE = {
 
 REQUEST_EVENTS = frozenset({EventType.GATEWAY_REQUEST_DELIVERED})
 """Events that update open pages and do not appear in feeds: the answer is an event before."""
-
-STORED_AS_WAITING = Query[tuple[RequestKind, str]](
-    select(GatewayRequest.kind, GatewayRequest.request_id)
-    .where(
-        GatewayRequest.gateway_id == bindparam("gateway_id"),
-        GatewayRequest.state == RequestState.WAITING,
-    )
-    .order_by(GatewayRequest.created_at)
-)
-
-UNDELIVERED_ANSWERS = Query[GatewayRequest](
-    select(GatewayRequest)
-    .where(
-        GatewayRequest.gateway_id == bindparam("gateway_id"),
-        GatewayRequest.state == RequestState.ANSWERING,
-    )
-    .order_by(GatewayRequest.answered_at),
-    itemgetter(0),
-)
 
 ANSWER_WORDS = {"allow-once": "allowed once", "allow-always": "allowed always", "deny": "denied"}
 KIND_WORDS = {
@@ -183,18 +161,6 @@ async def _end_replaced_requests(
         error = UNSHOWN_ERROR if one.request_id in asked_again else REPLACED_ERROR
         one.state, one.error, one.ended_at = RequestState.LOST, error, now()
     await _record_ends(session, locked)
-
-
-async def list_stored_as_waiting(
-    source: Source, gateway_id: UUID
-) -> Sequence[tuple[RequestKind, str]]:
-    """Return the kind and id of each request of a gateway that is stored as waiting."""
-    return await STORED_AS_WAITING.fetch(source, gateway_id=gateway_id)
-
-
-async def list_undelivered_answers(source: Source, gateway_id: UUID) -> Sequence[GatewayRequest]:
-    """Return the requests whose answers a gateway has not received, oldest answer first."""
-    return await UNDELIVERED_ANSWERS.fetch(source, gateway_id=gateway_id)
 
 
 async def resolve_request(

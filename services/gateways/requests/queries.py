@@ -1,4 +1,4 @@
-"""Reads of requests, with their agents, boards and tasks."""
+"""Reads of requests, with their agents, boards and tasks, and of those that a gateway has open."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from models import (
     Board,
     GatewayRequest,
     Member,
+    RequestKind,
     RequestState,
     RiskLevel,
     Run,
@@ -322,3 +323,23 @@ def _build_request_query(*, lock: bool) -> Query[tuple[Any, ...]]:
     if lock:
         query = query.with_for_update(of=GatewayRequest)
     return Query(query.execution_options(populate_existing=True))
+
+
+STORED_AS_WAITING = Query[tuple[RequestKind, str]](
+    select(GatewayRequest.kind, GatewayRequest.request_id)
+    .where(
+        GatewayRequest.gateway_id == bindparam("gateway_id"),
+        GatewayRequest.state == RequestState.WAITING,
+    )
+    .order_by(GatewayRequest.created_at)
+)
+
+UNDELIVERED_ANSWERS = Query[GatewayRequest](
+    select(GatewayRequest)
+    .where(
+        GatewayRequest.gateway_id == bindparam("gateway_id"),
+        GatewayRequest.state == RequestState.ANSWERING,
+    )
+    .order_by(GatewayRequest.answered_at),
+    itemgetter(0),
+)

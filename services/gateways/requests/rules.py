@@ -54,7 +54,11 @@ def validate_answer(request: GatewayRequest, answer: SubmittedAnswer) -> dict[st
             "request_differs", N_("The request has changed. Read it again, then answer it.")
         )
     if request.takes_decision:
-        return _validate_decision(request, answer)
+        allowed = request.allowed_decisions
+        if answer.decision not in allowed:
+            reason = N_("The gateway accepts only these decisions: %(offered)s.")
+            raise Invalid("decision_invalid", reason, field="decision", offered=list(allowed))
+        return {"decision": answer.decision}
     if asks_for_secret(request):
         raise Conflict(
             "request_secret", N_("It asks for a secret. Answer it on the gateway itself.")
@@ -63,7 +67,15 @@ def validate_answer(request: GatewayRequest, answer: SubmittedAnswer) -> dict[st
         raise Invalid("answers_required", N_("Answer the questions."), field="answers")
     if answer.cancel:
         return dict(CANCELLATION)
-    return {"answers": _validate_answers(request, answer.answers or {})}
+    answers, questions = answer.answers or {}, {one["questionId"]: one for one in request.questions}
+    if answers.keys() - questions.keys():
+        raise Invalid("question_unknown", N_("This question was not asked."), field="answers")
+    return {
+        "answers": {
+            id: _validate_question_answers(question, answers.get(id, ()))
+            for id, question in questions.items()
+        }
+    }
 
 
 def require_repeated_answer(request: GatewayRequest, user: User, answer: Mapping[str, Any]) -> None:
@@ -100,35 +112,30 @@ def asks_for_secret(request: GatewayRequest) -> bool:
 def apply_resolution(request: GatewayRequest, resolution: Resolution, at: datetime) -> None:
     """Apply the gateway's resolution to an open request."""
     was_answered_here = request.state is RequestState.ANSWERING
+    is_our_answer = (
+        request.answer == CANCELLATION
+        if resolution.is_cancelled
+        else resolution.is_answered and resolution.answer == request.answer
+    )
     request.ended_at = at
-    if was_answered_here and _is_our_answer(resolution, request):
+    if was_answered_here and is_our_answer:
         request.state = RequestState.ANSWERED
         request.delivered_at = at
         return
-    request.state = _final_state(resolution, is_overdue=at >= request.expires_at)
+    is_overdue = at >= request.expires_at and not resolution.is_answered
+    request.state = RequestState.LOST
+    if resolution.is_cancelled:
+        request.state = RequestState.CANCELLED
+    elif resolution.is_expired or is_overdue:
+        request.state = RequestState.EXPIRED
     request.error = _error_text(resolution, was_answered_here)
     if resolution.is_answered and not was_answered_here:
-        request.answer = _answer_to_store(request, resolution.answer or {})
+        asks_secret = asks_for_secret(request)
+        request.answer = (
+            {"answers": {}} if asks_secret else mask_tokens_within(dict(resolution.answer or {}))
+        )
         request.answered_by = resolution.resolved_by or UNKNOWN_RESOLVER
         request.answered_at = at
-
-
-def _answer_to_store(request: GatewayRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stored form of an answer given on the gateway, without secrets."""
-    return {"answers": {}} if asks_for_secret(request) else mask_tokens_within(dict(answer))
-
-
-def _is_our_answer(resolution: Resolution, request: GatewayRequest) -> bool:
-    if resolution.is_cancelled:
-        return request.answer == CANCELLATION
-    return resolution.is_answered and resolution.answer == request.answer
-
-
-def _final_state(resolution: Resolution, *, is_overdue: bool) -> RequestState:
-    if resolution.is_cancelled:
-        return RequestState.CANCELLED
-    is_expired = resolution.is_expired or (is_overdue and not resolution.is_answered)
-    return RequestState.EXPIRED if is_expired else RequestState.LOST
 
 
 def _error_text(resolution: Resolution, was_answered_here: bool) -> str | None:
@@ -142,26 +149,6 @@ def _error_text(resolution: Resolution, was_answered_here: bool) -> str | None:
     if was_answered_here:
         return "The gateway knows nothing of it any more, nor whether the answer arrived."
     return "The gateway knows nothing of it any more."
-
-
-def _validate_decision(request: GatewayRequest, answer: SubmittedAnswer) -> dict[str, Any]:
-    allowed = request.allowed_decisions
-    if answer.decision not in allowed:
-        reason = N_("The gateway accepts only these decisions: %(offered)s.")
-        raise Invalid("decision_invalid", reason, field="decision", offered=list(allowed))
-    return {"decision": answer.decision}
-
-
-def _validate_answers(
-    request: GatewayRequest, answers: Mapping[str, Sequence[str]]
-) -> dict[str, list[str]]:
-    questions = {one["questionId"]: one for one in request.questions}
-    if answers.keys() - questions.keys():
-        raise Invalid("question_unknown", N_("This question was not asked."), field="answers")
-    return {
-        id: _validate_question_answers(question, answers.get(id, ()))
-        for id, question in questions.items()
-    }
 
 
 def _validate_question_answers(question: Mapping[str, Any], answers: Sequence[str]) -> list[str]:
