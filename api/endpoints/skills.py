@@ -3,18 +3,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.framework.agent_operations import declare_agent
-from api.framework.dependencies import admin_membership, skill_for_admin, skill_pack_for_admin
+from api.framework.dependencies import admin_membership, loads
 from api.framework.fields import (
     JsonObject,
-    Name,
     Ok,
-    RequestModel,
     ResponseModel,
     ShortText,
-    Text,
     Timestamp,
 )
 from api.framework.operation import (
@@ -25,27 +22,21 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, json_id, json_time
+from core.json_responses import Encoded, build_encoder, json_time
 from core.paging import Paging
 from core.validation import MAX_INTEGER
-from models import Member, Skill
+from models import Member
 from services import gateways, skills
 from services.skills import (
-    MAX_DESCRIPTION_LENGTH,
     NO_LIMIT,
     Installation,
-    PackDraft,
     PackSummary,
     SkillCard,
+    SkillCreate,
     SkillFilter,
+    SkillPackCreate,
     SkillState,
 )
-
-Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION_LENGTH)]
-Url = Annotated[Text, Field(max_length=600)]
-Metadata = Annotated[
-    JsonObject, Field(validation_alias=AliasChoices("metadata", "metadata_"), default_factory=dict)
-]
 
 
 class MarketplaceSkillRead(ResponseModel):
@@ -175,46 +166,8 @@ class MarketplaceQuery(GatewayQuery):
     offset: int = Field(default=0, ge=0, le=MAX_INTEGER, description="Number of items to skip.")
 
 
-class MarketplaceSkillCreate(RequestModel):
-    """A skill at an address."""
-
-    example = {"source_url": "https://github.com/owner/name/tree/main/skills/reports"}
-
-    source_url: Url
-    name: Name | None = None
-    description: Description | None = None
-
-
-class SkillPackCreate(RequestModel):
-    """A pack. On a change all fields are replaced: a missing name is that of the address."""
-
-    example = {"source_url": "https://github.com/owner/name", "branch": "main"}
-
-    source_url: Url = Field(
-        description="A repository https://github.com/owner/name, or an https address that ends "
-        "with .zip or .tar.gz."
-    )
-    name: Name | None = None
-    description: Description | None = None
-    branch: ShortText | None = Field(
-        default="main", description="A branch, a tag or a commit; `main` if it is not valid."
-    )
-    metadata: Metadata
-
-
-def _build_skill_fields(skill: Skill) -> dict[str, Any]:
-    """Return the fields of MarketplaceSkillRead."""
-    names = ("name", "description", "category", "risk", "source", "source_url", "revision")
-    return {
-        "id": json_id(skill.id),
-        "organization_id": json_id(skill.organization_id),
-        "pack_id": json_id(skill.pack_id),
-        **{name: getattr(skill, name) for name in (*names, "digest")},
-        "metadata": skill.extra,
-        "removed_at": json_time(skill.removed_at),
-        "created_at": json_time(skill.created_at),
-        "updated_at": json_time(skill.updated_at),
-    }
+encode_skill = build_encoder(MarketplaceSkillRead, metadata="extra")
+encode_pack = build_encoder(SkillPackRead, "pack", metadata="pack.extra", skill_count="skill_count")
 
 
 def _build_card_fields(card: SkillCard) -> dict[str, Any]:
@@ -222,29 +175,13 @@ def _build_card_fields(card: SkillCard) -> dict[str, Any]:
     skill, found = card.skill, card.installation
     is_wanted = found is not None and found.is_wanted
     return {
-        **_build_skill_fields(skill),
+        **encode_skill(skill),
         "source": skill.source_url or skill.source,
         "installed": is_wanted,
         "installed_at": json_time(found.row.requested_at) if found and is_wanted else None,
         "state": found.state if found else None,
         "installed_digest": found.known_digest if found else None,
         "error": found.error if found else None,
-    }
-
-
-def _build_pack_fields(summary: PackSummary) -> dict[str, Any]:
-    """Return the fields of SkillPackRead."""
-    pack = summary.pack
-    names = ("name", "description", "source_url", "branch", "revision", "archive_digest")
-    return {
-        "id": json_id(pack.id),
-        "organization_id": json_id(pack.organization_id),
-        **{name: getattr(pack, name) for name in names},
-        "metadata": pack.extra,
-        "skill_count": summary.skill_count,
-        "fetched_at": json_time(pack.fetched_at),
-        "created_at": json_time(pack.created_at),
-        "updated_at": json_time(pack.updated_at),
     }
 
 
@@ -281,20 +218,13 @@ async def list_marketplace_skills(
 
 @error_responses(403, 409)
 async def create_marketplace_skill(
-    context: RequestContext, member: Member, body: MarketplaceSkillCreate
+    context: RequestContext, member: Member, body: SkillCreate
 ) -> Encoded[MarketplaceSkillRead]:
     """Add a skill by its address, or change the one of the same address.
 
     Its files are not stored: the agent that installs it takes them from the address.
     """
-    skill = await skills.save_skill(
-        context.session,
-        member,
-        body.source_url,
-        name=body.name,
-        description=body.description,
-    )
-    return Encoded(_build_skill_fields(skill))
+    return Encoded(encode_skill(await skills.save_skill(context.session, member, body)))
 
 
 @error_responses(403, 404)
@@ -343,18 +273,14 @@ def _build_action(
 @error_responses(403)
 async def list_skill_packs(context: RequestContext, member: Member) -> Encoded[list[SkillPackRead]]:
     """List the packs of the active organization, newest first."""
-    return Encoded(
-        [_build_pack_fields(one) for one in await skills.list_packs(context.source, member)]
-    )
+    return Encoded([encode_pack(one) for one in await skills.list_packs(context.source, member)])
 
 
 @reads_only
 @error_responses(403, 404)
-async def get_skill_pack(
-    context: RequestContext, member: Member, pack_id: UUID
-) -> Encoded[SkillPackRead]:
+async def get_skill_pack(context: RequestContext, found: PackSummary) -> Encoded[SkillPackRead]:
     """Return a pack."""
-    return await _read_pack(context, member, pack_id)
+    return Encoded(encode_pack(found))
 
 
 @error_responses(400, 403, 409)
@@ -362,7 +288,7 @@ async def create_skill_pack(
     context: RequestContext, member: Member, body: SkillPackCreate
 ) -> Encoded[SkillPackRead]:
     """Add a pack, or change the one of the same address. Its skills are fetched by `sync`."""
-    pack = await skills.save_pack(context.session, member, _build_draft(body))
+    pack = await skills.save_pack(context.session, member, body)
     return await _read_pack(context, member, pack.id)
 
 
@@ -371,7 +297,7 @@ async def update_skill_pack(
     context: RequestContext, member: Member, pack_id: UUID, body: SkillPackCreate
 ) -> Encoded[SkillPackRead]:
     """Replace the fields of a pack: a missing name is that of the address."""
-    await skills.update_pack(context.session, member, pack_id, _build_draft(body))
+    await skills.update_pack(context.session, member, pack_id, body)
     return await _read_pack(context, member, pack_id)
 
 
@@ -434,22 +360,15 @@ async def get_skill_files(
 async def _read_pack(
     context: RequestContext, member: Member, pack_id: UUID
 ) -> Encoded[SkillPackRead]:
-    return Encoded(_build_pack_fields(await skills.get_pack(context.source, member, pack_id)))
-
-
-def _build_draft(body: SkillPackCreate) -> PackDraft:
-    return PackDraft(
-        source_url=body.source_url,
-        name=body.name,
-        description=body.description,
-        branch=body.branch or "",
-        extra=body.metadata,
-    )
+    return Encoded(encode_pack(await skills.get_pack(context.source, member, pack_id)))
 
 
 MARKETPLACE = "/skills/marketplace"
 SKILL = "/skills/marketplace/{skill_id}"
 PACK = "/skills/packs/{pack_id}"
+
+skill_for_admin = loads(skills.get_skill, "skill_id", (403, 404))
+skill_pack_for_admin = loads(skills.get_pack, "pack_id", (403, 404))
 
 OPERATIONS = [
     Operation("GET", MARKETPLACE, list_marketplace_skills, USER, ["skills"], admin_membership),

@@ -18,7 +18,6 @@ from services import (
     gateways,
     organizations,
     questions,
-    skills,
 )
 from services.gateways import requests
 
@@ -83,22 +82,6 @@ def locks(
         return loaded | {"found": await lock(context.session, loaded["member"], path[id])}
 
     return error_responses(*raises)(load)
-
-
-async def skill_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Check that a skill of the organization exists, for admins."""
-    loaded = await active_membership(context, path)
-    await skills.get_skill(context.source, loaded["member"], path["skill_id"])
-    return loaded
-
-
-async def skill_pack_for_admin(
-    context: RequestContext, path: Mapping[str, Any]
-) -> DependencyValues:
-    """Check that a skill pack of the organization exists, for admins."""
-    loaded = await active_membership(context, path)
-    await skills.get_pack(context.source, loaded["member"], path["pack_id"])
-    return loaded
 
 
 async def owner_membership(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:

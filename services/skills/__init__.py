@@ -2,9 +2,8 @@
 
 from services.skills.commands import (
     DEFAULT_PACKS,
-    MAX_DESCRIPTION_LENGTH,
-    MAX_METADATA_LENGTH,
-    PackDraft,
+    SkillCreate,
+    SkillPackCreate,
     add_default_packs,
     delete_pack,
     delete_packs,

@@ -2,23 +2,16 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, literal, select, update
+from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
+from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.clock import now
-from core.errors import Conflict
-from core.text import N_
-from core.validation import (
-    MAX_NAME_LENGTH,
-    json_object,
-    nonblank_text,
-    optional,
-    trimmed_text,
-)
+from core.errors import Conflict, Invalid
+from core.fields import FieldKind, Fields, Label, Name, ShortText
+from core.text import N_, is_storable_json
 from models import (
     Actor,
     EventType,
@@ -28,12 +21,13 @@ from models import (
     SkillPack,
     SkillPackUpdate,
     SkillVersion,
-    new_id,
 )
-from services import events, organizations
+from services import events, organizations, rows
 from services.skills.queries import list_packs, pack_not_found, skill_not_found
 from services.skills.sources import (
     DEFAULT_BRANCH,
+    MAX_ADDRESS_SIZE,
+    MAX_SKILL_ADDRESS_SIZE,
     build_folder_name,
     build_upload_url,
     check_skill_url,
@@ -43,8 +37,6 @@ from services.skills.sources import (
     normalize_pack_url,
 )
 
-MAX_DESCRIPTION_LENGTH = 2_000  # characters
-MAX_METADATA_LENGTH = 20_000  # characters of JSON
 MAX_PACKS = 50  # of an organization
 MAX_STORED_SKILLS = 10_000  # of an organization
 MAX_STORED_MEGABYTES = 256  # of the files of all skills, as the database compresses them
@@ -56,47 +48,85 @@ DEFAULT_PACKS = (
 )
 """Packs that every new organization has (contract, agents 12). Their content is not fetched."""
 
-_name = optional(nonblank_text(MAX_NAME_LENGTH))
-_description = optional(trimmed_text(MAX_DESCRIPTION_LENGTH))
-_metadata = json_object(MAX_METADATA_LENGTH)
+
+def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if not is_storable_json(value, max_length=20_000):
+        reason = N_("This is too large, or not valid JSON.")
+        raise Invalid("not_storable", reason, field="metadata")
+    return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackDraft:
-    """The fields of a pack. Without a name it is that of the address."""
-
-    source_url: str
-    name: str | None = None
-    description: str | None = None
-    branch: str = DEFAULT_BRANCH
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_values(self, present_url: str = "") -> dict[str, Any]:
-        """Return the values to store. Raises BadRequest about the address, and Invalid.
-
-        An uploaded pack can keep its address, which cannot be given to another one.
-        """
-        is_kept = is_upload(present_url) and self.source_url.strip() == present_url
-        url = present_url if is_kept else normalize_pack_url(self.source_url)
-        return {
-            "source_url": url,
-            "name": _name(self.name, "name") or infer_name(url),
-            "description": _description(self.description, "description") or None,
-            "branch": normalize_branch(self.branch),
-            "extra": _metadata(dict(self.extra), "metadata"),
-        }
+Address = Annotated[str, Label(N_("Address"), FieldKind.LINE)]
+ShortDescription = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000)]
 
 
-async def save_pack(session: AsyncSession, member: Member, draft: PackDraft) -> SkillPack:
-    """Add a pack, or change the one of the same address. Raises Forbidden, Invalid and Conflict."""
+class SkillPackCreate(Fields):
+    """A pack. On a change all fields are replaced: a missing name is that of the address."""
+
+    example = {"source_url": "https://github.com/owner/name", "branch": "main"}
+
+    source_url: Annotated[
+        Address,
+        Field(
+            max_length=MAX_ADDRESS_SIZE,
+            description="A repository https://github.com/owner/name, or an https address that ends "
+            "with .zip or .tar.gz.",
+        ),
+    ]
+    name: Annotated[Name | None, Label(N_("Name"), FieldKind.LINE)] = None
+    description: Annotated[ShortDescription | None, Label(N_("Description"), FieldKind.TEXT)] = None
+    branch: Annotated[
+        ShortText | None,
+        Label(N_("Branch, tag or commit"), FieldKind.LINE),
+        Field(description="A branch, a tag or a commit; `main` if it is not valid."),
+    ] = DEFAULT_BRANCH
+    metadata: Annotated[
+        dict[str, Any],
+        AfterValidator(_check_metadata),
+        Field(validation_alias=AliasChoices("metadata", "metadata_"), default_factory=dict),
+    ]
+
+
+class SkillCreate(Fields):
+    """A skill at an address."""
+
+    component = "MarketplaceSkillCreate"
+    example = {"source_url": "https://github.com/owner/name/tree/main/skills/reports"}
+
+    source_url: Annotated[Address, Field(max_length=MAX_SKILL_ADDRESS_SIZE)]
+    name: Annotated[Name | None, Label(N_("Name"), FieldKind.LINE)] = None
+    description: ShortDescription | None = None
+
+
+async def save_pack(session: AsyncSession, member: Member, fields: SkillPackCreate) -> SkillPack:
+    """Add a pack, or change the one of the same address.
+
+    Raises Forbidden, BadRequest about the address, and Conflict for too many packs.
+    """
     organizations.require_admin(member)
-    values = draft.to_values()
+    values = _build_pack_values(fields)
     await organizations.lock_organization(session, member)
     existing = await _find_pack(session, member, values["source_url"])
     if existing is not None:
-        await _apply_pack(session, member, existing, values)
+        await _change_pack(session, member, existing, values)
         return existing
     return await _insert_pack(session, member, values)
+
+
+def _build_pack_values(fields: SkillPackCreate, present_url: str = "") -> dict[str, Any]:
+    """Return the values to store. Raises BadRequest about the address.
+
+    An uploaded pack can keep its address, which cannot be given to another one.
+    """
+    is_kept = is_upload(present_url) and fields.source_url.strip() == present_url
+    url = present_url if is_kept else normalize_pack_url(fields.source_url)
+    return {
+        "source_url": url,
+        "name": fields.name or infer_name(url),
+        "description": fields.description or None,
+        "branch": normalize_branch(fields.branch),
+        "extra": fields.metadata,
+    }
 
 
 def find_uploaded_pack(packs: Sequence[SkillPack], name: str) -> SkillPack | None:
@@ -137,26 +167,26 @@ async def save_uploaded_pack(
     found = find_uploaded_pack(packs, name)
     if found is not None:
         return await lock_pack(session, member, found.id)
-    values = {"source_url": url, "name": name, "branch": DEFAULT_BRANCH, "extra": {}}
-    return await _insert_pack(session, member, values)
+    values = {"source_url": url, "name": name, "description": None, "branch": DEFAULT_BRANCH}
+    return await _insert_pack(session, member, {**values, "extra": {}})
 
 
 async def update_pack(
-    session: AsyncSession, member: Member, pack_id: UUID, draft: PackDraft
+    session: AsyncSession, member: Member, pack_id: UUID, fields: SkillPackCreate
 ) -> SkillPack:
     """Replace the fields of a pack. An uploaded pack keeps its address.
 
-    Raises Forbidden, NotFound, Invalid, and Conflict for the address of another pack.
+    Raises Forbidden, NotFound, BadRequest, and Conflict for the address of another pack.
     """
     await organizations.lock_organization(session, member)
     pack = await lock_pack(session, member, pack_id)
-    values = draft.to_values(pack.source_url)
+    values = _build_pack_values(fields, pack.source_url)
     existing = await _find_pack(session, member, values["source_url"])
     if existing is not None and existing.id != pack.id:
         raise Conflict(
             "skill_pack_exists", N_("Another pack has that address."), field="source_url"
         )
-    await _apply_pack(session, member, pack, values)
+    await _change_pack(session, member, pack, values)
     return pack
 
 
@@ -216,97 +246,94 @@ async def _find_pack(session: AsyncSession, member: Member, url: str) -> SkillPa
 async def _insert_pack(
     session: AsyncSession, member: Member, values: Mapping[str, Any]
 ) -> SkillPack:
-    pack = build_pack(member.organization_id, values)
+    pack = _build_pack(member.organization_id, values)
     session.add(pack)
     await session.flush()
-    await check_pack_count(session, member.organization_id)
+    query = select(func.count()).where(SkillPack.organization_id == member.organization_id)
+    if (await session.scalar(query) or 0) > MAX_PACKS:
+        reason = N_("An organization has at most %(max_count)s skill packs.")
+        raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
     created = pack_event(EventType.SKILL_PACK_CREATED, member.user, pack, url=pack.source_url)
     await events.record_events(session, [created])
     return pack
 
 
-def build_pack(organization_id: UUID, values: Mapping[str, Any]) -> SkillPack:
-    """Build a pack without content."""
-    at = now()
-    pack = SkillPack(id=new_id(), organization_id=organization_id, created_at=at, updated_at=at)
-    pack.warnings = []
-    for name, value in {"description": None, **values}.items():
-        setattr(pack, name, value)
-    return pack
-
-
 async def add_default_packs(session: AsyncSession, organization: Organization) -> None:
     """Add the packs of a new organization to the session, without content."""
-    drafts = [PackDraft(source_url=url) for url in DEFAULT_PACKS]
-    session.add_all([build_pack(organization.id, draft.to_values()) for draft in drafts])
+    for url in DEFAULT_PACKS:
+        values = _build_pack_values(SkillPackCreate(source_url=url))
+        session.add(_build_pack(organization.id, values))
 
 
-async def _apply_pack(
+def _build_pack(organization_id: UUID, values: Mapping[str, Any]) -> SkillPack:
+    """Build a pack without content."""
+    return rows.build_row(SkillPack, organization_id=organization_id, warnings=[], **values)
+
+
+async def _change_pack(
     session: AsyncSession, member: Member, pack: SkillPack, values: Mapping[str, Any]
 ) -> None:
     """Change the fields that differ. An update of another address or branch is discarded."""
-    new = {name: value for name, value in values.items() if value != getattr(pack, name)}
-    if not new:
+    differences = await rows.update_row(session, pack, values)
+    if not differences:
         return
-    for name, value in new.items():
-        setattr(pack, name, value)
-    pack.updated_at = now()
-    if new.keys() & {"source_url", "branch"}:
+    if differences.keys() & {"source_url", "branch"}:
         waiting = delete(SkillPackUpdate).where(SkillPackUpdate.pack_id == pack.id)
         await session.execute(waiting)
-    changed = sorted("metadata" if name == "extra" else name for name in new)
+    changed = sorted("metadata" if name == "extra" else name for name in differences)
     updated = pack_event(EventType.SKILL_PACK_UPDATED, member.user, pack, changed=changed)
     await events.record_events(session, [updated])
 
 
-async def save_skill(
-    session: AsyncSession,
-    member: Member,
-    source_url: str,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-) -> Skill:
+async def save_skill(session: AsyncSession, member: Member, fields: SkillCreate) -> Skill:
     """Add a skill by its address, without files, or change the one of the same address.
 
     Without a name it is that of the address (contract, agents 12). Raises Forbidden, Invalid, and
     Conflict for too many skills.
     """
     organizations.require_admin(member)
-    url = check_skill_url(source_url)
-    given = {"name": _name(name, "name"), "description": _description(description, "description")}
+    url = check_skill_url(fields.source_url)
     await organizations.lock_organization(session, member)
     query = select(Skill).where(
         Skill.organization_id == member.organization_id, Skill.source_url == url
     )
     skill = await session.scalar(query.with_for_update())
     if skill is not None:
-        await _update_skill(session, member, skill, given)
+        given = {"name": fields.name, "description": fields.description}
+        await _change_skill(session, member, skill, given)
         return skill
-    skill = _build_skill(member, url, given)
-    skill.pack_id = await session.scalar(_pack_of_address(member, url))
+    inferred = infer_name(url)
+    skill = rows.build_row(
+        Skill,
+        organization_id=member.organization_id,
+        name=fields.name or inferred,
+        description=fields.description or None,
+        source_url=url,
+        folder=build_folder_name(inferred),
+        extra={},
+    )
+    pack_of_address = select(SkillPack.id).where(
+        SkillPack.organization_id == member.organization_id,
+        func.starts_with(literal(url), SkillPack.source_url + "/tree/"),
+    )
+    skill.pack_id = await session.scalar(pack_of_address.limit(1))
     session.add(skill)
     await session.flush()
-    await check_skill_count(session, member.organization_id)
+    await _check_skill_count(session, member.organization_id)
     created = skill_event(EventType.SKILL_CREATED, member.user, skill, url=url)
     await events.record_events(session, [created])
     return skill
 
 
-def _build_skill(member: Member, url: str, given: dict[str, str | None]) -> Skill:
-    """Build a skill without files."""
-    at, inferred = now(), infer_name(url)
-    return Skill(
-        id=new_id(),
-        organization_id=member.organization_id,
-        name=given["name"] or inferred,
-        description=given["description"] or None,
-        source_url=url,
-        folder=build_folder_name(inferred),
-        extra={},
-        created_at=at,
-        updated_at=at,
-    )
+async def _change_skill(
+    session: AsyncSession, member: Member, skill: Skill, given: Mapping[str, str | None]
+) -> None:
+    """Change what is given and differs; a blank description becomes null."""
+    values = {name: value or None for name, value in given.items() if value is not None}
+    if differences := await rows.update_row(session, skill, values):
+        changed = sorted(differences)
+        updated = skill_event(EventType.SKILL_UPDATED, member.user, skill, changed=changed)
+        await events.record_events(session, [updated])
 
 
 async def delete_skill(session: AsyncSession, member: Member, skill_id: UUID) -> None:
@@ -335,33 +362,6 @@ async def delete_skills(session: AsyncSession, member: Member, ids: Collection[U
     return len(found)
 
 
-async def _update_skill(
-    session: AsyncSession, member: Member, skill: Skill, given: dict[str, str | None]
-) -> None:
-    new = {
-        name: value
-        for name, value in given.items()
-        if value is not None and value != (getattr(skill, name) or "")
-    }
-    if not new:
-        return
-    for name, value in new.items():
-        setattr(skill, name, value or None)
-    skill.updated_at = now()
-    updated = skill_event(EventType.SKILL_UPDATED, member.user, skill, changed=sorted(new))
-    await events.record_events(session, [updated])
-
-
-def _pack_of_address(member: Member, url: str) -> Select[UUID]:
-    """Select the id of the pack in whose repository an address is."""
-    tree = SkillPack.source_url + "/tree/"
-    is_inside = func.starts_with(literal(url), tree)
-    query = select(SkillPack.id).where(
-        SkillPack.organization_id == member.organization_id, is_inside
-    )
-    return query.limit(1)
-
-
 def pack_event(
     type: EventType, actor: Actor | None, pack: SkillPack, **more: object
 ) -> events.NewEvent:
@@ -388,7 +388,7 @@ def skill_event(
 
 async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
     """Raise Conflict if an organization has too many skills, or too large ones."""
-    await check_skill_count(session, organization_id)
+    await _check_skill_count(session, organization_id)
     size = func.sum(func.pg_column_size(SkillVersion.files))  # does not decompress them
     query = select(size).join(Skill, Skill.id == SkillVersion.skill_id)
     stored = await session.scalar(query.where(Skill.organization_id == organization_id)) or 0
@@ -403,15 +403,7 @@ async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
         )
 
 
-async def check_pack_count(session: AsyncSession, organization_id: UUID) -> None:
-    """Raise Conflict if an organization has too many packs."""
-    query = select(func.count()).where(SkillPack.organization_id == organization_id)
-    if (await session.scalar(query) or 0) > MAX_PACKS:
-        reason = N_("An organization has at most %(max_count)s skill packs.")
-        raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
-
-
-async def check_skill_count(session: AsyncSession, organization_id: UUID) -> None:
+async def _check_skill_count(session: AsyncSession, organization_id: UUID) -> None:
     """Raise Conflict if an organization has too many skills."""
     query = select(func.count()).where(Skill.organization_id == organization_id)
     if (await session.scalar(query) or 0) > MAX_STORED_SKILLS:

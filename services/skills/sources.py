@@ -96,10 +96,12 @@ def check_skill_url(value: object, field: str = "source_url") -> str:
     try:
         parse_url(url)
     except InvalidUrl as error:
-        reason = "The address must begin with https:// or http://, and hold no password."
+        reason = N_(
+            "Enter an address that begins with https:// or http://, without a name or a password."
+        )
         raise Invalid("skill_url_invalid", reason, field=field, cause=error.cause) from None
     if len(url.encode()) > MAX_SKILL_ADDRESS_SIZE:
-        reason = f"The address is longer than {MAX_SKILL_ADDRESS_SIZE} bytes."
+        reason = N_("The address is too long.")
         raise Invalid("skill_url_invalid", reason, field=field, cause="too_long")
     return url
 

@@ -44,7 +44,6 @@ MORE_READS = {
     "GET /gateways/{gateway_id}/config-changes": 4,
     "GET /notifications/preferences": 6,
     "GET /skills/marketplace": 4,
-    "GET /skills/packs/{pack_id}": 4,
     "GET /webhooks/{webhook_id}/deliveries": 4,
     "GET /webhooks/{webhook_id}/deliveries/{delivery_id}": 4,
 }

@@ -8,6 +8,7 @@ from core.db.engine import TransactionFactory
 from core.errors import AppError
 from models import Gateway, Skill, SkillPack
 from services import gateways, organizations, skills
+from services.skills import SkillCreate
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.skill_rows import make_pack, make_skill, make_version
@@ -90,11 +91,11 @@ async def test_a_gateway_is_deleted_after_a_request_about_it(
 async def test_a_skill_is_not_added_to_a_pack_during_its_deletion(
     isolated_transaction: TransactionFactory, isolated_world: World, pack: SkillPack
 ) -> None:
-    url = f"{pack.source_url}/tree/main/other"
+    fields = SkillCreate(source_url=f"{pack.source_url}/tree/main/other")
 
     async def add_skill() -> Skill:
         async with isolated_transaction() as session:
-            return await skills.save_skill(session, isolated_world.alice_member, url)
+            return await skills.save_skill(session, isolated_world.alice_member, fields)
 
     async with isolated_transaction() as session:
         await skills.delete_pack(session, isolated_world.alice_member, pack.id)

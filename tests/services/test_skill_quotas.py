@@ -12,7 +12,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, NotFound
 from models import Member, Role, Skill, SkillPack, SkillPackUpdate
 from services import skills
-from services.skills import PackDraft, commands
+from services.skills import SkillCreate, SkillPackCreate, commands
 from tests.support.skill_archives import FILES, REPOSITORY, ArchiveHost, make_zip
 from tests.support.world import World
 
@@ -29,7 +29,7 @@ def host() -> ArchiveHost:
 @pytest.fixture
 async def pack(transaction: TransactionFactory, world: World) -> SkillPack:
     async with transaction() as session:
-        draft = PackDraft(source_url=REPOSITORY)
+        draft = SkillPackCreate(source_url=REPOSITORY)
         return await skills.save_pack(session, world.alice_member, draft)
 
 
@@ -96,21 +96,25 @@ async def test_the_number_of_skills_is_limited(
 ) -> None:
     monkeypatch.setattr(commands, "MAX_STORED_SKILLS", 2)
     async with transaction() as session:
-        first = await skills.save_skill(session, world.alice_member, f"{URL}1")
+        first = await skills.save_skill(
+            session, world.alice_member, SkillCreate(source_url=f"{URL}1")
+        )
     with pytest.raises(Conflict) as refused:
         await skills.sync_pack(transaction, host, world.alice_member, pack.id)
     assert refused.value.code == "too_many_skills"
     assert "Delete skills" in refused.value.message
     assert await count_rows(transaction, Skill) == 1
     async with transaction() as session:
-        await skills.save_skill(session, world.alice_member, f"{URL}2")
+        await skills.save_skill(session, world.alice_member, SkillCreate(source_url=f"{URL}2"))
     with pytest.raises(Conflict):
         async with transaction() as session:
-            await skills.save_skill(session, world.alice_member, f"{URL}3")
+            await skills.save_skill(session, world.alice_member, SkillCreate(source_url=f"{URL}3"))
     async with transaction() as session:  # an existing one can be changed, and deleted
-        await skills.save_skill(session, world.alice_member, f"{URL}2", name="Second")
+        await skills.save_skill(
+            session, world.alice_member, SkillCreate(source_url=f"{URL}2", name="Second")
+        )
         await skills.delete_skill(session, world.alice_member, first.id)
-        await skills.save_skill(session, world.alice_member, f"{URL}3")
+        await skills.save_skill(session, world.alice_member, SkillCreate(source_url=f"{URL}3"))
 
 
 async def test_the_size_of_all_files_is_limited(
@@ -145,8 +149,8 @@ async def test_the_number_of_packs_is_limited(
 ) -> None:
     monkeypatch.setattr(commands, "MAX_PACKS", 1)
     async with transaction() as session:  # the present one can be changed
-        await skills.save_pack(session, world.alice_member, PackDraft(source_url=REPOSITORY))
-    draft = PackDraft(source_url=f"{REPOSITORY}-2")
+        await skills.save_pack(session, world.alice_member, SkillPackCreate(source_url=REPOSITORY))
+    draft = SkillPackCreate(source_url=f"{REPOSITORY}-2")
     with pytest.raises(Conflict) as refused:
         async with transaction() as session:
             await skills.save_pack(session, world.alice_member, draft)

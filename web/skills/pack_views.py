@@ -1,8 +1,7 @@
 """The packs of skills: add one by its address or as an upload, and accept its updates."""
 
-from collections.abc import Set
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -18,16 +17,17 @@ from core.http.request import MAX_BODY_SIZE, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from models import SkillPack
 from services import organizations, skills
-from services.skills import PackDraft, PackSummary
+from services.skills import SkillPackCreate
 from web.auth.viewer import current_member
 from web.skills import presenter
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.error_texts import describe_error
 from web.ui.flash_cookies import redirect_deleted
-from web.ui.forms import BlankAsNone, Form, Line, OptionalText
+from web.ui.forms import Form, Line
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _
 
@@ -36,42 +36,17 @@ MAX_UPLOAD_FIELDS = 20
 """Fields of a form with a file; the file is one more."""
 
 
-class PackForm(BaseModel):
-    """The fields of a pack."""
-
-    source_url: str = ""
-    name: Annotated[Line | None, BlankAsNone] = None
-    description: OptionalText = None
-    branch: str = ""
-
-    def to_draft(self) -> PackDraft:
-        """Return the pack to add."""
-        return PackDraft(**self.model_dump())
-
-    def to_new_values(self, pack: SkillPack, untouched: Set[str]) -> PackDraft:
-        """Return the new values of a pack, which keeps what the user did not change."""
-        kept = {name: getattr(pack, name) for name in untouched}
-        return PackDraft(**self.model_dump() | kept, extra=pack.extra)
-
-
 class UploadForm(BaseModel):
     """The name of an uploaded pack."""
 
     pack_name: Line
 
 
-def list_edited_fields(pack: SkillPack) -> list[EditedField]:
-    """Return the values of a pack as its form shows them."""
-    fields = [
-        EditedField("name", N_("Name"), pack.name, FieldKind.LINE),
-        EditedField("description", N_("Description"), pack.description or "", FieldKind.TEXT),
-    ]
-    if not skills.is_upload(pack.source_url):
-        fields += [
-            EditedField("source_url", N_("Address"), pack.source_url, FieldKind.LINE),
-            EditedField("branch", N_("Branch, tag or commit"), pack.branch, FieldKind.LINE),
-        ]
-    return fields
+def list_pack_fields(pack: SkillPack) -> list[EditedField]:
+    """Return the values of a pack as its form shows them; an upload has no address to change."""
+    fields = list_edited_fields(SkillPackCreate, pack)
+    hidden = {"source_url", "branch"} if skills.is_upload(pack.source_url) else set()
+    return [field for field in fields if field.name not in hidden]
 
 
 async def show_packs(request: Request) -> Response:
@@ -99,9 +74,9 @@ async def create_pack(request: Request) -> Response:
     member = current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        draft = form.parse(PackForm).to_draft()
+        fields = form.parse(SkillPackCreate)
         async with open_transaction(request) as session:
-            pack = await skills.save_pack(session, member, draft)
+            pack = await skills.save_pack(session, member, fields)
         return RedirectResponse(f"/skills/packs/{pack.id}", 303)
     return await _render_new_forms(request, form, forms.Form())
 
@@ -132,12 +107,13 @@ async def update_pack(request: Request) -> Response:
     member, id = current_member(request), forms.path_id(request, "pack_id")
     with form.catch_errors():
         organizations.require_admin(member)
-        fields = form.parse(PackForm)
+        fields = form.parse(SkillPackCreate)
         async with open_transaction(request) as session:
             await organizations.lock_organization(session, member)
             pack = (await skills.get_pack(session, member, id)).pack
-            draft = fields.to_new_values(pack, check_edit(form, list_edited_fields(pack)))
-            await skills.update_pack(session, member, id, draft)
+            untouched = check_edit(form, list_pack_fields(pack))
+            kept = {name: getattr(pack, name) for name in untouched} | {"metadata": pack.extra}
+            await skills.update_pack(session, member, id, fields.model_copy(update=kept))
         return RedirectResponse(f"/skills/packs/{id}", 303)
     if form.conflicts:
         return await _render_conflict(request, form)
@@ -212,6 +188,7 @@ async def _render_new_forms(
         layout=layout,
         status=max(form.status, upload_form.status),
         form=form,
+        fields=build_form_fields(form, SkillPackCreate),
         upload_form=upload_form,
     )
 
@@ -236,30 +213,26 @@ async def _render_pack(request: Request, form: forms.Form) -> Response:
         summary = await skills.get_pack(
             source, current_member(request), forms.path_id(request, "pack_id")
         )
+    pack, changes = summary.pack, summary.update_changes or {}
+    edited = list_pack_fields(pack)
     return render_page(
         request,
         "skills/pack.html",
         layout=layout,
         status=form.status,
         form=form,
+        fields=build_form_fields(form, SkillPackCreate, edited),
+        shown={one.name: one.value for one in edited},
         is_unchanged="unchanged" in request.query_params,
-        **_build_pack_context(summary),
+        summary=summary,
+        pack=pack,
+        source_name=presenter.describe_source(pack),
+        browse_url=presenter.find_browse_url(pack.source_url),
+        is_upload=skills.is_upload(pack.source_url),
+        changes=changes,
+        warnings=presenter.describe_warnings(pack.warnings),
+        update_warnings=presenter.describe_warnings(changes.get("warnings", [])),
     )
-
-
-def _build_pack_context(summary: PackSummary) -> dict[str, Any]:
-    pack, changes = summary.pack, summary.update_changes or {}
-    return {
-        "summary": summary,
-        "pack": pack,
-        "shown": {one.name: one.value for one in list_edited_fields(pack)},
-        "source_name": presenter.describe_source(pack),
-        "browse_url": presenter.find_browse_url(pack.source_url),
-        "is_upload": skills.is_upload(pack.source_url),
-        "changes": changes,
-        "warnings": presenter.describe_warnings(pack.warnings),
-        "update_warnings": presenter.describe_warnings(changes.get("warnings", [])),
-    }
 
 
 async def read_upload(request: Request, name: str) -> tuple[Form, bytes]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -16,26 +16,18 @@ from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH
 from models import Gateway, Member
 from services import gateways, organizations, skills
-from services.skills import SkillCard, SkillFilter
+from services.skills import SkillCard, SkillCreate, SkillFilter
 from web.auth.viewer import current_member
 from web.skills import presenter
 from web.ui import forms
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.formatted_texts import run_in_renderer
-from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part
 from web.ui.translation import _, ngettext
 
 MAX_SELECTED = 200  # skills or packs in a form; a page has as many
-
-
-class SkillForm(BaseModel):
-    """A skill at an address."""
-
-    source_url: str = ""
-    name: Annotated[Line | None, BlankAsNone] = None
-    description: OptionalText = None
 
 
 async def show_skills(request: Request) -> Response:
@@ -49,15 +41,9 @@ async def create_skill(request: Request) -> Response:
     member = current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        fields = form.parse(SkillForm)
+        fields = form.parse(SkillCreate)
         async with open_transaction(request) as session:
-            skill = await skills.save_skill(
-                session,
-                member,
-                fields.source_url,
-                name=fields.name,
-                description=fields.description,
-            )
+            skill = await skills.save_skill(session, member, fields)
         return RedirectResponse(f"/skills/{skill.id}", 303)
     return await _render_skills(request, form)
 
@@ -148,7 +134,11 @@ async def _render_skills(request: Request, form: forms.Form) -> Response:
         choices = await skills.list_filter_choices(source, member)
         packs = await skills.list_packs(source, member)
     context = presenter.build_list_context(page, installations, chosen, choices)
-    context |= {"packs": [(one.pack.id, one.pack.name) for one in packs], "form": form}
+    context |= {
+        "packs": [(one.pack.id, one.pack.name) for one in packs],
+        "form": form,
+        "fields": build_form_fields(form, SkillCreate),
+    }
     if layout is None:
         return render_part(request, "skills/_list.html", **context)
     context["deleted"] = presenter.describe_deleted_skills(request.query_params.get("deleted", ""))

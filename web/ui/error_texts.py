@@ -122,10 +122,6 @@ ERROR_TEXTS: Mapping[str, str] = {
     # Policies
     "too_many": N_("At most %(max_count)s values."),
     # Skills and packs
-    "skill_url_invalid": N_(
-        "Enter an address that begins with https:// or http://, without a name or a password."
-    ),
-    "skill_url_invalid:too_long": N_("The address is too long."),
     "skill_archive_invalid": N_("The archive cannot be used: %(path)s"),
     "skill_archive_invalid:unreadable": N_("The archive is damaged."),
     "skill_archive_invalid:unknown_format": N_("This is no .zip or .tar.gz that can be read."),
