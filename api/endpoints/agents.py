@@ -20,7 +20,6 @@ from api.framework.dependencies import (
 from api.framework.fields import (
     NOT_SENT,
     JsonObject,
-    Name,
     Ok,
     PageQuery,
     PatchModel,
@@ -50,6 +49,7 @@ from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Board, Event, EventType, Gateway, Member
 from services import agents, boards, gateways, organizations
+from services.agents import AgentName, ReportedStatus
 from services.gateways import provisioning
 from services.messages import HoldCause
 
@@ -325,7 +325,7 @@ class AgentCreate(RequestModel):
         "identity_profile": {"role": "Writer"},
     }
 
-    name: Name
+    name: AgentName
     board_id: UUID | None = Field(
         default=None, description="Omitted by leads: it is their own board."
     )
@@ -353,7 +353,7 @@ class AgentUpdate(PatchModel):
         default=None, description="Moves the agent; its tasks stay on the board."
     )
     is_gateway_main: bool = NOT_SENT
-    name: Name = NOT_SENT
+    name: AgentName = NOT_SENT
     status: ShortText | None = None
     heartbeat_config: JsonObject | None = None
     identity_profile: JsonObject | None = None
@@ -366,7 +366,7 @@ class AgentHeartbeat(RequestModel):
 
     example = {"status": "healthy"}
 
-    status: ShortText | None = None
+    status: ReportedStatus | None = None
 
 
 class AgentHeartbeatCreate(AgentHeartbeat):
@@ -374,7 +374,7 @@ class AgentHeartbeatCreate(AgentHeartbeat):
 
     example = {"name": "Ada", "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"}
 
-    name: Name
+    name: AgentName
     board_id: UUID | None = None
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.framework.agent_operations import declare_agent, declare_shared
 from api.framework.dependencies import board_for_lead, board_for_read
-from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
+from api.framework.fields import Ok, ResponseModel, Timestamp
 from api.framework.operation import (
     EITHER,
     PREFIX,
@@ -20,6 +20,7 @@ from api.framework.request_context import RequestContext
 from core.clock import now
 from models import Board
 from services import agents, souls
+from services.agents import SoulUpdate
 
 
 def _name_schema(parameter_description: str, example: str) -> WithJsonSchema:
@@ -135,16 +136,6 @@ async def get_soul_markdown(
     return SoulsDirectoryMarkdownResponse.of(souls.require_content(found, remote))
 
 
-class SoulUpdateRequest(RequestModel):
-    """A new soul for an agent."""
-
-    example = {"content": "# Ada\nYou write short sentences.", "reason": "Readers asked for it"}
-
-    content: Text
-    source_url: Text | None = Field(default=None, description="The source of the soul.")
-    reason: Text | None = Field(default=None, description="The reason for the change.")
-
-
 @reads_only
 @error_responses(404)
 async def get_agent_soul(context: RequestContext, board: Board, agent_id: UUID) -> str:
@@ -154,18 +145,10 @@ async def get_agent_soul(context: RequestContext, board: Board, agent_id: UUID) 
 
 @error_responses(404)
 async def update_agent_soul(
-    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdateRequest
+    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdate
 ) -> Ok:
     """Replace the soul of an agent of your board. It is stored as text and never executed."""
-    await agents.write_soul(
-        context.session,
-        context.agent,
-        board,
-        agent_id,
-        body.content,
-        source_url=body.source_url,
-        reason=body.reason,
-    )
+    await agents.write_soul(context.session, context.agent, board, agent_id, body)
     return Ok()
 
 

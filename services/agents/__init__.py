@@ -10,6 +10,7 @@ from services.agents.cards import (
 from services.agents.commands import (
     AGENT_DEPARTURE,
     AgentDeparture,
+    SoulUpdate,
     delete_agent,
     delete_worker,
     get_soul,
@@ -88,7 +89,9 @@ from services.agents.rules import (
     OFFLINE_AFTER,
     TOKEN_WARNING,
     AgentDraft,
+    AgentName,
     AgentState,
+    ReportedStatus,
     StatusEvidence,
     StatusSource,
     build_changed_values,

@@ -5,17 +5,18 @@ A deleted agent goes at once, or after its gateway has removed it.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.fields import Fields, Text
 from core.text import N_
-from core.validation import optional, text_of_length
 from models import (
     Actor,
     Agent,
@@ -33,15 +34,26 @@ from services.agents.creation import check_name_is_free, create_token
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.file_versions import FileContent, record_file_versions
 from services.agents.queries import agent_moved, get_board_agent, lock_agent
-from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values, validate_template
+from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values
 from services.hooks import Hook
-
-MAX_REASON_LENGTH = 2_000  # characters
 
 SOUL_FILE = "SOUL.md"
 """The file of an agent's workspace that contains its soul."""
 
-_validate_reason = optional(text_of_length(MAX_REASON_LENGTH))
+
+class SoulUpdate(Fields):
+    """A new soul for an agent."""
+
+    component = "SoulUpdateRequest"
+    example = {"content": "# Ada\nYou write short sentences.", "reason": "Readers asked for it"}
+
+    content: Text
+    source_url: Annotated[
+        str | None, Field(max_length=2_000, description="The source of the soul.")
+    ] = None
+    reason: Annotated[
+        str | None, Field(max_length=2_000, description="The reason for the change.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -238,27 +250,16 @@ async def get_soul(source: Source, reader: Agent, board: Board, agent_id: UUID) 
 
 
 async def write_soul(
-    session: AsyncSession,
-    lead: Agent,
-    board: Board,
-    agent_id: UUID,
-    content: str,
-    *,
-    source_url: str | None = None,
-    reason: str | None = None,
+    session: AsyncSession, lead: Agent, board: Board, agent_id: UUID, fields: SoulUpdate
 ) -> Agent:
     """Replace the soul of an agent of a locked board. It is plain text and is never executed.
 
     On the agent's gateway it overwrites what the agent has made of the previous one. Raises
-    NotFound, and Invalid for the content.
+    NotFound, and Invalid for a blank content.
     """
-    written = validate_template(content, "content")
-    if written is None:
+    written = fields.content.strip()
+    if not written:
         raise Invalid("blank", N_("Write a text for the soul."))
-    origin = {
-        "source_url": _validate_reason(source_url, "source_url"),
-        "reason": _validate_reason(reason, "reason"),
-    }
     agent = await get_board_agent(session, board, agent_id)
     old_soul, agent.soul_template = agent.soul_template, written
     agent.updated_at = now()
@@ -266,7 +267,8 @@ async def write_soul(
     await _record_soul(session, agent, {"soul_template": old_soul}, FileAuthor.AGENT)
     if agent.gateway_id is not None:
         await desired_state.request_sync(session, Agent.id == agent.id, overwrite=[SOUL_FILE])
-    data = {"by": lead.name} | {k: v for k, v in origin.items() if v}
+    origin = {"source_url": fields.source_url, "reason": fields.reason}
+    data = {"by": lead.name} | {name: text for name, text in origin.items() if text}
     updated = agent_event(EventType.AGENT_SOUL_UPDATED, lead, board, agent, **data)
     soul = {"before": {"soul_template": old_soul}, "after": {"soul_template": written}}
     await events.record_events(session, [replace(updated, **soul)])

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import StringConstraints
 from sqlalchemy import (
     ColumnElement,
     Float,
@@ -26,8 +27,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.clock import DURATION_PATTERN, MAX_DURATION, SECONDS, parse_duration
 from core.errors import Invalid
+from core.fields import build_line_constraints
 from core.text import N_, is_storable
 from core.validation import (
+    MAX_TEXT_LENGTH,
     FieldCheck,
     json_object,
     nonblank_text,
@@ -45,7 +48,6 @@ DEFAULT_HEARTBEAT_INTERVAL = timedelta(minutes=10)  # of an agent that configure
 DEFAULT_HEARTBEAT = {"every": "10m", "target": "last", "includeReasoning": False}
 TOUCH_INTERVAL = timedelta(seconds=30)  # a call within this time after the last one is not recorded
 
-MAX_STATUS_LENGTH = 40  # characters
 RESERVED_STATUSES = (AgentStatus.DELETING, AgentStatus.UPDATING)
 ABSENT_STATUSES = (AgentStatus.PROVISIONING, AgentStatus.OFFLINE)
 
@@ -247,25 +249,25 @@ def status_after_contact(agent: Agent, moment: datetime, minimum: timedelta = OF
 
 
 def validate_reported_status(word: str | None) -> str | None:
-    """Return the status that an agent reports, or None if it reports none. Raises Invalid."""
+    """Return a status that an agent may report, or None for a blank one. Raises Invalid."""
     word = (word or "").strip()
     if not word:
         return None
-    if len(word) > MAX_STATUS_LENGTH or not (word.isprintable() and is_storable(word)):
-        reason = f"A status is a word of at most {MAX_STATUS_LENGTH} characters."
-        raise Invalid("status_invalid", reason, field="status")
+    if not (word.isprintable() and is_storable(word)):
+        raise Invalid("status_invalid", "A status is a word of letters and signs.", field="status")
     if word in RESERVED_STATUSES:
         raise Invalid("status_invalid", f"An agent does not report {word}.", field="status")
     return word
 
 
 MAX_NAME_LENGTH = 100  # characters
-MAX_TEMPLATE_LENGTH = 100_000  # characters
-MAX_JSON_LENGTH = 64 * 1024  # characters
+
+AgentName = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
+ReportedStatus = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)]
 
 _validate_name = nonblank_text(MAX_NAME_LENGTH)
-_validate_json = json_object(MAX_JSON_LENGTH)
-_validate_template_text = optional(trimmed_text(MAX_TEMPLATE_LENGTH))
+_validate_json = json_object(64 * 1024)
+_validate_template_text = optional(trimmed_text(MAX_TEXT_LENGTH))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,16 +33,9 @@ BLANK_IS_ABSENT = {
 """Limits of optional texts: agents also send blank ones instead of null, as in the original."""
 
 NOT_YET = {
-    "AgentCreate.name maxLength",
-    "AgentHeartbeat.status maxLength",
-    "AgentHeartbeatCreate.name maxLength",
-    "AgentHeartbeatCreate.status maxLength",
     "AgentStopCreate.reason maxLength",
-    "AgentUpdate.name maxLength",
     "ApprovalCreate.lead_reasoning maxLength",
     "ApprovalCreate.task_ids maxItems",
-    "SoulUpdate.reason maxLength",
-    "SoulUpdate.source_url maxLength",
     "UserUpdate.context maxLength",
     "UserUpdate.notes maxLength",
 }

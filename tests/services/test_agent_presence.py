@@ -195,9 +195,7 @@ class TestHeartbeats:
         await session.refresh(agent)
         assert agent.status == "online"
 
-    @pytest.mark.parametrize(
-        "word", ["deleting", " updating ", "x" * 41, "a\nb", "nul\0", "\ud800"]
-    )
+    @pytest.mark.parametrize("word", ["deleting", " updating ", "a\nb", "nul\0", "\ud800"])
     async def test_reserved_and_invalid_statuses_are_rejected(self, session, world, word) -> None:
         """W-20."""
         agent = await set_last_call(session, world.worker, "online", MINUTE)

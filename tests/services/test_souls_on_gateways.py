@@ -6,6 +6,7 @@ import pytest
 
 from models import Agent
 from services import agents, boards
+from services.agents import SoulUpdate
 from tests.support.provisioning_harness import (
     ProvisioningHarness,
     harness,
@@ -24,7 +25,7 @@ async def set_soul_as_lead(harness: ProvisioningHarness, agent: Agent, soul: str
     )
     async with harness.transaction() as session:
         board = await boards.lock_board(session, harness.world.alice, harness.world.garden.id)
-        await agents.write_soul(session, lead, board, agent.id, soul)
+        await agents.write_soul(session, lead, board, agent.id, SoulUpdate(content=soul))
 
 
 async def set_soul_as_admin(harness: ProvisioningHarness, agent: Agent, soul: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import Agent, AgentFileVersion, FileAuthor
 from services import agents, boards
-from services.agents import FileContent
+from services.agents import FileContent, SoulUpdate
 from tests.support.agent_file_pages import (
     SOUL,
     TOKEN,
@@ -95,7 +95,8 @@ async def test_every_change_of_a_soul_without_a_gateway_becomes_a_version(
         await agents.update_agent(session, world.alice_member, world.worker.id, changes)
     async with transaction() as session:
         board = await boards.lock_board(session, world.lead, world.board.id)
-        await agents.write_soul(session, world.lead, board, world.worker.id, "Be brief.")
+        soul = SoulUpdate(content="Be brief.")
+        await agents.write_soul(session, world.lead, board, world.worker.id, soul)
     assert await authors(transaction) == [FileAuthor.AGENT, FileAuthor.USER]
     path = f"/agents/{world.worker.id}/files/SOUL.md/history"
     history = (await alice.get(path)).text

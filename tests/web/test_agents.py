@@ -132,7 +132,7 @@ async def test_an_invalid_filter_filters_nothing(alice) -> None:
     ("wrong", "status", "sentence"),
     [
         ({"name": " "}, 422, "Fill this in."),
-        ({"name": "J" * 101}, 422, "This is too long"),
+        ({"name": "J" * 101}, 422, "At most 100 characters."),
         ({"name": "a\nb"}, 422, "This is one line"),
         ({"name": "worker"}, 409, "Another agent of this board has that name."),
         ({"kind": "lead"}, 409, "Lead leads this board already."),

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from models import Agent
-from services.agents import AgentDraft
+from services.agents import AgentDraft, AgentName
 from web.ui.edited_fields import EditedField, FieldKind, without
 from web.ui.forms import Line, OptionalLine
 from web.ui.translation import N_
@@ -19,7 +19,7 @@ DEFAULT_INTERVAL = "10m"
 class AgentIdentityForm(BaseModel):
     """Profile and heartbeat interval of an agent."""
 
-    name: Line
+    name: AgentName
     role: OptionalLine = None
     communication_style: OptionalLine = None
     emoji: Line = DEFAULT_EMOJI
