@@ -5,7 +5,6 @@ served.
 """
 
 from services.souls.directory_client import fetch_listing, fetch_soul
-from services.souls.lookups import SoulSearchResult, read_soul, search_directory
 from services.souls.rules import (
     MAX_NAME_LENGTH,
     NAME_PATTERN,
@@ -16,10 +15,13 @@ from services.souls.rules import (
 )
 from services.souls.store import (
     SoulEntry,
+    SoulSearchResult,
     claim_fetch,
     find_soul,
     load_directory,
+    read_soul,
     save_listing,
     save_soul,
+    search_directory,
     search_souls,
 )

@@ -1,4 +1,8 @@
-"""The table of souls: the bundled library, and the cache of the remote directory."""
+"""Search and read souls: the bundled library, and the cache of the remote directory.
+
+The cache is updated from the directory if it is outdated. No transaction is open while the
+directory is asked.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -28,10 +32,17 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from core.db.full_text import build_rank, build_tsquery, split_words
 from models import Soul, SoulDirectory, new_id
 from models.soul import LIBRARY
-from services.souls.directory_client import DirectoryEntry, FetchResult
+from services.souls.directory_client import (
+    DirectoryEntry,
+    FetchResult,
+    fetch_listing,
+    fetch_soul,
+)
 from services.souls.rules import (
     FETCH_INTERVAL,
     CachedSoul,
@@ -68,6 +79,45 @@ class SoulEntry(NamedTuple):
     title: str
     description: str
     is_bundled: bool
+
+
+class SoulSearchResult(NamedTuple):
+    """The souls that were found, and the state of the directory."""
+
+    entries: Sequence[SoulEntry]
+    remote: RemoteDirectory
+
+
+async def search_directory(
+    transaction: TransactionFactory, settings: Settings, text: str, limit: int
+) -> SoulSearchResult:
+    """Search the library and the directory. Raises UpstreamError, as `search_souls`."""
+    async with transaction() as session:
+        remote = await load_directory(session, settings.souls_directory_url)
+        is_due = await claim_fetch(session, remote)
+    if is_due:
+        listed = await fetch_listing(remote, settings.services_allow_private)
+        async with transaction() as session:
+            remote = await save_listing(session, remote, listed)
+    async with transaction() as session:
+        return SoulSearchResult(await search_souls(session, remote, text, limit), remote)
+
+
+async def read_soul(
+    transaction: TransactionFactory, settings: Settings, handle: str, slug: str
+) -> tuple[CachedSoul, RemoteDirectory]:
+    """Return a soul, fetched if it is outdated, and the state of the directory.
+
+    Its content is None if it does not exist or could not be fetched: see `require_content`.
+    """
+    async with transaction() as session:
+        remote = await load_directory(session, settings.souls_directory_url)
+        found = await find_soul(session, remote, handle, slug)
+    if found.needs_fetch(remote, now()):
+        fetched = await fetch_soul(remote, handle, slug, settings.services_allow_private)
+        async with transaction() as session:
+            found = await save_soul(session, remote, found, fetched)
+    return found, remote
 
 
 async def load_directory(session: AsyncSession, address: str) -> RemoteDirectory:

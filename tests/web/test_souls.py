@@ -12,8 +12,7 @@ from models import Agent, AgentFileVersion, Event, EventType, new_id
 from services.souls.store import load_bundled_souls
 from tests.support.board_rows import make_agent
 from tests.support.http_host import HostPage, HttpHost, run_http_host
-from web.souls.comparison import list_changes
-from web.ui.text_comparison import MAX_LINES
+from web.ui.text_comparison import MAX_LINES, list_changes
 
 SITEMAP = """<?xml version="1.0" encoding="UTF-8"?>
 <urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">

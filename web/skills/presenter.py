@@ -16,8 +16,8 @@ from services.skills import (
     decode_shown_text,
     is_upload,
 )
-from web.souls.comparison import MAX_SHOWN_LINES, limit_lines, list_changes
 from web.ui import forms
+from web.ui.text_comparison import MAX_SHOWN_LINES, limit_lines, list_changes
 from web.ui.translation import N_, _, ngettext, translate
 from web.ui.unified_diff import DiffLine
 

@@ -1,5 +1,9 @@
 """Search souls, and compare one with that of an agent before the agent gets it. For admins."""
 
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -12,24 +16,43 @@ from starlette.routing import Route
 
 from core.clock import now
 from core.errors import Conflict, UpstreamError
-from core.http.request import Session, get_settings, open_reader, open_transaction
-from core.text import is_storable
-from models import Agent, Member
+from core.http.request import get_settings, open_reader, open_transaction
+from models import Agent
 from services import agents, organizations, souls
 from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile
 from services.souls import CachedSoul, RemoteDirectory, SoulSearchResult
 from web.auth.viewer import current_member
-from web.souls.comparison import compare_souls, digest_texts
 from web.ui import forms
 from web.ui.error_texts import describe_error
 from web.ui.formatted_texts import format_texts, run_in_renderer
 from web.ui.layout import load_layout
 from web.ui.render import render_in_thread, render_page
+from web.ui.text_comparison import list_changes
 from web.ui.translation import N_
+from web.ui.unified_diff import DiffLine
 
 MAX_RESULTS = 100  # souls in the list
-MAX_QUERY_LENGTH = 200  # characters
+
+
+@dataclass(frozen=True)
+class SoulComparison:
+    """What changes if an agent gets a soul. Without lines it has this soul already."""
+
+    agent: Agent
+    lines: Sequence[DiffLine]
+    digest: str  # of both texts, so that nothing is applied that was not shown
+
+
+def compare_souls(agent: Agent, content: str) -> SoulComparison:
+    """Compare a soul with the present one of an agent."""
+    old, new = agent.soul_template or "", content.strip()
+    return SoulComparison(agent, list_changes(old, new), digest_texts(old, new))
+
+
+def digest_texts(old: str, new: str) -> str:
+    """Return a hash of two texts."""
+    return hashlib.sha256(json.dumps([old, new]).encode()).hexdigest()
 
 
 class ApplicationForm(BaseModel):
@@ -64,18 +87,16 @@ async def apply_soul(request: Request) -> Response:
             if digest_texts(agent.soul_template or "", content.strip()) != fields.shown:
                 reason = N_("This was changed meanwhile. Look at it again, then change it.")
                 raise Conflict("stale", reason)
-            await _give_soul(session, member, agent, content)
+            if agent.gateway_key is not None:
+                changes = {"soul_template": content}
+                await agents.update_agent(session, member, agent.id, changes)
+            else:  # without a gateway, the history of its soul is here
+                before = AgentFile(agent_files.SOUL_FILE, agent.soul_template or "").version
+                await agent_files.save_stored_soul(
+                    session, member, agent.id, content, version=before
+                )
         return RedirectResponse(f"/agents/{agent.id}", 303)
     return await _render_soul(request, form)
-
-
-async def _give_soul(session: Session, member: Member, agent: Agent, content: str) -> None:
-    """Replace the soul of a locked agent; one without a gateway has its history here."""
-    if agent.gateway_key is not None:
-        await agents.update_agent(session, member, agent.id, {"soul_template": content})
-        return
-    before = AgentFile(agent_files.SOUL_FILE, agent.soul_template or "")
-    await agent_files.save_stored_soul(session, member, agent.id, content, version=before.version)
 
 
 async def _render_soul(request: Request, form: forms.Form) -> Response:
@@ -125,8 +146,7 @@ async def _read_content(request: Request) -> CachedSoul:
 
 async def _search(request: Request) -> dict[str, Any]:
     """Search the souls. If nothing matches and the directory does not answer, there are none."""
-    text = request.query_params.get("q", "").strip()[:MAX_QUERY_LENGTH]
-    text = text if is_storable(text) else ""
+    text = forms.parse_search(request.query_params)
     settings = get_settings(request)
     transaction = partial(open_transaction, request)
     try:

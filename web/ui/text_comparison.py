@@ -6,11 +6,13 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
+from web.ui.translation import _
 from web.ui.unified_diff import ADDED, CONTEXT, OTHER, REMOVED, DiffLine
 
 MAX_LINES = 1_000  # of each text, between its equal beginning and end; more are not compared
 MAX_PAIRS = 1_000_000  # of equal lines, times the lines that both texts have; they take 50 ms
 CONTEXT_LINES = 3  # equal lines around a difference
+MAX_SHOWN_LINES = 50_000  # of a page; the server handles no other request while it renders them
 
 Opcode: TypeAlias = tuple[str, int, int, int, int]
 
@@ -81,6 +83,22 @@ class TextComparison:
         gap = [DiffLine("", OTHER, "…")]
         head = _number_lines(self.new[start:after], CONTEXT, start)
         return head + gap + _number_lines(self.new[before:end], CONTEXT, before)
+
+
+def list_changes(old: str, new: str) -> Sequence[DiffLine]:
+    """Return the lines that differ; all lines of texts that are too long to be compared."""
+    comparison = TextComparison(old, new)
+    if not comparison.is_too_long:
+        return comparison.list_diff_lines()
+    removed = _number_lines(comparison.old, REMOVED, 0)
+    return limit_lines(removed + _number_lines(comparison.new, ADDED, 0), MAX_SHOWN_LINES)
+
+
+def limit_lines(lines: Sequence[DiffLine], max_count: int) -> Sequence[DiffLine]:
+    """Return the first lines, and one that says that there are more."""
+    if len(lines) <= max_count:
+        return lines
+    return [*lines[:max_count], DiffLine("", OTHER, _("Further lines are not shown."))]
 
 
 def split_lines(text: str) -> list[str]:
