@@ -7,7 +7,11 @@ from services.board_webhooks.actions import (
     read_template,
 )
 from services.board_webhooks.commands import (
+    MIN_SECRET_LENGTH,
+    BoardWebhookCreate,
+    BoardWebhookUpdate,
     SavedWebhook,
+    WebhookSecret,
     create_webhook,
     delete_webhook,
     has_short_secret,
@@ -41,12 +45,5 @@ from services.board_webhooks.queries import (
     list_webhooks,
 )
 from services.board_webhooks.retention import delete_old_payloads
-from services.board_webhooks.rules import (
-    MAX_DESCRIPTION_LENGTH,
-    MAX_HEADER_NAME_LENGTH,
-    MAX_SECRET_LENGTH,
-    MIN_SECRET_LENGTH,
-    WebhookDraft,
-    WebhookRequest,
-)
+from services.board_webhooks.rules import WebhookRequest
 from services.board_webhooks.task_fields import build_task

@@ -1,43 +1,149 @@
 """Create, change and delete webhooks of boards."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Invalid, Unavailable
+from core.fields import NOT_SENT, FieldKind, Fields, Label, Patch, build_line_constraints
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
 from core.text import N_
-from core.validation import validate_fields
 from models import (
     Agent,
     Board,
     BoardWebhook,
     EventType,
     User,
+    WebhookAction,
     build_encryption_context,
-    new_id,
 )
-from services import events
+from services import events, rows
 from services.board_webhooks.queries import lock_webhook
-from services.board_webhooks.rules import (
-    FIELD_CHECKS,
-    MAX_WEBHOOKS,
-    MIN_SECRET_LENGTH,
-    SECRET_OVERLAP,
-    WebhookDraft,
-    name_webhook,
-)
+from services.board_webhooks.rules import MAX_WEBHOOKS, name_webhook
 from services.board_webhooks.task_fields import check_template
+from services.payload_templates import MAX_TEMPLATE_LENGTH, Operator, PayloadTemplate
+
+MIN_SECRET_LENGTH = 16  # characters; older secrets may be shorter
+SECRET_OVERLAP = timedelta(hours=24)  # for which a replaced secret is still accepted
+
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 7230
+NOT_FOR_SIGNATURES = frozenset(
+    {
+        *("authorization", "cookie", "host", "content-type", "content-length", "user-agent"),
+        *("transfer-encoding", "webhook-id", "webhook-timestamp"),
+    }
+)
 
 RECORDED_FIELDS = ("description", "enabled", "agent_id", "signature_header", "action", "template")
 """The fields whose values are in the audit. Secrets are in no event."""
+
+
+def _check_secret(secret: str | None) -> str | None:
+    """Check the length of a secret; a blank one stands for a generated one."""
+    if secret and len(secret) < MIN_SECRET_LENGTH:
+        reason = N_(
+            "A secret has at least %(min_length)s characters. Leave the field empty to create one."
+        )
+        raise Invalid(
+            "webhook_secret_too_short", reason, field="secret", min_length=MIN_SECRET_LENGTH
+        )
+    return secret or None
+
+
+def _check_signature_header(name: str | None) -> str | None:
+    """Check the name of the header with the signature; blank means the usual ones."""
+    if name and not (HEADER_NAME.fullmatch(name) and name.lower() not in NOT_FOR_SIGNATURES):
+        reason = N_("This cannot be the name of a header with a signature, such as X-Signature.")
+        raise Invalid("header_name_invalid", reason, field="signature_header")
+    return name or None
+
+
+def _check_template(template: dict[str, str] | None) -> dict[str, Any] | None:
+    return None if template is None else PayloadTemplate.parse(template).to_json()
+
+
+WebhookSecret = Annotated[
+    Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=200),
+        Field(json_schema_extra={"minLength": MIN_SECRET_LENGTH}),
+    ]
+    | None,
+    AfterValidator(_check_secret),
+    Field(
+        description=f"The key of the signatures, of at least {MIN_SECRET_LENGTH} characters."
+        " Null or blank: a new one is generated."
+    ),
+]
+
+
+class BoardWebhookCreate(Fields):
+    """A new webhook."""
+
+    example = {"description": "Create a task for each failed build."}
+
+    description: Annotated[
+        str,
+        build_line_constraints(5_000),
+        Label(N_("Instruction"), FieldKind.TEXT),
+        Field(description="What agents are to do with the payloads."),
+    ]
+    enabled: Annotated[bool, Label(N_("Enabled"))] = True
+    agent_id: Annotated[
+        UUID | None,
+        Label(N_("Agent")),
+        Field(description="The agent that is told of payloads. Null: the lead."),
+    ] = None
+    secret: WebhookSecret = None
+    signature_header: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None,
+        AfterValidator(_check_signature_header),
+        Label(N_("Header of the signature")),
+        Field(
+            description="The header with the hexadecimal HMAC-SHA256 of the body. Null: "
+            "X-Hub-Signature-256 or X-Webhook-Signature."
+        ),
+    ] = None
+    action: Annotated[
+        WebhookAction,
+        Field(
+            description="What happens with a payload: `notify` tells the agent, `message` tells it"
+            " with the text of the template, `task` creates a task by the template, `forge` creates"
+            " and links tasks by what GitHub or GitLab reports."
+        ),
+    ] = WebhookAction.NOTIFY
+    template: Annotated[
+        dict[str, Annotated[str, StringConstraints(max_length=MAX_TEMPLATE_LENGTH)]] | None,
+        AfterValidator(_check_template),
+        Field(
+            description="What the actions `message` and `task` make of a payload: texts with"
+            " placeholders such as `{{ issue.title }}`, by the names `title`, `description`,"
+            " `priority`, `tags`, `due` and `message`. `custom_fields` has a line for"
+            " each field: its key, a colon and a text. With `condition_path`, `condition_operator`"
+            f" ({', '.join(Operator)}) and `condition_value`, other payloads are ignored.",
+            examples=[{"title": "{{ issue.title }}", "condition_path": "issue"}],
+        ),
+    ] = None
+
+
+class BoardWebhookUpdate(BoardWebhookCreate, Patch):
+    """Changes of a webhook. A replaced secret is accepted for another 24 hours."""
+
+    may_be_empty = True
+    example = {"enabled": False}
+
+    ends_previous_secret: Annotated[
+        bool, Field(description="`true`: a replaced secret is not accepted any longer.")
+    ] = NOT_SENT
 
 
 @dataclass(frozen=True)
@@ -49,25 +155,26 @@ class SavedWebhook:
 
 
 async def create_webhook(
-    session: AsyncSession, user: User, board: Board, draft: WebhookDraft, cipher: SecretCipher
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    fields: BoardWebhookCreate,
+    cipher: SecretCipher,
 ) -> SavedWebhook:
     """Create a webhook on a locked board. Without a secret one is generated.
 
     Raises Invalid with the field, or if the board has too many.
     """
-    fields = validate_fields(FIELD_CHECKS, vars(draft))
-    await _check_webhook_count(session, board)
-    await _check_agent(session, board, fields["agent_id"])
-    given, id, at = fields.pop("secret"), new_id(), now()
+    count = select(func.count()).where(BoardWebhook.board_id == board.id)
+    if (await session.scalar(count) or 0) >= MAX_WEBHOOKS:
+        reason = N_("A board has at most %(max_count)s webhooks.")
+        raise Invalid("too_many_board_webhooks", reason, max_count=MAX_WEBHOOKS)
+    await _check_agent(session, board, fields.agent_id)
+    values = dict(fields)
+    given = values.pop("secret")
     secret = given or generate_signing_secret()
-    webhook = BoardWebhook(
-        id=id,
-        board_id=board.id,
-        encrypted_secret=_encrypt(cipher, id, secret),
-        created_at=at,
-        updated_at=at,
-        **fields,
-    )
+    webhook = rows.build_row(BoardWebhook, board_id=board.id, **values)
+    webhook.encrypted_secret = _encrypt(cipher, webhook.id, secret)
     await check_template(session, board, webhook)
     session.add(webhook)
     await session.flush()
@@ -81,7 +188,7 @@ async def update_webhook(
     user: User,
     board: Board,
     webhook_id: UUID,
-    changes: Mapping[str, Any],
+    fields: BoardWebhookUpdate,
     cipher: SecretCipher,
 ) -> SavedWebhook:
     """Change the given fields of a webhook of a locked board.
@@ -91,10 +198,13 @@ async def update_webhook(
     recorded. Raises NotFound, and Invalid with the field.
     """
     webhook = await lock_webhook(session, board, webhook_id)
-    given = validate_fields(FIELD_CHECKS, changes)
+    given = fields.changes()
     await _check_agent(session, board, given.get("agent_id"))
-    new = {name: given[name] for name in RECORDED_FIELDS if name in given}
-    new = {name: value for name, value in new.items() if value != getattr(webhook, name)}
+    new = {
+        name: given[name]
+        for name in RECORDED_FIELDS
+        if name in given and given[name] != getattr(webhook, name)
+    }
     before = {name: getattr(webhook, name) for name in new}
     for name, value in new.items():
         setattr(webhook, name, value)
@@ -103,9 +213,11 @@ async def update_webhook(
     if "secret" in given:
         secret = given["secret"] or generate_signing_secret()
         generated = None if given["secret"] else secret
-        _replace_secret(webhook, secret, cipher)
+        webhook.encrypted_previous_secret = webhook.encrypted_secret
+        webhook.previous_secret_expires_at = now() + SECRET_OVERLAP
+        webhook.encrypted_secret = _encrypt(cipher, webhook.id, secret)
         changed.append("secret")
-    elif changes.get("ends_previous_secret") and webhook.encrypted_previous_secret is not None:
+    elif given.get("ends_previous_secret") and webhook.encrypted_previous_secret is not None:
         webhook.encrypted_previous_secret = webhook.previous_secret_expires_at = None
         changed.append("previous_secret")
     if changed:
@@ -149,25 +261,12 @@ def has_short_secret(webhook: BoardWebhook, cipher: SecretCipher) -> bool:
     return len(secret.decode()) < MIN_SECRET_LENGTH
 
 
-def _replace_secret(webhook: BoardWebhook, secret: str, cipher: SecretCipher) -> None:
-    webhook.encrypted_previous_secret = webhook.encrypted_secret
-    webhook.previous_secret_expires_at = now() + SECRET_OVERLAP
-    webhook.encrypted_secret = _encrypt(cipher, webhook.id, secret)
-
-
 def _encrypt(cipher: SecretCipher, webhook_id: UUID, secret: str) -> str:
     return cipher.encrypt(secret, _secret_context(webhook_id))
 
 
 def _secret_context(webhook_id: UUID) -> str:
     return build_encryption_context(BoardWebhook.encrypted_secret, id=webhook_id)
-
-
-async def _check_webhook_count(session: AsyncSession, board: Board) -> None:
-    count = select(func.count()).where(BoardWebhook.board_id == board.id)
-    if (await session.scalar(count) or 0) >= MAX_WEBHOOKS:
-        reason = N_("A board has at most %(max_count)s webhooks.")
-        raise Invalid("too_many_board_webhooks", reason, max_count=MAX_WEBHOOKS)
 
 
 async def _check_agent(session: AsyncSession, board: Board, agent_id: UUID | None) -> None:

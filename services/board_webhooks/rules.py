@@ -1,42 +1,15 @@
-"""Rules of incoming webhooks: their fields, and what is taken from a request."""
+"""What is taken from a request to a webhook, and the name of a webhook in events."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
-from uuid import UUID
 
-from core.errors import Invalid
-from core.text import N_, replace_unstorable, to_one_line
-from core.validation import (
-    FieldCheck,
-    boolean_value,
-    nonblank_text,
-    optional,
-    trimmed_text,
-    uuid_value,
-)
-from models import WebhookAction
-from services.payload_templates import PayloadTemplate
+from core.text import replace_unstorable, to_one_line
 
 MAX_WEBHOOKS = 50  # of a board
-MAX_DESCRIPTION_LENGTH = 5_000  # characters
-MIN_SECRET_LENGTH, MAX_SECRET_LENGTH = 16, 200  # older secrets may be shorter
-MAX_HEADER_NAME_LENGTH = 100
 MAX_HEADER_LENGTH = 500  # characters of a stored header
 MAX_DELIVERY_ID_LENGTH = 200  # characters; of a longer one, a hash is stored
 MAX_NAME_LENGTH = 80  # characters of a description in an event
-SECRET_OVERLAP = timedelta(hours=24)  # for which a replaced secret is still accepted
-
-HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 7230
-NOT_FOR_SIGNATURES = frozenset(
-    {
-        *("authorization", "cookie", "host", "content-type", "content-length", "user-agent"),
-        *("transfer-encoding", "webhook-id", "webhook-timestamp"),
-    }
-)
 
 DELIVERY_ID_HEADERS = (
     *("webhook-id", "x-github-delivery", "x-forgejo-delivery", "x-gitea-delivery"),
@@ -53,19 +26,6 @@ STORED_HEADERS = (
     *("x-gogs-event", "x-webhook-event", "x-event-type", "x-event-id"),
 )
 """The headers that are kept with a payload. All others may be secrets (W-17)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebhookDraft:
-    """The fields of a new webhook. Without a secret one is generated."""
-
-    description: str
-    enabled: bool = True
-    agent_id: UUID | None = None
-    secret: str | None = None
-    signature_header: str | None = None
-    action: WebhookAction = WebhookAction.NOTIFY
-    template: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,51 +62,6 @@ def _iterate_stored(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in STORED_HEADERS:
         if name in headers:
             yield name, replace_unstorable(headers[name])[:MAX_HEADER_LENGTH]
-
-
-def _header_name(value: object, field: str) -> str | None:
-    """Check the name of the header with the signature; blank means the usual ones."""
-    name: str = trimmed_text(MAX_HEADER_NAME_LENGTH)(value, field)
-    if name and not (HEADER_NAME.fullmatch(name) and name.lower() not in NOT_FOR_SIGNATURES):
-        reason = N_("This cannot be the name of a header with a signature, such as X-Signature.")
-        raise Invalid("header_name_invalid", reason, field=field)
-    return name or None
-
-
-def _check_secret(value: object, field: str) -> str:
-    """Check a secret; a blank one stands for a generated one."""
-    secret: str = trimmed_text(MAX_SECRET_LENGTH)(value, field)
-    if secret and len(secret) < MIN_SECRET_LENGTH:
-        reason = N_(
-            "A secret has at least %(min_length)s characters. Leave the field empty to create one."
-        )
-        raise Invalid("webhook_secret_too_short", reason, field=field, min_length=MIN_SECRET_LENGTH)
-    return secret
-
-
-def _check_template(value: object, field: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Invalid("object_required", "A template is an object of texts.", field=field)
-    return PayloadTemplate.parse(value).to_json()
-
-
-def _check_action(value: object, field: str) -> WebhookAction:
-    try:
-        return WebhookAction(str(value))
-    except ValueError:
-        reason = f"The action is one of: {', '.join(WebhookAction)}."
-        raise Invalid("webhook_action_invalid", reason, field=field) from None
-
-
-FIELD_CHECKS: Mapping[str, FieldCheck] = {
-    "description": nonblank_text(MAX_DESCRIPTION_LENGTH),
-    "enabled": boolean_value,
-    "agent_id": optional(uuid_value),
-    "secret": optional(_check_secret),
-    "signature_header": optional(_header_name),
-    "action": _check_action,
-    "template": optional(_check_template),
-}
 
 
 def name_webhook(description: str) -> str:

@@ -103,6 +103,7 @@ async def test_a_webhook_is_created_with_a_secret_that_is_shown_once(
         *({"description": "a", "enabled": None}, {"description": "a", "agent_id": FAR_ID}),
         *({"description": "a", "signature_header": header} for header in ("a b", "x:y", "é")),
         *({"description": "a", "signature_header": "Authorization"}, {"description": "a\0"}),
+        *({"description": "a", "action": "delete"}, {"description": "a", "template": "x"}),
         *({"description": "a", "secret": secret} for secret in ("x" * 201, "x" * 15, " short ")),
     ],
 )

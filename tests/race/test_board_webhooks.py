@@ -12,7 +12,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Gone, NotFound
 from models import BoardWebhook, Message, Note, Task, TaskLink, WebhookAction, WebhookPayload
 from services import board_webhooks, boards
-from services.board_webhooks import WebhookRequest
+from services.board_webhooks import BoardWebhookUpdate, WebhookRequest
 from tests.support.board_rows import make_webhook
 from tests.support.forge_payloads import github_headers, github_issue
 from tests.support.rounds import ROUNDS, run_concurrently, run_rounds
@@ -62,7 +62,8 @@ async def test_a_webhook_that_is_deleted_or_disabled_receives_nothing_afterwards
             if number % 2:
                 await board_webhooks.delete_webhook(*place)
             else:
-                await board_webhooks.update_webhook(*place, {"enabled": False}, CIPHER)
+                fields = BoardWebhookUpdate.of(enabled=False)
+                await board_webhooks.update_webhook(*place, fields, CIPHER)
 
         result, changed = await run_concurrently(
             isolated_transaction, partial(receive, hook, "one"), change

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from core.errors import Invalid
 from models import CustomField, CustomFieldValue, Task, WebhookAction
 from services import board_webhooks, boards
-from services.board_webhooks import WebhookDraft
+from services.board_webhooks import BoardWebhookCreate
 from services.payload_templates import (
     MAX_TEMPLATE_LENGTH,
     PayloadTemplate,
@@ -106,9 +106,9 @@ async def test_a_field_that_the_board_does_not_have_is_rejected(session, world) 
     await session.flush()
     board = await boards.lock_board(session, world.alice, world.board.id)
     template = {"title": "Alert", "custom_fields": "size: L"}
-    draft = WebhookDraft(description="Alerts", action=WebhookAction.TASK, template=template)
+    fields = BoardWebhookCreate(description="Alerts", action=WebhookAction.TASK, template=template)
     with pytest.raises(Invalid) as caught:
-        await board_webhooks.create_webhook(session, world.alice, board, draft, CIPHER)
+        await board_webhooks.create_webhook(session, world.alice, board, fields, CIPHER)
     assert (caught.value.code, caught.value.field) == (
         *("template_custom_field_unknown", "custom_fields"),
     )

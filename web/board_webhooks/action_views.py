@@ -16,7 +16,7 @@ from core.paging import Paging
 from core.security.encryption import SecretCipher
 from models import Board, BoardWebhook, Tag, WebhookAction
 from services import board_webhooks, forges
-from services.board_webhooks import StoredPayload
+from services.board_webhooks import BoardWebhookUpdate, StoredPayload
 from services.forges import ForgeReport, UnusedPayload
 from services.payload_templates import (
     MAX_TEMPLATE_LENGTH,
@@ -225,8 +225,8 @@ async def save_action(request: Request) -> Response:
             current = await board_webhooks.get_webhook(session, board, webhook_id)
             fields = without(fields, check_edit(form, list_action_fields(current)))
             template = asdict(board_webhooks.read_template(current))
-            changes: dict[str, Any] = {"action": fields.pop("action", current.action)}
-            changes["template"] = template | fields
+            action = fields.pop("action", current.action)
+            changes = BoardWebhookUpdate.of(action=action, template=template | fields)
             await board_webhooks.update_webhook(
                 session, request.user, board, webhook_id, changes, cipher
             )

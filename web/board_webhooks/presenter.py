@@ -11,7 +11,6 @@ from services import board_webhooks
 from services.board_webhooks import PayloadOverview, StoredPayload
 from services.payload_templates import TemplateProblem
 from web.agents.messages import MESSAGE_STATE_LABELS
-from web.ui.edited_fields import EditedField, FieldKind
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, translate
 
@@ -164,16 +163,6 @@ def list_agent_options(
     if lead is None:
         return [*others, ("", _("The lead, once the board has one"))]
     return [("", _("The lead (%(name)s)", name=lead)), *others]
-
-
-def list_edited_fields(webhook: BoardWebhook) -> list[EditedField]:
-    """Return the current values of a webhook as its form shows them."""
-    return [
-        EditedField("description", N_("Instruction"), webhook.description, FieldKind.TEXT),
-        EditedField("agent_id", N_("Agent"), webhook.agent_id),
-        EditedField("enabled", N_("Enabled"), webhook.enabled),
-        EditedField("signature_header", N_("Header of the signature"), webhook.signature_header),
-    ]
 
 
 def build_url(base_url: str, webhook: BoardWebhook) -> str:

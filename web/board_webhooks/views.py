@@ -1,7 +1,6 @@
 """The list of the incoming webhooks of a board, and the forms that change them."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -14,48 +13,29 @@ from core.http.request import get_settings, open_reader, open_transaction
 from core.security.encryption import SecretCipher
 from models import Board
 from services import agents, board_webhooks
-from services.board_webhooks import SavedWebhook, WebhookDraft
-from web.board_webhooks import action_views, payload_views
-from web.board_webhooks.presenter import (
-    build_url,
-    list_agent_options,
-    list_edited_fields,
-    page_path,
+from services.board_webhooks import (
+    BoardWebhookCreate,
+    BoardWebhookUpdate,
+    SavedWebhook,
+    WebhookSecret,
 )
+from web.board_webhooks import action_views, payload_views
+from web.board_webhooks.presenter import build_url, list_agent_options, page_path
 from web.boards.views import board_access, board_for_update
 from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit, without
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _
-
-OptionalId = Annotated[UUID | None, forms.BlankAsNone]
-
-
-class WebhookForm(BaseModel):
-    """The fields of a webhook that can be changed."""
-
-    description: forms.Text
-    agent_id: OptionalId = None
-    enabled: forms.Switch = False
-    signature_header: forms.OptionalLine = None
-
-
-class NewWebhookForm(BaseModel):
-    """A new webhook. Without a secret one is generated."""
-
-    description: forms.Text
-    agent_id: OptionalId = None
-    signature_header: forms.OptionalLine = None
-    secret: Annotated[forms.Secret | None, forms.BlankAsNone] = None
 
 
 class SecretForm(BaseModel):
     """Another secret; without one it is generated."""
 
-    secret: Annotated[forms.Secret | None, forms.BlankAsNone] = None
+    secret: WebhookSecret = None
 
 
 async def show_webhooks(request: Request) -> Response:
@@ -91,11 +71,12 @@ async def create_webhook(request: Request) -> Response:
     """Create a webhook, and redirect to its page, which shows a generated secret once."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        draft = WebhookDraft(**dict(form.parse(NewWebhookForm)))
+        given = {"enabled": True, "secret": form.value("secret")}
+        fields = form.parse(BoardWebhookCreate, given)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             saved = await board_webhooks.create_webhook(
-                session, request.user, board, draft, _cipher(request)
+                session, request.user, board, fields, _cipher(request)
             )
         return _redirect_to_webhook(request, board, saved)
     return await _render_form(request, form)
@@ -111,13 +92,14 @@ async def update_webhook(request: Request) -> Response:
     form = await forms.read_form(request)
     webhook_id = forms.path_id(request, "webhook_id")
     with form.catch_errors():
-        changes = dict(form.parse(WebhookForm))
+        fields = form.parse(BoardWebhookUpdate)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             current = await board_webhooks.get_webhook(session, board, webhook_id)
-            changes = without(changes, check_edit(form, list_edited_fields(current)))
+            edited = list_edited_fields(BoardWebhookUpdate, current)
+            fields = fields.without(check_edit(form, edited))
             await board_webhooks.update_webhook(
-                session, request.user, board, webhook_id, changes, _cipher(request)
+                session, request.user, board, webhook_id, fields, _cipher(request)
             )
         return RedirectResponse(page_path(board, current), 303)
     if form.conflicts:
@@ -129,14 +111,14 @@ async def replace_secret(request: Request) -> Response:
     """Replace the secret, and redirect to the page that shows a generated one once."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        changes = dict(form.parse(SecretForm))
-        return await _change_secret(request, changes)
+        secret = form.parse(SecretForm).secret
+        return await _change_secret(request, BoardWebhookUpdate.of(secret=secret))
     return await _render_form(request, form)
 
 
 async def end_previous_secret(request: Request) -> Response:
     """Stop accepting the previous secret, and redirect to the page of the webhook."""
-    return await _change_secret(request, {"ends_previous_secret": True})
+    return await _change_secret(request, BoardWebhookUpdate.of(ends_previous_secret=True))
 
 
 async def delete_webhook(request: Request) -> Response:
@@ -148,12 +130,12 @@ async def delete_webhook(request: Request) -> Response:
     return redirect_with_notice(request, page_path(board), _("Webhook deleted"))
 
 
-async def _change_secret(request: Request, changes: Mapping[str, object]) -> Response:
+async def _change_secret(request: Request, fields: BoardWebhookUpdate) -> Response:
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)
         webhook_id = forms.path_id(request, "webhook_id")
         saved = await board_webhooks.update_webhook(
-            session, request.user, board, webhook_id, changes, _cipher(request)
+            session, request.user, board, webhook_id, fields, _cipher(request)
         )
     return _redirect_to_webhook(request, board, saved)
 
@@ -175,6 +157,8 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         )
         board_agents = await agents.list_board_agents(source, access.board)
     options = list_agent_options(board_agents, webhook.agent_id if webhook else None)
+    edited = list_edited_fields(BoardWebhookUpdate, webhook) if webhook else []
+    initial = edited or [EditedField("agent_id", "", options[0][0])]
     return render_page(
         request,
         "board_webhooks/edit.html" if webhook else "board_webhooks/new.html",
@@ -184,12 +168,13 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         board=access.board,
         webhook=webhook,
         path=page_path(access.board, webhook),
+        fields=build_form_fields(form, BoardWebhookCreate, initial),
         agent_options=options,
         has_agents=bool(board_agents),
         has_lead=any(agent.is_board_lead for agent in board_agents),
         has_short_secret=bool(webhook)
         and board_webhooks.has_short_secret(webhook, _cipher(request)),
-        shown={one.name: one.value for one in list_edited_fields(webhook)} if webhook else {},
+        shown={one.name: one.value for one in edited},
     )
 
 
