@@ -80,7 +80,8 @@ async def apply_action(
     except UnusedPayload as unused:
         payload.state, payload.error = PayloadState.IGNORED, unused.reason
     except AppError as error:
-        payload.state, payload.error = PayloadState.FAILED, error.message
+        reason = f"{error.field}: {error.message}" if error.field else error.message
+        payload.state, payload.error = PayloadState.FAILED, reason
     else:
         payload.state, payload.task_id, payload.error = PayloadState.PROCESSED, task_id, None
     await session.flush()

@@ -158,7 +158,7 @@ async def test_an_action_is_saved_with_its_template(bob, transaction, webhook, p
         ({"title": "\n{{ a | shout }}"}, "“shout” is not a filter"),
         ({"description": "x\n{{ a"}, "Line 2: close the placeholder with }}."),
         ({"condition_path": "a b"}, "“a b” is not the path of a value."),
-        ({"condition_operator": "like"}, "Choose a comparison."),
+        ({"condition_operator": "like"}, "This is not a comparison."),
         ({"action": "delete"}, "Choose one of those that are offered."),
         ({"action": "message"}, "This action needs a template."),
         ({"custom_fields": "x: y"}, "This board has no custom field “x”."),
