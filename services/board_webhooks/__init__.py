@@ -4,6 +4,7 @@ from services.board_webhooks.actions import (
     CONDITION_FAILED,
     TASK_ACTIONS,
     build_payload_data,
+    build_task,
     read_template,
 )
 from services.board_webhooks.commands import (
@@ -20,6 +21,7 @@ from services.board_webhooks.commands import (
 from services.board_webhooks.delivery import (
     MAX_QUEUED,
     check_headers,
+    delete_old_payloads,
     is_new_rejection,
     list_queues,
     receive_request,
@@ -28,22 +30,19 @@ from services.board_webhooks.delivery import (
     send_queued_payloads,
     verify_request,
 )
-from services.board_webhooks.overviews import (
-    PayloadOverview,
-    WebhookOverview,
-    list_payload_overviews,
-    list_webhook_overviews,
-    load_payload,
-)
-from services.board_webhooks.payload_format import format_payload, shorten_payload
 from services.board_webhooks.queries import (
+    PayloadOverview,
     StoredPayload,
+    WebhookOverview,
+    format_payload,
     get_payload,
     get_public_webhook,
     get_webhook,
+    list_payload_overviews,
     list_payloads,
+    list_webhook_overviews,
     list_webhooks,
+    load_payload,
+    shorten_payload,
 )
-from services.board_webhooks.retention import delete_old_payloads
-from services.board_webhooks.rules import WebhookRequest
-from services.board_webhooks.task_fields import build_task
+from services.board_webhooks.requests import WebhookRequest

@@ -4,37 +4,72 @@ It happens in the transaction that stores the payload, so it happens once for ea
 fails, the payload is stored with the reason, and nothing else is.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.errors import AppError, Conflict
-from core.text import N_
+from core.db.reads import Source
+from core.errors import AppError, Conflict, Invalid
+from core.text import N_, to_one_line
 from models import (
     Board,
     BoardWebhook,
     EventType,
     PayloadState,
+    Tag,
     User,
     WebhookAction,
     WebhookPayload,
 )
-from services import events, forges, tasks
+from services import custom_fields, events, forges, tags, tasks
 from services.board_webhooks.queries import StoredPayload
-from services.board_webhooks.rules import name_webhook
-from services.board_webhooks.task_fields import build_task
 from services.forges import UnusedPayload
 from services.payload_templates import (
     PayloadTemplate,
+    RenderedTask,
+    TemplateProblem,
     build_data,
     holds_condition,
+    parse_field_lines,
     render_message,
+    render_task,
+    with_problems,
 )
 
 TASK_ACTIONS = (WebhookAction.TASK, WebhookAction.FORGE)
 CONDITION_FAILED = "condition_failed"  # reason of an ignored payload
+
+
+def name_webhook(webhook: BoardWebhook) -> str:
+    """Return the beginning of the description, as the name of the webhook in events."""
+    line = to_one_line(webhook.description)
+    return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def build_event(
+    type: EventType,
+    user: User | None,
+    board: Board,
+    webhook: BoardWebhook,
+    payload: WebhookPayload | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> events.NewEvent:
+    """Build an event of a webhook, or of one of its payloads."""
+    data = {"webhook_id": str(webhook.id), "name": name_webhook(webhook)}
+    return events.NewEvent(
+        type,
+        user,
+        organization_id=board.organization_id,
+        board=board,
+        data=data | ({"payload_id": str(payload.id)} if payload else {}),
+        before=before,
+        after=after,
+    )
 
 
 def read_template(webhook: BoardWebhook) -> PayloadTemplate:
@@ -73,10 +108,16 @@ async def apply_action(
     Without `sends_messages` the caller tells the lead of a new task.
     """
     await session.flush()
-    perform = _create_task if webhook.action is WebhookAction.TASK else _follow_forge
     try:
         async with session.begin_nested():
-            task_id = await perform(session, board, webhook, payload, sends_messages)
+            if webhook.action is WebhookAction.TASK:
+                task_id = await _create_task(session, board, webhook, payload, sends_messages)
+            else:
+                report = forges.read_payload(payload.headers, payload.payload)
+                name = name_webhook(webhook)
+                task_id = await forges.apply_report(
+                    session, board, report, webhook=name, sends_messages=sends_messages
+                )
     except UnusedPayload as unused:
         payload.state, payload.error = PayloadState.IGNORED, unused.reason
     except AppError as error:
@@ -103,24 +144,10 @@ async def _create_task(
     fields |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
     detail = await tasks.create_task(
         *(session, None, board, tasks.TaskCreate.parse(fields)),
-        webhook=name_webhook(webhook.description),
+        webhook=name_webhook(webhook),
         sends_messages=sends_messages,
     )
     return detail.task.id
-
-
-async def _follow_forge(
-    session: AsyncSession,
-    board: Board,
-    webhook: BoardWebhook,
-    payload: WebhookPayload,
-    sends_messages: bool,
-) -> UUID:
-    report = forges.read_payload(payload.headers, payload.payload)
-    name = name_webhook(webhook.description)
-    return await forges.apply_report(
-        session, board, report, webhook=name, sends_messages=sends_messages
-    )
 
 
 async def repeat_action(
@@ -133,12 +160,76 @@ async def repeat_action(
     if payload.state is PayloadState.PROCESSED:
         raise Conflict("payload_processed", N_("This payload has already been processed."))
     await apply_action(session, board, webhook, payload)
-    data = {"webhook_id": str(webhook.id), "payload_id": str(payload.id)}
-    await events.record_event(
-        session,
-        EventType.BOARD_WEBHOOK_RECEIVED,
-        user,
-        organization_id=board.organization_id,
-        board=board,
-        data={**data, "name": name_webhook(webhook.description)},
-    )
+    received = build_event(EventType.BOARD_WEBHOOK_RECEIVED, user, board, webhook, payload)
+    await events.record_events(session, [received])
+
+
+class BuiltTask(NamedTuple):
+    """The task that a template makes of a payload, with what the board knows of it."""
+
+    task: RenderedTask
+    tags: Sequence[Tag]
+    values: Mapping[str, object]  # of custom fields, by key
+
+
+async def check_template(source: Source, board: Board, webhook: BoardWebhook) -> None:
+    """Raise Invalid if the action of a webhook needs a template that it does not have.
+
+    Raises Invalid also if the template sets custom fields that the board does not have.
+    """
+    needed = {WebhookAction.TASK: "title", WebhookAction.MESSAGE: "message"}.get(webhook.action)
+    if needed and not (webhook.template or {}).get(needed):
+        raise Invalid("template_required", N_("This action needs a template."), field=needed)
+    keys = parse_field_lines((webhook.template or {}).get("custom_fields") or "").keys()
+    if not keys:
+        return
+    known = {field.key for field in await custom_fields.list_bound_fields(source, board)}
+    for key in keys - known:
+        reason = N_("This board has no custom field “%(key)s”.")
+        raise Invalid("template_custom_field_unknown", reason, field="custom_fields", key=key)
+
+
+async def build_task(
+    source: Source,
+    board: Board,
+    template: PayloadTemplate,
+    data: Mapping[str, object],
+    at: datetime,
+) -> BuiltTask:
+    """Return the task that a template makes of a payload; what cannot be used is named in it."""
+    task = render_task(template, data, at)
+    found, problems = await _find_tags(source, board, task.tags)
+    values, more = await _build_values(source, board, task.custom_fields)
+    return BuiltTask(with_problems(task, [*problems, *more]), found, values)
+
+
+async def _find_tags(
+    source: Source, board: Board, names: Sequence[str]
+) -> tuple[Sequence[Tag], Sequence[TemplateProblem]]:
+    known = {}
+    for tag in await tags.list_board_tags(source, board) if names else ():
+        known |= {tag.slug.casefold(): tag, tag.name.casefold(): tag}
+    found = [known[name.casefold()] for name in names if name.casefold() in known]
+    unknown = [name for name in names if name.casefold() not in known]
+    return list(dict.fromkeys(found)), [TemplateProblem("tag_unknown", one) for one in unknown]
+
+
+async def _build_values(
+    source: Source, board: Board, texts: Mapping[str, str]
+) -> tuple[Mapping[str, object], Sequence[TemplateProblem]]:
+    """Return the valid values of texts by key; blank ones are left out, so defaults apply."""
+    if not texts:
+        return {}, []
+    fields = {one.key: one for one in await custom_fields.list_bound_fields(source, board)}
+    values: dict[str, object] = {}
+    problems = [TemplateProblem("custom_field_unknown", key) for key in texts if key not in fields]
+    for key, text in texts.items():
+        if key not in fields or not text:
+            continue
+        value = custom_fields.parse_text(fields[key].type, text)
+        if custom_fields.find_value_error(fields[key].type, fields[key].regex, value):
+            problems.append(TemplateProblem("custom_field_invalid", f"{key}: {text[:100]}"))
+        else:
+            values[key] = value
+    missing = custom_fields.find_missing_keys(fields.values(), values)
+    return values, [*problems, *(TemplateProblem("custom_field_required", one) for one in missing)]

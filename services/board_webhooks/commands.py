@@ -1,7 +1,7 @@
 """Create, change and delete webhooks of boards."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -27,9 +27,8 @@ from models import (
     build_encryption_context,
 )
 from services import events, rows
-from services.board_webhooks.queries import lock_webhook
-from services.board_webhooks.rules import MAX_WEBHOOKS, name_webhook
-from services.board_webhooks.task_fields import check_template
+from services.board_webhooks.actions import build_event, check_template
+from services.board_webhooks.queries import MAX_WEBHOOKS, lock_webhook
 from services.payload_templates import MAX_TEMPLATE_LENGTH, Operator, PayloadTemplate
 
 MIN_SECRET_LENGTH = 16  # characters; older secrets may be shorter
@@ -178,7 +177,7 @@ async def create_webhook(
     await check_template(session, board, webhook)
     session.add(webhook)
     await session.flush()
-    created = _webhook_event(EventType.BOARD_WEBHOOK_CREATED, user, board, webhook)
+    created = build_event(EventType.BOARD_WEBHOOK_CREATED, user, board, webhook)
     await events.record_events(session, [created])
     return SavedWebhook(webhook, None if given else secret)
 
@@ -223,7 +222,7 @@ async def update_webhook(
     if changed:
         webhook.updated_at = now()
         await session.flush()
-        event = _webhook_event(
+        event = build_event(
             EventType.BOARD_WEBHOOK_UPDATED, user, board, webhook, before=before, after=new
         )
         await events.record_events(session, [event])
@@ -235,7 +234,7 @@ async def delete_webhook(session: AsyncSession, user: User, board: Board, webhoo
     webhook = await lock_webhook(session, board, webhook_id)
     await session.delete(webhook)
     await session.flush()
-    deleted = _webhook_event(EventType.BOARD_WEBHOOK_DELETED, user, board, webhook)
+    deleted = build_event(EventType.BOARD_WEBHOOK_DELETED, user, board, webhook)
     await events.record_events(session, [deleted])
 
 
@@ -277,23 +276,3 @@ async def _check_agent(session: AsyncSession, board: Board, agent_id: UUID | Non
     if await session.scalar(query.with_for_update(read=True, key_share=True)) is None:
         reason = N_("There is no such agent on this board.")
         raise Invalid("agent_not_on_board", reason, field="agent_id")
-
-
-def _webhook_event(
-    type: EventType,
-    user: User,
-    board: Board,
-    webhook: BoardWebhook,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> events.NewEvent:
-    return events.NewEvent(
-        type,
-        user,
-        organization_id=board.organization_id,
-        board=board,
-        data={"webhook_id": str(webhook.id), "name": name_webhook(webhook.description)},
-        before=before,
-        after=after,
-    )

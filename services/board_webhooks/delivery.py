@@ -13,7 +13,18 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -28,6 +39,7 @@ from models import (
     EventType,
     Message,
     MessageState,
+    Note,
     PayloadState,
     Task,
     User,
@@ -40,20 +52,27 @@ from services.board_webhooks.actions import (
     CONDITION_FAILED,
     TASK_ACTIONS,
     apply_action,
+    build_event,
     build_message,
     repeat_action,
 )
 from services.board_webhooks.commands import decrypt_secrets
-from services.board_webhooks.payload_format import PREVIEW_LENGTH, decode_body, format_payload
 from services.board_webhooks.queries import (
     find_delivered_payload,
+    format_payload,
     lock_for_delivery,
     lock_payload,
     lock_webhook,
 )
-from services.board_webhooks.rules import WebhookRequest, name_webhook
-from services.board_webhooks.signatures import check_signature_headers, verify_signature
+from services.board_webhooks.requests import (
+    WebhookRequest,
+    check_signature_headers,
+    decode_body,
+    verify_signature,
+)
 from services.messages import templates
+
+PREVIEW_LENGTH = 4_000  # characters of a payload in a message and a note (W-17)
 
 LONG_BODY = 100_000  # bytes; longer ones are decoded in a thread: a megabyte takes up to 100 ms
 REJECTION_INTERVAL = timedelta(minutes=1)
@@ -209,9 +228,23 @@ async def receive_request(
     known = await find_delivered_payload(session, webhook, request.delivery_id)
     if known is not None:
         return known
-    payload = await _build_payload(webhook, request)
+    decode = partial(decode_body, request.body, request.content_type)
+    size = len(request.body)
+    payload = WebhookPayload(
+        id=new_id(),
+        board_id=webhook.board_id,
+        webhook_id=webhook.id,
+        delivery_id=request.delivery_id,
+        payload=await asyncio.to_thread(decode) if size > LONG_BODY else decode(),
+        headers=request.stored_headers,
+        source_ip=request.source_ip,
+        content_type=request.content_type,
+        size=size,
+        received_at=now(),
+        state=PayloadState.RECEIVED,
+    )
     session.add(payload)
-    received = _received_event(board, webhook, payload)
+    received = build_event(EventType.BOARD_WEBHOOK_RECEIVED, None, board, webhook, payload)
     recipient = await _find_recipient(session, webhook, payload.received_at)
     if webhook.action in TASK_ACTIONS:
         await events.record_events(session, [received])
@@ -448,35 +481,45 @@ def _check_enabled(webhook: BoardWebhook) -> None:
         raise Gone("webhook_disabled", N_("This webhook is not enabled. Enable it first."))
 
 
-async def _build_payload(webhook: BoardWebhook, request: WebhookRequest) -> WebhookPayload:
-    decode = partial(decode_body, request.body, request.content_type)
-    is_long = len(request.body) > LONG_BODY
-    return WebhookPayload(
-        id=new_id(),
-        board_id=webhook.board_id,
-        webhook_id=webhook.id,
-        delivery_id=request.delivery_id,
-        payload=await asyncio.to_thread(decode) if is_long else decode(),
-        headers=request.stored_headers,
-        source_ip=request.source_ip,
-        content_type=request.content_type,
-        size=len(request.body),
-        received_at=now(),
-        state=PayloadState.RECEIVED,
-    )
+MAX_PAYLOADS = 10_000  # of one webhook; older ones are deleted before their time
+BATCH_SIZE = 1_000
 
 
-def _received_event(
-    board: Board, webhook: BoardWebhook, payload: WebhookPayload
-) -> events.NewEvent:
-    return events.NewEvent(
-        EventType.BOARD_WEBHOOK_RECEIVED,
-        None,
-        organization_id=board.organization_id,
-        board=board,
-        data={
-            "webhook_id": str(webhook.id),
-            "payload_id": str(payload.id),
-            "name": name_webhook(webhook.description),
-        },
+async def delete_old_payloads(
+    session: AsyncSession, *, keep_days: int, max_payloads: int = MAX_PAYLOADS
+) -> int:
+    """Delete payloads after `keep_days`, and all but the newest `max_payloads` of each webhook.
+
+    Of the latter, those that wait for their message stay. Their notes in the memory of the board
+    are deleted too, unless somebody has changed them.
+    Returns the number of payloads.
+    """
+    is_old = or_(
+        WebhookPayload.received_at < now() - timedelta(days=keep_days), _is_surplus(max_payloads)
     )
+    deleted = 0
+    while True:
+        batch = select(WebhookPayload.id).where(is_old).limit(BATCH_SIZE)
+        statement = delete(WebhookPayload).where(
+            WebhookPayload.id.in_(batch.with_for_update(skip_locked=True))
+        )
+        statement = statement.returning(WebhookPayload.note_id)
+        found = await session.scalars(statement.execution_options(synchronize_session=False))
+        note_ids = found.all()  # None of a payload without a note
+        deleted += len(note_ids)
+        unchanged = delete(Note).where(Note.id.in_(note_ids), Note.version == 1)
+        await session.execute(unchanged.execution_options(synchronize_session=False))
+        if len(note_ids) < BATCH_SIZE:
+            return deleted
+
+
+def _is_surplus(max_payloads: int) -> ColumnElement[bool]:
+    """Match payloads that are older than the newest ones of their webhook."""
+    newest = select(WebhookPayload.received_at).where(WebhookPayload.webhook_id == BoardWebhook.id)
+    newest = newest.order_by(WebhookPayload.received_at.desc()).limit(1).offset(max_payloads - 1)
+    oldest_kept = newest.correlate(BoardWebhook).scalar_subquery()
+    surplus = select(WebhookPayload.id).join(
+        BoardWebhook, BoardWebhook.id == WebhookPayload.webhook_id
+    )
+    surplus = surplus.where(WebhookPayload.received_at < oldest_kept, ~WebhookPayload.is_queued)
+    return WebhookPayload.id.in_(surplus)

@@ -35,8 +35,8 @@ from services.approvals import MAX_PENDING, ApprovalDetail
 from services.approvals.requests import MENTIONABLE
 from services.approvals.rules import MAX_JSON_LENGTH
 from services.board_webhooks import WebhookRequest
-from services.board_webhooks.payload_format import decode_body, format_payload
-from services.board_webhooks.signatures import verify_signature
+from services.board_webhooks.queries import format_payload
+from services.board_webhooks.requests import decode_body, verify_signature
 from services.boards.commands import board_slug
 from services.custom_fields.rules import compile_regex, find_value_error
 from services.gateways.commands import TOKEN_CONFIG_LINE

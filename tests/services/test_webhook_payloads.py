@@ -13,7 +13,8 @@ from core.errors import Unavailable
 from models import BoardWebhook, Note, PayloadState, WebhookPayload
 from services.board_webhooks import WebhookRequest, delete_old_payloads, shorten_payload
 from services.board_webhooks.commands import decrypt_secrets
-from services.board_webhooks.payload_format import decode_body, format_payload
+from services.board_webhooks.queries import format_payload
+from services.board_webhooks.requests import decode_body
 from tests.support.board_rows import WEBHOOK_SECRET, make_webhook, make_webhook_payload
 from tests.support.cpu_time import MAX_CPU_SECONDS, measure_cpu
 from tests.support.memory_rows import make_note

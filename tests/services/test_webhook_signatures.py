@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import Forbidden
 from core.security.webhook_signatures import generate_signing_secret
-from services.board_webhooks.signatures import verify_signature
+from services.board_webhooks.requests import verify_signature
 
 BODY = b'{"action": "opened"}'
 SECRET = "the secret"

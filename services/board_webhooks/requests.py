@@ -1,4 +1,4 @@
-"""Verify that a request to a webhook was signed with its secret.
+"""Requests to webhooks: what is kept of them, and whether they are signed with the secret.
 
 Two formats are accepted: the hexadecimal HMAC-SHA256 of the body (contract, agents 11.1), which
 GitHub uses too, and Standard Webhooks. GitLab sends the secret itself.
@@ -6,14 +6,97 @@ GitHub uses too, and Standard Webhooks. GitLab sends the secret itself.
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Any
+
+import pydantic_core
 
 from core.errors import Forbidden
 from core.security.webhook_signatures import SECRET_PREFIX
+from core.text import is_storable_json, replace_unstorable
+
+DELIVERY_ID_HEADERS = (
+    *("webhook-id", "x-github-delivery", "x-forgejo-delivery", "x-gitea-delivery"),
+    *("x-gogs-delivery", "idempotency-key", "x-gitlab-event-uuid", "x-request-uuid"),
+    "x-delivery-id",
+)
+"""Headers with an id that is the same when a sender repeats a request, in order of preference."""
+
+STORED_HEADERS = (
+    *("content-type", "user-agent", "webhook-timestamp", *DELIVERY_ID_HEADERS),
+    *("x-github-event", "x-github-hook-id", "x-github-hook-installation-target-type"),
+    *("x-gitlab-event", "x-gitlab-instance", "x-gitlab-webhook-uuid", "x-event-key", "x-hook-uuid"),
+    *("x-forgejo-event", "x-forgejo-event-type", "x-gitea-event", "x-gitea-event-type"),
+    *("x-gogs-event", "x-webhook-event", "x-event-type", "x-event-id"),
+)
+"""The headers that are kept with a payload. All others may be secrets (W-17)."""
+
+
+@dataclass(frozen=True)
+class WebhookRequest:
+    """A request to a webhook. Names of headers are in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    source_ip: str
+
+    @property
+    def content_type(self) -> str | None:
+        """The content type, as it is stored."""
+        return self.stored_headers.get("content-type")
+
+    @property
+    def stored_headers(self) -> dict[str, str]:
+        """The headers to keep."""
+        return {
+            name: replace_unstorable(self.headers[name])[:500]
+            for name in STORED_HEADERS
+            if name in self.headers
+        }
+
+    @property
+    def delivery_id(self) -> str | None:
+        """The id that the sender repeats with the request, or the hash of a long one.
+
+        None if it sends none.
+        """
+        sent = next(
+            (self.headers[name] for name in DELIVERY_ID_HEADERS if name in self.headers), ""
+        )
+        id = replace_unstorable(sent.strip())
+        if len(id) > 200:
+            return f"sha256:{hashlib.sha256(id.encode()).hexdigest()}"
+        return id or None
+
+
+def decode_body(body: bytes, content_type: str | None) -> Any:
+    """Return the payload of a body: a JSON value, or the text if it is not JSON (11.1).
+
+    Values that the database cannot store are kept as text too, as they were sent.
+    """
+    if not body:
+        return {}
+    text = body.decode(errors="replace").removeprefix("\ufeff")
+    if (
+        "json" in (content_type or "").lower()
+        or text.lstrip().startswith(("{", "[", '"'))
+        or text.strip().lower() in ("true", "false")
+    ):
+        try:
+            value = pydantic_core.from_json(text, allow_inf_nan=False)
+        except ValueError:
+            return replace_unstorable(text)
+        # The stored JSON can be longer than the body: a short number such as 1e9 is written out.
+        if is_storable_json(value, max_length=4 * max(len(body), 1_000)):
+            return value
+    return replace_unstorable(text)
+
 
 TIMESTAMP_TOLERANCE = timedelta(minutes=5)  # in both directions; an older request is a replay
 MIN_KEY_LENGTH = 16  # bytes; `whsec_` alone would be an empty key
