@@ -1,4 +1,4 @@
-"""The list of the incoming webhooks of a board, and the forms that change them."""
+"""The incoming webhooks of a board: their list, the forms that change them, and their payloads."""
 
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from core.errors import Forbidden
 from core.http.request import get_settings, open_reader, open_transaction
+from core.paging import Paging
 from core.security.encryption import SecretCipher
 from models import Board
 from services import agents, board_webhooks
@@ -19,8 +20,15 @@ from services.board_webhooks import (
     SavedWebhook,
     WebhookSecret,
 )
-from web.board_webhooks import action_views, payload_views
-from web.board_webhooks.presenter import build_url, list_agent_options, page_path
+from web.board_webhooks import action_views
+from web.board_webhooks.presenter import (
+    WebhookPayloadRow,
+    build_url,
+    describe_payload,
+    describe_rejection,
+    list_agent_options,
+    page_path,
+)
 from web.boards.views import board_access, board_for_update
 from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
@@ -60,6 +68,46 @@ async def show_webhooks(request: Request) -> Response:
     if layout is None:
         return render_part(request, "board_webhooks/_list.html", **context)
     return render_page(request, "board_webhooks/index.html", layout=layout, **context)
+
+
+PAGE_SIZE = 20  # payloads
+
+
+async def show_webhook(request: Request) -> Response:
+    """Show a webhook with its payloads; for htmx only the payloads."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    paging = Paging(PAGE_SIZE, forms.parse_offset(request.query_params))
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        webhook, page = await board_webhooks.list_payload_overviews(
+            source, access.board, forms.path_id(request, "webhook_id"), paging
+        )
+        overviews = await board_webhooks.list_webhook_overviews(source, access.board)
+    overview = next(one for one in overviews if one.webhook.id == webhook.id)
+    newest = page.items[0].received_at if page.items else None
+    context: dict[str, Any] = {
+        "board": access.board,
+        "webhook": webhook,
+        "page": page.map(WebhookPayloadRow.from_overview),
+        "path": page_path(access.board, webhook),
+        "queued_count": overview.queued_count,
+        "rejection": "" if paging.offset else describe_rejection(webhook, newest),
+    }
+    if layout is None:
+        return render_part(request, "board_webhooks/_payloads.html", **context)
+    response = render_page(
+        request,
+        "board_webhooks/show.html",
+        layout=layout,
+        can_write=access.can_write,
+        url=build_url(get_settings(request).base_url, webhook),
+        has_short_secret=access.can_write
+        and board_webhooks.has_short_secret(webhook, request.state.secret_cipher),
+        agent_name=overview.agent_name,
+        secret=flash_cookies.read_secret(request),
+        **context,
+    )
+    return flash_cookies.forget_secret(request, response)
 
 
 async def show_new_webhook_form(request: Request) -> Response:
@@ -210,6 +258,54 @@ def _cipher(request: Request) -> SecretCipher:
     return cipher
 
 
+async def show_payload(request: Request) -> Response:
+    """Show a payload with its headers; for htmx only what is in the page."""
+    return await _render_payload(request, forms.Form())
+
+
+async def send_payload_again(request: Request) -> Response:
+    """Send a payload to the agent again, and redirect to the payload."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await board_webhooks.send_again(
+                session,
+                request.user,
+                await board_for_update(request, session),
+                forms.path_id(request, "webhook_id"),
+                forms.path_id(request, "payload_id"),
+                base_url=get_settings(request).base_url,
+            )
+        return RedirectResponse(request.url.path.removesuffix("/messages"), 303)
+    return await _render_payload(request, form)
+
+
+async def _render_payload(request: Request, form: forms.Form) -> Response:
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        webhook, overview, stored = await board_webhooks.load_payload(
+            source,
+            access.board,
+            forms.path_id(request, "webhook_id"),
+            forms.path_id(request, "payload_id"),
+        )
+    context: dict[str, Any] = {
+        "board": access.board,
+        "webhook": webhook,
+        "row": WebhookPayloadRow.from_overview(overview),
+        "can_write": access.can_write,
+        "path": f"{page_path(access.board, webhook)}/payloads/{stored.id}",
+        "form": form,
+        **describe_payload(stored),
+    }
+    if layout is None:
+        return render_part(request, "board_webhooks/_payload.html", **context)
+    return render_page(
+        request, "board_webhooks/payload.html", layout=layout, status=form.status, **context
+    )
+
+
 WEBHOOKS_PATH = "/boards/{board_id:uuid}/webhooks"
 
 BOARD_WEBHOOK_ROUTES = [
@@ -218,7 +314,7 @@ BOARD_WEBHOOK_ROUTES = [
         ("", "GET", show_webhooks),
         ("", "POST", create_webhook),
         ("/new", "GET", show_new_webhook_form),
-        ("/{webhook_id:uuid}", "GET", payload_views.show_webhook),
+        ("/{webhook_id:uuid}", "GET", show_webhook),
         ("/{webhook_id:uuid}/edit", "GET", show_edit_form),
         ("/{webhook_id:uuid}/edit", "POST", update_webhook),
         ("/{webhook_id:uuid}/action", "GET", action_views.show_action),
@@ -227,16 +323,16 @@ BOARD_WEBHOOK_ROUTES = [
         ("/{webhook_id:uuid}/secrets", "POST", replace_secret),
         ("/{webhook_id:uuid}/secrets/endings", "POST", end_previous_secret),
         ("/{webhook_id:uuid}/deletions", "POST", delete_webhook),
-        ("/{webhook_id:uuid}/payloads/{payload_id:uuid}", "GET", payload_views.show_payload),
+        ("/{webhook_id:uuid}/payloads/{payload_id:uuid}", "GET", show_payload),
         (
             "/{webhook_id:uuid}/payloads/{payload_id:uuid}/messages",
             "POST",
-            payload_views.send_payload_again,
+            send_payload_again,
         ),
         (
             "/{webhook_id:uuid}/payloads/{payload_id:uuid}/messages",
             "GET",
-            payload_views.show_payload,
+            show_payload,
         ),
     ]
 ]
