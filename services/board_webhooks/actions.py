@@ -5,6 +5,7 @@ fails, the payload is stored with the reason, and nothing else is.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -36,7 +37,6 @@ from services.payload_templates import (
     parse_field_lines,
     render_message,
     render_task,
-    with_problems,
 )
 
 TASK_ACTIONS = (WebhookAction.TASK, WebhookAction.FORGE)
@@ -200,7 +200,7 @@ async def build_task(
     task = render_task(template, data, at)
     found, problems = await _find_tags(source, board, task.tags)
     values, more = await _build_values(source, board, task.custom_fields)
-    return BuiltTask(with_problems(task, [*problems, *more]), found, values)
+    return BuiltTask(replace(task, problems=[*task.problems, *problems, *more]), found, values)
 
 
 async def _find_tags(

@@ -8,17 +8,19 @@ from core.errors import Invalid
 from services.messages import extract_mentions
 from services.payload_templates import (
     MAX_TEMPLATE_LENGTH,
+    MAX_VALUE_LENGTH,
     Operator,
     PayloadTemplate,
     TemplateProblem,
     build_data,
     escape_markdown,
+    format_value,
     holds_condition,
+    parse_template,
     render_message,
     render_task,
+    render_template,
 )
-from services.payload_templates.templates import parse_template, render_template
-from services.payload_templates.values import MAX_VALUE_LENGTH, format_value
 from tests.support.cpu_time import MAX_CPU_SECONDS, measure_cpu
 from tests.support.forge_payloads import github_issue
 from web.ui.markdown import render_markdown
