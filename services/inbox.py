@@ -643,7 +643,7 @@ class _SummaryShape(NamedTuple):
 def _list_summary_queries(shape: _SummaryShape) -> list[Query[Any]]:
     counts = waiting_counts.list_count_queries(is_admin=shape.is_admin)
     return [
-        approvals.build_limited_agents_query(),
+        approvals.LIMITED_AGENTS,
         agents.build_uncalled_query(by_board=shape.by_board),
         boards.WRITABLE_IDS,
         approvals.build_decided_count_query(by_board=shape.by_board),

@@ -66,7 +66,7 @@ def _build_snapshot_query() -> CombinedQuery:
         agents.NEWEST_BOARD_AGENTS,
         approvals.newest_approvals_query(limit=MAX_ITEMS),
         memory.latest_chat_query(limit=MAX_ITEMS),
-        approvals.pending_count_query(),
+        approvals.PENDING_COUNT,
     )
 
 

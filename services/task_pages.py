@@ -80,7 +80,7 @@ def _build_query(*, with_choices: bool) -> CombinedQuery:
         tasks.DEPENDENCY_CHOICES,
     )
     return CombinedQuery(
-        approvals.build_open_query(),
+        approvals.OPEN_APPROVALS,
         custom_fields.TASK_FIELDS,
         forges.TASK_LINKS,
         tasks.WATCHERS,

@@ -1,18 +1,22 @@
 """Approvals: requests of agents and users for a human decision."""
 
-from services.approvals.bulk_decisions import (
+from services.approvals.contents import (
+    CurrentContent,
+    CurrentContents,
+    hash_current_action,
+    load_current_contents,
+)
+from services.approvals.decisions import (
     MAX_DECISIONS,
     DecisionResult,
+    UndoneNote,
+    choose_note_to_store,
+    decide_immediately,
     decide_many_with_undo,
+    decide_with_undo,
+    find_undone_note,
+    undo_decision,
 )
-from services.approvals.counts import (
-    ApprovalCounts,
-    build_decided_count_query,
-    count_approvable,
-    count_approvals,
-    count_own_first_approvals,
-)
-from services.approvals.decisions import decide_immediately, decide_with_undo
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
 from services.approvals.direct_completions import (
     CompletionProposal,
@@ -25,20 +29,17 @@ from services.approvals.finalization import (
     find_next_finalization,
     list_boards_with_due_approvals,
 )
-from services.approvals.outdated_first_approvals import (
-    has_outdated_first_approvals,
-    reopen_outdated_first_approvals,
-)
-from services.approvals.policy_decisions import (
-    has_approved_first,
-    list_allowed_decisions,
-    may_approve,
-)
 from services.approvals.queries import (
+    OPEN_APPROVALS,
+    PENDING_COUNT,
+    ApprovalCounts,
     UndecidedApproval,
+    build_decided_count_query,
     build_decided_since_query,
     build_listed_query,
-    build_open_query,
+    count_approvable,
+    count_approvals,
+    count_own_first_approvals,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,
@@ -48,29 +49,22 @@ from services.approvals.queries import (
     list_undoable_decisions,
     load_approvals,
     newest_approvals_query,
-    pending_count_query,
     undecided_rows_query,
 )
-from services.approvals.reminders import has_due_reminders, remind_of_approvals
-from services.approvals.request_limits import (
+from services.approvals.reminders import (
+    has_due_reminders,
+    has_outdated_first_approvals,
+    remind_of_approvals,
+    reopen_outdated_first_approvals,
+)
+from services.approvals.requests import (
+    LIMITED_AGENTS,
     MAX_PENDING,
     MAX_RECENT,
     PERIOD,
     LimitedAgent,
-    build_limited_agents_query,
-    list_limited_agents,
-)
-from services.approvals.requests import request_approval, request_clarification
-from services.approvals.reviewed_content import (
-    CurrentContent,
-    CurrentContents,
-    hash_current_action,
-    load_current_contents,
+    request_approval,
+    request_clarification,
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
-from services.approvals.undo import (
-    UndoneNote,
-    choose_note_to_store,
-    find_undone_note,
-    undo_decision,
-)
+from services.approvals.votes import has_approved_first, list_allowed_decisions, may_approve

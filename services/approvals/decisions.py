@@ -1,26 +1,43 @@
-"""Decide approvals: immediately (API), or with a few seconds to undo the decision (pages)."""
+"""Decide approvals, one or several, immediately (API) or with a few seconds to undo it (pages)."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import Uuid, bindparam, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import AppError, Invalid
+from core.db.reads import Query
+from core.errors import AppError, Conflict, Invalid
 from core.text import N_
 from models import Approval, ApprovalStatus, Board, EventType, User
-from services import boards, organizations
-from services.approvals import completion, finalization, votes
+from services import boards, events, organizations
+from services.approvals import finalization, votes
+from services.approvals.contents import (
+    CurrentContents,
+    bind_decision,
+    content_changed,
+    load_current_contents,
+)
 from services.approvals.details import (
     ApprovalDetail,
     already_decided,
+    approval_not_found,
+    approvals_query,
+    build_approval_event,
+    detail_from_row,
+    find_board_ids,
     get_approval,
+    is_one_of_these_approvals,
     lock_board_of_approval,
 )
-from services.approvals.events import approval_event
-from services.approvals.policy_decisions import (
+from services.approvals.rules import validate_text
+from services.approvals.votes import (
     DeciderRoles,
     load_decider_roles,
     require_completion_allowed,
@@ -28,13 +45,25 @@ from services.approvals.policy_decisions import (
     require_recent_sign_in,
     set_expiry,
 )
-from services.approvals.reviewed_content import (
-    CurrentContents,
-    bind_decision,
-    content_changed,
-    load_current_contents,
-)
-from services.approvals.rules import validate_text
+
+
+@dataclass(frozen=True)
+class PreparedDecision:
+    """A decision to apply. `finalizes_at`: end of the undo time; None if it cannot be undone."""
+
+    user: User
+    status: ApprovalStatus
+    note: str | None
+    action_hashes: Mapping[UUID, str]  # of what the user has seen, by approval id
+    completes_tasks: bool | None
+    finalizes_at: datetime | None = None
+    moves_tasks_to_done: bool = False  # when the approval becomes final
+    signed_in_at: datetime | None = None  # in a browser; None with a token
+
+    def find_hash(self, approval: Approval) -> str | None:
+        """Return the hash of what the user has seen, if they have sent it."""
+        sent = self.action_hashes.get(approval.id)
+        return sent.lower() if sent else None
 
 
 async def decide_immediately(
@@ -57,15 +86,10 @@ async def decide_immediately(
     detail = await get_approval(session, board, approval_id)
     if status is None or (status is ApprovalStatus.PENDING and detail.is_undecided):
         return detail
-    decision = PreparedDecision(
-        user, status, validate_text(note, "note"), _hash_by_id(detail, action_hash), completes_tasks
-    )
-    basis = await load_decision_basis(session, [detail], decision)
-    detail, effects = await apply_decision(session, detail, decision, basis)
-    if effects is not None:
-        await finalization.publish_effects(session, [effects])
-        await completion.complete_tasks(session, [detail])
-    return detail
+    hashes = {approval_id: action_hash} if action_hash else {}
+    text = validate_text(note, "note")
+    decision = PreparedDecision(user, status, text, hashes, completes_tasks)
+    return await _decide(session, detail, decision)
 
 
 async def decide_with_undo(
@@ -95,42 +119,144 @@ async def decide_with_undo(
         user,
         status,
         validate_text(note, "note"),
-        _hash_by_id(approval, action_hash),
+        {approval_id: action_hash} if action_hash else {},
         completes_tasks,
-        finalization.get_finalization_time(undo_seconds),
+        _get_finalization_time(undo_seconds),
         moves_tasks_to_done,
         signed_in_at,
     )
+    return await _decide(session, approval, decision)
+
+
+async def _decide(
+    session: AsyncSession, approval: ApprovalDetail, decision: PreparedDecision
+) -> ApprovalDetail:
+    """Apply one decision, and publish its effects."""
     basis = await load_decision_basis(session, [approval], decision)
     detail, effects = await apply_decision(session, approval, decision, basis)
     if effects is not None:
-        await finalization.notify_workers(session, [detail], decision.finalizes_at)
+        if decision.finalizes_at is not None:
+            await finalization.wake_workers(session)
         await finalization.publish_effects(session, [effects])
-        await completion.complete_tasks(session, [detail])
+        await finalization.complete_tasks(session, [detail])
     return detail
 
 
+MAX_DECISIONS = 200  # approvals in one request
+
+
 @dataclass(frozen=True)
-class PreparedDecision:
-    """A decision to apply. `finalizes_at`: end of the undo time; None if it cannot be undone."""
+class DecisionResult:
+    """The result of one of several decisions: the updated approval, or the error."""
 
-    user: User
-    status: ApprovalStatus
-    note: str | None
-    action_hashes: Mapping[UUID, str]  # of what the user has seen, by approval id
-    completes_tasks: bool | None
-    finalizes_at: datetime | None = None
-    moves_tasks_to_done: bool = False  # when the approval becomes final
-    signed_in_at: datetime | None = None  # in a browser; None with a token
-
-    def find_hash(self, approval: Approval) -> str | None:
-        """Return the hash of what the user has seen, if they have sent it."""
-        sent = self.action_hashes.get(approval.id)
-        return sent.lower() if sent else None
+    approval_id: UUID
+    detail: ApprovalDetail | None = None
+    error: AppError | None = None
 
 
-def _hash_by_id(approval: ApprovalDetail, action_hash: str | None) -> Mapping[UUID, str]:
-    return {approval.approval.id: action_hash} if action_hash else {}
+async def decide_many_with_undo(
+    session: AsyncSession,
+    user: User,
+    approval_ids: Sequence[UUID],
+    *,
+    status: ApprovalStatus,
+    note: str | None = None,
+    action_hashes: Mapping[UUID, str] | None = None,
+    completes_tasks: bool | None = None,
+    signed_in_at: datetime | None = None,
+    undo_seconds: float,
+) -> list[DecisionResult]:
+    """Decide several approvals independently: an error of one does not affect the others.
+
+    `action_hashes` are by approval id; parameters and errors are those of `decide_with_undo`. All
+    checks of an approval come before its first change. Results are in the order of the ids.
+    """
+    decision = PreparedDecision(
+        user,
+        status,
+        validate_text(note, "note"),
+        action_hashes or {},
+        completes_tasks,
+        _get_finalization_time(undo_seconds),
+        signed_in_at=signed_in_at,
+    )
+    found = await _lock_approvals(session, user, approval_ids)
+    details = [one for one in found.values() if isinstance(one, ApprovalDetail)]
+    basis = await load_decision_basis(session, details, decision)
+    results = {
+        id: DecisionResult(id, error=e) for id, e in found.items() if isinstance(e, AppError)
+    }
+    changed: list[ApprovalDetail] = []
+    effects: list[finalization.FinalizationEffects] = []
+    # By organization: recording an event blocks all its other events until the commit.
+    for approval in sorted(details, key=lambda detail: str(detail.board.organization_id)):
+        await asyncio.sleep(0)  # a long request takes some 50 ms, so others have their turn
+        id = approval.approval.id
+        try:
+            detail, effect = await apply_decision(session, approval, decision, basis)
+        except AppError as error:
+            results[id] = DecisionResult(id, error=error)
+            continue
+        results[id] = DecisionResult(id, detail)
+        if effect is not None:
+            changed.append(detail)
+            effects.append(effect)
+    if changed and decision.finalizes_at is not None:
+        await finalization.wake_workers(session)
+    await finalization.publish_effects(session, effects)
+    await finalization.complete_tasks(session, changed)
+    return [results[id] for id in found]
+
+
+def _get_finalization_time(undo_seconds: float) -> datetime | None:
+    return now() + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
+
+
+async def _lock_approvals(
+    session: AsyncSession, user: User, approval_ids: Sequence[UUID]
+) -> dict[UUID, ApprovalDetail | AppError]:
+    """Lock the boards of these approvals before any event is recorded, and load each approval."""
+    board_ids = await find_board_ids(session, user, approval_ids)
+    locked = await _lock_boards(session, user, set(board_ids.values()))
+    found = await APPROVALS_ON_BOARDS.fetch(
+        session, approval_ids=list(board_ids), board_ids=list(locked)
+    )
+    details = {detail.approval.id: detail for detail in found}
+
+    def result(id: UUID) -> ApprovalDetail | AppError:
+        board = locked.get(board_ids[id]) if id in board_ids else None
+        return board if isinstance(board, AppError) else details.get(id) or approval_not_found()
+
+    return {id: result(id) for id in approval_ids}
+
+
+APPROVALS_ON_BOARDS = Query(
+    approvals_query()
+    .where(
+        is_one_of_these_approvals(),
+        Approval.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))),
+    )
+    .execution_options(populate_existing=True),
+    detail_from_row,
+)
+
+
+async def _lock_boards(
+    session: AsyncSession, user: User, board_ids: Collection[UUID]
+) -> dict[UUID, Board | AppError]:
+    """Lock boards and the memberships, and check the user's rights after that."""
+    locked = await boards.lock_boards(session, user, board_ids)
+    found = [board for board in locked.values() if isinstance(board, Board)]
+    await organizations.lock_memberships(session, {board.organization_id for board in found})
+    writable_ids = set(await boards.list_writable_board_ids(session, user))
+    for board_id, board in locked.items():
+        if isinstance(board, AppError) or board_id in writable_ids:
+            continue
+        try:
+            await boards.require_write_access(session, user, board_id)
+        except AppError as error:
+            locked[board_id] = error
+    return locked
 
 
 @dataclass(frozen=True)
@@ -142,26 +268,23 @@ class DecisionBasis:
 
 
 async def load_decision_basis(
-    session: AsyncSession, found: Iterable[ApprovalDetail | AppError], decision: PreparedDecision
+    session: AsyncSession, found: Collection[ApprovalDetail], decision: PreparedDecision
 ) -> DecisionBasis:
     """Load what decisions about these approvals are checked against, once for all of them."""
-    details = [one for one in found if not isinstance(one, AppError)]
-    roles = await load_decider_roles(session, decision.user, details)
+    roles = await load_decider_roles(session, decision.user, found)
     if decision.status is not ApprovalStatus.APPROVED:
         return DecisionBasis({}, roles)
-    undecided = [one.approval.id for one in details if one.is_undecided]
+    undecided = [one.approval.id for one in found if one.is_undecided]
     return DecisionBasis(await load_current_contents(session, undecided), roles)
 
 
 async def apply_decision(
     session: AsyncSession,
-    approval: ApprovalDetail | AppError,
+    approval: ApprovalDetail,
     decision: PreparedDecision,
     basis: DecisionBasis,
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None]:
     """Apply a decision. Return no effects if the same user has already decided the same."""
-    if isinstance(approval, AppError):
-        raise approval
     if not approval.is_undecided:
         return await _repeat(session, approval, decision, basis.roles)
     if decision.status is ApprovalStatus.PENDING:
@@ -194,12 +317,20 @@ async def _store_decision(
     session: AsyncSession, approval: ApprovalDetail, decision: PreparedDecision
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects]:
     """Store a decision, and finalize it if there is no time to undo it."""
-    detail = _set_decision(approval, decision)
+    detail = votes.set_decision(approval, decision.user, decision.status, decision.note)
+    row = detail.approval
+    if decision.status is ApprovalStatus.APPROVED:
+        completes = decision.completes_tasks
+        if completes is None:
+            completes = detail.completes_tasks
+        row.completes_tasks = completes
+        row.moves_tasks_to_done = decision.moves_tasks_to_done and completes
+        set_expiry(row, now())
     if decision.finalizes_at is None:
         return detail, await finalization.finalize_without_recording(session, detail)
-    detail.approval.finalizes_at = decision.finalizes_at
+    row.finalizes_at = decision.finalizes_at
     data = {"answer": decision.status, "note": decision.note}
-    event = approval_event(EventType.APPROVAL_DECIDED, decision.user, detail, **data)
+    event = build_approval_event(EventType.APPROVAL_DECIDED, decision.user, detail, **data)
     return detail, finalization.FinalizationEffects([event])
 
 
@@ -233,11 +364,96 @@ async def _repeat(
     return approval, None
 
 
-def _set_decision(detail: ApprovalDetail, decision: PreparedDecision) -> ApprovalDetail:
-    decided = votes.set_decision(detail, decision.user, decision.status, decision.note)
-    if decision.status is ApprovalStatus.APPROVED:
-        completion.store_choice(
-            detail, decision.completes_tasks, moves=decision.moves_tasks_to_done
+async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
+    """Undo the decision of any user before it is finalized. Agents are not notified.
+
+    If the first of two people undoes the approval of the second, their own is undone too: it would
+    count when another person approves. It needs no recent sign-in: the approval waits for a
+    decision again, and there is no time to sign in. Raises NotFound, Forbidden, and Conflict if it
+    is too late or there is nothing to undo.
+    """
+    board = await lock_board_of_approval(session, user, approval_id)
+    detail = await get_approval(session, board, approval_id)
+    if detail.is_undecided:
+        return await _undo_first_approval(session, user, detail)
+    finalizes_at = detail.approval.finalizes_at
+    if finalizes_at is None or finalizes_at <= now():
+        message = N_(
+            "It is too late to undo this. The decision is final; make a new request instead."
         )
-        set_expiry(detail.approval, now())
-    return decided
+        raise Conflict("too_late_to_undo", message)
+    roles = await load_decider_roles(session, user, [detail])
+    require_decider(detail, user, detail.shown_status, roles)
+    approval, undone = detail.approval, detail.shown_status
+    _keep_undone_note(approval, approval.decided_by_user_id, undone, approval.decision_note)
+    pending = votes.clear_decision(detail)
+    await _record_undone(session, user, pending, undone)
+    if undone is ApprovalStatus.APPROVED and approval.first_approver_id == user.id:
+        return await _undo_first_approval(session, user, pending)
+    return pending
+
+
+async def _undo_first_approval(
+    session: AsyncSession, user: User, detail: ApprovalDetail
+) -> ApprovalDetail:
+    """Undo the approval of the user, who is the first of two people. Raises Conflict.
+
+    Nothing changes if a decision was undone before: browsers repeat requests.
+    """
+    approver_id = detail.approval.first_approver_id
+    if approver_id is None and detail.approval.undone_status is not None:
+        return detail
+    if approver_id != user.id:
+        message = N_("You have decided nothing here that can be undone.")
+        raise Conflict("nothing_to_undo", message)
+    approved = ApprovalStatus.APPROVED
+    _keep_undone_note(detail.approval, user.id, approved, detail.approval.first_approval_note)
+    pending = votes.clear_first_approval(detail)
+    await _record_undone(session, user, pending, approved)
+    return pending
+
+
+async def _record_undone(
+    session: AsyncSession, user: User, detail: ApprovalDetail, undone: ApprovalStatus
+) -> None:
+    event = build_approval_event(EventType.APPROVAL_UNDONE, user, detail, answer=undone)
+    await events.record_events(session, [event])
+
+
+def _keep_undone_note(
+    approval: Approval, user_id: UUID | None, status: ApprovalStatus | None, note: str | None
+) -> None:
+    """Keep the note of a decision that is undone. One without a note keeps the note before."""
+    if note or not approval.undone_note:
+        approval.undone_by_user_id, approval.undone_status = user_id, status
+        approval.undone_note = note
+
+
+class UndoneNote(NamedTuple):
+    """The note of a decision that was undone."""
+
+    text: str
+    status: ApprovalStatus  # of the decision
+
+
+def find_undone_note(approval: Approval, user: User) -> UndoneNote | None:
+    """Return the note of the last undone decision with one, if the user had made this decision.
+
+    A user who approved again as the first of two people has none.
+    """
+    note, status = approval.undone_note, approval.undone_status
+    is_own = approval.undone_by_user_id == user.id != approval.first_approver_id
+    return UndoneNote(note, status) if is_own and note and status else None
+
+
+def choose_note_to_store(
+    note: str | None, status: ApprovalStatus, restored: UndoneNote | None
+) -> str | None:
+    """Return the note to store with a decision: None if it is the restored note of another one.
+
+    The reason of a rejection must not become the note of an approval. A changed note is a new one.
+    Spaces are not compared: browsers normalize them in fields.
+    """
+    is_other = restored is not None and restored.status is not status
+    is_same_text = bool(note and restored and note.split() == restored.text.split())
+    return None if is_other and is_same_text else note

@@ -17,22 +17,23 @@ from core.text import N_
 from models import Approval, ApprovalStatus, ApprovalTask, Board, Status, Task, User
 from services import boards, organizations, policies, tasks
 from services.approvals import finalization
-from services.approvals.decisions import PreparedDecision, apply_decision, load_decision_basis
-from services.approvals.details import ApprovalDetail, already_decided, detail_from_row
-from services.approvals.requests import (
-    approval_pending_exists,
-    build_approval,
-    request_approval,
-)
-from services.approvals.reviewed_content import (
+from services.approvals.contents import (
     CurrentContent,
     CurrentContents,
     content_changed,
     load_current_contents,
     load_task_contents,
 )
+from services.approvals.decisions import PreparedDecision, apply_decision, load_decision_basis
+from services.approvals.details import (
+    BOARD_ID,
+    ApprovalDetail,
+    already_decided,
+    approvals_query,
+    detail_from_row,
+)
+from services.approvals.requests import approval_pending_exists, build_approval, request_approval
 from services.approvals.rules import ApprovalDraft, payload_with_reason
-from services.approvals.statements import BOARD_ID, approvals_query
 
 
 @dataclass(frozen=True)

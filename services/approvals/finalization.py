@@ -1,9 +1,9 @@
 """Finalize decisions after the undo time: the decision becomes the status that agents see."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -15,18 +15,19 @@ from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.errors import AppError
-from models import Agent, Approval, ApprovalStatus, Board, EventType
+from models import Agent, Approval, ApprovalStatus, Board, EventType, Status, Task
 from services import messages, organizations, tasks
-from services.approvals import completion, votes
-from services.approvals.details import ApprovalDetail, fetch_details
-from services.approvals.events import (
-    approval_event,
-    lead_decision_message,
-    requester_decision_messages,
+from services.approvals import votes
+from services.approvals.details import (
+    ApprovalDetail,
+    approvals_query,
+    build_approval_event,
+    fetch_details,
 )
-from services.approvals.statements import approvals_query
 from services.events import NewEvent
 from services.messages import OutgoingMessage
+
+log = logging.getLogger(__name__)
 
 DECISIONS_TOPIC = "approval decisions"
 """The topic on the event channel that wakes the workers when an approval has been decided."""
@@ -47,7 +48,13 @@ class FinalizationEffects:
     messages: Sequence[OutgoingMessage] = ()
 
 
-log = logging.getLogger(__name__)
+_IS_PENDING = Approval.status == ApprovalStatus.PENDING
+_IS_DECIDED = Approval.decided_status.is_not(None)
+NEXT_FINALIZATION = Query(
+    select(func.min(case((_IS_DECIDED, Approval.finalizes_at), else_=Approval.expires_at))).where(
+        _IS_PENDING
+    )
+)
 
 
 async def find_next_finalization(source: Source) -> datetime | None:
@@ -65,6 +72,12 @@ async def list_boards_with_due_approvals(session: AsyncSession) -> Sequence[UUID
     return (await session.scalars(due.order_by(Approval.board_id))).all()
 
 
+def _is_due() -> ColumnElement[bool]:
+    at = now()
+    is_expired = Approval.decided_status.is_(None) & (Approval.expires_at <= at)
+    return _IS_PENDING & ((_IS_DECIDED & (Approval.finalizes_at <= at)) | is_expired)
+
+
 async def finalize_due_approvals(
     session: AsyncSession, *, board_id: UUID | None = None, skip_locked: bool = False
 ) -> int:
@@ -75,7 +88,11 @@ async def finalize_due_approvals(
     approval that one worker has finalized is no longer due for the next one. With `skip_locked`,
     boards that another transaction has locked are left out.
     """
-    locked = await _lock_boards_with_due(session, board_id, skip_locked=skip_locked)
+    with_due = select(Board).where(Board.id.in_(select(Approval.board_id).where(_is_due())))
+    if board_id is not None:
+        with_due = with_due.where(Board.id == board_id)
+    with_due = with_due.order_by(Board.id).with_for_update(key_share=True, skip_locked=skip_locked)
+    locked = (await session.scalars(with_due)).all()
     await organizations.lock_memberships(session, {board.organization_id for board in locked})
     due = approvals_query().where(_is_due(), Approval.board_id.in_([board.id for board in locked]))
     due = due.order_by(Board.organization_id, Board.id, Approval.finalizes_at, Approval.id)
@@ -85,7 +102,7 @@ async def finalize_due_approvals(
             set_policy_decision(detail, ApprovalStatus.REJECTED, EXPIRED_NOTE)
     finalized = [await finalize_counted(session, detail) for detail in found]
     await publish_effects(session, [effects for _, effects in finalized])
-    await completion.complete_tasks(session, found)
+    await complete_tasks(session, found)
     return len(found)
 
 
@@ -126,7 +143,7 @@ async def finalize_without_recording(
     approval.finalizes_at = None
     approval.undone_by_user_id = approval.undone_status = approval.undone_note = None
     note = await _post_note(session, detail)
-    finalized = approval_event(
+    finalized = build_approval_event(
         FINAL_EVENT_TYPES[approval.status],
         detail.decider,
         detail,
@@ -134,36 +151,8 @@ async def finalize_without_recording(
         **({"policy": approval.policy_verdict.rule_name} if approval.is_decided_by_policy else {}),
     )
     return FinalizationEffects(
-        [*note.events, finalized],
-        [*note.messages, lead_decision_message(detail), *requester_decision_messages(detail)],
+        [*note.events, finalized], [*note.messages, *_build_decision_messages(detail)]
     )
-
-
-WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
-
-
-def get_finalization_time(undo_seconds: float) -> datetime | None:
-    return now() + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
-
-
-async def notify_workers(
-    session: AsyncSession, decided: Sequence[ApprovalDetail], at: datetime | None
-) -> None:
-    """Wake the workers on commit, so that they plan the finalization of these approvals at `at`."""
-    if at is not None and decided:
-        await wake_workers(session)
-
-
-async def wake_workers(session: AsyncSession) -> None:
-    """Wake the workers on commit, so that they plan the next finalization."""
-    await WAKE_WORKERS.fetch(session)
-
-
-async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationEffects]) -> None:
-    """Record the events and enqueue the messages. Call it after all other changes."""
-    outgoing = [message for effect in effects for message in effect.messages]
-    new_events = [event for effect in effects for event in effect.events]
-    await messages.enqueue_messages(session, outgoing, new_events=new_events)
 
 
 async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> FinalizationEffects:
@@ -182,13 +171,9 @@ async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> Finalizat
     except AppError as error:
         log.warning("a note with a decision was not posted: %s", error.message)
         return FinalizationEffects()
-    informed = {detail.approval.agent_id, await _find_lead_id(session, detail.board)}
+    informed = {detail.approval.agent_id, await LEAD_ID.first(session, board_id=detail.board.id)}
     outgoing = [message for message in comment.outgoing if message.to not in informed]
     return FinalizationEffects(comment.new_events, outgoing)
-
-
-async def _find_lead_id(session: AsyncSession, board: Board) -> UUID | None:
-    return await LEAD_ID.first(session, board_id=board.id)
 
 
 LEAD_ID: Query[UUID] = Query(
@@ -197,33 +182,70 @@ LEAD_ID: Query[UUID] = Query(
 )
 
 
-async def _lock_boards_with_due(
-    session: AsyncSession, board_id: UUID | None, *, skip_locked: bool
-) -> Sequence[Board]:
-    due = select(Approval.board_id).where(_is_due())
-    query = select(Board).where(Board.id.in_(due)).order_by(Board.id)
-    if board_id is not None:
-        query = query.where(Board.id == board_id)
-    query = query.with_for_update(key_share=True, skip_locked=skip_locked)
-    return (await session.scalars(query)).all()
+def _build_decision_messages(detail: ApprovalDetail) -> list[OutgoingMessage]:
+    """Build the messages to the lead of the board and to the requesting agent.
 
-
-def _is_due() -> ColumnElement[bool]:
-    at = now()
-    is_expired = Approval.decided_status.is_(None) & (Approval.expires_at <= at)
-    return _is_pending() & ((_is_decided() & (Approval.finalizes_at <= at)) | is_expired)
-
-
-def _is_decided() -> ColumnElement[bool]:
-    return Approval.decided_status.is_not(None)
-
-
-def _is_pending() -> ColumnElement[bool]:
-    return Approval.status == ApprovalStatus.PENDING
-
-
-NEXT_FINALIZATION = Query(
-    select(func.min(case((_is_decided(), Approval.finalizes_at), else_=Approval.expires_at))).where(
-        _is_pending()
+    Both have the same key, so a lead that made the request gets only one.
+    """
+    approval = detail.approval
+    message = OutgoingMessage(
+        to=messages.BoardLeadRecipient(detail.board),
+        content=messages.templates.render_approval_decision(
+            detail.board, approval, detail.task_ids
+        ),
+        key=f"approval:{approval.id}:{approval.resolved_at}",
+        board=detail.board,
+        task=detail.task_ids[0] if detail.task_ids else None,
+        approval=approval,
+        sender=detail.decider,
     )
-)
+    to_lead = replace(
+        message,
+        on_delivered=EventType.APPROVAL_LEAD_NOTIFIED,
+        on_failed=EventType.APPROVAL_LEAD_NOTIFY_FAILED,
+        event_data={"question": detail.question, "status": approval.status},
+    )
+    return [to_lead, replace(message, to=detail.agent)] if detail.agent else [to_lead]
+
+
+WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
+
+
+async def wake_workers(session: AsyncSession) -> None:
+    """Wake the workers on commit, so that they plan the next finalization."""
+    await WAKE_WORKERS.fetch(session)
+
+
+async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationEffects]) -> None:
+    """Record the events and enqueue the messages. Call it after all other changes."""
+    outgoing = [message for effect in effects for message in effect.messages]
+    new_events = [event for effect in effects for event in effect.events]
+    await messages.enqueue_messages(session, outgoing, new_events=new_events)
+
+
+async def complete_tasks(session: AsyncSession, decided: Iterable[ApprovalDetail]) -> None:
+    """Move the open tasks of final approvals to done, as far as the rules of the board allow it.
+
+    The boards are locked. Call it after the effects of the decisions were published, so that a task
+    is completed after its approval. A task that was changed after the approval is not moved. The
+    code of the rule that does not allow it is stored with the approval; all checks of a task come
+    before its first change.
+    """
+    for detail in decided:
+        approval = detail.approval
+        is_final = approval.status is ApprovalStatus.APPROVED
+        if not (approval.moves_tasks_to_done and is_final and detail.decider):
+            continue
+        changed_ids = {task.id for task in detail.tasks if task.is_changed}
+        ids = select(Task.id).where(Task.id.in_(detail.task_ids), Task.status != Status.DONE)
+        for task_id in await session.scalars(ids.order_by(Task.id)):
+            if task_id in changed_ids:
+                approval.completion_error = "task_changed"
+                continue
+            try:
+                await tasks.update_task(
+                    session, detail.decider, detail.board, task_id, {"status": Status.DONE.value}
+                )
+            except AppError as error:
+                log.info("a task was not completed with its approval: %s", error.message)
+                approval.completion_error = error.code

@@ -1,15 +1,17 @@
 """List and count approvals, of one board or across the boards of a member."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     FromClause,
     Select,
+    SQLColumnExpression,
     String,
     Uuid,
     bindparam,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -33,12 +36,15 @@ from models import (
     RiskLevel,
 )
 from services import board_pages, boards, counters, policies
-from services.approvals.details import ApprovalDetail, detail_from_row, get_approval, get_board_id
-from services.approvals.statements import (
+from services.approvals.details import (
     BOARD_ID,
+    ApprovalDetail,
     ApprovalSelect,
     approvals_query,
     decided_approvals_query,
+    detail_from_row,
+    get_approval,
+    get_board_id,
     is_one_of_these_approvals,
 )
 from services.board_pages import BoardPageQuery
@@ -46,11 +52,71 @@ from services.board_pages import BoardPageQuery
 DECIDED_AT = func.coalesce(Approval.decided_at, Approval.resolved_at)
 
 
+def _newest_first(query: ApprovalSelect) -> ApprovalSelect:
+    return query.order_by(Approval.created_at.desc(), Approval.id.desc())
+
+
+def _last_decision_first(query: ApprovalSelect) -> ApprovalSelect:
+    return query.order_by(DECIDED_AT.desc(), Approval.id.desc())
+
+
+def _is_of_task() -> ColumnElement[bool]:
+    task_id = bindparam("task_id", type_=Uuid())
+    return Approval.id.in_(select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task_id))
+
+
+def _readable(*, by_board: bool) -> Sequence[ColumnElement[bool]]:
+    """Build the conditions for approvals of readable boards, or of one, by `_parameters`."""
+    readable = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
+    return [readable, Approval.board_id == BOARD_ID] if by_board else [readable]
+
+
+def _parameters(member: Member, board_id: UUID | None) -> dict[str, Any]:
+    return {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "board_id": board_id,
+    }
+
+
+class _ListShape(NamedTuple):
+    """Which approvals a list contains, and its order."""
+
+    of_member: bool = False  # of the boards that a member may read; otherwise of `board_id`
+    by_board: bool = False  # only of the board `board_id`
+    status: ApprovalStatus | None = None
+    decided: bool = False  # only decided ones, last decision first
+
+
+@cache
+def _build_page_query(shape: _ListShape) -> BoardPageQuery[ApprovalDetail]:
+    board_ids = board_pages.THIS_BOARD_ID
+    if shape.of_member:
+        readable = boards.READABLE_BOARD_IDS.subquery("readable")
+        board_ids = select(readable.c.id)
+        if shape.by_board:
+            board_ids = board_ids.where(readable.c.id == BOARD_ID)
+    order: Any = DECIDED_AT if shape.decided else Approval.created_at
+    rows = select(Approval.id, order.label("at"))
+    counted = list(counters.APPROVAL_COUNTS.values())
+    if shape.decided:
+        rows, counted = rows.where(order.is_not(None)), [BoardCounts.decided_approvals]
+    elif shape.status is not None:
+        rows = rows.where(Approval.status == shape.status)
+        counted = [counters.APPROVAL_COUNTS[shape.status]]
+    ids = board_pages.newest_rows_query(board_ids, rows, Approval.board_id, order)
+    details = decided_approvals_query() if shape.decided else approvals_query()
+    details = details.order_by(order.desc(), Approval.id.desc())
+    total = counters.sum_counts(counted, board_ids)
+    return BoardPageQuery(ids, details, Approval.id, total, detail_from_row)
+
+
 async def list_board_approvals(
     source: Source, board: Board, paging: Paging, *, status: ApprovalStatus | None = None
 ) -> Page[ApprovalDetail]:
     """Return a board's approvals, newest first."""
-    return await _fetch_page(source, {"board_id": board.id}, paging, _ListShape(status=status))
+    query = _build_page_query(_ListShape(status=status))
+    return await query.fetch_page(source, paging, board_id=board.id)
 
 
 def newest_approvals_query(*, limit: int) -> Query[ApprovalDetail]:
@@ -59,10 +125,16 @@ def newest_approvals_query(*, limit: int) -> Query[ApprovalDetail]:
     return Query(query.limit(limit), detail_from_row)
 
 
-def pending_count_query() -> Query[int]:
-    """Build the query for the number of pending approvals of the board `board_id`."""
-    pending = pending_count(bindparam("board_id"))
-    return Query(select(pending.label("pending")), lambda row: row[0])
+PENDING_COUNT: Query[int] = Query(
+    select(
+        select(func.coalesce(func.sum(BoardCounts.pending_approvals), 0))
+        .where(BoardCounts.board_id == bindparam("board_id"))
+        .scalar_subquery()
+        .label("pending")
+    ),
+    itemgetter(0),
+)
+"""The number of pending approvals of the board `board_id`."""
 
 
 async def list_member_approvals(
@@ -75,7 +147,14 @@ async def list_member_approvals(
 ) -> Page[ApprovalDetail]:
     """Return the approvals of all boards that the member may read, or of one, newest first."""
     shape = _ListShape(of_member=True, by_board=board_id is not None, status=status)
-    return await _fetch_page(source, _parameters(member, board_id), paging, shape)
+    query = _build_page_query(shape)
+    return await query.fetch_page(source, paging, **_parameters(member, board_id))
+
+
+APPROVALS_OF_BOARD = Query(
+    approvals_query().where(Approval.board_id == BOARD_ID, is_one_of_these_approvals()),
+    detail_from_row,
+)
 
 
 async def load_approvals(
@@ -85,30 +164,31 @@ async def load_approvals(
     if not approval_ids:
         return {}
     parameters = {"board_id": board.id, "approval_ids": list(approval_ids)}
-    found = await _build_query_by_id().fetch(source, **parameters)
+    found = await APPROVALS_OF_BOARD.fetch(source, **parameters)
     return {detail.approval.id: detail for detail in found}
 
 
-@cache
-def _build_query_by_id() -> Query[ApprovalDetail]:
-    query = approvals_query().where(Approval.board_id == BOARD_ID, is_one_of_these_approvals())
-    return Query(query, detail_from_row)
+OPEN_APPROVALS = Query(
+    _newest_first(
+        approvals_query().where(
+            Approval.board_id == bindparam("board_id"),
+            Approval.status == ApprovalStatus.PENDING,
+            _is_of_task(),
+        )
+    ),
+    detail_from_row,
+)
+"""The approvals of a task that are undecided or can still be undone."""
 
 
-@cache
-def build_open_query() -> Query[ApprovalDetail]:
-    """Build the query of a task's approvals that are undecided or can still be undone."""
-    query = approvals_query().where(
-        Approval.board_id == bindparam("board_id"),
-        Approval.status == ApprovalStatus.PENDING,
-        _is_of_task(),
-    )
-    return Query(_newest_first(query), detail_from_row)
-
-
-def _is_of_task() -> ColumnElement[bool]:
-    task_id = bindparam("task_id", type_=Uuid())
-    return Approval.id.in_(select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task_id))
+UNDECIDED_APPROVALS = Query(
+    _newest_first(
+        approvals_query().where(
+            is_one_of_these_approvals(), policies.IS_UNDECIDED, *_readable(by_board=False)
+        )
+    ),
+    detail_from_row,
+)
 
 
 async def list_undecided_approvals(
@@ -119,15 +199,7 @@ async def list_undecided_approvals(
 ) -> Sequence[ApprovalDetail]:
     """Return those of these approvals that are undecided and that the member may read."""
     parameters = _parameters(member, None) | {"approval_ids": list(approval_ids)}
-    return await _build_undecided_query().fetch(source, **parameters)
-
-
-@cache
-def _build_undecided_query() -> Query[ApprovalDetail]:
-    query = approvals_query().where(
-        is_one_of_these_approvals(), policies.IS_UNDECIDED, *_readable(by_board=False)
-    )
-    return Query(_newest_first(query), detail_from_row)
+    return await UNDECIDED_APPROVALS.fetch(source, **parameters)
 
 
 def build_listed_query(listed: FromClause) -> Query[ApprovalDetail]:
@@ -202,7 +274,8 @@ async def list_decided_approvals(
     They are without their contents, as `decided_approvals_query` says.
     """
     shape = _ListShape(of_member=True, by_board=board_id is not None, decided=True)
-    return await _fetch_page(source, _parameters(member, board_id), paging, shape)
+    query = _build_page_query(shape)
+    return await query.fetch_page(source, paging, **_parameters(member, board_id))
 
 
 @cache
@@ -216,6 +289,20 @@ def build_decided_since_query(*, by_board: bool) -> Query[ApprovalDetail]:
     return Query(_last_decision_first(query).limit(MAX_PAGE_SIZE), detail_from_row)
 
 
+UNDOABLE_DECISIONS = Query(
+    _last_decision_first(
+        approvals_query().where(
+            is_one_of_these_approvals(),
+            Approval.status == ApprovalStatus.PENDING,
+            Approval.decided_by_user_id == bindparam("user_id"),
+            Approval.finalizes_at > bindparam("now"),
+            *_readable(by_board=False),
+        )
+    ),
+    detail_from_row,
+)
+
+
 async def list_undoable_decisions(
     source: Source, member: Member, approval_ids: Collection[UUID]
 ) -> Sequence[ApprovalDetail]:
@@ -223,19 +310,7 @@ async def list_undoable_decisions(
     if not approval_ids:
         return []
     parameters = _parameters(member, None) | {"approval_ids": list(approval_ids), "now": now()}
-    return await _build_undoable_query().fetch(source, **parameters)
-
-
-@cache
-def _build_undoable_query() -> Query[ApprovalDetail]:
-    query = approvals_query().where(
-        is_one_of_these_approvals(),
-        Approval.status == ApprovalStatus.PENDING,
-        Approval.decided_by_user_id == bindparam("user_id"),
-        Approval.finalizes_at > bindparam("now"),
-        *_readable(by_board=False),
-    )
-    return Query(_last_decision_first(query), detail_from_row)
+    return await UNDOABLE_DECISIONS.fetch(source, **parameters)
 
 
 async def get_member_approval(source: Source, member: Member, approval_id: UUID) -> ApprovalDetail:
@@ -245,66 +320,59 @@ async def get_member_approval(source: Source, member: Member, approval_id: UUID)
     return await get_approval(source, board, approval_id)
 
 
-def pending_count(board_id: UUID | BindParameter[UUID]) -> ColumnElement[int]:
-    pending = select(func.coalesce(func.sum(BoardCounts.pending_approvals), 0))
-    return pending.where(BoardCounts.board_id == board_id).scalar_subquery()
+@dataclass(frozen=True)
+class ApprovalCounts:
+    """The number of pending approvals of a board; for each task, of all and of pending ones."""
+
+    pending: int
+    by_task: dict[UUID, tuple[int, int]]
 
 
-def _newest_first(query: ApprovalSelect) -> ApprovalSelect:
-    return query.order_by(Approval.created_at.desc(), Approval.id.desc())
+async def count_approvals(
+    session: AsyncSession, board: Board, task_ids: Sequence[UUID]
+) -> ApprovalCounts:
+    """Count a board's pending approvals, and the approvals of some of its tasks."""
+    pending = Approval.status == ApprovalStatus.PENDING
+    per_task = (
+        select(ApprovalTask.task_id, func.count(), func.count().filter(pending))
+        .join(Approval, Approval.id == ApprovalTask.approval_id)
+        .where(Approval.board_id == board.id, ApprovalTask.task_id.in_(task_ids))
+        .group_by(ApprovalTask.task_id)
+    )
+    found = (await session.execute(per_task)).all() if task_ids else []
+    return ApprovalCounts(
+        pending=await PENDING_COUNT.first(session, board_id=board.id) or 0,
+        by_task=dict.fromkeys(task_ids, (0, 0)) | {id: (all, open) for id, all, open in found},
+    )
 
 
-def _last_decision_first(query: ApprovalSelect) -> ApprovalSelect:
-    return query.order_by(DECIDED_AT.desc(), Approval.id.desc())
+def count_approvable(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+    """Select how many undecided approvals of a board a member who may change it can approve.
+
+    Those that the policy leaves to others are few, and read from an index of their own.
+    """
+    undecided = select(BoardCounts.undecided_approvals).where(BoardCounts.board_id == board_id)
+    counted = func.coalesce(undecided.correlate_except(BoardCounts).scalar_subquery(), 0)
+    return counted - _count_undecided(board_id, policies.needs_other_approver())
 
 
-def _readable(*, by_board: bool) -> Sequence[ColumnElement[bool]]:
-    """Build the conditions for approvals of readable boards, or of one, by `_parameters`."""
-    readable = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
-    return [readable, Approval.board_id == BOARD_ID] if by_board else [readable]
+def count_own_first_approvals(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
+    """Select how many undecided approvals of a board `user_id` has approved as the first of two."""
+    return _count_undecided(board_id, policies.IS_RESTRICTED & policies.has_approved_first_query())
 
 
-def _parameters(member: Member, board_id: UUID | None) -> dict[str, Any]:
-    return {
-        "user_id": member.user_id,
-        "organization_id": member.organization_id,
-        "board_id": board_id,
-    }
-
-
-class _ListShape(NamedTuple):
-    """Which approvals a list contains, and its order."""
-
-    of_member: bool = False  # of the boards that a member may read; otherwise of `board_id`
-    by_board: bool = False  # only of the board `board_id`
-    status: ApprovalStatus | None = None
-    decided: bool = False  # only decided ones, last decision first
-
-
-async def _fetch_page(
-    source: Source, parameters: dict[str, Any], paging: Paging, shape: _ListShape
-) -> Page[ApprovalDetail]:
-    return await _build_page_query(shape).fetch_page(source, paging, **parameters)
+def _count_undecided(
+    board_id: SQLColumnExpression[UUID], condition: ColumnElement[bool]
+) -> ColumnElement[int]:
+    query = select(func.count()).select_from(Approval)
+    query = query.where(Approval.board_id == board_id, policies.IS_UNDECIDED, condition)
+    return query.correlate_except(Approval).scalar_subquery()
 
 
 @cache
-def _build_page_query(shape: _ListShape) -> BoardPageQuery[ApprovalDetail]:
-    board_ids = board_pages.THIS_BOARD_ID
-    if shape.of_member:
-        readable = boards.READABLE_BOARD_IDS.subquery("readable")
-        board_ids = select(readable.c.id)
-        if shape.by_board:
-            board_ids = board_ids.where(readable.c.id == BOARD_ID)
-    order: Any = DECIDED_AT if shape.decided else Approval.created_at
-    rows = select(Approval.id, order.label("at"))
-    counted = list(counters.APPROVAL_COUNTS.values())
-    if shape.decided:
-        rows, counted = rows.where(order.is_not(None)), [BoardCounts.decided_approvals]
-    elif shape.status is not None:
-        rows = rows.where(Approval.status == shape.status)
-        counted = [counters.APPROVAL_COUNTS[shape.status]]
-    ids = board_pages.newest_rows_query(board_ids, rows, Approval.board_id, order)
-    details = decided_approvals_query() if shape.decided else approvals_query()
-    details = details.order_by(order.desc(), Approval.id.desc())
-    total = counters.sum_counts(counted, board_ids)
-    return BoardPageQuery(ids, details, Approval.id, total, detail_from_row)
+def build_decided_count_query(*, by_board: bool) -> Query[int]:
+    """Build the query that counts what `list_decided_approvals` lists."""
+    readable = boards.READABLE_BOARD_IDS.subquery("readable")
+    ids = select(readable.c.id)
+    ids = ids.where(readable.c.id == BOARD_ID) if by_board else ids
+    return Query(select(counters.sum_counts([BoardCounts.decided_approvals], ids)), itemgetter(0))

@@ -1,16 +1,31 @@
-"""Request approvals, and ask the requester for clarification."""
+"""Request approvals within limits, and ask the requester for clarification."""
 
+import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, Text, cast, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    Text,
+    bindparam,
+    cast,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Conflict, Invalid, NotFound
+from core.db.reads import Query
+from core.errors import Conflict, Invalid, NotFound, TooMany
 from core.text import N_
 from models import (
     Actor,
@@ -19,27 +34,31 @@ from models import (
     ApprovalStatus,
     ApprovalTask,
     Board,
+    Event,
     EventType,
     PolicyEffect,
     Task,
     User,
     new_id,
 )
-from services import boards, policies, tasks
+from services import boards, events, policies, tasks
 from services.approvals import finalization, rules
+from services.approvals.contents import bind_request, load_task_contents
 from services.approvals.details import (
     ApprovalDetail,
     LinkedTask,
     already_decided,
+    build_approval_event,
     get_approval,
     get_board_id,
 )
-from services.approvals.events import approval_event, record_approval_event
-from services.approvals.policy_decisions import set_expiry
-from services.approvals.request_limits import check_request_limits, find_equal_request
-from services.approvals.reviewed_content import bind_request, load_task_contents
-from services.approvals.rules import validate_text
+from services.approvals.rules import ApprovalDraft, validate_text
+from services.approvals.votes import set_expiry
 
+MAX_PENDING = 20  # approvals of one requester that wait for a decision
+MAX_RECENT = 60  # approvals of one requester in PERIOD
+PERIOD = timedelta(hours=1)
+PENDING_RETRY = timedelta(minutes=5)  # people must decide first, which may take any time
 LINKS_AT_ONCE = 20
 MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
@@ -48,7 +67,7 @@ async def request_approval(
     session: AsyncSession,
     actor: Actor,
     board: Board,
-    draft: rules.ApprovalDraft,
+    draft: ApprovalDraft,
     *,
     is_decided_at_once: bool = False,
 ) -> ApprovalDetail:
@@ -64,39 +83,28 @@ async def request_approval(
     linked = await _load_tasks(session, board, rules.linked_task_ids(draft))
     if not is_decided_at_once:
         task_ids = [task.id for task in linked]
-        equal = await find_equal_request(session, actor, board, draft, payload, task_ids)
-        await check_request_limits(session, actor, board, is_repeat=equal is not None)
+        equal = await _find_equal_request(session, actor, board, draft, payload, task_ids)
+        await _check_request_limits(session, actor, board, is_repeat=equal is not None)
         if equal is not None:
             equal.request_count += 1
             await session.flush()
             return await get_approval(session, board, equal.id)
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
     detail = build_approval(actor, board, draft, payload, linked)
-    await _add_links(session, detail, linked)
-    requested = approval_event(EventType.APPROVAL_REQUESTED, actor, detail)
-    decided = await _apply_policy(session, detail)
-    effects = [finalization.FinalizationEffects([requested]), *([decided] if decided else [])]
-    await finalization.publish_effects(session, effects)
-    return await get_approval(session, board, detail.approval.id)
-
-
-async def _apply_policy(
-    session: AsyncSession, detail: ApprovalDetail
-) -> finalization.FinalizationEffects | None:
-    """Store what the policy says about a new approval, and decide it if no person is asked.
-
-    The effects of such a decision are returned for publishing.
-    """
+    await _add_with_links(session, detail, linked)
+    requested = build_approval_event(EventType.APPROVAL_REQUESTED, actor, detail)
+    effects = [finalization.FinalizationEffects([requested])]
     approval = detail.approval
-    verdict = await policies.evaluate_request(session, approval, detail.board, detail.task_ids)
+    verdict = await policies.evaluate_request(session, approval, board, detail.task_ids)
     approval.policy_verdict = verdict
     if verdict.expires_after is not None:
         set_expiry(approval, approval.created_at)
         await finalization.wake_workers(session)
-    if status := STATUS_BY_EFFECT.get(verdict.effect):
+    if status := STATUS_BY_EFFECT.get(verdict.effect):  # no person is asked
         finalization.set_policy_decision(detail, status)
-        return await finalization.finalize_without_recording(session, detail)
-    return None
+        effects.append(await finalization.finalize_without_recording(session, detail))
+    await finalization.publish_effects(session, effects)
+    return await get_approval(session, board, approval.id)
 
 
 STATUS_BY_EFFECT = {
@@ -105,10 +113,120 @@ STATUS_BY_EFFECT = {
 }
 
 
+async def _find_equal_request(
+    session: AsyncSession,
+    requester: Actor,
+    board: Board,
+    draft: ApprovalDraft,
+    payload: Mapping[str, Any],
+    task_ids: Collection[UUID],
+) -> Approval | None:
+    """Return the requester's pending approval of the same kind, with the same tasks and payload."""
+    links = select(func.array_agg(ApprovalTask.task_id))
+    links = links.where(ApprovalTask.approval_id == Approval.id).correlate(Approval)
+    query = select(Approval, links.scalar_subquery()).where(
+        Approval.board_id == board.id,
+        _is_requested_by(requester),
+        Approval.status == ApprovalStatus.PENDING,
+        Approval.action_type == draft.action_type.strip(),
+        Approval.payload == payload,  # in the database, because payloads may be large
+    )
+    for approval, linked_ids in await session.execute(query.order_by(Approval.id)):
+        if set(linked_ids or ()) == set(task_ids):
+            return approval
+    return None
+
+
+async def _check_request_limits(
+    session: AsyncSession, requester: Actor, board: Board, *, is_repeat: bool
+) -> None:
+    """Raise TooMany if an agent or a user requests too many approvals.
+
+    A repeat adds no pending approval, so only the requests of the last hour limit it. Of an agent,
+    the members are informed once in a PERIOD. A user reads the error.
+    """
+    if isinstance(requester, User):  # who can request on several boards at the same time
+        key = func.hashtextextended(f"approval requests of {requester.id}", 0)
+        await session.execute(select(func.pg_advisory_xact_lock(key)))
+    pending, recent, oldest = await _count_requests(session, requester)
+    if (is_repeat or pending < MAX_PENDING) and recent < MAX_RECENT:
+        return
+    if isinstance(requester, Agent) and not await _is_held(session, requester):
+        event = events.NewEvent(
+            EventType.APPROVAL_REQUESTS_HELD,
+            None,
+            organization_id=board.organization_id,
+            board=board,
+            subject=requester,
+            data={"name": requester.name, "pending": pending, "recent": recent},
+        )
+        await events.record_events(session, [event])
+    retry_in = PENDING_RETRY
+    if recent >= MAX_RECENT and oldest is not None:
+        retry_in = oldest + PERIOD - now()
+    informed = "People were informed. " if isinstance(requester, Agent) else ""
+    raise TooMany(
+        max(1, math.ceil(retry_in.total_seconds())),
+        code="approval_requests_held",
+        text=f"You have {pending} pending requests and made {recent} in the last hour. At most "
+        f"{MAX_PENDING} may wait, and {MAX_RECENT} an hour are accepted. {informed}"
+        "Put several steps into one request, and wait for decisions.",
+        keeps_changes=True,
+    )
+
+
+async def _is_held(session: AsyncSession, agent: Agent) -> bool:
+    query = select(Event.id).where(
+        Event.agent_id == agent.id,
+        Event.created_at > now() - PERIOD,
+        Event.type == EventType.APPROVAL_REQUESTS_HELD,
+    )
+    return await session.scalar(query.limit(1)) is not None
+
+
+async def _count_requests(
+    session: AsyncSession, requester: Actor
+) -> tuple[int, int, datetime | None]:
+    """Return the undecided approvals of an agent or a user, the requests in PERIOD, and the first.
+
+    Requests are counted by their events, because approvals are deleted with their tasks. The times
+    of repeats are not stored: of an older approval MAX_RECENT repeats are free for each PERIOD.
+    What users decided themselves asked nobody else.
+    """
+    undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
+    pending = select(func.count()).select_from(Approval)
+    pending = pending.where(_is_requested_by(requester), undecided)
+    query = select(pending.scalar_subquery(), func.count(), func.min(Event.created_at)).where(
+        Event.created_at > now() - PERIOD, Event.type == EventType.APPROVAL_REQUESTED
+    )
+    if isinstance(requester, Agent):
+        query = query.where(Event.agent_id == requester.id)
+    else:
+        decided = select(Approval.id).where(
+            Approval.id == Event.approval_id, Approval.decided_by_user_id == requester.id
+        )
+        query = query.where(Event.user_id == requester.id, ~decided.exists())
+    undecided_count, recent, oldest = (await session.execute(query)).one()
+    age = extract("epoch", now() - Approval.created_at)
+    free = MAX_RECENT * func.floor(age / PERIOD.total_seconds())
+    repeats = select(func.sum(func.greatest(0, Approval.request_count - 1 - free))).where(
+        _is_requested_by(requester),
+        Approval.request_count > 1,
+        or_(Approval.status == ApprovalStatus.PENDING, Approval.created_at > now() - PERIOD),
+    )
+    return undecided_count, recent + int(await session.scalar(repeats) or 0), oldest
+
+
+def _is_requested_by(requester: Actor) -> ColumnElement[bool]:
+    if isinstance(requester, Agent):
+        return Approval.agent_id == requester.id
+    return Approval.requested_by_user_id == requester.id
+
+
 def build_approval(
     actor: Actor,
     board: Board,
-    draft: rules.ApprovalDraft,
+    draft: ApprovalDraft,
     payload: dict[str, Any],
     linked: Sequence[Task],
 ) -> ApprovalDetail:
@@ -142,7 +260,9 @@ def _hash_request(kind: str, payload: dict[str, Any]) -> ColumnElement[str]:
     return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
 
 
-async def _add_links(session: AsyncSession, detail: ApprovalDetail, linked: Sequence[Task]) -> None:
+async def _add_with_links(
+    session: AsyncSession, detail: ApprovalDetail, linked: Sequence[Task]
+) -> None:
     """Add an approval with the links to its tasks, bound to their current content."""
     approval = detail.approval
     contents = await load_task_contents(session, [task.id for task in linked])
@@ -207,6 +327,37 @@ async def _load_tasks(session: AsyncSession, board: Board, ids: list[UUID]) -> l
     return [found[id] for id in ids]
 
 
+@dataclass(frozen=True)
+class LimitedAgent:
+    """An agent whose further requests are held for a while, with its counts at that time."""
+
+    agent: Agent
+    board: Board
+    held_at: datetime
+    pending: int
+    recent: int  # requests in PERIOD
+
+
+def _build_limited_agent(row: tuple[Event, Agent, Board]) -> LimitedAgent:
+    event, agent, board = row
+    return LimitedAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
+
+
+LIMITED_AGENTS: Query[LimitedAgent] = Query(
+    select(Event, Agent, Board)
+    .join(Agent, Agent.id == Event.agent_id)
+    .join(Board, Board.id == Event.board_id)
+    .where(
+        Event.type == EventType.APPROVAL_REQUESTS_HELD,
+        Event.created_at > bindparam("held_since"),
+        Event.board_id.in_(boards.READABLE_BOARD_IDS),
+    )
+    .order_by(Event.created_at.desc()),
+    _build_limited_agent,
+)
+"""The agents whose requests were held since `held_since`, on boards of a member."""
+
+
 async def request_clarification(
     session: AsyncSession, user: User, approval_id: UUID, *, question: str
 ) -> ApprovalDetail:
@@ -231,7 +382,8 @@ async def request_clarification(
     )
     detail.approval.clarification_requested_at = now()  # later comments clarify it
     await session.flush()
-    await record_approval_event(session, EventType.APPROVAL_CLARIFICATION_REQUESTED, user, detail)
+    requested = build_approval_event(EventType.APPROVAL_CLARIFICATION_REQUESTED, user, detail)
+    await events.record_events(session, [requested])
     return detail
 
 

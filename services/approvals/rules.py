@@ -45,7 +45,10 @@ class ApprovalDraft:
 
 def check_draft(draft: ApprovalDraft, actor: Actor) -> None:
     """Raise the error of the first rule that the draft violates: Forbidden or Invalid."""
-    _check_is_undecided(draft, actor)
+    if draft.status is not ApprovalStatus.PENDING:
+        if isinstance(actor, Agent):
+            raise Forbidden("approval_status_forbidden", "Agents ask. A person decides.")
+        raise Invalid("approval_status_invalid", "A question starts undecided.", field="status")
     _action_type(draft.action_type, "action_type")
     validate_text(draft.lead_reasoning, "lead_reasoning")
     if not (math.isfinite(draft.confidence) and 0 <= draft.confidence <= 100):
@@ -54,14 +57,6 @@ def check_draft(draft: ApprovalDraft, actor: Actor) -> None:
         )
     _optional_json(draft.payload, "payload")
     _optional_json(draft.rubric_scores, "rubric_scores")
-
-
-def _check_is_undecided(draft: ApprovalDraft, actor: Actor) -> None:
-    if draft.status is ApprovalStatus.PENDING:
-        return
-    if isinstance(actor, Agent):
-        raise Forbidden("approval_status_forbidden", "Agents ask. A person decides.")
-    raise Invalid("approval_status_invalid", "A question starts undecided.", field="status")
 
 
 def payload_with_reason(draft: ApprovalDraft) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def format_question(kind: str, titles: Sequence[str] = ()) -> str:
     It is built from the kind of an approval and the titles of its tasks. Words of the requester
     about it are not used: they could describe something else than what is allowed.
     """
-    sentence = _strip_sentence(_describe_action(kind, titles))
+    sentence = " ".join(_describe_action(kind, titles).split()).rstrip(" .!?:;")
     if len(sentence) > MAX_QUESTION_LENGTH:
         sentence = sentence[: MAX_QUESTION_LENGTH - 1] + "…"
     return f"{sentence}?"
@@ -171,11 +166,6 @@ def _describe_action(kind: str, titles: Sequence[str]) -> str:
 @lru_cache(MAX_CACHED_NAMES)
 def _humanize(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").replace(".", " ").split())
-
-
-def _strip_sentence(value: object) -> str:
-    """Return a sentence on one line, without its final punctuation."""
-    return " ".join(value.split()).rstrip(" .!?:;") if isinstance(value, str) else ""
 
 
 def _non_blank(value: object) -> str | None:

@@ -10,8 +10,8 @@ from core.clock import now
 from core.errors import Conflict, TooMany
 from models import Actor, Approval, Event, EventType
 from services import approvals, boards
-from services.approvals import ApprovalDraft
-from services.approvals.request_limits import MAX_PENDING, MAX_RECENT
+from services.approvals import ApprovalDraft, LimitedAgent
+from services.approvals.requests import MAX_PENDING, MAX_RECENT, PERIOD
 from tests.support.approval_helpers import REJECTED, decide_approval
 
 
@@ -189,10 +189,15 @@ async def test_requests_that_users_decide_at_once_are_not_limited(session, world
     assert repeated.approval.request_count == 2
 
 
+async def list_limited_agents(session, member) -> list[LimitedAgent]:
+    parameters = {"user_id": member.user_id, "organization_id": member.organization_id}
+    return await approvals.LIMITED_AGENTS.fetch(session, held_since=now() - PERIOD, **parameters)
+
+
 async def test_people_see_whose_requests_are_held(session, world) -> None:
     for n in range(MAX_PENDING):
         await request_approval(session, world.worker, world, lead_reasoning=f"Reason {n}.")
-    assert await approvals.list_limited_agents(session, world.alice_member) == []
+    assert await list_limited_agents(session, world.alice_member) == []
     with pytest.raises(TooMany):
         await request_approval(session, world.worker, world, lead_reasoning="One more.")
     for member, names in [
@@ -201,8 +206,8 @@ async def test_people_see_whose_requests_are_held(session, world) -> None:
         (world.dana_member, []),
         (world.charlie_member, []),
     ]:
-        held = await approvals.list_limited_agents(session, member)
+        held = await list_limited_agents(session, member)
         assert [one.agent.name for one in held] == names
-    [one] = await approvals.list_limited_agents(session, world.alice_member)
+    [one] = await list_limited_agents(session, world.alice_member)
     assert (one.board.name, one.pending, one.recent) == ("Launch", MAX_PENDING, MAX_PENDING)
     assert now() - one.held_at < timedelta(minutes=1)
