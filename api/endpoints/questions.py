@@ -5,15 +5,15 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.framework.dependencies import active_membership, question_for_read
-from api.framework.fields import PageQuery, RequestModel, RequiredText, ResponseModel, Timestamp
+from api.framework.dependencies import active_membership, loads
+from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member
 from services import boards, questions
-from services.questions import QuestionDetail
+from services.questions import QuestionAnswer, QuestionDetail
 
 
 class QuestionRead(ResponseModel):
@@ -38,14 +38,6 @@ class QuestionFilter(PageQuery):
 
     board_id: UUID | None = Field(default=None, description="Only of this board.")
     is_open: bool | None = Field(default=None, description="Only those without an answer, or with.")
-
-
-class QuestionAnswer(RequestModel):
-    """The answer to a question."""
-
-    example = {"answer": "Use the staging server."}
-
-    answer: RequiredText
 
 
 def _build_fields(detail: QuestionDetail) -> dict[str, Any]:
@@ -82,31 +74,28 @@ async def list_questions(
 
 
 @reads_only
-@error_responses(404)
-async def get_question(
-    context: RequestContext,
-    detail: QuestionDetail,
-) -> Encoded[QuestionRead]:
+async def get_question(context: RequestContext, found: QuestionDetail) -> Encoded[QuestionRead]:
     """Return a question of a worker."""
-    return Encoded(_build_fields(detail))
+    return Encoded(_build_fields(found))
 
 
 @error_responses(403, 404, 409)
 async def answer_question(
-    context: RequestContext, member: Member, detail: QuestionDetail, body: QuestionAnswer
+    context: RequestContext, member: Member, found: QuestionDetail, body: QuestionAnswer
 ) -> Encoded[QuestionRead]:
     """Answer a question; the agent receives the answer as a message."""
-    session, id = context.session, detail.question.id
-    board = await boards.lock_board(session, context.user, detail.board.id)
+    session, id = context.session, found.question.id
+    board = await boards.lock_board(session, context.user, found.board.id)
     await questions.answer_question(session, context.user, board, id, body.answer)
     return Encoded(_build_fields(await questions.get_question(session, member, id)))
 
 
 QUESTION = "/questions/{question_id}"
+LOADED = loads(questions.get_question, "question_id")
 TAGS = ["questions"]
 
 OPERATIONS = [
     Operation("GET", "/questions", list_questions, USER, TAGS, active_membership),
-    Operation("GET", QUESTION, get_question, USER, TAGS, question_for_read),
-    Operation("POST", QUESTION + "/answer", answer_question, USER, TAGS, question_for_read),
+    Operation("GET", QUESTION, get_question, USER, TAGS, LOADED),
+    Operation("POST", QUESTION + "/answer", answer_question, USER, TAGS, LOADED),
 ]

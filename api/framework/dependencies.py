@@ -17,7 +17,6 @@ from services import (
     channels,
     gateways,
     organizations,
-    questions,
 )
 from services.gateways import requests
 
@@ -154,13 +153,6 @@ async def channel_for_update(context: RequestContext, path: Mapping[str, Any]) -
     loaded = await active_membership(context, path)
     channel = await channels.lock_channel(context.session, loaded["member"], path["channel_id"])
     return loaded | {"channel": channel}
-
-
-async def question_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Load a question of a worker on a board that the caller may read."""
-    loaded = await active_membership(context, path)
-    detail = await questions.get_question(context.source, loaded["member"], path["question_id"])
-    return loaded | {"detail": detail}
 
 
 async def agent_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:

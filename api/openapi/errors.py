@@ -91,7 +91,6 @@ DEPENDENCY_STATUSES: Mapping[Dependency | None, set[int]] = {  # without those o
     dependencies.owner_membership: {403},
     dependencies.channel_for_read: {404},
     dependencies.channel_for_update: {404},
-    dependencies.question_for_read: {404},
 }
 """The errors of dependencies that do not both load an object and check a right to it."""
 

@@ -243,9 +243,8 @@ async def complete_tasks(session: AsyncSession, decided: Iterable[ApprovalDetail
                 approval.completion_error = "task_changed"
                 continue
             try:
-                await tasks.update_task(
-                    session, detail.decider, detail.board, task_id, {"status": Status.DONE.value}
-                )
+                done = tasks.TaskUpdate.of(status=Status.DONE)
+                await tasks.update_task(session, detail.decider, detail.board, task_id, done)
             except AppError as error:
                 log.info("a task was not completed with its approval: %s", error.message)
                 approval.completion_error = error.code

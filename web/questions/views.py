@@ -1,12 +1,12 @@
 """The page of a question of a worker, with the form that answers it."""
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.http.request import open_reader, open_transaction
 from services import questions
+from services.questions import QuestionAnswer
 from web.auth.viewer import current_member
 from web.boards.presenter import lock_board
 from web.ui import forms
@@ -14,12 +14,6 @@ from web.ui.layout import load_layout
 from web.ui.render import render_page
 
 PATH = "/questions/{question_id:uuid}"
-
-
-class AnswerForm(BaseModel):
-    """The answer to a question."""
-
-    answer: str = ""
 
 
 async def show_question(request: Request) -> Response:
@@ -32,7 +26,7 @@ async def answer_question(request: Request) -> Response:
     form = await forms.read_form(request)
     member = current_member(request)
     with form.catch_errors():
-        fields = form.parse(AnswerForm)
+        fields = form.parse(QuestionAnswer)
         async with open_transaction(request) as session:
             question_id = forms.path_id(request, "question_id")
             detail = await questions.get_question(session, member, question_id)
