@@ -31,6 +31,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     StringConstraints,
     ValidationError,
@@ -38,6 +39,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from core.clock import to_utc
 from core.errors import Invalid
@@ -93,6 +95,19 @@ AnyJson = Annotated[
     ),
 ]
 """Any JSON value."""
+
+
+def limit_keys(max_length: int) -> BeforeValidator:
+    """Build the check of the number of keys of an object, before they are validated one by one."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > max_length:
+            reason = "Object should have at most {max_length} keys, not {count}"
+            context = {"max_length": max_length, "count": len(value)}
+            raise PydanticCustomError("too_long", reason, context)
+        return value
+
+    return BeforeValidator(check)
 
 
 class FieldKind(StrEnum):

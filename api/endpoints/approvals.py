@@ -14,13 +14,11 @@ from api.framework.fields import (
     MAX_IDS,
     NOT_SENT,
     JsonObject,
-    Name,
     PageQuery,
     PatchModel,
     RequestModel,
     ResponseModel,
     StreamQuery,
-    Text,
     Timestamp,
     limit_keys,
 )
@@ -37,10 +35,10 @@ from api.streams.subscription import FrameWriter, StreamDefinition, format_frame
 from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
-from core.validation import MAX_INTEGER
 from models import ApprovalStatus, Board, Event, EventType, Member, Status
 from services import approvals
 from services.approval_actions import is_completion_kind
+from services.approvals import ApprovalCreate, Note
 
 PendingCount = Annotated[
     int,
@@ -242,10 +240,6 @@ def _build_decision_fields(
     }
 
 
-Score = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
-Note = Annotated[str, Field(max_length=approvals.MAX_TEXT_LENGTH)]
-MAX_SCORES = 50_000
 ActionHash = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 HASH_DESCRIPTION = (
     "`action.hash` as you have seen it. If the content of a task is different now, nothing is "
@@ -256,40 +250,6 @@ COMPLETES_DESCRIPTION = (
     "Whether the tasks may be moved to done with this approval. By default its kind says so."
 )
 NOTE_DESCRIPTION = "The reason. It is also posted as a comment on the first task of the approval."
-
-
-class ApprovalCreate(RequestModel):
-    """A new request for approval. The caller is the requester: `agent_id` is accepted and ignored.
-
-    Give the reason in `payload.reason`, in `payload.decision.reason`, or in `lead_reasoning`.
-    """
-
-    example = {
-        "action_type": "task.complete",
-        "task_ids": ["0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"],
-        "confidence": 90,
-        "payload": {"reason": "All checks pass, and the notes are written."},
-    }
-
-    action_type: Name
-    confidence: float = Field(ge=0, le=100)
-    task_id: UUID | None = None
-    task_ids: Ids = []
-    payload: JsonObject | None = None
-    rubric_scores: (
-        Annotated[dict[str, Score], Field(max_length=MAX_SCORES), limit_keys(MAX_SCORES)] | None
-    ) = None
-    status: ApprovalStatus = Field(
-        default=ApprovalStatus.PENDING, description="Only `pending`: the requester does not decide."
-    )
-    agent_id: UUID | None = None
-    lead_reasoning: Text | None = None
-
-    def draft(self) -> approvals.ApprovalDraft:
-        """Return the request as a value of the services."""
-        fields = dict(self)
-        del fields["agent_id"]
-        return approvals.ApprovalDraft(**fields)
 
 
 class ApprovalUpdate(PatchModel):
@@ -430,8 +390,7 @@ async def create_approval(
     Only an approval of the kind `task.complete`, or of a synonym, allows its tasks to be moved to
     done, once, and as long as their title, description and custom fields are as approved.
     """
-    draft = body.draft()
-    requested = await approvals.request_approval(context.session, context.actor, board, draft)
+    requested = await approvals.request_approval(context.session, context.actor, board, body)
     return Encoded(build_approval_fields(requested))
 
 

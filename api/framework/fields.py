@@ -12,7 +12,6 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc
@@ -22,6 +21,7 @@ from core.fields import Name, ShortText, Text
 from core.fields import RequestTimestamp as RequestTimestamp
 from core.fields import RequiredText as RequiredText
 from core.fields import build_line_constraints as build_line_constraints
+from core.fields import limit_keys as limit_keys
 from core.paging import MAX_PAGE_SIZE, Paging
 from core.validation import MAX_INTEGER
 
@@ -47,19 +47,6 @@ OptionalName = Annotated[Name | None, BlankToNone]
 OptionalShortText = Annotated[ShortText | None, BlankToNone]
 OptionalText = Annotated[Text | None, BlankToNone]
 JsonObject = dict[str, Any]
-
-
-def limit_keys(max_length: int) -> BeforeValidator:
-    """Build the check of the number of keys of an object, before they are validated one by one."""
-
-    def check(value: object) -> object:
-        if isinstance(value, dict) and len(value) > max_length:
-            reason = "Object should have at most {max_length} keys, not {count}"
-            context = {"max_length": max_length, "count": len(value)}
-            raise PydanticCustomError("too_long", reason, context)
-        return value
-
-    return BeforeValidator(check)
 
 
 def get_component_name(model: type) -> str:

@@ -33,7 +33,7 @@ from services.approvals.details import (
     detail_from_row,
 )
 from services.approvals.requests import approval_pending_exists, build_approval, request_approval
-from services.approvals.rules import ApprovalDraft, payload_with_reason
+from services.approvals.rules import ApprovalCreate, payload_with_reason
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,24 @@ class CompletionProposal:
 
 
 async def propose_completions(
-    source: Source, user: User, board: Board, drafts: Iterable[tuple[Task, ApprovalDraft]]
+    source: Source, user: User, board: Board, requests: Iterable[tuple[Task, ApprovalCreate]]
 ) -> list[CompletionProposal]:
-    """Return what a user would approve to complete these tasks, each with its draft.
+    """Return what a user would approve to complete these tasks, each with its request.
 
     If a request about a task is pending, that is what would be approved.
     """
-    given = list(drafts)
-    ids = [task.id for task, _draft in given]
+    given = list(requests)
+    ids = [task.id for task, _fields in given]
     # Contents come first, as on all pages: what changes afterwards has another hash than is sent.
     current = await load_task_contents(source, ids)
     pending = await _load_pending(source, board, ids)
     stored = {detail.approval.id for detail in pending.values()}
     contents = dict(await load_current_contents(source, stored))
     proposed = dict(pending)
-    for task, draft in given:
+    for task, fields in given:
         if task.id in pending:
             continue
-        detail = build_approval(user, board, draft, payload_with_reason(draft), [task])
+        detail = build_approval(user, board, fields, payload_with_reason(fields), [task])
         link = ApprovalTask(approval_id=detail.approval.id, task_id=task.id)
         content = CurrentContent(link, current[task.id])
         content.compare()
@@ -87,12 +87,12 @@ async def approve_and_complete(
     session: AsyncSession,
     user: User,
     board: Board,
-    draft: ApprovalDraft,
+    fields: ApprovalCreate,
     *,
     action_hash: str,
     signed_in_at: datetime | None = None,
 ) -> None:
-    """Request and approve that the task of a draft is completed, and move it to done.
+    """Request and approve that the task of a request is completed, and move it to done.
 
     The board is locked. If a completion of the task has been requested already, that request is
     approved. `action_hash` is of what the user has seen. Raises what `request_approval`,
@@ -100,18 +100,18 @@ async def approve_and_complete(
     """
     await organizations.lock_memberships(session, [board.organization_id])
     await boards.require_write_access(session, user, board.id)
-    assert draft.task_id is not None
-    found = await tasks.get_task_detail(session, board, draft.task_id)
+    assert fields.task_id is not None
+    found = await tasks.get_task_detail(session, board, fields.task_id)
     if found.task.status is Status.DONE:
         raise Conflict("task_is_done", N_("This task is done already."))
     if board.require_approval_for_done:
-        pending = await _load_pending(session, board, [draft.task_id])
-        detail = pending.get(draft.task_id)
+        pending = await _load_pending(session, board, [fields.task_id])
+        detail = pending.get(fields.task_id)
         if detail is None:
-            detail = await request_approval(session, user, board, draft, is_decided_at_once=True)
-        await _approve(session, user, detail, draft.task_id, action_hash, signed_in_at)
+            detail = await request_approval(session, user, board, fields, is_decided_at_once=True)
+        await _approve(session, user, detail, fields.task_id, action_hash, signed_in_at)
     changes = tasks.TaskUpdate.of(status=Status.DONE)
-    await tasks.update_task(session, user, board, draft.task_id, changes)
+    await tasks.update_task(session, user, board, fields.task_id, changes)
 
 
 async def _approve(

@@ -52,7 +52,7 @@ from services.approvals.details import (
     get_approval,
     get_board_id,
 )
-from services.approvals.rules import ApprovalDraft, validate_text
+from services.approvals.rules import ApprovalCreate, validate_text
 from services.approvals.votes import set_expiry
 
 MAX_PENDING = 20  # approvals of one requester that wait for a decision
@@ -67,30 +67,30 @@ async def request_approval(
     session: AsyncSession,
     actor: Actor,
     board: Board,
-    draft: ApprovalDraft,
+    fields: ApprovalCreate,
     *,
     is_decided_at_once: bool = False,
 ) -> ApprovalDetail:
     """Request an approval on a locked board. The actor is the requester.
 
     A request that equals a pending one of the same requester is counted there, and that approval is
-    returned. Raises the errors of `check_draft`, NotFound for tasks that are not on this board,
+    returned. Raises NotFound for tasks that are not on this board,
     Conflict if one of them has another pending approval, and TooMany for a requester of too many.
     A request that is decided in the same transaction asks nobody else, so it is not limited.
     """
-    rules.check_draft(draft, actor)
-    payload = rules.payload_with_reason(draft)
-    linked = await _load_tasks(session, board, rules.linked_task_ids(draft))
+    rules.require_undecided(fields, actor)
+    payload = rules.payload_with_reason(fields)
+    linked = await _load_tasks(session, board, rules.linked_task_ids(fields))
     if not is_decided_at_once:
         task_ids = [task.id for task in linked]
-        equal = await _find_equal_request(session, actor, board, draft, payload, task_ids)
+        equal = await _find_equal_request(session, actor, board, fields, payload, task_ids)
         await _check_request_limits(session, actor, board, is_repeat=equal is not None)
         if equal is not None:
             equal.request_count += 1
             await session.flush()
             return await get_approval(session, board, equal.id)
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
-    detail = build_approval(actor, board, draft, payload, linked)
+    detail = build_approval(actor, board, fields, payload, linked)
     await _add_with_links(session, detail, linked)
     requested = build_approval_event(EventType.APPROVAL_REQUESTED, actor, detail)
     effects = [finalization.FinalizationEffects([requested])]
@@ -117,7 +117,7 @@ async def _find_equal_request(
     session: AsyncSession,
     requester: Actor,
     board: Board,
-    draft: ApprovalDraft,
+    fields: ApprovalCreate,
     payload: Mapping[str, Any],
     task_ids: Collection[UUID],
 ) -> Approval | None:
@@ -128,7 +128,7 @@ async def _find_equal_request(
         Approval.board_id == board.id,
         _is_requested_by(requester),
         Approval.status == ApprovalStatus.PENDING,
-        Approval.action_type == draft.action_type.strip(),
+        Approval.action_type == fields.action_type,
         Approval.payload == payload,  # in the database, because payloads may be large
     )
     for approval, linked_ids in await session.execute(query.order_by(Approval.id)):
@@ -226,7 +226,7 @@ def _is_requested_by(requester: Actor) -> ColumnElement[bool]:
 def build_approval(
     actor: Actor,
     board: Board,
-    draft: ApprovalDraft,
+    fields: ApprovalCreate,
     payload: dict[str, Any],
     linked: Sequence[Task],
 ) -> ApprovalDetail:
@@ -238,12 +238,12 @@ def build_approval(
         task_id=linked[0].id if linked else None,
         agent_id=agent.id if agent else None,
         requested_by_user_id=user.id if user else None,
-        action_type=draft.action_type.strip(),
+        action_type=fields.action_type,
         payload=payload,
-        equality_hash=_hash_request(draft.action_type.strip(), payload),
+        equality_hash=_hash_request(fields.action_type, payload),
         risk=policies.parse_risk(payload),
-        confidence=draft.confidence,
-        rubric_scores=dict(draft.rubric_scores) if draft.rubric_scores is not None else None,
+        confidence=fields.confidence,
+        rubric_scores=fields.rubric_scores,
         status=ApprovalStatus.PENDING,
         created_at=now(),
     )

@@ -1,22 +1,23 @@
 """Validate approval requests, find their tasks, and format their question. Pure functions."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
+
 from core.errors import Forbidden, Invalid
-from core.text import N_
-from core.validation import json_object, optional, trimmed_text
+from core.fields import Fields, Name, limit_keys
+from core.text import N_, is_storable_json
+from core.validation import MAX_INTEGER, optional, trimmed_text
 from models import Actor, Agent, ApprovalStatus
 from services.approval_actions import COMPLETION_KIND, is_completion_kind
 
-MAX_ACTION_LENGTH = 200  # characters
 MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question
 MAX_JSON_LENGTH = 256 * 1024  # characters of the JSON of a payload or of the scores
 MAX_TASKS = 100  # tasks of one approval
+MAX_SCORES = 50_000  # keys of the scores
 MAX_QUESTION_LENGTH = 200  # characters of the formatted question
 MAX_CACHED_NAMES = 1_000  # parts of action types
 
@@ -24,47 +25,69 @@ TASK_LIST_KEYS = ("task_ids", "taskIds", "taskIDs")
 TASK_KEYS = ("task_id", "taskId", "taskID")
 QUESTION_KEYS = ("title", "question", "summary")
 
-_action_type = trimmed_text(MAX_ACTION_LENGTH)
 _optional_text = optional(trimmed_text(MAX_TEXT_LENGTH))
-_optional_json = optional(json_object(MAX_JSON_LENGTH))
 
 
-@dataclass(frozen=True)
-class ApprovalDraft:
-    """The fields of an approval request. The requester is never taken from here."""
+def _check_json(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if not is_storable_json(value, max_length=MAX_JSON_LENGTH):
+        reason = N_("This is too large, or not valid JSON.")
+        raise Invalid("not_storable", reason, field=info.field_name)
+    return value
 
-    action_type: str
-    confidence: float
+
+Note = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
+Score = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+
+
+class ApprovalCreate(Fields):
+    """A new request for approval. The caller is the requester: `agent_id` is accepted and ignored.
+
+    Give the reason in `payload.reason`, in `payload.decision.reason`, or in `lead_reasoning`.
+    """
+
+    example = {
+        "action_type": "task.complete",
+        "task_ids": ["0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"],
+        "confidence": 90,
+        "payload": {"reason": "All checks pass, and the notes are written."},
+    }
+
+    action_type: Name
+    confidence: float = Field(ge=0, le=100)
     task_id: UUID | None = None
-    task_ids: Sequence[UUID] = ()
-    payload: Mapping[str, Any] | None = None
-    rubric_scores: Mapping[str, int] | None = None
-    status: ApprovalStatus = ApprovalStatus.PENDING
-    lead_reasoning: str | None = None
+    task_ids: Annotated[list[UUID], Field(max_length=MAX_TASKS)] = []
+    payload: Annotated[dict[str, Any], AfterValidator(_check_json)] | None = None
+    rubric_scores: (
+        Annotated[
+            dict[str, Score],
+            Field(max_length=MAX_SCORES),
+            limit_keys(MAX_SCORES),
+            AfterValidator(_check_json),
+        ]
+        | None
+    ) = None
+    status: ApprovalStatus = Field(
+        default=ApprovalStatus.PENDING, description="Only `pending`: the requester does not decide."
+    )
+    agent_id: UUID | None = None
+    lead_reasoning: Note | None = None
 
 
-def check_draft(draft: ApprovalDraft, actor: Actor) -> None:
-    """Raise the error of the first rule that the draft violates: Forbidden or Invalid."""
-    if draft.status is not ApprovalStatus.PENDING:
-        if isinstance(actor, Agent):
-            raise Forbidden("approval_status_forbidden", "Agents ask. A person decides.")
-        raise Invalid("approval_status_invalid", "A question starts undecided.", field="status")
-    _action_type(draft.action_type, "action_type")
-    validate_text(draft.lead_reasoning, "lead_reasoning")
-    if not (math.isfinite(draft.confidence) and 0 <= draft.confidence <= 100):
-        raise Invalid(
-            "confidence_out_of_range", N_("Confidence is between 0 and 100."), field="confidence"
-        )
-    _optional_json(draft.payload, "payload")
-    _optional_json(draft.rubric_scores, "rubric_scores")
+def require_undecided(fields: ApprovalCreate, actor: Actor) -> None:
+    """Raise Forbidden for an agent and Invalid for a user whose request has a decision."""
+    if fields.status is ApprovalStatus.PENDING:
+        return
+    if isinstance(actor, Agent):
+        raise Forbidden("approval_status_forbidden", "Agents ask. A person decides.")
+    raise Invalid("approval_status_invalid", "A question starts undecided.", field="status")
 
 
-def payload_with_reason(draft: ApprovalDraft) -> dict[str, Any]:
+def payload_with_reason(fields: ApprovalCreate) -> dict[str, Any]:
     """Return the payload including the reason. Raises Invalid if no reason is given."""
-    payload = dict(draft.payload or {})
+    payload = dict(fields.payload or {})
     if find_reason(payload):
         return payload
-    reason = _non_blank(draft.lead_reasoning)
+    reason = _non_blank(fields.lead_reasoning)
     if not reason:
         raise Invalid(
             "reason_required",
@@ -82,13 +105,13 @@ def find_reason(payload: Mapping[str, Any] | None) -> str | None:
     return _non_blank(payload.get("reason")) or _non_blank(nested)
 
 
-def linked_task_ids(draft: ApprovalDraft) -> list[UUID]:
-    """Return the task ids in a draft and its payload, the primary one first (contract 3.11.1).
+def linked_task_ids(fields: ApprovalCreate) -> list[UUID]:
+    """Return the task ids of a request and its payload, the primary one first (contract 3.11.1).
 
     Raises Invalid if there are more than MAX_TASKS.
     """
-    payload = draft.payload or {}
-    found = [draft.task_id, *draft.task_ids]
+    payload = fields.payload or {}
+    found = [fields.task_id, *fields.task_ids]
     for name in TASK_LIST_KEYS:
         named = payload.get(name)
         found += [_parse_uuid(item) for item in named] if isinstance(named, list) else []

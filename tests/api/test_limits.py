@@ -34,8 +34,6 @@ BLANK_IS_ABSENT = {
 
 NOT_YET = {
     "AgentStopCreate.reason maxLength",
-    "ApprovalCreate.lead_reasoning maxLength",
-    "ApprovalCreate.task_ids maxItems",
     "UserUpdate.context maxLength",
     "UserUpdate.notes maxLength",
 }

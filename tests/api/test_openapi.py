@@ -11,11 +11,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from api.app import OPERATIONS, app, root_routes
-from api.endpoints.approvals import MAX_SCORES
 from api.framework.fields import MAX_IDS
 from api.framework.routing import OperationRouter
 from api.openapi import errors
 from core.db.engine import TransactionFactory
+from services.approvals import MAX_SCORES
 from tests.support.api_document import DOCUMENT
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import create_api_objects, operation_label

@@ -27,7 +27,7 @@ from models import (
 )
 from services import approvals, boards
 from services.approval_actions import hash_action
-from services.approvals import MAX_PENDING, ApprovalDraft
+from services.approvals import MAX_PENDING, ApprovalCreate
 from tests.support.board_rows import make_agent
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World
@@ -69,7 +69,7 @@ def deciding(user: User, id: UUID, status: ApprovalStatus) -> Operation:
 def requesting(requester: Actor, board: Board, reason: str) -> Operation:
     async def request(session: Any) -> UUID:
         locked = await boards.lock_board(session, requester, board.id)
-        draft = ApprovalDraft(action_type="deploy", confidence=90, lead_reasoning=reason)
+        draft = ApprovalCreate(action_type="deploy", confidence=90, lead_reasoning=reason)
         return (await approvals.request_approval(session, requester, locked, draft)).approval.id
 
     return request

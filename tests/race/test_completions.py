@@ -9,14 +9,19 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, NotFound
 from models import Approval, ApprovalStatus, Board, Event, EventType, Member, Status, Task, User
 from services import approvals, boards, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from tests.race.test_votes import add_writers, restricting
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World
 
 
-def draft_for(task_id: UUID) -> ApprovalDraft:
-    return ApprovalDraft("task.complete", 100.0, task_id=task_id, payload={"reason": "It is done."})
+def request_for(task_id: UUID) -> ApprovalCreate:
+    return ApprovalCreate(
+        action_type="task.complete",
+        confidence=100,
+        task_id=task_id,
+        payload={"reason": "It is done."},
+    )
 
 
 async def add_tasks(transaction: TransactionFactory, world: World) -> list[Task]:
@@ -35,12 +40,12 @@ def completing(world: World, user: User, task: Task) -> Operation:
     async def complete(session: Any) -> None:
         board = await boards.lock_board(session, user, world.board.id)
         [proposal] = await approvals.propose_completions(
-            session, user, board, [(task, draft_for(task.id))]
+            session, user, board, [(task, request_for(task.id))]
         )
         row = proposal.detail.approval
         shown = approvals.hash_current_action(row, proposal.contents[row.id])
         await approvals.approve_and_complete(
-            session, user, board, draft_for(task.id), action_hash=shown
+            session, user, board, request_for(task.id), action_hash=shown
         )
 
     return complete
@@ -109,7 +114,7 @@ async def test_an_edited_task_is_completed_as_it_was_shown_or_not_at_all(
     async with transaction() as session:
         board = await boards.get_board(session, world.bob, world.board.id)
         proposals = await approvals.propose_completions(
-            session, world.bob, board, [(task, draft_for(task.id)) for task in made]
+            session, world.bob, board, [(task, request_for(task.id)) for task in made]
         )
     hashes = {
         one.task_id: approvals.hash_current_action(
@@ -122,7 +127,7 @@ async def test_an_edited_task_is_completed_as_it_was_shown_or_not_at_all(
         async def complete(session: Any) -> None:
             board = await boards.lock_board(session, world.bob, world.board.id)
             await approvals.approve_and_complete(
-                session, world.bob, board, draft_for(task.id), action_hash=hashes[task.id]
+                session, world.bob, board, request_for(task.id), action_hash=hashes[task.id]
             )
 
         async def edit(session: Any) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from core.errors import AppError
 from models import ApprovalStatus, BoardCounts, Event, EventCount
 from services import approvals, boards, counters, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.tasks import TaskCreate
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 
@@ -51,7 +51,7 @@ def decide_approval(world) -> Operation:
 
     async def run(session):
         board = await boards.lock_board(session, world.alice, world.board.id)
-        draft = ApprovalDraft(action_type="note", confidence=1, payload={"reason": "x"})
+        draft = ApprovalCreate(action_type="note", confidence=1, payload={"reason": "x"})
         id = (await approvals.request_approval(session, world.alice, board, draft)).approval.id
         await approvals.decide_with_undo(
             session, world.alice, id, status=ApprovalStatus.APPROVED, undo_seconds=9

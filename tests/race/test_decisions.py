@@ -13,7 +13,7 @@ from core.errors import Conflict
 from models import Approval, ApprovalStatus, Board, Event, EventType, Task, new_id
 from services import approvals, boards, messages, tasks
 from services.approval_actions import hash_action
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from tests.support.board_rows import make_board, make_link
 from tests.support.people_rows import make_member
 from tests.support.rounds import ROUNDS, ROUNDS_FOR_ALL_OUTCOMES, run_rounds
@@ -159,7 +159,7 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
         try:
             async with isolated_transaction() as session:
                 board = await boards.lock_board(session, requester, world.board.id)
-                draft = ApprovalDraft(
+                draft = ApprovalCreate(
                     action_type="task.complete",
                     confidence=90,
                     task_id=task_id,

@@ -10,7 +10,7 @@ from core.clock import now
 from core.errors import Conflict, TooMany
 from models import Actor, Approval, Event, EventType
 from services import approvals, boards
-from services.approvals import ApprovalDraft, LimitedAgent
+from services.approvals import ApprovalCreate, LimitedAgent
 from services.approvals.requests import MAX_PENDING, MAX_RECENT, PERIOD
 from tests.support.approval_helpers import REJECTED, decide_approval
 
@@ -18,7 +18,7 @@ from tests.support.approval_helpers import REJECTED, decide_approval
 async def request_approval(session, actor, world, *, is_decided_at_once=False, **fields):
     board = await boards.lock_board(session, actor, world.board.id)
     given: dict[str, Any] = {"action_type": "deploy", "confidence": 90}
-    draft = ApprovalDraft(**(given | fields))
+    draft = ApprovalCreate(**(given | fields))
     return await approvals.request_approval(
         session, actor, board, draft, is_decided_at_once=is_decided_at_once
     )
@@ -163,7 +163,7 @@ async def test_pending_requests_of_a_user_are_limited_on_all_boards(
 ) -> None:
     async def ask(board, **fields):
         locked = await boards.lock_board(session, world.alice, board.id)
-        draft = ApprovalDraft(action_type="deploy", confidence=90, **fields)
+        draft = ApprovalCreate(action_type="deploy", confidence=90, **fields)
         return await approvals.request_approval(session, world.alice, locked, draft)
 
     for n in range(MAX_PENDING):

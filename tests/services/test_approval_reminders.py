@@ -24,7 +24,7 @@ from models import (
     new_id,
 )
 from services import approvals, boards, notifications, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.notifications.escalations import next_escalation_query
 from tests.support.approval_helpers import decide_approval
 from tests.support.notification_harness import NotificationHarness, harness
@@ -48,8 +48,11 @@ async def request_approval(
     session.add(task)
     await session.flush()
     board = await boards.lock_board(session, actor, world.board.id)
-    draft = ApprovalDraft(
-        "deploy", 90, task_id=task.id if with_task else None, lead_reasoning="It is ready."
+    draft = ApprovalCreate(
+        action_type="deploy",
+        confidence=90,
+        task_id=task.id if with_task else None,
+        lead_reasoning="It is ready.",
     )
     approval = (await approvals.request_approval(session, actor, board, draft)).approval
     approval.policy_verdict = TWO

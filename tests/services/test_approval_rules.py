@@ -4,13 +4,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from core.errors import Forbidden, Invalid
 from models import ApprovalStatus
 from services.approvals import rules
 from services.approvals.requests import mention_agent
 from services.approvals.rules import (
-    ApprovalDraft,
+    ApprovalCreate,
     format_question,
     linked_task_ids,
     payload_with_reason,
@@ -24,56 +25,66 @@ def world() -> World:
     return make_world()
 
 
-def make_draft(**fields) -> ApprovalDraft:
+def make_request(**fields) -> ApprovalCreate:
     given: dict[str, Any] = {
         "action_type": "task.complete",
         "confidence": 90,
         "lead_reasoning": "It is done.",
     }
-    return ApprovalDraft(**(given | fields))
+    return ApprovalCreate(**(given | fields))
 
 
 @pytest.mark.parametrize("status", [ApprovalStatus.APPROVED, ApprovalStatus.REJECTED])
 def test_requester_cannot_set_the_decision(world, status) -> None:
     with pytest.raises(Forbidden) as raised:
-        rules.check_draft(make_draft(status=status), world.worker)
+        rules.require_undecided(make_request(status=status), world.worker)
     assert raised.value.code == "approval_status_forbidden"
     with pytest.raises(Forbidden):
-        rules.check_draft(make_draft(status=status), world.lead)
+        rules.require_undecided(make_request(status=status), world.lead)
     with pytest.raises(Invalid):
-        rules.check_draft(make_draft(status=status), world.alice)
-    rules.check_draft(make_draft(), world.worker)
+        rules.require_undecided(make_request(status=status), world.alice)
+    rules.require_undecided(make_request(), world.worker)
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 100.1, float("nan"), float("inf")])
-def test_confidence_outside_0_to_100_is_rejected(world, confidence) -> None:
-    with pytest.raises(Invalid) as raised:
-        rules.check_draft(make_draft(confidence=confidence), world.worker)
-    assert raised.value.field == "confidence"
+def test_confidence_outside_0_to_100_is_rejected(confidence) -> None:
+    with pytest.raises(ValidationError):
+        make_request(confidence=confidence)
 
 
 @pytest.mark.parametrize("confidence", [0, 0.5, 100])
-def test_fractional_confidence_is_accepted(world, confidence) -> None:
-    rules.check_draft(make_draft(confidence=confidence), world.worker)
+def test_fractional_confidence_is_accepted(confidence) -> None:
+    assert make_request(confidence=confidence).confidence == confidence
 
 
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"action_type": "x" * 201}, "action_type"),
-        ({"action_type": "nul \0"}, "action_type"),
-        ({"lead_reasoning": "x" * 10_001}, "lead_reasoning"),
-        ({"lead_reasoning": "half \ud800"}, "lead_reasoning"),
         ({"payload": {"reason": "x" * 300_000}}, "payload"),
         ({"payload": {"reason": "ok", "deep": ["nul \0"]}}, "payload"),
         ({"payload": {"nul \0": 1}}, "payload"),
+        ({"rubric_scores": {"nul \0": 1}}, "rubric_scores"),
         ({"payload": {"reason": "ok", "number": float("nan")}}, "payload"),
     ],
 )
-def test_unstorable_values_are_rejected_with_their_field(world, fields, field) -> None:
+def test_unstorable_values_are_rejected_with_their_field(fields, field) -> None:
     with pytest.raises(Invalid) as raised:
-        rules.check_draft(make_draft(**fields), world.worker)
+        make_request(**fields)
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action_type": " "},
+        {"action_type": "x" * 201},
+        {"lead_reasoning": "x" * 10_001},
+        {"task_ids": [uuid4() for _ in range(101)]},
+    ],
+)
+def test_fields_have_limits(fields) -> None:
+    with pytest.raises(ValidationError):
+        make_request(**fields)
 
 
 @pytest.mark.parametrize(
@@ -87,20 +98,20 @@ def test_unstorable_values_are_rejected_with_their_field(world, fields, field) -
     ],
 )
 def test_reason_is_read_from_three_places(fields, reason) -> None:
-    payload = payload_with_reason(make_draft(**({"lead_reasoning": None} | fields)))
+    payload = payload_with_reason(make_request(**({"lead_reasoning": None} | fields)))
     assert rules.find_reason(payload) == reason
 
 
 def test_payload_reason_takes_precedence() -> None:
     assert payload_with_reason(
-        make_draft(payload={"reason": "First"}, lead_reasoning="Second")
+        make_request(payload={"reason": "First"}, lead_reasoning="Second")
     ) == {"reason": "First"}
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"reason": ""}, {"reason": 5}, {"decision": {}}])
 def test_request_without_reason_is_rejected(payload) -> None:
     with pytest.raises(Invalid) as raised:
-        payload_with_reason(make_draft(payload=payload, lead_reasoning=" "))
+        payload_with_reason(make_request(payload=payload, lead_reasoning=" "))
     assert raised.value.code == "reason_required"
 
 
@@ -113,13 +124,13 @@ def test_task_ids_come_from_fields_then_payload_without_duplicates() -> None:
         "taskId": "nonsense",
         "task_id": str(e),
     }
-    found = linked_task_ids(make_draft(task_id=a, task_ids=[b, a], payload=payload))
+    found = linked_task_ids(make_request(task_id=a, task_ids=[b, a], payload=payload))
     assert found == [a, b, c, e, d]
 
 
 def test_more_than_100_tasks_are_rejected() -> None:
     with pytest.raises(Invalid):
-        linked_task_ids(make_draft(task_ids=[uuid4() for _ in range(101)]))
+        linked_task_ids(make_request(payload={"task_ids": [str(uuid4()) for _ in range(101)]}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.paging import Paging
 from models import Approval, Comment, EventType
 from services import approvals, boards
-from services.approvals import ApprovalDetail, ApprovalDraft
+from services.approvals import ApprovalCreate, ApprovalDetail
 from services.inbox import WaitingFilter, WaitingItems, load_waiting_items
 from tests.support.approval_helpers import (
     APPROVED,
@@ -27,18 +27,18 @@ from tests.support.board_rows import make_task
 from tests.support.statement_counter import count_statements
 
 
-def make_draft(**fields) -> ApprovalDraft:
+def make_request(**fields) -> ApprovalCreate:
     given: dict[str, Any] = {
         "action_type": "task.complete",
         "confidence": 90.5,
         "lead_reasoning": " It is done. ",
     }
-    return ApprovalDraft(**(given | fields))
+    return ApprovalCreate(**(given | fields))
 
 
 async def request_approval(session, actor, world, **fields):
     board = await boards.lock_board(session, actor, world.board.id)
-    return await approvals.request_approval(session, actor, board, make_draft(**fields))
+    return await approvals.request_approval(session, actor, board, make_request(**fields))
 
 
 class TestRequests:

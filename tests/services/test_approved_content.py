@@ -11,7 +11,7 @@ from core.clock import now
 from core.errors import Conflict
 from models import Approval, ApprovalTask, EventType, Status
 from services import approvals, boards, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from tests.support.approval_helpers import (
     APPROVED,
     REJECTED,
@@ -36,7 +36,7 @@ async def request_approval(session, world, *rows, **fields):
     board = await boards.lock_board(session, world.worker, world.board.id)
     given: dict[str, Any] = {"action_type": "task.complete", "lead_reasoning": "Done."}
     task_ids = [task.id for task in rows]
-    draft = ApprovalDraft(**(given | fields), confidence=90, task_ids=task_ids)
+    draft = ApprovalCreate(**(given | fields), confidence=90, task_ids=task_ids)
     return await approvals.request_approval(session, world.worker, board, draft)
 
 

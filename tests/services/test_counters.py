@@ -19,7 +19,7 @@ from models import (
 )
 from services import activity, approvals, boards, counters, organizations, tasks, waiting_counts
 from services.activity import ActivityFilters
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.tasks import TaskCreate
 from tests.support.migration import migrate
 from worker.periodic import CounterRepair, next_repair
@@ -49,7 +49,7 @@ async def work(session, world):
     await tasks.create_comment(session, actor, board, first, "Said.")
     await tasks.create_comment(session, actor, board, second, "Said.")
     for task_ids in ([first], [second, third]):
-        draft = ApprovalDraft(
+        draft = ApprovalCreate(
             action_type="task.complete", confidence=50, task_ids=task_ids, payload={"reason": "x"}
         )
         await approvals.request_approval(session, world.worker, board, draft)

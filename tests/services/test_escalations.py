@@ -17,7 +17,7 @@ from models import (
     new_id,
 )
 from services import approvals, boards, memory, notifications, questions
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.coordination import UserQuestion, ask_user
 from services.notifications.escalations import next_escalation_query
 from tests.support.approval_helpers import decide_approval
@@ -62,7 +62,7 @@ async def list_unresolved(session: AsyncSession, user: User) -> Sequence[tuple[K
 async def request_approval(session: AsyncSession, world: World) -> Approval:
     """Request an approval of those who may write to Launch."""
     board = await boards.lock_board(session, world.worker, world.board.id)
-    draft = ApprovalDraft(action_type="deploy", confidence=90, lead_reasoning="It is ready.")
+    draft = ApprovalCreate(action_type="deploy", confidence=90, lead_reasoning="It is ready.")
     return (await approvals.request_approval(session, world.worker, board, draft)).approval
 
 

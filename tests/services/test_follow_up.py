@@ -24,7 +24,7 @@ from models import (
     Task,
 )
 from services import approvals, boards, memory, notifications, organizations, questions, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from tests.support.world import World
 
 Kind = NotificationKind
@@ -252,7 +252,7 @@ async def test_several_workers_wake_once(
 
 async def request_approval(session: AsyncSession, world: World) -> Approval:
     board = await boards.lock_board(session, world.worker, world.board.id)
-    draft = ApprovalDraft(action_type="deploy", confidence=90, lead_reasoning="It is ready.")
+    draft = ApprovalCreate(action_type="deploy", confidence=90, lead_reasoning="It is ready.")
     return (await approvals.request_approval(session, world.worker, board, draft)).approval
 
 

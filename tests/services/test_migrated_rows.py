@@ -24,7 +24,7 @@ from models import (
     new_id,
 )
 from services import approvals, boards
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.events import record_event
 from tests.support.api_objects import make_channel
 from tests.support.board_rows import make_notification, make_task
@@ -213,7 +213,7 @@ async def test_pending_requests_get_the_hash_by_which_equal_ones_are_found(
             session.add_all([task, *rows])
         await session.flush()
         board = await boards.lock_board(session, world.worker, world.board.id)
-        draft = ApprovalDraft(action_type="deploy", confidence=90, payload=payload)
+        draft = ApprovalCreate(action_type="deploy", confidence=90, payload=payload)
         new = (await approvals.request_approval(session, world.worker, board, draft)).approval
     await migrate_again(isolated_settings, "0088")
     async with isolated_transaction() as session:

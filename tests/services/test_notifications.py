@@ -22,7 +22,7 @@ from models import (
     new_id,
 )
 from services import approvals, boards, notifications, organizations
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.events import NewEvent, record_events
 from services.notifications import Audience, NewNotification
 from services.organizations import InviteDraft
@@ -61,7 +61,7 @@ def ids(*users: User) -> list[UUID]:
 async def request_approval(session: AsyncSession, world: World, actor: Any = None) -> UUID:
     actor = actor or world.worker
     board = await boards.lock_board(session, actor, world.board.id)
-    draft = ApprovalDraft(action_type="deploy", confidence=90, lead_reasoning="It is ready.")
+    draft = ApprovalCreate(action_type="deploy", confidence=90, lead_reasoning="It is ready.")
     detail = await approvals.request_approval(session, actor, board, draft)
     return detail.approval.id
 

@@ -27,7 +27,7 @@ from services import (
     tasks,
     webhook_endpoints,
 )
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.events import NewEvent, record_events
 from services.notifications import NewNotification
 from tests.support.gateway_rows import make_gateway
@@ -125,7 +125,7 @@ async def add_due_task(session: AsyncSession, world: World) -> Task:
 async def request_approval(session: AsyncSession, world: World, *task_ids: UUID) -> None:
     """Request an approval about tasks as the lead."""
     board = await boards.lock_board(session, world.lead, world.board.id)
-    draft = ApprovalDraft(
+    draft = ApprovalCreate(
         action_type="deploy", confidence=90, lead_reasoning="It is ready.", task_ids=task_ids
     )
     await approvals.request_approval(session, world.lead, board, draft)

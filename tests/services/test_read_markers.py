@@ -12,7 +12,7 @@ from core.errors import NotFound
 from core.paging import Paging
 from models import Actor, Approval, ApprovalStatus, Board, Event, Member, ReadKind, ReadMarker, Task
 from services import approvals, boards, events, memory, presence, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from tests.support.board_rows import make_task
 from tests.support.world import World
 
@@ -47,7 +47,7 @@ async def add_chat_message(
 
 
 async def request_approval(session: AsyncSession, actor: Actor, board: Board) -> UUID:
-    draft = ApprovalDraft(action_type="deploy", confidence=80, payload={"reason": "It is ready."})
+    draft = ApprovalCreate(action_type="deploy", confidence=80, payload={"reason": "It is ready."})
     return (await approvals.request_approval(session, actor, board, draft)).approval.id
 
 

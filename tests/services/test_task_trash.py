@@ -23,7 +23,7 @@ from models import (
     new_id,
 )
 from services import agents, approvals, tasks
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 
 TABLES = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
 VOLATILE_COLUMNS = {"updated_at", "version"}  # columns that every change updates
@@ -258,7 +258,7 @@ async def test_an_approval_allows_nothing_about_a_task_that_was_in_the_trash(
     shown, hidden = world.make_task("Shown"), world.make_task("Hidden")
     session.add_all([shown, hidden])
     await session.flush()
-    draft = ApprovalDraft(
+    draft = ApprovalCreate(
         action_type="task.complete",
         confidence=90,
         task_ids=[hidden.id, shown.id],

@@ -280,7 +280,7 @@ async def test_a_lapsed_decision_notifies_those_who_can_decide_now(session, worl
     session.add(task)
     await session.flush()
     board = await boards.lock_board(session, world.worker, world.board.id)
-    draft = approvals.ApprovalDraft(
+    draft = approvals.ApprovalCreate(
         action_type="deploy", confidence=90, task_ids=[task.id], lead_reasoning="Ready."
     )
     detail = await approvals.request_approval(session, world.worker, board, draft)

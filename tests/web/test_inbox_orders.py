@@ -11,7 +11,7 @@ import pytest
 from core.clock import now
 from models import Approval, ApprovalStatus, PolicyVerdict, RiskLevel
 from services import approvals, boards
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.inbox import WaitingOrder
 from tests.support.approval_pages import HTMX, stored
 from tests.support.board_rows import make_task
@@ -167,7 +167,7 @@ async def add_equal(transaction: Any, world: Any, count: int = EQUAL) -> list[Ap
         for number, task in enumerate(tasks):
             requester = world.lead if number % 2 else world.worker
             board = await boards.lock_board(session, requester, world.board.id)
-            draft = ApprovalDraft(
+            draft = ApprovalCreate(
                 action_type="task.complete",
                 confidence=90,
                 task_id=task.id,
@@ -202,7 +202,7 @@ async def test_what_differs_is_not_equal(alice, transaction, world) -> None:
             ("task.Complete", {"reason": "It is ready.", "n": [1, None]}),
             ("task.complete", {"reason": "It is ready.", "n": [None, 1]}),
         ]:
-            draft = ApprovalDraft(action_type=kind, confidence=90, payload=payload)
+            draft = ApprovalCreate(action_type=kind, confidence=90, payload=payload)
             found = await approvals.request_approval(session, world.worker, board, draft)
             asked.append(found.approval)
     page = (await alice.get("/approvals")).text

@@ -11,7 +11,7 @@ from core.db.transactions import try_lock_name
 from core.errors import TooMany
 from models import Agent, ApprovalPolicy, PolicyEffect, PolicyRule
 from services import approvals, boards
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from services.policies import simulation
 from tests.conftest import get_engine
 from tests.support.approval_helpers import add_approval
@@ -214,7 +214,7 @@ async def test_an_approval_page_shows_the_policy_and_the_first_approval(
 ) -> None:
     path = f"/boards/{world.board.id}/policy"
     await add_rule(alice, path, name="Four eyes", expires_after="3600")
-    draft = ApprovalDraft("deploy.site", 90, lead_reasoning="Ready.")
+    draft = ApprovalCreate(action_type="deploy.site", confidence=90, lead_reasoning="Ready.")
     async with transaction() as session:
         worker = await session.get_one(Agent, world.worker.id)
         board = await boards.lock_board(session, worker, world.board.id)
@@ -243,9 +243,11 @@ async def test_an_agent_that_asks_too_often_is_named_in_the_inbox(
         worker = await session.get_one(Agent, world.worker.id)
         board = await boards.lock_board(session, worker, world.board.id)
         for number in range(approvals.MAX_PENDING):
-            draft = ApprovalDraft(f"step.{number}", 90, lead_reasoning="Ready.")
+            draft = ApprovalCreate(
+                action_type=f"step.{number}", confidence=90, lead_reasoning="Ready."
+            )
             await approvals.request_approval(session, worker, board, draft)
-        draft = ApprovalDraft("one.more", 90, lead_reasoning="Ready.")
+        draft = ApprovalCreate(action_type="one.more", confidence=90, lead_reasoning="Ready.")
         with pytest.raises(TooMany):
             await approvals.request_approval(session, worker, board, draft)
     assert "requests too many approvals on" in (await alice.get("/approvals")).text

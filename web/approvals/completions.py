@@ -9,7 +9,7 @@ from core.errors import AppError
 from models import Board, Member, PolicyEffect, Status, Task, User
 from services import approvals, tasks
 from services.approval_actions import COMPLETION_KIND
-from services.approvals import ApprovalDraft
+from services.approvals import ApprovalCreate
 from web.approvals.presenter import ApprovalView, load_decision_rights, load_views
 from web.approvals.sentences import build_done_reason
 
@@ -63,9 +63,9 @@ class Confirmation:
             await one.view.reveal_texts()
 
 
-def build_done_approval(task: Task, user: User) -> ApprovalDraft:
+def build_done_approval(task: Task, user: User) -> ApprovalCreate:
     """Build the approval that a board requires before a task moves to Done."""
-    return ApprovalDraft(
+    return ApprovalCreate(
         action_type=COMPLETION_KIND,
         confidence=CERTAIN,
         task_id=task.id,
@@ -86,8 +86,8 @@ async def load_completion_offers(
     open_tasks = [
         found[id].task for id in task_ids if id in found and found[id].task.status != Status.DONE
     ]
-    drafts = [(task, build_done_approval(task, member.user)) for task in open_tasks]
-    proposals = await approvals.propose_completions(source, member.user, board, drafts)
+    requests = [(task, build_done_approval(task, member.user)) for task in open_tasks]
+    proposals = await approvals.propose_completions(source, member.user, board, requests)
     details = [one.detail for one in proposals]
     rights = await load_decision_rights(source, member, details, {board.id})
     contents = {id: links for one in proposals for id, links in one.contents.items()}
