@@ -1,12 +1,9 @@
 """Change approval policies."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from core.clock import now
 from core.db.transactions import lock_name
@@ -15,7 +12,7 @@ from core.text import N_
 from core.validation import KnownVersions, check_version
 from models import Agent, ApprovalPolicy, Board, EventType, Member, PolicyRule, Tag, new_id
 from services import events, organizations
-from services.policies.queries import PolicyDetail, get_policy, is_policy_of
+from services.policies.queries import PolicyDetail, get_policy
 from services.policies.rules import check_rules
 
 
@@ -67,7 +64,8 @@ async def _lock_policy(
     key = f"approval policy:{board.id if board else member.organization_id}"
     await lock_name(session, key)
     query = select(ApprovalPolicy).where(
-        ApprovalPolicy.organization_id == member.organization_id, is_policy_of(board)
+        ApprovalPolicy.organization_id == member.organization_id,
+        ApprovalPolicy.board_id == (board.id if board else None),
     )
     policy = await session.scalar(query.execution_options(populate_existing=True))
     if policy is None:
@@ -100,7 +98,10 @@ async def _check_references(
     ):
         known = {id for rule in before for id in getattr(rule, field)}
         named = {id for rule in rules for id in getattr(rule, field)} - known
-        missing = await _find_missing(session, id_column, is_inside, named)
+        if not named:
+            continue
+        found = select(id_column).where(id_column.in_(named), is_inside)
+        missing = named - set(await session.scalars(found))
         for number, rule in enumerate(rules):
             if missing.intersection(getattr(rule, field)):
                 raise Invalid(
@@ -108,16 +109,3 @@ async def _check_references(
                     N_("This is not part of your organization."),
                     field=f"rules.{number}.{field}",
                 )
-
-
-async def _find_missing(
-    session: AsyncSession,
-    id_column: InstrumentedAttribute[Any],
-    is_inside: ColumnElement[bool],
-    ids: Collection[UUID],
-) -> set[UUID]:
-    if not ids:
-        return set()
-    return set(ids) - set(
-        await session.scalars(select(id_column).where(id_column.in_(ids), is_inside))
-    )

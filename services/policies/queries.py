@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy import Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.db.reads import Query, Source, set_loaded_values
@@ -22,7 +22,7 @@ from models import (
     User,
 )
 from services.approval_actions import COMPLETION_WORDS
-from services.policies.rules import build_facts, evaluate_rules
+from services.policies.rules import RuleSet, build_facts
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,6 @@ async def list_named_tag_ids(source: Source, board: Board) -> frozenset[UUID]:
     return frozenset(id for rule in rules for id in rule.tag_ids)
 
 
-def is_policy_of(board: Board | None) -> ColumnElement[bool]:
-    """Build the condition for the policy of a board, or of the whole organization."""
-    return ApprovalPolicy.board_id == (board.id if board else None)
-
-
 TAG_IDS: Query[tuple[UUID, UUID]] = Query(
     select(TagAssignment.task_id, TagAssignment.tag_id).where(
         TagAssignment.task_id == func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
@@ -192,10 +187,10 @@ async def evaluate_requests(
         return [PolicyVerdict() for _request in requests]
     all_ids = {id for _approval, task_ids in requests for id in task_ids}
     rows = await TAG_IDS.fetch(source, task_ids=list(all_ids)) if all_ids else ()
-    verdicts = []
+    rule_set, verdicts = RuleSet(rules), []
     for approval, task_ids in requests:
         tag_ids = frozenset(tag_id for task_id, tag_id in rows if task_id in task_ids)
         facts = build_facts(approval, tag_ids)
         facts = replace(facts, kind=COMPLETION_WORDS) if is_completion else facts
-        verdicts.append(evaluate_rules(rules, facts))
+        verdicts.append(rule_set.evaluate(facts))
     return verdicts

@@ -60,11 +60,6 @@ class RequestFacts:
         return frozenset(accumulate(self.kind))
 
 
-def evaluate_rules(rules: Iterable[PolicyRule], facts: RequestFacts) -> PolicyVerdict:
-    """Return the verdict of the first enabled rule that matches one request."""
-    return RuleSet(rules).evaluate(facts)
-
-
 class RuleSet:
     """The enabled rules of policies, prepared for the evaluation of many requests."""
 

@@ -35,8 +35,8 @@ from services.policies.rules import (
     MAX_RULES,
     MAX_VALUES,
     RequestFacts,
+    RuleSet,
     check_rules,
-    evaluate_rules,
     may_decide,
     parse_risk,
 )
@@ -65,8 +65,8 @@ def make_rule(effect: PolicyEffect = PolicyEffect.DENY, **fields: Any) -> Policy
 
 
 def test_without_a_matching_rule_one_person_is_asked() -> None:
-    assert evaluate_rules([], FACTS) == PolicyVerdict(effect=PolicyEffect.ASK_ONE)
-    assert evaluate_rules([make_rule(kinds=["email.send"])], FACTS).rule_name is None
+    assert RuleSet([]).evaluate(FACTS) == PolicyVerdict(effect=PolicyEffect.ASK_ONE)
+    assert RuleSet([make_rule(kinds=["email.send"])]).evaluate(FACTS).rule_name is None
 
 
 def test_the_first_enabled_rule_that_matches_applies() -> None:
@@ -76,7 +76,7 @@ def test_the_first_enabled_rule_that_matches_applies() -> None:
         make_rule(PolicyEffect.ASK_TWO, name="Second"),
         make_rule(),
     ]
-    verdict = evaluate_rules(rules, FACTS)
+    verdict = RuleSet(rules).evaluate(FACTS)
     assert (verdict.effect, verdict.rule_name) == (PolicyEffect.ASK_TWO, "Second")
 
 
@@ -104,7 +104,7 @@ def test_the_first_enabled_rule_that_matches_applies() -> None:
     ],
 )
 def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> None:
-    is_denied = evaluate_rules([make_rule(**condition)], FACTS).effect is PolicyEffect.DENY
+    is_denied = RuleSet([make_rule(**condition)]).evaluate(FACTS).effect is PolicyEffect.DENY
     assert is_denied is is_match
 
 
@@ -112,8 +112,8 @@ def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> 
 def test_a_prefix_restricts_by_letters_and_allows_by_words(kind: str) -> None:
     rules = [make_rule(kinds=["deploy.*"]), make_rule(PolicyEffect.ALLOW)]
     facts = with_kind(kind, risk=RiskLevel.LOW)
-    assert evaluate_rules(rules, facts).effect is PolicyEffect.DENY
-    allowed = evaluate_rules([make_rule(PolicyEffect.ALLOW, kinds=["deploy.*"])], facts)
+    assert RuleSet(rules).evaluate(facts).effect is PolicyEffect.DENY
+    allowed = RuleSet([make_rule(PolicyEffect.ALLOW, kinds=["deploy.*"])]).evaluate(facts)
     assert (allowed.effect is PolicyEffect.ALLOW) is (kind != "deployproduction")
 
 
@@ -123,7 +123,7 @@ def test_a_prefix_restricts_by_letters_and_allows_by_words(kind: str) -> None:
 def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
     facts = with_kind(kind)
     for pattern in ("task.complete", "task.*", "mark_done"):
-        assert evaluate_rules([make_rule(kinds=[pattern])], facts).effect is PolicyEffect.DENY
+        assert RuleSet([make_rule(kinds=[pattern])]).evaluate(facts).effect is PolicyEffect.DENY
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
 )
 def test_no_disguise_avoids_a_rule(kind: str) -> None:
     facts = with_kind(kind)
-    assert evaluate_rules([make_rule(kinds=["deploy.*"])], facts).effect is PolicyEffect.DENY
+    assert RuleSet([make_rule(kinds=["deploy.*"])]).evaluate(facts).effect is PolicyEffect.DENY
 
 
 LOOKALIKES_OF = {
@@ -155,19 +155,19 @@ def test_letters_that_look_alike_avoid_no_rule(kind: str) -> None:
     facts = with_kind(kind)
     for effect in (PolicyEffect.DENY, PolicyEffect.ASK_ONE, PolicyEffect.ASK_TWO):
         for pattern in ("delete.*", "delete*"):
-            verdict = evaluate_rules([make_rule(effect, kinds=[pattern])], facts)
+            verdict = RuleSet([make_rule(effect, kinds=[pattern])]).evaluate(facts)
             assert (verdict.effect, verdict.rule_name) == (effect, "Rule")
-    allowed = evaluate_rules([make_rule(PolicyEffect.ALLOW, kinds=["delete.*"])], facts)
+    allowed = RuleSet([make_rule(PolicyEffect.ALLOW, kinds=["delete.*"])]).evaluate(facts)
     assert allowed.effect is PolicyEffect.ASK_ONE
 
 
 @pytest.mark.parametrize("kind", ["rernove.user", "rem\u03bfve.user", "REM0VE_USER"])
 def test_an_exact_kind_is_compared_by_its_look_too(kind: str) -> None:
-    assert evaluate_rules([make_rule(kinds=["remove.user"])], with_kind(kind)).effect is (
+    assert RuleSet([make_rule(kinds=["remove.user"])]).evaluate(with_kind(kind)).effect is (
         PolicyEffect.DENY
     )
     other = with_kind("move.user")
-    assert evaluate_rules([make_rule(kinds=["remove.user"])], other).rule_name is None
+    assert RuleSet([make_rule(kinds=["remove.user"])]).evaluate(other).rule_name is None
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_kind_is_joined_without_finding_its_words(kind: str) -> None:
 def test_the_form_of_a_sigma_avoids_no_rule(kind: str) -> None:
     [rule] = check_rules([make_rule(kinds=["\u0393\u03a3.*"])])
     facts = with_kind(kind)
-    assert evaluate_rules([rule], facts).effect is PolicyEffect.DENY
+    assert RuleSet([rule]).evaluate(facts).effect is PolicyEffect.DENY
 
 
 def test_the_kinds_of_a_stored_policy_are_normalized_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +232,7 @@ def test_the_kinds_of_a_stored_policy_are_normalized_once(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(unicodedata, "normalize", count)
     for _ in range(10):
-        assert evaluate_rules(load_rules(), FACTS).rule_name is None
+        assert RuleSet(load_rules()).evaluate(FACTS).rule_name is None
     assert len(normalized) <= 2 * MAX_RULES * MAX_VALUES  # the letters and the skeleton
 
 
@@ -253,16 +253,16 @@ def test_a_kind_with_foreign_letters_is_allowed_only_by_its_name() -> None:
     allow = PolicyEffect.ALLOW
     for kinds in ([], ["*"]):
         rule = make_rule(kinds=kinds, effect=allow)
-        assert evaluate_rules([rule], facts).effect is PolicyEffect.ASK_ONE
+        assert RuleSet([rule]).evaluate(facts).effect is PolicyEffect.ASK_ONE
     named = make_rule(kinds=["d\u0435ploy.*"], effect=allow)
-    assert evaluate_rules([named], facts).effect is allow
+    assert RuleSet([named]).evaluate(facts).effect is allow
 
 
 @pytest.mark.parametrize("kind", ["deploy", "deploy_site", "deploySite", "payment send"])
 def test_no_spelling_avoids_the_rules_of_a_preset(kind: str) -> None:
     facts = with_kind(kind, risk=RiskLevel.LOW, confidence=99)
     effects = {
-        preset.key: evaluate_rules(build_preset_rules(preset), facts).effect for preset in PRESETS
+        preset.key: RuleSet(build_preset_rules(preset)).evaluate(facts).effect for preset in PRESETS
     }
     assert effects["trust"] is PolicyEffect.ASK_ONE
     assert effects["two_people"] is PolicyEffect.ASK_TWO
@@ -286,7 +286,7 @@ def test_no_spelling_avoids_the_rules_of_a_preset(kind: str) -> None:
 def test_a_window_can_end_on_the_next_day(window: dict[str, Any], is_match: bool) -> None:
     fields: dict[str, Any] = {"time_zone": "UTC", **window}
     rule = make_rule(time_window=WeeklyWindow(**fields))
-    is_denied = evaluate_rules([rule], FACTS).effect is PolicyEffect.DENY
+    is_denied = RuleSet([rule]).evaluate(FACTS).effect is PolicyEffect.DENY
     assert is_denied is is_match
 
 
@@ -303,7 +303,7 @@ def test_a_rule_that_cannot_be_evaluated_never_allows(
 ) -> None:
     broken = make_rule(effect, time_window=WeeklyWindow(time_zone="Mars/Olympus"))
     later = make_rule(PolicyEffect.ALLOW)
-    assert evaluate_rules([broken, later], FACTS).effect is expected
+    assert RuleSet([broken, later]).evaluate(FACTS).effect is expected
 
 
 @pytest.mark.parametrize(

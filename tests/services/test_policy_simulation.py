@@ -27,7 +27,6 @@ from services.policies.rules import (
     MAX_VALUES,
     RequestFacts,
     RuleSet,
-    evaluate_rules,
     parse_risk,
 )
 from services.policies.simulation import CPU_BUDGET, CPU_SLICE, _read_batches
@@ -188,5 +187,5 @@ def test_requests_with_the_same_key_have_the_same_verdict(rules, requests) -> No
     rule_set = RuleSet(rules)
     verdicts: dict[Any, Any] = {}
     for facts in requests:
-        verdict = evaluate_rules(rules, facts)
+        verdict = RuleSet(rules).evaluate(facts)
         assert verdicts.setdefault(rule_set.build_key(facts), verdict) == verdict
