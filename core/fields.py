@@ -43,7 +43,7 @@ from pydantic_core import PydanticCustomError
 
 from core.clock import to_utc
 from core.errors import Invalid
-from core.text import N_
+from core.text import N_, is_storable
 from core.validation import ALLOWED_YEARS, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
 NOT_SENT: Any = None
@@ -149,6 +149,10 @@ class Fields(BaseModel):
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Return fields with values that neither the API nor a form has checked. Raises Invalid."""
+        for name, value in values.items():
+            if isinstance(value, str) and not is_storable(value):
+                reason = f"{name} has a character that cannot be stored. Take it out."
+                raise Invalid("bad_character", reason, field=name)
         try:
             return cls.model_validate(values)
         except ValidationError as error:

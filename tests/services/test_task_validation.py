@@ -118,7 +118,8 @@ def test_a_new_task_does_not_determine_its_creator() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "code"), [("", "blank"), ("  ", "blank"), ("x" * 100_001, "too_long")]
+    ("message", "code"),
+    [("", "blank"), ("  ", "blank"), ("x" * 100_001, "too_long"), ("a\0b", "bad_character")],
 )
 def test_a_comment_must_not_be_blank_or_too_long(message, code) -> None:
     with pytest.raises(Invalid) as raised:
