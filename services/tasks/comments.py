@@ -158,7 +158,9 @@ async def prepare_comment(
     text = TaskCommentCreate.parse({"message": message}).message
     task = await get_task(session, board, task_id)
     if isinstance(actor, Agent) and actor.is_board_lead:
-        check_lead_comment(actor, task, await _load_mentions_of(session, task, actor))
+        names = [f"@{name}" for name in {LEAD_MENTION, *mention_names(actor)}]
+        rows = await MENTIONS.fetch(session, task_id=task.id, names=names)
+        check_lead_comment(actor, task, [message for (message,) in rows])
     comment = await insert_comment(session, actor, task, text, now())
     data = {"webhook": webhook} if webhook else {}
     event = TaskEvent(EventType.TASK_COMMENT, task, data, id=comment.id)
@@ -179,23 +181,17 @@ def check_lead_comment(lead: Agent, task: Task, earlier: Iterable[str]) -> None:
         )
 
 
-async def _load_mentions_of(session: AsyncSession, task: Task, lead: Agent) -> Sequence[str]:
-    """Return the comments that may mention the lead, to avoid loading all of them."""
-    names = [f"@{name}" for name in {LEAD_MENTION, *mention_names(lead)}]
-    rows = await MENTIONS.fetch(session, task_id=task.id, names=names)
-    return [message for (message,) in rows]
-
-
-def _contains_name() -> ColumnElement[bool]:
-    """Select comments with one of the `names`, which are in lower case."""
-    names = func.unnest(bindparam("names", type_=ARRAY(String))).column_valued("name")
-    is_contained = func.strpos(func.lower(Comment.message), names) > 0
-    return select(names).where(is_contained).correlate(Comment).exists()
-
-
+NAMES = func.unnest(bindparam("names", type_=ARRAY(String))).column_valued("name")  # in lower case
 MENTIONS: Query[tuple[str]] = Query(
-    select(Comment.message).where(Comment.task_id == TASK_ID, _contains_name())
+    select(Comment.message).where(
+        Comment.task_id == TASK_ID,
+        select(NAMES)
+        .where(func.strpos(func.lower(Comment.message), NAMES) > 0)
+        .correlate(Comment)
+        .exists(),
+    )
 )
+"""Selects the comments of a task that may mention an agent, to avoid loading all of them."""
 
 
 async def load_comments(

@@ -120,20 +120,16 @@ async def _build_earlier_version(session: AsyncSession, task: Task, text: str) -
         .limit(1)
     )
     edit = (await session.execute(query)).one_or_none()
-    at, agent_id, user_id = edit or (
-        task.created_at,
-        await _find_creating_agent_id(session, task),
-        task.created_by_user_id,
-    )
+    if edit is None:
+        reason = func.concat(LEAD_REASON, cast(Agent.id, String))
+        creator = select(Agent.id).where(
+            Agent.board_id == task.board_id, reason == task.auto_reason
+        )
+        edit = (task.created_at, await session.scalar(creator), task.created_by_user_id)
+    at, agent_id, user_id = edit
     return TaskDescription(
         task_id=task.id, text=text, agent_id=agent_id, user_id=user_id, created_at=at
     )
-
-
-async def _find_creating_agent_id(session: AsyncSession, task: Task) -> UUID | None:
-    reason = func.concat(LEAD_REASON, cast(Agent.id, String))
-    query = select(Agent.id).where(Agent.board_id == task.board_id, reason == task.auto_reason)
-    return await session.scalar(query)
 
 
 OF_TASK = (TaskDescription.task_id == bindparam("task_id"), Task.board_id == BOARD_ID)

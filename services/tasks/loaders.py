@@ -1,6 +1,6 @@
 """Load the facts that the rules need for a change of a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -49,9 +49,10 @@ async def load_change(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, changes: dict[str, Any]
 ) -> TaskChange:
     """Load a task and the facts for the rules about its change. Raises NotFound."""
+    is_lead = isinstance(actor, Agent) and actor.is_board_lead
     query = _build_facts_query(
         with_fields="custom_field_values" in changes,
-        with_feedback=_returns_to_worker(actor, changes),
+        with_feedback=is_lead and changes.get("status") is Status.INBOX,  # returns it to its worker
     )
     row = await query.first(
         session,
@@ -108,8 +109,10 @@ async def _load_references(
         facts["open_dependency_ids"] = check.open_ids
         facts["missing_task_ids"] = check.missing_ids
         facts["creates_cycle"] = check.creates_cycle
-    if changes.get("tag_ids"):
-        facts["missing_tag_ids"] = await _find_missing_tags(session, board, changes["tag_ids"])
+    if ids := changes.get("tag_ids"):  # those that are found are locked until the commit
+        rows = await LOCKED_TAGS.fetch(session, organization_id=board.organization_id, tag_ids=ids)
+        found = {id for (id,) in rows}
+        facts["missing_tag_ids"] = [id for id in ids if id not in found]
     if changes.get("assigned_user_id"):
         facts["can_user_read"] = await boards.can_user_read(
             session, board, changes["assigned_user_id"]
@@ -117,16 +120,6 @@ async def _load_references(
     if "tag_ids" in changes and isinstance(actor, Agent):
         facts["policy_tag_ids"] = await policies.list_named_tag_ids(session, board)
     return facts
-
-
-async def _find_missing_tags(
-    session: AsyncSession, board: Board, ids: Sequence[UUID]
-) -> Sequence[UUID]:
-    """Return the ids without a tag in the organization; lock the other tags until the commit."""
-    organization_id = board.organization_id
-    rows = await LOCKED_TAGS.fetch(session, organization_id=organization_id, tag_ids=ids)
-    found = {id for (id,) in rows}
-    return [id for id in ids if id not in found]
 
 
 async def _has_assignee_comment(session: AsyncSession, change: TaskChange) -> bool:
@@ -160,20 +153,45 @@ class TaskFacts(NamedTuple):
 @cache
 def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskFacts]:
     """Build the query of a task with its facts."""
-    fields = custom_fields.bound_fields_query(BOARD_ID, of_tasks=True) if with_fields else null()
+    edge, tag_edge, other = TaskDependency, TagAssignment, Task.__table__.alias("other")
+    dependency_ids = (
+        select(edge.depends_on_task_id)
+        .where(edge.task_id == Task.id)
+        .order_by(edge.position, edge.created_at, edge.id)
+    )
+    open_dependency_ids = dependency_ids.join(other, other.c.id == edge.depends_on_task_id).where(
+        other.c.status != Status.DONE
+    )
+    tag_ids = (
+        select(tag_edge.tag_id)
+        .where(tag_edge.task_id == Task.id)
+        .order_by(tag_edge.position, tag_edge.created_at, tag_edge.id)
+    )
+    watcher_ids = select(TaskWatcher.user_id).where(TaskWatcher.task_id == Task.id)
+    last_worker_id = select(Agent.id).where(
+        Agent.id == Task.previous_assignee_id,
+        Agent.board_id == Task.board_id,
+        Agent.is_board_lead.is_(False),
+    )
+    is_pending = Approval.status == ApprovalStatus.PENDING
+    pending = select(Approval.id).where(Approval.board_id == BOARD_ID, is_pending)
+    feedback = (  # the last comment of the actor on the task
+        select(Comment.message)
+        .where(Comment.task_id == Task.id, Comment.agent_id == bindparam("actor_id"))
+        .order_by(Comment.created_at.desc(), Comment.id.desc())
+        .limit(1)
+    )
     query = (
         select(
             Task,
-            _id_array(_dependency_ids()),
-            _id_array(_open_dependency_ids()),
-            _id_array(_tag_ids()),
-            _id_array(_watcher_ids()),
-            _lead_id(),
-            _last_worker_id(),
+            *(_build_id_array(dependency_ids), _build_id_array(open_dependency_ids)),
+            *(_build_id_array(tag_ids), _build_id_array(watcher_ids)),
+            LEAD_ID,
+            last_worker_id.correlate(Task).scalar_subquery(),
             RequestedAssignee,
-            fields,
-            _has_pending_approval(),
-            _lead_feedback() if with_feedback else null(),
+            custom_fields.bound_fields_query(BOARD_ID, of_tasks=True) if with_fields else null(),
+            pending.where(Approval.id.in_(approval_ids_query())).correlate(Task).exists(),
+            feedback.correlate(Task).scalar_subquery() if with_feedback else null(),
         )
         .select_from(Task)
         .outerjoin(RequestedAssignee, IS_REQUESTED_ASSIGNEE)
@@ -182,66 +200,16 @@ def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskF
     return Query(query.execution_options(populate_existing=True), TaskFacts._make)
 
 
-def _has_pending_approval() -> ColumnElement[bool]:
-    pending = Approval.status == ApprovalStatus.PENDING
-    query = select(Approval.id).where(Approval.board_id == BOARD_ID, pending)
-    return query.where(Approval.id.in_(approval_ids_query())).correlate(Task).exists()
+def _build_id_array(ids: Select[UUID]) -> ColumnElement[Sequence[UUID]]:
+    return func.array(ids.correlate(Task).scalar_subquery(), type_=ARRAY(Uuid()))
 
 
-def _dependency_ids() -> Select[UUID]:
-    edge = TaskDependency
-    query = select(edge.depends_on_task_id).where(edge.task_id == Task.id).correlate(Task)
-    return query.order_by(edge.position, edge.created_at, edge.id)
-
-
-def _open_dependency_ids() -> Select[UUID]:
-    other = Task.__table__.alias("other")
-    query = _dependency_ids().join(other, other.c.id == TaskDependency.depends_on_task_id)
-    return query.where(other.c.status != Status.DONE)
-
-
-def _tag_ids() -> Select[UUID]:
-    edge = TagAssignment
-    query = select(edge.tag_id).where(edge.task_id == Task.id).correlate(Task)
-    return query.order_by(edge.position, edge.created_at, edge.id)
-
-
-def _watcher_ids() -> Select[UUID]:
-    return select(TaskWatcher.user_id).where(TaskWatcher.task_id == Task.id).correlate(Task)
-
-
-def _id_array(ids: Select[UUID]) -> ColumnElement[Sequence[UUID]]:
-    return func.array(ids.scalar_subquery(), type_=ARRAY(Uuid()))
-
-
-def _lead_id() -> ColumnElement[UUID]:
-    query = select(Agent.id).where(Agent.board_id == BOARD_ID, Agent.is_board_lead)
-    return query.limit(1).scalar_subquery()
-
-
-def _returns_to_worker(actor: Actor, changes: Mapping[str, Any]) -> bool:
-    """Return whether a lead returns the task to the inbox."""
-    is_lead = isinstance(actor, Agent) and actor.is_board_lead
-    return is_lead and changes.get("status") is Status.INBOX
-
-
-def _lead_feedback() -> ColumnElement[Any]:
-    """Select the last comment of the actor on the task."""
-    by_actor = Comment.agent_id == bindparam("actor_id")
-    query = select(Comment.message).where(Comment.task_id == Task.id, by_actor)
-    latest = query.order_by(Comment.created_at.desc(), Comment.id.desc()).limit(1)
-    return latest.correlate(Task).scalar_subquery()
-
-
-def _last_worker_id() -> ColumnElement[UUID]:
-    query = select(Agent.id).where(
-        Agent.id == Task.previous_assignee_id,
-        Agent.board_id == Task.board_id,
-        Agent.is_board_lead.is_(False),
-    )
-    return query.correlate(Task).scalar_subquery()
-
-
+LEAD_ID = (
+    select(Agent.id)
+    .where(Agent.board_id == BOARD_ID, Agent.is_board_lead)
+    .limit(1)
+    .scalar_subquery()
+)
 IS_REQUESTED_ASSIGNEE = and_(
     RequestedAssignee.id == bindparam("assignee_id"),
     RequestedAssignee.organization_id == bindparam("organization_id"),
@@ -267,9 +235,7 @@ COMMENT_SINCE: Query[tuple[UUID]] = Query(
     .limit(1)
 )
 CREATION_FACTS: Query[tuple[Any, UUID | None, Agent | None]] = Query(
-    select(
-        custom_fields.bound_fields_query(BOARD_ID, of_tasks=False), _lead_id(), RequestedAssignee
-    )
+    select(custom_fields.bound_fields_query(BOARD_ID, of_tasks=False), LEAD_ID, RequestedAssignee)
     .select_from(Board)
     .outerjoin(RequestedAssignee, IS_REQUESTED_ASSIGNEE)
     .where(Board.id == BOARD_ID)

@@ -78,7 +78,7 @@ async def build_comment_messages(
 
     The author is not notified.
     """
-    actor_id, sender = (actor.id, _name_sender(actor)) if actor else (None, webhook)
+    actor_id, sender = (actor.id, actor.display_name) if actor else (None, webhook)
     assignee_id = task.assigned_agent_id
     has_mentions = bool(extract_mentions(comment.message))
     if has_mentions:
@@ -107,10 +107,6 @@ async def build_comment_messages(
     ]
 
 
-def _name_sender(actor: Actor) -> str:
-    return actor.name if isinstance(actor, Agent) else actor.display_name
-
-
 def _has_lost_assignee(
     change: TaskChange, old_status: Status, old_assignee_id: UUID | None
 ) -> bool:
@@ -131,20 +127,13 @@ def _has_lost_assignee(
 def _build_assignee_messages(
     change: TaskChange, *, old_status: Status | None, old_assignee_id: UUID | None
 ) -> Iterator[messages.OutgoingMessage]:
-    assignee_id = change.task.assigned_agent_id
-    if assignee_id is None:
-        yield from _build_review_message(change, old_status)
-        return
-    marker = _choose_assignee_marker(change, old_status, old_assignee_id)
-    if marker and assignee_id != change.actor_id:
-        yield _build_message(change, assignee_id, marker)
-
-
-def _build_review_message(
-    change: TaskChange, old_status: Status | None
-) -> Iterator[messages.OutgoingMessage]:
-    """Build the message to the lead about a task of a person that came to review."""
+    """Build the message to the agent with a task; if a person brings it to review, to the lead."""
     task, lead_id = change.task, change.lead_id
+    if task.assigned_agent_id is not None:
+        marker = _choose_assignee_marker(change, old_status, old_assignee_id)
+        if marker and task.assigned_agent_id != change.actor_id:
+            yield _build_message(change, task.assigned_agent_id, marker)
+        return
     entered = task.status is Status.REVIEW and old_status is not Status.REVIEW
     is_for_lead = task.assigned_user_id is not None and lead_id not in (None, change.actor_id)
     if entered and is_for_lead and lead_id is not None:

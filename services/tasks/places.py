@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -34,7 +34,7 @@ class TaskPlace:
 
 async def find_place(session: AsyncSession, task: Task) -> TaskPlace:
     """Return the place of a task of a locked board."""
-    others = _select_others(task)
+    others = select(Task.id).where(*_is_other(task))
     above = others.where(Task.rank > task.rank).order_by(Task.rank).limit(1)
     below = others.where(Task.rank < task.rank).order_by(Task.rank.desc()).limit(1)
     return TaskPlace(await session.scalar(below), await session.scalar(above))
@@ -61,12 +61,15 @@ async def place_task(
 async def _choose_rank(session: AsyncSession, task: Task, place: TaskPlace) -> Decimal | None:
     """Return the rank of a place in the column of a task, or None if nothing is left around it."""
     ids = [id for id in (place.before, place.after) if id is not None]
-    others = _select_others(task)
-    ranks = {row.id: row.rank for row in await _list_ranks(session, others, ids)}
+    ranks: dict[UUID | None, Decimal] = {}
+    if ids:
+        query = select(Task.id, Task.rank).where(*_is_other(task), Task.id.in_(ids))
+        ranks = {row.id: row.rank for row in await session.execute(query)}
     if place.before in ranks:
         low = ranks[place.before]
         above = select(func.min(Task.rank)).where(*_is_other(task), Task.rank > low)
-        return _choose_above(low, await session.scalar(above))
+        high = await session.scalar(above)
+        return max(rank_at(now()), low + 1) if high is None else choose_rank_between(low, high)
     if place.after in ranks:
         high = ranks[place.after]
         below = select(func.max(Task.rank)).where(*_is_other(task), Task.rank < high)
@@ -75,26 +78,9 @@ async def _choose_rank(session: AsyncSession, task: Task, place: TaskPlace) -> D
     return None
 
 
-async def _list_ranks(
-    session: AsyncSession, others: Select[Any], ids: Sequence[UUID]
-) -> Sequence[Any]:
-    if not ids:
-        return []
-    query = others.add_columns(Task.rank).where(Task.id.in_(ids))
-    return (await session.execute(query)).all()
-
-
-def _select_others(task: Task) -> Select[UUID]:
-    return select(Task.id).where(*_is_other(task))
-
-
 def _is_other(task: Task) -> Sequence[Any]:
     """Return the conditions of the other tasks in the column of a task."""
     return Task.board_id == task.board_id, Task.status == task.status, Task.id != task.id
-
-
-def _choose_above(low: Decimal, high: Decimal | None) -> Decimal:
-    return max(rank_at(now()), low + 1) if high is None else choose_rank_between(low, high)
 
 
 def choose_rank_between(low: Decimal, high: Decimal) -> Decimal:

@@ -127,7 +127,11 @@ async def restore_task(
     await session.delete(stored)
     task = await get_task(session, board, task_id)
     approval_ids = [row["id"] for row in rows[Approval.__tablename__]]
-    pending = [row["id"] for row in rows[Approval.__tablename__] if _is_undecided(row)]
+    pending = [
+        row["id"]
+        for row in rows[Approval.__tablename__]
+        if row["status"] == ApprovalStatus.PENDING and row["decided_status"] is None
+    ]
     if pending:
         await notifications.reopen(session, notifications.DECISION_KINDS, pending)
     task_events = await _update_after_restore(
@@ -186,10 +190,6 @@ async def purge_trash(session: AsyncSession, older_than: timedelta) -> int:
     """Remove tasks from the trash that were deleted longer ago than this; return their number."""
     old = delete_rows(DeletedTask).where(DeletedTask.deleted_at < now() - older_than)
     return len((await session.execute(old.returning(DeletedTask.id))).all())
-
-
-def _is_undecided(row: Mapping[str, Any]) -> bool:
-    return row["status"] == ApprovalStatus.PENDING and row["decided_status"] is None
 
 
 def _dependent_events(dependents: Sequence[Task], reason: dict[str, object]) -> list[TaskEvent]:
