@@ -225,7 +225,7 @@ async def test_htmx_gets_the_board_and_an_empty_form_after_adding_a_task(alice, 
     ("field", "value", "words"),
     [
         ("title", "   ", "Fill this in."),
-        ("title", "x" * 501, "too long"),
+        ("title", "x" * 501, "At most 500 characters."),
         ("due_at", "tomorrow", "Write a date like"),
         ("due_at", "9999-12-31", "year"),
         ("assignee", "01a210b8-d6d6-7787-bac6-cae49650af55", "no such agent"),
