@@ -27,6 +27,7 @@ from models import (
 from services import agents, boards, custom_fields, events, messages, tags
 from services.organizations import AccessLoss
 from services.tasks import dependencies
+from services.tasks.change_facts import load_change, load_creation
 from services.tasks.change_request import (
     ASSIGNMENT_FIELDS,
     TaskChange,
@@ -35,7 +36,6 @@ from services.tasks.change_request import (
 )
 from services.tasks.descriptions import store_description
 from services.tasks.events import TaskEvent, build_events, list_changed_tasks, publish_events
-from services.tasks.loaders import load_change, load_creation
 from services.tasks.notifications import (
     build_change_messages,
     build_comment_messages,
