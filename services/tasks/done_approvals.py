@@ -32,8 +32,6 @@ from services.approval_actions import (
 from services.tasks.change_request import DonePermission, LinkedApproval, TaskChange
 from services.tasks.queries import BOARD_ID, TASK_ID
 
-MAX_APPROVALS = 50  # of a task, newest first, that are considered
-
 REASONS = {
     "none": "Nobody has approved that this task is completed.",
     "kind": "The approval of this task is for something else: its kind is “{kind}”.",
@@ -230,8 +228,8 @@ DECIDED_APPROVALS: Query[LinkedApproval] = Query(
         or_(ApprovalTask.id.is_not(None), Approval.task_id == TASK_ID),
     )
     .order_by(Approval.resolved_at.desc(), Approval.id.desc())
-    .limit(MAX_APPROVALS)
+    .limit(50)
     .execution_options(populate_existing=True),
     _build_linked,
 )
-"""Selects the decided approvals of a task, the newest decision first."""
+"""Selects the last decided approvals of a task, the newest decision first."""

@@ -21,7 +21,6 @@ from services.tasks.events import TaskEvent, publish_events
 from services.tasks.queries import get_task
 
 RANK_STEP = 1_000_000  # below the last task of a column
-MAX_RANK_DIGITS = 10_000  # PostgreSQL has 16,383 after the decimal point
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _is_other(task: Task) -> Sequence[Any]:
 
 def choose_rank_between(low: Decimal, high: Decimal) -> Decimal:
     """Return a number between two others that has few digits. Equal ones leave no place."""
-    with localcontext(prec=MAX_RANK_DIGITS):
+    with localcontext(prec=10_000):  # PostgreSQL has 16,383 digits after the decimal point
         middle = (low + high) / 2
         if not low < high:
             return low

@@ -27,8 +27,6 @@ from web.ui.avatars import agent_hue, emoji_icon, hex_colour, state_icon
 from web.ui.render import environment
 from web.ui.translation import reader_language
 
-MAX_CACHED_CARDS = 4_000  # about 10 MB
-MAX_CACHED_TAGS = 1_000
 MAX_TAGS = 3
 DIGEST_SIZE = 6  # bytes, eight characters
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
@@ -101,7 +99,7 @@ class RenderedCard(NamedTuple):
     is_unread: bool = False
 
 
-@lru_cache(MAX_CACHED_TAGS)
+@lru_cache(1_000)
 def _label_tag(name: str, color: str) -> TagLabel:
     return TagLabel(name, hex_colour(color))
 
@@ -119,7 +117,7 @@ def _show_deadline(due_at: datetime | None, *, is_done: bool) -> ShownTime | Non
     )
 
 
-@lru_cache(MAX_CACHED_CARDS)
+@lru_cache(4_000)  # about 10 MB
 def render_content(content: CardContent) -> RenderedCard:
     """Render the part of a card that is the same for all viewers with the same rights."""
     template = environment.get_template("boards/_task_card.html")

@@ -51,9 +51,6 @@ MOVE_ERRORS = {
 """Short texts of rejected moves by error code; "" where the card shows the reason anyway."""
 
 
-MAX_REJECTED_MOVES = 50  # in an address
-
-
 @dataclass(frozen=True)
 class RejectedMove:
     """A rejected move or other change, shown on its card until the task changes."""
@@ -74,7 +71,7 @@ class RejectedMove:
     @classmethod
     def parse_all(cls, text: str) -> "list[RejectedMove]":
         """Parse several moves, separated by commas; what is none is left out."""
-        parsed = map(cls.parse, text.split(",")[:MAX_REJECTED_MOVES])
+        parsed = map(cls.parse, text.split(",")[:50])
         return [one for one in parsed if one is not None]
 
     @classmethod

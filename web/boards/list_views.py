@@ -6,9 +6,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
-from models import Member, Status
+from models import Status
 from services import agents, boards, onboarding, organizations, presence, waiting_counts
 from services.boards import BoardCreate, BoardSummary
 from web.agents.setup import offline_threshold
@@ -22,7 +21,6 @@ from web.ui.list_addresses import TableOrder
 from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page, render_part
 
-MAX_FILTER_LENGTH = 200  # characters
 SORT_KEYS: Mapping[str, Callable[[BoardSummary], Any]] = {
     "name": lambda one: one.board.name.casefold(),
     "group": lambda one: (one.group_name is None, (one.group_name or "").casefold()),
@@ -49,7 +47,7 @@ async def show_boards(request: Request) -> Response:
         else:
             waiting = layout.waiting
         unread_board_ids = await presence.list_boards_with_unread_comments(source, member)
-    text = request.query_params.get("q", "").strip()[:MAX_FILTER_LENGTH]
+    text = request.query_params.get("q", "").strip()[:200]
     order = TableOrder.from_query("/boards", request.query_params, SORT_KEYS, {"q": text})
     found = [one for one in all_summaries if text.casefold() in _searched_text(one)]
     context: dict[str, Any] = {
@@ -101,7 +99,8 @@ async def _render_new_board_form(request: Request, form: forms.Form) -> Response
     organizations.require_admin(current_member(request))
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        options = await _new_board_options(source, current_member(request))
+        gateways = await list_gateway_options(source, current_member(request))
+        groups = await list_group_options(source, current_member(request))
     return render_page(
         request,
         "boards/new.html",
@@ -110,14 +109,7 @@ async def _render_new_board_form(request: Request, form: forms.Form) -> Response
         form=form,
         fields=build_form_fields(form, BoardCreate),
         rules=BOARD_RULES,
-        **options,
+        # The first option is the default.
+        gateway_options=[*gateways, no_gateway_option()] if gateways else [],
+        group_options=groups,
     )
-
-
-async def _new_board_options(source: Source, member: Member) -> dict[str, Any]:
-    """Return the gateway and group options of a new board. The first option is the default."""
-    options = await list_gateway_options(source, member)
-    return {
-        "gateway_options": [*options, no_gateway_option()] if options else [],
-        "group_options": await list_group_options(source, member),
-    }

@@ -22,7 +22,6 @@ LIST_ORDER = (Status.REVIEW, Status.IN_PROGRESS, Status.INBOX, Status.DONE)
 STABLE_SORTS = ("manual", "created")  # a change of a task does not change its place
 NOBODY = UUID(int=0)  # the id of no user
 MAX_CARDS = 6_400  # of each column; they are loaded in steps, each twice as many as before
-MAX_DIGITS = 6  # of a number in an address
 TITLE = "title"  # the column that the list always shows
 LIST_COLUMNS = (
     *("description", "flags", "approvals", "priority", "assignee", "tags", "due"),
@@ -30,7 +29,6 @@ LIST_COLUMNS = (
 )
 DEFAULT_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated")
 DEFAULTS: Mapping[str, object] = {"view": "board", "limit": CARDS_IN_COLUMN, "base": 1}
-MAX_QUERIES = 2_000  # encoded ones in memory, of at most about 1 kB
 NOT_SAVED = ("column", "limit", "month", "day", "saved", "base")
 """Parameters that are not part of a saved view."""
 
@@ -218,7 +216,7 @@ class BoardAddress:
         return self.query_with(sort="" if sort == DEFAULT_SORTS[self.view] else sort)
 
 
-@lru_cache(MAX_QUERIES)
+@lru_cache(2_000)  # of at most about 1 kB
 def _encode_query(parameters: tuple[tuple[str, str], ...]) -> str:
     """Return a query with its question mark, or ""; the links of a page name many."""
     return f"?{urlencode(parameters)}" if parameters else ""
@@ -247,7 +245,7 @@ def round_limit(count: int) -> int:
 
 def _parse_number(value: str) -> int:
     is_number = value.isascii() and value.isdecimal()
-    return int(value[:MAX_DIGITS]) if is_number else 0
+    return int(value[:6]) if is_number else 0
 
 
 def _parse_columns(values: Iterable[str]) -> str:

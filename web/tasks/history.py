@@ -76,9 +76,7 @@ ASSIGNMENT_FIELDS = ("assigned_agent_id", "assigned_user_id")
 Sentence = tuple[str, Mapping[str, object]]
 """A marked text, and its values without the actor."""
 
-MAX_CACHE_LENGTH = 4_000_000  # characters of all lines
 MAX_LINE_LENGTH = 8_000  # characters; longer lines are rendered again
-MAX_EMOJI_LENGTH = 16  # characters; a profile can contain any text
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
 
 
@@ -158,20 +156,19 @@ def _build_line(entry: HistoryEntry, agent: Agent | None) -> HistoryLine:
 
 
 def _describe_author(entry: HistoryEntry, agent: Agent | None) -> CommentAuthor:
+    label = None
+    if entry.is_by_agent:
+        emoji = (agent.identity_profile or {}).get("emoji") if agent else ""
+        emoji = emoji[:16] if isinstance(emoji, str) else ""  # a profile can contain any text
+        label = AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
     return CommentAuthor(
         name=entry.author_name or _("Deleted user"),
-        agent=_label_agent(entry, agent) if entry.is_by_agent else None,
+        agent=label,
         is_lead=agent is not None and agent.is_board_lead,
     )
 
 
-def _label_agent(entry: HistoryEntry, agent: Agent | None) -> AgentLabel:
-    emoji = (agent.identity_profile or {}).get("emoji") if agent else ""
-    emoji = emoji[:MAX_EMOJI_LENGTH] if isinstance(emoji, str) else ""
-    return AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
-
-
-LINES: BoundedCache[LineContent, tuple[str, str]] = BoundedCache(MAX_CACHE_LENGTH)
+LINES: BoundedCache[LineContent, tuple[str, str]] = BoundedCache(4_000_000)
 """The HTML of the lines that were shown last, before and after the place of their ages."""
 
 
@@ -205,18 +202,16 @@ def _list_sentences(entry: HistoryEntry, event: Event) -> list[Sentence]:
     if event.type is EventType.TASK_LINK_UPDATED:
         return [_describe_link(event.data)]
     if event.type in EVENT_TEXTS:
-        values = {"error": ""} | event.data | {"question": _describe_question(event.data)}
+        stored = event.data.get("question")
+        is_known = isinstance(stored, str)
+        question = translate_question(stored, event.data) if is_known else _("a question")
+        values = {"error": ""} | event.data | {"question": question}
         return [(EVENT_TEXTS[event.type], values)]
     sentences = _describe_status(N_("<b>%(actor)s</b> moved this task to %(status)s."), status)
     for change in _list_described(entry.changes):
         if not (status and _is_implied(change)):
             sentences += CHANGE_TEXTS.get(change.field, _describe_other)(change)
     return sentences or [(N_("<b>%(actor)s</b> changed this task."), {})]
-
-
-def _describe_question(data: Mapping[str, Any]) -> str:
-    stored = data.get("question")
-    return translate_question(stored, data) if isinstance(stored, str) else _("a question")
 
 
 def _describe_link(data: Mapping[str, Any]) -> Sentence:

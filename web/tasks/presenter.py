@@ -6,11 +6,10 @@ from uuid import UUID
 from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
-from models import Board, Member
+from models import Member
 from services import tasks
 from services.boards import BoardPermissions
-from services.task_pages import TaskPageData, load_task_page_data
-from services.tasks import TaskDetail
+from services.task_pages import load_task_page_data
 from web.agents import presenter
 from web.approvals.presenter import load_approval_views
 from web.boards.query_parameters import BoardAddress
@@ -42,11 +41,15 @@ async def load_task_view(
     board, user = access.board, member.user
     detail = await tasks.get_task_detail(source, board, task_id)
     page = await load_task_page_data(source, board, task_id, with_choices=access.can_write)
+    address = BoardAddress.from_query(query)
     writable = {board.id} if access.can_write else set[UUID]()
     context = {
         "board": board,
         "can_write": access.can_write,
-        **await _load_place(source, board, task_id, BoardAddress.from_query(query)),
+        "address": address,
+        "place": await tasks.find_board_place(  # in the view from which it was opened
+            source, board, task_id, address.filters, address.order
+        ),
         "detail": detail,
         "task": detail.task,
         "short_id": str(detail.task.id)[-SHORT_ID_LENGTH:],
@@ -67,23 +70,12 @@ async def load_task_view(
         ),
         **await load_conversation(source, user, board, task_id, query),
     }
-    return context | (_describe_choices(page, detail) if access.can_write else {})
-
-
-def _describe_choices(page: TaskPageData, detail: TaskDetail) -> dict[str, Any]:
-    """Return what the forms of a task offer."""
-    current, others = detail.depends_on_task_ids, page.dependency_choices
-    return {
-        "assignees": page.agents,
-        "people": page.people,
-        "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
-        "tag_choices": page.tags,
-    }
-
-
-async def _load_place(
-    source: Source, board: Board, task_id: UUID, address: BoardAddress
-) -> dict[str, Any]:
-    """Load the place of a task in the view from which it was opened."""
-    place = await tasks.find_board_place(source, board, task_id, address.filters, address.order)
-    return {"address": address, "place": place}
+    if access.can_write:  # what the forms offer
+        current, others = detail.depends_on_task_ids, page.dependency_choices
+        context |= {
+            "assignees": page.agents,
+            "people": page.people,
+            "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
+            "tag_choices": page.tags,
+        }
+    return context
