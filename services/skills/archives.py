@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from core.text import is_storable, remove_invisible
+from core.text import N_, is_storable, remove_invisible
 
 MAX_ARCHIVE_SIZE = 32 * 1024 * 1024  # bytes
 MAX_UNPACKED_SIZE = 128 * 1024 * 1024  # bytes of all files together
@@ -47,8 +47,24 @@ A RuntimeError is raised for passwords, unknown methods of compression, and deep
 """
 
 
+REASONS: Mapping[str, str] = {
+    "unreadable": N_("The archive is damaged."),
+    "unknown_format": N_("This is no .zip or .tar.gz that can be read."),
+    "no_skills": N_("There is no skill in the archive."),
+    "too_large": N_("The archive is too large."),
+    "too_large_unpacked": N_("The archive is too large when unpacked."),
+    "too_many_entries": N_("The archive has too many files."),
+    "header_too_large": N_("The archive is damaged."),
+    "path": N_("A path in the archive is not allowed: %(path)s"),
+    "duplicate": N_("A path appears twice in the archive: %(path)s"),
+    "device": N_("There is a device in the archive: %(path)s"),
+    "encrypted": N_("The archive is encrypted."),
+}
+"""Why an archive cannot be used, by the stable code of the cause."""
+
+
 class InvalidArchive(Exception):
-    """An archive cannot be used; `cause` is a stable code of the reason."""
+    """An archive cannot be used; `cause` is a key of REASONS."""
 
     def __init__(self, cause: str, path: str = "") -> None:
         super().__init__(cause)

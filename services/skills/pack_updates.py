@@ -32,7 +32,7 @@ from models import (
     new_id,
 )
 from services import audit, events, organizations
-from services.skills.archives import InvalidArchive
+from services.skills.archives import REASONS, InvalidArchive
 from services.skills.commands import (
     changed_meanwhile,
     check_storage,
@@ -193,7 +193,8 @@ async def _fetch(
         try:
             contents = await _read(archive.data, pack.source_url, pack.branch)
         except Invalid as error:
-            raise UpstreamError(error.code, error.message, cause=error.cause) from None
+            path = error.details["path"]
+            raise UpstreamError(error.code, error.text, cause=error.cause, path=path) from None
     return pack, archive, contents
 
 
@@ -203,8 +204,7 @@ async def _read(data: bytes, source_url: str, branch: str) -> PackContents:
     try:
         return await loop.run_in_executor(READERS, read_pack, data, source_url, branch)
     except InvalidArchive as error:
-        path = f" ({error.path})" if error.path else ""
-        reason = f"The archive cannot be used: {error.cause}{path}."
+        reason = REASONS[error.cause]
         raise Invalid(
             "skill_archive_invalid", reason, field="archive", cause=error.cause, path=error.path
         ) from None

@@ -122,18 +122,6 @@ ERROR_TEXTS: Mapping[str, str] = {
     # Policies
     "too_many": N_("At most %(max_count)s values."),
     # Skills and packs
-    "skill_archive_invalid": N_("The archive cannot be used: %(path)s"),
-    "skill_archive_invalid:unreadable": N_("The archive is damaged."),
-    "skill_archive_invalid:unknown_format": N_("This is no .zip or .tar.gz that can be read."),
-    "skill_archive_invalid:no_skills": N_("There is no skill in the archive."),
-    "skill_archive_invalid:too_large": N_("The archive is too large."),
-    "skill_archive_invalid:too_large_unpacked": N_("The archive is too large when unpacked."),
-    "skill_archive_invalid:too_many_entries": N_("The archive has too many files."),
-    "skill_archive_invalid:header_too_large": N_("The archive is damaged."),
-    "skill_archive_invalid:path": N_("A path in the archive is not allowed: %(path)s"),
-    "skill_archive_invalid:duplicate": N_("A path appears twice in the archive: %(path)s"),
-    "skill_archive_invalid:device": N_("There is a device in the archive: %(path)s"),
-    "skill_archive_invalid:encrypted": N_("The archive is encrypted."),
     "skill_pack_unavailable": N_(
         "The archive cannot be downloaded. Check the address and the branch, and try again."
     ),
