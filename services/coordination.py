@@ -173,7 +173,10 @@ async def ask_user(
     then it returns None. Who can write to the board is notified until somebody answers.
     """
     await notifications.notify(session, [_build_question(lead, board, question)])
-    main = await session.scalar(_gateway_main_query(board)) if board.gateway_id else None
+    main = None
+    if board.gateway_id:
+        mains = select(Agent).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
+        main = await session.scalar(mains.order_by(Agent.created_at, Agent.id).limit(1))
     if main is None:
         await _ask_in_chat(session, lead, board, question, base_url)
         return None
@@ -225,11 +228,6 @@ async def _ask_in_chat(
 ) -> None:
     draft = memory.NoteCreate(content=question.content, tags=["chat", "ask_user"])
     await memory.create_note(session, lead, memory.board_scope(board), draft, base_url=base_url)
-
-
-def _gateway_main_query(board: Board):
-    mains = select(Agent).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
-    return mains.order_by(Agent.created_at, Agent.id).limit(1)
 
 
 async def nudge_agent(

@@ -6,7 +6,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -26,10 +25,17 @@ from models import (
     User,
     new_id,
 )
-from services import desired_state, events
+from services import desired_state, events, rows
 from services.agents.events import agent_event
 from services.agents.heartbeats import apply_first_heartbeat
 from services.agents.rules import DEFAULT_HEARTBEAT, FIELD_VALIDATORS, OFFLINE_AFTER, AgentDraft
+
+UNIQUE_ERRORS: rows.UniqueErrors = {
+    "uq_agents_linked_once": lambda: Conflict(
+        "agent_already_linked", N_("This agent is linked already."), field="gateway_agent_id"
+    )
+}
+"""Another request has linked the agent first."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ async def link_agent(
     Raises Conflict also if it is registered already.
     """
     agent = await _add_agent(session, board, draft, is_board_lead=is_board_lead, location=location)
-    await _flush_linked_agent(session)
+    await rows.flush(session, UNIQUE_ERRORS)
     token = await create_token(session, agent)
     linked = agent_event(
         EventType.AGENT_CREATED, user, board, agent, lead=is_board_lead, is_linked=True
@@ -158,18 +164,6 @@ def build_agent(
         agent.gateway_id, agent.openclaw_session_id = location.gateway_id, location.session_key
         agent.is_linked = True
     return agent
-
-
-async def _flush_linked_agent(session: AsyncSession) -> None:
-    """Insert a linked agent. Raises Conflict if another request has linked it first."""
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if "uq_agents_linked_once" not in str(error.orig):
-            raise
-        raise Conflict(
-            "agent_already_linked", N_("This agent is linked already."), field="gateway_agent_id"
-        ) from error
 
 
 async def _check_lead_may_create(
