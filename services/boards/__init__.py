@@ -1,17 +1,35 @@
 """Boards and board groups: access, changes, and pausing."""
 
 from services.boards.access import (
+    AGENT_BOARD_IDS,
+    BOARD_PEOPLE,
+    CAN_READ,
+    MEMBER_BOARDS,
     MEMBER_EVENTS,
+    ON_BOARD,
+    READABLE_BOARD_IDS,
+    USER_BOARDS,
+    WRITABLE_BOARD_IDS,
+    WRITABLE_IDS,
     BoardPermissions,
+    BoardPerson,
+    access_parameters,
+    build_readers_query,
+    can_user_read,
     get_board,
     get_board_as_admin,
     get_board_permissions,
+    list_board_people,
+    list_readable_board_ids,
+    list_writable_board_ids,
     lock_board,
     lock_board_as_admin,
     lock_board_of_agent,
     lock_boards,
     may_change_access,
+    readable_board_ids_query,
     require_write_access,
+    visible_boards_query,
 )
 from services.boards.commands import (
     BOARD_DELETION,
@@ -27,39 +45,32 @@ from services.boards.commands import (
     set_goal,
     update_board,
 )
-from services.boards.group_access import (
+from services.boards.groups import (
     READABLE_GROUP_IDS,
     VISIBLE_GROUPS,
+    BoardGroupCreate,
+    BoardGroupUpdate,
+    GroupAgents,
+    GroupBoardChanges,
     GroupPermissions,
+    change_group_boards,
+    create_group,
+    delete_group,
     find_group_of_board,
     get_group,
     get_group_as_admin,
     get_group_permissions,
     list_groups,
     lock_group,
-    lock_group_as_admin,
-)
-from services.boards.group_commands import (
-    BoardGroupCreate,
-    BoardGroupUpdate,
-    GroupAgents,
-    GroupBoardChanges,
-    change_group_boards,
-    create_group,
-    delete_group,
     lock_group_agents_as_manager,
+    lock_group_as_admin,
     lock_group_boards,
     update_group,
 )
-from services.boards.pause import check_agent_may_work, find_pauser, run_command
-from services.boards.people import (
-    BOARD_PEOPLE,
-    CAN_READ,
-    ON_BOARD,
-    BoardPerson,
-    build_readers_query,
-    can_user_read,
-    list_board_people,
+from services.boards.pause import (
+    check_agent_may_work,
+    find_pauser,
+    run_command,
 )
 from services.boards.queries import (
     BY_NAME,
@@ -70,17 +81,4 @@ from services.boards.queries import (
     list_board_summaries,
     list_boards,
     list_related_boards,
-)
-from services.boards.visibility import (
-    AGENT_BOARD_IDS,
-    MEMBER_BOARDS,
-    READABLE_BOARD_IDS,
-    USER_BOARDS,
-    WRITABLE_BOARD_IDS,
-    WRITABLE_IDS,
-    access_parameters,
-    list_readable_board_ids,
-    list_writable_board_ids,
-    readable_board_ids_query,
-    visible_boards_query,
 )

@@ -3,23 +3,150 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, false, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    false,
+    func,
+    join,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import AppError, Forbidden, NotFound, Unauthorized
 from core.text import N_
-from models import Actor, Agent, Board, Event, EventType, Member, User
-from services.boards.visibility import (
-    MEMBER_BOARDS,
-    USER_BOARDS,
-    access_parameters,
-    select_agent_boards,
+from models import (
+    USER_NAME,
+    Actor,
+    Agent,
+    Board,
+    BoardAccess,
+    Event,
+    EventType,
+    Member,
+    Role,
+    User,
 )
+
+
+def visible_boards_query(actor: Actor) -> Select[Board, bool, bool, bool]:
+    """Select the boards of the actor's organizations with the columns of `BoardPermissions`.
+
+    A board agent has all permissions on its own board and none on others. A gateway agent has no
+    board, and has all permissions on the boards of its gateway.
+    """
+    if not isinstance(actor, Agent):
+        return _user_boards_query(actor.id)
+    own: ColumnElement[bool] = false()
+    if actor.board_id is not None:
+        own = Board.id == actor.board_id
+    elif actor.gateway_id is not None:
+        own = Board.gateway_id == actor.gateway_id
+    return _select_agent_boards(own, actor.organization_id)
+
+
+def _select_agent_boards(
+    own: ColumnElement[bool], organization_id: Any
+) -> Select[Board, bool, bool, bool]:
+    """Select the boards of an organization for an agent, which has all permissions on its own."""
+    query = select(Board, own.label("reads"), own.label("writes"), literal(False))
+    return query.where(Board.organization_id == organization_id)
+
+
+def _user_boards_query(user_id: Any) -> Select[Board, bool, bool, bool]:
+    writes = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
+    reads = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), writes)
+    admin = Member.role.in_((Role.OWNER, Role.ADMIN))
+    return (
+        select(Board, reads.label("reads"), writes.label("writes"), admin.label("admin"))
+        .join(Member, Member.organization_id == Board.organization_id)
+        .outerjoin(
+            BoardAccess,
+            and_(BoardAccess.organization_member_id == Member.id, BoardAccess.board_id == Board.id),
+        )
+        .where(Member.user_id == user_id)
+    )
+
+
+USER_BOARDS = _user_boards_query(bindparam("user_id"))
+"""Selects the same as `visible_boards_query` for the user `user_id`. Statements that are built
+once use it."""
+
+MEMBER_BOARDS = USER_BOARDS.where(Board.organization_id == bindparam("organization_id"))
+"""Selects those of USER_BOARDS that are in the organization `organization_id`."""
+
+
+def readable_board_ids_query(actor: Actor, organization_id: UUID) -> Select[UUID]:
+    """Select the ids of the boards that the actor may read in an organization."""
+    visible = visible_boards_query(actor).where(Board.organization_id == organization_id)
+    return _select_readable_ids(visible)
+
+
+def _select_readable_ids(boards_query: Select[Board, bool, bool, bool]) -> Select[UUID]:
+    visible = boards_query.subquery()
+    return select(visible.c.id).where(visible.c.reads)
+
+
+READABLE_BOARD_IDS = _select_readable_ids(MEMBER_BOARDS)
+"""Selects the ids of those of MEMBER_BOARDS that the member may read."""
+
+AGENT_BOARD_IDS = select(Board.id).where(
+    Board.organization_id == bindparam("organization_id"),
+    or_(
+        Board.id == bindparam("own_board_id", type_=Uuid()),
+        Board.gateway_id == bindparam("gateway_id", type_=Uuid()),
+    ),
+)
+"""Selects the ids of the boards of the agent that `access_parameters` describes."""
+
+
+def access_parameters(actor: Actor | Member) -> dict[str, UUID | None]:
+    """Return the parameters of the statements that select the boards of an actor."""
+    if isinstance(actor, Agent):
+        return {
+            "organization_id": actor.organization_id,
+            "own_board_id": actor.board_id,
+            "gateway_id": actor.gateway_id if actor.board_id is None else None,
+        }
+    if isinstance(actor, Member):
+        return {"user_id": actor.user_id, "organization_id": actor.organization_id}
+    return {"user_id": actor.id}
+
+
+READABLE_IDS: Query[UUID] = Query(READABLE_BOARD_IDS, itemgetter(0))
+OWN_IDS: Query[UUID] = Query(AGENT_BOARD_IDS, itemgetter(0))
+
+
+_visible = USER_BOARDS.subquery()
+WRITABLE_BOARD_IDS = select(_visible.c.id).where(_visible.c.reads, _visible.c.writes)
+"""Selects the ids of those of USER_BOARDS that the user may change."""
+
+WRITABLE_IDS: Query[UUID] = Query(WRITABLE_BOARD_IDS, itemgetter(0))
+
+
+async def list_readable_board_ids(
+    source: Source, actor: Actor, organization_id: UUID
+) -> Sequence[UUID]:
+    """Return the ids of the boards that the actor may read in an organization."""
+    query = OWN_IDS if isinstance(actor, Agent) else READABLE_IDS
+    parameters = access_parameters(actor) | {"organization_id": organization_id}
+    return await query.fetch(source, **parameters)
+
+
+async def list_writable_board_ids(source: Source, user: User) -> Sequence[UUID]:
+    """Return the ids of all boards that the user may change."""
+    return await WRITABLE_IDS.fetch(source, user_id=user.id)
 
 
 @dataclass(frozen=True)
@@ -111,8 +238,14 @@ async def lock_boards(
 
     Returns the error for a board that may not be changed, and no entry for one that is not visible.
     """
+    found: dict[UUID, Board | AppError] = {}
     rows = await LOCKED_BOARDS.fetch(session, board_ids=list(board_ids), **access_parameters(user))
-    return {row[0].id: _writable_or_error(row) for row in rows}
+    for row in rows:
+        try:
+            found[row[0].id] = _require_write(_require_read(row))
+        except AppError as error:
+            found[row[0].id] = error
+    return found
 
 
 async def require_write_access(session: AsyncSession, user: User, board_id: UUID) -> None:
@@ -140,18 +273,27 @@ async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID)
     return _require_admin(_require_read(row)) if row is not None else None
 
 
+AGENT_PLACE: Query[tuple[UUID | None, UUID | None, bool]] = Query(
+    select(Agent.board_id, Agent.gateway_id, Agent.is_board_lead).where(
+        Agent.id == bindparam("agent_id")
+    )
+)
+
+
 async def _lock(session: AsyncSession, actor: Actor | Member, board_id: UUID) -> BoardPermissions:
+    """Lock a board, and check that an agent was not deleted or moved while it waited for the lock.
+
+    Of the agent only columns are selected: loading the object would overwrite the values to compare
+    with.
+    """
     permissions = await _fetch_permissions(session, actor, board_id, lock=True)
     if isinstance(actor, Agent):
-        await _check_agent_unchanged(session, actor)
+        row = await AGENT_PLACE.first(session, agent_id=actor.id)
+        if row is None:
+            raise Unauthorized
+        if row != (actor.board_id, actor.gateway_id, actor.is_board_lead):
+            raise Forbidden("agent_moved", N_("This agent was moved meanwhile."))
     return permissions
-
-
-def _writable_or_error(row: Sequence[Any]) -> Board | AppError:
-    try:
-        return _require_write(_require_read(row))
-    except AppError as error:
-        return error
 
 
 def _require_write(permissions: BoardPermissions) -> Board:
@@ -165,25 +307,6 @@ def _require_admin(permissions: BoardPermissions) -> Board:
         reason = N_("Only an admin who may change this board can do that.")
         raise Forbidden("admin_required", reason, cause="board")
     return permissions.board
-
-
-AGENT_PLACE: Query[tuple[UUID | None, UUID | None, bool]] = Query(
-    select(Agent.board_id, Agent.gateway_id, Agent.is_board_lead).where(
-        Agent.id == bindparam("agent_id")
-    )
-)
-
-
-async def _check_agent_unchanged(session: AsyncSession, agent: Agent) -> None:
-    """Raise Unauthorized or Forbidden if the agent was deleted or moved while it waited for a lock.
-
-    Only columns are selected: loading the object would overwrite the values to compare with.
-    """
-    row = await AGENT_PLACE.first(session, agent_id=agent.id)
-    if row is None:
-        raise Unauthorized
-    if row != (agent.board_id, agent.gateway_id, agent.is_board_lead):
-        raise Forbidden("agent_moved", N_("This agent was moved meanwhile."))
 
 
 async def _fetch_permissions(
@@ -204,7 +327,7 @@ def _build_board_query(kind: type[Actor | Member], *, lock: bool) -> BoardQuery:
         own_id = bindparam("own_board_id", type_=Uuid())
         gateway_id = bindparam("gateway_id", type_=Uuid())
         own = func.coalesce((Board.id == own_id) | (Board.gateway_id == gateway_id), false())
-        query = select_agent_boards(own, bindparam("organization_id"))
+        query = _select_agent_boards(own, bindparam("organization_id"))
     else:
         query = MEMBER_BOARDS if issubclass(kind, Member) else USER_BOARDS
     query = query.where(Board.id == bindparam("board_id"))
@@ -217,3 +340,51 @@ def _require_read(row: Sequence[Any]) -> BoardPermissions:
     if not permissions.can_read:
         raise Forbidden("board_read_forbidden", N_("You may not read this board."))
     return permissions
+
+
+class BoardPerson(NamedTuple):
+    """A person who can read a board."""
+
+    id: UUID
+    name: str
+    can_write: bool
+    email: str | None = None
+
+
+CAN_WRITE = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
+CAN_READ = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), CAN_WRITE)
+
+
+def build_readers_query(
+    on_board: ColumnElement[bool], *conditions: ColumnElement[bool]
+) -> Query[BoardPerson]:
+    """Build the query of the members who can read one of the matching boards, by name."""
+    is_grant = and_(BoardAccess.organization_member_id == Member.id, on_board)
+    tables = join(User, Member, Member.user_id == User.id).outerjoin(BoardAccess, is_grant)
+    query = (
+        select(User.id, USER_NAME, func.bool_or(CAN_WRITE), User.email)
+        .select_from(tables)
+        .where(Member.organization_id == bindparam("organization_id", type_=Uuid()), CAN_READ)
+        .where(*conditions)
+        .group_by(User.id)
+        .order_by(func.lower(USER_NAME), User.id)
+    )
+    return Query(query, BoardPerson._make)
+
+
+ON_BOARD = BoardAccess.board_id == bindparam("board_id", type_=Uuid())
+BOARD_PEOPLE = build_readers_query(ON_BOARD)
+BOARD_PERSON = build_readers_query(ON_BOARD, User.id == bindparam("user_id"))
+
+
+async def list_board_people(source: Source, board: Board) -> Sequence[BoardPerson]:
+    """Return the people who can read a board, by name."""
+    return await BOARD_PEOPLE.fetch(
+        source, board_id=board.id, organization_id=board.organization_id
+    )
+
+
+async def can_user_read(source: Source, board: Board, user_id: UUID) -> bool:
+    """Say whether a person is a member of the organization who can read the board."""
+    ids = {"board_id": board.id, "organization_id": board.organization_id, "user_id": user_id}
+    return await BOARD_PERSON.first(source, **ids) is not None

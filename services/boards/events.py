@@ -27,10 +27,31 @@ async def board_update_messages(
     If the board changed its group, all agents of the old and of the new group are notified; the
     agents of the board itself about both.
     """
-    group_messages = []
+    outgoing = []
     if old_group_id != board.board_group_id:
-        group_messages = await _group_messages(session, actor, board, old_group_id)
-    return [*group_messages, lead_update_message(actor, board, changes)]
+        query = (
+            select(BoardGroup, Board, Agent.id)
+            .join(Board, or_(Board.board_group_id == BoardGroup.id, Board.id == board.id))
+            .join(Agent, Agent.board_id == Board.id)
+            .where(BoardGroup.id.in_([old_group_id, board.board_group_id]))
+            .order_by(BoardGroup.id != old_group_id, Board.id, Agent.id)
+        )
+        for group, recipient, agent_id in await session.execute(query):
+            joined = group.id == board.board_group_id
+            on_delivered, on_failed = JOIN_EVENT_TYPES if joined else LEAVE_EVENT_TYPES
+            one = messages.OutgoingMessage(
+                to=agent_id,
+                content=messages.templates.render_group_update(
+                    board, group, recipient=recipient, joined=joined
+                ),
+                board=recipient,
+                sender=actor,
+                on_delivered=on_delivered,
+                on_failed=on_failed,
+                event_data={"name": board.name, "group": group.name},
+            )
+            outgoing.append(one)
+    return [*outgoing, lead_update_message(actor, board, changes)]
 
 
 def lead_update_message(
@@ -45,38 +66,6 @@ def lead_update_message(
         on_delivered=EventType.BOARD_LEAD_NOTIFIED,
         on_failed=EventType.BOARD_LEAD_NOTIFY_FAILED,
         event_data={"name": board.name},
-    )
-
-
-async def _group_messages(
-    session: AsyncSession, actor: Actor, board: Board, old_group_id: UUID | None
-) -> list[messages.OutgoingMessage]:
-    shared = or_(Board.board_group_id == BoardGroup.id, Board.id == board.id)
-    query = (
-        select(BoardGroup, Board, Agent.id)
-        .join(Board, shared)
-        .join(Agent, Agent.board_id == Board.id)
-        .where(BoardGroup.id.in_([old_group_id, board.board_group_id]))
-        .order_by(BoardGroup.id != old_group_id, Board.id, Agent.id)
-    )
-    return [_group_message(actor, board, *row) for row in await session.execute(query)]
-
-
-def _group_message(
-    actor: Actor, board: Board, group: BoardGroup, recipient: Board, agent_id: UUID
-) -> messages.OutgoingMessage:
-    joined = group.id == board.board_group_id
-    on_delivered, on_failed = JOIN_EVENT_TYPES if joined else LEAVE_EVENT_TYPES
-    return messages.OutgoingMessage(
-        to=agent_id,
-        content=messages.templates.render_group_update(
-            board, group, recipient=recipient, joined=joined
-        ),
-        board=recipient,
-        sender=actor,
-        on_delivered=on_delivered,
-        on_failed=on_failed,
-        event_data={"name": board.name, "group": group.name},
     )
 
 

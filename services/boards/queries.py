@@ -22,7 +22,7 @@ from models import (
     Status,
 )
 from services import counters
-from services.boards.visibility import (
+from services.boards.access import (
     AGENT_BOARD_IDS,
     MEMBER_BOARDS,
     READABLE_BOARD_IDS,

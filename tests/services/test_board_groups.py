@@ -11,7 +11,7 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Agent, Board, Event, EventType, Message, new_id
 from services import agents, boards, organizations
 from services.boards import BoardGroupCreate, BoardGroupUpdate
-from services.boards.group_commands import group_slug
+from services.boards.groups import group_slug
 from tests.support.board_rows import make_agent, make_board
 from tests.support.memory_rows import create_group_of
 from tests.support.people_rows import make_member

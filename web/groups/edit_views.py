@@ -171,7 +171,7 @@ GROUP_ROUTES: list[Route] = [
 ]
 """The pages of board groups, for members.
 
-Who may read or change a group is decided by `services.boards.group_access`: a user who may read or
+Who may read or change a group is decided by `services.boards.groups`: a user who may read or
 change one of its boards may do the same with the group; only admins change its name, boards and the
 heartbeat interval of its agents.
 """
