@@ -192,9 +192,10 @@ async def _check_view_count(session: AsyncSession, board: Board, owner_id: UUID 
     count = select(func.count()).select_from(SavedView)
     of_owner = (SavedView.board_id == board.id) & SavedView.user_id.is_not_distinct_from(owner_id)
     if (await session.scalar(count.where(of_owner)) or 0) >= MAX_VIEWS:
-        reason = f"A board has at most {MAX_VIEWS} views of one person, and as many shared ones."
-        cause = "shared" if owner_id is None else ""
-        raise Invalid("too_many_saved_views", reason, cause=cause, max_count=MAX_VIEWS)
+        reason = N_("A board has at most %(max_count)s views of one person.")
+        if owner_id is None:
+            reason = N_("A board has at most %(max_count)s shared views.")
+        raise Invalid("too_many_saved_views", reason, max_count=MAX_VIEWS)
 
 
 async def _record_event(

@@ -23,7 +23,6 @@ from services import boards, messages, tasks
 from services import notifications as user_notifications
 from services.memory.rules import MemoryScope, is_broadcast, is_chat
 from services.messages import (
-    MentionedPeople,
     list_mentionable_people,
     list_mentioned_agents,
     templates,
@@ -56,8 +55,17 @@ async def board_messages(
     recipients = await _list_other_agents(session, message.author, Board.id == board.id)
     mentioned = _mentioned_ids(message.content, recipients)
     return [
-        _outgoing(
-            message, agent, board, _board_text(board, message, mentioned=agent.id in mentioned)
+        messages.OutgoingMessage(
+            to=agent,
+            content=templates.render_board_chat(
+                board,
+                sender=message.author.display_name,
+                content=message.content,
+                mentioned=agent.id in mentioned,
+                base_url=message.base_url,
+            ),
+            board=board,
+            sender=message.author,
         )
         for agent, _ in recipients
         if agent.is_board_lead or agent.id in mentioned
@@ -79,8 +87,19 @@ async def group_messages(
     recipients = await _list_other_agents(session, message.author, in_group)
     mentioned = _mentioned_ids(message.content, recipients)
     return [
-        _outgoing(
-            message, agent, board, _group_text(group, board, message, agent.id in mentioned, to_all)
+        messages.OutgoingMessage(
+            to=agent,
+            content=templates.render_group_chat(
+                group,
+                board,
+                sender=message.author.display_name,
+                content=message.content,
+                mentioned=agent.id in mentioned,
+                broadcast=to_all,
+                base_url=message.base_url,
+            ),
+            board=board,
+            sender=message.author,
         )
         for agent, board in recipients
         if to_all or agent.is_board_lead or agent.id in mentioned
@@ -93,7 +112,12 @@ async def notify_mentioned_users(
     """Notify the people who are mentioned in a new note and can read it."""
     if "@" not in note.content:
         return
-    people = await _load_people(session, scope)
+    if scope.board is not None:
+        people = await tasks.load_mentionable_people(session, scope.board)
+    else:
+        assert scope.group is not None
+        ids = {"group_id": scope.group.id, "organization_id": scope.group.organization_id}
+        people = list_mentionable_people(*await MENTIONABLE_IN_GROUP.fetch(session, **ids))
     data = {
         "excerpt": cut_excerpt(note.content),
         "is_note": not note.is_chat,
@@ -125,16 +149,6 @@ def _build_mention_key(note: Note | GroupNote) -> str:
     return f"memory:{note.id}"
 
 
-async def _load_people(session: AsyncSession, scope: MemoryScope) -> MentionedPeople:
-    """Load who can be mentioned on a board, or on one of the boards of a group."""
-    if scope.board is not None:
-        return await tasks.load_mentionable_people(session, scope.board)
-    assert scope.group is not None
-    ids = {"group_id": scope.group.id, "organization_id": scope.group.organization_id}
-    people, agents = await MENTIONABLE_IN_GROUP.fetch(session, **ids)
-    return list_mentionable_people(people, agents)
-
-
 GROUP_BOARD_IDS = select(Board.id).where(
     Board.board_group_id == bindparam("group_id", type_=Uuid())
 )
@@ -156,33 +170,3 @@ async def _list_other_agents(
     query = select(Agent, Board).join(Board, Board.id == Agent.board_id)
     query = query.where(where, Agent.id != actor.id).order_by(Agent.created_at, Agent.id)
     return [(agent, board) for agent, board in await session.execute(query)]
-
-
-def _outgoing(
-    message: ChatMessage, agent: Agent, board: Board, content: str
-) -> messages.OutgoingMessage:
-    return messages.OutgoingMessage(to=agent, content=content, board=board, sender=message.author)
-
-
-def _board_text(board: Board, message: ChatMessage, *, mentioned: bool) -> str:
-    return templates.render_board_chat(
-        board,
-        sender=message.author.display_name,
-        content=message.content,
-        mentioned=mentioned,
-        base_url=message.base_url,
-    )
-
-
-def _group_text(
-    group: BoardGroup, board: Board, message: ChatMessage, mentioned: bool, broadcast: bool
-) -> str:
-    return templates.render_group_chat(
-        group,
-        board,
-        sender=message.author.display_name,
-        content=message.content,
-        mentioned=mentioned,
-        broadcast=broadcast,
-        base_url=message.base_url,
-    )

@@ -59,9 +59,6 @@ ERROR_TEXTS: Mapping[str, str] = {
         "The person who sent this invitation may not invite you any more. Ask for a new one."
     ),
     "last_owner": N_("An organization has at least one owner. Make somebody else an owner first."),
-    # Boards and onboarding
-    "too_many_saved_views": N_("A board has at most %(max_count)s views of one person."),
-    "too_many_saved_views:shared": N_("A board has at most %(max_count)s shared views."),
     # Requests of gateways
     "request_over": N_("This request is no longer open."),
     # Tasks
