@@ -18,7 +18,6 @@ from models import (
     Agent,
     Board,
     EventType,
-    Gateway,
     Member,
     OnboardingSession,
     OnboardingStatus,
@@ -118,7 +117,8 @@ async def confirm_goal(
     if context.conversation is None:
         raise NotFound("onboarding_not_found", N_("No onboarding was started on this board."))
     if context.conversation.status not in OPEN_STATUSES:
-        raise _closed_error(context.conversation)
+        reason = N_("This onboarding is over. Start another to change the goal.")
+        raise Conflict("onboarding_over", reason, status=context.conversation.status.value)
     return await _confirm(session, user, board, goal, context, context.conversation)
 
 
@@ -154,7 +154,11 @@ async def _confirm(
     context: ConfirmationContext,
     conversation: OnboardingSession,
 ) -> ConfirmedBoard:
-    _check_may_create_lead(context)
+    if not (context.has_lead or context.by_admin):
+        reason = N_(
+            "This board has no lead, and only an admin creates one. Ask an admin to confirm."
+        )
+        raise Forbidden("admin_required", reason, cause="lead")
     boards.require_complete_goal(vars(goal))
     draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
@@ -162,7 +166,9 @@ async def _confirm(
     new_lead = None if context.has_lead else build_lead(board, lead, context)
     token = None
     if new_lead:
-        token = await _add_lead(session, new_lead, board)
+        session.add(new_lead)
+        if board.gateway_id is None:  # the user runs the agent
+            token = await agents.create_token(session, new_lead)
     conversation.status = OnboardingStatus.CONFIRMED
     conversation.updated_at = now()
     fields = boards.BoardUpdate.of(
@@ -212,28 +218,6 @@ def _build_context_query() -> Query[ConfirmationContext]:
     return Query(query, lambda row: ConfirmationContext(*row[:3], frozenset(row[3])))
 
 
-def _closed_error(conversation: OnboardingSession) -> Conflict:
-    reason = N_("This onboarding is over. Start another to change the goal.")
-    return Conflict("onboarding_over", reason, status=conversation.status.value)
-
-
-def _check_may_create_lead(context: ConfirmationContext) -> None:
-    """Raise Forbidden if a lead would be created and the user is not an admin (as on all paths)."""
-    if not (context.has_lead or context.by_admin):
-        reason = N_(
-            "This board has no lead, and only an admin creates one. Ask an admin to confirm."
-        )
-        raise Forbidden("admin_required", reason, cause="lead")
-
-
-async def _add_lead(session: AsyncSession, lead: Agent, board: Board) -> str | None:
-    """Add a lead. Return its token if the user has to run the agent themselves."""
-    session.add(lead)
-    if board.gateway_id is not None:
-        return None
-    return await agents.create_token(session, lead)
-
-
 def requires_approval(lead: Mapping[str, Any], context: ConfirmationContext) -> bool:
     """Return whether tasks need an approval before they are done, with this lead."""
     return not (context.by_admin and is_autonomous(lead))
@@ -262,21 +246,8 @@ async def preview_goal(
     lead = present or build_lead(board, proposed, context)
     approval = requires_approval(proposed, context)
     gateway = (await load_interviewer(source, board)).gateway
-    draft = _lead_draft(lead, goal, gateway, approval=approval)
-    preview = files.preview_lead(
-        board, user, draft, base_url=base_url, person=get_user_profile(goal, {})
-    )
-    added = None
-    if gateway is not None and present is None:
-        added = sync.build_config_change(gateway, sync.AgentChange(None, lead))
-    return OnboardingPreview(lead.name, preview, approval, gateway is not None, added)
-
-
-def _lead_draft(
-    lead: Agent, goal: OnboardingGoal, gateway: Gateway | None, *, approval: bool
-) -> files.LeadDraft:
     key = files.session_key_of(lead)
-    return files.LeadDraft(
+    draft = files.LeadDraft(
         name=lead.name,
         profile=lead.identity_profile or {},
         soul=lead.soul_template,
@@ -289,3 +260,10 @@ def _lead_draft(
         session_key=key,
         workspace=files.workspace_path(gateway.workspace_root, key) if gateway else "",
     )
+    preview = files.preview_lead(
+        board, user, draft, base_url=base_url, person=get_user_profile(goal, {})
+    )
+    added = None
+    if gateway is not None and present is None:
+        added = sync.build_config_change(gateway, sync.AgentChange(None, lead))
+    return OnboardingPreview(lead.name, preview, approval, gateway is not None, added)
