@@ -36,7 +36,7 @@ from web.gateways import agent_views as gateway_agent_views
 from web.gateways import grant_views as gateway_grant_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
-from web.groups.edit_views import GROUP_ROUTES
+from web.groups.views import GROUP_ROUTES
 from web.notes.views import NOTE_ROUTES
 from web.notifications.preference_views import PREFERENCE_ROUTES
 from web.notifications.views import NOTIFICATION_ROUTES
