@@ -1,20 +1,17 @@
 """Outgoing webhooks of an organization, and the log of their deliveries. For admins."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.dependencies import admin_membership, loads, locks
 from api.framework.fields import (
-    NOT_SENT,
-    NonEmptyPatchModel,
     Ok,
     PageQuery,
     RequestModel,
     RequestTimestamp,
     ResponseModel,
-    ShortText,
     Timestamp,
 )
 from api.framework.operation import (
@@ -25,34 +22,11 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.http.outbound import MAX_URL_LENGTH
-from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
-from models import EndpointState, Member, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+from models import EndpointState, Member, WebhookDeliveryState, WebhookEndpoint
 from services import webhook_endpoints
-from services.webhook_endpoints import EVENT_GROUPS, MAX_DESCRIPTION_LENGTH, EndpointSummary
-
-TYPE_NAMES = ", ".join(f"`{type}`" for group in EVENT_GROUPS.values() for type in group)
-
-WebhookUrl = Annotated[
-    str,
-    Field(
-        max_length=MAX_URL_LENGTH,
-        description="Begins with https:// or http://. Private addresses are rejected unless "
-        "`OUTBOUND_ALLOW_PRIVATE` allows them. Redirects are not followed.",
-    ),
-]
-Description = Annotated[ShortText, Field(max_length=MAX_DESCRIPTION_LENGTH)]
-EventTypes = Annotated[
-    list[ShortText], Field(max_length=100, description=f"Empty: all. The types: {TYPE_NAMES}.")
-]
-BoardIds = Annotated[
-    list[UUID],
-    Field(
-        max_length=200,
-        description="Only events of these boards, and events without a board. Empty: all boards.",
-    ),
-]
+from services.webhook_endpoints import EndpointSummary, WebhookEndpointCreate, WebhookEndpointUpdate
 
 
 class WebhookRead(ResponseModel):
@@ -140,32 +114,6 @@ class WebhookDeliveryDetail(WebhookDeliveryRead):
     response: str | None
 
 
-class WebhookCreate(RequestModel):
-    """A new webhook."""
-
-    example = {"url": "https://example.com/hooks/mission-control", "event_types": ["task.created"]}
-
-    url: WebhookUrl
-    description: Description = ""
-    event_types: EventTypes = []
-    board_ids: BoardIds = []
-
-
-class WebhookUpdate(NonEmptyPatchModel):
-    """Changes of a webhook: at least one field."""
-
-    example = {"is_enabled": False}
-
-    url: WebhookUrl = NOT_SENT
-    description: Description = NOT_SENT
-    event_types: EventTypes = NOT_SENT
-    board_ids: BoardIds = NOT_SENT
-    is_enabled: bool = Field(
-        default=NOT_SENT,
-        description="False pauses it, true resumes it. Events meanwhile can be sent by a replay.",
-    )
-
-
 class WebhookPeriod(RequestModel):
     """A period within the last 30 days with at most 1,000 events."""
 
@@ -196,14 +144,7 @@ encode_webhook = build_encoder(
     failed_count="failed_count",
     last_delivered_at="last_delivered_at",
 )
-
-
-def _build_delivery_fields(delivery: WebhookDelivery) -> dict[str, Any]:
-    """Return the fields of a WebhookDeliveryRead, in the order of the model."""
-    fields = {name: getattr(delivery, name) for name in WebhookDeliveryRead.model_fields}
-    ids = {name: json_id(fields[name]) for name in ("id", "event_id")}
-    times = {name: json_time(one) for name, one in fields.items() if name.endswith("_at")}
-    return {**fields, **ids, **times, "state": delivery.state.value}
+encode_delivery = build_encoder(WebhookDeliveryRead)
 
 
 @reads_only
@@ -219,20 +160,19 @@ async def list_webhooks(
 @without_transaction
 @error_responses(403, 409)
 async def create_webhook(
-    context: RequestContext, member: Member, body: WebhookCreate
+    context: RequestContext, member: Member, body: WebhookEndpointCreate
 ) -> WebhookCreated:
     """Create an outgoing webhook, which receives the events from now on.
 
     Requests are signed as Standard Webhooks. Receivers verify them with the secret. An address that
     may not be called is 422 `address_forbidden` or `address_never_allowed`.
     """
-    draft = webhook_endpoints.EndpointDraft(**dict(body))
     is_known = await webhook_endpoints.check_address(
-        context.reader, context.outbound_client, member, draft.url
+        context.reader, context.outbound_client, member, body.url
     )
     async with context.transaction() as session:
         endpoint, secret = await webhook_endpoints.create_endpoint(
-            session, member, context.secret_cipher, draft
+            session, member, context.secret_cipher, body
         )
     return WebhookCreated(id=endpoint.id, secret=secret, has_unknown_host=not is_known)
 
@@ -247,20 +187,20 @@ async def get_webhook(context: RequestContext, found: EndpointSummary) -> Encode
 @without_transaction
 @error_responses(403)
 async def update_webhook(
-    context: RequestContext, member: Member, found: WebhookEndpoint, body: WebhookUpdate
+    context: RequestContext, member: Member, found: WebhookEndpoint, body: WebhookEndpointUpdate
 ) -> Encoded[WebhookUpdated]:
     """Change an outgoing webhook, pause or resume it. Only the fields in the request change.
 
     A new address is checked like that of a new webhook.
     """
-    changes, is_known = body.changes(), True
-    if changes.get("url", found.url) != found.url:
+    is_known = True
+    if "url" in body.model_fields_set and body.url != found.url:
         is_known = await webhook_endpoints.check_address(
-            context.reader, context.outbound_client, member, changes["url"]
+            context.reader, context.outbound_client, member, body.url
         )
     async with context.transaction() as session:
         locked = await webhook_endpoints.lock_endpoint(session, member, found.id)
-        await webhook_endpoints.update_endpoint(session, member, locked, changes)
+        await webhook_endpoints.update_endpoint(session, member, locked, body)
         summary = await webhook_endpoints.get_endpoint(session, member, found.id)
     return Encoded({**encode_webhook(summary), "has_unknown_host": not is_known})
 
@@ -292,7 +232,7 @@ async def send_webhook_test(
     """Send a request of the type `webhook.test`, once. Its result is in the log."""
     context.count_manual_message(found.organization_id)
     delivery = await webhook_endpoints.create_test_delivery(context.session, found)
-    return Encoded(_build_delivery_fields(delivery))
+    return Encoded(encode_delivery(delivery))
 
 
 @error_responses(403, 409)
@@ -317,7 +257,7 @@ async def list_webhook_deliveries(
     deliveries = await webhook_endpoints.list_deliveries(
         context.source, found.endpoint, query.paging, query.state or ""
     )
-    return encode_page(deliveries, _build_delivery_fields)
+    return encode_page(deliveries, encode_delivery)
 
 
 @reads_only
@@ -331,7 +271,7 @@ async def get_webhook_delivery(
     may_read = await webhook_endpoints.may_read_payloads(source, member, endpoint)
     return Encoded(
         {
-            **_build_delivery_fields(delivery),
+            **encode_delivery(delivery),
             "payload": delivery.payload if may_read else None,
             "response": delivery.response if may_read else None,  # it may repeat the payload
         }
@@ -346,7 +286,7 @@ async def replay_webhook_delivery(
     context.count_manual_message(found.organization_id)
     delivery = await webhook_endpoints.get_delivery(context.session, found, delivery_id)
     await webhook_endpoints.replay_delivery(context.session, found, delivery)
-    return Encoded(_build_delivery_fields(delivery))
+    return Encoded(encode_delivery(delivery))
 
 
 WEBHOOKS = "/webhooks"

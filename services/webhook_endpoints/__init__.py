@@ -2,17 +2,22 @@
 
 from services.webhook_endpoints.catalog import EVENT_GROUPS, TEST_TYPE
 from services.webhook_endpoints.commands import (
-    MAX_DESCRIPTION_LENGTH,
-    EndpointDraft,
+    WebhookEndpointCreate,
+    WebhookEndpointUpdate,
     check_address,
     create_endpoint,
     delete_endpoint,
+    get_endpoint_name,
     rotate_secret,
     update_endpoint,
 )
-from services.webhook_endpoints.deliveries import create_test_delivery, delete_old_deliveries
+from services.webhook_endpoints.deliveries import (
+    create_test_delivery,
+    delete_old_deliveries,
+    replay_delivery,
+    replay_period,
+)
 from services.webhook_endpoints.delivery_worker import WebhookDeliveryWorker
-from services.webhook_endpoints.events import get_endpoint_name
 from services.webhook_endpoints.queries import (
     EndpointSummary,
     get_delivery,
@@ -23,4 +28,3 @@ from services.webhook_endpoints.queries import (
     lock_endpoint,
     may_read_payloads,
 )
-from services.webhook_endpoints.replay import replay_delivery, replay_period

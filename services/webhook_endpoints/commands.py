@@ -1,74 +1,112 @@
-"""Create, change, rotate, pause and delete the webhooks of an organization."""
+"""Create, change, rotate, pause, disable and delete the webhooks of an organization.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+The owner of a webhook is the admin who has set its address and boards. It sends only what its owner
+may read. That is checked when it is saved, and again in each transaction that creates or claims
+deliveries.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import func, select
+from pydantic import AfterValidator, Field, StringConstraints
+from sqlalchemy import ColumnElement, String, cast, delete, exists, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import ReadFactory
-from core.errors import Conflict, Invalid
-from core.http.outbound import InvalidUrl, OutboundClient, parse_url
-from core.security.encryption import SecretCipher
+from core.errors import Conflict, Forbidden, Invalid
+from core.fields import NOT_SENT, FieldKind, Fields, Label, Patch, ShortText
+from core.http.outbound import MAX_URL_LENGTH, InvalidUrl, OutboundClient, parse_url
+from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
 from core.text import N_
-from core.validation import FieldCheck, boolean_value, trimmed_text, uuid_value, validate_fields
-from models import EndpointState, EventType, Member, NotificationKind, WebhookEndpoint, new_id
-from services import audit, events, notifications, organizations
+from models import (
+    Actor,
+    Board,
+    BoardAccess,
+    EndpointState,
+    Event,
+    EventType,
+    Member,
+    NotificationKind,
+    Role,
+    WebhookDelivery,
+    WebhookEndpoint,
+    build_encryption_context,
+)
+from services import audit, events, notifications, organizations, rows
 from services.outbox import wake_workers
-from services.webhook_endpoints.catalog import check_event_types
-from services.webhook_endpoints.deliveries import TOPIC
-from services.webhook_endpoints.delivery_store import ROTATION_OVERLAP, encrypt_secret
-from services.webhook_endpoints.events import endpoint_event
-from services.webhook_endpoints.owners import check_boards, has_owner_access, set_owner
+from services.webhook_endpoints.catalog import TYPE_NAMES, check_event_types
+from services.webhook_endpoints.queries import list_covered_board_ids, may_read_all_boards
 
 MAX_ENDPOINTS = 20  # of an organization
-MAX_DESCRIPTION_LENGTH = 200  # characters
-MAX_BOARDS = 200  # of a filter
+ROTATION_OVERLAP = timedelta(hours=24)  # in which the old secret signs too
+TOPIC = "webhook deliveries"  # of notifications that wake the workers
 
 
-@dataclass(frozen=True, kw_only=True)
-class EndpointDraft:
-    """The fields of a new webhook. Without event types it receives all, without boards of all."""
-
-    url: str
-    description: str = ""
-    event_types: Sequence[str] = ()
-    board_ids: Sequence[UUID] = field(default_factory=tuple)
-
-
-def check_url(value: object, field: str) -> str:
-    """Validate the URL of an endpoint."""
+def _check_url(url: str) -> str:
     try:
-        url = str(value).strip()
         parse_url(url)
     except InvalidUrl as error:
         reason = N_(
             "Enter an address that begins with https:// or http://, without a name or a password."
         )
-        raise Invalid("webhook_url_invalid", reason, field=field, cause=error.cause) from None
+        raise Invalid("webhook_url_invalid", reason, field="url", cause=error.cause) from None
     return url
 
 
-def check_board_ids(value: object, field: str) -> list[str]:
-    """Validate the ids of boards, and return them as texts, sorted."""
-    given = list(value) if isinstance(value, Sequence) else [value]
-    if len(given) > MAX_BOARDS:
-        reason = N_("A webhook can be limited to at most %(max_count)s boards.")
-        raise Invalid("too_many_boards", reason, field=field, max_count=MAX_BOARDS)
-    return sorted({str(uuid_value(one, field)) for one in given})
+class WebhookEndpointCreate(Fields):
+    """A new webhook."""
+
+    component = "WebhookCreate"
+    example = {"url": "https://example.com/hooks/mission-control", "event_types": ["task.created"]}
+
+    url: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=MAX_URL_LENGTH),
+        AfterValidator(_check_url),
+        Label(N_("Address"), FieldKind.LINE),
+        Field(
+            description="Begins with https:// or http://. Private addresses are rejected unless "
+            "`OUTBOUND_ALLOW_PRIVATE` allows them. Redirects are not followed."
+        ),
+    ]
+    description: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=200),
+        Label(N_("Description"), FieldKind.LINE),
+    ] = ""
+    event_types: Annotated[
+        list[ShortText],
+        AfterValidator(check_event_types),
+        Label(N_("Events")),
+        Field(max_length=100, description=f"Empty: all. The types: {TYPE_NAMES}."),
+    ] = []
+    board_ids: Annotated[
+        list[UUID],
+        Label(N_("Boards")),
+        Field(
+            max_length=200,
+            description="Only events of these boards, and events without a board. "
+            "Empty: all boards.",
+        ),
+    ] = []
 
 
-FIELD_CHECKS: Mapping[str, FieldCheck] = {
-    "url": check_url,
-    "description": trimmed_text(MAX_DESCRIPTION_LENGTH),
-    "event_types": check_event_types,
-    "board_ids": check_board_ids,
-}
-CHANGE_CHECKS: Mapping[str, FieldCheck] = {**FIELD_CHECKS, "is_enabled": boolean_value}
+class WebhookEndpointUpdate(WebhookEndpointCreate, Patch):
+    """Changes of a webhook: at least one field."""
+
+    component = "WebhookUpdate"
+    example = {"is_enabled": False}
+
+    is_enabled: bool = Field(
+        default=NOT_SENT,
+        description="False pauses it, true resumes it. Events meanwhile can be sent by a replay.",
+    )
 
 
 async def check_address(
@@ -85,33 +123,31 @@ async def check_address(
 
 
 async def create_endpoint(
-    session: AsyncSession, member: Member, cipher: SecretCipher, draft: EndpointDraft
+    session: AsyncSession, member: Member, cipher: SecretCipher, fields: WebhookEndpointCreate
 ) -> tuple[WebhookEndpoint, str]:
     """Create a webhook that receives the events from now on; return it with its secret.
 
     Raises Forbidden unless the member is an admin who may read the boards, and Invalid.
     """
     organizations.require_admin(member)
-    fields = validate_fields(FIELD_CHECKS, vars(draft))
     await organizations.lock_organization(session, member)
     of_organization = WebhookEndpoint.organization_id == member.organization_id
     count = await session.scalar(select(func.count()).where(of_organization)) or 0
     if count >= MAX_ENDPOINTS:
         reason = N_("An organization has at most %(max_count)s webhooks.")
         raise Conflict("too_many_webhooks", reason, max_count=MAX_ENDPOINTS)
-    await check_boards(session, member, fields["board_ids"])
-    at, id, secret = now(), new_id(), generate_signing_secret()
-    endpoint = WebhookEndpoint(
-        id=id,
+    values = _to_columns(dict(fields))
+    await check_boards(session, member, values["board_ids"])
+    secret = generate_signing_secret()
+    endpoint = rows.build_row(
+        WebhookEndpoint,
         organization_id=member.organization_id,
         owner_user_id=member.user_id,
-        encrypted_secret=encrypt_secret(cipher, id, secret),
         last_seq=await events.get_last_seq(session, member.organization_id),
         state=EndpointState.ENABLED,
-        created_at=at,
-        updated_at=at,
-        **fields,
+        **values,
     )
+    endpoint.encrypted_secret = encrypt_secret(cipher, endpoint.id, secret)
     session.add(endpoint)
     await wake_workers(session, TOPIC)
     created = endpoint_event(EventType.WEBHOOK_ENDPOINT_CREATED, member.user, endpoint)
@@ -119,8 +155,18 @@ async def create_endpoint(
     return endpoint, secret
 
 
+def _to_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values of fields as they are stored: ids of boards as texts, sorted."""
+    if "board_ids" in values:
+        values["board_ids"] = sorted({str(id) for id in values["board_ids"]})
+    return values
+
+
 async def update_endpoint(
-    session: AsyncSession, member: Member, endpoint: WebhookEndpoint, changes: Mapping[str, object]
+    session: AsyncSession,
+    member: Member,
+    endpoint: WebhookEndpoint,
+    fields: WebhookEndpointUpdate,
 ) -> None:
     """Update the given fields of a locked webhook; `is_enabled` pauses or resumes it.
 
@@ -128,9 +174,7 @@ async def update_endpoint(
     resumes what an owner without access has left, becomes the owner. Raises Invalid, and Forbidden
     if this member may not read the boards.
     """
-    given = validate_fields(CHANGE_CHECKS, changes)
-    if not given:
-        raise Invalid("nothing_to_change", N_("Change at least one thing."))
+    given = _to_columns(fields.changes())
     is_enabled = given.pop("is_enabled", endpoint.is_enabled)
     new = {name: value for name, value in given.items() if value != getattr(endpoint, name)}
     changed = sorted(new)
@@ -186,3 +230,131 @@ async def delete_endpoint(session: AsyncSession, member: Member, endpoint: Webho
     await notifications.resolve(session, [NotificationKind.WEBHOOK_DISABLED], [str(endpoint.id)])
     deleted = endpoint_event(EventType.WEBHOOK_ENDPOINT_DELETED, member.user, endpoint)
     await events.record_events(session, [deleted])
+
+
+def _owner_has_access() -> ColumnElement[bool]:
+    """Match endpoints whose owner is an admin who may read all the boards that exist."""
+    access = exists().where(
+        BoardAccess.organization_member_id == Member.id,
+        BoardAccess.board_id == Board.id,
+        or_(BoardAccess.can_read, BoardAccess.can_write),
+    )
+    hidden = exists().where(
+        Board.organization_id == WebhookEndpoint.organization_id,
+        WebhookEndpoint.board_ids.has_key(cast(Board.id, String)),
+        ~access.correlate(Board, Member),
+    )
+    has_boards = WebhookEndpoint.board_ids != literal([], JSONB)
+    owner = exists().where(
+        Member.user_id == WebhookEndpoint.owner_user_id,
+        Member.organization_id == WebhookEndpoint.organization_id,
+        Member.role.in_((Role.OWNER, Role.ADMIN)),
+        or_(
+            Member.all_boards_read,
+            Member.all_boards_write,
+            has_boards & ~hidden.correlate(WebhookEndpoint, Member),
+        ),
+    )
+    return owner.correlate(WebhookEndpoint)
+
+
+OWNER_HAS_ACCESS = _owner_has_access()
+
+
+async def has_owner_access(session: AsyncSession, endpoint: WebhookEndpoint) -> bool:
+    """Return whether the owner of a webhook may read what it sends."""
+    query = select(WebhookEndpoint.id).where(WebhookEndpoint.id == endpoint.id, OWNER_HAS_ACCESS)
+    return await session.scalar(query) is not None
+
+
+async def set_owner(session: AsyncSession, member: Member, endpoint: WebhookEndpoint) -> None:
+    """Make an admin the owner of a webhook with new boards or another URL. Raises Forbidden.
+
+    Deliveries of boards that are left out are deleted: the owner need not be allowed to read them.
+    """
+    await check_boards(session, member, endpoint.board_ids)
+    endpoint.owner_user_id = member.user_id
+    if endpoint.board_ids:
+        await _delete_deliveries_of_other_boards(session, endpoint)
+
+
+async def _delete_deliveries_of_other_boards(
+    session: AsyncSession, endpoint: WebhookEndpoint
+) -> None:
+    is_received = or_(
+        Event.board_id.is_(None), cast(Event.board_id, String).in_(endpoint.board_ids)
+    )
+    received = select(Event.id).where(Event.id == WebhookDelivery.event_id, is_received)
+    of_other_boards = WebhookDelivery.event_id.is_not(None) & ~received.exists()
+    await session.execute(
+        delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id, of_other_boards)
+    )
+
+
+async def check_boards(session: AsyncSession, member: Member, board_ids: Sequence[str]) -> None:
+    """Raise Forbidden if the member may not read all the boards whose events are delivered."""
+    if not board_ids and may_read_all_boards(member):
+        return
+    if not board_ids:
+        reason = N_("Choose boards that you can read: you have no access to all boards.")
+        raise Forbidden("webhook_boards_forbidden", reason)
+    if set(board_ids) - await list_covered_board_ids(session, member):
+        reason = N_("Choose boards that you can read: you cannot read one of these boards.")
+        raise Forbidden("webhook_boards_forbidden", reason)
+
+
+def get_endpoint_name(endpoint: WebhookEndpoint) -> str:
+    """Return the description, or the host of the URL: the path can be a secret."""
+    return endpoint.description or urlsplit(endpoint.url).hostname or ""
+
+
+def endpoint_event(
+    type: EventType, actor: Actor | None, endpoint: WebhookEndpoint, **more: object
+) -> events.NewEvent:
+    """Build an event of an endpoint. `more` is added to its data."""
+    return events.NewEvent(
+        type,
+        actor,
+        organization_id=endpoint.organization_id,
+        data={"endpoint_id": str(endpoint.id), "name": get_endpoint_name(endpoint), **more},
+    )
+
+
+async def disable_endpoint(session: AsyncSession, endpoint: WebhookEndpoint, at: datetime) -> None:
+    """Record that an endpoint was disabled by its failures, and notify the admins."""
+    endpoint.updated_at = at
+    name, reason = get_endpoint_name(endpoint), endpoint.state.value
+    notification = notifications.NewNotification(
+        kind=NotificationKind.WEBHOOK_DISABLED,
+        organization_id=endpoint.organization_id,
+        key=str(endpoint.id),
+        audience=notifications.Audience.ADMINS,
+        data={"name": name, "endpoint_id": str(endpoint.id), "reason": reason},
+        merges=True,
+    )
+    await notifications.notify(session, [notification])
+    disabled = endpoint_event(EventType.WEBHOOK_ENDPOINT_DISABLED, None, endpoint, reason=reason)
+    await events.record_events(session, [disabled])
+
+
+def encrypt_secret(cipher: SecretCipher, endpoint_id: UUID, secret: str) -> str:
+    """Encrypt a secret for the row of an endpoint."""
+    return cipher.encrypt(secret, _build_context(endpoint_id))
+
+
+def decrypt_secrets(cipher: SecretCipher, endpoint: WebhookEndpoint, at: datetime) -> list[str]:
+    """Return the secrets that sign now, the new one first. Raises Conflict."""
+    encrypted = [endpoint.encrypted_secret]
+    expires_at = endpoint.previous_secret_expires_at
+    if endpoint.encrypted_previous_secret and expires_at and expires_at > at:
+        encrypted.append(endpoint.encrypted_previous_secret)
+    try:
+        return [cipher.decrypt(one, _build_context(endpoint.id)).decode() for one in encrypted]
+    except DecryptionError:
+        reason = N_("The secret was encrypted with another SECRET_KEY. Rotate the secret.")
+        raise Conflict("webhook_secret_unreadable", reason) from None
+
+
+def _build_context(endpoint_id: UUID) -> str:
+    """Return the context that ties an encrypted secret to its row."""
+    return build_encryption_context(WebhookEndpoint.encrypted_secret, id=endpoint_id)

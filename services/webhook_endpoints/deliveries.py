@@ -1,4 +1,4 @@
-"""Create the deliveries of new events, exactly one for each endpoint and event.
+"""Create the deliveries of new events, exactly one for each endpoint and event, or repeat them.
 
 A cursor of the endpoint names the last event that was looked at. It moves in the transaction that
 creates the deliveries. docs/decisions/outgoing-webhooks.md gives the reasons.
@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, or_, select
+from sqlalchemy import Select, and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.errors import Conflict, Invalid
+from core.text import N_
 from models import (
     Comment,
     EndpointState,
@@ -25,16 +27,20 @@ from models import (
     new_id,
 )
 from services.outbox import wake_workers
-from services.webhook_endpoints.catalog import PUBLIC_TYPES, TEST_TYPE, is_wanted
-from services.webhook_endpoints.events import disable_endpoint
-from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
-from services.webhook_endpoints.payloads import build_payload, build_test_payload
+from services.webhook_endpoints.catalog import (
+    PUBLIC_TYPES,
+    TEST_TYPE,
+    build_payload,
+    build_test_payload,
+    is_wanted,
+)
+from services.webhook_endpoints.commands import OWNER_HAS_ACCESS, TOPIC, disable_endpoint
 from services.webhook_endpoints.queries import list_board_ids
-from services.webhook_endpoints.rules import OUTBOX
+from services.webhook_endpoints.rules import OUTBOX, start_attempts
 
 LOG_LIFETIME = timedelta(days=30)
 BATCH_SIZE = 200  # events that are looked at in one transaction
-TOPIC = "webhook deliveries"  # of notifications that wake the workers
+MAX_REPLAYED = 1_000  # events of one replay
 
 
 async def create_deliveries(session: AsyncSession, endpoint_id: UUID, base_url: str) -> bool:
@@ -144,3 +150,60 @@ async def delete_old_deliveries(session: AsyncSession) -> None:
     """Delete the deliveries that were created longer ago than the log is kept."""
     is_old = WebhookDelivery.created_at < now() - LOG_LIFETIME
     await session.execute(delete(WebhookDelivery).where(is_old))
+
+
+async def replay_delivery(
+    session: AsyncSession, endpoint: WebhookEndpoint, delivery: WebhookDelivery
+) -> None:
+    """Send a delivery again, with the same id and all its retries. Raises Conflict.
+
+    The endpoint is locked, and `delivery` is one of its own.
+    """
+    _require_enabled(endpoint)
+    query = select(WebhookDelivery).where(WebhookDelivery.id == delivery.id).with_for_update()
+    locked = await session.scalar(query.execution_options(populate_existing=True))
+    if locked is not None:
+        start_attempts(locked, now())
+        await wake_workers(session, TOPIC)
+
+
+async def replay_period(
+    session: AsyncSession,
+    endpoint: WebhookEndpoint,
+    since: datetime,
+    until: datetime,
+    base_url: str,
+) -> int:
+    """Send what was not delivered in a period, also events that were missed during a pause.
+
+    Returns the number of deliveries. The endpoint is locked. Raises Conflict if it is disabled, and
+    Invalid if the period is too long ago or has too many events.
+    """
+    _require_enabled(endpoint)
+    if since >= until:
+        raise Invalid("replay_period_empty", N_("The end must be after the start."), field="until")
+    if since < now() - LOG_LIFETIME:
+        days = LOG_LIFETIME.days
+        reason = N_("Only the events of the last %(days)s days can be sent again.")
+        raise Invalid("replay_too_old", reason, field="since", days=days)
+    found = await list_events_of_period(session, endpoint, since, until, MAX_REPLAYED + 1)
+    if len(found) > MAX_REPLAYED:
+        reason = N_("The period has more than %(max_count)s events. Choose a shorter one.")
+        raise Invalid("replay_too_large", reason, field="until", max_count=MAX_REPLAYED)
+    failed = update(WebhookDelivery).where(
+        WebhookDelivery.endpoint_id == endpoint.id,
+        WebhookDelivery.event_id.in_([event.id for event, _ in found]),
+        WebhookDelivery.state == WebhookDeliveryState.FAILED,
+    )
+    values = {"state": WebhookDeliveryState.PENDING, "retries_left": len(OUTBOX.retry_delays)}
+    again = failed.values(**values, next_attempt_at=now()).returning(WebhookDelivery.id)
+    options = {"synchronize_session": False}
+    repeated = (await session.scalars(again.execution_options(**options))).all()
+    created = await insert_deliveries(session, endpoint, found, base_url)
+    await wake_workers(session, TOPIC)
+    return len(repeated) + created
+
+
+def _require_enabled(endpoint: WebhookEndpoint) -> None:
+    if not endpoint.is_enabled:
+        raise Conflict("webhook_disabled", N_("This webhook is not enabled. Enable it first."))

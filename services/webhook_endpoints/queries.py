@@ -22,7 +22,7 @@ from models import (
     WebhookDeliveryState,
     WebhookEndpoint,
 )
-from services import boards, organizations
+from services import boards, organizations, rows
 
 
 class EndpointSummary(NamedTuple):
@@ -59,6 +59,13 @@ _ENDPOINTS = PagedQuery(
 _ENDPOINT = Query(
     _SUMMARIES.where(WebhookEndpoint.id == bindparam("endpoint_id")), EndpointSummary._make
 )
+_LOCKED_ENDPOINT: Query[WebhookEndpoint] = Query(
+    select(WebhookEndpoint)
+    .where(WebhookEndpoint.id == bindparam("endpoint_id"), _IN_ORGANIZATION)
+    .with_for_update()
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
 _STATE: ColumnElement[str] = bindparam("state", type_=String)
 _DELIVERIES: PagedQuery[WebhookDelivery] = PagedQuery(
     select(WebhookDelivery)
@@ -89,10 +96,7 @@ async def get_endpoint(source: Source, member: Member, endpoint_id: UUID) -> End
     """Return a webhook of the member's organization. Raises Forbidden and NotFound."""
     organizations.require_admin(member)
     ids = {"organization_id": member.organization_id, "endpoint_id": endpoint_id}
-    found = await _ENDPOINT.first(source, **ids)
-    if found is None:
-        raise NotFound("webhook_not_found", N_("There is no such webhook."))
-    return found
+    return await rows.get_one(source, _ENDPOINT, _not_found, **ids)
 
 
 async def lock_endpoint(
@@ -100,15 +104,12 @@ async def lock_endpoint(
 ) -> WebhookEndpoint:
     """Lock a webhook for a change and return it. Raises Forbidden and NotFound."""
     organizations.require_admin(member)
-    query = select(WebhookEndpoint).where(
-        WebhookEndpoint.id == endpoint_id,
-        WebhookEndpoint.organization_id == member.organization_id,
-    )
-    locked = query.with_for_update().execution_options(populate_existing=True)
-    endpoint = await session.scalar(locked)
-    if endpoint is None:
-        raise NotFound("webhook_not_found", N_("There is no such webhook."))
-    return endpoint
+    ids = {"organization_id": member.organization_id, "endpoint_id": endpoint_id}
+    return await rows.get_one(session, _LOCKED_ENDPOINT, _not_found, **ids)
+
+
+def _not_found() -> NotFound:
+    return NotFound("webhook_not_found", N_("There is no such webhook."))
 
 
 async def list_deliveries(

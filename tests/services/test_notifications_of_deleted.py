@@ -97,7 +97,7 @@ async def test_a_deleted_gateway_needs_nobody(session: AsyncSession, world: Worl
 
 
 async def test_a_deleted_webhook_needs_nobody(session: AsyncSession, world: World) -> None:
-    draft = webhook_endpoints.EndpointDraft(url="https://example.com/")
+    draft = webhook_endpoints.WebhookEndpointCreate(url="https://example.com/")
     endpoint, _ = await webhook_endpoints.create_endpoint(
         session, world.alice_member, CIPHER, draft
     )

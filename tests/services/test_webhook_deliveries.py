@@ -23,7 +23,7 @@ from models import (
     new_id,
 )
 from services import boards, events, tasks, webhook_endpoints
-from services.webhook_endpoints.replay import MAX_REPLAYED
+from services.webhook_endpoints.deliveries import MAX_REPLAYED
 from tests.support.secret_key import CIPHER
 from tests.support.webhook_receiver import (
     SETTINGS,

@@ -119,7 +119,7 @@ async def test_other_organizations_cannot_use_private_addresses(
     async with receiver.transaction() as session:
         member = await session.merge(world.charlie_member)
         member.user = await session.merge(world.charlie)
-        draft = webhook_endpoints.EndpointDraft(url=receiver.url)
+        draft = webhook_endpoints.WebhookEndpointCreate(url=receiver.url)
         endpoint, _ = await webhook_endpoints.create_endpoint(session, member, CIPHER, draft)
         await webhook_endpoints.create_test_delivery(session, endpoint)
     await receiver.deliver()

@@ -19,6 +19,7 @@ from models import (
     WebhookEndpoint,
 )
 from services import webhook_endpoints
+from services.webhook_endpoints import WebhookEndpointUpdate
 from tests.support.webhook_receiver import WebhookReceiver, receiver
 
 __all__ = ["receiver"]
@@ -135,7 +136,9 @@ async def test_who_takes_a_webhook_over_receives_nothing_of_other_boards(
         bob.user = await session.get_one(User, bob.user_id)
         locked = await webhook_endpoints.lock_endpoint(session, bob, endpoint.id)
         changes = {"url": f"{endpoint.url}?bob", "board_ids": [world.board.id]}
-        await webhook_endpoints.update_endpoint(session, bob, locked, changes)
+        await webhook_endpoints.update_endpoint(
+            session, bob, locked, WebhookEndpointUpdate.of(**changes)
+        )
     left = await receiver.list_deliveries()
     assert not any("garden" in one.payload for one in left)
     assert sorted(one.event_id is None for one in left) == [False, True]
@@ -150,7 +153,9 @@ async def enable(receiver: WebhookReceiver, member: Member, endpoint: WebhookEnd
         current = await session.get_one(Member, member.id)
         current.user = await session.get_one(User, member.user_id)
         locked = await webhook_endpoints.lock_endpoint(session, current, endpoint.id)
-        await webhook_endpoints.update_endpoint(session, current, locked, {"is_enabled": True})
+        await webhook_endpoints.update_endpoint(
+            session, current, locked, WebhookEndpointUpdate.of(is_enabled=True)
+        )
 
 
 async def test_who_changes_the_address_becomes_the_owner(receiver: WebhookReceiver) -> None:
@@ -163,5 +168,7 @@ async def test_who_changes_the_address_becomes_the_owner(receiver: WebhookReceiv
             ({"url": receiver.url + "?other"}, alice.user_id),
         ]:
             locked = await webhook_endpoints.lock_endpoint(session, alice, endpoint.id)
-            await webhook_endpoints.update_endpoint(session, alice, locked, changes)
+            await webhook_endpoints.update_endpoint(
+                session, alice, locked, WebhookEndpointUpdate.of(**changes)
+            )
             assert locked.owner_user_id == owner_id

@@ -11,7 +11,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
 from models import Member, WebhookDelivery, WebhookDeliveryState
-from services.webhook_endpoints.request_slots import MAX_OF_ORGANIZATION, RequestSlots
+from services.webhook_endpoints.delivery_worker import MAX_OF_ORGANIZATION, RequestSlots
 from tests.support.webhook_receiver import create_worker
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import World

@@ -20,7 +20,11 @@ from core.db.listen import PostgresListener
 from core.http.outbound import OutboundClient
 from models import Board, EventType, Task, User, WebhookDelivery, WebhookEndpoint
 from services import events, webhook_endpoints
-from services.webhook_endpoints import EndpointDraft, WebhookDeliveryWorker
+from services.webhook_endpoints import (
+    WebhookDeliveryWorker,
+    WebhookEndpointCreate,
+    WebhookEndpointUpdate,
+)
 from tests.support.delivery_gateway import OffsetClock
 from tests.support.http_host import HostPage, HttpHost, run_http_host
 from tests.support.secret_key import CIPHER, SECRET_KEY
@@ -54,10 +58,12 @@ class WebhookReceiver:
             member = await session.merge(self.world.alice_member)
             member.user = await session.merge(self.world.alice)
             locked = await webhook_endpoints.lock_endpoint(session, member, endpoint_id)
-            await webhook_endpoints.update_endpoint(session, member, locked, changes)
+            await webhook_endpoints.update_endpoint(
+                session, member, locked, WebhookEndpointUpdate.of(**changes)
+            )
 
     async def create_endpoint(self, **fields: Any) -> WebhookEndpoint:
-        draft = EndpointDraft(url=fields.pop("url", self.url), **fields)
+        draft = WebhookEndpointCreate(url=fields.pop("url", self.url), **fields)
         async with self.transaction() as session:
             member = await session.merge(self.world.alice_member)
             member.user = await session.merge(self.world.alice)

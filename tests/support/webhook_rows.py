@@ -11,7 +11,7 @@ from models import (
     WebhookEndpoint,
     new_id,
 )
-from services.webhook_endpoints.delivery_store import encrypt_secret
+from services.webhook_endpoints.commands import encrypt_secret
 from tests.support.secret_key import CIPHER
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -1,25 +1,47 @@
 """The page of a webhook with the log of its deliveries, and what is sent by hand."""
 
+from datetime import datetime, tzinfo
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
+from core.errors import Invalid
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.paging import Paging
+from core.text import N_
 from models import WebhookDeliveryState, WebhookEndpoint
 from services import webhook_endpoints
 from services.notifications import OpenedPage
+from services.webhook_endpoints import WebhookEndpointUpdate
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import flash_cookies, forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.webhook_endpoints import presenter
-from web.webhook_endpoints.forms import ReplayForm
 
 PAGE_SIZE = 50  # deliveries on a page
+
+
+class ReplayForm(BaseModel):
+    """The first and the last day of a period."""
+
+    since: str = ""
+    until: str = ""
+
+    def to_period(self, zone: tzinfo) -> tuple[datetime, datetime]:
+        """Return the start and the end, with days of the reader. Raises Invalid."""
+        since = time_format.start_of_day(time_format.parse_day(self.since), zone)
+        until = time_format.start_of_day(time_format.parse_day(self.until), zone, days_later=1)
+        for field, moment in (("since", since), ("until", until)):
+            if moment is None:
+                raise Invalid("date_invalid", N_("Write a date like 2026-12-24."), field=field)
+        assert since is not None
+        assert until is not None
+        return since, until
 
 
 async def show_webhook(request: Request) -> Response:
@@ -35,8 +57,8 @@ async def switch_webhook(request: Request) -> Response:
     with form.catch_errors():
         async with open_transaction(request) as session:
             endpoint = await _lock(request, session)
-            changes = {"is_enabled": form.value("enabled") == "on"}
-            await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
+            fields = WebhookEndpointUpdate.of(is_enabled=form.value("enabled") == "on")
+            await webhook_endpoints.update_endpoint(session, member, endpoint, fields)
         return RedirectResponse(_path(request), 303)
     return await _render_webhook(request, form)
 

@@ -1,7 +1,9 @@
 """The list of webhooks, and the forms that create and change them. Only admins see these pages."""
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,15 +13,16 @@ from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from models import Member, WebhookEndpoint
 from services import boards, organizations, webhook_endpoints
+from services.webhook_endpoints import WebhookEndpointCreate, WebhookEndpointUpdate
 from web.auth.viewer import current_member
 from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.webhook_endpoints import presenter
-from web.webhook_endpoints.forms import WebhookEndpointForm, list_edited_fields
 
 
 async def show_webhooks(request: Request) -> Response:
@@ -51,11 +54,11 @@ async def create_webhook(request: Request) -> Response:
     member = current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        draft = form.parse(WebhookEndpointForm).to_draft()
-        query = await _check_address(request, draft.url)
+        fields = form.parse(WebhookEndpointCreate)
+        query = await _check_address(request, fields.url)
         async with open_transaction(request) as session:
             endpoint, secret = await webhook_endpoints.create_endpoint(
-                session, member, request.state.secret_cipher, draft
+                session, member, request.state.secret_cipher, fields
             )
         path = f"/webhooks/{endpoint.id}{query}"
         return flash_cookies.redirect_with_secret(request, path, secret)
@@ -73,18 +76,19 @@ async def update_webhook(request: Request) -> Response:
     member, id = current_member(request), forms.path_id(request, "endpoint_id")
     with form.catch_errors():
         organizations.require_admin(member)
-        fields = form.parse(WebhookEndpointForm)
+        fields = form.parse(WebhookEndpointUpdate)
         async with open_reader(request) as source:
             stored = (await webhook_endpoints.get_endpoint(source, member, id)).endpoint
-        is_new = fields.url.strip() != stored.url
+        is_new = "url" in fields.model_fields_set and fields.url != stored.url
         query = await _check_address(request, fields.url) if is_new else ""
         async with open_transaction(request) as session:
             endpoint = await webhook_endpoints.lock_endpoint(session, member, id)
             choices = dict(await list_board_choices(session, member))
-            untouched = check_edit(form, list_edited_fields(endpoint, choices))
-            hidden = [one for one in endpoint.board_ids if one not in choices]
-            if changes := fields.to_changes(untouched, hidden):
-                await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
+            fields = fields.without(check_edit(form, _list_edited_fields(endpoint, choices)))
+            if "board_ids" in fields.model_fields_set:  # those that the user cannot read stay
+                fields.board_ids += [UUID(id) for id in endpoint.board_ids if id not in choices]
+            if fields.model_fields_set:
+                await webhook_endpoints.update_endpoint(session, member, endpoint, fields)
         return RedirectResponse(f"/webhooks/{id}{query}", 303)
     if form.conflicts:
         return await _render_conflict(request, form)
@@ -114,6 +118,14 @@ async def list_board_choices(source: Source, member: Member) -> list[tuple[str, 
     """Return the ids and names of the boards that the member may read."""
     summaries = await boards.list_board_summaries(source, member)
     return [(str(one.board.id), one.board.name) for one in summaries]
+
+
+def _list_edited_fields(
+    endpoint: WebhookEndpoint, readable_board_ids: Collection[str]
+) -> list[EditedField]:
+    """Return the values of a webhook as its form shows them; of its boards the readable."""
+    board_ids = [id for id in endpoint.board_ids if id in readable_board_ids]
+    return list_edited_fields(WebhookEndpointUpdate, endpoint, {"board_ids": board_ids})
 
 
 async def _render_conflict(request: Request, form: forms.Form) -> Response:
@@ -150,8 +162,7 @@ async def _render_form(
     layout = await load_layout(request)
     async with open_reader(request) as source:
         choices = await list_board_choices(source, current_member(request))
-    edited = list_edited_fields(endpoint, dict(choices)) if endpoint else []
-    shown = {one.name: one.value for one in edited}
+    edited = _list_edited_fields(endpoint, dict(choices)) if endpoint else []
     return render_page(
         request,
         template,
@@ -162,6 +173,6 @@ async def _render_form(
         name=webhook_endpoints.get_endpoint_name(endpoint) if endpoint else "",
         choices=choices,
         type_groups=presenter.list_type_groups(),
-        shown=shown,
-        chosen_board_ids=shown.get("board_ids", []),
+        fields=build_form_fields(form, WebhookEndpointCreate, edited),
+        shown={one.name: one.value for one in edited},
     )
