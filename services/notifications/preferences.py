@@ -297,7 +297,7 @@ async def _store_rows(session: AsyncSession, rows: Sequence[Mapping[str, object]
         )
     except IntegrityError as error:
         if violates_constraint(error, "fk_notification_preferences_board_id"):
-            raise NotFound("board_not_found", "There is no such board.") from error
+            raise NotFound("board_not_found", N_("There is no such board.")) from error
         if violates_constraint(error, "fk_notification_preferences_channel_id"):
             raise unknown_channel() from error
         raise
@@ -305,7 +305,7 @@ async def _store_rows(session: AsyncSession, rows: Sequence[Mapping[str, object]
 
 def unknown_channel() -> Invalid:
     """Build the error for a channel that the member does not have."""
-    return Invalid("unknown_channel", "You have no such channel.", field="channel_id")
+    return Invalid("unknown_channel", N_("You have no such channel."), field="channel_id")
 
 
 def _is_redundant(choice: Choice, value: bool | None) -> bool:
