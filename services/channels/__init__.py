@@ -22,6 +22,6 @@ from services.channels.store import (
     get_channel,
     list_channels,
     lock_channel,
+    renew_subscription,
     update_channel,
 )
-from services.channels.subscriptions import renew_subscription

@@ -1,10 +1,11 @@
-"""The channels of a member: create, confirm, change and delete them.
+"""The channels of a member: create, confirm, change and delete them, and their audit records.
 
 A user sees and changes only channels that they created in the current organization.
+Subscriptions of browsers to web push are channels that a browser may replace at any time.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,15 +26,14 @@ from core.text import N_
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
 from services import audit, notifications
-from services.audit import AuditAction
-from services.channels.audit_records import (
-    ChannelChange,
-    describe_audited,
-    record_audited_channels,
-    record_channel_change,
-)
+from services.audit import AuditAction, AuditObject, NewAuditRecord, record_audit
 from services.channels.configurations import check_config, describe_receiver
 from services.channels.messages import ChannelState
+from services.notifications import SendReason
+
+ChannelChange = tuple[AuditAction, NotificationChannel, str]
+"""A channel that was created, deleted or of which the subscription was renewed; its receiver."""
+
 
 MAX_CHANNELS = 20  # of one user in one organization
 CODE_LIFETIME = timedelta(hours=1)
@@ -51,6 +51,17 @@ CHANNELS: Query[NotificationChannel] = Query(
 CHANNEL: Query[NotificationChannel] = Query(_ONE, itemgetter(0))
 LOCKED_CHANNEL: Query[NotificationChannel] = Query(
     _ONE.with_for_update().execution_options(populate_existing=True), itemgetter(0)
+)
+LOCKED_SUBSCRIPTIONS: Query[NotificationChannel] = Query(
+    select(NotificationChannel)
+    .where(
+        NotificationChannel.user_id == bindparam("user_id"),
+        NotificationChannel.kind == ChannelKind.PUSH,
+    )
+    .order_by(NotificationChannel.id)
+    .with_for_update()
+    .execution_options(populate_existing=True),
+    itemgetter(0),
 )
 
 
@@ -241,6 +252,64 @@ async def resolve_failing(session: AsyncSession, channels: Sequence[Notification
         await notifications.resolve(session, [NotificationKind.CHANNEL_FAILING], keys)
 
 
+async def renew_subscription(
+    session: AsyncSession,
+    user_id: UUID,
+    cipher: SecretCipher,
+    old_endpoint: str,
+    config: Mapping[str, str],
+) -> None:
+    """Replace a subscription that the browser has renewed, in all organizations of its user.
+
+    A channel that was paused because the subscription had ended sends again, unless its user has
+    paused it, too. Raises NotFound if no channel of the user has the old endpoint, and Invalid.
+    """
+    renewed = check_config(ChannelKind.PUSH, config)
+    channels = await LOCKED_SUBSCRIPTIONS.fetch(session, user_id=user_id)
+    endpoints = {channel.id: _find_endpoint(cipher, channel) for channel in channels}
+    found = [channel for channel in channels if endpoints[channel.id] == old_endpoint]
+    if not found:
+        raise NotFound("channel_not_found", N_("You have no such channel."))
+    subscribed_again = {
+        channel.organization_id
+        for channel in channels
+        if endpoints[channel.id] == renewed["endpoint"] != old_endpoint
+    }
+    changes: list[ChannelChange] = []
+    for channel in found:
+        if channel.organization_id in subscribed_again:  # on the page, before this request
+            await session.delete(channel)
+            receiver = describe_receiver(ChannelKind.PUSH, {"endpoint": old_endpoint})
+            changes.append((AuditAction.CHANNEL_DELETED, channel, receiver))
+        else:
+            _replace(cipher, channel, renewed)
+            receiver = describe_receiver(ChannelKind.PUSH, renewed)
+            changes.append((AuditAction.CHANNEL_UPDATED, channel, receiver))
+    await session.flush()
+    working = [
+        one for one in found if one.organization_id in subscribed_again or not one.last_error
+    ]
+    await resolve_failing(session, working)
+    await record_audited_channels(session, changes)
+
+
+def _replace(cipher: SecretCipher, channel: NotificationChannel, config: dict[str, str]) -> None:
+    channel.encrypted_config = encrypt_config(cipher, channel.id, config)
+    channel.version += 1
+    channel.updated_at = now()
+    if channel.last_error == SendReason.SUBSCRIPTION_ENDED:
+        channel.failing_since = channel.last_error = None
+        if not channel.is_paused_by_user:
+            channel.paused_at = None
+
+
+def _find_endpoint(cipher: SecretCipher, channel: NotificationChannel) -> str | None:
+    try:
+        return decrypt_config(cipher, channel)["endpoint"]
+    except DecryptionError:
+        return None
+
+
 def encrypt_config(cipher: SecretCipher, channel_id: UUID, config: dict[str, str]) -> str:
     """Encrypt the configuration of a channel."""
     return cipher.encrypt(orjson.dumps(config), notifications.config_context(channel_id))
@@ -260,17 +329,15 @@ async def _delete_subscription(
     endpoint: str | None,
 ) -> Sequence[ChannelChange]:
     """Delete the channels of the same browser, which has subscribed again; return the changes."""
-    deleted: list[NotificationChannel] = []
-    for channel in existing if endpoint else ():
-        if channel.kind is not ChannelKind.PUSH:
-            continue
-        try:
-            is_same = decrypt_config(cipher, channel)["endpoint"] == endpoint
-        except DecryptionError:
-            continue
-        if is_same:
-            await session.delete(channel)
-            deleted.append(channel)
+    deleted = [
+        channel
+        for channel in existing
+        if endpoint
+        and channel.kind is ChannelKind.PUSH
+        and _find_endpoint(cipher, channel) == endpoint
+    ]
+    for channel in deleted:
+        await session.delete(channel)
     await resolve_failing(session, deleted)
     receiver = describe_receiver(ChannelKind.PUSH, {"endpoint": endpoint or ""})
     return [(AuditAction.CHANNEL_DELETED, one, receiver) for one in deleted]
@@ -302,3 +369,45 @@ def _require(channel: NotificationChannel | None) -> NotificationChannel:
 
 def _condition(member: Member) -> dict[str, object]:
     return {"user_id": member.user_id, "organization_id": member.organization_id}
+
+
+def describe_audited(channel: NotificationChannel) -> Mapping[str, object]:
+    """Return the values of a channel whose changes are recorded."""
+    return {
+        "name": channel.name,
+        "is_paused": channel.paused_at is not None,
+        "is_confirmed": channel.confirmed_at is not None,
+    }
+
+
+async def record_channel_change(
+    session: AsyncSession, channel: NotificationChannel, before: Mapping[str, object]
+) -> None:
+    """Record what has changed since `describe_audited` returned `before`, if anything has."""
+    after = describe_audited(channel)
+    changed = [name for name in after if before[name] != after[name]]
+    record = NewAuditRecord(
+        AuditAction.CHANNEL_UPDATED,
+        AuditObject("channel", channel.id, channel.name),
+        organization_id=channel.organization_id,
+        before={name: before[name] for name in changed},
+        after={name: after[name] for name in changed},
+    )
+    await record_audit(session, [record] if changed else [])
+
+
+async def record_audited_channels(session: AsyncSession, changes: Sequence[ChannelChange]) -> None:
+    """Record the channels that have changed. Call it once, and last: see `record_audit`."""
+    records = []
+    for action, channel, receiver in changes:
+        values = {"kind": channel.kind.value, "receiver": receiver}
+        is_deleted = action is AuditAction.CHANNEL_DELETED
+        record = NewAuditRecord(
+            action,
+            AuditObject("channel", channel.id, channel.name),
+            organization_id=channel.organization_id,
+            before=values if is_deleted else None,
+            after=None if is_deleted else values,
+        )
+        records.append(record)
+    await record_audit(session, records)

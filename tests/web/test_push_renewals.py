@@ -178,7 +178,7 @@ async def test_a_subscription_is_renewed_in_all_organizations(
     other = BrowserSubscription("https://push.example/another-browser")
     await subscribe(transaction, world.bob_member, other)
     recorded = Mock(wraps=record_audit)
-    monkeypatch.setattr("services.channels.audit_records.record_audit", recorded)
+    monkeypatch.setattr("services.channels.store.record_audit", recorded)
     assert await renew(bob, OLD, NEW) == 204
     recorded.assert_called_once()  # so that chains are locked in their order
     found = sorted(config["endpoint"] for config in await read_configs(transaction))
