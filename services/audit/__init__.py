@@ -5,25 +5,21 @@ events by `services.events`; changes without an event record themselves. docs/au
 guarantees.
 """
 
-from services.audit.actors import (
-    find_first_organization_id,
-    identify_actor,
-    may_read_installation,
-    require_installation_reader,
-    use_credential,
-)
 from services.audit.chain import VerificationResult, compute_hash, verify_export
 from services.audit.queries import (
     AuditFilters,
     CommunicationRecord,
     LastChange,
+    find_first_organization_id,
     find_last_change,
     list_audit_records,
     list_chains,
     list_communication,
     list_latest_communication,
     list_latest_records,
+    may_read_installation,
     prepare_export,
+    require_installation_reader,
     stream_export,
     to_export,
 )
@@ -34,15 +30,18 @@ from services.audit.records import (
     AuditAction,
     AuditObject,
     NewAuditRecord,
+    build_deletion_records,
     build_insert_rows,
     build_origin_row,
+    delete_expired_chains,
+    identify_actor,
     list_account_records,
     record_account_changes,
     record_audit,
+    use_credential,
 )
 from services.audit.rejections import (
     record_failed_sign_in,
     record_limited_sign_in,
     record_rejected_request,
 )
-from services.audit.retention import build_deletion_records, delete_expired_chains

@@ -1,4 +1,4 @@
-"""Read the audit: pages with filters, and complete chains for exports."""
+"""Read the audit: pages with filters, and complete chains for exports; and who may."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.canonical_json import format_canonical_json
 from core.clock import now, to_utc
 from core.db.reads import Query, ReadFactory, Source
-from core.errors import NotFound
+from core.errors import Forbidden, NotFound
 from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging
-from core.text import escape_pattern, replace_unstorable
-from models import AuditRecord, Event, EventOrigin, Organization
+from core.text import N_, escape_pattern, replace_unstorable
+from models import AuditRecord, Event, EventOrigin, Member, Organization, Role
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
 MAX_QUERIES = 64  # built queries, by the filters
-MAX_SEQ = 2**63 - 1
 EXPORT_BATCH_SIZE = 500  # records in one read
 COLUMN_NAMES = [column.key for column in AuditRecord.__table__.columns]
 
@@ -37,6 +36,35 @@ class AuditFilters:
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = None  # only records with smaller numbers
+
+
+async def find_first_organization_id(source: Source) -> UUID | None:
+    """Return the oldest organization, whose owners operate the installation."""
+    found = await FIRST_ORGANIZATION_ID.first(source)
+    return found[0] if found else None
+
+
+FIRST_ORGANIZATION_ID: Query[tuple[UUID]] = Query(
+    select(Organization.id)
+    .where(Organization.is_demo.is_(False))
+    .order_by(Organization.created_at, Organization.id)
+    .limit(1)
+)
+
+
+async def may_read_installation(source: Source, member: Member) -> bool:
+    """Return whether a member may read the audit of the installation."""
+    is_owner = member.role is Role.OWNER
+    return is_owner and member.organization_id == await find_first_organization_id(source)
+
+
+async def require_installation_reader(source: Source, member: Member) -> None:
+    """Raise Forbidden unless the member is an owner of the first organization."""
+    if not await may_read_installation(source, member):
+        reason = N_(
+            "Only an owner of the first organization can read the audit of the installation."
+        )
+        raise Forbidden("installation_owner_required", reason)
 
 
 async def list_audit_records(
@@ -252,7 +280,7 @@ async def list_latest_communication(
 ) -> Sequence[CommunicationRecord]:
     """Return the newest ones before an event's number; 0: the newest of all."""
     return await LATEST_COMMUNICATION.fetch(
-        source, organization_id=organization_id, before=before or MAX_SEQ, page_limit=limit
+        source, organization_id=organization_id, before=before or 2**63 - 1, page_limit=limit
     )
 
 

@@ -1,23 +1,27 @@
-"""Add records to the audit: bounded, without secrets, the same in every JSON library."""
+"""Add records to the audit: bounded, without secrets, the same in every JSON library.
+
+The audit of deleted organizations is deleted as a whole, after the configured time.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Uuid, bindparam, cast, exists, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
-from core.audit_context import get_audit_context
-from core.clock import to_utc
+from core.audit_context import get_audit_context, update_audit_context
+from core.clock import now, to_utc
 from core.db.transactions import Write
 from core.security.secrets import mask_tokens
 from core.text import replace_unstorable
-from models import Actor, Agent, Member, User, new_id
+from models import Actor, Agent, AuditRecord, Member, User, new_id
 
 COLUMNS = (
     "id, organization_id, actor_kind, actor_id, actor_name, credential, credential_id, address, "
@@ -114,6 +118,31 @@ class AccountChange:
     after: Mapping[str, object] | None = None
 
 
+def identify_actor(actor: Actor | None) -> None:
+    """Set the actor of the changes in this task. None: a caller without an account."""
+    if actor is None:
+        update_audit_context(actor_kind="anonymous", actor_id=None, actor_name=None)
+    elif isinstance(actor, Agent):
+        update_audit_context(
+            actor_kind="agent",
+            actor_id=actor.id,
+            actor_name=actor.name,
+            organization_id=actor.organization_id,
+        )
+    else:
+        update_audit_context(
+            actor_kind="user",
+            actor_id=actor.id,
+            actor_name=actor.display_name,
+            organization_id=actor.active_organization_id,
+        )
+
+
+def use_credential(kind: str, id: UUID | str | None = None) -> None:
+    """Set the credential with which the caller was authenticated: see `AuditContext`."""
+    update_audit_context(credential=kind, credential_id=None if id is None else str(id))
+
+
 async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
     """Add records in one statement. Call it last in a transaction, like `events.record_events`.
 
@@ -154,6 +183,55 @@ async def list_account_records(
         for id in [*ids] or [None]
         for change in changes
     ]
+
+
+def build_deletion_records(names: Mapping[UUID, str]) -> list[NewAuditRecord]:
+    """Return records of deleted organizations, for their own audit and for the installation."""
+    return [
+        NewAuditRecord(
+            AuditAction.ORGANIZATION_DELETED,
+            AuditObject("organization", id, name),
+            organization_id=chain,
+        )
+        for id, name in names.items()
+        for chain in (None, id)
+    ]
+
+
+async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int:
+    """Delete the audit of organizations that were deleted `keep_days` ago; return their number.
+
+    The database only allows whole chains of organizations that do not exist, see docs/audit.md.
+    """
+    records = []
+    for chain in await _list_ended_chains(session, now() - timedelta(days=keep_days)):
+        newest = select(AuditRecord.hash).where(AuditRecord.organization_id == chain)
+        head = await session.scalar(newest.order_by(AuditRecord.sequence.desc()).limit(1))
+        count = await session.scalar(select(func.delete_audit_chain(chain, keep_days)))
+        if count:
+            record = NewAuditRecord(
+                AuditAction.CHAIN_DELETED,
+                AuditObject("organization", chain),
+                organization_id=None,
+                before={"records": count, "head": head},
+            )
+            records.append(record)
+    await record_audit(session, records)
+    return len(records)
+
+
+async def _list_ended_chains(session: AsyncSession, before: datetime) -> list[UUID]:
+    """Return organizations that were deleted before a time and whose records still exist."""
+    own = aliased(AuditRecord)
+    has_records = exists().where(own.organization_id == cast(AuditRecord.object_id, Uuid))
+    query = select(AuditRecord.object_id).where(
+        AuditRecord.organization_id.is_(None),
+        AuditRecord.action == AuditAction.ORGANIZATION_DELETED,
+        AuditRecord.at < before,
+        has_records,
+    )
+    found = await session.scalars(query.order_by(AuditRecord.sequence).limit(20))  # at once
+    return [UUID(id) for id in found if id]
 
 
 def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]:
@@ -223,7 +301,8 @@ def clean_value(value: object, depth: int = MAX_DEPTH) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return _clean_number(value)
+        is_safe = value == value and abs(value) <= MAX_SAFE_INTEGER and value == int(value)
+        return int(value) if is_safe else str(value)
     if isinstance(value, datetime):
         return to_utc(value).isoformat()
     if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -240,12 +319,6 @@ def clean_text(text: str | None) -> str | None:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{text[:MAX_TEXT_LENGTH]}… ({len(text)} characters, SHA-256 {digest})"
-
-
-def _clean_number(value: float) -> int | str:
-    if value == value and abs(value) <= MAX_SAFE_INTEGER and value == int(value):
-        return int(value)
-    return str(value)
 
 
 def _clean_collection(value: Any, depth: int) -> Any:
