@@ -1,7 +1,6 @@
 """Activity, and comments of all boards (contract, people-and-boards 3.12)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -21,11 +20,10 @@ from api.streams.subscription import (
     open_stream,
 )
 from core.http.request import Session
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Agent, Event, EventType, Member
 from services import activity, organizations
-from services.activity import ActivityEntry, CommentEntry
 
 
 class ActivityEventRead(ResponseModel):
@@ -44,22 +42,15 @@ class ActivityEventRead(ResponseModel):
     actor_name: str | None
 
 
-def _build_event_fields(entry: ActivityEntry) -> dict[str, Any]:
-    """Return the fields of an ActivityEventRead, in the order of the model."""
-    event = entry.event
-    return {
-        "id": json_id(event.id),
-        "event_type": event.type,
-        "message": entry.message,
-        "agent_id": json_id(event.agent_id),
-        "task_id": json_id(event.task_id),
-        "board_id": json_id(event.board_id),
-        "route_name": entry.route_name,
-        "route_params": entry.route_params,
-        "created_at": json_time(event.created_at),
-        "user_id": json_id(event.user_id),
-        "actor_name": entry.actor_name,
-    }
+encode_entry = build_encoder(
+    ActivityEventRead,
+    "event",
+    event_type="event.type",
+    message="message",
+    route_name="route_name",
+    route_params="route_params",
+    actor_name="actor_name",
+)
 
 
 class ActivityTaskCommentFeedItemRead(ResponseModel):
@@ -79,23 +70,15 @@ class ActivityTaskCommentFeedItemRead(ResponseModel):
     author_name: str | None
 
 
-def _build_comment_entry_fields(entry: CommentEntry) -> dict[str, Any]:
-    """Return the fields of an ActivityTaskCommentFeedItemRead, in the order of the model."""
-    comment, task, board = entry.comment, entry.task, entry.board
-    return {
-        "id": json_id(comment.id),
-        "created_at": json_time(comment.created_at),
-        "message": comment.message,
-        "agent_id": json_id(comment.agent_id),
-        "agent_name": entry.agent.name if entry.agent else None,
-        "agent_role": entry.agent_role,
-        "task_id": json_id(task.id),
-        "task_title": task.title,
-        "board_id": json_id(board.id),
-        "board_name": board.name,
-        "user_id": json_id(comment.user_id),
-        "author_name": entry.author_name,
-    }
+encode_comment_entry = build_encoder(
+    ActivityTaskCommentFeedItemRead,
+    "comment",
+    agent_name="agent_name",
+    agent_role="agent_role",
+    task_title="task.title",
+    board_name="board.name",
+    author_name="author_name",
+)
 
 
 class CommentFilter(PageQuery):
@@ -118,7 +101,7 @@ async def list_activity(
     else:
         member = await organizations.get_or_create_active_membership(context.source, context.user)
         found = await activity.list_member_activity(context.source, member, query.paging)
-    return encode_page(found, _build_event_fields)
+    return encode_page(found, encode_entry)
 
 
 @reads_only
@@ -130,7 +113,7 @@ async def list_task_comment_feed(
     found = await activity.list_comment_entries(
         context.source, member, query.paging, board_id=query.board_id
     )
-    return encode_page(found, _build_comment_entry_fields)
+    return encode_page(found, encode_comment_entry)
 
 
 class CommentMessage(ResponseModel):
@@ -169,7 +152,7 @@ def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
         frames = {}
         for event in received:
             if event.id in found:
-                fields = _build_comment_entry_fields(found[event.id])
+                fields = encode_comment_entry(found[event.id])
                 message = CommentMessage(comment=ActivityTaskCommentFeedItemRead(**fields))
                 frames[event.seq] = format_frame("comment", event.seq, message)
         return frames

@@ -23,11 +23,11 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
-from models import AuditRecord, Member
+from models import Member
 from services import audit
-from services.audit import AuditFilters, CommunicationRecord
+from services.audit import AuditFilters
 
 EXPORT_TYPE = "application/x-ndjson"
 
@@ -59,13 +59,7 @@ class AuditRecordRead(ResponseModel):
     hash: str
 
 
-def _build_record_fields(record: AuditRecord) -> dict[str, Any]:
-    """Return the fields of an AuditRecordRead, in the order of the model."""
-    fields = {name: getattr(record, name) for name in AuditRecordRead.model_fields}
-    ids = {
-        name: json_id(fields[name]) for name in ("id", "organization_id", "actor_id", "event_id")
-    }
-    return {**fields, **ids, "at": json_time(record.at)}
+encode_record = build_encoder(AuditRecordRead)
 
 
 class AuditFilterQuery(PageQuery):
@@ -102,7 +96,7 @@ async def list_audit_records(
     found = await audit.list_audit_records(
         context.source, member.organization_id, query.filters, query.paging
     )
-    return encode_page(found, _build_record_fields)
+    return encode_page(found, encode_record)
 
 
 @error_responses(403, 404)
@@ -135,23 +129,16 @@ class CommunicationRead(ResponseModel):
     cause: str | None
 
 
-def _build_communication_fields(record: CommunicationRecord) -> dict[str, Any]:
-    event, origin = record.event, record.origin
-    return {
-        "event_id": json_id(event.id),
-        "number": event.seq,
-        "at": json_time(event.created_at),
-        "action": event.type,
-        "board_id": json_id(event.board_id),
-        "task_id": json_id(event.task_id),
-        "actor_kind": origin.actor_kind,
-        "actor_id": json_id(origin.actor_id),
-        "actor_name": origin.actor_name,
-        "credential": origin.credential,
-        "credential_id": origin.credential_id,
-        "address": origin.address,
-        "cause": origin.cause,
-    }
+encode_communication = build_encoder(
+    CommunicationRead,
+    "origin",
+    event_id="event.id",
+    number="event.seq",
+    at="event.created_at",
+    action="event.type",
+    board_id="event.board_id",
+    task_id="event.task_id",
+)
 
 
 class CommunicationQuery(PageQuery):
@@ -172,7 +159,7 @@ async def list_communication(
     found = await audit.list_communication(
         context.source, member.organization_id, query.after, query.paging
     )
-    return encode_page(found, _build_communication_fields)
+    return encode_page(found, encode_communication)
 
 
 @reads_only
@@ -183,7 +170,7 @@ async def list_installation_audit(
     """List the audit of the installation, newest first. For owners of the first organization."""
     await audit.require_installation_reader(context.source, member)
     found = await audit.list_audit_records(context.source, None, query.filters, query.paging)
-    return encode_page(found, _build_record_fields)
+    return encode_page(found, encode_record)
 
 
 @error_responses(403, 404)

@@ -1,17 +1,15 @@
 """Why a task, an approval or a message is as it is."""
 
-from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from api.framework.dependencies import agent_for_read, board_for_read
 from api.framework.fields import ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, json_time
+from core.json_responses import Encoded, build_encoder
 from models import Agent, Board
 from services import approvals, causes, tasks
-from services.causes import CauseStep, StepKind
+from services.causes import StepKind
 
 
 class CauseStepRead(ResponseModel):
@@ -30,6 +28,9 @@ class CauseStepRead(ResponseModel):
     cause: str | None
 
 
+encode_step = build_encoder(CauseStepRead)
+
+
 @reads_only
 @error_responses(404)
 async def list_task_causes(
@@ -37,7 +38,8 @@ async def list_task_causes(
 ) -> Encoded[list[CauseStepRead]]:
     """List what led to the state of a task, oldest first."""
     detail = await tasks.get_task_detail(context.source, board, task_id)
-    return _encode(await causes.load_task_causes(context.source, board, detail.task))
+    steps = await causes.load_task_causes(context.source, board, detail.task)
+    return Encoded(list(map(encode_step, steps)))
 
 
 @reads_only
@@ -47,7 +49,8 @@ async def list_approval_causes(
 ) -> Encoded[list[CauseStepRead]]:
     """List what led to an approval and what followed, oldest first."""
     detail = await approvals.get_approval(context.source, board, approval_id)
-    return _encode(await causes.load_approval_causes(context.source, board, detail.approval))
+    steps = await causes.load_approval_causes(context.source, board, detail.approval)
+    return Encoded(list(map(encode_step, steps)))
 
 
 @reads_only
@@ -56,25 +59,8 @@ async def list_message_causes(
     context: RequestContext, agent: Agent, message_id: UUID
 ) -> Encoded[list[CauseStepRead]]:
     """List what led to a message to an agent and what followed, oldest first."""
-    return _encode(await causes.load_message_causes(context.source, agent, message_id))
-
-
-def _encode(steps: Sequence[CauseStep]) -> Encoded[list[CauseStepRead]]:
-    return Encoded(list(map(_build_step_fields, steps)))
-
-
-def _build_step_fields(step: CauseStep) -> dict[str, Any]:
-    """Return the fields of a CauseStepRead, in the order of the model."""
-    return {
-        "kind": step.kind,
-        "id": step.id,
-        "at": json_time(step.at),
-        "actor": step.actor,
-        "text": step.text,
-        "subject": step.subject,
-        "note": step.note,
-        "cause": step.cause,
-    }
+    steps = await causes.load_message_causes(context.source, agent, message_id)
+    return Encoded(list(map(encode_step, steps)))
 
 
 TAGS = ["activity"]

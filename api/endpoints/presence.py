@@ -1,6 +1,6 @@
 """Presence on boards, and read markers."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -9,7 +9,7 @@ from api.framework.dependencies import active_membership, board_for_read
 from api.framework.fields import PageQuery, RequestModel, ResponseModel, Timestamp
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Board, Member, ReadKind
 from services import presence
@@ -23,6 +23,9 @@ class VisitorRead(ResponseModel):
     since: Timestamp
 
 
+encode_visitor = build_encoder(VisitorRead, user_id="user.id", name="user.display_name")
+
+
 class PresenceRead(ResponseModel):
     """The users on a board."""
 
@@ -33,15 +36,7 @@ class PresenceRead(ResponseModel):
 async def get_presence(context: RequestContext, board: Board) -> Encoded[PresenceRead]:
     """Return the users with a page of the board open. Closed pages count for up to 25 seconds."""
     found = await presence.list_viewers(context.source, board)
-    people = [
-        {
-            "user_id": json_id(one.user.id),
-            "name": one.user.display_name,
-            "since": json_time(one.since),
-        }
-        for one in found
-    ]
-    return Encoded({"people": people})
+    return Encoded({"people": list(map(encode_visitor, found))})
 
 
 # Every JSON reader represents integers up to 2**53 - 1 exactly.
@@ -62,6 +57,9 @@ class UnreadRead(ResponseModel):
     latest_at: Timestamp | None = Field(description="Time of the newest entry.")
     seen: int | None = Field(description="The number of the last event that was read, if any.")
     seen_at: Timestamp | None = Field(description="When the user last read there.")
+
+
+encode_unread = build_encoder(UnreadRead, unread="count", seen="seen_seq")
 
 
 class UnreadFilter(PageQuery):
@@ -95,20 +93,7 @@ async def list_unread(
     found = await presence.list_unread(
         context.source, member, query.paging, board_id=query.board_id
     )
-    return encode_page(found, _build_unread_fields)
-
-
-def _build_unread_fields(place: presence.UnreadSummary) -> dict[str, Any]:
-    """Return the fields of an UnreadRead, in the order of the model."""
-    return {
-        "board_id": json_id(place.board_id),
-        "kind": place.kind,
-        "task_id": json_id(place.task_id),
-        "unread": place.count,
-        "latest_at": json_time(place.latest_at),
-        "seen": place.seen_seq,
-        "seen_at": json_time(place.seen_at),
-    }
+    return encode_page(found, encode_unread)
 
 
 async def mark_read(
@@ -118,7 +103,7 @@ async def mark_read(
     marked = await presence.mark_read(
         context.session, context.user, board, kind, last_seq=body.seen
     )
-    return Encoded(_build_unread_fields(marked))
+    return Encoded(encode_unread(marked))
 
 
 @error_responses(404)
@@ -134,7 +119,7 @@ async def mark_comments_read(
         task_id=task_id,
         last_seq=body.seen,
     )
-    return Encoded(_build_unread_fields(marked))
+    return Encoded(encode_unread(marked))
 
 
 TAGS = ["read-markers"]

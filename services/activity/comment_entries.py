@@ -36,6 +36,11 @@ class CommentEntry:
     user: User | None
 
     @property
+    def agent_name(self) -> str | None:
+        """The name of the agent that wrote it, if any."""
+        return self.agent.name if self.agent else None
+
+    @property
     def agent_role(self) -> str | None:
         """The role in the agent's profile, if any."""
         role = (self.agent.identity_profile or {}).get("role") if self.agent else None
@@ -44,9 +49,7 @@ class CommentEntry:
     @property
     def author_name(self) -> str | None:
         """The name of the author, if it still exists."""
-        if self.agent is not None:
-            return self.agent.name
-        return self.user.display_name if self.user is not None else None
+        return self.agent_name or (self.user.display_name if self.user else None)
 
 
 async def list_comment_entries(
