@@ -74,17 +74,16 @@ class _PageSubscription:
                     if self._shows_part(name, event):
                         found[name].add(event.board_id if is_single_board(name) else None)
         limited = limit_single_cards(found)
-        return {name: _format_boards(limited[name]) for name in sorted(limited)}
+        return {
+            # no boards: a part that is shown by the pages of all boards
+            name: "" if None in limited[name] else " ".join(sorted(map(str, limited[name])))
+            for name in sorted(limited)
+        }
 
     def _shows_part(self, name: str, event: Event) -> bool:
         if event.board_id is None or None in self.board_ids:
             return True
         return not is_single_board(name) or event.board_id in self.board_ids
-
-
-def _format_boards(board_ids: Collection[UUID | None]) -> str:
-    """Return the ids of boards; "" for a part that is shown by the pages of all boards."""
-    return "" if None in board_ids else " ".join(sorted(map(str, board_ids)))
 
 
 async def stream_events(request: Request) -> Response:

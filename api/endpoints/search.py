@@ -80,16 +80,10 @@ async def search_everything(
 
     Users find what they may read in their active organization; agents find what is on their boards.
     """
-    kinds = query.kinds()
-    if isinstance(context.actor, Agent):
-        found = await search.search_for_agent(
-            context.source, context.actor, query.q, query.paging, kinds=kinds
-        )
-    else:
-        member = await organizations.get_or_create_active_membership(context.source, context.user)
-        found = await search.search_for_member(
-            context.source, member, query.q, query.paging, kinds=kinds
-        )
+    kinds, actor = query.kinds(), context.actor
+    if not isinstance(actor, Agent):
+        actor = await organizations.get_or_create_active_membership(context.source, context.user)
+    found = await search.search_texts(context.source, actor, query.q, query.paging, kinds=kinds)
     return encode_page(found, _build_hit_fields)
 
 

@@ -284,11 +284,13 @@ def entries_query() -> AnySelect:
 def entry_from_row(row: Sequence[Any]) -> ActivityEntry:
     """Build an entry from a row of `entries_query`."""
     event, comment, board_name, agent_name, user = row
+    is_of_agent = event.type.startswith("agent.")
     return ActivityEntry(
         event=event,
         message=comment or describe_event(event),
         board_name=board_name,
-        agent_name=agent_name or _recorded_agent_name(event),
+        # an agent that was deleted: the name that its event has recorded
+        agent_name=agent_name or (event.data.get("name") if is_of_agent else None),
         user_name=user.display_name if user else None,
         comment=comment,
     )
@@ -301,11 +303,6 @@ async def load_entries(session: AsyncSession, events: Sequence[Event]) -> list[A
     query = entries_query().where(Event.id.in_([event.id for event in events])).order_by(Event.seq)
     found = {row[0].id: entry_from_row(row) for row in await session.execute(query)}
     return [found[event.id] for event in events if event.id in found]
-
-
-def _recorded_agent_name(event: Event) -> str | None:
-    """Return the agent name that an agent event recorded, if any."""
-    return event.data.get("name") if event.type.startswith("agent.") else None
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from services.metrics.queries import MetricCounts, Timeline, TimeWindow, load_co
 
 P = TypeVar("P")
 
-MEDIAN_DIGITS = 10  # decimal places of the median in hours
-
 
 class Bucket(StrEnum):
     """The length of a bucket. All begin in UTC; weeks begin on Monday."""
@@ -155,8 +153,10 @@ async def load_dashboard(
     range = RANGES[range_key]
     time = build_timeline(range, at)
     counts = await load_counts(source, member, time, board_id=board_id, group_id=group_id)
-    if board_id is not None:
-        _check_board_access(counts.reads)
+    if board_id is not None and counts.reads is None:
+        raise NotFound("board_not_found", N_("There is no such board."))
+    if board_id is not None and not counts.reads:
+        raise Forbidden("board_read_forbidden", N_("You may not read this board."))
     return _build_dashboard(range, time, counts)
 
 
@@ -198,13 +198,6 @@ def _sum_window(
     )
 
 
-def _check_board_access(reads: bool | None) -> None:
-    if reads is None:
-        raise NotFound("board_not_found", N_("There is no such board."))
-    if not reads:
-        raise Forbidden("board_read_forbidden", N_("You may not read this board."))
-
-
 def _build_kpis(counts: MetricCounts) -> Kpis:
     counts_by_status = {status: counts.statuses.get(status, 0) for status in Status}
     median = counts.median_hours
@@ -216,7 +209,7 @@ def _build_kpis(counts: MetricCounts) -> Kpis:
         review_tasks=counts_by_status[Status.REVIEW],
         done_tasks=counts_by_status[Status.DONE],
         error_rate_pct=_percent(*counts.messages_now),
-        median_cycle_time_hours_7d=None if median is None else round(median, MEDIAN_DIGITS),
+        median_cycle_time_hours_7d=None if median is None else round(median, 10),
     )
 
 

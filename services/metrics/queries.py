@@ -192,10 +192,16 @@ async def load_counts(
 @cache
 def _build_query(*, of_board: bool, of_group: bool) -> Query[Sequence[Any]]:
     scope = _scope_query(of_board=of_board, of_group=of_group)
+    board = boards.MEMBER_BOARDS.where(Board.id == BOARD_ID).subquery()
+    active_agents = (
+        select(func.count())
+        .select_from(Agent)
+        .where(Agent.board_id.in_(scope), Agent.last_seen_at.between(START, END))
+    )
     query = select(
-        _can_read_board() if of_board else null(),
+        select(board.c.reads).scalar_subquery() if of_board else null(),
         _current_counts(scope),
-        _count_active_agents(scope),
+        active_agents.scalar_subquery(),
         _count_done_tasks(scope),
         _median_hours(scope),
         count_messages_query().scalar_subquery(),
@@ -215,11 +221,6 @@ def _scope_query(*, of_board: bool, of_group: bool) -> Select[UUID]:
     return select(query.cte("scope").c.id)
 
 
-def _can_read_board() -> ColumnElement[Any]:
-    board = boards.MEMBER_BOARDS.where(Board.id == BOARD_ID).subquery()
-    return select(board.c.reads).scalar_subquery()
-
-
 def _current_counts(scope: Select[UUID]) -> ColumnElement[Any]:
     """Return the number of tasks by status, as an object."""
     pairs = [
@@ -229,12 +230,6 @@ def _current_counts(scope: Select[UUID]) -> ColumnElement[Any]:
     ]
     counts = select(func.jsonb_build_object(*pairs)).where(BoardCounts.board_id.in_(scope))
     return counts.scalar_subquery()
-
-
-def _count_active_agents(scope: Select[UUID]) -> ColumnElement[int]:
-    query = select(func.count()).select_from(Agent)
-    is_active = Agent.last_seen_at.between(START, END)
-    return query.where(Agent.board_id.in_(scope), is_active).scalar_subquery()
 
 
 def _count_done_tasks(scope: Select[UUID]) -> ColumnElement[Any]:

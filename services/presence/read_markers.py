@@ -77,10 +77,6 @@ class UnreadSummary:
     seen_at: datetime | None = None
 
 
-def build_summary(row: Sequence[Any]) -> UnreadSummary:
-    return UnreadSummary(*row)
-
-
 class UnreadItem(NamedTuple):
     """The id of a comment or a chat message, and the number of its event."""
 
@@ -130,7 +126,9 @@ def _build_list_query(*, by_board: bool) -> PagedQuery[UnreadSummary]:
     condition = Event.board_id.in_(boards.READABLE_BOARD_IDS)
     if by_board:
         condition &= Event.board_id == BOARD_ID
-    return PagedQuery(build_unread_query(condition), build_summary, func.count().over())
+    return PagedQuery(
+        build_unread_query(condition), lambda row: UnreadSummary(*row), func.count().over()
+    )
 
 
 def _parameters(member: Member) -> dict[str, Any]:
@@ -298,7 +296,7 @@ async def move_read_marker(
 @cache
 def _build_unread_query(kind: ReadKind, *, of_task: bool) -> Query[UnreadSummary]:
     later = (Event.board_id == BOARD_ID) & (Event.seq > SEQ)
-    return Query(build_unread_query(later, kind, of_task=of_task), build_summary)
+    return Query(build_unread_query(later, kind, of_task=of_task), lambda row: UnreadSummary(*row))
 
 
 @cache

@@ -11,9 +11,8 @@ from services.search.queries import (
     build_page_query,
     build_search_query,
     is_searchable,
-    search_for_agent,
-    search_for_member,
     search_for_page,
+    search_texts,
 )
 from services.search.sources import Kind, ResultKind
 from services.search.suggestions import (

@@ -77,38 +77,18 @@ class SearchResult:
     at: datetime  # of the last change
 
 
-async def search_for_member(
-    source: Source,
-    member: Member,
-    query_text: str,
-    paging: Paging,
-    *,
-    kinds: Sequence[Kind] = (),
-) -> Page[SearchResult]:
-    """Search what a member may read in the organization, best first. No kinds means all kinds."""
-    return await _search(source, member, query_text, paging, kinds)
-
-
-async def search_for_agent(
-    source: Source,
-    agent: Agent,
-    query_text: str,
-    paging: Paging,
-    *,
-    kinds: Sequence[Kind] = (),
-) -> Page[SearchResult]:
-    """Search what an agent may read, best first. No kinds means all kinds."""
-    return await _search(source, agent, query_text, paging, kinds)
-
-
-async def _search(
+async def search_texts(
     source: Source,
     actor: Agent | Member,
     query_text: str,
     paging: Paging,
-    kinds: Sequence[Kind],
+    *,
+    kinds: Sequence[Kind] = (),
 ) -> Page[SearchResult]:
-    """Load a page and the total in one statement; run none if the text contains no word."""
+    """Search what an agent, or a member in the organization, may read, best first.
+
+    No kinds means all kinds. It executes one statement, and none if the text contains no word.
+    """
     terms = split_words(query_text)
     if not terms:
         return Page([], 0, paging.limit, paging.offset)
@@ -348,31 +328,26 @@ def _select_filtered(
     for name in active:
         columns = source.filters[name]
         if name == "time":
-            query = query.where(*_time_conditions(columns[0]))
+            time = DateTime(timezone=True)
+            since, until = bindparam("since", type_=time), bindparam("until", type_=time)
+            query = query.where(
+                or_(since.is_(None), columns[0] >= since), or_(until.is_(None), columns[0] < until)
+            )
         else:
             query = query.where(or_(*(column == CONDITIONS[name] for column in columns)))
     return query
 
 
-def _time_conditions(column: Any) -> tuple[ColumnElement[bool], ...]:
-    since, until = (bindparam(name, type_=DateTime(timezone=True)) for name in ("since", "until"))
-    return or_(since.is_(None), column >= since), or_(until.is_(None), column < until)
-
-
 def term_parameters(terms: Sequence[str]) -> dict[str, str]:
     """Return the parameters of a statement that searches these words."""
-    return {
-        "tsquery": format_tsquery(terms),
-        "pattern": _build_pattern(terms),
-    }
-
-
-def _build_pattern(terms: Sequence[str]) -> str:
-    """Build a pattern of PostgreSQL for the first match: the beginning of a word, or unspaced."""
     spaced = [term for term in terms if not is_unspaced(term)]
     unspaced = [term for term in terms if is_unspaced(term)]
     beginnings = [f"(?<![[:alnum:]])({'|'.join(spaced)})"] if spaced else []
-    return "|".join([*beginnings, *unspaced])
+    return {
+        "tsquery": format_tsquery(terms),
+        # for PostgreSQL; the first match is the beginning of a word, or unspaced
+        "pattern": "|".join([*beginnings, *unspaced]),
+    }
 
 
 def rank_order(found: Any) -> tuple[Any, ...]:
@@ -382,14 +357,11 @@ def rank_order(found: Any) -> tuple[Any, ...]:
 
 def select_snippet(text: Any) -> tuple[ColumnElement[int], ColumnElement[str]]:
     """Select the start of a snippet, as `start`, and its text, as `piece`."""
-    start = func.greatest(_first_hit_position(text) - SNIPPET_LEAD, 1)
+    # the position of the first word that starts with one of the terms; 0 if none does
+    hit = func.regexp_instr(text, bindparam("pattern", type_=String), 1, 1, 0, "i")
+    start = func.greatest(hit - SNIPPET_LEAD, 1)
     piece = func.substr(text, start, SNIPPET_LENGTH + 1)
     return start.label("start"), piece.label("piece")
-
-
-def _first_hit_position(text: Any) -> ColumnElement[int]:
-    """Select the position of the first word that starts with one of the terms; 0 if none does."""
-    return func.regexp_instr(text, bindparam("pattern", type_=String), 1, 1, 0, "i")
 
 
 def build_snippet(piece: str | None, start: int | None, terms: Sequence[str]) -> list[TextPart]:

@@ -97,20 +97,11 @@ def _is_on_visible_board(visible_boards: CTE) -> ColumnElement[bool]:
     return Board.id.in_(select(visible_boards.c.id))
 
 
-def _is_in_visible_group(visible_boards: CTE) -> ColumnElement[bool]:
-    """Who may read one board of a group may read the memory of the group."""
-    return BoardGroup.id.in_(select(visible_boards.c.board_group_id))
-
-
 def _is_visible_agent(visible_boards: CTE) -> ColumnElement[bool]:
     """Agents without a board are for admins."""
     on_board = Agent.board_id.in_(select(visible_boards.c.id))
     visible = or_(on_board, and_(Agent.board_id.is_(None), IS_ADMIN))
     return and_(Agent.organization_id == ORGANIZATION_ID, visible)
-
-
-def _is_member(_: CTE) -> ColumnElement[bool]:
-    return Member.organization_id == ORGANIZATION_ID
 
 
 TASKS = SearchSource(
@@ -178,7 +169,8 @@ GROUP_NOTES = SearchSource(
     text=GroupNote.content,
     at=GroupNote.updated_at,
     tables=join(GroupNote, BoardGroup, BoardGroup.id == GroupNote.board_group_id),
-    is_visible=_is_in_visible_group,
+    # Who may read one board of a group may read the memory of the group.
+    is_visible=lambda visible: BoardGroup.id.in_(select(visible.c.board_group_id)),
     board_id=NO_ID,
     board_name=NO_TEXT,
     group_id=BoardGroup.id,
@@ -221,7 +213,7 @@ PEOPLE = SearchSource(
     text=User.email,
     at=Member.created_at,
     tables=join(Member, User, User.id == Member.user_id),
-    is_visible=_is_member,
+    is_visible=lambda _: Member.organization_id == ORGANIZATION_ID,
     board_id=NO_ID,
     board_name=NO_TEXT,
 )

@@ -51,9 +51,9 @@ async def search_all(
     """Return all results of a search by an actor."""
     paging = how.pop("paging", ALL_RESULTS)
     if isinstance(actor, Agent):
-        return (await search.search_for_agent(session, actor, query_text, paging, **how)).items
+        return (await search.search_texts(session, actor, query_text, paging, **how)).items
     member = await organizations.get_or_create_active_membership(session, actor)
-    return (await search.search_for_member(session, member, query_text, paging, **how)).items
+    return (await search.search_texts(session, member, query_text, paging, **how)).items
 
 
 def sorted_kinds(items: Sequence[SearchResult]) -> list[str]:
@@ -148,9 +148,7 @@ async def test_words_match_by_prefix_next_to_any_punctuation(
 async def test_a_query_without_words_finds_nothing(session, world) -> None:
     session.add(world.make_task("A task"))
     for query_text in ("", "  ", "'", "&|!", "\\", "<->", ":*", "…"):
-        page = await search.search_for_member(
-            session, world.alice_member, query_text, Paging(20, 5)
-        )
+        page = await search.search_texts(session, world.alice_member, query_text, Paging(20, 5))
         assert (list(page.items), page.total, page.limit, page.offset) == ([], 0, 20, 5)
 
 
@@ -192,7 +190,7 @@ async def test_search_finds_only_what_the_actor_may_read(session, world) -> None
 async def test_search_is_limited_to_the_active_organization(session, world) -> None:
     session.add_all([world.make_task("Heron"), make_task(world.charlies_board, "Heron")])
     await session.flush()
-    page = await search.search_for_member(session, world.charlie_member, "heron", ALL_RESULTS)
+    page = await search.search_texts(session, world.charlie_member, "heron", ALL_RESULTS)
     assert [item.board_id for item in page.items] == [world.charlies_board.id]
 
 
@@ -200,9 +198,7 @@ async def test_every_page_has_the_total(session, world) -> None:
     session.add_all([world.make_task(f"Heron {n}") for n in range(7)])
     titles = []
     for offset in (0, 3, 6, 9):
-        page = await search.search_for_member(
-            session, world.alice_member, "heron", Paging(3, offset)
-        )
+        page = await search.search_texts(session, world.alice_member, "heron", Paging(3, offset))
         assert (page.total, page.limit, page.offset) == (7, 3, offset)
         titles += [item.title for item in page.items]
     assert sorted(titles) == [f"Heron {n}" for n in range(7)]
@@ -212,8 +208,8 @@ async def test_a_search_takes_one_statement(session, world) -> None:
     session.add_all([world.make_task(f"Heron {n}") for n in range(30)])
     await session.flush()
     with count_statements(await session.connection()) as statements:
-        await search.search_for_member(session, world.alice_member, "heron", Paging(20, 100))
-        await search.search_for_agent(session, world.worker, "heron", ALL_RESULTS)
+        await search.search_texts(session, world.alice_member, "heron", Paging(20, 100))
+        await search.search_texts(session, world.worker, "heron", ALL_RESULTS)
     assert len(statements) == 2
 
 
@@ -222,7 +218,7 @@ async def test_a_search_takes_one_statement(session, world) -> None:
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 async def test_no_search_text_causes_an_error(session, world, query_text) -> None:
-    await search.search_for_member(session, world.alice_member, query_text, Paging(5))
+    await search.search_texts(session, world.alice_member, query_text, Paging(5))
 
 
 async def test_a_chinese_text_of_any_length_can_be_stored(session, world) -> None:
