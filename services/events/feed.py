@@ -218,9 +218,6 @@ class _OrganizationReader:
         with suppress(asyncio.CancelledError):
             await self._task
 
-    def _position(self) -> int:
-        return self._cached[-1].seq if self._cached else (self._since or 0)
-
     async def _run(self, listener: PostgresListener) -> None:
         with listener.subscribe(str(self.organization_id)) as notified:
             while True:
@@ -254,17 +251,15 @@ class _OrganizationReader:
                 self._since = await get_last_seq(session, self.organization_id)
             self._started.set()
             return 0
+        last_seq = self._cached[-1].seq if self._cached else self._since
         async with self._transaction() as session:
-            events = await list_events_after(session, self.organization_id, self._position())
-        if events:
-            self._cache(events)
-            batch = EventBatch(events)
-            for subscription in self._subscriptions:
-                subscription.add(batch)
-        return len(events)
-
-    def _cache(self, events: Sequence[Event]) -> None:
+            events = await list_events_after(session, self.organization_id, last_seq)
         for event in events:
             if len(self._cached) == MAX_CACHED_EVENTS:
                 self._since = self._cached[0].seq
             self._cached.append(event)
+        if events:
+            batch = EventBatch(events)
+            for subscription in self._subscriptions:
+                subscription.add(batch)
+        return len(events)
