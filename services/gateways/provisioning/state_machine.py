@@ -109,7 +109,9 @@ def complete_step(agent: Agent, moment: datetime, *, is_paused: bool = False) ->
     if agent.step is ProvisioningStep.SCRATCH:
         done["observed_generation"] = agent.generation
         columns = done | _wake_or_finish(agent, moment, is_paused=is_paused)
-        return Transition(columns, _completion_event(agent))
+        is_first = agent.observed_generation == 0
+        completed = EventType.AGENT_PROVISIONED if is_first else EventType.AGENT_SYNCED
+        return Transition(columns, completed)
     if agent.step is ProvisioningStep.WAKE:
         return Transition(done | _await_check_in(agent, moment), event)
     if agent.step is ProvisioningStep.CHECK_IN:
@@ -184,13 +186,6 @@ def recreate_lost_agent(agent: Agent, moment: datetime) -> Transition:
     )
 
 
-def with_step_time(agent: Agent, state: ProvisioningState, moment: datetime) -> ProvisioningState:
-    """Return a provisioning state with the time at which the agent's step was completed."""
-    assert agent.step is not None
-    before = {} if agent.step is ProvisioningStep.CREATE else agent.provisioning_state.step_times
-    return replace(state, step_times={**before, agent.step.value: moment})
-
-
 def retry_delay(attempts: int) -> float:
     """Return the delay before the next attempt, in seconds, after some failed ones."""
     return min(FIRST_RETRY_DELAY * 2 ** max(0, attempts - 1), MAX_RETRY_DELAY)
@@ -232,30 +227,20 @@ def _fail_step(agent: Agent, failure: StepFailure, moment: datetime) -> Transiti
     new, known = failure.to_row(agent.step, moment), agent.provision_failure
     facts = ("step", "code", "reason", "command")
     is_known = known is not None and all(known.get(name) == new[name] for name in facts)
+    is_listing = agent.step is ProvisioningStep.LISTED
     columns = {
-        "step": ProvisioningStep.CREATE if agent.step is ProvisioningStep.LISTED else agent.step,
+        "step": ProvisioningStep.CREATE if is_listing else agent.step,
         "provision_failure": known if is_known else new,
         "step_attempts": agent.step_attempts + 1,
         "step_error": None,
-        "next_step_at": moment + _retry_after(agent.step),
+        "next_step_at": moment + (UNLISTED_RETRY_AFTER if is_listing else FAILED_STEP_RETRY_AFTER),
         "step_deadline_at": None,
     }
     data = {"reason": new["reason"], "step": new["step"]}
-    return Transition(columns, None if is_known else _failure_event(agent), data)
-
-
-def _retry_after(step: ProvisioningStep | None) -> timedelta:
-    is_creation = step is ProvisioningStep.LISTED
-    return UNLISTED_RETRY_AFTER if is_creation else FAILED_STEP_RETRY_AFTER
-
-
-def _completion_event(agent: Agent) -> EventType:
-    is_first = agent.observed_generation == 0
-    return EventType.AGENT_PROVISIONED if is_first else EventType.AGENT_SYNCED
-
-
-def _failure_event(agent: Agent) -> EventType:
+    if is_known:
+        return Transition(columns, None, data)
     if agent.desired_state is DesiredState.GONE:
-        return EventType.AGENT_DELETE_FAILED
+        return Transition(columns, EventType.AGENT_DELETE_FAILED, data)
     is_first = agent.observed_generation == 0
-    return EventType.AGENT_PROVISION_FAILED if is_first else EventType.AGENT_UPDATE_FAILED
+    failed = EventType.AGENT_PROVISION_FAILED if is_first else EventType.AGENT_UPDATE_FAILED
+    return Transition(columns, failed, data)

@@ -81,11 +81,6 @@ async def delete_removed_agent(session: AsyncSession, agent: Agent) -> bool:
     return await session.scalar(deleted) is not None
 
 
-async def orphan_exists(session: AsyncSession, orphan: OrphanedGatewayAgent) -> bool:
-    """Return whether an orphan is yet to be removed."""
-    return await session.get(OrphanedGatewayAgent, orphan.id) is not None
-
-
 async def delete_orphan(session: AsyncSession, orphan: OrphanedGatewayAgent) -> None:
     """Delete the row of an orphan that its gateway has removed."""
     is_it = OrphanedGatewayAgent.id == orphan.id

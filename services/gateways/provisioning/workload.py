@@ -84,22 +84,14 @@ class DueAgent:
     """An agent with a due step, and what the step needs."""
 
     agent: Agent
-    token: str
     is_paused: bool
+    token: str = ""  # its own, if the step writes it
     bundle_builder: BundleBuilder | None = None
 
     def build_bundle(self) -> AgentFileBundle:
         """Render the agent's files and texts."""
         assert self.bundle_builder is not None
         return self.bundle_builder()
-
-
-@dataclass(frozen=True)
-class PendingAgent:
-    """An agent with a due step."""
-
-    agent: Agent
-    is_paused: bool
 
 
 @dataclass(frozen=True)
@@ -119,16 +111,11 @@ class GatewayWorkload:
     """What is due at a gateway now, and when more will be due."""
 
     gateway_id: UUID
-    due: Sequence[PendingAgent]
-    orphans: Sequence[OrphanedGatewayAgent]
-    heartbeats: Sequence[PendingHeartbeat]
-    taken_keys: Collection[str]  # of agents that are yet to be removed
     next_at: datetime | None
-
-    @classmethod
-    def without_work(cls, gateway_id: UUID, next_at: datetime | None) -> "GatewayWorkload":
-        """Return the workload of a gateway at which nothing is due."""
-        return cls(gateway_id, (), (), (), (), next_at)
+    due: Sequence[DueAgent] = ()
+    orphans: Sequence[OrphanedGatewayAgent] = ()
+    heartbeats: Sequence[PendingHeartbeat] = ()
+    taken_keys: Collection[str] = ()  # of agents that are yet to be removed
 
 
 async def find_next_due_time(source: Source, gateway_id: UUID) -> datetime | None:
@@ -175,13 +162,13 @@ async def load_workload(
         ),
     )
     rows = await session.execute(due_query)
-    due = [PendingAgent(agent, is_paused) for agent, is_paused in rows]
+    due = [DueAgent(agent, is_paused) for agent, is_paused in rows]
     heartbeats = [PendingHeartbeat(*row) for row in await session.execute(heartbeat_query)]
     taken_keys = {key for key in await session.scalars(removed_keys) if key}
     taken_keys |= {one.agent_key for one in orphans}
     next_at = min((at for at in await session.scalars(next_times) if at is not None), default=None)
     due_orphans = [one for one in orphans if one.next_try_at <= moment]
-    return GatewayWorkload(gateway_id, due, due_orphans, heartbeats, taken_keys, next_at)
+    return GatewayWorkload(gateway_id, next_at, due, due_orphans, heartbeats, taken_keys)
 
 
 def _is_pending_condition(gateway_id: Any) -> ColumnElement[bool]:
