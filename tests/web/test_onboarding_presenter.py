@@ -8,7 +8,7 @@ import pytest
 
 from core.clock import now
 from models import Agent, Gateway, ProvisioningState, ProvisioningStep
-from services.gateways.files import LeadPreview, instructions
+from services.gateways.files import LeadPreview, renderer
 from services.onboarding import AnswerOption, OnboardingPreview
 from tests.services.test_onboarding_transcript import BRIEFING, USER, parse, question
 from web.agents.provisioning import build_lead_launch
@@ -208,8 +208,8 @@ def test_an_unreachable_gateway_is_shown_as_the_reason() -> None:
 
 
 def test_what_a_lead_may_do_is_described_as_in_its_files() -> None:
-    assert set(LEAD_RIGHTS) == set(instructions.LEAD_MAY)
-    assert set(LEAD_LIMITS) == set(instructions.LEAD_MAY_NOT)
+    assert set(LEAD_RIGHTS) == set(renderer.LEAD_MAY)
+    assert set(LEAD_LIMITS) == set(renderer.LEAD_MAY_NOT)
 
 
 def test_the_permissions_of_a_lead_follow_from_its_board() -> None:

@@ -14,7 +14,14 @@ from services.gateways.files.facts import (
     session_key_of,
     workspace_path,
 )
-from services.gateways.files.loader import bundle_loader, load_agent_facts, load_facts
+from services.gateways.files.loader import (
+    LeadDraft,
+    LeadPreview,
+    bundle_loader,
+    load_agent_facts,
+    load_facts,
+    preview_lead,
+)
 from services.gateways.files.merge_plan import (
     SHARED_FILE,
     FilePlan,
@@ -23,7 +30,6 @@ from services.gateways.files.merge_plan import (
     find_token,
     plan_files,
 )
-from services.gateways.files.preview import LeadDraft, LeadPreview, preview_lead
 from services.gateways.files.public_address import (
     RewrittenFiles,
     change_public_address,

@@ -102,7 +102,7 @@ def workspace_path(root: str, key: str) -> str:
     """Return the folder of the agent with this main session (contract, agents 14)."""
     id = key.split(":")[1] if key.count(":") else key
     name = slugify(id, max_length=MAX_KEY_LENGTH)
-    if _is_gateway_agent(id):
+    if id.startswith("mc-gateway-"):
         name = name.removeprefix("mc-")
     return f"{root.rstrip('/')}/workspace-{name}"
 
@@ -113,7 +113,3 @@ def quote_path(path: str) -> str:
     if home == "~" and slash:
         return f"~/{shlex.quote(rest)}" if rest else "~/"
     return shlex.quote(path)
-
-
-def _is_gateway_agent(id: str) -> bool:
-    return id.startswith("mc-gateway-")

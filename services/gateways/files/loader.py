@@ -1,9 +1,13 @@
-"""Load the facts for agents' files: a fixed number of queries for any number of agents."""
+"""Load the facts for agents' files, or take those of a lead that does not exist yet.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from datetime import timedelta
+There is a fixed number of queries for any number of agents.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, func, select
@@ -27,6 +31,8 @@ from services.gateways.files.merge_plan import plan_files
 from services.gateways.files.public_address import find_public_address
 from services.gateways.files.renderer import render_files, render_first_message, render_heartbeat
 from services.gateways.provisioning import AgentFileBundle, BundleBuilder, BundleLoader
+
+TOKEN_LABEL = "(comes with the agent, and is never shown)"  # noqa: S105 - in place of a token
 
 BoardsWithLeads = Sequence[tuple[Board, Agent | None]]
 """Boards with their leads."""
@@ -148,11 +154,21 @@ def _make_facts(
         heartbeat_interval=_format_interval(interval) if interval else "",
         gets_heartbeats=bool(interval) and not agent.calls_only_for_messages,
         session_key=session_key_of(agent),
-        workspace=_workspace_of(agent, gateway),
+        workspace=(
+            workspace_path(gateway.workspace_root, session_key_of(agent))
+            if gateway and not agent.is_linked
+            else ""  # of linked agents it is unknown
+        ),
         board=next((board_facts(*one) for one in served if one[0].id == agent.board_id), None),
         person=person_facts(person) if person else None,
         gateway_name=gateway.name if gateway else "",
-        boards=_served_boards(agent, served) if agent.board_id is None else (),
+        boards=[
+            ServedBoard(id=board.id, name=board.name, lead_name=lead.name if lead else None)
+            for board, lead in served
+            if agent.board_id is None
+            and board.gateway_id == agent.gateway_id
+            and board.organization_id == agent.organization_id
+        ],
     )
 
 
@@ -161,21 +177,6 @@ def _format_interval(interval: timedelta) -> str:
     seconds = max(1, round(interval.total_seconds()))
     units = {"h": 3600, "m": 60, "s": 1}
     return next(f"{seconds // size}{unit}" for unit, size in units.items() if not seconds % size)
-
-
-def _workspace_of(agent: Agent, gateway: Gateway | None) -> str:
-    """Return the folder of an agent that we created; of linked agents it is unknown."""
-    if gateway is None or agent.is_linked:
-        return ""
-    return workspace_path(gateway.workspace_root, session_key_of(agent))
-
-
-def _served_boards(main: Agent, served: BoardsWithLeads) -> Sequence[ServedBoard]:
-    return [
-        ServedBoard(id=board.id, name=board.name, lead_name=lead.name if lead else None)
-        for board, lead in served
-        if board.gateway_id == main.gateway_id and board.organization_id == main.organization_id
-    ]
 
 
 async def _load_boards(source: Source, agents: Sequence[Agent]) -> BoardsWithLeads:
@@ -227,4 +228,81 @@ def render_bundle(facts: AgentFacts) -> AgentFileBundle:
         plan=partial(plan_files, ours),
         heartbeat=render_heartbeat(facts),
         first_message=render_first_message(facts),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeadDraft:
+    """A lead that may be created: its location, and the goal that its board would have."""
+
+    name: str
+    profile: Mapping[str, str] = field(default_factory=dict)
+    soul: str | None = None
+    board_type: str = "goal"
+    objective: str | None = None
+    success_metrics: Mapping[str, Any] | None = None
+    target_date: datetime | None = None
+    require_approval_for_done: bool = True
+    gateway: str = ""  # its name
+    session_key: str = ""
+    workspace: str = ""
+
+
+@dataclass(frozen=True)
+class LeadPreview:
+    """The files and texts of a lead, and what its permissions depend on."""
+
+    files: Mapping[str, str]
+    first_message: str
+    rules: Set[str]  # of the board for its tasks
+    max_agents: int
+
+
+def preview_lead(
+    board: Board, user: User, draft: LeadDraft, *, base_url: str, person: Mapping[str, Any]
+) -> LeadPreview:
+    """Return the files and texts of a lead, for the onboarding page. Nothing is stored.
+
+    `user` confirms the goal, so the lead would work for them; `person` has changes of their
+    profile. There is no token yet, so none is shown.
+    """
+    would_be = _board_facts_of_draft(board, draft)
+    known = {one.name for one in fields(PersonFacts)}
+    new = {name: value for name, value in person.items() if name in known and value is not None}
+    facts = AgentFacts(
+        role=AgentRole.LEAD,
+        agent_id=None,
+        name=draft.name,
+        base_url=base_url,
+        token=TOKEN_LABEL,
+        profile=draft.profile,
+        soul=draft.soul,
+        gateway_name=draft.gateway,
+        session_key=draft.session_key,
+        workspace=draft.workspace,
+        board=would_be,
+        person=replace(person_facts(user), **new),
+    )
+    return LeadPreview(
+        files=render_files(facts),
+        first_message=render_first_message(facts),
+        rules=would_be.rules,
+        max_agents=would_be.max_agents,
+    )
+
+
+def _board_facts_of_draft(board: Board, draft: LeadDraft) -> BoardFacts:
+    known = board_facts(board, None)
+    approval = {"require_approval_for_done"}
+    rules = known.rules | approval if draft.require_approval_for_done else known.rules - approval
+    return replace(
+        known,
+        board_type=draft.board_type,
+        objective=draft.objective,
+        success_metrics=draft.success_metrics,
+        target_date=draft.target_date,
+        goal_confirmed=True,
+        rules=rules,
+        lead_name=draft.name,
+        lead_profile=draft.profile,
     )

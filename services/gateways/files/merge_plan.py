@@ -75,29 +75,22 @@ def find_token(text: str | None) -> str:
 def _plan_file(name: str, ours: str, present: str | None, written: str | None) -> FilePlan:
     if present is None:
         return FilePlan(name, FileState.NEW, ours, _diff(name, "", ours))
-    is_edited = _is_edited(name, present, written)
+    # Whether the agent has changed the file since we or the gateway wrote it:
+    if written is None:
+        is_edited = name == OWN_FILE and bool(present.strip())
+    else:
+        is_edited = content_digest(present) != written
     if name == SHARED_FILE:
-        ours, is_edited = _join_parts(ours, present, is_edited), False
+        # The agent's part is kept: the whole file, if our last line is missing in it.
+        _, line, below = f"\n{present}".partition(f"\n{END_OF_MANAGED_PART}")
+        own = below if line else present if is_edited else ""
+        ours, is_edited = f"{ours}\n{own.strip()}\n" if own.strip() else ours, False
     if present == ours:
         return FilePlan(name, FileState.SAME, ours, "")
     diff = _diff(name, present, ours)
     if is_edited:
         return FilePlan(name, FileState.KEPT, present, diff)
     return FilePlan(name, FileState.CHANGED, ours, diff)
-
-
-def _is_edited(name: str, present: str, written: str | None) -> bool:
-    """Return whether the agent has changed a file since we or the gateway wrote it."""
-    if written is None:
-        return name == OWN_FILE and bool(present.strip())
-    return content_digest(present) != written
-
-
-def _join_parts(ours: str, present: str, is_edited: bool) -> str:
-    """Append the agent's part to ours: the whole file, if our last line is missing in it."""
-    _, line, below = f"\n{present}".partition(f"\n{END_OF_MANAGED_PART}")
-    own = below if line else present if is_edited else ""
-    return f"{ours}\n{own.strip()}\n" if own.strip() else ours
 
 
 def _diff(name: str, before: str, after: str) -> str:

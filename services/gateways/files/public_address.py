@@ -60,15 +60,12 @@ async def list_rewritten_files(session: AsyncSession) -> Sequence[RewrittenFiles
         .where(desired_state.IS_RUNNING)
         .order_by(Organization.name, Organization.id, Gateway.name, Agent.name, Agent.id)
     )
-    return [
-        RewrittenFiles(organization, gateway, agent.name, _list_written_files(agent))
-        for organization, gateway, agent in await session.execute(query)
-    ]
-
-
-def _list_written_files(agent: Agent) -> Sequence[str]:
-    kept = set(agent.provisioning_state.kept_files) - {SHARED_FILE}  # our part of it is written
-    return [name for name in FILE_NAMES if name not in kept]
+    found = []
+    for organization, gateway, agent in await session.execute(query):
+        kept = set(agent.provisioning_state.kept_files) - {SHARED_FILE}  # our part of it is written
+        names = [name for name in FILE_NAMES if name not in kept]
+        found.append(RewrittenFiles(organization, gateway, agent.name, names))
+    return found
 
 
 async def count_agents_with_own_files(session: AsyncSession) -> int:
