@@ -38,10 +38,11 @@ from services.gateways import (
     ListedAgent,
     SessionOwner,
     SessionOwners,
+    provisioning,
     sync,
 )
 from services.gateways.files import FileState
-from services.gateways.sync import LoggedConfigChange
+from services.gateways.provisioning import LoggedConfigChange
 
 
 class GatewayCheck(ResponseModel):
@@ -542,7 +543,7 @@ async def list_gateway_config_changes(
     context: RequestContext, member: Member, gateway: Gateway, query: PageQuery
 ) -> Encoded[Page[GatewayConfigChangeRead]]:
     """List what was written to the configuration of a gateway, newest first. For admins."""
-    found = await sync.list_config_changes(context.source, member, gateway, query.paging)
+    found = await provisioning.list_config_changes(context.source, member, gateway, query.paging)
     return encode_page(found, _build_change_fields)
 
 

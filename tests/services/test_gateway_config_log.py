@@ -12,10 +12,8 @@ from sqlalchemy import select, update
 from models import Agent, Board, ConfigChangeKind, GatewayConfigChange, Member
 from services import agents, boards, desired_state
 from services.agents import AgentDraft
-from services.gateways import sync
-from services.gateways.provisioning import config_log
+from services.gateways.provisioning import LoggedConfigChange, config_log
 from services.gateways.provisioning.config_log import parse_agent_key
-from services.gateways.sync import LoggedConfigChange
 from tests.services.test_file_sync import harness
 from tests.support.fake_agents_gateway import LostAfter
 from tests.support.fake_gateway import ErrorResponse
@@ -31,7 +29,7 @@ async def list_changes(
 ) -> Sequence[LoggedConfigChange]:
     """Return the log, newest first."""
     async with harness.transaction() as session:
-        page = await sync.load_config_log(
+        page = await config_log.load_config_log(
             session, member or harness.world.alice_member, harness.gateway, before
         )
         return page.changes

@@ -24,7 +24,7 @@ from models import (
     new_id,
 )
 from services import agents
-from services.gateways import sync
+from services.gateways.provisioning import CHANGES_PAGE_SIZE
 from tests.support.agent_pages import HTMX
 from tests.support.world import World
 
@@ -134,13 +134,13 @@ async def test_the_log_is_shown_in_pages(
     world: World,
     transaction: TransactionFactory,
 ) -> None:
-    count = sync.CHANGES_PAGE_SIZE + 2
+    count = CHANGES_PAGE_SIZE + 2
     async with transaction() as session:
         for number in range(count):
             session.add(make_change(gateway, world.worker, agent_name=f"Agent {number:03}"))
             await session.flush()
     page = (await alice.get(log_path)).text
-    assert page.count('id="change-') == sync.CHANGES_PAGE_SIZE
+    assert page.count('id="change-') == CHANGES_PAGE_SIZE
     [earlier] = re.findall(rf'href="({log_path}\?before=[^"]*)">Earlier', page)
     rest = (await alice.get(earlier)).text
     assert rest.count('id="change-') == 2

@@ -20,7 +20,7 @@ from core.paging import Paging
 from models import ConfigChangeKind, Gateway, GatewayConfigChange
 from services import agents, boards, gateway_status, gateways, organizations
 from services.gateways import GatewayCreate, GatewayUpdate, provisioning, sync
-from services.gateways.sync import ConfigLogPage, LoggedConfigChange, SyncOptions
+from services.gateways.sync import SyncOptions
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.audit.presenter import AuditLine, build_audit_line
@@ -249,29 +249,31 @@ async def show_config_changes(request: Request) -> Response:
         summary = await gateways.get_gateway_summary(
             source, member, forms.path_id(request, "gateway_id")
         )
-        page = await sync.load_config_log(source, member, summary.gateway, before)
-    context: dict[str, Any] = {"summary": summary, "before": before, **_build_context(page)}
-    if layout is None:
-        return render_part(request, "gateways/_config_log.html", **context)
-    return render_page(
-        request, "gateways/config_log.html", layout=layout, **context, **TEMPLATE_FUNCTIONS
-    )
-
-
-def _build_context(page: ConfigLogPage) -> dict[str, Any]:
-    return {
-        "lines": [_build_line(one) for one in page.changes],
+        page = await provisioning.load_config_log(source, member, summary.gateway, before)
+    lines = [
+        ConfigChangeLine(
+            one.change,
+            translate(KIND_TEXTS[one.change.kind]),
+            build_audit_line(one.cause) if one.cause else None,
+            one.is_readable,
+            one.has_agent,
+        )
+        for one in page.changes
+    ]
+    context: dict[str, Any] = {
+        "summary": summary,
+        "before": before,
+        "lines": lines,
         "earlier": page.earlier,
         "max_changes": provisioning.MAX_CHANGES_BY_ACTOR,
         "parse_diff": parse_diff,
         "config_file": sync.CONFIG_FILE,
     }
-
-
-def _build_line(entry: LoggedConfigChange) -> ConfigChangeLine:
-    kind = translate(KIND_TEXTS[entry.change.kind])
-    cause = build_audit_line(entry.cause) if entry.cause else None
-    return ConfigChangeLine(entry.change, kind, cause, entry.is_readable, entry.has_agent)
+    if layout is None:
+        return render_part(request, "gateways/_config_log.html", **context)
+    return render_page(
+        request, "gateways/config_log.html", layout=layout, **context, **TEMPLATE_FUNCTIONS
+    )
 
 
 async def show_edit_form(request: Request) -> Response:

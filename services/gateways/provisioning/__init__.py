@@ -13,7 +13,14 @@ from services.gateways.provisioning.config_entries import (
     plan_agent_change,
     plan_config_change,
 )
-from services.gateways.provisioning.config_log import MAX_CHANGES_BY_ACTOR
+from services.gateways.provisioning.config_log import (
+    CHANGES_PAGE_SIZE,
+    MAX_CHANGES_BY_ACTOR,
+    ConfigLogPage,
+    LoggedConfigChange,
+    list_config_changes,
+    load_config_log,
+)
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (
     CREATION_TIMEOUT,

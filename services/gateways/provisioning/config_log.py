@@ -16,24 +16,41 @@ from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, and_, cast, delete, or_, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Delete,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import String
 
 from core.db.engine import TransactionFactory
+from core.db.reads import Query, Source
+from core.paging import Page, PagedQuery, Paging
 from core.text import replace_unstorable
 from models import (
     Agent,
     AuditRecord,
+    Board,
     ConfigChangeKind,
     Event,
     EventType,
     Gateway,
     GatewayConfigChange,
+    Member,
     ProvisioningStep,
     new_id,
 )
+from services import boards
 
 MAX_CHANGES_BY_ACTOR = 200  # on one gateway; older ones are deleted
 
@@ -268,7 +285,7 @@ async def find_config_change_cause(
     query = select(AuditRecord.id, AuditRecord.actor_id).where(
         AuditRecord.organization_id == organization_id,
         AuditRecord.object_id.in_(object_ids),
-        _build_condition(kind),
+        _build_cause_condition(kind),
     )
     newest = await session.execute(query.order_by(AuditRecord.sequence.desc()).limit(1))
     found = newest.one_or_none()
@@ -276,7 +293,7 @@ async def find_config_change_cause(
 
 
 @cache
-def _build_condition(kind: ConfigChangeKind) -> ColumnElement[bool]:
+def _build_cause_condition(kind: ConfigChangeKind) -> ColumnElement[bool]:
     return or_(
         *(
             and_(AuditRecord.action == type.value, _has_field(fields))
@@ -291,3 +308,83 @@ def _has_field(names: Sequence[str]) -> ColumnElement[bool]:
     """Return whether one of these fields was changed: they are keys, or in the list `changed`."""
     wanted, after = cast(list(names), ARRAY(String)), AuditRecord.after
     return or_(after.has_any(wanted), after["changed"].has_any(wanted))
+
+
+CHANGES_PAGE_SIZE = 50  # changes
+
+
+@dataclass(frozen=True)
+class LoggedConfigChange:
+    """A change with its cause, and whether the reader may see the agent and the difference."""
+
+    change: GatewayConfigChange
+    cause: AuditRecord | None
+    is_readable: bool
+    has_agent: bool  # the agent still exists
+
+
+@dataclass(frozen=True)
+class ConfigLogPage:
+    """Changes, newest first. The next page has those before `earlier`; None on the last one."""
+
+    changes: Sequence[LoggedConfigChange]
+    earlier: UUID | None
+
+
+IS_READABLE = or_(
+    GatewayConfigChange.board_id.is_(None),
+    GatewayConfigChange.board_id.in_(boards.READABLE_BOARD_IDS),
+    ~exists(select(Board.id).where(Board.id == GatewayConfigChange.board_id))
+    & bindparam("reads_all", type_=Boolean()),
+)
+IS_OF_GATEWAY = GatewayConfigChange.gateway_id == bindparam("gateway_id")
+LOGGED_CHANGES = (
+    select(GatewayConfigChange, AuditRecord, IS_READABLE, Agent.id.is_not(None))
+    .outerjoin(Agent, Agent.id == GatewayConfigChange.agent_id)
+    .outerjoin(AuditRecord, AuditRecord.id == GatewayConfigChange.cause_id)
+    .where(IS_OF_GATEWAY)
+    .order_by(GatewayConfigChange.id.desc())
+)
+CHANGE_PAGES = PagedQuery(
+    LOGGED_CHANGES,
+    lambda row: LoggedConfigChange(*row),
+    select(func.count()).select_from(GatewayConfigChange).where(IS_OF_GATEWAY).scalar_subquery(),
+)
+CHANGES_BEFORE = Query(
+    LOGGED_CHANGES.where(GatewayConfigChange.id < bindparam("before_id")).limit(
+        CHANGES_PAGE_SIZE + 1
+    ),
+    lambda row: LoggedConfigChange(*row),
+)
+
+
+async def list_config_changes(
+    source: Source, member: Member, gateway: Gateway, paging: Paging
+) -> Page[LoggedConfigChange]:
+    """Return changes, newest first. The caller has checked the access to the gateway.
+
+    Changes of agents on boards that the member may not read are not readable.
+    """
+    return await CHANGE_PAGES.fetch_page(source, paging, **_build_parameters(member, gateway))
+
+
+async def load_config_log(
+    source: Source, member: Member, gateway: Gateway, before: UUID | None
+) -> ConfigLogPage:
+    """Return the page with the changes before `before`; with None, that with the newest ones.
+
+    Later pages stay as they are when there are new changes. Access is as in `list_config_changes`.
+    """
+    before_id = before or UUID(int=2**128 - 1)
+    parameters = _build_parameters(member, gateway)
+    found = await CHANGES_BEFORE.fetch(source, before_id=before_id, **parameters)
+    changes = found[:CHANGES_PAGE_SIZE]
+    return ConfigLogPage(changes, changes[-1].change.id if len(found) > len(changes) else None)
+
+
+def _build_parameters(member: Member, gateway: Gateway) -> dict[str, object]:
+    return {
+        "gateway_id": gateway.id,
+        "reads_all": member.all_boards_read,
+        **boards.access_parameters(member),
+    }

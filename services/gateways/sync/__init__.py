@@ -16,13 +16,6 @@ from services.gateways.sync.commands import (
     request_sync,
     reset_sessions,
 )
-from services.gateways.sync.config_history import (
-    CHANGES_PAGE_SIZE,
-    ConfigLogPage,
-    LoggedConfigChange,
-    list_config_changes,
-    load_config_log,
-)
 from services.gateways.sync.config_previews import (
     AgentChange,
     AgentConfigChange,
