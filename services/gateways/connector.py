@@ -144,7 +144,10 @@ class GatewayConnector:
 
         async def on_change(outcome: Hello | GatewayError) -> None:
             nonlocal was_connected
-            is_expected = was_connected and _is_expected_disconnect(outcome)
+            is_disconnect = (
+                isinstance(outcome, GatewayError) and outcome.kind in EXPECTED_DISCONNECTS
+            )
+            is_expected = was_connected and is_disconnect
             was_connected = isinstance(outcome, Hello) or outcome.kind is ErrorKind.UNRESPONSIVE
             if not is_expected:
                 await on_diagnosis(diagnose_outcome(target, outcome, known))
@@ -265,10 +268,6 @@ class GatewayConnector:
 def get_capabilities(gateway: GatewayConnectionMixin) -> GatewayCapabilities:
     """Return what is known about the capabilities of a gateway."""
     return GatewayCapabilities(gateway.capabilities if isinstance(gateway, Gateway) else None)
-
-
-def _is_expected_disconnect(outcome: Hello | GatewayError) -> bool:
-    return isinstance(outcome, GatewayError) and outcome.kind in EXPECTED_DISCONNECTS
 
 
 async def _run_job(job: GatewayJob, gateway: Gateway, client: GatewayClient) -> None:

@@ -68,7 +68,13 @@ class ProbeResult:
     def checks_since(self, before: Sequence[CheckRow] | None) -> list[CheckRow]:
         """Return the checks; unchanged ones keep their earlier `since`."""
         known = {check["name"]: check for check in before or ()}
-        return [_keep_since(check, known.get(check["name"], {})) for check in self.checks]
+        checks = []
+        for check in self.checks:
+            earlier = known.get(check["name"], {})
+            is_unchanged = all(check[key] == earlier.get(key) for key in ("state", "code"))
+            since = (earlier.get("since") if is_unchanged else None) or check["since"]
+            checks.append(check | {"since": since})
+        return checks
 
     def keeping_learned(self, gateway: Gateway) -> "ProbeResult":
         """Return this result with what the gateway's connection has learned during the probe."""
@@ -184,8 +190,3 @@ def _is_lost(checks: Sequence[CheckRow] | None) -> bool:
     """Return whether the gateway is lost. One that does not answer pings may only be busy."""
     failed = find_connection_failure(checks)
     return failed is not None and failed["code"] != ErrorKind.UNRESPONSIVE
-
-
-def _keep_since(check: CheckRow, before: Mapping[str, Any]) -> CheckRow:
-    is_unchanged = all(check[key] == before.get(key) for key in ("state", "code"))
-    return check | {"since": before.get("since") or check["since"]} if is_unchanged else check

@@ -92,8 +92,16 @@ async def link_agent(
     """
     await check_can_link(session, member, gateway, draft.board_id)
     board = await boards.lock_board_as_admin(session, member.user, draft.board_id)
-    await _lock_existing_gateway(session, gateway)
-    agent = _get_chosen_agent(listed, draft.gateway_agent_id)
+    is_kept = select(Gateway.id).where(Gateway.id == gateway.id)  # until the end of the transaction
+    if await session.scalar(is_kept.with_for_update(read=True, key_share=True)) is None:
+        raise gateway_not_found()
+    agent = next((one for one in listed if one.id == draft.gateway_agent_id), None)
+    if agent is None:
+        reason = N_("The gateway has no such agent.")
+        raise NotFound("gateway_agent_not_found", reason, field="gateway_agent_id")
+    if agent.is_managed:
+        reason = N_("A Mission Control made this agent: it cannot be linked.")
+        raise Invalid("agent_made_here", reason, field="gateway_agent_id")
     profile = {"emoji": agent.emoji} if agent.emoji else None
     agent_draft = agents.AgentDraft(
         name=draft.name or agent.name, heartbeat_config=NO_HEARTBEAT, identity_profile=profile
@@ -102,24 +110,6 @@ async def link_agent(
     return await agents.link_agent(
         session, member.user, board, agent_draft, location, is_board_lead=draft.is_board_lead
     )
-
-
-def _get_chosen_agent(listed: Sequence[ListedAgent], id: str) -> ListedAgent:
-    found = next((agent for agent in listed if agent.id == id), None)
-    if found is None:
-        reason = N_("The gateway has no such agent.")
-        raise NotFound("gateway_agent_not_found", reason, field="gateway_agent_id")
-    if found.is_managed:
-        reason = N_("A Mission Control made this agent: it cannot be linked.")
-        raise Invalid("agent_made_here", reason, field="gateway_agent_id")
-    return found
-
-
-async def _lock_existing_gateway(session: AsyncSession, gateway: Gateway) -> None:
-    """Prevent the gateway's deletion until the end of the transaction. Raises NotFound."""
-    query = select(Gateway.id).where(Gateway.id == gateway.id)
-    if await session.scalar(query.with_for_update(read=True, key_share=True)) is None:
-        raise gateway_not_found()
 
 
 def _parse_agent(agent: gateway_api.ListedGatewayAgent) -> ListedAgent:

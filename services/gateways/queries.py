@@ -7,7 +7,6 @@ from operator import itemgetter
 from uuid import UUID
 
 from sqlalchemy import (
-    Select,
     Uuid,
     bindparam,
     func,
@@ -18,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.reads import AnySelect, Query, Source
+from core.db.reads import Query, Source
 from core.errors import Forbidden, Invalid, NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
@@ -166,27 +165,18 @@ async def find_token_set_at(source: Source, gateway: Gateway) -> datetime | None
     return at
 
 
-def _select_token_set_at() -> AnySelect:
-    is_created = Event.type == EventType.GATEWAY_CREATED
-    is_changed = Event.data["changed"].contains(["token"])
-    return select(func.max(Event.created_at)).where(
+TOKEN_SET_AT: Query[datetime | None] = Query(
+    select(func.max(Event.created_at)).where(
         Event.organization_id == bindparam("organization_id"),
         Event.type.in_((EventType.GATEWAY_CREATED, EventType.GATEWAY_UPDATED)),
         Event.data["gateway_id"].astext == bindparam("gateway_id"),
-        or_(is_created, is_changed),
-    )
-
-
-TOKEN_SET_AT: Query[datetime | None] = Query(_select_token_set_at(), itemgetter(0))
-
-
-def _select_summaries() -> Select[Gateway, int, int]:
-    """Select the gateways of an organization with their numbers of boards and agents."""
-    boards = select(func.count()).where(Board.gateway_id == Gateway.id).scalar_subquery()
-    is_on_board = (Agent.gateway_id == Gateway.id) & Agent.board_id.is_not(None)
-    agents = select(func.count()).where(is_on_board).scalar_subquery()
-    query = select(Gateway, boards, agents)
-    return query.where(Gateway.organization_id == bindparam("organization_id"))
+        or_(
+            Event.type == EventType.GATEWAY_CREATED,
+            Event.data["changed"].contains(["token"]),
+        ),
+    ),
+    itemgetter(0),
+)
 
 
 def _build_summary(row: tuple[Gateway, int, int]) -> GatewaySummary:
@@ -202,7 +192,14 @@ def _build_summary(row: tuple[Gateway, int, int]) -> GatewaySummary:
     )
 
 
-SUMMARIES = Query(
-    _select_summaries().order_by(func.lower(Gateway.name), Gateway.id), _build_summary
+BOARD_COUNT = select(func.count()).where(Board.gateway_id == Gateway.id).scalar_subquery()
+AGENT_COUNT = (
+    select(func.count())
+    .where(Agent.gateway_id == Gateway.id, Agent.board_id.is_not(None))
+    .scalar_subquery()
 )
-SUMMARY = Query(_select_summaries().where(Gateway.id == bindparam("gateway_id")), _build_summary)
+WITH_COUNTS = select(Gateway, BOARD_COUNT, AGENT_COUNT).where(
+    Gateway.organization_id == bindparam("organization_id")
+)
+SUMMARIES = Query(WITH_COUNTS.order_by(func.lower(Gateway.name), Gateway.id), _build_summary)
+SUMMARY = Query(WITH_COUNTS.where(Gateway.id == bindparam("gateway_id")), _build_summary)

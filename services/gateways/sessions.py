@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, select
@@ -120,17 +119,24 @@ async def send_chat_message(
 
 async def load_session_owners(source: Source, user: User, gateway: Gateway) -> SessionOwners:
     """Return our agents on a gateway, for an admin. Those without a board belong to all admins."""
-    found = await _build_owners_query().fetch(source, user_id=user.id, gateway_id=gateway.id)
+    found = await OWNERS.fetch(source, user_id=user.id, gateway_id=gateway.id)
     return {one.agent.gateway_key: one for one in found if one.agent.gateway_key}
 
 
-@cache
-def _build_owners_query() -> Query[SessionOwner]:
-    board = boards.USER_BOARDS.subquery()
-    query = select(Agent, board.c.name, board.c.reads, board.c.writes)
-    query = query.outerjoin(board, board.c.id == Agent.board_id)
-    query = query.where(Agent.gateway_id == bindparam("gateway_id"))
-    return Query(query, lambda row: SessionOwner(row[0], *_board_rights(*row)))
+def _build_owner(row: tuple[Agent, str | None, bool | None, bool | None]) -> SessionOwner:
+    agent, board_name, reads, writes = row
+    if agent.board_id is None:
+        return SessionOwner(agent, None, can_read=True, can_write=True)
+    return SessionOwner(agent, board_name, bool(reads), bool(reads and writes))
+
+
+USER_BOARD = boards.USER_BOARDS.subquery()
+OWNERS = Query(
+    select(Agent, USER_BOARD.c.name, USER_BOARD.c.reads, USER_BOARD.c.writes)
+    .outerjoin(USER_BOARD, USER_BOARD.c.id == Agent.board_id)
+    .where(Agent.gateway_id == bindparam("gateway_id")),
+    _build_owner,
+)
 
 
 def agent_id_of_session_key(key: str) -> str:
@@ -169,14 +175,6 @@ def filter_readable_sessions(found: SessionList, owners: SessionOwners) -> Sessi
         return owner is None or owner.can_read
 
     return replace(found, sessions=[row for row in found.sessions if can_read(row)])
-
-
-def _board_rights(
-    agent: Agent, board_name: str | None, reads: bool | None, writes: bool | None
-) -> tuple[str | None, bool, bool]:
-    if agent.board_id is None:
-        return None, True, True
-    return board_name, bool(reads), bool(reads and writes)
 
 
 async def _call_session_method(client: GatewayClient, key: str, call: Awaitable[Answer]) -> Answer:

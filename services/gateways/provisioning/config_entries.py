@@ -44,15 +44,6 @@ def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:
     return agent.gateway_key in agent_entries(config)
 
 
-def build_patch(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the change of a gateway's config that completes the entries of configured agents.
-
-    It is empty if they are complete.
-    """
-    entries = build_changed_entries(agents, config)
-    return format_entries(entries, as_list=has_agent_list(config)) if entries else {}
-
-
 def has_agent_list(config: Mapping[str, Any]) -> bool:
     """Return whether the agents are a list in a config, as on older gateways."""
     return not get_mapping(get_mapping(config, "agents"), "entries")

@@ -285,8 +285,10 @@ async def configure_agents(
     """
     config = await gateway_api.get_config(client)
     configured = [agent for agent in agents if config_entries.is_configured(agent, config.parsed)]
-    patch = config_entries.build_patch(configured, config.parsed)
-    if patch:
+    entries = config_entries.build_changed_entries(configured, config.parsed)
+    if entries:
+        as_list = config_entries.has_agent_list(config.parsed)
+        patch = config_entries.format_entries(entries, as_list=as_list)
         diffs = [(agent, describe_write(agent, config.parsed)) for agent in configured]
         kind = ConfigChangeKind.CHANGED
         await record_writes(

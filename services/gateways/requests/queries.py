@@ -101,7 +101,7 @@ async def list_requests(
     names = frozenset(name for name, value in filters.items() if value is not None)
     query = _build_list_query(names, is_admin=member.is_admin)
     page = await query.fetch_page(source, paging, **filters, **_parameters(member))
-    found = await _build_complete_query().fetch(source, ids=list(page.items)) if page.items else []
+    found = await COMPLETE_REQUESTS.fetch(source, ids=list(page.items)) if page.items else []
     limit = paging.limit if len(found) == len(page.items) else len(found)
     return Page(found, page.total, limit, paging.offset)
 
@@ -255,7 +255,6 @@ def listed_query() -> DetailQuery:
     return choose_columns(detail_query(), {GatewayRequest: LISTED_COLUMNS})
 
 
-@cache
 def _build_complete_query() -> Query[RequestDetail]:
     """Build the query of the requests with these ids, until their contents are too long."""
     size = func.octet_length(GatewayRequest.exact)
@@ -272,6 +271,9 @@ def _build_complete_query() -> Query[RequestDetail]:
 def detail_from_row(row: Sequence[Any]) -> RequestDetail:
     """Convert a row of `detail_query`."""
     return RequestDetail(*row[:4])
+
+
+COMPLETE_REQUESTS = _build_complete_query()
 
 
 def _answerable(*, is_admin: bool) -> ColumnElement[bool]:

@@ -7,7 +7,6 @@ are never written to.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -134,15 +133,26 @@ GATEWAY_AGENTS: Query[Agent] = Query(
 )
 
 
+USER_BOARD = boards.USER_BOARDS.subquery()
+BOARD_ACCESS: Query[tuple[UUID, BoardWriteAccess]] = Query(
+    select(USER_BOARD.c.id, USER_BOARD.c.reads & USER_BOARD.c.writes, USER_BOARD.c.paused_at).where(
+        USER_BOARD.c.gateway_id == bindparam("gateway_id"),
+        USER_BOARD.c.organization_id == bindparam("organization_id"),
+    ),
+    lambda row: (row[0], BoardWriteAccess(bool(row[1]), row[2] is not None)),
+)
+
+
 async def select_agents(
     source: Source, member: Member, gateway: Gateway, options: SyncOptions
 ) -> AgentSelection:
     """Return the agents that a sync concerns."""
     parameters = {"gateway_id": gateway.id, "organization_id": gateway.organization_id}
-    query = _build_access_query()
-    access = dict(await query.fetch(source, user_id=member.user_id, **parameters))
-    if options.board_id is not None and not _may_change_board(access, options.board_id):
-        return AgentSelection(problem=NOT_SELECTABLE)
+    access = dict(await BOARD_ACCESS.fetch(source, user_id=member.user_id, **parameters))
+    if options.board_id is not None:
+        board = access.get(options.board_id)
+        if board is None or not board.may_change:
+            return AgentSelection(problem=NOT_SELECTABLE)
     agents = await GATEWAY_AGENTS.fetch(source, **parameters)
     selected = [agent for agent in agents if is_selected(agent, options)]
     writable = [agent for agent in selected if may_be_written(agent, access)]
@@ -198,21 +208,6 @@ async def read_remote_files(
     return remote
 
 
-@cache
-def _build_access_query() -> Query[tuple[UUID, BoardWriteAccess]]:
-    board = boards.USER_BOARDS.subquery()
-    query = select(board.c.id, board.c.reads & board.c.writes, board.c.paused_at).where(
-        board.c.gateway_id == bindparam("gateway_id"),
-        board.c.organization_id == bindparam("organization_id"),
-    )
-    return Query(query, lambda row: (row[0], BoardWriteAccess(bool(row[1]), row[2] is not None)))
-
-
-def _may_change_board(access: Mapping[UUID, BoardWriteAccess], board_id: UUID) -> bool:
-    board = access.get(board_id)
-    return board is not None and board.may_change
-
-
 async def _read_agents(
     client: GatewayClient, gateway: Gateway, agents: Sequence[Agent], remote: RemoteFiles
 ) -> None:
@@ -232,7 +227,11 @@ async def _read_agents(
                 raise
             remote.agent_problems[agent.id] = SyncProblem.from_agent_error(error, gateway)
     async with slots:
-        await _read_config(client, remote)
+        try:
+            remote.config = (await gateway_api.get_config(client, retry=True)).parsed
+        except GatewayError as error:
+            if error.kind not in SINGLE_AGENT_ERRORS:
+                raise
 
 
 async def _read_files(client: GatewayClient, key: str, slots: asyncio.Semaphore) -> FileContents:
@@ -249,11 +248,3 @@ async def _read_files(client: GatewayClient, key: str, slots: asyncio.Semaphore)
             raise file
         files[name] = file.content and file.content[:MAX_FILE_LENGTH]
     return files
-
-
-async def _read_config(client: GatewayClient, remote: RemoteFiles) -> None:
-    try:
-        remote.config = (await gateway_api.get_config(client, retry=True)).parsed
-    except GatewayError as error:
-        if error.kind not in SINGLE_AGENT_ERRORS:
-            raise
