@@ -1,7 +1,6 @@
 """Code hosts: recognize their payloads, and keep tasks linked to what is there."""
 
-from services.forges.commands import apply_report
-from services.forges.links import TASK_LINKS, list_task_links
+from services.forges.commands import Forge, apply_report, find_forge, read_payload
 from services.forges.payloads import (
     ChangeReport,
     ChangeState,
@@ -12,4 +11,4 @@ from services.forges.payloads import (
     IssueReport,
     UnusedPayload,
 )
-from services.forges.recognition import Forge, find_forge, name_event, read_payload
+from services.forges.queries import TASK_LINKS, list_task_links

@@ -1,24 +1,18 @@
 """Apply what a code host reports to the tasks of a board: create them, comment, and link them."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from models import Board, EventType, Status, Task, TaskLink
+from models import Board, EventType, LinkKind, Status, Task, TaskLink, new_id
 from services import events, tasks
-from services.forges.links import (
-    add_link,
-    build_check_key,
-    find_link,
-    find_task_of_issues,
-    list_changes_of,
-    load_tasks,
-    merge_check,
-    name_issue,
-)
+from services.forges.github import read_github_payload
+from services.forges.gitlab import read_gitlab_payload
 from services.forges.payloads import (
     MAX_NAME_LENGTH,
     ChangeReport,
@@ -29,7 +23,41 @@ from services.forges.payloads import (
     IssueReport,
     UnusedPayload,
 )
+from services.forges.queries import find_link, find_task_of_issues, list_changes_of, load_tasks
 from services.payload_templates import clean_text, escape_markdown
+
+GITHUB_EVENT = "x-github-event"
+GITLAB_EVENT = "x-gitlab-event"
+
+
+class Forge(StrEnum):
+    """The code hosts whose payloads are recognized.
+
+    Gitea and Forgejo send the header and the fields of GitHub too.
+    """
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+
+
+def find_forge(headers: Mapping[str, str]) -> Forge | None:
+    """Return the code host that has sent a payload. The names of headers are in lower case."""
+    if GITHUB_EVENT in headers:
+        return Forge.GITHUB
+    return Forge.GITLAB if GITLAB_EVENT in headers else None
+
+
+def read_payload(headers: Mapping[str, str], payload: object) -> ForgeReport:
+    """Return what a payload of a code host is about. Raises UnusedPayload."""
+    forge = find_forge(headers)
+    if forge is Forge.GITHUB:
+        return read_github_payload(headers[GITHUB_EVENT], payload)
+    if forge is Forge.GITLAB:
+        return read_gitlab_payload(payload)
+    raise UnusedPayload("forge_unknown")
+
+
+MAX_CHECKS = 100  # of a commit
 
 OPEN, CLOSED = "open", "closed"
 QUOTE = "> "
@@ -105,7 +133,8 @@ async def _apply_branch_check(
     """Apply a check of a branch that belongs to no pull request of a task."""
     link, at = await find_link(session, board, build_check_key(check)), now()
     is_failing = check.state is CheckStatus.FAILING
-    if link is None or (is_failing and await _is_done(session, board, link)):
+    task = await _load_task(session, board, link) if link and is_failing else None
+    if link is None or (task and task.status is Status.DONE):
         if not is_failing:
             raise UnusedPayload("no_task")
         fields = {
@@ -180,10 +209,6 @@ async def _create_task(
     return detail.task.id
 
 
-async def _is_done(session: AsyncSession, board: Board, link: TaskLink) -> bool:
-    return (await _load_task(session, board, link)).status is Status.DONE
-
-
 async def _load_task(session: AsyncSession, board: Board, link: TaskLink) -> Task:
     found = await load_tasks(session, board, [link.task_id])
     return found[link.task_id]
@@ -213,25 +238,22 @@ async def _record(session: AsyncSession, board: Board, link: TaskLink, webhook: 
         organization_id=board.organization_id,
         board=board,
         task=task,
-        data={"title": task.title, "webhook": webhook, **describe_link(link)},
+        data={
+            "title": task.title,
+            "webhook": webhook,
+            "kind": link.kind.value,
+            "repository": link.repository,
+            "reference": link.reference,
+            "link_title": link.title,
+            "url": link.url,
+            "state": str(link.state),
+            "checks_state": link.checks_state,
+        },
     )
 
 
-def describe_link(link: TaskLink) -> Mapping[str, object]:
-    """Return what events say about a link."""
-    return {
-        "kind": link.kind.value,
-        "repository": link.repository,
-        "reference": link.reference,
-        "link_title": link.title,
-        "url": link.url,
-        "state": str(link.state),
-        "checks_state": link.checks_state,
-    }
-
-
 def _describe_issue(issue: IssueReport) -> str:
-    name = escape_markdown(name_issue(issue.repository, issue.number))
+    name = escape_markdown(f"{issue.repository.name}#{issue.number}")
     return "\n\n".join(filter(None, (f"{name}: {issue.url}", _quote(issue.body))))
 
 
@@ -257,3 +279,58 @@ def _quote(text: str) -> str:
     """Quote a text of others, so that it can be told from ours, line by line."""
     lines = escape_markdown(clean_text(text)).strip().split("\n")
     return "\n".join(f"{QUOTE}{line}".rstrip() for line in lines) if text.strip() else ""
+
+
+def build_check_key(check: CheckReport) -> str:
+    """Return what identifies a check of a branch: a hash, since all three names can be long."""
+    names = "\n".join((check.repository.url, check.branch, check.name))
+    return f"check:{hashlib.sha256(names.encode()).hexdigest()}"
+
+
+def add_link(
+    session: AsyncSession,
+    board: Board,
+    task_id: UUID,
+    report: IssueReport | ChangeReport | CheckReport,
+    state: str,
+    at: datetime,
+) -> TaskLink:
+    """Add a link of a task of a locked board."""
+    link = TaskLink(
+        id=new_id(),
+        board_id=board.id,
+        task_id=task_id,
+        repository=report.repository.name,
+        url=report.url,
+        state=state,
+        commit=report.commit if isinstance(report, ChangeReport) else None,
+        checks={},
+        created_at=at,
+        updated_at=at,
+    )
+    if isinstance(report, CheckReport):
+        link.kind, link.key = LinkKind.CHECK, build_check_key(report)
+        link.reference, link.title = report.branch, report.name
+    else:
+        link.kind = LinkKind.ISSUE if isinstance(report, IssueReport) else LinkKind.CHANGE
+        sign = "!" if "/-/merge_requests/" in report.url else "#"
+        link.key, link.reference, link.title = report.url, f"{sign}{report.number}", report.title
+    session.add(link)
+    return link
+
+
+def merge_check(link: TaskLink, check: CheckReport) -> None:
+    """Store the state of a check of the last commit of a pull request."""
+    if check.name in link.checks or len(link.checks) < MAX_CHECKS:
+        link.checks = {**link.checks, check.name: check.state.value}
+        link.checks_state = combine_states(link.checks.values())
+
+
+def combine_states(states: Collection[str]) -> str | None:
+    """Return the state of all checks: failing if one is, passing if all are, else running."""
+    if not states:
+        return None
+    if CheckStatus.FAILING in states:
+        return CheckStatus.FAILING.value
+    is_passing = all(state == CheckStatus.PASSING for state in states)
+    return (CheckStatus.PASSING if is_passing else CheckStatus.RUNNING).value

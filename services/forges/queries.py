@@ -1,27 +1,19 @@
-"""Find and store the links of tasks to what is on code hosts."""
+"""Read the links of tasks to what is on code hosts."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import String, Uuid, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.text import N_
-from models import Board, LinkKind, Task, TaskLink, new_id
+from models import Board, LinkKind, Task, TaskLink
 from services.forges.payloads import (
-    ChangeReport,
     CheckReport,
-    CheckStatus,
-    IssueReport,
-    Repository,
 )
 
-MAX_CHECKS = 100  # of a commit
 MAX_SHOWN = 50  # links of a task
 
 _BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -101,73 +93,3 @@ async def find_task_of_issues(
     """Return the tasks of issues, by the URLs of the issues."""
     found = await ISSUE_LINKS.fetch(source, board_id=board.id, keys=list(urls)) if urls else []
     return {link.key: link.task_id for link in found}
-
-
-def build_check_key(check: CheckReport) -> str:
-    """Return what identifies a check of a branch: a hash, since all three names can be long."""
-    names = "\n".join((check.repository.url, check.branch, check.name))
-    return f"check:{hashlib.sha256(names.encode()).hexdigest()}"
-
-
-def add_link(
-    session: AsyncSession,
-    board: Board,
-    task_id: UUID,
-    report: IssueReport | ChangeReport | CheckReport,
-    state: str,
-    at: datetime,
-) -> TaskLink:
-    """Add a link of a task of a locked board."""
-    link = TaskLink(
-        id=new_id(),
-        board_id=board.id,
-        task_id=task_id,
-        kind=_find_kind(report),
-        key=build_check_key(report) if isinstance(report, CheckReport) else report.url,
-        repository=report.repository.name,
-        reference=_build_reference(report),
-        title=report.name if isinstance(report, CheckReport) else report.title,
-        url=report.url,
-        state=state,
-        commit=report.commit if isinstance(report, ChangeReport) else None,
-        checks={},
-        created_at=at,
-        updated_at=at,
-    )
-    session.add(link)
-    return link
-
-
-def _find_kind(report: IssueReport | ChangeReport | CheckReport) -> LinkKind:
-    if isinstance(report, IssueReport):
-        return LinkKind.ISSUE
-    return LinkKind.CHECK if isinstance(report, CheckReport) else LinkKind.CHANGE
-
-
-def _build_reference(report: IssueReport | ChangeReport | CheckReport) -> str:
-    if isinstance(report, CheckReport):
-        return report.branch
-    sign = "!" if "/-/merge_requests/" in report.url else "#"
-    return f"{sign}{report.number}"
-
-
-def merge_check(link: TaskLink, check: CheckReport) -> None:
-    """Store the state of a check of the last commit of a pull request."""
-    if check.name in link.checks or len(link.checks) < MAX_CHECKS:
-        link.checks = {**link.checks, check.name: check.state.value}
-        link.checks_state = combine_states(link.checks.values())
-
-
-def combine_states(states: Collection[str]) -> str | None:
-    """Return the state of all checks: failing if one is, passing if all are, else running."""
-    if not states:
-        return None
-    if CheckStatus.FAILING in states:
-        return CheckStatus.FAILING.value
-    is_passing = all(state == CheckStatus.PASSING for state in states)
-    return (CheckStatus.PASSING if is_passing else CheckStatus.RUNNING).value
-
-
-def name_issue(repository: Repository, number: int) -> str:
-    """Return the name of an issue, as in group/name#7."""
-    return f"{repository.name}#{number}"
