@@ -7,8 +7,12 @@ from services.identity.accounts import (
     overwrite_profile,
     update_profile,
 )
-from services.identity.claims import ProviderProfile, parse_profile
-from services.identity.external_accounts import ACCOUNT_NOT_CONNECTED, get_or_create_external_user
+from services.identity.external_accounts import (
+    ACCOUNT_NOT_CONNECTED,
+    ProviderProfile,
+    get_or_create_external_user,
+    parse_profile,
+)
 from services.identity.failed_attempts import delete_old_failed_attempts
 from services.identity.oidc_state import (
     AuthorizationRequest,
@@ -18,20 +22,19 @@ from services.identity.oidc_state import (
     save_authorization_request,
     save_identity_for_password,
 )
-from services.identity.password_links import (
-    create_password_link,
-    get_password_link_user,
-    reset_password,
-)
-from services.identity.password_rules import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
 from services.identity.passwords import (
+    MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH,
     StoredPassword,
     VerifiedPassword,
     change_password,
+    create_password_link,
     find_stored_password,
     find_user_by_email,
+    get_password_link_user,
     get_stored_password,
     hash_new_password,
+    reset_password,
     sign_in,
     verify_credentials,
     verify_current_password,

@@ -14,8 +14,7 @@ from core.text import N_
 from models import PendingSignIn, User
 from services import audit
 from services.audit import AccountChange
-from services.identity.claims import ProviderProfile
-from services.identity.external_accounts import connect_identity
+from services.identity.external_accounts import ProviderProfile, connect_identity
 
 AGAIN_PREFIX = "again."  # of the state, if a signed-in user has to authenticate again
 AUTHORIZATION_LIFETIME = timedelta(minutes=10)

@@ -1,21 +1,23 @@
-"""Passwords: verifying, signing in, and changing them."""
+"""Passwords: rules for new ones, verifying, signing in, changing them, and links to reset them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Invalid, Unauthorized
-from core.security.secrets import hash_password, verify_password
+from core.errors import Invalid, NotFound, Unauthorized
+from core.security.secrets import generate_token, hash_password, hash_token, verify_password
 from core.text import N_, is_storable
 from core.validation import is_email
-from models import PasswordLink, User
-from services import audit, organizations
-from services.audit import AccountChange, AuditAction, AuditObject
-from services.identity.password_rules import MAX_PASSWORD_LENGTH, check_new_password
+from models import EventType, Member, PasswordLink, User
+from services import audit, events, organizations
+from services.audit import AccountChange, AuditAction, AuditObject, NewAuditRecord
+from services.events import NewEvent
 from services.identity.sessions import (
     DEFAULT_SESSION_DAYS,
     delete_sessions,
@@ -23,6 +25,69 @@ from services.identity.sessions import (
     start_session,
 )
 from services.identity.tokens import revoke_api_tokens
+
+MIN_PASSWORD_LENGTH = 10  # characters
+MAX_PASSWORD_LENGTH = 200
+MIN_NAME_LENGTH = 4  # shorter names are part of many words
+MIN_DIFFERENT_CHARACTERS = 4
+PRODUCT_NAMES = ("missioncontrol", "openclaw")
+SEQUENCES = (
+    "abcdefghijklmnopqrstuvwxyz" * 2,
+    "1234567890" * 20,
+    "qwertyuiopasdfghjklzxcvbnm" * 2,
+    "qwertzuiopasdfghjklyxcvbnm" * 2,
+    "azertyuiopqsdfghjklmwxcvbn" * 2,
+)
+"""Characters in the order of the alphabet and of keyboards."""
+
+WEAKNESSES = {
+    "email": "The password contains the name in your e-mail address.",
+    "product": "The password contains the name of this product.",
+    "repeated": "The password repeats the same characters.",
+    "sequence": "The password is a sequence of characters.",
+}
+"""Why a password is guessed easily."""
+
+
+def check_new_password(password: str, field: str, email: str | None) -> None:
+    """Raise Invalid if a password is too short or long, or easily guessed for this address."""
+    if len(password) < MIN_PASSWORD_LENGTH:
+        reason = N_("A password has at least %(min_length)s characters.")
+        raise Invalid("password_too_short", reason, field=field, min_length=MIN_PASSWORD_LENGTH)
+    if len(password) > MAX_PASSWORD_LENGTH:
+        reason = N_("A password has at most %(max_length)s characters.")
+        raise Invalid("password_too_long", reason, field=field, max_length=MAX_PASSWORD_LENGTH)
+    if not is_storable(password):
+        reason = "The password has a character that nobody can type. Take it out."
+        raise Invalid("bad_character", reason, field=field)
+    if weakness := _find_weakness(password, email or ""):
+        reason = f"{WEAKNESSES[weakness]} Choose another one."
+        raise Invalid("password_too_common", reason, field=field, cause=weakness)
+
+
+def _find_weakness(password: str, email: str) -> str:
+    """Return why a password is guessed easily, as a key of WEAKNESSES, or ""."""
+    text, name = _normalize(password), _normalize(email.partition("@")[0])
+    if len(name) >= MIN_NAME_LENGTH and name in text:
+        return "email"
+    if any(product in text for product in PRODUCT_NAMES):
+        return "product"
+    if _is_repeated(password.casefold()) or len(set(password)) < MIN_DIFFERENT_CHARACTERS:
+        return "repeated"
+    if text and any(text in one or text[::-1] in one for one in SEQUENCES):
+        return "sequence"
+    return ""
+
+
+def _normalize(text: str) -> str:
+    """Return the letters and digits, in lower case."""
+    return "".join(one for one in text.casefold() if one.isalnum())
+
+
+def _is_repeated(text: str) -> bool:
+    """Return whether the text consists of a shorter text, two or more times."""
+    return text in (text + text)[1:-1]
+
 
 DUMMY_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$ZHnZDtf5F14B1COu0/uXCQ"
@@ -183,3 +248,82 @@ def _wrong_credentials() -> Unauthorized:
 
 def _wrong_current_password() -> Invalid:
     return Invalid("wrong_password", N_("This is not your password."), field="current")
+
+
+PASSWORD_LINK_LIFETIME = timedelta(hours=24)
+
+
+async def create_password_link(session: AsyncSession, email: str) -> str:
+    """Create a link for the user with this address, for the operator, and return its secret.
+
+    It is valid once, for a day, and replaces an earlier link. Raises NotFound.
+    """
+    user = await find_user_by_email(session, email)
+    if user is None:
+        raise NotFound("account_not_found", f"Nobody has the e-mail address {email} here.")
+    user_row = await organizations.lock_user(session, user)
+    await session.execute(delete(PasswordLink).where(PasswordLink.user_id == user_row.id))
+    secret, at = generate_token("password"), now()
+    row = PasswordLink(
+        user_id=user_row.id,
+        secret_hash=hash_token(secret),
+        created_at=at,
+        expires_at=at + PASSWORD_LINK_LIFETIME,
+    )
+    session.add(row)
+    await session.flush()
+    await _record_events(session, EventType.MEMBER_PASSWORD_LINKED, user_row, None)
+    return secret
+
+
+async def get_password_link_user(session: AsyncSession, secret: str) -> User:
+    """Return the user that a link belongs to, without using it. Raises NotFound."""
+    found = None
+    if is_storable(secret):
+        query = select(User).join(PasswordLink, PasswordLink.user_id == User.id)
+        found = await session.scalar(query.where(*_valid_link_conditions(secret)))
+    if found is None:
+        raise _password_link_over()
+    return found
+
+
+async def reset_password(session: AsyncSession, secret: str, *, new_hash: str) -> User:
+    """Consume a link, set the password of its user and end all their sessions.
+
+    Of two concurrent calls the second fails. Raises NotFound.
+    """
+    user_row = await organizations.lock_user(session, await get_password_link_user(session, secret))
+    used = delete(PasswordLink).where(*_valid_link_conditions(secret)).returning(PasswordLink.id)
+    if await session.scalar(used) is None:
+        raise _password_link_over()
+    changes = await set_password(session, user_row, new_hash=new_hash)
+    records = await audit.list_account_records(session, user_row, changes)
+    changed = EventType.MEMBER_PASSWORD_CHANGED
+    await _record_events(session, changed, user_row, user_row, records)
+    return user_row
+
+
+async def _record_events(
+    session: AsyncSession,
+    type: EventType,
+    user: User,
+    actor: User | None,
+    audit_records: Sequence[NewAuditRecord] = (),
+) -> None:
+    """Record an event in each organization of the user. Without an actor it was the operator."""
+    organization_ids = select(Member.organization_id).where(Member.user_id == user.id)
+    data = {"name": user.display_name, "user_id": str(user.id)}
+    new_events = [
+        NewEvent(type, actor, organization_id=id, data=data)
+        for id in await session.scalars(organization_ids)
+    ]
+    await events.record_events(session, new_events, audit_records)
+
+
+def _valid_link_conditions(secret: str) -> tuple[ColumnElement[bool], ...]:
+    return PasswordLink.secret_hash == hash_token(secret), PasswordLink.expires_at > now()
+
+
+def _password_link_over() -> NotFound:
+    reason = N_("This link was used or replaced, has expired, or a part of it is missing.")
+    return NotFound("password_link_over", reason)

@@ -12,9 +12,7 @@ from uuid import UUID
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.limiters import VerificationQueue
-from services.identity.attempt_rules import SHARED_FACTOR, AttemptLimit
-from services.identity.failed_attempts import FailedAttemptCounter
-from services.identity.imported_tokens import ImportedTokenVerifier
+from services.identity.failed_attempts import SHARED_FACTOR, AttemptLimit, FailedAttemptCounter
 from services.identity.passwords import (
     StoredPassword,
     VerifiedPassword,
@@ -22,6 +20,7 @@ from services.identity.passwords import (
     verify_credentials,
     verify_current_password,
 )
+from services.identity.tokens import ImportedTokenVerifier
 
 MAX_PASSWORDS_AT_ONCE = 2  # each takes 64 MB and about 0.1 s
 TOKEN_SHARE = 50  # how many times the limit of one credential a network has

@@ -28,7 +28,7 @@ from models import (
 from services import agents, identity, organizations
 from services.audit import AuditAction
 from services.identity import AuthorizationRequest
-from services.identity.password_links import PASSWORD_LINK_LIFETIME
+from services.identity.passwords import PASSWORD_LINK_LIFETIME
 from tests.support.board_rows import make_agent
 from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import make_invite, make_user

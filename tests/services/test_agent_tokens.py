@@ -18,8 +18,8 @@ from core.security import secrets
 from core.security.secrets import generate_token, hash_token, token_prefix
 from models import Agent, AgentToken, new_id
 from services import identity
-from services.identity import imported_tokens
-from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
+from services.identity import tokens
+from services.identity.tokens import ImportedHash, ImportedTokenVerifier
 from tests.support.credentials import authenticate_agent, authenticate_user
 from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
@@ -246,7 +246,7 @@ async def test_an_outdated_imported_token_does_not_block_another() -> None:
 
 
 async def test_the_results_of_few_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imported_tokens, "MAX_CACHED_TOKENS", 2)
+    monkeypatch.setattr(tokens, "MAX_CACHED_TOKENS", 2)
     verifier = ImportedTokenVerifier()
     for number in range(3):
         await verifier.verify(f"imported-{number}", HASHES, lane="a")

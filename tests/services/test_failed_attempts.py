@@ -14,8 +14,7 @@ from core.errors import TooMany, Unauthorized
 from models import FailedAttempts
 from services import identity
 from services.identity import failed_attempts
-from services.identity.attempt_rules import AttemptLimit
-from services.identity.failed_attempts import FailedAttemptCounter
+from services.identity.failed_attempts import AttemptLimit, FailedAttemptCounter
 
 LIMIT = AttemptLimit(max_failures=3, seconds=300, max_delay=10)
 

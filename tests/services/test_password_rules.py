@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import Invalid
-from services.identity.password_rules import check_new_password
+from services.identity.passwords import check_new_password
 
 EMAIL = "olga.ruiz@example.com"
 

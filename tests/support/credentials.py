@@ -7,7 +7,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, User
 from services import identity, organizations
-from services.identity.imported_tokens import ImportedTokenVerifier
+from services.identity.tokens import ImportedTokenVerifier
 
 
 async def authenticate_user(session: AsyncSession, token: str, settings: Settings) -> User | None:
