@@ -17,12 +17,15 @@ from services.organizations.commands import (
 )
 from services.organizations.grants import AccessRights, BoardGrant
 from services.organizations.invites import (
+    InviteDetail,
     InviteDraft,
     accept_invite,
     create_invite,
     get_open_invite,
     is_invite_for,
     list_pending_invites,
+    load_invite_details,
+    renew_invite,
     revoke_invite,
 )
 from services.organizations.locks import (
@@ -43,22 +46,15 @@ from services.organizations.members import (
     lock_member,
     remove_member,
 )
-from services.organizations.overview import (
-    InviteDetail,
-    OrganizationContents,
-    SectionCounts,
-    count_contents,
-    count_owners,
-    count_sections,
-    list_board_names,
-    list_last_active,
-    load_invite_details,
-    renew_invite,
-)
 from services.organizations.queries import (
     EndedMembership,
     MemberDetail,
+    OrganizationContents,
+    SectionCounts,
     build_membership,
+    count_contents,
+    count_owners,
+    count_sections,
     current_membership_id_of_user,
     current_membership_id_query,
     find_current_membership,
@@ -67,6 +63,8 @@ from services.organizations.queries import (
     find_unread_removal,
     get_member,
     list_board_access,
+    list_board_names,
+    list_last_active,
     list_members,
     list_memberships,
 )

@@ -5,23 +5,46 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from core.clock import now
-from core.db.reads import Source
+from core.db.reads import Query, Source, choose_columns
 from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.security.secrets import generate_token, hash_token
 from core.text import N_, is_storable
 from core.validation import normalized_email
-from models import EventType, Invite, Member, Organization, Role, User, new_id
+from models import (
+    USER_NAME_COLUMNS,
+    EventType,
+    Invite,
+    InviteBoardAccess,
+    Member,
+    Organization,
+    Role,
+    User,
+    new_id,
+)
 from services import events
 from services.audit import NewAuditRecord
 from services.events import NewEvent
 from services.organizations.grants import (
     AccessRights,
+    BoardGrant,
     build_invited_member,
     grant_rights,
     merge_invite_rights,
@@ -54,6 +77,24 @@ class InviteDraft:
     rights: AccessRights = field(default_factory=AccessRights)
 
 
+@dataclass(frozen=True)
+class InviteDetail:
+    """An invitation, who created it, and its grants on single boards."""
+
+    invite: Invite
+    created_by: User | None = None
+    board_access: list[InviteBoardAccess] = field(default_factory=list)
+
+    def to_draft(self) -> InviteDraft:
+        """Return what is needed to create the same invitation again."""
+        invite = self.invite
+        grants = [
+            BoardGrant(one.board_id, one.can_read, one.can_write) for one in self.board_access
+        ]
+        rights = AccessRights(invite.all_boards_read, invite.all_boards_write, grants)
+        return InviteDraft(invite.invited_email, invite.role, rights)
+
+
 async def list_pending_invites(source: Source, member: Member, paging: Paging) -> Page[Invite]:
     """Return the invitations that are not accepted, newest first, including expired ones."""
     organization_id = member.organization_id
@@ -65,6 +106,29 @@ PENDING_INVITES: PagedQuery[Invite] = PagedQuery(
     .where(Invite.organization_id == bindparam("organization_id"), Invite.accepted_at.is_(None))
     .order_by(Invite.created_at.desc(), Invite.id.desc()),
     lambda row: row[0],
+)
+
+
+async def load_invite_details(source: Source, invites: Sequence[Invite]) -> list[InviteDetail]:
+    """Return the same invitations, each with its creator and its grants."""
+    details = {invite.id: InviteDetail(invite) for invite in invites}
+    rows = await INVITE_DETAILS.fetch(source, invite_ids=list(details)) if details else []
+    for invite_id, creator, access in rows:
+        known = details[invite_id].board_access
+        added = [*known, access] if access is not None else known
+        details[invite_id] = InviteDetail(details[invite_id].invite, creator, added)
+    return list(details.values())
+
+
+INVITE_DETAILS: Query[tuple[UUID, User | None, InviteBoardAccess | None]] = Query(
+    choose_columns(
+        select(Invite.id, User, InviteBoardAccess)
+        .outerjoin(User, User.id == Invite.created_by_user_id)
+        .outerjoin(InviteBoardAccess, InviteBoardAccess.organization_invite_id == Invite.id)
+        .where(Invite.id == func.any(bindparam("invite_ids", type_=ARRAY(Uuid()))))
+        .order_by(InviteBoardAccess.created_at, InviteBoardAccess.id),
+        {User: USER_NAME_COLUMNS},
+    )
 )
 
 
@@ -108,6 +172,31 @@ async def create_invite(
     await grant_rights(session, invite, draft.rights)
     await _record_invite_event(session, EventType.INVITE_CREATED, acting, invite)
     return invite, token
+
+
+async def renew_invite(
+    session: AsyncSession,
+    member: Member,
+    invite_id: UUID,
+    *,
+    signed_in_at: datetime | None = None,
+) -> tuple[Invite, str]:
+    """Replace a pending invitation by an equal one with a new token and a new end.
+
+    Raises NotFound, and what `create_invite` raises.
+    """
+    acting = await lock_organization_as_admin(session, member)
+    query = select(Invite).where(
+        Invite.id == invite_id,
+        Invite.organization_id == acting.organization_id,
+        Invite.accepted_at.is_(None),
+    )
+    invite = await session.scalar(query)
+    if invite is None:
+        raise NotFound("invite_not_found", N_("There is no such invitation."))
+    [detail] = await load_invite_details(session, [invite])
+    draft = detail.to_draft()
+    return await create_invite(session, acting, draft, signed_in_at=signed_in_at, is_locked=True)
 
 
 async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) -> Invite:

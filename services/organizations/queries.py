@@ -1,19 +1,37 @@
-"""Queries for members with their rights on boards, and for the memberships of a user."""
+"""Read organizations, their members, and what their pages show of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, exists, func, select
+from sqlalchemy import ARRAY, ScalarSelect, Uuid, bindparam, case, exists, func, select
 
 from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Forbidden, NotFound
 from core.paging import Page, Paging
 from core.text import N_
-from models import BoardAccess, Event, EventType, Member, Organization, User
+from models import (
+    Agent,
+    Board,
+    BoardAccess,
+    CustomField,
+    Event,
+    EventType,
+    Gateway,
+    Member,
+    Organization,
+    Presence,
+    Role,
+    SignIn,
+    Tag,
+    User,
+    WebhookEndpoint,
+)
+from services import counters
+from services.organizations.rules import require_admin
 
 MAX_REMOVAL_AGE = timedelta(days=30)  # of a removal that the removed user reads
 
@@ -237,4 +255,114 @@ LAST_REMOVAL = Query(
     .order_by(Event.created_at.desc(), Event.seq.desc())
     .limit(1),
     _build_ended_membership,
+)
+
+
+class OrganizationContents(NamedTuple):
+    """How much is deleted with an organization."""
+
+    boards: int
+    tasks: int
+    agents: int
+    members: int
+    gateways: int
+
+
+class SectionCounts(NamedTuple):
+    """How many objects the sections of an organization list."""
+
+    people: int
+    tags: int
+    fields: int
+    webhooks: int
+
+
+async def list_board_names(source: Source, member: Member) -> Mapping[UUID, str]:
+    """Return the names of all boards of the organization, for its admins.
+
+    Admins give access to each of them, also those without access of their own. Raises Forbidden.
+    """
+    require_admin(member)
+    return dict(await BOARD_NAMES.fetch(source, organization_id=member.organization_id))
+
+
+async def list_last_active(source: Source, members: Sequence[Member]) -> Mapping[UUID, datetime]:
+    """Return when members were last active in their organization, by the id of the member.
+
+    Sessions count only for users who work in this organization: another one learns nothing of them.
+    """
+    rows = await LAST_ACTIVE.fetch(source, member_ids=[member.id for member in members])
+    return {id: at for id, at in rows if at is not None}
+
+
+async def count_owners(source: Source, member: Member) -> int:
+    """Return the number of owners of the organization of a member."""
+    [(count,)] = await OWNERS.fetch(source, organization_id=member.organization_id)
+    return count
+
+
+async def count_contents(source: Source, member: Member) -> OrganizationContents:
+    """Return how much the organization of a member contains."""
+    counts = await CONTENTS.first(source, organization_id=member.organization_id)
+    assert counts is not None
+    return counts
+
+
+async def count_sections(source: Source, member: Member) -> SectionCounts:
+    """Return how many objects the sections of the member's organization list."""
+    counts = await SECTIONS.first(source, organization_id=member.organization_id)
+    assert counts is not None
+    return counts
+
+
+ORGANIZATION_ID: Any = bindparam("organization_id", type_=Uuid())
+BOARD_NAMES: Query[tuple[UUID, str]] = Query(
+    select(Board.id, Board.name)
+    .where(Board.organization_id == ORGANIZATION_ID)
+    .order_by(func.lower(Board.name), Board.id)
+)
+SESSION_SEEN = (
+    select(func.max(SignIn.last_seen_at)).where(SignIn.user_id == Member.user_id).scalar_subquery()
+)
+BOARD_SEEN = (
+    select(func.max(Presence.seen_at))
+    .join(Board, Board.id == Presence.board_id)
+    .where(Presence.user_id == Member.user_id, Board.organization_id == Member.organization_id)
+    .scalar_subquery()
+)
+WORKS_HERE = User.active_organization_id == Member.organization_id
+LAST_ACTIVE: Query[tuple[UUID, datetime | None]] = Query(
+    select(Member.id, func.greatest(case((WORKS_HERE, SESSION_SEEN)), BOARD_SEEN))
+    .join(User, User.id == Member.user_id)
+    .where(Member.id == func.any(bindparam("member_ids", type_=ARRAY(Uuid()))))
+)
+
+OWNERS: Query[tuple[int]] = Query(
+    select(func.count()).where(Member.organization_id == ORGANIZATION_ID, Member.role == Role.OWNER)
+)
+
+Counted = Board | Agent | CustomField | Gateway | Member | Tag | WebhookEndpoint
+
+
+def _count(model: type[Counted]) -> Any:
+    rows = select(func.count()).where(model.organization_id == ORGANIZATION_ID)
+    return rows.scalar_subquery()
+
+
+CONTENTS: Query[OrganizationContents] = Query(
+    select(
+        _count(Board),
+        counters.sum_counts(
+            list(counters.TASK_COUNTS.values()),
+            select(Board.id).where(Board.organization_id == ORGANIZATION_ID),
+        ),
+        _count(Agent),
+        _count(Member),
+        _count(Gateway),
+    ),
+    lambda row: OrganizationContents(*row),
+)
+SECTIONS: Query[SectionCounts] = Query(
+    select(_count(Member), _count(Tag), _count(CustomField), _count(WebhookEndpoint)),
+    lambda row: SectionCounts(*row),
 )
