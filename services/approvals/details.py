@@ -367,11 +367,13 @@ def approval_not_found() -> NotFound:
 
 def already_decided(detail: ApprovalDetail) -> Conflict:
     """Build the error for an approval that has a decision, with who decided, what and when."""
-    by = detail.decider_name or "Somebody"
+    text = N_("%(by)s has rejected this already.")
+    if detail.shown_status is ApprovalStatus.APPROVED:
+        text = N_("%(by)s has approved this already.")
     return Conflict(
         "already_decided",
-        f"{by} has {detail.shown_status.value} this already.",
-        by=by,
+        text,
+        by=detail.decider_name or "Somebody",
         status=detail.shown_status.value,
         decided_at=format_naive_utc(detail.decided_at) if detail.decided_at else None,
     )

@@ -147,7 +147,7 @@ def test_the_texts_need_only_values_that_the_errors_have(raised: list[RaisedErro
             "This invitation was withdrawn or replaced, or a part of its link is missing.",
         ),
         (
-            Conflict("already_decided", "…", by="Bob", status="approved"),
+            Conflict("already_decided", "%(by)s has approved this already.", by="Bob"),
             "Bob has approved this already.",
         ),
         (

@@ -104,8 +104,6 @@ ERROR_TEXTS: Mapping[str, str] = {
         for cause, text in FIELD_VALUE_TEXTS.items()
     },
     # Approvals
-    "already_decided:approved": N_("%(by)s has approved this already."),
-    "already_decided:rejected": N_("%(by)s has rejected this already."),
     "approval_requests_held": N_(
         "Too many of your requests are pending, or you made too many in the last hour. Wait for"
         " decisions, then try again."
