@@ -11,11 +11,11 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import AppError, Invalid, RecentSignInRequired
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
-from services import approvals
+from services import approvals, inbox
 from services.approvals import ApprovalDetail, DecisionResult, UndoneNote
-from services.inbox import NextItem
-from web.approvals import inbox, presenter, toasts
-from web.approvals.items import InboxItem
+from services.inbox import NextItem, WaitingOrder
+from web.approvals import presenter, toasts
+from web.approvals.inbox import InboxItem
 from web.approvals.query_parameters import InboxAddress
 from web.approvals.toasts import Toast
 from web.approvals.views import (
@@ -93,7 +93,9 @@ async def decide_approval(request: Request) -> Response:
                 session, member, toasts.parse_series(fields.series)
             )
             address = InboxAddress.from_query(request.query_params)
-            following = await inbox.list_next_items(session, member, address, approval_id)
+            following = await inbox.list_next_items(
+                session, member, address.listed, WaitingOrder(address.order), approval_id
+            )
         toast = toasts.build_decision_toast(detail, earlier)
         return await _render_decided(request, form, detail, following, toast)
     return await _render_approval(request, approval_id, form)

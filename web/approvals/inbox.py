@@ -1,19 +1,19 @@
-"""Data of the inbox "Needs you": pending and decided items, and one item in full."""
+"""The inbox "Needs you": its items, the lists of pending and decided ones, and one in full."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
 from core.db.reads import Source
 from core.errors import AppError
 from core.paging import Paging
-from models import Approval, Member, RequestKind
+from models import Approval, Board, Member, RequestKind
 from services import approvals, inbox
 from services.agents import OFFLINE_AFTER, UncalledAgent
-from services.approvals import LimitedAgent
+from services.approvals import ApprovalDetail, LimitedAgent, has_approved_first
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.inbox import (
@@ -23,7 +23,7 @@ from services.inbox import (
     FilterChoices,
     NextItem,
     SomeItems,
-    WaitingItems,
+    WaitingItem,
     WaitingOrder,
     WaitingPage,
     WaitingPaging,
@@ -32,13 +32,118 @@ from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
 from services.waiting_counts import WaitingCounts
 from web.approvals.evidence import load_evidence_views
-from web.approvals.items import InboxItem, build_item
 from web.approvals.presenter import ApprovalView, list_decidable_ids, load_approval_views
 from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
+from web.approvals.sentences import describe_question, describe_reason, describe_requester
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms
 from web.ui.translation import _
+
+
+@dataclass(frozen=True)
+class InboxItem:
+    """An item of the inbox: an approval, a gateway request, an onboarding, or a question."""
+
+    approval: ApprovalDetail | None = None
+    gateway_request: RequestDetail | None = None
+    onboarding: PendingOnboarding | None = None
+    agent_question: QuestionDetail | None = None
+    waits_for_others: bool = False  # the member may not decide it, or has approved it first
+    is_approved: bool = False  # by the member, as the first of two people
+    place: str = ""  # of a pending item in the list, as the address formats it
+    equal_count: int = 1  # equal requests that the item stands for, with this one
+    equal: Sequence["InboxItem"] = ()  # the others, if they are shown
+
+    @property
+    def id(self) -> UUID:
+        """Return the id of the approval, request or onboarding."""
+        if self.agent_question is not None:
+            return self.agent_question.question.id
+        if self.onboarding is not None:
+            return self.onboarding.id
+        if self.gateway_request is not None:
+            return self.gateway_request.request.id
+        assert self.approval is not None
+        return self.approval.approval.id
+
+    @property
+    def board(self) -> Board | None:
+        """Return the board of the item; None for a request of an agent without one."""
+        found = self.approval or self.gateway_request or self.onboarding or self.agent_question
+        return found.board if found else None
+
+    @property
+    def requested_at(self) -> datetime:
+        """Return the time since when the item has been waiting."""
+        if self.agent_question is not None:
+            return self.agent_question.question.created_at
+        if self.onboarding is not None:
+            return self.onboarding.since
+        if self.gateway_request is not None:
+            return self.gateway_request.request.created_at
+        assert self.approval is not None
+        return self.approval.approval.created_at
+
+    @property
+    def decided_at(self) -> datetime:
+        """Return the time of the decision."""
+        if self.gateway_request is not None:
+            row = self.gateway_request.request
+            return row.answered_at or row.ended_at or row.created_at
+        assert self.approval is not None
+        approval = self.approval.approval
+        return approval.decided_at or approval.resolved_at or approval.created_at
+
+    @property
+    def equal_items(self) -> list["InboxItem"]:
+        """Return the item and those that are equal to it and shown."""
+        return [self, *self.equal]
+
+    @property
+    def question(self) -> str:
+        """Return the question of an approval."""
+        return describe_question(self.approval) if self.approval else ""
+
+    @property
+    def reason(self) -> str:
+        """Return the reason of an approval."""
+        return describe_reason(self.approval) if self.approval else ""
+
+    @property
+    def requester_name(self) -> str:
+        """Return the name of the agent or user who requested an approval."""
+        return describe_requester(self.approval) if self.approval else ""
+
+    @property
+    def path(self) -> str:
+        """Return the path of its page."""
+        if self.agent_question is not None:
+            return f"/questions/{self.id}"
+        if self.onboarding is not None:
+            there = f"/boards/{self.onboarding.board.id}/onboarding"
+            return f"{there}/review" if self.onboarding.pending_action == "review" else there
+        return f"/approvals/requests/{self.id}" if self.gateway_request else f"/approvals/{self.id}"
+
+
+def build_item(found: WaitingItem, member: Member) -> InboxItem:
+    """Build the item of a row of the inbox."""
+    detail, waits_for_others = found.detail, found.key.waits_for_others
+    place = format_key(found.key)
+    if isinstance(detail, ApprovalDetail):
+        return InboxItem(
+            detail,
+            waits_for_others=waits_for_others,
+            place=place,
+            is_approved=has_approved_first(detail, member.user_id) and detail.may_first_vote,
+            equal_count=found.equal_count,
+            equal=[build_item(one, member) for one in found.equal],
+        )
+    if isinstance(detail, RequestDetail):
+        return InboxItem(gateway_request=detail, waits_for_others=waits_for_others, place=place)
+    if isinstance(detail, PendingOnboarding):
+        return InboxItem(onboarding=detail, waits_for_others=waits_for_others, place=place)
+    return InboxItem(agent_question=detail, waits_for_others=waits_for_others, place=place)
 
 
 @dataclass(frozen=True)
@@ -232,7 +337,11 @@ async def load_inbox(
         )
         summary, page, choices = waiting.summary, waiting.page, waiting.choices
         # What was decided is not filtered, so it is not shown beside a filter.
-        decided = [] if address.filter_count else _list_today(waiting)
+        decided: list[InboxItem] = []
+        if not address.filter_count:
+            decided += [InboxItem(approval=one) for one in waiting.decided_approvals]
+            decided += [InboxItem(gateway_request=one) for one in waiting.answered_requests]
+            decided.sort(key=lambda one: one.decided_at, reverse=True)
         decided_count = len(decided)
     else:
         before, page, choices = None, EMPTY_PAGE, FilterChoices([], [])
@@ -242,8 +351,13 @@ async def load_inbox(
         decided, decided_count = await _list_decided(source, member, address)
     items = [build_item(one, member) for one in page.items]
     shown = [row for item in items for row in item.equal_items]
-    if selected is not None:
-        selected_item = _find_shown(shown, selected, on_gateway=on_gateway) or await _get_item(
+    if selected is not None:  # by its path, which says whether it is a gateway request
+        opened = (
+            one
+            for one in shown
+            if one.id == selected and (one.gateway_request if on_gateway else one.approval)
+        )
+        selected_item = next(opened, None) or await _get_item(
             source, member, selected, on_gateway=on_gateway
         )
     elif chosen is not None:
@@ -373,17 +487,6 @@ async def _load_view(
     return replace(view, undone_note=note, evidence=evidence)
 
 
-async def list_next_items(
-    source: Source, member: Member, address: InboxAddress, id: UUID
-) -> Sequence[NextItem]:
-    """Return the item to show after an approval was decided, and the one after that.
-
-    Items with own pages are left out.
-    """
-    order = WaitingOrder(address.order)
-    return await inbox.list_next_items(source, member, address.listed, order, id)
-
-
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:
     """Return the approvals that can be selected; a checkbox needs the hash of the content."""
     shown = (one.approval for one in rows if one.approval and one.approval.approval.action_hash)
@@ -401,25 +504,10 @@ async def _list_decided(
     return [InboxItem(approval=one) for one in page.items], page.total
 
 
-def _list_today(found: WaitingItems) -> list[InboxItem]:
-    """Return the items decided today, newest first."""
-    rows = [InboxItem(approval=detail) for detail in found.decided_approvals]
-    rows += [InboxItem(gateway_request=detail) for detail in found.answered_requests]
-    return sorted(rows, key=lambda row: row.decided_at, reverse=True)
-
-
 async def _get_item(source: Source, member: Member, id: UUID, *, on_gateway: bool) -> InboxItem:
     if on_gateway:
         return InboxItem(gateway_request=await requests.get_request(source, member.user, id))
     return InboxItem(approval=await approvals.get_member_approval(source, member, id))
-
-
-def _find_shown(shown: Sequence[InboxItem], id: UUID, *, on_gateway: bool) -> InboxItem | None:
-    """Return the approval or gateway request of the page that was opened by its path."""
-    for one in shown:
-        if one.id == id and (one.gateway_request if on_gateway else one.approval):
-            return one
-    return None
 
 
 async def _find_item(

@@ -22,7 +22,7 @@ from services.inbox import NextItem
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.approvals import inbox
-from web.approvals.items import InboxItem
+from web.approvals.inbox import InboxItem
 from web.approvals.presenter import load_approval_views
 from web.approvals.query_parameters import InboxAddress
 from web.approvals.request_content import build_request_content

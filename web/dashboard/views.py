@@ -32,7 +32,7 @@ from services.metrics import RANGES
 from web.activity.presenter import ALL_TYPES, build_activity_line
 from web.agents.presenter import format_duration
 from web.agents.setup import offline_threshold
-from web.approvals.items import build_item
+from web.approvals.inbox import build_item
 from web.auth.viewer import current_member
 from web.boards.presenter import load_board_access
 from web.dashboard.charts import build_key_metrics, format_value
