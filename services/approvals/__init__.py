@@ -66,5 +66,14 @@ from services.approvals.requests import (
     request_approval,
     request_clarification,
 )
-from services.approvals.rules import MAX_SCORES, ApprovalCreate, Note, format_question, split_kind
+from services.approvals.rules import (
+    MAX_SCORES,
+    TASK_KEYS,
+    TASK_LIST_KEYS,
+    TITLE_KEYS,
+    ApprovalCreate,
+    Note,
+    format_question,
+    split_kind,
+)
 from services.approvals.votes import has_approved_first, list_allowed_decisions, may_approve

@@ -23,7 +23,7 @@ MAX_CACHED_NAMES = 1_000  # parts of action types
 
 TASK_LIST_KEYS = ("task_ids", "taskIds", "taskIDs")
 TASK_KEYS = ("task_id", "taskId", "taskID")
-QUESTION_KEYS = ("title", "question", "summary")
+TITLE_KEYS = ("title", "question", "summary")
 
 _optional_text = optional(trimmed_text(MAX_TEXT_LENGTH))
 
@@ -131,7 +131,7 @@ def validate_text(value: str | None, field: str) -> str | None:
 
 def find_agent_text(payload: Mapping[str, Any] | None) -> str | None:
     """Return the title, question or summary that the requester has written, if any."""
-    texts = (_non_blank((payload or {}).get(name)) for name in QUESTION_KEYS)
+    texts = (_non_blank((payload or {}).get(name)) for name in TITLE_KEYS)
     return next(filter(None, texts), None)
 
 

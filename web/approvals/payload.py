@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from models import Approval
+from services import approvals
 from services.approvals import ApprovalDetail
 from web.ui.locale_format import format_number
 from web.ui.text_display import format_score
@@ -15,8 +16,6 @@ from web.ui.translation import N_, _, ngettext
 from web.ui.unified_diff import DiffFile, is_diff, parse_diff
 
 CHANGE_KEYS = ("diff", "patch", "changes")
-TASK_ID_KEYS = {"task_id", "taskId", "taskID", "task_ids", "taskIds", "taskIDs"}
-TITLE_KEYS = ("title", "question", "summary")
 OLD_VALUE_KEYS = ("from", "old", "before")
 NEW_VALUE_KEYS = ("to", "new", "after")
 FILE_KEYS = ("file", "path", "filename")
@@ -81,7 +80,7 @@ def parse_payload(detail: ApprovalDetail, limits: DisplayLimits = BRIEF) -> Appr
     scores = detail.approval.rubric_scores or {}
     described = payload.get("description")
     return ApprovalPayload(
-        title=_find_title(payload),
+        title=detail.agent_text or "",
         description=described if isinstance(described, str) else "",
         text=format_request(detail.approval),
         diffs=reader.diffs,
@@ -242,23 +241,18 @@ def _describe_cut(note: str, limit: int, count: int) -> list[str]:
 
 def _is_shown_elsewhere(detail: ApprovalDetail, name: str, value: Any) -> bool:
     """Return whether the page shows a value of the payload outside of its rows."""
-    if name in TITLE_KEYS:
-        return isinstance(value, str) and value.strip() == _find_title(detail.approval.payload)
+    if name in approvals.TITLE_KEYS:
+        return isinstance(value, str) and value.strip() == (detail.agent_text or "")
     if name == "reason":
         return isinstance(value, str) and value.strip() in ("", detail.reason)
     if name == "decision":
         return isinstance(value, Mapping) and value == {"reason": detail.reason}
     if name == "description":
         return isinstance(value, str)
-    if name in TASK_ID_KEYS:
+    if name in (*approvals.TASK_KEYS, *approvals.TASK_LIST_KEYS):
         ids = value if isinstance(value, list) else [value]
         return {str(id).lower() for id in ids} <= {str(task.id) for task in detail.tasks}
     return name in CHANGE_KEYS
-
-
-def _find_title(payload: Mapping[str, Any] | None) -> str:
-    texts = ((payload or {}).get(name) for name in TITLE_KEYS)
-    return next((text.strip() for text in texts if isinstance(text, str) and text.strip()), "")
 
 
 def _find_key(value: Any, keys: tuple[str, ...], *, blank: bool = False) -> str | None:
