@@ -113,6 +113,7 @@ class TooMany(AppError):
     ) -> None:
         super().__init__(code, text, **details)
         self.message = f"{self.message} {fill_in(TRY_AGAIN, {'seconds': retry_after})}"
+        self.args = (self.message,)
         self.retry_after = retry_after
         self.keeps_changes = keeps_changes
 

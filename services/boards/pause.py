@@ -57,7 +57,10 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     name = pauser.display_name if pauser else "a former member"
     raise Conflict(
         "board_paused",
-        N_("The agents of this board are paused."),
+        N_(
+            "%(paused_by)s has paused the agents of this board. Wait for /resume. Until then you"
+            " may read, comment, chat and request approval."
+        ),
         paused_by=name,
         paused_at=board.paused_at,
     )

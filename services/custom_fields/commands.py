@@ -206,8 +206,8 @@ async def delete_custom_field(session: AsyncSession, member: Member, field: Cust
     count = select(func.count()).select_from(CustomFieldValue).where(_is_value_of(field))
     in_use = await session.scalar(count)
     if in_use:
-        reason = N_("Tasks have values for this field. Clear them first.")
-        raise Conflict("custom_field_in_use", reason)
+        reason = N_("Tasks have values for this field: %(count)s. Clear them first.")
+        raise Conflict("custom_field_in_use", reason, count=in_use)
     await session.delete(field)
     await session.flush()
     await _record_event(session, EventType.CUSTOM_FIELD_DELETED, member, field)
@@ -239,7 +239,7 @@ async def _lock_boards(
     if unknown:
         raise Invalid(
             "board_not_found",
-            N_("Some of the boards are not in this organization."),
+            N_("Some of these boards no longer exist."),
             field="board_ids",
             invalid_board_ids=_sorted_texts(unknown),
         )
@@ -260,8 +260,10 @@ async def _check_stored_values(
         count for value, count in found if find_value_error(type, regex, value) is not None
     )
     if invalid:
-        reason = N_("Values of tasks would no longer be valid. Change or clear them first.")
-        raise Conflict("custom_field_values_unfit", reason)
+        reason = N_(
+            "Values of tasks would no longer be valid: %(count)s. Change or clear them first."
+        )
+        raise Conflict("custom_field_values_unfit", reason, count=invalid)
 
 
 async def _replace_boards(

@@ -112,9 +112,10 @@ def check_organizations_keep_owner(memberships: Sequence[MembershipSummary]) -> 
         if one.is_owner and one.others and not one.other_owners
     ]
     if ownerless:
-        reason = N_("An organization has at least one owner. Make somebody else an owner first.")
+        reason = N_("Make somebody else an owner first, or delete the organization: %(names)s.")
         details = [{"id": str(one.id), "name": one.name} for one in ownerless]
-        raise Conflict("last_owner", reason, organizations=details)
+        names = [one.name for one in ownerless]
+        raise Conflict("last_owner", reason, organizations=details, names=names)
 
 
 async def list_membership_summaries(source: Source, user: User) -> Sequence[MembershipSummary]:

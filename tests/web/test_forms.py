@@ -32,7 +32,7 @@ WITHOUT_SUGGESTIONS = {
     "tags/_fields.html": "of the organization",
 }
 """Templates with long text boxes that suggest no people and tasks, and why."""
-LONG_BOX = re.compile(r"forms\.area\(|<textarea")
+LONG_BOX = re.compile(r"forms\.(area|lines)\(|<textarea")
 SUGGESTION = re.compile(r"data[-_]suggest")
 
 
