@@ -63,9 +63,7 @@ class UnsentBytes:
             or (caller.group and of_group and of_group + size > MAX_OF_GROUP)
             or (left + size > MIN_OF_CALLER and self.total and self.total + size > MAX_OF_PROCESS)
         ):
-            reason = N_(
-                "Too much of earlier responses was not read. Read it, or close the connections."
-            )
+            reason = N_("Too much of what you opened before is still being loaded.")
             raise TooMany(RETRY_AFTER, reason, code="responses_not_read")
 
     def count(self, key: str) -> int:
