@@ -248,7 +248,7 @@ async def test_a_type_that_stored_values_do_not_match_is_refused(
     await add_value(transaction, world, field)
     answer = await alice.post(f"{field_path}/edit", data=new)
     assert answer.status_code == 409
-    assert "Values of tasks would no longer be valid." in answer.text
+    assert "Values of tasks would no longer be valid: " in answer.text
 
 
 async def test_a_field_without_values_is_deleted(alice, field_path, transaction) -> None:

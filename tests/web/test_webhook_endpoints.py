@@ -103,7 +103,7 @@ async def test_a_webhook_is_created_and_its_secret_is_shown_once(alice, world, t
         ({"description": "x" * 201}, "At most 200"),
         ({"event_types": ["task.exploded"]}, "These events do not exist: task.exploded."),
         ({"board_ids": ["here"]}, "Choose one of those that are offered."),
-        ({"board_ids": [str(new_id())]}, "You cannot read one of the boards"),
+        ({"board_ids": [str(new_id())]}, "Choose boards that you can read"),
         ({"url": "https://receiver.example/\0"}, "cannot be stored"),
     ],
 )
