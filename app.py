@@ -43,7 +43,7 @@ from core.http.outbound import OutboundClient
 from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
 from core.http.unsent_bytes import UnsentBytesMiddleware
-from core.limiters import ConcurrencyLimiter, QueueingLimiter, RateLimiter
+from core.limiters import ConcurrencyLimiter, QueueingLimiter, RateLimiter, limit_manual_messages
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import (
@@ -69,7 +69,7 @@ from web.ui.render import compile_templates
 log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES, MESSAGES_SECONDS = 20, 40, 600.0
+MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES = 20, 40
 MAX_DELIVERIES_OF_BOARD = 2  # to webhooks that are stored at the same time
 MAX_WAITING_BYTES = 128_000_000  # of deliveries to the webhooks of one board that wait
 MAX_STORED_REJECTIONS = 10  # of one webhook in a minute
@@ -107,13 +107,6 @@ class RateLimits:
             limit_manual_messages(MAX_CHANNEL_MESSAGES),
             limit_manual_messages(MAX_WEBHOOK_MESSAGES),
         )
-
-
-def limit_manual_messages(max_count: int) -> RateLimiter:
-    """Create the limiter of what people send by hand."""
-    message = "Too many tests and repetitions were sent by hand."
-    code = "too_many_manual_messages"
-    return RateLimiter(max_count, MESSAGES_SECONDS, message=message, code=code)
 
 
 def build_app(settings: Settings) -> Starlette:

@@ -14,8 +14,9 @@ class AppError(Exception):
     """An expected error with a stable code, a text for users, and details for programs.
 
     The text is English and marked with `N_`; it can name details: `%(max_count)s`. The API sends it
-    as `message`, pages translate it (`web.ui.error_texts`). `field` is the name of the input field
-    that it refers to, if any. `cause` distinguishes errors of the same code.
+    as `message`, pages translate it (`describe_error` in `web.ui.locale_format`). `hint` says what
+    a program can do; only the API sends it, after the text. `field` is the name of the input field
+    that it refers to, if any.
     """
 
     keeps_changes = False  # whether the API commits what was changed before the error
@@ -27,15 +28,14 @@ class AppError(Exception):
         /,
         *,
         field: str | None = None,
-        cause: str = "",
+        hint: str = "",
         **details: object,
     ) -> None:
         self.code = code
         self.text = text
         self.field = field
-        self.cause = cause
         self.details = details
-        self.message = fill_in(text, details)
+        self.message = f"{fill_in(text, details)} {hint}".rstrip()
         super().__init__(self.message)
 
 
@@ -108,12 +108,12 @@ class TooMany(AppError):
         text: str = N_("Too many requests."),
         *,
         code: str = "rate_limited",
+        hint: str = "",
         keeps_changes: bool = False,
         **details: Any,
     ) -> None:
-        super().__init__(code, text, **details)
-        self.message = f"{self.message} {fill_in(TRY_AGAIN, {'seconds': retry_after})}"
-        self.args = (self.message,)
+        hint = f"{hint} {fill_in(TRY_AGAIN, {'seconds': retry_after})}".lstrip()
+        super().__init__(code, text, hint=hint, **details)
         self.retry_after = retry_after
         self.keeps_changes = keeps_changes
 
@@ -121,8 +121,9 @@ class TooMany(AppError):
 class RequestTimeout(AppError):
     """The request did not arrive completely in time."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__("request_timeout", message)
+    def __init__(self, seconds: float) -> None:
+        text = N_("The request was not complete after %(seconds)s s.")
+        super().__init__("request_timeout", text, seconds=f"{seconds:g}")
 
 
 class UpstreamError(AppError):
@@ -133,9 +134,9 @@ class Unavailable(AppError):
     """A required system, usually the database, is temporarily unavailable."""
 
     def __init__(
-        self, message: str = "The database does not answer. Try again soon.", cause: str = ""
+        self, text: str = N_("The database does not answer. Try again soon."), **details: Any
     ) -> None:
-        super().__init__("unavailable", message, cause=cause)
+        super().__init__("unavailable", text, **details)
 
 
 def fill_in(

@@ -151,7 +151,7 @@ class Fields(BaseModel):
         """Return fields with values that neither the API nor a form has checked. Raises Invalid."""
         for name, value in values.items():
             if isinstance(value, str) and not is_storable(value):
-                reason = f"{name} has a character that cannot be stored. Take it out."
+                reason = N_("A character in this text cannot be stored.")
                 raise Invalid("bad_character", reason, field=name)
         try:
             return cls.model_validate(values)

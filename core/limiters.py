@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from core.errors import TooMany
+from core.text import N_
 
 MAX_WAITING = 20  # verifications of one lane
 
@@ -21,7 +22,7 @@ class RateLimiter:
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
         *,
-        message: str = "Too many requests.",
+        message: str = N_("Too many requests."),
         code: str = "rate_limited",
     ) -> None:
         self._message, self._code = message, code
@@ -52,6 +53,12 @@ class RateLimiter:
         """Record a hit, or raise TooMany if the limit is reached."""
         self.check(key)
         self.record_hit(key)
+
+
+def limit_manual_messages(max_count: int) -> RateLimiter:
+    """Create the limiter of what people send by hand in 10 minutes."""
+    message = N_("Too many tests and repetitions were sent by hand.")
+    return RateLimiter(max_count, 600.0, message=message, code="too_many_manual_messages")
 
 
 class ConcurrencyLimiter:
@@ -100,7 +107,7 @@ class QueueingLimiter:
         """Wait for the turn of something of `size` bytes. Raises TooMany if too much waits."""
         size = max(size, 1)  # an entry without bytes counts too
         if key in self._slots and self._bytes[key] + size > self._max_bytes:
-            raise TooMany(5, "Too many requests wait for earlier ones.")
+            raise TooMany(5, N_("Too many requests wait for earlier ones."))
         slots = self._slots.setdefault(key, asyncio.Semaphore(self._max_running))
         self._bytes[key] += size
         try:

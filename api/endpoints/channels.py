@@ -31,7 +31,7 @@ from core.errors import Invalid
 from core.json_responses import Encoded, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
 from services import channels
-from services.channels import ChannelDetail, ChannelState, CodeResult
+from services.channels import ChannelDetail, ChannelState
 
 Value = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
 
@@ -223,9 +223,9 @@ async def confirm_channel(
     async with context.transaction() as session:  # attempts are counted, also wrong ones
         channel = await channels.lock_channel(session, member, channel_id)
         cipher = context.secret_cipher
-        result = await channels.confirm_channel(session, channel, cipher, body.code)
-    if result is not CodeResult.CONFIRMED:
-        raise Invalid(f"code_{result}", "The code is not valid.", field="code")
+        error = await channels.confirm_channel(session, channel, cipher, body.code)
+    if error:
+        raise error
     return await _load(context, member, channel_id)
 
 

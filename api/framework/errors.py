@@ -55,6 +55,7 @@ CODES_WITH_SENTENCE = {
     "board_group_not_found",
     "board_required",
     "comment_required",
+    "default_value_invalid",
     "dependency_on_itself",
     "gateway_not_found",
     "gateway_required",

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import RequestTimeout
 from core.http.caller import get_client_ip, rate_limit_network
 from core.limiters import ConcurrencyLimiter
+from core.text import N_
 
 BODY_TIMEOUT = 60.0  # seconds for a whole body
 MAX_PER_CREDENTIAL = 50
@@ -21,7 +22,7 @@ class IncompleteRequestMiddleware:
     def __init__(self, app: ASGIApp, *, timeout: float = BODY_TIMEOUT) -> None:
         self.app = app
         self.timeout = timeout
-        self.limiter = ConcurrencyLimiter("Too many incomplete requests.")
+        self.limiter = ConcurrencyLimiter(N_("Too many incomplete requests."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with limits on the request body."""
@@ -71,9 +72,7 @@ class _LimitedBody:
                 message = await self._receive()
         except TimeoutError:
             self.is_refused = True
-            raise RequestTimeout(
-                f"The request was not complete after {self._timeout:g} s."
-            ) from None
+            raise RequestTimeout(self._timeout) from None
         self._is_complete = not message.get("more_body")
         if self._is_complete:
             self.release()

@@ -20,6 +20,7 @@ from core.db.engine import TransactionFactory, is_outage, is_pool_busy
 from core.errors import TooMany, Unavailable
 from core.http.caller import get_agent_token, get_bearer_token, get_client_ip
 from core.http.event_stream import SERVER_SEND
+from core.text import N_
 
 log = logging.getLogger("mission_control")
 
@@ -72,9 +73,8 @@ def _log_error(scope: Scope, error: Exception) -> Exception:
         return error
     if is_pool_busy(error):
         log.warning("a request waited too long for a database connection: %s", error)
-        return Unavailable(
-            "All database connections are in use. Try again soon.", cause="pool_busy"
-        )
+        reason = N_("The server has too much to do at the moment. Try again soon.")
+        return Unavailable(reason)
     if is_outage(error):
         log.warning("the database does not answer: %s", error)
         return Unavailable()

@@ -12,6 +12,7 @@ from core.http.caller import Caller
 from core.http.event_stream import STREAM_PATHS, is_event_stream
 from core.http.unsent_bytes import SCOPE_KEY as UNSENT_BYTES
 from core.security.secrets import hash_token
+from core.text import N_
 
 MAX_RUNNING = 6  # requests of a caller; a process has ten database connections by default
 MAX_RUNNING_OF_TOKENS = 9  # requests of all tokens of a user; each has MAX_RUNNING
@@ -188,7 +189,7 @@ class _HeldSlots:
     async def _take(self, key: str, max_running: int, max_waiting: int) -> None:
         slots = self._middleware.slots.setdefault(key, _Slots(max_running))
         if slots.free.locked() and slots.waiting[self._is_stream] >= max_waiting:
-            raise TooMany(RETRY_AFTER, "Too many requests wait for earlier ones.")
+            raise TooMany(RETRY_AFTER, N_("Too many requests wait for earlier ones."))
         slots.users += 1
         slots.waiting[self._is_stream] += 1
         try:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from core.config.settings import Settings
 from core.errors import Unavailable
+from core.text import N_
 
 KEY_FILE = "secret-key"  # in the data folder, where SECRET_KEY is not set
 PREVIOUS_KEY_FILE = "secret-key.previous"  # while the key is replaced
@@ -201,8 +202,8 @@ def _read_or_create_key(file: Path) -> str:
             _write_new_file(file, secrets.token_urlsafe(32))
         return file.read_text().strip()
     except OSError as error:
-        reason = f"There is no key to keep secrets with: set SECRET_KEY ({error.strerror})."
-        raise Unavailable(reason) from error
+        reason = N_("There is no key to keep secrets with: set SECRET_KEY (%(problem)s).")
+        raise Unavailable(reason, problem=error.strerror) from error
 
 
 def _write_new_file(file: Path, secret: str) -> None:

@@ -57,7 +57,7 @@ class ProviderUnreachable(Exception):
 
 def provider_unavailable() -> Unavailable:
     """Return the error shown to users when the provider is unreachable."""
-    return Unavailable("The sign-in service does not answer. Try again soon.", cause="sign_in")
+    return Unavailable(N_("The sign-in service does not answer. Try again soon."))
 
 
 class ProviderMetadata(BaseModel, frozen=True):

@@ -285,7 +285,8 @@ def validate_agent_name(value: object, field: str) -> str:
     """Validate a name: one line, trimmed. Raises Invalid."""
     line = _validate_name(value, field)
     if not line.isprintable():
-        raise Invalid("bad_character", "A name is one line of letters and signs.", field=field)
+        reason = N_("This is one line of letters and signs.")
+        raise Invalid("bad_character", reason, field=field)
     return line
 
 

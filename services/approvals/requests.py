@@ -168,9 +168,13 @@ async def _check_request_limits(
     raise TooMany(
         max(1, math.ceil(retry_in.total_seconds())),
         code="approval_requests_held",
-        text=f"You have {pending} pending requests and made {recent} in the last hour. At most "
+        text=N_(
+            "Too many of your requests are pending, or you made too many in the last hour. Wait for"
+            " decisions, then try again."
+        ),
+        hint=f"{pending} requests are pending and {recent} were made in the last hour; at most "
         f"{MAX_PENDING} may wait, and {MAX_RECENT} an hour are accepted. {informed}"
-        "Put several steps into one request, and wait for decisions.",
+        "Put several steps into one request.",
         keeps_changes=True,
     )
 

@@ -247,8 +247,10 @@ def decrypt_secrets(webhook: BoardWebhook, cipher: SecretCipher, at: datetime) -
     try:
         return [cipher.decrypt(one, _secret_context(webhook.id)).decode() for one in stored]
     except DecryptionError as error:
-        reason = "The secret of this webhook cannot be read: SECRET_KEY has changed. Set a new one."
-        raise Unavailable(reason, cause="webhook_secret") from error
+        reason = N_(
+            "The secret of this webhook cannot be read: SECRET_KEY has changed. Set a new one."
+        )
+        raise Unavailable(reason) from error
 
 
 def has_short_secret(webhook: BoardWebhook, cipher: SecretCipher) -> bool:

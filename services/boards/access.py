@@ -305,7 +305,7 @@ def _require_write(permissions: BoardPermissions) -> Board:
 def _require_admin(permissions: BoardPermissions) -> Board:
     if not (permissions.can_write and permissions.is_admin):
         reason = N_("Only an admin who may change this board can do that.")
-        raise Forbidden("admin_required", reason, cause="board")
+        raise Forbidden("admin_required", reason)
     return permissions.board
 
 

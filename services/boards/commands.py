@@ -268,7 +268,7 @@ async def delete_board(
     permissions = await get_board_permissions(session, actor, board.id)
     if not (permissions.is_admin and permissions.can_write):
         reason = N_("Only an admin who may change this board can delete it.")
-        raise Forbidden("admin_required", reason, cause="board")
+        raise Forbidden("admin_required", reason)
     check_version(known, board.version)
     new_events = await BOARD_DELETION.run(session, BoardDeletion(actor, board))
     await session.delete(permissions.board)

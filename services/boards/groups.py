@@ -125,7 +125,7 @@ async def get_group_as_admin(
     permissions = await get_group_permissions(source, user, group_id, lock=lock)
     if not (permissions.can_write and permissions.is_admin):
         reason = N_("Only an admin who may change this group can do that.")
-        raise Forbidden("admin_required", reason, cause="group")
+        raise Forbidden("admin_required", reason)
     return permissions.group
 
 

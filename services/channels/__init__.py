@@ -12,7 +12,6 @@ from services.channels.sent_messages import (
 )
 from services.channels.store import (
     ChannelDetail,
-    CodeResult,
     check_receiver,
     confirm_channel,
     create_channel,

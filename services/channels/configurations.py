@@ -105,8 +105,10 @@ def _check_url(url: str, field: str) -> str:
     try:
         parse_url(url)
     except InvalidUrl as error:
-        reason = "This is not an address that begins with http:// or https://."
-        raise Invalid("channel_url_invalid", reason, field=field, cause=error.cause) from None
+        reason = N_("This is not an address that begins with http:// or https://.")
+        if error.cause == "password":
+            reason = N_("The address must not contain a name or a password.")
+        raise Invalid("channel_url_invalid", reason, field=field) from None
     return url
 
 

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from operator import itemgetter
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, ReadFactory, Source
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from core.http.outbound import OutboundClient
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import secrets_equal
@@ -63,14 +62,6 @@ LOCKED_SUBSCRIPTIONS: Query[NotificationChannel] = Query(
     .execution_options(populate_existing=True),
     itemgetter(0),
 )
-
-
-class CodeResult(StrEnum):
-    """What became of an entered code."""
-
-    CONFIRMED = "confirmed"
-    WRONG = "wrong"
-    EXPIRED = "expired"  # or entered wrongly too often
 
 
 @dataclass(frozen=True)
@@ -224,14 +215,18 @@ async def create_code(
 
 async def confirm_channel(
     session: AsyncSession, channel: NotificationChannel, cipher: SecretCipher, code: str
-) -> CodeResult:
-    """Confirm a locked channel if the code is right. Commit in any case: attempts are counted."""
+) -> Invalid | None:
+    """Confirm a locked channel, or return the error of a code that is wrong or has expired.
+
+    The caller raises it after the commit, because attempts are counted.
+    """
     if channel.confirmed_at:
-        return CodeResult.CONFIRMED
+        return None
     config = decrypt_config(cipher, channel)
     attempts = int(config.get("attempts") or MAX_CODE_ATTEMPTS)
     if attempts >= MAX_CODE_ATTEMPTS or now() > datetime.fromisoformat(config["ends_at"]):
-        return CodeResult.EXPIRED
+        reason = N_("This code is not valid any more. Send another one.")
+        return Invalid("code_expired", reason, field="code")
     before = describe_audited(channel)
     is_right = secrets_equal("".join(code.split()), config["code"])
     if is_right:
@@ -242,7 +237,10 @@ async def confirm_channel(
     channel.encrypted_config = encrypt_config(cipher, channel.id, config)
     await _save(session, channel)
     await record_channel_change(session, channel, before)
-    return CodeResult.CONFIRMED if is_right else CodeResult.WRONG
+    if is_right:
+        return None
+    reason = N_("This is not the code. Check the e-mail, and enter its six digits.")
+    return Invalid("code_wrong", reason, field="code")
 
 
 async def resolve_failing(session: AsyncSession, channels: Sequence[NotificationChannel]) -> None:

@@ -14,9 +14,6 @@ from core.errors import Invalid
 from core.text import N_, is_storable, is_storable_json
 from models import FieldType
 
-MAX_LINE_LENGTH = 2_000  # characters of a text or an address
-MAX_LONG_TEXT_LENGTH = 100_000  # characters of a long text
-MAX_JSON_LENGTH = 64 * 1024  # characters
 MAX_NUMBER = 2**53 - 1  # larger integers lose digits in some JSON readers
 MAX_REGEX_MEMORY = 1024 * 1024  # bytes for a compiled regular expression
 
@@ -35,8 +32,7 @@ def check_definition(fields: Mapping[str, Any]) -> None:
         raise Invalid("regex_not_for_type", reason, field="validation_regex")
     error = find_value_error(type, regex, fields["default_value"])
     if error is not None:
-        cause = find_error_cause(type, fields["default_value"])
-        raise Invalid("default_value_invalid", f"The default value {error}.", cause=cause)
+        raise Invalid("default_value_invalid", error, field="default_value")
 
 
 TEXT_TYPES = {
@@ -50,18 +46,13 @@ TEXT_TYPES = {
 
 
 def find_value_error(type: FieldType, regex: str | None, value: object) -> str | None:
-    """Return why a value is invalid, as the end of a sentence. None is always valid."""
+    """Return the text of the error of a value, if it is invalid. None is always valid."""
     if value is None:
         return None
     reason = VALUE_CHECKS[type](value)
     if reason is None and regex is not None and compile_regex(regex).fullmatch(str(value)) is None:
-        return "must match the field's regular expression, from the first letter to the last"
+        return N_("This does not match the pattern of the field.")
     return reason
-
-
-def find_error_cause(type: FieldType, value: object) -> str:
-    """Return the cause of an invalid value for pages: its type, or "pattern" if that is right."""
-    return type.value if find_value_error(type, None, value) else "pattern"
 
 
 def is_blank(value: object) -> bool:
@@ -83,19 +74,24 @@ def _regex_options() -> Any:
     return options
 
 
-def _text_check(max_length: int) -> Callable[[object], str | None]:
-    def check(value: object) -> str | None:
-        if not isinstance(value, str):
-            return "must be a text"
-        if len(value) > max_length:
-            return f"must not be longer than {max_length:,} characters"
-        return None if is_storable(value) else "has a character that cannot be stored"
+def _text_error(value: object, max_length: int, too_long: str) -> str | None:
+    if not isinstance(value, str):
+        return "This must be a text."  # of the API: a form sends nothing else
+    if len(value) > max_length:
+        return too_long
+    return None if is_storable(value) else N_("A character in this text cannot be stored.")
 
-    return check
+
+def _line_error(value: object) -> str | None:
+    return _text_error(value, 2_000, N_("Write at most 2,000 characters."))
+
+
+def _long_text_error(value: object) -> str | None:
+    return _text_error(value, 100_000, N_("Write at most 100,000 characters."))
 
 
 def _url_error(value: object) -> str | None:
-    error = _text_check(MAX_LINE_LENGTH)(value)
+    error = _line_error(value)
     if error is not None:
         return error
     try:
@@ -104,58 +100,56 @@ def _url_error(value: object) -> str | None:
     except ValueError:
         is_address = False
     has_blanks = any(character.isspace() for character in str(value))
-    return None if is_address and not has_blanks else "must be an address with http or https"
-
-
-def _number_error(value: object, kinds: tuple[type, ...], name: str) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        return f"must be {name}"
-    assert isinstance(value, int | float)
-    fits = -MAX_NUMBER <= value <= MAX_NUMBER
-    return None if fits else f"must lie between -{MAX_NUMBER:,} and {MAX_NUMBER:,}"
+    if is_address and not has_blanks:
+        return None
+    return N_("Write an address that begins with http:// or https://.")
 
 
 def _integer_error(value: object) -> str | None:
-    return _number_error(value, (int,), "a whole number")
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return _range_error(value) if is_integer else N_("Write a whole number.")
 
 
 def _decimal_error(value: object) -> str | None:
-    return _number_error(value, (int, float), "a number")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _range_error(value) if is_number else N_("Write a number.")
+
+
+def _range_error(number: float) -> str | None:
+    if -MAX_NUMBER <= number <= MAX_NUMBER:
+        return None
+    return N_("Write a number from -9,007,199,254,740,991 to 9,007,199,254,740,991.")
 
 
 def _boolean_error(value: object) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
+    return None if isinstance(value, bool) else N_("Choose yes or no.")
 
 
 def _date_error(value: object) -> str | None:
-    return _parse_error(value, date.fromisoformat, "a date, as in 2026-11-24")
+    try:
+        date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        return N_("Write a date like 2026-12-24.")
+    return None
 
 
 def _date_time_error(value: object) -> str | None:
-    return _parse_error(
-        value, datetime.fromisoformat, "a date and a time, as in 2026-11-24T22:28:33Z"
-    )
-
-
-def _parse_error(value: object, parse: Callable[[str], object], name: str) -> str | None:
     try:
-        parse(value if isinstance(value, str) else "")
+        datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        return f"must be {name}"
+        return N_("Write a date and a time like 2026-12-24T18:30.")
     return None
 
 
 def _json_error(value: object) -> str | None:
-    if not isinstance(value, dict | list):
-        return "must be an object or a list"
-    if not is_storable_json(value, max_length=MAX_JSON_LENGTH):
-        return "is too large, or is no JSON"
-    return None
+    if isinstance(value, dict | list) and is_storable_json(value, max_length=64 * 1024):
+        return None
+    return N_("Write a JSON object or list of at most 64 kB.")
 
 
 VALUE_CHECKS: Mapping[FieldType, Callable[[object], str | None]] = {
-    FieldType.TEXT: _text_check(MAX_LINE_LENGTH),
-    FieldType.TEXT_LONG: _text_check(MAX_LONG_TEXT_LENGTH),
+    FieldType.TEXT: _line_error,
+    FieldType.TEXT_LONG: _long_text_error,
     FieldType.INTEGER: _integer_error,
     FieldType.DECIMAL: _decimal_error,
     FieldType.BOOLEAN: _boolean_error,
@@ -164,7 +158,7 @@ VALUE_CHECKS: Mapping[FieldType, Callable[[object], str | None]] = {
     FieldType.URL: _url_error,
     FieldType.JSON: _json_error,
 }
-"""The check of each type: returns an error as the end of a sentence, or None."""
+"""The check of each type: returns the text of an error, or None."""
 
 
 def parse_text(type: FieldType, text: str) -> Any:

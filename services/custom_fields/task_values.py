@@ -31,7 +31,7 @@ from core.errors import Invalid
 from core.text import N_, escape_pattern, replace_unstorable
 from core.validation import MAX_NAME_LENGTH
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
-from services.custom_fields.rules import find_error_cause, find_value_error, is_blank
+from services.custom_fields.rules import find_value_error, is_blank
 
 FIELD_NAME = "custom_field_values"
 COMPARED_TYPES = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.BOOLEAN)
@@ -222,12 +222,12 @@ def _check_value(field: BoundField, value: object) -> None:
     if reason is not None:
         raise Invalid(
             "custom_field_value_invalid",
-            f"{field.key} {reason}.",
+            reason,
+            hint=f"The field is {field.key}.",
             field=FIELD_NAME,
-            cause=find_error_cause(field.type, value),
             field_key=field.key,
             field_type=field.type.value,
-            reason=f"The value {reason}.",
+            reason=reason,
         )
 
 

@@ -56,8 +56,7 @@ def _check_url(url: str) -> str:
     try:
         openclaw.parse_address(url)
     except openclaw.GatewayError as error:
-        cause = error.details["cause"]
-        raise Invalid("url_invalid", error.message, field="url", cause=cause) from None
+        raise Invalid("url_invalid", error.message, field="url") from None
     return url
 
 
@@ -284,10 +283,10 @@ async def delete_gateway(session: AsyncSession, member: Member, gateway_id: UUID
     boards, has_agents = (await session.execute(usage)).one()
     if boards:
         reason = N_("Boards are on this gateway: give them another one, or none, first.")
-        raise Conflict("gateway_in_use", reason, boards=boards, cause="boards")
+        raise Conflict("gateway_in_use", reason, boards=boards)
     if has_agents:
         reason = N_("Agents are on this gateway: unlink or delete them first.")
-        raise Conflict("gateway_in_use", reason, boards=boards, cause="agents")
+        raise Conflict("gateway_in_use", reason, boards=boards)
     await session.execute(desired_state.build_cleanup_insert(Gateway.id == gateway.id))
     deleted = await agents.delete_gateway_agent(session, gateway.id)
     await session.delete(gateway)

@@ -75,7 +75,7 @@ async def check_can_link(
         raise NotFound("board_not_found", N_("There is no such board."), field="board_id")
     if not (permissions.can_write and permissions.is_admin):
         reason = N_("Only an admin who may change this board can do that.")
-        raise Forbidden("admin_required", reason, cause="board")
+        raise Forbidden("admin_required", reason)
 
 
 async def link_agent(

@@ -218,4 +218,4 @@ async def _mask_tokens(found: Any) -> Any:
 
 
 def _session_not_found() -> NotFound:
-    return NotFound("session_not_found", N_("The gateway has no such session."), cause="gateway")
+    return NotFound("session_not_found", N_("The gateway has no such session."))

@@ -331,8 +331,8 @@ async def _remove_email(session: AsyncSession, owner: User) -> None:
 
 
 def _account_not_connected() -> Unauthorized:
-    reason = (
-        "Somebody with this e-mail address signs in with a password here. "
-        "Sign in with it once, in this browser, and the two are connected."
+    reason = N_(
+        "An account with this e-mail address signs in with a password. Sign in with it once, in"
+        " this browser, and the two are connected."
     )
     return Unauthorized(reason, code=ACCOUNT_NOT_CONNECTED)

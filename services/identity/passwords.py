@@ -41,10 +41,10 @@ SEQUENCES = (
 """Characters in the order of the alphabet and of keyboards."""
 
 WEAKNESSES = {
-    "email": "The password contains the name in your e-mail address.",
-    "product": "The password contains the name of this product.",
-    "repeated": "The password repeats the same characters.",
-    "sequence": "The password is a sequence of characters.",
+    "email": N_("The password contains the name in your e-mail address. Choose another one."),
+    "product": N_("The password contains the name of this product. Choose another one."),
+    "repeated": N_("The password repeats the same characters. Choose another one."),
+    "sequence": N_("The password is a sequence of characters. Choose another one."),
 }
 """Why a password is guessed easily."""
 
@@ -58,11 +58,10 @@ def check_new_password(password: str, field: str, email: str | None) -> None:
         reason = N_("A password has at most %(max_length)s characters.")
         raise Invalid("password_too_long", reason, field=field, max_length=MAX_PASSWORD_LENGTH)
     if not is_storable(password):
-        reason = "The password has a character that nobody can type. Take it out."
+        reason = N_("The password has a character that nobody can type. Take it out.")
         raise Invalid("bad_character", reason, field=field)
     if weakness := _find_weakness(password, email or ""):
-        reason = f"{WEAKNESSES[weakness]} Choose another one."
-        raise Invalid("password_too_common", reason, field=field, cause=weakness)
+        raise Invalid("password_too_common", WEAKNESSES[weakness], field=field)
 
 
 def _find_weakness(password: str, email: str) -> str:

@@ -131,7 +131,7 @@ async def complete_first_run(
     user = await lock_first_user(session)
     if await is_email_taken(session, email, by_other_than=user):
         reason = N_("Somebody else has this e-mail address.")
-        raise Invalid("email_taken", reason, field="email", cause="first_run")
+        raise Invalid("email_taken", reason, field="email")
     user.name, user.email, user.password_hash = name, email, password_hash
     user.updated_at = now()
     await session.flush()

@@ -158,7 +158,7 @@ async def _confirm(
         reason = N_(
             "This board has no lead, and only an admin creates one. Ask an admin to confirm."
         )
-        raise Forbidden("admin_required", reason, cause="lead")
+        raise Forbidden("admin_required", reason)
     boards.require_complete_goal(vars(goal))
     draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}

@@ -69,6 +69,7 @@ from services.organizations.queries import (
     list_memberships,
 )
 from services.organizations.rules import (
+    LAST_OWNER,
     check_may_manage_role,
     may_appoint_admins,
     require_admin,

@@ -58,12 +58,13 @@ from services.organizations.rules import (
     check_recent_sign_in,
 )
 
-ALREADY_MEMBER = "Somebody with this address is a member already."
 NOT_FOUND_REASONS = {
-    "unknown": "This invitation was withdrawn or replaced, or a part of its link is missing.",
-    "used": "This invitation was used.",
-    "expired": "This invitation has run out. Ask for a new one.",
-    "ended": "Who sent this invitation may not invite you any more. Ask for a new one.",
+    "unknown": N_("This invitation was withdrawn or replaced, or a part of its link is missing."),
+    "used": N_("This invitation was used."),
+    "expired": N_("This invitation has expired. Ask for a new one."),
+    "ended": N_(
+        "The person who sent this invitation may not invite you any more. Ask for a new one."
+    ),
 }
 INVITE_LIFETIME = timedelta(days=14)
 
@@ -151,7 +152,8 @@ async def create_invite(
     check_recent_sign_in(signed_in_at, draft.role)
     is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)
     if is_member:
-        raise Conflict("already_member", ALREADY_MEMBER, field="invited_email")
+        reason = N_("Somebody with this address is a member already.")
+        raise Conflict("already_member", reason, field="invited_email")
     if invited_role is not None:
         check_may_manage_role(acting, invited_role)
         pending = _pending_invite_conditions(acting.organization_id, email)
@@ -382,4 +384,4 @@ async def _invite_not_found(session: AsyncSession, token: str) -> NotFound:
         row = (await session.execute(query)).one_or_none()
     if row:
         cause = "used" if row.accepted_at else "expired" if row[1] else "ended"
-    return NotFound("invite_not_found", NOT_FOUND_REASONS[cause], cause=cause)
+    return NotFound("invite_not_found", NOT_FOUND_REASONS[cause])

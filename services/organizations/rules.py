@@ -11,7 +11,7 @@ from models import Invite, Member, Organization, Role
 
 validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
 
-LAST_OWNER = "An organization has at least one owner. Make somebody else an owner first."
+LAST_OWNER = N_("An organization has at least one owner. Make somebody else an owner first.")
 RECENT_SIGN_IN = timedelta(minutes=15)
 INVITING_ROLES = (Role.OWNER, Role.ADMIN)
 ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}

@@ -18,6 +18,7 @@ from core.http.outbound import (
     OutboundResult,
     parse_url,
 )
+from core.text import N_
 from services.skills.archives import MAX_ARCHIVE_SIZE
 
 MAX_REDIRECTS = 5
@@ -41,11 +42,24 @@ class DownloadedArchive:
         return cls(data, sha256(data).hexdigest())
 
 
+FAILURES = {
+    "not_found": N_("There is no such archive. Check the address and the branch."),
+    OutboundOutcome.ADDRESS_FORBIDDEN: N_(
+        "The address is in a private network, where this server sends nothing. An operator can"
+        " allow it with OUTBOUND_ALLOW_PRIVATE."
+    ),
+    OutboundOutcome.DNS: N_("The host name is unknown. Check the address."),
+    OutboundOutcome.TIMEOUT: N_("The download took too long. Try again."),
+    "too_large": N_("The archive is too large."),
+}
+"""Why an archive cannot be downloaded, by the cause."""
+
+
 @contextmanager
 def take_download_slot(organization_id: UUID) -> Generator[None]:
     """Allow one download for each organization, and a few for all. Raises TooMany."""
     if organization_id in _busy_organizations or len(_busy_organizations) >= MAX_DOWNLOADS:
-        raise TooMany(RETRY_AFTER, "Another archive is being downloaded.")
+        raise TooMany(RETRY_AFTER, N_("Another archive is being downloaded."))
     _busy_organizations.add(organization_id)
     try:
         yield
@@ -111,7 +125,8 @@ def _check_result(result: OutboundResult) -> DownloadedArchive:
 
 
 def _download_failed(cause: str, *, status: int | None = None) -> UpstreamError:
-    reason = "The archive of this pack cannot be downloaded"
-    details = f"{cause}, status {status}" if status else cause
-    message = f"{reason}: {details}."
-    return UpstreamError("skill_pack_unavailable", message, cause=cause, status=status)
+    other = N_("The archive cannot be downloaded. Check the address and the branch, and try again.")
+    hint = f"The status of the response was {status}." if status else ""
+    return UpstreamError(
+        "skill_pack_unavailable", FAILURES.get(cause, other), hint=hint, cause=cause, status=status
+    )

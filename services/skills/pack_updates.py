@@ -193,8 +193,7 @@ async def _fetch(
         try:
             contents = await _read(archive.data, pack.source_url, pack.branch)
         except Invalid as error:
-            path = error.details["path"]
-            raise UpstreamError(error.code, error.text, cause=error.cause, path=path) from None
+            raise UpstreamError(error.code, error.text, path=error.details["path"]) from None
     return pack, archive, contents
 
 
@@ -205,9 +204,7 @@ async def _read(data: bytes, source_url: str, branch: str) -> PackContents:
         return await loop.run_in_executor(READERS, read_pack, data, source_url, branch)
     except InvalidArchive as error:
         reason = REASONS[error.cause]
-        raise Invalid(
-            "skill_archive_invalid", reason, field="archive", cause=error.cause, path=error.path
-        ) from None
+        raise Invalid("skill_archive_invalid", reason, field="archive", path=error.path) from None
 
 
 async def _lock_same(session: AsyncSession, member: Member, pack: SkillPack) -> SkillPack:

@@ -32,28 +32,28 @@ def normalize_pack_url(value: object, field: str = "source_url") -> str:
     url = str(value).strip().rstrip("/")
     try:
         parsed = parse_url(url[: MAX_ADDRESS_SIZE + 1])
-    except InvalidUrl as error:
-        raise _invalid_pack_url(field, error.cause) from None
+    except InvalidUrl:
+        raise _invalid_pack_url(field) from None
     if len(url.encode()) > MAX_ADDRESS_SIZE:
-        raise _invalid_pack_url(field, "too_long")
+        raise _invalid_pack_url(field)
     is_github = parsed.host in ("github.com", "www.github.com")
     if is_github and "/archive/" not in parsed.path:
         url = re.sub(r"(?i)\Ahttps://(www\.)?github\.com/", GITHUB, url).removesuffix(".git")
         name = url.rpartition("/")[2]
         if not REPOSITORY.fullmatch(url) or name in ("", ".", ".."):
-            raise _invalid_pack_url(field, "repository")
+            raise _invalid_pack_url(field)
         return url
     if parsed.scheme != "https" or not parsed.path.lower().endswith(ARCHIVE_SUFFIXES):
-        raise _invalid_pack_url(field, "archive")
+        raise _invalid_pack_url(field)
     return url
 
 
-def _invalid_pack_url(field: str, cause: str) -> BadRequest:
+def _invalid_pack_url(field: str) -> BadRequest:
     reason = N_(
         "Enter a repository, such as https://github.com/owner/name, or an https address of an"
         " archive that ends with .zip or .tar.gz."
     )
-    return BadRequest("pack_url_invalid", reason, field=field, cause=cause)
+    return BadRequest("pack_url_invalid", reason, field=field)
 
 
 def normalize_branch(value: object) -> str:
@@ -95,14 +95,14 @@ def check_skill_url(value: object, field: str = "source_url") -> str:
     url = str(value).strip()
     try:
         parse_url(url)
-    except InvalidUrl as error:
+    except InvalidUrl:
         reason = N_(
             "Enter an address that begins with https:// or http://, without a name or a password."
         )
-        raise Invalid("skill_url_invalid", reason, field=field, cause=error.cause) from None
+        raise Invalid("skill_url_invalid", reason, field=field) from None
     if len(url.encode()) > MAX_SKILL_ADDRESS_SIZE:
         reason = N_("The address is too long.")
-        raise Invalid("skill_url_invalid", reason, field=field, cause="too_long")
+        raise Invalid("skill_url_invalid", reason, field=field)
     return url
 
 

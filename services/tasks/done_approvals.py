@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query
 from core.errors import Conflict, build_request
+from core.text import N_
 from models import (
     Agent,
     Approval,
@@ -33,16 +34,36 @@ from services.tasks.change_request import DonePermission, LinkedApproval, TaskCh
 from services.tasks.queries import BOARD_ID, TASK_ID
 
 REASONS = {
-    "none": "Nobody has approved that this task is completed.",
-    "kind": "The approval of this task is for something else: its kind is “{kind}”.",
-    "content": "The task has changed since it was approved: {changed}.",
-    "unknown_content": "The approval is from before the reviewed content was recorded.",
-    "used": "The approval was used already: it allows one move to done.",
-    "expired": "The approval has expired.",
-    "rejected": "A later request about this task was rejected.",
-    "reopened": "The task was taken up again after it was approved.",
+    "none": N_("This board requires an approval before a task is done. Request one first."),
+    "kind": N_(
+        "This board requires an approval before a task is done. The approval of this task is"
+        " for something else."
+    ),
+    "content": N_(
+        "This board requires an approval before a task is done. The task has changed since it"
+        " was approved: %(changed)s."
+    ),
+    "unknown_content": N_(
+        "This board requires an approval before a task is done. The approval is from before"
+        " the reviewed content was recorded."
+    ),
+    "used": N_(
+        "This board requires an approval before a task is done. The approval was used already:"
+        " it allows one move to Done."
+    ),
+    "expired": N_(
+        "This board requires an approval before a task is done. The approval has expired."
+    ),
+    "rejected": N_(
+        "This board requires an approval before a task is done. A later request about this"
+        " task was rejected."
+    ),
+    "reopened": N_(
+        "This board requires an approval before a task is done. The task was reopened after it"
+        " was approved."
+    ),
 }
-"""Why no approval allows the move, as sentences."""
+"""Why no approval allows the move."""
 
 EXAMPLE_CONFIDENCE = 80
 EXAMPLE_REASON = "The work on this task is finished."
@@ -134,29 +155,29 @@ def _find_reason(
 def approval_required(change: TaskChange) -> Conflict:
     """Build the error for a move to done without approval, with the request that asks for one."""
     permission = change.done_permission
-    sentence = REASONS[permission.reason].format(
-        kind=permission.kind, changed=", ".join(permission.changed)
-    )
-    request = None
+    text, hint, request = REASONS[permission.reason], "", None
     if change.approval_pending:
-        hint = "A request about this task is pending: wait for the decision."
+        text = N_(
+            "This board requires an approval before a task is done. One is pending for this task:"
+            " wait for the decision."
+        )
     elif change.is_creation:
         hint = "Create the task in the inbox, and request an approval."
     else:
         request = _build_approval_request(change)
-        hint = "Request an approval."
-        if isinstance(change.actor, Agent):
-            hint = "Send `detail.request`, with your own confidence and reason, and wait."
+        hint = "Send `detail.request`, with your own confidence and reason, and wait."
+    if permission.reason == "kind" and not change.approval_pending:
+        hint = f"Its kind is “{permission.kind}”. {hint}"
     if permission.changed_by_request:
         hint = f"This request changes it; send these changes first, without the status. {hint}"
     return Conflict(
         "approval_required",
-        f"On this board a task is done once somebody has approved it. {sentence} {hint}",
+        text,
+        hint=hint,
         blocked_by_task_ids=[],
         reason=permission.reason,
         changed=list(permission.changed),
         request=request,
-        cause="pending" if change.approval_pending else "",
     )
 
 

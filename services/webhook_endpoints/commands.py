@@ -51,11 +51,11 @@ TOPIC = "webhook deliveries"  # of notifications that wake the workers
 def _check_url(url: str) -> str:
     try:
         parse_url(url)
-    except InvalidUrl as error:
+    except InvalidUrl:
         reason = N_(
             "Enter an address that begins with https:// or http://, without a name or a password."
         )
-        raise Invalid("webhook_url_invalid", reason, field="url", cause=error.cause) from None
+        raise Invalid("webhook_url_invalid", reason, field="url") from None
     return url
 
 

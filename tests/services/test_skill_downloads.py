@@ -50,7 +50,8 @@ async def find_cause(client: OutboundClient, host: HttpHost, **options: Any) -> 
         await download_archive(
             client, f"{host.address}{START}", **({"allows_private": True} | options)
         )
-    return error_info.value.cause, error_info.value.details["status"]
+    details: Any = error_info.value.details
+    return details["cause"], details["status"]
 
 
 async def test_a_redirect_to_another_host_is_followed_over_tls(

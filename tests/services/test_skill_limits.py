@@ -121,7 +121,7 @@ async def test_all_requests_of_a_download_share_one_time_limit(
     monkeypatch.setattr(downloads, "DOWNLOAD_TIMEOUT", 0.01)
     with pytest.raises(UpstreamError) as caught:
         await download_archive(SlowHost(), "https://packs.example/a.zip", allows_private=False)
-    assert caught.value.cause == "timeout"
+    assert caught.value.details["cause"] == "timeout"
 
 
 def test_other_names_have_other_folders_and_addresses() -> None:

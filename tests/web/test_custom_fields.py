@@ -162,7 +162,7 @@ async def test_a_default_value_has_the_type_of_its_field(
         ),
         ({"description": "x" * 20_001}, "description", "20,000"),
         ({"board_ids": []}, "boards", "Choose at least one board."),
-        ({"board_ids": [str(new_id())]}, "boards", "Some of these boards"),
+        ({"board_ids": [str(new_id())]}, "boards", "Some of the boards"),
     ],
 )
 async def test_an_error_is_shown_beside_its_field(

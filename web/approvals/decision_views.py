@@ -30,7 +30,7 @@ from web.approvals.views import (
 )
 from web.auth.viewer import current_member
 from web.ui import forms
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_part, retarget
 from web.ui.text_display import LOW_CONFIDENCE
 from web.ui.translation import N_, _

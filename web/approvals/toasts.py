@@ -13,7 +13,7 @@ from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
 from web.approvals.sentences import describe_lapses, describe_question
 from web.ui import forms
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.translation import _, ngettext
 
 Toast = dict[str, Any]

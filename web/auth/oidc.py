@@ -20,7 +20,7 @@ from web.auth import viewer
 from web.auth.sign_in import render_rate_limited, render_sign_in, safe_next_path, session_metadata
 from web.auth.viewer import set_session_cookie
 from web.ui import forms
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.translation import N_
 
 NOT_REPORTED = datetime.fromtimestamp(0, UTC)

@@ -22,7 +22,7 @@ from web.auth import viewer
 from web.auth.sign_in import session_metadata
 from web.auth.viewer import current_viewer, read_cookie, set_session_cookie, write_cookie
 from web.ui import forms
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.render import forbid_storage, render_page
 from web.ui.translation import _
 

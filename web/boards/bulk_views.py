@@ -31,7 +31,7 @@ from web.boards.views import (
     render_board,
 )
 from web.ui import forms, time_format
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_part
 from web.ui.translation import N_, ngettext
 

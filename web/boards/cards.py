@@ -10,7 +10,7 @@ from models import Priority, Status, Task
 from services.agents import AgentCard
 from services.approvals import UndecidedApproval
 from services.tasks import BoardColumn, CardTask
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.translation import N_, pgettext, translate
 
 EMPTY_COLUMN_TEXTS = {

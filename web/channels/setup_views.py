@@ -13,7 +13,6 @@ from core.errors import Invalid, NotFound
 from core.http.request import open_reader, open_transaction
 from models import ChannelKind
 from services import channels
-from services.channels import CodeResult
 from web.auth.viewer import current_member
 from web.channels.presenter import KIND_TEXTS, name_kind
 from web.channels.views import build_manual_messages, render_channel
@@ -131,12 +130,12 @@ async def confirm_channel(request: Request) -> Response:
         code = form.parse(CodeForm).code
         async with open_transaction(request) as session:
             channel = await channels.lock_channel(session, current_member(request), channel_id)
-            result = await channels.confirm_channel(
+            error = await channels.confirm_channel(
                 session, channel, request.state.secret_cipher, code
             )
-        if result is CodeResult.CONFIRMED:
-            return RedirectResponse(f"/settings/channels/{channel_id}", 303)
-        raise Invalid(f"code_{result}", "The code is not valid.", field="code")
+        if error:
+            raise error
+        return RedirectResponse(f"/settings/channels/{channel_id}", 303)
     return await render_channel(request, form)
 
 

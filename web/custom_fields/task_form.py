@@ -17,7 +17,7 @@ from services.tasks import TaskCreate, TaskDetail
 from web.custom_fields.values import format_for_form, format_for_page, parse_value
 from web.ui import forms, time_format
 from web.ui.edited_fields import EditedField, FieldKind
-from web.ui.error_texts import describe_error
+from web.ui.locale_format import describe_error
 from web.ui.translation import N_, _
 
 NAME_PREFIX = "field-"

@@ -282,8 +282,6 @@ async def _render_form(
     detail: CustomFieldDetail | None = None,
     **more: Any,
 ) -> Response:
-    if form.code == "default_value_invalid":  # it names no field
-        form.errors["default_value"], form.problem = form.problem, ""
     layout = await load_layout(request)
     async with open_reader(request) as source:
         choices = await _list_board_choices(source, current_member(request))

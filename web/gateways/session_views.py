@@ -34,9 +34,9 @@ from web.gateways.views import (
     gateway_connector,
 )
 from web.ui import forms
-from web.ui.error_texts import describe_error
 from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
+from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_page, render_part
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000  # messages of a transcript

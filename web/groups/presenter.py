@@ -11,24 +11,16 @@ from uuid import UUID
 from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
-from core.errors import AppError
 from core.paging import Paging
 from models import Agent, Board, BoardGroup, Member, Status
 from services import agents, boards
 from services.boards import BoardSummary
 from web.groups.forms import OTHER, PRESETS
-from web.ui.translation import N_, _, ngettext, translate
+from web.ui.translation import _, ngettext
 
 MINUTE, HOUR = 60, 3_600  # seconds
 TASK_LIMITS = (0, 3, 5, 10)
 DEFAULT_TASK_LIMIT = 3
-
-BOARD_ERRORS = {
-    "board_not_found": N_("This board no longer exists."),
-    "board_read_forbidden": N_("You do not have access to this board."),
-    "board_write_forbidden": N_("You can read this board, but not change it."),
-}
-"""Why a board cannot join or leave a group, by the code of the error."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +114,6 @@ def build_board_choices(
         other_name = None if is_member else summary.group_name
         choices.append(BoardChoice(summary.board, summary.can_write, is_member, other_name))
     return sorted(choices, key=lambda choice: not choice.is_member)
-
-
-def describe_board_error(error: AppError) -> str:
-    """Say why a board cannot join or leave a group."""
-    return translate(BOARD_ERRORS[error.code]) if error.code in BOARD_ERRORS else error.message
 
 
 def group_agents_by_board(

@@ -25,6 +25,7 @@ from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
+from web.ui.locale_format import describe_error
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part, retarget
 from web.ui.translation import _, translate
@@ -275,7 +276,7 @@ async def _lock_boards(request: Request, session: Session, form: forms.Form) -> 
         failures: Any = error.details["boards"]
         form.errors["board_ids"] = _("Nothing was saved, because some boards cannot be changed.")
         for board_id, reason in failures.items():
-            form.errors[f"board-{board_id}"] = presenter.describe_board_error(reason)
+            form.errors[f"board-{board_id}"] = describe_error(reason)
         raise
 
 

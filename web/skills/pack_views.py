@@ -23,10 +23,10 @@ from web.skills import presenter
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
-from web.ui.error_texts import describe_error
 from web.ui.flash_cookies import redirect_deleted
 from web.ui.forms import Form, Line
 from web.ui.layout import load_layout
+from web.ui.locale_format import describe_error
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _

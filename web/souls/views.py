@@ -24,9 +24,9 @@ from services.gateways.agent_files import AgentFile
 from services.souls import CachedSoul, RemoteDirectory, SoulSearchResult
 from web.auth.viewer import current_member
 from web.ui import forms
-from web.ui.error_texts import describe_error
 from web.ui.formatted_texts import format_texts, run_in_renderer
 from web.ui.layout import load_layout
+from web.ui.locale_format import describe_error
 from web.ui.render import render_in_thread, render_page
 from web.ui.text_comparison import list_changes
 from web.ui.translation import N_

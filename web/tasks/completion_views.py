@@ -29,8 +29,8 @@ from web.boards.views import board_access, board_for_update, load_board_context
 from web.tasks.forms import PlaceForm
 from web.tasks.views import describe_undo, render_task
 from web.ui import forms
-from web.ui.error_texts import describe_error
 from web.ui.layout import load_layout
+from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, ngettext
 

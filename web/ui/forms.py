@@ -49,8 +49,7 @@ from core.fields import Fields, accepts_none, find_label, list_labels
 from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
-from web.ui.error_texts import describe_error
-from web.ui.locale_format import format_number
+from web.ui.locale_format import describe_error, format_number
 from web.ui.translation import N_, _
 
 MAX_FIELDS = 2_000  # values in one form

@@ -1,4 +1,4 @@
-"""Dates and numbers as the reader's language writes them.
+"""Dates, numbers and errors in the language of the reader.
 
 English is formatted here. Babel knows the other languages; it is imported when one of them is first
 used, which takes 0.1 s. The pseudo-language is English.
@@ -9,6 +9,7 @@ from datetime import date
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from core.errors import TRY_AGAIN, AppError, TooMany, fill_in
 from web.ui.translation import PSEUDO, SOURCE, reader_language, translate
 
 if TYPE_CHECKING:
@@ -113,3 +114,15 @@ def _find_locale(language: str) -> "Locale | None":
     from babel import Locale
 
     return Locale.parse(language, sep="-")
+
+
+def describe_error(error: AppError) -> str:
+    """Return the text of an error in the reader's language. The API shows the English message."""
+
+    def format_value(value: object) -> str:
+        return format_number(value) if isinstance(value, int | float) else str(value)
+
+    described = fill_in(translate(error.text), error.details, format_value)
+    if isinstance(error, TooMany):
+        described += " " + fill_in(translate(TRY_AGAIN), {"seconds": error.retry_after})
+    return described

@@ -22,11 +22,10 @@ from web.auth.viewer import EVENTS_PATH, current_viewer
 from web.ui import avatars, menus, time_format, translation
 from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
-from web.ui.error_texts import describe_error, describe_error_code
 from web.ui.flash_cookies import forget_notice, read_notice
 from web.ui.formatted_texts import run_in_renderer
 from web.ui.layout import PageLayout, group_boards, load_layout
-from web.ui.locale_format import format_number, reader_command_key
+from web.ui.locale_format import describe_error, format_number, reader_command_key
 from web.ui.posted_forms import FormFieldsExtension, render_form_id, render_origin_field
 from web.ui.template_environment import TEMPLATE_TEXTS, TemplateEnvironment, get_script_texts
 from web.ui.text_display import (
@@ -93,7 +92,6 @@ GLOBAL_FILTERS: dict[str, Any] = {
     "html_attributes": avatars.html_attributes,
     "confidence": describe_confidence,
     "day": time_format.format_day,
-    "error_text": describe_error_code,
     "deadline": time_format.format_deadline,
     "hex_colour": avatars.hex_colour,
     "iso": time_format.format_iso,

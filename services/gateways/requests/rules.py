@@ -89,8 +89,7 @@ def require_repeated_answer(request: GatewayRequest, user: User, answer: Mapping
             by=request.answered_by,
             state=request.state.value,
         )
-    reason = "It has expired." if request.state is RequestState.EXPIRED else "It is asked no more."
-    raise Conflict("request_over", reason, state=request.state.value)
+    raise Conflict("request_over", N_("This request is no longer open."), state=request.state.value)
 
 
 def is_answered_unseen(request: GatewayRequest, hash: RequestHash) -> bool:
