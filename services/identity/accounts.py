@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, RecentSignInRequired
-from core.text import to_one_line
+from core.text import N_, to_one_line
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
     Agent,
