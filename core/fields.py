@@ -62,17 +62,7 @@ Description = Annotated[str, StringConstraints(max_length=20_000)]
 ShortText = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)]
 
 
-def _check_year(moment: datetime) -> datetime:
-    if moment.year not in ALLOWED_YEARS:
-        raise ValueError(f"the year must be from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}")
-    return to_utc(moment)
-
-
-RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
-"""A time in a request, in UTC unless it has a zone."""
-
-
-def _check_shown_year(moment: datetime, info: ValidationInfo) -> datetime:
+def _check_year(moment: datetime, info: ValidationInfo) -> datetime:
     if moment.year not in ALLOWED_YEARS:
         first, last = str(ALLOWED_YEARS[0]), str(ALLOWED_YEARS[-1])
         reason = N_("Choose a year from %(first_year)s to %(last_year)s.")
@@ -81,8 +71,8 @@ def _check_shown_year(moment: datetime, info: ValidationInfo) -> datetime:
     return to_utc(moment)
 
 
-Moment = Annotated[datetime, AfterValidator(_check_shown_year)]
-"""A time as in `RequestTimestamp`, for fields of a form."""
+Moment = Annotated[datetime, AfterValidator(_check_year)]
+"""A time, in UTC unless it has a zone."""
 
 AnyJson = Annotated[
     Any,
@@ -166,7 +156,11 @@ class Fields(BaseModel):
                 raise Invalid(
                     "too_long", text, field=name, length=length, max_length=max_length
                 ) from None
-            raise Invalid("field_invalid", f"{name}: {fault['msg']}", field=name) from None
+            if fault["type"] == "too_long":
+                text = N_("At most %(max_count)s values.")
+                max_count = fault["ctx"]["max_length"]
+                raise Invalid("too_many", text, field=name, max_count=max_count) from None
+            raise Invalid("field_invalid", fault["msg"], field=name) from None
 
 
 class Patch(Fields):

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -14,18 +15,23 @@ from pydantic import (
 )
 
 from api.framework.original_names import MODEL_NAMES
-from core.clock import format_naive_utc
+from core.clock import format_naive_utc, to_utc
 from core.fields import NOT_SENT as NOT_SENT
 from core.fields import AnyJson as AnyJson
 from core.fields import Name, ShortText, Text
-from core.fields import RequestTimestamp as RequestTimestamp
 from core.fields import RequiredText as RequiredText
 from core.fields import build_line_constraints as build_line_constraints
 from core.fields import limit_keys as limit_keys
 from core.paging import MAX_PAGE_SIZE, Paging
-from core.validation import MAX_INTEGER
+from core.validation import ALLOWED_YEARS, MAX_INTEGER
 
 MAX_IDS = 1_000  # in one list of a request
+
+
+def _check_year(moment: datetime) -> datetime:
+    if moment.year not in ALLOWED_YEARS:
+        raise ValueError(f"the year must be from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}")
+    return to_utc(moment)
 
 
 def _blank_to_none(value: object) -> object:
@@ -40,6 +46,9 @@ Timestamp = Annotated[
     WithJsonSchema({**_AS_TEXT, "description": "UTC, ISO 8601, no zone"}, mode="serialization"),
 ]
 """A time in a response."""
+
+RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
+"""A time in a request that is not a field of an object, in UTC unless it has a zone."""
 
 NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 BlankToNone = BeforeValidator(_blank_to_none)

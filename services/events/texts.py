@@ -1,5 +1,6 @@
 """The texts of events: English for the API. Pages translate them, and the values in them."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from core.text import N_
@@ -36,6 +37,7 @@ VALUE_NAMES = (
 )
 """The values of an event's data that its texts contain."""
 
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 LINE_END = " :\uff1a"  # what precedes a missing value, in English and in Chinese
 
 
@@ -54,7 +56,9 @@ def find_event_text(event: Event) -> str:
 
 def format_event_text(text: str, values: Mapping[str, object]) -> str:
     """Return a text with its values, without the colon before a missing one."""
-    return (text % values).rstrip(LINE_END)
+    filled = text % values
+    names = PLACEHOLDER.findall(text)
+    return filled if names and values[names[-1]] else filled.rstrip(LINE_END)
 
 
 def build_event_values(event: Event, translate: Callable[[str], str] = str) -> dict[str, object]:

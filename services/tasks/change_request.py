@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from core.errors import Invalid
-from core.fields import Fields, Patch, RequestTimestamp, ShortText, Text, build_line_constraints
+from core.fields import Fields, Moment, Patch, ShortText, Text, build_line_constraints
 from models import Actor, Agent, ApprovalStatus, Board, Priority, Status, Task
 from services.custom_fields import BoundField
 
@@ -43,7 +43,7 @@ class TaskFields(Fields):
         AfterValidator(_check_priority),
         Field(description="`low`, `medium` or `high`."),
     ] = Priority.MEDIUM.value
-    due_at: RequestTimestamp | None = None
+    due_at: Moment | None = None
     assigned_agent_id: UUID | None = None
     assigned_user_id: UUID | None = Field(
         default=None,

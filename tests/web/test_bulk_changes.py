@@ -131,6 +131,8 @@ async def test_without_scripts_the_board_shows_the_reasons(alice, path, made) ->
         {"status": "x"},
         {"priority": "urgent"},
         {"due_at": "tomorrow"},
+        {"due_at": "0001-01-01"},
+        {"due_at": "9999-12-31"},
         {"assignee": "x"},
         {"add_tag": "x"},
         {"ids": [], "status": "done"},
