@@ -126,7 +126,7 @@ def _check_result(result: OutboundResult) -> DownloadedArchive:
 
 def _download_failed(cause: str, *, status: int | None = None) -> UpstreamError:
     other = N_("The archive cannot be downloaded. Check the address and the branch, and try again.")
-    hint = f"The status of the response was {status}." if status else ""
+    hint = f"The cause is {cause}, with status {status}." if status else f"The cause is {cause}."
     return UpstreamError(
         "skill_pack_unavailable", FAILURES.get(cause, other), hint=hint, cause=cause, status=status
     )
