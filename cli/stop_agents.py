@@ -34,9 +34,8 @@ def main(arguments: list[str]) -> int:
     async def stop(session: AsyncSession) -> list[str]:
         from services import organizations
 
-        return await organizations.stop_all_agents(
-            session, name=options.organization, reason=options.reason
-        )
+        fields = organizations.AgentStopCreate.parse({"reason": options.reason})
+        return await organizations.stop_all_agents(session, fields, name=options.organization)
 
     words = "All agents are stopped: "
     return run_command(lambda: asyncio.run(_change(load_settings(options), stop, words)))

@@ -5,16 +5,14 @@ from uuid import UUID
 from api.framework.dependencies import active_membership
 from api.framework.fields import (
     Ok,
-    PatchModel,
     ResponseModel,
-    ShortText,
-    Text,
 )
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_id
 from models import Member, User
 from services import identity
+from services.identity import UserUpdate
 
 
 class UserRead(ResponseModel):
@@ -48,17 +46,6 @@ def _encode_user(user: User) -> Encoded[UserRead]:
     return Encoded(fields)
 
 
-class UserUpdate(PatchModel):
-    """Changes of the user's own profile; null empties a field."""
-
-    name: ShortText | None = None
-    preferred_name: ShortText | None = None
-    pronouns: ShortText | None = None
-    timezone: ShortText | None = None
-    notes: Text | None = None
-    context: Text | None = None
-
-
 async def bootstrap_user(context: RequestContext, member: Member) -> Encoded[UserRead]:
     """Return the calling user. Creates the user's first organization if there is none yet."""
     return _encode_user(member.user)
@@ -72,7 +59,7 @@ async def get_me(context: RequestContext, member: Member) -> Encoded[UserRead]:
 
 async def update_me(context: RequestContext, body: UserUpdate) -> Encoded[UserRead]:
     """Change the calling user's profile."""
-    changed = await identity.update_profile(context.session, context.user, body.changes())
+    changed = await identity.update_profile(context.session, context.user, body)
     return _encode_user(changed)
 
 

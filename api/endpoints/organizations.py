@@ -22,7 +22,6 @@ from api.framework.fields import (
     RequestModel,
     ResponseModel,
     ShortText,
-    Text,
     Timestamp,
 )
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
@@ -34,6 +33,7 @@ from services import identity, organizations
 from services.organizations import (
     AccessRights,
     AgentStop,
+    AgentStopCreate,
     BoardGrant,
     InviteDraft,
     LockedMember,
@@ -355,14 +355,6 @@ def _encode_stop(stop: AgentStop | None) -> Encoded[AgentStopRead]:
     return Encoded(fields)
 
 
-class AgentStopCreate(RequestModel):
-    """A stop of all agents."""
-
-    example = {"reason": "The importer deletes the wrong rows."}
-
-    reason: Text | None = None
-
-
 @reads_only
 async def get_agent_stop(context: RequestContext, member: Member) -> Encoded[AgentStopRead]:
     """Return whether all agents of the active organization are stopped."""
@@ -377,7 +369,7 @@ async def stop_agents(
     No message is sent, running turns are aborted where the gateway allows it, and agents that take
     or move tasks get 409 `organization_stopped`. A stop that exists is returned unchanged.
     """
-    stop = await organizations.stop_agents(context.session, member, reason=body.reason)
+    stop = await organizations.stop_agents(context.session, member, body)
     return _encode_stop(stop)
 
 

@@ -2,6 +2,8 @@
 
 from services.identity.accounts import (
     MembershipSummary,
+    ProfileUpdate,
+    UserUpdate,
     delete_account,
     list_membership_summaries,
     overwrite_profile,

@@ -1,9 +1,11 @@
 """Change the profile of a user, and delete an account with all personal data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import AfterValidator, StringConstraints
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -11,8 +13,8 @@ from sqlalchemy.orm import aliased
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, RecentSignInRequired
+from core.fields import Description, FieldKind, Label, Patch, ShortText
 from core.text import N_, to_one_line
-from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
     Agent,
     Board,
@@ -198,37 +200,42 @@ async def _record_departures(
     await events.record_events(session, departures, [*records, account])
 
 
-MAX_TEXT_LENGTH = 20_000  # characters of notes and context
-MAX_LANGUAGE_LENGTH = 20  # characters of the tag of a language
+VisibleName = Annotated[ShortText, AfterValidator(to_one_line)]
+"""A name without what is not drawn, with which it could look like another one."""
 
 
-def _visible_name(value: object, field: str) -> str:
-    """Check a name; remove what is not drawn, with which a name could look like another one."""
-    return to_one_line(text_of_length(MAX_NAME_LENGTH)(value, field))
+class UserUpdate(Patch):
+    """Changes of the user's own profile; null empties a field."""
+
+    may_be_empty = True
+
+    name: Annotated[VisibleName | None, Label(N_("Name"), FieldKind.LINE)] = None
+    preferred_name: Annotated[VisibleName | None, Label(N_("Preferred name"), FieldKind.LINE)] = (
+        None
+    )
+    pronouns: Annotated[VisibleName | None, Label(N_("Pronouns"), FieldKind.LINE)] = None
+    timezone: Annotated[ShortText | None, Label(N_("Time zone"))] = None
+    notes: Annotated[Description | None, Label(N_("Notes"), FieldKind.TEXT)] = None
+    context: Annotated[Description | None, Label(N_("Context"), FieldKind.TEXT)] = None
 
 
-PROFILE_FIELDS: Mapping[str, FieldCheck] = {
-    "name": optional(_visible_name),
-    "preferred_name": optional(_visible_name),
-    "pronouns": optional(_visible_name),
-    "timezone": optional(text_of_length(MAX_NAME_LENGTH)),
-    "language": optional(text_of_length(MAX_LANGUAGE_LENGTH)),
-    "notes": optional(text_of_length(MAX_TEXT_LENGTH)),
-    "context": optional(text_of_length(MAX_TEXT_LENGTH)),
-}
-"""The fields that users can set in their profile; all are optional (contract, 3.2)."""
+class ProfileUpdate(UserUpdate):
+    """Changes of the profile on pages, which have languages."""
+
+    language: Annotated[
+        Annotated[str, StringConstraints(max_length=20)] | None, Label(N_("Language"))
+    ] = None
 
 
-async def update_profile(session: AsyncSession, user: User, changes: Mapping[str, object]) -> User:
-    """Change fields of a user's profile. Only the keys that are present count.
+async def update_profile(session: AsyncSession, user: User, fields: UserUpdate) -> User:
+    """Change the given fields of a user's profile.
 
     Another displayed name is recorded in all organizations of the user, because members and
-    earlier records are recognized by it. Raises Invalid with the field.
+    earlier records are recognized by it.
     """
-    values = validate_fields(PROFILE_FIELDS, changes)
     locked = await organizations.lock_user(session, user)
-    former_name = locked.display_name
-    changed = {name: value for name, value in values.items() if value != getattr(locked, name)}
+    former_name, given = locked.display_name, fields.changes()
+    changed = {name: value for name, value in given.items() if value != getattr(locked, name)}
     for name, value in changed.items():
         setattr(locked, name, value)
     if changed:
@@ -244,11 +251,8 @@ async def update_profile(session: AsyncSession, user: User, changes: Mapping[str
     return locked
 
 
-async def overwrite_profile(
-    session: AsyncSession, user: User, changes: Mapping[str, object]
-) -> None:
-    """Set fields of a user's profile without reading it first. Raises Invalid."""
-    changed = validate_fields(PROFILE_FIELDS, changes)
-    if changed:
+async def overwrite_profile(session: AsyncSession, user: User, fields: UserUpdate) -> None:
+    """Set the given fields of a user's profile without reading it first."""
+    if changed := fields.changes():
         statement = update(User).where(User.id == user.id).values(**changed, updated_at=now())
         await session.execute(statement.execution_options(synchronize_session=False))

@@ -162,7 +162,8 @@ async def _confirm(
     boards.require_complete_goal(vars(goal))
     draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
-    await identity.overwrite_profile(session, user, get_user_profile(goal, draft))
+    profile = identity.UserUpdate.parse(get_user_profile(goal, draft))
+    await identity.overwrite_profile(session, user, profile)
     new_lead = None if context.has_lead else build_lead(board, lead, context)
     token = None
     if new_lead:

@@ -79,6 +79,7 @@ from services.organizations.rules import (
 from services.organizations.stop import (
     COMMAND_LINE,
     AgentStop,
+    AgentStopCreate,
     require_not_stopped,
     resume_agents,
     resume_all_agents,

@@ -4,24 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import StringConstraints
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
 from core.errors import Conflict, NotFound
+from core.fields import FieldKind, Fields, Label
 from core.text import N_
-from core.validation import optional, text_of_length
 from models import Agent, EventType, Member, Organization, User
 from services import desired_state, events, messages
 from services.organizations.rules import require_admin
 
-MAX_REASON_LENGTH = 500  # characters
 COMMAND_LINE = "the command line"
 
-_validate_reason = optional(text_of_length(MAX_REASON_LENGTH))
+
+class AgentStopCreate(Fields):
+    """A stop of all agents."""
+
+    example = {"reason": "The importer deletes the wrong rows."}
+
+    reason: Annotated[
+        Annotated[str, StringConstraints(max_length=500)] | None,
+        Label(N_("Reason"), FieldKind.LINE),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -74,15 +84,14 @@ async def require_not_stopped(session: AsyncSession, organization_id: UUID) -> N
         raise stop.error
 
 
-async def stop_agents(session: AsyncSession, member: Member, *, reason: str | None) -> AgentStop:
+async def stop_agents(session: AsyncSession, member: Member, fields: AgentStopCreate) -> AgentStop:
     """Stop all agents of the member's organization. A stop that exists is returned unchanged.
 
-    Raises Forbidden unless the member is an admin, and Invalid about the reason.
+    Raises Forbidden unless the member is an admin.
     """
     require_admin(member)
-    reason = _validate_reason(reason, "reason")
     organization = await _lock(session, member.organization_id)
-    await _stop(session, organization, member.user, reason)
+    await _stop(session, organization, member.user, fields.reason)
     stop = AgentStop.find_in(organization)
     assert stop is not None
     return stop
@@ -98,16 +107,15 @@ async def resume_agents(session: AsyncSession, member: Member) -> None:
 
 
 async def stop_all_agents(
-    session: AsyncSession, *, name: str | None, reason: str | None
+    session: AsyncSession, fields: AgentStopCreate, *, name: str | None
 ) -> list[str]:
     """Stop the agents of all organizations, or of those with this name, without a member.
 
-    Returns the names of the organizations. Raises NotFound if there is none, and Invalid.
+    Returns the names of the organizations. Raises NotFound if there is none.
     """
-    reason = _validate_reason(reason, "reason")
     found = await _lock_all(session, name)
     for organization in found:
-        await _stop(session, organization, None, reason)
+        await _stop(session, organization, None, fields.reason)
     return [organization.name for organization in found]
 
 

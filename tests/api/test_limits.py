@@ -32,13 +32,6 @@ BLANK_IS_ABSENT = {
 }
 """Limits of optional texts: agents also send blank ones instead of null, as in the original."""
 
-NOT_YET = {
-    "AgentStopCreate.reason maxLength",
-    "UserUpdate.context maxLength",
-    "UserUpdate.notes maxLength",
-}
-"""Limits that are published as larger than what is enforced, until they are declared once."""
-
 
 class LimitedValue(NamedTuple):
     """A text or list with limits, in the query or the body of an operation."""
@@ -150,4 +143,4 @@ async def test_published_limits_of_texts_and_lists_are_those_that_are_enforced(
                 if inside not in (None, short) or beyond is None:
                     wrong.add(f"{model.__name__}.{'.'.join(map(str, one.place))} {limit}")
     assert len(known) > 100
-    assert wrong == BLANK_IS_ABSENT | NOT_YET
+    assert wrong == BLANK_IS_ABSENT

@@ -213,7 +213,9 @@ async def test_a_stop_and_a_resume_are_recorded_once(
     """Each of two admins stops and resumes; the state of the organization is that of the events."""
     members = [isolated_world.alice_member, isolated_world.dana_member]
     stopping = [
-        lambda session, member=member: organizations.stop_agents(session, member, reason="A test")
+        lambda session, member=member: organizations.stop_agents(
+            session, member, organizations.AgentStopCreate(reason="A test")
+        )
         for member in members
     ]
     resuming = [

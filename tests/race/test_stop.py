@@ -168,7 +168,7 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
     async def stop(delay: int) -> str:
         await let_others_run(isolated_transaction, delay)
         async with isolated_transaction() as session:
-            await organizations.stop_all_agents(session, name=None, reason=None)
+            await organizations.stop_all_agents(session, organizations.AgentStopCreate(), name=None)
         return await read_status()
 
     async def read_status() -> str:
@@ -190,7 +190,9 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
 async def test_held_messages_are_sent_in_order_after_a_resume(delivery: DeliveryGateway) -> None:
     contents = [f"BOARD CHAT\n{number}" for number in range(12)]
     async with delivery.transaction() as session:
-        await organizations.stop_all_agents(session, name="Tern", reason="A test")
+        await organizations.stop_all_agents(
+            session, organizations.AgentStopCreate(reason="A test"), name="Tern"
+        )
     await delivery.update_row(delivery.world.worker, step=None)  # no reconciler is running
     await delivery.enqueue(*contents)
     async with delivery.run_worker():

@@ -35,7 +35,9 @@ async def delivery(
 async def stop(delivery: DeliveryGateway) -> AgentStop:
     member = delivery.world.alice_member
     async with delivery.transaction() as session:
-        return await organizations.stop_agents(session, member, reason="A test")
+        return await organizations.stop_agents(
+            session, member, organizations.AgentStopCreate(reason="A test")
+        )
 
 
 async def resume(delivery: DeliveryGateway) -> None:

@@ -148,7 +148,7 @@ async def test_nobody_is_woken_while_agents_are_stopped(
     session: AsyncSession, world: World
 ) -> None:
     await add_task(session, world)
-    await organizations.stop_agents(session, world.alice_member, reason=None)
+    await organizations.stop_agents(session, world.alice_member, organizations.AgentStopCreate())
     assert await follow_up(session, world) == 0
 
 
@@ -170,10 +170,10 @@ async def test_the_time_begins_again_when_agents_may_go_on(
     session: AsyncSession, world: World
 ) -> None:
     task = await add_task(session, world)
-    await organizations.stop_agents(session, world.alice_member, reason=None)
+    await organizations.stop_agents(session, world.alice_member, organizations.AgentStopCreate())
     await make_older(session, task, LONG)
     await organizations.resume_agents(session, world.alice_member)
-    await organizations.stop_agents(session, world.charlie_member, reason=None)
+    await organizations.stop_agents(session, world.charlie_member, organizations.AgentStopCreate())
     assert await follow_up(session, world) == 0
     await make_older(session, task, LONG)
     await organizations.resume_agents(session, world.charlie_member)

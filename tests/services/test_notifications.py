@@ -200,7 +200,9 @@ async def test_an_agent_that_is_back_needs_nobody(session: AsyncSession, world: 
 async def test_a_stop_notifies_all_members_but_who_stopped(
     session: AsyncSession, world: World
 ) -> None:
-    await organizations.stop_agents(session, world.alice_member, reason="Too many mails")
+    await organizations.stop_agents(
+        session, world.alice_member, organizations.AgentStopCreate(reason="Too many mails")
+    )
     expected = ids(world.bob, world.rita, world.dana)
     assert await list_notified(session, Kind.AGENTS_STOPPED) == expected
     await organizations.resume_agents(session, world.alice_member)

@@ -13,7 +13,9 @@ from tests.support.world import World
 async def test_a_user_changes_their_profile(session: AsyncSession, world: World) -> None:
     before = world.alice.updated_at
     changes = {"preferred_name": "Ali", "timezone": "Europe/Zurich", "notes": None}
-    changed = await identity.update_profile(session, world.alice, changes)
+    changed = await identity.update_profile(
+        session, world.alice, identity.UserUpdate.parse(changes)
+    )
     assert (changed.preferred_name, changed.timezone, changed.name) == (
         "Ali",
         "Europe/Zurich",
@@ -27,7 +29,9 @@ async def test_a_user_changes_their_profile(session: AsyncSession, world: World)
 
 async def test_only_profile_fields_can_be_changed(session: AsyncSession, world: World) -> None:
     changes = {"email": "x@y", "is_super_admin": True, "password_hash": "x", "id": world.bob.id}
-    changed = await identity.update_profile(session, world.alice, changes)
+    changed = await identity.update_profile(
+        session, world.alice, identity.UserUpdate.parse(changes)
+    )
     assert (changed.id, changed.email) == (world.alice.id, "alice@example.com")
     assert not changed.is_super_admin
     assert changed.updated_at == world.alice.updated_at
@@ -35,14 +39,14 @@ async def test_only_profile_fields_can_be_changed(session: AsyncSession, world: 
 
 @pytest.mark.parametrize("field", ["name", "preferred_name", "pronouns", "timezone", "notes"])
 @pytest.mark.parametrize("value", ["x" * 1_000_000, "NUL \0", "half \ud800", 7, ["list"]])
-async def test_an_invalid_profile_field_is_named(
-    session: AsyncSession, world: World, field: str, value: object
-) -> None:
+def test_an_invalid_profile_field_is_named(field: str, value: object) -> None:
     with pytest.raises(Invalid) as error:
-        await identity.update_profile(session, world.alice, {field: value})
+        identity.UserUpdate.parse({field: value})
     assert error.value.field == field
 
 
 async def test_a_deleted_user_changes_no_profile(session: AsyncSession, world: World) -> None:
     with pytest.raises(Unauthorized):
-        await identity.update_profile(session, make_user("Ghost"), {"name": "Boo"})
+        await identity.update_profile(
+            session, make_user("Ghost"), identity.UserUpdate.of(name="Boo")
+        )

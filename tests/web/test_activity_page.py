@@ -83,7 +83,9 @@ async def test_stops_and_held_agents_are_shown(
     counts = {"name": "Worker", "pending": 20, "recent": 61}
     happen = partial(events.NewEvent, organization_id=world.tern.id, board=world.board.id)
     async with transaction() as session:
-        await organizations.stop_all_agents(session, name=world.tern.name, reason="A drill")
+        await organizations.stop_all_agents(
+            session, organizations.AgentStopCreate(reason="A drill"), name=world.tern.name
+        )
         await events.record_events(
             session,
             [

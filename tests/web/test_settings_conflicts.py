@@ -160,7 +160,9 @@ async def test_an_agent_keeps_the_new_role_when_its_name_is_changed(
 
 async def test_own_notes_conflict_with_those_from_another_window(alice, world, transaction) -> None:
     async with transaction() as session:
-        await identity.update_profile(session, world.alice, {"notes": "From a script"})
+        await identity.update_profile(
+            session, world.alice, identity.UserUpdate.of(notes="From a script")
+        )
 
     sent = shown(notes=None, context=None) | {"section": "known", "notes": "Mine", "context": ""}
     conflict = await alice.post("/settings/profile", data=sent)

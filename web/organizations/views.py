@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -85,19 +84,11 @@ async def show_people(request: Request) -> Response:
     return flash_cookies.forget_secret(request, response)
 
 
-class StopForm(BaseModel):
-    """Why all agents are stopped."""
-
-    reason: forms.OptionalLine = None
-
-
 async def stop_agents(request: Request) -> Response:
     """Stop all agents of the organization."""
-    fields = (await forms.read_form(request)).parse(StopForm)
+    fields = (await forms.read_form(request)).parse(organizations.AgentStopCreate)
     async with open_transaction(request) as session:
-        stop = await organizations.stop_agents(
-            session, current_member(request), reason=fields.reason
-        )
+        stop = await organizations.stop_agents(session, current_member(request), fields)
     return await _render_stop(request, stop)
 
 

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from core.clock import now
 from core.db.reads import Source
 from core.errors import Conflict, Invalid
+from core.fields import Label
 from core.http.request import STATUS_CODES, get_settings, open_reader, open_transaction
 from models import ApiToken, TokenScope, User
 from services import identity, organizations
@@ -22,10 +23,11 @@ from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
 from web.ui import flash_cookies, forms, time_format, translation
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
+from web.ui.object_forms import list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, ngettext, translate
 
@@ -69,21 +71,11 @@ def _validate_language(name: str | None) -> str | None:
 LanguageName = Annotated[forms.OptionalLine, AfterValidator(_validate_language)]
 
 
-class ProfileForm(BaseModel):
-    """Names, time zone and language of the user."""
+class ProfileForm(identity.ProfileUpdate):
+    """The profile, with a time zone and a language that exist."""
 
-    name: forms.OptionalLine = None
-    preferred_name: forms.OptionalLine = None
-    pronouns: forms.OptionalLine = None
-    timezone: TimeZoneName = None
-    language: LanguageName = None
-
-
-class AgentContextForm(BaseModel):
-    """What agents know about the user."""
-
-    notes: forms.OptionalText = None
-    context: forms.OptionalText = None
+    timezone: Annotated[TimeZoneName, Label(N_("Time zone"))] = None
+    language: Annotated[LanguageName, Label(N_("Language"))] = None
 
 
 class PasswordChangeForm(BaseModel):
@@ -114,12 +106,6 @@ class TokenEndingsForm(BaseModel):
         return ids
 
 
-PROFILE_FORMS: dict[str, type[ProfileForm | AgentContextForm]] = {
-    "you": ProfileForm,
-    "known": AgentContextForm,
-}
-
-
 async def show_settings(request: Request) -> Response:
     """Show the settings."""
     return await _render_settings(request, forms.Form(), "")
@@ -130,12 +116,11 @@ async def save_profile(request: Request) -> Response:
     form = await forms.read_form(request)
     section = "known" if form.value("section") == "known" else "you"
     with form.catch_errors():
-        fields = form.parse(PROFILE_FORMS[section])
+        fields = form.parse(ProfileForm)
         async with open_transaction(request) as session:
             user = await organizations.lock_user(session, request.user)
-            untouched = check_edit(form, list_edited_fields(section, user))
-            changes = without(fields.model_dump(exclude_unset=True), untouched)
-            user = await identity.update_profile(session, user, changes)
+            fields = fields.without(check_edit(form, list_edited_fields(ProfileForm, user)))
+            user = await identity.update_profile(session, user, fields)
         return forms.redirect_saved(
             f"/settings#{section}", time_format.get_time_zone(user.timezone)
         )
@@ -144,22 +129,6 @@ async def save_profile(request: Request) -> Response:
         about = ConflictContext(_("Settings"), f"/settings#{section}", last_change=change)
         return await render_conflict(request, form, about)
     return await _render_settings(request, form, section)
-
-
-def list_edited_fields(section: str, user: User) -> list[EditedField]:
-    """Return the current values of a user as the form of a section shows them."""
-    if section == "known":
-        return [
-            EditedField("notes", N_("Notes"), user.notes, FieldKind.TEXT),
-            EditedField("context", N_("Context"), user.context, FieldKind.TEXT),
-        ]
-    return [
-        EditedField("name", N_("Name"), user.name, FieldKind.LINE),
-        EditedField("preferred_name", N_("Preferred name"), user.preferred_name, FieldKind.LINE),
-        EditedField("pronouns", N_("Pronouns"), user.pronouns, FieldKind.LINE),
-        EditedField("timezone", N_("Time zone"), user.timezone),
-        EditedField("language", N_("Language"), user.language),
-    ]
 
 
 async def change_password(request: Request) -> Response:

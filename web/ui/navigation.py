@@ -46,8 +46,9 @@ async def switch_organization(request: Request) -> Response:
 async def choose_language(request: Request) -> Response:
     """Store the language of the user, and redirect to the page on which it was chosen."""
     fields = (await forms.read_form(request)).parse(LanguageForm)
+    language = identity.ProfileUpdate.of(language=fields.language)
     async with open_transaction(request) as session:
-        await identity.update_profile(session, request.user, {"language": fields.language})
+        await identity.update_profile(session, request.user, language)
     return RedirectResponse(_read_previous_page(request), 303)
 
 
