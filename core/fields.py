@@ -147,7 +147,7 @@ class Fields(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
-            name = str(fault["loc"][0])
+            name = str(fault["loc"][0]) if fault["loc"] else None
             if fault["type"] in ("missing", "string_too_short"):
                 raise Invalid("blank", N_("Fill this in."), field=name) from None
             if fault["type"] == "string_too_long":

@@ -17,6 +17,7 @@ INVISIBLE_RANGES = (
 
 JOINERS = "\u200c\u200d\ufe0e\ufe0f"  # needed in some scripts and emoji, after a letter or sign
 FIRST_JOINED = "\u00a9"  # scripts and emoji with joiners begin here
+MAX_JSON_DEPTH = 60  # levels of lists and objects in a value
 MAX_PLAIN_EXPONENT = 50  # binary, of a number that is written without an exponent
 LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
@@ -48,9 +49,12 @@ def escape_pattern(text: str) -> str:
 def is_storable_json(value: object, *, max_length: int) -> bool:
     """Return whether a value can be stored as JSON of at most `max_length` characters.
 
-    The database stores numbers without an exponent, so 1e-300 counts as 300 characters.
+    The database stores numbers without an exponent, so 1e-300 counts as 300 characters. A value
+    has at most MAX_JSON_DEPTH levels: encoders of responses, which wrap it, accept no more.
     """
     try:
+        if _is_deeper(value, MAX_JSON_DEPTH):
+            return False
         size = len(json.dumps(value, allow_nan=False))
         if size > max_length:
             return False
@@ -62,6 +66,19 @@ def is_storable_json(value: object, *, max_length: int) -> bool:
         return size <= max_length
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether lists and objects are nested in more levels."""
+    parts = [value]
+    for _ in range(levels):
+        parts = [
+            part
+            for one in parts
+            if isinstance(one, dict | list)
+            for part in (one.values() if isinstance(one, dict) else one)
+        ]
+    return any(isinstance(part, dict | list) for part in parts)
 
 
 def to_lines(text: str) -> str:

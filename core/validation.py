@@ -4,11 +4,8 @@ A check takes a value and a field name; it returns the value to store or raises 
 """
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import UUID
 
-from core.clock import to_utc
 from core.errors import Invalid, PreconditionFailed
 from core.text import N_, is_storable, is_storable_json
 
@@ -88,21 +85,6 @@ def is_email(text: str) -> bool:
     return is_whole and text.isprintable() and " " not in text
 
 
-def integer_in_range(minimum: int = 0, maximum: int = MAX_INTEGER) -> FieldCheck:
-    """Return a check for an integer from `least` to `most`."""
-
-    def check(value: object, field: str) -> int:
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        if not (is_number and minimum <= value <= maximum):
-            reason = N_("Write a whole number from %(minimum)s to %(maximum)s.")
-            raise Invalid(
-                "number_out_of_range", reason, field=field, minimum=minimum, maximum=maximum
-            )
-        return value
-
-    return check
-
-
 def json_object(max_length: int) -> FieldCheck:
     """Return a check for a JSON object of at most `largest` characters."""
 
@@ -115,32 +97,6 @@ def json_object(max_length: int) -> FieldCheck:
         return value
 
     return check
-
-
-def boolean_value(value: object, field: str) -> bool:
-    """Check that a value is a boolean."""
-    if not isinstance(value, bool):
-        raise Invalid("boolean_required", f"{_label(field)} must be true or false.", field=field)
-    return value
-
-
-def uuid_value(value: object, field: str) -> UUID:
-    """Check that a value is a UUID."""
-    if not isinstance(value, UUID):
-        raise Invalid("id_required", f"{_label(field)} must be an id.", field=field)
-    return value
-
-
-def timestamp_value(value: object, field: str) -> datetime:
-    """Check that a value is a datetime in the allowed years; return it in UTC."""
-    name = _label(field)
-    if not isinstance(value, datetime):
-        raise Invalid("date_required", f"{name} must be a date and a time.", field=field)
-    if value.year not in ALLOWED_YEARS:
-        first, last = str(ALLOWED_YEARS[0]), str(ALLOWED_YEARS[-1])
-        reason = N_("Choose a year from %(first_year)s to %(last_year)s.")
-        raise Invalid("date_out_of_range", reason, field=field, first_year=first, last_year=last)
-    return to_utc(value)
 
 
 def _label(field: str) -> str:

@@ -31,7 +31,7 @@ from api.framework.original_names import OPERATION_NAMES
 from api.framework.request_context import RequestContext
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.db.reads import WriteRequired
-from core.errors import PreconditionFailed
+from core.errors import Invalid, PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
 from core.json_responses import Encoded
 from services import approvals, board_webhooks, tasks
@@ -287,7 +287,7 @@ class Operation:
         loaded = await self._load(context, path)
         try:
             values = await self.parser.parse_query_and_body(context.request.query_params, body)
-        except InvalidFields:
+        except (InvalidFields, Invalid):
             if "board" in loaded:  # a missing object of the board precedes errors of fields
                 for name in self.parser.path.keys() & EXISTENCE_CHECKS.keys():
                     await EXISTENCE_CHECKS[name](context.source, loaded["board"], path[name])

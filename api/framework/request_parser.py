@@ -14,8 +14,8 @@ from starlette.requests import Request
 
 from api.framework.errors import InvalidFields, InvalidJson
 from core.http.request import read_body
+from core.text import MAX_JSON_DEPTH
 
-MAX_JSON_DEPTH = 60  # levels; the JSON parser accepts 200, and events wrap the values
 MAX_JSON_VALUES = 300_000  # objects, arrays and values in a body
 
 MAX_ERRORS = 1_000  # that are described; the response has the first of them

@@ -155,18 +155,17 @@ ERRORS_BY_STATUS: Mapping[int, Mapping[str, str]] = {
     401: {"unauthenticated": "Unauthorized"},
     403: {
         "board_read_forbidden": "You may not read this board.",
-        "board_write_forbidden": "You may read this board, not change it.",
+        "board_write_forbidden": "You may read this board, but not change it.",
         "admin_required": "Only an admin of the organization can do that.",
     },
     412: {"stale": "This was changed meanwhile. Read it again, then change it."},
     400: {"pack_url_invalid": "Enter a repository, such as https://github.com/owner/name."},
     408: {"request_timeout": "The request was not complete after 60 s."},
-    413: {"body_too_large": "A request takes at most 2097152 bytes."},
+    413: {"body_too_large": "This is too much at once: 2097152 bytes at most."},
     429: {
         "rate_limited": "Too many requests. Try again in 7 s.",
         "responses_not_read": (
-            "Too much of earlier responses was not read. Read it, or close the connections."
-            " Try again in 5 s."
+            "Too much of what you opened before is still being loaded. Try again in 5 s."
         ),
     },
     500: {"": "Internal Server Error"},

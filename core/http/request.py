@@ -91,7 +91,8 @@ async def read_body(request: Request, max_size: int = MAX_BODY_SIZE) -> bytes:
 
 
 def _body_too_large(max_size: int) -> TooLarge:
-    return TooLarge("body_too_large", N_("This is too much at once: 2 MB at most."))
+    reason = N_("This is too much at once: %(max_size)s bytes at most.")
+    return TooLarge("body_too_large", reason, max_size=max_size)
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:

@@ -68,8 +68,9 @@ def _check_regex(given: str | None) -> str | None:
     except re2.error as error:
         [detail] = error.args or (b"",)
         fault = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-        message = N_("This is not a regular expression of the RE2 syntax: %(fault)s.")
-        raise Invalid("regex_invalid", message, field="validation_regex", fault=fault) from error
+        message = N_("This is not a regular expression of the RE2 syntax.")
+        hint = f"RE2 says: {fault}."
+        raise Invalid("regex_invalid", message, field="validation_regex", hint=hint) from error
     return given
 
 

@@ -82,9 +82,9 @@ class WebhookEndpointCreate(Fields):
     ] = ""
     event_types: Annotated[
         list[ShortText],
+        Field(max_length=100, description=f"Empty: all. The types: {TYPE_NAMES}."),
         AfterValidator(check_event_types),
         Label(N_("Events")),
-        Field(max_length=100, description=f"Empty: all. The types: {TYPE_NAMES}."),
     ] = []
     board_ids: Annotated[
         list[UUID],

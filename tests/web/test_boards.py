@@ -180,7 +180,10 @@ async def test_a_metric_that_is_not_text_keeps_its_type(
     ("typed", "sentence"),
     [
         ({"section": "about", "name": "", "description": "kept"}, "Fill this in."),
-        ({"section": "goal", "board_type": "goal", "objective": "kept"}, "A goal needs measures"),
+        (
+            {"section": "goal", "board_type": "goal", "objective": "kept"},
+            "A goal needs success metrics",
+        ),
         ({"section": "goal", "board_type": "x", "objective": "kept"}, ""),
         (
             {

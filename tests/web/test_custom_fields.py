@@ -1,5 +1,6 @@
 """The list of custom fields, and the forms that change them."""
 
+import json
 import re
 from typing import Any
 
@@ -117,6 +118,7 @@ async def test_a_field_without_a_label_is_named_after_its_key(alice, new, transa
         ("date_time", "2026-12-24T18:30:00Z", "2026-12-24T18:30:00Z"),
         ("url", " https://example.com ", "https://example.com"),
         ("json", '{"a": [1]}', {"a": [1]}),
+        ("json", f"{'[' * 59}1{']' * 59}", json.loads(f"{'[' * 59}1{']' * 59}")),
         ("integer", "", None),
     ],
 )
@@ -156,13 +158,18 @@ async def test_a_default_value_has_the_type_of_its_field(
         ({"default_value": "x", "field_type": "url"}, "default_value", "Write an address"),
         ({"default_value": "[" * 9_999, "field_type": "json"}, "default_value", "Write a JSON"),
         (
+            {"default_value": "[" * 61 + "]" * 61, "field_type": "json"},
+            "default_value",
+            "Write a JSON",
+        ),
+        (
             {"default_value": "x", "field_type": "text", "validation_regex": "y"},
             "default_value",
             "does not match the pattern",
         ),
         ({"description": "x" * 20_001}, "description", "20,000"),
         ({"board_ids": []}, "boards", "Choose at least one board."),
-        ({"board_ids": [str(new_id())]}, "boards", "Some of the boards"),
+        ({"board_ids": [str(new_id())]}, "boards", "Some of these boards"),
     ],
 )
 async def test_an_error_is_shown_beside_its_field(

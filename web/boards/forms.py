@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from core.errors import Invalid
 from core.fields import Label, list_labels
 from models import Board, Priority, Status
 from services.boards import BoardCreate, BoardUpdate
@@ -78,10 +79,21 @@ class BoardSettings(BoardUpdate):
     max_agents: Annotated[int, Field(ge=0, le=1_000), Label(N_("Maximum workers"))]
 
 
+NEW_BOARD_FIELDS = {
+    *("name", "gateway_id", "board_group_id", "objective", "description"),
+    *SETTINGS_SECTIONS["rules"],
+}
+"""The fields of the form for a new board."""
+
+
 def parse_new_board(form: Form) -> BoardCreate:
     """Parse the form of a new board. Without an objective it is a board for general work."""
     kind = "goal" if form.value("objective").strip() else "general"
-    return form.parse(BoardCreate, {"board_type": kind})
+    others = {
+        name: BoardCreate.model_fields[name].get_default()
+        for name in RULE_LABELS.keys() - NEW_BOARD_FIELDS
+    }
+    return form.parse(BoardCreate, others | {"board_type": kind})
 
 
 def parse_settings(form: Form, section: str, board: Board, zone: tzinfo) -> BoardUpdate:
@@ -92,7 +104,10 @@ def parse_settings(form: Form, section: str, board: Board, zone: tzinfo) -> Boar
         given["success_metrics"] = parse_metrics(read_metric_rows(form), before)
         text = form.value("target_date").strip()
         day = parse_day(text)
-        given["target_date"] = combine_local(day, MIDNIGHT, zone) if day else text or None
+        if text and day is None:
+            reason = N_("Write a date like 2026-12-24.")
+            raise Invalid("date_invalid", reason, field="target_date")
+        given["target_date"] = combine_local(day, MIDNIGHT, zone) if day else None
     fields = form.parse(BoardSettings, given)
     others = BoardSettings.model_fields.keys() - SETTINGS_SECTIONS[section]
     return fields.without(

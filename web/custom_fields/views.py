@@ -167,9 +167,9 @@ def derive_key(label: str) -> str:
     return key[:MAX_NAME_LENGTH]
 
 
-def _read_default(form: forms.Form) -> Any:
-    """Return the submitted default value, as a value of the submitted type."""
-    text, type = form.value("default_value"), form.value("field_type")
+def _read_default(form: forms.Form, type: str = "") -> Any:
+    """Return the submitted default value, as a value of the submitted type, or else of `type`."""
+    text, type = form.value("default_value"), form.value("field_type") or type
     return parse_value(FieldType(type), text) if type in {*FieldType} else text
 
 
@@ -188,14 +188,16 @@ async def update_field(request: Request) -> Response:
             field = await custom_fields.lock_custom_field(session, member, field_id)
             detail = await custom_fields.get_custom_field(session, member, field_id)
             readable, hidden = await _split_boards(session, member, detail)
-            fields = form.parse(
-                CustomFieldUpdate,
-                {
-                    "label": form.value("label").strip() or field.field_key,
-                    "default_value": _read_default(form),
-                    "board_ids": [*filter(None, form.selected("board_ids")), *hidden],
-                },
-            )
+            given: dict[str, Any] = {}
+            if "label" in form.values:
+                given["label"] = form.value("label").strip() or field.field_key
+            if "default_value" in form.values:
+                given["default_value"] = _read_default(form, field.field_type)
+            if {"board_ids", "shown.board_ids"} & form.values.keys() or not hidden:
+                given["board_ids"] = [*filter(None, form.selected("board_ids")), *hidden]
+            else:
+                given["board_ids"] = detail.board_ids
+            fields = form.parse(CustomFieldUpdate, given)
             untouched = check_edit(form, _list_edited(field, readable))
             if "field_type" not in untouched:  # a default value is converted with the type
                 untouched -= {"default_value"}

@@ -79,7 +79,7 @@ async def create_gateway(request: Request) -> Response:
     """Create a gateway, and check the connection. It is stored even if the check fails."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(GatewayCreate, {"token": form.value("token") or None})
+        fields = form.parse(GatewayCreate, {"token": form.value("token").strip() or None})
         async with open_transaction(request) as session:
             gateway = await gateways.create_gateway(
                 session, current_member(request), gateway_connector(request), fields
@@ -289,7 +289,7 @@ async def update_gateway(request: Request) -> Response:
     form = await forms.read_form(request)
     member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
     with form.catch_errors():
-        token = "" if form.is_on("without_token") else form.value("token") or None
+        token = "" if form.is_on("without_token") else form.value("token").strip() or None
         fields = form.parse(GatewayUpdate, {"token": token})
         async with open_transaction(request) as session:
             gateway = await gateways.lock_gateway(session, member, gateway_id)

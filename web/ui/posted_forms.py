@@ -157,7 +157,7 @@ class PostedFormMiddleware:
             origin = read_form_origin(cipher, body) or origin
         if origin.user_id != user_id:
             raise Conflict("other_user", N_("This page was opened by another user. Load it again."))
-        page = origin.page or find_page(request)
+        page = "/" + origin.page.lstrip("/\\") if origin.page else find_page(request)
         form_origin.set(f"{user_id}.{_sign_user(cipher, str(user_id))}.{page}")
         if form := _identify_form(request, body):
             await self._execute_once(request, form, page, receive, send)

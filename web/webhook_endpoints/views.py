@@ -86,7 +86,10 @@ async def update_webhook(request: Request) -> Response:
             choices = dict(await list_board_choices(session, member))
             fields = fields.without(check_edit(form, _list_edited_fields(endpoint, choices)))
             if "board_ids" in fields.model_fields_set:  # those that the user cannot read stay
-                fields.board_ids += [UUID(id) for id in endpoint.board_ids if id not in choices]
+                kept = [UUID(id) for id in endpoint.board_ids if id not in choices]
+                given = {name: getattr(fields, name) for name in fields.model_fields_set}
+                board_ids = [*fields.board_ids, *kept]
+                fields = WebhookEndpointUpdate.parse(given | {"board_ids": board_ids})
             if fields.model_fields_set:
                 await webhook_endpoints.update_endpoint(session, member, endpoint, fields)
         return RedirectResponse(f"/webhooks/{id}{query}", 303)
