@@ -17,7 +17,8 @@ CONTEXT = "encryption_context"  # in the info of an encrypted column
 class EncryptionKey(Base):
     """A key that every process must have, as a fingerprint from which it cannot be computed.
 
-    There is one, and a second one while the secrets are encrypted with another key.
+    There is one, and a second one while the secrets are encrypted with another key. docs/backup.md
+    describes the key, and how it is replaced.
     """
 
     __tablename__ = "encryption_keys"

@@ -1,6 +1,7 @@
 """Give columns the names of the attributes that read them.
 
-Stop the processes of earlier versions before it runs: they use the earlier names.
+Stop the processes of earlier versions before it runs: they use the earlier names. Nothing was
+released with these, so the rule that earlier versions keep running is not worth two columns.
 """
 
 from alembic import op

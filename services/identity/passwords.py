@@ -65,7 +65,10 @@ def check_new_password(password: str, field: str, email: str | None) -> None:
 
 
 def _find_weakness(password: str, email: str) -> str:
-    """Return why a password is guessed easily, as a key of WEAKNESSES, or ""."""
+    """Return why a password is guessed easily, as a key of WEAKNESSES, or "".
+
+    There is no list of common passwords: docs/trust.md, check 5.
+    """
     text, name = _normalize(password), _normalize(email.partition("@")[0])
     if len(name) >= MIN_NAME_LENGTH and name in text:
         return "email"

@@ -57,7 +57,7 @@ from services.outbox import Outbox, is_outdated, wake_workers
 
 OUTBOX = Outbox(
     NotificationDelivery,
-    claim_duration=timedelta(seconds=90),
+    claim_duration=timedelta(seconds=90),  # longer than an attempt on any channel
     retry_delays=[
         timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600, 12 * 3_600)
     ],

@@ -387,7 +387,10 @@ def skill_event(
 
 
 async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
-    """Raise Conflict if an organization has too many skills, or too large ones."""
+    """Raise Conflict if an organization has too many skills, or too large ones.
+
+    The caller has locked the organization and has stored what it adds; the error undoes it.
+    """
     await _check_skill_count(session, organization_id)
     size = func.sum(func.pg_column_size(SkillVersion.files))  # does not decompress them
     query = select(size).join(Skill, Skill.id == SkillVersion.skill_id)

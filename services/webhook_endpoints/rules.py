@@ -9,7 +9,7 @@ from services.outbox import Outbox
 
 OUTBOX = Outbox(
     WebhookDelivery,
-    claim_duration=timedelta(seconds=60),
+    claim_duration=timedelta(seconds=60),  # longer than a request may take
     retry_delays=[  # three days in total
         timedelta(seconds=5),
         timedelta(minutes=5),
