@@ -341,8 +341,9 @@ def require_complete_goal(goal: Mapping[str, Any]) -> None:
     if not (goal.get("objective") or "").strip():
         raise Invalid("goal_incomplete", N_("A goal needs an objective."), field="objective")
     if not goal.get("success_metrics"):
-        reason = N_("A goal needs success metrics: how will you know that it is reached?")
-        raise Invalid("goal_incomplete", reason, field="success_metrics")
+        reason = N_("A goal needs measures: how will you know that it is reached?")
+        hint = "They are its success_metrics."
+        raise Invalid("goal_incomplete", reason, field="success_metrics", hint=hint)
 
 
 async def _check_references(

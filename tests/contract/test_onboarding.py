@@ -221,4 +221,4 @@ async def test_a_goal_without_success_metrics_is_refused_in_the_words_of_the_api
         await alice.patch(path, json=goal),
     ):
         assert refused.status_code == 422
-        assert "A goal needs success metrics: how will you know that it is reached?" in refused.text
+        assert "how will you know that it is reached? They are its success_metrics." in refused.text

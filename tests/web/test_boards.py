@@ -182,7 +182,7 @@ async def test_a_metric_that_is_not_text_keeps_its_type(
         ({"section": "about", "name": "", "description": "kept"}, "Fill this in."),
         (
             {"section": "goal", "board_type": "goal", "objective": "kept"},
-            "A goal needs success metrics",
+            "A goal needs measures",
         ),
         ({"section": "goal", "board_type": "x", "objective": "kept"}, ""),
         (
