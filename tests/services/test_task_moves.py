@@ -293,14 +293,14 @@ async def test_an_approval_allows_done_once(session, world) -> None:
         )
 
     session.add_all(world.make_approval(other, status=ApprovalStatus.APPROVED))
-    with pytest.raises(Conflict, match="approved"):
+    with pytest.raises(Conflict, match="requires an approval"):
         await done()
     session.add_all(world.make_approval(other, task, status=ApprovalStatus.APPROVED))
     await done()
     await tasks.update_task(
         session, world.alice, world.board, task.id, tasks.TaskUpdate.of(status="review")
     )
-    with pytest.raises(Conflict, match="approved"):
+    with pytest.raises(Conflict, match="used already"):
         await done()
     session.add_all(world.make_approval(task, status=ApprovalStatus.APPROVED))
     await done()
