@@ -49,12 +49,9 @@ def escape_pattern(text: str) -> str:
 def is_storable_json(value: object, *, max_length: int) -> bool:
     """Return whether a value can be stored as JSON of at most `max_length` characters.
 
-    The database stores numbers without an exponent, so 1e-300 counts as 300 characters. A value
-    has at most MAX_JSON_DEPTH levels: encoders of responses, which wrap it, accept no more.
+    The database stores numbers without an exponent, so 1e-300 counts as 300 characters.
     """
     try:
-        if _is_deeper(value, MAX_JSON_DEPTH):
-            return False
         size = len(json.dumps(value, allow_nan=False))
         if size > max_length:
             return False
@@ -68,10 +65,13 @@ def is_storable_json(value: object, *, max_length: int) -> bool:
         return False
 
 
-def _is_deeper(value: object, levels: int) -> bool:
-    """Return whether lists and objects are nested in more levels."""
+def is_nested_too_deeply(value: object) -> bool:
+    """Return whether a value has more than MAX_JSON_DEPTH levels of lists and objects.
+
+    Encoders of responses, which wrap it, accept only a few more.
+    """
     parts = [value]
-    for _ in range(levels):
+    for _ in range(MAX_JSON_DEPTH):
         parts = [
             part
             for one in parts

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import re2
 
 from core.errors import Invalid
-from core.text import N_, is_storable, is_storable_json
+from core.text import N_, is_nested_too_deeply, is_storable, is_storable_json
 from models import FieldType
 
 MAX_NUMBER = 2**53 - 1  # larger integers lose digits in some JSON readers
@@ -142,7 +142,8 @@ def _date_time_error(value: object) -> str | None:
 
 
 def _json_error(value: object) -> str | None:
-    if isinstance(value, dict | list) and is_storable_json(value, max_length=64 * 1024):
+    is_value = isinstance(value, dict | list) and is_storable_json(value, max_length=64 * 1024)
+    if is_value and not is_nested_too_deeply(value):
         return None
     return N_("Write a JSON object or list of at most 64 kB.")
 

@@ -195,7 +195,7 @@ async def test_a_late_answer_shows_the_answer_given_before(
 
 
 async def test_an_unreachable_gateway_is_reported_at_once(site: LiveSite) -> None:
-    gateway = site.create_gateway("harbour-2", "ws://127.0.0.1:9")
+    gateway = site.create_gateway("harbour-2", "ws://127.0.0.1:7")
     async with site.open_page("/boards/new") as page:
         await page.get_by_label("Name").fill("Nobody there")
         await page.get_by_label("Description").fill("All that partners need.")

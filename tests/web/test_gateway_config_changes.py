@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -101,6 +102,7 @@ async def test_the_log_shows_each_change_with_its_difference_and_cause(
         )
         ids = {"cause_id": (await session.scalars(select(AuditRecord.id))).one()}
         gone = {"agent_id": new_id(), "agent_name": "<b>Gone", "kind": ConfigChangeKind.REMOVED}
+        gone["id"] = UUID("01900000-0000-7000-8000-000000000000")  # ids state the order
         session.add(make_change(gateway, world.worker, **gone, created_at=now() - timedelta(1)))
         await session.flush()
         session.add(make_change(gateway, world.worker, **ids, confirmed_at=None))
