@@ -65,7 +65,8 @@ from web.ui.posted_forms import (
     redirect_to_sign_in_again,
 )
 from web.ui.render import environment, handle_app_error, handle_server_error, handle_unknown_address
-from web.webhook_endpoints.routes import WEBHOOK_ENDPOINT_ROUTES
+from web.webhook_endpoints import delivery_views as webhook_delivery_views
+from web.webhook_endpoints import views as webhook_views
 
 AGENT_PATH = "/agents/{agent_id:uuid}"
 FILE_PATH = "/files/{name}"
@@ -226,6 +227,41 @@ ORGANIZATION_ROUTES: list[Route] = [
 
 `services.organizations` decides who may do what: every member sees the people, admins see and
 change roles, access and invitations, and only owners change owners and delete the organization.
+"""
+
+
+ENDPOINT_PATH = "/webhooks/{endpoint_id:uuid}"
+WEBHOOK_DELIVERY_PATH = f"{ENDPOINT_PATH}/deliveries/{{webhook_delivery_id:uuid}}"
+
+WEBHOOK_ENDPOINT_ROUTES: list[Route] = [
+    Route("/webhooks", webhook_views.show_webhooks, name="webhooks"),
+    *[
+        Route(path, handler, methods=[method])
+        for path, method, handler in [
+            ("/webhooks", "POST", webhook_views.create_webhook),
+            ("/webhooks/new", "GET", webhook_views.show_new_form),
+            (ENDPOINT_PATH, "GET", webhook_delivery_views.show_webhook),
+            (f"{ENDPOINT_PATH}/edit", "GET", webhook_views.show_edit_form),
+            (f"{ENDPOINT_PATH}/edit", "POST", webhook_views.update_webhook),
+            (f"{ENDPOINT_PATH}/switches", "POST", webhook_delivery_views.switch_webhook),
+            (f"{ENDPOINT_PATH}/switches", "GET", webhook_delivery_views.show_webhook),
+            (f"{ENDPOINT_PATH}/secrets", "POST", webhook_delivery_views.rotate_secret),
+            (f"{ENDPOINT_PATH}/secrets", "GET", webhook_delivery_views.show_webhook),
+            (f"{ENDPOINT_PATH}/tests", "POST", webhook_delivery_views.send_test),
+            (f"{ENDPOINT_PATH}/tests", "GET", webhook_delivery_views.show_webhook),
+            (f"{ENDPOINT_PATH}/replays", "POST", webhook_delivery_views.replay_period),
+            (f"{ENDPOINT_PATH}/replays", "GET", webhook_delivery_views.show_webhook),
+            (f"{ENDPOINT_PATH}/deletions", "POST", webhook_views.delete_webhook),
+            (f"{ENDPOINT_PATH}/deletions", "GET", webhook_delivery_views.show_webhook),
+            (WEBHOOK_DELIVERY_PATH, "GET", webhook_delivery_views.show_delivery),
+            (f"{WEBHOOK_DELIVERY_PATH}/replays", "POST", webhook_delivery_views.replay_delivery),
+            (f"{WEBHOOK_DELIVERY_PATH}/replays", "GET", webhook_delivery_views.show_delivery),
+        ]
+    ],
+]
+"""The pages of outgoing webhooks, for admins.
+
+A form that is rejected is shown at its own address; opening that address again shows the page.
 """
 
 
