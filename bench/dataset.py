@@ -88,7 +88,7 @@ async def create_dataset(server: DatabaseServer, scale: Scale) -> Dataset:
         tasks = await writer.create_tasks(boards[0], scale.tasks)
         others = {board: (await writer.create_tasks(board, 3))[0] for board in boards[1:]}
         tokens = await writer.create_agents(boards, scale.agents)
-        await writer.create_details(boards[0], tasks, tokens[0])
+        await writer.create_details(boards[0], tasks, tokens[: max(scale.agents // 5, 1)])
     present = await connection.fetchval("SELECT count(*) FROM activity_events")
     await copy_events(connection, -(-EVENTS // present) - 1)
     await connection.execute("ANALYZE")
@@ -144,12 +144,15 @@ class _Writer:
             for n, board in enumerate(places[:count])
         ]
 
-    async def create_details(self, board: str, tasks: list[str], token: str) -> None:
-        """Create comments, memory, and an approval for each fourth task that is in review."""
+    async def create_details(self, board: str, tasks: list[str], tokens: list[str]) -> None:
+        """Create comments, memory, and an approval for each task in review.
+
+        The agents with `tokens` request them in turn: there is a limit for each requester.
+        """
         for number, task in enumerate(tasks):
             await self.create(f"/boards/{board}/tasks/{task}/comments", message=f"Note {number}.")
             await self.create(f"/boards/{board}/memory", content=f"A fact, number {number}.")
-        for task in tasks[2::5]:
+        for number, task in enumerate(tasks[2::5]):
             body = {
                 "action_type": "task.complete",
                 "task_id": task,
@@ -157,7 +160,8 @@ class _Writer:
                 "payload": {"reason": "It is ready."},
             }
             path = f"{API}/boards/{board}/approvals"
-            await self._client.send_checked(Call("POST", path, body, USER))
+            agent = (("x-agent-token", tokens[number % len(tokens)]),)
+            await self._client.send_checked(Call("POST", path, body, agent))
 
 
 async def copy_rows(
