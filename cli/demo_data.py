@@ -145,10 +145,10 @@ class _BoardBuilder:
 
     async def _create_agent(self, board: Board, demo_agent: DemoAgent) -> None:
         profile = {"role": demo_agent.role, "emoji": demo_agent.emoji}
-        draft = agents.AgentDraft(name=demo_agent.name, identity_profile=profile)
-        agent, _ = await agents.create_agent(
-            self.session, self.member.user, board, draft, is_board_lead=demo_agent.is_lead
+        fields = agents.AgentCreate(
+            name=demo_agent.name, identity_profile=profile, is_board_lead=demo_agent.is_lead
         )
+        agent, _ = await agents.create_agent(self.session, self.member.user, board, fields)
         self.agents_by_name[demo_agent.name] = agent
         if not demo_agent.is_scripted:
             await mark_seen_long_ago(self.session, agent)

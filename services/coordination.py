@@ -75,7 +75,7 @@ async def message_lead(
     if lead is None:
         names = await session.scalars(select(Agent.name).where(Agent.board_id == board.id))
         name = agents.choose_free_name(DEFAULT_LEAD_NAME, names)
-        lead = agents.build_agent(board, agents.AgentDraft(name=name), is_board_lead=True)
+        lead = agents.build_agent(board, agents.AgentCreate(name=name, is_board_lead=True))
         session.add(lead)
         new_events.append(agents.agent_created_event(main, board, lead))
         await session.flush()

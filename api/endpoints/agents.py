@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from api.framework.agent_operations import declare_agent
@@ -18,16 +18,12 @@ from api.framework.dependencies import (
     board_for_lead,
 )
 from api.framework.fields import (
-    NOT_SENT,
     JsonObject,
     Ok,
     PageQuery,
-    PatchModel,
     RequestModel,
     ResponseModel,
-    ShortText,
     StreamQuery,
-    Text,
     Timestamp,
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
@@ -49,7 +45,7 @@ from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Board, Event, EventType, Gateway, Member
 from services import agents, boards, gateways, organizations
-from services.agents import AgentName, ReportedStatus
+from services.agents import AgentCreate, AgentName, AgentUpdate
 from services.gateways import provisioning
 from services.messages import HoldCause
 
@@ -316,57 +312,12 @@ class AgentTokenRead(ResponseModel):
     )
 
 
-class AgentCreate(RequestModel):
-    """A new agent. `status` is accepted and ignored: an agent is online when it calls."""
-
-    example = {
-        "name": "Ada",
-        "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
-        "identity_profile": {"role": "Writer"},
-    }
-
-    name: AgentName
-    board_id: UUID | None = Field(
-        default=None, description="Omitted by leads: it is their own board."
-    )
-    status: ShortText = "provisioning"
-    heartbeat_config: JsonObject | None = Field(
-        default=None, examples=[{"every": "10m", "target": "last", "includeReasoning": False}]
-    )
-    identity_profile: JsonObject | None = None
-    identity_template: Text | None = None
-    soul_template: Text | None = None
-    is_board_lead: bool = Field(default=False, description="Only admins may create a lead.")
-
-    def draft(self) -> agents.AgentDraft:
-        """Return the agent as a value of the services."""
-        fields = self.model_dump(exclude={"board_id", "status", "is_board_lead"})
-        return agents.AgentDraft(**fields)
-
-
-class AgentUpdate(PatchModel):
-    """Changes of an agent."""
-
-    example = {"identity_profile": {"role": "Editor"}}
-
-    board_id: UUID | None = Field(
-        default=None, description="Moves the agent; its tasks stay on the board."
-    )
-    is_gateway_main: bool = NOT_SENT
-    name: AgentName = NOT_SENT
-    status: ShortText | None = None
-    heartbeat_config: JsonObject | None = None
-    identity_profile: JsonObject | None = None
-    identity_template: Text | None = None
-    soul_template: Text | None = None
-
-
 class AgentHeartbeat(RequestModel):
     """A heartbeat with the agent's own status."""
 
     example = {"status": "healthy"}
 
-    status: ReportedStatus | None = None
+    status: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] | None = None
 
 
 class AgentHeartbeatCreate(AgentHeartbeat):
@@ -452,18 +403,6 @@ async def update_agent(
     body: AgentUpdate,
 ) -> Encoded[AgentRead]:
     """Change an agent, or move it to another board. Its status can be sent back, but not set."""
-    changes = await _omit_shown_values(context, agent, body.changes())
-    changed = await agents.update_agent(context.session, member, agent.id, changes)
-    return await _encode_agent(changed, context)
-
-
-NOT_SHOWN = object()
-
-
-async def _omit_shown_values(
-    context: RequestContext, agent: Agent, sent: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Omit what a program sends back as it has read it, unless it sends nothing else."""
     gateway = await _load_agent_gateway(agent, context)
     shown = {
         "board_id": agent.board_id,
@@ -471,8 +410,12 @@ async def _omit_shown_values(
         "is_gateway_main": agent.board_id is None,
         "status": agents.compute_status(agent, gateway, now(), context.offline_after),
     }
-    changes = {name: value for name, value in sent.items() if shown.get(name, NOT_SHOWN) != value}
-    return changes or sent
+    # Omit what a program sends back as it has read it, unless it sends nothing else.
+    changes = body.without({name for name, value in shown.items() if getattr(body, name) == value})
+    if not changes.model_fields_set:
+        changes = body
+    changed = await agents.update_agent(context.session, member, agent.id, changes)
+    return await _encode_agent(changed, context)
 
 
 async def delete_agent(
@@ -535,9 +478,7 @@ async def _create_agent(
     context: RequestContext, body: AgentCreate, board: Board | None
 ) -> Encoded[AgentCreated]:
     board = board or await _lock_board(context, body.board_id)
-    created, token = await agents.create_agent(
-        context.session, context.actor, board, body.draft(), is_board_lead=body.is_board_lead
-    )
+    created, token = await agents.create_agent(context.session, context.actor, board, body)
     gateway = await _load_agent_gateway(created, context)
     return encode_created_agent(created, gateway, token, context)
 

@@ -10,7 +10,9 @@ from services.agents.cards import (
 from services.agents.commands import (
     AGENT_DEPARTURE,
     AgentDeparture,
+    AgentUpdate,
     SoulUpdate,
+    build_changed_values,
     delete_agent,
     delete_worker,
     get_soul,
@@ -23,6 +25,8 @@ from services.agents.commands import (
     write_soul,
 )
 from services.agents.creation import (
+    AgentCreate,
+    AgentName,
     GatewayLocation,
     build_agent,
     choose_free_name,
@@ -88,13 +92,9 @@ from services.agents.rules import (
     MAX_TOKEN_DAYS,
     OFFLINE_AFTER,
     TOKEN_WARNING,
-    AgentDraft,
-    AgentName,
     AgentState,
-    ReportedStatus,
     StatusEvidence,
     StatusSource,
-    build_changed_values,
     compute_status,
     find_away_since,
     find_status_evidence,

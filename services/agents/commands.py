@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from core.fields import Fields, Text
+from core.fields import NOT_SENT, Fields, Patch, ShortText, Text
 from core.text import N_
 from models import (
     Actor,
@@ -30,15 +30,26 @@ from models import (
 )
 from services import boards, desired_state, events, identity, messages
 from services.agents import rules
-from services.agents.creation import check_name_is_free, create_token
+from services.agents.creation import AgentFields, check_name_is_free, create_token
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.file_versions import FileContent, record_file_versions
 from services.agents.queries import agent_moved, get_board_agent, lock_agent
-from services.agents.rules import MAX_TOKEN_DAYS, build_changed_values
+from services.agents.rules import MAX_TOKEN_DAYS
 from services.hooks import Hook
 
 SOUL_FILE = "SOUL.md"
 """The file of an agent's workspace that contains its soul."""
+
+
+class AgentUpdate(AgentFields, Patch):
+    """Changes of an agent."""
+
+    example = {"identity_profile": {"role": "Editor"}}
+    may_be_empty = True
+    descriptions = {"board_id": "Moves the agent; its tasks stay on the board."}
+
+    status: ShortText | None = None  # ty: ignore[incompatible-attribute-override]
+    is_gateway_main: bool = NOT_SENT
 
 
 class SoulUpdate(Fields):
@@ -70,19 +81,26 @@ AGENT_DEPARTURE: Hook[AgentDeparture, events.NewEvent] = Hook("AGENT_DEPARTURE")
 
 
 async def update_agent(
-    session: AsyncSession, member: Member, agent_id: UUID, changes: Mapping[str, Any]
+    session: AsyncSession, member: Member, agent_id: UUID, fields: AgentUpdate
 ) -> Agent:
-    """Change an agent, or move it to another board. Only the keys that are present count.
+    """Change the given fields of an agent, or move it to another board.
 
     An agent that moves is unassigned from its tasks and is no longer a lead. A new `soul_template`
     overwrites what the agent has made of the previous one. Nothing is recorded if no value changes.
     Raises NotFound, Forbidden, Invalid and Conflict.
     """
-    target_id = _target_board_id(changes)
-    agent, locked = await lock_agent(session, member, agent_id, other_board_id=target_id)
-    values = build_changed_values(agent, changes)
+    given = fields.model_fields_set
+    if "status" in given:
+        raise Forbidden("agent_status_forbidden", "An agent's status is what it reports.")
+    if fields.is_gateway_main:
+        reason = N_("There is no gateway for this agent to manage.")
+        raise Invalid("gateway_required", reason, field="is_gateway_main")
+    if "board_id" in given and fields.board_id is None:
+        raise Invalid("board_required", N_("An agent works on a board."), field="board_id")
+    agent, locked = await lock_agent(session, member, agent_id, other_board_id=fields.board_id)
+    values = build_changed_values(agent, fields)
     previous_board = locked[agent.board_id] if agent.board_id else None
-    board = locked[target_id] if target_id else previous_board
+    board = locked[fields.board_id] if fields.board_id else previous_board
     is_moved = board is not None and board is not previous_board
     if board is not None and ("name" in values or is_moved):
         name = values.get("name", agent.name)
@@ -107,6 +125,14 @@ async def update_agent(
     new_events.append(replace(updated, before=old_values, after=values))
     await events.record_events(session, new_events)
     return agent
+
+
+def build_changed_values(agent: Agent, fields: AgentUpdate) -> dict[str, Any]:
+    """Return the new values of an agent. If it moves to another board, it is no lead there."""
+    values = fields.without({"board_id", "status", "is_gateway_main"}).changes()
+    if fields.board_id is not None and fields.board_id != agent.board_id:
+        values |= {"board_id": fields.board_id, "is_board_lead": False}
+    return values
 
 
 async def _record_soul(
@@ -150,21 +176,6 @@ async def _request_provisioning(
         await desired_state.request_sync(session, Agent.id == agent.id, overwrite=overwrite)
     if led and previous_board is not None:
         await desired_state.request_board_sync(session, previous_board)
-
-
-def _target_board_id(changes: Mapping[str, Any]) -> UUID | None:
-    """Return the id of the board that the agent is to be moved to, or None."""
-    if "status" in changes:
-        raise Forbidden("agent_status_forbidden", "An agent's status is what it reports.")
-    if changes.get("is_gateway_main"):
-        raise Invalid(
-            "gateway_required",
-            N_("There is no gateway for this agent to manage."),
-            field="is_gateway_main",
-        )
-    if "board_id" in changes and changes["board_id"] is None:
-        raise Invalid("board_required", N_("An agent works on a board."), field="board_id")
-    return changes.get("board_id")
 
 
 async def reprovision_agent(

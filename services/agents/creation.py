@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import AfterValidator, Field, ValidationInfo
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.clock import now
-from core.errors import Conflict, Forbidden
+from core.clock import now, parse_duration
+from core.errors import Conflict, Forbidden, Invalid
+from core.fields import FieldKind, Fields, Label, ShortText, Text, build_line_constraints
 from core.security.secrets import generate_token, hash_token, token_prefix
-from core.text import N_
-from core.validation import validate_fields
+from core.text import N_, is_storable_json
 from models import (
     Actor,
     Agent,
@@ -23,12 +25,95 @@ from models import (
     EventType,
     Gateway,
     User,
-    new_id,
 )
 from services import desired_state, events, rows
-from services.agents.events import agent_event
+from services.agents.events import agent_created_event, agent_event
 from services.agents.heartbeats import apply_first_heartbeat
-from services.agents.rules import DEFAULT_HEARTBEAT, FIELD_VALIDATORS, OFFLINE_AFTER, AgentDraft
+from services.agents.rules import DEFAULT_HEARTBEAT, OFFLINE_AFTER
+
+
+def _check_printable(name: str, info: ValidationInfo) -> str:
+    if not name.isprintable():
+        reason = N_("This is one line of letters and signs.")
+        raise Invalid("bad_character", reason, field=info.field_name)
+    return name
+
+
+def _check_stored_size(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if not is_storable_json(given, max_length=64 * 1024):
+        reason = N_("This is too large, or not valid JSON.")
+        raise Invalid("not_storable", reason, field=info.field_name)
+    return given
+
+
+def _check_heartbeat(config: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any]:
+    """Return a heartbeat configuration, or the default for None. Raises Invalid."""
+    if config is None:
+        return dict(DEFAULT_HEARTBEAT)
+    every = config.get("every")
+    if every is not None and not (isinstance(every, str) and parse_duration(every) is not None):
+        reason = N_("Say how often as 30s, 10m or 1h.")
+        raise Invalid("heartbeat_invalid", reason, field=info.field_name)
+    if not isinstance(config.get("quiet", True), bool):
+        reason = N_("“Quiet” is true or false.")
+        raise Invalid("heartbeat_invalid", reason, field=info.field_name)
+    return config
+
+
+def _normalize_profile(profile: dict[str, Any] | None) -> dict[str, str] | None:
+    """Return the values of an identity profile as text (contract, agents 7.2).
+
+    Lists are joined with commas and empty values are left out. Returns None if nothing remains.
+    """
+    texts = {str(name).strip(): _to_text(value) for name, value in (profile or {}).items()}
+    return {name: text for name, text in texts.items() if name and text} or None
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, (_to_text(item) for item in value)))
+    return "" if value is None else str(value).strip()
+
+
+AgentName = Annotated[
+    str,
+    build_line_constraints(100),
+    AfterValidator(_check_printable),
+    Label(N_("Name"), FieldKind.LINE),
+]
+StoredObject = Annotated[dict[str, Any], AfterValidator(_check_stored_size)]
+Template = Annotated[Text | None, AfterValidator(lambda given: (given or "").strip() or None)]
+
+
+class AgentFields(Fields):
+    """What is the same in a new agent and in changes."""
+
+    name: AgentName
+    board_id: UUID | None = Field(
+        default=None, description="Omitted by leads: it is their own board."
+    )
+    status: ShortText = "provisioning"
+    heartbeat_config: Annotated[
+        StoredObject | None,
+        AfterValidator(_check_heartbeat),
+        Field(validate_default=True, examples=[DEFAULT_HEARTBEAT]),
+    ] = None
+    identity_profile: Annotated[StoredObject | None, AfterValidator(_normalize_profile)] = None
+    identity_template: Template = None
+    soul_template: Template = None
+
+
+class AgentCreate(AgentFields):
+    """A new agent. `status` is accepted and ignored: an agent is online when it calls."""
+
+    example = {
+        "name": "Ada",
+        "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
+        "identity_profile": {"role": "Writer"},
+    }
+
+    is_board_lead: bool = Field(default=False, description="Only admins may create a lead.")
+
 
 UNIQUE_ERRORS: rows.UniqueErrors = {
     "uq_agents_linked_once": lambda: Conflict(
@@ -50,9 +135,7 @@ async def create_agent(
     session: AsyncSession,
     actor: Actor,
     board: Board,
-    draft: AgentDraft,
-    *,
-    is_board_lead: bool = False,
+    fields: AgentCreate,
 ) -> tuple[Agent, str | None]:
     """Create an agent on a locked board, and return it with its token, which is shown once.
 
@@ -62,13 +145,12 @@ async def create_agent(
     Conflict.
     """
     if isinstance(actor, Agent):
-        await _check_lead_may_create(session, actor, board, is_board_lead=is_board_lead)
-    agent = await _add_agent(session, board, draft, is_board_lead=is_board_lead)
+        await _check_lead_may_create(session, actor, board, is_board_lead=fields.is_board_lead)
+    agent = await _add_agent(session, board, fields)
     token = await _create_first_token(session, agent)
-    if is_board_lead:
+    if agent.is_board_lead:
         await desired_state.request_board_sync(session, board)
-    created = agent_event(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
-    await events.record_events(session, [created])
+    await events.record_events(session, [agent_created_event(actor, board, agent)])
     return agent, token
 
 
@@ -76,20 +158,18 @@ async def link_agent(
     session: AsyncSession,
     user: User,
     board: Board,
-    draft: AgentDraft,
+    fields: AgentCreate,
     location: GatewayLocation,
-    *,
-    is_board_lead: bool = False,
 ) -> tuple[Agent, str]:
     """Register an agent that already exists on a gateway; otherwise like `create_agent`.
 
     Raises Conflict also if it is registered already.
     """
-    agent = await _add_agent(session, board, draft, is_board_lead=is_board_lead, location=location)
+    agent = await _add_agent(session, board, fields, location)
     await rows.flush(session, UNIQUE_ERRORS)
     token = await create_token(session, agent)
     linked = agent_event(
-        EventType.AGENT_CREATED, user, board, agent, lead=is_board_lead, is_linked=True
+        EventType.AGENT_CREATED, user, board, agent, lead=agent.is_board_lead, is_linked=True
     )
     await events.record_events(session, [linked])
     return agent, token
@@ -105,10 +185,10 @@ async def create_on_first_heartbeat(
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> tuple[Agent, str | None]:
     """Create an agent that sends a heartbeat before it exists; otherwise like `create_agent`."""
-    agent = await _add_agent(session, board, AgentDraft(name=name))
+    agent = await _add_agent(session, board, AgentCreate(name=name))
     status_events = apply_first_heartbeat(agent, board, status=status, offline_after=offline_after)
     token = await _create_first_token(session, agent)
-    created = agent_event(EventType.AGENT_CREATED, user, board, agent, lead=False)
+    created = agent_created_event(user, board, agent)
     await events.record_events(session, [created, *status_events])
     return agent, token
 
@@ -121,42 +201,35 @@ async def _create_first_token(session: AsyncSession, agent: Agent) -> str | None
 async def _add_agent(
     session: AsyncSession,
     board: Board,
-    draft: AgentDraft,
-    *,
-    is_board_lead: bool = False,
+    fields: AgentCreate,
     location: GatewayLocation | None = None,
 ) -> Agent:
-    agent = build_agent(board, draft, is_board_lead=is_board_lead, location=location)
+    agent = build_agent(board, fields, location)
     await check_name_is_free(session, board, agent.name)
-    if is_board_lead:
-        await _check_no_other_lead(session, board)
+    if agent.is_board_lead:
+        lead = select(Agent.name).where(Agent.board_id == board.id, Agent.is_board_lead)
+        lead_name = await session.scalar(lead)
+        if lead_name is not None:
+            reason = N_("%(lead)s leads this board already.")
+            raise Conflict("board_lead_exists", reason, field="is_board_lead", lead=lead_name)
     agent.board = board
     session.add(agent)
     return agent
 
 
 def build_agent(
-    board: Board,
-    draft: AgentDraft,
-    *,
-    is_board_lead: bool = False,
-    location: GatewayLocation | None = None,
+    board: Board, fields: AgentCreate, location: GatewayLocation | None = None
 ) -> Agent:
-    """Build an agent of a board, without a token. Raises Invalid.
+    """Build an agent of a board, without a token.
 
     It is provisioned on the gateway of the board, unless it is an agent that exists elsewhere.
     """
-    at = now()
-    agent = Agent(
-        id=new_id(),
+    place = {"board_id": board.id, "status": AgentStatus.PROVISIONING}
+    agent = rows.build_row(
+        Agent,
         organization_id=board.organization_id,
-        board_id=board.id,
         gateway_id=board.gateway_id,
-        status=AgentStatus.PROVISIONING,
-        is_board_lead=is_board_lead,
-        created_at=at,
-        updated_at=at,
-        **validate_fields(FIELD_VALIDATORS, vars(draft)),
+        **(dict(fields) | place),
     )
     if location is None:
         desired_state.start_provisioning(agent)
@@ -199,18 +272,6 @@ async def check_name_is_free(
         )
 
 
-async def _check_no_other_lead(session: AsyncSession, board: Board) -> None:
-    lead = select(Agent.name).where(Agent.board_id == board.id, Agent.is_board_lead)
-    name = await session.scalar(lead)
-    if name is not None:
-        raise Conflict(
-            "board_lead_exists",
-            N_("%(lead)s leads this board already."),
-            field="is_board_lead",
-            lead=name,
-        )
-
-
 def choose_free_name(wanted: str, taken: Iterable[str]) -> str:
     """Return the wanted name, with a number appended if it is taken. Case is ignored."""
     names = {name.lower() for name in taken}
@@ -247,17 +308,14 @@ GATEWAY_AGENT_PROFILE = {
 
 async def create_gateway_agent(session: AsyncSession, gateway: Gateway) -> Agent:
     """Create the agent of a gateway. It has no token yet, so it cannot call the API."""
-    at = now()
-    agent = Agent(
-        id=new_id(),
+    agent = rows.build_row(
+        Agent,
         organization_id=gateway.organization_id,
         gateway_id=gateway.id,
         name=gateway_agent_name(gateway.name),
         status=AgentStatus.PROVISIONING,
         heartbeat_config=dict(DEFAULT_HEARTBEAT),
         identity_profile=dict(GATEWAY_AGENT_PROFILE),
-        created_at=at,
-        updated_at=at,
     )
     desired_state.start_provisioning(agent)
     session.add(agent)

@@ -1,15 +1,13 @@
-"""Rules for agents: computed status and state, and validation of fields. Pure functions.
+"""Rules for the computed status and state of agents. Pure functions.
 
 `compute_status` decides for pages, API and streams; `online_condition` counts by the same rule.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import StringConstraints
 from sqlalchemy import (
     ColumnElement,
     Float,
@@ -27,17 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.clock import DURATION_PATTERN, MAX_DURATION, SECONDS, parse_duration
 from core.errors import Invalid
-from core.fields import build_line_constraints
-from core.text import N_, is_storable
-from core.validation import (
-    MAX_TEXT_LENGTH,
-    FieldCheck,
-    json_object,
-    nonblank_text,
-    optional,
-    trimmed_text,
-    validate_fields,
-)
+from core.text import is_storable
 from models import Agent, AgentStatus, DesiredState, Gateway
 from services import gateway_status
 
@@ -258,92 +246,6 @@ def validate_reported_status(word: str | None) -> str | None:
     if word in RESERVED_STATUSES:
         raise Invalid("status_invalid", f"An agent does not report {word}.", field="status")
     return word
-
-
-MAX_NAME_LENGTH = 100  # characters
-
-AgentName = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
-ReportedStatus = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)]
-
-_validate_name = nonblank_text(MAX_NAME_LENGTH)
-_validate_json = json_object(64 * 1024)
-_validate_template_text = optional(trimmed_text(MAX_TEXT_LENGTH))
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentDraft:
-    """The fields of a new agent that the caller chooses; its board and token are set separately."""
-
-    name: str
-    heartbeat_config: Mapping[str, Any] | None = None
-    identity_profile: Mapping[str, Any] | None = None
-    identity_template: str | None = None
-    soul_template: str | None = None
-
-
-def validate_agent_name(value: object, field: str) -> str:
-    """Validate a name: one line, trimmed. Raises Invalid."""
-    line = _validate_name(value, field)
-    if not line.isprintable():
-        reason = N_("This is one line of letters and signs.")
-        raise Invalid("bad_character", reason, field=field)
-    return line
-
-
-def validate_heartbeat_config(value: object, field: str) -> dict[str, Any]:
-    """Validate a heartbeat configuration; None stands for the default. Raises Invalid."""
-    if value is None:
-        return dict(DEFAULT_HEARTBEAT)
-    config = _validate_json(value, field)
-    every = config.get("every")
-    if every is not None and not (isinstance(every, str) and parse_duration(every) is not None):
-        raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field=field)
-    if not isinstance(config.get("quiet", True), bool):
-        raise Invalid("heartbeat_invalid", N_("“Quiet” is true or false."), field=field)
-    return config
-
-
-def validate_identity_profile(value: object, field: str) -> dict[str, str] | None:
-    """Validate an identity profile and return its values as text (contract, agents 7.2).
-
-    Lists are joined with commas and empty values are left out. Returns None if nothing remains.
-    """
-    given = {} if value is None else _validate_json(value, field)
-    texts = {str(name).strip(): _to_text(value) for name, value in given.items()}
-    return {name: text for name, text in texts.items() if name and text} or None
-
-
-def validate_template(value: object, field: str) -> str | None:
-    """Validate a template; a blank one becomes None. Raises Invalid."""
-    return _validate_template_text(value, field) or None
-
-
-FIELD_VALIDATORS: dict[str, FieldCheck] = {
-    "name": validate_agent_name,
-    "heartbeat_config": validate_heartbeat_config,
-    "identity_profile": validate_identity_profile,
-    "identity_template": validate_template,
-    "soul_template": validate_template,
-}
-"""The fields of an agent that can be set and changed."""
-
-
-def build_changed_values(agent: Agent, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate changes of an agent, and return the new values. Raises Invalid.
-
-    An agent that moves to another board is no lead there.
-    """
-    values = validate_fields(FIELD_VALIDATORS, changes)
-    board_id = changes.get("board_id")
-    if board_id is not None and board_id != agent.board_id:
-        values |= {"board_id": board_id, "is_board_lead": False}
-    return values
-
-
-def _to_text(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(filter(None, (_to_text(item) for item in value)))
-    return "" if value is None else str(value).strip()
 
 
 def is_token_ending(agent: Agent, moment: datetime) -> bool:

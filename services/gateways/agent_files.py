@@ -291,5 +291,6 @@ async def save_stored_soul(
     if before.version != version:
         return WriteResult(False, before)
     (await get_file_access(session, member, agent_id)).require_editable()
-    await agents.update_agent(session, member, agent_id, {"soul_template": soul})
+    fields = agents.AgentUpdate.parse({"soul_template": soul})
+    await agents.update_agent(session, member, agent_id, fields)
     return WriteResult(True, before)

@@ -103,13 +103,16 @@ async def link_agent(
         reason = N_("A Mission Control made this agent: it cannot be linked.")
         raise Invalid("agent_made_here", reason, field="gateway_agent_id")
     profile = {"emoji": agent.emoji} if agent.emoji else None
-    agent_draft = agents.AgentDraft(
-        name=draft.name or agent.name, heartbeat_config=NO_HEARTBEAT, identity_profile=profile
+    fields = agents.AgentCreate.parse(
+        {
+            "name": draft.name or agent.name,
+            "heartbeat_config": NO_HEARTBEAT,
+            "identity_profile": profile,
+            "is_board_lead": draft.is_board_lead,
+        }
     )
     location = agents.GatewayLocation(gateway.id, agent.session_key)
-    return await agents.link_agent(
-        session, member.user, board, agent_draft, location, is_board_lead=draft.is_board_lead
-    )
+    return await agents.link_agent(session, member.user, board, fields, location)
 
 
 def _parse_agent(agent: gateway_api.ListedGatewayAgent) -> ListedAgent:

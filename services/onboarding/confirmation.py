@@ -233,8 +233,9 @@ def get_user_profile(goal: OnboardingGoal, draft: Mapping[str, Any]) -> dict[str
 def build_lead(board: Board, proposed: Mapping[str, Any], context: ConfirmationContext) -> Agent:
     """Build the lead, with a name that no other agent of the board has."""
     name = agents.choose_free_name(choose_lead_name(proposed), context.agent_names)
-    draft = agents.AgentDraft(name=name, identity_profile=build_lead_profile(proposed))
-    return agents.build_agent(board, draft, is_board_lead=True)
+    profile = build_lead_profile(proposed)
+    values = {"name": name, "identity_profile": profile, "is_board_lead": True}
+    return agents.build_agent(board, agents.AgentCreate.parse(values))
 
 
 async def preview_goal(

@@ -48,7 +48,7 @@ async def task(isolated_transaction: TransactionFactory, isolated_world: World) 
 
 def to_the_garden(world: World, alices: Member, agent: Agent) -> Deed:
     return lambda session: agents.update_agent(
-        session, alices, agent.id, {"board_id": world.garden.id}
+        session, alices, agent.id, agents.AgentUpdate.of(board_id=world.garden.id)
     )
 
 
@@ -106,7 +106,9 @@ async def test_changing_an_agent_moved_meanwhile_is_a_conflict(
 ) -> None:
     world, id = isolated_world, isolated_world.worker.id
     operations = {
-        "change": lambda session: agents.update_agent(session, alices, id, {"name": "Renamed"}),
+        "change": lambda session: agents.update_agent(
+            session, alices, id, agents.AgentUpdate.of(name="Renamed")
+        ),
         "issue_token": lambda session: agents.issue_token(session, alices, id),
         "delete": lambda session: agents.delete_agent(session, world.alice, id),
     }
@@ -144,7 +146,7 @@ async def test_a_first_call_and_a_deletion_do_not_deadlock(
         board = await boards.lock_board(session, world.alice, world.garden.id)
         created = [
             await agents.create_agent(
-                session, world.alice, board, agents.AgentDraft(name=f"No. {n}")
+                session, world.alice, board, agents.AgentCreate(name=f"No. {n}")
             )
             for n in range(60)
         ]

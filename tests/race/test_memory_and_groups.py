@@ -152,7 +152,9 @@ async def test_lead_moved_while_setting_group_heartbeat_gets_forbidden(
 
     async def move(session: AsyncSession) -> None:
         changes = {"board_id": isolated_world.garden.id}
-        await agents.update_agent(session, alices, isolated_world.lead.id, changes)
+        await agents.update_agent(
+            session, alices, isolated_world.lead.id, agents.AgentUpdate.parse(changes)
+        )
 
     error = await run_while_waiting(isolated_transaction, set_heartbeat, move)
     assert isinstance(error, Forbidden)

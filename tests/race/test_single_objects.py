@@ -33,7 +33,7 @@ from models import (
     new_id,
 )
 from services import agents, boards, gateways, identity, onboarding, policies, tasks
-from services.agents import AgentDraft
+from services.agents import AgentCreate
 from services.gateways import LinkDraft, ListedAgent
 from services.identity import ProviderProfile
 from services.identity.tokens import MAX_API_TOKENS
@@ -74,9 +74,8 @@ async def test_a_board_gets_one_lead(
         def creating(name: str) -> Operation:
             async def create(session: Any) -> None:
                 locked = await boards.lock_board_as_admin(session, isolated_world.alice, board.id)
-                draft = AgentDraft(name=name)
-                user = isolated_world.alice
-                await agents.create_agent(session, user, locked, draft, is_board_lead=True)
+                draft = AgentCreate(name=name, is_board_lead=True)
+                await agents.create_agent(session, isolated_world.alice, locked, draft)
 
             return create
 

@@ -8,7 +8,7 @@ import pytest
 from core.errors import Forbidden, Invalid, NotFound
 from models import Agent, Member, Role
 from services import agents, boards, onboarding
-from services.agents import AgentDraft
+from services.agents import AgentCreate, AgentUpdate
 from services.gateways import sync
 from services.gateways.provisioning.config_entries import plan_agent_change
 from services.gateways.sync import AgentConfigChange
@@ -42,20 +42,16 @@ async def preview_as(
 ) -> list[AgentConfigChange]:
     async with harness.transaction() as session:
         found = await sync.get_editable_agent(session, member, agent.id)
-        return list(await sync.preview_agent_update(session, member, found, changes))
+        return list(
+            await sync.preview_agent_update(session, member, found, AgentUpdate.parse(changes))
+        )
 
 
-async def preview_new(
-    harness: ProvisioningHarness, draft: AgentDraft, *, is_board_lead: bool = False
-) -> list[AgentConfigChange]:
+async def preview_new(harness: ProvisioningHarness, draft: AgentCreate) -> list[AgentConfigChange]:
     async with harness.transaction() as session:
         return list(
             await sync.preview_new_agent(
-                session,
-                harness.world.alice_member,
-                harness.world.garden.id,
-                draft,
-                is_board_lead=is_board_lead,
+                session, harness.world.alice_member, harness.world.garden.id, draft
             )
         )
 
@@ -63,7 +59,9 @@ async def preview_new(
 async def save(harness: ProvisioningHarness, agent: Agent, **changes: Any) -> None:
     """Change an agent, and provision it."""
     async with harness.transaction() as session:
-        await agents.update_agent(session, harness.world.alice_member, agent.id, changes)
+        await agents.update_agent(
+            session, harness.world.alice_member, agent.id, AgentUpdate.parse(changes)
+        )
     await harness.reconcile_until_idle()
 
 
@@ -107,7 +105,7 @@ async def test_the_entry_of_a_new_agent_is_what_provisioning_makes_of_it(
     harness: ProvisioningHarness,
 ) -> None:
     draft: dict[str, Any] = {"name": "Scribe", "heartbeat_config": {"every": "1h"}}
-    [change] = await preview_new(harness, AgentDraft(**draft))
+    [change] = await preview_new(harness, AgentCreate(**draft))
     assert (change.adds_entry, change.removes_entry) == (True, False)
     assert changed_lines(change.diff, REMOVED) == []
     lines = changed_lines(change.diff, ADDED)
@@ -121,7 +119,7 @@ async def test_the_entry_of_a_new_agent_is_what_provisioning_makes_of_it(
     assert '"name": "Scribe"' in lines
     assert entry["name"] == "Scribe"
 
-    [lead] = await preview_new(harness, AgentDraft(**draft), is_board_lead=True)
+    [lead] = await preview_new(harness, AgentCreate(**draft, is_board_lead=True))
     assert changed_lines(lead.diff, ADDED)[0] == f'"lead-{harness.world.garden.id}": {{'
     assert len(harness.fake.entries) == 1  # nothing was created
 

@@ -16,7 +16,7 @@ from core.paging import Paging
 from core.security.secrets import hash_token
 from models import Agent, AgentToken, EventType, Status
 from services import agents
-from services.agents.rules import FIELD_VALIDATORS
+from services.agents import AgentCreate, AgentUpdate
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
 from tests.support.board_rows import make_agent
 from tests.support.credentials import authenticate_agent
@@ -30,7 +30,7 @@ class TestFields:
     @pytest.mark.parametrize("name", ["", "  ", None, 5, "x" * 101, "two\nlines", "nul\0"])
     def test_a_name_is_one_line_of_at_most_100_characters(self, name) -> None:
         with pytest.raises(Invalid) as rejected:
-            FIELD_VALIDATORS["name"](name, "name")
+            AgentCreate.parse({"name": name})
         assert rejected.value.field == "name"
 
     def test_profile_values_become_text_and_empty_ones_are_left_out(self) -> None:
@@ -42,31 +42,36 @@ class TestFields:
             "emoji": "",
             " ": "nameless",
         }
-        assert FIELD_VALIDATORS["identity_profile"](expected, "identity_profile") == {
+        assert AgentCreate(name="Ada", identity_profile=expected).identity_profile == {
             "role": "Writer",
             "skills": "Prose, Verse, 7",
             "years": "12",
         }
-        assert FIELD_VALIDATORS["identity_profile"]({"a": []}, "identity_profile") is None
-        assert FIELD_VALIDATORS["identity_profile"](None, "identity_profile") is None
+        for empty in ({"a": []}, None):
+            assert AgentCreate(name="Ada", identity_profile=empty).identity_profile is None
+
+    def test_a_profile_has_at_most_64_kilobytes(self) -> None:
+        with pytest.raises(Invalid) as rejected:
+            AgentCreate.parse({"name": "Ada", "identity_profile": {"role": "x" * 65_536}})
+        assert (rejected.value.code, rejected.value.field) == ("not_storable", "identity_profile")
 
     @pytest.mark.parametrize("every", ["banana", 10, "10", ""])
     def test_a_heartbeat_interval_is_a_duration(self, every) -> None:
         """W-54."""
         with pytest.raises(Invalid) as rejected:
-            FIELD_VALIDATORS["heartbeat_config"]({"every": every}, "heartbeat_config")
+            AgentCreate.parse({"name": "Ada", "heartbeat_config": {"every": every}})
         assert rejected.value.field == "heartbeat_config"
 
     def test_the_default_heartbeat_interval_is_ten_minutes(self) -> None:
         usual = {"every": "10m", "target": "last", "includeReasoning": False}
-        assert FIELD_VALIDATORS["heartbeat_config"](None, "heartbeat_config") == usual
-        assert FIELD_VALIDATORS["heartbeat_config"]({"target": "x"}, "heartbeat_config") == {
-            "target": "x"
-        }
+        assert AgentCreate(name="Ada").heartbeat_config == usual
+        assert AgentUpdate.of(heartbeat_config=None).changes() == {"heartbeat_config": usual}
+        chosen = AgentCreate(name="Ada", heartbeat_config={"target": "x"})
+        assert chosen.heartbeat_config == {"target": "x"}
 
     def test_a_blank_template_becomes_none(self) -> None:
-        assert FIELD_VALIDATORS["soul_template"](" \n", "soul_template") is None
-        assert FIELD_VALIDATORS["soul_template"](" Be kind. ", "soul_template") == "Be kind."
+        assert AgentCreate(name="Ada", soul_template=" \n").soul_template is None
+        assert AgentCreate(name="Ada", soul_template=" Be kind. ").soul_template == "Be kind."
 
 
 class TestCreating:
@@ -240,7 +245,9 @@ class TestTokens:
 
 class TestChanging:
     async def change(self, session, world, agent, **changes):
-        return await agents.update_agent(session, world.alice_member, agent.id, changes)
+        return await agents.update_agent(
+            session, world.alice_member, agent.id, AgentUpdate.parse(changes)
+        )
 
     async def test_only_the_given_fields_are_changed(self, session, world) -> None:
         agent = await self.change(session, world, world.worker, name=" Ada ", soul_template="Be.")
@@ -258,7 +265,9 @@ class TestChanging:
 
     async def test_an_update_without_changes_records_no_event(self, session, world) -> None:
         for changes in ({}, {"name": "Worker"}, {"is_gateway_main": False}, {"unknown": 1}):
-            await agents.update_agent(session, world.alice_member, world.worker.id, changes)
+            await agents.update_agent(
+                session, world.alice_member, world.worker.id, AgentUpdate.parse(changes)
+            )
         await self.change(session, world, world.worker, board_id=world.board.id)
         assert await list_events(session) == []
 
@@ -317,7 +326,10 @@ class TestChanging:
         await session.flush()
         with pytest.raises(Forbidden):
             await agents.update_agent(
-                session, world.dana_member, world.worker.id, {"board_id": world.garden.id}
+                session,
+                world.dana_member,
+                world.worker.id,
+                AgentUpdate.of(board_id=world.garden.id),
             )
 
     async def test_members_and_other_organizations_change_no_agent(self, session, world) -> None:
@@ -327,5 +339,7 @@ class TestChanging:
             (world.charlie_member, NotFound),
         ]:
             with pytest.raises(error):
-                await agents.update_agent(session, member, world.worker.id, {"name": "Mine"})
+                await agents.update_agent(
+                    session, member, world.worker.id, AgentUpdate.of(name="Mine")
+                )
         assert await list_agent_names(session, world.board) == ["Lead", "Other worker", "Worker"]

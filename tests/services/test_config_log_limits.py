@@ -5,7 +5,7 @@ from sqlalchemy import Uuid, bindparam, text
 
 from models import Agent, ConfigChangeKind, new_id
 from services import agents, boards, desired_state
-from services.agents import AgentDraft
+from services.agents import AgentCreate
 from services.gateways.provisioning import config_log
 from services.gateways.provisioning.config_log import (
     ConfigLog,
@@ -32,7 +32,7 @@ async def test_a_lead_does_not_displace_what_a_person_has_changed(
         async with harness.transaction() as session:
             actor = await session.get_one(Agent, lead.id)
             board = await boards.lock_board(session, actor, harness.world.garden.id)
-            await agents.create_agent(session, actor, board, AgentDraft(name=name))
+            await agents.create_agent(session, actor, board, AgentCreate(name=name))
         await harness.reconcile_until_idle()
     found = [describe(entry) for entry in await list_changes(harness)]
     assert found == [
@@ -99,7 +99,9 @@ async def test_writes_with_the_same_cause_are_one_row(harness: ProvisioningHarne
     assert '-        "name": "Eight"' in changed.diff.splitlines()
     async with harness.transaction() as session:
         new = {"name": "Author"}
-        await agents.update_agent(session, harness.world.alice_member, agent.id, new)
+        await agents.update_agent(
+            session, harness.world.alice_member, agent.id, agents.AgentUpdate.parse(new)
+        )
     await harness.reconcile_until_idle()
     assert [entry.change.writes for entry in await list_changes(harness)] == [1, 3, 1]
 

@@ -81,7 +81,9 @@ async def test_a_sync_records_versions_and_what_it_overwrites(
     harness.files_of(agent)["SOUL.md"] = "I have found myself.\n"
     async with harness.transaction() as session:
         changes = {"soul_template": "Be kind."}
-        await agents.update_agent(session, get_member(harness), agent.id, changes)
+        await agents.update_agent(
+            session, get_member(harness), agent.id, agents.AgentUpdate.parse(changes)
+        )
     await harness.reconcile_until_idle()
     versions = await list_versions(harness, agent)
     assert authors(versions) == [FileAuthor.SYNC, FileAuthor.GATEWAY, FileAuthor.SYNC]
@@ -174,7 +176,9 @@ async def test_a_token_in_a_version_by_a_sync_can_be_restored(
     before = await read(harness, agent)
     async with harness.transaction() as session:
         changes = {"soul_template": "Call with mc_agent_Secret-2."}
-        await agents.update_agent(session, get_member(harness), agent.id, changes)
+        await agents.update_agent(
+            session, get_member(harness), agent.id, agents.AgentUpdate.parse(changes)
+        )
     await harness.reconcile_until_idle()
     after = await read(harness, agent)
     newest, replaced, *_ = await list_contents(harness, agent)

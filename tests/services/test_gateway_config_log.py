@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from models import Agent, Board, ConfigChangeKind, GatewayConfigChange, Member
 from services import agents, boards, desired_state
-from services.agents import AgentDraft
+from services.agents import AgentCreate
 from services.gateways.provisioning import LoggedConfigChange, config_log
 from services.gateways.provisioning.config_log import parse_agent_key
 from tests.services.test_file_sync import harness
@@ -66,7 +66,9 @@ async def test_changes_of_a_lead_and_removals_are_logged_with_who_caused_them(
     async with harness.transaction() as session:
         actor = await session.get_one(Agent, lead.id)
         board = await boards.lock_board(session, actor, harness.world.garden.id)
-        scribe, _token = await agents.create_agent(session, actor, board, AgentDraft(name="Scribe"))
+        scribe, _token = await agents.create_agent(
+            session, actor, board, AgentCreate(name="Scribe")
+        )
     await harness.reconcile_until_idle()
     await harness.check_in(scribe)
     await harness.reconcile_until_idle()
@@ -75,7 +77,7 @@ async def test_changes_of_a_lead_and_removals_are_logged_with_who_caused_them(
 
     async with harness.transaction() as session:
         await agents.update_agent(
-            session, harness.world.alice_member, scribe.id, {"name": "Author"}
+            session, harness.world.alice_member, scribe.id, agents.AgentUpdate.of(name="Author")
         )
     await harness.reconcile_until_idle()
     entry = (await list_changes(harness))[0]
@@ -98,13 +100,13 @@ async def test_a_later_change_that_writes_nothing_is_not_the_cause(
     agent = await harness.create_online_agent()
     harness.is_unreachable = True
     async with harness.transaction() as session:
-        await agents.update_agent(session, member, agent.id, {"name": "Author"})
+        await agents.update_agent(session, member, agent.id, agents.AgentUpdate.of(name="Author"))
     await harness.update_board(name="Yard")
     async with harness.transaction() as session:
         profile = {"identity_profile": {"role": "Editor"}}
-        await agents.update_agent(session, member, agent.id, profile)
+        await agents.update_agent(session, member, agent.id, agents.AgentUpdate.parse(profile))
         interval = {"heartbeat_config": {"every": "5m"}}
-        await agents.update_agent(session, member, agent.id, interval)
+        await agents.update_agent(session, member, agent.id, agents.AgentUpdate.parse(interval))
         await agents.issue_token(session, member, agent.id)
     await harness.reconcile_until_idle()
     entry = (await list_changes(harness))[0]
@@ -136,7 +138,10 @@ async def test_nothing_is_logged_while_nothing_is_written(harness: ProvisioningH
     count = len(await list_changes(harness))
     async with harness.transaction() as session:
         await agents.update_agent(
-            session, harness.world.alice_member, agent.id, {"identity_profile": {"role": "Editor"}}
+            session,
+            harness.world.alice_member,
+            agent.id,
+            agents.AgentUpdate.of(identity_profile={"role": "Editor"}),
         )
     await harness.reconcile_until_idle()
     assert len(await list_changes(harness)) == count
@@ -222,7 +227,9 @@ async def test_a_rejected_change_is_not_confirmed_when_its_agent_is_updated(
     confirmed = []
     for name in ("Author", "Editor", "Writer"):  # the gateway has the last one already
         async with harness.transaction() as session:
-            await agents.update_agent(session, harness.world.alice_member, agent.id, {"name": name})
+            await agents.update_agent(
+                session, harness.world.alice_member, agent.id, agents.AgentUpdate.of(name=name)
+            )
         for _ in range(10):
             more_at = await harness.reconcile_once()
             harness.moment = max(harness.moment, more_at or harness.moment) + timedelta(seconds=1)

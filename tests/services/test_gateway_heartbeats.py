@@ -49,7 +49,9 @@ async def sync(harness: ProvisioningHarness, agent: Agent) -> None:
 
 async def save(harness: ProvisioningHarness, agent: Agent, **changes: Any) -> None:
     async with harness.transaction() as session:
-        await agents.update_agent(session, harness.world.alice_member, agent.id, changes)
+        await agents.update_agent(
+            session, harness.world.alice_member, agent.id, agents.AgentUpdate.parse(changes)
+        )
     await harness.reconcile_until_idle()
 
 

@@ -104,7 +104,9 @@ async def exercise_linked_agent(
     await asyncio.sleep(PAUSE)
     for change in changes:
         async with transaction() as session:
-            await agents.update_agent(session, world.alice_member, agent.id, change)
+            await agents.update_agent(
+                session, world.alice_member, agent.id, agents.AgentUpdate.parse(change)
+            )
     async with transaction() as session:
         await agents.issue_token(session, world.alice_member, agent.id)
     await asyncio.sleep(PAUSE)

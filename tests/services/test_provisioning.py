@@ -103,7 +103,9 @@ async def test_our_files_stay_ours_if_the_answer_to_a_write_was_lost(
 
     async def call(name: str) -> None:
         async with harness.transaction() as session:
-            await agents.update_agent(session, harness.world.alice_member, agent.id, {"name": name})
+            await agents.update_agent(
+                session, harness.world.alice_member, agent.id, agents.AgentUpdate.of(name=name)
+            )
 
     def lose_the_answer(method: str, params: Any) -> Fault:
         nonlocal is_lost
@@ -136,7 +138,9 @@ async def test_a_concurrent_change_by_the_agent_is_kept(
 
     harness.fake.fault = be_quicker
     async with harness.transaction() as session:
-        await agents.update_agent(session, harness.world.alice_member, agent.id, {"name": "Editor"})
+        await agents.update_agent(
+            session, harness.world.alice_member, agent.id, agents.AgentUpdate.of(name="Editor")
+        )
     await harness.reconcile_until_idle()
     assert harness.files_of(agent)["IDENTITY.md"] == "I am my own."
     assert (await harness.get_agent(agent)).provision_failure is None

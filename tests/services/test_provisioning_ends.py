@@ -86,7 +86,7 @@ async def test_a_rejected_name_is_reported_and_can_be_retried(
     harness.fake.fault = reject_method("agents.update")
     async with harness.transaction() as session:
         member = harness.world.alice_member
-        await agents.update_agent(session, member, agent.id, {"name": "Editor"})
+        await agents.update_agent(session, member, agent.id, agents.AgentUpdate.of(name="Editor"))
     await harness.reconcile_until_idle()
     failure = (await harness.get_agent(agent)).provision_failure
     assert failure

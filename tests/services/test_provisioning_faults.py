@@ -138,7 +138,10 @@ class Scenario:
         name = f"Writer {self.harness.moment:%H%M%S}"
         async with self.harness.transaction() as session:
             await agents.update_agent(
-                session, self.harness.world.alice_member, self.agent.id, {"name": name}
+                session,
+                self.harness.world.alice_member,
+                self.agent.id,
+                agents.AgentUpdate.of(name=name),
             )
 
     async def _check_in(self) -> None:

@@ -272,7 +272,9 @@ async def test_a_moved_agent_is_removed_from_its_old_gateway(
     key, token = agent.gateway_key, harness.token_of(agent)
     async with harness.transaction() as session:
         elsewhere = {"board_id": world.board.id}
-        await agents.update_agent(session, world.alice_member, agent.id, elsewhere)
+        await agents.update_agent(
+            session, world.alice_member, agent.id, agents.AgentUpdate.parse(elsewhere)
+        )
     await advance_clock(harness, MINUTES)
     assert key not in harness.fake.listed_agents()
     assert await agent_name_of_token(harness, token) is None

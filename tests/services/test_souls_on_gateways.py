@@ -31,7 +31,7 @@ async def set_soul_as_lead(harness: ProvisioningHarness, agent: Agent, soul: str
 async def set_soul_as_admin(harness: ProvisioningHarness, agent: Agent, soul: str) -> None:
     async with harness.transaction() as session:
         await agents.update_agent(
-            session, harness.world.alice_member, agent.id, {"soul_template": soul}
+            session, harness.world.alice_member, agent.id, agents.AgentUpdate.of(soul_template=soul)
         )
 
 
@@ -61,6 +61,8 @@ async def test_a_rename_keeps_a_soul_that_the_agent_has_changed(
     agent = await harness.create_online_agent()
     harness.files_of(agent)["SOUL.md"] = OWN
     async with harness.transaction() as session:
-        await agents.update_agent(session, harness.world.alice_member, agent.id, {"name": "Author"})
+        await agents.update_agent(
+            session, harness.world.alice_member, agent.id, agents.AgentUpdate.of(name="Author")
+        )
     await harness.reconcile_until_idle()
     assert harness.files_of(agent)["SOUL.md"] == OWN

@@ -164,7 +164,9 @@ async def test_a_task_whose_agent_left_is_restored_unassigned(
         await agents.delete_agent(session, world.alice, world.worker.id)
     else:
         move = {"board_id": world.garden.id}
-        await agents.update_agent(session, world.alice_member, world.worker.id, move)
+        await agents.update_agent(
+            session, world.alice_member, world.worker.id, agents.AgentUpdate.parse(move)
+        )
     found = (await tasks.restore_task(session, world.alice, world.board, task.id)).task
 
     left = (found.status, found.assigned_agent_id, found.in_progress_at)

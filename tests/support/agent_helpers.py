@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from models import Agent, Event
 from services import agents, boards
-from services.agents import AgentDraft
+from services.agents import AgentCreate
 
 
 async def list_events(session) -> list[Event]:
@@ -14,9 +14,8 @@ async def list_events(session) -> list[Event]:
 async def create_agent(session, actor, board, name="New", *, is_board_lead=False, **fields):
     hold = boards.lock_board if isinstance(actor, Agent) else boards.lock_board_as_admin
     held = await hold(session, actor, board.id)
-    return await agents.create_agent(
-        session, actor, held, AgentDraft(name=name, **fields), is_board_lead=is_board_lead
-    )
+    values = AgentCreate.parse({"name": name, "is_board_lead": is_board_lead, **fields})
+    return await agents.create_agent(session, actor, held, values)
 
 
 async def list_agent_names(session, board) -> list[str]:

@@ -16,7 +16,7 @@ from core.db.listen import PostgresListener
 from models import Agent, Board, Event, EventType, Gateway, Message
 from openclaw import GatewayClient, GatewayError, RetryPolicy
 from services import agents, boards, desired_state
-from services.agents import AgentDraft
+from services.agents import AgentCreate
 from services.gateways import cleanup
 from services.gateways import files as gateways_files
 from services.gateways.provisioning import Reconciler
@@ -105,13 +105,10 @@ class ProvisioningHarness:
 
     async def create_agent(self, name: str = "Writer", **fields: Any) -> Agent:
         """Create an agent on the board."""
-        lead = fields.pop("is_board_lead", False)
         async with self.transaction() as session:
             board = await boards.lock_board(session, self.world.alice, self.world.garden.id)
-            draft = AgentDraft(name=name, **fields)
-            made, token = await agents.create_agent(
-                session, self.world.alice, board, draft, is_board_lead=lead
-            )
+            draft = AgentCreate(name=name, **fields)
+            made, token = await agents.create_agent(session, self.world.alice, board, draft)
         assert token is None
         return made
 

@@ -92,7 +92,9 @@ async def test_every_change_of_a_soul_without_a_gateway_becomes_a_version(
 ) -> None:
     async with transaction() as session:
         changes = {"soul_template": "Be kind."}
-        await agents.update_agent(session, world.alice_member, world.worker.id, changes)
+        await agents.update_agent(
+            session, world.alice_member, world.worker.id, agents.AgentUpdate.parse(changes)
+        )
     async with transaction() as session:
         board = await boards.lock_board(session, world.lead, world.board.id)
         soul = SoulUpdate(content="Be brief.")
@@ -103,7 +105,9 @@ async def test_every_change_of_a_soul_without_a_gateway_becomes_a_version(
     assert history.index("A lead</span>") < history.rindex("Alice</span>")
     async with transaction() as session:
         changes = {"soul_template": "Be quick.", "name": "Quick"}
-        await agents.update_agent(session, world.alice_member, world.worker.id, changes)
+        await agents.update_agent(
+            session, world.alice_member, world.worker.id, agents.AgentUpdate.parse(changes)
+        )
     authors_now = [FileAuthor.USER, FileAuthor.AGENT, FileAuthor.USER]
     assert await authors(transaction) == authors_now
 

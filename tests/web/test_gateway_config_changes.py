@@ -98,7 +98,10 @@ async def test_the_log_shows_each_change_with_its_difference_and_cause(
     assert "Nothing was written yet." in (await alice.get(log_path)).text
     async with transaction() as session:
         await agents.update_agent(
-            session, world.alice_member, world.worker.id, {"heartbeat_config": {"every": "1h"}}
+            session,
+            world.alice_member,
+            world.worker.id,
+            agents.AgentUpdate.of(heartbeat_config={"every": "1h"}),
         )
         ids = {"cause_id": (await session.scalars(select(AuditRecord.id))).one()}
         gone = {"agent_id": new_id(), "agent_name": "<b>Gone", "kind": ConfigChangeKind.REMOVED}
@@ -161,7 +164,9 @@ async def test_changes_of_agents_on_hidden_boards_show_no_agent(
     transaction: TransactionFactory,
 ) -> None:
     async with transaction() as session:
-        await agents.update_agent(session, world.alice_member, world.gardener.id, {"name": "Fern"})
+        await agents.update_agent(
+            session, world.alice_member, world.gardener.id, agents.AgentUpdate.of(name="Fern")
+        )
         cause_id = (await session.scalars(select(AuditRecord.id))).one()
         session.add(make_change(gateway, world.gardener, cause_id=cause_id))
         (await session.merge(world.rita_member)).role = Role.ADMIN  # she may not read Garden

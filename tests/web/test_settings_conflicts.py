@@ -142,7 +142,10 @@ async def test_an_agent_keeps_the_new_role_when_its_name_is_changed(
     async with transaction() as session:
         profile = (world.worker.identity_profile or {}) | {"role": "Tester"}
         await agents.update_agent(
-            session, world.alice_member, world.worker.id, {"identity_profile": profile}
+            session,
+            world.alice_member,
+            world.worker.id,
+            agents.AgentUpdate.of(identity_profile=profile),
         )
 
     sent = form | {"role": "", "name": "Renamed", "board_id": str(world.board.id)}

@@ -1,91 +1,90 @@
 """Forms about agents."""
 
-from collections.abc import Set
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
+from core.clock import parse_duration
+from core.fields import FieldKind, Fields, Label, Name, Patch
 from models import Agent
-from services.agents import AgentDraft, AgentName
-from web.ui.edited_fields import EditedField, FieldKind, without
-from web.ui.forms import Line, OptionalLine
+from services.agents import AgentCreate, AgentName, AgentUpdate
+from web.ui import object_forms
+from web.ui.edited_fields import EditedField
 from web.ui.translation import N_
 
-DEFAULT_EMOJI = ":robot:"
-DEFAULT_INTERVAL = "10m"
+PROFILE_FIELDS = ("role", "emoji", "communication_style")
+COLUMNS = {"every": "heartbeat_config"} | dict.fromkeys(PROFILE_FIELDS, "identity_profile")
 
 
-class AgentIdentityForm(BaseModel):
-    """Profile and heartbeat interval of an agent."""
+def _check_interval(every: str) -> str:
+    if parse_duration(every) is None:
+        raise PydanticCustomError("interval", "not an interval")
+    return every
+
+
+class AgentForm(Fields):
+    """An agent, with those parts of its profile and heartbeat that pages offer."""
 
     name: AgentName
-    role: OptionalLine = None
-    communication_style: OptionalLine = None
-    emoji: Line = DEFAULT_EMOJI
-    every: Line = DEFAULT_INTERVAL
+    role: Annotated[Name | None, Label(N_("Role"), FieldKind.LINE)] = None
+    board_id: Annotated[UUID, Label(N_("Board"))]
+    every: Annotated[
+        Name,
+        AfterValidator(_check_interval),
+        Label(N_("Heartbeat"), error=N_("Say how often as 30s, 10m or 1h.")),
+    ] = "10m"
+    emoji: Annotated[Name, Label(N_("Picture"))] = ":robot:"
+    communication_style: Annotated[
+        Name | None, Label(N_("Communication style"), FieldKind.LINE)
+    ] = None
 
-    def to_identity_profile(self) -> dict[str, str | None]:
-        """Return the profile to store."""
-        return self.model_dump(include={"role", "communication_style", "emoji"})
 
-
-class NewAgentForm(AgentIdentityForm):
+class NewAgentForm(AgentForm):
     """A new agent, its board, and optionally its first task."""
 
-    board_id: UUID
-    kind: Literal["worker", "lead"] = "worker"
-    first_task: OptionalLine = None
+    kind: Annotated[Literal["worker", "lead"], Label(N_("Role on the board"))] = "worker"
+    first_task: Annotated[Name | None, Label(N_("First task"), FieldKind.LINE)] = None
 
-    def to_draft(self) -> AgentDraft:
+    def to_fields(self) -> AgentCreate:
         """Return the agent to create."""
-        return AgentDraft(
+        return AgentCreate(
             name=self.name,
-            identity_profile=self.to_identity_profile(),
+            is_board_lead=self.kind == "lead",
+            identity_profile=self.model_dump(include=set(PROFILE_FIELDS)),
             heartbeat_config={"every": self.every, "target": "last", "includeReasoning": False},
         )
 
 
-class AgentEditForm(AgentIdentityForm):
-    """Changes of an agent, including its board, which the agent of a gateway does not have."""
+class AgentEditForm(AgentForm, Patch):
+    """Changes of an agent."""
 
-    board_id: UUID | None = None
+    may_be_empty = True
 
-    def to_changes(self, agent: Agent, untouched: Set[str] = frozenset()) -> dict[str, object]:
-        """Return the changed columns. Keys that the form does not change keep their values."""
-        profile = without(self.to_identity_profile(), untouched)
-        heartbeat = without({"every": self.every}, untouched)
-        changes: dict[str, object] = {
-            "name": self.name,
-            "identity_profile": (agent.identity_profile or {}) | profile,
-            "heartbeat_config": (agent.heartbeat_config or {}) | heartbeat,
-        }
-        if agent.board_id or self.board_id:
-            changes["board_id"] = self.board_id
-        return without(changes, untouched)
+    def to_fields(self, agent: Agent) -> AgentUpdate:
+        """Return the changes. What the form does not change in the profile stays as it is."""
+        changes = self.changes()
+        profile = {name: changes.pop(name) for name in PROFILE_FIELDS if name in changes}
+        if profile:
+            changes["identity_profile"] = (agent.identity_profile or {}) | profile
+        if "every" in changes:
+            every = {"every": changes.pop("every")}
+            changes["heartbeat_config"] = (agent.heartbeat_config or {}) | every
+        return AgentUpdate.of(**changes)
 
 
 def list_edited_fields(agent: Agent) -> list[EditedField]:
     """Return the current values of an agent as its form shows them."""
     profile, heartbeat = agent.identity_profile or {}, agent.heartbeat_config or {}
-    every, emoji = heartbeat.get("every"), profile.get("emoji")
-    style = profile.get("communication_style")
+    defaults = AgentForm.model_fields
+    values = {
+        "role": profile.get("role"),
+        "every": heartbeat.get("every") or defaults["every"].default,
+        "emoji": profile.get("emoji") or defaults["emoji"].default,
+        "communication_style": profile.get("communication_style"),
+    }
     return [
-        EditedField("name", N_("Name"), agent.name, FieldKind.LINE),
-        EditedField("role", N_("Role"), profile.get("role"), FieldKind.LINE, "identity_profile"),
-        EditedField("board_id", N_("Board"), agent.board_id),
-        EditedField("every", N_("Heartbeat"), every or DEFAULT_INTERVAL, column="heartbeat_config"),
-        EditedField("emoji", N_("Picture"), emoji or DEFAULT_EMOJI, column="identity_profile"),
-        EditedField(
-            "communication_style",
-            N_("Communication style"),
-            style,
-            FieldKind.LINE,
-            "identity_profile",
-        ),
+        field._replace(column=COLUMNS.get(field.name, ""))
+        for field in object_forms.list_edited_fields(AgentForm, agent, values)
     ]
-
-
-def list_shown_values(agent: Agent) -> dict[str, object]:
-    """Return the values that the form of an agent shows, by field."""
-    return {field.name: field.value for field in list_edited_fields(agent)}

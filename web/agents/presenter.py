@@ -79,12 +79,16 @@ EMOJI_NAMES = {
 """Labels of the pictures of agents."""
 
 
-def list_profile_options() -> dict[str, list[tuple[str, str]]]:
-    """Return the heartbeats and pictures that a form offers, as a template context."""
-    return {
-        "heartbeat_options": [(key, translate(text)) for key, text in HEARTBEAT_INTERVALS.items()],
-        "emoji_options": [(f":{name}:", translate(EMOJI_NAMES[name])) for name in EMOJI_ICONS],
+def list_profile_options(shown: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the heartbeats and pictures that a form offers, with those that it shows."""
+    offered = {
+        "every": {key: translate(text) for key, text in HEARTBEAT_INTERVALS.items()},
+        "emoji": {f":{name}:": translate(EMOJI_NAMES[name]) for name in EMOJI_ICONS},
     }
+    for name, options in offered.items():
+        if name in shown:
+            options.setdefault(shown[name], shown[name])
+    return offered
 
 
 def config_context(changes: Sequence[AgentConfigChange] | None) -> dict[str, Any]:

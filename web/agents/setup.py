@@ -191,9 +191,7 @@ async def create_agent(
     Return the agent with its token, which is None for an agent on a gateway.
     """
     board = await boards.lock_board_as_admin(session, member, fields.board_id)
-    agent, token = await agents.create_agent(
-        session, member.user, board, fields.to_draft(), is_board_lead=fields.kind == "lead"
-    )
+    agent, token = await agents.create_agent(session, member.user, board, fields.to_fields())
     if fields.first_task:
         await tasks.create_task(session, member.user, board, TaskCreate(title=fields.first_task))
     return agent, token

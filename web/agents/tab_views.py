@@ -24,7 +24,7 @@ from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
-from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields, list_shown_values
+from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
 from web.agents.messages import load_messages
 from web.agents.presenter import (
     config_context,
@@ -35,7 +35,7 @@ from web.agents.presenter import (
     load_agent_run,
 )
 from web.agents.provisioning import build_progress
-from web.agents.views import list_board_options, render_agent_form, render_new_form
+from web.agents.views import list_writable_boards, render_agent_form, render_new_form
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.ui import forms
@@ -167,8 +167,8 @@ async def render_settings(
         "agents/settings.html",
         form,
         config_changes if form.is_submitted else (),
+        list_edited_fields(agent),
         agent=agent,
-        shown=list_shown_values(agent),
         progress=build_progress(agent, gateway),
         token_lifetimes=_list_token_lifetimes(agent),
         saved=forms.read_saved_time(request),
@@ -220,9 +220,8 @@ async def update_agent(request: Request) -> Response:
             agent, _boards = await agents.lock_agent(
                 session, member, agent_id, other_board_id=fields.board_id
             )
-            untouched = check_edit(form, list_edited_fields(agent))
-            changes = fields.to_changes(agent, untouched)
-            await agents.update_agent(session, member, agent.id, changes)
+            fields = fields.without(check_edit(form, list_edited_fields(agent)))
+            await agents.update_agent(session, member, agent.id, fields.to_fields(agent))
         return forms.redirect_saved(f"/agents/{agent.id}/settings", reader_zone.get())
     if form.conflicts:
         return await _render_conflict(request, form)
@@ -234,17 +233,15 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         member = current_member(request)
         agent = await agents.get_agent(source, member, forms.path_id(request, "agent_id"))
-        board_options = await list_board_options(request, source)
-    options = list_profile_options()
+        found = await list_writable_boards(request, source)
     about = ConflictContext(
         title=agent.name,
         back=f"/agents/{agent.id}/settings",
         organization_id=agent.organization_id,
         object_id=agent.id,
         names={
-            "every": dict(options["heartbeat_options"]),
-            "emoji": dict(options["emoji_options"]),
-            "board_id": {str(id): name for id, name in board_options},
+            **list_profile_options({}),
+            "board_id": {str(board.id): board.name for board in found},
         },
     )
     return await render_conflict(request, form, about)
@@ -260,11 +257,7 @@ async def preview_new_agent(request: Request) -> Response:
         with form.catch_errors():
             fields = form.parse(NewAgentForm)
             changes = await sync.preview_new_agent(
-                source,
-                member,
-                fields.board_id,
-                fields.to_draft(),
-                is_board_lead=fields.kind == "lead",
+                source, member, fields.board_id, fields.to_fields()
             )
     if is_part_request(request):
         return _render_part(request, form, changes, None)
@@ -281,9 +274,9 @@ async def preview_update(request: Request) -> Response:
         agent = await sync.get_editable_agent(source, member, agent_id)
         with form.catch_errors():
             fields = form.parse(AgentEditForm)
-            untouched = check_edit(form, list_edited_fields(agent))
+            fields = fields.without(check_edit(form, list_edited_fields(agent)))
             changes = await sync.preview_agent_update(
-                source, member, agent, fields.to_changes(agent, untouched)
+                source, member, agent, fields.to_fields(agent)
             )
     if is_part_request(request):
         return _render_part(request, form, changes, agent)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -28,9 +27,11 @@ from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
 from web.boards.presenter import load_board_access
 from web.ui import flash_cookies, forms
+from web.ui.edited_fields import EditedField
 from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder
+from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _
 
@@ -160,7 +161,8 @@ async def render_new_form(
 ) -> Response:
     """Render the form for a new agent, and what it changes on gateways as far as that is known."""
     organizations.require_admin(current_member(request))
-    return await render_agent_form(request, "agents/new.html", form, config_changes)
+    board = EditedField("board_id", "", request.query_params.get("board", ""))
+    return await render_agent_form(request, "agents/new.html", form, config_changes, [board])
 
 
 async def render_agent_form(
@@ -168,33 +170,35 @@ async def render_agent_form(
     template: str,
     form: forms.Form,
     config_changes: Sequence[AgentConfigChange] | None,
+    edited: Sequence[EditedField],
     **more: Any,
 ) -> Response:
-    """Render a page with the form of an agent, and the boards that it can be on."""
+    """Render a page with the form of an agent, and the boards that it can be on.
+
+    `edited` are the values before the form was submitted.
+    """
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        found = await _list_writable_boards(request, source)
+        found = await list_writable_boards(request, source)
+    shown = {one.name: one.value for one in edited}
     return render_page(
         request,
         template,
         layout=layout,
         status=form.status,
         form=form,
+        fields=build_form_fields(form, NewAgentForm, edited),
+        shown=shown,
+        options=list_profile_options(shown),
         board_options=[(board.id, board.name) for board in found],
         has_gateways=any(board.gateway_id for board in found),
-        selected_board=request.query_params.get("board", ""),
-        **list_profile_options(),
         **config_context(config_changes),
         **more,
     )
 
 
-async def list_board_options(request: Request, source: Source) -> list[tuple[UUID, str]]:
+async def list_writable_boards(request: Request, source: Source) -> list[Board]:
     """Return the boards that the member can change."""
-    return [(board.id, board.name) for board in await _list_writable_boards(request, source)]
-
-
-async def _list_writable_boards(request: Request, source: Source) -> list[Board]:
     summaries = await boards.list_board_summaries(source, current_member(request))
     return [one.board for one in summaries if one.can_write]
 

@@ -17,9 +17,11 @@ from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, parse_new_board
 from web.organizations.forms import OrganizationNameForm
 from web.ui import flash_cookies, forms
+from web.ui.edited_fields import EditedField
 from web.ui.layout import load_layout
 from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page
+from web.ui.translation import _
 
 WELCOME_STEPS = ("organization", "board", "agent", "call")
 
@@ -143,7 +145,12 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
             board = await _find_first_board(source, member)
     if step == "agent" and board is None:
         step = "board"
-    fields = build_form_fields(form, BoardCreate)
+    first_task = EditedField("first_task", "", _("Say hello and tell what you can do"))
+    fields = (
+        build_form_fields(form, NewAgentForm, [first_task])
+        if step == "agent"
+        else build_form_fields(form, BoardCreate)
+    )
     return await _render_welcome(request, step, board, form=form, fields=fields, rules=BOARD_RULES)
 
 

@@ -88,8 +88,8 @@ async def apply_soul(request: Request) -> Response:
                 reason = N_("This was changed meanwhile. Look at it again, then change it.")
                 raise Conflict("stale", reason)
             if agent.gateway_key is not None:
-                changes = {"soul_template": content}
-                await agents.update_agent(session, member, agent.id, changes)
+                soul = agents.AgentUpdate.parse({"soul_template": content})
+                await agents.update_agent(session, member, agent.id, soul)
             else:  # without a gateway, the history of its soul is here
                 before = AgentFile(agent_files.SOUL_FILE, agent.soul_template or "").version
                 await agent_files.save_stored_soul(

@@ -13,7 +13,7 @@ from core.db.reads import Source
 from models import Agent, Board, DesiredState, Gateway, Member
 from openclaw import Capability
 from services import agents, boards, gateways
-from services.agents import AgentDraft
+from services.agents import AgentCreate, AgentUpdate
 from services.gateways import provisioning
 
 NEW_SESSION_KEY = "agent:mc-…:main"  # the id of a worker is chosen when it is created
@@ -64,21 +64,21 @@ async def get_editable_agent(source: Source, member: Member, agent_id: UUID) -> 
 
 
 async def preview_new_agent(
-    source: Source, member: Member, board_id: UUID, draft: AgentDraft, *, is_board_lead: bool
+    source: Source, member: Member, board_id: UUID, fields: AgentCreate
 ) -> Sequence[AgentConfigChange]:
-    """Return what creating an agent will change. Raises NotFound, Forbidden and Invalid."""
+    """Return what creating an agent will change. Raises NotFound and Forbidden."""
     board = await boards.get_board_as_admin(source, member, board_id)
-    agent = agents.build_agent(board, draft, is_board_lead=is_board_lead)
-    if not is_board_lead:
+    agent = agents.build_agent(board, fields)
+    if not agent.is_board_lead:
         agent.openclaw_session_id = NEW_SESSION_KEY
     return await _preview(source, AgentChange(None, agent if agent.gateway_id else None))
 
 
 async def preview_agent_update(
-    source: Source, member: Member, agent: Agent, changes: Mapping[str, Any]
+    source: Source, member: Member, agent: Agent, fields: AgentUpdate
 ) -> Sequence[AgentConfigChange]:
-    """Return what a change of an agent will change. Raises NotFound, Forbidden and Invalid."""
-    values = agents.build_changed_values(agent, changes)
+    """Return what a change of an agent will change. Raises NotFound and Forbidden."""
+    values = agents.build_changed_values(agent, fields)
     board = None
     if "board_id" in values:
         board = await boards.get_board_as_admin(source, member, values["board_id"])
