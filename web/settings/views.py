@@ -27,7 +27,7 @@ from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
-from web.ui.object_forms import list_edited_fields
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, ngettext, translate
 
@@ -275,14 +275,19 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
         "now": now(),
     }
+    blank, edited = forms.Form(), list_edited_fields(ProfileForm, layout.user)
     response = render_page(
         request,
         "settings/show.html",
         layout=layout,
         status=form.status,
         form=form,
-        blank=forms.Form(),
+        blank=blank,
         section=section,
+        profiles={
+            name: build_form_fields(form if section == name else blank, ProfileForm, edited)
+            for name in ("you", "known")
+        },
         saved=forms.read_saved_time(request),
         **context,
         **helpers,
