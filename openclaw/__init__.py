@@ -9,7 +9,6 @@ from openclaw.addresses import MAX_URL_LENGTH, GatewayAddress, parse_address
 from openclaw.capabilities import (
     CAPABILITY_RULES,
     MIN_VERSION,
-    UPDATE_COMMAND,
     Capability,
     GatewayCapabilities,
     is_restart_required,
@@ -29,10 +28,12 @@ from openclaw.diagnostics import (
     diagnose_missing_key,
     diagnose_outcome,
 )
-from openclaw.error_hints import (
-    COMMANDS_ELSEWHERE,
+from openclaw.error_texts import (
+    COMMAND_NOTES,
     RESTART_COMMAND,
-    ErrorHint,
+    SECRETS_UNREADABLE,
+    build_error_hint,
+    find_error_text,
     get_error_hint,
     get_error_values,
 )

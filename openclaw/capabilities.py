@@ -18,8 +18,6 @@ from openclaw.protocol import Hello
 MIN_VERSION = "2026.5.28"
 """The oldest version of OpenClaw that is tested."""
 
-UPDATE_COMMAND = "openclaw update"
-
 
 class Capability(StrEnum):
     """What not every gateway supports. The values are stored."""

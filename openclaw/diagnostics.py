@@ -12,13 +12,12 @@ from core.clock import now
 from openclaw.addresses import GatewayAddress, parse_address
 from openclaw.capabilities import (
     MIN_VERSION,
-    UPDATE_COMMAND,
     Capability,
     GatewayCapabilities,
     parse_config_problem,
 )
 from openclaw.connection import GatewayConnection, open_connection
-from openclaw.error_hints import CONFIG_COMMAND, RESTART_COMMAND, get_error_hint, get_error_values
+from openclaw.error_texts import build_error_hint, get_error_hint, get_error_values
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import GatewayTarget, Hello
 
@@ -188,44 +187,20 @@ def _connected_diagnosis(
 
 def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
     """Check whether agents can be provisioned: what has failed lately, and what is missing."""
+    values: Mapping[str, str] = {"version": capabilities.version, "minimum": MIN_VERSION}
     if capabilities.config_problem:
-        return _invalid_config_check(capabilities.config_problem)
-    values = {"version": capabilities.version, "minimum": MIN_VERSION}
-    failed, reply = CheckState.FAILED, capabilities.restart_message
-    if reply:
-        sentence = f"The gateway does not use its present config: restart it. It says: {reply}"
-        values["reply"] = reply
-        return ConnectionCheck(
-            AGENTS_CHECK, failed, sentence, RESTART_COMMAND, "restart_required", values
-        )
-    if capabilities.supports(Capability.AGENTS):
+        code, values = CONFIG_INVALID, capabilities.config_problem
+    elif capabilities.restart_message:
+        code, values = "restart_required", {**values, "reply": capabilities.restart_message}
+    elif capabilities.supports(Capability.AGENTS):
         return ConnectionCheck(
             AGENTS_CHECK, CheckState.OK, "The gateway can run our agents.", values=values
         )
-    reply = capabilities.unsupported_message
-    sentence = f"Agents need OpenClaw {MIN_VERSION} or newer, and this is {capabilities.version}."
-    if reply:
-        sentence = f"OpenClaw {capabilities.version} rejects a request that agents need: {reply}"
-        sentence += " Update it, or Mission Control."
-        values["reply"] = reply
-    return ConnectionCheck(
-        AGENTS_CHECK, failed, sentence, UPDATE_COMMAND, "agents_unsupported", values
-    )
-
-
-def _invalid_config_check(problem: Mapping[str, str]) -> ConnectionCheck:
-    place = problem.get("file", "The config of the gateway")
-    if "line" in problem:
-        place += f", line {problem['line']},"
-    elif "key" in problem:
-        place += f", {problem['key']},"
-    sentence = (
-        f"{place} is invalid. The gateway goes on with its earlier config, and does not start with"
-        f" this one: correct it. It says: {problem['reply']}"
-    )
-    return ConnectionCheck(
-        AGENTS_CHECK, CheckState.FAILED, sentence, CONFIG_COMMAND, CONFIG_INVALID, problem
-    )
+    else:
+        reply = capabilities.unsupported_message
+        code, values = "agents_unsupported", {**values, **({"reply": reply} if reply else {})}
+    sentence, command = build_error_hint(code, values)
+    return ConnectionCheck(AGENTS_CHECK, CheckState.FAILED, sentence, command, code, values)
 
 
 def _missing_scopes_check(hello: Hello, target: GatewayTarget) -> ConnectionCheck:
@@ -234,15 +209,10 @@ def _missing_scopes_check(hello: Hello, target: GatewayTarget) -> ConnectionChec
         "The gateway does not grant what was asked for.",
         details={"requiredScopes": hello.missing_scopes},
     )
-    sentence, command = get_error_hint(missing, target.url)
-    values = get_error_values(missing, target.url)
+    code, values = missing.kind.value, get_error_values(missing, target.url)
     if target.device is None:
         values["scopes_without_device"] = values["scopes"]
-        sentence += (
-            " From another machine it grants none without a device: switch pairing on, here."
-        )
-        command = None
-    code = ErrorKind.MISSING_SCOPE.value
+    sentence, command = build_error_hint(code, values)
     return ConnectionCheck("scopes", CheckState.FAILED, sentence, command, code, values)
 
 

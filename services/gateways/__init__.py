@@ -4,7 +4,7 @@ The packages inside are entered directly: `from services.gateways import provisi
 """
 
 import openclaw
-from openclaw import MAX_URL_LENGTH, Capability
+from openclaw import COMMAND_NOTES, MAX_URL_LENGTH, Capability, find_error_text
 from services.gateways.address_rules import may_be_private
 from services.gateways.ca_certificates import (
     CaCertificate,

@@ -14,10 +14,10 @@ from uuid import UUID
 from core.config.settings import Settings
 from core.errors import Conflict, UpstreamError
 from core.security.encryption import DecryptionError, SecretCipher
-from core.text import N_
 from models import Gateway, GatewayConnectionMixin, build_encryption_context
 from openclaw import (
-    COMMANDS_ELSEWHERE,
+    COMMAND_NOTES,
+    SECRETS_UNREADABLE,
     AddressPolicy,
     ConnectionDiagnosis,
     DeviceIdentity,
@@ -231,11 +231,7 @@ class GatewayConnector:
                 self._decrypt(gateway.encrypted_device_token, gateway.id, "device_token"),
             )
         except DecryptionError:
-            reason = N_(
-                "The secrets of this gateway were encrypted with another SECRET_KEY. Restore"
-                " that key, or enter the token again; then the gateway must be paired again."
-            )
-            raise Conflict("gateway_secrets_unreadable", reason) from None
+            raise Conflict("gateway_secrets_unreadable", SECRETS_UNREADABLE) from None
 
     def can_decrypt(self, gateway: Gateway) -> bool:
         """Return whether the secrets of a gateway were encrypted with our key."""
@@ -290,8 +286,9 @@ def upstream_error(error: GatewayError, url: str) -> UpstreamError:
 
     The details are for texts in other languages than that of the message.
     """
-    sentence, command = get_error_hint(error, url)
-    place = "" if error.kind in COMMANDS_ELSEWHERE else "Run there: "
-    message = f"{sentence} {place}{command}" if command else sentence
+    code = error.kind.value
+    message, command = get_error_hint(error, url)
+    if command:
+        message = f"{message} {COMMAND_NOTES.get(code, 'Run there:')} {command}"
     values = get_error_values(error, url) | ({"command": command} if command else {})
-    return UpstreamError(f"gateway_{error.kind.value}", message, **values)
+    return UpstreamError(f"gateway_{code}", message, **values)

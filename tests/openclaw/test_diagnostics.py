@@ -16,11 +16,11 @@ from openclaw import (
     GatewayCapabilities,
     GatewayTarget,
     diagnose_connection,
-    error_hints,
+    error_texts,
 )
 from openclaw import connection as connections
 from openclaw.diagnostics import CHECK_OF_ERROR
-from openclaw.error_hints import HINTS, SHOW_TOKEN_COMMAND
+from openclaw.error_texts import COMMANDS, ERROR_TEXTS, SHOW_TOKEN_COMMAND
 from tests.support.fake_gateway import TOKEN, FakeGateway, create_target, run_fake_gateway
 from tests.support.tls_certificates import create_tls_context
 
@@ -56,14 +56,19 @@ async def test_every_check_is_ok_with_a_working_gateway(gateway: FakeGateway) ->
     ("gateway_attributes", "check_name", "command", "text"),
     [
         ({"token": "another"}, "token", SHOW_TOKEN_COMMAND, "token"),
-        ({"requires_pairing": True}, "device", "openclaw devices approve req-123", "approve"),
+        ({"requires_pairing": True}, "device", "openclaw devices approve req-123", "Approve"),
         (
             {"protocol": 3},
             "protocol",
             "openclaw update",
-            "protocol 3, and we speak 4: update the gateway to OpenClaw 2026.5.28 or newer.",
+            "protocol 3, and Mission Control uses 4. Update the gateway to OpenClaw 2026.5.28",
         ),
-        ({"protocol": 9}, "protocol", None, "protocol 9, and we speak 4: update Mission Control."),
+        (
+            {"protocol": 9},
+            "protocol",
+            None,
+            "9, and Mission Control uses 4. Update Mission Control.",
+        ),
         ({"startup_rejections": 1}, "handshake", None, "starting"),
         ({"first_frame": "nonsense"}, "handshake", "openclaw gateway status", "no JSON"),
         ({"http_response": (404, "")}, "handshake", None, "404"),
@@ -106,7 +111,7 @@ async def test_missing_scopes_are_named(gateway: FakeGateway) -> None:
     gateway.granted_scopes = ()
     diagnosis = await diagnose_connection(create_target(gateway, device=None))
     assert diagnosis.failed_check
-    assert "pairing on" in diagnosis.failed_check.sentence
+    assert "without device pairing" in diagnosis.failed_check.sentence
     assert diagnosis.failed_check.values["scopes_without_device"]
 
 
@@ -140,7 +145,7 @@ async def test_an_unreachable_address_fails_before_anything_is_sent(
 async def test_the_hint_in_a_container_names_the_docker_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(error_hints, "CONTAINER_MARKER", tmp_path)
+    monkeypatch.setattr(error_texts, "CONTAINER_MARKER", tmp_path)
     for host in ("127.0.0.1", "localhost"):
         diagnosis = await diagnose_connection(GatewayTarget(f"ws://{host}:9", TOKEN))
         assert diagnosis.failed_check
@@ -167,8 +172,8 @@ async def test_a_server_without_tls_is_reported(gateway: FakeGateway) -> None:
     )
     assert get_check_states(diagnosis) == expected_states("tls")
     assert diagnosis.failed_check
-    assert "does not speak TLS" in diagnosis.failed_check.sentence
-    assert "ws://, not with wss://" in diagnosis.failed_check.sentence
+    assert "does not use TLS" in diagnosis.failed_check.sentence
+    assert "ws://, not wss://" in diagnosis.failed_check.sentence
     assert "certificate" not in diagnosis.failed_check.sentence
 
 
@@ -190,9 +195,9 @@ async def test_the_tls_check_is_unknown_for_a_silent_server(
 
 
 def test_every_error_has_a_hint_and_no_hint_disables_security() -> None:
-    assert set(HINTS) == set(ErrorKind)
+    assert set(ERROR_TEXTS) >= set(ErrorKind)
     assert set(CHECK_OF_ERROR.values()) <= set(CHECK_NAMES)
-    assert not any("dangerously" in f"{hint}" for hint in HINTS.values())
+    assert not any("dangerously" in f"{hint}" for hint in [*COMMANDS.values(), ERROR_TEXTS])
 
 
 async def test_one_reachable_address_of_a_host_is_enough(gateway: FakeGateway) -> None:
@@ -208,14 +213,14 @@ async def test_one_reachable_address_of_a_host_is_enough(gateway: FakeGateway) -
         (
             {"path": "", "message": "JSON5 parse failed: invalid character ',' at 60:7"},
             {"file": "/c/openclaw.json", "line": "60"},
-            "/c/openclaw.json, line 60, is invalid.",
+            "/c/openclaw.json is invalid in line 60.",
         ),
         (
             {"path": "agents.entries.main", "message": 'Unrecognized key: "hartbeat"'},
             {"file": "/c/openclaw.json", "key": "agents.entries.main"},
-            "/c/openclaw.json, agents.entries.main, is invalid.",
+            "/c/openclaw.json is invalid at agents.entries.main.",
         ),
-        (None, {"file": "/c/openclaw.json"}, "It says: it is invalid"),
+        (None, {"file": "/c/openclaw.json"}, "Its message: it is invalid"),
     ],
 )
 async def test_an_invalid_config_is_a_failed_check_with_its_place(

@@ -67,9 +67,9 @@ async def test_a_missing_path_is_asked_for() -> None:
     async with run_server(http_answer(404, "not here")) as place:
         check = await find_fault(f"ws://{place}/agents")
         assert (check.name, check.code) == ("handshake", "path_not_found")
-        assert "nothing at /agents (HTTP status 404)" in check.sentence
-        assert "complete the address with the path" in check.sentence
-        assert "nothing at / (" in (await find_fault(f"ws://{place}")).sentence
+        assert "nothing at the path /agents (HTTP status 404)" in check.sentence
+        assert "Add the path that leads to the gateway" in check.sentence
+        assert "nothing at the path / (" in (await find_fault(f"ws://{place}")).sentence
 
 
 async def test_a_plain_address_of_a_tls_port_is_reported(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_a_plain_address_of_a_tls_port_is_reported(tmp_path: Path) -> None
         plain = replace(create_target(gateway), url=gateway.url.replace("wss:", "ws:"))
         check = await find_fault(plain)
     assert (check.name, check.code) == ("tls", "tls_required")
-    assert "begin the address with wss://" in check.sentence
+    assert "Begin the address with wss://" in check.sentence
     assert gateway.connect_params == []
 
 

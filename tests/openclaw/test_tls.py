@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openclaw import CheckState, ConnectionCheck, GatewayTarget, diagnose_connection
-from openclaw.error_hints import RENEW_CA_COMMAND
+from openclaw.error_texts import COMMANDS
 from tests.support.fake_gateway import FakeGateway, create_target, run_fake_gateway
 from tests.support.tls_certificates import PrivateCa
 
@@ -39,7 +39,7 @@ async def test_a_certificate_of_another_ca_is_not_trusted(tmp_path: Path) -> Non
     for trusted in ("", PrivateCa.create().pem):  # the second one has the same name
         gateway, check = await diagnose(server, trusted)
         assert (check.state, check.code) == (CheckState.FAILED, "tls")
-        assert "Enter the certificate of its CA" in check.sentence
+        assert "Enter the certificate of the CA" in check.sentence
         assert gateway.connect_params == []
 
 
@@ -67,11 +67,11 @@ async def test_a_ca_without_key_usage_is_explained_with_its_fix(tmp_path: Path) 
     _, check = await diagnose(server, ca.pem)
     assert (check.state, check.code) == (CheckState.FAILED, "ca_key_usage")
     assert check.values["certificate"] == "CA cert does not include key usage extension"
-    assert "no key usage extension" in check.sentence
-    assert check.command == RENEW_CA_COMMAND
+    assert "does not include the key usage extension" in check.sentence
+    assert check.command == COMMANDS["ca_key_usage"]
     (tmp_path / "ca.pem").write_text(ca.pem)
     (tmp_path / "ca.key").write_text(ca.key_pem)
-    renewal = await asyncio.create_subprocess_exec("sh", "-c", RENEW_CA_COMMAND, cwd=tmp_path)
+    renewal = await asyncio.create_subprocess_exec("sh", "-c", check.command, cwd=tmp_path)
     assert await renewal.wait() == 0
     _, check = await diagnose(server, (tmp_path / "new-ca.pem").read_text())
     assert check.state is CheckState.OK
@@ -88,7 +88,7 @@ async def test_an_expired_certificate_is_reported(tmp_path: Path) -> None:
     ca = PrivateCa.create()
     _, check = await diagnose(ca.create_tls_context(tmp_path, age=timedelta(days=9)), ca.pem)
     assert (check.state, check.code) == (CheckState.FAILED, "certificate_expired")
-    assert "renew it" in check.sentence
+    assert "Renew it" in check.sentence
 
 
 async def test_unreadable_ca_certificates_fail_the_check(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from services.gateway_status import (
 )
 from services.gateways import Capability, GatewaySummary, ListedAgent, SessionOwner, SessionOwners
 from web.agents.presenter import format_ago, format_duration
-from web.gateways.connection_texts import COMMAND_NOTES, describe_check
+from web.gateways.connection_texts import describe_check
 from web.ui.translation import N_, _, translate
 
 CHECK_TITLES = {
@@ -135,7 +135,7 @@ class CheckRow:
     @property
     def command_note(self) -> str:
         """Say what to do with a command that is not for the machine of the gateway, or ""."""
-        return translate(COMMAND_NOTES.get(self.code or "", ""))
+        return translate(gateways.COMMAND_NOTES.get(self.code or "", ""))
 
 
 def build_checks(gateway: Gateway) -> Sequence[CheckRow]:

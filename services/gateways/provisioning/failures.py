@@ -1,6 +1,6 @@
 """Failures of provisioning steps: of the gateway, and those that we find ourselves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 from models import Agent, ProvisioningStep
 from openclaw import (
     RESTART_COMMAND,
-    UPDATE_COMMAND,
     ErrorKind,
     GatewayError,
+    build_error_hint,
     get_error_hint,
     get_error_values,
     is_restart_required,
@@ -45,27 +45,12 @@ class StepFailure:
         return {**facts, "step": step and step.value, "values": values, "at": at}
 
 
-REMEDIES: Sequence[tuple[Callable[[GatewayError], bool], str, str, str]] = (
-    (
-        is_restart_required,
-        "restart_required",
-        "The gateway does not use its present config: restart it.",
-        RESTART_COMMAND,
-    ),
-    (
-        is_unsupported_request,
-        "unsupported_request",
-        "The gateway does not know this request: update OpenClaw, or Mission Control.",
-        UPDATE_COMMAND,
-    ),
-    (
-        lambda error: "issues" in error.details,
-        "config_rejected",
-        "The gateway finds a mistake in its config: correct it there.",
-        "openclaw doctor",
-    ),
-)
-"""Errors that a person can remedy: the code, a sentence, and the command that helps."""
+REMEDIES: Mapping[str, Callable[[GatewayError], bool]] = {
+    "restart_required": is_restart_required,
+    "unsupported_request": is_unsupported_request,
+    "config_rejected": lambda error: "issues" in error.details,
+}
+"""Errors that a person can remedy, by the code of their text."""
 
 UNEXPECTED_FAILURE = StepFailure(
     "unexpected", "Something went wrong here; the server's log says what."
@@ -99,11 +84,10 @@ def step_failure_of(error: GatewayError, url: str) -> StepFailure:
     """
     code, values = error.kind.value, get_error_values(error, url)
     sentence, command = get_error_hint(error, url)
-    for is_this, its_code, its_sentence, its_command in REMEDIES:
+    for remedy, is_this in REMEDIES.items():
         if is_this(error):
-            code, command = its_code, its_command
-            sentence = f"{its_sentence} It says: {error.message}"
-            values["reply"] = error.message
+            code, values["reply"] = remedy, error.message
+            sentence, command = build_error_hint(code, values)
             break
     is_rejected = error.kind is ErrorKind.REJECTED and not error.is_conflict
     return StepFailure(
