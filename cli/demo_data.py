@@ -39,7 +39,9 @@ async def create_demo_organization(session: AsyncSession, name: str) -> Member:
     user = User(clerk_user_id=GUIDE_EXTERNAL_ID, name="Demo guide", created_at=at, updated_at=at)
     session.add(user)
     await session.flush()
-    organization = await organizations.create_organization(session, user, name=name)
+    organization = await organizations.create_organization(
+        session, user, organizations.OrganizationCreate(name=name)
+    )
     organization.is_demo = True
     await session.flush()
     member = await organizations.find_current_membership(session, user)

@@ -43,7 +43,7 @@ from pydantic_core import PydanticCustomError
 
 from core.clock import to_utc
 from core.errors import Invalid
-from core.text import N_, is_storable
+from core.text import N_, is_email, is_storable
 from core.validation import ALLOWED_YEARS, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
 NOT_SENT: Any = None
@@ -60,6 +60,17 @@ RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not em
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Description = Annotated[str, StringConstraints(max_length=20_000)]
 ShortText = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)]
+
+
+def _normalize_email(text: str) -> str:
+    email = text.strip().lower()
+    if not is_email(email):
+        raise PydanticCustomError("email", "Value should be an e-mail address")
+    return email
+
+
+NormalizedEmail = AfterValidator(_normalize_email)
+"""Accepts an e-mail address: `Annotated[ShortText, NormalizedEmail]`."""
 
 
 def _check_year(moment: datetime, info: ValidationInfo) -> datetime:

@@ -36,6 +36,14 @@ def is_storable(text: str) -> bool:
     return "\0" not in text
 
 
+def is_email(text: str) -> bool:
+    """Return whether a text has the form of an e-mail address: name@host without spaces."""
+    name, at, host = text.partition("@")
+    is_whole = bool(name and at and host) and "@" not in host
+    is_short = len(text) <= 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+    return is_whole and is_short and text.isprintable() and " " not in text
+
+
 def replace_unstorable(text: str) -> str:
     """Replace the characters that PostgreSQL cannot store."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()

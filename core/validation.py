@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from core.errors import Invalid, PreconditionFailed
-from core.text import N_, is_storable, is_storable_json
+from core.text import N_, is_email, is_storable, is_storable_json
 
 FieldCheck: TypeAlias = Callable[[object, str], Any]
 
@@ -15,7 +15,6 @@ ALLOWED_YEARS = range(2, 9999)  # years that can be represented in every time zo
 MAX_INTEGER = 2**31 - 1  # maximum of PostgreSQL's type integer
 MAX_NAME_LENGTH = 200  # characters of names, slugs and other single lines
 MAX_TEXT_LENGTH = 100_000  # characters of descriptions, comments and other texts
-MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 
 def validate_fields(
@@ -72,17 +71,10 @@ def nonblank_text(max_length: int) -> FieldCheck:
 
 def normalized_email(value: object, field: str) -> str:
     """Check that a value is an e-mail address; return it stripped and in lower case."""
-    email: str = text_of_length(10 * MAX_EMAIL_LENGTH)(value, field).strip().lower()
+    email: str = text_of_length(2_540)(value, field).strip().lower()
     if not is_email(email):
         raise Invalid("email_invalid", N_("This is not an e-mail address."), field=field)
     return email
-
-
-def is_email(text: str) -> bool:
-    """Return whether a text has the form of an e-mail address: name@host without spaces."""
-    name, at, place = text.partition("@")
-    is_whole = bool(name and at and place) and "@" not in place and len(text) <= MAX_EMAIL_LENGTH
-    return is_whole and text.isprintable() and " " not in text
 
 
 def json_object(max_length: int) -> FieldCheck:

@@ -1,10 +1,10 @@
 """Organizations: members, the stop of their agents, invites (contract, people-and-boards 3.3)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from api.framework.dependencies import (
     active_membership,
@@ -13,12 +13,8 @@ from api.framework.dependencies import (
     owner_membership,
 )
 from api.framework.fields import (
-    MAX_IDS,
-    NOT_SENT,
-    Name,
     Ok,
     PageQuery,
-    PatchModel,
     RequestModel,
     ResponseModel,
     ShortText,
@@ -34,10 +30,11 @@ from services.organizations import (
     AccessRights,
     AgentStop,
     AgentStopCreate,
-    BoardGrant,
-    InviteDraft,
+    InviteCreate,
     LockedMember,
     MemberDetail,
+    MemberUpdate,
+    OrganizationCreate,
 )
 
 
@@ -74,14 +71,6 @@ class OrganizationListItem(ResponseModel):
     is_active: bool
 
 
-class OrganizationCreate(RequestModel):
-    """A new organization."""
-
-    example = {"name": "Tern"}
-
-    name: Name
-
-
 class OrganizationActiveUpdate(RequestModel):
     """The organization to activate."""
 
@@ -93,7 +82,7 @@ async def create_organization(
     context: RequestContext, body: OrganizationCreate
 ) -> Encoded[OrganizationRead]:
     """Create an organization. The user becomes its owner, and it becomes the active one."""
-    created = await organizations.create_organization(context.session, context.user, name=body.name)
+    created = await organizations.create_organization(context.session, context.user, body)
     return _encode_organization(created)
 
 
@@ -143,12 +132,6 @@ async def delete_active_organization(context: RequestContext, member: Member) ->
     """
     await organizations.delete_organization(context.session, member)
     return Ok()
-
-
-RequestRole = Annotated[
-    Role, BeforeValidator(lambda given: given.strip().lower() if isinstance(given, str) else given)
-]
-"""A role in a request. Surrounding whitespace and case are ignored (contract, 1.12)."""
 
 
 class OrganizationUserRead(ResponseModel):
@@ -224,48 +207,6 @@ def _encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
     return Encoded(_build_member_fields(detail))
 
 
-class OrganizationBoardAccessSpec(RequestModel):
-    """The rights on one board."""
-
-    board_id: UUID
-    can_read: bool = True
-    can_write: bool = Field(
-        default=False, description="The right to change a board includes the right to read it."
-    )
-
-
-class OrganizationMemberUpdate(PatchModel):
-    """The new role of a member."""
-
-    role: RequestRole = NOT_SENT
-
-
-class OrganizationMemberAccessUpdate(RequestModel):
-    """All board rights of a member. Rights that are left out are removed."""
-
-    example = {"all_boards_read": True}
-
-    all_boards_read: bool = False
-    all_boards_write: bool = False
-    board_access: list[OrganizationBoardAccessSpec] = Field(
-        default=[],
-        max_length=MAX_IDS,
-        description="Rights on single boards. They apply only if both other fields are false.",
-    )
-
-    @property
-    def rights(self) -> AccessRights:
-        """The rights as a value of the services."""
-        return _build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
-
-
-def _build_rights(
-    reads: bool, writes: bool, boards: Sequence[OrganizationBoardAccessSpec]
-) -> AccessRights:
-    """Build the rights as a value of the services."""
-    return AccessRights(reads, writes, [BoardGrant(**dict(board)) for board in boards])
-
-
 @reads_only
 async def get_membership(
     context: RequestContext, member: Member
@@ -295,7 +236,7 @@ async def get_member(
 
 @changes_decisions
 async def update_member(
-    context: RequestContext, locked_member: LockedMember, body: OrganizationMemberUpdate
+    context: RequestContext, locked_member: LockedMember, body: MemberUpdate
 ) -> Encoded[OrganizationMemberRead]:
     """Change a member's role.
 
@@ -310,10 +251,10 @@ async def update_member(
 
 @changes_decisions
 async def update_member_access(
-    context: RequestContext, locked_member: LockedMember, body: OrganizationMemberAccessUpdate
+    context: RequestContext, locked_member: LockedMember, body: AccessRights
 ) -> Encoded[OrganizationMemberRead]:
     """Replace the board rights of a member. The role alone gives no rights on boards."""
-    changed = await organizations.change_member_rights(context.session, locked_member, body.rights)
+    changed = await organizations.change_member_rights(context.session, locked_member, body)
     return _encode_member(changed)
 
 
@@ -422,28 +363,6 @@ def _build_invite_fields(invite: Invite, token: str | None = None) -> dict[str, 
     }
 
 
-class OrganizationInviteCreate(RequestModel):
-    """A new invitation. No e-mail is sent: pass on the token yourself."""
-
-    example = {"invited_email": "robin@example.com", "role": "member", "all_boards_read": True}
-
-    invited_email: ShortText
-    role: RequestRole = Role.MEMBER
-    all_boards_read: bool = False
-    all_boards_write: bool = False
-    board_access: list[OrganizationBoardAccessSpec] = Field(
-        default=[],
-        max_length=MAX_IDS,
-        description="Rights on single boards. They apply only if both other fields are false.",
-    )
-
-    @property
-    def draft(self) -> InviteDraft:
-        """The invitation as a value of the services."""
-        rights = _build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
-        return InviteDraft(self.invited_email, self.role, rights)
-
-
 class OrganizationInviteAccept(RequestModel):
     """The token of an invitation."""
 
@@ -462,13 +381,13 @@ async def list_invites(
 @changes_decisions
 @error_responses(409)
 async def create_invite(
-    context: RequestContext, member: Member, body: OrganizationInviteCreate
+    context: RequestContext, member: Member, body: InviteCreate
 ) -> Encoded[OrganizationInviteRead]:
     """Invite a person by e-mail address. The invitation is valid for 14 days.
 
     A second invitation to the same address replaces the first, with a new token.
     """
-    created = await organizations.create_invite(context.session, member, body.draft)
+    created = await organizations.create_invite(context.session, member, body)
     return Encoded(_build_invite_fields(*created))
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.audit_context import get_audit_context
 from core.db.engine import TransactionFactory
 from core.security.secrets import token_prefix
-from core.validation import is_email
+from core.text import is_email
 from models import Member, User
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 

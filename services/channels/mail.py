@@ -27,8 +27,7 @@ from core.http.address_policy import (
     connect_socket,
     resolve_host,
 )
-from core.text import to_lines, to_one_line
-from core.validation import is_email
+from core.text import is_email, to_lines, to_one_line
 from services.channels.messages import (
     MAX_REQUEST_LENGTH,
     ChannelMessage,

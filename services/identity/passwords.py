@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Invalid, NotFound, Unauthorized
 from core.security.secrets import generate_token, hash_password, hash_token, verify_password
-from core.text import N_, is_storable
-from core.validation import is_email
+from core.text import N_, is_email, is_storable
 from models import EventType, Member, PasswordLink, User
 from services import audit, events, organizations
 from services.audit import AccountChange, AuditAction, AuditObject, NewAuditRecord

@@ -2,6 +2,7 @@
 
 from services.organizations.commands import (
     ORGANIZATION_CREATION,
+    OrganizationCreate,
     add_users_to_demo_organization,
     create_organization,
     delete_organization,
@@ -17,8 +18,9 @@ from services.organizations.commands import (
 )
 from services.organizations.grants import AccessRights, BoardGrant
 from services.organizations.invites import (
+    InviteCreate,
     InviteDetail,
-    InviteDraft,
+    Invitee,
     accept_invite,
     create_invite,
     get_open_invite,
@@ -40,6 +42,7 @@ from services.organizations.members import (
     ACCESS_LOSS,
     AccessLoss,
     LockedMember,
+    MemberUpdate,
     change_member_rights,
     change_member_role,
     leave_organization,
@@ -70,6 +73,7 @@ from services.organizations.queries import (
 )
 from services.organizations.rules import (
     LAST_OWNER,
+    ROLE_RANK,
     check_may_manage_role,
     may_appoint_admins,
     require_admin,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Never
+from typing import Annotated, Never
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
@@ -12,17 +12,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from core.clock import now
 from core.db.reads import Source, require_transaction
 from core.errors import NotFound
+from core.fields import FieldKind, Fields, Label, Name
 from core.text import N_
-from models import (
-    EventType,
-    Gateway,
-    Invite,
-    Member,
-    Organization,
-    Role,
-    User,
-    new_id,
-)
+from models import EventType, Gateway, Invite, Member, Organization, Role, User, new_id
 from services import audit, desired_state, events
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.hooks import Hook
@@ -39,7 +31,6 @@ from services.organizations.rules import (
     check_recent_sign_in,
     require_admin,
     require_owner,
-    validate_organization_name,
 )
 
 PERSONAL_ORGANIZATION_NAME = "Personal"  # for a user without an organization who calls the API
@@ -48,12 +39,22 @@ ORGANIZATION_CREATION: Hook[Organization, Never] = Hook("ORGANIZATION_CREATION")
 """An organization was inserted. What handlers add to the session is inserted with its owner."""
 
 
-async def create_organization(session: AsyncSession, user: User, *, name: str) -> Organization:
+class OrganizationCreate(Fields):
+    """A new organization."""
+
+    example = {"name": "Tern"}
+
+    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+
+
+async def create_organization(
+    session: AsyncSession, user: User, fields: OrganizationCreate
+) -> Organization:
     """Create an organization that the user owns and works in from now on.
 
-    Raises Invalid about the name, and Conflict if they belong to one of that name already.
+    Raises Conflict if they belong to one of that name already.
     """
-    name = validate_organization_name(name, "name")
+    name = fields.name
     locked = await lock_user(session, user)
     check_name_is_free(name, await _list_organizations(session, locked))
     at = now()
@@ -79,14 +80,16 @@ async def create_organization(session: AsyncSession, user: User, *, name: str) -
     return organization
 
 
-async def rename_organization(session: AsyncSession, member: Member, *, name: str) -> Organization:
+async def rename_organization(
+    session: AsyncSession, member: Member, fields: OrganizationCreate
+) -> Organization:
     """Rename the member's organization.
 
-    Raises Forbidden unless they are an admin, Invalid about the name, and Conflict if they belong
-    to another organization of that name.
+    Raises Forbidden unless they are an admin, and Conflict if they belong to another organization
+    of that name.
     """
     require_admin(member)
-    name = validate_organization_name(name, "name")
+    name = fields.name
     locked = await lock_user(session, member.user)
     organization = await lock_organization_row(session, member.organization_id)
     others = [
@@ -227,7 +230,8 @@ async def get_or_create_active_membership(source: Source, user: User) -> Member:
     member = await find_or_accept_membership(source, user)
     if member is None:
         session = require_transaction(source)
-        await create_organization(session, user, name=PERSONAL_ORGANIZATION_NAME)
+        fields = OrganizationCreate(name=PERSONAL_ORGANIZATION_NAME)
+        await create_organization(session, user, fields)
         member = await find_current_membership(session, user)
     assert member is not None
     return member

@@ -1,36 +1,46 @@
 """Rights on boards, of members and of invitations: on all boards, or on single ones."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import Boolean, Select, Uuid, column, func, insert, literal, or_, select, values
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Invalid
+from core.fields import Fields
 from core.text import N_
-from models import Board, BoardAccess, Invite, InviteBoardAccess, Member, User, new_id
+from models import Board, BoardAccess, Invite, InviteBoardAccess, Member, new_id
 
 
-@dataclass(frozen=True)
-class BoardGrant:
-    """What a member may do on one board."""
+class BoardGrant(Fields):
+    """The rights on one board."""
+
+    component = "OrganizationBoardAccessSpec"
 
     board_id: UUID
     can_read: bool = True
-    can_write: bool = False
+    can_write: bool = Field(
+        default=False, description="The right to change a board includes the right to read it."
+    )
 
 
-@dataclass(frozen=True)
-class AccessRights:
-    """What a member may do: on all boards, or else on single ones."""
+class AccessRights(Fields):
+    """All board rights of a member. Rights that are left out are removed."""
+
+    component = "OrganizationMemberAccessUpdate"
+    example = {"all_boards_read": True}
 
     all_boards_read: bool = False
     all_boards_write: bool = False
-    boards: Sequence[BoardGrant] = ()
+    board_access: list[BoardGrant] = Field(
+        default=[],
+        max_length=1_000,
+        description="Rights on single boards. They apply only if both other fields are false.",
+    )
 
     @property
     def covers_all_boards(self) -> bool:
@@ -38,15 +48,7 @@ class AccessRights:
         return self.all_boards_read or self.all_boards_write
 
 
-REFRESH = {"populate_existing": True}
 GRANT_COLUMNS = ("id", "board_id", "can_read", "can_write", "created_at", "updated_at")
-
-
-def check_boards_are_unique(boards: Collection[BoardGrant]) -> None:
-    """Raise Invalid if a board is named twice, since the two grants may differ (contract, C15)."""
-    if len({grant.board_id for grant in boards}) < len(boards):
-        reason = N_("Name each board once.")
-        raise Invalid("board_named_twice", reason, field="board_access")
 
 
 async def grant_rights(
@@ -55,23 +57,30 @@ async def grant_rights(
     """Set the rights of a member or an invitation without grants, and return the new grants.
 
     With rights on all boards, no grants on single boards are stored. Raises Invalid if a board is
-    named twice or does not belong to the organization.
+    named twice, since the two grants may differ (contract, C15), or does not belong to the
+    organization.
     """
-    check_boards_are_unique(rights.boards)
+    boards = rights.board_access
+    if len({grant.board_id for grant in boards}) < len(boards):
+        reason = N_("Name each board once.")
+        raise Invalid("board_named_twice", reason, field="board_access")
     holder.all_boards_read = rights.all_boards_read
     holder.all_boards_write = rights.all_boards_write
     await session.flush()
-    if not rights.boards:
+    if not boards:
         return []
-    query = _grant_rows_query(holder.organization_id, rights.boards)
+    query = _grant_rows_query(holder.organization_id, boards)
     if rights.covers_all_boards:
-        _check_boards_exist(rights.boards, {row.board_id for row in await session.execute(query)})
+        _check_boards_exist(boards, {row.board_id for row in await session.execute(query)})
         return []
-    table, owner = _access_table(holder)
+    table: type[BoardAccess] | type[InviteBoardAccess]
+    table, owner = InviteBoardAccess, "organization_invite_id"
+    if isinstance(holder, Member):
+        table, owner = BoardAccess, "organization_member_id"
     rows = query.add_columns(literal(holder.id, Uuid()))
     statement = insert(table).from_select([*GRANT_COLUMNS, owner], rows).returning(table)
     grants = _sort_by_creation(await session.scalars(statement))
-    _check_boards_exist(rights.boards, {row.board_id for row in grants})
+    _check_boards_exist(boards, {row.board_id for row in grants})
     return grants
 
 
@@ -109,23 +118,21 @@ async def merge_invite_rights(
             "updated_at": at,
         },
     )
+    refresh = {"populate_existing": True}
     return _sort_by_creation(
-        await session.scalars(merged.returning(BoardAccess), execution_options=REFRESH)
+        await session.scalars(merged.returning(BoardAccess), execution_options=refresh)
     )
 
 
 def build_grant_changes(before: Sequence[Any], after: Sequence[Any]) -> dict[str, list[list[str]]]:
     """Return the boards with grants, and those that may be changed, before and after a change."""
+    both = before, after
     return {
-        "board_ids": [_list_boards(rows) for rows in (before, after)],
+        "board_ids": [sorted(str(row.board_id) for row in rows) for rows in both],
         "writable_board_ids": [
-            _list_boards([row for row in rows if row.can_write]) for rows in (before, after)
+            sorted(str(row.board_id) for row in rows if row.can_write) for rows in both
         ],
     }
-
-
-def _list_boards(rows: Sequence[Any]) -> list[str]:
-    return sorted(str(row.board_id) for row in rows)
 
 
 def _grant_rows_query(
@@ -157,24 +164,3 @@ def _check_boards_exist(boards: Sequence[BoardGrant], found: Collection[UUID]) -
     if missing:
         reason = N_("There are no such boards in this organization.")
         raise Invalid("invalid_board_ids", reason, field="board_access", invalid_board_ids=missing)
-
-
-def _access_table(
-    holder: Member | Invite,
-) -> tuple[type[BoardAccess] | type[InviteBoardAccess], str]:
-    if isinstance(holder, Member):
-        return BoardAccess, "organization_member_id"
-    return InviteBoardAccess, "organization_invite_id"
-
-
-def build_invited_member(user: User, invite: Invite) -> Member:
-    """Build a member with the role and rights of an invitation."""
-    return Member(
-        id=new_id(),
-        organization=invite.organization,
-        user=user,
-        role=invite.role,
-        all_boards_read=invite.all_boards_read,
-        all_boards_write=invite.all_boards_write,
-        created_at=now(),
-    )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,10 +25,10 @@ from sqlalchemy.orm import contains_eager
 from core.clock import now
 from core.db.reads import Query, Source, choose_columns
 from core.errors import Conflict, Forbidden, NotFound
+from core.fields import FieldKind, Fields, Label, NormalizedEmail, ShortText
 from core.paging import Page, PagedQuery, Paging
 from core.security.secrets import generate_token, hash_token
 from core.text import N_, is_storable
-from core.validation import normalized_email
 from models import (
     USER_NAME_COLUMNS,
     EventType,
@@ -45,14 +46,14 @@ from services.events import NewEvent
 from services.organizations.grants import (
     AccessRights,
     BoardGrant,
-    build_invited_member,
     grant_rights,
     merge_invite_rights,
 )
 from services.organizations.locks import lock_organization_as_admin
 from services.organizations.queries import MemberDetail, find_membership, list_board_access
 from services.organizations.rules import (
-    add_invite_rights,
+    ROLE_RANK,
+    RequestRole,
     check_may_grant_role,
     check_may_manage_role,
     check_recent_sign_in,
@@ -69,13 +70,18 @@ NOT_FOUND_REASONS = {
 INVITE_LIFETIME = timedelta(days=14)
 
 
-@dataclass(frozen=True)
-class InviteDraft:
-    """The fields of a new invitation."""
+class Invitee(Fields):
+    """Who is invited, and to which role."""
 
-    invited_email: str
-    role: Role = Role.MEMBER
-    rights: AccessRights = field(default_factory=AccessRights)
+    invited_email: Annotated[ShortText, NormalizedEmail, Label(N_("E-mail"), FieldKind.LINE)]
+    role: Annotated[RequestRole, Label(N_("Role"))] = Role.MEMBER
+
+
+class InviteCreate(AccessRights, Invitee):
+    """A new invitation. No e-mail is sent: pass on the token yourself."""
+
+    component = "OrganizationInviteCreate"
+    example = {"invited_email": "robin@example.com", "role": "member", "all_boards_read": True}
 
 
 @dataclass(frozen=True)
@@ -85,15 +91,6 @@ class InviteDetail:
     invite: Invite
     created_by: User | None = None
     board_access: list[InviteBoardAccess] = field(default_factory=list)
-
-    def to_draft(self) -> InviteDraft:
-        """Return what is needed to create the same invitation again."""
-        invite = self.invite
-        grants = [
-            BoardGrant(one.board_id, one.can_read, one.can_write) for one in self.board_access
-        ]
-        rights = AccessRights(invite.all_boards_read, invite.all_boards_write, grants)
-        return InviteDraft(invite.invited_email, invite.role, rights)
 
 
 async def list_pending_invites(source: Source, member: Member, paging: Paging) -> Page[Invite]:
@@ -136,7 +133,7 @@ INVITE_DETAILS: Query[tuple[UUID, User | None, InviteBoardAccess | None]] = Quer
 async def create_invite(
     session: AsyncSession,
     member: Member,
-    draft: InviteDraft,
+    fields: InviteCreate,
     *,
     signed_in_at: datetime | None = None,
     is_locked: bool = False,
@@ -146,10 +143,10 @@ async def create_invite(
     A second one for an address replaces the first. It ends with the right of its creator to invite.
     Raises Forbidden, for owners also without a recent sign-in, Conflict for a member, and Invalid.
     """
-    email = normalized_email(draft.invited_email, "invited_email")
+    email = fields.invited_email
     acting = member if is_locked else await lock_organization_as_admin(session, member)
-    check_may_grant_role(acting, draft.role)
-    check_recent_sign_in(signed_in_at, draft.role)
+    check_may_grant_role(acting, fields.role)
+    check_recent_sign_in(signed_in_at, fields.role)
     is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)
     if is_member:
         reason = N_("Somebody with this address is a member already.")
@@ -164,14 +161,14 @@ async def create_invite(
         organization_id=acting.organization_id,
         invited_email=email,
         token_hash=hash_token(token),
-        role=draft.role,
+        role=fields.role,
         created_by_user_id=acting.user_id,
         expires_at=at + INVITE_LIFETIME,
         created_at=at,
         updated_at=at,
     )
     session.add(invite)
-    await grant_rights(session, invite, draft.rights)
+    await grant_rights(session, invite, fields)
     await _record_invite_event(session, EventType.INVITE_CREATED, acting, invite)
     return invite, token
 
@@ -197,8 +194,17 @@ async def renew_invite(
     if invite is None:
         raise NotFound("invite_not_found", N_("There is no such invitation."))
     [detail] = await load_invite_details(session, [invite])
-    draft = detail.to_draft()
-    return await create_invite(session, acting, draft, signed_in_at=signed_in_at, is_locked=True)
+    fields = InviteCreate(
+        invited_email=invite.invited_email,
+        role=invite.role,
+        all_boards_read=invite.all_boards_read,
+        all_boards_write=invite.all_boards_write,
+        board_access=[
+            BoardGrant(board_id=one.board_id, can_read=one.can_read, can_write=one.can_write)
+            for one in detail.board_access
+        ],
+    )
+    return await create_invite(session, acting, fields, signed_in_at=signed_in_at, is_locked=True)
 
 
 async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) -> Invite:
@@ -309,10 +315,20 @@ async def _accept(
     member = await find_membership(session, user, invite.organization_id)
     is_new = member is None
     if member is None:
-        member = build_invited_member(user, invite)
+        member = Member(
+            id=new_id(),
+            organization=invite.organization,
+            user=user,
+            role=invite.role,
+            all_boards_read=invite.all_boards_read,
+            all_boards_write=invite.all_boards_write,
+            created_at=now(),
+        )
         session.add(member)
     else:
-        add_invite_rights(invite, member)
+        member.role = max(member.role, invite.role, key=ROLE_RANK.__getitem__)
+        member.all_boards_read |= invite.all_boards_read or invite.all_boards_write
+        member.all_boards_write |= invite.all_boards_write
     member.updated_at = invite.updated_at = invite.accepted_at = now()
     invite.accepted_by_user_id = user.id
     user.active_organization_id = user.active_organization_id or invite.organization_id

@@ -3,22 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Never
+from typing import Annotated, Never
 from uuid import UUID
 
-from sqlalchemy import (
-    case,
-    delete,
-    exists,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import case, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from core.clock import now
 from core.errors import Conflict
+from core.fields import Label, Patch
+from core.text import N_
 from models import BoardAccess, EventType, Invite, Member, Organization, Role, User, new_id
 from services import events
 from services.hooks import Hook
@@ -31,15 +26,24 @@ from services.organizations.queries import (
     member_not_found,
 )
 from services.organizations.rules import (
-    INVITING_ROLES,
     LAST_OWNER,
     ROLE_RANK,
+    RequestRole,
     check_may_manage_role,
     check_recent_sign_in,
     check_removal,
     check_role_change,
     require_admin,
 )
+
+
+class MemberUpdate(Patch):
+    """The new role of a member."""
+
+    component = "OrganizationMemberUpdate"
+    may_be_empty = True
+
+    role: Annotated[RequestRole, Label(N_("Role"))]
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ async def change_member_role(
 
 async def _end_invites(session: AsyncSession, member: Member, role: Role | None) -> None:
     """Delete the open invitations of a member that they may not create any more, with this role."""
-    kept = [one for one in Role if role in INVITING_ROLES and ROLE_RANK[one] <= ROLE_RANK[role]]
+    kept: list[Role] = []
+    if role in (Role.OWNER, Role.ADMIN):
+        kept = [one for one in Role if ROLE_RANK[one] <= ROLE_RANK[role]]
     if role is Role.ADMIN and member.organization.only_owners_appoint_admins:
         kept.remove(Role.ADMIN)
     ended = delete(Invite).where(

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
 from core.text import N_
-from core.validation import MAX_NAME_LENGTH, nonblank_text
-from models import Invite, Member, Organization, Role
-
-validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
+from models import Member, Organization, Role
 
 LAST_OWNER = N_("An organization has at least one owner. Make somebody else an owner first.")
-RECENT_SIGN_IN = timedelta(minutes=15)
-INVITING_ROLES = (Role.OWNER, Role.ADMIN)
 ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
+
+RequestRole = Annotated[
+    Role, BeforeValidator(lambda given: given.strip().lower() if isinstance(given, str) else given)
+]
+"""A role in a request. Surrounding whitespace and case are ignored (contract, 1.12)."""
 
 
 def require_admin(member: Member) -> None:
@@ -35,7 +38,7 @@ def require_recent_sign_in(signed_in_at: datetime | None) -> None:
     `signed_in_at` is when the user proved who they are in the browser that makes the request; a
     request with a token has none.
     """
-    if signed_in_at is None or signed_in_at <= now() - RECENT_SIGN_IN:
+    if signed_in_at is None or now() - signed_in_at >= timedelta(minutes=15):
         raise RecentSignInRequired
 
 
@@ -91,11 +94,6 @@ def check_removal(acting: Member, member: Member) -> None:
     check_may_manage_role(acting, member.role)
 
 
-def higher_role(one: Role, other: Role) -> Role:
-    """Return the role with more rights."""
-    return max(one, other, key=ROLE_RANK.__getitem__)
-
-
 def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
     """Raise Conflict if the user already belongs to an organization of this name.
 
@@ -104,10 +102,3 @@ def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
     if any(other.name.casefold() == name.casefold() for other in others):
         reason = N_("You already belong to an organization of this name.")
         raise Conflict("organization_name_taken", reason, field="name")
-
-
-def add_invite_rights(invite: Invite, member: Member) -> None:
-    """Add the rights of an invitation to those of a member (contract, 3.3)."""
-    member.role = higher_role(member.role, invite.role)
-    member.all_boards_read |= invite.all_boards_read or invite.all_boards_write
-    member.all_boards_write |= invite.all_boards_write

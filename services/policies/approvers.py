@@ -37,8 +37,7 @@ from models import (
     Role,
     Task,
 )
-from services import custom_fields
-from services.policies.rules import ROLE_RANK
+from services import custom_fields, organizations
 
 USER_ID = bindparam("user_id", type_=Uuid())
 UserColumn: TypeAlias = SQLColumnExpression[UUID | None]
@@ -94,7 +93,7 @@ def _has_role(
 
 
 def _rank_role(role: ColumnElement[str]) -> ColumnElement[int]:
-    return case({one.value: rank for one, rank in ROLE_RANK.items()}, value=role)
+    return case({one.value: rank for one, rank in organizations.ROLE_RANK.items()}, value=role)
 
 
 def has_approved_first_query(user_id: UserColumn = USER_ID) -> ColumnElement[bool]:

@@ -16,6 +16,7 @@ from core.errors import Invalid
 from core.text import N_, is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
+from services import organizations
 from services.approval_actions import build_confusable_skeleton, join_words, read_kind
 
 MAX_RULES = 50  # of one policy
@@ -28,7 +29,6 @@ MINUTES_PER_DAY = 1_440
 
 LIST_FIELDS = ("kinds", "agent_ids", "tag_ids", "decider_ids")
 RISK_ORDER = list(RiskLevel)
-ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 RISK_KEYS = ("risk", "risk_level", "riskLevel")
 RISK_FLAGS = ("risky", "external", "destructive", "irreversible")
 NO_WORDS = {"", "false", "no", "0"}
@@ -251,7 +251,8 @@ def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:
     """Return whether the verdict lets a user with this role decide."""
     if verdict.decider_ids and user_id not in verdict.decider_ids:
         return False
-    return ROLE_RANK[role] >= ROLE_RANK[verdict.decider_role]
+    rank = organizations.ROLE_RANK
+    return rank[role] >= rank[verdict.decider_role]
 
 
 def check_rules(rules: Sequence[PolicyRule]) -> list[PolicyRule]:

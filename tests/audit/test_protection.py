@@ -262,7 +262,9 @@ async def test_the_chain_of_a_deleted_organization_is_kept_for_the_set_time(
     async with isolated_transaction() as session:
         await events.record_events(session, [tag_event(isolated_world, "of Tern")])
         member = isolated_world.charlie_member
-        await organizations.rename_organization(session, member, name="Golden plover")
+        await organizations.rename_organization(
+            session, member, organizations.OrganizationCreate(name="Golden plover")
+        )
     async with isolated_transaction() as session:
         await organizations.delete_organization(session, member, signed_in_at=now())
     await backdate(isolated_transaction, 59)

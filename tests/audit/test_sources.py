@@ -200,7 +200,9 @@ async def test_sign_ins_are_recorded_in_every_organization_of_the_user(
     browsers: Browsers, password: dict[str, str], transaction: TransactionFactory, world: World
 ) -> None:
     async with transaction() as session:
-        await organizations.create_organization(session, world.alice, name="Second")
+        await organizations.create_organization(
+            session, world.alice, organizations.OrganizationCreate(name="Second")
+        )
     signed_in = await browsers(None).post("/sign-in", data=password)
     assert signed_in.status_code == 303
     records = await list_records(transaction, action="session.started")

@@ -10,7 +10,7 @@ from core.db.engine import TransactionFactory
 from core.security.secrets import hash_token
 from models import Event, Invite, Member, Organization, Role, User, new_id
 from services import organizations
-from services.organizations import InviteDraft
+from services.organizations import InviteCreate
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.people_rows import make_api_token, make_user
 from tests.support.world import World
@@ -98,7 +98,7 @@ async def test_invitations_grant_no_role_above_the_inviters(
     by_token = await alice.post(INVITES, json={**NORAS, "role": "owner"})
     assert (by_token.status_code, by_token.json()["code"]) == (403, "recent_sign_in_required")
     async with transaction() as session:
-        draft = InviteDraft(NORAS["invited_email"], Role.OWNER)
+        draft = InviteCreate(invited_email=NORAS["invited_email"], role=Role.OWNER)
         made, _ = await organizations.create_invite(
             session, world.alice_member, draft, signed_in_at=now()
         )

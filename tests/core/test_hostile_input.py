@@ -24,8 +24,7 @@ from core.http.middleware import VALID_ID
 from core.http.request import get_last_event_id
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import hide_tokens, mask_tokens, mask_tokens_within
-from core.text import is_storable_json, slugify
-from core.validation import is_email
+from core.text import is_email, is_storable_json, slugify
 from models import Approval, Board, FieldType, Message, RequestKind
 from openclaw import GatewayError
 from openclaw.addresses import parse_address

@@ -45,7 +45,9 @@ async def test_concurrent_creations_of_one_organization_succeed_once(
     async def make() -> bool:
         try:
             async with isolated_transaction() as session:
-                await organizations.create_organization(session, isolated_world.bob, name="Curlew")
+                await organizations.create_organization(
+                    session, isolated_world.bob, organizations.OrganizationCreate(name="Curlew")
+                )
         except Conflict:
             return False
         return True

@@ -12,7 +12,7 @@ from core.db.engine import TransactionFactory
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from models import Invite, Member, Organization, Role, User
 from services import agents, boards, identity, organizations, tasks
-from services.organizations import AccessRights, BoardGrant, InviteDraft
+from services.organizations import AccessRights, BoardGrant, InviteCreate
 from services.tasks import TaskCreate
 from tests.race.test_agents import run_while_waiting
 from tests.support.people_rows import make_invite, make_member, make_user
@@ -159,8 +159,9 @@ async def test_concurrent_invitations_of_an_address_leave_one(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     def inviting(member: Member) -> Deed:
-        draft = InviteDraft(
-            "oskar@example.com", rights=AccessRights(boards=[BoardGrant(isolated_world.board.id)])
+        draft = InviteCreate(
+            invited_email="oskar@example.com",
+            board_access=[BoardGrant(board_id=isolated_world.board.id)],
         )
         return lambda session: organizations.create_invite(session, member, draft)
 
@@ -273,7 +274,7 @@ async def test_rights_on_a_board_deleted_meanwhile_are_rejected(
 
     async def give(session: AsyncSession) -> None:
         locked = await organizations.lock_member(session, world.alice_member, world.rita_member.id)
-        rights = AccessRights(boards=[BoardGrant(world.garden.id)])
+        rights = AccessRights(board_access=[BoardGrant(board_id=world.garden.id)])
         await organizations.change_member_rights(session, locked, rights)
 
     async def delete(session: AsyncSession) -> None:
@@ -322,7 +323,9 @@ async def test_a_member_is_removed_while_switching_organizations(
     async def rename(session: AsyncSession) -> None:
         member = await organizations.find_membership(session, world.bob, world.plover.id)
         assert member is not None
-        await organizations.rename_organization(session, member, name="Plover again")
+        await organizations.rename_organization(
+            session, member, organizations.OrganizationCreate(name="Plover again")
+        )
 
     async def choose(session: AsyncSession) -> None:
         await organizations.switch_organization(session, world.bob, world.tern.id)

@@ -58,7 +58,9 @@ def removing(by: Member, member: Member) -> Operation:
 def restricting(by: Member, member: Member) -> Operation:
     async def restrict(session: Any) -> None:
         locked = await organizations.lock_member(session, by, member.id)
-        await organizations.change_member_rights(session, locked, AccessRights(True))
+        await organizations.change_member_rights(
+            session, locked, AccessRights(all_boards_read=True)
+        )
 
     return restrict
 

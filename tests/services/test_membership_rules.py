@@ -9,7 +9,6 @@ from services.organizations.rules import (
     check_may_manage_role,
     check_removal,
     check_role_change,
-    higher_role,
 )
 
 OWNER, ADMIN, MEMBER = Role.OWNER, Role.ADMIN, Role.MEMBER
@@ -81,9 +80,3 @@ def test_members_remove_neither_themselves_nor_higher_roles() -> None:
     for by, member in [(own := make_role(OWNER), own), (make_role(ADMIN), make_role(OWNER))]:
         with pytest.raises(Forbidden):
             check_removal(by, member)
-
-
-def test_of_two_roles_the_higher_one_counts() -> None:
-    assert higher_role(MEMBER, ADMIN) is higher_role(ADMIN, MEMBER) is ADMIN
-    assert higher_role(OWNER, ADMIN) is OWNER
-    assert higher_role(MEMBER, MEMBER) is MEMBER

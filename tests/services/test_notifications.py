@@ -25,7 +25,7 @@ from services import approvals, boards, notifications, organizations
 from services.approvals import ApprovalCreate
 from services.events import NewEvent, record_events
 from services.notifications import Audience, NewNotification
-from services.organizations import InviteDraft
+from services.organizations import InviteCreate
 from tests.support.memory_rows import create_group_of
 from tests.support.people_rows import make_board_access, make_user
 from tests.support.world import World
@@ -212,7 +212,7 @@ async def test_a_stop_notifies_all_members_but_who_stopped(
 async def test_an_invitation_notifies_the_user_with_the_address(
     session: AsyncSession, world: World
 ) -> None:
-    draft = InviteDraft(world.charlie.email or "")
+    draft = InviteCreate(invited_email=world.charlie.email or "")
     await organizations.create_invite(session, world.alice_member, draft)
     assert await list_notified(session, Kind.INVITATION) == ids(world.charlie)
     await organizations.create_invite(session, world.alice_member, draft)  # replaces the first one
@@ -229,7 +229,7 @@ async def test_an_invitation_that_is_over_resolves_its_notification(
     await session.flush()
     for user in (world.charlie, other):
         invite, token = await organizations.create_invite(
-            session, world.alice_member, InviteDraft(user.email or "")
+            session, world.alice_member, InviteCreate(invited_email=user.email or "")
         )
     assert await list_notified(session, Kind.INVITATION) == ids(world.charlie, other)
     if end == "revoked":

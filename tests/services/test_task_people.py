@@ -180,11 +180,11 @@ async def test_a_removed_member_loses_the_open_tasks(session, world) -> None:
 async def test_who_loses_access_to_a_board_loses_its_tasks(session, world) -> None:
     task = await make_task(session, world, assigned_user_id=world.bob.id)
     locked = await organizations.lock_member(session, world.alice_member, world.bob_member.id)
-    rights = AccessRights(boards=[BoardGrant(world.board.id)])
+    rights = AccessRights(board_access=[BoardGrant(board_id=world.board.id)])
     await organizations.change_member_rights(session, locked, rights)
     await session.refresh(task)
     assert task.assigned_user_id == world.bob.id
-    rights = AccessRights(boards=[BoardGrant(world.garden.id)])
+    rights = AccessRights(board_access=[BoardGrant(board_id=world.garden.id)])
     await organizations.change_member_rights(session, locked, rights)
     await session.refresh(task)
     assert task.assigned_user_id is None

@@ -10,7 +10,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import AuditRecord, Invite, Member, Organization, Role, SignIn
 from services import organizations
-from services.organizations import InviteDraft
+from services.organizations import InviteCreate
 from tests.support.people_rows import make_member
 from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
@@ -149,7 +149,10 @@ async def test_an_owner_decides_that_only_owners_appoint_admins(
 ) -> None:
     path, on = "/organization/admin-appointments", {"only_owners": "true"}
     async with transaction() as session:
-        made = (InviteDraft(f"{role}@example.com", role=role) for role in (Role.ADMIN, Role.MEMBER))
+        made = (
+            InviteCreate(invited_email=f"{role}@example.com", role=role)
+            for role in (Role.ADMIN, Role.MEMBER)
+        )
         for draft in made:
             await organizations.create_invite(session, world.dana_member, draft)
     assert "Owners and admins appoint admins." in (await dana.get(ABOUT)).text

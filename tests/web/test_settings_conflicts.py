@@ -179,7 +179,9 @@ async def test_own_notes_conflict_with_those_from_another_window(alice, world, t
 async def test_a_name_of_the_organization_conflicts(alice, world, transaction) -> None:
     form = form_of((await alice.get("/organization/about")).text, "name")
     async with transaction() as session:
-        await organizations.rename_organization(session, world.dana_member, name="Theirs")
+        await organizations.rename_organization(
+            session, world.dana_member, organizations.OrganizationCreate(name="Theirs")
+        )
 
     conflict = await alice.post("/organization/about", data=form | {"name": "Mine"})
 

@@ -1,7 +1,6 @@
 """Forms of the organization's pages: invitations, roles, rights on boards, and names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel
@@ -20,31 +19,6 @@ BOARD_FIELD = "board-"
 """Each board has a field with this beginning and its id, because radio buttons need own names."""
 
 AccessLevel = Literal["none", "read", "write"]
-
-
-class InviteForm(BaseModel):
-    """An invite: address and role. The access to boards is read by `parse_access_rights`."""
-
-    invited_email: forms.Line
-    role: Role
-
-
-class RoleForm(BaseModel):
-    """The role of a member."""
-
-    role: Role
-
-
-class OrganizationNameForm(BaseModel):
-    """The name of the organization."""
-
-    name: forms.Line
-
-
-class AppointmentForm(BaseModel):
-    """Whether only owners appoint admins."""
-
-    only_owners: forms.Switch = False
 
 
 class AccessForm(BaseModel):
@@ -70,8 +44,8 @@ def parse_access_rights(form: forms.Form) -> AccessRights:
         reason = N_("Choose one of those that are offered.")
         raise Invalid("access_invalid", reason, field="board_access")
     return AccessRights(
-        boards=[
-            BoardGrant(id, can_write=value == "write")
+        board_access=[
+            BoardGrant(board_id=id, can_write=value == "write")
             for id, value in chosen
             if id is not None and value != "none"
         ]
@@ -84,11 +58,11 @@ def parse_changed_rights(form: forms.Form, detail: MemberDetail) -> AccessRights
     if rights.covers_all_boards:
         return rights
     kept = [
-        BoardGrant(one.board_id, one.can_read, one.can_write)
+        BoardGrant(board_id=one.board_id, can_read=one.can_read, can_write=one.can_write)
         for one in detail.board_access
         if f"{BOARD_FIELD}{one.board_id}" not in form.values
     ]
-    return replace(rights, boards=[*rights.boards, *kept])
+    return AccessRights(board_access=[*rights.board_access, *kept])
 
 
 def build_access_field(detail: MemberDetail, form: forms.Form | None = None) -> EditedField:
@@ -147,7 +121,7 @@ def name_access_values(boards: Mapping[str, str]) -> Mapping[str, str]:
 def parse_invited_rights(form: forms.Form) -> AccessRights:
     """Return the rights of an invitation, which has at least one. Raises Invalid."""
     rights = parse_access_rights(form)
-    if not rights.covers_all_boards and not rights.boards:
+    if not rights.covers_all_boards and not rights.board_access:
         raise Invalid("access_required", N_("Choose at least one board."), field="board_access")
     return rights
 

@@ -13,16 +13,18 @@ from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from models import Role
 from services import identity, organizations
-from services.organizations import AgentStop, InviteDraft
+from services.organizations import (
+    AgentStop,
+    InviteCreate,
+    Invitee,
+    MemberUpdate,
+    OrganizationCreate,
+)
 from web.auth.one_time_links import build_link
 from web.auth.viewer import current_member
 from web.organizations import presenter
 from web.organizations.forms import (
     ROLE_NAMES,
-    AppointmentForm,
-    InviteForm,
-    OrganizationNameForm,
-    RoleForm,
     build_access_field,
     list_role_options,
     name_access_values,
@@ -31,9 +33,10 @@ from web.organizations.forms import (
 )
 from web.ui import flash_cookies, forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit
+from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import (
     forbid_storage,
     is_part_request,
@@ -119,7 +122,7 @@ async def change_role(request: Request) -> Response:
         async with open_transaction(request) as session:
             locked = await organizations.lock_member(session, current_member(request), member_id)
             signed_in_at = request.auth.sign_in.authenticated_at
-            role = form.parse(RoleForm).role
+            role = form.parse(MemberUpdate).changes().get("role", locked.member.role)
             await organizations.change_member_role(session, locked, role, signed_in_at=signed_in_at)
         return _redirect_saved(request, "role")
     return await _render_member(request, form, "role")
@@ -189,12 +192,12 @@ async def create_invite(request: Request) -> Response:
     form, member = await forms.read_form(request), current_member(request)
     organizations.require_admin(member)
     with form.catch_errors():
-        fields = form.parse(InviteForm)
-        draft = InviteDraft(fields.invited_email, fields.role, parse_invited_rights(form))
+        invitee = form.parse(Invitee)
+        fields = InviteCreate(**dict(invitee), **dict(parse_invited_rights(form)))
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at
             _, token = await organizations.create_invite(
-                session, member, draft, signed_in_at=signed_in_at
+                session, member, fields, signed_in_at=signed_in_at
             )
         return _show_invite_link(request, token)
     return await _render_invite_form(request, form)
@@ -267,6 +270,7 @@ async def _render_invite_form(request: Request, form: forms.Form) -> Response:
         "table": presenter.build_access_table(names),
         "role_options": list_role_options(viewer),
         "form": form,
+        "fields": build_form_fields(form, Invitee),
     }
     if layout is None:
         template = "people/_invite_dialog.html"
@@ -294,12 +298,11 @@ async def rename_organization(request: Request) -> Response:
     """Rename the organization."""
     form, member = await forms.read_form(request), current_member(request)
     with form.catch_errors():
-        name = form.parse(OrganizationNameForm).name
+        fields = form.parse(OrganizationCreate)
         async with open_transaction(request) as session:
             organization = await organizations.lock_organization(session, member)
-            edited = EditedField("name", N_("Name"), organization.name, FieldKind.LINE)
-            if not check_edit(form, [edited]):
-                await organizations.rename_organization(session, member, name=name)
+            if not check_edit(form, list_edited_fields(OrganizationCreate, organization)):
+                await organizations.rename_organization(session, member, fields)
         zone = time_format.get_time_zone(request.user.timezone)
         return forms.redirect_saved("/organization/about#name", zone)
     if form.conflicts:
@@ -314,7 +317,7 @@ async def change_admin_appointments(request: Request) -> Response:
     form, member = await forms.read_form(request), current_member(request)
     organizations.require_owner(member)
     with form.catch_errors():
-        is_on = form.parse(AppointmentForm).only_owners
+        is_on = form.is_on("only_owners")
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at
             await organizations.set_only_owners_appoint_admins(
@@ -332,9 +335,9 @@ async def create_organization(request: Request) -> Response:
     """
     form = await forms.read_form(request)
     with form.catch_errors():
-        name = form.parse(OrganizationNameForm).name
+        fields = form.parse(OrganizationCreate)
         async with open_transaction(request) as session:
-            await organizations.create_organization(session, request.user, name=name)
+            await organizations.create_organization(session, request.user, fields)
         return RedirectResponse("/welcome", 303)
     return await _render_organization(request, form, "new")
 

@@ -12,10 +12,10 @@ from models import Agent, Board, Member
 from services import agents, boards, organizations
 from services.boards import BoardCreate
 from services.identity import Viewer
+from services.organizations import OrganizationCreate
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, parse_new_board
-from web.organizations.forms import OrganizationNameForm
 from web.ui import flash_cookies, forms
 from web.ui.edited_fields import EditedField
 from web.ui.layout import load_layout
@@ -44,12 +44,12 @@ async def name_organization(request: Request) -> Response:
     form = await forms.read_form(request)
     member = _find_member(request)
     with form.catch_errors():
-        fields = form.parse(OrganizationNameForm)
+        fields = form.parse(OrganizationCreate)
         async with open_transaction(request) as session:
             if member is None:
-                await organizations.create_organization(session, request.user, name=fields.name)
+                await organizations.create_organization(session, request.user, fields)
             else:
-                await organizations.rename_organization(session, member, name=fields.name)
+                await organizations.rename_organization(session, member, fields)
         return RedirectResponse("/welcome", 303)
     return await _render_step(request, "organization", form)
 

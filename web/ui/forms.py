@@ -94,6 +94,7 @@ ERROR_MESSAGES = {
     "less_than_equal": N_("At most %(le)s."),
     "enum": N_("Choose one of those that are offered."),
     "literal_error": N_("Choose one of those that are offered."),
+    "email": N_("This is not an e-mail address."),
     "uuid_parsing": N_("Choose one of those that are offered."),
     "too_long": N_("At most %(max_length)s."),
     "date": N_("Write a date like 2026-12-24."),
