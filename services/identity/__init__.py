@@ -42,10 +42,11 @@ from services.identity.passwords import (
     verify_current_password,
 )
 from services.identity.registration import (
+    AccountCreate,
+    FirstOwnerCreate,
     complete_first_run,
     create_first_run_link,
     is_first_run_open,
-    register_user,
     register_with_invite,
     reopen_first_run_statement,
 )
@@ -63,8 +64,8 @@ from services.identity.sessions import (
     start_session,
 )
 from services.identity.tokens import (
-    DEFAULT_TOKEN_LIFETIME,
     TOKEN_LIFETIMES,
+    ApiTokenCreate,
     accept_imported_token,
     authenticate_agent,
     authenticate_user,

@@ -4,26 +4,42 @@ The first user is created by the first-run link or by the shared local token. Bo
 user (contract, 1.9): the first of them creates the row and the other completes it.
 """
 
+from typing import Annotated
+
+from pydantic import BeforeValidator, StringConstraints
 from sqlalchemy import Delete, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid, NotFound
+from core.fields import FieldKind, Fields, Label, Name, NormalizedEmail
 from core.security.secrets import generate_token, hash_token
 from core.text import N_, to_one_line
-from core.validation import MAX_NAME_LENGTH, nonblank_text, normalized_email
 from models import ExternalIdentity, FirstRunLink, User, new_id
 from services import audit, organizations
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 
 FIRST_USER_EXTERNAL_ID = "local-auth-user"
-REGISTRATION_LOCK = "mission control: newcomers"
+
+
+class AccountCreate(Fields):
+    """The account of an invited user. What a name does not show could make it look like another."""
+
+    name: Annotated[Name, BeforeValidator(to_one_line), Label(N_("Your name"), FieldKind.LINE)]
+
+
+class FirstOwnerCreate(AccountCreate):
+    """The account of the first owner."""
+
+    email: Annotated[
+        str, StringConstraints(max_length=254), NormalizedEmail, Label(N_("E-mail"), FieldKind.LINE)
+    ]
 
 
 async def lock_registration(session: AsyncSession) -> None:
     """Serialize the creation of users and of the first-run link until the commit."""
-    await lock_name(session, REGISTRATION_LOCK)
+    await lock_name(session, "mission control: newcomers")
 
 
 async def lock_first_user(session: AsyncSession) -> User:
@@ -42,27 +58,6 @@ async def lock_first_user(session: AsyncSession) -> User:
     return user
 
 
-async def register_user(
-    session: AsyncSession, *, name: str, email: str, password_hash: str
-) -> User:
-    """Create a user who signs in with a password.
-
-    Raises Invalid with the field, and Conflict if the address has an account already.
-    """
-    name = _visible_name(name)
-    email = normalized_email(email, "email")
-    at = now()
-    user = User(id=new_id(), name=name, email=email, created_at=at, updated_at=at)
-    user.clerk_user_id, user.password_hash = str(user.id), password_hash
-    await lock_registration(session)
-    if await is_email_taken(session, email, by_other_than=user):
-        reason = N_("There is an account with this e-mail address. Sign in with it.")
-        raise Conflict("email_taken", reason, field="email")
-    session.add(user)
-    await session.flush()
-    return user
-
-
 async def is_email_taken(session: AsyncSession, email: str, *, by_other_than: User) -> bool:
     """Return whether another user has this e-mail address."""
     others = select(User.id).where(
@@ -72,18 +67,31 @@ async def is_email_taken(session: AsyncSession, email: str, *, by_other_than: Us
 
 
 async def register_with_invite(
-    session: AsyncSession, token: str, *, name: str, password_hash: str
-) -> tuple[User, "organizations.MemberDetail"]:
+    session: AsyncSession, token: str, fields: AccountCreate, *, password_hash: str
+) -> tuple[User, organizations.MemberDetail]:
     """Create a user for an invitation, and accept it.
 
     The address does not count as verified: the token came from those who invited, not from the
-    mailbox. Raises NotFound if the invitation is invalid, Invalid about the name, and Conflict if
-    the address has an account: that user signs in and accepts.
+    mailbox. Raises NotFound if the invitation is invalid, and Conflict if the address has an
+    account: that user signs in and accepts.
     """
     invite = await organizations.get_open_invite(session, token)
-    user = await register_user(
-        session, name=name, email=invite.invited_email, password_hash=password_hash
+    id, at, email = new_id(), now(), invite.invited_email
+    user = User(
+        id=id,
+        clerk_user_id=str(id),
+        name=fields.name,
+        email=email,
+        password_hash=password_hash,
+        created_at=at,
+        updated_at=at,
     )
+    await lock_registration(session)
+    if await is_email_taken(session, email, by_other_than=user):
+        reason = N_("There is an account with this e-mail address. Sign in with it.")
+        raise Conflict("email_taken", reason, field="email")
+    session.add(user)
+    await session.flush()
     created = _build_account_record(AuditAction.ACCOUNT_CREATED, user)
     return user, await organizations.accept_invite(session, user, token, [created])
 
@@ -116,23 +124,28 @@ async def is_first_run_open(session: AsyncSession, secret: str | None) -> bool:
 
 
 async def complete_first_run(
-    session: AsyncSession, secret: str, *, name: str, email: str, password_hash: str
+    session: AsyncSession, secret: str, fields: FirstOwnerCreate, *, password_hash: str
 ) -> User:
     """Consume the link, and return the first owner, who can sign in from now on.
 
     Of two concurrent calls the second fails. Raises NotFound if the link is invalid, and Invalid
-    with the field.
+    if somebody else has the address.
     """
     if not await is_first_run_open(session, secret):
         raise _first_run_over()
-    name = _visible_name(name)
-    email = normalized_email(email, "email")
-    await _consume_link(session, secret)
+    await lock_registration(session)
+    used = (
+        update(FirstRunLink)
+        .where(FirstRunLink.secret_hash == hash_token(secret), FirstRunLink.used_at.is_(None))
+        .values(used_at=now())
+    )
+    if await session.scalar(used.returning(FirstRunLink.id)) is None:
+        raise _first_run_over()
     user = await lock_first_user(session)
-    if await is_email_taken(session, email, by_other_than=user):
+    if await is_email_taken(session, fields.email, by_other_than=user):
         reason = N_("Somebody else has this e-mail address.")
         raise Invalid("email_taken", reason, field="email")
-    user.name, user.email, user.password_hash = name, email, password_hash
+    user.name, user.email, user.password_hash = fields.name, fields.email, password_hash
     user.updated_at = now()
     await session.flush()
     created = _build_account_record(AuditAction.FIRST_OWNER_CREATED, user)
@@ -162,22 +175,5 @@ async def _is_owner_missing(session: AsyncSession) -> bool:
     return not await session.scalar(select(was_possible))
 
 
-async def _consume_link(session: AsyncSession, secret: str) -> None:
-    await lock_registration(session)
-    statement = (
-        update(FirstRunLink)
-        .where(FirstRunLink.secret_hash == hash_token(secret), FirstRunLink.used_at.is_(None))
-        .values(used_at=now())
-    )
-    if await session.scalar(statement.returning(FirstRunLink.id)) is None:
-        raise _first_run_over()
-
-
 def _first_run_over() -> NotFound:
     return NotFound("first_run_over", N_("This link has been used, or a newer one has been made."))
-
-
-def _visible_name(name: str) -> str:
-    """Check a name; remove what is not drawn, with which a name could look like another one."""
-    check = nonblank_text(MAX_NAME_LENGTH)
-    return check(to_one_line(check(name, "name")), "name")

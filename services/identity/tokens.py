@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, true, update
@@ -21,6 +21,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.reads import Query, Source, require_transaction
 from core.errors import Conflict, Invalid, NotFound, Unauthorized
+from core.fields import FieldKind, Fields, Label, build_line_constraints
 from core.limiters import VerificationQueue
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import (
@@ -31,13 +32,11 @@ from core.security.secrets import (
     verify_pbkdf2,
 )
 from core.text import N_
-from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, RevokedApiToken, TokenScope, User
 from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
-MAX_TOKENS_AT_ONCE = 1
 MAX_CACHED_TOKENS = 1_000
 
 Cached = TypeVar("Cached")
@@ -58,7 +57,7 @@ class ImportedTokenVerifier:
     """
 
     def __init__(self) -> None:
-        self._queue = VerificationQueue(MAX_TOKENS_AT_ONCE)
+        self._queue = VerificationQueue(1)
         self._key = secrets.token_bytes(32)
         self._matches: dict[bytes, ImportedHash] = {}
         self._mismatches: dict[bytes, frozenset[str]] = {}  # hashes that a token does not match
@@ -119,11 +118,7 @@ def _remember(cache: dict[bytes, Cached], digest: bytes, value: Cached) -> None:
 
 
 MAX_API_TOKENS = 20  # of one user; expired ones do not count
-MAX_TOKEN_NAME_LENGTH = 100  # characters
-MAX_TOKEN_LENGTH = 200  # characters; longer texts are not queried
-MIN_IMPORTED_TOKEN_LENGTH = 40  # characters; the stored prefix would reveal much of a shorter one
 TOKEN_LIFETIMES = (30, 90, 365)  # days that a user can choose; 0 for a token without an end
-DEFAULT_TOKEN_LIFETIME = 90  # days
 ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
 
 TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
@@ -150,7 +145,13 @@ FIRST_USER: Query[tuple[User]] = Query(
     select(User).where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID)
 )
 
-LOCAL_EMAIL, LOCAL_NAME = "admin@home.local", "Local User"  # contract, 1.9
+
+class ApiTokenCreate(Fields):
+    """A new API token. `days` is its lifetime, one of TOKEN_LIFETIMES, or 0 for one without end."""
+
+    name: Annotated[str, build_line_constraints(100), Label(N_("What is it for?"), FieldKind.LINE)]
+    scope: Annotated[TokenScope, Label(N_("What may it do?"))] = TokenScope.READ
+    days: Annotated[int, Label(N_("How long is it valid?"))] = 90
 
 
 async def list_api_tokens(source: Source, user: User) -> Sequence[ApiToken]:
@@ -171,19 +172,17 @@ class UserCredential:
 async def create_api_token(
     session: AsyncSession,
     user: User,
+    fields: ApiTokenCreate,
     *,
-    name: str,
-    scope: TokenScope = TokenScope.READ,
-    days: int = DEFAULT_TOKEN_LIFETIME,
     signed_in_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """Create a token of this user, and return it with its secret, which is shown once.
 
-    `days` is its lifetime, one of TOKEN_LIFETIMES or 0. For a token that may change data,
-    `signed_in_at` must be recent: see `organizations.require_recent_sign_in`, which raises
-    RecentSignInRequired. Raises Invalid about the name or the days, and Conflict above
-    MAX_API_TOKENS. Locks the user.
+    For a token that may change data, `signed_in_at` must be recent: see
+    `organizations.require_recent_sign_in`, which raises RecentSignInRequired. Raises Invalid about
+    the days, and Conflict above MAX_API_TOKENS. Locks the user.
     """
+    scope, days = fields.scope, fields.days
     if scope is not TokenScope.READ:
         organizations.require_recent_sign_in(signed_in_at)
     if days and days not in TOKEN_LIFETIMES:
@@ -192,30 +191,25 @@ async def create_api_token(
     secret, at = generate_token("user"), now()
     token = ApiToken(
         user_id=user.id,
-        name=nonblank_text(MAX_TOKEN_NAME_LENGTH)(name, "name"),
+        name=fields.name,
         prefix=token_prefix(secret),
         secret_hash=hash_token(secret),
         scope=scope,
         created_at=at,
         expires_at=at + timedelta(days=days) if days else None,
     )
-    await _check_token_count(session, user)
-    session.add(token)
-    await session.flush()
-    created = AuditObject("token", token.prefix, token.name)
-    change = AccountChange(AuditAction.TOKEN_CREATED, created, after={"scope": scope})
-    await audit.record_account_changes(session, user.id, [change])
-    return token, secret
-
-
-async def _check_token_count(session: AsyncSession, user: User) -> None:
-    """Lock the user, and raise Conflict if they have the maximum number of tokens."""
     await organizations.lock_user(session, user)
     is_valid = ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now())
     own = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id, is_valid)
     if (await session.scalar(own) or 0) >= MAX_API_TOKENS:
         reason = N_("You have %(max_count)s tokens. Revoke one before you create another.")
         raise Conflict("too_many_tokens", reason, max_count=MAX_API_TOKENS)
+    session.add(token)
+    await session.flush()
+    created = AuditObject("token", token.prefix, token.name)
+    change = AccountChange(AuditAction.TOKEN_CREATED, created, after={"scope": scope})
+    await audit.record_account_changes(session, user.id, [change])
+    return token, secret
 
 
 async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
@@ -273,7 +267,7 @@ async def authenticate_user(
 
 def is_plausible_token(token: str) -> bool:
     """Return whether a text could be one of our tokens; others are not queried."""
-    return 0 < len(token) <= MAX_TOKEN_LENGTH and token.isascii() and token.isprintable()
+    return 0 < len(token) <= 200 and token.isascii() and token.isprintable()
 
 
 async def _find_by_api_token(source: Source, token: str) -> UserCredential | None:
@@ -299,9 +293,10 @@ async def _get_or_create_local_user(source: Source) -> User:
             return user
     session = require_transaction(source)
     user = await lock_first_user(session)
-    if not user.email and not await is_email_taken(session, LOCAL_EMAIL, by_other_than=user):
-        user.email = LOCAL_EMAIL
-    user.name = user.name or LOCAL_NAME
+    email = "admin@home.local"
+    if not user.email and not await is_email_taken(session, email, by_other_than=user):
+        user.email = email
+    user.name = user.name or "Local User"
     await session.flush()
     return user
 
@@ -405,7 +400,8 @@ async def accept_imported_token(
     if agent is None:
         return await _find_by_own_token(session, token)  # a concurrent request has stored it
     audit.use_credential("agent_token")
-    if len(token) >= MIN_IMPORTED_TOKEN_LENGTH and await _clear_imported_hash(session, agent):
+    # the stored prefix would reveal much of a shorter one
+    if len(token) >= 40 and await _clear_imported_hash(session, agent):
         stored = AgentToken(
             agent=agent,
             prefix=token_prefix(token),

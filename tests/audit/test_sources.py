@@ -402,7 +402,9 @@ async def test_a_reset_password_records_what_it_ends(
     transaction: TransactionFactory, world: World
 ) -> None:
     async with transaction() as session:
-        token, _ = await identity.create_api_token(session, world.bob, name="figures")
+        token, _ = await identity.create_api_token(
+            session, world.bob, identity.ApiTokenCreate(name="figures")
+        )
         secret = await identity.create_password_link(session, "bob@example.com")
     async with transaction() as session:
         await identity.reset_password(session, secret, new_hash="a hash")

@@ -204,7 +204,10 @@ async def test_without_any_user_the_first_run_opens_again(
         secret = await identity.create_first_run_link(session)
         assert secret
         owner = await identity.complete_first_run(
-            session, secret, name="Olive", email="olive@example.com", password_hash=stored
+            session,
+            secret,
+            identity.FirstOwnerCreate(name="Olive", email="olive@example.com"),
+            password_hash=stored,
         )
         other = make_user("Oscar", password_hash=stored)
         session.add_all([make_api_token(owner), other, make_api_token(other)])

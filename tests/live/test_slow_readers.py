@@ -71,7 +71,9 @@ async def tokens(isolated_transaction, isolated_world: World) -> list[str]:
             session.add(task)
         await session.flush()
         made = [
-            await identity.create_api_token(session, world.bob, name="x", scope=TokenScope.READ)
+            await identity.create_api_token(
+                session, world.bob, identity.ApiTokenCreate(name="x", scope=TokenScope.READ)
+            )
             for _ in range(TOKENS - 1)
         ]
     return [token_secret(world.bob), *(secret for _, secret in made)]

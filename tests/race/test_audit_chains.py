@@ -87,7 +87,7 @@ async def test_a_reset_password_locks_no_chain_before_the_tokens(
 ) -> None:
     alice = isolated_world.alice
     async with isolated_transaction() as session:
-        await identity.create_api_token(session, alice, name="script")
+        await identity.create_api_token(session, alice, identity.ApiTokenCreate(name="script"))
         secret = await identity.create_password_link(session, "alice@example.com")
 
     async def reset(session: AsyncSession) -> None:
@@ -120,7 +120,9 @@ async def test_the_chain_of_the_installation_is_locked_first(
         session.add(make_invite(isolated_world.tern, "oskar@example.com", TOKEN))
 
     async def register(session: AsyncSession) -> None:
-        await identity.register_with_invite(session, TOKEN, name="Oskar", password_hash=NEW_HASH)
+        await identity.register_with_invite(
+            session, TOKEN, identity.AccountCreate(name="Oskar"), password_hash=NEW_HASH
+        )
 
     async def delete(session: AsyncSession) -> None:
         await identity.delete_account(session, isolated_world.bob)

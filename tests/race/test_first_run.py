@@ -29,8 +29,9 @@ async def test_of_concurrent_uses_of_the_link_one_creates_the_owner(
                 return await identity.complete_first_run(
                     session,
                     secret,
-                    name=f"Owner {number}",
-                    email=f"owner{number}@example.com",
+                    identity.FirstOwnerCreate(
+                        name=f"Owner {number}", email=f"owner{number}@example.com"
+                    ),
                     password_hash="kept",
                 )
         except NotFound:
@@ -55,8 +56,7 @@ async def test_the_link_and_the_local_token_create_one_user(
             return await identity.complete_first_run(
                 session,
                 secret,
-                name="Olive",
-                email="admin@home.local",
+                identity.FirstOwnerCreate(name="Olive", email="admin@home.local"),
                 password_hash="kept",
             )
 

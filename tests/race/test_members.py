@@ -182,7 +182,7 @@ async def test_concurrent_registrations_create_one_account(
 
     def joining(session: AsyncSession) -> Awaitable[object]:
         return identity.register_with_invite(
-            session, TOKEN, name="Oskar", password_hash=PASSWORD_HASH
+            session, TOKEN, identity.AccountCreate(name="Oskar"), password_hash=PASSWORD_HASH
         )
 
     ended = await run_concurrently(isolated_transaction, *(joining for _ in AT_ONCE))

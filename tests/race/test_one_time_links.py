@@ -97,7 +97,7 @@ async def test_an_invitation_creates_one_account(
             isolated_transaction,
             *[
                 lambda session: identity.register_with_invite(
-                    session, email, name="Guest", password_hash="not a hash"
+                    session, email, identity.AccountCreate(name="Guest"), password_hash="not a hash"
                 )
             ]
             * 2,
@@ -125,8 +125,9 @@ async def test_a_first_run_link_creates_one_owner(
                 lambda session, number=number: identity.complete_first_run(
                     session,
                     secret,
-                    name=f"Owner {number}",
-                    email=f"owner{number}@example.com",
+                    identity.FirstOwnerCreate(
+                        name=f"Owner {number}", email=f"owner{number}@example.com"
+                    ),
                     password_hash="kept",
                 )
                 for number in range(3)

@@ -268,11 +268,13 @@ async def test_of_two_last_tokens_of_a_user_one_is_created(
         session.add_all(rows)
         for user in rows:
             for _ in range(MAX_API_TOKENS - 1):
-                await identity.create_api_token(session, user, name="script")
+                await identity.create_api_token(
+                    session, user, identity.ApiTokenCreate(name="script")
+                )
 
     async def create_two(user: User) -> None:
         def create(session: Any) -> Awaitable[object]:
-            return identity.create_api_token(session, user, name="last")
+            return identity.create_api_token(session, user, identity.ApiTokenCreate(name="last"))
 
         results = await run_concurrently(isolated_transaction, create, create)
         assert get_error(results, Conflict).code == "too_many_tokens"

@@ -24,7 +24,9 @@ async def create_link(session: AsyncSession) -> str:
 
 async def complete(session: AsyncSession, secret: str, *, password: str, **who: str) -> User:
     stored = await identity.hash_new_password(password, "password")
-    return await identity.complete_first_run(session, secret, **who, password_hash=stored)
+    return await identity.complete_first_run(
+        session, secret, identity.FirstOwnerCreate.parse(who), password_hash=stored
+    )
 
 
 async def test_the_link_creates_the_first_owner_who_can_sign_in(session: AsyncSession) -> None:

@@ -25,7 +25,7 @@ async def test_the_link_sets_a_password_and_ends_all_sessions(
     session: AsyncSession, world: World
 ) -> None:
     for user in (world.bob, world.alice):
-        await identity.create_api_token(session, user, name="figures")
+        await identity.create_api_token(session, user, identity.ApiTokenCreate(name="figures"))
         await identity.start_session(session, user, user_agent=None, ip=None)
     secret = await identity.create_password_link(session, " Bob@Example.com ")
     assert (await identity.get_password_link_user(session, secret)).id == world.bob.id

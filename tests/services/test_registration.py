@@ -28,7 +28,9 @@ async def invited(session: AsyncSession, world: World) -> Invite:
 
 async def join(session: AsyncSession, token: str = TOKEN, name: str = "Oskar") -> User:
     stored = await identity.hash_new_password(PASSWORD, "password")
-    user, _ = await identity.register_with_invite(session, token, name=name, password_hash=stored)
+    user, _ = await identity.register_with_invite(
+        session, token, identity.AccountCreate(name=name), password_hash=stored
+    )
     return user
 
 
@@ -68,12 +70,10 @@ async def test_an_existing_user_has_to_sign_in_to_accept(
     assert error.value.code == "email_taken"
 
 
-async def test_registration_requires_a_name(
-    session: AsyncSession, world: World, invited: Invite
-) -> None:
-    for name in ("", "  ", "x" * 201):
+def test_registration_requires_a_name() -> None:
+    for name in ("", "  ", "\u200b", "x" * 201):
         with pytest.raises(Invalid) as error:
-            await join(session, name=name)
+            identity.AccountCreate.parse({"name": name})
         assert error.value.field == "name"
 
 

@@ -159,7 +159,9 @@ async def test_an_invalid_link_shows_the_reason(anonymous, invited, transaction,
     async with transaction() as session:
         held = await session.get_one(Invite, invited.id)
         held.expires_at = now() + timedelta(days=1)
-        await identity.register_with_invite(session, TOKEN, name="Oskar", password_hash="x")
+        await identity.register_with_invite(
+            session, TOKEN, identity.AccountCreate(name="Oskar"), password_hash="x"
+        )
     assert "was used" in await get_refusal()
     async with transaction() as session:
         await session.delete(await session.get_one(Invite, invited.id))

@@ -245,8 +245,12 @@ async def test_a_changed_password_offers_to_end_the_api_tokens(
     """All valid ones are chosen, and nothing ends before the form is sent."""
     is_hers = ApiToken.user_id == world.alice.id
     async with transaction() as session:
-        kept, _ = await identity.create_api_token(session, world.alice, name="Figures")
-        over, _ = await identity.create_api_token(session, world.alice, name="Expired")
+        kept, _ = await identity.create_api_token(
+            session, world.alice, identity.ApiTokenCreate(name="Figures")
+        )
+        over, _ = await identity.create_api_token(
+            session, world.alice, identity.ApiTokenCreate(name="Expired")
+        )
         over.expires_at = now()
         theirs = await session.scalar(select(ApiToken).where(ApiToken.user_id == world.bob.id))
         old = await session.scalar(select(ApiToken).where(ApiToken.name == "script", is_hers))

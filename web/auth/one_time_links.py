@@ -18,11 +18,13 @@ from core.errors import NotFound
 from core.http.request import Session, open_transaction
 from models import Invite, User
 from services import audit, identity, organizations
+from services.identity import AccountCreate, FirstOwnerCreate
 from web.auth import viewer
 from web.auth.sign_in import session_metadata
 from web.auth.viewer import current_viewer, read_cookie, set_session_cookie, write_cookie
 from web.ui import forms
 from web.ui.locale_format import describe_error
+from web.ui.object_forms import build_form_fields
 from web.ui.render import forbid_storage, render_page
 from web.ui.translation import _
 
@@ -165,12 +167,9 @@ def render_private_page(
     return forbid_storage(response)
 
 
-class FirstOwnerForm(BaseModel):
-    """The account of the first owner."""
+class FirstOwnerForm(FirstOwnerCreate):
+    """The account of the first owner, with a password."""
 
-    link: str = ""
-    name: forms.Line
-    email: forms.Line
     password: forms.Secret
 
 
@@ -192,14 +191,14 @@ async def complete_first_run(request: Request) -> Response:
     link = form.value("link")
     try:
         with form.catch_errors():
-            fields = form.parse(FirstOwnerForm)
+            fields = form.parse(FirstOwnerForm, {"password": form.value("password")})
             if not await _is_link_valid(request, link):
                 return _render_first_run_closed(request)
             password_hash = await hash_password(request, fields.password, fields.email)
             audit.use_credential("link")
             async with open_transaction(request) as session:
                 user = await identity.complete_first_run(
-                    session, link, name=fields.name, email=fields.email, password_hash=password_hash
+                    session, link, fields, password_hash=password_hash
                 )
                 secret = await identity.start_session(session, user, **session_metadata(request))
                 is_unnamed = await organizations.has_unnamed_organization(session, user)
@@ -223,6 +222,7 @@ def _render_first_run_form(request: Request, link: str, form: forms.Form) -> Res
         "first_run/show.html",
         status=form.status,
         form=form,
+        fields=build_form_fields(form, FirstOwnerCreate),
         link=link,
         min_password_length=identity.MIN_PASSWORD_LENGTH,
     )
@@ -290,10 +290,9 @@ async def _render_password_form(request: Request, link: str, form: forms.Form) -
     )
 
 
-class InviteSignupForm(BaseModel):
-    """The new account of an invited user."""
+class AccountForm(AccountCreate):
+    """The new account of an invited user, with a password."""
 
-    name: forms.Line
     password: forms.Secret
 
 
@@ -313,13 +312,13 @@ async def accept_invite_with_new_account(request: Request) -> Response:
 
     async def register(session: Session, password_hash: str) -> User:
         user, _ = await identity.register_with_invite(
-            session, token, name=fields.name, password_hash=password_hash
+            session, token, fields, password_hash=password_hash
         )
         return user
 
     try:
         with form.catch_errors():
-            fields = form.parse(InviteSignupForm)
+            fields = form.parse(AccountForm, {"password": form.value("password")})
             invite = await _get_invite(request, token)
             return await redeem_link(request, fields.password, register, email=invite.invited_email)
     except NotFound as error:
@@ -361,6 +360,7 @@ async def _render_invite(request: Request, token: str, form: forms.Form) -> Resp
         "invites/show.html",
         status=form.status,
         form=form,
+        fields=build_form_fields(form, AccountCreate),
         token=token,
         invite=invite,
         user=known.user if known else None,

@@ -17,7 +17,7 @@ from core.http.request import STATUS_CODES, get_settings, open_reader, open_tran
 from models import ApiToken, TokenScope, User
 from services import identity, organizations
 from services.audit import LastChange
-from services.identity import MembershipSummary
+from services.identity import ApiTokenCreate, MembershipSummary
 from web.auth import viewer
 from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
@@ -83,14 +83,6 @@ class PasswordChangeForm(BaseModel):
 
     current: forms.Secret
     new: forms.Secret
-
-
-class ApiTokenForm(BaseModel):
-    """The name of an API token, what it may do, and its lifetime in days (0: without an end)."""
-
-    name: forms.Line
-    scope: TokenScope = TokenScope.READ
-    days: int = identity.DEFAULT_TOKEN_LIFETIME
 
 
 class TokenEndingsForm(BaseModel):
@@ -183,15 +175,11 @@ async def create_token(request: Request) -> Response:
     """Create an API token, and redirect to the page that shows it once."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(ApiTokenForm)
+        fields = form.parse(ApiTokenCreate)
         async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
             _, token = await identity.create_api_token(
-                session,
-                request.user,
-                name=fields.name,
-                scope=fields.scope,
-                days=fields.days,
-                signed_in_at=request.auth.sign_in.authenticated_at,
+                session, request.user, fields, signed_in_at=signed_in_at
             )
         return flash_cookies.redirect_with_secret(request, "/settings#tokens", token)
     return await _render_settings(request, form, "tokens")
@@ -271,8 +259,16 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
             (TokenScope.WRITE, _("Read, change and decide")),
         ],
         "scope_names": _name_scopes(),
-        "lifetimes": _list_lifetimes(),
-        "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
+        "lifetimes": [
+            *(
+                (days, ngettext("%(num)d day", "%(num)d days", days))
+                for days in identity.TOKEN_LIFETIMES
+            ),
+            (0, _("No expiry")),
+        ],
+        "token_fields": build_form_fields(
+            form if section == "tokens" else forms.Form(), ApiTokenCreate
+        ),
         "now": now(),
     }
     blank, edited = forms.Form(), list_edited_fields(ProfileForm, layout.user)
@@ -297,13 +293,6 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
 
 def _name_scopes() -> dict[TokenScope, str]:
     return {scope: translate(name) for scope, name in SCOPE_NAMES.items()}
-
-
-def _list_lifetimes() -> list[tuple[int, str]]:
-    """Return the lifetimes of a token that can be chosen, in days, with their names."""
-    lifetimes = identity.TOKEN_LIFETIMES
-    named = [(days, ngettext("%(num)d day", "%(num)d days", days)) for days in lifetimes]
-    return [*named, (0, _("No expiry"))]
 
 
 def describe_browser(user_agent: str | None) -> str:
