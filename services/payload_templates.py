@@ -9,15 +9,18 @@ the result. See docs/decisions/payload-templates.md.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationInfo
 
 from core.clock import to_utc
 from core.errors import Invalid
+from core.fields import FieldKind, Fields, Label
 from core.text import N_, replace_unstorable, to_lines, to_one_line
-from core.validation import ALLOWED_YEARS, trimmed_text
+from core.validation import ALLOWED_YEARS
 from models import Priority
 
 MAX_VALUE_LENGTH = 20_000  # characters of one value
@@ -196,11 +199,6 @@ ARGUMENTS = {"default": "text", "truncate": "number"}
 
 def parse_template(text: str, field: str) -> Template:
     """Parse a template. Raises Invalid with the line of the error."""
-    if len(text) > MAX_TEMPLATE_LENGTH:
-        reason = N_("This is too long: %(length)s characters, %(max_length)s at most.")
-        raise Invalid(
-            "too_long", reason, field=field, length=len(text), max_length=MAX_TEMPLATE_LENGTH
-        )
     parts: list[str | Placeholder] = []
     start = count = 0
     while (begin := text.find(BEGIN, start)) >= 0:
@@ -295,7 +293,6 @@ MAX_LENGTHS = {
 }
 FIELD_LENGTH = 10_000  # of the text of one custom field
 """How long the texts of the fields get, in characters."""
-MAX_CONDITION_LENGTH = 300  # characters
 MAX_TAGS = 20
 MAX_FIELDS = 50  # custom fields that a template sets
 _KEY = re.compile(r"[^\s:{}]{1,200}")
@@ -311,55 +308,57 @@ class Operator(StrEnum):
     EXISTS = "exists"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PayloadTemplate:
+def _check_path(text: str, info: ValidationInfo) -> str:
+    if text:
+        parse_path(text, str(info.field_name))
+    return text
+
+
+def _read_operator(value: object) -> object:
+    if value and value not in {*Operator}:
+        reason = N_("This is not a comparison.")
+        raise Invalid("template_operator_invalid", reason, field="condition_operator")
+    return value or Operator.EQUALS
+
+
+def _check_template(text: str, info: ValidationInfo) -> str:
+    parse_template(text, str(info.field_name))
+    return text
+
+
+def _check_field_lines(text: str, info: ValidationInfo) -> str:
+    for template in parse_field_lines(text).values():
+        parse_template(template, str(info.field_name))
+    return text
+
+
+Condition = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
+TemplateText = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=MAX_TEMPLATE_LENGTH)
+]
+PlaceholderText = Annotated[TemplateText, AfterValidator(_check_template)]
+LINE = FieldKind.LINE
+
+
+class PayloadTemplate(Fields):
     """What is made of a payload. Without a path, the condition always holds."""
 
-    condition_path: str = ""
-    condition_operator: Operator = Operator.EQUALS
-    condition_value: str = ""
-    title: str = ""
-    description: str = ""
-    priority: str = ""
-    tags: str = ""
-    due: str = ""
-    message: str = ""
-    custom_fields: str = ""  # a field in each line: its key, a colon, and a text
-
-    @classmethod
-    def parse(cls, values: Mapping[str, object]) -> Self:
-        """Check the texts of a template. Raises Invalid with the field."""
-        unknown = ", ".join(sorted(values.keys() - cls.__dataclass_fields__.keys()))
-        if unknown:
-            reason = f"A template has no such fields: {unknown[:MAX_CONDITION_LENGTH]}"
-            raise Invalid("template_field_unknown", reason, field="template")
-        texts: dict[str, Any] = {}
-        for name in cls.__dataclass_fields__:
-            is_condition = name.startswith("condition_")
-            length = MAX_CONDITION_LENGTH if is_condition else MAX_TEMPLATE_LENGTH
-            texts[name] = trimmed_text(length)(values.get(name) or "", name)
-        operator = texts["condition_operator"] or Operator.EQUALS
-        if operator not in {*Operator}:
-            reason = N_("This is not a comparison.")
-            raise Invalid("template_operator_invalid", reason, field="condition_operator")
-        texts["condition_operator"] = Operator(operator)
-        if texts["condition_path"]:
-            parse_path(texts["condition_path"], "condition_path")
-        of_fields = parse_field_lines(texts["custom_fields"]).values()
-        of_others = [(name, texts[name]) for name in MAX_LENGTHS]
-        for name, text in [*of_others, *(("custom_fields", text) for text in of_fields)]:
-            parse_template(text, name)
-        return cls(**texts)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return a stored template, without checking it again."""
-        operator = Operator(values.get("condition_operator") or Operator.EQUALS)
-        return cls(**{**values, "condition_operator": operator})
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values to store."""
-        return asdict(self)
+    condition_path: Annotated[
+        Condition, AfterValidator(_check_path), Label(N_("Only if"), LINE)
+    ] = ""
+    condition_operator: Annotated[
+        Operator, BeforeValidator(_read_operator), Label(N_("Comparison"), LINE)
+    ] = Operator.EQUALS
+    condition_value: Annotated[Condition, Label(N_("Value"), LINE)] = ""
+    title: Annotated[PlaceholderText, Label(N_("Title"), LINE)] = ""
+    description: Annotated[PlaceholderText, Label(N_("Description"), LINE)] = ""
+    priority: Annotated[PlaceholderText, Label(N_("Priority"), LINE)] = ""
+    tags: Annotated[PlaceholderText, Label(N_("Tags"), LINE)] = ""
+    due: Annotated[PlaceholderText, Label(N_("Due"), LINE)] = ""
+    message: Annotated[PlaceholderText, Label(N_("Message"), LINE)] = ""
+    custom_fields: Annotated[
+        TemplateText, AfterValidator(_check_field_lines), Label(N_("Custom fields"), LINE)
+    ] = ""  # a field in each line: its key, a colon, and a text
 
 
 class TemplateProblem(NamedTuple):
@@ -407,12 +406,12 @@ def holds_condition(template: PayloadTemplate, data: Mapping[str, object]) -> bo
         return True
     value = find_value(data, template.condition_path.split("."))
     wanted, operator = template.condition_value, template.condition_operator
-    if operator is Operator.EXISTS:
+    if operator == Operator.EXISTS:  # a stored one is a plain text
         return value is not None
     text = "" if value is None else format_value(value)
-    if operator is Operator.CONTAINS:
+    if operator == Operator.CONTAINS:
         return wanted in text
-    return (text.strip() == wanted) is (operator is Operator.EQUALS)
+    return (text.strip() == wanted) is (operator == Operator.EQUALS)
 
 
 def render_task(

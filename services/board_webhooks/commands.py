@@ -67,7 +67,12 @@ def _check_signature_header(name: str | None) -> str | None:
 
 
 def _check_template(template: dict[str, str] | None) -> dict[str, Any] | None:
-    return None if template is None else PayloadTemplate.parse(template).to_json()
+    if template is None:
+        return None
+    if unknown := ", ".join(sorted(template.keys() - PayloadTemplate.model_fields.keys())):
+        reason = f"A template has no such fields: {unknown[:300]}"
+        raise Invalid("template_field_unknown", reason, field="template")
+    return dict(PayloadTemplate.parse(template))
 
 
 WebhookSecret = Annotated[

@@ -84,7 +84,6 @@ def test_a_missing_value_is_empty_and_reported(path) -> None:
         ('{{ a | upper: "x" }}', "template_filter_invalid"),
         ("{{ a " + "| trim" * 6 + " }}", "template_filter_invalid"),
         ("{{ a }}" * 101, "template_too_many"),
-        ("x" * (MAX_TEMPLATE_LENGTH + 1), "too_long"),
     ],
 )
 def test_an_invalid_template_is_rejected_with_its_line(text, code) -> None:

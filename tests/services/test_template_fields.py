@@ -82,7 +82,7 @@ async def test_what_a_field_does_not_accept_gets_its_default(session, world) -> 
     assert (payload.state, payload.error) == ("processed", None)
     assert await read_values(session) == {"team": "Ops"}
     data = board_webhooks.build_payload_data(webhook, payload)
-    at, parsed = payload.received_at, PayloadTemplate.from_json(template)
+    at, parsed = payload.received_at, board_webhooks.read_template(webhook)
     built = await board_webhooks.build_task(session, world.board, parsed, data, at)
     codes = sorted(problem.code for problem in built.task.problems)
     assert codes == [*["custom_field_invalid"] * 6, "custom_field_unknown"]

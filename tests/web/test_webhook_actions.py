@@ -91,7 +91,7 @@ async def test_the_preview_is_of_the_chosen_payload(bob, transaction, webhook, p
     for chosen, name in ((str(first.id), "First"), ("", "Second"), ("x", "Second")):
         form = TASK | {"do": "preview", "payload": chosen}
         page = await bob.post(f"{path}/action", data=form)
-        assert (f"Alert: {name}" in preview_of(page)) is (chosen != "x")
+        assert f"Alert: {name}" in preview_of(page)
 
 
 async def test_the_preview_shows_the_custom_fields(bob, transaction, world, webhook, path) -> None:

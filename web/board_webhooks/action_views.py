@@ -1,16 +1,16 @@
 """The page that chooses what a webhook does, with a preview on a recorded payload."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, StringConstraints
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.errors import Forbidden
+from core.fields import Label
 from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from core.security.encryption import SecretCipher
@@ -19,7 +19,6 @@ from services import board_webhooks, forges
 from services.board_webhooks import BoardWebhookUpdate, StoredPayload
 from services.forges import ForgeReport, UnusedPayload
 from services.payload_templates import (
-    MAX_TEMPLATE_LENGTH,
     Operator,
     PayloadTemplate,
     RenderedTask,
@@ -36,9 +35,10 @@ from web.boards.task_links import name_state
 from web.boards.views import board_access, board_for_update
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.edited_fields import EditedField, check_edit, without
 from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, translate
 
@@ -77,18 +77,11 @@ OPERATORS = {
 RECORDED_PAYLOADS = 20  # offered for the preview
 PREVIEW = "preview"  # the value of the button that saves nothing
 
-FIELD_LABELS = {
-    "condition_path": N_("Only if"),
-    "condition_operator": N_("Comparison"),
-    "condition_value": N_("Value"),
-    "title": N_("Title"),
-    "description": N_("Description"),
-    "priority": N_("Priority"),
-    "tags": N_("Tags"),
-    "due": N_("Due"),
-    "message": N_("Message"),
-    "custom_fields": N_("Custom fields"),
-}
+
+class ActionForm(PayloadTemplate):
+    """What a webhook does, and with which template."""
+
+    action: Annotated[WebhookAction, Label(N_("What it does"))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,41 +162,11 @@ def list_actions() -> list[tuple[str, str, str]]:
     ]
 
 
-def list_operators() -> list[tuple[str, str]]:
-    """Return the comparisons of conditions."""
-    return [(one.value, translate(text)) for one, text in OPERATORS.items()]
-
-
-TemplateText = Annotated[str, StringConstraints(max_length=MAX_TEMPLATE_LENGTH)]
-
-
-class ActionForm(BaseModel):
-    """What a webhook does, and with which template."""
-
-    action: WebhookAction
-    condition_path: TemplateText = ""
-    condition_operator: TemplateText = ""
-    condition_value: TemplateText = ""
-    title: TemplateText = ""
-    description: TemplateText = ""
-    priority: TemplateText = ""
-    tags: TemplateText = ""
-    due: TemplateText = ""
-    message: TemplateText = ""
-    custom_fields: TemplateText = ""
-    payload: Annotated[UUID | None, forms.BlankAsNone] = None
-
-
 def list_action_fields(webhook: BoardWebhook) -> list[EditedField]:
     """Return the current action and template of a webhook as the form shows them."""
-    template = asdict(board_webhooks.read_template(webhook))
-    return [
-        EditedField("action", N_("What it does"), webhook.action.value),
-        *(
-            EditedField(name, label, str(template[name]), FieldKind.LINE, "template")
-            for name, label in FIELD_LABELS.items()
-        ),
-    ]
+    template = board_webhooks.read_template(webhook)
+    *fields, action = list_edited_fields(ActionForm, template, {"action": webhook.action.value})
+    return [action, *(one._replace(column="template") for one in fields)]
 
 
 async def show_action(request: Request) -> Response:
@@ -219,14 +182,14 @@ async def save_action(request: Request) -> Response:
     webhook_id = forms.path_id(request, "webhook_id")
     cipher: SecretCipher = request.state.secret_cipher
     with form.catch_errors():
-        fields = form.parse(ActionForm).model_dump(exclude={"payload"})
+        sent = form.parse(ActionForm).model_dump(exclude_unset=True)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             current = await board_webhooks.get_webhook(session, board, webhook_id)
-            fields = without(fields, check_edit(form, list_action_fields(current)))
-            template = asdict(board_webhooks.read_template(current))
-            action = fields.pop("action", current.action)
-            changes = BoardWebhookUpdate.of(action=action, template=template | fields)
+            sent = without(sent, check_edit(form, list_action_fields(current)))
+            action = sent.pop("action", current.action)
+            template = dict(board_webhooks.read_template(current)) | sent
+            changes = BoardWebhookUpdate.of(action=action, template=template)
             await board_webhooks.update_webhook(
                 session, request.user, board, webhook_id, changes, cipher
             )
@@ -248,6 +211,7 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
         webhook = await board_webhooks.get_webhook(source, access.board, webhook_id)
         context = await _load_preview(source, access.board, webhook, form)
     task = context["preview"].task if context["preview"] else None
+    edited = list_action_fields(webhook)
     return render_page(
         request,
         "board_webhooks/action.html",
@@ -258,9 +222,10 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
         webhook=webhook,
         path=page_path(access.board, webhook),
         actions=list_actions(),
-        operators=list_operators(),
+        operators=[(one.value, translate(text)) for one, text in OPERATORS.items()],
         formatted=await format_texts([task.description] if task else ()),
-        shown={one.name: one.value for one in list_action_fields(webhook)},
+        fields=build_form_fields(form, ActionForm, edited),
+        shown={one.name: one.value for one in edited},
         **context,
     )
 
@@ -286,9 +251,8 @@ async def _load_preview(
     action, template = webhook.action, board_webhooks.read_template(webhook)
     with (form if form.is_submitted else forms.Form()).catch_errors():
         if form.is_submitted:
-            fields = form.parse(ActionForm).model_dump(exclude={"payload"})
-            action = fields.pop("action")
-            template = PayloadTemplate.parse(fields)
+            template = form.parse(ActionForm)
+            action = template.action
         context["preview"] = await build_preview(
             source, board, webhook, stored, action=action, template=template
         )
