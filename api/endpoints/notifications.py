@@ -1,20 +1,15 @@
 """Notifications of the user in the active organization."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import time
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
-from pydantic.config import JsonDict
+from pydantic import Field
 
 from api.framework.dependencies import active_membership
 from api.framework.fields import (
-    MAX_IDS,
-    NOT_SENT,
-    NonNegativeInt,
     PageQuery,
-    PatchModel,
     RequestModel,
     ResponseModel,
     Timestamp,
@@ -31,6 +26,7 @@ from services.notifications import (
     KindGroup,
     NotificationEntry,
     NotificationFilters,
+    NotificationPreferencesUpdate,
     Preferences,
 )
 
@@ -148,24 +144,15 @@ async def mark_all_read(
     return MarkedRead(marked=await notifications.mark_all_read(context.session, member, filters))
 
 
-ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-ESCALATION_LIMITS: JsonDict = {"minimum": 1, "maximum": notifications.MAX_ESCALATION_MINUTES}
-EscalationMinutes = Annotated[NonNegativeInt, Field(json_schema_extra=ESCALATION_LIMITS)]
-"""Minutes within the limits of the service, which checks them with an error of its own."""
-CLOCK_TIMES = ("quiet_from", "quiet_until", "digest_at")
-
-BOARD = "Null: for all boards. What is chosen for a board precedes it."
-CHANNEL = "A channel on which it is sent. Null: whether it counts as unread in Mission Control."
-DIGEST = "When notifications that are not urgent are sent by e-mail."
-SECOND_PERSON = "Who is notified of approvals and questions that the user has not dealt with."
+OF_CHOICE = notifications.NotificationChoiceUpdate.model_fields
 
 
 class NotificationChoice(ResponseModel):
     """Whether a kind of notification is wanted in one place."""
 
     kind: NotificationKind
-    board_id: UUID | None = Field(description=BOARD)
-    channel_id: UUID | None = Field(description=CHANNEL)
+    board_id: UUID | None = Field(description=OF_CHOICE["board_id"].description)
+    channel_id: UUID | None = Field(description=OF_CHOICE["channel_id"].description)
     is_enabled: bool
 
 
@@ -175,64 +162,19 @@ class NotificationPreferencesRead(ResponseModel):
     quiet_from: str | None = Field(description="Quiet hours begin: nothing is sent on channels.")
     quiet_until: str | None = Field(description="Quiet hours end, perhaps on the next day.")
     wakes_for_urgent: bool = Field(description="Urgent ones are sent in quiet hours too.")
-    digest: Digest = Field(description=DIGEST)
+    digest: Digest = Field(
+        description=NotificationPreferencesUpdate.model_fields["digest"].description
+    )
     digest_at: str = Field(description="The time of a daily digest.")
-    escalate_to_user_id: UUID | None = Field(description=SECOND_PERSON)
+    escalate_to_user_id: UUID | None = Field(
+        description="Who is notified of approvals and questions that the user has not dealt with."
+    )
     escalate_after_minutes: int | None
     choices: list[NotificationChoice] = Field(
         description="All kinds in all places for all boards, then the choices for single boards."
     )
     time_zone: str = Field(description="Of the times: that of the user.")
     version: int = Field(description="Increases with every change; the first part of the ETag.")
-
-
-class NotificationChoiceUpdate(RequestModel):
-    """A choice of a kind in one place."""
-
-    kind: NotificationKind
-    board_id: UUID | None = Field(default=None, description=BOARD)
-    channel_id: UUID | None = Field(default=None, description=CHANNEL)
-    is_enabled: bool | None = Field(
-        description="Null: as for all boards, or without a board the default."
-    )
-
-
-class NotificationPreferencesUpdate(PatchModel):
-    """Changes of preferences. Choices that are not in the request stay."""
-
-    example = {
-        "quiet_from": "22:00",
-        "quiet_until": "07:00",
-        "wakes_for_urgent": True,
-        "choices": [{"kind": "task_changed", "is_enabled": False}],
-    }
-
-    quiet_from: ClockTime | None = Field(
-        default=None, description="Of a day in the user's time zone. Null: no quiet hours."
-    )
-    quiet_until: ClockTime | None = None
-    wakes_for_urgent: bool = Field(
-        default=NOT_SENT, description="Urgent ones are sent in quiet hours too."
-    )
-    digest: Digest = Field(default=NOT_SENT, description=DIGEST)
-    digest_at: ClockTime = Field(default=NOT_SENT, description="The time of a daily digest.")
-    escalate_to_user_id: UUID | None = Field(
-        default=None,
-        description=f"{SECOND_PERSON} The person must be able to decide. Null: nobody.",
-    )
-    escalate_after_minutes: EscalationMinutes | None = None
-    choices: list[NotificationChoiceUpdate] = Field(default=NOT_SENT, max_length=MAX_IDS)
-
-    def to_settings(self) -> dict[str, Any]:
-        """Return the changes apart from the choices, as values of the services."""
-        changes = {name: value for name, value in self.changes().items() if name != "choices"}
-        times = {name: changes[name] for name in CLOCK_TIMES if changes.get(name)}
-        return changes | {name: time.fromisoformat(value) for name, value in times.items()}
-
-    def list_choices(self) -> Sequence[tuple[Choice, bool | None]]:
-        """Return the choices as values of the services."""
-        sent = self.choices or []
-        return [(Choice(one.kind, one.board_id, one.channel_id), one.is_enabled) for one in sent]
 
 
 @reads_only
@@ -252,32 +194,14 @@ async def update_notification_preferences(
     session = context.session
     preferences = await notifications.lock_preferences(session, member)
     board_ids = await _list_board_ids(context, member)
-    choices = body.list_choices()
-    await _check_boards(context, choices, board_ids)
-    await notifications.update_preferences(
-        session,
-        member,
-        preferences,
-        choices=choices,
-        changes=body.to_settings(),
-        known=context.known_versions,
-    )
+    for choice in body.choices or ():
+        if choice.board_id is not None and choice.board_id not in board_ids:
+            await boards.get_board(session, context.user, choice.board_id)  # may be Forbidden
+            raise NotFound("board_not_found", "There is no such board.")
+    known = context.known_versions
+    await notifications.update_preferences(session, member, preferences, body, known)
     preferences = await notifications.load_preferences(session, member)
     return _encode(context, preferences, board_ids)
-
-
-async def _check_boards(
-    context: RequestContext,
-    choices: Sequence[tuple[Choice, bool | None]],
-    board_ids: Collection[UUID],
-) -> None:
-    """Raise NotFound or Forbidden if a board is not readable."""
-    for choice, _is_enabled in choices:
-        if choice.board_id is not None and choice.board_id not in board_ids:
-            await boards.get_board(
-                context.session, context.user, choice.board_id
-            )  # may be Forbidden
-            raise NotFound("board_not_found", "There is no such board.")
 
 
 async def _list_board_ids(context: RequestContext, member: Member) -> Collection[UUID]:

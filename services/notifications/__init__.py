@@ -39,6 +39,8 @@ from services.notifications.derivation import (
 from services.notifications.escalations import escalate
 from services.notifications.preferences import (
     MAX_ESCALATION_MINUTES,
+    NotificationChoiceUpdate,
+    NotificationPreferencesUpdate,
     Preferences,
     list_deciders,
     load_preferences,

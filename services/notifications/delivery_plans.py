@@ -28,10 +28,9 @@ from models import (
     User,
     new_id,
 )
-from services.notifications.rules import URGENT_KINDS, Choice, is_enabled
+from services.notifications.rules import DIGEST_TIME, URGENT_KINDS, Choice, is_enabled
 
 HOUR = timedelta(hours=1)
-DEFAULT_DIGEST_TIME = time(8)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class NotificationSchedule:
     quiet_until: time | None = None
     wakes_for_urgent: bool = False
     digest: Digest = Digest.OFF
-    digest_at: time = DEFAULT_DIGEST_TIME
+    digest_at: time = DIGEST_TIME
 
     def find_send_time(self, at: datetime, *, is_urgent: bool, may_collect: bool) -> SendTime:
         """Return when to send what has happened at a time.

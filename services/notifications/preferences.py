@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from core.clock import now
 from core.db.engine import violates_constraint
 from core.db.reads import Query, Source, choose_columns
 from core.errors import Invalid, NotFound
+from core.fields import Fields, Label, Patch
 from core.text import N_
 from core.validation import KnownVersions, check_version
 from models import (
@@ -24,6 +26,7 @@ from models import (
     Digest,
     Member,
     NotificationChannel,
+    NotificationKind,
     NotificationPreference,
     NotificationSettings,
     User,
@@ -31,14 +34,90 @@ from models import (
 )
 from services.notifications.rules import (
     CONFIGURABLE_KINDS,
+    DIGEST_TIME,
     KINDS_WITHOUT_BOARD,
     Choice,
     is_enabled,
     is_enabled_by_default,
 )
 
-DIGEST_AT = time(8)  # of a daily digest, unless the user chooses another time
 MAX_ESCALATION_MINUTES = 7 * 24 * 60
+TIME_INVALID = N_("Write a time like 08:00.")
+
+ClockTime = Annotated[
+    str,
+    StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+    AfterValidator(time.fromisoformat),
+]
+"""A time of a day in the time zone of the user."""
+
+
+class NotificationChoiceUpdate(Fields):
+    """A choice of a kind in one place."""
+
+    kind: NotificationKind
+    board_id: Annotated[
+        UUID | None,
+        Field(description="Null: for all boards. What is chosen for a board precedes it."),
+    ] = None
+    channel_id: Annotated[
+        UUID | None,
+        Field(
+            description="A channel on which it is sent. Null: whether it counts as unread in"
+            " Mission Control."
+        ),
+    ] = None
+    is_enabled: bool | None = Field(
+        description="Null: as for all boards, or without a board the default."
+    )
+
+
+class NotificationPreferencesUpdate(Patch):
+    """Changes of preferences. Choices that are not in the request stay."""
+
+    may_be_empty = True
+    example = {
+        "quiet_from": "22:00",
+        "quiet_until": "07:00",
+        "wakes_for_urgent": True,
+        "choices": [{"kind": "task_changed", "is_enabled": False}],
+    }
+
+    quiet_from: Annotated[
+        ClockTime | None,
+        Label(N_("Quiet from"), error=TIME_INVALID),
+        Field(description="Of a day in the user's time zone. Null: no quiet hours."),
+    ]
+    quiet_until: Annotated[ClockTime | None, Label(N_("Quiet until"), error=TIME_INVALID)]
+    wakes_for_urgent: Annotated[
+        bool,
+        Label(N_("Send urgent ones anyway")),
+        Field(description="Urgent ones are sent in quiet hours too."),
+    ]
+    digest: Annotated[
+        Digest,
+        Label(N_("Collect e-mails")),
+        Field(description="When notifications that are not urgent are sent by e-mail."),
+    ]
+    digest_at: Annotated[
+        ClockTime,
+        Label(N_("Daily at"), error=TIME_INVALID),
+        Field(description="The time of a daily digest."),
+    ]
+    escalate_to_user_id: Annotated[
+        UUID | None,
+        Label(N_("Second person")),
+        Field(
+            description="Who is notified of approvals and questions that the user has not dealt"
+            " with. The person must be able to decide. Null: nobody."
+        ),
+    ]
+    escalate_after_minutes: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_ESCALATION_MINUTES)] | None,
+        Label(N_("After how many minutes")),
+    ]
+    choices: list[NotificationChoiceUpdate] = Field(max_length=1_000)
+
 
 USER_ID = bindparam("user_id", type_=Uuid())
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
@@ -154,9 +233,7 @@ async def update_preferences(
     session: AsyncSession,
     member: Member,
     preferences: Preferences,
-    *,
-    choices: Sequence[tuple[Choice, bool | None]] = (),
-    changes: Mapping[str, object] | None = None,
+    fields: NotificationPreferencesUpdate,
     known: KnownVersions = None,
 ) -> None:
     """Change the choices and the settings of a member; `preferences` are locked.
@@ -165,9 +242,10 @@ async def update_preferences(
     checked that the boards are readable. Raises Invalid, NotFound for a board that was just
     deleted, and PreconditionFailed.
     """
-    wanted_choices = _check_choices(preferences, choices)
+    changes = fields.changes()
+    wanted_choices = _check_choices(preferences, changes.pop("choices", ()))
     settings = preferences.settings
-    wanted = await _check_settings(session, member, settings, changes or {})
+    wanted = await _check_settings(session, member, settings, changes)
     check_version(known, settings.version)
     is_changed = await save_choices(session, member, preferences.stored, wanted_choices)
     changed = {name for name, value in wanted.items() if value != getattr(settings, name)}
@@ -179,11 +257,11 @@ async def update_preferences(
 
 
 def _check_choices(
-    preferences: Preferences, choices: Sequence[tuple[Choice, bool | None]]
+    preferences: Preferences, choices: Sequence[NotificationChoiceUpdate]
 ) -> Mapping[Choice, bool | None]:
     """Return the choices by their places. Raises Invalid for what cannot be chosen."""
     own = {None, *(one.id for one in preferences.channels)}
-    for choice, _is_enabled in choices:
+    for choice in choices:
         if choice.kind not in CONFIGURABLE_KINDS:
             raise Invalid("kind_not_configurable", f"{choice.kind} is always on.", field="kind")
         if choice.board_id is not None and choice.kind in KINDS_WITHOUT_BOARD:
@@ -191,7 +269,7 @@ def _check_choices(
             raise Invalid("kind_without_board", message, field="board_id")
         if choice.channel_id not in own:
             raise unknown_channel()
-    found = dict(choices)
+    found = {Choice(one.kind, one.board_id, one.channel_id): one.is_enabled for one in choices}
     if len(found) < len(choices):
         message = "A kind is chosen twice for the same board and channel."
         raise Invalid("choice_repeated", message, field="choices")
@@ -236,7 +314,7 @@ async def _check_escalation(
     if person is None:
         wanted["escalate_after_minutes"] = None
         return
-    if minutes is None or not 1 <= minutes <= MAX_ESCALATION_MINUTES:
+    if minutes is None:
         message = N_("Choose between 1 and 10,080 minutes, which is a week.")
         field = "escalate_after_minutes"
         raise Invalid("escalation_minutes_invalid", message, field=field)
@@ -251,7 +329,7 @@ def _default_settings(member: Member) -> dict[str, Any]:
         **_parameters(member),
         "wakes_for_urgent": False,
         "digest": Digest.OFF,
-        "digest_at": DIGEST_AT,
+        "digest_at": DIGEST_TIME,
         "version": 1,
     }
 

@@ -1,6 +1,7 @@
 """Rules of notifications: which kinds are urgent, and what is delivered without a preference."""
 
 from collections.abc import Collection, Mapping
+from datetime import time
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -67,6 +68,9 @@ ADMIN_KINDS = frozenset(
     ]
 )
 """Kinds that are only for admins if they concern no board and no group."""
+
+
+DIGEST_TIME = time(8)  # of a daily digest, unless the user chooses another one
 
 
 class Choice(NamedTuple):

@@ -9,7 +9,7 @@ from core.db.engine import TransactionFactory
 from core.errors import AppError
 from models import Board, NotificationChannel, NotificationKind
 from services import notifications
-from services.notifications import Choice
+from services.notifications import NotificationPreferencesUpdate
 from tests.support.api_objects import make_channel
 from tests.support.board_rows import make_board
 from tests.support.lock_waiter import wait_for_lock_waiter
@@ -39,10 +39,9 @@ async def test_a_choice_is_refused_while_its_object_is_deleted(
     async def choose() -> None:
         async with isolated_transaction() as session:
             preferences = await notifications.lock_preferences(session, member)
-            choice = Choice(NotificationKind.MENTION, **{field: chosen.id})
-            await notifications.update_preferences(
-                session, member, preferences, choices=[(choice, False)]
-            )
+            choice = {"kind": NotificationKind.MENTION, field: chosen.id, "is_enabled": False}
+            changes = NotificationPreferencesUpdate.of(choices=[choice])
+            await notifications.update_preferences(session, member, preferences, changes)
 
     async with isolated_transaction() as session:
         await session.execute(delete(model).where(model.id == chosen.id))

@@ -22,7 +22,7 @@ from models import (
     new_id,
 )
 from services import notifications
-from services.notifications import Choice
+from services.notifications import Choice, NotificationPreferencesUpdate
 from tests.support.world import World
 
 Kind = NotificationKind
@@ -32,7 +32,11 @@ async def save_choices(
     session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
 ) -> None:
     locked = await notifications.lock_preferences(session, member)
-    await notifications.update_preferences(session, member, locked, choices=[*choices.items()])
+    rows = [
+        {**choice._asdict(), "is_enabled": is_enabled} for choice, is_enabled in choices.items()
+    ]
+    changes = NotificationPreferencesUpdate.of(choices=rows)
+    await notifications.update_preferences(session, member, locked, changes)
 
 
 async def add_channel(session: AsyncSession, world: World, user: User) -> NotificationChannel:
@@ -94,23 +98,28 @@ async def test_the_channels_of_others_cannot_be_chosen(session: AsyncSession, wo
 
 async def save(session: AsyncSession, world: World, **changes: Any) -> NotificationSettings:
     locked = await notifications.lock_preferences(session, world.bob_member)
-    await notifications.update_preferences(session, world.bob_member, locked, changes=changes)
+    fields = NotificationPreferencesUpdate.parse(changes)
+    await notifications.update_preferences(session, world.bob_member, locked, fields)
     await session.flush()
     return (await notifications.load_preferences(session, world.bob_member)).settings
 
 
 async def test_the_schedule_is_stored(session: AsyncSession, world: World) -> None:
     changes: dict[str, Any] = {
-        "quiet_from": time(22, 30),
-        "quiet_until": time(6),
+        "quiet_from": "22:30",
+        "quiet_until": "06:00",
         "wakes_for_urgent": True,
         "digest": Digest.DAILY,
-        "digest_at": time(9),
+        "digest_at": "09:00",
         "escalate_to_user_id": world.alice.id,
         "escalate_after_minutes": 30,
     }
     settings = await save(session, world, **changes)
-    assert {name: getattr(settings, name) for name in changes} == changes
+    times = {
+        name: f"{getattr(settings, name):%H:%M}"
+        for name in ("quiet_from", "quiet_until", "digest_at")
+    }
+    assert {name: getattr(settings, name) for name in changes} | times == changes
     settings = await save(session, world, escalate_to_user_id=None)
     assert settings.escalate_after_minutes is None
     assert settings.version == 3
@@ -119,9 +128,9 @@ async def test_the_schedule_is_stored(session: AsyncSession, world: World) -> No
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"quiet_from": time(22)}, "quiet_until"),
-        ({"quiet_until": time(22)}, "quiet_from"),
-        ({"quiet_from": time(22), "quiet_until": time(22)}, "quiet_until"),
+        ({"quiet_from": "22:00"}, "quiet_until"),
+        ({"quiet_until": "22:00"}, "quiet_from"),
+        ({"quiet_from": "22:00", "quiet_until": "22:00"}, "quiet_until"),
         ({"escalate_to_user_id": "alice"}, "escalate_after_minutes"),
         ({"escalate_to_user_id": "alice", "escalate_after_minutes": 0}, "escalate_after_minutes"),
         (

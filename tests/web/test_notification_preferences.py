@@ -11,7 +11,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
 from services import notifications
-from services.notifications import Choice, Preferences
+from services.notifications import Choice, NotificationPreferencesUpdate, Preferences
 from tests.support.world import World
 
 PATH = "/settings/notifications"
@@ -41,7 +41,11 @@ async def save_choices(
     session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
 ) -> None:
     locked = await notifications.lock_preferences(session, member)
-    await notifications.update_preferences(session, member, locked, choices=[*choices.items()])
+    rows = [
+        {**choice._asdict(), "is_enabled": is_enabled} for choice, is_enabled in choices.items()
+    ]
+    changes = NotificationPreferencesUpdate.of(choices=rows)
+    await notifications.update_preferences(session, member, locked, changes)
 
 
 async def load(transaction: TransactionFactory, member: Member) -> Preferences:
@@ -177,7 +181,7 @@ async def test_the_schedule_is_saved_and_conflicts_are_shown(bob, transaction, w
         ({"quiet_from": "22:00"}, "Quiet hours need a beginning and an end."),
         ({"quiet_from": "25:00"}, "Write a time like 08:00."),
         ({"quiet_from": "22:00Z"}, "Write a time like 08:00."),
-        ({"digest_at": ""}, "Write a time like 08:00."),
+        ({"digest_at": ""}, "Fill this in."),
         ({"digest": "weekly"}, "Choose one of those that are offered."),
         ({"escalate_after_minutes": "x"}, "Write a whole number."),
         ({"escalate_after_minutes": "5"}, "Choose the second person"),

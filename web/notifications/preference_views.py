@@ -1,12 +1,10 @@
 """The page on which users choose what they are notified of, where and when."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import time
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +20,8 @@ from services.notifications import (
     KINDS_BY_GROUP,
     KINDS_WITHOUT_BOARD,
     Choice,
+    NotificationChoiceUpdate,
+    NotificationPreferencesUpdate,
     Preferences,
 )
 from web.auth.viewer import current_member
@@ -30,9 +30,10 @@ from web.notifications.texts import describe_kind
 from web.notifications.views import describe_group
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
-from web.ui.edited_fields import SHOWN_PREFIX, EditedField, check_edit, without
+from web.ui.edited_fields import SHOWN_PREFIX, EditedField, check_edit
 from web.ui.forms import Form
 from web.ui.layout import PageLayout, load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, pgettext
 
@@ -40,7 +41,6 @@ ON, OFF, AS_FOR_ALL = "1", "0", ""
 VALUES: Mapping[str, bool | None] = {ON: True, OFF: False, AS_FOR_ALL: None}
 
 PATH = "/settings/notifications"
-CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 class Place(NamedTuple):
@@ -157,36 +157,6 @@ def _describe_state(channel: NotificationChannel) -> str:
     return _("paused") if channel.paused_at else ""
 
 
-def _parse_clock_time(text: object) -> time | None:
-    """Parse a time of a form. The time zone is that of the user, so none is accepted."""
-    if not text:
-        return None
-    if not (isinstance(text, str) and CLOCK_TIME.fullmatch(text)):
-        raise ValueError(_("Write a time like 08:00."))
-    return time.fromisoformat(text)
-
-
-def _require_time(value: time | None) -> time:
-    if value is None:
-        raise ValueError(_("Write a time like 08:00."))
-    return value
-
-
-ClockTime = Annotated[time | None, BeforeValidator(_parse_clock_time)]
-
-
-class ScheduleForm(BaseModel):
-    """When the user is notified, and who is if the user does not react."""
-
-    quiet_from: ClockTime = None
-    quiet_until: ClockTime = None
-    wakes_for_urgent: forms.Switch = False
-    digest: Digest = Digest.OFF
-    digest_at: Annotated[ClockTime, AfterValidator(_require_time)] = time(8)
-    escalate_to_user_id: Annotated[UUID | None, forms.BlankAsNone] = None
-    escalate_after_minutes: Annotated[int | None, forms.BlankAsNone] = None
-
-
 async def show_preferences(request: Request) -> Response:
     """Show the preferences for all boards, or for the board in the address."""
     return await _render_preferences(request, forms.Form())
@@ -205,9 +175,12 @@ async def save_choices(request: Request) -> Response:
             names, changed_at = list_value_names(cells), preferences.settings.updated_at
             untouched = check_edit(form, [cell.field for cell in cells])
             choices = [
-                (cell.choice, cell.parse(form)) for cell in cells if cell.name not in untouched
+                NotificationChoiceUpdate(**cell.choice._asdict(), is_enabled=cell.parse(form))
+                for cell in cells
+                if cell.name not in untouched
             ]
-            await notifications.update_preferences(session, member, preferences, choices=choices)
+            changes = NotificationPreferencesUpdate.of(choices=choices)
+            await notifications.update_preferences(session, member, preferences, changes)
         return _redirect_saved(request, board_id)
     if form.conflicts:
         about = _describe_conflict(request, board_id, changed_at, names)
@@ -220,16 +193,13 @@ async def save_schedule(request: Request) -> Response:
     form, member = await forms.read_form(request), current_member(request)
     names: ValueNames = {}
     with form.catch_errors():
-        fields = form.parse(ScheduleForm)
+        fields = form.parse(NotificationPreferencesUpdate)
         async with open_transaction(request) as session:
             preferences = await notifications.lock_preferences(session, member)
             settings = preferences.settings
             names, changed_at = await _load_names(session, member), settings.updated_at
-            untouched = check_edit(form, list_edited_fields(settings))
-            sent = fields.model_dump(exclude_unset=True)
-            sent["wakes_for_urgent"] = fields.wakes_for_urgent
-            changes = without(sent, untouched)
-            await notifications.update_preferences(session, member, preferences, changes=changes)
+            fields = fields.without(check_edit(form, list_schedule_fields(settings)))
+            await notifications.update_preferences(session, member, preferences, fields)
         return _redirect_saved(request, None)
     if form.conflicts:
         about = _describe_conflict(request, None, changed_at, names)
@@ -237,25 +207,12 @@ async def save_schedule(request: Request) -> Response:
     return await _render_preferences(request, form)
 
 
-def list_edited_fields(settings: NotificationSettings) -> list[EditedField]:
+def list_schedule_fields(settings: NotificationSettings) -> list[EditedField]:
     """Return the current values as the form of the schedule shows them."""
     return [
-        EditedField("quiet_from", N_("Quiet from"), _format(settings.quiet_from)),
-        EditedField("quiet_until", N_("Quiet until"), _format(settings.quiet_until)),
-        EditedField("wakes_for_urgent", N_("Send urgent ones anyway"), settings.wakes_for_urgent),
-        EditedField("digest", N_("Collect e-mails"), settings.digest.value),
-        EditedField("digest_at", N_("Daily at"), _format(settings.digest_at)),
-        EditedField("escalate_to_user_id", N_("Second person"), settings.escalate_to_user_id),
-        EditedField(
-            "escalate_after_minutes",
-            N_("After how many minutes"),
-            settings.escalate_after_minutes,
-        ),
+        one._replace(value=f"{one.value:%H:%M}") if isinstance(one.value, time) else one
+        for one in list_edited_fields(NotificationPreferencesUpdate, settings)
     ]
-
-
-def _format(moment: time | None) -> str:
-    return moment.strftime("%H:%M") if moment else ""
 
 
 def _list_digests() -> list[tuple[str, str]]:
@@ -335,6 +292,7 @@ async def _render_preferences(request: Request, form: forms.Form) -> Response:
         await _check_board(source, member, board_id)
         preferences = await notifications.load_preferences(source, member)
         names = await _load_names(source, member)
+    edited = list_schedule_fields(preferences.settings)
     zone = time_format.get_time_zone(request.user.timezone)
     return render_page(
         request,
@@ -346,7 +304,8 @@ async def _render_preferences(request: Request, form: forms.Form) -> Response:
         table=build_table(preferences, board_id),
         channels=preferences.channels,
         boards_to_choose=_list_boards(layout, preferences),
-        shown={field.name: field.value for field in list_edited_fields(preferences.settings)},
+        fields=build_form_fields(form, NotificationPreferencesUpdate, edited),
+        shown={field.name: field.value for field in edited},
         digests=_list_digests(),
         people=names["escalate_to_user_id"].items(),
         zone_name=request.user.timezone or "UTC",
