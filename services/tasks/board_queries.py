@@ -162,6 +162,11 @@ class BoardColumn:
     cards: Sequence[CardTask]
     total: int
 
+    @property
+    def hidden_count(self) -> int:
+        """The number of cards that are not shown."""
+        return self.total - len(self.cards)
+
 
 async def list_board_columns(
     source: Source,
@@ -242,6 +247,11 @@ class DueTasks:
 
     tasks: Sequence[CardTask] = ()
     total: int = 0
+
+    @property
+    def hidden_count(self) -> int:
+        """The number of tasks that are not shown."""
+        return self.total - len(self.tasks)
 
 
 async def list_due_tasks(

@@ -11,7 +11,7 @@ from core.db.engine import TransactionFactory
 from models import LinkKind, Status, Task, TaskLink
 from services import boards, tasks
 from tests.support.world import World
-from web.boards.card_cache import render_content
+from web.boards.cards import render_content
 from web.ui.translation import PSEUDO
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -205,7 +205,7 @@ async def test_a_comment_that_arrives_while_a_board_is_loaded_stays_unread(
     alice, comments, world, monkeypatch, part
 ) -> None:
     await comments("Shown")
-    load = views.load_board_view
+    load = views.load_board
 
     async def load_and_comment(*arguments, **options):
         loaded = await load(*arguments, **options)
@@ -213,6 +213,6 @@ async def test_a_comment_that_arrives_while_a_board_is_loaded_stays_unread(
         return loaded
 
     with monkeypatch.context() as slow:
-        slow.setattr(views, "load_board_view", load_and_comment)
+        slow.setattr(views, "load_board", load_and_comment)
         await alice.get(f"/boards/{world.board.id}{part}", headers=HTMX if part else {})
     assert is_unread_in_list((await alice.get("/boards")).text, world.board)

@@ -25,7 +25,6 @@ from web.agents.presenter import (
 from web.agents.provisioning import build_progress
 from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
-from web.boards.presenter import load_board_access
 from web.ui import flash_cookies, forms
 from web.ui.edited_fields import EditedField
 from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
@@ -136,7 +135,7 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
         if board_id is None:
             cards = await agents.list_agent_cards(source, member, offline_after=offline_after)
         else:
-            board = (await load_board_access(source, member, board_id)).board
+            board = (await boards.get_board_permissions(source, member, board_id)).board
             cards = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
         agent_gateways = await gateways.load_agent_gateways(source, [card.agent for card in cards])
     kind, search = query.get("state", ""), query.get("q", "")[:200]

@@ -1,18 +1,14 @@
 """A month of a board: weeks with the tasks that are due, and tasks that are overdue or undated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from uuid import UUID
 
 from core.clock import now
 from core.db.reads import Source
 from models import Board
 from services import tasks
-from services.agents import AgentCard
-from services.approvals import UndecidedApproval
 from services.tasks import DueTasks
-from web.boards.cards import TaskCard, build_card, group_by_task
 from web.boards.query_parameters import BoardAddress
 from web.ui.locale_format import find_first_weekday, format_date
 from web.ui.time_format import parse_day, parse_month, reader_zone, start_of_day
@@ -23,19 +19,6 @@ LONGEST_MONTH = timedelta(days=31)
 
 
 @dataclass(frozen=True)
-class CalendarTasks:
-    """The tasks of a day or a list that are shown, and the number of all."""
-
-    cards: Sequence[TaskCard]
-    total: int
-
-    @property
-    def hidden_count(self) -> int:
-        """Return the number of tasks that are not shown."""
-        return self.total - len(self.cards)
-
-
-@dataclass(frozen=True)
 class CalendarDay:
     """A day of the calendar; it may belong to the month before or after."""
 
@@ -43,7 +26,7 @@ class CalendarDay:
     name: str  # with the weekday
     is_today: bool
     is_in_month: bool
-    tasks: CalendarTasks
+    tasks: DueTasks
 
 
 @dataclass(frozen=True)
@@ -56,8 +39,8 @@ class CalendarMonth:
     is_current: bool
     weekdays: Sequence[str]
     weeks: Sequence[Sequence[CalendarDay]]
-    overdue: CalendarTasks
-    undated: CalendarTasks
+    overdue: DueTasks
+    undated: DueTasks
 
     @property
     def total(self) -> int:
@@ -66,13 +49,7 @@ class CalendarMonth:
         return sum(day.tasks.total for day in days)
 
 
-async def load_calendar(
-    source: Source,
-    board: Board,
-    address: BoardAddress,
-    approvals: Sequence[UndecidedApproval],
-    agent_cards: Sequence[AgentCard],
-) -> CalendarMonth:
+async def load_calendar(source: Source, board: Board, address: BoardAddress) -> CalendarMonth:
     """Load the month of an address, by default the current one, in the reader's time zone."""
     today = now().astimezone(reader_zone.get()).date()
     first = parse_month(address.month) or today.replace(day=1)
@@ -87,52 +64,27 @@ async def load_calendar(
         _start_of(today),
         open_day=numbers.get(opened, 0),
     )
-    builder = _CardBuilder(
-        {card.agent.id: card for card in agent_cards}, group_by_task(approvals), found
-    )
-    return _build_month(first, today, numbers, builder)
-
-
-def _build_month(
-    first: date, today: date, numbers: Mapping[date, int], builder: "_CardBuilder"
-) -> CalendarMonth:
-    """Build a month of its days with their numbers."""
     shown = [
         CalendarDay(
             day,
             format_date(day, "MMMMEEEEd"),
             day == today,
             (day.year, day.month) == (first.year, first.month),
-            builder.build(number),
+            found.get(number, DueTasks()),
         )
         for day, number in numbers.items()
     ]
     weeks = [shown[at : at + DAYS_OF_WEEK] for at in range(0, len(shown), DAYS_OF_WEEK)]
     return CalendarMonth(
         name=format_date(first, "yMMMM"),
-        previous=format_month(first - ONE_DAY),
-        following=format_month(first + LONGEST_MONTH),
+        previous=f"{first - ONE_DAY:%Y-%m}",
+        following=f"{first + LONGEST_MONTH:%Y-%m}",
         is_current=(first.year, first.month) == (today.year, today.month),
         weekdays=[format_date(one.day, "E") for one in weeks[0]],
         weeks=weeks,
-        overdue=builder.build(tasks.OVERDUE),
-        undated=builder.build(tasks.UNDATED),
+        overdue=found.get(tasks.OVERDUE, DueTasks()),
+        undated=found.get(tasks.UNDATED, DueTasks()),
     )
-
-
-@dataclass(frozen=True)
-class _CardBuilder:
-    """What the cards of the calendar are built of."""
-
-    agents: Mapping[UUID, AgentCard]
-    approvals: Mapping[UUID, Sequence[UndecidedApproval]]
-    found: Mapping[int, DueTasks]
-
-    def build(self, section: int) -> CalendarTasks:
-        """Build the cards of a day or a list."""
-        found = self.found.get(section, DueTasks())
-        cards = [build_card(task, self.approvals, self.agents) for task in found.tasks]
-        return CalendarTasks(cards, found.total)
 
 
 def list_days(first: date, first_weekday: int) -> list[date]:
@@ -141,11 +93,6 @@ def list_days(first: date, first_weekday: int) -> list[date]:
     following = (first + LONGEST_MONTH).replace(day=1)
     week_count = -(-(following - start).days // DAYS_OF_WEEK)
     return [start + timedelta(number) for number in range(week_count * DAYS_OF_WEEK)]
-
-
-def format_month(day: date) -> str:
-    """Format the month of a day for an address."""
-    return f"{day:%Y-%m}"
 
 
 def _start_of(day: date) -> datetime:

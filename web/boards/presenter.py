@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from core.db.reads import Source
-from core.http.request import Session
-from models import Agent, Board, DesiredState, Member, Tag, User
+from models import Agent, Board, DesiredState, Member, User
 from services import (
     agents,
     boards,
@@ -107,20 +106,6 @@ def _silent_line(card: AgentCard) -> AgentLine:
     return AgentLine(card.agent, card.state, N_("Last seen %(age)s"), card.agent.last_seen_at)
 
 
-async def load_board_access(source: Source, member: Member, board_id: UUID) -> BoardPermissions:
-    """Return a board of the member's organization with their permissions on it.
-
-    A board of another organization of the user is not found, because the sidebar and the live
-    updates of a page belong to one organization. Raises NotFound or Forbidden.
-    """
-    return await boards.get_board_permissions(source, member, board_id)
-
-
-async def lock_board(session: Session, member: Member, board_id: UUID) -> Board:
-    """Lock a board that the member can change. Raises NotFound or Forbidden."""
-    return await boards.lock_board(session, member, board_id)
-
-
 async def list_other_viewers(source: Source, board: Board, user: User) -> list[str]:
     """Return the names of other users who have the board open, in order of arrival."""
     found = await presence.list_viewers(source, board)
@@ -144,35 +129,28 @@ async def load_pauser(source: Source, board: Board, user: User) -> dict[str, Any
     }
 
 
-async def count_unread_chat(source: Source, member: Member, board: Board) -> int:
-    """Return the number of chat messages of others that the member has not read."""
-    return (await presence.load_board_unread(source, member, board)).chat_count
-
-
 async def load_new_task_options(
     source: Source, access: BoardPermissions, user: User
 ) -> dict[str, Any]:
     """Load the options of the form for a new task."""
     board = access.board
     board_agents = await agents.list_board_agents(source, board)
+    board_tags = await tags.list_board_tags(source, board)
+    people = await boards.list_board_people(source, board)
     return {
-        **build_new_task_options(
-            board_agents,
-            await tags.list_board_tags(source, board),
-            await boards.list_board_people(source, board),
-        ),
+        **build_new_task_options(board_agents, people),
+        "board_tags": board_tags,
         "board_fields": await load_field_views(source, board, user),
     }
 
 
 def build_new_task_options(
-    board_agents: Sequence[Agent], board_tags: Sequence[Tag], people: Sequence[BoardPerson]
+    board_agents: Sequence[Agent], people: Sequence[BoardPerson]
 ) -> dict[str, Any]:
     """Build the options of the form for a new task from what its board has."""
     lead = next((agent.name for agent in board_agents if agent.is_board_lead), None)
     unassigned = _("Let %(lead)s decide", lead=lead) if lead else _("Unassigned")
-    options = build_assignee_options(board_agents, people, unassigned)
-    return {"assignee_options": options, "tag_choices": board_tags}
+    return {"assignee_options": build_assignee_options(board_agents, people, unassigned)}
 
 
 def no_gateway_option() -> tuple[str, str]:

@@ -15,7 +15,6 @@ from services import agents, events, memory, messages, presence
 from services.memory import NoteCreate
 from web.auth.viewer import current_member
 from web.boards import presenter
-from web.boards.presenter import count_unread_chat
 from web.boards.views import board_access, board_for_update
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notes.views import mark_notes_read
@@ -66,8 +65,10 @@ async def show_unread_count(request: Request) -> Response:
     """Show the number of unread chat messages of a board."""
     async with open_reader(request) as source:
         board = (await board_access(request, source)).board
-        count = await count_unread_chat(source, current_member(request), board)
-    return render_part(request, "boards/_chat_link.html", board=board, unread_chat_count=count)
+        unread = await presence.load_board_unread(source, current_member(request), board)
+    return render_part(
+        request, "boards/_chat_link.html", board=board, unread_chat_count=unread.chat_count
+    )
 
 
 async def _render_chat_part(request: Request, template: str, **more: object) -> Response:

@@ -34,7 +34,6 @@ from web.agents.presenter import format_duration
 from web.agents.setup import offline_threshold
 from web.approvals.inbox import build_item
 from web.auth.viewer import current_member
-from web.boards.presenter import load_board_access
 from web.dashboard.charts import build_key_metrics, format_value
 from web.gateways.presenter import describe_status, describe_status_evidence
 from web.gateways.session_presenter import SessionRow, build_session_rows
@@ -295,7 +294,7 @@ async def load_board_ids(
 ) -> Collection[UUID] | None:
     """Return the boards of the address; None for all. Raises NotFound and Forbidden."""
     if address.board_id is not None:
-        return {(await load_board_access(source, member, address.board_id)).board.id}
+        return {(await boards.get_board_permissions(source, member, address.board_id)).board.id}
     if address.group_id is None:
         return None
     group = await boards.get_group(source, member.user, address.group_id)

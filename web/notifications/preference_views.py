@@ -13,7 +13,7 @@ from core.db.reads import Source
 from core.errors import NotFound
 from core.http.request import open_reader, open_transaction
 from models import Digest, Member, NotificationChannel, NotificationKind, NotificationSettings
-from services import notifications
+from services import boards, notifications
 from services.audit import LastChange
 from services.notifications import (
     CONFIGURABLE_KINDS,
@@ -25,7 +25,6 @@ from services.notifications import (
     Preferences,
 )
 from web.auth.viewer import current_member
-from web.boards.presenter import load_board_access
 from web.notifications.texts import describe_kind
 from web.notifications.views import describe_group
 from web.ui import forms, time_format
@@ -262,7 +261,7 @@ def _read_board_id(request: Request) -> UUID | None:
 async def _check_board(source: Source, member: Member, board_id: UUID | None) -> None:
     """Raise NotFound for a board that the member cannot read, or of another organization."""
     if board_id is not None:
-        await load_board_access(source, member, board_id)
+        await boards.get_board_permissions(source, member, board_id)
 
 
 def _build_address(board_id: UUID | None) -> str:

@@ -10,7 +10,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.reads import Source
 from models import Agent, Board, Member, Message, OnboardingStatus
-from services import agents, gateway_status, onboarding
+from services import agents, boards, gateway_status, onboarding
 from services.boards import BoardPermissions
 from services.onboarding import (
     Conversation,
@@ -19,7 +19,6 @@ from services.onboarding import (
 )
 from web.agents import setup
 from web.agents.provisioning import build_lead_launch
-from web.boards.presenter import load_board_access
 from web.gateways.presenter import describe_outage
 from web.onboarding.presenter import AgentWait, BriefSections, build_brief, build_wait
 from web.ui import time_format
@@ -116,7 +115,7 @@ class OnboardingState:
 
 async def load_onboarding_state(source: Source, member: Member, board_id: UUID) -> OnboardingState:
     """Load the state of a board's onboarding. Raises NotFound or Forbidden."""
-    access = await load_board_access(source, member, board_id)
+    access = await boards.get_board_permissions(source, member, board_id)
     board, zone = access.board, time_format.get_time_zone(member.user.timezone)
     conversation = await onboarding.find_conversation(source, board)
     interviewer = await onboarding.load_interviewer(source, board)

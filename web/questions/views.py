@@ -5,10 +5,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.http.request import open_reader, open_transaction
-from services import questions
+from services import boards, questions
 from services.questions import QuestionAnswer
 from web.auth.viewer import current_member
-from web.boards.presenter import lock_board
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import render_page
@@ -30,7 +29,7 @@ async def answer_question(request: Request) -> Response:
         async with open_transaction(request) as session:
             question_id = forms.path_id(request, "question_id")
             detail = await questions.get_question(session, member, question_id)
-            board = await lock_board(session, member, detail.board.id)
+            board = await boards.lock_board(session, member, detail.board.id)
             await questions.answer_question(
                 session, request.user, board, question_id, fields.answer
             )

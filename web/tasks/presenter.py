@@ -76,6 +76,6 @@ async def load_task_view(
             "assignees": page.agents,
             "people": page.people,
             "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
-            "tag_choices": page.tags,
+            "board_tags": page.tags,
         }
     return context

@@ -172,9 +172,7 @@ async def _render_created(request: Request, task: Task, *, again: bool) -> Respo
         here = f"/boards/{task.board_id}"
         return RedirectResponse(f"{here}/tasks/new" if again else here, 303)
     context = await load_board_context(request)
-    context |= presenter.build_new_task_options(
-        context["board_agents"], context["board_tags"], context["board_people"]
-    )
+    context |= presenter.build_new_task_options(context["board_agents"], context["board_people"])
     toast = {"text": _("Added “%(title)s”", title=task.title)}
     return render_part(
         request, "tasks/_created_update.html", toast=toast, form=forms.Form(), **context
