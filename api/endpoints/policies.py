@@ -1,9 +1,9 @@
 """Approval policies of boards and organizations, and their simulation."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.framework.dependencies import (
     active_membership,
@@ -11,122 +11,13 @@ from api.framework.dependencies import (
     board_for_admin,
     board_for_read,
 )
-from api.framework.fields import (
-    Name,
-    NonNegativeInt,
-    RequestModel,
-    ResponseModel,
-    ShortText,
-    Timestamp,
-)
+from api.framework.fields import NonNegativeInt, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_time
-from models import (
-    ApprovalStatus,
-    Board,
-    Member,
-    PolicyEffect,
-    PolicyRule,
-    RiskLevel,
-    Role,
-    WeeklyWindow,
-    new_id,
-)
+from models import ApprovalStatus, Board, Member, PolicyEffect, PolicyRule, RiskLevel, Role
 from services import organizations, policies
-
-Ids = Annotated[list[UUID], Field(max_length=policies.MAX_VALUES)]
-Kind = Annotated[str, Field(max_length=policies.MAX_KIND_LENGTH)]
-Minute = Annotated[int, Field(ge=0, lt=1_440)]
-Weekday = Annotated[int, Field(ge=0, le=6)]
-Expiry = Annotated[int, Field(ge=policies.MIN_EXPIRY, le=policies.MAX_EXPIRY)]
-
-EFFECT_DESCRIPTION = (
-    "`allow`: approved at once, decided by the policy. `ask_one`: one person decides. `ask_two`: "
-    "two different people approve, neither of whom is the requester. `deny`: rejected at once."
-)
-RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none counts as `high`."
-
-
-class PolicyWindow(RequestModel):
-    """A part of each week. A window whose end is not after its start ends on the next day.
-
-    Unknown fields are rejected.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    time_zone: ShortText = Field(description="IANA name, such as `Europe/Vienna`.")
-    starts_at: Minute = Field(default=0, description="Minutes after midnight.")
-    ends_at: Minute = Field(default=0, description="Minutes after midnight, exclusive.")
-    weekdays: tuple[Weekday, ...] = Field(
-        default=(), max_length=7, description="Of the start; 0 is Monday. Empty: every day."
-    )
-
-
-class PolicyRuleFields(RequestModel):
-    """A rule. Conditions that are empty or null match every request; all others must hold.
-
-    Unknown fields are rejected: a condition with a wrong name would be one that always holds.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    example = {
-        "name": "Deployments at night",
-        "effect": "ask_two",
-        "kinds": ["deploy.*"],
-        "time_window": {"time_zone": "Europe/Vienna", "starts_at": 1320, "ends_at": 360},
-        "expires_after": 14400,
-    }
-
-    id: UUID = Field(default_factory=new_id, description="Created if missing.")
-    name: Name
-    effect: PolicyEffect = Field(description=EFFECT_DESCRIPTION)
-    kinds: list[Kind] = Field(
-        default=[],
-        max_length=policies.MAX_VALUES,
-        description="Values of `action_type`. A trailing `*` matches any ending.",
-    )
-    agent_ids: Ids = []
-    risk_at_least: RiskLevel | None = Field(default=None, description=RISK_DESCRIPTION)
-    risk_at_most: RiskLevel | None = Field(default=None, description=RISK_DESCRIPTION)
-    confidence_below: float | None = Field(default=None, gt=0, le=100)
-    tag_ids: Ids = Field(default=[], description="One of the tasks has one of these tags.")
-    time_window: PolicyWindow | None = None
-    expires_after: Expiry | None = Field(
-        default=None, description="Seconds until a request without a decision is rejected."
-    )
-    decider_role: Role = Field(
-        default=Role.MEMBER, description="Who may decide: this role or a higher one."
-    )
-    decider_ids: Ids = Field(
-        default=[], description="Only these users may decide. Empty: everybody with the role."
-    )
-    requires_recent_sign_in: bool = Field(
-        default=False,
-        description="Only people decide who have signed in within 15 minutes; not with a token.",
-    )
-    is_enabled: bool = True
-
-    def to_rule(self) -> PolicyRule:
-        """Return the rule as a value of the services."""
-        fields: dict[str, Any] = dict(self)
-        if self.time_window is not None:
-            fields["time_window"] = WeeklyWindow(**dict(self.time_window))
-        return PolicyRule(**fields)
-
-
-class PolicyReplacement(RequestModel):
-    """All rules of a policy, in the order of evaluation."""
-
-    example = {"rules": [PolicyRuleFields.example]}
-
-    rules: list[PolicyRuleFields] = Field(max_length=policies.MAX_RULES)
-
-    def to_rules(self) -> list[PolicyRule]:
-        """Return the rules as values of the services."""
-        return [rule.to_rule() for rule in self.rules]
+from services.policies import EFFECT_DESCRIPTION, PolicyReplacement
 
 
 class PolicyWindowRead(ResponseModel):

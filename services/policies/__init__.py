@@ -13,7 +13,7 @@ from services.policies.approvers import (
     task_content_query,
 )
 from services.policies.commands import replace_policy
-from services.policies.presets import PRESETS, PolicyPreset, build_preset_rules
+from services.policies.presets import PRESETS
 from services.policies.queries import (
     PolicyDetail,
     ReferenceNames,
@@ -25,11 +25,9 @@ from services.policies.queries import (
     load_reference_names,
 )
 from services.policies.rules import (
-    MAX_EXPIRY,
-    MAX_KIND_LENGTH,
-    MAX_RULES,
-    MAX_VALUES,
-    MIN_EXPIRY,
+    EFFECT_DESCRIPTION,
+    PolicyReplacement,
+    PolicyRuleFields,
     check_rules,
     may_decide,
     parse_risk,

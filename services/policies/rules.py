@@ -1,4 +1,4 @@
-"""Evaluate approval policies and validate their rules. Pure functions."""
+"""The fields of the rules of approval policies, and their evaluation. Pure functions."""
 
 import logging
 from bisect import bisect_right
@@ -7,27 +7,33 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from pydantic import ConfigDict, Field
+
 from core.clock import list_time_zone_names
 from core.errors import Invalid
-from core.text import N_, is_storable
-from core.validation import MAX_NAME_LENGTH, nonblank_text
-from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
+from core.fields import FieldKind, Fields, Label, Name, ShortText
+from core.text import N_
+from models import (
+    Approval,
+    PolicyEffect,
+    PolicyRule,
+    PolicyVerdict,
+    RiskLevel,
+    Role,
+    WeeklyWindow,
+    new_id,
+)
 from services import organizations
 from services.approval_actions import build_confusable_skeleton, join_words, read_kind
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
 MAX_KIND_LENGTH = 200  # characters, as written and as compared
-MAX_CACHED_PATTERNS = 10_000  # kinds in rules; two policies have at most 5,000
-MIN_EXPIRY = 60  # seconds
-MAX_EXPIRY = 90 * 86_400
-MINUTES_PER_DAY = 1_440
 
-LIST_FIELDS = ("kinds", "agent_ids", "tag_ids", "decider_ids")
 RISK_ORDER = list(RiskLevel)
 RISK_KEYS = ("risk", "risk_level", "riskLevel")
 RISK_FLAGS = ("risky", "external", "destructive", "irreversible")
@@ -186,7 +192,7 @@ class _KindPatterns:
         return facts.skeleton in exact or facts.skeleton.startswith(prefixes)
 
 
-@lru_cache(MAX_CACHED_PATTERNS)
+@lru_cache(10_000)  # two policies have at most 5,000 kinds
 def _join_pattern(pattern: str) -> str:
     """Return the letters of a kind in a rule, without a final asterisk."""
     return join_words(pattern.removesuffix("*"))
@@ -255,8 +261,117 @@ def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:
     return rank[role] >= rank[verdict.decider_role]
 
 
+EFFECT_DESCRIPTION = (
+    "`allow`: approved at once, decided by the policy. `ask_one`: one person decides. `ask_two`: "
+    "two different people approve, neither of whom is the requester. `deny`: rejected at once."
+)
+RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none counts as `high`."
+
+Ids = Annotated[list[UUID], Field(max_length=MAX_VALUES)]
+Kind = Annotated[str, Field(max_length=MAX_KIND_LENGTH)]
+Minute = Annotated[int, Field(ge=0, lt=1_440)]
+Weekday = Annotated[int, Field(ge=0, le=6)]
+
+
+class PolicyWindow(Fields):
+    """A part of each week. A window whose end is not after its start ends on the next day.
+
+    Unknown fields are rejected.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    time_zone: ShortText = Field(description="IANA name, such as `Europe/Vienna`.")
+    starts_at: Minute = Field(default=0, description="Minutes after midnight.")
+    ends_at: Minute = Field(default=0, description="Minutes after midnight, exclusive.")
+    weekdays: tuple[Weekday, ...] = Field(
+        default=(), max_length=7, description="Of the start; 0 is Monday. Empty: every day."
+    )
+
+
+class PolicyRuleFields(Fields):
+    """A rule. Conditions that are empty or null match every request; all others must hold.
+
+    Unknown fields are rejected: a condition with a wrong name would be one that always holds.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    example = {
+        "name": "Deployments at night",
+        "effect": "ask_two",
+        "kinds": ["deploy.*"],
+        "time_window": {"time_zone": "Europe/Vienna", "starts_at": 1320, "ends_at": 360},
+        "expires_after": 14400,
+    }
+
+    id: UUID = Field(default_factory=new_id, description="Created if missing.")
+    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    effect: Annotated[PolicyEffect, Label(N_("What happens"))] = Field(
+        description=EFFECT_DESCRIPTION
+    )
+    kinds: Annotated[list[Kind], Label(N_("Kinds of action"), FieldKind.TEXT)] = Field(
+        default=[],
+        max_length=MAX_VALUES,
+        description="Values of `action_type`. A trailing `*` matches any ending.",
+    )
+    agent_ids: Annotated[Ids, Label(N_("Agents"))] = []
+    risk_at_least: Annotated[RiskLevel | None, Label(N_("Risk at least"))] = Field(
+        default=None, description=RISK_DESCRIPTION
+    )
+    risk_at_most: Annotated[RiskLevel | None, Label(N_("Risk at most"))] = Field(
+        default=None, description=RISK_DESCRIPTION
+    )
+    confidence_below: Annotated[
+        float | None,
+        Label(N_("Confidence below"), error=N_("Confidence must be more than 0 and at most 100.")),
+    ] = Field(default=None, gt=0, le=100)
+    tag_ids: Annotated[Ids, Label(N_("Tags of the task"))] = Field(
+        default=[], description="One of the tasks has one of these tags."
+    )
+    time_window: Annotated[PolicyWindow | None, Label(N_("Time"))] = None
+    expires_after: Annotated[
+        Annotated[int, Field(ge=60, le=90 * 86_400)] | None,
+        Label(
+            N_("Rejected without a decision"),
+            error=N_("Requests can expire after 1 minute to 90 days."),
+        ),
+    ] = Field(default=None, description="Seconds until a request without a decision is rejected.")
+    decider_role: Annotated[Role, Label(N_("Who may decide"))] = Field(
+        default=Role.MEMBER, description="Who may decide: this role or a higher one."
+    )
+    decider_ids: Annotated[Ids, Label(N_("Only these people"))] = Field(
+        default=[], description="Only these users may decide. Empty: everybody with the role."
+    )
+    requires_recent_sign_in: Annotated[bool, Label(N_("Recent sign-in required"))] = Field(
+        default=False,
+        description="Only people decide who have signed in within 15 minutes; not with a token.",
+    )
+    is_enabled: bool = True
+
+    def to_rule(self) -> PolicyRule:
+        """Return the rule as it is stored and evaluated."""
+        values: dict[str, Any] = dict(self)
+        values |= {name: tuple(value) for name, value in self if isinstance(value, list)}
+        if self.time_window is not None:
+            values["time_window"] = WeeklyWindow(**dict(self.time_window))
+        return PolicyRule(**values)
+
+
+class PolicyReplacement(Fields):
+    """All rules of a policy, in the order of evaluation."""
+
+    example = {"rules": [PolicyRuleFields.example]}
+
+    rules: list[PolicyRuleFields] = Field(max_length=MAX_RULES)
+
+    def to_rules(self) -> list[PolicyRule]:
+        """Return the rules as they are stored and evaluated."""
+        return [rule.to_rule() for rule in self.rules]
+
+
 def check_rules(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
-    """Return the rules with trimmed texts. Raises Invalid with the field, as `rules.2.name`."""
+    """Return the rules with normalized kinds. Raises Invalid with the field, as `rules.2.kinds`."""
     if len(rules) > MAX_RULES:
         reason = N_("A policy has at most %(max_count)s rules.")
         raise Invalid("too_many_rules", reason, field="rules", max_count=MAX_RULES)
@@ -266,31 +381,6 @@ def check_rules(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
 
 
 def _check_rule(rule: PolicyRule, path: str) -> PolicyRule:
-    name = nonblank_text(MAX_NAME_LENGTH)(rule.name, f"{path}.name")
-    for field in LIST_FIELDS:
-        if len(getattr(rule, field)) > MAX_VALUES:
-            reason = N_("At most %(max_count)s values.")
-            raise Invalid("too_many", reason, field=f"{path}.{field}", max_count=MAX_VALUES)
-    _check_numbers(rule, path)
-    _check_combinations(rule, path)
-    if rule.time_window is not None:
-        _check_window(rule.time_window, f"{path}.time_window")
-    lists = {field: tuple(getattr(rule, field)) for field in LIST_FIELDS}
-    lists["kinds"] = tuple(_check_kind(kind, f"{path}.kinds") for kind in rule.kinds)
-    return replace(rule, name=name, **lists)
-
-
-def _check_numbers(rule: PolicyRule, path: str) -> None:
-    below = rule.confidence_below
-    if below is not None and not 0 < below <= 100:
-        reason = N_("Confidence must be more than 0 and at most 100.")
-        raise Invalid("confidence_out_of_range", reason, field=f"{path}.confidence_below")
-    if rule.expires_after is not None and not MIN_EXPIRY <= rule.expires_after <= MAX_EXPIRY:
-        reason = N_("Requests can expire after 1 minute to 90 days.")
-        raise Invalid("expiry_out_of_range", reason, field=f"{path}.expires_after")
-
-
-def _check_combinations(rule: PolicyRule, path: str) -> None:
     least, most = rule.risk_at_least, rule.risk_at_most
     if least and most and _rank(least) > _rank(most):
         reason = N_("The highest risk must not be lower than the lowest.")
@@ -298,28 +388,18 @@ def _check_combinations(rule: PolicyRule, path: str) -> None:
     if len(set(rule.decider_ids)) == 1 and rule.effect is PolicyEffect.ASK_TWO:
         reason = N_("Two people must decide, so name at least two or none.")
         raise Invalid("two_deciders_required", reason, field=f"{path}.decider_ids")
-
-
-def _check_kind(kind: str, field: str) -> str:
-    kind = kind.strip().lower()
-    is_short = len(kind) <= MAX_KIND_LENGTH  # only short texts are normalized
-    # Some characters stand for a sentence of 18: they would make each comparison slow.
-    is_known = is_short and (kind == "*" or 0 < len(_join_pattern(kind)) <= MAX_KIND_LENGTH)
-    if not is_known or "*" in kind[:-1] or not is_storable(kind):
-        reason = N_("A kind is a name such as deploy.site, or a beginning such as deploy.*")
-        raise Invalid("kind_invalid", reason, field=field)
-    return kind
-
-
-def _check_window(window: WeeklyWindow, field: str) -> None:
-    for minute in (window.starts_at, window.ends_at):
-        if not 0 <= minute < MINUTES_PER_DAY:
-            raise Invalid("time_invalid", N_("A time is between 00:00 and 23:59."), field=field)
-    if any(day not in range(7) for day in window.weekdays):
-        raise Invalid("weekday_invalid", N_("A weekday is 0 (Monday) to 6 (Sunday)."), field=field)
-    if window.time_zone not in list_time_zone_names():
+    window = rule.time_window
+    if window is not None and window.time_zone not in list_time_zone_names():
         reason = N_("This is not a time zone. Use a name such as Europe/Vienna.")
-        raise Invalid("time_zone_unknown", reason, field=field)
+        raise Invalid("time_zone_unknown", reason, field=f"{path}.time_window")
+    kinds = tuple(kind.strip().lower() for kind in rule.kinds)
+    for kind in kinds:
+        # Some characters stand for a sentence of 18: they would make each comparison slow.
+        is_known = kind == "*" or 0 < len(_join_pattern(kind)) <= MAX_KIND_LENGTH
+        if not is_known or "*" in kind[:-1]:
+            reason = N_("A kind is a name such as deploy.site, or a beginning such as deploy.*")
+            raise Invalid("kind_invalid", reason, field=f"{path}.kinds")
+    return replace(rule, kinds=kinds)
 
 
 def _verdict(rule: PolicyRule) -> PolicyVerdict:

@@ -6,14 +6,12 @@ from typing import Any, cast
 import pytest
 
 from models import Approval, User, new_id
-from services import policies
 from services.approvals import ApprovalDetail, format_question
 from services.approvals.details import LinkedTask
 from services.audit import AuditAction
 from services.events import EVENT_DEFINITIONS
 from web.approvals.sentences import build_done_reason, describe_question, describe_reason
 from web.audit.presenter import ACTION_TEXTS, GROUP_TEXTS
-from web.policies.presenter import PRESET_RULE_NAMES, PRESET_TEXTS
 from web.ui.translation import PSEUDO, reader_language
 
 
@@ -74,9 +72,3 @@ def test_every_audited_action_has_a_text() -> None:
     audited = [type for type, one in EVENT_DEFINITIONS.items() if one.audit_text]
     assert ACTION_TEXTS.keys() == {*audited, *AuditAction}
     assert GROUP_TEXTS.keys() == {action.partition(".")[0] for action in ACTION_TEXTS}
-
-
-def test_every_preset_has_texts() -> None:
-    assert list(PRESET_TEXTS) == [preset.key for preset in policies.PRESETS]
-    rules = [rule for preset in policies.PRESETS for rule in preset.rules]
-    assert set(PRESET_RULE_NAMES) == {rule.name for rule in rules}

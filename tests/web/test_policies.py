@@ -89,6 +89,15 @@ async def test_a_rule_is_added_changed_moved_switched_and_deleted(
     assert [rule.name for rule in await load_rules(transaction)] == ["Releases"]
 
 
+async def test_a_time_without_an_end_lasts_until_midnight(alice, path, transaction) -> None:
+    await add_rule(alice, path, starts_at="10:00", weekdays=["0"], time_zone="Europe/Vienna")
+    assert "Time: Mon from 10:00 (Europe/Vienna)" in (await alice.get(path)).text
+    [rule] = await load_rules(transaction)
+    form = (await alice.get(f"{path}/rules/{rule.id}")).text
+    assert 'name="starts_at" type="time" value="10:00"' in form
+    assert 'name="ends_at" type="time" value=""' in form
+
+
 async def test_saving_a_rule_keeps_what_was_deleted_since(alice, path, world, transaction) -> None:
     await add_rule(alice, path, agent_ids=str(world.worker.id), effect="allow")
     async with transaction() as session:
@@ -140,7 +149,7 @@ async def test_an_old_page_does_not_overwrite_a_newer_policy(alice, path, transa
         ({"starts_at": "10:00", "time_zone": "Mars"}, "This is not a time zone"),
         ({"risk_at_least": "high", "risk_at_most": "low"}, "must not be lower"),
         ({"confidence_below": "120"}, "Confidence must be more than 0"),
-        ({"confidence_below": "many"}, "Write a number."),
+        ({"confidence_below": "many"}, "Confidence must be more than 0"),
         ({"expires_after": "5"}, "Requests can expire after"),
     ],
 )

@@ -1,13 +1,12 @@
 """Texts about the rules of approval policies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow
 from services.policies import ReferenceNames
-from web.policies.forms import describe_expiry, format_minutes
-from web.ui.translation import N_, _, pgettext, translate
+from web.ui.translation import N_, _, ngettext, pgettext, translate
 
 EFFECTS: Mapping[PolicyEffect, tuple[str, str, str]] = {
     PolicyEffect.ALLOW: (N_("Allow"), N_("The request is approved at once."), "good"),
@@ -26,38 +25,7 @@ DECIDERS = {
     Role.ADMIN: N_("Admins and owners"),
     Role.OWNER: N_("Owners"),
 }
-
-PRESET_TEXTS = {
-    "ask": (
-        N_("Always ask"),
-        N_("Every request waits for one person. Requests expire after seven days."),
-    ),
-    "two_people": (
-        N_("Two people for dangerous actions"),
-        N_(
-            "Deployments, deletions and payments, and everything with a critical risk, need two "
-            "people. Other requests need one."
-        ),
-    ),
-    "trust": (
-        N_("Allow harmless actions"),
-        N_(
-            "Requests with a stated low risk are allowed, except messages to the outside, "
-            "deployments, deletions and payments. Requests below a confidence of 60 and all others "
-            "need one person."
-        ),
-    ),
-}
-"""The name and the description of each preset, by its key."""
-
-PRESET_RULE_NAMES = (
-    N_("Ask one person"),
-    N_("Critical risk"),
-    N_("Deployments, deletions and payments"),
-    N_("Visible outside, or dangerous"),
-    N_("Low confidence"),
-    N_("Low risk"),
-)
+EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
 
 
 @dataclass(frozen=True)
@@ -77,16 +45,6 @@ def list_effects() -> dict[PolicyEffect, tuple[str, str, str]]:
         effect: (translate(label), translate(about), tone)
         for effect, (label, about, tone) in EFFECTS.items()
     }
-
-
-def list_presets() -> list[tuple[str, str, str]]:
-    """Return the key, the name and the description of each preset."""
-    return [(key, translate(name), translate(about)) for key, (name, about) in PRESET_TEXTS.items()]
-
-
-def translate_rule_names(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
-    """Return the rules of a preset with names in the language of the user who stores them."""
-    return [replace(rule, name=translate(rule.name)) for rule in rules]
 
 
 def list_deciders() -> list[tuple[Role, str]]:
@@ -109,6 +67,23 @@ def list_weekdays() -> list[tuple[int, str]]:
     """Return the days of the week, as short as possible."""
     names = (_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun"))
     return list(enumerate(names))
+
+
+def list_expiry_choices(current: int | None) -> list[tuple[str, str]]:
+    """Return the choices for the expiry, with one for a value that an API call has set."""
+    choices = dict.fromkeys([*EXPIRY_CHOICES, *([current] if current else [])])
+    return [("", _("Never")), *((str(one), describe_expiry(one)) for one in choices)]
+
+
+def describe_expiry(seconds: int) -> str:
+    """Return when a request expires, in the largest unit that divides it: "After 4 hours"."""
+    if seconds % 86_400 == 0:
+        return ngettext("After %(num)d day", "After %(num)d days", seconds // 86_400)
+    if seconds % 3_600 == 0:
+        return ngettext("After %(num)d hour", "After %(num)d hours", seconds // 3_600)
+    if seconds % 60 == 0:
+        return ngettext("After %(num)d minute", "After %(num)d minutes", seconds // 60)
+    return ngettext("After %(num)d second", "After %(num)d seconds", seconds)
 
 
 def list_choices(names: Mapping[UUID, str], chosen: Sequence[str]) -> list[tuple[str, str]]:
@@ -171,7 +146,14 @@ def describe_window(window: WeeklyWindow | None) -> str:
     if window.starts_at == window.ends_at == 0:
         return _("%(days)s (%(zone)s)", **values)
     start, end = format_minutes(window.starts_at), format_minutes(window.ends_at)
+    if window.ends_at == 0:
+        return _("%(days)s from %(start)s (%(zone)s)", start=start, **values)
     return _("%(days)s from %(start)s to %(end)s (%(zone)s)", start=start, end=end, **values)
+
+
+def format_minutes(minutes: int) -> str:
+    """Return a time of day as "14:06"."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def _named(ids: Sequence[UUID], names: Mapping[UUID, str]) -> str:

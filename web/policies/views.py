@@ -1,46 +1,43 @@
 """Pages of approval policies: their rules, the form of a rule, and what a rule would decide."""
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.errors import Conflict, NotFound, PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
-from models import Board, Member, PolicyRule
+from models import Board, Member, PolicyEffect, PolicyRule, WeeklyWindow, new_id
 from services import boards, organizations, policies
 from services.audit import LastChange
-from services.policies import PolicyDetail, ReferenceNames, SimulationResult
+from services.policies import PolicyDetail, PolicyRuleFields, ReferenceNames, SimulationResult
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES
-from web.policies.forms import (
-    PresetForm,
-    RuleForm,
-    encode_window,
-    list_edited_fields,
-    list_expiry_choices,
-    rule_form_values,
-)
 from web.policies.presenter import (
     build_rule_rows,
     describe_window,
+    format_minutes,
     list_choices,
     list_deciders,
     list_effects,
-    list_presets,
+    list_expiry_choices,
     list_risks,
     list_weekdays,
-    translate_rule_names,
 )
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
-from web.ui.translation import N_, pgettext, translate
+from web.ui.translation import N_, _, pgettext, translate
 
 RuleEdit = Callable[[list[PolicyRule]], Sequence[PolicyRule]]
 
@@ -111,10 +108,11 @@ async def use_preset(request: Request) -> Response:
     """Replace all rules by those of a preset."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        preset = form.parse(PresetForm).find_preset()
+        key = form.value("preset")
+        preset = next((one for one in policies.PRESETS if one.key == key), None)
         if preset is None:
             raise NotFound("preset_not_found", N_("There is no such preset."), field="preset")
-        rules = translate_rule_names(policies.build_preset_rules(preset))
+        rules = [replace(one, id=new_id(), name=translate(one.name)) for one in preset.rules]
         return await edit_policy(request, form, lambda _rules: rules)
     return await _render_policy(request, form)
 
@@ -175,7 +173,7 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
         rows=build_rule_rows(detail.rules, names),
         inherited_rows=build_rule_rows(inherited.rules, names),
         board_rules=[(name, *map(translate, texts)) for name, *texts in BOARD_RULES],
-        presets=list_presets(),
+        presets=[(one.key, translate(one.name), translate(one.about)) for one in policies.PRESETS],
         effects=list_effects(),
         result=result,
     )
@@ -224,31 +222,91 @@ def with_problem(form: forms.Form) -> forms.Form:
     return form
 
 
+CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def _parse_clock_time(text: str) -> int:
+    """Return the minutes after midnight; 0 for a blank field."""
+    if not text.strip():
+        return 0
+    if not CLOCK_TIME.fullmatch(text):
+        raise ValueError(_("Write a time like 14:30."))
+    return int(text[:2]) * 60 + int(text[3:])
+
+
+ClockTime = Annotated[int, BeforeValidator(_parse_clock_time)]
+
+
+class WindowForm(BaseModel):
+    """The time of a rule; it has one if a time or a weekday was submitted."""
+
+    starts_at: ClockTime = 0
+    ends_at: ClockTime = 0
+    weekdays: list[Annotated[int, Field(ge=0, le=6)]] = []
+    time_zone: forms.OptionalLine = None
+
+
+def _read_window(form: forms.Form) -> WeeklyWindow | None:
+    if not (form.value("starts_at") or form.value("ends_at") or form.selected("weekdays")):
+        return None
+    window = form.parse(WindowForm)
+    return WeeklyWindow(
+        time_zone=window.time_zone or "UTC",
+        starts_at=window.starts_at,
+        ends_at=window.ends_at,
+        weekdays=tuple(window.weekdays),
+    )
+
+
+def _read_rule(form: forms.Form) -> PolicyRuleFields:
+    """Parse the form of a rule. Kinds are one on each line."""
+    window = _read_window(form)
+    kinds = [line.strip() for line in form.value("kinds").splitlines() if line.strip()]
+    given = {"kinds": kinds, "time_window": vars(window) if window else None}
+    return form.parse(PolicyRuleFields, given)
+
+
+def _list_rule_fields(rule: PolicyRule) -> list[EditedField]:
+    """Return the current values of a rule as its form shows them."""
+    values = {"kinds": "\n".join(rule.kinds), "time_window": encode_window(rule.time_window)}
+    return [
+        one._replace(submitted=lambda form: encode_window(_read_window(form)))
+        if one.name == "time_window"
+        else one
+        for one in list_edited_fields(PolicyRuleFields, rule, values)
+    ]
+
+
+def encode_window(window: WeeklyWindow | None) -> str:
+    """Return a window as a text to compare, or ""."""
+    if window is None:
+        return ""
+    return json.dumps(window.to_json() | {"weekdays": sorted(window.weekdays)}, sort_keys=True)
+
+
 async def show_rule(request: Request) -> Response:
     """Show the form of a rule, or of a new one."""
-    async with open_reader(request) as source:
-        scope = await load_scope(request, source)
-        detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
-    rule = get_rule(detail.rules, rule_id) if (rule_id := read_rule_id(request)) else None
-    values = rule_form_values(rule, request.user.timezone or "UTC")
-    return await _render_rule(request, forms.Form(values))
+    return await _render_rule(request, forms.Form())
 
 
 async def save_rule(request: Request) -> Response:
     """Save a rule, or try it out without saving."""
     form = await forms.read_form(request)
     with form.catch_errors(has_limit=True):
-        rule_id, fields = read_rule_id(request), form.parse(RuleForm)
-        policies.check_rules([fields.to_rule(rule_id, is_enabled=True)])
+        rule_id, submitted = read_rule_id(request), _read_rule(form).to_rule()
+        policies.check_rules([submitted])
         is_try = form.value("action") == "try"
 
         def put_rule(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
             if rule_id is None:
-                return [*rules, fields.to_rule(None, is_enabled=True)]
+                return [*rules, submitted]
             old = get_rule(rules, rule_id, field="name")
-            new = fields.to_rule(rule_id, old.is_enabled)
+            new = replace(submitted, id=rule_id, is_enabled=old.is_enabled)
             if not is_try:
-                new = _merge_rule(form, old, new)
+                fields = _list_rule_fields(old)
+                kept = check_edit(form, fields, {field.name for field in fields})
+                merged = replace(new, **{name: getattr(old, name) for name in kept})
+                [new] = policies.check_rules([merged])
             return [new if rule is old else rule for rule in rules]
 
         if is_try:
@@ -258,14 +316,6 @@ async def save_rule(request: Request) -> Response:
     if form.conflicts:
         return await _render_conflict(request, form)
     return await _render_rule(request, _with_rule_errors(form))
-
-
-def _merge_rule(form: forms.Form, old: PolicyRule, new: PolicyRule) -> PolicyRule:
-    """Return the rule to save. Raises Conflict, and Invalid if the parts do not fit together."""
-    fields = list_edited_fields(old)
-    kept = check_edit(form, fields, {field.name for field in fields})
-    [merged] = policies.check_rules([replace(new, **{name: getattr(old, name) for name in kept})])
-    return merged
 
 
 async def _render_conflict(request: Request, form: forms.Form) -> Response:
@@ -289,21 +339,24 @@ def _list_value_names(
     form: forms.Form, rule: PolicyRule, references: ReferenceNames
 ) -> dict[str, dict[str, str]]:
     """Return the texts of the submitted and the current values of the fields that are chosen."""
-    windows = (rule.time_window, form.parse(RuleForm).time_window)
+    windows = (rule.time_window, _read_window(form))
     names: dict[str, dict[str, str]] = {
         "effect": {effect: label for effect, (label, *_rest) in list_effects().items()},
         "risk_at_least": dict(list_risks()),
         "risk_at_most": dict(list_risks()),
         "time_window": {encode_window(one): describe_window(one) for one in windows if one},
-        "expires_after": dict(list_expiry_choices(form.value("expires_after"))),
+        "expires_after": dict(
+            [
+                *list_expiry_choices(forms.parse_number(form.value("expires_after"))),
+                *list_expiry_choices(rule.expires_after),
+            ]
+        ),
         "decider_role": dict(list_deciders()),
         "requires_recent_sign_in": {
             "true": pgettext("state", "On"),
             "": pgettext("state", "Off"),
         },
     }
-    if rule.expires_after:
-        names["expires_after"] |= dict(list_expiry_choices(str(rule.expires_after)))
     for field, known in _list_references(references):
         chosen = [*form.selected(field), *map(str, getattr(rule, field))]
         names[field] = dict(list_choices(known, chosen))
@@ -327,28 +380,50 @@ async def _render_rule(
         scope = await load_scope(request, source)
         detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
         references = await policies.load_reference_names(source, scope.member.organization_id)
-    shown = [list_edited_fields(rule) for rule in detail.rules if rule.id == rule_id]
+    rule = get_rule(detail.rules, rule_id) if rule_id else None
+    edited = _list_rule_fields(rule) if rule else []
+    fields = build_form_fields(form, PolicyRuleFields, edited)
+    kinds = form.value("kinds", "\n".join(rule.kinds) if rule else "")
+    fields["kinds"] = fields["kinds"]._replace(value=kinds)
+    if rule is None and not form.is_submitted:
+        fields["effect"] = fields["effect"]._replace(value=PolicyEffect.ASK_ONE)
     return render_page(
         request,
         "policies/rule.html",
         layout=layout,
         status=form.status,
         form=form,
+        fields=fields,
         scope=scope,
-        shown={field.name: field.value for fields in shown for field in fields},
+        shown={field.name: field.value for field in edited},
         choices={
-            field: list_choices(known, form.selected(field))
+            field: list_choices(known, fields[field].value)
             for field, known in _list_references(references)
         },
+        window=_build_window_values(rule, request.user.timezone or "UTC"),
         rule_id=rule_id,
         effects=list_effects(),
         deciders=list_deciders(),
         risks=list_risks(),
         weekdays=list_weekdays(),
-        expiry_choices=list_expiry_choices(form.value("expires_after")),
+        expiry_choices=list_expiry_choices(forms.parse_number(fields["expires_after"].value)),
         time_zones=forms.list_time_zones(),
         result=result,
     )
+
+
+def _build_window_values(rule: PolicyRule | None, time_zone: str) -> dict[str, Any]:
+    """Return the values of the fields of the time of a rule before the form is submitted."""
+    window = rule.time_window if rule else None
+    if window is None:
+        return {"starts_at": "", "ends_at": "", "weekdays": [], "time_zone": time_zone}
+    has_end = window.ends_at or not window.starts_at
+    return {
+        "starts_at": format_minutes(window.starts_at),
+        "ends_at": format_minutes(window.ends_at) if has_end else "",
+        "weekdays": window.weekdays,
+        "time_zone": window.time_zone,
+    }
 
 
 def _with_rule_errors(form: forms.Form) -> forms.Form:
