@@ -27,7 +27,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from core.db.transactions import try_lock_name
-from models import AgentEventCount, ApprovalStatus, BoardCounts, EventCount, Status
+from models import AgentEventCount, ApprovalStatus, BoardCounts, EventCount, EventType, Status
+from services import events
 
 Counter = InstrumentedAttribute[int]
 
@@ -45,6 +46,15 @@ APPROVAL_COUNTS: Mapping[ApprovalStatus, Counter] = {
     ApprovalStatus.REJECTED: BoardCounts.rejected_approvals,
 }
 """The number of approvals of a board in each status, as agents see it."""
+
+TASK_MOVES = events.list_types(lambda entry: entry.moves_task)
+MESSAGE_ENDS = (EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED, EventType.MESSAGE_FAILED)
+"""The events that complete a message. The triggers of the roll-ups name these types and those of
+`TASK_MOVES`, so a migration changes them.
+"""
+TASK_MOVES_SQL, MESSAGE_ENDS_SQL = (
+    "({})".format(", ".join(f"'{type}'" for type in types)) for types in (TASK_MOVES, MESSAGE_ENDS)
+)
 
 
 def sum_counts(counters: Collection[Counter], board_ids: Select[UUID]) -> ColumnElement[int]:
@@ -78,8 +88,6 @@ def sum_event_counts(
 
 LOCK = "mission control: repair of counters"
 
-_MOVES = "('task.created', 'task.status_changed', 'task.deleted', 'task.restored')"
-_ENDED = "('message.sent', 'message.acknowledged', 'message.failed')"
 _BOARD_COUNTERS = (
     "inbox_tasks",
     "in_progress_tasks",
@@ -182,7 +190,7 @@ _DONE_RECOUNT = """
 _MOVE_RECOUNT = f"""
     select organization_id, board_id, date_trunc('hour', created_at, 'UTC') as hour,
         data ->> 'left' as left_status, data ->> 'entered' as entered_status, count(*) as count
-    from activity_events where board_id is not null and type in {_MOVES}
+    from activity_events where board_id is not null and type in {TASK_MOVES_SQL}
     group by 1, 2, 3, 4, 5
 """  # noqa: S608
 _MESSAGE_RECOUNT = f"""
@@ -193,8 +201,8 @@ _MESSAGE_RECOUNT = f"""
             partition by only_failed, board_id, data ->> 'message_id' order by created_at, seq
         ) as previous_at
         from activity_events, (values (false), (true)) kinds (only_failed)
-        where board_id is not null and type in {_ENDED} and data ->> 'message_id' is not null
-            and (not only_failed or type = 'message.failed')
+        where board_id is not null and type in {MESSAGE_ENDS_SQL}
+            and data ->> 'message_id' is not null and (not only_failed or type = 'message.failed')
     ) steps
     group by 1, 2, 3, 4, 5
 """  # noqa: S608

@@ -140,7 +140,7 @@ async def stream_comments(
         return await list_readable_board_ids(session, current, query.board_id)
 
     definition = StreamDefinition(
-        "comment", frozenset({EventType.TASK_COMMENT}), _comment_frame_writer(organization_id)
+        "comment", (EventType.TASK_COMMENT,), _comment_frame_writer(organization_id)
     )
     return await open_stream(context, definition, organization_id, query, load_allowed_ids)
 

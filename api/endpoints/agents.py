@@ -43,8 +43,8 @@ from core.errors import Forbidden, Invalid
 from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Agent, Board, Event, EventType, Gateway, Member
-from services import agents, boards, gateways, organizations
+from models import Agent, Board, Event, Gateway, Member
+from services import agents, boards, events, gateways, organizations
 from services.agents import AgentCreate, AgentName, AgentUpdate
 from services.gateways import provisioning
 from services.messages import HoldCause
@@ -598,20 +598,6 @@ async def list_agents_for_agent(
     return _encode_agent_page(found, context)
 
 
-AGENT_EVENT_TYPES = frozenset(
-    {
-        EventType.AGENT_CREATED,
-        EventType.AGENT_UPDATED,
-        EventType.AGENT_DELETED,
-        EventType.AGENT_STATUS_CHANGED,
-        EventType.AGENT_HELD,
-        EventType.AGENT_RELEASED,
-        EventType.AGENT_PAUSED,
-        EventType.AGENT_RESUMED,
-    }
-)
-
-
 class AgentStreamQuery(StreamQuery):
     """Which agents to stream."""
 
@@ -656,7 +642,7 @@ async def stream_agents(
 
     definition = StreamDefinition(
         "agent",
-        AGENT_EVENT_TYPES,
+        events.list_types(lambda entry: "agent" in entry.streams),
         _agent_frame_writer(context, organization_id),
         start_report=start_report,
     )

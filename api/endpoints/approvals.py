@@ -36,7 +36,7 @@ from core.http.request import Session
 from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from models import ApprovalStatus, Board, Event, EventType, Member, Status
-from services import approvals
+from services import approvals, events
 from services.approval_actions import is_completion_kind
 from services.approvals import ApprovalCreate, Note
 
@@ -429,21 +429,6 @@ async def update_approval(
     return Encoded(build_approval_fields(decided))
 
 
-APPROVAL_EVENT_TYPES = frozenset(
-    {
-        EventType.APPROVAL_REQUESTED,
-        EventType.APPROVAL_APPROVED,
-        EventType.APPROVAL_REJECTED,
-        EventType.TASK_DELETED,
-        EventType.TASK_RESTORED,
-    }
-)
-"""Events of the approval stream: a decision that can still be undone is not published.
-
-Approvals about a single task are deleted and restored with the task.
-"""
-
-
 class TaskCounts(ResponseModel):
     """The number of approvals of a task."""
 
@@ -501,7 +486,10 @@ async def stream_approvals(context: RequestContext, board: Board, query: StreamQ
     deleted with its task, `approval` contains only `id`, and `deleted` is true.
     """
     definition = StreamDefinition(
-        "approval", APPROVAL_EVENT_TYPES, _approval_frame_writer(board), board.id
+        "approval",
+        events.list_types(lambda entry: "approval" in entry.streams),
+        _approval_frame_writer(board),
+        board.id,
     )
     return await open_board_stream(context, definition, board, query)
 

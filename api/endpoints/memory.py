@@ -362,7 +362,7 @@ def _build_definition(
 ) -> StreamDefinition:
     return StreamDefinition(
         f"memory of {kind.scope_field}",
-        frozenset({kind.created, kind.updated, kind.deleted}),
+        (kind.created, kind.updated, kind.deleted),
         _memory_frame_writer(kind),
         scope_id,
         get_scope_id=kind.scope_id_of,

@@ -196,9 +196,6 @@ async def retry_message(
     return Encoded(_build_agent_message_fields(message, conditions))
 
 
-MESSAGE_EVENT_TYPES = frozenset({EventType.MESSAGE_QUEUED})
-
-
 class QueuedMessage(ResponseModel):
     """A stream message with a message that is queued for the agent."""
 
@@ -221,7 +218,7 @@ async def stream_my_messages(context: RequestContext, query: StreamQuery) -> Res
 
     definition = StreamDefinition(
         "message",
-        MESSAGE_EVENT_TYPES,
+        (EventType.MESSAGE_QUEUED,),
         _message_frame_writer(calling_agent),
         agent_id=calling_agent.id,
     )

@@ -28,7 +28,7 @@ from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from core.validation import MAX_NAME_LENGTH
 from models import Board, Event, EventType, LinkKind, Status, TaskLink
-from services import activity, forges, policies, tags, tasks
+from services import activity, events, forges, policies, tags, tasks
 from services.gateways import runs
 from services.tasks import TaskCommentCreate, TaskCreate, TaskUpdate
 
@@ -266,18 +266,6 @@ async def create_task_comment(
     return Encoded(_build_comment_fields(comment))
 
 
-TASK_EVENT_TYPES = frozenset(
-    {
-        EventType.TASK_CREATED,
-        EventType.TASK_UPDATED,
-        EventType.TASK_STATUS_CHANGED,
-        EventType.TASK_COMMENT,
-        EventType.TASK_DELETED,
-        EventType.TASK_RESTORED,
-    }
-)
-
-
 NO_TASK_ID = UUID(int=0)
 
 
@@ -316,7 +304,12 @@ async def stream_tasks(context: RequestContext, board: Board, query: StreamQuery
     """
     return await open_board_stream(
         context,
-        StreamDefinition("task", TASK_EVENT_TYPES, _task_frame_writer(board), board.id),
+        StreamDefinition(
+            "task",
+            events.list_types(lambda entry: "task" in entry.streams),
+            _task_frame_writer(board),
+            board.id,
+        ),
         board,
         query,
     )

@@ -160,7 +160,7 @@ class StreamDefinition:
     """Which events a stream contains, and how their frames are written."""
 
     kind: str
-    event_types: frozenset[EventType]
+    event_types: Sequence[EventType]
     write_frames: FrameWriter
     scope_id: UUID | None = None  # of a stream about one board or group
     agent_id: UUID | None = None  # of a stream about one agent

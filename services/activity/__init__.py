@@ -6,7 +6,6 @@ from services.activity.comment_entries import (
     load_comment_entries,
 )
 from services.activity.queries import (
-    UNDOABLE_DECISION_EVENTS,
     ActivityEntry,
     ActivityFilters,
     count_member_activity,

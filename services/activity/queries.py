@@ -45,40 +45,11 @@ from models import (
     Member,
     User,
 )
-from services import boards, counters, messages
+from services import boards, counters
 from services.board_pages import BoardPageQuery
-from services.events import describe_event, select_deleted_agent_name
-from services.gateways import requests, runs
+from services.events import describe_event, list_types, select_deleted_agent_name
 
-UNDOABLE_DECISION_EVENTS = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
-"""Not in any feed: a decision that can still be undone leaves no entry if it is undone."""
-
-HIDDEN_EVENTS = (
-    *UNDOABLE_DECISION_EVENTS,
-    *messages.MESSAGE_EVENTS,
-    *requests.REQUEST_EVENTS,
-    *runs.RUN_EVENTS,
-    EventType.AGENT_SYNCED,
-    EventType.TASK_REORDERED,
-    EventType.TASK_LINK_UPDATED,
-)
-"""Not in any feed. The delivery steps of messages are hidden, because each notification has its own
-event. Successful gateway updates and answers are hidden; only failures are shown. The steps of a
-run are shown with the run.
-"""
-
-MEMORY_EVENTS = (
-    EventType.BOARD_MEMORY_CREATED,
-    EventType.BOARD_MEMORY_UPDATED,
-    EventType.BOARD_MEMORY_DELETED,
-    EventType.GROUP_MEMORY_CREATED,
-    EventType.GROUP_MEMORY_UPDATED,
-    EventType.GROUP_MEMORY_DELETED,
-)
-"""Only in the memory and its streams, not in a feed (contract 3.8)."""
-
-FEED_EVENTS = tuple(type for type in EventType if type not in {*HIDDEN_EVENTS, *MEMORY_EVENTS})
-"""The events of the feeds."""
+FEED_EVENTS = list_types(lambda entry: entry.is_in_feeds)
 
 STOP_EVENTS = (EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED)
 """Events of the organization that all members see: they concern the agents of every board."""

@@ -20,4 +20,4 @@ from services.events.texts import (
     find_event_text,
     format_event_text,
 )
-from services.events.types import EVENT_DEFINITIONS, TASK_CARD, TASK_CAUSE_KEYS
+from services.events.types import EVENT_DEFINITIONS, TASK_CARD, TASK_CAUSE_KEYS, list_types

@@ -1,6 +1,6 @@
 """What there is to know about each type of events: one entry for each type."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 
 from core.text import N_
@@ -20,6 +20,11 @@ class EventDefinition:
     _: KW_ONLY
     feed_kind: str = ""  # the filter of the activity pages, or "" for an event that they omit
     feed_text: str = ""  # the sentence there, with its actor and its subject
+    is_in_feeds: bool = True  # in the activity of the API
+    is_in_history: bool = True  # in the history of its task
+    streams: tuple[str, ...] = ()  # of the API that publish it: "task", "approval" or "agent"
+    is_public: bool = False  # outgoing webhooks send it: docs/webhooks.md
+    moves_task: bool = False  # `left` and `entered` in its data are statuses of its task
 
 
 NOT_AUDITED = None
@@ -94,6 +99,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         STOPPED,
         feed_kind="agents",
         feed_text=N_("%(actor)s stopped all agents of %(subject)s"),
+        is_public=True,
     ),
     EventType.ORGANIZATION_RESUMED: EventDefinition(
         N_("All agents resumed"),
@@ -101,15 +107,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         STOPPED,
         feed_kind="agents",
         feed_text=N_("%(actor)s resumed all agents of %(subject)s"),
+        is_public=True,
     ),
     EventType.MEMBER_JOINED: EventDefinition(
-        N_("Member joined: %(name)s"), N_("member joined"), PEOPLE
+        N_("Member joined: %(name)s"), N_("member joined"), PEOPLE, is_public=True
     ),
     EventType.MEMBER_UPDATED: EventDefinition(
-        N_("Member changed: %(name)s"), N_("member updated"), PEOPLE
+        N_("Member changed: %(name)s"), N_("member updated"), PEOPLE, is_public=True
     ),
     EventType.MEMBER_REMOVED: EventDefinition(
-        N_("Member removed: %(name)s"), N_("member removed"), PEOPLE
+        N_("Member removed: %(name)s"), N_("member removed"), PEOPLE, is_public=True
     ),
     EventType.MEMBER_PASSWORD_LINKED: EventDefinition(
         N_("Link for a new password created: %(name)s"),
@@ -146,20 +153,24 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.BOARD_GROUP_DELETED: EventDefinition(
         N_("Board group deleted: %(name)s"), N_("board group deleted"), GROUP
     ),
+    # Notes are only in the memory and its streams, not in feeds (contract 3.8).
     EventType.GROUP_MEMORY_CREATED: EventDefinition(
         N_("Note added to a board group: %(name)s"),
         N_("note of a board group created"),
         GROUP_MEMORY,
+        is_in_feeds=False,
     ),
     EventType.GROUP_MEMORY_UPDATED: EventDefinition(
         N_("Note of a board group changed: %(name)s"),
         N_("note of a board group updated"),
         GROUP_MEMORY,
+        is_in_feeds=False,
     ),
     EventType.GROUP_MEMORY_DELETED: EventDefinition(
         N_("Note of a board group deleted: %(name)s"),
         N_("note of a board group deleted"),
         GROUP_MEMORY,
+        is_in_feeds=False,
     ),
     EventType.GATEWAY_CREATED: EventDefinition(
         N_("Gateway added: %(name)s"), N_("gateway created"), GATEWAY
@@ -189,6 +200,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         BOARD,
         feed_kind="boards",
         feed_text=N_("%(actor)s created the board %(subject)s"),
+        is_public=True,
     ),
     EventType.BOARD_UPDATED: EventDefinition(
         N_("Board changed: %(name)s"),
@@ -196,9 +208,13 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*BOARD, "board", "tasks"),
         feed_kind="boards",
         feed_text=N_("%(actor)s changed the board %(subject)s"),
+        is_public=True,
     ),
     EventType.BOARD_DELETED: EventDefinition(
-        N_("Board deleted: %(name)s"), N_("board deleted"), (*BOARD, "board", *INBOX, "agents")
+        N_("Board deleted: %(name)s"),
+        N_("board deleted"),
+        (*BOARD, "board", *INBOX, "agents"),
+        is_public=True,
     ),
     EventType.BOARD_PAUSED: EventDefinition(
         N_("Agents paused: %(name)s"),
@@ -206,6 +222,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         PAUSED,
         feed_kind="boards",
         feed_text=N_("%(actor)s paused the agents of %(subject)s"),
+        is_public=True,
     ),
     EventType.BOARD_RESUMED: EventDefinition(
         N_("Agents resumed: %(name)s"),
@@ -213,6 +230,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         PAUSED,
         feed_kind="boards",
         feed_text=N_("%(actor)s resumed the agents of %(subject)s"),
+        is_public=True,
     ),
     EventType.BOARD_WEBHOOK_CREATED: EventDefinition(
         N_("Webhook created: %(name)s"), N_("webhook of a board created"), BOARD_WEBHOOK
@@ -235,14 +253,24 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.SAVED_VIEW_DELETED: EventDefinition(
         N_("Shared view deleted: %(name)s"), N_("shared view deleted"), VIEWS
     ),
+    # as the notes of groups
     EventType.BOARD_MEMORY_CREATED: EventDefinition(
-        N_("Note added to a board: %(name)s"), N_("note of a board created"), MEMORY
+        N_("Note added to a board: %(name)s"),
+        N_("note of a board created"),
+        MEMORY,
+        is_in_feeds=False,
     ),
     EventType.BOARD_MEMORY_UPDATED: EventDefinition(
-        N_("Note of a board changed: %(name)s"), N_("note of a board updated"), MEMORY
+        N_("Note of a board changed: %(name)s"),
+        N_("note of a board updated"),
+        MEMORY,
+        is_in_feeds=False,
     ),
     EventType.BOARD_MEMORY_DELETED: EventDefinition(
-        N_("Note of a board deleted: %(name)s"), N_("note of a board deleted"), MEMORY
+        N_("Note of a board deleted: %(name)s"),
+        N_("note of a board deleted"),
+        MEMORY,
+        is_in_feeds=False,
     ),
     EventType.BOARD_LEAD_NOTIFIED: EventDefinition(
         N_("Lead notified about the board: %(name)s"), NOT_AUDITED, ACTIVITY_ONLY
@@ -289,6 +317,9 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         TASK,
         feed_kind="tasks",
         feed_text=N_("%(actor)s created %(subject)s"),
+        moves_task=True,
+        streams=("task",),
+        is_public=True,
     ),
     EventType.TASK_UPDATED: EventDefinition(
         N_("Task changed: %(title)s"),
@@ -296,6 +327,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         TASK_CONTENT,
         feed_kind="tasks",
         feed_text=N_("%(actor)s changed %(subject)s"),
+        streams=("task",),
+        is_public=True,
     ),
     EventType.TASK_STATUS_CHANGED: EventDefinition(
         N_("Task moved: %(title)s"),
@@ -303,9 +336,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         TASK_CONTENT,
         feed_kind="tasks",
         feed_text=N_("%(actor)s moved %(subject)s"),
+        moves_task=True,
+        streams=("task",),
+        is_public=True,
     ),
     EventType.TASK_REORDERED: EventDefinition(
-        N_("Task moved within its column: %(title)s"), NOT_AUDITED, ("task-order",)
+        N_("Task moved within its column: %(title)s"),
+        NOT_AUDITED,
+        ("task-order",),
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.TASK_COMMENT: EventDefinition(
         N_("Comment on a task: %(title)s"),
@@ -313,9 +353,12 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         ("comments-{task}", "comments", *CARD, "news", "activity"),
         feed_kind="comments",
         feed_text=N_("%(actor)s commented on %(subject)s"),
+        is_in_history=False,  # which has the comment itself
+        streams=("task",),
+        is_public=True,
     ),
     EventType.TASK_LINK_UPDATED: EventDefinition(
-        N_("Link of a task updated: %(title)s"), NOT_AUDITED, TASK_CARD
+        N_("Link of a task updated: %(title)s"), NOT_AUDITED, TASK_CARD, is_in_feeds=False
     ),
     EventType.TASK_STALE: EventDefinition(
         N_("Nothing happens on the task: %(title)s"), NOT_AUDITED, TASK_CARD
@@ -329,6 +372,9 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*TASK, *INBOX, "trash"),
         feed_kind="tasks",
         feed_text=N_("%(actor)s deleted %(subject)s"),
+        moves_task=True,
+        streams=("task", "approval"),  # with its approvals
+        is_public=True,
     ),
     EventType.TASK_RESTORED: EventDefinition(
         N_("Task restored: %(title)s"),
@@ -336,6 +382,9 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*TASK, *INBOX, "trash"),
         feed_kind="tasks",
         feed_text=N_("%(actor)s restored %(subject)s"),
+        moves_task=True,
+        streams=("task", "approval"),  # with its approvals
+        is_public=True,
     ),
     EventType.TASK_LEAD_NOTIFIED: EventDefinition(
         N_("Lead notified about a new task: %(title)s"), NOT_AUDITED, ACTIVITY_ONLY
@@ -376,6 +425,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         APPROVAL,
         feed_kind="questions",
         feed_text=N_("%(actor)s requested approval: %(subject)s"),
+        streams=("approval",),
+        is_public=True,
     ),
     EventType.APPROVAL_REQUESTS_HELD: EventDefinition(
         N_(
@@ -390,16 +441,26 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
             " %(pending)s pending"
         ),
     ),
+    # A decision that can still be undone leaves no entry if it is undone.
     EventType.APPROVAL_DECIDED: EventDefinition(
-        N_("Approval decided: %(question)s"), N_("approval decided"), APPROVAL
+        N_("Approval decided: %(question)s"),
+        N_("approval decided"),
+        APPROVAL,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.APPROVAL_FIRST_APPROVED: EventDefinition(
         N_("Approved by the first of two people: %(question)s"),
         N_("approved by the first of two people"),
         APPROVAL,
+        is_public=True,
     ),
     EventType.APPROVAL_UNDONE: EventDefinition(
-        N_("Decision undone: %(question)s"), N_("decision undone"), APPROVAL
+        N_("Decision undone: %(question)s"),
+        N_("decision undone"),
+        APPROVAL,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.APPROVAL_LAPSED: EventDefinition(
         N_("A decision no longer counts, because its person may no longer decide: %(question)s"),
@@ -416,6 +477,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         APPROVAL,
         feed_kind="questions",
         feed_text=N_("%(actor)s approved: %(subject)s"),
+        streams=("approval",),
+        is_public=True,
     ),
     EventType.APPROVAL_REJECTED: EventDefinition(
         N_("Rejected: %(question)s"),
@@ -423,6 +486,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         APPROVAL,
         feed_kind="questions",
         feed_text=N_("%(actor)s rejected: %(subject)s"),
+        streams=("approval",),
+        is_public=True,
     ),
     EventType.APPROVAL_REOPENED: EventDefinition(
         N_("Approval reopened: %(question)s"),
@@ -437,6 +502,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         APPROVAL,
         feed_kind="questions",
         feed_text=N_("%(actor)s requested clarification: %(subject)s"),
+        is_public=True,
     ),
     EventType.APPROVAL_LEAD_NOTIFIED: EventDefinition(
         N_("Lead notified about a decision: %(question)s"), NOT_AUDITED, ACTIVITY_ONLY
@@ -450,6 +516,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         AGENT,
         feed_kind="agents",
         feed_text=N_("%(actor)s added the agent %(subject)s"),
+        streams=("agent",),
+        is_public=True,
     ),
     EventType.AGENT_UPDATED: EventDefinition(
         N_("Agent changed: %(name)s"),
@@ -457,6 +525,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         AGENT,
         feed_kind="agents",
         feed_text=N_("%(actor)s changed the agent %(subject)s"),
+        streams=("agent",),
+        is_public=True,
     ),
     EventType.AGENT_DELETED: EventDefinition(
         N_("Agent deleted: %(name)s"),
@@ -464,6 +534,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*AGENT, "tasks"),
         feed_kind="agents",
         feed_text=N_("%(actor)s removed the agent %(subject)s"),
+        streams=("agent",),
+        is_public=True,
     ),
     EventType.AGENT_STATUS_CHANGED: EventDefinition(
         N_("Status of %(name)s: %(state)s"),
@@ -471,6 +543,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*SHOWN_STATE, "news"),  # many at once: see _sidebar.html
         feed_kind="agents",
         feed_text=N_("Status of %(actor)s: %(state)s"),
+        streams=("agent",),
+        is_public=True,
     ),
     EventType.AGENT_HELD: EventDefinition(
         N_("Agent held: %(name)s. %(reason)s"),
@@ -478,6 +552,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s is held"),
+        streams=("agent",),
+        is_public=True,
     ),
     EventType.AGENT_RELEASED: EventDefinition(
         N_("Agent released: %(name)s"),
@@ -485,6 +561,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s released %(subject)s"),
+        streams=("agent",),
+        is_public=True,
     ),
     EventType.AGENT_PAUSED: EventDefinition(
         N_("Agent paused: %(name)s"),
@@ -492,6 +570,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s paused %(subject)s"),
+        streams=("agent",),
     ),
     EventType.AGENT_RESUMED: EventDefinition(
         N_("Agent resumed: %(name)s"),
@@ -499,6 +578,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s resumed %(subject)s"),
+        streams=("agent",),
     ),
     EventType.AGENT_TOKEN_ISSUED: EventDefinition(
         N_("New agent token: %(name)s"),
@@ -525,7 +605,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         feed_text=N_("%(actor)s could not be created on its gateway"),
     ),
     EventType.AGENT_SYNCED: EventDefinition(
-        N_("Agent updated on its gateway: %(name)s"), NOT_AUDITED, STATE
+        N_("Agent updated on its gateway: %(name)s"), NOT_AUDITED, STATE, is_in_feeds=False
     ),
     EventType.AGENT_UPDATE_FAILED: EventDefinition(
         N_("Agent could not be updated on its gateway: %(name)s. %(reason)s"),
@@ -594,17 +674,34 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.LEAD_BROADCAST_SENT: EventDefinition(
         N_("Message sent to all leads"), NOT_AUDITED, ACTIVITY_ONLY
     ),
+    # The steps of messages are not in feeds and histories: each notification has its own event.
     EventType.MESSAGE_QUEUED: EventDefinition(
-        N_("Message to an agent queued: %(kind)s"), NOT_AUDITED, MESSAGE
+        N_("Message to an agent queued: %(kind)s"),
+        NOT_AUDITED,
+        MESSAGE,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.MESSAGE_SENT: EventDefinition(
-        N_("Message to an agent sent: %(kind)s"), NOT_AUDITED, MESSAGE
+        N_("Message to an agent sent: %(kind)s"),
+        NOT_AUDITED,
+        MESSAGE,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.MESSAGE_ACKNOWLEDGED: EventDefinition(
-        N_("Message to an agent received: %(kind)s"), NOT_AUDITED, MESSAGE
+        N_("Message to an agent received: %(kind)s"),
+        NOT_AUDITED,
+        MESSAGE,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.MESSAGE_FAILED: EventDefinition(
-        N_("Message to an agent failed: %(error)s"), NOT_AUDITED, MESSAGE
+        N_("Message to an agent failed: %(error)s"),
+        NOT_AUDITED,
+        MESSAGE,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.GATEWAY_REQUEST_ASKED: EventDefinition(
         N_("New request of %(name)s: %(request)s"),
@@ -612,6 +709,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         REQUEST,
         feed_kind="questions",
         feed_text=N_("%(actor)s sent a request: %(subject)s"),
+        is_public=True,
     ),
     EventType.GATEWAY_REQUEST_ANSWERED: EventDefinition(
         N_("Request of %(name)s answered: %(request)s"),
@@ -619,9 +717,13 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         REQUEST,
         feed_kind="questions",
         feed_text=N_("%(actor)s answered a request of %(name)s: %(subject)s"),
+        is_public=True,
     ),
     EventType.GATEWAY_REQUEST_DELIVERED: EventDefinition(
-        N_("Answer delivered to %(name)s: %(request)s"), NOT_AUDITED, ("gateway-requests",)
+        N_("Answer delivered to %(name)s: %(request)s"),
+        NOT_AUDITED,
+        ("gateway-requests",),
+        is_in_feeds=False,  # the answer is an event before
     ),
     EventType.GATEWAY_REQUEST_LOST: EventDefinition(
         N_("Request of %(name)s not answered here: %(error)s"),
@@ -636,6 +738,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         REQUEST,
         feed_kind="questions",
         feed_text=N_("A request of %(actor)s expired: %(subject)s"),
+        is_public=True,
     ),
     EventType.GATEWAY_REQUEST_CANCELLED: EventDefinition(
         N_("Request of %(name)s withdrawn: %(request)s"),
@@ -706,13 +809,34 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         N_("request about a skill failed"),
         SKILLS,
     ),
+    # The steps of a run are shown with the run.
     EventType.RUN_STARTED: EventDefinition(
-        N_("%(name)s started a run on its gateway"), NOT_AUDITED, (*RUN, *STATE)
+        N_("%(name)s started a run on its gateway"),
+        NOT_AUDITED,
+        (*RUN, *STATE),
+        is_in_feeds=False,
+        is_in_history=False,
+        is_public=True,
     ),
-    EventType.RUN_CHANGED: EventDefinition(N_("Run of %(name)s changed"), NOT_AUDITED, RUN),
-    EventType.RUN_ENDED: EventDefinition(N_("Run of %(name)s ended"), NOT_AUDITED, (*RUN, *STATE)),
+    EventType.RUN_CHANGED: EventDefinition(
+        N_("Run of %(name)s changed"), NOT_AUDITED, RUN, is_in_feeds=False, is_in_history=False
+    ),
+    EventType.RUN_ENDED: EventDefinition(
+        N_("Run of %(name)s ended"),
+        NOT_AUDITED,
+        (*RUN, *STATE),
+        is_in_feeds=False,
+        is_in_history=False,
+        is_public=True,
+    ),
 }
 """Every type has an entry, and the entry says whether it is audited."""
+
+
+def list_types(is_listed: Callable[[EventDefinition], bool]) -> tuple[EventType, ...]:
+    """Return the types whose entries match a condition, in the order of the table."""
+    return tuple(type for type, entry in EVENT_DEFINITIONS.items() if is_listed(entry))
+
 
 TASK_CAUSE_KEYS = (
     "completed_task_id",

@@ -22,7 +22,6 @@ from services.messages.commands import (
     expire_undelivered,
     retry_message,
 )
-from services.messages.events import MESSAGE_EVENTS
 from services.messages.gateway_delivery import create_delivery_job
 from services.messages.mentions import (
     ALL_MENTION,

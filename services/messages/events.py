@@ -7,16 +7,6 @@ from uuid import UUID
 from models import Actor, EventType, Message, MessageState
 from services import events
 
-MESSAGE_EVENTS = frozenset(
-    {
-        EventType.MESSAGE_QUEUED,
-        EventType.MESSAGE_SENT,
-        EventType.MESSAGE_ACKNOWLEDGED,
-        EventType.MESSAGE_FAILED,
-    }
-)
-"""The events about messages themselves. Streams publish them; the activity feed omits them."""
-
 EVENT_BY_STATE = {
     MessageState.QUEUED: EventType.MESSAGE_QUEUED,
     MessageState.SENT: EventType.MESSAGE_SENT,

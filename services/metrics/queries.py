@@ -321,22 +321,9 @@ def _as_json_rows(query: Select[*tuple[Any, ...]]) -> ColumnElement[Any]:
     return select(func.coalesce(rows, func.jsonb_build_array())).scalar_subquery()
 
 
-TASK_MOVES = (
-    EventType.TASK_CREATED,
-    EventType.TASK_STATUS_CHANGED,
-    EventType.TASK_DELETED,
-    EventType.TASK_RESTORED,
-)
-"""The events that change a task's status; `left` and `entered` in their data name the statuses."""
-
-MESSAGE_ENDS = (EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED, EventType.MESSAGE_FAILED)
-"""The events that complete a message; the last is a failure."""
-
 EDGES = "cast(:edges as timestamptz[])"
 CUT = "cast(:cut_hours as timestamptz[])"
 LAST = "cast(:last as integer)"
-_MOVES = ", ".join(f"'{type}'" for type in TASK_MOVES)
-_ENDS = ", ".join(f"'{type}'" for type in MESSAGE_ENDS)
 FAILED = f"'{EventType.MESSAGE_FAILED}'"
 
 _ROLLED_HOURS = f"""
@@ -358,7 +345,7 @@ _MOVES_BY_BUCKET = f"""
                 (case weight when 1 then width_bucket(created_at, {EDGES}) else {LAST} end, weight),
                 ({LAST} + 1, case weight when 1 then 0 else 1 end)
             ) numbered (number, count)
-            where type in ({_MOVES}) and numbered.number > 0
+            where type in {counters.TASK_MOVES_SQL} and numbered.number > 0
         ) moves
         group by 1, 2, 3 having sum(count) <> 0
     ) counted
@@ -370,7 +357,7 @@ _NEIGHBOUR = f"""
         select * from activity_events
         where data ->> 'message_id' = edge.data ->> 'message_id' offset 0  -- by its index alone
     ) other
-    where other.board_id = edge.board_id and other.type in ({_ENDS})
+    where other.board_id = edge.board_id and other.type in {counters.MESSAGE_ENDS_SQL}
         and (not only_failed or other.type = {FAILED})
         and (other.created_at, other.seq) {{comparison}} (edge.created_at, edge.seq)
     order by other.created_at {{order}}, other.seq {{order}} limit 1
@@ -400,7 +387,7 @@ _STEPS = f"""
                 and date_trunc('hour', next.created_at, 'UTC') <> all({CUT}) then 1 else 0 end
         )
     ) steps (number, previous, count)
-    where edge.type in ({_ENDS}) and edge.data ->> 'message_id' is not null
+    where edge.type in {counters.MESSAGE_ENDS_SQL} and edge.data ->> 'message_id' is not null
         and (not only_failed or edge.type = {FAILED})
 """  # noqa: S608
 """Every event with the bucket of the one before it. The second part replaces the roll-ups of cut
@@ -467,7 +454,7 @@ def select_edge_events(scope: Select[Any]) -> CTE:
             ended.label("span_ended"),
         ).where(
             Event.board_id.in_(scope),
-            Event.type.in_([*TASK_MOVES, *MESSAGE_ENDS]),
+            Event.type.in_([*counters.TASK_MOVES, *counters.MESSAGE_ENDS]),
             Event.created_at >= began,
             Event.created_at < ended,
         )

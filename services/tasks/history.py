@@ -37,19 +37,11 @@ from models import (
     Task,
     User,
 )
-from services import custom_fields, events, messages
-from services.gateways import runs
+from services import custom_fields, events
 from services.tasks.comments import COMMENT_COLUMNS, CommentDetail, join_comments
 from services.tasks.queries import task_not_found
 
-IS_IN_HISTORY = Event.type.not_in(
-    (
-        EventType.TASK_COMMENT,  # the comment itself is in the history
-        EventType.TASK_REORDERED,
-        *messages.MESSAGE_EVENTS,
-        *runs.RUN_EVENTS,
-    )
-)
+IS_IN_HISTORY = Event.type.not_in(events.list_types(lambda entry: not entry.is_in_history))
 
 
 class HistoryPosition(NamedTuple):

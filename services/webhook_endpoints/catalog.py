@@ -13,54 +13,12 @@ import pydantic_core
 from core.errors import Invalid
 from core.text import N_
 from models import Event, EventType, WebhookEndpoint
-from services.events import describe_event
+from services.events import describe_event, list_types
 
 MAX_PAYLOAD_BYTES = 20_000
 MAX_TEXT_LENGTH = 2_000  # characters of a text in a payload
 ID_NAMES = ("board_id", "task_id", "approval_id", "agent_id", "user_id")
 TEST_TYPE = "webhook.test"  # of the payload that is sent to try an endpoint
-
-EVENT_GROUPS: Mapping[str, Sequence[EventType]] = {
-    "task": (
-        EventType.TASK_CREATED,
-        EventType.TASK_UPDATED,
-        EventType.TASK_STATUS_CHANGED,
-        EventType.TASK_COMMENT,
-        EventType.TASK_DELETED,
-        EventType.TASK_RESTORED,
-    ),
-    "approval": (
-        EventType.APPROVAL_REQUESTED,
-        EventType.APPROVAL_FIRST_APPROVED,
-        EventType.APPROVAL_APPROVED,
-        EventType.APPROVAL_REJECTED,
-        EventType.APPROVAL_CLARIFICATION_REQUESTED,
-    ),
-    "agent": (
-        EventType.AGENT_CREATED,
-        EventType.AGENT_UPDATED,
-        EventType.AGENT_DELETED,
-        EventType.AGENT_STATUS_CHANGED,
-        EventType.AGENT_HELD,
-        EventType.AGENT_RELEASED,
-    ),
-    "gateway_request": (
-        EventType.GATEWAY_REQUEST_ASKED,
-        EventType.GATEWAY_REQUEST_ANSWERED,
-        EventType.GATEWAY_REQUEST_EXPIRED,
-    ),
-    "run": (EventType.RUN_STARTED, EventType.RUN_ENDED),
-    "board": (
-        EventType.BOARD_CREATED,
-        EventType.BOARD_UPDATED,
-        EventType.BOARD_DELETED,
-        EventType.BOARD_PAUSED,
-        EventType.BOARD_RESUMED,
-    ),
-    "organization": (EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED),
-    "member": (EventType.MEMBER_JOINED, EventType.MEMBER_UPDATED, EventType.MEMBER_REMOVED),
-}
-"""The public event types, by the first word of their names."""
 
 DETAILS: Mapping[str, Sequence[str]] = {
     "task": ("title", "changes", "left", "entered"),
@@ -74,18 +32,24 @@ DETAILS: Mapping[str, Sequence[str]] = {
 }
 """The values of an event that a payload contains, by the group of its type."""
 
-TYPE_NAMES = ", ".join(f"`{type}`" for group in EVENT_GROUPS.values() for type in group)
-PUBLIC_TYPES = frozenset(type for group in EVENT_GROUPS.values() for type in group)
-
 
 def get_group(type: str) -> str:
     """Return the group of an event type."""
     return type.partition(".")[0]
 
 
+PUBLIC_TYPES = list_types(lambda entry: entry.is_public)
+EVENT_GROUPS: Mapping[str, Sequence[EventType]] = {
+    group: [type for type in PUBLIC_TYPES if get_group(type) == group] for group in DETAILS
+}
+"""The public event types, by the first word of their names."""
+
+TYPE_NAMES = ", ".join(f"`{type}`" for group in EVENT_GROUPS.values() for type in group)
+
+
 def check_event_types(names: list[str]) -> list[str]:
     """Require names of public event types, and return them in the order of the catalog."""
-    unknown = sorted(set(names) - PUBLIC_TYPES)
+    unknown = sorted(set(names).difference(PUBLIC_TYPES))
     if unknown:
         reason = N_("These events do not exist: %(unknown)s.")
         raise Invalid("event_type_unknown", reason, field="event_types", unknown=unknown)

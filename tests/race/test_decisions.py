@@ -11,9 +11,10 @@ from sqlalchemy import func, insert, select, update
 from core.clock import now
 from core.errors import Conflict
 from models import Approval, ApprovalStatus, Board, Event, EventType, Task, new_id
-from services import approvals, boards, messages, tasks
+from services import approvals, boards, tasks
 from services.approval_actions import hash_action
 from services.approvals import ApprovalCreate
+from tests.support.board_helpers import MESSAGE_EVENTS
 from tests.support.board_rows import make_board, make_link
 from tests.support.people_rows import make_member
 from tests.support.rounds import ROUNDS, ROUNDS_FOR_ALL_OUTCOMES, run_rounds
@@ -95,7 +96,7 @@ async def test_of_two_concurrent_decisions_the_second_gets_a_conflict(
         rows = await session.execute(select(Approval.id, Approval.decided_by_user_id))
         assert {id: user_id for id, user_id in rows} == won_by
         query = select(Event.approval_id, Event.user_id)
-        query = query.where(Event.type.not_in(messages.MESSAGE_EVENTS))
+        query = query.where(Event.type.not_in(MESSAGE_EVENTS))
         recorded = await session.execute(query)
         assert Counter(tuple(row) for row in recorded) == Counter(won_by.items())
 
@@ -143,7 +144,7 @@ async def test_concurrent_undo_and_finalization_exclude_each_other(
             assert (approval.decided_status is None) is undone
 
     async with isolated_transaction() as session:
-        query = select(Event.type).where(Event.type.not_in(messages.MESSAGE_EVENTS))
+        query = select(Event.type).where(Event.type.not_in(MESSAGE_EVENTS))
         types = Counter(await session.scalars(query))
         assert sum(types.values()) == len(ids)
         assert set(types) <= {EventType.APPROVAL_UNDONE, EventType.APPROVAL_APPROVED}

@@ -23,7 +23,8 @@ from models import (
     Task,
     TaskDependency,
 )
-from services import boards, messages, tasks
+from services import boards, tasks
+from tests.support.board_helpers import MESSAGE_EVENTS
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
 ONE_HOUR = timedelta(hours=1)
@@ -31,7 +32,7 @@ ONE_HOUR = timedelta(hours=1)
 
 async def list_events(session):
     """Return the events, except those about messages."""
-    query = select(Event).where(Event.type.not_in(messages.MESSAGE_EVENTS))
+    query = select(Event).where(Event.type.not_in(MESSAGE_EVENTS))
     return (await session.scalars(query.order_by(Event.seq))).all()
 
 

@@ -5,14 +5,15 @@ from itertools import chain
 from sqlalchemy import select
 
 from models import Approval, ApprovalStatus, Event, EventType
-from services import approvals, messages
+from services import approvals
+from tests.support.board_helpers import MESSAGE_EVENTS
 
 PENDING, APPROVED, REJECTED = ApprovalStatus
 
 
 async def list_recorded_events(session) -> list[Event]:
     """Return the recorded events without those of messages."""
-    query = select(Event).where(Event.type.not_in(messages.MESSAGE_EVENTS))
+    query = select(Event).where(Event.type.not_in(MESSAGE_EVENTS))
     return list(await session.scalars(query.order_by(Event.seq)))
 
 

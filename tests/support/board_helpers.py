@@ -6,10 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from models import Actor, Board, BoardGroup, Event, Member, Organization
-from services import boards, messages
+from models import Actor, Board, BoardGroup, Event, EventType, Member, Organization
+from services import boards
 from services.boards import BoardCreate, BoardUpdate
 from tests.support.world import World
+
+MESSAGE_EVENTS = [type for type in EventType if type.startswith("message.")]
 
 
 def make_board_fields(**fields: Any) -> BoardCreate:
@@ -40,7 +42,7 @@ async def update_board(session: AsyncSession, actor: Actor, board: Board, **chan
 
 async def list_board_events(session: AsyncSession, board: Board) -> list[Event]:
     """Return the recorded events of a board without those of messages."""
-    condition = (Event.board_id == board.id) & Event.type.not_in(messages.MESSAGE_EVENTS)
+    condition = (Event.board_id == board.id) & Event.type.not_in(MESSAGE_EVENTS)
     return list(await session.scalars(select(Event).where(condition).order_by(Event.seq)))
 
 

@@ -15,13 +15,6 @@ from web.approvals.sentences import translate_question
 from web.ui.markdown import excerpt_markdown
 from web.ui.translation import N_, _, translate
 
-MESSAGE_TYPES = (
-    EventType.MESSAGE_QUEUED,
-    EventType.MESSAGE_SENT,
-    EventType.MESSAGE_ACKNOWLEDGED,
-)
-"""Events whose kind is that of a message."""
-
 FEED_MOVES: Mapping[str, str] = {
     Status.INBOX: N_("%(actor)s moved %(subject)s to the inbox"),
     Status.IN_PROGRESS: N_("%(actor)s started %(subject)s"),
@@ -62,7 +55,7 @@ def build_values(event: Event) -> dict[str, object]:
     values = build_event_values(event, translate)
     if event.type.startswith("approval."):
         values["question"] = translate_question(str(values["question"]), event.data)
-    elif event.type in MESSAGE_TYPES:
+    elif event.type.startswith("message."):
         values["kind"] = describe_message_kind(str(values["kind"]))
     return values
 

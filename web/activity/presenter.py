@@ -9,7 +9,7 @@ from core.clock import now
 from models import Event, EventType, Member
 from services import organizations
 from services.activity import ActivityEntry
-from services.events import EVENT_DEFINITIONS
+from services.events import EVENT_DEFINITIONS, list_types
 from web.activity.event_texts import (
     build_values,
     find_feed_text,
@@ -21,15 +21,6 @@ from web.ui.locale_format import format_date
 from web.ui.text_display import describe_confidence
 from web.ui.translation import N_, _, pgettext
 
-GATEWAY_REQUEST_TYPES = (
-    EventType.GATEWAY_REQUEST_ASKED,
-    EventType.GATEWAY_REQUEST_ANSWERED,
-    EventType.GATEWAY_REQUEST_LOST,
-    EventType.GATEWAY_REQUEST_EXPIRED,
-    EventType.GATEWAY_REQUEST_CANCELLED,
-)
-"""Events of gateway requests. Members who may not see the command see its hash."""
-
 KIND_LABELS = {
     "questions": N_("Approvals"),
     "tasks": N_("Tasks"),
@@ -39,7 +30,7 @@ KIND_LABELS = {
 }
 """The filters of the feed."""
 
-ALL_TYPES = tuple(type for type, one in EVENT_DEFINITIONS.items() if one.feed_kind)
+ALL_TYPES = list_types(lambda entry: bool(entry.feed_kind))
 
 TYPES_BY_KIND = {
     kind: tuple(type for type in ALL_TYPES if EVENT_DEFINITIONS[type].feed_kind == kind)
@@ -122,8 +113,8 @@ def _describe_actor(entry: ActivityEntry, viewer: Member) -> str:
 
 
 def _describe_subject(entry: ActivityEntry, values: Mapping[str, object]) -> str:
-    event = entry.event
-    if event.type in GATEWAY_REQUEST_TYPES:
+    # Members who may not see the command of a gateway request see its hash.
+    if entry.event.type.startswith("gateway_request."):
         return str(values["request"])
     names = (values["question"], values["title"], values["name"], entry.board_name)
     return next((str(name) for name in names if name), "")
@@ -132,7 +123,7 @@ def _describe_subject(entry: ActivityEntry, values: Mapping[str, object]) -> str
 def _subject_url(entry: ActivityEntry, viewer: Member) -> str:
     """Return the page of the subject, or "" if the viewer has no access or it was deleted."""
     event = entry.event
-    if event.type in GATEWAY_REQUEST_TYPES:
+    if event.type.startswith("gateway_request."):
         can_see = viewer.is_admin or viewer.all_boards_write
         return f"/approvals/requests/{event.data.get('request_id')}" if can_see else ""
     if event.approval_id:

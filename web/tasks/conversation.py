@@ -12,7 +12,6 @@ from starlette.responses import Response
 from core.db.reads import Source
 from models import Board, User
 from services import agents, events, presence, tasks
-from services.activity import UNDOABLE_DECISION_EVENTS
 from services.tasks import HistoryPage, HistorySelection
 from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
@@ -107,14 +106,9 @@ async def load_conversation(
     unread = await find_unread_comments(source, user, board, task_id, query)
     selection = parse_selection(query)
     page = await tasks.list_history(source, board, task_id, selection)
-    entries = [
-        entry
-        for entry in page.entries
-        if not entry.event or entry.event.type not in UNDOABLE_DECISION_EVENTS
-    ]
     board_agents = await agents.list_board_agents(source, board)
     return {
-        "entries": build_history_lines(entries, board_agents),
+        "entries": build_history_lines(page.entries, board_agents),
         "conversation": ConversationAddress(unread.query, selection, page),
         "unread_comments": unread,
     }

@@ -1,7 +1,6 @@
 """Requests of gateways: commands and questions that wait for users, and their answers."""
 
 from services.gateways.requests.commands import (
-    REQUEST_EVENTS,
     answer_request,
     describe_answer,
     expire_requests,

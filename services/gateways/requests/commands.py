@@ -49,9 +49,6 @@ EVENT_OF_STATE = {
 }
 """The event that a request's change to a state records."""
 
-REQUEST_EVENTS = frozenset({EventType.GATEWAY_REQUEST_DELIVERED})
-"""Events that update open pages and do not appear in feeds: the answer is an event before."""
-
 ANSWER_WORDS = {"allow-once": "allowed once", "allow-always": "allowed always", "deny": "denied"}
 KIND_WORDS = {
     "exec": "leave to run a command",

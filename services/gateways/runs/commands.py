@@ -42,7 +42,7 @@ EVENT_RETENTION = timedelta(hours=1)  # pages that reconnect read missed events 
 BATCH_SIZE = 500  # lost runs in one transaction
 
 RUN_EVENTS = frozenset({EventType.RUN_STARTED, EventType.RUN_CHANGED, EventType.RUN_ENDED})
-"""Events that update open pages and do not appear in feeds."""
+"""Events that only update open pages."""
 
 IS_INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean)
 """Whether an upsert has inserted its row: no transaction has locked or changed it before."""
