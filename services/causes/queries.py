@@ -24,7 +24,6 @@ from models import (
     ApprovalTask,
     Board,
     Event,
-    EventType,
     GatewayRequest,
     Message,
     Run,
@@ -39,16 +38,11 @@ from services.causes.steps import (
     find_active_run,
     get_message_id,
 )
+from services.events import list_types
 
 MAX_ROWS = 50
 
-CHANGES = (
-    EventType.TASK_CREATED,
-    EventType.TASK_UPDATED,
-    EventType.TASK_STATUS_CHANGED,
-    EventType.TASK_DELETED,
-    EventType.TASK_RESTORED,
-)
+CHANGES = list_types(lambda entry: bool(entry.cause_text))
 BOARD_ID = bindparam("board_id", type_=Uuid())
 TASK_ID = bindparam("task_id", type_=Uuid())
 APPROVAL_ID = bindparam("approval_id", type_=Uuid())

@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from core.clock import now
+from core.text import N_
 from models import (
     Approval,
     ApprovalStatus,
@@ -16,33 +17,43 @@ from models import (
     Message,
     RequestKind,
     Run,
+    RunStatus,
     Status,
 )
-from services.events import TASK_CAUSE_KEYS
+from services.events import find_cause_text, find_feed_text
 
 MESSAGE_ID_LENGTH = 36  # the id of a run begins with the id of the message that started it
 SHORT_HASH_LENGTH = 12
 DELETED_USER = "A deleted user"
+RUN_SENTENCES = {
+    RunStatus.RUNNING: N_("%(actor)s started to work, and is still working."),
+    RunStatus.ENDED: N_("%(actor)s started to work. The run is finished."),
+    RunStatus.FAILED: N_("%(actor)s started to work. The run failed."),
+    RunStatus.ABORTED: N_("%(actor)s started to work. The run was aborted."),
+    RunStatus.LOST: N_("%(actor)s started to work. The outcome of the run is unknown."),
+}
 REQUEST_TEXTS = {
-    RequestKind.EXEC: "asked to run a command",
-    RequestKind.QUESTION: "asked",
-    RequestKind.PLUGIN: "asked to allow an action of a plugin",
+    RequestKind.EXEC: (
+        "asked to run a command",
+        N_("%(actor)s asked to run a command: %(subject)s"),
+    ),
+    RequestKind.QUESTION: ("asked", N_("%(actor)s asked a question: %(subject)s")),
+    RequestKind.PLUGIN: (
+        "asked to allow an action of a plugin",
+        N_("%(actor)s asked to allow an action of a plugin: %(subject)s"),
+    ),
 }
-CHANGE_TEXTS: Mapping[str, str] = {
-    EventType.TASK_CREATED: "created",
-    EventType.TASK_UPDATED: "changed",
-    EventType.TASK_DELETED: "deleted",
-    EventType.TASK_RESTORED: "restored",
-    Status.INBOX: "moved to the inbox",
-    Status.IN_PROGRESS: "started",
-    Status.REVIEW: "moved to review",
-    Status.DONE: "completed",
-    "completed_task_id": "A task that this depends on was completed:",
-    "reopened_task_id": "A task that this depends on was reopened:",
-    "deleted_task_id": "A task that this depends on was deleted:",
-    "restored_task_id": "A task that this depends on was restored:",
+"""What an agent did, for the API, and the sentence for pages."""
+
+DECISION_SENTENCES: Mapping[str, str] = {
+    "allow-once": N_("%(actor)s allowed it once: %(subject)s"),
+    "allow-always": N_("%(actor)s always allows it: %(subject)s"),
+    "deny": N_("%(actor)s denied it: %(subject)s"),
+    "answered": N_("%(actor)s answered the question: %(subject)s"),
+    ApprovalStatus.APPROVED: N_("%(actor)s approved the request: %(subject)s"),
+    ApprovalStatus.REJECTED: N_("%(actor)s rejected the request: %(subject)s"),
 }
-"""What happened to a task, by the code of the step."""
+UNKNOWN_DECISION = N_("%(actor)s made a decision: %(subject)s")
 
 
 class StepKind(StrEnum):
@@ -60,8 +71,9 @@ class StepKind(StrEnum):
 class CauseStep:
     """A step. `cause` is the id of the step that led to it, if it is known.
 
-    `actor` and `text` are English, for the API. Pages have a text of their own for each `code`, for
-    which they use `names`: those of the actor, the recipient and the policy, "" if unknown.
+    `actor` and `text` are English, for the API. Pages translate `sentence`, for which they use
+    `names`: those of the actor, the recipient and the policy, "" if unknown, and the kind of an
+    approval.
     """
 
     kind: StepKind
@@ -69,7 +81,7 @@ class CauseStep:
     at: datetime
     actor: str
     text: str  # what the actor did
-    code: str  # of the text
+    sentence: str  # with actor, recipient and subject; marked for translation
     names: Mapping[str, str]
     subject: str = ""
     note: str = ""
@@ -134,7 +146,7 @@ def _message_step(message: Message, rows: CauseRows) -> CauseStep:
         message.created_at,
         sender or "Mission Control",
         f"sent a message to {recipient or 'an agent'}:",
-        "message",
+        N_("%(actor)s sent a message to %(recipient)s: %(subject)s"),
         {"actor": sender, "recipient": recipient},
         message.kind,
         note=message.last_error or "",
@@ -150,7 +162,7 @@ def _run_step(run: Run, rows: CauseRows) -> CauseStep:
         run.started_at,
         rows.names.get(run.agent_id, "An agent"),
         f"started to work: {run.status}",
-        f"run_{run.status}",
+        RUN_SENTENCES[run.status],
         {"actor": rows.names.get(run.agent_id, "")},
         note=run.error or "",
         cause=get_message_id(run),
@@ -166,8 +178,7 @@ def _request_steps(rows: CauseRows) -> Iterable[CauseStep]:
             str(request.id),
             request.asked_at,
             rows.names.get(request.agent_id, "An agent"),
-            REQUEST_TEXTS[request.kind],
-            f"request_{request.kind}",
+            *REQUEST_TEXTS[request.kind],
             {"actor": rows.names.get(request.agent_id, "")},
             f"({request.sha256[:SHORT_HASH_LENGTH]})",
             cause=runs.get(request.run_id or ""),
@@ -182,7 +193,7 @@ def _request_steps(rows: CauseRows) -> Iterable[CauseStep]:
                 at=request.answered_at,
                 actor=request.answered_by or "A user",
                 text=f"decided: {answer}",
-                code=f"request_{answer}",
+                sentence=DECISION_SENTENCES.get(answer, UNKNOWN_DECISION),
                 names={"actor": request.answered_by or ""},
                 cause=asked.id,
             )
@@ -198,8 +209,8 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
             approval.created_at,
             rows.names.get(requester, "A deleted agent or user"),
             "requested an approval:",
-            "approval",
-            {"actor": rows.names.get(requester, "")},
+            N_("%(actor)s requested an approval: %(subject)s"),
+            {"actor": rows.names.get(requester, ""), "kind": approval.action_type},
             approval.action_type,
             cause=str(run.id) if run else None,
         )
@@ -214,8 +225,8 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
                 at=decided_at,
                 actor=_decider(approval, rows),
                 text=f"{status} the request:",
-                code=f"approval_{status}",
-                names=_name_decider(approval, rows),
+                sentence=DECISION_SENTENCES.get(status, UNKNOWN_DECISION),
+                names={**_name_decider(approval, rows), "kind": approval.action_type},
                 note=approval.decision_note or "",
                 cause=asked.id,
             )
@@ -236,16 +247,13 @@ def _name_decider(approval: Approval, rows: CauseRows) -> dict[str, str]:
 
 def _change_step(event: Event, rows: CauseRows) -> CauseStep:
     actor = rows.names.get(event.user_id or event.agent_id, "")
-    code = next((key for key in TASK_CAUSE_KEYS if key in event.data), event.type.value)
-    if code == EventType.TASK_STATUS_CHANGED:
-        code = str(event.data.get("entered"))
     return CauseStep(
         StepKind.CHANGE,
         str(event.id),
         event.created_at,
         actor or "Mission Control",
-        CHANGE_TEXTS.get(code, "moved"),
-        code,
+        find_cause_text(event),
+        find_feed_text(event),
         {"actor": actor},
         str(event.data.get("title") or ""),
         cause=_find_change_cause(event, rows),

@@ -15,9 +15,13 @@ from services.events.queries import (
     select_deleted_author_name,
 )
 from services.events.texts import (
+    TASK_CAUSES,
     build_event_values,
     describe_event,
+    find_cause_text,
     find_event_text,
+    find_feed_text,
+    find_task_cause,
     format_event_text,
 )
-from services.events.types import EVENT_DEFINITIONS, TASK_CARD, TASK_CAUSE_KEYS, list_types
+from services.events.types import EVENT_DEFINITIONS, TASK_CARD, list_types

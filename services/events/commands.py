@@ -27,7 +27,8 @@ from models import (
 )
 from services import audit
 from services.audit import AuditObject, NewAuditRecord
-from services.events.types import EVENT_DEFINITIONS, TASK_CAUSE_KEYS
+from services.events.texts import TASK_CAUSES
+from services.events.types import EVENT_DEFINITIONS
 from services.hooks import Hook
 
 _INSERT_EVENTS = Write(
@@ -196,7 +197,7 @@ def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:
 SUBJECT_KEYS = {"name", "title", "question", "titles", "changes", "is_chat"}
 STATES = (("left", "entered"), ("from", "to"))
 CAUSES = {
-    **dict.fromkeys(TASK_CAUSE_KEYS, "task"),
+    **dict.fromkeys(TASK_CAUSES, "task"),
     "message_id": "message",
     "approval_id": "approval",
 }

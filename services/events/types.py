@@ -20,6 +20,8 @@ class EventDefinition:
     _: KW_ONLY
     feed_kind: str = ""  # the filter of the activity pages, or "" for an event that they omit
     feed_text: str = ""  # the sentence there, with its actor and its subject
+    history_text: str = ""  # in the history of its task, if `feed_text` does not fit there
+    cause_text: str = ""  # why a task is as it is: what the actor did, in the English of the API
     is_in_feeds: bool = True  # in the activity of the API
     is_in_history: bool = True  # in the history of its task
     streams: tuple[str, ...] = ()  # of the API that publish it: "task", "approval" or "agent"
@@ -317,6 +319,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         TASK,
         feed_kind="tasks",
         feed_text=N_("%(actor)s created %(subject)s"),
+        history_text=N_("%(actor)s created this task."),
+        cause_text="created",
         moves_task=True,
         streams=("task",),
         is_public=True,
@@ -327,6 +331,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         TASK_CONTENT,
         feed_kind="tasks",
         feed_text=N_("%(actor)s changed %(subject)s"),
+        cause_text="changed",
         streams=("task",),
         is_public=True,
     ),
@@ -336,6 +341,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         TASK_CONTENT,
         feed_kind="tasks",
         feed_text=N_("%(actor)s moved %(subject)s"),
+        cause_text="moved",
         moves_task=True,
         streams=("task",),
         is_public=True,
@@ -361,10 +367,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         N_("Link of a task updated: %(title)s"), NOT_AUDITED, TASK_CARD, is_in_feeds=False
     ),
     EventType.TASK_STALE: EventDefinition(
-        N_("Nothing happens on the task: %(title)s"), NOT_AUDITED, TASK_CARD
+        N_("Nothing happens on the task: %(title)s"),
+        NOT_AUDITED,
+        TASK_CARD,
+        history_text=N_("Nothing happens on this task."),
     ),
     EventType.TASK_ACTIVE: EventDefinition(
-        N_("Work on the task goes on: %(title)s"), NOT_AUDITED, TASK_CARD
+        N_("Work on the task goes on: %(title)s"),
+        NOT_AUDITED,
+        TASK_CARD,
+        history_text=N_("Work on this task goes on."),
     ),
     EventType.TASK_DELETED: EventDefinition(
         N_("Task deleted: %(title)s"),
@@ -372,6 +384,8 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*TASK, *INBOX, "trash"),
         feed_kind="tasks",
         feed_text=N_("%(actor)s deleted %(subject)s"),
+        history_text=N_("%(actor)s deleted this task."),
+        cause_text="deleted",
         moves_task=True,
         streams=("task", "approval"),  # with its approvals
         is_public=True,
@@ -382,37 +396,59 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         (*TASK, *INBOX, "trash"),
         feed_kind="tasks",
         feed_text=N_("%(actor)s restored %(subject)s"),
+        history_text=N_("%(actor)s restored this task."),
+        cause_text="restored",
         moves_task=True,
         streams=("task", "approval"),  # with its approvals
         is_public=True,
     ),
     EventType.TASK_LEAD_NOTIFIED: EventDefinition(
-        N_("Lead notified about a new task: %(title)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Lead notified about a new task: %(title)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s was notified about this task."),
     ),
     EventType.TASK_LEAD_NOTIFY_FAILED: EventDefinition(
-        N_("Lead could not be notified about a new task: %(error)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Lead could not be notified about a new task: %(error)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s could not be notified about this task: %(error)s"),
     ),
     EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: EventDefinition(
-        N_("Lead notified about an unassigned task: %(title)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Lead notified about an unassigned task: %(title)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s was notified that this task is unassigned."),
     ),
     EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: EventDefinition(
         N_("Lead could not be notified about an unassigned task: %(error)s"),
         NOT_AUDITED,
         ACTIVITY_ONLY,
+        history_text=N_("%(actor)s could not be notified that this task is unassigned: %(error)s"),
     ),
     EventType.TASK_ASSIGNEE_NOTIFIED: EventDefinition(
-        N_("Assignee notified: %(title)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Assignee notified: %(title)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s was notified of the assignment."),
     ),
     EventType.TASK_ASSIGNEE_NOTIFY_FAILED: EventDefinition(
-        N_("Assignee could not be notified: %(error)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Assignee could not be notified: %(error)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s could not be notified of the assignment: %(error)s"),
     ),
     EventType.TASK_REWORK_NOTIFIED: EventDefinition(
-        N_("Worker notified about requested changes: %(title)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Worker notified about requested changes: %(title)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s was notified about the requested changes."),
     ),
     EventType.TASK_REWORK_NOTIFY_FAILED: EventDefinition(
         N_("Worker could not be notified about requested changes: %(error)s"),
         NOT_AUDITED,
         ACTIVITY_ONLY,
+        history_text=N_("%(actor)s could not be notified about the requested changes: %(error)s"),
     ),
     EventType.APPROVAL_POLICY_UPDATED: EventDefinition(
         N_("Approval policy changed: %(name)s"),
@@ -453,6 +489,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         N_("Approved by the first of two people: %(question)s"),
         N_("approved by the first of two people"),
         APPROVAL,
+        history_text=N_("%(actor)s approved this, as the first of two people."),
         is_public=True,
     ),
     EventType.APPROVAL_UNDONE: EventDefinition(
@@ -505,10 +542,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         is_public=True,
     ),
     EventType.APPROVAL_LEAD_NOTIFIED: EventDefinition(
-        N_("Lead notified about a decision: %(question)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Lead notified about a decision: %(question)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s was notified about the decision."),
     ),
     EventType.APPROVAL_LEAD_NOTIFY_FAILED: EventDefinition(
-        N_("Lead could not be notified about a decision: %(error)s"), NOT_AUDITED, ACTIVITY_ONLY
+        N_("Lead could not be notified about a decision: %(error)s"),
+        NOT_AUDITED,
+        ACTIVITY_ONLY,
+        history_text=N_("%(actor)s could not be notified about the decision: %(error)s"),
     ),
     EventType.AGENT_CREATED: EventDefinition(
         N_("Agent created: %(name)s"),
@@ -836,12 +879,3 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
 def list_types(is_listed: Callable[[EventDefinition], bool]) -> tuple[EventType, ...]:
     """Return the types whose entries match a condition, in the order of the table."""
     return tuple(type for type, entry in EVENT_DEFINITIONS.items() if is_listed(entry))
-
-
-TASK_CAUSE_KEYS = (
-    "completed_task_id",
-    "reopened_task_id",
-    "deleted_task_id",
-    "restored_task_id",
-)
-"""Keys of an event's data with the id of another task, whose change caused the event."""

@@ -5,16 +5,15 @@ from typing import Any
 import pytest
 
 from core.clock import now
-from models import ApprovalStatus, Event, EventType, RequestKind, RunStatus, Status
-from services.causes.queries import CHANGES
-from services.events import TASK_CAUSE_KEYS
+from models import ApprovalStatus, Event, EventType, RequestKind, RunStatus
+from services.causes.steps import DECISION_SENTENCES, REQUEST_TEXTS, RUN_SENTENCES
+from services.events import TASK_CAUSES, list_types
 from services.tasks import FieldChange, HistoryEntry
-from web.causes.views import STEP_TEXTS
-from web.tasks.history import DEPENDENCY_TEXTS, EVENT_TEXTS, describe_entry
+from web.tasks.history import describe_entry
 from web.ui.translation import PSEUDO, reader_language
 
 UPDATED, MOVED = EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED
-WITHOUT_ACTOR = {EventType.APPROVAL_LAPSED}
+WITHOUT_ACTOR = {EventType.APPROVAL_LAPSED, EventType.TASK_STALE, EventType.TASK_ACTIVE}
 
 
 def describe(type: EventType, *changes: FieldChange, **data: Any) -> str:
@@ -51,14 +50,14 @@ def test_a_move_names_its_status_and_what_else_changed() -> None:
 def test_a_change_of_another_task_names_nobody() -> None:
     text = "A task that this one depends on was reopened. This task went back to Inbox."
     assert describe(MOVED, entered="inbox", reopened_task_id="1") == text
-    assert set(DEPENDENCY_TEXTS) == set(TASK_CAUSE_KEYS)
+    assert all(cause.history_text for cause in TASK_CAUSES.values())
 
 
 @pytest.mark.parametrize("language", ["en", PSEUDO])
 def test_every_event_is_described_also_without_its_data(language: str) -> None:
     token = reader_language.set(language)
     try:
-        for type in (*EVENT_TEXTS, UPDATED, MOVED):
+        for type in list_types(lambda entry: entry.is_in_history):
             assert ("Ana" in describe(type)) is (type not in WITHOUT_ACTOR), type
     finally:
         reader_language.reset(token)
@@ -76,10 +75,11 @@ def test_a_stored_question_is_shown() -> None:
 
 
 def test_every_step_has_a_sentence() -> None:
-    decided = set(ApprovalStatus) - {ApprovalStatus.PENDING}
-    assert STEP_TEXTS.keys() >= {
-        *(f"run_{one}" for one in RunStatus),
-        *(f"request_{one}" for one in RequestKind),
-        *(f"approval_{one}" for one in decided),
-        *(*Status, *TASK_CAUSE_KEYS, *(set(CHANGES) - {MOVED})),
-    }
+    assert RUN_SENTENCES.keys() == set(RunStatus)
+    assert REQUEST_TEXTS.keys() == set(RequestKind)
+    assert DECISION_SENTENCES.keys() >= set(ApprovalStatus) - {ApprovalStatus.PENDING}
+
+
+def test_a_task_without_activity_is_no_change_by_somebody() -> None:
+    assert describe(EventType.TASK_STALE) == "Nothing happens on this task."
+    assert describe(EventType.TASK_ACTIVE) == "Work on this task goes on."

@@ -9,11 +9,9 @@ from core.clock import now
 from models import Event, EventType, Member
 from services import organizations
 from services.activity import ActivityEntry
-from services.events import EVENT_DEFINITIONS, list_types
+from services.events import EVENT_DEFINITIONS, find_feed_text, find_task_cause, list_types
 from web.activity.event_texts import (
     build_values,
-    find_feed_text,
-    is_caused_by_dependency,
     name_missing_actor,
 )
 from web.boards.query_parameters import build_comment_path
@@ -77,7 +75,7 @@ def build_activity_line(
         entry=entry,
         sentence=sentence,
         values=values,
-        actor_name="" if is_caused_by_dependency(event) else _describe_actor(entry, viewer),
+        actor_name="" if find_task_cause(event) else _describe_actor(entry, viewer),
         agent_id=None if by_user else event.agent_id,
         subject=subject,
         url=_subject_url(entry, viewer) if has_subject else "",

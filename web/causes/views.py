@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.http.request import open_reader
-from models import Member, Status
+from models import Member
 from services import agents, approvals, causes, tasks
 from services.causes import CauseStep, StepKind
 from web.approvals.sentences import describe_kind, describe_question
@@ -28,44 +28,6 @@ ICONS = {
     StepKind.DECISION: "check",
     StepKind.CHANGE: "pencil",
 }
-
-STEP_TEXTS = {
-    "message": N_("<b>%(actor)s</b> sent a message to %(recipient)s: %(subject)s"),
-    "run_running": N_("<b>%(actor)s</b> started to work, and is still working."),
-    "run_ended": N_("<b>%(actor)s</b> started to work. The run is finished."),
-    "run_failed": N_("<b>%(actor)s</b> started to work. The run failed."),
-    "run_aborted": N_("<b>%(actor)s</b> started to work. The run was aborted."),
-    "run_lost": N_("<b>%(actor)s</b> started to work. The outcome of the run is unknown."),
-    "request_exec": N_("<b>%(actor)s</b> asked to run a command: %(subject)s"),
-    "request_question": N_("<b>%(actor)s</b> asked a question: %(subject)s"),
-    "request_plugin": N_("<b>%(actor)s</b> asked to allow an action of a plugin: %(subject)s"),
-    "request_allow-once": N_("<b>%(actor)s</b> allowed it once: %(subject)s"),
-    "request_allow-always": N_("<b>%(actor)s</b> always allows it: %(subject)s"),
-    "request_deny": N_("<b>%(actor)s</b> denied it: %(subject)s"),
-    "request_answered": N_("<b>%(actor)s</b> answered the question: %(subject)s"),
-    "approval": N_("<b>%(actor)s</b> requested an approval: %(subject)s"),
-    "approval_approved": N_("<b>%(actor)s</b> approved the request: %(subject)s"),
-    "approval_rejected": N_("<b>%(actor)s</b> rejected the request: %(subject)s"),
-    "task.created": N_("<b>%(actor)s</b> created the task “%(subject)s”."),
-    "task.updated": N_("<b>%(actor)s</b> changed the task “%(subject)s”."),
-    "task.deleted": N_("<b>%(actor)s</b> deleted the task “%(subject)s”."),
-    "task.restored": N_("<b>%(actor)s</b> restored the task “%(subject)s”."),
-    Status.INBOX: N_("<b>%(actor)s</b> moved the task “%(subject)s” back to Inbox."),
-    Status.IN_PROGRESS: N_("<b>%(actor)s</b> started the task “%(subject)s”."),
-    Status.REVIEW: N_("<b>%(actor)s</b> moved the task “%(subject)s” to Review."),
-    Status.DONE: N_("<b>%(actor)s</b> completed the task “%(subject)s”."),
-    "completed_task_id": N_("A task that “%(subject)s” depends on was completed."),
-    "reopened_task_id": N_("A task that “%(subject)s” depends on was reopened."),
-    "deleted_task_id": N_("A task that “%(subject)s” depends on was deleted."),
-    "restored_task_id": N_("A task that “%(subject)s” depends on was restored."),
-}
-"""The sentence of a step by its code."""
-
-OTHER_TEXTS = {
-    StepKind.DECISION: N_("<b>%(actor)s</b> made a decision: %(subject)s"),
-    StepKind.CHANGE: N_("<b>%(actor)s</b> moved the task “%(subject)s”."),
-}
-"""The sentence of a step with an unknown code."""
 
 UNKNOWN_ACTORS = {
     StepKind.RUN: N_("An agent"),
@@ -122,14 +84,13 @@ async def _render(request: Request, title: str, path: str, steps: Sequence[Cause
 
 def describe_step(step: CauseStep, viewer: Member) -> Markup:
     """Return the sentence of a step, with a link to its object if the viewer may see that."""
-    text = STEP_TEXTS.get(step.code) or OTHER_TEXTS[step.kind]
-    name = describe_kind(step.subject) if step.code.startswith("approval") else step.subject
-    subject, url = reveal(name), find_step_url(step, viewer)
-    if url:
+    subject = reveal(describe_kind(step.subject) if "kind" in step.names else step.subject)
+    if url := find_step_url(step, viewer):
         subject = Markup('<a class="link" href="{}">{}</a>').format(url, subject)
     recipient = step.names.get("recipient") or _("an agent")
-    values = {"actor": _name_actor(step), "recipient": reveal(recipient), "subject": subject}
-    return Markup(translate(text)) % values  # noqa: S704 (a text of ours)
+    actor = Markup("<b>{}</b>").format(_name_actor(step))
+    values = {"actor": actor, "recipient": reveal(recipient), "subject": subject}
+    return Markup(translate(step.sentence)) % values  # noqa: S704 (a text of ours)
 
 
 def _name_actor(step: CauseStep) -> Markup:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from models import Agent, Event, EventType, LinkKind, Status
+from services.events import EVENT_DEFINITIONS, find_task_cause
 from services.forges import CheckStatus
 from services.tasks import FieldChange, HistoryEntry
-from web.activity.event_texts import name_missing_actor
-from web.approvals.sentences import translate_question
+from web.activity.event_texts import build_values, name_missing_actor
 from web.boards.cards import STATUS_NAMES, name_priority
 from web.boards.task_links import CHECK_NAMES, name_state
 from web.ui import time_format
@@ -19,58 +19,6 @@ from web.ui.avatars import agent_hue, emoji_icon
 from web.ui.formatted_texts import BoundedCache, FormattedTexts
 from web.ui.render import environment
 from web.ui.translation import N_, _, reader_language, translate
-
-EVENT_TEXTS = {
-    EventType.TASK_CREATED: N_("<b>%(actor)s</b> created this task."),
-    EventType.TASK_DELETED: N_("<b>%(actor)s</b> deleted this task."),
-    EventType.TASK_RESTORED: N_("<b>%(actor)s</b> restored this task."),
-    EventType.TASK_LEAD_NOTIFIED: N_("<b>%(actor)s</b> was notified about this task."),
-    EventType.TASK_LEAD_NOTIFY_FAILED: N_(
-        "<b>%(actor)s</b> could not be notified about this task: %(error)s"
-    ),
-    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: N_(
-        "<b>%(actor)s</b> was notified that this task is unassigned."
-    ),
-    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: N_(
-        "<b>%(actor)s</b> could not be notified that this task is unassigned: %(error)s"
-    ),
-    EventType.TASK_ASSIGNEE_NOTIFIED: N_("<b>%(actor)s</b> was notified of the assignment."),
-    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: N_(
-        "<b>%(actor)s</b> could not be notified of the assignment: %(error)s"
-    ),
-    EventType.TASK_REWORK_NOTIFIED: N_(
-        "<b>%(actor)s</b> was notified about the requested changes."
-    ),
-    EventType.TASK_REWORK_NOTIFY_FAILED: N_(
-        "<b>%(actor)s</b> could not be notified about the requested changes: %(error)s"
-    ),
-    EventType.APPROVAL_REQUESTED: N_("<b>%(actor)s</b> requested approval: %(question)s"),
-    EventType.APPROVAL_FIRST_APPROVED: N_(
-        "<b>%(actor)s</b> approved this, as the first of two people."
-    ),
-    EventType.APPROVAL_LAPSED: N_(
-        "A decision no longer counts, because its person may no longer decide: %(question)s"
-    ),
-    EventType.APPROVAL_APPROVED: N_("<b>%(actor)s</b> approved: %(question)s"),
-    EventType.APPROVAL_REJECTED: N_("<b>%(actor)s</b> rejected: %(question)s"),
-    EventType.APPROVAL_REOPENED: N_("<b>%(actor)s</b> reopened the approval: %(question)s"),
-    EventType.APPROVAL_CLARIFICATION_REQUESTED: N_(
-        "<b>%(actor)s</b> requested clarification: %(question)s"
-    ),
-    EventType.APPROVAL_LEAD_NOTIFIED: N_("<b>%(actor)s</b> was notified about the decision."),
-    EventType.APPROVAL_LEAD_NOTIFY_FAILED: N_(
-        "<b>%(actor)s</b> could not be notified about the decision: %(error)s"
-    ),
-}
-"""Events that the changes of fields do not describe."""
-
-DEPENDENCY_TEXTS = {
-    "completed_task_id": N_("A task that this one depends on was completed."),
-    "reopened_task_id": N_("A task that this one depends on was reopened."),
-    "deleted_task_id": N_("A task that this one depends on was deleted."),
-    "restored_task_id": N_("A task that this one depends on was restored."),
-}
-"""The change of another task that caused an event, by the key of that task's id in the data."""
 
 ASSIGNMENT_FIELDS = ("assigned_agent_id", "assigned_user_id")
 Sentence = tuple[str, Mapping[str, object]]
@@ -186,7 +134,7 @@ def _render_cached(content: LineContent) -> tuple[str, str]:
 
 def describe_entry(entry: HistoryEntry, event: Event) -> Markup:
     """Say what happened in an event of a task's history."""
-    actor = entry.author_name or name_missing_actor(event)
+    actor = Markup("<b>{}</b>").format(entry.author_name or name_missing_actor(event))
     sentences = [
         Markup(translate(text)) % {**values, "actor": actor}  # noqa: S704 (a text of ours)
         for text, values in _list_sentences(entry, event)
@@ -196,22 +144,24 @@ def describe_entry(entry: HistoryEntry, event: Event) -> Markup:
 
 def _list_sentences(entry: HistoryEntry, event: Event) -> list[Sentence]:
     status = find_entered_status(event)
-    cause = next((text for key, text in DEPENDENCY_TEXTS.items() if key in event.data), "")
-    if cause:
-        return [(cause, {}), *_describe_status(N_("This task went back to %(status)s."), status)]
+    if cause := find_task_cause(event):
+        move = _describe_status(N_("This task went back to %(status)s."), status)
+        return [(cause.history_text, {}), *move]
     if event.type is EventType.TASK_LINK_UPDATED:
         return [_describe_link(event.data)]
-    if event.type in EVENT_TEXTS:
-        stored = event.data.get("question")
-        is_known = isinstance(stored, str)
-        question = translate_question(stored, event.data) if is_known else _("a question")
-        values = {"error": ""} | event.data | {"question": question}
-        return [(EVENT_TEXTS[event.type], values)]
-    sentences = _describe_status(N_("<b>%(actor)s</b> moved this task to %(status)s."), status)
+    definition = EVENT_DEFINITIONS[event.type]
+    text = definition.history_text or definition.feed_text
+    if text and event.type not in (EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED):
+        values = build_values(event)
+        subject = values["question"] or values["title"] or values["name"]
+        if event.type.startswith("approval.") and not isinstance(event.data.get("question"), str):
+            subject = _("a question")
+        return [(text, {**values, "subject": subject})]
+    sentences = _describe_status(N_("%(actor)s moved this task to %(status)s."), status)
     for change in _list_described(entry.changes):
         if not (status and _is_implied(change)):
             sentences += CHANGE_TEXTS.get(change.field, _describe_other)(change)
-    return sentences or [(N_("<b>%(actor)s</b> changed this task."), {})]
+    return sentences or [(N_("%(actor)s changed this task."), {})]
 
 
 def _describe_link(data: Mapping[str, Any]) -> Sentence:
@@ -219,7 +169,7 @@ def _describe_link(data: Mapping[str, Any]) -> Sentence:
         state = translate(CHECK_NAMES[CheckStatus(data["checks_state"])])
     else:
         state = name_state(str(data.get("state")))
-    text = N_("<b>%(actor)s</b> reported %(link)s: %(state)s.")
+    text = N_("%(actor)s reported %(link)s: %(state)s.")
     is_check = data.get("kind") == LinkKind.CHECK
     values = {"link": data.get("link_title" if is_check else "reference"), "state": state}
     return text, values
@@ -249,29 +199,29 @@ def _list_described(changes: Sequence[FieldChange]) -> list[FieldChange]:
 
 def _describe_other(change: FieldChange) -> list[Sentence]:
     values = {"field": change.label or change.field}
-    return [(N_("<b>%(actor)s</b> changed the field “%(field)s”."), values)]
+    return [(N_("%(actor)s changed the field “%(field)s”."), values)]
 
 
 def _describe_title(change: FieldChange) -> list[Sentence]:
-    return [(N_("<b>%(actor)s</b> renamed this task from “%(title)s”."), {"title": change.old})]
+    return [(N_("%(actor)s renamed this task from “%(title)s”."), {"title": change.old})]
 
 
 def _describe_priority(change: FieldChange) -> list[Sentence]:
     values = {"priority": name_priority(str(change.new))}
-    return [(N_("<b>%(actor)s</b> set the priority to %(priority)s."), values)]
+    return [(N_("%(actor)s set the priority to %(priority)s."), values)]
 
 
 def _describe_due_date(change: FieldChange) -> list[Sentence]:
     if not change.new:
-        return [(N_("<b>%(actor)s</b> removed the due date."), {})]
+        return [(N_("%(actor)s removed the due date."), {})]
     day = time_format.format_day(datetime.fromisoformat(str(change.new)))
-    return [(N_("<b>%(actor)s</b> set the due date to %(date)s."), {"date": day})]
+    return [(N_("%(actor)s set the due date to %(date)s."), {"date": day})]
 
 
 def _describe_assignment(change: FieldChange) -> list[Sentence]:
     if change.new:
-        return [(N_("<b>%(actor)s</b> assigned this task to %(agent)s."), {"agent": change.new})]
-    return [(N_("<b>%(actor)s</b> unassigned this task from %(agent)s."), {"agent": change.old})]
+        return [(N_("%(actor)s assigned this task to %(agent)s."), {"agent": change.new})]
+    return [(N_("%(actor)s unassigned this task from %(agent)s."), {"agent": change.old})]
 
 
 def _describe_list_change(added: str, removed: str) -> Callable[[FieldChange], Iterable[Sentence]]:
@@ -287,17 +237,17 @@ def _describe_list_change(added: str, removed: str) -> Callable[[FieldChange], I
 
 CHANGE_TEXTS: dict[str, Callable[[FieldChange], Iterable[Sentence]]] = {
     "title": _describe_title,
-    "description": lambda _: [(N_("<b>%(actor)s</b> changed the description."), {})],
+    "description": lambda _: [(N_("%(actor)s changed the description."), {})],
     "priority": _describe_priority,
     "due_at": _describe_due_date,
     **dict.fromkeys(ASSIGNMENT_FIELDS, _describe_assignment),
     "tag_ids": _describe_list_change(
-        N_("<b>%(actor)s</b> added the tag %(item)s."),
-        N_("<b>%(actor)s</b> removed the tag %(item)s."),
+        N_("%(actor)s added the tag %(item)s."),
+        N_("%(actor)s removed the tag %(item)s."),
     ),
     "depends_on_task_ids": _describe_list_change(
-        N_("<b>%(actor)s</b> added the dependency on “%(item)s”."),
-        N_("<b>%(actor)s</b> removed the dependency on “%(item)s”."),
+        N_("%(actor)s added the dependency on “%(item)s”."),
+        N_("%(actor)s removed the dependency on “%(item)s”."),
     ),
 }
 """Function that describes a change, by field."""
