@@ -1,62 +1,72 @@
 """Messages between agents: leads, their workers, and the main agents of gateways."""
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 from uuid import UUID
 
+from pydantic import Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden
+from core.fields import Fields, RequiredText, ShortText
 from models import Agent, Board, EventType, NotificationKind
 from services import agents, boards, desired_state, events, memory, messages, notifications
 from services.messages import templates
 from services.notifications import Audience, NewNotification
 
-DEFAULT_LEAD_NAME = "Lead Agent"
 MARKER_BY_KIND: Mapping[str, templates.MessageMarker] = {
     "question": templates.MessageMarker.GATEWAY_MAIN_QUESTION,
     "handoff": templates.MessageMarker.GATEWAY_MAIN_HANDOFF,
 }
-LEAD_REPLY_TAGS = ("gateway_main", "lead_reply")
-LEAD_REPLY_SOURCE = "lead_to_gateway_main"
-USER_REPLY_TAGS = ("gateway_main", memory.USER_REPLY_TAG)
+
+ReplyLabel = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,100}$"),
+    Field(description="A single word: it is part of the instructions for the reply."),
+]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MessageToLead:
-    """A message to leads. The lead replies with a note that has these tags and this source."""
+class MessageToLead(Fields):
+    """A message to a lead. The answer comes back as a note with these tags."""
 
-    content: str
-    kind: str = "question"
-    correlation_id: str | None = None
-    reply_tags: Sequence[str] = LEAD_REPLY_TAGS
-    reply_source: str | None = LEAD_REPLY_SOURCE
+    component = "GatewayLeadMessageRequest"
+    example = {"kind": "question", "content": "Which of your tasks wait for the design?"}
 
-
-@dataclass(frozen=True, kw_only=True)
-class UserQuestion:
-    """A question to the user. The answer is a note that has these tags and this source."""
-
-    content: str
-    correlation_id: str | None = None
-    preferred_channel: str | None = None
-    reply_tags: Sequence[str] = USER_REPLY_TAGS
-    reply_source: str | None = memory.USER_REPLY_SOURCE
+    kind: Literal["question", "handoff"] = "question"
+    content: RequiredText
+    correlation_id: ShortText | None = None
+    reply_tags: list[ReplyLabel] = Field(default=["gateway_main", "lead_reply"], max_length=20)
+    reply_source: ReplyLabel | None = "lead_to_gateway_main"
 
 
-@dataclass(frozen=True)
-class LeadMessageResult:
-    """The recipient of a message to the lead of one board, if it has a lead."""
+class MessageToLeads(MessageToLead):
+    """The same message to several leads."""
 
-    board_id: UUID
-    lead: Agent | None
+    component = "GatewayLeadBroadcastRequest"
 
-    @property
-    def error(self) -> str | None:
-        """The reason why nothing was sent."""
-        return None if self.lead else "This board has no lead."
+    board_ids: list[UUID] | None = Field(
+        default=None, max_length=1_000, description="Default: all boards of the gateway."
+    )
+
+
+class UserQuestion(Fields):
+    """A question to the user. The answer comes back as a note with these tags."""
+
+    component = "GatewayMainAskUserRequest"
+    example = {"content": "May the launch slip by a week?", "preferred_channel": "phone"}
+
+    content: RequiredText
+    correlation_id: ShortText | None = None
+    preferred_channel: ShortText | None = None
+    reply_tags: list[ReplyLabel] = Field(
+        default=["gateway_main", memory.USER_REPLY_TAG], max_length=20
+    )
+    reply_source: ReplyLabel | None = memory.USER_REPLY_SOURCE
+    task_id: UUID | None = Field(
+        default=None, description="The task of a worker's question; its watchers are asked."
+    )
 
 
 async def message_lead(
@@ -74,7 +84,7 @@ async def message_lead(
     is_new = lead is None
     if lead is None:
         names = await session.scalars(select(Agent.name).where(Agent.board_id == board.id))
-        name = agents.choose_free_name(DEFAULT_LEAD_NAME, names)
+        name = agents.choose_free_name("Lead Agent", names)
         lead = agents.build_agent(board, agents.AgentCreate(name=name, is_board_lead=True))
         session.add(lead)
         new_events.append(agents.agent_created_event(main, board, lead))
@@ -88,17 +98,12 @@ async def message_lead(
 
 
 async def broadcast_to_leads(
-    session: AsyncSession,
-    main: Agent,
-    message: MessageToLead,
-    *,
-    board_ids: Collection[UUID] | None,
-    base_url: str,
-) -> Sequence[LeadMessageResult]:
+    session: AsyncSession, main: Agent, message: MessageToLeads, *, base_url: str
+) -> Sequence[tuple[Board, Agent | None]]:
     """Send a message to the leads of all or some boards of a gateway, newest board first.
 
-    Boards of other gateways are ignored. No lead is created: the result of a board without a lead
-    says so (contract, W-38).
+    Returns the boards with their leads. Boards of other gateways are ignored. No lead is created
+    (contract, W-38).
     """
     _check_is_gateway_main(main)
     served_ids = boards.readable_board_ids_query(main, main.organization_id)
@@ -108,9 +113,9 @@ async def broadcast_to_leads(
         .where(Board.id.in_(served_ids))
         .order_by(Board.created_at.desc(), Board.id.desc())
     )
-    if board_ids:
-        query = query.where(Board.id.in_(board_ids))
-    rows = (await session.execute(query)).all()
+    if message.board_ids:
+        query = query.where(Board.id.in_(message.board_ids))
+    rows = [(board, lead) for board, lead in await session.execute(query)]
     outgoing = [
         _lead_message(main, board, lead, message, base_url, record_delivery=False)
         for board, lead in rows
@@ -123,7 +128,7 @@ async def broadcast_to_leads(
         data={"boards": len(rows), "correlation_id": message.correlation_id},
     )
     await messages.enqueue_messages(session, outgoing, new_events=[sent])
-    return [LeadMessageResult(board.id, lead) for board, lead in rows]
+    return rows
 
 
 def _lead_message(
@@ -172,13 +177,25 @@ async def ask_user(
     question is posted to the board's chat, where users read it and the lead receives their answer;
     then it returns None. Who can write to the board is notified until somebody answers.
     """
-    await notifications.notify(session, [_build_question(lead, board, question)])
+    asked = NewNotification(
+        NotificationKind.QUESTION,
+        board.organization_id,
+        f"ask-user:{board.id}",
+        audience=Audience.WRITERS,
+        board=board,
+        agent=lead,
+        actor=lead,
+        data={"title": board.name, "excerpt": notifications.cut_excerpt(question.content)},
+        merges=True,  # several are one until it is read
+    )
+    await notifications.notify(session, [asked])
     main = None
     if board.gateway_id:
         mains = select(Agent).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
         main = await session.scalar(mains.order_by(Agent.created_at, Agent.id).limit(1))
     if main is None:
-        await _ask_in_chat(session, lead, board, question, base_url)
+        note = memory.NoteCreate(content=question.content, tags=["chat", "ask_user"])
+        await memory.create_note(session, lead, memory.board_scope(board), note, base_url=base_url)
         return None
     given_id = templates.to_single_line(question.correlation_id or "")
     correlation_id = given_id or f"ask-user:{secrets.token_hex(6)}"
@@ -206,28 +223,6 @@ async def ask_user(
     )
     await messages.enqueue_messages(session, [outgoing])
     return main, correlation_id
-
-
-def _build_question(lead: Agent, board: Board, question: UserQuestion) -> NewNotification:
-    """Build the notification of a lead's question; several are one until it is read."""
-    return NewNotification(
-        NotificationKind.QUESTION,
-        board.organization_id,
-        f"ask-user:{board.id}",
-        audience=Audience.WRITERS,
-        board=board,
-        agent=lead,
-        actor=lead,
-        data={"title": board.name, "excerpt": notifications.cut_excerpt(question.content)},
-        merges=True,
-    )
-
-
-async def _ask_in_chat(
-    session: AsyncSession, lead: Agent, board: Board, question: UserQuestion, base_url: str
-) -> None:
-    draft = memory.NoteCreate(content=question.content, tags=["chat", "ask_user"])
-    await memory.create_note(session, lead, memory.board_scope(board), draft, base_url=base_url)
 
 
 async def nudge_agent(
