@@ -172,7 +172,7 @@ def test_the_doctor_names_gateways_with_problems(installation: Installation) -> 
         owner.call("POST", "/gateways", **gateway)
     result = run_cli("doctor", "--port", "0", data=installation.data_dir)
     assert result.returncode == 0
-    expected = "the gateway Workshop: Nobody listens at 127.0.0.1, port 9"
+    expected = "the gateway Workshop: Nothing listens on 127.0.0.1, port 9"
     assert expected in result.stdout
     assert "Command: openclaw gateway run" in result.stdout
 

@@ -65,7 +65,7 @@ async def test_a_rejected_step_fails_in_time_and_can_be_retried(
     failure = agent.provision_failure
     assert failure
     assert (failure["step"], failure["code"]) == (step.value, "rejected")
-    assert failure["reason"] == "The gateway says no: no such thing"
+    assert failure["reason"] == "The gateway rejected the request: no such thing"
     assert failure["command"]
     assert agents.compute_status(agent, None, harness.moment) == AgentStatus.OFFLINE
     assert agents.find_status_evidence(agent, harness.moment).source is StatusSource.FAILURE
@@ -258,7 +258,7 @@ async def test_a_broken_config_is_a_failed_check_while_connected(
     check = diagnose_outcome(harness.client.target, hello, known).failed_check
     assert check
     assert (check.name, check.code) == ("agents", "config_invalid")
-    assert check.sentence.startswith("/c/openclaw.json, line 7, is invalid.")
+    assert check.sentence.startswith("/c/openclaw.json is invalid in line 7.")
 
 
 async def test_an_agent_without_a_gateway_cannot_be_provisioned(
