@@ -19,7 +19,7 @@ from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from services import messages, secret_keys, skills
 from services.channels import ChannelSender
-from services.gateways import GatewayConnector, GatewayJob, files, requests, runs
+from services.gateways import GatewayConnector, GatewayJob, requests, runs
 from services.gateways.provisioning import Reconciler
 from services.webhook_endpoints import WebhookDeliveryWorker
 from worker.gateway_supervisor import GatewaySupervisor
@@ -90,9 +90,9 @@ def create_gateway_jobs(
     listener: PostgresListener,
 ) -> Sequence[GatewayJob]:
     """Return the jobs that run for each gateway over its leased connection."""
-    library = files.bundle_loader(settings.base_url)
+    cipher = SecretCipher(settings)
     return [
-        Reconciler(transaction, open_read, listener, SecretCipher(settings), library),
+        Reconciler(transaction, open_read, listener, cipher, settings.base_url),
         messages.create_delivery_job(transaction, open_read, listener),
         requests.RequestSyncJob(transaction, open_read, listener),
         runs.RunTrackingJob(transaction, open_read),

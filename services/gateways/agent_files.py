@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Source
 from core.errors import Conflict, Forbidden, NotFound
-from core.security.secrets import hide_tokens, restore_tokens
+from core.security.secrets import hash_token, hide_tokens, restore_tokens
 from core.text import N_
 from models import Agent, DesiredState, FileAuthor, Member
 from openclaw import ErrorKind, GatewayClient, GatewayError
@@ -58,7 +58,7 @@ class AgentFile:
     @property
     def version(self) -> str:
         """The hash of the part that can be edited."""
-        return files.content_digest(self._split()[1])
+        return hash_token(self._split()[1])
 
     @property
     def length(self) -> int:
@@ -189,12 +189,10 @@ def find_file_origin(
 
     Only what we have written, or found before, is known: all else is a change on the gateway.
     """
-    if latest and latest.digest == files.content_digest(file.content):
+    if latest and latest.digest == hash_token(file.content):
         return latest.author, latest.created_at, latest.user_name
     written = agent.provisioning_state.file_digests.get(file.name, ())
-    is_ours = files.content_digest(file.raw or "") in written or bool(
-        file.managed and not file.content
-    )
+    is_ours = hash_token(file.raw or "") in written or bool(file.managed and not file.content)
     return FileAuthor.SYNC if is_ours else FileAuthor.GATEWAY, file.updated_at, None
 
 
@@ -230,7 +228,7 @@ async def write_file(
     if found.version != version or found.is_too_long:
         return WriteResult(False, found)
     await record_replaced(found)
-    expected = None if found.raw is None else files.content_digest(found.raw)
+    expected = None if found.raw is None else hash_token(found.raw)
     text, key = found.replace_content(content), agent.gateway_key or ""
     try:
         await gateway_api.write_agent_file(client, key, name, text, expected_hash=expected)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
+from core.security.secrets import hash_token
 from models import (
     Agent,
     AgentToken,
@@ -94,7 +95,7 @@ async def add_agent_with_files(
             session, row, base_url="http://127.0.0.1:8000", token="mc_agent_its-own"
         )
         files = gateways_files.render_files(facts)
-        digests = {name: [gateways_files.content_digest(text)] for name, text in files.items()}
+        digests = {name: [hash_token(text)] for name, text in files.items()}
         row.provisioning_state = ProvisioningState(is_created_by_us=True, file_digests=digests)
     assert row.gateway_key
     fake_gateway.entries[row.gateway_key] = {"name": agent.name}
@@ -271,7 +272,7 @@ async def test_an_unreachable_gateway_is_one_error_without_requests(
         (await session.get_one(Gateway, gateway.id)).url = "ws://127.0.0.1:9"
     answer = await run_sync(alice, gateway)
     [error] = answer["errors"]
-    assert "Nobody listens" in error["message"]
+    assert "Nothing listens" in error["message"]
     assert (answer["agents_updated"], answer["main_updated"]) == (0, False)
     async with transaction() as session:
         assert (await session.get_one(Agent, world.worker.id)).generation == 0

@@ -17,7 +17,7 @@ from core.errors import AppError
 from models import Agent, EventType, Gateway, GatewayCleanup, ProvisioningStep
 from openclaw import AddressPolicy, GatewayClient
 from services import agents, desired_state, gateways, organizations
-from services.gateways import GatewayConnector, files
+from services.gateways import GatewayConnector
 from services.gateways.provisioning import Reconciler, store
 from tests.support.fake_agents_gateway import Fault
 from tests.support.fake_gateway import TOKEN, create_target
@@ -50,7 +50,7 @@ async def run_process(harness: ProvisioningHarness, created: list[Agent]) -> Non
         harness.transaction,
         PostgresListener(),
         CIPHER,
-        files.bundle_loader(BASE_URL),
+        BASE_URL,
     )
     async with (
         GatewayClient(create_target(harness.fake), retry_policy=QUICK_POLICY) as client,

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from core.security.secrets import hash_token
 from services.gateways import files as gateways_files
 from tests.support.agent_facts import END_OF_OUR_PART, TOKEN, make_facts
 
 
 def plan_file(name: str, ours: str, present: str | None, written: str | None) -> Any:
-    known = {} if written is None else {name: gateways_files.content_digest(written)}
+    known = {} if written is None else {name: hash_token(written)}
     [one] = gateways_files.plan_files({name: ours}, {name: present}, known)
     return one
 

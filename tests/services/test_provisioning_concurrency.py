@@ -13,7 +13,6 @@ from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Agent, OrphanedGatewayAgent, ProvisioningStep
 from services import agents, desired_state
-from services.gateways import files
 from services.gateways.provisioning import Reconciler
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import (
@@ -64,13 +63,12 @@ def make_overtaken_worker(
         async with harness.transaction() as session:
             yield session
 
-    library = files.bundle_loader(BASE_URL)
     return Reconciler(
         transaction,
         harness.transaction,
         PostgresListener(),
         CIPHER,
-        library,
+        BASE_URL,
         clock=lambda: harness.moment,
     )
 

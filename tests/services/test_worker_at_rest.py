@@ -20,7 +20,7 @@ from core.db.reads import ReadConnection
 from models import Agent, RunStatus
 from openclaw import GatewayClient
 from services import messages, skills
-from services.gateways import GatewayJob, files, requests, runs
+from services.gateways import GatewayJob, requests, runs
 from services.gateways.provisioning import Reconciler
 from tests.support.fake_gateway import create_target
 from tests.support.fake_requests_gateway import run_fake_requests_gateway
@@ -136,13 +136,12 @@ async def test_an_agent_that_checks_in_is_due_at_its_call(
     async with run_provisioning_harness(isolated_transaction, isolated_world) as harness:
         agent = await harness.create_agent()
         await harness.reconcile_until_idle()
-        library = files.bundle_loader(BASE_URL)
         reconciler = Reconciler(
             access.open_transaction,
             access.open_read,
             PostgresListener(),
             CIPHER,
-            library,
+            BASE_URL,
             clock=lambda: harness.moment,
         )
 

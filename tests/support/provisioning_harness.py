@@ -54,13 +54,12 @@ class ProvisioningHarness:
 
     def new_reconciler(self) -> Reconciler:
         """Return a Reconciler like that of another process."""
-        library = gateways_files.bundle_loader(BASE_URL)
         return Reconciler(
             self.transaction,
             self.transaction,
             PostgresListener(),
             CIPHER,
-            library,
+            BASE_URL,
             clock=lambda: self.moment,
         )
 

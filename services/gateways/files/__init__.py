@@ -2,7 +2,7 @@
 
 `load_facts` loads what the files say; `render_files`, `render_heartbeat` and `render_first_message`
 render it without a database. `plan_files` decides about the files that are present:
-the `content` of NEW and CHANGED ones is to be written, and its `content_digest` stored.
+the `content` of NEW and CHANGED ones is to be written, and its hash stored.
 """
 
 from services.gateways.files.facts import (
@@ -17,7 +17,6 @@ from services.gateways.files.facts import (
 from services.gateways.files.loader import (
     LeadDraft,
     LeadPreview,
-    bundle_loader,
     load_agent_facts,
     load_facts,
     preview_lead,
@@ -26,7 +25,6 @@ from services.gateways.files.merge_plan import (
     SHARED_FILE,
     FilePlan,
     FileState,
-    content_digest,
     find_token,
     plan_files,
 )

@@ -6,7 +6,6 @@ There is a fixed number of queries for any number of agents.
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from sqlalchemy.orm import aliased
 from core.db.reads import Query, Source
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from models import Role as MemberRole
-from services import agents, boards, gateways
+from services import agents, boards
 from services.gateways.files.facts import (
     AgentFacts,
     AgentRole,
@@ -27,10 +26,8 @@ from services.gateways.files.facts import (
     session_key_of,
     workspace_path,
 )
-from services.gateways.files.merge_plan import plan_files
-from services.gateways.files.public_address import find_public_address
-from services.gateways.files.renderer import render_files, render_first_message, render_heartbeat
-from services.gateways.provisioning import AgentFileBundle, BundleBuilder, BundleLoader
+from services.gateways.files.renderer import render_files, render_first_message
+from services.gateways.queries import load_agent_gateways
 
 TOKEN_LABEL = "(comes with the agent, and is never shown)"  # noqa: S105 - in place of a token
 
@@ -82,7 +79,7 @@ async def load_facts(
 
     `tokens` are their own tokens, decrypted. Without one the file has no token.
     """
-    agent_gateways = await gateways.load_agent_gateways(source, agents)
+    agent_gateways = await load_agent_gateways(source, agents)
     served = await _load_boards(source, agents)
     people = await _load_people(source, agents)
     return {
@@ -200,35 +197,6 @@ async def _load_people(source: Source, agents: Sequence[Agent]) -> dict[UUID, Us
 
 def _list_board_ids(agents: Sequence[Agent]) -> list[UUID]:
     return list({agent.board_id for agent in agents if agent.board_id})
-
-
-def bundle_loader(base_url: str) -> BundleLoader:
-    """Return the function that loads agents' bundles.
-
-    Agents call us at the stored address, or at this one if none is stored. It is read each time,
-    because a process can run longer than its address is valid.
-    """
-
-    async def load_bundles(
-        source: Source, agents: Sequence[Agent], tokens: Mapping[UUID, str]
-    ) -> Mapping[UUID, BundleBuilder]:
-        address = await find_public_address(source) or base_url
-        found = await load_facts(source, agents, base_url=address, tokens=tokens)
-        return {id: partial(render_bundle, facts) for id, facts in found.items()}
-
-    return load_bundles
-
-
-def render_bundle(facts: AgentFacts) -> AgentFileBundle:
-    """Render the files and texts of one agent."""
-    ours = render_files(facts)
-    return AgentFileBundle(
-        workspace=facts.workspace,
-        files=tuple(ours),
-        plan=partial(plan_files, ours),
-        heartbeat=render_heartbeat(facts),
-        first_message=render_first_message(facts),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

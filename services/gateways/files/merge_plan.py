@@ -61,11 +61,6 @@ def plan_files(
     ]
 
 
-def content_digest(content: str) -> str:
-    """Return the digest that is stored for written content."""
-    return hash_token(content)
-
-
 def find_token(text: str | None) -> str:
     """Return the token in an AGENTS.md, or "" if there is none."""
     found = re.search(r"^AUTH_TOKEN=(.+)$", text or "", re.MULTILINE)
@@ -79,7 +74,7 @@ def _plan_file(name: str, ours: str, present: str | None, written: str | None) -
     if written is None:
         is_edited = name == OWN_FILE and bool(present.strip())
     else:
-        is_edited = content_digest(present) != written
+        is_edited = hash_token(present) != written
     if name == SHARED_FILE:
         # The agent's part is kept: the whole file, if our last line is missing in it.
         _, line, below = f"\n{present}".partition(f"\n{END_OF_MANAGED_PART}")

@@ -29,14 +29,6 @@ from services.gateways.provisioning.state_machine import (
     provisioning_status,
     step_duration,
 )
-from services.gateways.provisioning.steps import (
-    AgentFileBundle,
-    last_written_digests,
-    remove_agents,
-)
+from services.gateways.provisioning.steps import last_written_digests, remove_agents
 from services.gateways.provisioning.store import load_tokens
-from services.gateways.provisioning.workload import (
-    BundleBuilder,
-    BundleLoader,
-    get_call_semaphore,
-)
+from services.gateways.provisioning.workload import get_call_semaphore

@@ -7,8 +7,8 @@ executed once.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -34,6 +34,8 @@ from models import (
 from openclaw import GatewayClient, GatewayError, GatewayEvent, poll_events
 from openclaw import api as gateway_api
 from services import agents, desired_state, events, messages
+from services.gateways import files
+from services.gateways.files import AgentFacts
 from services.gateways.provisioning import state_machine, steps, store
 from services.gateways.provisioning.config_entries import is_configured
 from services.gateways.provisioning.config_log import ConfigLog
@@ -47,7 +49,6 @@ from services.gateways.provisioning.failures import (
 )
 from services.gateways.provisioning.state_machine import Transition
 from services.gateways.provisioning.steps import (
-    AgentFileBundle,
     AgentRoster,
     StepContext,
     StepDone,
@@ -56,8 +57,6 @@ from services.gateways.provisioning.steps import (
 from services.gateways.provisioning.workload import (
     LAST_GATEWAY_STEP,
     STEPS_OF_LISTED_AGENTS,
-    BundleBuilder,
-    BundleLoader,
     DueAgent,
     GatewayWorkload,
     find_next_due_time,
@@ -73,16 +72,11 @@ MIN_PASS_INTERVAL = 0.02  # seconds between two passes, however much is due
 CONFIG_INTERVAL = 10.0  # seconds between two reads of the config
 ROSTER_INTERVAL = timedelta(seconds=60)  # between two records of the agents that a gateway lists
 
-STEPS_WITH_BUNDLE = (
-    ProvisioningStep.CREATE,
-    ProvisioningStep.FILES,
-    ProvisioningStep.WAKE,
-)
+STEPS_WITH_FACTS = (ProvisioningStep.CREATE, ProvisioningStep.FILES, ProvisioningStep.WAKE)
 
 LOCAL_STEPS = (ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
 """Steps without calls of the gateway: the message worker delivers the wake message."""
 
-EMPTY_BUNDLE = AgentFileBundle("", (), lambda _contents, _last: (), "", "")
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
@@ -97,7 +91,7 @@ class Reconciler:
         open_read: ReadFactory,
         listener: PostgresListener,
         cipher: SecretCipher,
-        load_bundles: BundleLoader,
+        base_url: str,
         *,
         clock: Callable[[], datetime] = now,
     ) -> None:
@@ -105,7 +99,7 @@ class Reconciler:
         self._open_read = open_read
         self._listener = listener
         self._cipher = cipher
-        self._load_bundles = load_bundles
+        self._base_url = base_url
         self._clock = clock
         self._roster_recorded_at: dict[UUID, datetime] = {}
 
@@ -198,32 +192,40 @@ class Reconciler:
             return GatewayWorkload(gateway_id, next_at), ()
         async with self._open_transaction() as session:
             workload = await load_workload(session, gateway_id, moment)
-            beating = [one.agent for one in workload.heartbeats]
-            builders = await self._load_bundles(session, beating, {}) if beating else {}
-            heartbeats = [
-                replace(one, bundle_builder=builders.get(one.agent.id))
-                for one in workload.heartbeats
-            ]
+            facts = await self._load_facts(session, [one.agent for one in workload.heartbeats], {})
+            heartbeats = [replace(one, facts=facts[one.agent.id]) for one in workload.heartbeats]
             workload = replace(workload, heartbeats=heartbeats)
-            return workload, await self._prepare_due_agents(session, workload)
+            return workload, await self._prepare_due_agents(session, workload.due)
 
     async def _prepare_due_agents(
-        self, session: AsyncSession, workload: GatewayWorkload
+        self, session: AsyncSession, due: Sequence[DueAgent]
     ) -> Sequence[DueAgent]:
-        """Load what the due agents are to be given: tokens for their files, and bundles."""
-        with_files = [one.agent for one in workload.due if one.agent.step is ProvisioningStep.FILES]
+        """Load the facts that the steps of due agents need, with tokens for their files."""
+        with_files = [one.agent for one in due if one.agent.step is ProvisioningStep.FILES]
         tokens = await store.ensure_tokens(session, self._cipher, with_files) if with_files else {}
-        due = []
-        for one in workload.due:
-            if one.agent.step is not ProvisioningStep.FILES:
-                due.append(one)
-            elif one.agent.id in tokens:  # otherwise its row has changed meanwhile
-                agent, token = tokens[one.agent.id]
-                due.append(replace(one, agent=agent, token=token))
-        readers = [one.agent for one in due if one.agent.step in STEPS_WITH_BUNDLE]
-        token_of = {one.agent.id: one.token for one in due}
-        builders = await self._load_bundles(session, readers, token_of) if readers else {}
-        return [replace(one, bundle_builder=builders.get(one.agent.id)) for one in due]
+        prepared = [
+            replace(one, agent=tokens[one.agent.id][0]) if one.agent.id in tokens else one
+            for one in due
+            if one.agent.step is not ProvisioningStep.FILES
+            or one.agent.id in tokens  # otherwise its row has changed meanwhile
+        ]
+        readers = [one.agent for one in prepared if one.agent.step in STEPS_WITH_FACTS]
+        token_of = {id: token for id, (_, token) in tokens.items()}
+        facts = await self._load_facts(session, readers, token_of)
+        return [replace(one, facts=facts.get(one.agent.id)) for one in prepared]
+
+    async def _load_facts(
+        self, session: AsyncSession, readers: Sequence[Agent], tokens: Mapping[UUID, str]
+    ) -> Mapping[UUID, AgentFacts]:
+        """Return what files and messages of these agents say.
+
+        Agents call us at the stored address, or at that of this process if none is stored. It is
+        read each time, because a process can run longer than its address is valid.
+        """
+        if not readers:
+            return {}
+        address = await files.find_public_address(session) or self._base_url
+        return await files.load_facts(session, readers, base_url=address, tokens=tokens)
 
     def _wait_time(self, next_at: datetime | None) -> float:
         if next_at is None:
@@ -267,19 +269,13 @@ class ReconcilePass:
     async def send_heartbeats(self) -> None:
         """Enqueue the heartbeat messages that are due, and plan the next ones."""
         for one in self._workload.heartbeats:
-            agent, builder = one.agent, one.bundle_builder
-
-            async def build_bundle(builder: BundleBuilder | None = builder) -> AgentFileBundle:
-                return builder() if builder else EMPTY_BUNDLE
-
-            bundle = await self._call_gateway(build_bundle, is_local=True)
+            agent, text = one.agent, self._render(files.render_heartbeat, one.facts)
             next_at = plan_heartbeat(agent, self._clock())
             async with self._open_transaction() as session:
                 is_first = await store.advance_heartbeat(session, agent, next_at)
                 is_sent = is_first and next_at is not None and not one.is_left_out
-                if is_sent and isinstance(bundle, AgentFileBundle) and bundle.heartbeat:
-                    message = heartbeat_message(agent, bundle.heartbeat)
-                    await messages.enqueue_messages(session, [message])
+                if is_sent and isinstance(text, str):
+                    await messages.enqueue_messages(session, [heartbeat_message(agent, text)])
 
     async def run_gateway_steps(self, due: Sequence[DueAgent], *, record_roster: bool) -> bool:
         """Execute the other steps, one of each agent, while the connection lasts.
@@ -376,20 +372,17 @@ class ReconcilePass:
                     await agents.record_file_versions(session, changed.id, versions)
                 return changed is not None
 
-        async def execute() -> StepOutcome:
-            bundle = one.build_bundle() if one.bundle_builder else EMPTY_BUNDLE
-            context = StepContext(
-                one.agent,
-                self._client,
-                roster,
-                bundle,
-                record_intent,
-                self._log.record,
-                is_paused=one.is_paused,
-            )
-            return await steps.STEPS[one.agent.step or ProvisioningStep.CREATE](context)
-
-        return await self._call_gateway(execute)
+        context = StepContext(
+            one.agent,
+            self._client,
+            roster,
+            one.facts,
+            record_intent,
+            self._log.record,
+            is_paused=one.is_paused,
+        )
+        execute = steps.STEPS[one.agent.step or ProvisioningStep.CREATE]
+        return await self._call_gateway(lambda: execute(context))
 
     async def _configure_agents(self, due: Sequence[DueAgent]) -> None:
         configured = [one.agent for one in due]
@@ -406,19 +399,14 @@ class ReconcilePass:
         if one.is_paused:
             await self._apply(one.agent, Transition(desired_state.clear_step()))
             return
-
-        async def build_bundle() -> AgentFileBundle:
-            return one.build_bundle()
-
-        bundle = await self._call_gateway(build_bundle, is_local=True)
-        if isinstance(bundle, StepFailure):
-            await self._record_outcome(one, bundle)
+        text = self._render(files.render_first_message, one.facts)
+        if isinstance(text, StepFailure):
+            await self._record_outcome(one, text)
             return
         async with self._open_transaction() as session:
             columns = state_machine.complete_step(one.agent, self._clock()).columns
             if await store.compare_and_set(session, one.agent, columns) is not None:
-                message = wake_message(one.agent, bundle.first_message)
-                await messages.enqueue_messages(session, [message])
+                await messages.enqueue_messages(session, [wake_message(one.agent, text)])
 
     async def _remove(self, one: DueAgent, roster: AgentRoster) -> None:
         """Remove an agent from the gateway, then delete its row."""
@@ -510,16 +498,24 @@ class ReconcilePass:
         changed = await store.compare_and_set(session, agent, transition.columns)
         return new_events if changed is not None else []
 
-    async def _call_gateway(
-        self, call: Callable[[], Awaitable[Answer]], *, is_local: bool = False
-    ) -> Answer | StepFailure:
+    def _render(
+        self, render: Callable[[AgentFacts], str], facts: AgentFacts | None
+    ) -> str | StepFailure:
+        """Render a message; an error, which is ours, fails only the step."""
+        assert facts is not None
+        try:
+            return render(facts)
+        except Exception:
+            log.exception("A message for the gateway %s", self._workload.gateway_id)
+            return UNEXPECTED_FAILURE
+
+    async def _call_gateway(self, call: Callable[[], Awaitable[Answer]]) -> Answer | StepFailure:
         """Call the gateway and convert every error, expected or not, to a StepFailure.
 
-        A local call waits for no other call. Database errors are raised: without a database the
-        failure cannot be recorded.
+        Database errors are raised: without a database the failure cannot be recorded.
         """
         try:
-            async with nullcontext() if is_local else self._slots:
+            async with self._slots:
                 return await call()
         except GatewayError as error:
             self._client.capabilities.learn_failure(error)

@@ -6,13 +6,15 @@ later be mistaken for the agent's own work, the intent is recorded in the agent'
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from core.security.secrets import hash_token
 from models import Agent, ConfigChangeKind, ProvisioningState, ProvisioningStep
 from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services import agents
+from services.gateways import files
+from services.gateways.files import AgentFacts, FilePlan, FileState
 from services.gateways.provisioning import config_entries
 from services.gateways.provisioning.config_entries import compare_entries, describe_write
 from services.gateways.provisioning.config_log import ConfigWrite
@@ -32,40 +34,6 @@ STARTS_OF_SCRATCHES = (QUIET_SCRATCH, "BASE_URL=")
 
 PROTECTED_KEY = "main"  # the gateway's own first agent
 USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
-
-
-class PlannedFile(Protocol):
-    """What to do with a file: its state is `same`, `new`, `changed`, or `kept` (the agent's)."""
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """How the file differs from what we would write."""
-        ...
-
-    @property
-    def content(self) -> str:
-        """The content that the file should have."""
-        ...
-
-
-@dataclass(frozen=True)
-class AgentFileBundle:
-    """The workspace, the files and the messages of an agent.
-
-    `plan` decides about each file, given the present contents and the digests of what we wrote
-    last, by file name.
-    """
-
-    workspace: str
-    files: Sequence[str]
-    plan: Callable[[Mapping[str, str | None], Mapping[str, str]], Sequence[PlannedFile]]
-    heartbeat: str
-    first_message: str
 
 
 @dataclass(frozen=True)
@@ -101,12 +69,15 @@ StepOutcome = StepDone | StepFailure | StepSuperseded
 
 @dataclass(frozen=True)
 class StepContext:
-    """An agent, what its gateway has, and what the agent should have there."""
+    """An agent, what its gateway has, and what the agent should have there.
+
+    `facts` are None for steps that write no file and create no agent.
+    """
 
     agent: Agent
     client: GatewayClient
     roster: AgentRoster
-    bundle: AgentFileBundle
+    facts: AgentFacts | None
     record_intent: RecordIntent
     record_writes: RecordWrites
     is_paused: bool = False
@@ -138,7 +109,8 @@ async def create_agent(context: StepContext) -> StepOutcome:
         return StepDone(state)  # nothing is written, and nothing is logged again
     if context.state != state and not await context.record_intent(state, ()):
         return StepSuperseded()
-    workspace = context.bundle.workspace
+    assert context.facts is not None
+    workspace = context.facts.workspace
     added = {context.key: {"workspace": workspace}}
     await _record_write(context, ConfigChangeKind.ADDED, {}, added)
     try:
@@ -178,14 +150,16 @@ async def set_name(context: StepContext) -> StepOutcome:
 
 async def write_files(context: StepContext) -> StepOutcome:
     """Write the files that differ, except those that the agent has changed."""
+    assert context.facts is not None
+    ours = files.render_files(context.facts)
     contents = {
-        file: (await gateway_api.get_agent_file(context.client, context.key, file)).content
-        for file in context.bundle.files
+        name: (await gateway_api.get_agent_file(context.client, context.key, name)).content
+        for name in ours
     }
     known = context.state.file_digests
     last = last_written_digests(context.agent, contents)
-    plans = context.bundle.plan(contents, last)
-    to_write = [plan for plan in plans if plan.state in ("new", "changed")]
+    plans = files.plan_files(ours, contents, last)
+    to_write = [plan for plan in plans if plan.state.is_written]
     if to_write:
         possible = {plan.name: _possible_digests(plan, contents, last, known) for plan in to_write}
         intent = replace(context.state, file_digests={**known, **possible})
@@ -203,7 +177,7 @@ async def write_files(context: StepContext) -> StepOutcome:
             plan.content,
             expected_hash=None if before is None else hash_token(before),
         )
-    kept = [plan.name for plan in plans if plan.state == "kept"]
+    kept = [plan.name for plan in plans if plan.state is FileState.KEPT]
     digests = {
         plan.name: known.get(plan.name, ()) if plan.name in kept else [hash_token(plan.content)]
         for plan in plans
@@ -264,7 +238,7 @@ async def _record_write(
 
 
 def _possible_digests(
-    plan: PlannedFile,
+    plan: FilePlan,
     contents: Mapping[str, str | None],
     last: Mapping[str, str],
     known: Mapping[str, Sequence[str]],

@@ -1,7 +1,7 @@
 """What is due at a gateway: steps of agents, heartbeat messages, orphans that are to be removed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,8 +22,8 @@ from models import (
     ProvisioningStep,
 )
 from services import messages
+from services.gateways.files import AgentFacts
 from services.gateways.provisioning.state_machine import step_duration
-from services.gateways.provisioning.steps import AgentFileBundle
 from services.gateways.provisioning.store import IS_MANAGED
 
 BATCH_SIZE = 50  # agents in one pass
@@ -46,12 +46,6 @@ STEPS_OF_LISTED_AGENTS = (
 """Steps that are possible only while the gateway lists the agent."""
 
 _CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
-
-BundleBuilder = Callable[[], AgentFileBundle]
-BundleLoader = Callable[
-    [AsyncSession, Sequence[Agent], Mapping[UUID, str]], Awaitable[Mapping[UUID, BundleBuilder]]
-]
-"""Loads what agents are given, with these tokens; a builder renders it on demand."""
 
 
 def get_call_semaphore(gateway_id: UUID) -> asyncio.Semaphore:
@@ -81,17 +75,11 @@ def should_wait_for_others(due: Sequence[Agent], moment: datetime) -> bool:
 
 @dataclass(frozen=True)
 class DueAgent:
-    """An agent with a due step, and what the step needs."""
+    """An agent with a due step, and the facts that the step needs."""
 
     agent: Agent
     is_paused: bool
-    token: str = ""  # its own, if the step writes it
-    bundle_builder: BundleBuilder | None = None
-
-    def build_bundle(self) -> AgentFileBundle:
-        """Render the agent's files and texts."""
-        assert self.bundle_builder is not None
-        return self.bundle_builder()
+    facts: AgentFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +91,7 @@ class PendingHeartbeat:
 
     agent: Agent
     is_left_out: bool
-    bundle_builder: BundleBuilder | None = None
+    facts: AgentFacts | None = None
 
 
 @dataclass(frozen=True)
