@@ -11,16 +11,13 @@ from services.identity.accounts import (
 )
 from services.identity.external_accounts import (
     ACCOUNT_NOT_CONNECTED,
-    ProviderProfile,
-    get_or_create_external_user,
-    parse_profile,
-)
-from services.identity.failed_attempts import delete_old_failed_attempts
-from services.identity.oidc_state import (
     AuthorizationRequest,
+    ProviderProfile,
     connect_pending_identities,
     consume_authorization_request,
+    get_or_create_external_user,
     must_authenticate_again,
+    parse_profile,
     save_authorization_request,
     save_identity_for_password,
 )
@@ -76,4 +73,8 @@ from services.identity.tokens import (
     revoke_api_token,
     revoke_chosen_api_tokens,
 )
-from services.identity.verification import CredentialVerifier, SignInSource
+from services.identity.verification import (
+    CredentialVerifier,
+    SignInSource,
+    delete_old_failed_attempts,
+)

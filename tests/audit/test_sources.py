@@ -16,7 +16,7 @@ from services.audit import rejections
 from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
 from services.events import EVENT_DEFINITIONS, NewEvent
 from services.events.commands import derive_origins, derive_records
-from services.identity.failed_attempts import FailedAttemptCounter
+from services.identity.verification import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
 from tests.support.board_rows import WEBHOOK_SECRET, make_webhook

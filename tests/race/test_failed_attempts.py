@@ -9,7 +9,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import TooMany, Unauthorized
 from models import FailedAttempts
-from services.identity.failed_attempts import AttemptLimit, FailedAttemptCounter
+from services.identity.verification import AttemptLimit, FailedAttemptCounter
 
 LIMIT = AttemptLimit(max_failures=3, seconds=300, max_delay=10)
 

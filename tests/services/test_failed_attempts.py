@@ -13,8 +13,8 @@ from core.db.engine import TransactionFactory
 from core.errors import TooMany, Unauthorized
 from models import FailedAttempts
 from services import identity
-from services.identity import failed_attempts
-from services.identity.failed_attempts import AttemptLimit, FailedAttemptCounter
+from services.identity import verification
+from services.identity.verification import AttemptLimit, FailedAttemptCounter
 
 LIMIT = AttemptLimit(max_failures=3, seconds=300, max_delay=10)
 
@@ -167,7 +167,7 @@ async def test_old_counts_are_deleted(counters, session: AsyncSession, monkeypat
     counter = next(counters)
     for name in ("alice", "bob", "charlie"):
         await fail(counter, name)
-    monkeypatch.setattr(failed_attempts, "MAX_ROWS", 2)
+    monkeypatch.setattr(verification, "MAX_ROWS", 2)
     await identity.delete_old_failed_attempts(session)
     assert await session.scalar(select(func.count()).select_from(FailedAttempts)) == 2
     await session.execute(update(FailedAttempts).values(updated_at=now() - timedelta(days=2)))
