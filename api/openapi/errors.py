@@ -10,6 +10,15 @@ from api.framework.auth import AllowedCaller
 from api.framework.errors import VERSION_UNSUPPORTED
 from api.framework.fields import AnyJson, ResponseModel
 from api.framework.operation import Dependency, Operation
+from core.errors import (
+    AppError,
+    PreconditionFailed,
+    RequestTimeout,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+)
+from core.http.request import body_too_large
 
 
 class _Envelope(ResponseModel):
@@ -133,49 +142,54 @@ def get_error_model(status: int, operation: Operation) -> type[BaseModel]:
 
 REQUEST_ID = "9f1c1d0e6a5b4c3d8e7f60718293a4b5"
 
-NOT_FOUND_ERRORS: Mapping[str, tuple[str, str]] = {
-    "board_id": ("board_not_found", "There is no such board."),
-    "task_id": ("task_not_found", "There is no such task on this board."),
-    "approval_id": ("approval_not_found", "There is no such question."),
-    "agent_id": ("agent_not_found", "There is no such agent."),
-    "tag_id": ("tag_not_found", "There is no such tag."),
-    "gateway_id": ("gateway_not_found", "There is no such gateway."),
-    "group_id": ("board_group_not_found", "There is no such group."),
-    "memory_id": ("memory_not_found", "There is no such note."),
-    "webhook_id": ("webhook_not_found", "There is no such webhook."),
-    "channel_id": ("channel_not_found", "You have no such channel."),
-    "question_id": ("question_not_found", "There is no such question."),
-    "skill_id": ("skill_not_found", "There is no such skill."),
-    "pack_id": ("skill_pack_not_found", "There is no such skill pack."),
-    "payload_id": ("webhook_payload_not_found", "There is no such payload."),
+NOT_FOUND_IDS = {
+    **{f"{kind}_id": kind for kind in ("board", "task", "approval", "agent", "tag", "gateway")},
+    **{f"{kind}_id": kind for kind in ("memory", "webhook", "channel", "question", "skill")},
+    **{"group_id": "board_group", "pack_id": "skill_pack", "payload_id": "webhook_payload"},
 }
-"""The error for each missing object in a path."""
+"""The kind of object for each id in a path; the code of its error is `<kind>_not_found`."""
 
-ERRORS_BY_STATUS: Mapping[int, Mapping[str, str]] = {
-    401: {"unauthenticated": "Unauthorized"},
-    403: {
-        "board_read_forbidden": "You may not read this board.",
-        "board_write_forbidden": "You may read this board, but not change it.",
-        "admin_required": "Only an admin of the organization can do that.",
-    },
-    412: {"stale": "This was changed meanwhile. Read it again, then change it."},
-    400: {"pack_url_invalid": "Enter a repository, such as https://github.com/owner/name."},
-    408: {"request_timeout": "The request was not complete after 60 s."},
-    413: {"body_too_large": "This is too much at once: 2097152 bytes at most."},
-    429: {
-        "rate_limited": "Too many requests. Try again in 7 s.",
-        "responses_not_read": (
-            "Too much of what you opened before is still being loaded. Try again in 5 s."
+ERRORS_BY_STATUS: Mapping[int, Sequence[AppError]] = {
+    401: [Unauthorized()],
+    403: [
+        AppError("board_read_forbidden", "You may not read this board."),
+        AppError("board_write_forbidden", "You may read this board, but not change it."),
+        AppError("admin_required", "Only an admin of the organization can do that."),
+    ],
+    412: [PreconditionFailed()],
+    400: [
+        AppError(
+            "pack_url_invalid",
+            "Enter a repository, such as https://github.com/owner/name, or an https address of an"
+            " archive that ends with .zip or .tar.gz.",
+        )
+    ],
+    408: [RequestTimeout(60)],
+    413: [body_too_large(2_097_152)],
+    429: [
+        TooMany(7),
+        TooMany(
+            5,
+            "Too much of what you opened before is still being loaded.",
+            code="responses_not_read",
         ),
-    },
-    500: {"": "Internal Server Error"},
-    502: {"gateway_unreachable": "The gateway does not answer."},
-    503: {"unavailable": "The database does not answer. Try again soon."},
+    ],
+    500: [AppError("", "Internal Server Error")],
+    502: [AppError("gateway_unreachable", "The gateway does not answer.")],
+    503: [Unavailable()],
 }
-AGENT_ERRORS = {"lead_required": "Only the board's lead can do that."}
+"""Examples of errors. Those of a service repeat its words, which a test compares."""
+
+AGENT_ERROR = AppError("lead_required", "Only the board's lead can do that.")
 IDEMPOTENCY_ERRORS = {
-    409: ("idempotency_key_in_use", "The first request with this key is not answered yet."),
-    422: ("idempotency_key_reused", "This Idempotency-Key was used for another request."),
+    409: AppError(
+        "idempotency_key_in_use",
+        "The first request with this Idempotency-Key is not answered yet. Try again soon.",
+    ),
+    422: AppError(
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for another request. Take a new one.",
+    ),
 }
 BLOCKED_TASK_DETAIL = {
     "message": "It waits for another task.",
@@ -202,13 +216,15 @@ def build_error_examples(status: int, operation: Operation) -> dict[str, Any]:
 
 
 def _select_details(status: int, operation: Operation) -> dict[str, Any]:
-    details: dict[str, Any] = dict(ERRORS_BY_STATUS.get(status, {}))
+    errors = list(ERRORS_BY_STATUS.get(status, ()))
     if status == 403 and operation.allowed_caller is AllowedCaller.AGENT:
-        details |= AGENT_ERRORS
+        errors.append(AGENT_ERROR)
+    details: dict[str, Any] = {error.code: error.message for error in errors}
     if status == 404:
-        details |= dict(
-            [NOT_FOUND_ERRORS[name] for name in operation.parser.path if name in NOT_FOUND_ERRORS]
-        )
+        kinds = [NOT_FOUND_IDS[name] for name in operation.parser.path if name in NOT_FOUND_IDS]
+        details |= {
+            f"{kind}_not_found": f"There is no such {kind.replace('_', ' ')}." for kind in kinds
+        }
     if status == 409 and operation.path.endswith("{task_id}"):
         details["task_blocked_cannot_transition"] = BLOCKED_TASK_DETAIL
     if status == 412 and operation.refuses_if_match:
@@ -216,7 +232,7 @@ def _select_details(status: int, operation: Operation) -> dict[str, Any]:
     if status == 422:
         details["invalid_fields"] = [_build_field_error(operation)]
     if status in IDEMPOTENCY_ERRORS and operation.method == "POST":
-        details |= dict([IDEMPOTENCY_ERRORS[status]])
+        details[IDEMPOTENCY_ERRORS[status].code] = IDEMPOTENCY_ERRORS[status].message
     return details
 
 

@@ -81,16 +81,17 @@ async def read_body(request: Request, max_size: int = MAX_BODY_SIZE) -> bytes:
     declared = request.headers.get("Content-Length", "")
     size = 0
     if declared.isdecimal() and declared.isascii() and int(declared[:20]) > max_size:
-        raise _body_too_large(max_size)
+        raise body_too_large(max_size)
     async for chunk in request.stream():
         size += len(chunk)
         if size > max_size:
-            raise _body_too_large(max_size)
+            raise body_too_large(max_size)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _body_too_large(max_size: int) -> TooLarge:
+def body_too_large(max_size: int) -> TooLarge:
+    """Build the error for a body that is larger than `max_size` bytes."""
     reason = N_("This is too much at once: %(max_size)s bytes at most.")
     return TooLarge("body_too_large", reason, max_size=max_size)
 

@@ -155,6 +155,21 @@ def test_every_error_status_has_a_description() -> None:
             assert errors.STATUS_DESCRIPTIONS[status]
 
 
+def test_examples_of_errors_have_the_words_of_the_services() -> None:
+    raised = "".join(
+        path.read_text()
+        for folder in ("core", "services", "openclaw", "api/framework")
+        for path in Path(folder).rglob("*.py")
+    )
+    raised = re.sub(r'"\s+"', "", raised)
+    by_status = errors.ERRORS_BY_STATUS | {500: (), 502: ()}  # a phrase; the hints of a gateway
+    given = [error for found in by_status.values() for error in found]
+    for error in [*given, errors.AGENT_ERROR, *errors.IDEMPOTENCY_ERRORS.values()]:
+        assert error.text in raised, error.code
+    for kind in errors.NOT_FOUND_IDS.values():
+        assert f'"{kind}_not_found"' in raised
+
+
 async def test_the_document_and_its_page_are_served(anonymous: Client) -> None:
     with measure_holds() as holds:  # the first time, if no other test was before
         served = await anonymous.get("http://mission.test/openapi.json")
