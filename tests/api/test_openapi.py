@@ -162,7 +162,7 @@ def test_examples_of_errors_have_the_words_of_the_services() -> None:
         for path in Path(folder).rglob("*.py")
     )
     raised = re.sub(r'"\s+"', "", raised)
-    by_status = errors.ERRORS_BY_STATUS | {500: (), 502: ()}  # a phrase; the hints of a gateway
+    by_status = {**errors.ERRORS_BY_STATUS, 500: (), 502: ()}  # a phrase; the hints of a gateway
     given = [error for found in by_status.values() for error in found]
     for error in [*given, errors.AGENT_ERROR, *errors.IDEMPOTENCY_ERRORS.values()]:
         assert error.text in raised, error.code
