@@ -13,7 +13,6 @@ from core.http.middleware import RequireCallerMiddleware
 from web import live
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import file_views
-from web.agents import tab_views as agent_tab_views
 from web.agents import views as agent_views
 from web.approvals import decision_views
 from web.approvals import views as approval_views
@@ -76,22 +75,22 @@ AGENT_ROUTES: list[Route] = [
     Route("/agents", agent_views.create_agent, methods=["POST"], name="create_agent"),
     Route("/agents/table", agent_views.show_agents_table),
     Route("/agents/new", agent_views.show_new_agent_form, name="new_agent"),
-    Route("/agents/new", agent_tab_views.preview_new_agent, methods=["POST"]),
-    Route(AGENT_PATH, agent_tab_views.show_agent, name="agent"),
+    Route("/agents/new", agent_views.preview_new_agent, methods=["POST"]),
+    Route(AGENT_PATH, agent_views.show_agent, name="agent"),
     *[
         Route(f"{AGENT_PATH}{path}", handler, methods=[method])
         for path, method, handler in [
-            ("/runs", "GET", agent_tab_views.show_runs),
-            ("/runs/current", "GET", agent_tab_views.show_current_run),
-            ("/messages", "GET", agent_tab_views.show_messages),
+            ("/runs", "GET", agent_views.show_runs),
+            ("/runs/current", "GET", agent_views.show_current_run),
+            ("/messages", "GET", agent_views.show_messages),
             ("/messages/{message_id:uuid}/why", "GET", cause_views.show_message_causes),
-            ("/messages/{message_id:uuid}/sendings", "POST", agent_tab_views.retry_message),
-            ("/settings", "GET", agent_tab_views.show_settings),
-            ("/settings", "POST", agent_tab_views.update_agent),
-            ("/config-changes", "GET", agent_tab_views.show_settings),
-            ("/config-changes", "POST", agent_tab_views.preview_update),
-            ("/edit", "GET", agent_tab_views.redirect_to_settings),
-            ("/edit", "POST", agent_tab_views.redirect_to_settings),
+            ("/messages/{message_id:uuid}/sendings", "POST", agent_views.retry_message),
+            ("/settings", "GET", agent_views.show_settings),
+            ("/settings", "POST", agent_views.update_agent),
+            ("/config-changes", "GET", agent_views.show_settings),
+            ("/config-changes", "POST", agent_views.preview_update),
+            ("/edit", "GET", agent_views.redirect_to_settings),
+            ("/edit", "POST", agent_views.redirect_to_settings),
             ("/soul", "GET", file_views.show_soul),
             ("/files", "GET", file_views.show_files),
             (FILE_PATH, "GET", file_views.show_file),

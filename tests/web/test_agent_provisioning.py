@@ -223,7 +223,12 @@ async def test_the_settings_of_a_gateway_agent_do_not_move_it_to_a_board(
         assert (stored.name, stored.board_id) == ("Concierge", None)
 
 
-async def test_an_agent_of_a_board_cannot_be_saved_without_one(alice, world) -> None:
-    fields = {"name": "Worker", "every": "10m", "emoji": ":zap:"}
-    rejected = await alice.post(f"/agents/{world.worker.id}/settings", data=fields)
+async def test_an_agent_of_a_board_cannot_be_saved_without_one(alice, world, transaction) -> None:
+    address = f"/agents/{world.worker.id}/settings"
+    fields = {"name": "Baker", "every": "10m", "emoji": ":zap:"}
+    rejected = await alice.post(address, data=fields | {"board_id": ""})
     assert rejected.status_code == 422
+    assert (await alice.post(address, data=fields)).status_code == 303
+    async with transaction() as session:
+        stored = await session.get_one(Agent, world.worker.id)
+        assert (stored.name, stored.board_id) == ("Baker", world.board.id)

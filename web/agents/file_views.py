@@ -23,7 +23,7 @@ from services.agents import AgentCard, FileVersion
 from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile, AgentFileAccess, FileObstacle, WriteResult
 from web.agents import setup
-from web.agents.tab_views import tab_context
+from web.agents.views import tab_context
 from web.auth.viewer import current_member
 from web.gateways.session_views import query_gateway, waits_for_gateway
 from web.ui import forms

@@ -1,4 +1,8 @@
-"""Pages of agents: the list, one agent, its forms, tokens, messages and runs."""
+"""Pages of agents: the list, one agent with its tabs, forms, tokens and the first call.
+
+Before an agent is saved, the page shows what that changes in the configuration of a gateway. Files
+and the soul are in `file_views`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,32 +11,47 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.clock import now
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
-from models import Board
-from services import agents, boards, gateways, organizations
+from core.paging import Paging
+from models import Agent, Board
+from services import activity, agents, boards, gateways, identity, messages, organizations
+from services.activity import ActivityFilters
+from services.agents import AgentCard
+from services.gateways import files, runs, sync
 from services.gateways.sync import AgentConfigChange
+from services.notifications import OpenedPage
+from web.activity.event_texts import describe_event
 from web.agents import setup
-from web.agents.forms import NewAgentForm
+from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
+from web.agents.messages import load_messages
 from web.agents.presenter import (
     SORT_KEYS,
     config_context,
     count_by_filter,
     describe_evidence,
+    describe_run,
     filter_agents,
+    format_duration,
     list_profile_options,
+    load_agent_run,
 )
 from web.agents.provisioning import build_progress
 from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
+from web.notifications.views import mark_page_read
 from web.ui import flash_cookies, forms
-from web.ui.edited_fields import EditedField
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.list_addresses import TableOrder
+from web.ui.list_addresses import TableOrder, parse_list_position
 from web.ui.object_forms import build_form_fields
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _
+from web.ui.time_format import reader_zone
+from web.ui.translation import _, ngettext
 
 
 async def show_agents(request: Request) -> Response:
@@ -48,9 +67,37 @@ async def show_agents_table(request: Request) -> Response:
     return render_part(request, "agents/_table.html", apart=True, **await _load_agent_list(request))
 
 
+async def _load_agent_list(request: Request) -> dict[str, Any]:
+    """Load the agents that match the filters of the address."""
+    query = request.query_params
+    board_id = forms.parse_id(query.get("board"))
+    member = current_member(request)
+    offline_after = setup.offline_threshold(get_settings(request))
+    async with open_reader(request) as source:
+        if board_id is None:
+            cards = await agents.list_agent_cards(source, member, offline_after=offline_after)
+        else:
+            board = (await boards.get_board_permissions(source, member, board_id)).board
+            cards = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
+        agent_gateways = await gateways.load_agent_gateways(source, [card.agent for card in cards])
+    kind, search = query.get("state", ""), query.get("q", "")[:200]
+    filters = {"board": str(board_id or ""), "q": search, "state": kind}
+    order = TableOrder.from_query("/agents", query, SORT_KEYS, filters)
+    return {
+        "cards": order.sort_rows(filter_agents(cards, kind, search), SORT_KEYS),
+        "order": order,
+        "filter_counts": count_by_filter(cards),
+        "kind": kind,
+        "search": search,
+        "board_id": board_id,
+        "describe_evidence": describe_evidence,
+        "progress_of": lambda agent: build_progress(agent, agent_gateways.get(agent.gateway_id)),
+    }
+
+
 async def show_new_agent_form(request: Request) -> Response:
     """Show the form for a new agent."""
-    return await render_new_form(request, forms.Form())
+    return await _render_new_form(request, forms.Form())
 
 
 async def create_agent(request: Request) -> Response:
@@ -63,7 +110,282 @@ async def create_agent(request: Request) -> Response:
         if token is None:
             return RedirectResponse(f"/agents/{agent.id}", 303)
         return flash_cookies.redirect_with_secret(request, f"/agents/{agent.id}/calls", token)
-    return await render_new_form(request, form)
+    return await _render_new_form(request, form)
+
+
+async def preview_new_agent(request: Request) -> Response:
+    """Show what the form of a new agent will change; nothing is created."""
+    allow_repetition(request)
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_admin(member)
+    changes = None
+    async with open_reader(request) as source:
+        with form.catch_errors():
+            fields = form.parse(NewAgentForm)
+            changes = await sync.preview_new_agent(
+                source, member, fields.board_id, fields.to_fields()
+            )
+    if is_part_request(request):
+        return _render_config_change(request, form, changes, None)
+    return await _render_new_form(request, form, changes)
+
+
+async def _render_new_form(
+    request: Request,
+    form: forms.Form,
+    config_changes: Sequence[AgentConfigChange] | None = None,
+) -> Response:
+    """Render the form for a new agent, and what it changes on gateways as far as that is known."""
+    organizations.require_admin(current_member(request))
+    board = EditedField("board_id", "", request.query_params.get("board", ""))
+    return await _render_agent_form(request, "agents/new.html", form, config_changes, [board])
+
+
+async def _render_agent_form(
+    request: Request,
+    template: str,
+    form: forms.Form,
+    config_changes: Sequence[AgentConfigChange] | None,
+    edited: Sequence[EditedField],
+    **more: Any,
+) -> Response:
+    """Render a page with the form of an agent, and the boards that it can be on.
+
+    `edited` are the values before the form was submitted.
+    """
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        found = await _list_writable_boards(request, source)
+    shown = {one.name: one.value for one in edited}
+    return render_page(
+        request,
+        template,
+        layout=layout,
+        status=form.status,
+        form=form,
+        fields=build_form_fields(form, NewAgentForm, edited),
+        shown=shown,
+        options=list_profile_options(shown),
+        board_options=[(board.id, board.name) for board in found],
+        has_gateways=any(board.gateway_id for board in found),
+        **config_context(config_changes),
+        **more,
+    )
+
+
+async def _list_writable_boards(request: Request, source: Source) -> list[Board]:
+    """Return the boards that the member can change."""
+    summaries = await boards.list_board_summaries(source, current_member(request))
+    return [one.board for one in summaries if one.can_write]
+
+
+def _render_config_change(
+    request: Request,
+    form: forms.Form,
+    changes: Sequence[AgentConfigChange] | None,
+    agent: Agent | None,
+) -> Response:
+    """Render the changes. With scripts the errors of an invalid form are shown when it is saved."""
+    context = config_context(changes)
+    return render_part(request, "agents/_config_change.html", form=form, agent=agent, **context)
+
+
+async def show_agent(request: Request) -> Response:
+    """Show what an agent does now; for htmx only that."""
+    agent_id, member = forms.path_id(request, "agent_id"), current_member(request)
+    await mark_page_read(request, OpenedPage(agent_id=agent_id))
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        card = await setup.load_agent_card(source, member, agent_id, get_settings(request))
+        filters = ActivityFilters(agent_id=agent_id)
+        recent = await activity.list_member_activity(source, member, Paging(limit=12), filters)
+        found = await gateways.load_agent_gateways(source, [card.agent])
+        run_context = await load_agent_run(source, member, card.agent)
+    gateway = found.get(card.agent.gateway_id)
+    base_url = get_settings(request).base_url
+    context: dict[str, Any] = {
+        **tab_context(card, "now"),
+        **run_context,
+        "recent": recent.items,
+        "describe_event": describe_event,
+        "first_call_command": setup.build_curl_command(base_url, "POST", "/heartbeat"),
+        "token_variable": setup.TOKEN_VARIABLE,
+        "format_duration": format_duration,
+        "gateway": gateway,
+        "progress": build_progress(card.agent, gateway),
+    }
+    if layout is None:
+        return render_part(request, "agents/_overview.html", **context)
+    return render_page(request, "agents/show.html", layout=layout, **context)
+
+
+async def show_runs(request: Request) -> Response:
+    """Show the runs of an agent; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    offset = forms.parse_offset(request.query_params)
+    async with open_reader(request) as source:
+        card = await _load_card(request, source)
+        page = await runs.list_agent_runs(source, card.agent, Paging(limit=25, offset=offset))
+    context: dict[str, Any] = tab_context(card, "runs")
+    context |= {"page": page, "describe_run": describe_run}
+    if layout is None:
+        return render_part(request, "agents/_runs.html", **context)
+    return render_page(request, "agents/runs.html", layout=layout, **context)
+
+
+async def show_current_run(request: Request) -> Response:
+    """Show the current or last run of an agent on its gateway."""
+    async with open_reader(request) as source:
+        card = await _load_card(request, source)
+        context = await load_agent_run(source, current_member(request), card.agent)
+    return render_part(request, "runs/_agent_run.html", **context)
+
+
+async def show_messages(request: Request) -> Response:
+    """Show the messages to an agent; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    member, query = current_member(request), request.query_params
+    async with open_reader(request) as source:
+        card = await _load_card(request, source)
+        context = await load_messages(source, member, card.agent, query)
+    context |= tab_context(card, "messages")
+    if layout is None:
+        return render_part(request, "agents/_messages.html", **context)
+    return render_page(request, "agents/messages.html", layout=layout, **context)
+
+
+async def retry_message(request: Request) -> Response:
+    """Send a failed message again, and show the same page of the list."""
+    message_id = forms.path_id(request, "message_id")
+    async with open_transaction(request) as session:
+        agent = await agents.get_agent(
+            session, current_member(request), forms.path_id(request, "agent_id")
+        )
+        await messages.retry_message(session, request.user, agent, message_id)
+    if is_part_request(request):
+        return await show_messages(request)
+    place = parse_list_position(request.query_params, "message")
+    return RedirectResponse(f"/agents/{agent.id}/messages{place.query}", 303)
+
+
+async def _load_card(request: Request, source: Source) -> AgentCard:
+    member, agent_id = current_member(request), forms.path_id(request, "agent_id")
+    return await setup.load_agent_card(source, member, agent_id, get_settings(request))
+
+
+def tab_context(card: AgentCard, tab: str) -> dict[str, Any]:
+    """Return what the header of an agent's page needs.
+
+    `token_warning` is "ends" if the newest token ends soon, "ended" if it has ended, otherwise "".
+    """
+    agent, token_warning = card.agent, ""
+    if agents.is_token_ending(agent, now()):
+        has_ended = agent.token_expires_at is not None and agent.token_expires_at <= now()
+        token_warning = "ended" if has_ended else "ends"
+    has_files = agent.gateway_id is not None and not agent.is_linked
+    return {
+        "card": card,
+        "tab": tab,
+        "file_count": len(files.FILE_NAMES) if has_files else 0,
+        "describe_evidence": describe_evidence,
+        "token_warning": token_warning,
+    }
+
+
+async def show_settings(request: Request) -> Response:
+    """Show the settings of an agent: its form, token and removal."""
+    return await _render_settings(request, forms.Form())
+
+
+async def redirect_to_settings(request: Request) -> Response:
+    """Redirect the former address of the form."""
+    return RedirectResponse(f"/agents/{forms.path_id(request, 'agent_id')}/settings", 307)
+
+
+async def update_agent(request: Request) -> Response:
+    """Update an agent."""
+    form = await forms.read_form(request)
+    member, agent_id = current_member(request), forms.path_id(request, "agent_id")
+    with form.catch_errors():
+        fields = form.parse(AgentEditForm)
+        async with open_transaction(request) as session:
+            agent, _boards = await agents.lock_agent(
+                session, member, agent_id, other_board_id=fields.board_id
+            )
+            fields = fields.without(check_edit(form, list_edited_fields(agent)))
+            await agents.update_agent(session, member, agent.id, fields.to_fields(agent))
+        return forms.redirect_saved(f"/agents/{agent.id}/settings", reader_zone.get())
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await _render_settings(request, form)
+
+
+async def preview_update(request: Request) -> Response:
+    """Show what the form of an agent will change; nothing is saved."""
+    allow_repetition(request)
+    form, member = await forms.read_form(request), current_member(request)
+    changes = None
+    async with open_reader(request) as source:
+        agent_id = forms.path_id(request, "agent_id")
+        agent = await sync.get_editable_agent(source, member, agent_id)
+        with form.catch_errors():
+            fields = form.parse(AgentEditForm)
+            fields = fields.without(check_edit(form, list_edited_fields(agent)))
+            changes = await sync.preview_agent_update(
+                source, member, agent, fields.to_fields(agent)
+            )
+    if is_part_request(request):
+        return _render_config_change(request, form, changes, agent)
+    return await _render_settings(request, form, changes)
+
+
+async def _render_settings(
+    request: Request,
+    form: forms.Form,
+    config_changes: Sequence[AgentConfigChange] | None = None,
+) -> Response:
+    """Render the form that changes an agent, with its token and removal.
+
+    `config_changes` are those of submitted values, as far as they are known.
+    """
+    member, agent_id = current_member(request), forms.path_id(request, "agent_id")
+    async with open_reader(request) as source:
+        agent = await agents.get_agent(source, member, agent_id)
+        card = await _load_card(request, source)
+        gateway = (await gateways.load_agent_gateways(source, [agent])).get(agent.gateway_id)
+    lifetimes = sorted({*identity.TOKEN_LIFETIMES, agent.token_days or 0} - {0})
+    named = [(days, ngettext("%(num)d day", "%(num)d days", days)) for days in lifetimes]
+    return await _render_agent_form(
+        request,
+        "agents/settings.html",
+        form,
+        config_changes if form.is_submitted else (),
+        list_edited_fields(agent),
+        agent=agent,
+        progress=build_progress(agent, gateway),
+        token_lifetimes=[(0, _("No expiry")), *named],
+        saved=forms.read_saved_time(request),
+        **tab_context(card, "settings"),
+    )
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the fields that the user and somebody else have changed."""
+    async with open_reader(request) as source:
+        member = current_member(request)
+        agent = await agents.get_agent(source, member, forms.path_id(request, "agent_id"))
+        found = await _list_writable_boards(request, source)
+    about = ConflictContext(
+        title=agent.name,
+        back=f"/agents/{agent.id}/settings",
+        organization_id=agent.organization_id,
+        object_id=agent.id,
+        names={
+            **list_profile_options({}),
+            "board_id": {str(board.id): board.name for board in found},
+        },
+    )
+    return await render_conflict(request, form, about)
 
 
 class AgentTokenForm(BaseModel):
@@ -104,111 +426,21 @@ async def show_first_call(request: Request) -> Response:
         return render_first_call_status(
             request, agent_setup, f"/agents/{agent_setup.card.agent.id}/calls"
         )
-    response = await _render_first_call(request, agent_setup)
+    agent = agent_setup.card.agent
+    if agent.desired_state is not None:  # a gateway provisions it
+        response: Response = RedirectResponse(f"/agents/{agent.id}", 303)
+    else:
+        context = setup_context(agent_setup, f"/agents/{agent.id}/calls")
+        layout = await load_layout(request)
+        response = render_page(request, "agents/first_call.html", layout=layout, **context)
     return flash_cookies.forget_secret(request, response)
 
 
-async def delete_agent(request: Request) -> Response:
-    """Delete or unlink an agent, and redirect to the list."""
-    force = bool((await forms.read_form(request)).value("force"))
-    async with open_transaction(request) as session:
-        agent = await agents.get_agent(
-            session, current_member(request), forms.path_id(request, "agent_id")
-        )
-        is_pending = await agents.delete_agent(session, request.user, agent.id, force=force)
-    if is_pending:
-        text = _("“%(name)s” is being deleted", name=agent.name)
-        return redirect_with_notice(request, "/agents", text)
-    if agent.is_linked or (force and agent.desired_state is not None):
-        text = _("Unlinked “%(name)s”", name=agent.name)
-        return redirect_with_notice(request, "/agents", text)
-    return redirect_deleted(request, "/agents", agent.name)
-
-
-async def _load_agent_list(request: Request) -> dict[str, Any]:
-    """Load the agents that match the filters of the address."""
-    query = request.query_params
-    board_id = forms.parse_id(query.get("board"))
-    member = current_member(request)
-    offline_after = setup.offline_threshold(get_settings(request))
-    async with open_reader(request) as source:
-        if board_id is None:
-            cards = await agents.list_agent_cards(source, member, offline_after=offline_after)
-        else:
-            board = (await boards.get_board_permissions(source, member, board_id)).board
-            cards = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
-        agent_gateways = await gateways.load_agent_gateways(source, [card.agent for card in cards])
-    kind, search = query.get("state", ""), query.get("q", "")[:200]
-    filters = {"board": str(board_id or ""), "q": search, "state": kind}
-    order = TableOrder.from_query("/agents", query, SORT_KEYS, filters)
-    return {
-        "cards": order.sort_rows(filter_agents(cards, kind, search), SORT_KEYS),
-        "order": order,
-        "filter_counts": count_by_filter(cards),
-        "kind": kind,
-        "search": search,
-        "board_id": board_id,
-        "describe_evidence": describe_evidence,
-        "progress_of": lambda agent: build_progress(agent, agent_gateways.get(agent.gateway_id)),
-    }
-
-
-async def render_new_form(
-    request: Request,
-    form: forms.Form,
-    config_changes: Sequence[AgentConfigChange] | None = None,
-) -> Response:
-    """Render the form for a new agent, and what it changes on gateways as far as that is known."""
-    organizations.require_admin(current_member(request))
-    board = EditedField("board_id", "", request.query_params.get("board", ""))
-    return await render_agent_form(request, "agents/new.html", form, config_changes, [board])
-
-
-async def render_agent_form(
-    request: Request,
-    template: str,
-    form: forms.Form,
-    config_changes: Sequence[AgentConfigChange] | None,
-    edited: Sequence[EditedField],
-    **more: Any,
-) -> Response:
-    """Render a page with the form of an agent, and the boards that it can be on.
-
-    `edited` are the values before the form was submitted.
-    """
-    layout = await load_layout(request)
-    async with open_reader(request) as source:
-        found = await list_writable_boards(request, source)
-    shown = {one.name: one.value for one in edited}
-    return render_page(
-        request,
-        template,
-        layout=layout,
-        status=form.status,
-        form=form,
-        fields=build_form_fields(form, NewAgentForm, edited),
-        shown=shown,
-        options=list_profile_options(shown),
-        board_options=[(board.id, board.name) for board in found],
-        has_gateways=any(board.gateway_id for board in found),
-        **config_context(config_changes),
-        **more,
+def render_first_call_status(request: Request, agent_setup: AgentSetup, path: str) -> Response:
+    """Render whether the agent has called."""
+    return render_part(
+        request, "agents/_first_call_status.html", **setup_context(agent_setup, path)
     )
-
-
-async def list_writable_boards(request: Request, source: Source) -> list[Board]:
-    """Return the boards that the member can change."""
-    summaries = await boards.list_board_summaries(source, current_member(request))
-    return [one.board for one in summaries if one.can_write]
-
-
-async def _render_first_call(request: Request, agent_setup: AgentSetup) -> Response:
-    """Render the first-call page; redirect to the page of an agent that a gateway provisions."""
-    if agent_setup.card.agent.desired_state is not None:
-        return RedirectResponse(f"/agents/{agent_setup.card.agent.id}", 303)
-    layout = await load_layout(request)
-    more = setup.setup_context(agent_setup, f"/agents/{agent_setup.card.agent.id}/calls")
-    return render_page(request, "agents/first_call.html", layout=layout, **more)
 
 
 async def retry_provisioning(request: Request) -> Response:
@@ -239,8 +471,18 @@ async def release_agent(request: Request) -> Response:
     return RedirectResponse(f"/agents/{agent_id}", 303)
 
 
-def render_first_call_status(request: Request, agent_setup: AgentSetup, path: str) -> Response:
-    """Render whether the agent has called."""
-    return render_part(
-        request, "agents/_first_call_status.html", **setup_context(agent_setup, path)
-    )
+async def delete_agent(request: Request) -> Response:
+    """Delete or unlink an agent, and redirect to the list."""
+    force = bool((await forms.read_form(request)).value("force"))
+    async with open_transaction(request) as session:
+        agent = await agents.get_agent(
+            session, current_member(request), forms.path_id(request, "agent_id")
+        )
+        is_pending = await agents.delete_agent(session, request.user, agent.id, force=force)
+    if is_pending:
+        text = _("“%(name)s” is being deleted", name=agent.name)
+        return redirect_with_notice(request, "/agents", text)
+    if agent.is_linked or (force and agent.desired_state is not None):
+        text = _("Unlinked “%(name)s”", name=agent.name)
+        return redirect_with_notice(request, "/agents", text)
+    return redirect_deleted(request, "/agents", agent.name)
