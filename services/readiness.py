@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory, is_outage
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener
 from core.errors import Unavailable
 from core.security.encryption import SecretCipher
@@ -150,10 +150,10 @@ async def run_checks(
                 problem = await check(session)
         except (SQLAlchemyError, OSError) as error:
             code = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-            if not isinstance(error, DBAPIError) and not is_outage(error):
+            if not isinstance(error, DBAPIError) and not is_temporary_error(error):
                 raise
             reason = REASONS.get(code, f"error {code}" if code else type(error).__name__)
-            if is_outage(error) and code != DISK_FULL:
+            if is_temporary_error(error) and code != DISK_FULL:
                 return [CheckResult(CheckName.DATABASE, f"The database cannot be used: {reason}.")]
             failed = "accepts no writes" if name is CheckName.WRITE else f"fails the check {name}"
             problem = f"The database {failed}: {reason}."

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from core.db.engine import TransactionFactory, is_outage
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.errors import AppError
 from models import Agent, Gateway
 from openclaw import ConnectionDiagnosis, RetryPolicy
@@ -101,7 +101,7 @@ class GatewaySupervisor:
 
     def _log_failure(self, error: Exception) -> None:
         """Log that the leases could not be renewed; an outage of the database only once."""
-        if not is_outage(error):
+        if not is_temporary_error(error):
             log.exception("The leases of gateways could not be renewed.")
         elif not self._is_failing:
             log.warning("The leases of gateways cannot be renewed: %s", error)

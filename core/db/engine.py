@@ -84,20 +84,20 @@ def is_pool_busy(error: BaseException) -> bool:
     return isinstance(error, PoolBusy | PoolTimeoutError)
 
 
-def is_outage(error: BaseException) -> bool:
+def is_temporary_error(error: BaseException) -> bool:
     """Return whether an error is temporary: a database outage or load, not a program fault."""
     if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
         return True
     if isinstance(error, DBAPIError):
         # The server has closed the connection, and the driver has not read the end of it.
         is_ending = isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InternalClientError)
-        return error.connection_invalidated or is_ending or is_outage_code(error.orig)
+        return error.connection_invalidated or is_ending or _is_temporary_code(error.orig)
     if isinstance(error, asyncpg.PostgresError):
-        return is_outage_code(error)
+        return _is_temporary_code(error)
     return isinstance(error, TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
-def is_outage_code(error: BaseException | None) -> bool:
+def _is_temporary_code(error: BaseException | None) -> bool:
     """Return whether the SQLSTATE is temporary.
 
     These are lost connections, insufficient resources, lock and statement timeouts, resolved

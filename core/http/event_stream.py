@@ -14,7 +14,7 @@ from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from core.db.engine import is_outage
+from core.db.engine import is_temporary_error
 
 PING_INTERVAL = 15.0  # seconds until a keep-alive comment is sent (contract 1.8)
 SERVER_SEND = "mission_control.send"
@@ -84,7 +84,7 @@ class EventStreamResponse(Response):
         try:
             return await anext(self._messages, None)
         except Exception as error:
-            if not is_outage(error):
+            if not is_temporary_error(error):
                 raise
             log.warning("a stream ends, because the database cannot be read: %s", error)
             return None

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.audit_context import AuditContext, audit_context
-from core.db.engine import TransactionFactory, is_outage, is_pool_busy
+from core.db.engine import TransactionFactory, is_pool_busy, is_temporary_error
 from core.errors import TooMany, Unavailable
 from core.http.caller import get_agent_token, get_bearer_token, get_client_ip
 from core.http.event_stream import SERVER_SEND
@@ -75,7 +75,7 @@ def _log_error(scope: Scope, error: Exception) -> Exception:
         log.warning("a request waited too long for a database connection: %s", error)
         reason = N_("The server has too much to do at the moment. Try again soon.")
         return Unavailable(reason)
-    if is_outage(error):
+    if is_temporary_error(error):
         log.warning("the database does not answer: %s", error)
         return Unavailable()
     log.exception("%s %s failed", scope["method"], scope["path"])

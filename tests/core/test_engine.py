@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InternalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config.settings import Settings
-from core.db.engine import ReadPool, create_database_engine, is_outage
+from core.db.engine import ReadPool, create_database_engine, is_temporary_error
 
 BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
 WAIT = 10  # seconds
@@ -42,7 +42,7 @@ async def test_connections_that_the_server_has_closed_are_replaced(
                 try:
                     found = await open_connections(engine, count)
                 except DBAPIError as error:
-                    if not is_outage(error):  # it has not read all of it
+                    if not is_temporary_error(error):  # it has not read all of it
                         raise
         new = await open_connections(engine, count)
         assert not set(old) & set(new)
@@ -54,9 +54,9 @@ async def test_connections_that_the_server_has_closed_are_replaced(
 def test_a_connection_whose_end_is_being_read_is_an_outage() -> None:
     reason = "cannot switch to state 15; another operation (2) is in progress"
     ending = AsyncAdapt_asyncpg_dbapi.InternalClientError(reason)
-    assert is_outage(InternalError("select 1", {}, ending))
-    assert is_outage(asyncpg.InternalClientError(reason))
-    assert not is_outage(InternalError("select 1", {}, Exception("another one")))
+    assert is_temporary_error(InternalError("select 1", {}, ending))
+    assert is_temporary_error(asyncpg.InternalClientError(reason))
+    assert not is_temporary_error(InternalError("select 1", {}, Exception("another one")))
 
 
 async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Settings) -> None:

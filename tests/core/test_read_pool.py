@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.config.settings import Settings
-from core.db.engine import PoolBusy, ReadPool, is_outage, is_pool_busy
+from core.db.engine import PoolBusy, ReadPool, is_pool_busy, is_temporary_error
 from core.db.reads import CombinedQuery, Query, ReadConnection
 
 VALUE = {"name": "Ada", "sizes": [1, 2.5, None], "text": 'a "quoted" \\ text'}
@@ -64,5 +64,5 @@ async def test_a_pool_whose_connections_are_all_in_use_says_so(settings: Setting
             async with pool.acquire():
                 raise AssertionError("there is no second connection")
     assert is_pool_busy(caught.value)
-    assert is_outage(caught.value)
+    assert is_temporary_error(caught.value)
     await pool.close()
