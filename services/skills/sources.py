@@ -100,9 +100,16 @@ def check_skill_url(value: object, field: str = "source_url") -> str:
             "Enter an address that begins with https:// or http://, without a name or a password."
         )
         raise Invalid("skill_url_invalid", reason, field=field) from None
-    if len(url.encode()) > MAX_SKILL_ADDRESS_SIZE:
-        reason = N_("The address is too long.")
-        raise Invalid("skill_url_invalid", reason, field=field)
+    length = len(url.encode())
+    if length > MAX_SKILL_ADDRESS_SIZE:
+        reason = N_("The address is too long: %(length)s bytes, %(max_length)s at most.")
+        raise Invalid(
+            "skill_url_invalid",
+            reason,
+            field=field,
+            length=length,
+            max_length=MAX_SKILL_ADDRESS_SIZE,
+        )
     return url
 
 
