@@ -1,33 +1,23 @@
 """Requests of agents on gateways (exec approvals and questions), and their answers."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from api.framework.dependencies import active_membership, gateway_request_for_answer
-from api.framework.fields import JsonObject, PageQuery, RequestModel, ResponseModel, Timestamp
+from api.framework.fields import JsonObject, PageQuery, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, RequestKind, RequestState
 from services.gateways import requests
-from services.gateways.requests import RequestDetail, SubmittedAnswer
-
-Sha256 = Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{64}$")]
-AnswerText = Annotated[str, StringConstraints(max_length=requests.MAX_ANSWER_LENGTH)]
-Answers = Annotated[
-    dict[str, Annotated[list[AnswerText], Field(max_length=requests.MAX_ANSWERS)]],
-    Field(max_length=20),
-]
+from services.gateways.requests import GatewayAnswer, RequestDetail
 
 STATE_DESCRIPTION = (
     "`waiting`; `answering`: answered, but not sent to the gateway yet; `answered`; `lost`: "
     "answered elsewhere, or the answer is unknown; `expired`; `cancelled`."
-)
-SHA256_DESCRIPTION = (
-    "The `sha256` of the request that you saw. The answer applies to exactly that content."
 )
 
 
@@ -140,22 +130,6 @@ class GatewayRequestFilter(PageQuery):
     gateway_id: UUID | None = Field(default=None, description="Only requests from this gateway.")
 
 
-class GatewayAnswer(RequestModel):
-    """An answer: a decision about a command, answers to questions, or a cancellation."""
-
-    example = {
-        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "decision": "allow-once",
-    }
-
-    sha256: Sha256 = Field(description=SHA256_DESCRIPTION)
-    decision: str | None = Field(
-        default=None, max_length=40, description="One of the request's `allowed_decisions`."
-    )
-    answers: Answers | None = Field(default=None, description="By the questions' `questionId`.")
-    cancel: bool = Field(default=False, description="Cancel the questions without an answer.")
-
-
 @reads_only
 async def list_gateway_requests(
     context: RequestContext, member: Member, query: GatewayRequestFilter
@@ -194,9 +168,8 @@ async def answer_gateway_request(
     If two users answer, the second gets 409 and the name of the first. A different `sha256` and an
     answer that is too late also give 409.
     """
-    submitted = SubmittedAnswer(**dict(body))
     answered = await requests.answer_request(
-        context.session, context.user, gateway_request.request.id, submitted
+        context.session, context.user, gateway_request.request.id, body
     )
     return Encoded(_build_request_fields(answered))
 

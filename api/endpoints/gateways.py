@@ -8,14 +8,7 @@ from pydantic import Field, StringConstraints
 
 from api.endpoints.agents import AgentCreated, encode_created_agent
 from api.framework.dependencies import admin_membership, gateway_for_admin
-from api.framework.fields import (
-    Name,
-    Ok,
-    PageQuery,
-    RequestModel,
-    ResponseModel,
-    Timestamp,
-)
+from api.framework.fields import Ok, PageQuery, RequestModel, ResponseModel, Timestamp
 from api.framework.operation import (
     USER,
     Operation,
@@ -32,6 +25,7 @@ from models import AuditRecord, ConfigChangeKind, Gateway, Member
 from services import gateways
 from services.gateways import (
     CommandGrant,
+    GatewayAgentLink,
     GatewayCreate,
     GatewayUpdate,
     GrantState,
@@ -272,21 +266,6 @@ class GatewayAgents(ResponseModel):
     agents: list[GatewayAgent]
 
 
-class GatewayAgentLink(RequestModel):
-    """An agent on a gateway to link to a board."""
-
-    example = {
-        "gateway_agent_id": "main",
-        "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
-        "is_board_lead": False,
-    }
-
-    gateway_agent_id: Name = Field(description="What the agent is called on the gateway.")
-    board_id: UUID
-    is_board_lead: bool = Field(default=False, description="A board has at most one lead.")
-    name: Name | None = Field(default=None, description="Default: the name on the gateway.")
-
-
 @error_responses(409, 429, 502)
 @without_transaction
 async def list_gateway_agents(
@@ -312,8 +291,7 @@ async def link_gateway_agent(
         await gateways.check_can_link(session, member, gateway, body.board_id)
     listed = await _list_agents(context, gateway)
     async with context.transaction() as session:
-        draft = gateways.LinkDraft(**dict(body))
-        linked, token = await gateways.link_agent(session, member, gateway, listed, draft)
+        linked, token = await gateways.link_agent(session, member, gateway, listed, body)
         return encode_created_agent(linked, gateway, token, context)
 
 

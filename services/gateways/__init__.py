@@ -41,7 +41,7 @@ from services.gateways.health import (
     record_user_probe,
 )
 from services.gateways.linked_agents import (
-    LinkDraft,
+    GatewayAgentLink,
     ListedAgent,
     check_can_link,
     link_agent,

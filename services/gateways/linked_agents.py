@@ -6,12 +6,15 @@ Nothing is written to the gateway, then or later: we read linked agents, and sen
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden, Invalid, NotFound
+from core.fields import Fields, Name
 from core.text import N_
 from models import Agent, Gateway, Member
 from openclaw import GatewayClient
@@ -47,14 +50,19 @@ class ListedAgent:
         return MANAGED_AGENT_ID.fullmatch(self.id) is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class LinkDraft:
-    """The agent to link, the board, and its role there."""
+class GatewayAgentLink(Fields):
+    """An agent on a gateway to link to a board."""
 
-    gateway_agent_id: str
+    example = {
+        "gateway_agent_id": "main",
+        "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
+        "is_board_lead": False,
+    }
+
+    gateway_agent_id: Annotated[Name, Field(description="What the agent is called on the gateway.")]
     board_id: UUID
-    is_board_lead: bool = False
-    name: str | None = None
+    is_board_lead: Annotated[bool, Field(description="A board has at most one lead.")] = False
+    name: Annotated[Name | None, Field(description="Default: the name on the gateway.")] = None
 
 
 async def list_gateway_agents(client: GatewayClient) -> Sequence[ListedAgent]:
@@ -83,19 +91,19 @@ async def link_agent(
     member: Member,
     gateway: Gateway,
     listed: Sequence[ListedAgent],
-    draft: LinkDraft,
+    link: GatewayAgentLink,
 ) -> tuple[Agent, str]:
     """Add an agent of a gateway to a board; return it with its token, which is shown once.
 
     `listed` are the agents of the gateway. Raises NotFound, Forbidden, Conflict, and Invalid for an
     agent that a Mission Control created.
     """
-    await check_can_link(session, member, gateway, draft.board_id)
-    board = await boards.lock_board_as_admin(session, member.user, draft.board_id)
+    await check_can_link(session, member, gateway, link.board_id)
+    board = await boards.lock_board_as_admin(session, member.user, link.board_id)
     is_kept = select(Gateway.id).where(Gateway.id == gateway.id)  # until the end of the transaction
     if await session.scalar(is_kept.with_for_update(read=True, key_share=True)) is None:
         raise gateway_not_found()
-    agent = next((one for one in listed if one.id == draft.gateway_agent_id), None)
+    agent = next((one for one in listed if one.id == link.gateway_agent_id), None)
     if agent is None:
         reason = N_("The gateway has no such agent.")
         raise NotFound("gateway_agent_not_found", reason, field="gateway_agent_id")
@@ -105,10 +113,10 @@ async def link_agent(
     profile = {"emoji": agent.emoji} if agent.emoji else None
     fields = agents.AgentCreate.parse(
         {
-            "name": draft.name or agent.name,
+            "name": link.name or agent.name,
             "heartbeat_config": NO_HEARTBEAT,
             "identity_profile": profile,
-            "is_board_lead": draft.is_board_lead,
+            "is_board_lead": link.is_board_lead,
         }
     )
     location = agents.GatewayLocation(gateway.id, agent.session_key)

@@ -4,6 +4,7 @@ from services.skills.commands import (
     DEFAULT_PACKS,
     SkillCreate,
     SkillPackCreate,
+    SkillPackUpload,
     add_default_packs,
     delete_pack,
     delete_packs,

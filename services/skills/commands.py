@@ -87,6 +87,12 @@ class SkillPackCreate(Fields):
     ]
 
 
+class SkillPackUpload(Fields):
+    """A pack whose archive is uploaded."""
+
+    pack_name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+
+
 class SkillCreate(Fields):
     """A skill at an address."""
 

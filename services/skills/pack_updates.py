@@ -20,7 +20,6 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Invalid, UpstreamError
 from core.http.outbound import OutboundClient
 from core.text import N_
-from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import (
     EventType,
     GatewaySkill,
@@ -34,6 +33,7 @@ from models import (
 from services import audit, events, organizations
 from services.skills.archives import REASONS, InvalidArchive
 from services.skills.commands import (
+    SkillPackUpload,
     changed_meanwhile,
     check_storage,
     choose_upload_url,
@@ -136,14 +136,14 @@ async def fetch_update(
 
 
 async def upload_pack(
-    transaction: TransactionFactory, member: Member, name: str, data: bytes
+    transaction: TransactionFactory, member: Member, fields: SkillPackUpload, data: bytes
 ) -> SkillPack:
     """Keep an uploaded archive until somebody accepts it. A pack of the same name gets it.
 
     Raises Forbidden, Invalid and Conflict.
     """
     organizations.require_admin(member)
-    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    name = fields.pack_name
     async with transaction() as session:
         packs = [one.pack for one in await list_packs(session, member)]
     url = choose_upload_url(packs, name)

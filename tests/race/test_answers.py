@@ -20,7 +20,7 @@ from models import (
 from services import audit, boards, idempotency, memory
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.gateways import requests
-from services.gateways.requests import SubmittedAnswer
+from services.gateways.requests import GatewayAnswer
 from services.idempotency import IdempotentRequest, StoredResponse
 from services.memory import NoteCreate
 from tests.race.test_onboarding import add_gateway
@@ -56,7 +56,10 @@ async def test_a_gateway_request_is_answered_once(
             isolated_transaction,
             *[
                 lambda session, user=user, decision=decision: requests.answer_request(
-                    session, user, request.id, SubmittedAnswer(request.sha256, decision)
+                    session,
+                    user,
+                    request.id,
+                    GatewayAnswer(sha256=request.sha256, decision=decision),
                 )
                 for user, decision in given
             ],

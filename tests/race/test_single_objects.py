@@ -34,7 +34,7 @@ from models import (
 )
 from services import agents, boards, gateways, identity, onboarding, policies, tasks
 from services.agents import AgentCreate
-from services.gateways import LinkDraft, ListedAgent
+from services.gateways import GatewayAgentLink, ListedAgent
 from services.identity import ProviderProfile
 from services.identity.tokens import MAX_API_TOKENS
 from tests.race.test_onboarding import BASE
@@ -98,7 +98,7 @@ async def test_an_agent_of_a_gateway_is_linked_to_one_of_two_boards(
 
     async def link_to_both(agent: ListedAgent) -> None:
         def linking(board: Board) -> Operation:
-            draft = LinkDraft(gateway_agent_id=agent.id, board_id=board.id)
+            draft = GatewayAgentLink(gateway_agent_id=agent.id, board_id=board.id)
             return lambda session: gateways.link_agent(
                 session, world.alice_member, gateway, listed, draft
             )

@@ -15,7 +15,7 @@ from core.errors import NotFound
 from models import Gateway
 from openclaw import AddressPolicy
 from services import agents, boards, gateways, memory
-from services.gateways import GatewayConnector, GatewayCreate, LinkDraft, ListedAgent
+from services.gateways import GatewayAgentLink, GatewayConnector, GatewayCreate, ListedAgent
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
 from tests.support.secret_key import CIPHER
@@ -91,7 +91,7 @@ async def exercise_linked_agent(
     transaction: TransactionFactory, world: World, gateway: Gateway, present: Sequence[ListedAgent]
 ) -> None:
     """Link an agent, cause everything that agents are notified of, and unlink it."""
-    draft = LinkDraft(gateway_agent_id="writer", board_id=world.board.id)
+    draft = GatewayAgentLink(gateway_agent_id="writer", board_id=world.board.id)
     async with transaction() as session:
         agent, _ = await gateways.link_agent(session, world.alice_member, gateway, present, draft)
     changes: list[dict[str, Any]] = [
@@ -133,7 +133,7 @@ async def test_an_agent_of_a_gateway_deleted_meanwhile_is_not_linked(
 ) -> None:
     gateway = await create_gateway(session, world, connector, "ws://127.0.0.1:9")
     await gateways.delete_gateway(session, world.alice_member, gateway.id)
-    draft = LinkDraft(gateway_agent_id="writer", board_id=world.board.id)
+    draft = GatewayAgentLink(gateway_agent_id="writer", board_id=world.board.id)
     with pytest.raises(NotFound) as refused:
         await gateways.link_agent(
             session, world.alice_member, gateway, [ListedAgent("writer", "Wanda")], draft

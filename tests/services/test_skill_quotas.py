@@ -12,11 +12,12 @@ from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, NotFound
 from models import Member, Role, Skill, SkillPack, SkillPackUpdate
 from services import skills
-from services.skills import SkillCreate, SkillPackCreate, commands
+from services.skills import SkillCreate, SkillPackCreate, SkillPackUpload, commands
 from tests.support.skill_archives import FILES, REPOSITORY, ArchiveHost, make_zip
 from tests.support.world import World
 
 URL = "https://skills.example/"
+UPLOAD = SkillPackUpload(pack_name="Ours")
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_who_is_no_admin_any_more_changes_no_skills(
         await skills.sync_pack(LateChange(transaction, change), host, member, pack.id)
     late = LateChange(transaction, change, before=1)
     with pytest.raises(error):
-        await skills.upload_pack(late, member, "Ours", make_zip(FILES))
+        await skills.upload_pack(late, member, UPLOAD, make_zip(FILES))
     with pytest.raises(error):
         await skills.fetch_update(LateChange(transaction, change), host, member, pack.id)
     late = LateChange(transaction, change)
@@ -129,7 +130,7 @@ async def test_the_size_of_all_files_is_limited(
     assert await count_rows(transaction, Skill) == 2
     text = " ".join(str(number * 7_919) for number in range(400))
     data = make_zip({"large/SKILL.md": f"# Large\n{text}"})
-    upload = await skills.upload_pack(transaction, world.alice_member, "Ours", data)
+    upload = await skills.upload_pack(transaction, world.alice_member, UPLOAD, data)
     async with transaction() as session:
         [waiting] = await session.scalars(select(SkillPackUpdate))
     accept = (transaction, world.alice_member, upload.id, waiting.archive_digest)
@@ -156,5 +157,5 @@ async def test_the_number_of_packs_is_limited(
             await skills.save_pack(session, world.alice_member, draft)
     assert refused.value.code == "too_many_skill_packs"
     with pytest.raises(Conflict):
-        await skills.upload_pack(transaction, world.alice_member, "Ours", make_zip(FILES))
+        await skills.upload_pack(transaction, world.alice_member, UPLOAD, make_zip(FILES))
     assert await count_rows(transaction, SkillPack) == 1

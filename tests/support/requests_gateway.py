@@ -28,7 +28,7 @@ from models import (
 from openclaw import AddressPolicy, RetryPolicy
 from services.gateways import GatewayConnector, runs
 from services.gateways import requests as gateways_requests
-from services.gateways.requests import RequestDetail, SubmittedAnswer
+from services.gateways.requests import GatewayAnswer, RequestDetail
 from tests.support.fake_gateway import TOKEN
 from tests.support.fake_requests_gateway import (
     FakeRequestsGateway,
@@ -131,7 +131,7 @@ class RequestsHarness:
         answer.setdefault("sha256", request.sha256)
         async with self.transaction() as session:
             return await gateways_requests.answer_request(
-                session, user, request.id, SubmittedAnswer(**answer)
+                session, user, request.id, GatewayAnswer(**answer)
             )
 
     async def has_listed_questions(self) -> bool:

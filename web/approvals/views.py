@@ -17,7 +17,7 @@ from models import GatewayRequest
 from services import approvals, boards
 from services.approvals import ApprovalDetail
 from services.gateways import requests
-from services.gateways.requests import SubmittedAnswer
+from services.gateways.requests import GatewayAnswer
 from services.inbox import NextItem
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
@@ -254,7 +254,7 @@ async def _render_request(request: Request, form: forms.Form, **more: Any) -> Re
     )
 
 
-def _check_opened(form: forms.Form, request: GatewayRequest, answer: SubmittedAnswer) -> None:
+def _check_opened(form: forms.Form, request: GatewayRequest, answer: GatewayAnswer) -> None:
     """Raise Invalid if a request is allowed that the page did not show completely."""
     if answer.decision in (None, "deny") or form.is_on("complete"):
         return
@@ -263,20 +263,20 @@ def _check_opened(form: forms.Form, request: GatewayRequest, answer: SubmittedAn
         raise Invalid("content_not_opened", message)
 
 
-def _build_resolution(form: forms.Form, gateway_request: GatewayRequest) -> SubmittedAnswer:
+def _build_resolution(form: forms.Form, gateway_request: GatewayRequest) -> GatewayAnswer:
     """Build the resolution from the form. Typed text takes the place of a single choice."""
-    sha256 = form.value("sha256")
+    given: dict[str, Any] = {"sha256": form.value("sha256") or "0" * 64}  # of no request
     if form.value("decision"):
-        return SubmittedAnswer(sha256, decision=form.value("decision"))
+        return form.parse(GatewayAnswer, given | {"decision": form.value("decision")})
     if form.value("cancel"):
-        return SubmittedAnswer(sha256, cancel=True)
+        return form.parse(GatewayAnswer, given | {"cancel": True})
     answers = {
         question["questionId"]: _question_answers(
             form, question["questionId"], several=bool(question.get("multiSelect"))
         )
         for question in gateway_request.questions
     }
-    return SubmittedAnswer(sha256, answers=answers)
+    return form.parse(GatewayAnswer, given | {"answers": answers})
 
 
 def _question_answers(form: forms.Form, id: str, *, several: bool) -> list[str]:

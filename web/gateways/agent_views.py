@@ -1,6 +1,6 @@
 """Pages of a gateway's agents: linking, unlinking, and synchronization of their files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from core.errors import AppError, NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.paging import Paging
 from services import agents, boards, gateways
-from services.gateways import GatewaySummary, LinkDraft, ListedAgent, sync
+from services.gateways import GatewayAgentLink, GatewaySummary, ListedAgent, sync
 from services.gateways.files import FilePlan, FileState
 from services.gateways.sync import AgentSyncReport, SyncOptions, SyncProblem, SyncReport
 from web.agents import setup
@@ -60,7 +60,7 @@ async def link_agents(request: Request) -> Response:
     async with open_reader(request) as source:
         summary, _owners = await load_gateway_agents(request, source)
     with form.catch_errors():
-        drafts = _link_drafts(form)
+        links = form.parse(LinkAgentsForm)
         gateway_agents, problem = await query_gateway(
             request, summary, gateways.list_gateway_agents
         )
@@ -68,10 +68,15 @@ async def link_agents(request: Request) -> Response:
             form.problem, form.status = problem, 502
             return await _render_gateway_agents(request, form)
         async with open_transaction(request) as session:
-            linked = [
-                await _link_agent(request, session, summary, gateway_agents, draft)
-                for draft in drafts
-            ]
+            linked = []
+            for key in dict.fromkeys(links.agent):
+                link = {
+                    "gateway_agent_id": key,
+                    "board_id": links.board_id,
+                    "is_board_lead": links.kind == "lead",
+                    "name": form.value(f"name:{key}").strip() or None,
+                }
+                linked.append(await _link_agent(request, session, summary, gateway_agents, link))
         return await _render_linked(request, summary, linked)
     return await _render_gateway_agents(request, form)
 
@@ -88,41 +93,28 @@ async def unlink_agent(request: Request) -> Response:
     return redirect_with_notice(request, path, _("Unlinked “%(name)s”", name=agent.name))
 
 
-def _link_drafts(form: forms.Form) -> list[LinkDraft]:
-    """Return the submitted links. Raises Invalid."""
-    links = form.parse(LinkAgentsForm)
-    return [
-        LinkDraft(
-            gateway_agent_id=id,
-            board_id=links.board_id,
-            is_board_lead=links.kind == "lead",
-            name=form.value(f"name:{id}").strip() or None,
-        )
-        for id in dict.fromkeys(links.agent)
-    ]
-
-
 async def _link_agent(
     request: Request,
     session: Session,
     summary: GatewaySummary,
     gateway_agents: Sequence[ListedAgent],
-    draft: LinkDraft,
+    link: Mapping[str, Any],
 ) -> LinkedAgent:
     """Link one of several agents. An error about it alone is shown beside it."""
-    member, agents_by_id = (
-        current_member(request),
-        {gateway_agent.id: gateway_agent for gateway_agent in gateway_agents},
-    )
+    key = link["gateway_agent_id"]
     try:
         agent, token = await gateways.link_agent(
-            session, member, summary.gateway, gateway_agents, draft
+            session,
+            current_member(request),
+            summary.gateway,
+            gateway_agents,
+            GatewayAgentLink.parse(link),
         )
     except AppError as error:
         if error.field in PER_AGENT_FIELDS:
-            error.field = f"name:{draft.gateway_agent_id}"
+            error.field = f"name:{key}"
         raise
-    workspace = agents_by_id[draft.gateway_agent_id].workspace
+    workspace = next(one.workspace for one in gateway_agents if one.id == key)
     handover_text = await setup.render_handover(
         session,
         agent,

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -17,29 +16,23 @@ from core.http.request import MAX_BODY_SIZE, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from models import SkillPack
 from services import organizations, skills
-from services.skills import SkillPackCreate
+from services.skills import SkillPackCreate, SkillPackUpload
 from web.auth.viewer import current_member
 from web.skills import presenter
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_deleted
-from web.ui.forms import Form, Line
+from web.ui.forms import Form
 from web.ui.layout import load_layout
 from web.ui.locale_format import describe_error
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import N_, _
+from web.ui.translation import N_
 
 UPLOAD_ENCODING = "multipart/form-data"
 MAX_UPLOAD_FIELDS = 20
 """Fields of a form with a file; the file is one more."""
-
-
-class UploadForm(BaseModel):
-    """The name of an uploaded pack."""
-
-    pack_name: Line
 
 
 def list_pack_fields(pack: SkillPack) -> list[EditedField]:
@@ -87,11 +80,11 @@ async def upload_pack(request: Request) -> Response:
     member = current_member(request)
     with form.catch_errors():
         organizations.require_admin(member)
-        name = form.parse(UploadForm).pack_name
+        fields = form.parse(SkillPackUpload)
         if not data:
             raise Invalid("file_required", N_("Choose a file."), field="archive")
         transaction = partial(open_transaction, request)
-        pack = await skills.upload_pack(transaction, member, name, data)
+        pack = await skills.upload_pack(transaction, member, fields, data)
         return RedirectResponse(f"/skills/packs/{pack.id}", 303)
     return await _render_new_forms(request, forms.Form(), form)
 
@@ -190,6 +183,7 @@ async def _render_new_forms(
         form=form,
         fields=build_form_fields(form, SkillPackCreate),
         upload_form=upload_form,
+        upload_fields=build_form_fields(upload_form, SkillPackUpload),
     )
 
 
@@ -242,7 +236,7 @@ async def read_upload(request: Request, name: str) -> tuple[Form, bytes]:
     """
     encoding = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if encoding != UPLOAD_ENCODING:
-        raise Invalid("not_a_form", _("Send the form as %(encoding)s.", encoding=UPLOAD_ENCODING))
+        raise Invalid("not_a_form", N_("Send the form as %(encoding)s."), encoding=UPLOAD_ENCODING)
     try:
         async with request.form(
             max_files=1, max_fields=MAX_UPLOAD_FIELDS, max_part_size=MAX_BODY_SIZE

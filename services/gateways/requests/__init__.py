@@ -19,4 +19,4 @@ from services.gateways.requests.queries import (
     load_requests_of_runs,
     waiting_rows_query,
 )
-from services.gateways.requests.rules import MAX_ANSWER_LENGTH, MAX_ANSWERS, SubmittedAnswer
+from services.gateways.requests.rules import GatewayAnswer

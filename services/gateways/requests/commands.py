@@ -27,8 +27,8 @@ from services.gateways.requests.queries import SHORT_HASH_LENGTH, RequestDetail,
 from services.gateways.requests.rules import (
     OPEN_STATES,
     UNSHOWN_ERROR,
+    GatewayAnswer,
     Resolution,
-    SubmittedAnswer,
     apply_resolution,
     is_answered_unseen,
     require_repeated_answer,
@@ -58,7 +58,7 @@ KIND_WORDS = {
 
 
 async def answer_request(
-    session: AsyncSession, user: User, request_id: UUID, answer: SubmittedAnswer
+    session: AsyncSession, user: User, request_id: UUID, answer: GatewayAnswer
 ) -> RequestDetail:
     """Answer a request. The first answer counts, and cannot be withdrawn.
 

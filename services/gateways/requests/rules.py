@@ -3,34 +3,51 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
 
 from core.errors import Conflict, Invalid
+from core.fields import Fields
 from core.security.secrets import mask_tokens_within
 from core.text import N_
-from core.validation import nonblank_text
 from models import GatewayRequest, RequestState, User
 from services.gateways.requests.parser import RequestHash
-
-MAX_ANSWER_LENGTH = 4_000  # characters of one answer to a question
-MAX_ANSWERS = 20  # to one question
 
 OPEN_STATES = (RequestState.WAITING, RequestState.ANSWERING)
 CANCELLATION = {"cancel": True}  # the stored answer of a cancelled question
 UNKNOWN_RESOLVER = "Somebody on the gateway"
 UNSHOWN_ERROR = "It was allowed on a page that had not shown everything, so it is asked again."
 
-validate_answer_text = nonblank_text(MAX_ANSWER_LENGTH)
+
+AnswerText = Annotated[str, StringConstraints(max_length=4_000)]
 
 
-@dataclass(frozen=True)
-class SubmittedAnswer:
-    """The answer of a user. `sha256` is the hash of the content that the user has seen."""
+class GatewayAnswer(Fields):
+    """An answer: a decision about a command, answers to questions, or a cancellation."""
 
-    sha256: str
-    decision: str | None = None
-    answers: Mapping[str, Sequence[str]] | None = None
-    cancel: bool = False
+    example = {
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "decision": "allow-once",
+    }
+
+    sha256: Annotated[
+        str,
+        StringConstraints(pattern="^[0-9A-Fa-f]{64}$"),
+        Field(
+            description="The `sha256` of the request that you saw. The answer applies to exactly "
+            "that content."
+        ),
+    ]
+    decision: Annotated[
+        str | None,
+        Field(max_length=40, description="One of the request's `allowed_decisions`."),
+    ] = None
+    answers: Annotated[
+        dict[str, Annotated[list[AnswerText], Field(max_length=20)]] | None,
+        Field(max_length=20, description="By the questions' `questionId`."),
+    ] = None
+    cancel: Annotated[bool, Field(description="Cancel the questions without an answer.")] = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,7 @@ class Resolution:
     is_cancelled: bool = False
 
 
-def validate_answer(request: GatewayRequest, answer: SubmittedAnswer) -> dict[str, Any]:
+def validate_answer(request: GatewayRequest, answer: GatewayAnswer) -> dict[str, Any]:
     """Return an answer in its stored form. Raises Invalid, and Conflict if the content differs.
 
     The hash ties an answer to every byte that the user has seen.
@@ -152,13 +169,13 @@ def _error_text(resolution: Resolution, was_answered_here: bool) -> str | None:
 
 def _validate_question_answers(question: Mapping[str, Any], answers: Sequence[str]) -> list[str]:
     """Return the answers to one question in the form that the gateway accepts."""
-    given = [validate_answer_text(answer, "answers") for answer in answers if answer.strip()]
+    given = [answer.strip() for answer in answers if answer.strip()]
     asked = question["question"]
     if not given:
         raise Invalid(
             "answer_required", N_("Answer: %(question)s"), field="answers", question=asked
         )
-    if len(given) > (MAX_ANSWERS if question.get("multiSelect") else 1):
+    if len(given) > 1 and not question.get("multiSelect"):
         reason = N_("Too many answers: %(question)s")
         raise Invalid("answers_too_many", reason, field="answers", question=asked)
     labels = {option["label"].strip(): option["label"] for option in question.get("options", [])}
