@@ -653,7 +653,7 @@ OPERATIONS = [
     Operation("GET", "/gateways", list_gateways, USER, TAGS, admin_membership),
     Operation("POST", "/gateways", create_gateway, USER, TAGS, admin_membership),
     Operation("GET", GATEWAY, get_gateway, USER, TAGS, gateway_for_admin),
-    Operation("PATCH", GATEWAY, update_gateway, USER, TAGS, admin_membership),
+    Operation("PATCH", GATEWAY, update_gateway, USER, TAGS, gateway_for_admin),
     Operation("DELETE", GATEWAY, delete_gateway, USER, TAGS, admin_membership),
     Operation("GET", GATEWAY + "/agents", list_gateway_agents, USER, TAGS, gateway_for_admin),
     Operation("POST", GATEWAY + "/agents", link_gateway_agent, USER, TAGS, gateway_for_admin),

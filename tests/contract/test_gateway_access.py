@@ -37,6 +37,11 @@ async def test_only_admins_see_gateways(
     assert (await alice.get(at)).json() == gateway
 
 
+async def test_a_missing_gateway_precedes_errors_of_fields(alice: Client) -> None:
+    answer = await alice.patch(f"/gateways/{new_id()}", json={"url": "https://here"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "gateway_not_found")
+
+
 async def test_a_gateway_does_not_exist_for_other_organizations(
     alice: Client, charlie: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
