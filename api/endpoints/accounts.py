@@ -3,14 +3,11 @@
 from uuid import UUID
 
 from api.framework.dependencies import active_membership
-from api.framework.fields import (
-    Ok,
-    ResponseModel,
-)
+from api.framework.fields import Ok, ResponseModel
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, json_id
-from models import Member, User
+from core.json_responses import Encoded, build_encoder
+from models import Member
 from services import identity
 from services.identity import UserUpdate
 
@@ -30,37 +27,24 @@ class UserRead(ResponseModel):
     is_super_admin: bool
 
 
-def _encode_user(user: User) -> Encoded[UserRead]:
-    fields = {
-        "id": json_id(user.id),
-        "clerk_user_id": user.clerk_user_id,
-        "email": user.email,
-        "name": user.name,
-        "preferred_name": user.preferred_name,
-        "pronouns": user.pronouns,
-        "timezone": user.timezone,
-        "notes": user.notes,
-        "context": user.context,
-        "is_super_admin": user.is_super_admin,
-    }
-    return Encoded(fields)
+encode_user = build_encoder(UserRead)
 
 
 async def bootstrap_user(context: RequestContext, member: Member) -> Encoded[UserRead]:
     """Return the calling user. Creates the user's first organization if there is none yet."""
-    return _encode_user(member.user)
+    return Encoded(encode_user(member.user))
 
 
 @reads_only
 async def get_me(context: RequestContext, member: Member) -> Encoded[UserRead]:
     """Return the calling user."""
-    return _encode_user(member.user)
+    return Encoded(encode_user(member.user))
 
 
 async def update_me(context: RequestContext, body: UserUpdate) -> Encoded[UserRead]:
     """Change the calling user's profile."""
     changed = await identity.update_profile(context.session, context.user, body)
-    return _encode_user(changed)
+    return Encoded(encode_user(changed))
 
 
 @error_responses(403, 409)

@@ -1,7 +1,7 @@
 """Organizations: members, the stop of their agents, invites (contract, people-and-boards 3.3)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -22,9 +22,9 @@ from api.framework.fields import (
 )
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
-from models import Invite, Member, Organization, Role
+from models import Invite, Member, Role
 from services import identity, organizations
 from services.organizations import (
     AccessRights,
@@ -51,15 +51,7 @@ class OrganizationRead(ResponseModel):
     )
 
 
-def _encode_organization(organization: Organization) -> Encoded[OrganizationRead]:
-    fields = {
-        "id": json_id(organization.id),
-        "name": organization.name,
-        "created_at": json_time(organization.created_at),
-        "updated_at": json_time(organization.updated_at),
-        "only_owners_appoint_admins": organization.only_owners_appoint_admins,
-    }
-    return Encoded(fields)
+encode_organization = build_encoder(OrganizationRead)
 
 
 class OrganizationListItem(ResponseModel):
@@ -83,7 +75,7 @@ async def create_organization(
 ) -> Encoded[OrganizationRead]:
     """Create an organization. The user becomes its owner, and it becomes the active one."""
     created = await organizations.create_organization(context.session, context.user, body)
-    return _encode_organization(created)
+    return Encoded(encode_organization(created))
 
 
 @reads_only
@@ -112,7 +104,7 @@ async def set_active_organization(
     chosen = await organizations.switch_organization(
         context.session, context.user, body.organization_id
     )
-    return _encode_organization(chosen)
+    return Encoded(encode_organization(chosen))
 
 
 @reads_only
@@ -120,7 +112,7 @@ async def get_active_organization(
     context: RequestContext, member: Member
 ) -> Encoded[OrganizationRead]:
     """Return the user's active organization."""
-    return _encode_organization(member.organization)
+    return Encoded(encode_organization(member.organization))
 
 
 async def delete_active_organization(context: RequestContext, member: Member) -> Ok:
@@ -154,8 +146,8 @@ class OrganizationBoardAccessRead(ResponseModel):
     updated_at: Timestamp
 
 
-class OrganizationMemberRead(ResponseModel):
-    """A membership: role and board rights."""
+class OrganizationMembershipRead(ResponseModel):
+    """A membership without its user and the rights on single boards."""
 
     id: UUID
     organization_id: UUID
@@ -165,41 +157,28 @@ class OrganizationMemberRead(ResponseModel):
     all_boards_write: bool
     created_at: Timestamp
     updated_at: Timestamp
+
+
+class OrganizationMemberRead(OrganizationMembershipRead):
+    """A membership: role and board rights."""
+
     user: OrganizationUserRead | None
     board_access: list[OrganizationBoardAccessRead] = Field(
         default=[], description="Rights on single boards, of a member without rights on all boards."
     )
 
 
+encode_membership = build_encoder(OrganizationMembershipRead)
+encode_user = build_encoder(OrganizationUserRead)
+encode_access = build_encoder(OrganizationBoardAccessRead)
+
+
 def _build_member_fields(detail: MemberDetail) -> dict[str, Any]:
     """Return the fields of an OrganizationMemberRead, in the order of the model."""
-    member, user = detail.member, detail.member.user
     return {
-        "id": json_id(member.id),
-        "organization_id": json_id(member.organization_id),
-        "user_id": json_id(member.user_id),
-        "role": member.role,
-        "all_boards_read": member.all_boards_read,
-        "all_boards_write": member.all_boards_write,
-        "created_at": json_time(member.created_at),
-        "updated_at": json_time(member.updated_at),
-        "user": {
-            "id": json_id(user.id),
-            "email": user.email,
-            "name": user.name,
-            "preferred_name": user.preferred_name,
-        },
-        "board_access": [
-            {
-                "id": json_id(access.id),
-                "board_id": json_id(access.board_id),
-                "can_read": access.can_read,
-                "can_write": access.can_write,
-                "created_at": json_time(access.created_at),
-                "updated_at": json_time(access.updated_at),
-            }
-            for access in detail.board_access
-        ],
+        **encode_membership(detail.member),
+        "user": encode_user(detail.member.user),
+        "board_access": [encode_access(access) for access in detail.board_access],
     }
 
 
@@ -286,14 +265,15 @@ class AgentStopRead(ResponseModel):
 
 
 def _encode_stop(stop: AgentStop | None) -> Encoded[AgentStopRead]:
-    fields = {
-        "is_stopped": stop is not None,
-        "stopped_at": json_time(stop.stopped_at) if stop else None,
-        "stopped_by": stop.stopped_by if stop else None,
-        "stopped_by_user_id": json_id(stop.user_id) if stop else None,
-        "reason": stop.reason if stop else None,
-    }
-    return Encoded(fields)
+    return Encoded(
+        {
+            "is_stopped": stop is not None,
+            "stopped_at": json_time(stop.stopped_at) if stop else None,
+            "stopped_by": stop.stopped_by if stop else None,
+            "stopped_by_user_id": json_id(stop.user_id) if stop else None,
+            "reason": stop.reason if stop else None,
+        }
+    )
 
 
 @reads_only
@@ -344,23 +324,14 @@ class OrganizationInviteRead(ResponseModel):
     updated_at: Timestamp
 
 
-def _build_invite_fields(invite: Invite, token: str | None = None) -> dict[str, Any]:
-    """Return the fields of an OrganizationInviteRead, in the order of the model."""
-    return {
-        "id": json_id(invite.id),
-        "organization_id": json_id(invite.organization_id),
-        "invited_email": invite.invited_email,
-        "role": invite.role,
-        "all_boards_read": invite.all_boards_read,
-        "all_boards_write": invite.all_boards_write,
-        "token": token,
-        "expires_at": json_time(invite.expires_at),
-        "created_by_user_id": json_id(invite.created_by_user_id),
-        "accepted_by_user_id": json_id(invite.accepted_by_user_id),
-        "accepted_at": json_time(invite.accepted_at),
-        "created_at": json_time(invite.created_at),
-        "updated_at": json_time(invite.updated_at),
-    }
+class InviteAnswer(NamedTuple):
+    """An invitation, and the token of a new one."""
+
+    invite: Invite
+    token: str | None = None
+
+
+encode_invite = build_encoder(OrganizationInviteRead, "invite", token="token")  # noqa: S106
 
 
 class OrganizationInviteAccept(RequestModel):
@@ -375,7 +346,7 @@ async def list_invites(
 ) -> Encoded[Page[OrganizationInviteRead]]:
     """List the pending invitations without their tokens, newest first."""
     found = await organizations.list_pending_invites(context.source, member, query.paging)
-    return encode_page(found, _build_invite_fields)
+    return encode_page(found, lambda invite: encode_invite(InviteAnswer(invite)))
 
 
 @changes_decisions
@@ -388,7 +359,7 @@ async def create_invite(
     A second invitation to the same address replaces the first, with a new token.
     """
     created = await organizations.create_invite(context.session, member, body)
-    return Encoded(_build_invite_fields(*created))
+    return Encoded(encode_invite(InviteAnswer(*created)))
 
 
 @changes_decisions
@@ -401,7 +372,7 @@ async def renew_invite(
     It has a new id, a new token and a new end, and the old token ends.
     """
     renewed = await organizations.renew_invite(context.session, member, invite_id)
-    return Encoded(_build_invite_fields(*renewed))
+    return Encoded(encode_invite(InviteAnswer(*renewed)))
 
 
 @error_responses(404)
@@ -410,7 +381,7 @@ async def revoke_invite(
 ) -> Encoded[OrganizationInviteRead]:
     """Revoke an invitation, and return it."""
     revoked = await organizations.revoke_invite(context.session, member, invite_id)
-    return Encoded(_build_invite_fields(revoked))
+    return Encoded(encode_invite(InviteAnswer(revoked)))
 
 
 @error_responses(403, 404)

@@ -10,7 +10,7 @@ from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.operation import reads_only
 from api.framework.request_context import RequestContext
 from core.errors import Invalid
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Agent
 from services import organizations, search
@@ -43,6 +43,9 @@ class SearchHit(ResponseModel):
     title_parts: list[TextPart] = Field(description="The title in parts.")
     snippet: list[TextPart] = Field(description="The text around the first match, in parts.")
     at: Timestamp = Field(description="When it was last changed.")
+
+
+encode_hit = build_encoder(SearchHit)
 
 
 class SearchQuery(PageQuery):
@@ -90,16 +93,9 @@ async def search_everything(
 def _build_hit_fields(hit: search.SearchResult) -> dict[str, Any]:
     """Return the fields of a SearchHit, in the order of the model."""
     return {
-        "kind": hit.kind,
-        "id": json_id(hit.id),
-        "board_id": json_id(hit.board_id),
-        "board_name": hit.board_name,
-        "board_group_id": json_id(hit.board_group_id),
-        "task_id": json_id(hit.task_id),
-        "title": hit.title,
+        **encode_hit(hit),
         "title_parts": [part._asdict() for part in hit.title_parts],
         "snippet": [part._asdict() for part in hit.snippet],
-        "at": json_time(hit.at),
     }
 
 
