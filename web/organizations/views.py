@@ -22,15 +22,8 @@ from services.organizations import (
 )
 from web.auth.one_time_links import build_link
 from web.auth.viewer import current_member
-from web.organizations import presenter
-from web.organizations.forms import (
-    ROLE_NAMES,
-    build_access_field,
-    list_role_options,
-    name_access_values,
-    parse_changed_rights,
-    parse_invited_rights,
-)
+from web.organizations import access
+from web.organizations.access import ROLE_NAMES, build_access_field
 from web.ui import flash_cookies, forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
@@ -70,7 +63,7 @@ async def show_people(request: Request) -> Response:
             members = [one.member for one in found.items]
             context["last_active"] = await organizations.list_last_active(source, members)
     names = context.pop("names")
-    rows = presenter.build_member_rows(member, found.items, names, context.pop("last_active"))
+    rows = access.build_member_rows(member, found.items, names, context.pop("last_active"))
     response = render_page(
         request,
         "people/index.html",
@@ -79,7 +72,7 @@ async def show_people(request: Request) -> Response:
         page_size=PAGE_SIZE,
         tab_counts=tab_counts,
         role_names={role: translate(name) for role, name in ROLE_NAMES.items()},
-        describe_invite=lambda one: presenter.describe_access(one.invite, one.board_access, names),
+        describe_invite=lambda one: access.describe_access(one.invite, one.board_access, names),
         now=now(),
         link=build_link(get_settings(request).base_url, "/invite", token) if token else "",
         **context,
@@ -136,7 +129,7 @@ async def change_access(request: Request) -> Response:
         async with open_transaction(request) as session:
             locked = await organizations.lock_member(session, current_member(request), member_id)
             detail = await organizations.get_member(session, locked.by, member_id)
-            rights = parse_changed_rights(form, detail)
+            rights = access.parse_changed_rights(form, detail)
             if not check_edit(form, [build_access_field(detail, form)]):
                 await organizations.change_member_rights(session, locked, rights)
         return _redirect_saved(request, "access")
@@ -156,7 +149,7 @@ async def _render_access_conflict(request: Request, form: forms.Form) -> Respons
         back=f"/people/{member_id}#access",
         organization_id=viewer.organization_id,
         object_id=detail.member.user_id,
-        names={"access": name_access_values(presenter.build_access_table(names).boards)},
+        names={"access": access.name_access_values(access.build_access_table(names).boards)},
     )
     return await render_conflict(request, form, about)
 
@@ -193,7 +186,7 @@ async def create_invite(request: Request) -> Response:
     organizations.require_admin(member)
     with form.catch_errors():
         invitee = form.parse(Invitee)
-        fields = InviteCreate(**dict(invitee), **dict(parse_invited_rights(form)))
+        fields = InviteCreate(**dict(invitee), **dict(access.parse_invited_rights(form)))
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at
             _, token = await organizations.create_invite(
@@ -245,13 +238,13 @@ async def _render_member(request: Request, form: forms.Form, section: str) -> Re
         layout=layout,
         status=form.status,
         member=member,
-        table=presenter.build_access_table(names, detail),
+        table=access.build_access_table(names, detail),
         shown_access={"access": build_access_field(detail).value},
         last_active=last_active.get(member.id),
-        reason=presenter.explain_fixed_role(viewer, member, owners=owners),
-        may_manage=presenter.may_manage(viewer, member),
+        reason=access.explain_fixed_role(viewer, member, owners=owners),
+        may_manage=access.may_manage(viewer, member),
         role_name=translate(ROLE_NAMES[member.role]),
-        role_options=list_role_options(viewer, member.role),
+        role_options=access.list_role_options(viewer, member.role),
         form=form,
         blank=forms.Form(),
         section=section,
@@ -267,8 +260,8 @@ async def _render_invite_form(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         names = await organizations.list_board_names(source, viewer)
     context = {
-        "table": presenter.build_access_table(names),
-        "role_options": list_role_options(viewer),
+        "table": access.build_access_table(names),
+        "role_options": access.list_role_options(viewer),
         "form": form,
         "fields": build_form_fields(form, Invitee),
     }

@@ -1,17 +1,20 @@
-"""Forms of the organization's pages: invitations, roles, rights on boards, and names."""
+"""Roles and rights on boards, as the pages of people show and change them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from core.errors import Invalid
-from models import Member, Role
+from models import BoardAccess, Invite, InviteBoardAccess, Member, Role
 from services import organizations
 from services.organizations import AccessRights, BoardGrant, MemberDetail
 from web.ui import forms
 from web.ui.edited_fields import EditedField
-from web.ui.translation import N_, _, translate
+from web.ui.translation import N_, _, ngettext, translate
 
 ROLE_NAMES = {Role.OWNER: N_("Owner"), Role.ADMIN: N_("Admin"), Role.MEMBER: N_("Member")}
 ACCESS_LEVELS = ("none", "read", "write")
@@ -112,9 +115,9 @@ def _list_rights(all_boards: str, levels: Mapping[str, str]) -> list[str]:
 def name_access_values(boards: Mapping[str, str]) -> Mapping[str, str]:
     """Return the texts of the values of `build_access_field`; `boards` are names by field."""
     texts = {"": _("No boards")}
-    for field, name in [("access", _("All boards")), *boards.items()]:
-        texts[f"{field}:read"] = _("%(board)s: read", board=name)
-        texts[f"{field}:write"] = _("%(board)s: read and change", board=name)
+    for name, board in [("access", _("All boards")), *boards.items()]:
+        texts[f"{name}:read"] = _("%(board)s: read", board=board)
+        texts[f"{name}:write"] = _("%(board)s: read and change", board=board)
     return texts
 
 
@@ -134,3 +137,97 @@ def list_role_options(member: Member, current: Role | None = None) -> list[tuple
     if member.role is Role.OWNER:
         allowed.add(Role.OWNER)
     return [(role.value, translate(ROLE_NAMES[role])) for role in Role if role in allowed]
+
+
+Grants = Sequence[BoardAccess] | Sequence[InviteBoardAccess]
+
+
+@dataclass(frozen=True)
+class AccessTable:
+    """The choices of an access table: of all boards, and of each board by the name of its field."""
+
+    boards: Mapping[str, str]
+    access: AccessLevel = "read"
+    levels: Mapping[str, AccessLevel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """A member in the table of people, with what the viewer may see and do."""
+
+    member: Member
+    access: str
+    last_active: datetime | None
+    can_open: bool
+
+
+def build_access_table(
+    names: Mapping[UUID, str], detail: MemberDetail | None = None
+) -> AccessTable:
+    """Return the access table of a member; without one, that of a new invitation."""
+    boards = {f"{BOARD_FIELD}{id}": name for id, name in names.items()}
+    return AccessTable(boards, *list_access_levels(detail)) if detail else AccessTable(boards)
+
+
+def describe_access(holder: Member | Invite, grants: Grants, names: Mapping[UUID, str]) -> str:
+    """Describe rights on boards, such as "Reads Launch and changes Garden"."""
+    level = get_access_level(holder.all_boards_read, holder.all_boards_write)
+    if level != "none":
+        return _("Changes all boards") if level == "write" else _("Reads all boards")
+    known = [one for one in grants if one.board_id in names]
+    written = [names[one.board_id] for one in known if one.can_write]
+    read = [names[one.board_id] for one in known if one.can_read and not one.can_write]
+    if read and written:
+        return _(
+            "Reads %(read)s; changes %(written)s",
+            read=_list_names(read),
+            written=_list_names(written),
+        )
+    if read:
+        return _("Reads %(boards)s", boards=_list_names(read))
+    return _("Changes %(boards)s", boards=_list_names(written)) if written else _("No boards")
+
+
+def build_member_rows(
+    viewer: Member,
+    details: Sequence[MemberDetail],
+    names: Mapping[UUID, str],
+    last_active: Mapping[UUID, datetime],
+) -> list[MemberRow]:
+    """Return the rows of the table of people. Only admins see the rights of others."""
+    return [
+        MemberRow(
+            one.member,
+            describe_access(one.member, one.board_access, names) if viewer.is_admin else "",
+            last_active.get(one.member.id),
+            viewer.is_admin or one.member.id == viewer.id,
+        )
+        for one in details
+    ]
+
+
+def may_manage(viewer: Member, member: Member) -> bool:
+    """Return whether the viewer may change the access of a member."""
+    return viewer.is_admin and (member.role is not Role.OWNER or viewer.role is Role.OWNER)
+
+
+def explain_fixed_role(viewer: Member, member: Member, *, owners: int) -> str:
+    """Return why the viewer cannot change the role of a member, or ""."""
+    if not viewer.is_admin:
+        return _("Only an admin can change roles and access.")
+    if not may_manage(viewer, member):
+        return _("Only an owner can change or remove an owner.")
+    if member.role is Role.OWNER and owners == 1:
+        return _(
+            "An organization has at least one owner. Make another member an owner first; then this"
+            " role can be changed."
+        )
+    return ""
+
+
+def _list_names(names: Sequence[str]) -> str:
+    """List the first names, so that they fit into a row of a table."""
+    shown, rest = ", ".join(names[:3]), len(names) - 3
+    if rest <= 0:
+        return shown
+    return ngettext("%(names)s and %(num)d more", "%(names)s and %(num)d more", rest, names=shown)
