@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -63,6 +63,11 @@ class MembershipSummary:
     is_owner: bool
     has_boards: bool
 
+    @property
+    def needs_owner(self) -> bool:
+        """Whether the organization would keep members but have no owner without the user."""
+        return self.is_owner and self.others > 0 and not self.other_owners
+
 
 async def delete_account(
     session: AsyncSession, user: User, *, may_delete_boards: bool = True
@@ -80,7 +85,11 @@ async def delete_account(
     if expected_ids:
         await organizations.lock_organization_contents(session, expected_ids)
     memberships = await _lock_memberships(session, locked)
-    check_organizations_keep_owner(memberships)
+    if ownerless := [one.organization for one in memberships if one.needs_owner]:
+        reason = N_("Make somebody else an owner first, or delete the organization: %(names)s.")
+        details = [{"id": str(one.id), "name": one.name} for one in ownerless]
+        names = [one.name for one in ownerless]
+        raise Conflict("last_owner", reason, organizations=details, names=names)
     own_ids = _list_own(memberships)
     records: list[NewAuditRecord] = []
     if own_ids:
@@ -99,25 +108,6 @@ async def delete_account(
 def _list_own(memberships: Sequence[MembershipSummary]) -> list[UUID]:
     """Return the organizations without other members."""
     return [one.organization.id for one in memberships if not one.others]
-
-
-def _is_open_invite_of(user: User) -> ColumnElement[bool]:
-    """Match the open invitations that a user has created: they end with the account."""
-    return (Invite.created_by_user_id == user.id) & Invite.accepted_at.is_(None)
-
-
-def check_organizations_keep_owner(memberships: Sequence[MembershipSummary]) -> None:
-    """Raise Conflict with the organizations that would keep members but have no owner."""
-    ownerless = [
-        one.organization
-        for one in memberships
-        if one.is_owner and one.others and not one.other_owners
-    ]
-    if ownerless:
-        reason = N_("Make somebody else an owner first, or delete the organization: %(names)s.")
-        details = [{"id": str(one.id), "name": one.name} for one in ownerless]
-        names = [one.name for one in ownerless]
-        raise Conflict("last_owner", reason, organizations=details, names=names)
 
 
 async def list_membership_summaries(source: Source, user: User) -> Sequence[MembershipSummary]:
@@ -166,7 +156,8 @@ async def _delete_user(session: AsyncSession, user: User) -> None:
         .where(EventOrigin.actor_id == user.id)
         .values(actor_name=None, credential_id=None, address=None),
         "invites": delete(Invite).where(
-            (Invite.accepted_by_user_id == user.id) | _is_open_invite_of(user)
+            (Invite.accepted_by_user_id == user.id)
+            | ((Invite.created_by_user_id == user.id) & Invite.accepted_at.is_(None))
         ),
         "notes": update(Note).where(Note.user_id == user.id).values(source=None),
         "group_notes": update(GroupNote).where(GroupNote.user_id == user.id).values(source=None),

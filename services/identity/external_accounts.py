@@ -32,7 +32,6 @@ AGAIN_PREFIX = "again."  # of the state, if a signed-in user has to authenticate
 AUTHORIZATION_LIFETIME = timedelta(minutes=10)
 
 MAX_TIMESTAMP = 253_402_300_799  # seconds: the end of the year 9999
-MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
 
 Claims = Mapping[str, Any]
 
@@ -128,9 +127,8 @@ def parse_profile(claims: Claims) -> ProviderProfile:
     Raises Unauthorized if the subject is missing or unusable.
     """
     subject = claims["sub"]
-    if not (isinstance(subject, str) and subject.strip() and len(subject) <= MAX_SUBJECT_LENGTH):
-        raise Unauthorized
-    if not is_storable(subject):
+    is_text = isinstance(subject, str) and subject.strip() and is_storable(subject)
+    if not is_text or len(subject) > 255:  # OpenID Connect Core, 2
         raise Unauthorized
     email, is_verified = _email(claims)
     return ProviderProfile(
@@ -210,7 +208,8 @@ async def get_or_create_external_user(session: AsyncSession, profile: ProviderPr
     user = await _find_connected_user(session, profile)
     if user is None:
         return await _register_external_user(session, profile)
-    if _has_profile_changes(profile, user):
+    is_named = bool(profile.name and not user.name)
+    if is_named or _has_new_email(profile, user) or _verifies_email(profile, user):
         await _update_from_profile(session, user, profile)
     return user
 
@@ -301,7 +300,11 @@ async def _resolve_email_conflict(
         await _remove_email(session, owner)
         return await _create_user(session, profile, email=profile.email)
     if profile.is_verified:
-        raise _account_not_connected()
+        reason = N_(
+            "An account with this e-mail address signs in with a password. Sign in with it once, in"
+            " this browser, and the two are connected."
+        )
+        raise Unauthorized(reason, code=ACCOUNT_NOT_CONNECTED)
     return await _create_user(session, profile, email=None)
 
 
@@ -331,13 +334,6 @@ async def _choose_external_id(session: AsyncSession, profile: ProviderProfile) -
     if profile.subject != FIRST_USER_EXTERNAL_ID and not await session.scalar(taken):
         return profile.subject
     return f"{profile.issuer}#{profile.subject}"
-
-
-def _has_profile_changes(profile: ProviderProfile, user: User) -> bool:
-    """Return whether a provider's profile contains anything new about a user."""
-    if profile.name and not user.name:
-        return True
-    return _has_new_email(profile, user) or _verifies_email(profile, user)
 
 
 def _has_new_email(profile: ProviderProfile, user: User) -> bool:
@@ -402,14 +398,6 @@ async def _remove_email(session: AsyncSession, owner: User) -> None:
     await session.flush()
 
 
-def _account_not_connected() -> Unauthorized:
-    reason = N_(
-        "An account with this e-mail address signs in with a password. Sign in with it once, in"
-        " this browser, and the two are connected."
-    )
-    return Unauthorized(reason, code=ACCOUNT_NOT_CONNECTED)
-
-
 async def save_identity_for_password(
     session: AsyncSession, pending: PendingSignIn, profile: ProviderProfile
 ) -> None:
@@ -442,14 +430,11 @@ async def connect_pending_identities(session: AsyncSession, user: User, *, brows
     )
     changes: list[AccountChange] = []
     for pending in (await session.scalars(statement)).all():
-        changes += await connect_identity(session, user, _pending_profile(pending))
+        assert pending.issuer
+        assert pending.subject
+        # only accounts with a verified address are stored
+        profile = ProviderProfile(
+            pending.issuer, pending.subject, pending.email, is_verified=True, name=None, until=now()
+        )
+        changes += await connect_identity(session, user, profile)
     await audit.record_account_changes(session, user, changes)
-
-
-def _pending_profile(pending: PendingSignIn) -> ProviderProfile:
-    """Return the profile of a stored account; only accounts with a verified address are stored."""
-    assert pending.issuer
-    assert pending.subject
-    return ProviderProfile(
-        pending.issuer, pending.subject, pending.email, is_verified=True, name=None, until=now()
-    )

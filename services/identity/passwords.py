@@ -27,9 +27,6 @@ from services.identity.tokens import revoke_api_tokens
 
 MIN_PASSWORD_LENGTH = 10  # characters
 MAX_PASSWORD_LENGTH = 200
-MIN_NAME_LENGTH = 4  # shorter names are part of many words
-MIN_DIFFERENT_CHARACTERS = 4
-PRODUCT_NAMES = ("missioncontrol", "openclaw")
 SEQUENCES = (
     "abcdefghijklmnopqrstuvwxyz" * 2,
     "1234567890" * 20,
@@ -69,11 +66,13 @@ def _find_weakness(password: str, email: str) -> str:
     There is no list of common passwords: docs/trust.md, check 5.
     """
     text, name = _normalize(password), _normalize(email.partition("@")[0])
-    if len(name) >= MIN_NAME_LENGTH and name in text:
+    if len(name) >= 4 and name in text:  # shorter names are part of many words
         return "email"
-    if any(product in text for product in PRODUCT_NAMES):
+    if any(product in text for product in ("missioncontrol", "openclaw")):
         return "product"
-    if _is_repeated(password.casefold()) or len(set(password)) < MIN_DIFFERENT_CHARACTERS:
+    folded = password.casefold()
+    is_repeated = folded in (folded + folded)[1:-1]  # it consists of a shorter text
+    if is_repeated or len(set(password)) < 4:
         return "repeated"
     if text and any(text in one or text[::-1] in one for one in SEQUENCES):
         return "sequence"
@@ -83,11 +82,6 @@ def _find_weakness(password: str, email: str) -> str:
 def _normalize(text: str) -> str:
     """Return the letters and digits, in lower case."""
     return "".join(one for one in text.casefold() if one.isalnum())
-
-
-def _is_repeated(text: str) -> bool:
-    """Return whether the text consists of a shorter text, two or more times."""
-    return text in (text + text)[1:-1]
 
 
 DUMMY_HASH = (
@@ -223,13 +217,6 @@ async def hash_new_password(password: str, field: str, email: str | None = None)
     return await asyncio.to_thread(hash_password, password)
 
 
-async def _matches_hash(password: str, stored: str) -> bool:
-    """Return whether the password has this hash, computed in a thread."""
-    is_plausible = len(password) <= MAX_PASSWORD_LENGTH and is_storable(password)
-    is_match = await asyncio.to_thread(verify_password, password if is_plausible else "", stored)
-    return is_match and is_plausible
-
-
 def _stored_password_of(user: User) -> StoredPassword:
     if user.password_hash is None:
         return StoredPassword(None, DUMMY_HASH)
@@ -237,7 +224,10 @@ def _stored_password_of(user: User) -> StoredPassword:
 
 
 async def _verify(stored: StoredPassword, password: str) -> VerifiedPassword | None:
-    if await _matches_hash(password, stored.hash) and stored.user_id:
+    is_plausible = len(password) <= MAX_PASSWORD_LENGTH and is_storable(password)
+    compared = password if is_plausible else ""
+    is_match = await asyncio.to_thread(verify_password, compared, stored.hash)
+    if is_match and is_plausible and stored.user_id:
         return VerifiedPassword(stored.user_id, stored.hash)
     return None
 
@@ -249,9 +239,6 @@ def _wrong_credentials() -> Unauthorized:
 
 def _wrong_current_password() -> Invalid:
     return Invalid("wrong_password", N_("This is not your password."), field="current")
-
-
-PASSWORD_LINK_LIFETIME = timedelta(hours=24)
 
 
 async def create_password_link(session: AsyncSession, email: str) -> str:
@@ -269,7 +256,7 @@ async def create_password_link(session: AsyncSession, email: str) -> str:
         user_id=user_row.id,
         secret_hash=hash_token(secret),
         created_at=at,
-        expires_at=at + PASSWORD_LINK_LIFETIME,
+        expires_at=at + timedelta(hours=24),
     )
     session.add(row)
     await session.flush()

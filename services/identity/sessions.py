@@ -30,8 +30,6 @@ from services.audit import AccountChange, AuditAction, AuditObject, NewAuditReco
 
 SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
-MAX_USER_AGENT_LENGTH = 300  # characters
-
 DEFAULT_IDLE_DAYS = 14  # after which a session without a request ends
 IS_VALID = (SignIn.expires_at > bindparam("at")) & (SignIn.last_seen_at > bindparam("used_after"))
 ACTIVE_SESSION_ID = select(SignIn.id).where(SignIn.id == bindparam("sign_in_id"), IS_VALID)
@@ -185,7 +183,7 @@ async def delete_sessions(
     return AccountChange(AuditAction.SESSION_ENDED, AuditObject("user", user.id, name))
 
 
-async def end_member_sessions(session: AsyncSession, locked: "organizations.LockedMember") -> None:
+async def end_member_sessions(session: AsyncSession, locked: organizations.LockedMember) -> None:
     """End all sessions of a locked member, for an admin. Raises Forbidden for a higher role.
 
     It is recorded only in this organization: others of the member must not learn about it.
@@ -213,7 +211,7 @@ async def _record_end(session: AsyncSession, user_id: UUID, ended: AuditObject) 
 
 
 def _truncate(text: str | None) -> str | None:
-    return text.replace("\0", "")[:MAX_USER_AGENT_LENGTH] if text else None
+    return text.replace("\0", "")[:300] if text else None
 
 
 async def delete_expired_credentials(

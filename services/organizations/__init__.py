@@ -10,7 +10,6 @@ from services.organizations.commands import (
     find_or_accept_membership,
     get_or_create_active_membership,
     has_default_name,
-    has_unnamed_organization,
     mark_removal_read,
     rename_organization,
     set_only_owners_appoint_admins,

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from core.clock import now
 from core.db.reads import Source, require_transaction
@@ -201,23 +200,23 @@ async def erase_organizations(
 ) -> list[NewAuditRecord]:
     """Delete organizations whose contents are locked; the database cascades to their contents.
 
-    Rows for the removal of our agents from their gateways are kept. Returns the audit records,
-    which the caller adds at the end.
+    Their users then work in the oldest other organization that they are in. Rows for the removal of
+    our agents from their gateways are kept. Returns the audit records, which the caller adds at the
+    end.
     """
     cleanup = desired_state.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
-    moved = _build_active_organization_update(organization_ids).cte("moved")
-    deleted = await session.execute(statement.add_cte(moved, cleanup.cte("departing")))
-    return audit.build_deletion_records({id: name for id, name in deleted})
-
-
-def _build_active_organization_update(organization_ids: Collection[UUID]) -> ReturningUpdate[UUID]:
-    """Build the update that lets users work in the oldest other organization that they are in."""
     is_other = Member.user_id == User.id, Member.organization_id.not_in(organization_ids)
     oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_MEMBERSHIP_FIRST)
-    moved = update(User).where(User.active_organization_id.in_(organization_ids))
-    return moved.values(active_organization_id=oldest.limit(1).scalar_subquery()).returning(User.id)
+    moved = (
+        update(User)
+        .where(User.active_organization_id.in_(organization_ids))
+        .values(active_organization_id=oldest.limit(1).scalar_subquery())
+        .returning(User.id)
+    )
+    deleted = await session.execute(statement.add_cte(moved.cte("moved"), cleanup.cte("departing")))
+    return audit.build_deletion_records({id: name for id, name in deleted})
 
 
 async def get_or_create_active_membership(source: Source, user: User) -> Member:
@@ -240,12 +239,6 @@ async def get_or_create_active_membership(source: Source, user: User) -> Member:
 def has_default_name(organization: Organization) -> bool:
     """Return whether an organization has the name that a call of the API gives to new ones."""
     return organization.name == PERSONAL_ORGANIZATION_NAME
-
-
-async def has_unnamed_organization(source: Source, user: User) -> bool:
-    """Return whether the user works in an organization that only a call of the API has named."""
-    member = await find_current_membership(source, user)
-    return member is not None and has_default_name(member.organization)
 
 
 async def find_or_accept_membership(source: Source, user: User) -> Member | None:
@@ -279,27 +272,22 @@ async def add_users_to_demo_organization(session: AsyncSession) -> None:
     member_ids = select(Member.user_id).where(Member.organization_id == organization.id)
     outsiders = select(User).where(User.password_hash.is_not(None), User.id.not_in(member_ids))
     for user in (await session.scalars(outsiders)).all():
-        await _add_demo_owner(session, user, organization)
-
-
-async def _add_demo_owner(session: AsyncSession, user: User, organization: Organization) -> None:
-    session.add(
-        Member(
-            organization=organization,
-            user=user,
-            role=Role.OWNER,
-            all_boards_read=True,
-            all_boards_write=True,
-            created_at=now(),
-            updated_at=now(),
+        session.add(
+            Member(
+                organization=organization,
+                user=user,
+                role=Role.OWNER,
+                all_boards_read=True,
+                all_boards_write=True,
+                created_at=now(),
+                updated_at=now(),
+            )
         )
-    )
-    user.active_organization_id = user.active_organization_id or organization.id
-    added = AuditObject("member", user.id, user.display_name)
-    record = NewAuditRecord(
-        AuditAction.MEMBER_ADDED,
-        added,
-        organization_id=organization.id,
-        after={"role": Role.OWNER},
-    )
-    await audit.record_audit(session, [record])
+        user.active_organization_id = user.active_organization_id or organization.id
+        record = NewAuditRecord(
+            AuditAction.MEMBER_ADDED,
+            AuditObject("member", user.id, user.display_name),
+            organization_id=organization.id,
+            after={"role": Role.OWNER},
+        )
+        await audit.record_audit(session, [record])

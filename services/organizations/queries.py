@@ -33,8 +33,6 @@ from models import (
 from services import counters
 from services.organizations.rules import require_admin
 
-MAX_REMOVAL_AGE = timedelta(days=30)  # of a removal that the removed user reads
-
 MEMBER_ORDER = (func.lower(User.email), User.name, Member.id)
 
 
@@ -210,11 +208,11 @@ MEMBERSHIPS_BY_NAME = Query(
 async def find_ended_membership(source: Source, user: User) -> EndedMembership | None:
     """Return the membership that somebody ended last; None if the user has left one since.
 
-    Only removals of the last MAX_REMOVAL_AGE count. Events are deleted with their organization.
+    Only removals of the last 30 days count. Events are deleted with their organization.
     So a removal from a deleted one is not found, and neither is the user's time in an organization
     that they joined after the removal and that was deleted.
     """
-    since = now() - MAX_REMOVAL_AGE
+    since = now() - timedelta(days=30)
     found = await LAST_REMOVAL.first(source, removed_id=str(user.id), since=since)
     has_left = found is not None and found.ended_by is not None and found.ended_by.id == user.id
     return None if has_left else found
@@ -360,9 +358,9 @@ CONTENTS: Query[OrganizationContents] = Query(
         _count(Member),
         _count(Gateway),
     ),
-    lambda row: OrganizationContents(*row),
+    OrganizationContents._make,
 )
 SECTIONS: Query[SectionCounts] = Query(
     select(_count(Member), _count(Tag), _count(CustomField), _count(WebhookEndpoint)),
-    lambda row: SectionCounts(*row),
+    SectionCounts._make,
 )

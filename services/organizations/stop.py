@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import StringConstraints
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -18,6 +18,7 @@ from core.fields import FieldKind, Fields, Label
 from core.text import N_
 from models import Agent, EventType, Member, Organization, User
 from services import desired_state, events, messages
+from services.organizations.locks import lock_organization_row
 from services.organizations.rules import require_admin
 
 COMMAND_LINE = "the command line"
@@ -90,7 +91,7 @@ async def stop_agents(session: AsyncSession, member: Member, fields: AgentStopCr
     Raises Forbidden unless the member is an admin.
     """
     require_admin(member)
-    organization = await _lock(session, member.organization_id)
+    organization = await lock_organization_row(session, member.organization_id)
     await _stop(session, organization, member.user, fields.reason)
     stop = AgentStop.find_in(organization)
     assert stop is not None
@@ -103,7 +104,8 @@ async def resume_agents(session: AsyncSession, member: Member) -> None:
     Raises Forbidden unless the member is an admin.
     """
     require_admin(member)
-    await _resume(session, await _lock(session, member.organization_id), member.user)
+    organization = await lock_organization_row(session, member.organization_id)
+    await _resume(session, organization, member.user)
 
 
 async def stop_all_agents(
@@ -142,9 +144,14 @@ async def _stop(
     organization.stop_reason = reason
     await session.flush()
     await desired_state.request_sync(session, Agent.organization_id == organization.id)
-    data = {"name": organization.name, "by": organization.stopped_by, "reason": reason or ""}
-    stopped = _event(EventType.ORGANIZATION_STOPPED, user, organization, **data)
-    await events.record_events(session, [stopped])
+    data: dict[str, object] = {
+        "name": organization.name,
+        "by": organization.stopped_by,
+        "reason": reason or "",
+    }
+    await events.record_event(
+        session, EventType.ORGANIZATION_STOPPED, user, organization_id=organization.id, data=data
+    )
 
 
 async def _resume(session: AsyncSession, organization: Organization, user: User | None) -> None:
@@ -156,39 +163,21 @@ async def _resume(session: AsyncSession, organization: Organization, user: User 
     organization.updated_at = now()
     await session.flush()
     await desired_state.request_sync(session, Agent.organization_id == organization.id)
-    by = user.display_name if user else COMMAND_LINE
-    resumed = _event(
-        EventType.ORGANIZATION_RESUMED, user, organization, name=organization.name, by=by
+    data = {"name": organization.name, "by": user.display_name if user else COMMAND_LINE}
+    resumed = events.NewEvent(
+        EventType.ORGANIZATION_RESUMED, user, organization_id=organization.id, data=data
     )
     is_free = (Agent.organization_id == organization.id) & Agent.held_at.is_(None)
     held = await messages.release_messages(session, is_free, since)
     await events.record_events(session, [resumed, *held])
 
 
-def _event(
-    type: EventType, user: User | None, organization: Organization, **data: object
-) -> events.NewEvent:
-    return events.NewEvent(type, user, organization_id=organization.id, data=data)
-
-
-async def _lock(session: AsyncSession, organization_id: UUID) -> Organization:
-    """Lock an organization before its agents, as all commands do."""
-    query = select(Organization).where(Organization.id == organization_id)
-    organization = await session.scalar(_locked(query))
-    if organization is None:
-        raise NotFound("organization_not_found", N_("There is no such organization."))
-    return organization
-
-
 async def _lock_all(session: AsyncSession, name: str | None) -> Sequence[Organization]:
     query = select(Organization).order_by(Organization.id)
     if name is not None:
         query = query.where(Organization.name == name)
-    found = (await session.scalars(_locked(query))).all()
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    found = (await session.scalars(query)).all()
     if not found:
         raise NotFound("organization_not_found", N_("There is no such organization."))
     return found
-
-
-def _locked(query: Select[Organization]) -> Select[Organization]:
-    return query.with_for_update(key_share=True).execution_options(populate_existing=True)

@@ -1,6 +1,7 @@
 """Links, tokens and sessions that are used or ended once, many times, with real commits."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,6 @@ from models import (
 from services import agents, identity, organizations
 from services.audit import AuditAction
 from services.identity import AuthorizationRequest
-from services.identity.passwords import PASSWORD_LINK_LIFETIME
 from tests.support.board_rows import make_agent
 from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import make_invite, make_user
@@ -148,7 +148,7 @@ async def test_a_password_link_sets_one_password(
     users = await add_users(isolated_transaction)
     rows = [
         {"id": new_id(), "user_id": user.id, "secret_hash": hash_token(f"secret {user.id}")}
-        | {"created_at": now(), "expires_at": now() + PASSWORD_LINK_LIFETIME}
+        | {"created_at": now(), "expires_at": now() + timedelta(hours=24)}
         for user in users
     ]
     async with isolated_transaction() as session:

@@ -48,7 +48,11 @@ async def handle_callback(request: Request) -> Response:
     provider = _get_provider(request)
     next = "/"
     try:
-        pending = await _consume_pending(request)
+        state, browser = request.query_params.get("state", ""), viewer.read_oidc_secret(request)
+        async with open_transaction(request) as session:
+            pending = await identity.consume_authorization_request(
+                session, state=state, browser=browser
+            )
         next = pending.next
         profile = await _get_profile(request, provider, pending)
         return await _complete_sign_in(request, pending, profile)
@@ -71,12 +75,6 @@ async def _redirect_to_provider(request: Request, next: str, *, again: bool) -> 
     async with open_transaction(request) as session:
         await identity.save_authorization_request(session, authorization, browser=secret, next=next)
     return viewer.set_oidc_cookie(request, RedirectResponse(url, 303), secret)
-
-
-async def _consume_pending(request: Request) -> PendingSignIn:
-    state, browser = request.query_params.get("state", ""), viewer.read_oidc_secret(request)
-    async with open_transaction(request) as session:
-        return await identity.consume_authorization_request(session, state=state, browser=browser)
 
 
 async def _get_profile(

@@ -201,9 +201,11 @@ async def complete_first_run(request: Request) -> Response:
                     session, link, fields, password_hash=password_hash
                 )
                 secret = await identity.start_session(session, user, **session_metadata(request))
-                is_unnamed = await organizations.has_unnamed_organization(session, user)
+                member = await organizations.find_current_membership(session, user)
                 await organizations.add_users_to_demo_organization(session)
-            path = "/welcome?step=organization" if is_unnamed else "/"
+            path = "/"
+            if member is not None and organizations.has_default_name(member.organization):
+                path = "/welcome?step=organization"
             response = set_session_cookie(request, RedirectResponse(path, 303), secret)
             return forget_link_secret(request, response, request.url.path)
     except NotFound:

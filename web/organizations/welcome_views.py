@@ -1,7 +1,6 @@
 """Pages of the first steps: the organization, the first board, and the first agent."""
 
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,7 +10,6 @@ from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, Board, Member
 from services import agents, boards, organizations
 from services.boards import BoardCreate
-from services.identity import Viewer
 from services.organizations import OrganizationCreate
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
@@ -28,11 +26,14 @@ WELCOME_STEPS = ("organization", "board", "agent", "call")
 
 async def show_welcome(request: Request) -> Response:
     """Show the first open step; with `?step=organization` the first step again."""
-    _require_admin(request)
+    member = _find_admin(request)
     requested = request.query_params.get("step")
     step = "organization" if requested == "organization" else await _find_next_step(request)
     if step == "call":
-        return RedirectResponse(f"/welcome/agents/{await _first_agent_id(request)}", 303)
+        assert member is not None
+        async with open_reader(request) as source:
+            cards = await agents.list_agent_cards(source, member)
+        return RedirectResponse(_first_call_path(cards[0].agent), 303)
     if step is None:
         return RedirectResponse("/boards", 303)
     return await _render_step(request, step, forms.Form())
@@ -40,9 +41,7 @@ async def show_welcome(request: Request) -> Response:
 
 async def name_organization(request: Request) -> Response:
     """Create the organization of the user, or rename the active one."""
-    _require_admin(request)
-    form = await forms.read_form(request)
-    member = _find_member(request)
+    form, member = await forms.read_form(request), _find_admin(request)
     with form.catch_errors():
         fields = form.parse(OrganizationCreate)
         async with open_transaction(request) as session:
@@ -56,9 +55,7 @@ async def name_organization(request: Request) -> Response:
 
 async def create_first_board(request: Request) -> Response:
     """Create the first board."""
-    _require_admin(request)
-    form = await forms.read_form(request)
-    member = _find_member(request)
+    form, member = await forms.read_form(request), _find_admin(request)
     if member is None:
         return RedirectResponse("/welcome", 303)
     with form.catch_errors():
@@ -71,9 +68,7 @@ async def create_first_board(request: Request) -> Response:
 
 async def create_first_agent(request: Request) -> Response:
     """Create the first agent, and redirect to the page that shows its token once."""
-    _require_admin(request)
-    form = await forms.read_form(request)
-    member = _find_member(request)
+    form, member = await forms.read_form(request), _find_admin(request)
     if member is None:
         return RedirectResponse("/welcome", 303)
     with form.catch_errors():
@@ -89,8 +84,7 @@ async def create_first_agent(request: Request) -> Response:
 
 async def show_first_call(request: Request) -> Response:
     """Wait for the first call of an agent; for htmx only whether it has called."""
-    _require_admin(request)
-    member = _find_member(request)
+    member = _find_admin(request)
     if member is None:
         return RedirectResponse("/welcome", 303)
     is_part = is_part_request(request)
@@ -112,7 +106,7 @@ async def show_first_call(request: Request) -> Response:
 
 async def _find_next_step(request: Request) -> str | None:
     """Return the first open step, or None."""
-    member = _find_member(request)
+    member = _find_admin(request)
     if member is None:
         return "organization"
     async with open_reader(request) as source:
@@ -124,21 +118,13 @@ async def _find_next_step(request: Request) -> str | None:
     return None if any(card.agent.last_seen_at for card in cards) else "call"
 
 
-async def _first_agent_id(request: Request) -> UUID:
-    member = _find_member(request)
-    assert member is not None
-    async with open_reader(request) as source:
-        cards = await agents.list_agent_cards(source, member)
-    return cards[0].agent.id
-
-
 async def _find_first_board(source: Source, member: Member) -> Board | None:
     summaries = await boards.list_board_summaries(source, member)
     return next((summary.board for summary in summaries if summary.can_write), None)
 
 
 async def _render_step(request: Request, step: str, form: forms.Form) -> Response:
-    member = _find_member(request)
+    member = _find_admin(request)
     board = None
     if member is not None:
         async with open_reader(request) as source:
@@ -157,7 +143,7 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
 async def _render_welcome(
     request: Request, step: str, board: Board | None, **more: Any
 ) -> Response:
-    member, ended = _find_member(request), None
+    member, ended = _find_admin(request), None
     if member is None:
         async with open_reader(request) as source:
             ended = await organizations.find_ended_membership(source, request.user)
@@ -180,13 +166,9 @@ def _first_call_path(agent: Agent) -> str:
     return f"/welcome/agents/{agent.id}"
 
 
-def _find_member(request: Request) -> Member | None:
-    viewer: Viewer = request.auth
-    return viewer.member
-
-
-def _require_admin(request: Request) -> None:
-    """Raise Forbidden for a member who is not an admin."""
-    member = _find_member(request)
+def _find_admin(request: Request) -> Member | None:
+    """Return the membership of the user, if any. Raises Forbidden unless it is that of an admin."""
+    member: Member | None = request.auth.member
     if member is not None:
         organizations.require_admin(member)
+    return member

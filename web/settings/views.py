@@ -1,7 +1,6 @@
 """Pages with the user's own settings: profile, password, sessions, API tokens, deleted account."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from core.http.request import STATUS_CODES, get_settings, open_reader, open_tran
 from models import ApiToken, TokenScope, User
 from services import identity, organizations
 from services.audit import LastChange
-from services.identity import ApiTokenCreate, MembershipSummary
+from services.identity import ApiTokenCreate
 from web.auth import viewer
 from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
@@ -350,7 +349,6 @@ async def _render_account(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
         memberships = await identity.list_membership_summaries(source, request.user)
-    ownerless = find_ownerless(memberships)
     if form.code == "last_owner":
         form.status, form.problem = STATUS_CODES[Conflict], ""
     return render_page(
@@ -359,13 +357,8 @@ async def _render_account(request: Request, form: forms.Form) -> Response:
         layout=layout,
         status=form.status,
         form=form,
-        ownerless=ownerless,
+        ownerless=[one for one in memberships if one.needs_owner],
         deleted=[one for one in memberships if not one.others],
         left=[one for one in memberships if one.others],
         confirmation=request.user.email or request.user.display_name,
     )
-
-
-def find_ownerless(memberships: Sequence[MembershipSummary]) -> list[MembershipSummary]:
-    """Return the organizations that would have members but no owner without the user."""
-    return [one for one in memberships if one.others and one.is_owner and not one.other_owners]
