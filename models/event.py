@@ -219,7 +219,7 @@ class EventOrigin(Base):
         ForeignKey("activity_events.id", ondelete="CASCADE"), primary_key=True, sort_order=-1
     )
     actor_kind: Mapped[str]  # these columns have the same meaning in the audit
-    actor_id: Mapped[UUID | None]
+    actor_id: Mapped[UUID | None] = mapped_column(index=True)
     actor_name: Mapped[str | None]
     credential: Mapped[str]
     credential_id: Mapped[str | None]

@@ -258,10 +258,16 @@ COMMUNICATION_PAGE: PagedQuery[CommunicationRecord] = PagedQuery(
     COMMUNICATION.where(Event.seq > bindparam("after")).order_by(Event.seq),
     lambda row: CommunicationRecord(*row),
 )
-LATEST_COMMUNICATION: Query[CommunicationRecord] = Query(
+EARLIER_COMMUNICATION = (
     COMMUNICATION.where(Event.seq < bindparam("before"))
     .order_by(Event.seq.desc())
-    .limit(PAGE_LIMIT),
+    .limit(PAGE_LIMIT)
+)
+LATEST_COMMUNICATION: Query[CommunicationRecord] = Query(
+    EARLIER_COMMUNICATION, lambda row: CommunicationRecord(*row)
+)
+COMMUNICATION_OF_ACTOR: Query[CommunicationRecord] = Query(
+    EARLIER_COMMUNICATION.where(EventOrigin.actor_id == bindparam("actor_id")),
     lambda row: CommunicationRecord(*row),
 )
 
@@ -276,11 +282,14 @@ async def list_communication(
 
 
 async def list_latest_communication(
-    source: Source, organization_id: UUID, before: int, limit: int
+    source: Source, organization_id: UUID, actor_id: UUID | None, before: int, limit: int
 ) -> Sequence[CommunicationRecord]:
-    """Return the newest ones before an event's number; 0: the newest of all."""
-    return await LATEST_COMMUNICATION.fetch(
-        source, organization_id=organization_id, before=before or 2**63 - 1, page_limit=limit
+    """Return the newest ones of an actor, or of all, before an event's number; 0: the newest."""
+    parameters = {"organization_id": organization_id, "before": before or 2**63 - 1}
+    if actor_id is None:
+        return await LATEST_COMMUNICATION.fetch(source, page_limit=limit, **parameters)
+    return await COMMUNICATION_OF_ACTOR.fetch(
+        source, page_limit=limit, actor_id=actor_id, **parameters
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -170,6 +171,25 @@ async def test_only_admins_see_the_page_of_communication(
     assert (await bob.get("/audit/communication")).status_code == 403
     theirs = await browsers(world.charlie).get("/audit/communication")
     assert "Alice" not in theirs.text
+
+
+async def test_the_page_of_communication_shows_that_of_one_person(
+    browsers: Browsers, world: World
+) -> None:
+    path = f"/boards/{world.board.id}/chat"
+    for user in (world.alice, world.bob):
+        sent = await browsers(user).post(path, data={"content": "Anybody there?"})
+        assert sent.status_code == 303
+    alice = browsers(world.alice)
+    everybody = (await alice.get("/audit/communication")).text
+    link = f'href="/audit/communication?actor={world.bob.id}"'
+    assert (everybody.count('id="event-'), everybody.count(link)) == (4, 2)
+    found = (await alice.get(f"/audit/communication?actor={world.bob.id}")).text
+    assert (found.count('id="event-'), ">Alice</b>" in found) == (2, False)
+    assert f'<option value="{world.bob.id}" selected>' in found
+    assert (
+        "No record matches" in (await alice.get(f"/audit/communication?actor={UUID(int=7)}")).text
+    )
 
 
 async def test_changes_of_agents_name_the_agent_and_its_token(

@@ -148,7 +148,11 @@ PAGES = {
     "/gateways/{gateway_id:uuid}/config-changes": ["/gateways/{gateway}/config-changes"],
     "/gateways/{gateway_id:uuid}/edit": ["/gateways/{gateway}/edit"],
     "/design": ["/design"],
-    "/audit/communication": ["/audit/communication", "/audit/communication?before=5"],
+    "/audit/communication": [
+        "/audit/communication",
+        "/audit/communication?before=5",
+        "/audit/communication?actor=00000000-0000-7000-8000-000000000000",
+    ],
     "/audit": ["/audit", "/audit?chain=installation", "/audit?object=nothing+is+called+that"],
     "/people": ["/people"],
     "/people/invites/new": ["/people/invites/new"],

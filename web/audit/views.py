@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from core.db.reads import Source
 from core.http.request import open_reader, open_transaction
 from core.paging import Paging
-from models import AuditRecord, Member
+from models import AuditRecord, EventOrigin, Member
 from services import agents, audit, organizations
 from services.audit import AuditFilters
 from web.audit.presenter import (
@@ -98,20 +98,25 @@ async def show_communication(request: Request) -> Response:
     """Show who sent comments, messages and chat, with which credential and from where."""
     member = current_member(request)
     organizations.require_admin(member)
-    before = forms.parse_number(request.query_params.get("before"))
+    query = AuditQuery.from_query(request.query_params)
+    address = AuditQuery(actor=query.actor, before=query.before)
+    actor_id = forms.parse_id(address.actor)
     layout = await load_layout(request)
     async with open_reader(request) as source:
         found = await audit.list_latest_communication(
-            source, member.organization_id, before, PAGE_SIZE + 1
+            source, member.organization_id, actor_id, address.before, PAGE_SIZE + 1
         )
+        shown = found[:PAGE_SIZE]
+        origins = [record.origin for record in shown]
+        actor_options = await _list_actor_options(source, member, address.actor, origins)
         may_read_installation = await audit.may_read_installation(source, member)
-    shown = found[:PAGE_SIZE]
     return render_page(
         request,
         "audit/communication.html",
         layout=layout,
         lines=[build_communication_line(record) for record in shown],
-        before=before,
+        address=address,
+        actor_options=actor_options,
         earlier=shown[-1].event.seq if len(found) > len(shown) else 0,
         may_read_installation=may_read_installation,
     )
@@ -156,7 +161,7 @@ async def _get_chain(source: Source, member: Member, address: AuditQuery) -> UUI
 
 
 async def _list_actor_options(
-    source: Source, member: Member, chosen: str, shown: Sequence[AuditRecord]
+    source: Source, member: Member, chosen: str, shown: Sequence[AuditRecord | EventOrigin]
 ) -> list[tuple[str, str]]:
     """Return the members and agents, and the chosen actor, who may not be there any more."""
     members = await organizations.list_members(source, member, Paging())
