@@ -3,22 +3,13 @@
 Secrets of channels are never returned.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from api.framework.dependencies import active_membership, channel_for_read, channel_for_update
-from api.framework.fields import (
-    NOT_SENT,
-    NonEmptyPatchModel,
-    Ok,
-    OptionalShortText,
-    RequestModel,
-    ResponseModel,
-    ShortText,
-    Timestamp,
-)
+from api.framework.fields import Ok, RequestModel, ResponseModel, ShortText, Timestamp
 from api.framework.operation import (
     USER,
     Operation,
@@ -31,9 +22,7 @@ from core.errors import Invalid
 from core.json_responses import Encoded, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
 from services import channels
-from services.channels import ChannelDetail, ChannelState
-
-Value = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
+from services.channels import ChannelCreate, ChannelDetail, ChannelState, ChannelUpdate
 
 
 class ChannelRead(ResponseModel):
@@ -50,35 +39,6 @@ class ChannelRead(ResponseModel):
     failing_since: Timestamp | None
     created_at: Timestamp
     updated_at: Timestamp
-
-
-class ChannelCreate(RequestModel):
-    """A new channel. Which fields are needed depends on the kind.
-
-    A browser subscribes to push on the pages.
-    """
-
-    example = {"kind": "ntfy", "name": "Phone", "url": "https://ntfy.sh/a-topic-of-mine"}
-
-    kind: Literal["email", "slack", "discord", "teams", "ntfy", "telegram", "webhook"]
-    name: OptionalShortText = Field(default=None, description="By default the kind.")
-    address: Value = Field(default="", description="Of `email`. It gets a code to confirm it.")
-    url: Value = Field(default="", description="Of all kinds except `email` and `telegram`.")
-    token: Value = Field(default="", description="Of `telegram`, and optionally of `ntfy`.")
-    chat_id: Value = Field(default="", description="Of `telegram`.")
-    secret: Value = Field(
-        default="",
-        description="Of `webhook`: `whsec_` and 24 to 64 bytes in base64. It signs the requests.",
-    )
-
-
-class ChannelUpdate(NonEmptyPatchModel):
-    """Changes of a channel: at least one field."""
-
-    example = {"is_paused": True}
-
-    name: ShortText = NOT_SENT
-    is_paused: bool = Field(default=NOT_SENT, description="Nothing is sent while it is paused.")
 
 
 class ChannelConfirmation(RequestModel):
@@ -159,19 +119,16 @@ async def create_channel(
 
     A URL that may not be called is 422 `address_forbidden` or `address_never_allowed`.
     """
-    kind = ChannelKind(body.kind)
-    if kind is ChannelKind.WEBHOOK and not body.secret:
+    if body.kind == ChannelKind.WEBHOOK and not body.secret:
         reason = "Choose the secret that signs the requests: it is not returned."
         raise Invalid("channel_secret_required", reason, field="secret")
     messages = context.manual_messages
-    if kind is ChannelKind.EMAIL and not messages.sender.sends_mail:
+    if body.kind == ChannelKind.EMAIL and not messages.sender.sends_mail:
         raise Invalid("mail_not_configured", "This installation has no mail server.", field="kind")
-    config: dict[str, Any] = body.model_dump(exclude={"kind", "name"})
-    await channels.check_receiver(context.reader, context.outbound_client, member, config)
+    client, given = context.outbound_client, body.model_dump()
+    await channels.check_receiver(context.reader, client, member, given)
     async with context.transaction() as session:
-        channel = await channels.create_channel(
-            session, member, context.secret_cipher, kind=kind, name=body.name or kind, config=config
-        )
+        channel = await channels.create_channel(session, member, context.secret_cipher, body)
     if not channel.confirmed_at:
         context.count_own_message()
         await messages.send_code(member, channel.id, context.user.language)
@@ -182,7 +139,7 @@ async def update_channel(
     context: RequestContext, member: Member, channel: NotificationChannel, body: ChannelUpdate
 ) -> Encoded[ChannelRead]:
     """Rename, pause or resume a channel. Only the fields in the request change."""
-    await channels.update_channel(context.session, channel, **body.changes())
+    await channels.update_channel(context.session, channel, body)
     cipher = context.secret_cipher
     return _encode_channel(await channels.get_channel(context.session, member, channel.id, cipher))
 

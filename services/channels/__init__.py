@@ -1,5 +1,11 @@
 """Channels on which users are reached outside the pages: e-mail, web push, chats and webhooks."""
 
+from services.channels.configurations import (
+    ChannelCreate,
+    ChannelForm,
+    ChannelUpdate,
+    ConfigValue,
+)
 from services.channels.mail import MailError, open_mail_connection
 from services.channels.manual_messages import ManualMessages
 from services.channels.messages import ChannelMessage, ChannelState, MailContent

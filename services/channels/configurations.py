@@ -1,17 +1,20 @@
-"""Check the configuration of a channel, and name its receiver without secrets."""
+"""The fields of a new channel, their checks by kind, and the receiver without secrets."""
 
 import base64
 import re
 from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import Field, StringConstraints
 
 from core.errors import Invalid
+from core.fields import Fields, Name, Patch
 from core.http.outbound import InvalidUrl, parse_url
 from core.security.webhook_signatures import SECRET_PREFIX, generate_signing_secret
 from core.text import N_
-from core.validation import normalized_email
+from core.validation import MAX_NAME_LENGTH, is_email
 from models import ChannelKind
 
 TELEGRAM_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")
@@ -23,6 +26,54 @@ SECRET_LENGTHS = range(24, 65)  # bytes, of Standard Webhooks
 
 Given = Mapping[str, str]
 Config = dict[str, str]
+ConfigValue = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
+
+
+class ChannelCreate(Fields):
+    """A new channel. Which fields are needed depends on the kind.
+
+    A browser subscribes to push on the pages.
+    """
+
+    example = {"kind": "ntfy", "name": "Phone", "url": "https://ntfy.sh/a-topic-of-mine"}
+
+    kind: Literal["email", "slack", "discord", "teams", "ntfy", "telegram", "webhook"]
+    name: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH)] | None,
+        Field(description="By default the kind."),
+    ] = None
+    address: Annotated[
+        ConfigValue, Field(description="Of `email`. It gets a code to confirm it.")
+    ] = ""
+    url: Annotated[
+        ConfigValue, Field(description="Of all kinds except `email` and `telegram`.")
+    ] = ""
+    token: Annotated[ConfigValue, Field(description="Of `telegram`, and optionally of `ntfy`.")] = (
+        ""
+    )
+    chat_id: ConfigValue = Field(default="", description="Of `telegram`.")
+    secret: ConfigValue = Field(
+        default="",
+        description="Of `webhook`: `whsec_` and 24 to 64 bytes in base64. It signs the requests.",
+    )
+
+
+class ChannelForm(ChannelCreate):
+    """A new channel of any kind: the subscription of a browser to push has fields of its own."""
+
+    kind: ChannelKind  # ty: ignore[incompatible-attribute-override]
+    endpoint: ConfigValue = ""
+    p256dh: ConfigValue = ""
+    auth: ConfigValue = ""
+
+
+class ChannelUpdate(Patch):
+    """Changes of a channel: at least one field."""
+
+    example = {"is_paused": True}
+
+    name: Name
+    is_paused: Annotated[bool, Field(description="Nothing is sent while it is paused.")]
 
 
 def check_config(kind: ChannelKind, given: Given) -> Config:
@@ -40,7 +91,10 @@ def describe_receiver(kind: ChannelKind, config: Config) -> str:
 
 
 def _check_email(given: Given) -> Config:
-    return {"address": normalized_email(given.get("address", ""), "address")}
+    address = given.get("address", "").lower()
+    if not is_email(address):
+        raise Invalid("email_invalid", N_("This is not an e-mail address."), field="address")
+    return {"address": address}
 
 
 def _check_push(given: Given) -> Config:

@@ -22,11 +22,15 @@ from core.http.outbound import OutboundClient
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import secrets_equal
 from core.text import N_
-from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
 from services import audit, notifications
 from services.audit import AuditAction, AuditObject, NewAuditRecord, record_audit
-from services.channels.configurations import check_config, describe_receiver
+from services.channels.configurations import (
+    ChannelCreate,
+    ChannelUpdate,
+    check_config,
+    describe_receiver,
+)
 from services.channels.messages import ChannelState
 from services.notifications import SendReason
 
@@ -111,7 +115,7 @@ async def lock_channel(session: AsyncSession, member: Member, id: UUID) -> Notif
 
 
 async def check_receiver(
-    open_read: ReadFactory, client: OutboundClient, member: Member, config: dict[str, str]
+    open_read: ReadFactory, client: OutboundClient, member: Member, config: Mapping[str, str]
 ) -> None:
     """Check where the URL of a channel leads before it is stored. Raises Invalid with the field.
 
@@ -126,21 +130,15 @@ async def check_receiver(
 
 
 async def create_channel(
-    session: AsyncSession,
-    member: Member,
-    cipher: SecretCipher,
-    *,
-    kind: ChannelKind,
-    name: str,
-    config: dict[str, str],
+    session: AsyncSession, member: Member, cipher: SecretCipher, fields: ChannelCreate
 ) -> NotificationChannel:
     """Create a channel, or renew the subscription of a browser that has one.
 
     An e-mail address that is not the one of the account must be confirmed first. Raises Invalid
     with the field, and Conflict if there are too many channels.
     """
-    config = check_config(kind, config)
-    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    kind = ChannelKind(fields.kind)
+    config = check_config(kind, fields.model_dump(exclude={"kind", "name"}))
     existing = await CHANNELS.fetch(session, **_condition(member))
     if len(existing) >= MAX_CHANNELS:
         reason = N_("You have %(max_count)s channels. Delete one first.")
@@ -153,7 +151,7 @@ async def create_channel(
         user_id=member.user_id,
         organization_id=member.organization_id,
         kind=kind,
-        name=name,
+        name=fields.name or kind,
         encrypted_config=encrypt_config(cipher, id, config),
         confirmed_at=at if is_confirmed else None,
         created_at=at,
@@ -167,20 +165,15 @@ async def create_channel(
 
 
 async def update_channel(
-    session: AsyncSession,
-    channel: NotificationChannel,
-    *,
-    name: str | None = None,
-    is_paused: bool | None = None,
+    session: AsyncSession, channel: NotificationChannel, fields: ChannelUpdate
 ) -> None:
     """Rename, pause or resume a locked channel: nothing is sent while it is paused.
 
     One that is resumed counts as working until a message fails. Raises Invalid.
     """
-    before = describe_audited(channel)
-    if name is not None:
-        channel.name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
-    if is_paused is not None:
+    before, changes = describe_audited(channel), fields.changes()
+    channel.name = changes.get("name", channel.name)
+    if (is_paused := changes.get("is_paused")) is not None:
         if channel.paused_at and not is_paused:  # a renewal must not end a later pause
             channel.failing_since = channel.last_error = None
             await resolve_failing(session, [channel])

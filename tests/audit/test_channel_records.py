@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import AuditRecord, ChannelKind, NotificationChannel
 from services import channels
+from services.channels import ChannelForm, ChannelUpdate
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.secret_key import CIPHER
 from tests.support.world import World
@@ -23,9 +24,8 @@ SECRETS = {
 async def create(
     session: AsyncSession, world: World, kind: ChannelKind, config: dict[str, str]
 ) -> NotificationChannel:
-    return await channels.create_channel(
-        session, world.bob_member, CIPHER, kind=kind, name="Mine", config=config
-    )
+    fields = ChannelForm(kind=kind, name="Mine", **config)
+    return await channels.create_channel(session, world.bob_member, CIPHER, fields)
 
 
 async def list_recorded(session: AsyncSession, world: World) -> list[AuditRecord]:
@@ -40,8 +40,8 @@ def values(records: list[AuditRecord]) -> list[tuple[str, Any, Any]]:
 
 async def test_changes_of_a_channel_are_recorded(session: AsyncSession, world: World) -> None:
     channel = await create(session, world, ChannelKind.NTFY, SECRETS[ChannelKind.NTFY])
-    await channels.update_channel(session, channel, name="Phone", is_paused=True)
-    await channels.update_channel(session, channel, name="Phone")
+    await channels.update_channel(session, channel, ChannelUpdate.of(name="Phone", is_paused=True))
+    await channels.update_channel(session, channel, ChannelUpdate.of(name="Phone"))
     await channels.delete_channel(session, channel, CIPHER)
     records = await list_recorded(session, world)
     at = {"kind": "ntfy", "receiver": "ntfy.sh"}

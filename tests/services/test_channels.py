@@ -19,7 +19,7 @@ from models import (
     new_id,
 )
 from services import channels, notifications
-from services.channels import store
+from services.channels import ChannelForm, store
 from services.channels.configurations import check_config
 from services.notifications import SendOutcome, SendReason, SendResult
 from tests.support.browser_subscription import BrowserSubscription
@@ -33,9 +33,8 @@ NTFY = {"url": "https://ntfy.sh/a-secret-topic", "token": "tk_0123456789abc"}
 async def create(
     session: AsyncSession, member: Member, kind: Kind = Kind.NTFY, **config: str
 ) -> NotificationChannel:
-    return await channels.create_channel(
-        session, member, CIPHER, kind=kind, name="Mine", config=config or NTFY
-    )
+    fields = ChannelForm(kind=kind, name="Mine", **(config or NTFY))
+    return await channels.create_channel(session, member, CIPHER, fields)
 
 
 async def test_a_channel_belongs_to_a_user_in_one_organization(

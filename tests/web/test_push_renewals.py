@@ -21,6 +21,7 @@ from models import (
 )
 from services import channels
 from services.audit import record_audit
+from services.channels import ChannelForm
 from services.notifications import NewNotification, notify
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.channel_hosts import mail_server, receiver, settings
@@ -39,14 +40,8 @@ async def subscribe(
     transaction: TransactionFactory, member: Member, subscription: BrowserSubscription
 ) -> NotificationChannel:
     async with transaction() as session:
-        return await channels.create_channel(
-            session,
-            member,
-            CIPHER,
-            kind=ChannelKind.PUSH,
-            name="Phone",
-            config=subscription.config,
-        )
+        fields = ChannelForm(kind=ChannelKind.PUSH, name="Phone", **subscription.config)
+        return await channels.create_channel(session, member, CIPHER, fields)
 
 
 async def renew(

@@ -1,11 +1,11 @@
 """Set up a channel: the form of each kind, web push, and the confirmation of an e-mail address."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
@@ -13,6 +13,7 @@ from core.errors import Invalid, NotFound
 from core.http.request import open_reader, open_transaction
 from models import ChannelKind
 from services import channels
+from services.channels import ChannelForm, ConfigValue
 from web.auth.viewer import current_member
 from web.channels.presenter import KIND_TEXTS, name_kind
 from web.channels.views import build_manual_messages, render_channel
@@ -26,30 +27,14 @@ from web.ui.translation import N_, _, reader_language
 SERVICE_WORKER = STATIC / "service_worker.js"
 SERVICE_WORKER_HEADERS = {"Cache-Control": "no-cache", "Service-Worker-Allowed": "/"}
 
-Value = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
-
-
-class ChannelForm(BaseModel):
-    """The name of a new channel, and the fields of its kind."""
-
-    name: forms.OptionalLine = None
-    address: Value = ""
-    url: Value = ""
-    token: Value = ""
-    chat_id: Value = ""
-    secret: Value = ""
-    endpoint: Value = ""
-    p256dh: Value = ""
-    auth: Value = ""
-
 
 class RenewedSubscription(BaseModel):
     """A subscription that the browser has renewed, with the address of the one before."""
 
-    old_endpoint: Value
-    endpoint: Value
-    p256dh: Value
-    auth: Value
+    old_endpoint: ConfigValue
+    endpoint: ConfigValue
+    p256dh: ConfigValue
+    auth: ConfigValue
 
 
 class CodeForm(BaseModel):
@@ -78,14 +63,13 @@ async def create_channel(request: Request) -> Response:
     with form.catch_errors():
         if kind is ChannelKind.EMAIL and not sender.sends_mail:
             raise Invalid("mail_not_configured", N_("This installation has no mail server."))
-        fields = form.parse(ChannelForm)
-        config = fields.model_dump(exclude={"name"})
-        name = fields.name or _suggest_name(request, kind, config)
-        await _check_receiver(request, config)
+        sent = {name: form.value(name) for name in ChannelForm.model_fields}
+        fields = form.parse(ChannelForm, sent | {"kind": kind})
+        fields.name = fields.name or _suggest_name(request, fields)
+        await _check_receiver(request, fields.model_dump())
+        member = current_member(request)
         async with open_transaction(request) as session:
-            channel = await channels.create_channel(
-                session, current_member(request), cipher, kind=kind, name=name, config=config
-            )
+            channel = await channels.create_channel(session, member, cipher, fields)
         path = f"/settings/channels/{channel.id}"
         if not channel.confirmed_at:
             await _send_code(request, channel.id)
@@ -108,7 +92,7 @@ async def renew_subscription(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _check_receiver(request: Request, config: dict[str, str]) -> None:
+async def _check_receiver(request: Request, config: Mapping[str, str]) -> None:
     await channels.check_receiver(
         *(partial(open_reader, request), request.state.outbound_client),
         *(current_member(request), config),
@@ -171,9 +155,9 @@ def _read_kind(request: Request) -> ChannelKind:
         raise NotFound("channel_not_found", N_("There is no such kind of channel.")) from None
 
 
-def _suggest_name(request: Request, kind: ChannelKind, config: dict[str, str]) -> str:
-    if kind is ChannelKind.PUSH:
+def _suggest_name(request: Request, fields: ChannelForm) -> str:
+    if fields.kind is ChannelKind.PUSH:
         return describe_browser(request.headers.get("User-Agent"))
-    if kind is ChannelKind.EMAIL and config["address"]:
-        return config["address"]
-    return _("My %(kind)s channel", kind=name_kind(kind))
+    if fields.kind is ChannelKind.EMAIL and fields.address:
+        return fields.address
+    return _("My %(kind)s channel", kind=name_kind(fields.kind))

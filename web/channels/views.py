@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_reader, open_transaction
 from models import DeliveryState, NotificationChannel
 from services import channels
-from services.channels import ManualMessages
+from services.channels import ChannelUpdate, ManualMessages
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.channels import presenter
@@ -20,12 +19,6 @@ from web.ui.flash_cookies import redirect_deleted
 from web.ui.layout import load_layout
 from web.ui.render import render_page
 from web.ui.translation import reader_language
-
-
-class ChannelNameForm(BaseModel):
-    """The name of a channel."""
-
-    name: forms.Line
 
 
 async def show_channels(request: Request) -> Response:
@@ -60,10 +53,10 @@ async def rename_channel(request: Request) -> Response:
     """Rename a channel."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        name = form.parse(ChannelNameForm).name
+        fields = form.parse(ChannelUpdate, {"name": form.value("name")})
         async with open_transaction(request) as session:
             channel = await _lock(request, session)
-            await channels.update_channel(session, channel, name=name)
+            await channels.update_channel(session, channel, fields)
         zone = time_format.get_time_zone(request.user.timezone)
         return forms.redirect_saved(_path(channel), zone)
     return await render_channel(request, form)
@@ -72,9 +65,10 @@ async def rename_channel(request: Request) -> Response:
 async def pause_channel(request: Request) -> Response:
     """Pause or resume a channel."""
     form = await forms.read_form(request)
+    fields = ChannelUpdate.of(is_paused=form.value("paused") == "on")
     async with open_transaction(request) as session:
         channel = await _lock(request, session)
-        await channels.update_channel(session, channel, is_paused=form.value("paused") == "on")
+        await channels.update_channel(session, channel, fields)
     return RedirectResponse(_path(channel), 303)
 
 
