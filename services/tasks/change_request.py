@@ -10,7 +10,17 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from core.errors import Invalid
-from core.fields import Fields, Moment, Patch, ShortText, Text, build_line_constraints
+from core.fields import (
+    FieldKind,
+    Fields,
+    Label,
+    Moment,
+    Patch,
+    ShortText,
+    Text,
+    build_line_constraints,
+)
+from core.text import N_
 from models import Actor, Agent, ApprovalStatus, Board, Priority, Status, Task
 from services.custom_fields import BoundField
 
@@ -35,15 +45,16 @@ Ids = Annotated[
 class TaskFields(Fields):
     """What is the same in a new task and in changes."""
 
-    title: Annotated[str, build_line_constraints(500)]
-    description: Text | None = None
+    title: Annotated[str, build_line_constraints(500), Label(N_("Title"), FieldKind.LINE)]
+    description: Annotated[Text | None, Label(N_("Description"), FieldKind.TEXT)] = None
     status: Status = Status.INBOX
     priority: Annotated[
         ShortText,
         AfterValidator(_check_priority),
         Field(description="`low`, `medium` or `high`."),
+        Label(N_("Priority")),
     ] = Priority.MEDIUM.value
-    due_at: Moment | None = None
+    due_at: Annotated[Moment | None, Label(N_("Due"))] = None
     assigned_agent_id: UUID | None = None
     assigned_user_id: UUID | None = Field(
         default=None,
@@ -57,7 +68,7 @@ class TaskCreate(TaskFields):
     example = {"title": "Write the release notes", "priority": "high"}
 
     depends_on_task_ids: Ids = []
-    tag_ids: Ids = []
+    tag_ids: Annotated[Ids, Label(N_("Tags"))] = []
     custom_field_values: dict[str, Any] = Field(
         default={},
         description="By key of the board's custom fields. Omitted fields have their default.",
@@ -81,8 +92,9 @@ class TaskUpdate(TaskFields, Patch):
     may_be_empty = True
     descriptions = {"priority": None}
 
+    status: Annotated[Status, Label(N_("Status"))] = Status.INBOX
     depends_on_task_ids: Ids | None = None
-    tag_ids: Ids | None = None
+    tag_ids: Annotated[Ids | None, Label(N_("Tags"))] = None
     custom_field_values: dict[str, Any] | None = Field(
         default=None, description="Only the keys in the request change; null removes a value."
     )

@@ -1,15 +1,13 @@
 """The choice of an assignee: an agent or a person, in forms, menus and filters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
-
+from core.errors import Invalid
 from models import Agent, DesiredState, Task
 from services.boards import BoardPerson
-from web.ui.translation import _
+from web.ui.forms import Form, parse_id
+from web.ui.translation import N_, _
 
 PERSON_PREFIX = "user:"
 UNASSIGNED = "nobody"  # the values of filters that are no ids
@@ -19,33 +17,28 @@ OptionGroup = tuple[str, Sequence[tuple[str, str]]]
 """A heading, "" for none, and the values and names below it."""
 
 
-def parse_assignee(value: str) -> dict[str, UUID | None]:
+def parse_assignee(form: Form) -> dict[str, UUID | None]:
     """Return the change that assigns a task to an agent, to a person, or to nobody.
 
-    Raises ValueError for other values.
+    The value is the id of an agent, "user:" and the id of a person, or "" for nobody. Nothing
+    changes if the form does not have the field. Raises Invalid for another value.
     """
+    if "assignee" not in form.values:
+        return {}
+    value = form.value("assignee").strip()
     is_person = value.startswith(PERSON_PREFIX)
-    id = UUID(value.removeprefix(PERSON_PREFIX)) if value else None
+    id = parse_id(value.removeprefix(PERSON_PREFIX))
+    if value and id is None:
+        reason = N_("Choose one of those that are offered.")
+        raise Invalid("assignee_invalid", reason, field="assignee")
     return {
         "assigned_agent_id": None if is_person else id,
         "assigned_user_id": id if is_person else None,
     }
 
 
-def _check_assignee(value: str) -> str:
-    try:
-        parse_assignee(value.strip())
-    except ValueError:
-        raise PydanticCustomError("uuid_parsing", "no assignee") from None
-    return value.strip()
-
-
-AssigneeValue = Annotated[str, AfterValidator(_check_assignee)]
-"""A field of a form: the id of an agent, "user:" and the id of a person, or "" for nobody."""
-
-
 def format_assignee(task: Task) -> str:
-    """Return the value of the field for the assignee of a task."""
+    """Return the value that `parse_assignee` reads for the assignee of a task."""
     if task.assigned_user_id is not None:
         return f"{PERSON_PREFIX}{task.assigned_user_id}"
     return str(task.assigned_agent_id or "")

@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import Invalid
-from core.http.request import Session, open_reader, open_transaction
+from core.http.request import open_reader, open_transaction
 from models import Board, Status
 from services import tasks
-from services.tasks import BulkResult
+from services.tasks import BulkChange, BulkResult, TaskUpdate
 from web.approvals.completions import (
     Confirmation,
     build_confirmation,
@@ -21,7 +22,7 @@ from web.approvals.completions import (
 )
 from web.auth.viewer import current_member
 from web.boards.cards import RejectedMove
-from web.boards.forms import BulkChangeForm, parse_task_ids
+from web.boards.forms import parse_task_ids, read_task_values
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import (
     board_access,
@@ -35,6 +36,18 @@ from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_part
 from web.ui.translation import N_, ngettext
 
+TASK_FIELDS = {"status", "priority", "due_at"}
+"""The fields, beside the assignee and single tags, that can be changed in several tasks."""
+
+
+class BulkChangeForm(BaseModel):
+    """The selected tasks, and what is changed in them beside their fields."""
+
+    ids: list[UUID] = Field(default=[], max_length=tasks.MAX_BULK_TASKS)
+    add_tag: list[UUID] = []
+    remove_tag: list[UUID] = []
+    delete: forms.Switch = False
+
 
 async def change_tasks(request: Request) -> Response:
     """Change or delete the selected tasks one by one, and show the board.
@@ -42,29 +55,23 @@ async def change_tasks(request: Request) -> Response:
     What was changed leaves the selection; the others stay selected and show why.
     """
     form = await forms.read_form(request)
-    fields = form.parse(BulkChangeForm)
-    if not fields.ids or not fields.has_change(form):
+    given = form.parse(BulkChangeForm)
+    changed = {*TASK_FIELDS, "assignee", "add_tag", "remove_tag", "delete"}
+    if not given.ids or changed.isdisjoint(form.values):
         raise Invalid("nothing_to_change", N_("Change at least one thing."))
-    zone = time_format.get_time_zone(request.user.timezone)
+    values = read_task_values(form, time_format.get_time_zone(request.user.timezone))
+    fields = form.parse(TaskUpdate, values).without({"title", "description", "tag_ids"})
+    change = BulkChange(
+        fields=fields, added_tag_ids=given.add_tag, removed_tag_ids=given.remove_tag
+    )
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)
-        results = await _apply(request, session, board, fields, form, zone)
+        if given.delete:
+            results = await tasks.delete_tasks(session, request.user, board, given.ids)
+        else:
+            results = await tasks.update_tasks(session, request.user, board, given.ids, change)
     to_confirm = list_to_confirm(results) if fields.status is Status.DONE else []
-    return await _render_results(request, board, results, to_confirm, is_deletion=fields.delete)
-
-
-async def _apply(
-    request: Request,
-    session: Session,
-    board: Board,
-    fields: BulkChangeForm,
-    form: forms.Form,
-    zone: Any,
-) -> list[BulkResult]:
-    if fields.delete:
-        return await tasks.delete_tasks(session, request.user, board, fields.ids)
-    change = fields.to_change(form, zone)
-    return await tasks.update_tasks(session, request.user, board, fields.ids, change)
+    return await _render_results(request, board, results, to_confirm, is_deletion=given.delete)
 
 
 async def restore_tasks(request: Request) -> Response:

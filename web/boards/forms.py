@@ -2,20 +2,20 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time, tzinfo
+from datetime import datetime, time, tzinfo
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from core.errors import Invalid
 from core.fields import Label, list_labels
-from models import Board, Priority, Status
+from models import Board
 from services.boards import BoardCreate, BoardUpdate
-from services.tasks import MAX_BULK_TASKS, BulkChange, TaskUpdate
-from web.boards.assignees import AssigneeValue, parse_assignee
+from services.tasks import MAX_BULK_TASKS
+from web.boards.assignees import parse_assignee
 from web.ui.edited_fields import EditedField
-from web.ui.forms import BlankAsNone, Form, Switch, parse_id
+from web.ui.forms import Form, parse_id
 from web.ui.object_forms import list_edited_fields
 from web.ui.time_format import combine_local, parse_day
 from web.ui.translation import N_
@@ -102,12 +102,7 @@ def parse_settings(form: Form, section: str, board: Board, zone: tzinfo) -> Boar
     if section == "goal":
         before = board.success_metrics or {}
         given["success_metrics"] = parse_metrics(read_metric_rows(form), before)
-        text = form.value("target_date").strip()
-        day = parse_day(text)
-        if text and day is None:
-            reason = N_("Write a date like 2026-12-24.")
-            raise Invalid("date_invalid", reason, field="target_date")
-        given["target_date"] = combine_local(day, MIDNIGHT, zone) if day else None
+        given["target_date"] = read_date(form, "target_date", MIDNIGHT, zone)
     fields = form.parse(BoardSettings, given)
     others = BoardSettings.model_fields.keys() - SETTINGS_SECTIONS[section]
     return fields.without(
@@ -174,35 +169,24 @@ def format_metric(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-class BulkChangeForm(BaseModel):
-    """A change of several tasks. Only submitted fields are changed."""
+def read_task_values(form: Form, zone: tzinfo) -> dict[str, Any]:
+    """Return the submitted fields of a task that its forms show in another way. Raises Invalid."""
+    given: dict[str, Any] = parse_assignee(form)
+    if "description" in form.values:  # blanks at its beginning have a meaning in Markdown
+        text = form.value("description")
+        given["description"] = text if text.strip() else None
+    if "due_at" in form.values:
+        given["due_at"] = read_date(form, "due_at", END_OF_DAY, zone)
+    return given
 
-    ids: list[UUID] = Field(default=[], max_length=MAX_BULK_TASKS)
-    status: Status | None = None
-    priority: Priority | None = None
-    assignee: AssigneeValue = ""
-    due_at: Annotated[date | None, BlankAsNone] = None
-    add_tag: list[UUID] = []
-    remove_tag: list[UUID] = []
-    delete: Switch = False
 
-    def to_change(self, form: Form, zone: tzinfo) -> BulkChange:
-        """Return the submitted change."""
-        names = {"status", "priority", "due_at"} & set(form.values)
-        fields: dict[str, Any] = self.model_dump(include=names)
-        if "assignee" in form.values:
-            fields |= parse_assignee(self.assignee)
-        if "due_at" in fields:
-            fields["due_at"] = combine_local(self.due_at, END_OF_DAY, zone)
-        return BulkChange(
-            fields=TaskUpdate.of(**fields),
-            added_tag_ids=self.add_tag,
-            removed_tag_ids=self.remove_tag,
-        )
-
-    def has_change(self, form: Form) -> bool:
-        """Return whether the form says what to change."""
-        return bool(set(form.values) - {"ids"} & set(type(self).model_fields))
+def read_date(form: Form, name: str, clock: time, zone: tzinfo) -> datetime | None:
+    """Return the moment of a submitted date, or None for a blank one. Raises Invalid."""
+    text = form.value(name).strip()
+    day = parse_day(text)
+    if text and day is None:
+        raise Invalid("date_invalid", N_("Write a date like 2026-12-24."), field=name)
+    return combine_local(day, clock, zone)
 
 
 def parse_task_ids(text: str) -> list[UUID]:

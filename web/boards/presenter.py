@@ -20,10 +20,13 @@ from services.agents import AgentCard, AgentState
 from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions, BoardPerson
 from services.gateways.runs import RunPhase
+from services.tasks import TaskCreate
 from web.agents.presenter import format_duration
 from web.agents.problem_texts import describe_hold
 from web.boards.assignees import build_assignee_options
 from web.custom_fields.task_form import load_field_views
+from web.ui.forms import Form
+from web.ui.object_forms import build_form_fields
 from web.ui.translation import N_, _
 
 PAUSED = "paused"
@@ -129,28 +132,32 @@ async def load_pauser(source: Source, board: Board, user: User) -> dict[str, Any
     }
 
 
-async def load_new_task_options(
-    source: Source, access: BoardPermissions, user: User
+async def load_new_task_form(
+    source: Source, access: BoardPermissions, user: User, form: Form
 ) -> dict[str, Any]:
-    """Load the options of the form for a new task."""
+    """Load what the form for a new task shows."""
     board = access.board
     board_agents = await agents.list_board_agents(source, board)
     board_tags = await tags.list_board_tags(source, board)
     people = await boards.list_board_people(source, board)
     return {
-        **build_new_task_options(board_agents, people),
+        **build_new_task_form(board_agents, people, form),
         "board_tags": board_tags,
         "board_fields": await load_field_views(source, board, user),
     }
 
 
-def build_new_task_options(
-    board_agents: Sequence[Agent], people: Sequence[BoardPerson]
+def build_new_task_form(
+    board_agents: Sequence[Agent], people: Sequence[BoardPerson], form: Form
 ) -> dict[str, Any]:
-    """Build the options of the form for a new task from what its board has."""
+    """Build the fields of the form for a new task, and the options for its assignee."""
     lead = next((agent.name for agent in board_agents if agent.is_board_lead), None)
     unassigned = _("Let %(lead)s decide", lead=lead) if lead else _("Unassigned")
-    return {"assignee_options": build_assignee_options(board_agents, people, unassigned)}
+    return {
+        "form": form,
+        "fields": build_form_fields(form, TaskCreate),
+        "assignee_options": build_assignee_options(board_agents, people, unassigned),
+    }
 
 
 def no_gateway_option() -> tuple[str, str]:

@@ -23,7 +23,7 @@ from web.boards.cards import CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
 from web.boards.presenter import (
     build_agent_lines,
-    build_new_task_options,
+    build_new_task_form,
     list_other_viewers,
     load_pause_notice,
     load_pauser,
@@ -86,7 +86,7 @@ async def render_board(
         board, renderer = context["board"], context["card_renderer"]
         board_agents = context["board_agents"]
         if context["can_write"]:
-            context |= build_new_task_options(board_agents, context["board_people"])
+            context |= build_new_task_form(board_agents, context["board_people"], forms.Form())
         conversation = await onboarding.find_conversation(source, board)
         held = [agent for agent in board_agents if agent.held_at is not None]
         context |= {
@@ -105,7 +105,6 @@ async def render_board(
         "boards/show.html",
         layout=layout,
         status=status_code,
-        form=forms.Form(),
         toasts=[build_deleted_toast(board.id, deleted)] if deleted else [],
         **context,
     )
@@ -208,6 +207,7 @@ async def load_board(
         "bulk_assignees": build_assignee_options(board_agents, options.people, _("Unassigned")),
         "agent_options": build_assignee_filter(board_agents, options.people),
         "tag_options": [("", _("All tags")), *[(tag.slug, tag.name) for tag in options.tags]],
+        "form": forms.Form(),
         "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],
         "sort_options": [
             {

@@ -5,7 +5,7 @@ the names that the templates of other pages use. Nothing is read from the databa
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +50,7 @@ from services.tasks import (
     HistorySelection,
     LinkRef,
     TagRef,
+    TaskCreate,
     TaskDetail,
     TaskRef,
 )
@@ -70,11 +71,13 @@ from web.dashboard.charts import (
 from web.dashboard.views import DashboardQuery
 from web.saved_views.presenter import COLUMN_NAMES
 from web.tasks.conversation import ConversationAddress, UnreadComments
+from web.tasks.forms import list_edited_fields
 from web.tasks.history import build_history_lines
 from web.ui.forms import Form
 from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder
 from web.ui.markdown import render_markdown
+from web.ui.object_forms import build_form_fields
 from web.ui.render import ERROR_TEMPLATES, environment, render_page
 from web.ui.translation import translate
 from web.ui.unified_diff import parse_diff
@@ -484,6 +487,9 @@ def build_task_context(agent: Agent, user_id: UUID) -> dict[str, Any]:
     form.problem = "The task needs an approval before it can be done."
     form.code = "approval_required"
 
+    detail = TaskDetail(task, agent, None, depends_on, [], TAGS, 0, 0, 2, {})
+    edited = list_edited_fields(detail, UTC)
+
     by_agent: dict[str, Any] = {
         "author_name": agent.name,
         "is_by_agent": True,
@@ -508,11 +514,12 @@ def build_task_context(agent: Agent, user_id: UUID) -> dict[str, Any]:
     page = HistoryPage(entries, has_earlier=True)
     return {
         "task": task,
-        "detail": TaskDetail(task, agent, None, depends_on, [], TAGS, 0, 0, 2, {}),
+        "detail": detail,
         "form": form,
         "open_approvals": [],
         "task_fields": [],
-        "due_date_field": "",
+        "fields": build_form_fields(form, TaskCreate, edited),
+        "current": {field.name: field.value for field in edited},
         "assignees": [agent],
         "people": [],
         "board_tags": TAGS,

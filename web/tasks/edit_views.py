@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import Conflict, NotFound
+from core.fields import list_labels
 from core.http.request import STATUS_CODES, open_reader, open_transaction
 from models import Status
 from services import tasks
@@ -16,7 +17,7 @@ from web.approvals.completions import REJECTION_CODES
 from web.boards.bulk_views import load_rejections
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
-from web.tasks.forms import TaskEditForm, list_edited_fields, load_value_names
+from web.tasks.forms import list_edited_fields, load_value_names, parse_changes
 from web.tasks.presenter import FIELD_EDITORS
 from web.tasks.views import (
     changes_path,
@@ -27,7 +28,7 @@ from web.tasks.views import (
 )
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
-from web.ui.edited_fields import check_edit, without
+from web.ui.edited_fields import check_edit
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
@@ -40,18 +41,15 @@ async def update_task(request: Request) -> Response:
     task_id = forms.path_id(request, "task_id")
     zone = time_format.get_time_zone(request.user.timezone)
     with form.catch_errors():
-        fields = form.parse(TaskEditForm)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             detail = await tasks.get_task_detail(session, board, task_id)
             untouched = check_edit(form, list_edited_fields(detail, zone))
-            changes = fields.to_changes(form, detail, zone)
             if "assignee" in untouched:
-                changes = without(changes, {"assigned_agent_id", "assigned_user_id"})
-            sent = without(changes, untouched)
-            if sent or not untouched:
-                changed = form.parse(TaskUpdate, sent)
-                await tasks.update_task(session, request.user, board, task_id, changed)
+                untouched |= {"assigned_agent_id", "assigned_user_id"}
+            fields = parse_changes(form, detail, zone).without(untouched)
+            if fields.model_fields_set or not untouched:
+                await tasks.update_task(session, request.user, board, task_id, fields)
         if is_part_request(request):
             return await render_task(request)
         return redirect_to_task(request)
@@ -69,7 +67,7 @@ async def _render_rejected_completion(request: Request, form: forms.Form) -> Res
     The confirmation is offered for the status alone, because it changes nothing else.
     """
     result = BulkResult(forms.path_id(request, "task_id"), Conflict(form.code, form.problem))
-    sent = set(form.values) & set(TaskEditForm.model_fields)
+    sent = form.values.keys() & {*list_labels(TaskUpdate), "assignee", "add", "take"}
     to_confirm = [result.task_id] if sent == {"status"} else []
     moves, confirmation = await load_rejections(request, [result], to_confirm=to_confirm)
     if confirmation is not None:

@@ -10,14 +10,16 @@ from models import Member
 from services import tasks
 from services.boards import BoardPermissions
 from services.task_pages import load_task_page_data
+from services.tasks import TaskCreate
 from web.agents import presenter
 from web.approvals.presenter import load_approval_views
 from web.boards.query_parameters import BoardAddress
 from web.boards.task_links import label_link
 from web.custom_fields.task_form import build_field_views
 from web.tasks.conversation import load_conversation
-from web.tasks.forms import format_due_date_field
+from web.tasks.forms import list_edited_fields
 from web.ui import forms, time_format
+from web.ui.object_forms import build_form_fields
 
 SHORT_ID_LENGTH = 6  # last characters of an id, enough to distinguish the tasks of a board
 FIELD_EDITORS = {
@@ -43,6 +45,9 @@ async def load_task_view(
     page = await load_task_page_data(source, board, task_id, with_choices=access.can_write)
     address = BoardAddress.from_query(query)
     writable = {board.id} if access.can_write else set[UUID]()
+    form = form or forms.Form()
+    edited = list_edited_fields(detail, time_format.get_time_zone(user.timezone))
+    submitted = build_form_fields(form, TaskCreate, edited)
     context = {
         "board": board,
         "can_write": access.can_write,
@@ -53,11 +58,12 @@ async def load_task_view(
         "detail": detail,
         "task": detail.task,
         "short_id": str(detail.task.id)[-SHORT_ID_LENGTH:],
-        "due_date_field": format_due_date_field(
-            detail.task.due_at, time_format.get_time_zone(user.timezone)
-        ),
+        "current": {field.name: field.value for field in edited},
+        # One form changes a few of the fields; the others keep their values.
+        "fields": build_form_fields(forms.Form(), TaskCreate, edited)
+        | {name: field for name, field in submitted.items() if name in form.values},
         "open_approvals": await load_approval_views(source, member, page.open_approvals, writable),
-        "form": form or forms.Form(),
+        "form": form,
         "has_description_versions": page.has_description_versions,
         "task_fields": build_field_views(page.fields, user),
         "task_links": [label_link(one) for one in page.links],

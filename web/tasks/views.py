@@ -11,12 +11,12 @@ from core.http.request import STATUS_CODES, Session, open_reader, open_transacti
 from models import ReadKind, Status, Task
 from services import approvals, presence, tasks
 from services.notifications import OpenedPage
-from services.tasks import BulkResult, TaskCreate
+from services.tasks import BulkResult, TaskUpdate
 from web.agents.presenter import load_task_runs
 from web.approvals.completions import Confirmation, build_done_approval
 from web.auth.viewer import current_member
 from web.boards import presenter
-from web.boards.assignees import format_assignee
+from web.boards.assignees import format_assignee, parse_assignee
 from web.boards.bulk_views import list_to_confirm, load_rejections
 from web.boards.cards import STATUS_NAMES
 from web.boards.query_parameters import BoardAddress
@@ -24,7 +24,7 @@ from web.boards.views import board_access, board_for_update, load_board_context,
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
 from web.tasks.conversation import UnreadComments, keep_filter
-from web.tasks.forms import MoveForm, NewTaskForm
+from web.tasks.forms import MoveForm, parse_new_task
 from web.tasks.presenter import load_task_view
 from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
@@ -52,12 +52,10 @@ async def create_task(request: Request) -> Response:
     """Create a task, and redirect to its board."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = form.parse(NewTaskForm)
+        fields = parse_new_task(form, time_format.get_time_zone(request.user.timezone))
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
-            zone = time_format.get_time_zone(request.user.timezone)
-            new = form.parse(TaskCreate, fields.to_values(zone))
-            created = await task_form.create_task(session, request.user, board, new, form)
+            created = await task_form.create_task(session, request.user, board, fields, form)
         return await _render_created(request, created.task, again=form.is_on("again"))
     return await _render_new_task(request, form)
 
@@ -66,13 +64,13 @@ async def move_task(request: Request) -> Response:
     """Move a card, and show the board. A rejected move is explained on the card."""
     form = await forms.read_form(request)
     fields, task_id = form.parse(MoveForm), forms.path_id(request, "task_id")
+    changes = TaskUpdate.of(status=fields.to, **parse_assignee(form))  # undoing a move assigns, too
     try:
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             before = (await tasks.get_task_detail(session, board, task_id)).task
             old_status, undo = before.status, await describe_undo(session, before)
             if fields.to is not old_status:
-                changes = fields.to_changes(form)
                 await tasks.update_task(session, request.user, board, task_id, changes)
             await tasks.place_task(session, request.user, board, task_id, fields.place)
     except (Conflict, Invalid) as error:
@@ -157,9 +155,9 @@ async def _render_new_task(request: Request, form: forms.Form) -> Response:
                 "You can read this board but not change it. An admin can give you edit rights."
             )
             raise Forbidden("board_write_forbidden", reason)
-        choices = await presenter.load_new_task_options(source, access, request.user)
+        shown = await presenter.load_new_task_form(source, access, request.user, form)
     address = BoardAddress.from_query(request.query_params)
-    context: dict[str, Any] = {"board": access.board, "address": address, "form": form, **choices}
+    context: dict[str, Any] = {"board": access.board, "address": address, **shown}
     if layout is not None:
         return render_page(request, "tasks/new.html", layout=layout, status=form.status, **context)
     response = render_part(request, "tasks/_new_form_update.html", form.status, **context)
@@ -172,11 +170,11 @@ async def _render_created(request: Request, task: Task, *, again: bool) -> Respo
         here = f"/boards/{task.board_id}"
         return RedirectResponse(f"{here}/tasks/new" if again else here, 303)
     context = await load_board_context(request)
-    context |= presenter.build_new_task_options(context["board_agents"], context["board_people"])
-    toast = {"text": _("Added “%(title)s”", title=task.title)}
-    return render_part(
-        request, "tasks/_created_update.html", toast=toast, form=forms.Form(), **context
+    context |= presenter.build_new_task_form(
+        context["board_agents"], context["board_people"], forms.Form()
     )
+    toast = {"text": _("Added “%(title)s”", title=task.title)}
+    return render_part(request, "tasks/_created_update.html", toast=toast, **context)
 
 
 async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any]:
