@@ -31,13 +31,13 @@ class TaskPageData:
     people: Sequence[BoardPerson] = ()  # who can read the board
     agents: Sequence[Agent] = ()  # to which the task can be assigned
     tags: Sequence[Tag] = ()
-    dependency_choices: Sequence[TaskRef] = ()  # the newest tasks that it may depend on
+    possible_dependencies: Sequence[TaskRef] = ()  # the newest tasks that it may depend on
 
 
 async def load_task_page_data(
-    source: Source, board: Board, task_id: UUID, *, with_choices: bool
+    source: Source, board: Board, task_id: UUID, *, with_options: bool
 ) -> TaskPageData:
-    """Load the data of an existing task; what its forms offer only `with_choices`.
+    """Load the data of an existing task; what its forms offer only `with_options`.
 
     The objects have no session, also in a transaction: they cannot be changed.
     """
@@ -50,8 +50,8 @@ async def load_task_page_data(
         without_action,
         versions,
         workers,
-        *choices,
-    ) = await _build_query(with_choices=with_choices).fetch(
+        *options,
+    ) = await _build_query(with_options=with_options).fetch(
         source,
         board_id=board.id,
         organization_id=board.organization_id,
@@ -67,17 +67,17 @@ async def load_task_page_data(
         without_action,
         bool(versions),
         workers,
-        *choices,
+        *options,
     )
 
 
 @cache
-def _build_query(*, with_choices: bool) -> CombinedQuery:
-    choices = (
+def _build_query(*, with_options: bool) -> CombinedQuery:
+    options = (
         boards.BOARD_PEOPLE,
         tasks.ASSIGNABLE_AGENTS,
         tags.TAGS,
-        tasks.DEPENDENCY_CHOICES,
+        tasks.POSSIBLE_DEPENDENCIES,
     )
     return CombinedQuery(
         approvals.OPEN_APPROVALS,
@@ -88,5 +88,5 @@ def _build_query(*, with_choices: bool) -> CombinedQuery:
         messages.TASK_MESSAGES_WITHOUT_ACTION,
         tasks.HAS_DESCRIPTION_VERSIONS,
         tasks.WORKER,
-        *(choices if with_choices else ()),
+        *(options if with_options else ()),
     )

@@ -54,7 +54,7 @@ from web.tags.views import TAG_ROUTES
 from web.tasks import completion_views, conversation_views
 from web.tasks import edit_views as task_edit_views
 from web.tasks import views as task_views
-from web.tasks.own_task_views import OWN_TASK_ROUTES
+from web.tasks.my_task_views import MY_TASK_ROUTES
 from web.tasks.trash_views import TRASH_ROUTES
 from web.ui import navigation
 from web.ui.locale_middleware import LocaleMiddleware, UserLocaleMiddleware
@@ -368,7 +368,7 @@ MEMBER_ROUTES: list[Route] = [
     *WEBHOOK_ENDPOINT_ROUTES,
     *CUSTOM_FIELD_ROUTES,
     *TRASH_ROUTES,
-    *OWN_TASK_ROUTES,
+    *MY_TASK_ROUTES,
     *QUESTION_ROUTES,
     *ACTIVITY_ROUTES,
     *NOTIFICATION_ROUTES,

@@ -382,8 +382,8 @@ GROUP_EVENTS = (
 def _memory_frame_writer(kind: MemoryKind) -> FrameWriter:
     async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.seq: UUID(event.data["memory_id"]) for event in received}
-        places = {place for event in received if (place := kind.scope_id_of(event))}
-        found = await memory.load_notes(session, kind, places, set(ids.values()))
+        scope_ids = {id for event in received if (id := kind.scope_id_of(event))}
+        found = await memory.load_notes(session, kind, scope_ids, set(ids.values()))
         messages_by_seq = {
             event.seq: _build_memory_message(kind, event, ids[event.seq], found)
             for event in received

@@ -356,7 +356,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.TASK_COMMENT: EventDefinition(
         N_("Comment on a task: %(title)s"),
         NOT_AUDITED,
-        ("comments-{task}", "comments", *CARD, "news", "activity"),
+        ("comments-{task}", "comments", *CARD, "board-summaries", "activity"),
         feed_kind="comments",
         feed_text=N_("%(actor)s commented on %(subject)s"),
         is_in_history=False,  # which has the comment itself
@@ -583,7 +583,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.AGENT_STATUS_CHANGED: EventDefinition(
         N_("Status of %(name)s: %(state)s"),
         N_("deletion of an agent requested"),
-        (*SHOWN_STATE, "news"),  # many at once: see _sidebar.html
+        (*SHOWN_STATE, "board-summaries"),  # many at once: see _sidebar.html
         feed_kind="agents",
         feed_text=N_("Status of %(actor)s: %(state)s"),
         streams=("agent",),

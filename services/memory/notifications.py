@@ -123,17 +123,17 @@ async def notify_mentioned_users(
         "is_note": not note.is_chat,
         "memory_id": str(note.id),
     }
-    place = scope.board or scope.group
-    assert place is not None
+    owner = scope.board or scope.group
+    assert owner is not None
     mention = NewNotification(
         NotificationKind.MENTION,
-        place.organization_id,
+        owner.organization_id,
         _build_mention_key(note),
         user_ids=people.find(note.content),
         board=scope.board,
         group=scope.group,
         actor=actor,
-        data={"title": place.name, **data}
+        data={"title": owner.name, **data}
         | ({"group_id": str(scope.id)} if scope.group is not None else {}),
     )
     await user_notifications.notify(session, [mention] if mention.user_ids else [])

@@ -8,10 +8,10 @@ from services.tasks.board_queries import (
     UNDATED,
     BoardColumn,
     BoardFilters,
-    BoardPlace,
     DueTasks,
+    TaskNeighbors,
     count_tasks_before,
-    find_board_place,
+    find_neighbors,
     list_board_columns,
     list_due_tasks,
 )
@@ -54,18 +54,18 @@ from services.tasks.history import (
     HistorySelection,
     list_history,
 )
-from services.tasks.places import TaskPlace, find_place, place_task
+from services.tasks.positions import TaskPosition, find_position, reorder_task
 from services.tasks.queries import (
     ASSIGNABLE_AGENTS,
     BOARD_TASKS,
-    DEPENDENCY_CHOICES,
-    MAX_OWN_TASKS,
+    MAX_ASSIGNED_TASKS,
+    POSSIBLE_DEPENDENCIES,
     WORKER,
+    AssignedTask,
     Assignee,
     CardTask,
     LinkRef,
     ListedTask,
-    OwnTask,
     TagRef,
     TaskDetail,
     TaskRef,
@@ -74,7 +74,7 @@ from services.tasks.queries import (
     get_task,
     get_task_detail,
     list_assignable_agents,
-    list_own_tasks,
+    list_assigned_tasks,
     list_tasks,
     load_task_details,
 )

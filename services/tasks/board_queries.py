@@ -1,4 +1,4 @@
-"""What a board shows: the cards of its columns and days, and the place of a task among them."""
+"""What a board shows: the cards of its columns and days, and the neighbors of a task among them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -332,11 +332,11 @@ def _select_day(
     return select(Task.id, section.label("section"), *columns).where(*conditions, condition)
 
 
-# The place of a task
+# The neighbors of a task
 
 
 @dataclass(frozen=True)
-class BoardPlace:
+class TaskNeighbors:
     """The tasks around a task, if there are any."""
 
     previous_id: UUID | None
@@ -350,7 +350,7 @@ class _Position(NamedTuple):
     values: Sequence[Any]
 
 
-class _PlaceQueries(NamedTuple):
+class _NeighborQueries(NamedTuple):
     """The queries of a column with certain filters and an order."""
 
     position: Query[_Position]  # of the task `task_id`
@@ -360,15 +360,15 @@ class _PlaceQueries(NamedTuple):
     last: Query[UUID]
 
 
-async def find_board_place(
+async def find_neighbors(
     source: Source, board: Board, task_id: UUID, filters: BoardFilters, order: BoardOrder
-) -> BoardPlace | None:
+) -> TaskNeighbors | None:
     """Return what is around a task among those that match the filters, or None if it does not."""
     search = _Search(source, board, filters, order)
     position = await search.find_position(task_id)
     if position is None:
         return None
-    return await search.find_place(position)
+    return await search.find_neighbors(position)
 
 
 async def count_tasks_before(
@@ -404,13 +404,13 @@ class _Search:
         queries = self._build(found.status)  # which sort by one more value
         return await queries.position.first(self._source, task_id=task_id, **self._parameters)
 
-    async def find_place(self, position: _Position) -> BoardPlace:
+    async def find_neighbors(self, position: _Position) -> TaskNeighbors:
         """Return the nearest tasks in the column, or else in the columns before and after it."""
         around = self._build(position.status).around
         preceding, following = await around.fetch(
             self._source, **self._values(position), **self._parameters
         )
-        return BoardPlace(
+        return TaskNeighbors(
             preceding[0] if preceding else await self._find_end(position.status, is_next=False),
             following[0] if following else await self._find_end(position.status, is_next=True),
         )
@@ -433,17 +433,17 @@ class _Search:
         found = await count.first(self._source, **self._values(position), **self._parameters)
         return found or 0
 
-    def _build(self, status: Status) -> _PlaceQueries:
-        return _build_place_queries(*self._shape, self._order, status)
+    def _build(self, status: Status) -> _NeighborQueries:
+        return _build_neighbor_queries(*self._shape, self._order, status)
 
     def _values(self, position: _Position) -> dict[str, Any]:
         return {f"key_{number}": value for number, value in enumerate(position.values)}
 
 
 @lru_cache(256)
-def _build_place_queries(
+def _build_neighbor_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
-) -> _PlaceQueries:
+) -> _NeighborQueries:
     conditions = _build_conditions(active_filters, word_count)
     keys = order.list_keys(status)
     in_column = [Task.status == status, *conditions]
@@ -454,7 +454,7 @@ def _build_place_queries(
     own = select(Task.status, *(key.column for key in keys)).where(
         Task.id == bindparam("task_id", type_=Uuid()), *conditions
     )
-    return _PlaceQueries(
+    return _NeighborQueries(
         Query(own, lambda row: _Position(row[0], row[1:])),
         CombinedQuery(
             Query(first_id.where(preceding).order_by(*reverse), itemgetter(0)),

@@ -1,4 +1,4 @@
-"""Reads of tasks: one with its details, lists for the API, cards, and the choices of forms.
+"""Reads of tasks: one with its details, lists for the API, cards, and the options of forms.
 
 A task is read in three sets of columns: DETAIL_COLUMNS (everything that is displayed of it),
 LIST_COLUMNS and CARD_COLUMNS. They are made of the same expressions for related objects: these are
@@ -61,7 +61,7 @@ from services import boards, counters, custom_fields, desired_state
 from services.tasks import dependencies
 
 MAX_CARD_LINKS = 3
-MAX_OWN_TASKS = 500
+MAX_ASSIGNED_TASKS = 500
 DONE_PERIOD = timedelta(days=7)  # in which the done tasks of a person are shown
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -531,14 +531,14 @@ async def get_card_task(source: Source, board: Board, task_id: UUID) -> CardTask
     return task
 
 
-class OwnTask(NamedTuple):
+class AssignedTask(NamedTuple):
     """A task of a person, and the name of its board."""
 
     task: CardTask
     board_name: str
 
 
-OWN_TASKS: Query[OwnTask] = Query(
+ASSIGNED_TASKS: Query[AssignedTask] = Query(
     ALL_CARD_TASKS.add_columns(Board.name)
     .join(Board, Board.id == Task.board_id)
     .where(
@@ -557,22 +557,22 @@ OWN_TASKS: Query[OwnTask] = Query(
         Task.created_at,
         Task.id,
     )
-    .limit(MAX_OWN_TASKS),
-    lambda row: OwnTask(build_card_task(row[:-1]), row[-1]),
+    .limit(MAX_ASSIGNED_TASKS),
+    lambda row: AssignedTask(build_card_task(row[:-1]), row[-1]),
 )
 
 
-async def list_own_tasks(source: Source, member: Member) -> Sequence[OwnTask]:
+async def list_assigned_tasks(source: Source, member: Member) -> Sequence[AssignedTask]:
     """Return the open tasks of a member on all boards that the member can read, by due date.
 
     Those that were done in the last days follow.
     """
-    return await OWN_TASKS.fetch(
+    return await ASSIGNED_TASKS.fetch(
         source, done_since=now() - DONE_PERIOD, **boards.access_parameters(member)
     )
 
 
-# Choices of forms
+# Options of forms
 
 ASSIGNABLE_AGENTS: Query[Agent] = Query(
     select(Agent)
@@ -591,7 +591,7 @@ async def list_assignable_agents(source: Source, board: Board) -> Sequence[Agent
     return await ASSIGNABLE_AGENTS.fetch(source, board_id=board.id)
 
 
-DEPENDENCY_CHOICES = Query(
+POSSIBLE_DEPENDENCIES = Query(
     select(Task.id, Task.title, Task.status)
     .where(Task.board_id == BOARD_ID, Task.id.not_in(select(dependencies.DEPENDENTS.c.id)))
     .order_by(Task.created_at.desc(), Task.id)

@@ -39,8 +39,8 @@ class TaskState(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskNews:
-    """What users may have to know about a task after a command."""
+class TaskNotifications:
+    """The notifications of users about what a command did to a task."""
 
     actor: Actor | None
     board: Board
@@ -58,10 +58,56 @@ class TaskNews:
         """Whether watchers are told about it."""
         return self.comment is not None or self.new_status is not None
 
-    def build(
+    async def send(self, session: AsyncSession) -> None:
+        """Notify who is mentioned, gets the task or watches it; who takes part watches it."""
+        in_comment, in_text = await self._find_mentions(session)
+        joined = {*in_comment, *in_text}
+        if isinstance(self.actor, User) and (self.comment is not None or self.is_new):
+            joined.add(self.actor.id)
+        if self.new_user_id is not None:
+            joined.add(self.new_user_id)
+        if not (joined or self.is_for_watchers):
+            return
+        watcher_ids = self.watcher_ids
+        if watcher_ids is None or not joined.issubset(watcher_ids):
+            watcher_ids = await add_watchers(session, self.task, joined)
+        new = self._build_all(in_comment, in_text, watcher_ids)
+        await notifications.notify(session, [one for one in new if one.user_ids])
+
+    async def _find_mentions(self, session: AsyncSession) -> tuple[Sequence[UUID], Sequence[UUID]]:
+        """Return who is mentioned in the comment, and who in the description but not before."""
+        comment = self.comment.message if self.comment is not None else ""
+        if "@" not in comment and "@" not in (self.text or ""):
+            return (), ()
+        people = await load_mentionable_people(session, self.board)
+        earlier = set(people.find(self.old_text))
+        return people.find(comment), [id for id in people.find(self.text) if id not in earlier]
+
+    def _build_all(
+        self, in_comment: Sequence[UUID], in_text: Sequence[UUID], watcher_ids: Collection[UUID]
+    ) -> Iterator[NewNotification]:
+        """Build the notifications; nobody is told of the same thing twice."""
+        kind, task, comment = NotificationKind, self.task, self.comment
+        about_comment: dict[str, object] = {}
+        if comment is not None:
+            about_comment = {"comment_id": str(comment.id), "excerpt": cut_excerpt(comment.message)}
+            yield self._build(kind.MENTION, f"comment:{comment.id}", in_comment, **about_comment)
+        informed = {*in_comment, self.new_user_id}
+        if self.new_user_id is not None:
+            key = f"task:{task.id}:{task.version}"
+            yield self._build(kind.ASSIGNED, key, [self.new_user_id])
+        key = f"description:{task.id}:{task.version}"
+        mentioned = [id for id in in_text if id not in informed]
+        yield self._build(kind.MENTION, key, mentioned, excerpt=cut_excerpt(self.text or ""))
+        if self.is_for_watchers:
+            status = {"status": self.new_status.value} if self.new_status else {}
+            others = [id for id in watcher_ids if id not in {*informed, *in_text}]
+            key = f"task:{task.id}"
+            yield self._build(kind.TASK_CHANGED, key, others, **about_comment, **status)
+
+    def _build(
         self, kind: NotificationKind, key: str, user_ids: Sequence[UUID], **more: object
     ) -> NewNotification:
-        """Build a notification about the task."""
         return NewNotification(
             kind,
             self.board.organization_id,
@@ -79,17 +125,14 @@ async def notify_about_creation(
     session: AsyncSession, actor: Actor | None, board: Board, task: Task
 ) -> None:
     """Notify who gets a new task and whom it mentions; its author watches it."""
-    await _notify(
-        session,
-        TaskNews(
-            actor=actor,
-            board=board,
-            task=task,
-            text=task.description,
-            new_user_id=task.assigned_user_id,
-            is_new=True,
-        ),
-    )
+    await TaskNotifications(
+        actor=actor,
+        board=board,
+        task=task,
+        text=task.description,
+        new_user_id=task.assigned_user_id,
+        is_new=True,
+    ).send(session)
 
 
 async def notify_about_change(
@@ -104,90 +147,30 @@ async def notify_about_change(
         if is_reassigned or is_done or task.due_at != before.due_at:
             keys = build_reminder_keys(task.id, before.due_at)
             await notifications.resolve(session, [NotificationKind.DUE_SOON], keys)
-    await _notify(
-        session,
-        TaskNews(
-            actor=change.actor,
-            board=change.board,
-            task=task,
-            comment=comment,
-            text=task.description if task.description != before.description else None,
-            old_text=before.description,
-            new_user_id=task.assigned_user_id if is_reassigned else None,
-            new_status=task.status if is_moved else None,
-            watcher_ids=change.watcher_ids,
-        ),
-    )
+    await TaskNotifications(
+        actor=change.actor,
+        board=change.board,
+        task=task,
+        comment=comment,
+        text=task.description if task.description != before.description else None,
+        old_text=before.description,
+        new_user_id=task.assigned_user_id if is_reassigned else None,
+        new_status=task.status if is_moved else None,
+        watcher_ids=change.watcher_ids,
+    ).send(session)
 
 
 async def notify_about_comment(
     session: AsyncSession, actor: Actor | None, board: Board, task: Task, comment: Comment
 ) -> None:
     """Notify who is mentioned in a comment, and the watchers of its task."""
-    await _notify(session, TaskNews(actor=actor, board=board, task=task, comment=comment))
+    await TaskNotifications(actor=actor, board=board, task=task, comment=comment).send(session)
 
 
 def build_reminder_keys(task_id: UUID, due_at: datetime) -> list[str]:
     """Return the keys of the reminders of a due date: before it, and when it has passed."""
     microseconds = (due_at - EPOCH) // timedelta(microseconds=1)
     return [f"{when}:{task_id}:{microseconds}" for when in ("due", "overdue")]
-
-
-async def _notify(session: AsyncSession, news: TaskNews) -> None:
-    in_comment, in_text = await _find_mentions(session, news)
-    joined = {*in_comment, *in_text}
-    if isinstance(news.actor, User) and (news.comment is not None or news.is_new):
-        joined.add(news.actor.id)
-    if news.new_user_id is not None:
-        joined.add(news.new_user_id)
-    if not (joined or news.is_for_watchers):
-        return
-    watcher_ids = news.watcher_ids
-    if watcher_ids is None or not joined.issubset(watcher_ids):
-        watcher_ids = await add_watchers(session, news.task, joined)
-    new = _build_notifications(news, in_comment, in_text, watcher_ids)
-    await notifications.notify(session, [one for one in new if one.user_ids])
-
-
-def _build_notifications(
-    news: TaskNews,
-    in_comment: Sequence[UUID],
-    in_text: Sequence[UUID],
-    watcher_ids: Collection[UUID],
-) -> Iterator[NewNotification]:
-    """Build the notifications; nobody is told of the same thing twice."""
-    kind, task, comment = NotificationKind, news.task, news.comment
-    about_comment: dict[str, object] = {}
-    if comment is not None:
-        about_comment = {"comment_id": str(comment.id), "excerpt": cut_excerpt(comment.message)}
-        yield news.build(kind.MENTION, f"comment:{comment.id}", in_comment, **about_comment)
-    informed = {*in_comment, news.new_user_id}
-    if news.new_user_id is not None:
-        key = f"task:{task.id}:{task.version}"
-        yield news.build(kind.ASSIGNED, key, [news.new_user_id])
-    key = f"description:{task.id}:{task.version}"
-    yield news.build(
-        kind.MENTION,
-        key,
-        [id for id in in_text if id not in informed],
-        excerpt=cut_excerpt(news.text or ""),
-    )
-    if news.is_for_watchers:
-        status = {"status": news.new_status.value} if news.new_status else {}
-        others = [id for id in watcher_ids if id not in {*informed, *in_text}]
-        yield news.build(kind.TASK_CHANGED, f"task:{task.id}", others, **about_comment, **status)
-
-
-async def _find_mentions(
-    session: AsyncSession, news: TaskNews
-) -> tuple[Sequence[UUID], Sequence[UUID]]:
-    """Return who is mentioned in the comment, and who in the description but not before."""
-    comment = news.comment.message if news.comment is not None else ""
-    if "@" not in comment and "@" not in (news.text or ""):
-        return (), ()
-    people = await load_mentionable_people(session, news.board)
-    earlier = set(people.find(news.old_text))
-    return people.find(comment), [id for id in people.find(news.text) if id not in earlier]
 
 
 async def load_mentionable_people(session: AsyncSession, board: Board) -> MentionedPeople:

@@ -8,7 +8,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Board, Task, new_id
 from services import boards, tasks
-from services.tasks import TaskPlace
+from services.tasks import TaskPosition
 from tests.support.board_rows import make_board
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.world import World
@@ -36,8 +36,8 @@ async def test_two_people_put_tasks_at_the_same_place(
             async def place(session: Any) -> None:
                 user = isolated_world.alice
                 locked = await boards.lock_board(session, user, board.id)
-                around = TaskPlace(before=made["b"].id, after=made["a"].id)
-                await tasks.place_task(session, user, locked, made[title].id, around)
+                around = TaskPosition(before=made["b"].id, after=made["a"].id)
+                await tasks.reorder_task(session, user, locked, made[title].id, around)
 
             return place
 

@@ -54,12 +54,12 @@ FILL = (
 )
 
 
-async def find_place(session, world):
-    """Find the place of a task in the middle of a column."""
+async def find_neighbors(session, world):
+    """Find the neighbors of a task in the middle of a column."""
     query = select(Task.id).where(Task.board_id == world.board.id, Task.status == Status.INBOX)
     task_id = await session.scalar(query.order_by(Task.rank).offset(1_000).limit(1))
     order = BoardOrder(in_sections=True)
-    await tasks.find_board_place(session, world.board, task_id, BoardFilters(), order)
+    await tasks.find_neighbors(session, world.board, task_id, BoardFilters(), order)
 
 
 READS = {
@@ -91,7 +91,7 @@ READS = {
     "the tasks in the inbox": lambda session, world: tasks.list_tasks(
         session, world.board, PAGE, statuses=[Status.INBOX]
     ),
-    "the place of a task": lambda session, world: find_place(session, world),
+    "the neighbors of a task": lambda session, world: find_neighbors(session, world),
     "the sidebar": lambda session, world: sidebar.load_sidebar(session, world.alice_member),
     "the boards": lambda session, world: boards.list_board_summaries(session, world.alice_member),
     "the dashboard": lambda session, world: metrics.load_dashboard(

@@ -179,7 +179,9 @@ async def test_dependency_choices_exclude_tasks_that_would_create_a_cycle(sessio
     other_board_task = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
     session.add(other_board_task)
     await session.flush()
-    choices = await tasks.DEPENDENCY_CHOICES.fetch(session, board_id=world.board.id, task_id=two.id)
+    choices = await tasks.POSSIBLE_DEPENDENCIES.fetch(
+        session, board_id=world.board.id, task_id=two.id
+    )
     assert [choice.id for choice in choices] == [four.id, one.id]
     assignable = await tasks.list_assignable_agents(session, world.board)
     assert [agent.name for agent in assignable] == ["Other worker", "Worker"]

@@ -9,7 +9,7 @@ from core.clock import now
 from core.paging import Paging
 from models import ApprovalStatus, Status, Tag, TagAssignment, Task, TaskDependency, new_id
 from services import boards, tasks
-from services.tasks import BoardFilters, BoardOrder, BoardPlace
+from services.tasks import BoardFilters, BoardOrder, TaskNeighbors
 from tests.support.statement_counter import count_statements
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
@@ -139,7 +139,7 @@ async def test_a_column_of_a_thousand_cards_is_read_in_parts(session, world) -> 
     *_, column = await tasks.list_board_columns(session, world.board, None, order)
     assert titles_of(column.cards) == ["0"] + [str(n) for n in range(999, 950, -1)]
     shown = (world.board, urgent, BoardFilters(), BoardOrder())
-    assert await tasks.find_board_place(session, *shown) == BoardPlace(ids[1], None)
+    assert await tasks.find_neighbors(session, *shown) == TaskNeighbors(ids[1], None)
     assert await tasks.count_tasks_before(session, *shown) == 999
 
 
@@ -183,7 +183,7 @@ async def test_review_starts_with_decisions_and_ends_with_blocked_tasks(session,
     assert titles_of(review.cards) == ["asked", "quiet", "b"]
     assert await tasks.BLOCKED_COUNT.first(session, board_id=world.board.id) == 1
     shown = (world.board, quiet.id, BoardFilters(), order)
-    assert await tasks.find_board_place(session, *shown) == BoardPlace(asked.id, blocked.id)
+    assert await tasks.find_neighbors(session, *shown) == TaskNeighbors(asked.id, blocked.id)
     assert await tasks.count_tasks_before(session, *shown) == 1
 
 

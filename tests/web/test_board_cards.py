@@ -120,10 +120,12 @@ def test_many_cards_are_loaded_together() -> None:
 def test_the_cards_of_many_agents_are_loaded_together() -> None:
     first, second = new_id(), new_id()
     names = [f"agent-cards-{number}" for number in range(MAX_SINGLE_CARDS)]
-    few = all_pages("news") | {name: {first} for name in names}
+    few = all_pages("board-summaries") | {name: {first} for name in names}
     assert limit_single_cards(few) == few
     many = few | {"agent-cards-x": {second}}
-    assert limit_single_cards(many) == all_pages("news") | {"agent-cards": {first, second}}
+    assert limit_single_cards(many) == all_pages("board-summaries") | {
+        "agent-cards": {first, second}
+    }
 
 
 def test_combined_cards_are_loaded_on_all_boards_that_show_them() -> None:

@@ -142,5 +142,5 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
         "chat_messages": list(reversed(page.notes.items)),
         "page_size": NOTES_PER_PAGE,
         "first_new_id": new_messages[0].id if is_new else None,
-        "query": urlencode({**page.place.parameters, **since_last_visit}),
+        "query": urlencode({**page.position.parameters, **since_last_visit}),
     }

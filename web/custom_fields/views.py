@@ -78,9 +78,9 @@ async def show_fields(request: Request) -> Response:
     order = TableOrder.from_query("/fields", request.query_params, SORT_KEYS, {})
     async with open_reader(request) as source:
         details = await custom_fields.list_custom_fields(source, member)
-        choices = await _list_board_choices(source, member)
+        board_options = await _list_boards(source, member)
         tab_counts = await organizations.count_sections(source, member)
-    names = {choice.id: choice.name for choice in choices}
+    names = {option.id: option.name for option in board_options}
     lines = order.sort_rows([_build_line(detail, names) for detail in details], SORT_KEYS)
     context: dict[str, Any] = {
         "page": order.cut_page(lines, forms.parse_offset(request.query_params)),
@@ -115,7 +115,7 @@ def _name_visibilities() -> dict[Visibility, str]:
     }
 
 
-async def _list_board_choices(source: Source, member: Member) -> list[FieldBoard]:
+async def _list_boards(source: Source, member: Member) -> list[FieldBoard]:
     """Return the boards that the member may read, by name."""
     summaries = await boards.list_board_summaries(source, member)
     return [FieldBoard(one.board.id, one.board.name) for one in summaries]
@@ -220,9 +220,9 @@ async def _split_boards(
     source: Source, member: Member, detail: CustomFieldDetail
 ) -> tuple[list[UUID], list[UUID]]:
     """Return the boards of a field that the member may read, and the others."""
-    choices = {one.id for one in await _list_board_choices(source, member)}
-    readable = [id for id in detail.board_ids if id in choices]
-    return readable, [id for id in detail.board_ids if id not in choices]
+    board_options = {one.id for one in await _list_boards(source, member)}
+    readable = [id for id in detail.board_ids if id in board_options]
+    return readable, [id for id in detail.board_ids if id not in board_options]
 
 
 async def _render_conflict(request: Request, form: forms.Form) -> Response:
@@ -230,7 +230,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     member, field_id = current_member(request), forms.path_id(request, "field_id")
     async with open_reader(request) as source:
         field = (await custom_fields.get_custom_field(source, member, field_id)).field
-        choices = await _list_board_choices(source, member)
+        board_options = await _list_boards(source, member)
     options = _list_form_options()
     about = ConflictContext(
         title=field.label,
@@ -240,7 +240,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         names={
             "field_type": dict(options["type_options"]),
             "ui_visibility": dict(options["visibility_options"]),
-            "board_ids": {str(one.id): one.name for one in choices},
+            "board_ids": {str(one.id): one.name for one in board_options},
         },
     )
     return await render_conflict(request, form, about)
@@ -286,9 +286,9 @@ async def _render_form(
 ) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        choices = await _list_board_choices(source, current_member(request))
+        board_options = await _list_boards(source, current_member(request))
     bound = set(detail.board_ids) if detail else set[UUID]()
-    chosen = [one.id for one in choices if one.id in bound]
+    chosen = [one.id for one in board_options if one.id in bound]
     edited = _list_edited(detail.field, chosen) if detail else []
     return render_page(
         request,
@@ -298,7 +298,7 @@ async def _render_form(
         form=form,
         field=detail.field if detail else None,
         fields=build_form_fields(form, CustomFieldCreate, edited),
-        choices=choices,
+        board_options=board_options,
         shown={one.name: one.value for one in edited},
         hidden_board_count=len(bound) - len(chosen),
         **_list_form_options(),

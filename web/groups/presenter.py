@@ -57,7 +57,7 @@ class GroupView:
 
 
 @dataclass(frozen=True)
-class BoardChoice:
+class BoardOption:
     """A board in the checklist of a group."""
 
     board: Board
@@ -104,16 +104,16 @@ def count_open_tasks(summaries: Collection[BoardSummary]) -> int:
     return sum(one.task_count - one.task_counts.get(Status.DONE, 0) for one in summaries)
 
 
-def build_board_choices(
+def build_board_options(
     summaries: Collection[BoardSummary], group: BoardGroup | None
-) -> Sequence[BoardChoice]:
+) -> Sequence[BoardOption]:
     """Return the boards that can be in a group; those that are in it come first."""
-    choices = []
+    board_options = []
     for summary in summaries:
         is_member = group is not None and summary.board.board_group_id == group.id
         other_name = None if is_member else summary.group_name
-        choices.append(BoardChoice(summary.board, summary.can_write, is_member, other_name))
-    return sorted(choices, key=lambda choice: not choice.is_member)
+        board_options.append(BoardOption(summary.board, summary.can_write, is_member, other_name))
+    return sorted(board_options, key=lambda option: not option.is_member)
 
 
 def group_agents_by_board(

@@ -196,7 +196,7 @@ async def _load_messages(request: Request) -> dict[str, Any]:
         "can_manage": access.is_admin and access.can_write,
         "notes": page.notes,
         "formatted": await format_texts(one.note.content for one in page.notes.items),
-        "page_query": page.place.query,
+        "page_query": page.position.query,
         "agents_by_id": {agent.id: agent for agent in group_agents},
         "board_names": {board.id: board.name for board in group_boards},
         "page_size": NOTES_PER_PAGE,
@@ -298,7 +298,7 @@ async def _render_form(
     layout = await load_layout(request)
     async with open_reader(request) as source:
         summaries = await boards.list_board_summaries(source, current_member(request))
-    choices = presenter.build_board_choices(summaries, group)
+    board_options = presenter.build_board_options(summaries, group)
     edited = list_edited_fields(BoardGroupUpdate, group) if group else []
     return render_page(
         request,
@@ -309,8 +309,8 @@ async def _render_form(
         group=group,
         fields=build_form_fields(form, BoardGroupCreate, edited),
         shown={one.name: one.value for one in edited},
-        choices=choices,
-        chosen_ids=[str(one.board.id) for one in choices if one.is_member and one.can_write],
+        board_options=board_options,
+        chosen_ids=[str(one.board.id) for one in board_options if one.is_member and one.can_write],
     )
 
 

@@ -16,10 +16,10 @@ NOTES_PER_PAGE = 50  # also chat messages
 
 @dataclass(frozen=True)
 class NotePage:
-    """A page of notes, newest first, and its place in the list."""
+    """A page of notes, newest first, and its position in the list."""
 
     notes: Page[NoteDetail]
-    place: ListPosition
+    position: ListPosition
 
 
 async def load_note_page(
@@ -30,12 +30,12 @@ async def load_note_page(
     A note that is not in the list selects the newest page.
     """
     count_newer = partial(memory.count_newer_notes, source, scope, is_chat=is_chat)
-    place = await find_page_around(query, "note", NOTES_PER_PAGE, count_newer)
-    paging = Paging(NOTES_PER_PAGE, place.offset)
+    position = await find_page_around(query, "note", NOTES_PER_PAGE, count_newer)
+    paging = Paging(NOTES_PER_PAGE, position.offset)
     notes = await memory.list_notes(source, scope, paging, is_chat=is_chat)
-    return NotePage(notes, place)
+    return NotePage(notes, position)
 
 
-def build_note_path(place: str, note_id: object, *, is_chat: bool) -> str:
+def build_note_path(owner: str, note_id: object, *, is_chat: bool) -> str:
     """Return the address of a note of a board or group: the page of the list that it is on."""
-    return f"{place}/{'chat' if is_chat else 'notes'}?note={note_id}#note-{note_id}"
+    return f"{owner}/{'chat' if is_chat else 'notes'}?note={note_id}#note-{note_id}"

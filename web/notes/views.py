@@ -42,7 +42,7 @@ NOTE_PATHS = {
 
 
 @dataclass(frozen=True)
-class NotePlace:
+class NoteOwner:
     """A board or a group with notes. `path` is the address of its notes."""
 
     path: str
@@ -88,28 +88,28 @@ async def _render_notes(request: Request, form: forms.Form) -> Response:
         retarget(response, "#say")
         return response
     await mark_notes_read(request, context["notes"])
-    layout, template = await load_layout(request), context["place"].template
+    layout, template = await load_layout(request), context["owner"].template
     return render_page(request, template, layout=layout, status=form.status, **context)
 
 
 async def _load_notes(request: Request) -> dict[str, Any]:
     """Load a page of notes, newest first, and the agents that can be their authors."""
     async with open_reader(request) as source:
-        place = await load_place(request, source)
-        page = await load_note_page(source, place.scope, request.query_params, is_chat=False)
+        owner = await load_owner(request, source)
+        page = await load_note_page(source, owner.scope, request.query_params, is_chat=False)
     return {
-        "place": place,
+        "owner": owner,
         "notes": page.notes,
         "is_payload": is_payload,
         "formatted": await format_texts(
             one.note.content for one in page.notes.items if not is_payload(one)
         ),
-        "page_query": page.place.query,
-        "agents_by_id": place.agents_by_id,
+        "page_query": page.position.query,
+        "agents_by_id": owner.agents_by_id,
         "is_group": is_in_group(request),
         "page_size": NOTES_PER_PAGE,
-        "at": place.path,
-        **place.context,
+        "at": owner.path,
+        **owner.context,
     }
 
 
@@ -136,7 +136,7 @@ async def mark_notes_read(
     await mark_page_read(request, opened)
 
 
-async def load_place(request: Request, source: Source) -> NotePlace:
+async def load_owner(request: Request, source: Source) -> NoteOwner:
     """Load the board or group of the path. Raises NotFound or Forbidden."""
     load = _load_group if is_in_group(request) else _load_board
     return await load(request, source)
@@ -150,12 +150,12 @@ async def lock_scope(request: Request, session: Session) -> MemoryScope:
     return memory.group_scope(await boards.lock_group(session, request.user, group_id))
 
 
-async def _load_board(request: Request, source: Source) -> NotePlace:
+async def _load_board(request: Request, source: Source) -> NoteOwner:
     access = await board_access(request, source)
     board = access.board
     board_agents = await agents.list_board_agents(source, board)
     viewers = await presenter.list_other_viewers(source, board, request.user)
-    return NotePlace(
+    return NoteOwner(
         path=f"/boards/{board.id}/notes",
         name=board.name,
         scope=memory.board_scope(board),
@@ -166,13 +166,13 @@ async def _load_board(request: Request, source: Source) -> NotePlace:
     )
 
 
-async def _load_group(request: Request, source: Source) -> NotePlace:
+async def _load_group(request: Request, source: Source) -> NoteOwner:
     group_id = forms.path_id(request, "group_id")
     access = await boards.get_group_permissions(source, request.user, group_id)
     group = access.group
     group_boards = await list_boards_of_group(source, current_member(request), group_id)
     group_agents = await agents.list_agents_of_boards(source, group_boards)
-    return NotePlace(
+    return NoteOwner(
         path=f"/groups/{group.id}/notes",
         name=group.name,
         scope=memory.group_scope(group),
@@ -233,7 +233,7 @@ def _list_edited_fields(note: Note | GroupNote) -> list[EditedField]:
 async def _render_edit_form(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        place, detail = await _load_note(request, source)
+        owner, detail = await _load_note(request, source)
     edited = _list_edited_fields(detail.note)
     return render_page(
         request,
@@ -241,7 +241,7 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
         layout=layout,
         status=form.status,
         form=form,
-        place=place,
+        owner=owner,
         is_group=is_in_group(request),
         one=detail,
         fields=build_form_fields(form, NoteCreate, edited),
@@ -252,24 +252,24 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
 async def _render_conflict(request: Request, form: forms.Form) -> Response:
     """Render both versions of the fields that the user and somebody else have changed."""
     async with open_reader(request) as source:
-        place, detail = await _load_note(request, source)
+        owner, detail = await _load_note(request, source)
     about = ConflictContext(
-        title=_("Note in %(place)s", place=place.name),
-        back=f"{place.path}/{detail.note.id}/edit",
-        organization_id=place.scope.organization_id,
+        title=_("Note in %(owner)s", owner=owner.name),
+        back=f"{owner.path}/{detail.note.id}/edit",
+        organization_id=owner.scope.organization_id,
         object_id=detail.note.id,
-        suggest=f"{'group' if is_in_group(request) else 'board'}={place.scope.id}",
+        suggest=f"{'group' if is_in_group(request) else 'board'}={owner.scope.id}",
     )
     return await render_conflict(request, form, about)
 
 
-async def _load_note(request: Request, source: Source) -> tuple[NotePlace, memory.NoteDetail]:
+async def _load_note(request: Request, source: Source) -> tuple[NoteOwner, memory.NoteDetail]:
     """Load the note of the path for a member who may change it. Raises NotFound or Forbidden."""
-    place = await load_place(request, source)
-    if not place.can_write:
+    owner = await load_owner(request, source)
+    if not owner.can_write:
         raise Forbidden("board_write_forbidden", N_("You can read the notes, but not change them."))
     note_id = _get_note_id(request)
-    return place, await memory.get_note(source, place.scope, note_id)
+    return owner, await memory.get_note(source, owner.scope, note_id)
 
 
 def _get_note_id(request: Request) -> UUID:

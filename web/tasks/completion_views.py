@@ -12,7 +12,7 @@ from core.errors import AppError, Forbidden, Invalid, RecentSignInRequired
 from core.http.request import STATUS_CODES, Session, open_reader, open_transaction
 from models import Board
 from services import approvals, tasks
-from services.tasks import BulkResult, TaskPlace
+from services.tasks import BulkResult, TaskPosition
 from web.approvals.completions import (
     MAX_OFFERS,
     Confirmation,
@@ -26,7 +26,7 @@ from web.boards.bulk_views import load_rejections
 from web.boards.forms import parse_task_ids
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update, load_board_context
-from web.tasks.forms import PlaceForm
+from web.tasks.forms import PositionForm
 from web.tasks.views import describe_undo, render_task
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -35,8 +35,8 @@ from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, ngettext
 
 
-class CompletionForm(PlaceForm):
-    """The tasks to complete with the hashes of what was shown, and the place of a single one."""
+class CompletionForm(PositionForm):
+    """The tasks to complete with the hashes of what was shown, and the position of a single one."""
 
     shown: list[ListedApproval] = Field(default=[], max_length=MAX_OFFERS)
     complete: forms.Switch = False  # whether the page showed the complete content
@@ -85,8 +85,10 @@ async def complete_tasks(request: Request) -> Response:
             result, undo = await _complete_one(request, session, board, id, action_hash)
             results.append(result)
         if len(results) == 1 and not results[0].error:
-            await tasks.place_task(session, request.user, board, results[0].task_id, fields.place)
-    return await _render_results(request, board, results, undo, fields.place)
+            await tasks.reorder_task(
+                session, request.user, board, results[0].task_id, fields.position
+            )
+    return await _render_results(request, board, results, undo, fields.position)
 
 
 async def _find_unopened(
@@ -133,7 +135,7 @@ async def _render_results(
     board: Board,
     results: Sequence[BulkResult],
     undo: Mapping[str, Any],
-    place: TaskPlace,
+    position: TaskPosition,
 ) -> Response:
     """Render what the form replaces. What was not completed is offered again, with the reason."""
     ids, failed = [one.task_id for one in results], [one for one in results if one.error]
@@ -159,7 +161,7 @@ async def _render_results(
     toast = _build_toast(board, done, undo if len(results) == 1 else {})
     moved_id = done[0] if len(done) == 1 else None
     context = await load_board_context(request, moves, moved_task_id=moved_id)
-    context |= {"confirmation": confirmation, "whole": "#board-view", "drop_place": place}
+    context |= {"confirmation": confirmation, "whole": "#board-view", "drop_position": position}
     return render_part(request, "boards/_view_update.html", status, toast=toast, **context)
 
 

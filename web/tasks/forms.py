@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from core.db.reads import Source
 from models import Board, Priority, Status
 from services import boards, tags, tasks
-from services.tasks import TaskCreate, TaskDetail, TaskPlace, TaskUpdate
+from services.tasks import TaskCreate, TaskDetail, TaskPosition, TaskUpdate
 from web.boards.assignees import PERSON_PREFIX, format_assignee
 from web.boards.cards import STATUS_NAMES
 from web.boards.forms import format_date_field, read_task_values
@@ -74,19 +74,19 @@ async def load_value_names(
     }
 
 
-class PlaceForm(BaseModel):
-    """The tasks around a place in a column."""
+class PositionForm(BaseModel):
+    """The tasks around a position in a column."""
 
     before: Annotated[UUID | None, BlankAsNone] = None
     after: Annotated[UUID | None, BlankAsNone] = None
 
     @property
-    def place(self) -> TaskPlace:
-        """Return the place in the column."""
-        return TaskPlace(self.before, self.after)
+    def position(self) -> TaskPosition:
+        """Return the position in the column."""
+        return TaskPosition(self.before, self.after)
 
 
-class MoveForm(PlaceForm):
-    """The target status, and the tasks around the place."""
+class MoveForm(PositionForm):
+    """The target status, and the tasks around the position."""
 
     to: Status

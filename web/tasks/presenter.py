@@ -42,7 +42,7 @@ async def load_task_view(
     """Load a task with everything that its page shows. Raises NotFound."""
     board, user = access.board, member.user
     detail = await tasks.get_task_detail(source, board, task_id)
-    page = await load_task_page_data(source, board, task_id, with_choices=access.can_write)
+    page = await load_task_page_data(source, board, task_id, with_options=access.can_write)
     address = BoardAddress.from_query(query)
     writable = {board.id} if access.can_write else set[UUID]()
     form = form or forms.Form()
@@ -52,7 +52,7 @@ async def load_task_view(
         "board": board,
         "can_write": access.can_write,
         "address": address,
-        "place": await tasks.find_board_place(  # in the view from which it was opened
+        "neighbors": await tasks.find_neighbors(  # in the view from which it was opened
             source, board, task_id, address.filters, address.order
         ),
         "detail": detail,
@@ -77,7 +77,7 @@ async def load_task_view(
         **await load_conversation(source, user, board, task_id, query),
     }
     if access.can_write:  # what the forms offer
-        current, others = detail.depends_on_task_ids, page.dependency_choices
+        current, others = detail.depends_on_task_ids, page.possible_dependencies
         context |= {
             "assignees": page.agents,
             "people": page.people,

@@ -72,7 +72,7 @@ async def move_task(request: Request) -> Response:
             old_status, undo = before.status, await describe_undo(session, before)
             if fields.to is not old_status:
                 await tasks.update_task(session, request.user, board, task_id, changes)
-            await tasks.place_task(session, request.user, board, task_id, fields.place)
+            await tasks.reorder_task(session, request.user, board, task_id, fields.position)
     except (Conflict, Invalid) as error:
         return await _render_rejected_move(request, error, fields)
     if not is_part_request(request):
@@ -88,13 +88,13 @@ async def move_task(request: Request) -> Response:
 
 
 async def describe_undo(session: Session, task: Task) -> dict[str, object]:
-    """Return the fields of the form that moves a task back to its place."""
-    place = await tasks.find_place(session, task)
+    """Return the fields of the form that moves a task back to its position."""
+    position = await tasks.find_position(session, task)
     return {
         "to": task.status.value,
         "assignee": format_assignee(task),
-        "before": place.before or "",
-        "after": place.after or "",
+        "before": position.before or "",
+        "after": position.after or "",
     }
 
 
@@ -241,7 +241,11 @@ async def _render_rejected_move(request: Request, error: AppError, fields: MoveF
             return RedirectResponse(completions_path(request), 303)
         return await render_board(request, rejected_moves=rejected_moves, status_code=status)
     context = await load_board_context(request, rejected_moves)
-    context |= {"confirmation": confirmation, "whole": "#board-view", "drop_place": fields.place}
+    context |= {
+        "confirmation": confirmation,
+        "whole": "#board-view",
+        "drop_position": fields.position,
+    }
     return render_part(request, "boards/_view_update.html", status, toast={}, **context)
 
 

@@ -1,6 +1,6 @@
-"""The manual order of the tasks in a column: find a place, and put a task there.
+"""The manual order of the tasks in a column: find a position, and move a task to it.
 
-A rank is a number of any precision. The rank of a new place is between those of the tasks around
+A rank is a number of any precision. The rank of a new position is between those of the tasks around
 it, so that no other task changes. The board is locked, so two people who order the same column
 do it one after the other.
 """
@@ -24,32 +24,32 @@ RANK_STEP = 1_000_000  # below the last task of a column
 
 
 @dataclass(frozen=True)
-class TaskPlace:
-    """A place in a column, by the tasks around it. A task that has left the column is ignored."""
+class TaskPosition:
+    """A position in a column, by the tasks around it; one that has left the column is ignored."""
 
     before: UUID | None = None  # the task that follows
     after: UUID | None = None  # the task that precedes
 
 
-async def find_place(session: AsyncSession, task: Task) -> TaskPlace:
-    """Return the place of a task of a locked board."""
+async def find_position(session: AsyncSession, task: Task) -> TaskPosition:
+    """Return the position of a task of a locked board."""
     others = select(Task.id).where(*_is_other(task))
     above = others.where(Task.rank > task.rank).order_by(Task.rank).limit(1)
     below = others.where(Task.rank < task.rank).order_by(Task.rank.desc()).limit(1)
-    return TaskPlace(await session.scalar(below), await session.scalar(above))
+    return TaskPosition(await session.scalar(below), await session.scalar(above))
 
 
-async def place_task(
-    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, place: TaskPlace
+async def reorder_task(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, position: TaskPosition
 ) -> None:
-    """Put a task of a locked board at a place in its column, if it still exists. Raises NotFound.
+    """Move a task of a locked board to a position in its column. Raises NotFound.
 
     The version of the task stays the same, because the task itself does not change.
     """
     task = await get_task(session, board, task_id)
-    if place == await find_place(session, task):
+    if position == await find_position(session, task):
         return
-    rank = await _choose_rank(session, task, place)
+    rank = await _choose_rank(session, task, position)
     if rank is None:
         return
     task.rank = rank
@@ -57,20 +57,20 @@ async def place_task(
     await publish_events(session, actor, board, [TaskEvent(EventType.TASK_REORDERED, task)])
 
 
-async def _choose_rank(session: AsyncSession, task: Task, place: TaskPlace) -> Decimal | None:
-    """Return the rank of a place in the column of a task, or None if nothing is left around it."""
-    ids = [id for id in (place.before, place.after) if id is not None]
+async def _choose_rank(session: AsyncSession, task: Task, position: TaskPosition) -> Decimal | None:
+    """Return the rank of a position in the column of a task; None if nothing is left around it."""
+    ids = [id for id in (position.before, position.after) if id is not None]
     ranks: dict[UUID | None, Decimal] = {}
     if ids:
         query = select(Task.id, Task.rank).where(*_is_other(task), Task.id.in_(ids))
         ranks = {row.id: row.rank for row in await session.execute(query)}
-    if place.before in ranks:
-        low = ranks[place.before]
+    if position.before in ranks:
+        low = ranks[position.before]
         above = select(func.min(Task.rank)).where(*_is_other(task), Task.rank > low)
         high = await session.scalar(above)
         return max(rank_at(now()), low + 1) if high is None else choose_rank_between(low, high)
-    if place.after in ranks:
-        high = ranks[place.after]
+    if position.after in ranks:
+        high = ranks[position.after]
         below = select(func.max(Task.rank)).where(*_is_other(task), Task.rank < high)
         low = await session.scalar(below)
         return high - RANK_STEP if low is None else choose_rank_between(low, high)
@@ -83,7 +83,7 @@ def _is_other(task: Task) -> Sequence[Any]:
 
 
 def choose_rank_between(low: Decimal, high: Decimal) -> Decimal:
-    """Return a number between two others that has few digits. Equal ones leave no place."""
+    """Return a number between two others that has few digits. Equal ones leave none."""
     with localcontext(prec=10_000):  # PostgreSQL has 16,383 digits after the decimal point
         middle = (low + high) / 2
         if not low < high:

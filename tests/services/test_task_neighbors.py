@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from models import Board, Status, Task, new_id, rank_at
 from services import tasks
-from services.tasks import BoardFilters, BoardOrder, BoardPlace
+from services.tasks import BoardFilters, BoardOrder, TaskNeighbors
 from services.tasks.board_order import ORDERS
 from tests.support.world import World
 
@@ -73,8 +73,8 @@ async def test_places_agree_with_what_the_board_shows(
     ids = [id for column in columns for id in column]
     around = zip(ids, [None, *ids[:-1]], [*ids[1:], None], strict=True)
     for id, previous_id, next_id in around:
-        place = await tasks.find_board_place(session, world.board, id, filters, order)
-        assert place == BoardPlace(previous_id, next_id)
+        found = await tasks.find_neighbors(session, world.board, id, filters, order)
+        assert found == TaskNeighbors(previous_id, next_id)
     for column in columns:
         for index, id in enumerate(column):
             shown = (world.board, id, filters, order)
@@ -90,5 +90,5 @@ async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, worl
     await session.flush()
     high = BoardFilters(priority="high")
     for id, filters in ((done.id, any_filters), (low.id, high), (uuid4(), any_filters)):
-        assert await tasks.find_board_place(session, world.board, id, filters, order) is None
+        assert await tasks.find_neighbors(session, world.board, id, filters, order) is None
         assert await tasks.count_tasks_before(session, world.board, id, filters, order) is None

@@ -20,7 +20,7 @@ HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 async def tasks(
     transaction: TransactionFactory, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> list[Task]:
-    for module in ("services.tasks.queries", "web.tasks.own_task_views", "web.ui.time_format"):
+    for module in ("services.tasks.queries", "web.tasks.my_task_views", "web.ui.time_format"):
         monkeypatch.setattr(f"{module}.now", lambda: NOW)
     due = {
         "Late": NOW - timedelta(minutes=1),

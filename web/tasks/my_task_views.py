@@ -17,7 +17,7 @@ from core.clock import now
 from core.http.request import open_reader
 from models import Priority, Status
 from services import tasks
-from services.tasks import CardTask, OwnTask
+from services.tasks import AssignedTask, CardTask
 from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -33,7 +33,7 @@ OVERDUE, TODAY, THIS_WEEK, LATER, NO_DATE = range(len(DUE_HEADINGS))
 
 
 @dataclass(frozen=True)
-class OwnTasksAddress:
+class MyTasksAddress:
     """Query parameters of the page. Invalid parameters are ignored."""
 
     by: str = "due"
@@ -41,7 +41,7 @@ class OwnTasksAddress:
     priority: str = ""
 
     @classmethod
-    def from_query(cls, query: QueryParams) -> "OwnTasksAddress":
+    def from_query(cls, query: QueryParams) -> "MyTasksAddress":
         """Parse the query of a request."""
         by, priority = query.get("by", ""), query.get("priority", "")
         return cls(
@@ -68,38 +68,38 @@ class OwnTasksAddress:
 
 
 @dataclass(frozen=True)
-class OwnTaskSection:
+class MyTaskSection:
     """Open tasks under a heading; that of a board is a name that users gave."""
 
     heading: str
-    tasks: Sequence[OwnTask]
+    tasks: Sequence[AssignedTask]
 
 
-def build_sections(found: Iterable[OwnTask], *, by_board: bool) -> list[OwnTaskSection]:
+def build_sections(found: Iterable[AssignedTask], *, by_board: bool) -> list[MyTaskSection]:
     """Return the open tasks in groups, in the order in which they are due."""
     is_open = [one for one in found if one.task.status is not Status.DONE]
     if by_board:
         in_order = sorted(is_open, key=_board_key)
-        return [OwnTaskSection(key[0], list(group)) for key, group in groupby(in_order, _board_key)]
+        return [MyTaskSection(key[0], list(group)) for key, group in groupby(in_order, _board_key)]
     find_section = _build_due_key()
     return [
-        OwnTaskSection(translate(DUE_HEADINGS[number]), list(group))
+        MyTaskSection(translate(DUE_HEADINGS[number]), list(group))
         for number, group in groupby(sorted(is_open, key=find_section), find_section)
     ]
 
 
-def _board_key(one: OwnTask) -> tuple[str, UUID]:
+def _board_key(one: AssignedTask) -> tuple[str, UUID]:
     return one.board_name, one.task.board_id
 
 
-def _build_due_key() -> Callable[[OwnTask], int]:
+def _build_due_key() -> Callable[[AssignedTask], int]:
     """Build the function that returns the section of a task, in the time zone of the reader."""
     moment, zone = now(), reader_zone.get()
     today = moment.astimezone(zone).date()
     days_since_start = (today.weekday() - find_first_weekday()) % DAYS_OF_WEEK
     next_week = today + timedelta(DAYS_OF_WEEK - days_since_start)
 
-    def find_section(one: OwnTask) -> int:
+    def find_section(one: AssignedTask) -> int:
         due_at = one.task.due_at
         if due_at is None:
             return NO_DATE
@@ -111,30 +111,30 @@ def _build_due_key() -> Callable[[OwnTask], int]:
     return find_section
 
 
-def list_board_options(found: Iterable[OwnTask]) -> list[tuple[str, str]]:
+def list_board_options(found: Iterable[AssignedTask]) -> list[tuple[str, str]]:
     """Return the boards of tasks by name, as options of the filter."""
     names = {str(one.task.board_id): one.board_name for one in found}
     return sorted(names.items(), key=lambda item: (item[1].casefold(), item[0]))
 
 
-async def show_own_tasks(request: Request) -> Response:
+async def show_my_tasks(request: Request) -> Response:
     """Show the tasks that are assigned to the reader; for htmx only the list."""
     layout = None if is_part_request(request) else await load_layout(request)
-    address = OwnTasksAddress.from_query(request.query_params)
+    address = MyTasksAddress.from_query(request.query_params)
     async with open_reader(request) as source:
-        found = await tasks.list_own_tasks(source, current_member(request))
+        found = await tasks.list_assigned_tasks(source, current_member(request))
     matching = [one for one in found if address.matches(one.task)]
     context: dict[str, Any] = {
         "address": address,
         "sections": build_sections(matching, by_board=address.by == "board"),
         "done_tasks": [one for one in matching if one.task.status == "done"],
         "board_options": list_board_options(found),
-        "is_cut": len(found) == tasks.MAX_OWN_TASKS,
+        "is_cut": len(found) == tasks.MAX_ASSIGNED_TASKS,
         "has_tasks": bool(found),
     }
     if layout is None:
-        return render_part(request, "own_tasks/_list.html", **context)
-    return render_page(request, "own_tasks/index.html", layout=layout, **context)
+        return render_part(request, "my_tasks/_list.html", **context)
+    return render_page(request, "my_tasks/index.html", layout=layout, **context)
 
 
-OWN_TASK_ROUTES: list[Route] = [Route("/my-tasks", show_own_tasks)]
+MY_TASK_ROUTES: list[Route] = [Route("/my-tasks", show_my_tasks)]

@@ -11,8 +11,8 @@ from core.clock import now
 from core.errors import NotFound
 from models import Event, EventType, Status, Task, new_id
 from services import boards, tasks
-from services.tasks import TaskPlace
-from services.tasks.places import choose_rank_between
+from services.tasks import TaskPosition
+from services.tasks.positions import choose_rank_between
 from tests.support.migration import migrate
 
 
@@ -37,7 +37,7 @@ async def list_titles(session, world):
 
 async def place(session, world, task, **around):
     ids = {name: other.id for name, other in around.items()}
-    await tasks.place_task(session, world.alice, world.board, task.id, TaskPlace(**ids))
+    await tasks.reorder_task(session, world.alice, world.board, task.id, TaskPosition(**ids))
     return await list_titles(session, world)
 
 
@@ -74,21 +74,21 @@ async def test_a_task_that_has_left_the_column_is_no_place(session, world) -> No
     assert await place(session, world, made["c"], before=made["a"], after=made["c"]) == "bc"
     assert await place(session, world, made["b"], before=made["a"], after=made["c"]) == "cb"
     with pytest.raises(NotFound):
-        await tasks.place_task(
-            session, world.alice, world.board, new_id(), TaskPlace(before=made["b"].id)
+        await tasks.reorder_task(
+            session, world.alice, world.board, new_id(), TaskPosition(before=made["b"].id)
         )
 
 
 async def test_a_moved_task_enters_at_the_top_and_is_put_back(session, world) -> None:
     made = await add_column(session, world, "abc")
-    around = await tasks.find_place(session, made["b"])
-    assert around == TaskPlace(before=made["c"].id, after=made["a"].id)
+    around = await tasks.find_position(session, made["b"])
+    assert around == TaskPosition(before=made["c"].id, after=made["a"].id)
     for status in (Status.REVIEW, Status.INBOX):
         await tasks.update_task(
             session, world.alice, world.board, made["b"].id, tasks.TaskUpdate.of(status=status)
         )
     assert await list_titles(session, world) == "bac"
-    await tasks.place_task(session, world.alice, world.board, made["b"].id, around)
+    await tasks.reorder_task(session, world.alice, world.board, made["b"].id, around)
     assert await list_titles(session, world) == "abc"
 
 
