@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from api.endpoints.boards import BoardRead
 from api.framework.agent_operations import declare_agent
@@ -13,7 +13,6 @@ from api.framework.fields import (
     JsonObject,
     Name,
     OptionalName,
-    OptionalShortText,
     OptionalText,
     RequestModel,
     RequestTimestamp,
@@ -33,9 +32,9 @@ from api.framework.operation import (
 from api.framework.request_context import RequestContext
 from api.framework.request_parser import find_unstorable_value
 from core.errors import Invalid
-from core.fields import Description, Moment
 from models import Board, OnboardingRole, OnboardingStatus
-from services import boards, onboarding
+from services import onboarding
+from services.onboarding import OnboardingGoal, OnboardingLead, OnboardingProfile
 
 
 class OnboardingMessageRead(ResponseModel):
@@ -93,28 +92,6 @@ class BoardOnboardingQuestionOption(RequestModel):
 SuccessMetrics = Annotated[JsonObject | None, BeforeValidator(_parse_metrics)]
 
 
-class BoardOnboardingUserProfile(RequestModel):
-    """What the agent knows about the user."""
-
-    preferred_name: OptionalShortText = None
-    pronouns: OptionalShortText = None
-    timezone: OptionalShortText = None
-    notes: OptionalText = None
-    context: OptionalText = None
-
-
-class BoardOnboardingLeadAgentDraft(RequestModel):
-    """The desired lead of the board, and its way of working."""
-
-    name: OptionalName = None
-    identity_profile: dict[str, Text] | None = None
-    autonomy_level: Literal["ask_first", "balanced", "autonomous"] | None = None
-    verbosity: Literal["concise", "balanced", "detailed"] | None = None
-    output_format: Literal["bullets", "mixed", "narrative"] | None = None
-    update_cadence: Literal["asap", "hourly", "daily", "weekly"] | None = None
-    custom_instructions: OptionalText = None
-
-
 class BoardOnboardingAgentComplete(ResponseModel):
     """A draft of the agent: the goal of the board, its user, and its lead."""
 
@@ -123,8 +100,8 @@ class BoardOnboardingAgentComplete(ResponseModel):
     objective: str | None = None
     success_metrics: JsonObject | None = None
     target_date: str | None = Field(default=None, description="UTC, ISO 8601.")
-    user_profile: BoardOnboardingUserProfile | None = None
-    lead_agent: BoardOnboardingLeadAgentDraft | None = None
+    user_profile: OnboardingProfile | None = None
+    lead_agent: OnboardingLead | None = None
 
 
 class BoardOnboardingRead(ResponseModel):
@@ -176,8 +153,8 @@ class OnboardingAgentMessage(RequestModel):
     objective: OptionalText = None
     success_metrics: SuccessMetrics = None
     target_date: RequestTimestamp | None = None
-    user_profile: BoardOnboardingUserProfile | None = None
-    lead_agent: BoardOnboardingLeadAgentDraft | None = None
+    user_profile: OnboardingProfile | None = None
+    lead_agent: OnboardingLead | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -199,39 +176,6 @@ class OnboardingAgentMessage(RequestModel):
 DRAFT_FIELDS = [
     name for name in OnboardingAgentMessage.model_fields if name not in ("question", "options")
 ]
-
-
-class BoardOnboardingConfirm(RequestModel):
-    """The goal as confirmed by the user. Omitted lead and profile are taken from the draft."""
-
-    example = {
-        "board_type": "goal",
-        "objective": "Launch the new site before summer.",
-        "success_metrics": {"visitors": "1,000 in the first week"},
-        "target_date": "2027-06-01T00:00:00",
-    }
-
-    board_type: boards.BoardType
-    objective: Description | None = None
-    success_metrics: boards.SuccessMetrics | None = None
-    target_date: Moment | None = None
-    lead_agent: BoardOnboardingLeadAgentDraft | None = None
-    user_profile: BoardOnboardingUserProfile | None = None
-
-    def goal(self) -> onboarding.OnboardingGoal:
-        """Return the goal as a value of the services."""
-        return onboarding.OnboardingGoal(
-            board_type=self.board_type,
-            objective=self.objective,
-            success_metrics=self.success_metrics,
-            target_date=self.target_date,
-            lead_agent=_dump_given(self.lead_agent),
-            user_profile=_dump_given(self.user_profile),
-        )
-
-
-def _dump_given(part: BaseModel | None) -> dict[str, Any] | None:
-    return None if part is None else part.model_dump(exclude_none=True)
 
 
 @error_responses(404)
@@ -306,14 +250,14 @@ async def update_onboarding(
 @changes_decisions
 @error_responses(404, 409)
 async def confirm_onboarding(
-    context: RequestContext, board: Board, body: BoardOnboardingConfirm
+    context: RequestContext, board: Board, body: OnboardingGoal
 ) -> ConfirmedBoardRead:
     """Set the confirmed goal of the board, and create its lead.
 
     An autonomous lead may finish tasks without approval if an admin confirms. On a board without a
     gateway an admin receives the token of the lead once.
     """
-    confirmed = await onboarding.confirm_goal(context.session, context.user, board, body.goal())
+    confirmed = await onboarding.confirm_goal(context.session, context.user, board, body)
     return ConfirmedBoardRead(
         **dict(BoardRead.model_validate(confirmed.board)),
         lead_agent_id=confirmed.lead.id if confirmed.lead else None,

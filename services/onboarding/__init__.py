@@ -14,9 +14,12 @@ from services.onboarding.confirmation import (
     ConfirmedBoard,
     ExpectedState,
     OnboardingGoal,
+    OnboardingLead,
     OnboardingPreview,
+    OnboardingProfile,
     confirm_goal,
     confirm_without_agent,
+    is_autonomous,
     preview_goal,
 )
 from services.onboarding.queries import (
@@ -33,7 +36,6 @@ from services.onboarding.queries import (
     select_pending,
     was_confirmed_by,
 )
-from services.onboarding.rules import is_autonomous
 from services.onboarding.transcript import (
     ADDITIONAL_CONTEXT,
     MAX_OPTIONS,

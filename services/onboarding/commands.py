@@ -1,6 +1,8 @@
-"""Commands of the onboarding conversation between a user and the gateway's main agent."""
+"""The conversation between a user and the gateway's main agent: its commands and messages."""
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.text import N_
 from models import (
     Actor,
@@ -25,12 +27,6 @@ from models import (
     new_id,
 )
 from services import boards, events, messages
-from services.onboarding.prompts import (
-    BRIEFING_MARKER,
-    render_answer,
-    render_briefing,
-    render_reminder,
-)
 from services.onboarding.queries import (
     Conversation,
     find_conversation,
@@ -38,8 +34,9 @@ from services.onboarding.queries import (
     get_conversation,
     interviewer_id_query,
 )
-from services.onboarding.rules import build_session, ensure_open, ensure_unanswered
-from services.onboarding.transcript import format_correction
+from services.onboarding.transcript import CORRECTION_PREFIX
+
+BRIEFING_MARKER = messages.templates.MessageMarker.ONBOARDING_REQUEST
 
 
 async def start_onboarding(
@@ -73,7 +70,7 @@ async def remind_agent(
     Conflict if the conversation is closed.
     """
     conversation = await get_conversation(session, board)
-    ensure_open(conversation)
+    _ensure_open(conversation)
     if conversation.waiting_for != "agent":
         return conversation
     conversation.session.updated_at = now()
@@ -103,7 +100,7 @@ async def restart_onboarding(
 async def cancel_onboarding(session: AsyncSession, user: User, board: Board) -> None:
     """Cancel the open conversation of a locked board. Raises NotFound, and Conflict."""
     conversation = await get_conversation(session, board)
-    ensure_open(conversation)
+    _ensure_open(conversation)
     conversation.session.status = OnboardingStatus.CANCELLED
     conversation.session.updated_at = now()
     await session.flush()
@@ -124,8 +121,8 @@ async def answer_question(
     Raises NotFound, and Conflict if the conversation is closed or the question is no longer open.
     """
     conversation = await get_conversation(session, board)
-    ensure_open(conversation)
-    ensure_unanswered(conversation, question_id)
+    _ensure_open(conversation)
+    _ensure_unanswered(conversation, question_id)
     return await _add_reply(session, user, board, conversation, _join_answer(text, other))
 
 
@@ -143,16 +140,15 @@ async def correct_answer(
     An open question remains open. Raises NotFound, and Conflict if the conversation is closed.
     """
     conversation = await get_conversation(session, board)
-    ensure_open(conversation)
+    _ensure_open(conversation)
     exchange = conversation.transcript.find_answered(question_id)
     if exchange is None:
         raise NotFound("onboarding_answer_not_found", N_("There is no such answer to change."))
     answer = _join_answer(text, other)
     if answer == exchange.answer:
         return conversation
-    return await _add_reply(
-        session, user, board, conversation, format_correction(exchange.question, answer)
-    )
+    correction = CORRECTION_PREFIX.format(question=exchange.question) + answer
+    return await _add_reply(session, user, board, conversation, correction)
 
 
 async def ask_question(
@@ -186,6 +182,27 @@ async def _send_transcript(
     await _send_to_agent(session, user, board, conversation.interviewer_id, text, key=key)
 
 
+def _ensure_open(conversation: Conversation) -> None:
+    """Raise Conflict if the conversation is closed."""
+    if not conversation.is_open:
+        reason = N_("This onboarding is over. Start another to continue.")
+        raise Conflict("onboarding_over", reason, status=conversation.session.status.value)
+
+
+def _ensure_unanswered(conversation: Conversation, question_id: UUID | None) -> None:
+    """Raise Conflict if the question that the user has read is no longer open."""
+    question = conversation.transcript.open_question
+    if question_id is None or (question is not None and question.id == question_id):
+        return
+    exchange = conversation.transcript.find_answered(question_id)
+    if exchange is None:
+        raise Conflict(
+            "onboarding_question_over", N_("The agent has continued with another question.")
+        )
+    reason = N_("It was answered meanwhile: “%(answer)s”.")
+    raise Conflict("onboarding_question_answered", reason, answer=exchange.answer)
+
+
 def _join_answer(text: str, other: str | None) -> str:
     return f"{text}: {other.strip()}" if other and other.strip() else text
 
@@ -213,7 +230,7 @@ async def _add_agent_message(
     draft: Mapping[str, Any] | None,
 ) -> Conversation:
     conversation = await get_conversation(session, board)
-    ensure_open(conversation)
+    _ensure_open(conversation)
     text = pydantic_core.to_json(content).decode()
     message = _add_message(session, conversation.session, OnboardingRole.ASSISTANT, text)
     if draft is not None:
@@ -229,7 +246,7 @@ async def _add_agent_message(
 async def _start_session(
     session: AsyncSession, user: User, board: Board, base_url: str, *, previous: Conversation | None
 ) -> Conversation:
-    text = render_briefing(board, base_url)
+    text = _render_briefing(board, base_url)
     if previous:
         agent_id = previous.interviewer_id
     else:
@@ -243,6 +260,18 @@ async def _start_session(
         session, user, board, agent_id, text, key=f"onboarding:{message.id}", new_events=started
     )
     return Conversation(onboarding, [message], agent_id)
+
+
+def build_session(board: Board, at: datetime, *, session_key: str = "") -> OnboardingSession:
+    """Build an active onboarding session, with the key of the gateway session if an agent asks."""
+    return OnboardingSession(
+        id=new_id(),
+        board_id=board.id,
+        session_key=session_key,
+        status=OnboardingStatus.ACTIVE,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 async def _send_to_agent(
@@ -291,4 +320,95 @@ def onboarding_event(type: EventType, actor: Actor, board: Board) -> events.NewE
         organization_id=board.organization_id,
         board=board,
         data={"name": board.name},
+    )
+
+
+EXAMPLE_QUESTION = {
+    "question": "What should be true when this board is done?",
+    "options": [
+        {"id": "1", "label": "A product is launched"},
+        {"id": "2", "label": "I'll type it"},
+    ],
+}
+EXAMPLE_DRAFT = {
+    "status": "complete",
+    "board_type": "goal",
+    "objective": "Launch the new site before summer.",
+    "success_metrics": {"visitors": "1,000 in the first week"},
+    "target_date": "2027-06-01",
+    "user_profile": {"preferred_name": "Sam", "timezone": "Europe/Lisbon"},
+    "lead_agent": {
+        "name": "Ada",
+        "identity_profile": {"role": "Board Lead", "communication_style": "direct"},
+        "autonomy_level": "balanced",
+        "verbosity": "concise",
+        "output_format": "bullets",
+        "update_cadence": "daily",
+    },
+}
+
+INTERVIEW_RULES = """\
+You are the gateway's agent. A person wants this board to have a goal and a lead; ask them what you
+need to know, then send a draft.
+- Ask 6 to 10 questions in all, one in each call: 3 to 6 about the goal, 1 for the name of the lead
+  (a first name that no other lead has), 2 to 4 about how the lead should work: style of
+  communication, autonomy, how often it reports, and the form of its reports.
+- The very last question, once, is whether there is anything else; give it an option to type freely.
+- Elsewhere add such an option only where it is needed, and label it "I'll type it".
+- Plain sentences: no lists and no markdown in a question.
+- An answer "Additional context" that comes after your draft is to be worked into it: send the
+  draft again.
+- An answer that begins with "Correction to" replaces the one that was given to that question. A
+  question of yours that waits for its answer meanwhile stays open: don't ask it again.
+- Never ask or answer in OpenClaw's chat: the person reads only what you send to the API."""
+
+DRAFT_FIELD_VALUES = """\
+autonomy_level: ask_first, balanced or autonomous. verbosity: concise, balanced or detailed.
+output_format: bullets, mixed or narrative. update_cadence: asap, hourly, daily or weekly.
+A draft has a board_type; if that is "goal", also an objective and success_metrics. Send
+user_profile and lead_agent with it."""
+
+
+def _render_briefing(board: Board, base_url: str) -> str:
+    """Render the message that starts a conversation."""
+    head = messages.templates.format_labels({"Board": board.name, "Board ID": board.id})
+    about = messages.templates.fence_text(
+        board.description.strip() or "(The board has no description yet.)"
+    )
+    return "\n\n".join(
+        [
+            f"{BRIEFING_MARKER}\n{head}",
+            about,
+            INTERVIEW_RULES,
+            _api_instructions(board, base_url),
+            DRAFT_FIELD_VALUES,
+        ]
+    )
+
+
+def render_reminder(board: Board, history: Sequence[OnboardingMessage], base_url: str) -> str:
+    """Render the whole conversation, for an agent that may have lost it."""
+    names = {OnboardingRole.USER: "Person", OnboardingRole.ASSISTANT: "You"}
+    lines = [f"{names[one.role]}: {one.content}" for one in history[1:]]
+    body = messages.templates.fence_text("\n".join(lines) or "(Nobody has said anything yet.)")
+    return "\n\n".join(
+        [_render_briefing(board, base_url), "What was said so far:", body, "Go on from here."]
+    )
+
+
+def render_answer(board: Board, text: str) -> str:
+    """Render the answer of the user."""
+    head = messages.templates.format_labels({"Board": board.name, "Board ID": board.id})
+    marker = messages.templates.MessageMarker.ONBOARDING_ANSWER
+    return "\n\n".join([f"{marker}\n{head}", messages.templates.fence_text(text)])
+
+
+def _api_instructions(board: Board, base_url: str) -> str:
+    address = f"{base_url.rstrip('/')}/api/v1/agent/boards/{board.id}/onboarding"
+    return (
+        f"Base URL: {base_url}\n"
+        "Authenticate with the AUTH_TOKEN of your workspace, as the header X-Agent-Token.\n"
+        f"Ask, and send the draft: POST {address}\n"
+        f"A question: {json.dumps(EXAMPLE_QUESTION)}\n"
+        f"A draft: {json.dumps(EXAMPLE_DRAFT)}"
     )

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from pydantic import BeforeValidator
 from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden, NotFound
+from core.fields import Description, Fields, Label, Moment, ShortText, Text
 from core.text import N_
 from models import (
     Agent,
@@ -26,29 +27,70 @@ from models import (
 )
 from services import agents, boards, desired_state, identity, messages
 from services.gateways import files, sync
-from services.onboarding.commands import onboarding_event
+from services.onboarding.commands import build_session, onboarding_event
 from services.onboarding.queries import LAST_SESSION_ID, OPEN_STATUSES, load_interviewer
-from services.onboarding.rules import (
-    build_lead_profile,
-    build_session,
-    choose_lead_name,
-    is_autonomous,
-)
 
-GOAL_SOURCE = "lead_agent_onboarding"
 GOAL_FIELDS = ("board_type", "objective", "success_metrics", "target_date")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnboardingGoal:
-    """The goal that a user confirms. A missing lead or profile is taken from the draft."""
+BLANK_AS_NONE = BeforeValidator(
+    lambda value: None if isinstance(value, str) and not value.strip() else value
+)
+OptionalLine = Annotated[ShortText | None, BLANK_AS_NONE]
+OptionalText = Annotated[Description | None, BLANK_AS_NONE]
 
-    board_type: str
-    objective: str | None = None
-    success_metrics: dict[str, Any] | None = None
-    target_date: datetime | None = None
-    lead_agent: Mapping[str, Any] | None = None
-    user_profile: Mapping[str, Any] | None = None
+
+class OnboardingProfile(Fields):
+    """What the agent knows about the user."""
+
+    component = "BoardOnboardingUserProfile"
+
+    preferred_name: Annotated[OptionalLine, Label(N_("Preferred name"))] = None
+    pronouns: Annotated[OptionalLine, Label(N_("Pronouns"))] = None
+    timezone: Annotated[OptionalLine, Label(N_("Time zone"))] = None
+    notes: Annotated[OptionalText, Label(N_("Notes"))] = None
+    context: Annotated[OptionalText, Label(N_("Context"))] = None
+
+
+class OnboardingLead(Fields):
+    """The desired lead of the board, and its way of working."""
+
+    component = "BoardOnboardingLeadAgentDraft"
+
+    name: Annotated[Annotated[agents.AgentName | None, BLANK_AS_NONE], Label(N_("Name"))] = None
+    identity_profile: dict[str, Text] | None = None
+    autonomy_level: Annotated[
+        Literal["ask_first", "balanced", "autonomous"] | None, Label(N_("What it decides"))
+    ] = None
+    verbosity: Annotated[
+        Literal["concise", "balanced", "detailed"] | None, Label(N_("How much it writes"))
+    ] = None
+    output_format: Annotated[
+        Literal["bullets", "mixed", "narrative"] | None, Label(N_("How it writes"))
+    ] = None
+    update_cadence: Annotated[
+        Literal["asap", "hourly", "daily", "weekly"] | None, Label(N_("When it reports"))
+    ] = None
+    custom_instructions: Annotated[OptionalText, Label(N_("Additional instructions"))] = None
+
+
+class OnboardingGoal(Fields):
+    """The goal as confirmed by the user. Omitted lead and profile are taken from the draft."""
+
+    component = "BoardOnboardingConfirm"
+    example = {
+        "board_type": "goal",
+        "objective": "Launch the new site before summer.",
+        "success_metrics": {"visitors": "1,000 in the first week"},
+        "target_date": "2027-06-01T00:00:00",
+    }
+
+    board_type: Annotated[boards.BoardType, Label(N_("Kind of board"))]
+    objective: Annotated[Description | None, Label(N_("Objective"))] = None
+    success_metrics: Annotated[boards.SuccessMetrics | None, Label(N_("Measures"))] = None
+    target_date: Annotated[Moment | None, Label(N_("Target date"))] = None
+    lead_agent: OnboardingLead | None = None
+    user_profile: OnboardingProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +155,7 @@ async def confirm_goal(
     on. Raises NotFound without a conversation, Conflict if it is closed, Invalid for an incomplete
     goal, and Forbidden for a user who is not an admin on a board without a lead.
     """
-    context = await load_confirmation_context(session, user, board)
+    context = await _load_context(session, user, board)
     if context.conversation is None:
         raise NotFound("onboarding_not_found", N_("No onboarding was started on this board."))
     if context.conversation.status not in OPEN_STATUSES:
@@ -135,7 +177,7 @@ async def confirm_without_agent(
     Raises Conflict if the last conversation is not in the expected state, and Invalid and Forbidden
     like `confirm_goal`.
     """
-    context = await load_confirmation_context(session, user, board)
+    context = await _load_context(session, user, board)
     last = context.conversation
     if ExpectedState.from_session(last) != expected:
         reason = N_("Somebody else went on with this onboarding meanwhile. Look at it again.")
@@ -159,12 +201,12 @@ async def _confirm(
             "This board has no lead, and only an admin creates one. Ask an admin to confirm."
         )
         raise Forbidden("admin_required", reason)
-    boards.require_complete_goal(vars(goal))
+    boards.require_complete_goal(dict(goal))
     draft = conversation.draft_goal or {}
-    lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
-    profile = identity.UserUpdate.parse(get_user_profile(goal, draft))
+    lead = _list_given(goal.lead_agent) if goal.lead_agent else draft.get("lead_agent") or {}
+    profile = identity.UserUpdate.parse(_get_user_profile(goal, draft))
     await identity.overwrite_profile(session, user, profile)
-    new_lead = None if context.has_lead else build_lead(board, lead, context)
+    new_lead = None if context.has_lead else _build_lead(board, lead, context)
     token = None
     if new_lead:
         session.add(new_lead)
@@ -175,8 +217,8 @@ async def _confirm(
     fields = boards.BoardUpdate.of(
         **{name: getattr(goal, name) for name in GOAL_FIELDS},
         goal_confirmed=True,
-        goal_source=GOAL_SOURCE,
-        require_approval_for_done=requires_approval(lead, context),
+        goal_source="lead_agent_onboarding",
+        require_approval_for_done=_requires_approval(lead, context),
     )
     changed = boards.set_goal(user, board, fields)
     await session.flush()
@@ -189,9 +231,7 @@ async def _confirm(
     return ConfirmedBoard(board, new_lead, token)
 
 
-async def load_confirmation_context(
-    source: Source, user: User, board: Board
-) -> ConfirmationContext:
+async def _load_context(source: Source, user: User, board: Board) -> ConfirmationContext:
     """Load what is needed to confirm a goal as this user."""
     [context] = await _build_context_query().fetch(source, user_id=user.id, board_id=board.id)
     return context
@@ -219,34 +259,79 @@ def _build_context_query() -> Query[ConfirmationContext]:
     return Query(query, lambda row: ConfirmationContext(*row[:3], frozenset(row[3])))
 
 
-def requires_approval(lead: Mapping[str, Any], context: ConfirmationContext) -> bool:
+def _requires_approval(lead: Mapping[str, Any], context: ConfirmationContext) -> bool:
     """Return whether tasks need an approval before they are done, with this lead."""
     return not (context.by_admin and is_autonomous(lead))
 
 
-def get_user_profile(goal: OnboardingGoal, draft: Mapping[str, Any]) -> dict[str, Any]:
+def _get_user_profile(goal: OnboardingGoal, draft: Mapping[str, Any]) -> dict[str, Any]:
     """Return the profile that the user has confirmed, or else that of the draft."""
-    profile = goal.user_profile if goal.user_profile is not None else draft.get("user_profile")
-    return {name: text for name, text in (profile or {}).items() if text is not None}
+    if goal.user_profile is not None:
+        return _list_given(goal.user_profile)
+    profile = draft.get("user_profile") or {}
+    return {name: text for name, text in profile.items() if text is not None}
 
 
-def build_lead(board: Board, proposed: Mapping[str, Any], context: ConfirmationContext) -> Agent:
+def _list_given(part: Fields) -> dict[str, Any]:
+    return {name: value for name, value in part if value is not None}
+
+
+DEFAULT_LEAD_NAME = "Lead Agent"
+DEFAULT_LEAD_PROFILE = {
+    "role": "Board Lead",
+    "communication_style": "direct, concise, practical",
+    "emoji": ":gear:",
+}
+PREFERENCE_FIELDS = (
+    "autonomy_level",
+    "verbosity",
+    "output_format",
+    "update_cadence",
+    "custom_instructions",
+)
+AUTONOMOUS_LEVELS = {"autonomous", "fully-autonomous", "full-autonomy"}
+
+
+def _build_lead(board: Board, proposed: Mapping[str, Any], context: ConfirmationContext) -> Agent:
     """Build the lead, with a name that no other agent of the board has."""
-    name = agents.choose_free_name(choose_lead_name(proposed), context.agent_names)
-    profile = build_lead_profile(proposed)
-    values = {"name": name, "identity_profile": profile, "is_board_lead": True}
+    name = (proposed.get("name") or "").strip() or DEFAULT_LEAD_NAME
+    values = {
+        "name": agents.choose_free_name(name, context.agent_names),
+        "identity_profile": build_lead_profile(proposed),
+        "is_board_lead": True,
+    }
     return agents.build_agent(board, agents.AgentCreate.parse(values))
+
+
+def build_lead_profile(lead: Mapping[str, Any]) -> dict[str, str]:
+    """Return the profile of the lead: the defaults, the proposed profile, and the preferences."""
+    preferences = {name: lead.get(name) for name in PREFERENCE_FIELDS}
+    values = DEFAULT_LEAD_PROFILE | (lead.get("identity_profile") or {}) | preferences
+    texts = {
+        name.strip(): str(value).strip() for name, value in values.items() if value is not None
+    }
+    return {name: text for name, text in texts.items() if name and text}
+
+
+def is_autonomous(lead: Mapping[str, Any]) -> bool:
+    """Return whether the lead may finish tasks without approval (contract, agents 10.5)."""
+    profile = lead.get("identity_profile") or {}
+    words = [lead.get("autonomy_level"), *map(profile.get, ("autonomy_level", "autonomy", "mode"))]
+    levels = [str(word).strip().lower().replace("_", "-") for word in words if word]
+    return any(
+        level in AUTONOMOUS_LEVELS or ("fully" in level and "autonom" in level) for level in levels
+    )
 
 
 async def preview_goal(
     source: Source, user: User, board: Board, goal: OnboardingGoal, *, base_url: str
 ) -> OnboardingPreview:
     """Preview what `confirm_goal` would create. Nothing is saved. Raises Invalid."""
-    context = await load_confirmation_context(source, user, board)
-    proposed = goal.lead_agent or {}
+    context = await _load_context(source, user, board)
+    proposed = _list_given(goal.lead_agent) if goal.lead_agent else {}
     present = await agents.find_board_lead(source, board)
-    lead = present or build_lead(board, proposed, context)
-    approval = requires_approval(proposed, context)
+    lead = present or _build_lead(board, proposed, context)
+    approval = _requires_approval(proposed, context)
     gateway = (await load_interviewer(source, board)).gateway
     key = files.session_key_of(lead)
     draft = files.LeadDraft(
@@ -263,7 +348,7 @@ async def preview_goal(
         workspace=files.workspace_path(gateway.workspace_root, key) if gateway else "",
     )
     preview = files.preview_lead(
-        board, user, draft, base_url=base_url, person=get_user_profile(goal, {})
+        board, user, draft, base_url=base_url, person=_get_user_profile(goal, {})
     )
     added = None
     if gateway is not None and present is None:

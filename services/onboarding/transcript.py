@@ -29,11 +29,6 @@ FREE_TEXT = re.compile(
 )
 
 
-def format_correction(question: str, answer: str) -> str:
-    """Return the message that corrects an earlier answer."""
-    return CORRECTION_PREFIX.format(question=question) + answer
-
-
 def normalize_output(value: object) -> object:
     """Convert the output of a model to a question or a draft, as far as possible."""
     output = extract_object(value) if isinstance(value, str) else value

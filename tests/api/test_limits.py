@@ -28,7 +28,7 @@ BLANK_IS_ABSENT = {
     "OnboardingAgentMessage.board_type minLength",
     "OnboardingAgentMessage.lead_agent.name minLength",
     "OnboardingAgentMessage.options.0.id minLength",
-    "BoardOnboardingConfirm.lead_agent.name minLength",
+    "OnboardingGoal.lead_agent.name minLength",
 }
 """Limits of optional texts: agents also send blank ones instead of null, as in the original."""
 

@@ -147,7 +147,7 @@ def test_the_waiting_time_of_the_agent_starts_with_the_last_answer() -> None:
 
 
 def test_a_correction_replaces_an_answer_and_keeps_the_open_question() -> None:
-    correction = (USER, onboarding_transcript.format_correction("What?", "A shop: a small one"))
+    correction = (USER, "Correction to “What?”: A shop: a small one")
     transcript = parse(BRIEFING, question("What?"), (USER, "A site"), question("When?"), correction)
     assert answers_by_question(transcript) == [("What?", "A shop: a small one"), ("When?", None)]
     assert [one.is_corrected for one in transcript.exchanges] == [True, False]
@@ -158,14 +158,14 @@ def test_a_correction_replaces_an_answer_and_keeps_the_open_question() -> None:
 
 
 def test_after_a_correction_of_a_draft_the_agent_is_next() -> None:
-    correction = (USER, onboarding_transcript.format_correction("What?", "A shop"))
+    correction = (USER, "Correction to “What?”: A shop")
     transcript = parse(BRIEFING, question("What?"), (USER, "A site"), DRAFT, correction)
     assert (answers_by_question(transcript), transcript.added) == ([("What?", "A shop")], [])
     assert transcript.next_speaker == "agent"
 
 
 def test_a_text_that_resembles_a_correction_is_an_answer() -> None:
-    text = onboarding_transcript.format_correction("Where?", "Here")
+    text = "Correction to “Where?”: Here"
     assert answers_by_question(parse(BRIEFING, question("What?"), (USER, text))) == [
         ("What?", text)
     ]

@@ -25,7 +25,7 @@ from services.gateways import files
 from services.gateways.files import AgentFacts, AgentRole, BoardFacts, PersonFacts, ServedBoard
 from services.messages import templates
 from services.messages.templates import MessageMarker
-from services.onboarding import prompts
+from services.onboarding import commands
 from tests.support.cpu_time import limit_cpu
 
 CORPUS = [
@@ -114,8 +114,8 @@ def render_messages(text: str) -> Iterator[tuple[str, str]]:
         OnboardingMessage(id=ID, role=OnboardingRole.USER, content=text, created_at=now())
         for _ in range(2)
     ]
-    yield "briefing", prompts.render_reminder(board, history, BASE)
-    yield "answer", prompts.render_answer(board, text)
+    yield "briefing", commands.render_reminder(board, history, BASE)
+    yield "answer", commands.render_answer(board, text)
 
 
 def render_files(role: AgentRole, text: str) -> Mapping[str, str]:

@@ -13,16 +13,15 @@ from services.onboarding import AnswerOption, OnboardingPreview
 from tests.services.test_onboarding_transcript import BRIEFING, USER, parse, question
 from web.agents.provisioning import build_lead_launch
 from web.gateways.presenter import describe_outage
-from web.onboarding.forms import OWN_ANSWER, OnboardingAnswerForm, split_answer
 from web.onboarding.presenter import (
     LEAD_LIMITS,
     LEAD_RIGHTS,
     build_brief,
+    build_preview_context,
     find_heading,
     parse_draft_date,
-    preview_context,
 )
-from web.ui.forms import Form
+from web.onboarding.views import OWN_ANSWER, OnboardingAnswerForm, split_answer
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPTIONS = [
@@ -215,7 +214,7 @@ def test_what_a_lead_may_do_is_described_as_in_its_files() -> None:
 def test_the_permissions_of_a_lead_follow_from_its_board() -> None:
     def describe(rules: set[str], max_agents: int) -> dict[str, list[str]]:
         files = LeadPreview({}, "", rules, max_agents)
-        return preview_context(OnboardingPreview("Ava", files, True, True), Form())
+        return build_preview_context(OnboardingPreview("Ava", files, True, True))
 
     strict = describe({"require_approval_for_done", "require_review_before_done"}, 3)
     assert strict["rights"][-1] == "Adds and removes workers, at most 3 at a time."

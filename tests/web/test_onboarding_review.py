@@ -213,7 +213,7 @@ async def test_only_others_are_told_that_the_goal_was_confirmed_meanwhile(
         ({"measure": [], "target": []}, "A goal needs measures"),
         ({"target_date": "soon"}, "Write a date like 2026-12-24."),
         ({"board_type": "x"}, ""),
-        ({"name": "x" * 150}, "100 at most."),
+        ({"name": "x" * 150}, "At most 100 characters."),
         ({"name": "a\0b"}, "cannot be stored"),
         ({"verbosity": "chatty"}, "Choose one of those that are offered."),
         ({"timezone": "Mars"}, "Choose one from the list"),

@@ -10,7 +10,6 @@ from models import Message, MessageState
 from services.gateways import sync
 from services.onboarding import Conversation, Exchange, OnboardingPreview, Transcript
 from web.boards.forms import BOARD_RULES, format_metric
-from web.ui.forms import Form
 from web.ui.locale_format import format_date
 from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import parse_diff
@@ -35,42 +34,30 @@ HEADING_PATTERNS: Sequence[tuple[str, re.Pattern[str]]] = (
 )
 """Heading of a question by the first matching pattern."""
 
-LEAD_OPTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
-    "autonomy_level": (
-        N_("What it decides"),
-        [
-            ("ask_first", N_("Asks before it does anything")),
-            ("balanced", N_("Decides small things on its own")),
-            ("autonomous", N_("Decides on its own")),
-        ],
-    ),
-    "verbosity": (
-        N_("How much it writes"),
-        [
-            ("concise", N_("A few sentences")),
-            ("balanced", N_("With reasons")),
-            ("detailed", N_("With all details")),
-        ],
-    ),
-    "output_format": (
-        N_("How it writes"),
-        [
-            ("bullets", N_("Lists of points")),
-            ("mixed", N_("Paragraphs and lists")),
-            ("narrative", N_("Connected paragraphs")),
-        ],
-    ),
-    "update_cadence": (
-        N_("When it reports"),
-        [
-            ("asap", N_("As soon as something changes")),
-            ("hourly", N_("Every hour")),
-            ("daily", N_("Every day")),
-            ("weekly", N_("Every week")),
-        ],
-    ),
+LEAD_OPTIONS: dict[str, list[tuple[str, str]]] = {
+    "autonomy_level": [
+        ("ask_first", N_("Asks before it does anything")),
+        ("balanced", N_("Decides small things on its own")),
+        ("autonomous", N_("Decides on its own")),
+    ],
+    "verbosity": [
+        ("concise", N_("A few sentences")),
+        ("balanced", N_("With reasons")),
+        ("detailed", N_("With all details")),
+    ],
+    "output_format": [
+        ("bullets", N_("Lists of points")),
+        ("mixed", N_("Paragraphs and lists")),
+        ("narrative", N_("Connected paragraphs")),
+    ],
+    "update_cadence": [
+        ("asap", N_("As soon as something changes")),
+        ("hourly", N_("Every hour")),
+        ("daily", N_("Every day")),
+        ("weekly", N_("Every week")),
+    ],
 }
-"""Options for the behaviour of a lead: label, and each value with its label."""
+"""Options for the behaviour of a lead, by the field: each value with its label."""
 
 LEAD_RIGHTS: Mapping[str, str] = {
     "manage_tasks": N_("Creates, assigns, orders and deletes tasks on this board."),
@@ -93,25 +80,6 @@ LEAD_LIMITS: Mapping[str, str] = {
     ),
 }
 """What a lead may not do, by the keys of the sentences in its files."""
-
-FIELD_LABELS = {
-    "board_type": N_("Kind of board"),
-    "objective": OBJECTIVE,
-    "success_metrics": MEASURES,
-    "target_date": DATE,
-    "name": N_("Name"),
-    "role": N_("Role"),
-    "communication_style": N_("Style"),
-    **{name: label for name, (label, _options) in LEAD_OPTIONS.items()},
-    "custom_instructions": N_("Additional instructions"),
-    "identity_profile": N_("Additional instructions"),
-    "preferred_name": N_("Preferred name"),
-    "pronouns": N_("Pronouns"),
-    "timezone": N_("Time zone"),
-    "notes": N_("Notes"),
-    "context": N_("Context"),
-}
-"""Labels of the fields of the goal form whose errors the preview names."""
 
 BriefSections = list[tuple[str, list[str]]]
 """Headings with what is known under each."""
@@ -192,10 +160,13 @@ def _brief_from_draft(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[
     who = filter(
         None, [format_metric(lead.get("name") or ""), format_metric(profile.get("role") or "")]
     )
-    options = [_option_label(name, lead[name]) for name in LEAD_OPTIONS if lead.get(name)]
-    options += (
-        [format_metric(lead["custom_instructions"])] if lead.get("custom_instructions") else []
-    )
+    options = []
+    for name, labels in LEAD_OPTIONS.items():
+        if lead.get(name):
+            text = format_metric(lead[name])
+            options.append(translate(dict(labels).get(text, "")) or text)
+    if lead.get("custom_instructions"):
+        options.append(format_metric(lead["custom_instructions"]))
     day = parse_draft_date(draft.get("target_date"), zone)
     return {
         OBJECTIVE: [format_metric(draft["objective"])] if draft.get("objective") else [],
@@ -206,31 +177,16 @@ def _brief_from_draft(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[
     }
 
 
-def _option_label(name: str, value: object) -> str:
-    """Return the label of an option."""
-    text = format_metric(value)
-    return translate(dict(LEAD_OPTIONS[name][1]).get(text, "")) or text
+def list_lead_options() -> dict[str, list[tuple[str, str]]]:
+    """Return the options of each select field for the behaviour of a lead."""
+    return {
+        name: [("", _("Default")), *((value, translate(text)) for value, text in options)]
+        for name, options in LEAD_OPTIONS.items()
+    }
 
 
-def list_lead_options() -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Return name, label and options of each select field for the behaviour of a lead."""
-    return [
-        (
-            name,
-            translate(label),
-            [("", _("Default")), *((value, translate(text)) for value, text in options)],
-        )
-        for name, (label, options) in LEAD_OPTIONS.items()
-    ]
-
-
-def preview_context(preview: OnboardingPreview | None, form: Form) -> dict[str, Any]:
-    """Return what onboarding/_preview.html needs: what a lead may do, and how a diff is read.
-
-    Without a preview: which fields of the goal form are not valid.
-    """
-    if preview is None:
-        return {"errors": _list_errors(form), "problem": form.problem}
+def build_preview_context(preview: OnboardingPreview) -> dict[str, Any]:
+    """Return what onboarding/_preview.html needs: what a lead may do, and how a diff is read."""
     active, most = preview.agent_files.rules, preview.agent_files.max_agents
     rights, limits = map(translate, LEAD_RIGHTS.values()), map(translate, LEAD_LIMITS.values())
     workers = (
@@ -248,12 +204,6 @@ def preview_context(preview: OnboardingPreview | None, form: Form) -> dict[str, 
         "parse_diff": parse_diff,
         "config_file": sync.CONFIG_FILE,
     }
-
-
-def _list_errors(form: Form) -> list[tuple[str, str]]:
-    """Return label and error of each field that is not valid, in the order of the form."""
-    labels = {name: translate(label) for name, label in FIELD_LABELS.items()}
-    return [(label, form.error(name)) for name, label in labels.items() if form.error(name)]
 
 
 def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
