@@ -63,6 +63,14 @@ async def test_a_note_of_a_webhook_is_folded(alice, board_path, world, transacti
     assert "<p>By hand</p>" in page
 
 
+async def test_too_many_tags_of_a_note_are_explained(bob, places) -> None:
+    for path, note in places:
+        data = {"content": "New text", "tags": ", ".join(map(str, range(51)))}
+        rejected = await bob.post(f"{path}/{note.id}/edit", data=data)
+        assert rejected.status_code == 422
+        assert "At most 50 values." in rejected.text
+
+
 async def test_a_note_is_changed_with_its_tags(bob, places, transaction) -> None:
     for path, note in places:
         edit = f"{path}/{note.id}/edit"

@@ -254,7 +254,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         owner, detail = await _load_note(request, source)
     about = ConflictContext(
-        title=_("Note in %(owner)s", owner=owner.name),
+        title=_("Note in %(place)s", place=owner.name),
         back=f"{owner.path}/{detail.note.id}/edit",
         organization_id=owner.scope.organization_id,
         object_id=detail.note.id,

@@ -96,7 +96,7 @@ ERROR_MESSAGES = {
     "literal_error": N_("Choose one of those that are offered."),
     "email": N_("This is not an e-mail address."),
     "uuid_parsing": N_("Choose one of those that are offered."),
-    "too_long": N_("At most %(max_length)s."),
+    "too_long": N_("At most %(max_length)s values."),
     "date": N_("Write a date like 2026-12-24."),
     "datetime": N_("Write a date like 2026-12-24."),
 }
