@@ -53,14 +53,6 @@ async def test_stopping_all_agents_needs_a_confirmation_and_updates_all_pages(
             await expect(one.locator("#rail form[action='/stops']")).to_have_count(1)
 
 
-async def test_without_scripts_all_agents_are_stopped_at_once(site: LiveSite) -> None:
-    async with site.open_page("/agents", java_script_enabled=False) as page:
-        await page.locator("#rail").get_by_role("button", name="Stop all agents").click()
-        await expect(page.locator("#stopped")).to_contain_text("All agents are stopped by you")
-        await page.get_by_role("button", name="Resume agents").click()
-        await expect(page.locator("#stopped")).to_be_hidden()
-
-
 async def test_two_agents_in_a_loop_are_held_and_released(site: LiveSite) -> None:
     board = site.create_board("Loop", max_agents=3)
     one, two = (site.create_agent(board, name) for name in ("Ping", "Pong"))

@@ -90,18 +90,3 @@ async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> N
         await name.press("Tab")
         await expect(section).to_be_hidden()
         await expect(page.locator(".err, [data-toast]")).to_have_count(0)
-
-
-async def test_the_change_on_a_gateway_is_shown_without_scripts(site: LiveSite) -> None:
-    gateway = await asyncio.to_thread(site.create_gateway, "Dock", "ws://127.0.0.1:10")
-    board = site.create_board("Dockyard", gateway_id=gateway["id"])
-    made = site.owner.call("POST", "/agents", name="Tern", board_id=board["id"])
-    async with site.open_page(f"/agents/{made['id']}/settings", java_script_enabled=False) as page:
-        await page.get_by_label("Name", exact=True).fill("Skua")
-        await page.get_by_role("button", name="Show the change on the gateway").click()
-        added = page.locator("#config-change ins")
-        await expect(added).to_have_text(['"name": "Skua"', '"name": "Skua"'])
-        assert site.owner.call("GET", f"/agents/{made['id']}")["name"] == "Tern"
-        await page.get_by_label("Name", exact=True).press("Enter")
-        await expect(page.locator("#saved")).to_contain_text("Saved")
-        assert site.owner.call("GET", f"/agents/{made['id']}")["name"] == "Skua"

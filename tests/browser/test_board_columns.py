@@ -61,14 +61,6 @@ async def test_the_keyboard_reaches_cards_that_are_not_loaded(site: LiveSite) ->
         await expect(cards(page)).to_have_count(len(tasks) - 1)
 
 
-async def test_all_cards_are_shown_by_a_link_without_scripts(site: LiveSite) -> None:
-    board, tasks = create_long_column(site, "Plainly")
-    async with site.open_page(f"/boards/{board['id']}", java_script_enabled=False) as page:
-        await expect(cards(page)).to_have_count(CARDS_IN_COLUMN)
-        await page.get_by_role("link", name=f"Show all {len(tasks)}").click()
-        await expect(cards(page)).to_have_count(len(tasks))
-
-
 async def test_a_long_title_leaves_the_other_columns_of_the_list_visible(site: LiveSite) -> None:
     board = site.create_board("Listed")
     site.create_task(board, "Read https://example.com/" + "long/" * 60 + " with care " * 10)

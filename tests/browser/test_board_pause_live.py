@@ -1,7 +1,5 @@
 """Pausing the agents of a board: with a confirmation, and updates for all viewers."""
 
-import re
-
 from playwright.async_api import expect
 
 from tests.support.full_site import THEMES
@@ -57,13 +55,3 @@ async def test_the_command_palette_pauses_a_board(site: LiveSite) -> None:
         await page.keyboard.press("Enter")
         await page.get_by_role("button", name="Pause all agents").click()
         await expect(page.locator("#paused")).to_contain_text("Paused by you")
-
-
-async def test_without_scripts_a_board_is_paused_at_once(site: LiveSite) -> None:
-    board = site.create_board("Quay")
-    async with site.open_page(f"/boards/{board['id']}", java_script_enabled=False) as page:
-        await page.get_by_role("button", name="Pause agents").click()
-        await expect(page.locator("#paused")).to_contain_text("Paused by you")
-        await page.get_by_role("button", name="Resume").click()
-        await expect(page).to_have_url(re.compile(f"/boards/{board['id']}$"))
-        await expect(page.locator("#paused")).to_be_hidden()

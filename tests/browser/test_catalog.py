@@ -1,6 +1,5 @@
 """Tags, custom fields and souls in a browser."""
 
-import asyncio
 import re
 
 from playwright.async_api import expect
@@ -78,15 +77,3 @@ async def test_a_field_is_required_set_filtered_and_deleted(site: LiveSite) -> N
         await page.locator("#end").get_by_role("button", name="Delete field").click()
         await expect(page).to_have_url(LIST_OF_FIELDS)
         await expect(page.get_by_text("Weight in t")).to_have_count(0)
-
-
-async def test_a_soul_is_compared_and_applied_without_scripts(site: LiveSite) -> None:
-    board = site.create_board("Soulful")
-    await asyncio.to_thread(site.create_agent, board, "Heron")
-    async with site.open_page("/souls?q=code+review", java_script_enabled=False) as page:
-        await page.get_by_role("link", name="Code reviewer").click()
-        await page.get_by_label("Agent", exact=True).select_option("Heron")
-        await page.get_by_role("button", name="Compare").click()
-        await expect(page.get_by_role("group", name="Changes to SOUL.md")).to_be_visible()
-        await page.get_by_role("button", name="Apply to Heron").click()
-        await expect(page.get_by_role("heading", level=1)).to_contain_text("Heron")

@@ -64,18 +64,6 @@ async def test_a_message_highlights_the_chat_link_of_the_board(site: LiveSite) -
         await expect(page.get_by_role("link", name="Chat", exact=True)).to_be_visible()
 
 
-async def test_the_chat_works_without_scripts(site: LiveSite) -> None:
-    board = site.create_board("Quay")
-    board_path = f"/boards/{board['id']}"
-    async with site.open_page(board_path, java_script_enabled=False) as page:
-        await page.get_by_role("link", name="Chat").click()
-        await page.get_by_label("Message").fill("Ahoy")
-        await page.get_by_role("button", name="Send").click()
-        await expect(page.get_by_role("log")).to_contain_text("Ahoy")
-        await page.get_by_role("link", name="Notes").click()
-        await expect(page.get_by_text("No notes yet.")).to_be_visible()
-
-
 @in_sizes(WIDE, PHONE)
 async def test_a_mention_of_a_missing_lead_shows_a_notice(site: LiveSite, size) -> None:
     board = site.create_board("Quay")

@@ -7,8 +7,13 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
-from tests.support.tiers import repetition
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    in_sizes,
+    list_axe_violations,
+    overflows_horizontally,
+)
 
 MESSAGES = 60  # more than a page has
 
@@ -37,38 +42,28 @@ async def expect_marked(page: Page, address: str) -> None:
     assert background not in ("rgba(0, 0, 0, 0)", "transparent")
 
 
-@pytest.mark.parametrize(
-    ("size", "scripts"),
-    [(WIDE, True), (WIDE, False), pytest.param(PHONE, True, marks=repetition)],
-)
+@in_sizes(WIDE, PHONE)
 async def test_a_link_to_an_old_message_shows_and_marks_it(
-    site: LiveSite, board: dict[str, Any], first_message: str, size, scripts: bool
+    site: LiveSite, board: dict[str, Any], first_message: str, size
 ) -> None:
-    options = {"viewport": size, "java_script_enabled": scripts}
-    async with site.open_page(f"/boards/{board['id']}/chat", **options) as page:
+    async with site.open_page(f"/boards/{board['id']}/chat", viewport=size) as page:
         await expect(page.get_by_text("Message 0.")).to_have_count(0)
         await page.goto(first_message)
         await expect_marked(page, first_message)
-        if scripts:
-            await expect(page.locator("#live[data-state=live]")).to_be_attached()
-            site.owner.call(
-                "POST", f"/boards/{board['id']}/memory", content="One more.", tags=["chat"]
-            )
-            await expect(page.locator("nav.pager")).to_contain_text(f"of {MESSAGES + 1}")
-            await expect_marked(page, first_message)
-            assert await list_axe_violations(page) == []
-            assert not await overflows_horizontally(page)
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        site.owner.call("POST", f"/boards/{board['id']}/memory", content="One more.", tags=["chat"])
+        await expect(page.locator("nav.pager")).to_contain_text(f"of {MESSAGES + 1}")
+        await expect_marked(page, first_message)
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
         await page.get_by_role("link", name="Later").click()
         await expect(page.get_by_text(f"Message {MESSAGES - 1}.")).to_be_visible()
 
 
-@pytest.mark.parametrize("scripts", [True, False])
-async def test_a_comment_keeps_the_filter(
-    site: LiveSite, board: dict[str, Any], scripts: bool
-) -> None:
+async def test_a_comment_keeps_the_filter(site: LiveSite, board: dict[str, Any]) -> None:
     task = site.create_task(board, "Paint the door")
     address = f"/boards/{board['id']}/tasks/{task['id']}"
-    async with site.open_page(address, java_script_enabled=scripts) as page:
+    async with site.open_page(address) as page:
         conversation = page.locator("#conversation")
         await expect(conversation.locator(".tl__e--event")).to_have_count(1)
         await conversation.get_by_role("link", name="Comments").click()

@@ -6,7 +6,6 @@ import re
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE
 
 WORK = "#dashboard-work"
 
@@ -67,18 +66,3 @@ async def test_the_dashboard_is_used_with_keys_and_links(site: LiveSite) -> None
             .click()
         )
         await expect(page).to_have_url(re.compile(rf"range=1m&board={board['id']}&chart=time$"))
-
-
-async def test_the_dashboard_is_used_without_scripts_on_a_phone(site: LiveSite) -> None:
-    page = await site.new_tab(java_script_enabled=False, viewport=PHONE)
-    await page.goto("/dashboard")
-    await page.locator("#range-menu > summary").click()
-    await page.locator("#range-menu").get_by_role("link", name="24h").click()
-    await expect(page.locator("#range-menu > summary")).to_contain_text("Last 24 hours")
-    await page.locator("#work-table > summary").click()
-    await expect(page.locator("#work-table table")).to_be_visible()
-    for selector in ("#range-menu > summary", "#work-table > summary", f"{WORK} .seg > a"):
-        box = await page.locator(selector).first.bounding_box()
-        assert box
-        assert box["height"] >= 44, selector
-    await page.context.close()

@@ -9,19 +9,12 @@ from tests.support.live_site import LiveSite
 from tests.support.tiers import repetition
 
 
-@pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
-def has_scripts(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 @pytest.mark.parametrize(
     "button", ["Add task", pytest.param("Add, then write another", marks=repetition)]
 )
-async def test_a_task_is_added_once(
-    site: LiveSite, board: dict[str, Any], has_scripts: bool, button: str
-) -> None:
+async def test_a_task_is_added_once(site: LiveSite, board: dict[str, Any], button: str) -> None:
     path = f"/boards/{board['id']}/tasks"
-    async with site.open_page(f"{path}/new", java_script_enabled=has_scripts) as page:
+    async with site.open_page(f"{path}/new") as page:
         await page.get_by_label("Title").fill("Only one")
         await page.get_by_role("button", name=button).dblclick()
         is_board = button == "Add task"
@@ -32,12 +25,10 @@ async def test_a_task_is_added_once(
     assert titles == ["Only one"]
 
 
-async def test_a_comment_is_written_once(
-    site: LiveSite, board: dict[str, Any], has_scripts: bool
-) -> None:
+async def test_a_comment_is_written_once(site: LiveSite, board: dict[str, Any]) -> None:
     task = site.create_task(board, "Talk")
     path = f"/boards/{board['id']}/tasks/{task['id']}"
-    async with site.open_page(path, java_script_enabled=has_scripts) as page:
+    async with site.open_page(path) as page:
         await page.get_by_label("Comment", exact=True).fill("Only once")
         await page.get_by_role("button", name="Send").dblclick()
         await expect(page.locator("#conversation").get_by_text("Only once")).to_be_visible()

@@ -13,7 +13,6 @@ from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
     list_axe_violations,
-    new_context,
     overflows_horizontally,
 )
 
@@ -89,26 +88,6 @@ async def test_shortcuts_allow_a_command_only_while_it_is_visible(
         await expect(page.get_by_role("button", name="Allow once")).to_be_enabled()
         await page.keyboard.press("a")
         await expect(page.locator("#detail").get_by_text("You allowed it once")).to_be_visible()
-
-
-async def test_questions_can_be_answered_without_scripts(gateway_site: GatewaySite) -> None:
-    await gateway_site.gateway.ask_questions("ask colour", COLOUR, agent=gateway_site.agent_key)
-    request = await gateway_site.wait_for_request("ask colour")
-    site = gateway_site.site
-    context = await new_context(
-        site.browser, site.installation, storage_state=site.storage_state, java_script_enabled=False
-    )
-    page = await context.new_page()
-    await page.goto(f"/approvals/requests/{request['id']}")
-    await page.locator("#decide-" + request["id"]).get_by_role("button", name="Answer").last.click()
-    await expect(page.get_by_role("alert")).to_contain_text("Answer: Which colour")
-    await page.get_by_label("Or in your own words").fill("Mauve")
-    await page.locator("#decide-" + request["id"]).get_by_role("button", name="Answer").last.click()
-    await expect(page.locator("#detail").get_by_text("You answered it")).to_be_visible()
-    await context.close()
-    await wait_until(lambda: gateway_site.gateway.questions["ask colour"]["status"] == "answered")
-    answers = gateway_site.gateway.questions["ask colour"]["answers"]
-    assert answers == {"answers": {"colour": ["Mauve"]}}
 
 
 async def test_a_run_updates_while_it_continues(gateway_site: GatewaySite) -> None:

@@ -182,21 +182,6 @@ def refuse(_params: dict[str, Any]) -> Any:
     raise ErrorResponse("FORBIDDEN", details={"missingScope": "operator.write"})
 
 
-async def test_sessions_can_be_read_without_scripts(site: LiveSite) -> None:
-    async with a_workshop(site, "Plain talk") as (workshop, address):
-        workshop._session("agent:main:main")
-        page = await site.new_tab(java_script_enabled=False)
-        await page.goto(f"{address}/sessions")
-        await page.get_by_role("link", name="Load from the gateway").click()
-        await page.get_by_role("link", name="agent:main:main").click()
-        await page.get_by_role("link", name="Load from the gateway").click()
-        await page.get_by_label("Message").fill("Hello from a plain browser")
-        await page.get_by_role("button", name="Send").click()
-        await expect(page.locator("#transcript")).to_contain_text("Hello from a plain browser")
-        assert list_messages_to_main(workshop) == ["Hello from a plain browser"]
-        await page.context.close()
-
-
 @pytest.mark.parametrize("with_scripts", [True, pytest.param(False, marks=repetition)])
 async def test_existing_agents_can_be_linked_and_unlinked(
     site: LiveSite, with_scripts: bool
@@ -221,24 +206,6 @@ async def test_existing_agents_can_be_linked_and_unlinked(
         await expect(page.get_by_role("checkbox", name="Wanda")).to_be_visible()
         assert not any("writer" in repr(params) for _, params in workshop.changes)
         await page.context.close()
-
-
-async def test_gateway_pages_work_without_scripts(site: LiveSite, fake: FakeGateway) -> None:
-    fake.requires_pairing = True
-    page = await site.new_tab(java_script_enabled=False)
-    await enter(page, "Without scripts", fake)
-    await expect(page.locator(".step[data-s=fail]")).to_contain_text("Not approved on the gateway")
-    fake.approve_device()
-    async with asyncio.timeout(20):
-        while await page.locator(".step[data-s=fail]").count():
-            await page.get_by_role("button", name="Check again").click()
-    await expect(page.locator(".step[data-s=done]")).to_have_count(9)
-    await page.locator("summary", has_text="Remove gateway").click()
-    await page.get_by_role("button", name="Remove Without scripts").click()
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("Gateways")
-    await expect(page.locator("#gateways")).to_be_visible()
-    await expect(page.locator("#gateways").get_by_text("Without scripts")).to_have_count(0)
-    await page.context.close()
 
 
 async def test_a_gateway_is_edited_and_its_agent_files_are_updated(site: LiveSite) -> None:

@@ -60,26 +60,3 @@ async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None
         await page.get_by_role("button", name=f"Delete {name}").click()
         await expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
         await expect(page).to_have_url("/groups")
-
-
-async def test_a_group_is_changed_without_scripts(site: LiveSite) -> None:
-    board = site.create_board("Lone quay")
-    async with site.open_page("/groups/new", java_script_enabled=False) as page:
-        await page.get_by_label("Name", exact=True).fill("Plain")
-        await page.get_by_role("checkbox", name="Lone quay").check()
-        await page.get_by_role("button", name="Create group").click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Plain")
-        await expect(page.locator("#group-boards")).to_contain_text("Lone quay")
-        await page.get_by_role("link", name="Notes").click()
-        await page.get_by_label("Note", exact=True).fill("We sail on Friday")
-        await page.get_by_role("button", name="Add note").click()
-        await expect(page.locator("#notes")).to_contain_text("We sail on Friday")
-        await page.goto(f"/boards/{board['id']}/settings")
-        await page.get_by_label("Group", exact=True).select_option("No group")
-        async with page.expect_event(
-            "response", lambda response: response.request.method == "POST"
-        ):
-            await page.locator("#about").get_by_role("button", name="Save").click()
-        await page.goto("/groups")
-        await page.get_by_role("link", name="Plain", exact=True).click()
-        await expect(page.get_by_text("No boards in this group yet.")).to_be_visible()

@@ -1,52 +1,39 @@
-"""A user signs up by an invite link, with and without scripts."""
+"""A user signs up by an invite link."""
 
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.full_site import CheckedPage
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, new_context
-from tests.support.tiers import repetition
+from tests.support.page_checks import PHONE, WIDE, in_sizes, new_context
 
 
-async def open_link(page: Page, link: str, scripts: bool) -> None:
-    """Open a link; without scripts the browser keeps the part after the #, so it is pasted."""
+async def open_link(page: Page, link: str) -> None:
     await page.goto("about:blank")  # another part after the # alone loads no page
     await page.goto(link)
-    if not scripts:
-        await page.locator("[name=link]").fill(link)
-        await page.get_by_role("button", name="Open").click()
 
 
-@pytest.mark.parametrize(
-    ("size", "scripts"),
-    [(WIDE, True), (WIDE, False), pytest.param(PHONE, True, marks=repetition)],
-)
-async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size, scripts: bool) -> None:
-    email = f"rita-{size['width']}-{scripts}@example.com".lower()
+@in_sizes(WIDE, PHONE)
+async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size) -> None:
+    email = f"rita-{size['width']}@example.com"
     invite = site.owner.call("POST", "/organizations/me/invites", invited_email=email)
     link = f"{site.installation.url}/invite#{invite['token']}"
-    options = {"viewport": size, "java_script_enabled": scripts}
-    context = await new_context(site.browser, site.installation, **options)
+    context = await new_context(site.browser, site.installation, viewport=size)
     window = CheckedPage.watch(await context.new_page())
     page = window.page
-    await open_link(page, link, scripts)
-    if scripts:
-        await window.check()
+    await open_link(page, link)
+    await window.check()
     await page.get_by_label("Your name").fill("Rita")
     await page.get_by_label("Password", exact=True).fill("a password of Rita's")
     await page.get_by_role("button", name="Create account").click()
     await expect(page.locator("#content")).to_be_visible()
     await expect(page.get_by_role("button", name="Create account")).to_have_count(0)
 
-    await open_link(page, link, scripts)
+    await open_link(page, link)
     await expect(page.locator("h1")).to_have_text("This link is not valid.")
-    if scripts:
-        await window.check(410)
+    await window.check(410)
     again = site.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")
     await page.goto("/settings")  # another part after the # alone would load no page
-    await open_link(page, f"{site.installation.url}/invite#{again['token']}", scripts)
+    await open_link(page, f"{site.installation.url}/invite#{again['token']}")
     await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-    if scripts:
-        await window.check()
+    await window.check()
     await context.close()

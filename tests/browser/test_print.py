@@ -84,13 +84,6 @@ async def test_the_menu_of_a_task_prints_it(site: LiveSite, address: str) -> Non
         await expect(page).to_have_title(re.compile("printed$"))  # after the number of decisions
 
 
-async def test_without_scripts_nothing_offers_to_print(site: LiveSite, address: str) -> None:
-    async with site.open_page(address, java_script_enabled=False) as page:
-        await page.locator("#task-actions > summary").click()
-        await expect(page.get_by_role("button", name="Delete task")).to_be_visible()
-        await expect(page.get_by_text("Print", exact=True)).to_be_hidden()
-
-
 @in_sizes(PAPER, WIDE)
 async def test_a_board_is_printed_with_all_tasks(site: LiveSite, size: dict) -> None:
     board = site.create_board("Printed")

@@ -64,21 +64,3 @@ async def test_a_view_is_saved_changed_and_shared_with_an_open_page(
         await page.get_by_role("combobox").fill("Lamps")
         await page.keyboard.press("Enter")
         await expect(menu.locator("summary")).to_have_text("View: Lamps")
-
-
-async def test_views_work_without_scripts(site: LiveSite) -> None:
-    board = site.create_board("Plain views")
-    site.create_task(board, "Repair the lamp")
-    path = f"/boards/{board['id']}"
-    async with site.open_page(f"{path}?q=lamp", java_script_enabled=False) as page:
-        menu = page.locator("#view-menu")
-        await open_menu(page)
-        await menu.get_by_role("link", name="Save as new view").click()
-        await page.get_by_label("Name").fill("Lamps")
-        await page.get_by_role("button", name="Save view").click()
-        await expect(menu.locator("summary")).to_have_text("View: Lamps")
-        await open_menu(page)
-        await menu.get_by_role("link", name="Manage views").click()
-        await page.get_by_text("Rename or delete").click()
-        await page.get_by_role("button", name="Delete view").click()
-        await expect(page.get_by_text("No views yet.")).to_be_visible()
