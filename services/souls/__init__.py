@@ -4,24 +4,24 @@ If the cache is outdated, the directory is asked without a transaction. If it fa
 served.
 """
 
-from services.souls.directory_client import fetch_listing, fetch_soul
-from services.souls.rules import (
+from services.souls.directory_client import (
     MAX_NAME_LENGTH,
     NAME_PATTERN,
-    CachedSoul,
     RemoteDirectory,
     check_names,
-    require_content,
+    fetch_listing,
+    fetch_soul,
 )
 from services.souls.store import (
+    CachedSoul,
     SoulEntry,
     SoulSearchResult,
     claim_fetch,
     find_soul,
     load_directory,
     read_soul,
+    require_content,
     save_listing,
-    save_soul,
     search_directory,
     search_souls,
 )

@@ -2,22 +2,61 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from core.config.parsers import Network, get_host
+from core.errors import Invalid
 from core.http.address_policy import build_service_policy
 from core.http.outbound import FetchError, FetchNotFound, fetch_text
-from services.souls.rules import RemoteDirectory, is_valid_name
 
-MAX_SITEMAP_SIZE = 5_000_000  # bytes
-MAX_SOUL_SIZE = 200_000  # bytes
+MAX_NAME_LENGTH = 100  # characters of a handle or a slug
+NAME_PATTERN = f"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}"
+NAME_REGEX = re.compile(NAME_PATTERN)
+FETCH_INTERVAL = timedelta(seconds=30)  # between two fetches, also after a failure
 MAX_LISTED_SOULS = 20_000
-MAX_LOCATION_LENGTH = 2_000  # characters of a URL
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RemoteDirectory:
+    """The remote souls directory and the state of its cache. Without an address there is none."""
+
+    address: str = ""
+    fetched_at: datetime | None = None  # the last time the listing was fetched
+    failed_at: datetime | None = None  # the last failure, unless a fetch succeeded since
+
+    def is_stale(self, at: datetime) -> bool:
+        """Return whether the cached listing may be out of date."""
+        return bool(self.address) and is_outdated(self.fetched_at, at)
+
+    def is_backing_off(self, at: datetime) -> bool:
+        """Return whether to send no request, because one failed a moment ago."""
+        return self.failed_at is not None and at - self.failed_at < FETCH_INTERVAL
+
+
+def is_outdated(fetched_at: datetime | None, at: datetime) -> bool:
+    """Return whether data fetched at that time has to be fetched again."""
+    return fetched_at is None or at - fetched_at >= timedelta(hours=1)  # contract, 3.14
+
+
+def is_valid_name(text: str) -> bool:
+    """Return whether a text is a valid author handle or soul slug."""
+    return NAME_REGEX.fullmatch(text) is not None
+
+
+def check_names(handle: str, slug: str) -> None:
+    """Raise Invalid if the handle or the slug is not a valid name."""
+    for field, text in (("handle", handle), ("slug", slug)):
+        if not is_valid_name(text):
+            reason = f"A {field} begins with a letter or a digit, and has only those, _ and -."
+            raise Invalid(f"invalid_{field}", reason)
 
 
 class InvalidSitemap(Exception):
@@ -44,9 +83,8 @@ async def fetch_listing(
     """Fetch the list of souls. Return None if the directory fails; the reason is logged."""
     policy = build_service_policy(get_host(remote.address), allowed_private)
     try:
-        sitemap = await fetch_text(
-            f"{remote.address}/sitemap.xml", max_bytes=MAX_SITEMAP_SIZE, policy=policy
-        )
+        address = f"{remote.address}/sitemap.xml"
+        sitemap = await fetch_text(address, max_bytes=5_000_000, policy=policy)
         return await asyncio.to_thread(parse_sitemap, sitemap)
     except (FetchError, InvalidSitemap) as error:
         log.warning("The souls directory did not return its list: %s", error)
@@ -60,7 +98,7 @@ async def fetch_soul(
     policy = build_service_policy(get_host(remote.address), allowed_private)
     address = f"{remote.address}/api/souls/{handle}/{slug}.md"
     try:
-        return FetchResult(await fetch_text(address, max_bytes=MAX_SOUL_SIZE, policy=policy))
+        return FetchResult(await fetch_text(address, max_bytes=200_000, policy=policy))
     except FetchNotFound:
         return FetchResult(is_deleted=True)
     except FetchError as error:
@@ -119,7 +157,7 @@ class _SitemapHandler:
             self.locations.append("")
 
     def character_data(self, text: str) -> None:
-        if self._is_location and len(self.locations[-1]) < MAX_LOCATION_LENGTH:
+        if self._is_location and len(self.locations[-1]) < 2_000:
             self.locations[-1] += text
 
     def start_doctype(self, *_arguments: object) -> None:

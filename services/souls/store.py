@@ -6,7 +6,7 @@ directory is asked.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -35,21 +35,18 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.full_text import build_rank, build_tsquery, split_words
+from core.errors import NotFound, UpstreamError
+from core.text import N_
 from models import Soul, SoulDirectory, new_id
 from models.soul import LIBRARY
 from services.souls.directory_client import (
+    FETCH_INTERVAL,
     DirectoryEntry,
     FetchResult,
+    RemoteDirectory,
     fetch_listing,
     fetch_soul,
-)
-from services.souls.rules import (
-    FETCH_INTERVAL,
-    CachedSoul,
-    RemoteDirectory,
-    directory_unavailable,
-    extract_summary,
-    title_from_slug,
+    is_outdated,
 )
 
 UNIQUE_COLUMNS = ("directory_id", "handle", "slug")
@@ -60,6 +57,28 @@ NAME_MATCH_SCORE = 1.0  # for a name that contains the search text; a word in th
 IS_BUNDLED = SoulDirectory.address == LIBRARY
 FULL_NAME = Soul.handle + "/" + Soul.slug
 SEARCH_VECTOR = Soul.__table__.c.words
+
+
+@dataclass(frozen=True)
+class CachedSoul:
+    """A soul with the data that is cached of it."""
+
+    handle: str
+    slug: str
+    title: str = ""
+    description: str = ""
+    content: str | None = None  # None: not fetched yet
+    fetched_at: datetime | None = None
+    is_bundled: bool = False  # in the library of the product
+    is_deleted: bool = False  # the directory returned "not found"
+
+    def is_stale(self, at: datetime) -> bool:
+        """Return whether the cached content may be out of date. Bundled souls never are."""
+        return not self.is_bundled and is_outdated(self.fetched_at, at)
+
+    def needs_fetch(self, remote: RemoteDirectory, at: datetime) -> bool:
+        """Return whether to fetch it from the directory now."""
+        return bool(remote.address) and self.is_stale(at) and not remote.is_backing_off(at)
 
 
 class BundledSoul(NamedTuple):
@@ -118,6 +137,24 @@ async def read_soul(
         async with transaction() as session:
             found = await save_soul(session, remote, found, fetched)
     return found, remote
+
+
+def require_content(soul: CachedSoul, remote: RemoteDirectory) -> CachedSoul:
+    """Return a soul if its content is cached.
+
+    Raises NotFound if the soul does not exist, UpstreamError if the directory could not be reached.
+    """
+    if soul.content is not None:
+        return soul
+    if remote.address and not soul.is_deleted:
+        raise directory_unavailable()
+    raise NotFound("soul_not_found", N_("There is no such soul."))
+
+
+def directory_unavailable() -> UpstreamError:
+    """Return the error for data that is not cached and cannot be fetched. The log has the cause."""
+    reason = N_("The directory of souls does not answer.")
+    return UpstreamError("souls_directory_unavailable", reason)
 
 
 async def load_directory(session: AsyncSession, address: str) -> RemoteDirectory:
@@ -269,6 +306,26 @@ def load_bundled_souls() -> Sequence[BundledSoul]:
 def get_bundled_edition() -> str:
     """Return a hash of the bundled library."""
     return hashlib.sha256(repr(load_bundled_souls()).encode()).hexdigest()
+
+
+def extract_summary(content: str, slug: str) -> tuple[str, str]:
+    """Return the title (the first heading) and the description (the first paragraph) of a soul."""
+    title, paragraph = "", list[str]()
+    for line in content.splitlines():
+        line = line.strip()
+        if not title and not paragraph and line.startswith("# "):
+            title = line.removeprefix("# ").strip()
+        elif line and not line.startswith("#"):
+            paragraph.append(line)
+        elif paragraph:
+            break
+    description = " ".join(paragraph)[:400]
+    return (title or title_from_slug(slug))[:200], description
+
+
+def title_from_slug(slug: str) -> str:
+    """Return a title for a soul whose content is not fetched yet."""
+    return slug.replace("-", " ").replace("_", " ").strip().capitalize()
 
 
 async def search_souls(

@@ -48,7 +48,8 @@ from services.messages.gateway_turns import TRANSIENT_CODE
 from services.messages.mentions import extract_mentions
 from services.messages.templates.text_format import fence_text, to_single_line
 from services.onboarding.transcript import is_free_text, normalize_output
-from services.souls.rules import extract_summary, is_valid_name
+from services.souls.directory_client import is_valid_name
+from services.souls.store import extract_summary
 from tests.support.cpu_time import MAX_CPU_SECONDS, measure_cpu
 from web.agents import messages as agent_messages
 from web.approvals.payload import parse_payload

@@ -15,9 +15,20 @@ from core.clock import now
 from core.errors import Invalid
 from models import Soul, SoulDirectory
 from services import souls
-from services.souls.directory_client import DirectoryEntry, InvalidSitemap, parse_sitemap
-from services.souls.rules import extract_summary, is_valid_name, title_from_slug
-from services.souls.store import BUNDLED_FOLDER, BundledSoul, load_bundled_souls, search_query
+from services.souls.directory_client import (
+    DirectoryEntry,
+    InvalidSitemap,
+    is_valid_name,
+    parse_sitemap,
+)
+from services.souls.store import (
+    BUNDLED_FOLDER,
+    BundledSoul,
+    extract_summary,
+    load_bundled_souls,
+    search_query,
+    title_from_slug,
+)
 from tests.support.query_plans import explain, refresh_statistics
 from tests.support.statement_counter import count_statements
 
