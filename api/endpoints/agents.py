@@ -31,7 +31,6 @@ from api.framework.request_context import RequestContext
 from api.streams.seen_agents import SeenAgentsReport
 from api.streams.subscription import (
     AllowedIds,
-    FrameWriter,
     StreamDefinition,
     format_frame,
     get_current_membership,
@@ -172,11 +171,6 @@ class AgentRead(ResponseModel):
         description="When its newest token ends. Null: it has no end."
     )
 
-    @classmethod
-    def of(cls, agent: Agent, gateway: Gateway | None, context: RequestContext) -> "AgentRead":
-        """Build the model from an agent and its gateway."""
-        return cls(**build_agent_fields(agent, gateway, context))
-
 
 class AgentCreated(AgentRead):
     """A new agent and its token, which is never returned again."""
@@ -194,6 +188,10 @@ def build_agent_fields(
     moment, offline_after = now(), context.offline_after
     away_since = agents.find_away_since(agent, gateway, moment)
     evidence, failure = agents.find_status_evidence(agent, moment), agent.provision_failure
+    hold = None
+    if agent.hold is not None and agent.held_at is not None:
+        reason = {name: agent.hold[name] for name in ("cause", "reason")}
+        hold = reason | {"since": json_time(agent.held_at)}
     return {
         "board_id": json_id(agent.board_id),
         "name": agent.name,
@@ -219,7 +217,7 @@ def build_agent_fields(
         "evidence": {"by": evidence.source, "at": json_time(evidence.at)},
         "provisioning": _build_provisioning_fields(agent, moment),
         "last_provision_error": failure["reason"] if failure else None,
-        "hold": _build_hold_fields(agent),
+        "hold": hold,
         "token_expires_at": json_time(agent.token_expires_at),
     }
 
@@ -249,16 +247,6 @@ def encode_created_agent(
 def _encode_calling_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
     """Return the response for an agent that has called just now, so that it is not away."""
     return Encoded(build_agent_fields(agent, None, context))
-
-
-def _build_hold_fields(agent: Agent) -> dict[str, Any] | None:
-    if agent.hold is None or agent.held_at is None:
-        return None
-    return {
-        "cause": agent.hold["cause"],
-        "reason": agent.hold["reason"],
-        "since": json_time(agent.held_at),
-    }
 
 
 def _build_provisioning_fields(agent: Agent, moment: datetime) -> dict[str, Any] | None:
@@ -467,10 +455,25 @@ async def record_heartbeat_or_create_agent(
 
     For an admin, a missing agent is created on the board in the request.
     """
-    if isinstance(context.actor, Agent):
-        agent, token = await _record_heartbeat(context, context.actor, body.status), None
+    actor, session, token = context.actor, context.session, None
+    if isinstance(actor, Agent):
+        agent = await _record_heartbeat(context, actor, body.status)
+        return encode_created_agent(agent, None, token, context)  # it is not away
+    member = await organizations.get_or_create_active_membership(session, actor)
+    found = await agents.find_agent_by_name(session, member, body.name, board_id=body.board_id)
+    if found is not None:
+        agent, _ = await agents.lock_agent(session, member, found.id)
+        agent = await _record_heartbeat(context, agent, body.status)
     else:
-        agent, token = await _check_in_by_name(context, body)
+        board = await _lock_board(context, body.board_id)
+        agent, token = await agents.create_on_first_heartbeat(
+            session,
+            actor,
+            board,
+            body.name,
+            status=body.status,
+            offline_after=context.offline_after,
+        )
     return encode_created_agent(agent, None, token, context)  # it is not away
 
 
@@ -481,27 +484,6 @@ async def _create_agent(
     created, token = await agents.create_agent(context.session, context.actor, board, body)
     gateway = await _load_agent_gateway(created, context)
     return encode_created_agent(created, gateway, token, context)
-
-
-async def _check_in_by_name(
-    context: RequestContext, body: AgentHeartbeatCreate
-) -> tuple[Agent, str | None]:
-    member = await organizations.get_or_create_active_membership(context.session, context.user)
-    found = await agents.find_agent_by_name(
-        context.session, member, body.name, board_id=body.board_id
-    )
-    if found is not None:
-        agent, _ = await agents.lock_agent(context.session, member, found.id)
-        return await _record_heartbeat(context, agent, body.status), None
-    board = await _lock_board(context, body.board_id)
-    return await agents.create_on_first_heartbeat(
-        context.session,
-        context.user,
-        board,
-        body.name,
-        status=body.status,
-        offline_after=context.offline_after,
-    )
 
 
 async def _lock_board(context: RequestContext, board_id: UUID | None) -> Board:
@@ -640,17 +622,7 @@ async def stream_agents(
             context.request, organization_id, partial(_format_agent, context, None)
         )
 
-    definition = StreamDefinition(
-        "agent",
-        events.list_types(lambda entry: "agent" in entry.streams),
-        _agent_frame_writer(context, organization_id),
-        start_report=start_report,
-    )
-    return await open_stream(context, definition, organization_id, query, load_allowed_ids)
-
-
-def _agent_frame_writer(context: RequestContext, organization_id: UUID) -> FrameWriter:
-    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+    async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.agent_id for event in received if event.agent_id}
         found = await agents.load_agents(session, organization_id, ids)
         known = await gateways.load_agent_gateways(session, found.values())
@@ -665,13 +637,20 @@ def _agent_frame_writer(context: RequestContext, organization_id: UUID) -> Frame
                 frames[event.seq] = format_frame("agent.deleted", event.seq, deleted)
         return frames
 
-    return write
+    definition = StreamDefinition(
+        "agent",
+        events.list_types(lambda entry: "agent" in entry.streams),
+        write_frames,
+        start_report=start_report,
+    )
+    return await open_stream(context, definition, organization_id, query, load_allowed_ids)
 
 
 def _format_agent(
     context: RequestContext, seq: int | None, agent: Agent, gateway: Gateway | None
 ) -> bytes:
-    return format_frame("agent", seq, AgentMessage(agent=AgentRead.of(agent, gateway, context)))
+    shown = AgentRead(**build_agent_fields(agent, gateway, context))
+    return format_frame("agent", seq, AgentMessage(agent=shown))
 
 
 AGENT = "/agents/{agent_id}"

@@ -54,7 +54,6 @@ from services.agents.file_versions import (
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,
     UncalledAgent,
-    build_heartbeat_config,
     build_uncalled_query,
     changes_status,
     first_call_deadline,
@@ -65,7 +64,6 @@ from services.agents.heartbeats import (
     record_heartbeat,
     set_group_heartbeat_interval,
     touch_agent,
-    validate_heartbeat_interval,
 )
 from services.agents.queries import (
     HELD_IDS,

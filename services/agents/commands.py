@@ -304,7 +304,12 @@ async def delete_agent(
     if agent.board_id != (board.id if board else None):
         raise agent_moved()
     if board is None:
-        await _require_admin_of(session, user.id, agent.organization_id)
+        mine = select(Member).where(
+            Member.user_id == user.id, Member.organization_id == agent.organization_id
+        )
+        member = await session.scalar(mine)
+        if member is None or not member.is_admin:
+            raise Forbidden("admin_required", N_("Only an admin of the organization can do that."))
     return await _delete(session, user, board, agent, force=force)
 
 
@@ -375,15 +380,6 @@ async def _find_agent(
     """Return the current row of an agent that meets the condition, or None."""
     query = select(Agent).where(Agent.id == agent_id, condition)
     return await session.scalar(query.execution_options(populate_existing=True))
-
-
-async def _require_admin_of(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:
-    query = select(Member).where(
-        Member.user_id == user_id, Member.organization_id == organization_id
-    )
-    member = await session.scalar(query)
-    if member is None or not member.is_admin:
-        raise Forbidden("admin_required", N_("Only an admin of the organization can do that."))
 
 
 async def pause_agent(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:

@@ -64,7 +64,8 @@ async def touch_agent(
     at = now()
     if agent.last_seen_at is not None and at - agent.last_seen_at < TOUCH_INTERVAL:
         return
-    status = rules.status_after_contact(agent, at, offline_after)
+    before = rules.compute_status(agent, None, at, offline_after)
+    status = AgentStatus.ONLINE if before in ABSENT_STATUSES else agent.status
     await _apply_contact(session, agent, CONTACT, at, offline_after, status=status)
 
 
@@ -115,20 +116,23 @@ async def mark_silent_agents_offline(
     It may run at any time, also in several workers at once.
     """
     at = now()
-    silent = await _lock_silent_agents(session, at - offline_after)
-    overdue = [
-        (agent, board, agent.status)
-        for agent, board in silent
-        if is_overdue(agent, at, offline_after)
-    ]
-    for agent, _, _ in overdue:
-        agent.status = AgentStatus.OFFLINE
-    changes = [
-        status_changed_event(agent, board, before, agent.status, is_uncalled=agent.is_uncalled)
-        for agent, board, before in overdue
-    ]
+    query = (
+        select(Agent, Board)
+        .outerjoin(Board, Board.id == Agent.board_id)
+        .where(may_be_overdue_condition(at - offline_after))
+        .with_for_update(of=Agent, key_share=True, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    changes = []
+    for agent, board in await session.execute(query):
+        if is_overdue(agent, at, offline_after):
+            before, agent.status = agent.status, AgentStatus.OFFLINE
+            uncalled = agent.is_uncalled
+            changes.append(
+                status_changed_event(agent, board, before, agent.status, is_uncalled=uncalled)
+            )
     await events.record_events(session, changes)
-    return len(overdue)
+    return len(changes)
 
 
 def is_overdue(agent: Agent, at: datetime, offline_after: timedelta) -> bool:
@@ -142,9 +146,14 @@ def may_be_overdue_condition(since: DatetimeExpression) -> ColumnElement[bool]:
     An agent that never called has been silent since it was created.
     """
     unaffected = (*RESERVED_STATUSES, *ABSENT_STATUSES)
-    is_silent = and_(
-        Agent.last_seen_at < since, _unconfirmed_condition(since), Agent.status.not_in(unaffected)
+    is_quiet = Agent.heartbeat_config["quiet"].astext.is_distinct_from("false")
+    is_unconfirmed = or_(  # their gateway does not list them, or being listed proves nothing
+        Agent.listed_at.is_(None),
+        Agent.listed_at < since,
+        Agent.provision_failure.is_not(None),
+        ~is_quiet,
     )
+    is_silent = and_(Agent.last_seen_at < since, is_unconfirmed, Agent.status.not_in(unaffected))
     return or_(is_silent, uncalled_condition(since) & (Agent.status == AgentStatus.PROVISIONING))
 
 
@@ -204,45 +213,6 @@ async def _apply_contact(
         await events.record_events(session, [status_changed_event(agent, board, before, after)])
 
 
-async def _lock_silent_agents(
-    session: AsyncSession, since: datetime
-) -> Sequence[tuple[Agent, Board | None]]:
-    """Lock and return agents that may be overdue, except those that another transaction locks."""
-    query = (
-        select(Agent, Board)
-        .outerjoin(Board, Board.id == Agent.board_id)
-        .where(may_be_overdue_condition(since))
-        .with_for_update(of=Agent, key_share=True, skip_locked=True)
-        .execution_options(populate_existing=True)
-    )
-    return [(agent, board) for agent, board in await session.execute(query)]
-
-
-def _unconfirmed_condition(since: DatetimeExpression) -> ColumnElement[bool]:
-    """Select agents that their gateway does not list, or for which being listed proves nothing."""
-    is_quiet = Agent.heartbeat_config["quiet"].astext.is_distinct_from("false")
-    return or_(
-        Agent.listed_at.is_(None),
-        Agent.listed_at < since,
-        Agent.provision_failure.is_not(None),
-        ~is_quiet,
-    )
-
-
-def validate_heartbeat_interval(value: str) -> str:
-    """Return a heartbeat interval as it is stored. Raises Invalid."""
-    every = value.strip()
-    if len(every) > MAX_INTERVAL_LENGTH or parse_duration(every) is None:
-        raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field="every")
-    return every
-
-
-def build_heartbeat_config(agent: Agent, interval: str) -> dict[str, Any]:
-    """Return the heartbeat configuration of an agent with another interval, which is valid."""
-    new_values = {"every": interval, "target": DEFAULT_HEARTBEAT["target"]}
-    return {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **new_values}
-
-
 async def set_group_heartbeat_interval(
     session: AsyncSession,
     actor: Actor,
@@ -255,13 +225,16 @@ async def set_group_heartbeat_interval(
 
     Agents that have this interval already are not changed. Raises Invalid.
     """
-    interval = validate_heartbeat_interval(every)
+    every = every.strip()
+    if len(every) > MAX_INTERVAL_LENGTH or parse_duration(every) is None:
+        raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field="every")
+    interval = {"every": every, "target": DEFAULT_HEARTBEAT["target"]}
     agent_ids, provisioned_ids, records = [], [], []
     for agent, board in group_agents.agents:
         if agent.is_board_lead and not include_board_leads:
             continue
         agent_ids.append(agent.id)
-        config = build_heartbeat_config(agent, interval)
+        config = {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **interval}
         if config == agent.heartbeat_config:
             continue
         agent.heartbeat_config = config

@@ -99,7 +99,11 @@ async def lock_agent(
     if agent is None or agent.organization_id != member.organization_id:
         raise agent_not_found()
     boards_by_id = await lock_boards(session, member, {agent.board_id, other_board_id} - {None})
-    agent = await get_organization_agent(session, member.organization_id, agent_id)
+    agent = await ORGANIZATION_AGENT.first(
+        session, organization_id=member.organization_id, agent_id=agent_id
+    )
+    if agent is None:
+        raise agent_not_found()
     if agent.board_id is not None and agent.board_id not in boards_by_id:
         raise agent_moved()
     return agent, boards_by_id
@@ -111,16 +115,6 @@ async def lock_boards(
     """Lock boards for an admin, in order of id. Raises NotFound or Forbidden."""
     ids = sorted(id for id in board_ids if id is not None)
     return {id: await boards.lock_board_as_admin(session, member, id) for id in ids}
-
-
-async def get_organization_agent(source: Source, organization_id: UUID, agent_id: UUID) -> Agent:
-    """Return the current row of an agent of the organization. Raises NotFound."""
-    agent = await ORGANIZATION_AGENT.first(
-        source, organization_id=organization_id, agent_id=agent_id
-    )
-    if agent is None:
-        raise agent_not_found()
-    return agent
 
 
 IN_ORGANIZATION = select(Agent).where(Agent.organization_id == bindparam("organization_id"))

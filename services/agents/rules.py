@@ -230,12 +230,6 @@ def find_status_evidence(agent: Agent, at: datetime) -> StatusEvidence:
     )
 
 
-def status_after_contact(agent: Agent, moment: datetime, minimum: timedelta = OFFLINE_AFTER) -> str:
-    """Return the status of an agent that calls now. A status that it has reported itself stays."""
-    before = compute_status(agent, None, moment, minimum)
-    return AgentStatus.ONLINE if before in ABSENT_STATUSES else agent.status
-
-
 def validate_reported_status(word: str | None) -> str | None:
     """Return a status that an agent may report, or None for a blank one. Raises Invalid."""
     word = (word or "").strip()
