@@ -65,20 +65,6 @@ class FileRow:
     author: str
     changed_at: datetime | None
 
-    @classmethod
-    def from_file(
-        cls, access: AgentFileAccess, file: AgentFile, latest: FileVersion | None
-    ) -> "FileRow":
-        """Build the row of a file, given its latest stored version."""
-        author, at, name = agent_files.find_file_origin(access.agent, file, latest)
-        has_gateway = access.gateway is not None
-        return cls(
-            file,
-            translate(FILE_PURPOSES[file.name]),
-            describe_author(author, name, has_gateway=has_gateway),
-            at,
-        )
-
 
 class ComparedLine(NamedTuple):
     """A line of two texts beside each other: numbers and texts, and whether they differ."""
@@ -99,11 +85,6 @@ def describe_author(author: FileAuthor, user_name: str | None, *, has_gateway: b
     if author is FileAuthor.SYNC:
         return "Mission Control"
     return _("On the gateway") if has_gateway else _("Not recorded")
-
-
-def describe_obstacle(access: AgentFileAccess) -> str:
-    """Return why the files cannot be edited, or ""."""
-    return translate(OBSTACLE_TEXTS[access.obstacle]) if access.obstacle else ""
 
 
 def describe_model_limit(file_name: str, length: int) -> str:
@@ -167,10 +148,11 @@ class FilePage:
 
     def context(self, tab: str = "files") -> dict[str, Any]:
         """Return the template context."""
+        obstacle = self.access.obstacle
         return tab_context(self.card, tab) | {
             "access": self.access,
             "summary": self.access.gateway,
-            "obstacle": describe_obstacle(self.access),
+            "obstacle": translate(OBSTACLE_TEXTS[obstacle]) if obstacle else "",
             "describe_author": describe_author,
             "describe_model_limit": describe_model_limit,
             "max_length": agents.MAX_VERSION_LENGTH,
@@ -251,26 +233,27 @@ def read_file_name(request: Request) -> str:
 
 def build_rows(page: FilePage, found: Sequence[AgentFile]) -> list[FileRow]:
     """Return files with their origins."""
-    return [FileRow.from_file(page.access, file, page.latest.get(file.name)) for file in found]
+    has_gateway, rows = page.access.gateway is not None, []
+    for file in found:
+        latest = page.latest.get(file.name)
+        kind, at, name = agent_files.find_file_origin(page.agent, file, latest)
+        author = describe_author(kind, name, has_gateway=has_gateway)
+        rows.append(FileRow(file, translate(FILE_PURPOSES[file.name]), author, at))
+    return rows
 
 
 async def read_current_file(
     request: Request, page: FilePage, name: str
 ) -> tuple[AgentFile | None, str]:
     """Return a file as it is now, or None and the reason."""
-    if page.access.gateway is None:
-        return _stored_file(page, name), ""
+    if page.access.gateway is None:  # its soul in our database is its only file
+        agent_files.check_stored_file_name(name)
+        return page.access.stored_soul, ""
     return await query_gateway(
         request,
         page.access.gateway,
         lambda client: agent_files.read_file(client, page.agent, name),
     )
-
-
-def _stored_file(page: FilePage, name: str) -> AgentFile:
-    """Return the soul in our database, the only file of an agent without a gateway."""
-    agent_files.check_stored_file_name(name)
-    return page.access.stored_soul
 
 
 async def _render_file(request: Request, name: str, tab: str) -> Response:
@@ -291,13 +274,10 @@ async def _render_file(request: Request, name: str, tab: str) -> Response:
     return await render_in_thread(render_page, request, "agents/file.html", **context)
 
 
-FileText = Annotated[str, StringConstraints(max_length=agents.MAX_VERSION_LENGTH)]
-
-
 class FileForm(BaseModel):
     """The edited text of a file, and the version that was edited."""
 
-    content: FileText = ""
+    content: Annotated[str, StringConstraints(max_length=agents.MAX_VERSION_LENGTH)] = ""
     version: Annotated[str, StringConstraints(max_length=64)] = ""
 
 
@@ -328,21 +308,22 @@ async def review_file(request: Request) -> Response:
     form, name = await forms.read_form(request), read_file_name(request)
     page = await load_file_page(request)
     page.access.require_editable()
-    await _fill_restored_text(request, page, name, form)
+    if version_id := forms.parse_id(form.value("restored")):
+        async with open_reader(request) as source:
+            restored = await agents.get_file_version(source, page.agent, name, version_id)
+        form.values["content"] = [restored.content]
     with form.catch_errors(beside="content"):
         fields = form.parse(FileForm)
         file, problem = await read_current_file(request, page, name)
         if file is None:
             form.status, form.problem = 502, problem
-        elif file.is_too_long or _is_stale(fields, file):
+        elif file.is_too_long or (
+            fields.version not in ("", file.version) and fields.content != file.content
+        ):
             return await _render_conflict(request, page, file, fields.content)
         else:
             return await _render_review(request, page, file, fields.content)
     return await _render_editor(request, page, name, form)
-
-
-def _is_stale(fields: FileForm, file: AgentFile) -> bool:
-    return fields.version not in ("", file.version) and fields.content != file.content
 
 
 async def save_file(request: Request) -> Response:
@@ -353,7 +334,12 @@ async def save_file(request: Request) -> Response:
     with form.catch_errors(beside="content"):
         fields = form.parse(FileForm)
         if page.access.gateway is None:
-            result, problem = await _save_stored_soul(request, page, fields), ""
+            agent_files.check_stored_file_name(name)
+            member, problem = current_member(request), ""
+            async with open_transaction(request) as session:
+                result: WriteResult | None = await agent_files.save_stored_soul(
+                    session, member, page.agent.id, fields.content, version=fields.version
+                )
         else:
             result, problem = await _write_to_gateway(request, page, name, fields)
         if result is None:
@@ -413,29 +399,6 @@ async def _render_conflict(
     }
     context |= {"layout": layout, "status": 409}
     return await render_in_thread(render_page, request, "agents/file_conflict.html", **context)
-
-
-async def _fill_restored_text(
-    request: Request, page: FilePage, name: str, form: forms.Form
-) -> None:
-    version_id = forms.parse_id(form.value("restored"))
-    if version_id is None:
-        return
-    async with open_reader(request) as source:
-        found = await agents.get_file_version(source, page.agent, name, version_id)
-    form.values["content"] = [found.content]
-
-
-async def _save_stored_soul(request: Request, page: FilePage, fields: FileForm) -> WriteResult:
-    agent_files.check_stored_file_name(read_file_name(request))
-    async with open_transaction(request) as session:
-        return await agent_files.save_stored_soul(
-            session,
-            current_member(request),
-            page.agent.id,
-            fields.content,
-            version=fields.version,
-        )
 
 
 async def _write_to_gateway(

@@ -152,12 +152,12 @@ def filter_agents(cards: Sequence[AgentCard], kind: str, search: str) -> list[Ag
     states = next((states for name, _, states in AGENT_FILTERS if name == kind), tuple(AgentState))
     if kind == HELD_FILTER:
         cards = [card for card in cards if card.agent.held_at]
-    words = search.casefold().split()
-    return [
-        card
-        for card in cards
-        if card.state in states and all(word in _search_text(card) for word in words)
-    ]
+    words, found = search.casefold().split(), []
+    for card in cards:
+        text = f"{card.agent.name} {card.role or ''} {card.board_name or ''}".casefold()
+        if card.state in states and all(word in text for word in words):
+            found.append(card)
+    return found
 
 
 def count_by_filter(cards: Sequence[AgentCard]) -> list[tuple[str, str, int]]:
@@ -170,10 +170,6 @@ def count_by_filter(cards: Sequence[AgentCard]) -> list[tuple[str, str, int]]:
         ),
         (HELD_FILTER, _("Held"), held_count),
     ]
-
-
-def _search_text(card: AgentCard) -> str:
-    return f"{card.agent.name} {card.role or ''} {card.board_name or ''}".casefold()
 
 
 PHASE_LABELS = {
@@ -202,26 +198,20 @@ class TaskRun:
 
 
 def describe_run(run: Run) -> str:
-    """Describe in a few words what a run is doing."""
+    """Describe in a few words what a run is doing, or how it ended."""
     if run.status is not RunStatus.RUNNING:
-        return _describe_ended_run(run)
+        # Heartbeats usually have nothing to do. Calls may be missing after a lost connection, so
+        # the text says what was reported.
+        if run.status is not RunStatus.ENDED or run.is_heartbeat or run.tool_calls:
+            return translate(STATUS_LABELS[run.status])
+        if run.tail:
+            return _("Ended with an answer only: no action was reported.")
+        return _("Ended without doing anything: neither an action nor an answer was reported.")
     if run.phase == RunPhase.TOOL and run.tool:
         return f"{run.tool_title or run.tool}"
     if run.phase not in set(RunPhase):
         return _("Begins")
     return translate(PHASE_LABELS.get(RunPhase(run.phase), ""))
-
-
-def _describe_ended_run(run: Run) -> str:
-    """Say how a run ended, and whether it has done nothing. Heartbeats usually have nothing to do.
-
-    Calls may be missing after a lost connection, so the text says what was reported.
-    """
-    if run.status is not RunStatus.ENDED or run.is_heartbeat or run.tool_calls:
-        return translate(STATUS_LABELS[run.status])
-    if run.tail:
-        return _("Ended with an answer only: no action was reported.")
-    return _("Ended without doing anything: neither an action nor an answer was reported.")
 
 
 async def load_agent_run(source: Source, member: Member, agent: Agent) -> dict[str, Any]:
