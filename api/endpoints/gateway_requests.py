@@ -1,6 +1,5 @@
 """Requests of agents on gateways (exec approvals and questions), and their answers."""
 
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from api.framework.dependencies import active_membership, gateway_request_for_an
 from api.framework.fields import JsonObject, PageQuery, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Member, RequestKind, RequestState
 from services.gateways import requests
@@ -81,43 +80,9 @@ class GatewayRequestRead(ResponseModel):
     created_at: Timestamp
 
 
-def _build_request_fields(detail: RequestDetail) -> dict[str, Any]:
-    """Return the fields of a GatewayRequestRead, in the order of the model."""
-    row = detail.request
-    return {
-        "id": json_id(row.id),
-        "kind": row.kind,
-        "gateway_id": json_id(row.gateway_id),
-        "gateway_name": row.gateway_name,
-        "request_id": row.request_id,
-        "agent_id": json_id(row.agent_id),
-        "asked_by": detail.asked_by,
-        "board_id": json_id(row.board_id),
-        "task_id": json_id(detail.task.id) if detail.task else None,
-        "agent_key": row.agent_key,
-        "session_key": row.session_key,
-        "run_id": row.run_id,
-        "command": row.command,
-        "cwd": row.cwd,
-        "context": row.context,
-        "content": row.content,
-        "questions": row.questions,
-        "plugin_action": row.plugin_action,
-        "sha256": row.sha256,
-        "is_masked": row.is_masked,
-        "allowed_decisions": row.allowed_decisions,
-        "state": row.state,
-        "asked_at": json_time(row.asked_at),
-        "expires_at": json_time(row.expires_at),
-        "answer": row.answer,
-        "answered_by_user_id": json_id(row.answered_by_user_id),
-        "answered_by": row.answered_by,
-        "answered_at": json_time(row.answered_at),
-        "delivered_at": json_time(row.delivered_at),
-        "ended_at": json_time(row.ended_at),
-        "error": row.error,
-        "created_at": json_time(row.created_at),
-    }
+encode_request = build_encoder(
+    GatewayRequestRead, "request", asked_by="asked_by", task_id="task_id"
+)
 
 
 class GatewayRequestFilter(PageQuery):
@@ -147,7 +112,7 @@ async def list_gateway_requests(
         board_id=query.board_id,
         gateway_id=query.gateway_id,
     )
-    return encode_page(found, _build_request_fields)
+    return encode_page(found, encode_request)
 
 
 @reads_only
@@ -155,7 +120,7 @@ async def get_gateway_request(
     context: RequestContext, gateway_request: RequestDetail
 ) -> Encoded[GatewayRequestRead]:
     """Return a request of an agent on a gateway that the user may answer."""
-    return Encoded(_build_request_fields(gateway_request))
+    return Encoded(encode_request(gateway_request))
 
 
 @changes_decisions
@@ -171,7 +136,7 @@ async def answer_gateway_request(
     answered = await requests.answer_request(
         context.session, context.user, gateway_request.request.id, body
     )
-    return Encoded(_build_request_fields(answered))
+    return Encoded(encode_request(answered))
 
 
 REQUEST = "/gateway-requests/{request_id}"

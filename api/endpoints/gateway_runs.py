@@ -9,7 +9,7 @@ from api.framework.dependencies import agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Agent, Run, RunStatus
 from services.gateways import runs
@@ -62,28 +62,13 @@ class RunRead(ResponseModel):
     ended_at: Timestamp | None
 
 
+encode_run = build_encoder(RunRead)
+
+
 def build_run_fields(run: Run) -> dict[str, Any]:
-    """Return the fields of a RunRead, in the order of the model."""
-    return {
-        "id": json_id(run.id),
-        "gateway_id": json_id(run.gateway_id),
-        "agent_id": json_id(run.agent_id),
-        "task_id": json_id(run.task_id),
-        "run_id": run.run_id,
-        "session_key": run.session_key,
-        "is_heartbeat": run.is_heartbeat,
-        "status": run.status,
-        "phase": run.phase,
-        "tool": run.tool,
-        "tool_title": run.tool_title,
-        "tool_calls": [{name: call[name] for name in TOOL_CALL_FIELDS} for call in run.tool_calls],
-        "tail": run.tail,
-        "tokens": run.tokens,
-        "error": run.error,
-        "started_at": json_time(run.started_at),
-        "updated_at": json_time(run.updated_at),
-        "ended_at": json_time(run.ended_at),
-    }
+    """Return the fields of a RunRead, with those of its calls in the order of their model."""
+    calls = [{name: call[name] for name in TOOL_CALL_FIELDS} for call in run.tool_calls]
+    return encode_run(run) | {"tool_calls": calls}
 
 
 @reads_only

@@ -19,9 +19,9 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from core.http.caller import hit_gateway_limits
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
-from models import AuditRecord, ConfigChangeKind, Gateway, Member
+from models import ConfigChangeKind, Gateway, Member
 from services import gateways
 from services.gateways import (
     CommandGrant,
@@ -481,38 +481,22 @@ class GatewayConfigChangeRead(ResponseModel):
     )
 
 
+encode_change = build_encoder(
+    GatewayConfigChangeRead, "change", can_read="is_readable", cause="cause"
+)
+encode_cause = build_encoder(ConfigChangeCauseRead)
+
+
 def _build_change_fields(entry: LoggedConfigChange) -> dict[str, Any]:
-    """Return the fields of a GatewayConfigChangeRead, in the order of the model."""
-    change, is_readable = entry.change, entry.is_readable
-    return {
-        "id": json_id(change.id),
-        "kind": change.kind,
-        "can_read": is_readable,
-        "agent_key": change.agent_key if is_readable else None,
-        "agent_id": json_id(change.agent_id) if is_readable else None,
-        "agent_name": change.agent_name if is_readable else None,
-        "board_id": json_id(change.board_id) if is_readable else None,
-        "diff": change.diff if is_readable else None,
-        "cause": _build_cause_fields(entry.cause, is_readable) if entry.cause else None,
-        "writes": change.writes,
-        "created_at": json_time(change.created_at),
-        "confirmed_at": json_time(change.confirmed_at),
-    }
-
-
-def _build_cause_fields(record: AuditRecord, is_readable: bool) -> dict[str, Any]:
-    """Return the fields of a ConfigChangeCauseRead; its object is often the agent itself."""
-    return {
-        "id": json_id(record.id),
-        "at": json_time(record.at),
-        "action": record.action,
-        "actor_kind": record.actor_kind,
-        "actor_id": json_id(record.actor_id),
-        "actor_name": record.actor_name,
-        "object_kind": record.object_kind,
-        "object_id": record.object_id if is_readable else None,
-        "object_name": record.object_name if is_readable else None,
-    }
+    """Return the fields of a GatewayConfigChangeRead, without what the caller may not read."""
+    cause = encode_cause(entry.cause) if entry.cause else None
+    fields = encode_change(entry) | {"cause": cause}
+    if not entry.is_readable:
+        hidden = ("agent_key", "agent_id", "agent_name", "board_id", "diff")
+        fields |= dict.fromkeys(hidden)
+        if cause:  # its object is often the agent itself
+            cause |= {"object_id": None, "object_name": None}
+    return fields
 
 
 @reads_only

@@ -68,6 +68,11 @@ class RequestDetail:
         return self.agent.name if self.agent else self.request.agent_key or "An agent"
 
     @property
+    def task_id(self) -> UUID | None:
+        """The id of the task."""
+        return self.task.id if self.task else None
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the request waits for an answer."""
         return self.request.state is RequestState.WAITING
