@@ -26,6 +26,14 @@
     const button = event.target.closest("[data-edit-cancel]");
     if (button) close(button.closest("details[data-edit]"));
   });
+  // The form of a rejected change has its error, and the rejected text as the default of its field: [data-saved] is the
+  // current text. The description of the field stays in place, because the field refers to it by id.
+  document.addEventListener("reset", (event) => {
+    if (!event.target.matches("details[data-edit] form")) return;
+    for (const error of event.target.querySelectorAll(".err")) { error.replaceChildren(); error.hidden = true; }
+    for (const field of event.target.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    for (const field of event.target.querySelectorAll("[data-saved]")) field.defaultValue = field.dataset.saved;
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !event.target.matches?.("details[data-edit] :is(input, textarea, select, button)")) return;
     if (!event.target.matches("textarea")) event.target.form?.reset(); // a long text is kept for the next opening

@@ -51,3 +51,20 @@ async def test_an_invalid_field_in_the_drawer_is_shown(site: LiveSite) -> None:
         await drawer.locator("#task-title").fill("")
         await drawer.locator("#task-title").press("Enter")
         await expect_first_error(page, drawer.locator("#task-title"))
+
+
+async def test_a_cancelled_edit_keeps_neither_its_error_nor_its_text(site: LiveSite) -> None:
+    board = site.create_board("Cancelled with errors")
+    task = site.create_task(board, "Short title")
+    async with site.open_page(f"/boards/{board['id']}/tasks/{task['id']}") as page:
+        editor, title = page.locator("#edit-title"), page.locator("#task-title")
+        await editor.locator("> summary").click()
+        await title.fill("")
+        await title.press("Enter")
+        await expect(editor.get_by_text("Fill this in.")).to_be_visible()
+        await editor.get_by_role("button", name="Cancel").click()
+        await editor.locator("> summary").click()
+        await expect(title).to_be_visible()
+        await expect(title).to_have_value("Short title")
+        await expect(title).not_to_have_attribute("aria-invalid", "true")
+        await expect(editor.get_by_text("Fill this in.")).to_have_count(0)
