@@ -47,25 +47,6 @@ class SoulsDirectorySoulRef(ResponseModel):
     description: str = Field(description="Blank until the soul is fetched for the first time.")
     source: Source = Field(description="`library` is part of Mission Control.")
 
-    @classmethod
-    def of(cls, entry: souls.SoulEntry, context: RequestContext) -> "SoulsDirectorySoulRef":
-        """Build the model from a soul."""
-        name = f"{entry.handle}/{entry.slug}"
-        settings = context.settings
-        own_url = f"{settings.base_url}{PREFIX}/souls-directory/{name}"
-        directory_url = settings.souls_directory_url
-        return cls(
-            handle=entry.handle,
-            slug=entry.slug,
-            page_url=own_url if entry.is_bundled else f"{directory_url}/souls/{name}",
-            raw_md_url=f"{own_url}.md"
-            if entry.is_bundled
-            else f"{directory_url}/api/souls/{name}.md",
-            title=entry.title,
-            description=entry.description,
-            source="library" if entry.is_bundled else "directory",
-        )
-
 
 class SoulsDirectorySearchResponse(ResponseModel):
     """The souls that were found."""
@@ -88,20 +69,6 @@ class SoulsDirectoryMarkdownResponse(ResponseModel):
     fetched_at: Timestamp | None = Field(description="When it was fetched; null for the library.")
     stale: bool = Field(description="It may have changed since it was fetched.")
 
-    @classmethod
-    def of(cls, found: souls.CachedSoul) -> "SoulsDirectoryMarkdownResponse":
-        """Build the model from a soul."""
-        return cls(
-            handle=found.handle,
-            slug=found.slug,
-            content=found.content or "",
-            title=found.title,
-            description=found.description,
-            source="library" if found.is_bundled else "directory",
-            fetched_at=found.fetched_at,
-            stale=found.is_stale(now()),
-        )
-
 
 class SoulSearch(BaseModel):
     """Which souls to list."""
@@ -118,10 +85,29 @@ class SoulSearch(BaseModel):
 @without_transaction
 async def search_souls(context: RequestContext, query: SoulSearch) -> SoulsDirectorySearchResponse:
     """Search souls for agents, in the library and in the configured directory."""
+    settings = context.settings
     found, remote = await souls.search_directory(
-        context.transaction, context.settings, query.q, query.limit
+        context.transaction, settings, query.q, query.limit
     )
-    items = [SoulsDirectorySoulRef.of(entry, context) for entry in found]
+    items = []
+    for entry in found:
+        name = f"{entry.handle}/{entry.slug}"
+        own_url = f"{settings.base_url}{PREFIX}/souls-directory/{name}"
+        page_url, raw_md_url = own_url, f"{own_url}.md"
+        if not entry.is_bundled:
+            page_url = f"{settings.souls_directory_url}/souls/{name}"
+            raw_md_url = f"{settings.souls_directory_url}/api/souls/{name}.md"
+        items.append(
+            SoulsDirectorySoulRef(
+                handle=entry.handle,
+                slug=entry.slug,
+                page_url=page_url,
+                raw_md_url=raw_md_url,
+                title=entry.title,
+                description=entry.description,
+                source="library" if entry.is_bundled else "directory",
+            )
+        )
     return SoulsDirectorySearchResponse(items=items, stale=remote.is_stale(now()))
 
 
@@ -133,7 +119,17 @@ async def get_soul_markdown(
     """Return a soul as Markdown, for an agent's SOUL.md."""
     souls.check_names(handle, slug)
     found, remote = await souls.read_soul(context.transaction, context.settings, handle, slug)
-    return SoulsDirectoryMarkdownResponse.of(souls.require_content(found, remote))
+    soul = souls.require_content(found, remote)
+    return SoulsDirectoryMarkdownResponse(
+        handle=handle,
+        slug=slug,
+        content=soul.content or "",
+        title=soul.title,
+        description=soul.description,
+        source="library" if soul.is_bundled else "directory",
+        fetched_at=soul.fetched_at,
+        stale=soul.is_stale(now()),
+    )
 
 
 @reads_only

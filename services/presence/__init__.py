@@ -3,8 +3,6 @@
 from services.presence.read_markers import (
     MAX_UNREAD_AGE,
     BoardUnread,
-    UnreadItem,
-    UnreadSummary,
     find_read_position,
     list_boards_with_unread_comments,
     list_chat_messages_after,
@@ -20,7 +18,6 @@ from services.presence.visits import (
     BoardVisits,
     OpenVisit,
     Visit,
-    end_visits,
     list_viewers,
     list_visits,
     record_visits,

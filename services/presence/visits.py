@@ -114,11 +114,6 @@ async def record_visits(session: AsyncSession, visits: Collection[Visit]) -> set
     return {Visit(*row) for row in await session.execute(_RECORD_VISITS, values)}
 
 
-async def end_visits(session: AsyncSession, visits: Collection[Visit]) -> None:
-    """Record that users are not viewing boards any more, and announce it to all processes."""
-    await session.execute(_DELETE_VISITS, _notification_values(visits))
-
-
 def _notification_values(visits: Collection[Visit]) -> dict[str, object]:
     return {
         "board_ids": [visit.board_id for visit in visits],
@@ -252,7 +247,7 @@ class BoardVisits:
         for visit in due:
             del self._ended[visit]
         async with self._transaction() as session:
-            await end_visits(session, due)
+            await session.execute(_DELETE_VISITS, _notification_values(due))
 
     async def _record_or_read(self) -> None:
         time = asyncio.get_running_loop().time()

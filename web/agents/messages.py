@@ -19,7 +19,6 @@ from web.ui.list_addresses import find_page_around
 from web.ui.translation import N_, translate
 
 MESSAGES_PER_PAGE = 25
-MAX_EXCERPT_LENGTH = 200  # characters
 
 TASK_LABEL = "Task: "
 LABEL_LINE = re.compile(r"(Board|From|Group|To answer|Body|\w+ Board|[A-Z][\w ]* ID): |---")
@@ -144,4 +143,4 @@ def _build_excerpt(message: Message) -> str:
     lines = [line.strip() for line in message.content.removeprefix(message.kind).splitlines()]
     tasks = [line.removeprefix(TASK_LABEL) for line in lines if line.startswith(TASK_LABEL)]
     body = [line for line in lines if line and not LABEL_LINE.match(line)]
-    return " ".join(tasks[:1] or body)[:MAX_EXCERPT_LENGTH]
+    return " ".join(tasks[:1] or body)[:200]

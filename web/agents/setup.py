@@ -23,7 +23,6 @@ from web.ui.translation import N_, _
 
 TOKEN_VARIABLE = "$AUTH_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
 TASK_PLACEHOLDER = "TASK_ID"
-AGENT_PLACEHOLDER = "AGENT_ID"
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,21 @@ class ExampleContext:
 
     def build_examples(self) -> list[CurlExample]:
         """Return the first calls of this agent, in order."""
+        common = [
+            CurlExample(
+                _("Send a heartbeat"),
+                _("Repeat it every few minutes, so that people see that the agent is online."),
+                self._curl_command("POST", "/heartbeat"),
+            ),
+            CurlExample(_("List its boards"), "", self._curl_command("GET", "/boards")),
+            CurlExample(
+                _("List unassigned tasks"),
+                "",
+                self._curl_command("GET", f"{self._board_path}/tasks?status=inbox&unassigned=true"),
+            ),
+        ]
         specific = self._lead_examples() if self.agent.is_board_lead else self._worker_examples()
-        return [*self._common_examples(), *specific]
-
-    def _common_examples(self) -> Iterator[CurlExample]:
-        yield CurlExample(
-            _("Send a heartbeat"),
-            _("Repeat it every few minutes, so that people see that the agent is online."),
-            self._curl_command("POST", "/heartbeat"),
-        )
-        yield CurlExample(_("List its boards"), "", self._curl_command("GET", "/boards"))
-        yield CurlExample(
-            _("List unassigned tasks"),
-            "",
-            self._curl_command("GET", f"{self._board_path}/tasks?status=inbox&unassigned=true"),
-        )
+        return [*common, *specific]
 
     def _worker_examples(self) -> Iterator[CurlExample]:
         moves = not self.board.only_lead_can_change_status
@@ -92,7 +91,8 @@ class ExampleContext:
                 "POST", f"{self._board_path}/tasks", {"title": "Look around and report"}
             ),
         )
-        assignment = {"status": "in_progress", "assigned_agent_id": self._worker_id}
+        worker_id = str(self.worker.id) if self.worker else "AGENT_ID"
+        assignment = {"status": "in_progress", "assigned_agent_id": worker_id}
         yield CurlExample(
             _("Assign a task to a worker"),
             "",
@@ -139,10 +139,6 @@ class ExampleContext:
     def _task_path(self) -> str:
         return f"{self._board_path}/tasks/{self.task_id or TASK_PLACEHOLDER}"
 
-    @property
-    def _worker_id(self) -> str:
-        return str(self.worker.id) if self.worker else AGENT_PLACEHOLDER
-
     def _curl_command(
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> str:
@@ -177,11 +173,6 @@ class AgentSetup:
     examples: ExampleContext
     handover_text: str = ""  # for the AGENTS.md of a linked agent, with its token
 
-    @property
-    def token(self) -> str | None:
-        """Return the token, or None when it cannot be shown any more."""
-        return self.examples.token
-
 
 async def create_agent(
     session: Session, member: Member, fields: NewAgentForm
@@ -214,7 +205,19 @@ async def load_agent_setup(
         raise NotFound("agent_not_found", N_("This agent works on no board."))
     card = await load_agent_card(source, member, agent_id, settings)
     board = await boards.get_board(source, member, agent.board_id)
-    examples = await _load_example_context(source, board, agent, token, settings.base_url)
+    colleagues = await agents.list_board_agents(source, board)
+    free = await tasks.list_tasks(
+        source, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
+    )
+    examples = ExampleContext(
+        base_url=settings.base_url,
+        board=board,
+        agent=agent,
+        token=token,
+        task_id=UUID(free.items[0].id) if free.items else None,
+        lead=next((one for one in colleagues if one.is_board_lead), None),
+        worker=next((one for one in colleagues if not one.is_board_lead), None),
+    )
     text = ""
     if token and agent.is_linked:
         text = await render_handover(source, agent, token, base_url=settings.base_url)
@@ -243,24 +246,6 @@ def offline_threshold(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.agent_offline_after)
 
 
-async def _load_example_context(
-    source: Source, board: Board, agent: Agent, token: str | None, base_url: str
-) -> ExampleContext:
-    colleagues = await agents.list_board_agents(source, board)
-    free = await tasks.list_tasks(
-        source, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
-    )
-    return ExampleContext(
-        base_url=base_url,
-        board=board,
-        agent=agent,
-        token=token,
-        task_id=UUID(free.items[0].id) if free.items else None,
-        lead=next((one for one in colleagues if one.is_board_lead), None),
-        worker=next((one for one in colleagues if not one.is_board_lead), None),
-    )
-
-
 def time_functions() -> dict[str, Any]:
     """Return the time formatters that the first-call templates call."""
     return {"format_clock": format_clock, "format_duration": format_duration}
@@ -272,7 +257,7 @@ def setup_context(setup: AgentSetup, path: str) -> dict[str, Any]:
         **time_functions(),
         "card": setup.card,
         "board": setup.board,
-        "token": setup.token,
+        "token": setup.examples.token,
         "handover_text": setup.handover_text,
         "examples": setup.examples.build_examples(),
         "has_task": setup.examples.task_id is not None,

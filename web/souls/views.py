@@ -44,12 +44,6 @@ class SoulComparison:
     digest: str  # of both texts, so that nothing is applied that was not shown
 
 
-def compare_souls(agent: Agent, content: str) -> SoulComparison:
-    """Compare a soul with the present one of an agent."""
-    old, new = agent.soul_template or "", content.strip()
-    return SoulComparison(agent, list_changes(old, new), digest_texts(old, new))
-
-
 def digest_texts(old: str, new: str) -> str:
     """Return a hash of two texts."""
     return hashlib.sha256(json.dumps([old, new]).encode()).hexdigest()
@@ -117,7 +111,9 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
         agent = await agents.get_agent(source, member, agent_id) if agent_id else None
     comparison = None
     if agent and soul:
-        comparison = await run_in_renderer(partial(compare_souls, agent, soul.content or ""))
+        texts = agent.soul_template or "", (soul.content or "").strip()
+        lines = await run_in_renderer(partial(list_changes, *texts))
+        comparison = SoulComparison(agent, lines, digest_texts(*texts))
     return await render_in_thread(
         render_page,
         request,
