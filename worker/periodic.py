@@ -37,7 +37,7 @@ from services import (
     tasks,
     webhook_endpoints,
 )
-from services.gateways import requests, runs
+from services.gateways import provisioning, requests, runs
 from worker.scheduler import PeriodicTask, is_connection_lost
 
 LOCK_TIMEOUT = "5s"  # a task that waits longer for a board leaves it to the next run
@@ -220,7 +220,7 @@ class PeriodicTasks:
 
     async def clean_up_gateways(self) -> None:
         """Remove our agents from gateways that were deleted here."""
-        await gateways.run_cleanup(
+        await provisioning.run_cleanup(
             self._open_transaction, self._connector, open_read=self._open_read
         )
 

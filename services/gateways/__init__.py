@@ -4,13 +4,12 @@ The packages inside are entered directly: `from services.gateways import provisi
 """
 
 import openclaw
-from openclaw import COMMAND_NOTES, MAX_URL_LENGTH, Capability, find_error_text
+from openclaw import CAPABILITY_RULES, COMMAND_NOTES, MAX_URL_LENGTH, Capability, find_error_text
 from services.gateways.address_rules import may_be_private
 from services.gateways.ca_certificates import (
     CaCertificate,
     list_ca_certificates,
 )
-from services.gateways.cleanup import run_cleanup
 from services.gateways.command_grants import (
     MAX_GRANT_ID_LENGTH,
     CommandGrant,
@@ -33,10 +32,8 @@ from services.gateways.commands import (
 )
 from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
 from services.gateways.health import (
-    MissingCapability,
     ProbeResult,
     list_missing_capabilities,
-    list_missing_names,
     record_probe,
     record_user_probe,
 )

@@ -99,27 +99,10 @@ class ProbeResult:
         return stored
 
 
-@dataclass(frozen=True)
-class MissingCapability:
-    """What a gateway does not support, and the first version of OpenClaw that does."""
-
-    capability: Capability
-    since: str
-
-
-def list_missing_capabilities(gateway: Gateway) -> Sequence[MissingCapability]:
+def list_missing_capabilities(gateway: Gateway) -> Sequence[Capability]:
     """Return what a gateway does not support, as far as is known, in a fixed order."""
     missing = GatewayCapabilities(gateway.capabilities).missing
-    return [
-        MissingCapability(capability, rule.since)
-        for capability, rule in CAPABILITY_RULES.items()
-        if capability in missing
-    ]
-
-
-def list_missing_names(gateway: Gateway) -> list[str]:
-    """Return the names of what a gateway does not support, for API clients."""
-    return [one.capability.value for one in list_missing_capabilities(gateway)]
+    return [capability for capability in CAPABILITY_RULES if capability in missing]
 
 
 async def record_user_probe(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.text import N_
 from core.validation import MAX_NAME_LENGTH
 from services.skills.archives import Archive, InvalidArchive, open_archive
 from services.skills.files import (
@@ -34,15 +35,15 @@ MAX_WARNINGS = 100
 MAX_LABEL_LENGTH = 100  # characters of a category or a risk
 
 WARNINGS: Mapping[str, str] = {
-    "index_unreadable": "The index is no JSON with a list of skills; SKILL.md files are read.",
-    "entry_invalid": "An entry of the index names no folder of the pack.",
-    "entry_foreign": "An entry of the index has an address outside of the pack.",
-    "no_skill_file": "There is no SKILL.md.",
-    "not_text": "SKILL.md is not UTF-8 text.",
-    "link": "The skill contains a link, which is not followed.",
-    "too_many_files": f"The skill has more than {MAX_SKILL_FILES} files.",
-    "too_large": "The skill, or one of its files, is too large.",
-    "too_many_skills": "The pack has too many skills, or they are too large; the rest is left out.",
+    "index_unreadable": N_("The index is no JSON with a list of skills; SKILL.md files are read."),
+    "entry_invalid": N_("An entry of the index names no folder of the pack."),
+    "entry_foreign": N_("An entry of the index has an address outside of the pack."),
+    "no_skill_file": N_("There is no SKILL.md."),
+    "not_text": N_("SKILL.md is not UTF-8 text."),
+    "link": N_("The skill contains a link, which is not followed."),
+    "too_many_files": N_("The skill has too many files."),
+    "too_large": N_("The skill, or one of its files, is too large."),
+    "too_many_skills": N_("The pack has too many skills; the rest is left out."),
 }
 """Texts by the code of a warning. Each skill that it is about is left out."""
 

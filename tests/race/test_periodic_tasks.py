@@ -24,7 +24,7 @@ from models import (
     new_id,
 )
 from services import desired_state, messages
-from services.gateways import cleanup
+from services.gateways.provisioning import cleanup
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.rounds import ROUNDS, run_concurrently

@@ -17,7 +17,7 @@ from core.errors import AppError
 from models import Agent, EventType, Gateway, GatewayCleanup, ProvisioningStep
 from openclaw import AddressPolicy, GatewayClient
 from services import agents, desired_state, gateways, organizations
-from services.gateways import GatewayConnector
+from services.gateways import GatewayConnector, provisioning
 from services.gateways.provisioning import Reconciler, store
 from tests.support.fake_agents_gateway import Fault
 from tests.support.fake_gateway import TOKEN, create_target
@@ -182,7 +182,7 @@ async def test_deleting_an_organization_removes_agents_being_created(
     async with asyncio.timeout(30):
         await asyncio.gather(harness.reconcile_until_idle(), delete())
     for _ in range(3):
-        await gateways.run_cleanup(
+        await provisioning.run_cleanup(
             harness.transaction, connector, open_read=harness.transaction, clock=harness.now
         )
         harness.moment += timedelta(minutes=2)

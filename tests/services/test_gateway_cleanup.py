@@ -24,7 +24,7 @@ from models import (
 )
 from openclaw import AddressPolicy
 from services import agents, boards, gateways, identity, organizations
-from services.gateways import GatewayConnector
+from services.gateways import GatewayConnector, provisioning
 from tests.support.board_rows import make_agent
 from tests.support.fake_agents_gateway import Fault
 from tests.support.fake_gateway import TOKEN, ErrorResponse, wait_until
@@ -66,7 +66,7 @@ async def delete_organization(harness: ProvisioningHarness) -> None:
 
 
 async def run_cleanup(harness: ProvisioningHarness) -> None:
-    await gateways.run_cleanup(
+    await provisioning.run_cleanup(
         harness.transaction, CONNECTOR, open_read=harness.transaction, clock=harness.now
     )
 
@@ -372,7 +372,7 @@ async def test_the_doctor_lists_pending_cleanups(
         await organizations.delete_organization(
             session, isolated_world.charlie_member, signed_in_at=now()
         )
-    await gateways.run_cleanup(isolated_transaction, CONNECTOR, open_read=isolated_transaction)
+    await provisioning.run_cleanup(isolated_transaction, CONNECTOR, open_read=isolated_transaction)
     [departure] = await list_cleanups(isolated_transaction)
     log = await asyncio.to_thread(doctor.check_database, isolated_settings, [])
     assert departure.last_error

@@ -19,7 +19,7 @@ from services import agents, boards, desired_state
 from services.agents import AgentCreate
 from services.gateways import cleanup
 from services.gateways import files as gateways_files
-from services.gateways.provisioning import Reconciler
+from services.gateways.provisioning import Reconciler, cleanup
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import create_target
 from tests.support.gateway_rows import make_gateway, make_main_agent

@@ -9,7 +9,7 @@ from core.errors import UpstreamError
 from models import Agent, Gateway, MessageState
 from openclaw import ErrorKind, GatewayError, get_error_values
 from services.gateways.files import FilePlan, FileState
-from services.gateways.sync import AgentSyncReport, SyncProblem
+from services.gateways.sync import LEFT_OUT, AgentSyncReport, SyncProblem
 from services.messages.circuit_breakers import LOOP_LIMITS, MESSAGE_LIMITS, HoldCause
 from services.messages.templates import MessageMarker
 from services.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
@@ -128,5 +128,5 @@ def test_a_report_says_what_is_written_and_what_is_kept() -> None:
 
 
 def test_a_problem_of_a_sync_is_described_by_its_code() -> None:
-    assert "changed or removed" in describe_sync_problem(SyncProblem("changed_meanwhile", "…"))
+    assert "changed or removed" in describe_sync_problem(LEFT_OUT)
     assert describe_sync_problem(SyncProblem("x", "As stored.")) == "As stored."

@@ -1,36 +1,37 @@
 """Pages of a gateway's agents: linking, unlinking, and synchronization of their files."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from core.errors import AppError, NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.paging import Paging
+from models import Agent
 from services import agents, boards, gateways
-from services.gateways import GatewayAgentLink, GatewaySummary, ListedAgent, sync
+from services.gateways import GatewayAgentLink, GatewaySummary, ListedAgent, SessionOwner, sync
 from services.gateways.files import FilePlan, FileState
-from services.gateways.sync import AgentSyncReport, SyncOptions, SyncProblem, SyncReport
+from services.gateways.sync import AgentSyncReport, SyncOptions, SyncPlan, SyncProblem, SyncReport
 from web.agents import setup
 from web.agents.provisioning import list_sync_progress
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.gateways.connection_texts import describe_gateway_error
-from web.gateways.presenter import LinkedAgent, build_agent_rows
 from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
 from web.gateways.views import (
     TEMPLATE_FUNCTIONS,
-    FileSyncForm,
-    LinkAgentsForm,
-    build_sync_query,
     count_gateway_request,
     gateway_connector,
-    parse_sync_form,
 )
 from web.ui import forms
 from web.ui.flash_cookies import redirect_with_notice
+from web.ui.forms import BlankAsNone, Switch
 from web.ui.layout import load_layout
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.translation import N_, _, pgettext, translate
@@ -39,14 +40,47 @@ from web.ui.unified_diff import parse_diff
 PER_AGENT_FIELDS = {"name", "gateway_agent_id"}
 """Fields that each of several linked agents has for itself."""
 
-PROBLEM_TEXTS = {
-    "board_not_selectable": N_("This board is not on this gateway, or you cannot change it."),
-    "changed_meanwhile": N_("It was changed or removed meanwhile, so it was left out."),
-    "too_late": N_(
-        "The gateway took too long to return the files of this agent. Try again for its board only."
-    ),
-}
-"""Texts by the codes of problems that are no errors of a gateway."""
+
+class LinkAgentsForm(BaseModel):
+    """Agents to link, their board and role. Their names are separate fields."""
+
+    agent: Annotated[list[str], Field(min_length=1, max_length=100)]
+    board_id: UUID
+    kind: Literal["worker", "lead"] = "worker"
+
+
+class FileSyncForm(BaseModel):
+    """The agents whose files are synchronized, and how."""
+
+    board_id: Annotated[UUID | None, BlankAsNone] = None
+    include_main: Switch = False
+    lead_only: Switch = False
+    overwrite: Switch = False
+    rotate_tokens: Switch = False
+    reset_sessions: Switch = False
+
+
+@dataclass(frozen=True)
+class GatewayAgentRow:
+    """An agent of a gateway, and the agent of this server that it belongs to."""
+
+    gateway_agent: ListedAgent
+    owner: SessionOwner | None
+
+    @property
+    def can_link(self) -> bool:
+        """Return whether the agent can be linked."""
+        return self.owner is None and not self.gateway_agent.is_managed
+
+
+@dataclass(frozen=True)
+class LinkedAgent:
+    """An agent that was just linked, with its token and its instructions."""
+
+    agent: Agent
+    workspace: str | None
+    token: str
+    handover_text: str
 
 
 async def show_gateway_agents(request: Request) -> Response:
@@ -77,7 +111,15 @@ async def link_agents(request: Request) -> Response:
                     "name": form.value(f"name:{key}").strip() or None,
                 }
                 linked.append(await _link_agent(request, session, summary, gateway_agents, link))
-        return await _render_linked(request, summary, linked)
+        page = render_page(
+            request,
+            "gateways/linked.html",
+            layout=await load_layout(request),
+            summary=summary,
+            linked=linked,
+            board_id=links.board_id,
+        )
+        return forbid_storage(page)
     return await _render_gateway_agents(request, form)
 
 
@@ -137,10 +179,11 @@ async def _render_gateway_agents(request: Request, form: forms.Form) -> Response
         if is_loaded
         else (None, "")
     )
+    rows = [GatewayAgentRow(one, owners.get(one.id)) for one in gateway_agents or ()]
     context: dict[str, Any] = {
         "summary": summary,
         "form": form,
-        "rows": build_agent_rows(gateway_agents or (), owners),
+        "rows": sorted(rows, key=lambda row: not row.can_link),
         "problem": problem,
         "board_options": options,
     }
@@ -152,41 +195,20 @@ async def _render_gateway_agents(request: Request, form: forms.Form) -> Response
     )
 
 
-async def _render_linked(
-    request: Request, summary: GatewaySummary, linked: Sequence[LinkedAgent]
-) -> Response:
-    layout = await load_layout(request)
-    board_id = linked[0].agent.board_id
-    page = render_page(
-        request,
-        "gateways/linked.html",
-        layout=layout,
-        summary=summary,
-        linked=linked,
-        board_id=board_id,
-    )
-    return forbid_storage(page)
-
-
 async def show_file_sync(request: Request) -> Response:
     """Show what a synchronization would write; for htmx only the changes."""
-    form = parse_sync_form(request.query_params)
+    query = request.query_params  # without parameters all agents are selected
+    submitted = {name: query.getlist(name) for name in query if name in FileSyncForm.model_fields}
+    form = forms.Form(submitted if "asked" in query else {"include_main": ["on"]})
     with form.catch_errors():
         fields = form.parse(FileSyncForm)
-        if is_part_request(request):
-            summary, report = await _compare_files(request, fields.to_options())
-            context: dict[str, Any] = {
-                "summary": summary,
-                "report": report,
-                "form": form,
-                **SYNC_FUNCTIONS,
-            }
-            return render_part(request, "gateways/_file_changes.html", **context)
-        report = (
-            (await _compare_files(request, fields.to_options()))[1]
-            if waits_for_gateway(request)
-            else None
-        )
+        is_part = is_part_request(request)
+        report = None
+        if is_part or waits_for_gateway(request):
+            summary, _plan, report = await _compare_files(request, fields)
+        if is_part:
+            context: dict[str, Any] = {"summary": summary, "report": report, "form": form}
+            return render_part(request, "gateways/_file_changes.html", **context, **SYNC_FUNCTIONS)
         return await _render_file_sync(request, form, fields, report=report)
     return await _render_file_sync(request, form, FileSyncForm())
 
@@ -196,8 +218,11 @@ async def start_file_sync(request: Request) -> Response:
     form = await forms.read_form(request)
     with form.catch_errors():
         fields = form.parse(FileSyncForm)
-        started_report = await _write_files(request, fields.to_options())
-        return await _render_file_sync(request, form, fields, started_report=started_report)
+        _summary, plan, report = await _compare_files(request, fields)
+        async with open_transaction(request) as session:
+            report = await sync.request_sync(session, current_member(request), plan, report)
+        report = await sync.reset_sessions(gateway_connector(request), plan, report)
+        return await _render_file_sync(request, form, fields, started_report=report)
     return await _render_file_sync(request, form, FileSyncForm())
 
 
@@ -219,45 +244,25 @@ async def show_sync_progress(request: Request) -> Response:
 
 
 async def _compare_files(
-    request: Request, options: SyncOptions
-) -> tuple[GatewaySummary, SyncReport]:
+    request: Request, fields: FileSyncForm
+) -> tuple[GatewaySummary, SyncPlan, SyncReport]:
     """Compare the files with the expected content. Nothing is written."""
-    summary, plan = await _prepare_sync(request, options)
-    remote_files = await sync.read_remote_files(
-        gateway_connector(request), summary.gateway, plan.agents
-    )
-    return summary, sync.report_sync(plan, remote_files)
-
-
-async def _write_files(request: Request, options: SyncOptions) -> SyncReport:
-    summary, plan = await _prepare_sync(request, options)
-    connector = gateway_connector(request)
-    report = sync.report_sync(
-        plan, await sync.read_remote_files(connector, summary.gateway, plan.agents)
-    )
-    async with open_transaction(request) as session:
-        report = await sync.request_sync(session, current_member(request), plan, report)
-    return await sync.reset_sessions(connector, plan, report)
-
-
-async def _prepare_sync(
-    request: Request, options: SyncOptions
-) -> tuple[GatewaySummary, sync.SyncPlan]:
-    member, base_url = current_member(request), get_settings(request).base_url
+    member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
     async with open_reader(request) as source:
-        summary = await gateways.get_gateway_summary(
-            source, member, forms.path_id(request, "gateway_id")
-        )
+        summary = await gateways.get_gateway_summary(source, member, gateway_id)
         count_gateway_request(request, summary)
         plan = await sync.plan_sync(
             source,
             request.state.secret_cipher,
             member,
             summary.gateway,
-            options,
-            base_url=base_url,
+            SyncOptions(**fields.model_dump()),
+            base_url=get_settings(request).base_url,
         )
-    return summary, plan
+    remote_files = await sync.read_remote_files(
+        gateway_connector(request), summary.gateway, plan.agents
+    )
+    return summary, plan, sync.report_sync(plan, remote_files)
 
 
 async def _render_file_sync(
@@ -279,6 +284,8 @@ async def _render_file_sync(
             summary.gateway,
             offline_after=offline_threshold(get_settings(request)),
         )
+    switches = {name: "on" for name, value in fields.model_dump().items() if value is True}
+    query = urlencode({"asked": "1", "board_id": str(fields.board_id or ""), **switches})
     context: dict[str, Any] = {
         "summary": summary,
         "agent_progress": agent_progress,
@@ -286,7 +293,7 @@ async def _render_file_sync(
             ("", _("All boards on this gateway")),
             *[(each.id, each.name) for each in readable.items],
         ],
-        "query": build_sync_query(fields),
+        "query": query,
         "report": report,
         "started_report": started_report,
         **SYNC_FUNCTIONS,
@@ -306,20 +313,16 @@ def describe_agent_report(report: AgentSyncReport) -> str:
     """Describe what is written to an agent, and what is kept."""
     if not report.files:
         return _("The gateway had no agent of its own: it is created with its files.")
+    written = sum(one.state.is_written for one in report.files)
     kept = [one.name for one in report.files if one.state is FileState.KEPT]
     sentences = [
         "" if report.is_listed else _("The gateway does not have this agent yet: it is created."),
-        _describe_written(report),
+        _("%(count)d of %(total)d files to write.", count=written, total=len(report.files))
+        if written
+        else _("Nothing to write."),
         _("Changed by the agent, and kept: %(files)s.", files=", ".join(kept)) if kept else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _describe_written(report: AgentSyncReport) -> str:
-    written = sum(one.state.is_written for one in report.files)
-    if not written:
-        return _("Nothing to write.")
-    return _("%(count)d of %(total)d files to write.", count=written, total=len(report.files))
 
 
 def describe_file_state(file: FilePlan) -> str:
@@ -340,11 +343,8 @@ def describe_hidden_diff(file: FilePlan) -> str:
 
 
 def describe_sync_problem(problem: SyncProblem) -> str:
-    """Describe a problem of a synchronization."""
-    text = PROBLEM_TEXTS.get(problem.code)
-    if text:
-        return translate(text)
-    return describe_gateway_error(problem.code, problem.values, problem.message)
+    """Describe a problem of a synchronization: an error of a gateway, or one with its own text."""
+    return describe_gateway_error(problem.code, problem.values, translate(problem.message))
 
 
 SYNC_FUNCTIONS: dict[str, Any] = {

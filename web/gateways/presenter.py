@@ -1,4 +1,4 @@
-"""Texts about gateways: status, checks, agents that can be linked, and missing features."""
+"""Texts about gateways: status, checks, and missing features."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from core.clock import now
-from models import Agent, Gateway
+from models import Gateway
 from services import gateways
 from services.gateway_status import (
     GatewayStatus,
@@ -14,7 +14,7 @@ from services.gateway_status import (
     find_connection_failure,
     is_leased,
 )
-from services.gateways import Capability, GatewaySummary, ListedAgent, SessionOwner, SessionOwners
+from services.gateways import Capability, GatewaySummary
 from web.agents.presenter import format_ago, format_duration
 from web.gateways.connection_texts import describe_check
 from web.ui.translation import N_, _, translate
@@ -202,56 +202,14 @@ def _build_check(gateway: Gateway, name: str, title: str, result: Mapping[str, A
     )
 
 
-@dataclass(frozen=True)
-class GatewayAgentRow:
-    """An agent of a gateway, and the agent of this server that it belongs to."""
+def list_unavailable(gateway: Gateway) -> Sequence[tuple[str, str, str]]:
+    """Return the features that are not available on a gateway, as far as is known.
 
-    gateway_agent: ListedAgent
-    owner: SessionOwner | None
-
-    @property
-    def can_link(self) -> bool:
-        """Return whether the agent can be linked."""
-        return self.owner is None and not self.gateway_agent.is_managed
-
-
-@dataclass(frozen=True)
-class LinkedAgent:
-    """An agent that was just linked, with its token and its instructions."""
-
-    agent: Agent
-    workspace: str | None
-    token: str
-    handover_text: str
-
-
-def build_agent_rows(
-    gateway_agents: Sequence[ListedAgent], owners: SessionOwners
-) -> list[GatewayAgentRow]:
-    """Return the agents of a gateway, those that can be linked first."""
-    rows = [
-        GatewayAgentRow(gateway_agent, owners.get(gateway_agent.id))
-        for gateway_agent in gateway_agents
-    ]
-    return sorted(rows, key=lambda row: not row.can_link)
-
-
-@dataclass(frozen=True)
-class UnavailableFeature:
-    """A feature that a gateway does not have, what is done instead, and the version that has it."""
-
-    title: str
-    replacement: str
-    since: str
-
-
-def list_unavailable(gateway: Gateway) -> Sequence[UnavailableFeature]:
-    """Return the features that are not available on a gateway, as far as is known."""
-    missing = gateways.list_missing_capabilities(gateway)
-    texts = [
-        (one, FEATURE_TEXTS[one.capability]) for one in missing if one.capability in FEATURE_TEXTS
-    ]
+    Each has a title, what is done instead, and the version of OpenClaw that has it.
+    """
     return [
-        UnavailableFeature(translate(title), translate(text), one.since)
-        for one, (title, text) in texts
+        (translate(title), translate(replacement), gateways.CAPABILITY_RULES[one].since)
+        for one in gateways.list_missing_capabilities(gateway)
+        if one in FEATURE_TEXTS
+        for title, replacement in [FEATURE_TEXTS[one]]
     ]

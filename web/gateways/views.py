@@ -2,12 +2,8 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
-from uuid import UUID
+from typing import Any
 
-from pydantic import BaseModel, Field
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -20,7 +16,6 @@ from core.paging import Paging
 from models import ConfigChangeKind, Gateway, GatewayConfigChange
 from services import agents, boards, gateway_status, gateways, organizations
 from services.gateways import GatewayCreate, GatewayUpdate, provisioning, sync
-from services.gateways.sync import SyncOptions
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.audit.presenter import AuditLine, build_audit_line
@@ -31,7 +26,6 @@ from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
 from web.ui.flash_cookies import redirect_deleted
-from web.ui.forms import BlankAsNone, Switch
 from web.ui.layout import load_layout
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
@@ -191,42 +185,6 @@ def count_gateway_request(request: Request, summary: gateways.GatewaySummary) ->
     """Count a request to a gateway unless a worker is connected to it. Raises TooMany."""
     if summary.status is not gateway_status.GatewayStatus.CONNECTED:
         hit_gateway_limits(request, summary.gateway.organization_id, request.user.id)
-
-
-class LinkAgentsForm(BaseModel):
-    """Agents to link, their board and role. Their names are separate fields."""
-
-    agent: Annotated[list[str], Field(min_length=1, max_length=100)]
-    board_id: UUID
-    kind: Literal["worker", "lead"] = "worker"
-
-
-class FileSyncForm(BaseModel):
-    """The agents whose files are synchronized, and how."""
-
-    board_id: Annotated[UUID | None, BlankAsNone] = None
-    include_main: Switch = False
-    lead_only: Switch = False
-    overwrite: Switch = False
-    rotate_tokens: Switch = False
-    reset_sessions: Switch = False
-
-    def to_options(self) -> SyncOptions:
-        """Return the options as the service takes them."""
-        return SyncOptions(**self.model_dump())
-
-
-def parse_sync_form(query: QueryParams) -> forms.Form:
-    """Return the form from the address; without parameters all agents are selected."""
-    submitted = {name: query.getlist(name) for name in query if name in FileSyncForm.model_fields}
-    return forms.Form(submitted if "asked" in query else {"include_main": ["on"]})
-
-
-def build_sync_query(fields: FileSyncForm) -> str:
-    """Format the form as the query of an address."""
-    parameters = {"asked": "1", "board_id": str(fields.board_id or "")}
-    switches = {name: "on" for name, value in fields.model_dump().items() if value is True}
-    return urlencode(parameters | switches)
 
 
 @dataclass(frozen=True)

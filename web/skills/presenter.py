@@ -9,6 +9,7 @@ from core.paging import Page
 from models import Gateway, Skill, SkillPack, SkillVersion
 from services.skills import (
     UNCATEGORIZED,
+    WARNINGS,
     Installation,
     SkillCard,
     SkillFilter,
@@ -44,18 +45,6 @@ EXPLANATIONS: Mapping[SkillState, str] = {
     SkillState.REMOVAL_SENT: N_("The agent of the gateway works on it."),
     SkillState.REMOVAL_ACKNOWLEDGED: N_("The gateway was not asked yet whether it has the skill."),
     SkillState.REMOVAL_FAILED: N_("The gateway still lists the skill."),
-}
-
-WARNING_TEXTS: Mapping[str, str] = {
-    "index_unreadable": N_("The index is no JSON with a list of skills; SKILL.md files are read."),
-    "entry_invalid": N_("An entry of the index names no folder of the pack."),
-    "entry_foreign": N_("An entry of the index has an address outside of the pack."),
-    "no_skill_file": N_("There is no SKILL.md."),
-    "not_text": N_("SKILL.md is not UTF-8 text."),
-    "link": N_("The skill contains a link, which is not followed."),
-    "too_many_files": N_("The skill has too many files."),
-    "too_large": N_("The skill, or one of its files, is too large."),
-    "too_many_skills": N_("The pack has too many skills; the rest is left out."),
 }
 
 RISK_TONES: Mapping[str, str] = {
@@ -182,9 +171,7 @@ def _files_by_path(version: SkillVersion | None) -> dict[str, dict[str, Any]]:
 
 def describe_warnings(warnings: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     """Return the paths and texts of warnings."""
-    return [
-        (path, translate(WARNING_TEXTS[code])) for code, path in warnings if code in WARNING_TEXTS
-    ]
+    return [(path, translate(WARNINGS[code])) for code, path in warnings if code in WARNINGS]
 
 
 def find_browse_url(url: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 from core.db.reads import Query, Source
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from models import Role as MemberRole
-from services import agents, boards
+from services import agents, boards, gateways
 from services.gateways.files.facts import (
     AgentFacts,
     AgentRole,
@@ -27,7 +27,6 @@ from services.gateways.files.facts import (
     workspace_path,
 )
 from services.gateways.files.renderer import render_files, render_first_message
-from services.gateways.queries import load_agent_gateways
 
 TOKEN_LABEL = "(comes with the agent, and is never shown)"  # noqa: S105 - in place of a token
 
@@ -79,7 +78,7 @@ async def load_facts(
 
     `tokens` are their own tokens, decrypted. Without one the file has no token.
     """
-    agent_gateways = await load_agent_gateways(source, agents)
+    agent_gateways = await gateways.load_agent_gateways(source, agents)
     served = await _load_boards(source, agents)
     people = await _load_people(source, agents)
     return {

@@ -5,6 +5,7 @@ carries it out step by step and records the progress in the agent's row. See
 docs/decisions/provisioning.md.
 """
 
+from services.gateways.provisioning.cleanup import run_cleanup
 from services.gateways.provisioning.config_entries import (
     CONFIG_FILE,
     MAX_DIFFED_ENTRIES,
@@ -23,12 +24,11 @@ from services.gateways.provisioning.config_log import (
 )
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (
-    CREATION_TIMEOUT,
     ProvisioningStatus,
     StepDuration,
     provisioning_status,
     step_duration,
 )
-from services.gateways.provisioning.steps import last_written_digests, remove_agents
+from services.gateways.provisioning.steps import last_written_digests
 from services.gateways.provisioning.store import load_tokens
 from services.gateways.provisioning.workload import get_call_semaphore

@@ -8,6 +8,7 @@ carry it out: `request_sync` in a transaction, then `reset_sessions`. `preview_n
 from services.gateways.provisioning import CONFIG_FILE, ConfigChange
 from services.gateways.sync.commands import (
     HIDDEN_DIFF,
+    LEFT_OUT,
     AgentSyncReport,
     SyncPlan,
     SyncReport,

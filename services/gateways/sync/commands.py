@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Source
 from core.errors import UpstreamError
 from core.security.encryption import SecretCipher
+from core.text import N_
 from models import Agent, EventType, Gateway, Member
 from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
@@ -33,7 +34,7 @@ HIDDEN_DIFF = "It names boards that are not yours to read."
 NOT_LISTED = "The gateway does not have this agent yet: it is made first."
 AGENT_CREATED = "The gateway had no agent of its own: it is made, and comes with its files."
 LEFT_OUT = SyncProblem(
-    "changed_meanwhile", "It was changed or removed meanwhile, so it was left out."
+    "changed_meanwhile", N_("It was changed or removed meanwhile, so it was left out.")
 )
 NEW_VALUE = "(another token)"  # in place of a token that is not issued yet
 
@@ -63,11 +64,6 @@ class SyncReport:
     def updated(self) -> int:
         """The number of agents of boards that get their files."""
         return sum(one.agent.board_id is not None for one in self.agents)
-
-    @property
-    def main_updated(self) -> bool:
-        """Whether the agent that manages the gateway gets its files."""
-        return any(one.agent.board_id is None for one in self.agents)
 
 
 @dataclass(frozen=True)

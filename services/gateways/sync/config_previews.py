@@ -124,7 +124,9 @@ async def _preview(source: Source, change: AgentChange) -> list[AgentConfigChang
 def build_config_change(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
     """Return what a change of an agent of this gateway changes in its configuration."""
     before, after = change.before, change.after
-    diff = provisioning.plan_agent_change(before, after, as_list=lists_agents(gateway))
+    # A gateway whose agents are a list in its configuration is one without this capability.
+    as_list = Capability.HEARTBEAT_SCRATCH in gateways.list_missing_capabilities(gateway)
+    diff = provisioning.plan_agent_change(before, after, as_list=as_list)
     is_replaced = before is None or after is None or before.gateway_key != after.gateway_key
     return AgentConfigChange(
         gateway,
@@ -132,10 +134,3 @@ def build_config_change(gateway: Gateway, change: AgentChange) -> AgentConfigCha
         adds_entry=is_replaced and after is not None,
         removes_entry=is_replaced and before is not None,
     )
-
-
-def lists_agents(gateway: Gateway) -> bool:
-    """Return whether the agents are a list in the configuration of a gateway, as on older ones."""
-    # The versions with such a list are those without this capability.
-    missing = {one.capability for one in gateways.list_missing_capabilities(gateway)}
-    return Capability.HEARTBEAT_SCRATCH in missing

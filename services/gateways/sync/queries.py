@@ -15,14 +15,9 @@ from sqlalchemy import bindparam, select
 
 from core.db.reads import Query, Source
 from core.errors import UpstreamError
+from core.text import N_
 from models import Agent, DesiredState, Gateway, Member
-from openclaw import (
-    ErrorKind,
-    GatewayClient,
-    GatewayError,
-    get_error_hint,
-    get_error_values,
-)
+from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint, get_error_values
 from openclaw import api as gateway_api
 from services import boards
 from services.gateways import GatewayConnector, provisioning
@@ -86,10 +81,12 @@ class SyncProblem:
 
 TOO_LATE = SyncProblem(
     "too_late",
-    "The gateway took too long to tell what it has of this agent. Try again for its board.",
+    N_(
+        "The gateway took too long to return the files of this agent. Try again for its board only."
+    ),
 )
 NOT_SELECTABLE = SyncProblem(
-    "board_not_selectable", "This board is not on this gateway, or not yours to change."
+    "board_not_selectable", N_("This board is not on this gateway, or you cannot change it.")
 )
 
 

@@ -25,8 +25,9 @@ from core.db.engine import TransactionFactory
 from core.db.reads import Query, ReadFactory
 from core.errors import AppError
 from models import GatewayCleanup
-from services.gateways import provisioning
-from services.gateways.connector import GatewayConnector
+from services.gateways import GatewayConnector
+from services.gateways.provisioning.state_machine import CREATION_TIMEOUT
+from services.gateways.provisioning.steps import remove_agents
 
 CLEANUP_TIMEOUT = 20.0  # seconds for one attempt
 BATCH_SIZE = 20  # gateways in one run
@@ -108,7 +109,7 @@ async def _clean_up_gateway(
     started_at = clock()
     error = await _try_cleanup(connector, cleanup)
     is_it = GatewayCleanup.id == cleanup.id
-    if error is None and started_at >= cleanup.created_at + provisioning.CREATION_TIMEOUT:
+    if error is None and started_at >= cleanup.created_at + CREATION_TIMEOUT:
         change = delete(GatewayCleanup).where(is_it)
     else:
         change = update(GatewayCleanup).where(is_it).values(last_error=error)
@@ -121,7 +122,7 @@ async def _try_cleanup(connector: GatewayConnector, cleanup: GatewayCleanup) -> 
     try:
         async with asyncio.timeout(CLEANUP_TIMEOUT), connector.connect(cleanup) as client:
             await client.get_hello()
-            await provisioning.remove_agents(client, cleanup.agent_keys)
+            await remove_agents(client, cleanup.agent_keys)
     except AppError as error:
         return error.message
     except TimeoutError:
