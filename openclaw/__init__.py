@@ -16,7 +16,6 @@ from openclaw.capabilities import (
 )
 from openclaw.client import GatewayClient, RetryPolicy, poll_events
 from openclaw.connection import GatewayConnection, open_connection
-from openclaw.device import DeviceIdentity
 from openclaw.diagnostics import (
     AGENTS_CHECK,
     CHECK_NAMES,
@@ -40,5 +39,5 @@ from openclaw.error_texts import (
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.frames import GatewayEvent
 from openclaw.method_names import EVENTS, GATEWAY_VERSION, METHODS
-from openclaw.protocol import PROTOCOLS, SCOPES, GatewayTarget, Hello
+from openclaw.protocol import PROTOCOLS, SCOPES, DeviceIdentity, GatewayTarget, Hello
 from openclaw.subscriptions import EVENTS_MISSED, Subscription

@@ -1,12 +1,15 @@
-"""Build connect requests and parse the hello of a gateway."""
+"""Connect to a gateway: our device, its challenge, the request, and the hello of the gateway."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from core.http.address_policy import AddressPolicy
 from core.text import is_storable, replace_unstorable
-from openclaw.device import DeviceIdentity
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE
 
@@ -37,19 +40,6 @@ MAX_TOKEN_LENGTH = 10_000
 
 
 @dataclass(frozen=True)
-class GatewayTarget:
-    """Hold the URL of a gateway and our credentials. Secrets are not in `repr`."""
-
-    url: str
-    token: str = field(default="", repr=False)
-    device: DeviceIdentity | None = None
-    device_token: str = field(default="", repr=False)
-    allow_insecure_tls: bool = False
-    ca_certificates: str = field(default="", repr=False)  # PEM; empty: those of this machine
-    address_policy: AddressPolicy = field(default_factory=AddressPolicy)
-
-
-@dataclass(frozen=True)
 class Challenge:
     """The challenge that we must sign."""
 
@@ -64,6 +54,70 @@ class Challenge:
         if not good or not isinstance(ts, int):
             raise GatewayError(ErrorKind.MALFORMED, "The gateway sent a challenge without a nonce.")
         return cls(str(nonce), ts)
+
+
+class DeviceIdentity:
+    """Identify this installation to gateways with an Ed25519 key that never leaves the server.
+
+    The id is derived from the public key. The seed has 32 bytes.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self.seed = seed
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        public = self._key.public_key().public_bytes_raw()
+        self.id = hashlib.sha256(public).hexdigest()
+        self.public_key = _encode_unpadded(public)
+
+    @classmethod
+    def generate(cls) -> "DeviceIdentity":
+        """Generate a new identity."""
+        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+
+    def __repr__(self) -> str:
+        """Return the beginning of the id, without the key."""
+        return f"Device({self.id[:12]}…)"
+
+    def sign_challenge(self, challenge: Challenge, token: str) -> dict[str, Any]:
+        """Sign the challenge of a gateway and our client data (payload version 3).
+
+        `token` is the token sent in `auth`, or an empty string. The gateway stores the platform.
+        """
+        signed = "|".join(
+            (
+                "v3",
+                self.id,
+                CLIENT["id"],
+                CLIENT["mode"],
+                ROLE,
+                ",".join(SCOPES),
+                str(challenge.ts),
+                token,
+                challenge.nonce,
+                CLIENT["platform"],
+                "",  # the family of the device
+            )
+        )
+        return {
+            "id": self.id,
+            "publicKey": self.public_key,
+            "signature": _encode_unpadded(self._key.sign(signed.encode())),
+            "signedAt": challenge.ts,
+            "nonce": challenge.nonce,
+        }
+
+
+@dataclass(frozen=True)
+class GatewayTarget:
+    """Hold the URL of a gateway and our credentials. Secrets are not in `repr`."""
+
+    url: str
+    token: str = field(default="", repr=False)
+    device: DeviceIdentity | None = None
+    device_token: str = field(default="", repr=False)
+    allow_insecure_tls: bool = False
+    ca_certificates: str = field(default="", repr=False)  # PEM; empty: those of this machine
+    address_policy: AddressPolicy = field(default_factory=AddressPolicy)
 
 
 @dataclass(frozen=True)
@@ -128,8 +182,7 @@ def build_connect_params(
     if token:
         params["auth"] = {"token": token}
     if target.device:
-        challenge_data = {"nonce": challenge.nonce, "ts": challenge.ts}
-        params["device"] = target.device.sign_challenge(challenge_data, CLIENT, ROLE, SCOPES, token)
+        params["device"] = target.device.sign_challenge(challenge, token)
     return params
 
 
@@ -149,3 +202,7 @@ def _parse_token(value: object) -> str:
 
 def _parse_texts(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _encode_unpadded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -87,31 +87,21 @@ async def download_archive(
     """
     try:
         async with asyncio.timeout(DOWNLOAD_TIMEOUT):
-            return await _follow_redirects(client, url, allows_private=allows_private)
+            for _ in range(1 + MAX_REDIRECTS):
+                if not url.startswith("https://"):
+                    raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value)
+                request = OutboundRequest(url, method="GET")
+                result = await client.send(request, allows_private=allows_private)
+                location = result.headers.get("location")
+                if result.outcome is not OutboundOutcome.REDIRECTED or not location:
+                    return _check_result(result)
+                try:
+                    url = str(parse_url(urljoin(url, location)))
+                except (InvalidUrl, ValueError):
+                    raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value) from None
     except TimeoutError:
         raise _download_failed(OutboundOutcome.TIMEOUT.value) from None
-
-
-async def _follow_redirects(
-    client: OutboundClient, url: str, *, allows_private: bool
-) -> DownloadedArchive:
-    for _ in range(1 + MAX_REDIRECTS):
-        if not url.startswith("https://"):
-            raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value)
-        request = OutboundRequest(url, method="GET")
-        result = await client.send(request, allows_private=allows_private)
-        if result.outcome is OutboundOutcome.REDIRECTED and result.headers.get("location"):
-            url = _join(url, result.headers["location"])
-            continue
-        return _check_result(result)
     raise _download_failed(OutboundOutcome.REDIRECTED.value)
-
-
-def _join(url: str, location: str) -> str:
-    try:
-        return str(parse_url(urljoin(url, location)))
-    except (InvalidUrl, ValueError):
-        raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value) from None
 
 
 def _check_result(result: OutboundResult) -> DownloadedArchive:

@@ -55,15 +55,10 @@ GRACE_PERIOD = timedelta(seconds=90)  # in which a gateway notices the change of
 MIN_INTERVAL = timedelta(seconds=20)  # between two calls: a gateway reads its folders for each
 CHECK_INTERVAL = timedelta(hours=1)  # between two checks of what is known
 
-IN_PROGRESS = {
-    SkillAction.INSTALL: {
-        *(SkillState.REQUESTED, SkillState.SENT, SkillState.ACKNOWLEDGED, SkillState.INSTALLED)
-    },
-    SkillAction.REMOVE: {
-        *(SkillState.REMOVAL_REQUESTED, SkillState.REMOVAL_SENT, SkillState.REMOVAL_ACKNOWLEDGED)
-    },
+REMOVAL_STATES = {
+    *(SkillState.REMOVAL_REQUESTED, SkillState.REMOVAL_SENT, SkillState.REMOVAL_ACKNOWLEDGED)
 }
-"""States in which the same request is not sent again."""
+"""States in which a removal is not requested again."""
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +96,7 @@ async def request_install(
     skill, present = target.skill, target.installation
     if shown_digest is not None and shown_digest != (skill.digest or ""):
         raise Conflict("stale", N_("This was changed meanwhile. Look at it again, then change it."))
-    is_same = present is not None and present.row.digest == skill.digest
-    if present is not None and is_same and present.state in IN_PROGRESS[SkillAction.INSTALL]:
+    if present is not None and present.row.digest == skill.digest and present.is_wanted:
         return present
     await _check_folder_is_free(session, target)
     version = await find_version(session, skill, skill.digest)
@@ -121,7 +115,7 @@ async def request_removal(
     """
     target = await _lock_target(session, member, gateway, skill_id)
     present = target.installation
-    if present is None or present.state in IN_PROGRESS[SkillAction.REMOVE]:
+    if present is None or present.state in REMOVAL_STATES:
         return present
     content = templates.render_skill_uninstall(_build_text(target, None, base_url))
     return await _send(session, member, target, SkillAction.REMOVE, content)

@@ -325,7 +325,11 @@ async def _load_changes(
     pairs = _match(pack, rows, contents.skills)
     matched = {skill.id for skill, _found in pairs}
     paired_paths = {found.path for _skill, found in pairs}
-    changed = [(skill, one) for skill, one in pairs if _differs(pack, skill, one)]
+    changed = [
+        (skill, one)
+        for skill, one in pairs
+        if any(getattr(skill, name) != value for name, value in _values(pack, one).items())
+    ]
     return PackChanges(
         [one for one in contents.skills if one.path not in paired_paths],
         changed,
@@ -375,10 +379,6 @@ def _values(pack: SkillPack, found: FoundSkill) -> dict[str, Any]:
         "digest": found.digest,
         "removed_at": None,
     }
-
-
-def _differs(pack: SkillPack, skill: Skill, found: FoundSkill) -> bool:
-    return any(getattr(skill, name) != one for name, one in _values(pack, found).items())
 
 
 async def _apply_changes(
