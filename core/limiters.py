@@ -11,6 +11,7 @@ from core.errors import TooMany
 from core.text import N_
 
 MAX_WAITING = 20  # verifications of one lane
+RETRY_AFTER = 5  # seconds, if too much runs or waits
 
 
 class RateLimiter:
@@ -71,7 +72,7 @@ class ConcurrencyLimiter:
     def acquire(self, limits: Mapping[str, int]) -> Callable[[], None]:
         """Count one for each key, and return a function that ends it. Raises TooMany."""
         if any(self._open[key] >= limit for key, limit in limits.items()):
-            raise TooMany(5, self._reason)
+            raise TooMany(RETRY_AFTER, self._reason)
         self._open.update(limits.keys())
         keys = list(limits)
 
@@ -107,7 +108,7 @@ class QueueingLimiter:
         """Wait for the turn of something of `size` bytes. Raises TooMany if too much waits."""
         size = max(size, 1)  # an entry without bytes counts too
         if key in self._slots and self._bytes[key] + size > self._max_bytes:
-            raise TooMany(5, N_("Too many requests wait for earlier ones."))
+            raise TooMany(RETRY_AFTER, N_("Too many requests wait for earlier ones."))
         slots = self._slots.setdefault(key, asyncio.Semaphore(self._max_running))
         self._bytes[key] += size
         try:

@@ -26,9 +26,6 @@ from models import Priority
 MAX_VALUE_LENGTH = 20_000  # characters of one value
 MAX_ITEMS = 1_000  # that `*` stands for
 MAX_DEPTH = 8  # levels of lists and objects of a value
-MAX_INDEX_DIGITS = 4
-MAX_KEY_LENGTH = 200  # characters
-MAX_BITS = 256  # of a whole number
 ITEM_COST = 10  # characters that an item counts for, beside its texts
 LEFT_OUT = "…"  # in place of what is beyond the limits
 EVERY_ITEM = "*"  # as a step of a path: each item of a list
@@ -61,12 +58,7 @@ def find_value(data: object, path: Path) -> object | None:
 def _get_item(value: object, name: str) -> object | None:
     if isinstance(value, Mapping):
         return value.get(name)
-    if (
-        isinstance(value, list)
-        and name.isascii()
-        and name.isdecimal()
-        and len(name) <= MAX_INDEX_DIGITS
-    ):
+    if isinstance(value, list) and name.isascii() and name.isdecimal() and len(name) <= 4:
         return value[int(name)] if int(name) < len(value) else None
     return None
 
@@ -99,12 +91,11 @@ def _prune(value: object, depth: int, left: list[int]) -> object:
         return text
     if isinstance(value, Mapping) and depth:
         return {
-            str(key)[:MAX_KEY_LENGTH]: _prune(one, depth - 1, left)
-            for key, one in _take(value.items(), left)
+            str(key)[:200]: _prune(one, depth - 1, left) for key, one in _take(value.items(), left)
         }
     if isinstance(value, list) and depth:
         return [_prune(one, depth - 1, left) for one in _take(value, left)]
-    is_small = not isinstance(value, int) or value.bit_length() <= MAX_BITS
+    is_small = not isinstance(value, int) or value.bit_length() <= 256
     return value if is_small and isinstance(value, int | float | None) else LEFT_OUT
 
 
@@ -137,7 +128,6 @@ def _escape_line(line: str) -> str:
 MAX_TEMPLATE_LENGTH = 20_000  # characters
 MAX_PLACEHOLDERS = 100  # in one template
 MAX_PLACEHOLDER_LENGTH = 300  # characters between the braces
-MAX_FILTERS = 5  # of one placeholder
 MAX_SHOWN_LENGTH = 80  # characters of a template in an error
 
 BEGIN, END = "{{", "}}"
@@ -232,7 +222,7 @@ def _parse_placeholder(text: str, field: str, line: int) -> Placeholder:
     at = len(path)
     while at < len(text):
         match = _FILTER.match(text, at)
-        if match is None or len(filters) == MAX_FILTERS:
+        if match is None or len(filters) == 5:
             raise _invalid_filter(text[at:], field, line)
         filter = Filter(match[1], match[2], int(match[3]) if match[3] else None)
         given = {"text": filter.text, "number": filter.number}
@@ -291,9 +281,7 @@ MAX_LENGTHS = {
     "due": 100,
     "message": 10_000,
 }
-FIELD_LENGTH = 10_000  # of the text of one custom field
 """How long the texts of the fields get, in characters."""
-MAX_TAGS = 20
 MAX_FIELDS = 50  # custom fields that a template sets
 _KEY = re.compile(r"[^\s:{}]{1,200}")
 _DAYS = re.compile(r"\+\s*(\d{1,4})\s*d(?:ays?)?", re.ASCII | re.IGNORECASE)
@@ -438,7 +426,7 @@ def render_task(
     if texts["due"] and due_at is None:
         problems.append(TemplateProblem("due_invalid", texts["due"]))
     of_fields = {
-        key: _render(text, "custom_fields", data, FIELD_LENGTH)
+        key: _render(text, "custom_fields", data, 10_000)
         for key, text in parse_field_lines(template.custom_fields).items()
     }
     tags = [name for name in map(str.strip, texts["tags"].split(",")) if name]
@@ -448,7 +436,7 @@ def render_task(
         title=texts["title"],
         description=rendered["description"].text.strip(),
         priority=priority if priority in {*Priority} else Priority.MEDIUM,
-        tags=list(dict.fromkeys(tags))[:MAX_TAGS],
+        tags=list(dict.fromkeys(tags))[:20],
         due_at=due_at,
         custom_fields={key: one.text.strip() for key, one in of_fields.items()},
         missing=list(dict.fromkeys(missing)),

@@ -2,7 +2,6 @@
 
 from services.board_webhooks.actions import (
     CONDITION_FAILED,
-    TASK_ACTIONS,
     build_payload_data,
     build_task,
     read_template,
@@ -33,7 +32,6 @@ from services.board_webhooks.delivery import (
 from services.board_webhooks.queries import (
     PayloadOverview,
     StoredPayload,
-    WebhookOverview,
     format_payload,
     get_payload,
     get_public_webhook,

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Source
-from core.errors import AppError, Conflict, Invalid
+from core.errors import AppError, Invalid
 from core.text import N_, to_one_line
 from models import (
     Board,
@@ -148,20 +148,6 @@ async def _create_task(
         sends_messages=sends_messages,
     )
     return detail.task.id
-
-
-async def repeat_action(
-    session: AsyncSession, user: User, board: Board, webhook: BoardWebhook, payload: WebhookPayload
-) -> None:
-    """Apply the action of a webhook of a locked board to a payload again.
-
-    Raises Conflict if the payload has already created or changed a task.
-    """
-    if payload.state is PayloadState.PROCESSED:
-        raise Conflict("payload_processed", N_("This payload has already been processed."))
-    await apply_action(session, board, webhook, payload)
-    received = build_event(EventType.BOARD_WEBHOOK_RECEIVED, user, board, webhook, payload)
-    await events.record_events(session, [received])
 
 
 class BuiltTask(NamedTuple):

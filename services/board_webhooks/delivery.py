@@ -54,7 +54,6 @@ from services.board_webhooks.actions import (
     apply_action,
     build_event,
     build_message,
-    repeat_action,
 )
 from services.board_webhooks.commands import decrypt_secrets
 from services.board_webhooks.queries import (
@@ -76,18 +75,13 @@ PREVIEW_LENGTH = 4_000  # characters of a payload in a message and a note (W-17)
 
 LONG_BODY = 100_000  # bytes; longer ones are decoded in a thread: a megabyte takes up to 100 ms
 REJECTION_INTERVAL = timedelta(minutes=1)
-NOTE_SOURCE = "webhook"  # of the note in the memory of the board (contract, agents 11.1)
 
 MAX_QUEUED = 10_000  # payloads of one webhook that wait for a message
-QUEUE_RETRY_AFTER = 60  # seconds after which a refused request can be repeated
 MAX_UNSENT = 5  # messages about payloads in the outbox of one agent
 RECENTLY, TODAY = timedelta(minutes=10), timedelta(days=1)
 MAX_RECENT = 10  # messages about payloads to one agent; further ones follow INTERVAL
 MAX_TODAY = 300  # the same in a day; further ones follow LONG_INTERVAL
 INTERVAL, LONG_INTERVAL = timedelta(minutes=1), timedelta(minutes=3)
-MAX_GROUP_COUNT = 50  # payloads in one message
-MAX_GROUP_SIZE = 2_000_000  # bytes of the payloads in one message, if there are several
-MAX_GROUP_LENGTH = 20_000  # characters of the payloads in one message
 MESSAGE_KINDS = (templates.MessageMarker.WEBHOOK_EVENT, templates.MessageMarker.NEW_TASK_ADDED)
 
 
@@ -279,7 +273,7 @@ async def _queue(
     """Let a payload wait for a message with others. Raises TooMany, which stores nothing."""
     if recipient is not None and recipient.queued_count >= MAX_QUEUED:
         reason = f"{MAX_QUEUED} payloads of this webhook wait until its agent can get them."
-        raise TooMany(QUEUE_RETRY_AFTER, reason, code="webhook_queue_full")
+        raise TooMany(60, reason, code="webhook_queue_full")
     payload.is_queued = True
     await session.flush()
 
@@ -313,7 +307,7 @@ async def _inform_agent(
         session,
         board,
         templates.render_webhook_note(text),
-        source=NOTE_SOURCE,
+        source="webhook",  # contract, agents 11.1
         tags=["webhook", f"webhook:{webhook.id}", f"payload:{payload.id}"],
         payload_id=payload.id,
     )
@@ -330,7 +324,7 @@ async def _inform_agent(
 
 async def list_queues(source: Source) -> Sequence[tuple[UUID, UUID]]:
     """Return the ids of the webhooks with queued payloads, each after that of its board."""
-    return [(board_id, id) for board_id, id in await QUEUES.fetch(source)]
+    return await QUEUES.fetch(source)
 
 
 async def send_queued_payloads(
@@ -354,7 +348,7 @@ async def send_queued_payloads(
     oldest = (WebhookPayload.received_at, WebhookPayload.id)
     query = select(WebhookPayload).where(WebhookPayload.id.in_(ids)).order_by(*oldest)
     payloads = (await session.scalars(query.with_for_update())).all()
-    limit = min(PREVIEW_LENGTH, MAX_GROUP_LENGTH // len(ids))
+    limit = min(PREVIEW_LENGTH, 20_000 // len(ids))  # characters of each
     texts = []
     for payload in payloads:
         is_message = webhook.action is WebhookAction.MESSAGE and payload.task_id is None
@@ -377,15 +371,15 @@ async def send_queued_payloads(
 
 
 async def _choose_group(session: AsyncSession, webhook: BoardWebhook) -> Sequence[UUID]:
-    """Return the ids of the oldest queued payloads that fit in one message."""
+    """Return the ids of the oldest queued payloads that fit in one message: 50, or 2 MB."""
     query = select(WebhookPayload.id, WebhookPayload.size)
     query = query.where(WebhookPayload.webhook_id == webhook.id, WebhookPayload.is_queued)
-    query = query.order_by(WebhookPayload.received_at, WebhookPayload.id).limit(MAX_GROUP_COUNT)
+    query = query.order_by(WebhookPayload.received_at, WebhookPayload.id).limit(50)
     ids: list[UUID] = []
     total = 0
     for id, size in await session.execute(query):
         total += size
-        if ids and total > MAX_GROUP_SIZE:
+        if ids and total > 2_000_000:
             break
         ids.append(id)
     return ids
@@ -437,7 +431,11 @@ async def send_again(
     webhook = await lock_webhook(session, board, webhook_id)
     payload = await lock_payload(session, webhook, payload_id)
     if webhook.action in TASK_ACTIONS:
-        await repeat_action(session, user, board, webhook, payload)
+        if payload.state is PayloadState.PROCESSED:
+            raise Conflict("payload_processed", N_("This payload has already been processed."))
+        await apply_action(session, board, webhook, payload)
+        received = build_event(EventType.BOARD_WEBHOOK_RECEIVED, user, board, webhook, payload)
+        await events.record_events(session, [received])
         return
     is_message = webhook.action is WebhookAction.MESSAGE
     message = build_message(webhook, payload) if is_message else ""

@@ -26,6 +26,7 @@ from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
 from models import Agent, Board, BoardWebhook, Message, MessageState, PayloadState, WebhookPayload
+from services import rows
 
 MAX_WEBHOOKS = 50  # of a board
 MAX_LISTED_SIZE = 20_000  # bytes of a payload in a list; of a longer one the beginning is listed
@@ -128,27 +129,21 @@ async def get_webhook(source: Source, board: Board, webhook_id: UUID) -> BoardWe
 
 async def get_public_webhook(source: Source, board_id: UUID, webhook_id: UUID) -> BoardWebhook:
     """Return a webhook for a caller that has to prove its signature. Raises NotFound."""
-    found = await WEBHOOK.first(source, board_id=board_id, webhook_id=webhook_id)
-    if found is None:
-        raise _webhook_not_found()
-    return found
+    ids = {"board_id": board_id, "webhook_id": webhook_id}
+    return await rows.get_one(source, WEBHOOK, _webhook_not_found, **ids)
 
 
 async def lock_webhook(session: AsyncSession, board: Board, webhook_id: UUID) -> BoardWebhook:
     """Lock a webhook of a locked board. Raises NotFound."""
-    found = await LOCKED_WEBHOOK.first(session, board_id=board.id, webhook_id=webhook_id)
-    if found is None:
-        raise _webhook_not_found()
-    return found
+    ids = {"board_id": board.id, "webhook_id": webhook_id}
+    return await rows.get_one(session, LOCKED_WEBHOOK, _webhook_not_found, **ids)
 
 
 async def lock_for_delivery(
     session: AsyncSession, board_id: UUID, webhook_id: UUID
 ) -> tuple[Board, BoardWebhook]:
     """Lock the board of a webhook whose signature was verified. Raises NotFound."""
-    board = await BOARD_OF_WEBHOOK.first(session, board_id=board_id)
-    if board is None:
-        raise _webhook_not_found()
+    board = await rows.get_one(session, BOARD_OF_WEBHOOK, _webhook_not_found, board_id=board_id)
     return board, await lock_webhook(session, board, webhook_id)
 
 
@@ -171,20 +166,15 @@ async def get_payload(
 ) -> StoredPayload:
     """Return a payload of a readable board. Raises NotFound."""
     ids = {"board_id": board.id, "webhook_id": webhook_id, "payload_id": payload_id}
-    found = await PAYLOAD.first(source, **ids)
-    if found is None:
-        raise _payload_not_found()
-    return found
+    return await rows.get_one(source, PAYLOAD, _payload_not_found, **ids)
 
 
 async def lock_payload(
     session: AsyncSession, webhook: BoardWebhook, payload_id: UUID
 ) -> WebhookPayload:
     """Lock a payload of a locked webhook. Raises NotFound."""
-    found = await LOCKED_PAYLOAD.first(session, webhook_id=webhook.id, payload_id=payload_id)
-    if found is None:
-        raise _payload_not_found()
-    return found
+    ids = {"webhook_id": webhook.id, "payload_id": payload_id}
+    return await rows.get_one(session, LOCKED_PAYLOAD, _payload_not_found, **ids)
 
 
 async def find_delivered_payload(

@@ -1,8 +1,7 @@
 """Code hosts: recognize their payloads, and keep tasks linked to what is there."""
 
-from services.forges.commands import Forge, apply_report, find_forge, read_payload
+from services.forges.commands import apply_report, read_payload
 from services.forges.payloads import (
-    ChangeReport,
     ChangeState,
     CheckReport,
     CheckStatus,

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,41 +25,19 @@ from services.forges.payloads import (
 from services.forges.queries import find_link, find_task_of_issues, list_changes_of, load_tasks
 from services.payload_templates import clean_text, escape_markdown
 
-GITHUB_EVENT = "x-github-event"
-GITLAB_EVENT = "x-gitlab-event"
-
-
-class Forge(StrEnum):
-    """The code hosts whose payloads are recognized.
-
-    Gitea and Forgejo send the header and the fields of GitHub too.
-    """
-
-    GITHUB = "github"
-    GITLAB = "gitlab"
-
-
-def find_forge(headers: Mapping[str, str]) -> Forge | None:
-    """Return the code host that has sent a payload. The names of headers are in lower case."""
-    if GITHUB_EVENT in headers:
-        return Forge.GITHUB
-    return Forge.GITLAB if GITLAB_EVENT in headers else None
+OPEN, CLOSED = "open", "closed"
 
 
 def read_payload(headers: Mapping[str, str], payload: object) -> ForgeReport:
-    """Return what a payload of a code host is about. Raises UnusedPayload."""
-    forge = find_forge(headers)
-    if forge is Forge.GITHUB:
-        return read_github_payload(headers[GITHUB_EVENT], payload)
-    if forge is Forge.GITLAB:
+    """Return what a payload of a code host is about. The names of headers are in lower case.
+
+    Gitea and Forgejo send the header and the fields of GitHub too. Raises UnusedPayload.
+    """
+    if "x-github-event" in headers:
+        return read_github_payload(headers["x-github-event"], payload)
+    if "x-gitlab-event" in headers:
         return read_gitlab_payload(payload)
     raise UnusedPayload("forge_unknown")
-
-
-MAX_CHECKS = 100  # of a commit
-
-OPEN, CLOSED = "open", "closed"
-QUOTE = "> "
 
 
 async def apply_report(
@@ -115,7 +92,9 @@ async def _apply_check(
     changes = await list_changes_of(session, board, check)
     for change in changes:
         before = (change.checks, change.checks_state)
-        merge_check(change, check)
+        if check.name in change.checks or len(change.checks) < 100:
+            change.checks = {**change.checks, check.name: check.state.value}
+            change.checks_state = combine_states(change.checks.values())
         if before == (change.checks, change.checks_state):
             continue
         if change.checks_state == CheckStatus.FAILING != before[1]:
@@ -253,8 +232,11 @@ async def _record(session: AsyncSession, board: Board, link: TaskLink, webhook: 
 
 
 def _describe_issue(issue: IssueReport) -> str:
+    """Quote the text of an issue, so that it can be told from ours, line by line."""
     name = escape_markdown(f"{issue.repository.name}#{issue.number}")
-    return "\n\n".join(filter(None, (f"{name}: {issue.url}", _quote(issue.body))))
+    lines = escape_markdown(clean_text(issue.body)).strip().split("\n")
+    quote = "\n".join(f"> {line}".rstrip() for line in lines) if issue.body.strip() else ""
+    return "\n\n".join(filter(None, (f"{name}: {issue.url}", quote)))
 
 
 def _describe_failure(check: CheckReport) -> str:
@@ -273,12 +255,6 @@ def _describe_check(check: CheckReport) -> str:
 def _name(text: str) -> str:
     """Write a name so that it is shown as it is, and mentions nobody."""
     return "“" + escape_markdown(text[:MAX_NAME_LENGTH]) + "”"
-
-
-def _quote(text: str) -> str:
-    """Quote a text of others, so that it can be told from ours, line by line."""
-    lines = escape_markdown(clean_text(text)).strip().split("\n")
-    return "\n".join(f"{QUOTE}{line}".rstrip() for line in lines) if text.strip() else ""
 
 
 def build_check_key(check: CheckReport) -> str:
@@ -317,13 +293,6 @@ def add_link(
         link.key, link.reference, link.title = report.url, f"{sign}{report.number}", report.title
     session.add(link)
     return link
-
-
-def merge_check(link: TaskLink, check: CheckReport) -> None:
-    """Store the state of a check of the last commit of a pull request."""
-    if check.name in link.checks or len(link.checks) < MAX_CHECKS:
-        link.checks = {**link.checks, check.name: check.state.value}
-        link.checks_state = combine_states(link.checks.values())
 
 
 def combine_states(states: Collection[str]) -> str | None:

@@ -10,11 +10,7 @@ from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.text import N_
 from models import Board, LinkKind, Task, TaskLink
-from services.forges.payloads import (
-    CheckReport,
-)
-
-MAX_SHOWN = 50  # links of a task
+from services.forges.payloads import CheckReport
 
 _BOARD_ID = bindparam("board_id", type_=Uuid())
 
@@ -57,7 +53,7 @@ TASK_LINKS: Query[TaskLink | None] = Query(
     .outerjoin(TaskLink, TaskLink.task_id == Task.id)
     .where(Task.board_id == _BOARD_ID, Task.id == bindparam("task_id"))
     .order_by(TaskLink.updated_at.desc(), TaskLink.id.desc())
-    .limit(MAX_SHOWN),
+    .limit(50),
     _build,
 )
 

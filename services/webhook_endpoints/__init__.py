@@ -1,6 +1,6 @@
 """Outgoing webhooks: endpoints of organizations that receive signed events."""
 
-from services.webhook_endpoints.catalog import EVENT_GROUPS, TEST_TYPE
+from services.webhook_endpoints.catalog import EVENT_GROUPS
 from services.webhook_endpoints.commands import (
     WebhookEndpointCreate,
     WebhookEndpointUpdate,
@@ -22,7 +22,6 @@ from services.webhook_endpoints.queries import (
     EndpointSummary,
     get_delivery,
     get_endpoint,
-    list_board_ids,
     list_deliveries,
     list_endpoints,
     lock_endpoint,

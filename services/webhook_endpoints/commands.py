@@ -44,7 +44,6 @@ from services.webhook_endpoints.catalog import TYPE_NAMES, check_event_types
 from services.webhook_endpoints.queries import list_covered_board_ids, may_read_all_boards
 
 MAX_ENDPOINTS = 20  # of an organization
-ROTATION_OVERLAP = timedelta(hours=24)  # in which the old secret signs too
 TOPIC = "webhook deliveries"  # of notifications that wake the workers
 
 
@@ -201,7 +200,10 @@ async def _set_enabled(
         endpoint.state = EndpointState.PAUSED
         return
     await session.flush()
-    if not await has_owner_access(session, endpoint):
+    has_access = select(WebhookEndpoint.id).where(
+        WebhookEndpoint.id == endpoint.id, OWNER_HAS_ACCESS
+    )
+    if await session.scalar(has_access) is None:
         await set_owner(session, member, endpoint)
     endpoint.state, endpoint.failing_since = EndpointState.ENABLED, None
     endpoint.last_seq = await events.get_last_seq(session, endpoint.organization_id)
@@ -215,7 +217,7 @@ async def rotate_secret(
     """Replace the secret of a locked webhook and return it. The previous one signs for a day."""
     at, secret = now(), generate_signing_secret()
     endpoint.encrypted_previous_secret = endpoint.encrypted_secret
-    endpoint.previous_secret_expires_at = at + ROTATION_OVERLAP
+    endpoint.previous_secret_expires_at = at + timedelta(hours=24)
     endpoint.encrypted_secret = encrypt_secret(cipher, endpoint.id, secret)
     endpoint.updated_at = at
     rotated = endpoint_event(EventType.WEBHOOK_SECRET_ROTATED, member.user, endpoint)
@@ -261,12 +263,6 @@ def _owner_has_access() -> ColumnElement[bool]:
 OWNER_HAS_ACCESS = _owner_has_access()
 
 
-async def has_owner_access(session: AsyncSession, endpoint: WebhookEndpoint) -> bool:
-    """Return whether the owner of a webhook may read what it sends."""
-    query = select(WebhookEndpoint.id).where(WebhookEndpoint.id == endpoint.id, OWNER_HAS_ACCESS)
-    return await session.scalar(query) is not None
-
-
 async def set_owner(session: AsyncSession, member: Member, endpoint: WebhookEndpoint) -> None:
     """Make an admin the owner of a webhook with new boards or another URL. Raises Forbidden.
 
@@ -274,13 +270,8 @@ async def set_owner(session: AsyncSession, member: Member, endpoint: WebhookEndp
     """
     await check_boards(session, member, endpoint.board_ids)
     endpoint.owner_user_id = member.user_id
-    if endpoint.board_ids:
-        await _delete_deliveries_of_other_boards(session, endpoint)
-
-
-async def _delete_deliveries_of_other_boards(
-    session: AsyncSession, endpoint: WebhookEndpoint
-) -> None:
+    if not endpoint.board_ids:
+        return
     is_received = or_(
         Event.board_id.is_(None), cast(Event.board_id, String).in_(endpoint.board_ids)
     )

@@ -35,8 +35,7 @@ from services.webhook_endpoints.catalog import (
     is_wanted,
 )
 from services.webhook_endpoints.commands import OWNER_HAS_ACCESS, TOPIC, disable_endpoint
-from services.webhook_endpoints.queries import list_board_ids
-from services.webhook_endpoints.rules import OUTBOX, start_attempts
+from services.webhook_endpoints.rules import OUTBOX
 
 LOG_LIFETIME = timedelta(days=30)
 BATCH_SIZE = 200  # events that are looked at in one transaction
@@ -141,8 +140,8 @@ async def list_events_of_period(
         Event.type.in_(endpoint.event_types or PUBLIC_TYPES),
     )
     if endpoint.board_ids:
-        of_boards = Event.board_id.in_(list_board_ids(endpoint))
-        query = query.where(or_(Event.board_id.is_(None), of_boards))
+        ids = [UUID(id) for id in endpoint.board_ids]  # some may be deleted
+        query = query.where(or_(Event.board_id.is_(None), Event.board_id.in_(ids)))
     return [tuple(row) for row in await session.execute(query.limit(limit))]
 
 
@@ -163,7 +162,8 @@ async def replay_delivery(
     query = select(WebhookDelivery).where(WebhookDelivery.id == delivery.id).with_for_update()
     locked = await session.scalar(query.execution_options(populate_existing=True))
     if locked is not None:
-        start_attempts(locked, now())
+        locked.state = WebhookDeliveryState.PENDING
+        locked.retries_left, locked.next_attempt_at = len(OUTBOX.retry_delays), now()
         await wake_workers(session, TOPIC)
 
 

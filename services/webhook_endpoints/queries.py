@@ -1,6 +1,5 @@
 """Read the webhooks of an organization, and the log of their deliveries."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import NamedTuple
@@ -123,10 +122,12 @@ async def get_delivery(
     source: Source, endpoint: WebhookEndpoint, delivery_id: UUID
 ) -> WebhookDelivery:
     """Return a delivery of a webhook. Raises NotFound."""
-    found = await _DELIVERY.first(source, endpoint_id=endpoint.id, delivery_id=delivery_id)
-    if found is None:
-        raise NotFound("webhook_delivery_not_found", N_("There is no such delivery."))
-    return found
+    ids = {"endpoint_id": endpoint.id, "delivery_id": delivery_id}
+    return await rows.get_one(source, _DELIVERY, _delivery_not_found, **ids)
+
+
+def _delivery_not_found() -> NotFound:
+    return NotFound("webhook_delivery_not_found", N_("There is no such delivery."))
 
 
 def may_read_all_boards(member: Member) -> bool:
@@ -151,8 +152,3 @@ async def may_read_payloads(source: Source, member: Member, endpoint: WebhookEnd
         return True
     covered = await list_covered_board_ids(source, member)
     return bool(endpoint.board_ids) and set(endpoint.board_ids) <= covered
-
-
-def list_board_ids(endpoint: WebhookEndpoint) -> Sequence[UUID]:
-    """Return the ids of the boards to which a webhook is limited; some may be deleted."""
-    return [UUID(id) for id in endpoint.board_ids]

@@ -23,16 +23,7 @@ OUTBOX = Outbox(
     ],
     jitter=0.1,
 )
-DISABLE_AFTER = timedelta(days=5)  # without a success
-GONE_STATUS = 410
 MAX_RESPONSE_LENGTH = 2_000  # characters that are kept
-
-
-def start_attempts(delivery: WebhookDelivery, at: datetime) -> None:
-    """Make a delivery due, with all its retries."""
-    delivery.state = WebhookDeliveryState.PENDING
-    delivery.retries_left = len(OUTBOX.retry_delays)
-    delivery.next_attempt_at = at
 
 
 def apply_result(delivery: WebhookDelivery, result: OutboundResult, at: datetime) -> None:
@@ -59,7 +50,7 @@ def apply_result(delivery: WebhookDelivery, result: OutboundResult, at: datetime
 
 def is_gone(result: OutboundResult) -> bool:
     """Return whether the receiver wants no more requests."""
-    return result.outcome is OutboundOutcome.REJECTED and result.status == GONE_STATUS
+    return result.outcome is OutboundOutcome.REJECTED and result.status == 410
 
 
 def update_health(endpoint: WebhookEndpoint, result: OutboundResult, at: datetime) -> bool:
@@ -72,6 +63,6 @@ def update_health(endpoint: WebhookEndpoint, result: OutboundResult, at: datetim
         return False
     if is_gone(result):
         endpoint.state = EndpointState.GONE
-    elif at - failing_since >= DISABLE_AFTER:
+    elif at - failing_since >= timedelta(days=5):
         endpoint.state = EndpointState.FAILING
     return not endpoint.is_enabled

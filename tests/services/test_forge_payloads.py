@@ -11,7 +11,6 @@ from services.forges import (
     CheckStatus,
     IssueAction,
     UnusedPayload,
-    find_forge,
     read_payload,
 )
 from services.forges.payloads import Repository, check_url, find_closed_issues
@@ -237,7 +236,7 @@ def test_a_field_of_another_type_is_never_an_error(place, value) -> None:
 
 
 def test_code_hosts_are_recognized_by_their_header() -> None:
-    assert find_forge(github_headers("ping")) == "github"
-    assert find_forge(gitlab_headers("Push Hook")) == "gitlab"
-    assert find_forge({"x-event-key": "repo:push"}) is None
+    assert reason_of(github_headers("ping"), {}) == "ping"
+    assert reason_of(gitlab_headers("Push Hook"), {}) == "event_unsupported"
+    assert reason_of({"x-event-key": "repo:push"}, {}) == "forge_unknown"
     assert check_url("https://a.example/x", "https://a.example") == "https://a.example/x"

@@ -42,8 +42,6 @@ from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, translate
 
-MAX_SHOWN_LENGTH = 20_000  # characters of a payload beside its preview
-
 ACTIONS = {
     WebhookAction.NOTIFY: (
         N_("Tell the agent"),
@@ -73,9 +71,6 @@ OPERATORS = {
     Operator.CONTAINS: N_("contains"),
     Operator.EXISTS: N_("exists"),
 }
-
-RECORDED_PAYLOADS = 20  # offered for the preview
-PREVIEW = "preview"  # the value of the button that saves nothing
 
 
 class ActionForm(PayloadTemplate):
@@ -109,7 +104,7 @@ async def build_preview(
     template: PayloadTemplate,
 ) -> ActionPreview:
     """Build the preview of an action and a template, which need not be saved."""
-    text, is_cut = board_webhooks.format_payload(stored.payload, MAX_SHOWN_LENGTH)
+    text, is_cut = board_webhooks.format_payload(stored.payload, 20_000)
     if action is WebhookAction.FORGE:
         return _preview_report(stored, text, is_cut)
     if action is WebhookAction.NOTIFY:
@@ -177,7 +172,7 @@ async def show_action(request: Request) -> Response:
 async def save_action(request: Request) -> Response:
     """Save what a webhook does, and redirect to its page; or show a preview and save nothing."""
     form = await forms.read_form(request)
-    if form.value("do") == PREVIEW:
+    if form.value("do") == "preview":
         return await _render_action(request, form)
     webhook_id = forms.path_id(request, "webhook_id")
     cipher: SecretCipher = request.state.secret_cipher
@@ -234,7 +229,7 @@ async def _load_preview(
     source: Source, board: Board, webhook: BoardWebhook, form: forms.Form
 ) -> dict[str, Any]:
     """Load the recorded payloads, and the preview on the chosen one, else on the newest."""
-    page = await board_webhooks.list_payloads(source, board, webhook.id, Paging(RECORDED_PAYLOADS))
+    page = await board_webhooks.list_payloads(source, board, webhook.id, Paging(20))
     recorded = {str(one.id): one for one in page.items}
     chosen = form.value("payload")
     chosen = chosen if chosen in recorded else next(iter(recorded), "")

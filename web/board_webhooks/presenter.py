@@ -66,8 +66,6 @@ PROBLEMS: Mapping[str, str] = {
 }
 """Texts of what a template could not use."""
 
-MAX_SHOWN_LENGTH = 100_000  # characters of a payload on its page
-
 PAYLOAD_STATE_LABELS = {
     PayloadState.RECEIVED: (N_("Not sent"), "circle-alert", "danger"),
     PayloadState.PROCESSED: (N_("Processed"), "check", "dim"),
@@ -179,7 +177,7 @@ def page_path(board: Board, webhook: BoardWebhook | None = None) -> str:
 
 def describe_payload(payload: StoredPayload) -> dict[str, Any]:
     """Return the content of a payload for its page."""
-    text, is_cut = board_webhooks.format_payload(payload.payload, MAX_SHOWN_LENGTH)
+    text, is_cut = board_webhooks.format_payload(payload.payload, 100_000)
     return {
         "stored": payload,
         "text": text,

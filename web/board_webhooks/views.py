@@ -70,13 +70,10 @@ async def show_webhooks(request: Request) -> Response:
     return render_page(request, "board_webhooks/index.html", layout=layout, **context)
 
 
-PAGE_SIZE = 20  # payloads
-
-
 async def show_webhook(request: Request) -> Response:
     """Show a webhook with its payloads; for htmx only the payloads."""
     layout = None if is_part_request(request) else await load_layout(request)
-    paging = Paging(PAGE_SIZE, forms.parse_offset(request.query_params))
+    paging = Paging(20, forms.parse_offset(request.query_params))
     async with open_reader(request) as source:
         access = await board_access(request, source)
         webhook, page = await board_webhooks.list_payload_overviews(
