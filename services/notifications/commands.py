@@ -5,7 +5,6 @@ Pages of the user learn of each change at the commit.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -47,9 +46,6 @@ from services.notifications.queries import (
 )
 from services.notifications.rules import KINDS_BY_GROUP, KindGroup
 
-RETENTION = timedelta(days=90)  # of notifications that are read or resolved
-MAX_AGE = timedelta(days=365)  # of those that nobody has read
-PURGE_BATCH_SIZE = 5_000
 NAMES_OF_IDS = ("request_id", "endpoint_id", "channel_id")
 """Ids in the data of notifications: of gateway requests, webhooks and channels."""
 _AT = bindparam("at", type_=DateTime(timezone=True))
@@ -126,15 +122,13 @@ async def mark_read(
     return entry
 
 
-@cache
-def _build_mark_all() -> Write:
-    return _mark_statement(is_listed(is_unread=True), literal(True))
+_MARK_ALL = _mark_statement(is_listed(is_unread=True), literal(True))
 
 
 async def mark_all_read(session: AsyncSession, member: Member, filters: NotificationFilters) -> int:
     """Mark the unread notifications that fit the filters as read, and count them."""
     parameters = filters.to_parameters(member)
-    return await _execute(_build_mark_all(), session, member.user_id, parameters)
+    return await _execute(_MARK_ALL, session, member.user_id, parameters)
 
 
 def _is_about_page() -> ColumnElement[bool]:
@@ -182,9 +176,9 @@ async def mark_page_read(session: AsyncSession, user: User, page: OpenedPage) ->
 
 
 async def delete_old_notifications(session: AsyncSession) -> int:
-    """Delete a batch of notifications that were read or resolved long ago, and count them.
+    """Delete a batch of old notifications, and count them.
 
-    Those that nobody has read are deleted after MAX_AGE.
+    Those that were read or resolved are kept for 90 days, those that nobody has read for a year.
     """
     deleted = delete(Notification).where(Notification.id.in_(select_old_notifications(now())))
     return len((await session.scalars(deleted.returning(Notification.id))).all())
@@ -193,6 +187,8 @@ async def delete_old_notifications(session: AsyncSession) -> int:
 def select_old_notifications(at: datetime) -> Select[UUID]:
     """Select a batch of the notifications to delete; each condition has an index."""
     done_at = func.least(Notification.read_at, Notification.resolved_at)  # ignores null
-    is_old = or_(done_at < at - RETENTION, Notification.updated_at < at - MAX_AGE)
+    is_old = or_(
+        done_at < at - timedelta(days=90), Notification.updated_at < at - timedelta(days=365)
+    )
     old = select(Notification.id).where(is_old)
-    return old.limit(PURGE_BATCH_SIZE).with_for_update(skip_locked=True)
+    return old.limit(5_000).with_for_update(skip_locked=True)

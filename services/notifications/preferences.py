@@ -1,9 +1,9 @@
 """What a user wants to be notified of in an organization, where, and when."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
-from functools import cache
+from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -154,46 +154,44 @@ def _of_member(model: Any) -> Any:
     return (model.user_id == USER_ID) & (model.organization_id == ORGANIZATION_ID)
 
 
-@cache
-def _build_channels() -> Query[NotificationChannel]:
-    shown = ("id", "kind", "name", "paused_at", "confirmed_at")
-    query = select(NotificationChannel).where(_of_member(NotificationChannel))
-    query = query.order_by(NotificationChannel.created_at, NotificationChannel.id)
-    return Query(choose_columns(query, {NotificationChannel: shown}), lambda row: row[0])
-
-
-@cache
-def _build_stored() -> Query[tuple[Choice, bool]]:
-    preference = NotificationPreference
-    query = select(
-        preference.kind, preference.board_id, preference.channel_id, preference.is_enabled
-    ).where(_of_member(preference))
-    return Query(query, lambda row: (Choice(*row[:3]), row[3]))
-
-
-@cache
-def _build_settings() -> Query[NotificationSettings]:
-    query = select(NotificationSettings).where(_of_member(NotificationSettings))
-    return Query(query, lambda row: row[0])
-
-
-@cache
-def _build_deciders() -> Query[User]:
-    may_write = exists().where(
-        BoardAccess.organization_member_id == Member.id, BoardAccess.can_write.is_(True)
-    )
-    query = (
+CHANNELS: Query[NotificationChannel] = Query(
+    choose_columns(
+        select(NotificationChannel)
+        .where(_of_member(NotificationChannel))
+        .order_by(NotificationChannel.created_at, NotificationChannel.id),
+        {NotificationChannel: ("id", "kind", "name", "paused_at", "confirmed_at")},
+    ),
+    itemgetter(0),
+)
+STORED_CHOICES: Query[tuple[Choice, bool]] = Query(
+    select(
+        NotificationPreference.kind,
+        NotificationPreference.board_id,
+        NotificationPreference.channel_id,
+        NotificationPreference.is_enabled,
+    ).where(_of_member(NotificationPreference)),
+    lambda row: (Choice(*row[:3]), row[3]),
+)
+SETTINGS: Query[NotificationSettings] = Query(
+    select(NotificationSettings).where(_of_member(NotificationSettings)), itemgetter(0)
+)
+MAY_WRITE = exists().where(
+    BoardAccess.organization_member_id == Member.id, BoardAccess.can_write.is_(True)
+)
+DECIDERS: Query[User] = Query(
+    choose_columns(
         select(User)
         .join(Member, Member.user_id == User.id)
         .where(
             Member.organization_id == ORGANIZATION_ID,
             User.id != USER_ID,
-            or_(Member.all_boards_write, may_write),
+            or_(Member.all_boards_write, MAY_WRITE),
         )
-        .order_by(func.lower(func.coalesce(User.preferred_name, User.name, User.email)), User.id)
-    )
-    shown = (*USER_NAME_COLUMNS, "email")
-    return Query(choose_columns(query, {User: shown}), lambda row: row[0])
+        .order_by(func.lower(func.coalesce(User.preferred_name, User.name, User.email)), User.id),
+        {User: (*USER_NAME_COLUMNS, "email")},
+    ),
+    itemgetter(0),
+)
 
 
 def _parameters(member: Member) -> dict[str, object]:
@@ -203,17 +201,17 @@ def _parameters(member: Member) -> dict[str, object]:
 async def load_preferences(source: Source, member: Member) -> Preferences:
     """Return what the member has chosen in the organization, and the channels to choose."""
     parameters = _parameters(member)
-    settings = await _build_settings().first(source, **parameters)
+    settings = await SETTINGS.first(source, **parameters)
     return Preferences(
-        await _build_channels().fetch(source, **parameters),
-        dict(await _build_stored().fetch(source, **parameters)),
+        await CHANNELS.fetch(source, **parameters),
+        dict(await STORED_CHOICES.fetch(source, **parameters)),
         settings or NotificationSettings(**_default_settings(member)),
     )
 
 
 async def list_deciders(source: Source, member: Member) -> Sequence[User]:
     """Return the other members who can decide approvals of at least one board, by name."""
-    return await _build_deciders().fetch(source, **_parameters(member))
+    return await DECIDERS.fetch(source, **_parameters(member))
 
 
 async def lock_preferences(session: AsyncSession, member: Member) -> Preferences:
@@ -344,9 +342,23 @@ async def save_choices(
 
     Raises NotFound or Invalid for a board or a channel that was just deleted.
     """
-    redundant = {choice for choice, value in choices.items() if _is_redundant(choice, value)}
+    preference, redundant = NotificationPreference, set()
+    for choice, value in choices.items():
+        default = choice.channel_id is None or is_enabled_by_default(choice.kind)
+        if value is None or (choice.board_id is None and value is default):
+            redundant.add(choice)  # without it the same counts
     if removed := redundant & stored.keys():
-        await session.execute(_delete_statement(member, removed))
+        conditions = [
+            and_(
+                preference.kind == choice.kind,
+                preference.board_id.is_not_distinct_from(choice.board_id),
+                preference.channel_id.is_not_distinct_from(choice.channel_id),
+            )
+            for choice in removed
+        ]
+        of_member = preference.user_id == member.user_id
+        of_member &= preference.organization_id == member.organization_id
+        await session.execute(delete(preference).where(of_member, or_(*conditions)))
     rows = [
         {
             "id": new_id(),
@@ -359,53 +371,23 @@ async def save_choices(
         if choice not in redundant and stored.get(choice) is not value
     ]
     if rows:
-        await _store_rows(session, rows)
-    return bool(removed or rows)
-
-
-async def _store_rows(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert or replace choices. Their boards and channels may be deleted at the same time."""
-    statement = insert(NotificationPreference).values(rows)
-    try:
-        await session.execute(
-            statement.on_conflict_do_update(
-                constraint="uq_notification_preferences_choice",
-                set_={"is_enabled": statement.excluded.is_enabled},
+        statement = insert(preference).values(rows)
+        try:
+            await session.execute(
+                statement.on_conflict_do_update(
+                    constraint="uq_notification_preferences_choice",
+                    set_={"is_enabled": statement.excluded.is_enabled},
+                )
             )
-        )
-    except IntegrityError as error:
-        if violates_constraint(error, "fk_notification_preferences_board_id"):
-            raise NotFound("board_not_found", N_("There is no such board.")) from error
-        if violates_constraint(error, "fk_notification_preferences_channel_id"):
-            raise unknown_channel() from error
-        raise
+        except IntegrityError as error:  # a board or a channel was deleted at the same time
+            if violates_constraint(error, "fk_notification_preferences_board_id"):
+                raise NotFound("board_not_found", N_("There is no such board.")) from error
+            if violates_constraint(error, "fk_notification_preferences_channel_id"):
+                raise unknown_channel() from error
+            raise
+    return bool(removed or rows)
 
 
 def unknown_channel() -> Invalid:
     """Build the error for a channel that the member does not have."""
     return Invalid("unknown_channel", N_("You have no such channel."), field="channel_id")
-
-
-def _is_redundant(choice: Choice, value: bool | None) -> bool:
-    """Return whether a choice need not be stored: without it the same counts."""
-    if value is None:
-        return True
-    default = choice.channel_id is None or is_enabled_by_default(choice.kind)
-    return choice.board_id is None and value is default
-
-
-def _delete_statement(member: Member, choices: Collection[Choice]) -> Any:
-    preference = NotificationPreference
-    conditions = [
-        and_(
-            preference.kind == choice.kind,
-            preference.board_id.is_not_distinct_from(choice.board_id),
-            preference.channel_id.is_not_distinct_from(choice.channel_id),
-        )
-        for choice in choices
-    ]
-    return delete(preference).where(
-        preference.user_id == member.user_id,
-        preference.organization_id == member.organization_id,
-        or_(*conditions),
-    )

@@ -173,16 +173,14 @@ async def list_notifications(
     return await query.fetch_page(source, paging, **filters.to_parameters(member))
 
 
-@cache
-def _build_entry_query() -> Query[NotificationEntry]:
-    condition = is_visible() & (Notification.id == NOTIFICATION_ID)
-    return Query(_select_entries(condition), NotificationEntry._make)
+ENTRY: Query[NotificationEntry] = Query(
+    _select_entries(is_visible() & (Notification.id == NOTIFICATION_ID)), NotificationEntry._make
+)
 
 
 async def get_notification(source: Source, member: Member, id: UUID) -> NotificationEntry:
     """Return a notification of the member. Raises NotFound."""
-    parameters = visibility_parameters(member)
-    found = await _build_entry_query().first(source, notification_id=id, **parameters)
+    found = await ENTRY.first(source, notification_id=id, **visibility_parameters(member))
     if found is None:
         raise NotFound("notification_not_found", N_("You have no such notification."))
     return found
@@ -194,12 +192,10 @@ def unread_count_query() -> ScalarSelect[int]:
     return unread.scalar_subquery()
 
 
-@cache
-def _build_unread_count() -> Query[tuple[int]]:
-    return Query(select(unread_count_query()))
+UNREAD_COUNT: Query[tuple[int]] = Query(select(unread_count_query()))
 
 
 async def count_unread(source: Source, member: Member) -> int:
     """Return the number of unread notifications of the member."""
-    row = await _build_unread_count().first(source, **visibility_parameters(member))
+    row = await UNREAD_COUNT.first(source, **visibility_parameters(member))
     return row[0] if row else 0
