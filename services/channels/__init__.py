@@ -7,10 +7,10 @@ from services.channels.configurations import (
     ConfigValue,
 )
 from services.channels.mail import MailError, open_mail_connection
-from services.channels.manual_messages import ManualMessages
 from services.channels.messages import ChannelMessage, ChannelState, MailContent
 from services.channels.sender import ChannelSender
 from services.channels.sent_messages import (
+    ManualMessages,
     delete_old_tests,
     list_sent_messages,
     record_test,

@@ -15,25 +15,18 @@ from core.http.outbound import OutboundRequest
 from core.text import to_lines, to_one_line
 from services.channels.messages import ChannelMessage, shorten
 
-MAX_TITLE_LENGTH = 200  # characters, in all formats
-SLACK_MAX_TEXT = 3_000  # characters of a section, after escaping
-DISCORD_MAX_DESCRIPTION = 4_096  # characters, after escaping
-DISCORD_MAX_TITLE = 256  # characters, after escaping
-TEAMS_MAX_BODY = 5_000  # characters; a message has at most 28 KB
-NTFY_MAX_MESSAGE = 4_096  # bytes; longer messages become attachments
-TELEGRAM_MAX_TEXT = 4_096  # UTF-16 units
 TELEGRAM_ADDRESS = "https://api.telegram.org"
 
 DISCORD_SIGNS = re.compile(r"([\\*_~`|>#\[\]()<@:-])")
-ADAPTIVE_CARD = "application/vnd.microsoft.card.adaptive"
-CARD_SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
 
 
 def build_slack_request(config: dict[str, str], message: ChannelMessage) -> OutboundRequest:
     """Build the request of a Slack incoming webhook."""
     title = escape_slack(clean_title(message))
-    link = f"<{escape_slack_url(message.url)}|{escape_slack(message.action)}>"
-    room = SLACK_MAX_TEXT - len(title) - len(link) - 4  # asterisks and line feeds
+    address = escape_slack(message.url.replace("|", "%7C"))
+    link = f"<{address}|{escape_slack(message.action)}>"
+    # A section has 3,000 characters after escaping; 4 are asterisks and line feeds.
+    room = 3_000 - len(title) - len(link) - 4
     body = shorten_escaped(to_lines(message.body), room, escape_slack)
     text = "\n".join(part for part in (f"*{title}*", body, link) if part)
     section = {"type": "mrkdwn", "text": text, "verbatim": True}
@@ -50,11 +43,9 @@ def build_slack_request(config: dict[str, str], message: ChannelMessage) -> Outb
 
 def build_discord_request(config: dict[str, str], message: ChannelMessage) -> OutboundRequest:
     """Build the request of a Discord webhook. Mentions have no effect."""
-    embed = {
-        "title": shorten_escaped(clean_title(message), DISCORD_MAX_TITLE, escape_discord),
-        "description": shorten_escaped(
-            to_lines(message.body), DISCORD_MAX_DESCRIPTION, escape_discord
-        ),
+    embed = {  # the lengths count after escaping
+        "title": shorten_escaped(clean_title(message), 256, escape_discord),
+        "description": shorten_escaped(to_lines(message.body), 4_096, escape_discord),
         "url": message.url,
     }
     content = {"embeds": [embed], "allowed_mentions": {"parse": []}}
@@ -71,17 +62,18 @@ def build_teams_request(config: dict[str, str], message: ChannelMessage) -> Outb
     paragraphs: list[dict[str, Any]] = [{"type": "RichTextBlock", "inlines": [title]}]
     paragraphs += [
         {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": line}]}
-        for line in shorten(to_lines(message.body), TEAMS_MAX_BODY).split("\n")
+        for line in shorten(to_lines(message.body), 5_000).split("\n")  # at most 28 KB
         if line.strip()
     ]
     card = {
-        "$schema": CARD_SCHEMA,
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": paragraphs,
         "actions": [{"type": "Action.OpenUrl", "title": message.action, "url": message.url}],
     }
-    attachment = {"contentType": ADAPTIVE_CARD, "contentUrl": None, "content": card}
+    type = "application/vnd.microsoft.card.adaptive"
+    attachment = {"contentType": type, "contentUrl": None, "content": card}
     return post_json(config["url"], {"type": "message", "attachments": [attachment]})
 
 
@@ -94,7 +86,8 @@ def build_ntfy_request(config: dict[str, str], message: ChannelMessage) -> Outbo
     content = {
         "topic": topic,
         "title": clean_title(message),
-        "message": shorten_bytes(to_lines(message.body) or clean_title(message), NTFY_MAX_MESSAGE),
+        # Longer messages become attachments.
+        "message": shorten_bytes(to_lines(message.body) or clean_title(message), 4_096),
         "click": message.url,
         "priority": 4 if message.is_urgent else 3,
     }
@@ -111,7 +104,7 @@ def build_telegram_request(
     The text is plain, and the bold part is named by its length, so nothing has to be escaped.
     """
     title, end = clean_title(message), f"\n\n{message.url}"
-    room = TELEGRAM_MAX_TEXT - count_utf16(title) - count_utf16(end) - 1
+    room = 4_096 - count_utf16(title) - count_utf16(end) - 1
     body = to_lines(message.body)
     while count_utf16(body) > room:
         body = shorten(body, len(body) - max(1, (count_utf16(body) - room) // 2))
@@ -133,17 +126,12 @@ def post_json(url: str, content: Any, headers: dict[str, str] | None = None) -> 
 
 def clean_title(message: ChannelMessage) -> str:
     """Return the title as one line of limited length."""
-    return shorten(to_one_line(message.title), MAX_TITLE_LENGTH)
+    return shorten(to_one_line(message.title), 200)
 
 
 def escape_slack(text: str) -> str:
     """Escape the three characters that Slack interprets in every text."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def escape_slack_url(url: str) -> str:
-    """Escape a URL inside a link of Slack."""
-    return escape_slack(url.replace("|", "%7C"))
 
 
 def escape_discord(text: str) -> str:

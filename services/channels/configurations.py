@@ -21,8 +21,6 @@ TELEGRAM_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")
 TELEGRAM_CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z0-9_]{3,64}")
 NTFY_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NTFY_TOKEN = re.compile(r"tk_[A-Za-z0-9]{10,100}")
-AUTH_LENGTH = 16  # bytes
-SECRET_LENGTHS = range(24, 65)  # bytes, of Standard Webhooks
 
 Given = Mapping[str, str]
 Config = dict[str, str]
@@ -102,7 +100,7 @@ def _check_push(given: Given) -> Config:
     _check_url(config["endpoint"], "endpoint")
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _decode(config["p256dh"]))
-        is_valid = len(_decode(config["auth"])) == AUTH_LENGTH
+        is_valid = len(_decode(config["auth"])) == 16
     except ValueError:
         is_valid = False
     if not is_valid:
@@ -147,7 +145,7 @@ def _check_webhook(given: Given) -> Config:
         length = len(base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True))
     except ValueError:
         length = 0
-    if length not in SECRET_LENGTHS or not secret.startswith(SECRET_PREFIX):
+    if not 24 <= length <= 64 or not secret.startswith(SECRET_PREFIX):
         reason = N_(
             "A secret is whsec_ and 24 to 64 bytes in base64. Leave the field empty to create one."
         )

@@ -8,8 +8,6 @@ from services.notifications import SendOutcome, SendReason, SendResult
 
 MAX_REQUEST_LENGTH = 4_000  # characters of a request in the log
 MAX_RESPONSE_LENGTH = 2_000  # characters of a response in the log
-MIN_SECRET_LENGTH = 6  # characters; shorter values of a configuration are not masked
-MASK = "***"
 
 
 class ChannelState(StrEnum):
@@ -80,10 +78,11 @@ def shorten(text: str, max_length: int) -> str:
 def mask_secrets(text: str, config: dict[str, str]) -> str:
     """Replace what is secret in a configuration wherever it appears in a text.
 
-    The last part of a URL is often the secret, such as a topic of ntfy.
+    The last part of a URL is often the secret, such as a topic of ntfy. Values of less than six
+    characters stay.
     """
     values = {*config.values(), *(value.rpartition("/")[2] for value in config.values())}
     for value in sorted(values, key=len, reverse=True):
-        if len(value) >= MIN_SECRET_LENGTH:
-            text = text.replace(value, MASK)
+        if len(value) >= 6:
+            text = text.replace(value, "***")
     return text

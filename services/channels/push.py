@@ -43,9 +43,6 @@ from services.notifications import SendReason, SendResult
 KEY_PURPOSE = b"mission-control: web push"
 TOKEN_LIFETIME = 12 * 3_600  # seconds; 24 hours are the maximum
 MESSAGE_LIFETIME = 24 * 3_600  # seconds for which the push service keeps a message
-MAX_TITLE_LENGTH = 150  # characters
-MAX_BODY_LENGTH = 500  # characters; an encrypted message has at most 4096 bytes
-ENDED_STATUSES = (404, 410)
 UNKNOWN_CONTACT = "mailto:mission-control@localhost.invalid"
 
 
@@ -94,7 +91,7 @@ class PushSender:
         result, answer = await send_request(
             self._client, request, config, allows_private=allows_private
         )
-        if answer.status in ENDED_STATUSES:
+        if answer.status in (404, 410):
             result = replace(gone(SendReason.SUBSCRIPTION_ENDED), response=result.response)
         host = urlsplit(config["endpoint"]).netloc
         logged = shorten(f"POST {host}/…\n\n{payload.decode()}", MAX_REQUEST_LENGTH)
@@ -114,8 +111,9 @@ class PushSender:
             "Authorization": encrypted.headers["authorization"],
             "Urgency": "high" if message.is_urgent else "normal",
         }
-        if message.tag:
-            headers["Topic"] = compute_topic(message.tag)
+        if message.tag:  # of several that wait for a browser, the last one is kept
+            topic = hashlib.sha256(message.tag.encode()).digest()[:24]
+            headers["Topic"] = encode_base64url(topic)
         return OutboundRequest(config["endpoint"], encrypted.encrypted, headers)
 
     @cached_property
@@ -147,22 +145,20 @@ class PushSender:
 
 
 def build_payload(message: ChannelMessage) -> bytes:
-    """Return what the service worker shows (static/service_worker.js)."""
+    """Return what the service worker shows (static/service_worker.js).
+
+    Texts are cut, because an encrypted message has at most 4096 bytes.
+    """
     return orjson.dumps(
         {
-            "title": shorten(to_one_line(message.title), MAX_TITLE_LENGTH),
-            "body": shorten(to_lines(message.body), MAX_BODY_LENGTH),
+            "title": shorten(to_one_line(message.title), 150),
+            "body": shorten(to_lines(message.body), 500),
             "url": message.url,
             "tag": message.tag or message.id,
             "language": message.language,
             "is_urgent": message.is_urgent,
         }
     )
-
-
-def compute_topic(tag: str) -> str:
-    """Return the topic of a message: of several that wait for a browser, the last one is kept."""
-    return encode_base64url(hashlib.sha256(tag.encode()).digest()[:24])
 
 
 def encode_base64url(raw: bytes) -> str:

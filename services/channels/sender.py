@@ -18,8 +18,6 @@ from services.channels.messages import ChannelMessage, failed
 from services.channels.push import PushSender
 from services.notifications import SendReason, SendResult
 
-MAX_BODY_LENGTH = 20_000  # characters of a text in a signed request
-
 
 def build_signed_request(
     config: dict[str, str], message: ChannelMessage, *, at: datetime | None = None
@@ -33,7 +31,7 @@ def build_signed_request(
             "id": message.id,
             "kind": message.kind,
             "title": message.title,
-            "body": message.body[:MAX_BODY_LENGTH],
+            "body": message.body[:20_000],
             "url": message.url,
             "language": message.language,
             "is_urgent": message.is_urgent,

@@ -1,8 +1,11 @@
-"""The log of a channel: what was sent, what the receiver answered, and sending again."""
+"""The log of a channel, sending again, and what a user sends by hand: tests and codes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from operator import itemgetter
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, delete, select
@@ -11,14 +14,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Conflict, NotFound
+from core.security.encryption import DecryptionError, SecretCipher
 from core.text import N_
-from models import DeliveryState, Notification, NotificationChannel, NotificationDelivery
-from services import notifications
-from services.notifications import SendOutcome, SendResult
+from models import (
+    ChannelKind,
+    DeliveryState,
+    Member,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    new_id,
+)
+from services import audit, notifications
+from services.channels.messages import ChannelMessage, failed
+from services.channels.sender import ChannelSender
+from services.channels.store import create_code, decrypt_config, get_channel, lock_channel
+from services.notifications import SendOutcome, SendReason, SendResult
 from services.outbox import wake_workers
-
-LOG_SIZE = 50  # messages on a page
-TEST_LIFETIME = timedelta(days=90)  # as of notifications, with which other messages are deleted
 
 LOG: Query[tuple[NotificationDelivery, Notification | None]] = Query(
     select(NotificationDelivery, Notification)
@@ -43,8 +55,8 @@ LOCKED_DELIVERY: Query[NotificationDelivery] = Query(
 async def list_sent_messages(
     source: Source, channel: NotificationChannel
 ) -> Sequence[tuple[NotificationDelivery, Notification | None]]:
-    """Return the last messages of a channel, newest first; a test has no notification."""
-    return await LOG.fetch(source, channel_id=channel.id, limit=LOG_SIZE)
+    """Return the last 50 messages of a channel, newest first; a test has no notification."""
+    return await LOG.fetch(source, channel_id=channel.id, limit=50)
 
 
 async def record_test(
@@ -86,7 +98,72 @@ async def send_again(session: AsyncSession, channel: NotificationChannel, id: UU
 
 
 async def delete_old_tests(session: AsyncSession) -> None:
-    """Delete the tests of all channels that were sent longer ago than they are kept."""
-    is_old = NotificationDelivery.created_at < now() - TEST_LIFETIME
+    """Delete tests after 90 days, as notifications, with which other messages are deleted."""
+    is_old = NotificationDelivery.created_at < now() - timedelta(days=90)
     is_test = NotificationDelivery.notification_id.is_(None)
     await session.execute(delete(NotificationDelivery).where(is_test, is_old))
+
+
+class ManualMessageTexts(Protocol):
+    """Renders the messages in the language of their user."""
+
+    def render_test(self, id: str, language: str | None) -> ChannelMessage:
+        """Render a test."""
+        ...
+
+    def render_code(self, id: str, language: str | None, code: str) -> ChannelMessage:
+        """Render the code that confirms an address."""
+        ...
+
+
+@dataclass(frozen=True)
+class ManualMessages:
+    """Sends messages between transactions. Callers limit how many a user sends."""
+
+    transaction: Callable[[], AbstractAsyncContextManager[AsyncSession]]
+    cipher: SecretCipher
+    sender: ChannelSender
+    texts: ManualMessageTexts
+
+    async def send_test(self, member: Member, channel_id: UUID, language: str | None) -> UUID:
+        """Send a test, record its result, and return its id. Raises NotFound and Conflict."""
+        async with self.transaction() as session:
+            channel = (await get_channel(session, member, channel_id, self.cipher)).channel
+            first_id = await audit.find_first_organization_id(session)
+        if not channel.confirmed_at:
+            reason = N_("Confirm the e-mail address of this channel first.")
+            raise Conflict("channel_not_confirmed", reason)
+        id = new_id()
+        is_first = member.is_admin and member.organization_id == first_id
+        message = self.texts.render_test(str(id), language)
+        result = await self._send(channel, message, allows_private=is_first)
+        async with self.transaction() as session:
+            locked = await lock_channel(session, member, channel_id)
+            await record_test(session, locked, id, result)
+        return id
+
+    async def send_code(self, member: Member, channel_id: UUID, language: str | None) -> None:
+        """Send a new code to an e-mail address that is not confirmed, and record a failure.
+
+        Does nothing for other channels. Raises NotFound.
+        """
+        async with self.transaction() as session:
+            channel = await lock_channel(session, member, channel_id)
+            if channel.confirmed_at or channel.kind is not ChannelKind.EMAIL:
+                return
+            code = await create_code(session, channel, self.cipher)
+        message = self.texts.render_code(f"{channel.id}.{channel.version}", language, code)
+        result = await self._send(channel, message)
+        if result.outcome is not SendOutcome.DELIVERED or channel.failing_since:
+            async with self.transaction() as session:
+                locked = await lock_channel(session, member, channel_id)
+                await notifications.record_channel_state(session, locked, result)
+
+    async def _send(
+        self, channel: NotificationChannel, message: ChannelMessage, *, allows_private: bool = False
+    ) -> SendResult:
+        try:
+            config = decrypt_config(self.cipher, channel)
+        except DecryptionError:
+            return failed(SendReason.CONFIG_UNREADABLE)
+        return await self.sender.send(channel.kind, config, message, allows_private=allows_private)

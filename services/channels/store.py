@@ -39,7 +39,6 @@ ChannelChange = tuple[AuditAction, NotificationChannel, str]
 
 
 MAX_CHANNELS = 20  # of one user in one organization
-CODE_LIFETIME = timedelta(hours=1)
 MAX_CODE_ATTEMPTS = 5
 
 _OF_MEMBER = select(NotificationChannel).where(
@@ -145,7 +144,8 @@ async def create_channel(
         raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
     replaced = await _delete_subscription(session, existing, cipher, config.get("endpoint"))
     at, id = now(), new_id()
-    is_confirmed = kind is not ChannelKind.EMAIL or _is_own_address(member, config)
+    own_address = (member.user.email or "").lower()
+    is_confirmed = kind is not ChannelKind.EMAIL or config["address"] == own_address
     channel = NotificationChannel(
         id=id,
         user_id=member.user_id,
@@ -200,7 +200,7 @@ async def create_code(
     """Create the code that confirms the e-mail address of a locked channel; others end."""
     code = f"{secrets.randbelow(10**6):06}"
     config = {"address": decrypt_config(cipher, channel)["address"], "code": code}
-    config |= {"attempts": "0", "ends_at": (now() + CODE_LIFETIME).isoformat()}
+    config |= {"attempts": "0", "ends_at": (now() + timedelta(hours=1)).isoformat()}
     channel.encrypted_config = encrypt_config(cipher, channel.id, config)
     await _save(session, channel)
     return code
@@ -338,10 +338,6 @@ async def _save(session: AsyncSession, channel: NotificationChannel) -> None:
     channel.version += 1
     channel.updated_at = now()
     await session.flush()
-
-
-def _is_own_address(member: Member, config: dict[str, str]) -> bool:
-    return config["address"] == (member.user.email or "").lower()
 
 
 def _describe(channel: NotificationChannel, cipher: SecretCipher) -> ChannelDetail:
