@@ -33,7 +33,7 @@ from api.streams.subscription import (
     open_stream,
 )
 from core.http.request import Session
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Board, BoardGroup, Event, EventType, Note
 from services import boards, memory
@@ -139,27 +139,13 @@ class BoardGroupMemoryRead(MemoryRead):
     board_group_id: UUID
 
 
+encode_board_note = build_encoder(BoardMemoryRead, "note", author_name="author_name")
+encode_group_note = build_encoder(BoardGroupMemoryRead, "note", author_name="author_name")
+
+
 def build_note_fields(detail: NoteDetail) -> dict[str, Any]:
-    """Return the fields of a note, in the order of its model."""
-    note = detail.note
-    return {
-        "id": json_id(note.id),
-        "content": note.content,
-        "tags": note.tags,
-        "source": note.source,
-        "is_chat": note.is_chat,
-        "created_at": json_time(note.created_at),
-        "agent_id": json_id(note.agent_id),
-        "user_id": json_id(note.user_id),
-        "author_name": detail.author_name,
-        "version": note.version,
-        "updated_at": json_time(note.updated_at),
-        **(
-            {"board_id": json_id(note.board_id)}
-            if isinstance(note, Note)
-            else {"board_group_id": json_id(note.board_group_id)}
-        ),
-    }
+    """Return the fields of a note of a board or a group, in the order of its model."""
+    return (encode_board_note if isinstance(detail.note, Note) else encode_group_note)(detail)
 
 
 def _encode_note(detail: NoteDetail) -> Encoded[Any]:

@@ -1,6 +1,5 @@
 """Questions of workers to people, on boards that allow them."""
 
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from api.framework.dependencies import active_membership, loads
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Member
 from services import boards, questions
@@ -40,23 +39,13 @@ class QuestionFilter(PageQuery):
     is_open: bool | None = Field(default=None, description="Only those without an answer, or with.")
 
 
-def _build_fields(detail: QuestionDetail) -> dict[str, Any]:
-    """Return the fields of a QuestionRead, in the order of the model."""
-    question = detail.question
-    return {
-        "id": json_id(question.id),
-        "board_id": json_id(question.board_id),
-        "task_id": json_id(question.task_id),
-        "task_title": detail.task_title,
-        "agent_id": json_id(question.agent_id),
-        "agent_name": detail.agent.name,
-        "content": question.content,
-        "answer": question.answer,
-        "answered_by_user_id": json_id(question.answered_by_user_id),
-        "can_answer": detail.can_write,
-        "created_at": json_time(question.created_at),
-        "answered_at": json_time(question.answered_at),
-    }
+encode_question = build_encoder(
+    QuestionRead,
+    "question",
+    task_title="task_title",
+    agent_name="agent.name",
+    can_answer="can_write",
+)
 
 
 @reads_only
@@ -70,13 +59,13 @@ async def list_questions(
     found = await questions.list_questions(
         context.source, member, query.paging, board_id=query.board_id, is_open=query.is_open
     )
-    return encode_page(found, _build_fields)
+    return encode_page(found, encode_question)
 
 
 @reads_only
 async def get_question(context: RequestContext, found: QuestionDetail) -> Encoded[QuestionRead]:
     """Return a question of a worker."""
-    return Encoded(_build_fields(found))
+    return Encoded(encode_question(found))
 
 
 @error_responses(403, 404, 409)
@@ -87,7 +76,7 @@ async def answer_question(
     session, id = context.session, found.question.id
     board = await boards.lock_board(session, context.user, found.board.id)
     await questions.answer_question(session, context.user, board, id, body.answer)
-    return Encoded(_build_fields(await questions.get_question(session, member, id)))
+    return Encoded(encode_question(await questions.get_question(session, member, id)))
 
 
 QUESTION = "/questions/{question_id}"

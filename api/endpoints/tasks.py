@@ -24,10 +24,10 @@ from api.framework.request_context import RequestContext
 from api.streams.subscription import FrameWriter, StreamDefinition, format_frame, open_board_stream
 from core.errors import Invalid
 from core.http.request import Session
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
 from core.validation import MAX_NAME_LENGTH
-from models import Board, Event, EventType, LinkKind, Status, TaskLink
+from models import Board, Event, EventType, LinkKind, Status
 from services import activity, events, forges, policies, tags, tasks
 from services.gateways import runs
 from services.tasks import TaskCommentCreate, TaskCreate, TaskUpdate
@@ -72,11 +72,6 @@ class TaskRead(ResponseModel):
     custom_field_values: JsonObject | None = Field(
         description="The value, or the default, of every custom field of the board, by key."
     )
-
-    @classmethod
-    def of(cls, detail: tasks.TaskDetail) -> "TaskRead":
-        """Build the model from a task."""
-        return cls(**build_task_fields(tasks.build_listed_task(detail)))
 
 
 def build_task_fields(task: tasks.ListedTask) -> dict[str, Any]:
@@ -224,24 +219,8 @@ class TaskCommentRead(ResponseModel):
     user_id: UUID | None
     author_name: str | None
 
-    @classmethod
-    def of(cls, detail: tasks.CommentDetail) -> "TaskCommentRead":
-        """Build the model from a comment."""
-        return cls(**_build_comment_fields(detail))
 
-
-def _build_comment_fields(detail: tasks.CommentDetail) -> dict[str, Any]:
-    """Return the fields of a TaskCommentRead, in the order of the model."""
-    comment = detail.comment
-    return {
-        "id": json_id(comment.id),
-        "message": comment.message,
-        "agent_id": json_id(comment.agent_id),
-        "task_id": json_id(comment.task_id),
-        "created_at": json_time(comment.created_at),
-        "user_id": json_id(comment.user_id),
-        "author_name": detail.author_name,
-    }
+encode_comment = build_encoder(TaskCommentRead, "comment", author_name="author_name")
 
 
 @reads_only
@@ -250,7 +229,7 @@ async def list_task_comments(
 ) -> Encoded[Page[TaskCommentRead]]:
     """List the comments on a task, oldest first."""
     found = await tasks.list_comments(context.source, board, task_id, query.paging)
-    return encode_page(found, _build_comment_fields)
+    return encode_page(found, encode_comment)
 
 
 async def create_task_comment(
@@ -263,10 +242,7 @@ async def create_task_comment(
     comment = await tasks.create_comment(
         context.session, context.actor, board, task_id, body.message
     )
-    return Encoded(_build_comment_fields(comment))
-
-
-NO_TASK_ID = UUID(int=0)
+    return Encoded(encode_comment(comment))
 
 
 class TaskActivity(ResponseModel):
@@ -352,10 +328,10 @@ def _build_task_message(
     if event.type is EventType.TASK_COMMENT:
         if event.id not in comments:
             return None
-        comment = TaskCommentRead.of(comments[event.id])
+        comment = TaskCommentRead(**encode_comment(comments[event.id]))
         return TaskCommentMessage(type=event.type, activity=activity_entry, comment=comment)
-    detail = details.get(event.task_id or NO_TASK_ID)
-    task = TaskRead.of(detail) if detail else None
+    detail = details.get(event.task_id) if event.task_id else None
+    task = TaskRead(**build_task_fields(tasks.build_listed_task(detail))) if detail else None
     return TaskMessage(type=event.type, activity=activity_entry, task=task)
 
 
@@ -383,6 +359,9 @@ class TaskLinkRead(ResponseModel):
     updated_at: Timestamp
 
 
+encode_link = build_encoder(TaskLinkRead)
+
+
 @reads_only
 @error_responses(404)
 async def list_task_links(
@@ -390,24 +369,7 @@ async def list_task_links(
 ) -> Encoded[list[TaskLinkRead]]:
     """List the links of a task to code hosts, the one that changed last first."""
     found = await forges.list_task_links(context.source, board, task_id)
-    return Encoded(list(map(_build_link_fields, found)))
-
-
-def _build_link_fields(link: TaskLink) -> dict[str, Any]:
-    """Return the fields of a TaskLinkRead, in the order of the model."""
-    return {
-        "id": json_id(link.id),
-        "task_id": json_id(link.task_id),
-        "kind": link.kind,
-        "repository": link.repository,
-        "reference": link.reference,
-        "title": link.title,
-        "url": link.url,
-        "state": link.state,
-        "checks_state": link.checks_state,
-        "created_at": json_time(link.created_at),
-        "updated_at": json_time(link.updated_at),
-    }
+    return Encoded(list(map(encode_link, found)))
 
 
 class WatcherRead(ResponseModel):

@@ -17,7 +17,6 @@ from models import Agent, Board, Event, EventType, Gateway, Message
 from openclaw import GatewayClient, GatewayError, RetryPolicy
 from services import agents, boards, desired_state
 from services.agents import AgentCreate
-from services.gateways import cleanup
 from services.gateways import files as gateways_files
 from services.gateways.provisioning import Reconciler, cleanup
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
