@@ -46,7 +46,6 @@ from services.tasks.descriptions import (
     load_description_beginnings,
     load_description_texts,
 )
-from services.tasks.events import TaskEvent, build_events
 from services.tasks.history import (
     FieldChange,
     HistoryEntry,
@@ -80,6 +79,7 @@ from services.tasks.queries import (
 )
 from services.tasks.reminders import has_due_reminders, remind_of_due_dates
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
+from services.tasks.storage import TaskEvent, build_events
 from services.tasks.transitions import MAX_RECORDED_LENGTH
 from services.tasks.trash import (
     TRASH_LIFETIME,

@@ -35,7 +35,6 @@ from services.tasks.change_request import (
     TaskUpdate,
 )
 from services.tasks.descriptions import store_description
-from services.tasks.events import TaskEvent, build_events, list_changed_tasks, publish_events
 from services.tasks.notifications import (
     build_change_messages,
     build_comment_messages,
@@ -43,10 +42,14 @@ from services.tasks.notifications import (
 )
 from services.tasks.queries import TaskDetail, get_task_detail
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
-from services.tasks.statements import (
+from services.tasks.storage import (
+    TaskEvent,
+    build_events,
     insert_comment,
     insert_task,
+    list_changed_tasks,
     mark_approval_used,
+    publish_events,
     store_tasks,
 )
 from services.tasks.transitions import apply_column_values, inbox_column_values, new_column_values

@@ -29,7 +29,6 @@ from models import (
 )
 from services import events, messages
 from services.messages import LEAD_MENTION, is_mentioned, mention_names
-from services.tasks.events import TaskEvent, build_events
 from services.tasks.notifications import build_comment_messages
 from services.tasks.queries import (
     BOARD_ID,
@@ -38,7 +37,7 @@ from services.tasks.queries import (
     get_task,
     task_not_found,
 )
-from services.tasks.statements import insert_comment
+from services.tasks.storage import TaskEvent, build_events, insert_comment
 from services.tasks.user_notifications import notify_about_comment
 
 HAS_NO_AUTHOR = Comment.agent_id.is_(None) & Comment.user_id.is_(None)

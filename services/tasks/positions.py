@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Actor, Board, EventType, Task, rank_at
-from services.tasks.events import TaskEvent, publish_events
 from services.tasks.queries import get_task
+from services.tasks.storage import TaskEvent, publish_events
 
 RANK_STEP = 1_000_000  # below the last task of a column
 

@@ -43,7 +43,7 @@ from models import (
 )
 from services import events, messages, notifications
 from services.notifications import Audience, NewNotification
-from services.tasks.events import TaskEvent, build_events
+from services.tasks.storage import TaskEvent, build_events
 
 MAX_NOTICE_DELAY = 60  # minutes between the message to the agent and the notification of people
 

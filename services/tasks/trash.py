@@ -58,10 +58,9 @@ from models import (
 from services import boards, custom_fields, events, notifications
 from services.tasks import dependencies
 from services.tasks.commands import MAX_BULK_TASKS, return_to_inbox, unassign_task
-from services.tasks.events import TaskEvent, list_changed_tasks, publish_events
 from services.tasks.queries import BOARD_ID, TaskDetail, get_task, get_task_detail, task_not_found
 from services.tasks.rules import check_may_create_and_delete
-from services.tasks.statements import store_tasks
+from services.tasks.storage import TaskEvent, list_changed_tasks, publish_events, store_tasks
 from services.tasks.transitions import apply_column_values
 
 PRIMARY_APPROVALS_KEY = "primaries"

@@ -11,7 +11,7 @@ from core.db.reads import Source
 from core.errors import NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import Board, ReadKind, Status
-from services import agents, approvals, boards, filter_options, memory, onboarding, presence, tasks
+from services import agents, approvals, boards, memory, onboarding, presence, task_pages, tasks
 from services.boards import BoardPermissions
 from services.tasks import BoardColumn
 from services.waiting_counts import WaitingCounts
@@ -153,7 +153,7 @@ async def load_board(
     member = current_member(request)
     access = await board_access(request, source)
     board, can_write = access.board, access.can_write
-    options = await filter_options.load_filter_options(source, member.user, board, counts=counts)
+    options = await task_pages.load_filter_options(source, member.user, board, counts=counts)
     address = BoardAddress.from_query(request.query_params)
     address = complete_address(address, options.views, use_default=use_default)
     agent_cards = await agents.list_board_agent_cards(

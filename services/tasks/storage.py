@@ -1,6 +1,10 @@
-"""Store tasks and comments in statements that are built once."""
+"""Store tasks and comments in statements that are built once, and publish their events.
 
-from collections.abc import Iterable
+Build the events after the whole change is applied.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +12,8 @@ from sqlalchemy import Uuid, bindparam, insert, inspect, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.transactions import Write
-from models import Actor, Agent, ApprovalTask, Comment, Task, User, new_id
+from models import Actor, Agent, ApprovalTask, Board, Comment, EventType, Task, User, new_id
+from services import events, messages
 
 TASK_COLUMNS = [attribute.key for attribute in inspect(Task).column_attrs]
 CHANGING_COLUMNS = [
@@ -66,3 +71,50 @@ async def insert_comment(
 async def mark_approval_used(session: AsyncSession, link_id: UUID | None, at: datetime) -> None:
     """Record that a task was moved to done with the approval of this link."""
     await USE_APPROVAL.execute(session, link_id=link_id, at=at)
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """An event of a task. `id` is the comment's id if the event is a comment."""
+
+    type: EventType
+    task: Task
+    data: Mapping[str, object] = field(default_factory=dict)
+    id: UUID | None = None
+
+
+def list_changed_tasks(task_events: Sequence[TaskEvent]) -> list[Task]:
+    """Return the tasks whose columns have changed, as their events say."""
+    return [one.task for one in task_events if "changes" in one.data]
+
+
+async def publish_events(
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    task_events: Sequence[TaskEvent],
+    *,
+    outgoing: Sequence[messages.OutgoingMessage] = (),
+) -> None:
+    """Record the events in this order with the tasks' current titles, and enqueue the messages."""
+    await messages.enqueue_messages(
+        session, outgoing, new_events=build_events(actor, board, task_events)
+    )
+
+
+def build_events(
+    actor: Actor | None, board: Board, task_events: Sequence[TaskEvent]
+) -> list[events.NewEvent]:
+    """Convert events of tasks to event records."""
+    return [
+        events.NewEvent(
+            one.type,
+            actor,
+            organization_id=board.organization_id,
+            board=board,
+            task=one.task,
+            id=one.id,
+            data={"title": one.task.title, **one.data},
+        )
+        for one in task_events
+    ]
