@@ -27,7 +27,6 @@ from services.messages.mentions import (
     ALL_MENTION,
     LEAD_MENTION,
     MentionedPeople,
-    NamedPerson,
     extract_mentions,
     find_mention,
     find_person_mention,

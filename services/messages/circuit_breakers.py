@@ -53,9 +53,7 @@ LOOP_LIMITS = (
 """Messages of one agent to another that answers as often: each of both directions."""
 
 PERIODS = sorted({limit.period for limit in (*MESSAGE_LIMITS, *LOOP_LIMITS)})
-MAX_FAILURES = 5  # failed runs in succession on the same task, or without a task
-FAILURE_PERIOD = timedelta(hours=1)  # in which they are counted
-MAX_ERROR_LENGTH = 200  # characters of the error in a reason
+MAX_FAILURES = 5  # failed runs of an hour in succession on the same task, or without a task
 
 MessageCounts = dict[tuple[UUID, UUID | None], dict[timedelta, int]]
 """Numbers of messages by recipient and sending agent, each by period."""
@@ -102,7 +100,7 @@ async def hold_failing_agents(
     `failed` are the agents whose runs have just failed, each with the task or None.
     """
     new_events: list[events.NewEvent] = []
-    since = now() - FAILURE_PERIOD
+    since = now() - timedelta(hours=1)
     for agent_id, task_id in sorted(failed, key=str):
         query = select(Run.status, Run.error).join(Agent, Agent.id == Run.agent_id)
         query = query.where(
@@ -113,7 +111,7 @@ async def hold_failing_agents(
         latest = query.order_by(Run.ended_at.desc(), Run.id.desc()).limit(MAX_FAILURES)
         rows = (await session.execute(latest)).all()
         if [status for status, _ in rows] == [RunStatus.FAILED] * MAX_FAILURES:
-            error = (rows[0].error or "")[:MAX_ERROR_LENGTH]
+            error = (rows[0].error or "")[:200]
             what = "on the same task " if task_id else ""
             reason = f"Its last {MAX_FAILURES} runs {what}failed. {error}".strip()
             values = {"limit": "same_task" if task_id else "any_task", "error": error}

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -40,12 +40,8 @@ from services.messages.rules import (
 )
 from services.outbox import is_outdated
 
-MAX_CONCURRENT_AGENTS = 4
 MAX_STATUS_CHECKS = 20  # messages at a time, because each costs a call
 POLL_INTERVAL = 15.0  # seconds
-STATUS_RETRY_DELAY = 2.0  # seconds, after the gateway has not answered a status check
-ERROR_DELAY = 5.0  # seconds, after the delivery to an agent has raised an error
-DEBOUNCE_DELAY = 0.2  # seconds, in which several notifications are handled as one
 
 Ts = TypeVarTuple("Ts")
 log = logging.getLogger(__name__)
@@ -95,7 +91,7 @@ class GatewayDelivery:
         self._open_read = open_read
         self._wake_up = wake_up
         self._clock = clock
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT_AGENTS)
+        self._slots = asyncio.Semaphore(4)  # agents at a time
         self._agent_tasks: dict[UUID, bool] = {}  # value: whether more work was found meanwhile
         self._turn_events = TurnEventBuffer()
         self._handled_overflows = 0  # the overflow count at the last status check of all messages
@@ -110,7 +106,7 @@ class GatewayDelivery:
                     await self._start_agent_tasks(group)
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake_up.wait(), poll_interval)
-                    await asyncio.sleep(DEBOUNCE_DELAY)
+                    await asyncio.sleep(0.2)  # several notifications are handled as one
         finally:
             subscription.close()
 
@@ -169,7 +165,7 @@ class GatewayDelivery:
                     delay = await self._check_and_send(agent_id)
         except Exception as error:
             log.warning("The messages of agent %s: %s", agent_id, error, exc_info=True)
-            await asyncio.sleep(ERROR_DELAY)
+            await asyncio.sleep(5.0)
         if self._agent_tasks.pop(agent_id):
             self._wake_up.set()
 
@@ -180,7 +176,7 @@ class GatewayDelivery:
         """
         await self._schedule_status_checks()
         if not await self._check_sent(agent_id):
-            return STATUS_RETRY_DELAY
+            return 2.0
         async with self._transaction() as session:
             at = self._clock()
             delivery = await claim_next(session, self._gateway.id, agent_id, at)
@@ -205,16 +201,12 @@ class GatewayDelivery:
         }
         async with self._transaction() as session:
             await record_turn_results(session, self._gateway.id, results, self._clock())
-        for delivery in unknown:
-            await self._send_again(delivery)
+        for delivery in unknown:  # repeat it; the run id prevents a second turn
+            async with self._transaction() as session:
+                is_claimed = await reclaim(session, self._gateway.id, delivery, self._clock())
+            if is_claimed:
+                await self._send(delivery)
         return True
-
-    async def _send_again(self, delivery: PendingDelivery) -> None:
-        """Repeat a message that the gateway does not know. The run id prevents a second turn."""
-        async with self._transaction() as session:
-            is_claimed = await reclaim(session, self._gateway.id, delivery, self._clock())
-        if is_claimed:
-            await self._send(delivery)
 
     async def _send(self, delivery: PendingDelivery) -> float:
         """Send a message, record the result, and return the seconds to wait then."""
@@ -383,32 +375,22 @@ def _reachable_condition(gateway_id: Any) -> ColumnElement[bool]:
 
 
 def _join_running(query: Select[*Ts], gateway_id: UUID, agent_id: UUID) -> Select[*Ts]:
-    """Select nothing if the agent is held or its organization is stopped, and prevent both."""
-    running, free = _running_organization(gateway_id), _free_agent(agent_id)
-    query = query.join(running, running.c.id == Message.organization_id)
-    return query.join(free, free.c.id == Message.agent_id)
+    """Select nothing if the agent is held or its organization is stopped, and prevent both.
 
-
-def _free_agent(agent_id: UUID) -> CTE:
-    """Select an agent if it is not held, and prevent that a person pauses it.
-
-    The lock conflicts only with that of `pause_agent`, not with changes such as check-ins.
-    """
-    query = select(Agent.id).where(Agent.id == agent_id, Agent.held_at.is_(None))
-    return query.with_for_update(read=True, key_share=True).cte("free")
-
-
-def _running_organization(gateway_id: UUID) -> CTE:
-    """Select the organization of a gateway if it is not stopped, and prevent a stop.
-
-    The row lock makes a stop wait for the commit, and PostgreSQL reads the latest version of the
-    row when it has the lock. So no message is claimed after a stop has committed.
+    The lock of the organization makes a stop wait for the commit, and PostgreSQL reads the latest
+    version of the row when it has the lock. So no message is claimed after a stop has committed.
+    The lock of the agent conflicts only with that of `pause_agent`, not with changes such as
+    check-ins.
     """
     organization_id = select(Gateway.organization_id).where(Gateway.id == gateway_id)
-    query = select(Organization.id).where(
+    organization = select(Organization.id).where(
         Organization.id == organization_id.scalar_subquery(), Organization.stopped_at.is_(None)
     )
-    return query.with_for_update(read=True).cte("running")
+    running = organization.with_for_update(read=True).cte("running")
+    agent = select(Agent.id).where(Agent.id == agent_id, Agent.held_at.is_(None))
+    free = agent.with_for_update(read=True, key_share=True).cte("free")
+    query = query.join(running, running.c.id == Message.organization_id)
+    return query.join(free, free.c.id == Message.agent_id)
 
 
 def _due_condition(at: Any) -> ColumnElement[bool]:

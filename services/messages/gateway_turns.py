@@ -27,9 +27,6 @@ from services.messages.templates.text_format import (
 
 JsonObject = Mapping[str, Any]
 
-HISTORY_LIMIT = 200  # the last messages of a session
-MAX_RUN_ID_LENGTH = 200  # characters; ours are shorter
-MAX_FINISHED_TURNS = 1_000  # turns whose end is remembered
 MAX_BUFFERED = 1_000  # entries of each kind; beyond that, all sent messages are checked
 MAX_SESSION_KEY_LENGTH = 1_000  # characters
 COMMANDS = (PAUSE_COMMAND.removeprefix("/"), RESUME_COMMAND.removeprefix("/"))
@@ -98,7 +95,7 @@ async def check_turns(
     """Return the results of turns in an agent's session. Return None if the gateway fails."""
     try:
         waits = {id: await gateway_api.wait_for_run(client, id, timeout_ms=0) for id in run_ids}
-        history = await gateway_api.chat_history(client, session_key, limit=HISTORY_LIMIT)
+        history = await gateway_api.chat_history(client, session_key, limit=200)
     except GatewayError as error:
         return dict.fromkeys(run_ids, UNKNOWN) if error.kind is ErrorKind.REJECTED else None
     return {id: turn_result(history, wait, id) for id, wait in waits.items()}
@@ -136,7 +133,7 @@ def parse_turn_event(event: GatewayEvent) -> tuple[str, TurnResult | None] | Non
     added to another one, and so it has no message of its own.
     """
     payload, run_id = event.payload, event.payload.get("runId")
-    if event.name != "chat" or not isinstance(run_id, str) or len(run_id) > MAX_RUN_ID_LENGTH:
+    if event.name != "chat" or not isinstance(run_id, str) or len(run_id) > 200:  # ours are shorter
         return None
     state = payload.get("state")
     if state == "aborted":
@@ -223,7 +220,7 @@ class TurnEventBuffer:
     unclear: set[UUID] = field(default_factory=set)  # messages whose events have no result
     finished_sessions: set[str] = field(default_factory=set)  # in which a turn has ended
     overflow_count: int = 1  # how often events were lost; 1: those before the subscription
-    _finished_run_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_FINISHED_TURNS))
+    _finished_run_ids: deque[str] = field(default_factory=lambda: deque(maxlen=1_000))
 
     def add(self, event: GatewayEvent) -> bool:
         """Add an event, and return whether it is relevant.
@@ -231,7 +228,8 @@ class TurnEventBuffer:
         The end of any turn is relevant, because the turn may have included messages that were
         pending in its session.
         """
-        if event is EVENTS_MISSED or self._is_full:
+        longest = max(map(len, (self.results, self.unclear, self.finished_sessions)))
+        if event is EVENTS_MISSED or longest >= MAX_BUFFERED:
             self.overflow_count += 1
             self._finished_run_ids.clear()
             return True
@@ -250,10 +248,6 @@ class TurnEventBuffer:
         if event.payload.get("state") == "final":
             self._finished_run_ids.append(run_id)
         return True
-
-    @property
-    def _is_full(self) -> bool:
-        return max(map(len, (self.results, self.unclear, self.finished_sessions))) >= MAX_BUFFERED
 
     def has_events_for(self, message_id: UUID, run_id: str) -> bool:
         """Return whether events of a message arrived before it was recorded as sent."""

@@ -202,10 +202,10 @@ def _split_name(name: str) -> list[str]:
 
 def _with_plain(names: set[str]) -> set[str]:
     """Add the names without accents, for keyboards that do not have them."""
-    plain = {_remove_accents(name) for name in names}
-    return {name for name in names | plain if name}
-
-
-def _remove_accents(name: str) -> str:
-    parts = unicodedata.normalize("NFD", name)
-    return unicodedata.normalize("NFC", "".join(p for p in parts if not unicodedata.combining(p)))
+    bare = {
+        "".join(
+            part for part in unicodedata.normalize("NFD", name) if not unicodedata.combining(part)
+        )
+        for name in names
+    }
+    return {name for name in names | {unicodedata.normalize("NFC", one) for one in bare} if name}

@@ -16,10 +16,8 @@ OUTBOX = Outbox(
         timedelta(seconds=it) for it in (1, 2, 4, 8, 16, 32, *[60] * 23)
     ],  # about 25 minutes with a gateway that responds but accepts nothing
 )
-MAX_ATTEMPTS_IF_REJECTED = 3  # if the gateway rejects the last one: some rejections are transient
 MAX_LOST_COUNT = 5  # times that a gateway may accept a message and then lose it
-MIN_CHECK_INTERVAL = timedelta(seconds=5)  # between two status checks of a sent message
-MAX_CHECK_INTERVAL = timedelta(minutes=10)
+MAX_CHECK_INTERVAL = timedelta(minutes=10)  # between two status checks of a sent message
 
 ACCEPTED = (TurnStatus.RUNNING, TurnStatus.ENDED)
 
@@ -50,7 +48,11 @@ def apply_attempt(message: Message, result: TurnResult, at: datetime) -> list[ev
     if message.state is not MessageState.QUEUED:
         return []
     if result.status in ACCEPTED:
-        return _accept(message, result, at)
+        is_first = message.sent_at is None
+        message.mark_sent(at, at + MAX_CHECK_INTERVAL)
+        sent = status_events(message, is_first=is_first)
+        is_ended = result.status is TurnStatus.ENDED
+        return [*sent, *apply_status(message, result, at)] if is_ended else sent
     if result.status is TurnStatus.LOST:
         return _requeue_lost(message, result, at)
     if result.status is TurnStatus.FAILED:
@@ -65,7 +67,8 @@ def apply_attempt(message: Message, result: TurnResult, at: datetime) -> list[ev
 def apply_status(message: Message, result: TurnResult, at: datetime) -> list[events.NewEvent]:
     """Apply the status of a message's turn to a sent message."""
     if result.status in (TurnStatus.RUNNING, TurnStatus.UNKNOWN, TurnStatus.REJECTED):
-        message.next_attempt_at = at + _check_interval(message, at)
+        quarter = (at - (message.waiting_since or at)) / 4  # of the time since it was sent
+        message.next_attempt_at = at + max(timedelta(seconds=5), min(quarter, MAX_CHECK_INTERVAL))
         return []
     if result.status is TurnStatus.ENDED:
         message.acknowledge(at)
@@ -73,15 +76,6 @@ def apply_status(message: Message, result: TurnResult, at: datetime) -> list[eve
     if result.status is TurnStatus.FAILED:
         return _fail(message, result)
     return _requeue_lost(message, result, at)
-
-
-def _accept(message: Message, result: TurnResult, at: datetime) -> list[events.NewEvent]:
-    is_first = message.sent_at is None
-    message.mark_sent(at, at + MAX_CHECK_INTERVAL)
-    sent = status_events(message, is_first=is_first)
-    return (
-        [*sent, *apply_status(message, result, at)] if result.status is TurnStatus.ENDED else sent
-    )
 
 
 def _apply_repeated_send(
@@ -117,11 +111,5 @@ def _fail(message: Message, result: TurnResult) -> list[events.NewEvent]:
 
 
 def _is_rejected_too_often(message: Message, result: TurnResult) -> bool:
-    is_rejected = result.status is TurnStatus.REJECTED
-    return is_rejected and message.attempts >= MAX_ATTEMPTS_IF_REJECTED
-
-
-def _check_interval(message: Message, at: datetime) -> timedelta:
-    """Return the time until the next status check: a quarter of the time since it was sent."""
-    age = at - (message.waiting_since or at)
-    return max(MIN_CHECK_INTERVAL, min(age / 4, MAX_CHECK_INTERVAL))
+    """Return whether the gateway rejects the third attempt: some rejections are transient."""
+    return result.status is TurnStatus.REJECTED and message.attempts >= 3
