@@ -30,8 +30,6 @@ from models import (
 )
 from services.notifications.rules import DIGEST_TIME, URGENT_KINDS, Choice, is_enabled
 
-HOUR = timedelta(hours=1)
-
 
 @dataclass(frozen=True)
 class SendTime:
@@ -63,13 +61,11 @@ class NotificationSchedule:
         if is_urgent and self.wakes_for_urgent:
             return SendTime(at)
         is_digest = may_collect and not is_urgent and self.digest is not Digest.OFF
-        due = self._find_digest(at) if is_digest else at
-        return SendTime(self._leave_quiet_hours(due), is_digest)
-
-    def _find_digest(self, at: datetime) -> datetime:
-        if self.digest is Digest.HOURLY:
-            return at.replace(minute=0, second=0, microsecond=0) + HOUR
-        return find_next_local_time(at, self.digest_at, self.zone)
+        if is_digest and self.digest is Digest.HOURLY:
+            at = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        elif is_digest:
+            at = find_next_local_time(at, self.digest_at, self.zone)
+        return SendTime(self._leave_quiet_hours(at), is_digest)
 
     def _leave_quiet_hours(self, at: datetime) -> datetime:
         first, last = self.quiet_from, self.quiet_until
@@ -106,7 +102,6 @@ def find_zone(name: str | None) -> ZoneInfo:
 BATCH_SIZE = 200  # notifications in one transaction
 MAX_SINGLE = 60  # messages of a channel in PERIOD; then what is not urgent is collected
 PERIOD = timedelta(hours=1)
-COLLECTED_MINUTES = 10  # what is collected is sent every so many minutes of an hour
 
 _USER_IDS = bindparam("user_ids", type_=ARRAY(Uuid()))
 
@@ -202,18 +197,14 @@ class _Choices:
         self.counts[channel.id] += 1
         is_urgent = notification.kind in URGENT_KINDS
         is_flooded = not is_urgent and self.counts[channel.id] > MAX_SINGLE
-        send_time = schedule.find_send_time(
-            _find_collection(at) if is_flooded else at,
-            is_urgent=is_urgent,
-            may_collect=channel.kind is ChannelKind.EMAIL,
-        )
+        if (
+            is_flooded
+        ):  # what is collected is sent at each tenth minute, together with all until then
+            begin = at.replace(minute=at.minute // 10 * 10, second=0, microsecond=0)
+            at = begin + timedelta(minutes=10)
+        is_mail = channel.kind is ChannelKind.EMAIL
+        send_time = schedule.find_send_time(at, is_urgent=is_urgent, may_collect=is_mail)
         return SendTime(send_time.at, is_digest=True) if is_flooded else send_time
-
-
-def _find_collection(at: datetime) -> datetime:
-    """Return when what is collected at a time is sent, together with all until then."""
-    begin = at.minute // COLLECTED_MINUTES * COLLECTED_MINUTES
-    return at.replace(minute=begin, second=0, microsecond=0) + timedelta(minutes=COLLECTED_MINUTES)
 
 
 async def plan_deliveries(session: AsyncSession) -> int:

@@ -20,8 +20,8 @@ from services.notifications.creation import (
     NewNotification,
     notify,
 )
+from services.notifications.delivery_plans import BATCH_SIZE
 
-BATCH_SIZE = 200  # notifications in one transaction
 ESCALATED_KINDS = (NotificationKind.APPROVAL_PENDING, NotificationKind.QUESTION)
 _AT = bindparam("at", type_=DateTime(timezone=True))
 
