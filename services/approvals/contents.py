@@ -176,10 +176,13 @@ def content_changed(
         for one in contents
         if one.changed_fields
     ]
+    text = N_("The content of this request may have changed. Read it again, then decide.")
+    if changed or detail.approval.requested_hash not in (None, current_hash):
+        text = N_("The content of this request has changed. Read it again, then decide.")
     path = f"/api/v1/boards/{detail.board.id}/approvals/{detail.approval.id}"
     return Conflict(
         "approval_content_changed",
-        N_("The content of this request has changed. Read it again, then decide."),
+        text,
         changed=changed,
         action_hash=current_hash,
         request=build_request("PATCH", path, body),

@@ -90,6 +90,17 @@ REQUEST_NAMES: Mapping[str, str] = {
 }
 """Gateway requests are named by their hash, because readers of a board may not see commands."""
 
+ANSWERS: Mapping[str, str] = {
+    "approved": N_("approved"),
+    "rejected": N_("rejected"),
+    "allowed once": N_("allowed once"),
+    "allowed always": N_("allowed always"),
+    "denied": N_("denied"),
+    "not answered": N_("not answered"),
+    "answered": N_("answered"),
+}
+"""The decisions of approvals, and the answers to gateway requests. Gateways may have others."""
+
 VALUE_NAMES = (
     *("name", "title", "email", "kind", "question", "error", "reason", "recent", "pending"),
     *("gateway", "automation"),
@@ -147,9 +158,13 @@ def build_event_values(event: Event, translate: Callable[[str], str] = str) -> d
     """Return the values in the texts of an event, except its actor and its subject."""
     stored = {name: event.data.get(name) for name in VALUE_NAMES}
     status = str(event.data.get("to") or "")
+    answer = str(event.data.get("answer") or "")
+    run_status = str(event.data.get("status") or "")
     request = REQUEST_NAMES.get(event.data.get("kind") or "", REQUEST_NAMES[RequestKind.EXEC])
     return {
         **{name: "" if value is None else value for name, value in stored.items()},
         "state": translate(AGENT_STATUSES.get(status, "")) or status,
+        "answer": translate(ANSWERS.get(answer, "")) or answer,
+        "status": translate(N_("running")) if run_status == "running" else run_status,
         "request": translate(request) % {"hash": event.data.get("hash") or ""},
     }

@@ -479,7 +479,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     ),
     # A decision that can still be undone leaves no entry if it is undone.
     EventType.APPROVAL_DECIDED: EventDefinition(
-        N_("Approval decided: %(question)s"),
+        N_("Approval decided (%(answer)s): %(question)s"),
         N_("approval decided"),
         APPROVAL,
         is_in_feeds=False,
@@ -755,7 +755,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         is_public=True,
     ),
     EventType.GATEWAY_REQUEST_ANSWERED: EventDefinition(
-        N_("Request of %(name)s answered: %(request)s"),
+        N_("Request of %(name)s answered (%(answer)s): %(request)s"),
         N_("gateway request answered"),
         REQUEST,
         feed_kind="questions",
@@ -862,7 +862,11 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         is_public=True,
     ),
     EventType.RUN_CHANGED: EventDefinition(
-        N_("Run of %(name)s changed"), NOT_AUDITED, RUN, is_in_feeds=False, is_in_history=False
+        N_("Run of %(name)s changed: %(status)s"),
+        NOT_AUDITED,
+        RUN,
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.RUN_ENDED: EventDefinition(
         N_("Run of %(name)s ended"),

@@ -214,6 +214,7 @@ async def test_an_old_pending_approval_is_bound_when_it_is_decided(session, worl
     with pytest.raises(Conflict) as raised:
         await decide_approval(session, world.bob, approval, undo_seconds=0)
     assert raised.value.code == "approval_content_changed"
+    assert "may have changed" in raised.value.message
     seen = str(raised.value.details["action_hash"])
     await approvals.decide_with_undo(
         session, world.bob, approval.id, status=APPROVED, action_hash=seen, undo_seconds=0
@@ -239,6 +240,7 @@ class TestChangedContent:
             await approve(session, world, detail)
         error = raised.value
         assert error.code == "approval_content_changed"
+        assert "has changed" in error.message
         current = await get_hash(session, detail)
         assert error.details == {
             "changed": [{"task_id": str(task.id), "title": "Delete", "fields": ["title"]}],

@@ -9,6 +9,7 @@ from core.errors import Conflict, Invalid
 from models import EventType, RequestKind, RequestState
 from services.gateways import requests
 from services.gateways.requests import GatewayAnswer
+from services.gateways.requests.rules import validate_answer
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.people_rows import token_secret
 from tests.support.requests_gateway import COLOUR, RequestsHarness, agent_key, sha256_of
@@ -240,6 +241,15 @@ async def test_of_two_concurrent_answers_exactly_one_counts(harness: RequestsHar
         assert lost.details["by"] == kept.answered_by
     events = await harness.list_events(EventType.GATEWAY_REQUEST_ANSWERED)
     assert len(events) == 8
+
+
+async def test_a_request_without_decisions_says_where_to_answer(harness: RequestsHarness) -> None:
+    request = await harness.create_request()
+    request.allowed_decisions = []
+    with pytest.raises(Invalid) as refused:
+        validate_answer(request, GatewayAnswer(sha256=request.sha256, decision=ONCE))
+    assert refused.value.code == "decision_invalid"
+    assert refused.value.message.startswith("The gateway offers no decision.")
 
 
 async def test_an_answer_based_on_an_outdated_read_is_rejected(

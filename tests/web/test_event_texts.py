@@ -65,9 +65,17 @@ def test_a_move_names_the_status_or_its_cause(data, alone, in_feed) -> None:
 def test_an_answered_request_names_the_answer() -> None:
     data = {"kind": "exec", "name": "Worker", "hash": "a1b2", "answer": "denied"}
     answered = Event(type=EventType.GATEWAY_REQUEST_ANSWERED, data=data)
-    assert describe_event(answered) == "Request of Worker answered: Command a1b2"
+    assert describe_event(answered) == "Request of Worker answered (denied): Command a1b2"
     expected = "Ann denied a request of Worker: Command a1b2"
     assert describe_in_feed(answered, "Ann", "Command a1b2") == expected
+
+
+def test_decisions_and_runs_name_what_was_decided_and_their_status() -> None:
+    decided = {"answer": "rejected", "question": "Deploy?"}
+    event = Event(type=EventType.APPROVAL_DECIDED, data=decided)
+    assert describe_event(event) == "Approval decided (rejected): Deploy?"
+    changed = Event(type=EventType.RUN_CHANGED, data={"name": "Ada", "status": "running"})
+    assert describe_event(changed) == "Run of Ada changed: running"
 
 
 def test_texts_are_translated_and_values_are_not(pseudo_language) -> None:

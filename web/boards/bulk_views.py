@@ -191,6 +191,10 @@ async def load_rejections(
         if one.error and one.task_id in found
     ]
     obstacles = {one.task_id: one.obstacle for one in offers if one.obstacle}
+    if confirmation is not None and is_part_request(request):
+        # The dialog has the reason; after it is cancelled, nothing is wrong with the card.
+        offered = {one.task_id for one in confirmation.offers}
+        moves = [one for one in moves if one.is_selected or one.task_id not in offered]
     return [replace(one, code=obstacles.get(one.task_id, one.code)) for one in moves], confirmation
 
 

@@ -73,7 +73,9 @@ def validate_answer(request: GatewayRequest, answer: GatewayAnswer) -> dict[str,
     if request.takes_decision:
         allowed = request.allowed_decisions
         if answer.decision not in allowed:
-            reason = N_("The gateway accepts only these decisions: %(offered)s.")
+            reason = N_("The gateway offers no decision. Answer it on the gateway itself.")
+            if allowed:
+                reason = N_("The gateway accepts only these decisions: %(offered)s.")
             raise Invalid("decision_invalid", reason, field="decision", offered=list(allowed))
         return {"decision": answer.decision}
     if asks_for_secret(request):
