@@ -69,8 +69,12 @@ class Conflict(AppError):
     """The operation is allowed but conflicts with the current state."""
 
 
-class Invalid(AppError):
-    """The input is invalid."""
+class Invalid(AppError, ValueError):
+    """The input is invalid.
+
+    It is a ValueError, so that pydantic collects those of validators with the errors of other
+    fields: `find_invalid` in `core.fields` returns them.
+    """
 
 
 class BadRequest(Invalid):

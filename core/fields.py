@@ -39,7 +39,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from core.clock import to_utc
 from core.errors import Invalid
@@ -158,6 +158,8 @@ class Fields(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
+            if invalid := find_invalid(fault):
+                raise invalid from None
             name = str(fault["loc"][0]) if fault["loc"] else None
             if fault["type"] in ("missing", "string_too_short"):
                 raise Invalid("blank", N_("Fill this in."), field=name) from None
@@ -205,7 +207,12 @@ class Patch(Fields):
     @classmethod
     def of(cls, **values: Any) -> Self:
         """Return changes of some fields; for a type checker the constructor needs all of them."""
-        return cls.model_validate(values)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            if invalid := find_invalid(error.errors(include_url=False)[0]):
+                raise invalid from None
+            raise
 
     def changes(self) -> dict[str, Any]:
         """Return the given fields, in the order of the model. Raises Invalid without any."""
@@ -218,6 +225,12 @@ class Patch(Fields):
         """Return the same changes without those of some fields."""
         kept = self.model_fields_set - names
         return self.model_construct(kept, **{name: getattr(self, name) for name in kept})
+
+
+def find_invalid(fault: ErrorDetails) -> Invalid | None:
+    """Return the error of a validator that raised Invalid."""
+    error = fault.get("ctx", {}).get("error")
+    return error if isinstance(error, Invalid) else None
 
 
 def find_label(field: FieldInfo) -> Label | None:

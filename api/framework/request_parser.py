@@ -2,17 +2,19 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pydantic_core
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from api.framework.errors import InvalidFields, InvalidJson
+from core.fields import find_invalid
 from core.http.request import read_body
 from core.text import MAX_JSON_DEPTH
 
@@ -170,6 +172,9 @@ def _validate(
     try:
         return model.model_validate(value, from_attributes=True)
     except ValidationError as error:
+        invalid = find_invalid(error.errors(include_url=False)[0])
+        if invalid and error.error_count() == 1 and not field_errors:
+            raise invalid from None  # with its code and details
         field_errors += _field_errors(error, where)
         return None
 
@@ -179,5 +184,11 @@ def _field_errors(error: ValidationError, *where: str) -> list[dict[str, Any]]:
     if count > MAX_ERRORS:
         message = f"{count:,} values in the {where[0]} are not valid."
         return [{"type": "value_error", "loc": [*where], "msg": message, "input": None}]
-    errors = error.errors(include_url=False)
-    return [{**field_error, "loc": [*where, *field_error["loc"]]} for field_error in errors]
+    return [_build_field_error(fault, where) for fault in error.errors(include_url=False)]
+
+
+def _build_field_error(fault: ErrorDetails, where: Sequence[str]) -> dict[str, Any]:
+    if invalid := find_invalid(fault):
+        loc = [*where, invalid.field] if invalid.field else [*where, *fault["loc"]]
+        return {"type": "value_error", "loc": loc, "msg": invalid.message, "input": None}
+    return {**fault, "loc": [*where, *fault["loc"]]}

@@ -205,6 +205,16 @@ async def test_a_missing_field_is_named_in_the_error(
             assert nothing.json()["detail"][-1]["loc"] == ["body"]
 
 
+async def test_an_invalid_value_does_not_hide_the_errors_of_other_fields(alice: Client) -> None:
+    body = {"name": "", "url": "nonsense", "workspace_root": "~"}
+    response = await alice.post("/gateways", json=body)
+    assert response.status_code == 422
+    assert [one["loc"] for one in response.json()["detail"]] == [["body", "name"], ["body", "url"]]
+    alone = await alice.post("/gateways", json=body | {"name": "Workshop"})
+    assert alone.json()["code"] == "url_invalid"
+    assert alone.json()["detail"] == response.json()["detail"][1:]
+
+
 async def test_invalid_json_is_rejected_before_any_other_check(
     client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:

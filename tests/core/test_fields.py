@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from core.errors import Invalid
 from core.fields import FieldKind, Fields, Label, Name, Patch, ShortText
+from services.gateways import GatewayCreate
 from web.ui.forms import Form
 from web.ui.object_forms import build_form_fields, list_edited_fields
 
@@ -105,3 +106,15 @@ def test_a_form_shows_what_was_submitted_or_else_the_current_values() -> None:
     assert build_form_fields(Form(), ThingCreate)["size"].value == "3"
     submitted = build_form_fields(Form({"name": ["New"]}), ThingCreate, edited)
     assert (submitted["name"].value, submitted["note"].value) == ("New", "")
+
+
+def test_an_invalid_value_does_not_hide_the_errors_of_other_fields() -> None:
+    form = Form({"name": [""], "url": ["nonsense"], "workspace_root": ["~"]})
+    with form.catch_errors():
+        form.parse(GatewayCreate)
+    assert form.code == "form_invalid"
+    assert form.errors.keys() == {"name", "url"}
+    alone = Form({"name": ["Workshop"], "url": ["nonsense"], "workspace_root": ["~"]})
+    with alone.catch_errors():
+        alone.parse(GatewayCreate)
+    assert (alone.code, alone.errors) == ("url_invalid", {"url": form.errors["url"]})

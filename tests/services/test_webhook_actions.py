@@ -159,7 +159,7 @@ async def test_an_invalid_action_or_template_is_rejected(session, world, fields,
     with pytest.raises(Invalid) as caught:
         await board_webhooks.create_webhook(
             *(session, world.alice, board),
-            BoardWebhookCreate(description="Alerts", **fields),
+            BoardWebhookCreate.parse({"description": "Alerts", **fields}),
             CIPHER,
         )
     assert caught.value.field == field

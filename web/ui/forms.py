@@ -45,7 +45,7 @@ from core.errors import (
     Unauthorized,
     UpstreamError,
 )
-from core.fields import Fields, accepts_none, find_label, list_labels
+from core.fields import Fields, accepts_none, find_invalid, find_label, list_labels
 from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
@@ -151,8 +151,14 @@ class Form:
         try:
             return fields.model_validate({**self._read_values(fields), **given})
         except ValidationError as error:
-            for fault in error.errors(include_url=False):
+            faults = error.errors(include_url=False)
+            for fault in faults:
                 name = str(fault["loc"][0]) if fault["loc"] else ""
+                if invalid := find_invalid(fault):
+                    if len(faults) == 1:
+                        raise invalid from None
+                    self.errors.setdefault(invalid.field or name, describe_error(invalid))
+                    continue
                 self.errors.setdefault(name, _error_message(fault, fields.model_fields.get(name)))
             self.problem = self.errors.pop("", "")
             raise _form_invalid() from None
