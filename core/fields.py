@@ -21,12 +21,12 @@ handler passes `context.known_versions` to the command beside the fields.
 No forward references in these classes: pydantic would rebuild them and lose what `Patch` derives.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from copy import copy
 from datetime import datetime
 from enum import StrEnum
 from types import NoneType
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -42,9 +42,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from core.clock import to_utc
-from core.errors import Invalid
+from core.errors import Invalid, PreconditionFailed
 from core.text import N_, is_email, is_storable
-from core.validation import ALLOWED_YEARS, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
+
+ALLOWED_YEARS = range(2, 9999)  # years that can be represented in every time zone
+MAX_INTEGER = 2**31 - 1  # maximum of PostgreSQL's type integer
+MAX_NAME_LENGTH = 200  # characters of names, slugs and other single lines
+MAX_TEXT_LENGTH = 100_000  # characters of descriptions, comments and other texts
 
 NOT_SENT: Any = None
 """The default of the fields of a PATCH; `changes` tells it from a null."""
@@ -254,3 +258,16 @@ def find_max_length(field: FieldInfo) -> int | None:
 def accepts_none(field: FieldInfo) -> bool:
     """Return whether a field can be null."""
     return field.annotation is Any or NoneType in get_args(field.annotation)
+
+
+KnownVersions: TypeAlias = Collection[int] | None
+"""The versions accepted by the caller; None if none were sent, so that the last write wins."""
+
+
+def check_version(known: KnownVersions, current: int) -> None:
+    """Raise PreconditionFailed if the current version is not one of the known versions.
+
+    Call it after all other checks: other errors take precedence (RFC 9110, 13.2.1).
+    """
+    if known is not None and current not in known:
+        raise PreconditionFailed

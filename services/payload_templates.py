@@ -18,9 +18,8 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints, Validat
 
 from core.clock import to_utc
 from core.errors import Invalid
-from core.fields import FieldKind, Fields, Label
+from core.fields import ALLOWED_YEARS, FieldKind, Fields, Label
 from core.text import N_, replace_unstorable, to_lines, to_one_line
-from core.validation import ALLOWED_YEARS
 from models import Priority
 
 MAX_VALUE_LENGTH = 20_000  # characters of one value

@@ -12,10 +12,9 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.db.transactions import Write
 from core.errors import Conflict, NotFound
-from core.fields import Description, FieldKind, Fields, Label, Name, Patch
+from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Name, Patch
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_, escape_pattern, slugify
-from core.validation import MAX_NAME_LENGTH
 from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
 from services import boards, events, organizations, rows
 

@@ -22,9 +22,9 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
+from core.fields import MAX_INTEGER
 from core.json_responses import Encoded, build_encoder, json_time
 from core.paging import Paging
-from core.validation import MAX_INTEGER
 from models import Member
 from services import gateways, skills
 from services.skills import (

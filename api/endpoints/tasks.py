@@ -23,10 +23,10 @@ from api.framework.operation import EITHER, USER, Operation, error_responses, re
 from api.framework.request_context import RequestContext
 from api.streams.subscription import FrameWriter, StreamDefinition, format_frame, open_board_stream
 from core.errors import Invalid
+from core.fields import MAX_NAME_LENGTH
 from core.http.request import Session
 from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
-from core.validation import MAX_NAME_LENGTH
 from models import Board, Event, EventType, LinkKind, Status
 from services import activity, events, forges, policies, tags, tasks
 from services.gateways import runs

@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from core.clock import format_naive_utc
 from core.errors import AppError, Invalid, TooMany, Unauthorized
+from core.fields import KnownVersions
 from core.http.middleware import request_id
 from core.http.request import STATUS_CODES
-from core.validation import KnownVersions
 
 EXPLAINED_CODES = {"token_ended", "token_expired"}  # of a 401 whose detail is a sentence
 MAX_ECHO_LENGTH = 200  # characters of an invalid value or name that are sent back

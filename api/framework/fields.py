@@ -16,14 +16,13 @@ from pydantic import (
 
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
+from core.fields import ALLOWED_YEARS, MAX_INTEGER, Name, ShortText, Text
 from core.fields import NOT_SENT as NOT_SENT
 from core.fields import AnyJson as AnyJson
-from core.fields import Name, ShortText, Text
 from core.fields import RequiredText as RequiredText
 from core.fields import build_line_constraints as build_line_constraints
 from core.fields import limit_keys as limit_keys
 from core.paging import MAX_PAGE_SIZE, Paging
-from core.validation import ALLOWED_YEARS, MAX_INTEGER
 
 MAX_IDS = 1_000  # in one list of a request
 

@@ -11,11 +11,11 @@ from api.framework.auth import AllowedCaller, get_offline_after
 from api.framework.errors import read_known_versions
 from core.config.settings import Settings
 from core.db.reads import Source
+from core.fields import KnownVersions
 from core.http.outbound import OutboundClient
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.security.encryption import SecretCipher
-from core.validation import KnownVersions
 from models import Actor, Agent, User
 from services.channels import ManualMessages
 from services.gateways import GatewayConnector

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.fields import MAX_TEXT_LENGTH
 from core.security.secrets import hash_token, hide_tokens
 from core.text import N_, is_storable
-from core.validation import MAX_TEXT_LENGTH
 from models import Agent, AgentFileVersion, FileAuthor, User
 
 SHARED_FILE = "AGENTS.md"  # has a part of ours and one of the agent

@@ -8,9 +8,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from core.errors import Forbidden, Invalid
-from core.fields import Fields, Name, limit_keys
+from core.fields import MAX_INTEGER, Fields, Name, limit_keys
 from core.text import N_, is_storable_json
-from core.validation import MAX_INTEGER, optional, trimmed_text
+from core.validation import optional, trimmed_text
 from models import Actor, Agent, ApprovalStatus
 from services.approval_actions import COMPLETION_KIND, is_completion_kind
 

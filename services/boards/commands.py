@@ -15,18 +15,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Forbidden, Invalid, NotFound
 from core.fields import (
+    MAX_INTEGER,
+    MAX_NAME_LENGTH,
     Description,
     FieldKind,
     Fields,
+    KnownVersions,
     Label,
     Moment,
     Name,
     Patch,
     ShortText,
     build_line_constraints,
+    check_version,
 )
 from core.text import N_, is_storable_json
-from core.validation import MAX_INTEGER, MAX_NAME_LENGTH, KnownVersions, check_version
 from models import (
     DEFAULT_REMINDER_MINUTES,
     DEFAULT_STALE_MINUTES,

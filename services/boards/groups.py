@@ -16,10 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
-from core.fields import Description, FieldKind, Fields, Label, Name, Patch
+from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Name, Patch
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_, slugify
-from core.validation import MAX_NAME_LENGTH
 from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User
 from services import events, messages, organizations, rows
 from services.boards.access import USER_BOARDS, access_parameters, lock_boards

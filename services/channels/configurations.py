@@ -10,11 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field, StringConstraints
 
 from core.errors import Invalid
-from core.fields import Fields, Name, Patch
+from core.fields import MAX_NAME_LENGTH, Fields, Name, Patch
 from core.http.outbound import InvalidUrl, parse_url
 from core.security.webhook_signatures import SECRET_PREFIX, generate_signing_secret
-from core.text import N_
-from core.validation import MAX_NAME_LENGTH, is_email
+from core.text import N_, is_email
 from models import ChannelKind
 
 TELEGRAM_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")

@@ -28,8 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Invalid
+from core.fields import MAX_NAME_LENGTH
 from core.text import N_, escape_pattern, replace_unstorable
-from core.validation import MAX_NAME_LENGTH
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
 from services.custom_fields.rules import find_value_error, is_blank
 

@@ -13,9 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import CombinedQuery, Query
 from core.errors import Conflict, Forbidden, Invalid
-from core.fields import FieldKind, Fields, Label, Patch, RequiredText
+from core.fields import (
+    MAX_NAME_LENGTH,
+    FieldKind,
+    Fields,
+    KnownVersions,
+    Label,
+    Patch,
+    RequiredText,
+    check_version,
+)
 from core.text import N_
-from core.validation import MAX_NAME_LENGTH, KnownVersions, check_version
 from models import (
     Actor,
     Agent,

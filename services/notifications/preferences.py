@@ -17,9 +17,8 @@ from core.clock import now
 from core.db.engine import violates_constraint
 from core.db.reads import Query, Source, choose_columns
 from core.errors import Invalid, NotFound
-from core.fields import Fields, Label, Patch
+from core.fields import Fields, KnownVersions, Label, Patch, check_version
 from core.text import N_
-from core.validation import KnownVersions, check_version
 from models import (
     USER_NAME_COLUMNS,
     BoardAccess,

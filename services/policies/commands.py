@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.transactions import lock_name
 from core.errors import Invalid
+from core.fields import KnownVersions, check_version
 from core.text import N_
-from core.validation import KnownVersions, check_version
 from models import Agent, ApprovalPolicy, Board, EventType, Member, PolicyRule, Tag, new_id
 from services import events, organizations
 from services.policies.queries import PolicyDetail, get_policy

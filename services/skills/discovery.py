@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.fields import MAX_NAME_LENGTH
 from core.text import N_
-from core.validation import MAX_NAME_LENGTH
 from services.skills.archives import Archive, InvalidArchive, open_archive
 from services.skills.files import (
     MAX_SKILL_LINES,

@@ -6,9 +6,9 @@ from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
 from core.errors import BadRequest, Invalid
+from core.fields import MAX_NAME_LENGTH
 from core.http.outbound import InvalidUrl, parse_url
 from core.text import N_, slugify
-from core.validation import MAX_NAME_LENGTH
 from services.skills.files import clean_value
 
 DEFAULT_BRANCH = "main"

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from core.validation import KnownVersions, check_version
+from core.fields import KnownVersions, check_version
 from models import (
     OPEN_STATUSES,
     Actor,

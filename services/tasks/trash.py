@@ -30,8 +30,8 @@ from sqlalchemy.orm import aliased
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import NotFound
+from core.fields import KnownVersions, check_version
 from core.text import N_
-from core.validation import KnownVersions, check_version
 from models import (
     Actor,
     Agent,

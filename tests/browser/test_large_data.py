@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from core.clock import now
-from core.validation import MAX_TEXT_LENGTH
+from core.fields import MAX_TEXT_LENGTH
 from models import Board, Comment, Status, Task, new_id
 from tests.support.board_rows import make_task
 from tests.support.live_site import LiveSite

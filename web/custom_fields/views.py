@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from core.db.reads import Source
 from core.errors import Conflict, Invalid
+from core.fields import MAX_NAME_LENGTH
 from core.http.request import open_reader, open_transaction
-from core.validation import MAX_NAME_LENGTH
 from models import CustomField, FieldType, Member, Visibility
 from services import boards, custom_fields, organizations
 from services.custom_fields import CustomFieldCreate, CustomFieldDetail, CustomFieldUpdate

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
+from core.fields import MAX_NAME_LENGTH
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from core.text import is_storable
-from core.validation import MAX_NAME_LENGTH
 from models import Gateway, Member
 from services import gateways, organizations, skills
 from services.skills import SkillCard, SkillCreate, SkillFilter

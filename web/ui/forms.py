@@ -45,10 +45,17 @@ from core.errors import (
     Unauthorized,
     UpstreamError,
 )
-from core.fields import Fields, accepts_none, find_invalid, find_label, list_labels
+from core.fields import (
+    MAX_NAME_LENGTH,
+    MAX_TEXT_LENGTH,
+    Fields,
+    accepts_none,
+    find_invalid,
+    find_label,
+    list_labels,
+)
 from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
-from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 from web.ui.locale_format import describe_error, format_number
 from web.ui.translation import N_, _
 
