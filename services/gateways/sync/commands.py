@@ -16,14 +16,13 @@ from core.errors import UpstreamError
 from core.security.encryption import SecretCipher
 from core.text import N_
 from models import Agent, EventType, Gateway, Member
-from openclaw import ErrorKind, GatewayClient, GatewayError
+from openclaw import ErrorKind, GatewayError
 from openclaw import api as gateway_api
 from services import agents, desired_state, events, gateways
 from services.gateways import GatewayConnector, files, provisioning
 from services.gateways.files import AgentFacts, FilePlan, FileState
 from services.gateways.sync.queries import (
     AgentSelection,
-    FileContents,
     RemoteFiles,
     SyncOptions,
     SyncProblem,
@@ -133,7 +132,16 @@ async def request_sync(
     requested = await desired_state.request_sync(
         session, wanted, overwrite=overwrite, rotate=options.rotate_tokens
     )
-    await _record_events(session, member, options, requested, created)
+    changed = ["files", "token"] if options.rotate_tokens else ["files"]
+    new_events = [
+        agents.agent_event(
+            EventType.AGENT_UPDATED, member.user, agent.board_id, agent, changed=changed
+        )
+        for agent in requested
+    ]
+    if created is not None:
+        new_events.append(agents.agent_event(EventType.AGENT_CREATED, member.user, None, created))
+    await events.record_events(session, new_events)
     ids = {agent.id for agent in requested}
     reports = [one for one in report.agents if one.agent.id in ids]
     reports += [AgentSyncReport(created, (), AGENT_CREATED, is_listed=False)] if created else []
@@ -157,43 +165,44 @@ async def reset_sessions(
         async with connector.connect(plan.gateway) as client:
             slots = provisioning.get_call_semaphore(plan.gateway.id)
             for agent in listed:
-                async with slots:
-                    problems += await _reset_session(client, plan.gateway, agent)
+                try:
+                    async with slots:
+                        key = files.session_key_of(agent)
+                        await gateway_api.reset_session(client, key, retry=True)
+                except GatewayError as error:
+                    if error.kind is not ErrorKind.REJECTED:
+                        raise
+                    problem = SyncProblem.from_agent_error(error, plan.gateway)
+                    problems.append(replace(problem, agent=agent))
     except UpstreamError as error:
         problems.append(SyncProblem.from_gateway_error(error))
     return replace(report, problems=[*report.problems, *problems])
 
 
-async def _record_events(
-    session: AsyncSession,
-    member: Member,
-    options: SyncOptions,
-    requested: Sequence[Agent],
-    created: Agent | None,
-) -> None:
-    user, type = member.user, EventType.AGENT_UPDATED
-    changed = ["files", "token"] if options.rotate_tokens else ["files"]
-    new_events = [
-        agents.agent_event(type, user, agent.board_id, agent, changed=changed)
-        for agent in requested
-    ]
-    if created is not None:
-        new_events.append(agents.agent_event(EventType.AGENT_CREATED, user, None, created))
-    await events.record_events(session, new_events)
-
-
 def _agent_report(plan: SyncPlan, remote: RemoteFiles, agent: Agent) -> AgentSyncReport:
-    plans = plan_agent_files(
-        agent,
-        plan.facts[agent.id],
-        remote.files_of_agent[agent.id],
-        overwrite=plan.options.overwrite,
-        rotate=plan.options.rotate_tokens,
+    """Plan the files of an agent as provisioning will, and say what is written and kept.
+
+    If we cannot decrypt the agent's token, the one in the present file is assumed to be right.
+    """
+    present, facts = remote.files_of_agent[agent.id], plan.facts[agent.id]
+    known = facts.token or files.find_token(present[files.SHARED_FILE])
+    token = NEW_VALUE if plan.options.rotate_tokens or not known else known
+    digests = provisioning.last_written_digests(agent, present)
+    for name in desired_state.MANAGED_FILES if plan.options.overwrite else ():
+        digests.pop(name, None)
+    plans = files.plan_files(files.render_files(replace(facts, token=token)), present, digests)
+    written = sum(one.state.is_written for one in plans)
+    kept = [one.name for one in plans if one.state is FileState.KEPT]
+    is_listed = agent.id not in remote.unlisted
+    sentences = [] if is_listed else [NOT_LISTED]
+    sentences.append(
+        f"{written} of {len(plans)} files to write." if written else "Nothing to write."
     )
+    if kept:
+        sentences.append(f"The agent has made its own of {' and '.join(kept)}: kept.")
     if agent.board_id is None and not plan.selection.sees_all:
         plans = [replace(one, diff=HIDDEN_DIFF if one.diff else "") for one in plans]
-    is_listed = agent.id not in remote.unlisted
-    return AgentSyncReport(agent, plans, describe_files(plans, is_listed=is_listed), is_listed)
+    return AgentSyncReport(agent, plans, " ".join(sentences), is_listed)
 
 
 async def _create_missing_agent(
@@ -205,48 +214,3 @@ async def _create_missing_agent(
     if await session.scalar(present) is not None:
         return None
     return await agents.create_gateway_agent(session, gateway)
-
-
-async def _reset_session(
-    client: GatewayClient, gateway: Gateway, agent: Agent
-) -> list[SyncProblem]:
-    try:
-        await gateway_api.reset_session(client, files.session_key_of(agent), retry=True)
-    except GatewayError as error:
-        if error.kind is not ErrorKind.REJECTED:
-            raise
-        return [replace(SyncProblem.from_agent_error(error, gateway), agent=agent)]
-    return []
-
-
-def plan_agent_files(
-    agent: Agent,
-    facts: AgentFacts,
-    present: FileContents,
-    *,
-    overwrite: bool = False,
-    rotate: bool = False,
-) -> Sequence[FilePlan]:
-    """Plan the files of an agent as provisioning will.
-
-    If we cannot decrypt the agent's token, the one in the present file is assumed to be right.
-    """
-    known = facts.token or files.find_token(present[files.SHARED_FILE])
-    token = NEW_VALUE if rotate or not known else known
-    digests = provisioning.last_written_digests(agent, present)
-    for name in desired_state.MANAGED_FILES if overwrite else ():
-        digests.pop(name, None)
-    return files.plan_files(files.render_files(replace(facts, token=token)), present, digests)
-
-
-def describe_files(plans: Sequence[FilePlan], *, is_listed: bool) -> str:
-    """Return in a sentence or two what is written, and what is kept."""
-    written = sum(one.state.is_written for one in plans)
-    kept = [one.name for one in plans if one.state is FileState.KEPT]
-    sentences = [] if is_listed else [NOT_LISTED]
-    sentences.append(
-        f"{written} of {len(plans)} files to write." if written else "Nothing to write."
-    )
-    if kept:
-        sentences.append(f"The agent has made its own of {' and '.join(kept)}: kept.")
-    return " ".join(sentences)
