@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from services.audit import AuditAction
 
 INSTALLATION = "installation"
-MAX_LINE_LENGTH = 10_000_000  # bytes; a record is much shorter
 
 
 def main(arguments: list[str]) -> int:
@@ -62,7 +61,7 @@ def verify_file(file: str, head: str | None) -> int:
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as lines:
             # a line that is too long is cut, and so it is invalid
-            result = verify_export(iter(partial(lines.readline, MAX_LINE_LENGTH), b""))
+            result = verify_export(iter(partial(lines.readline, 10_000_000), b""))
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     if result.problem is None and head is not None and head != result.head:

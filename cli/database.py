@@ -16,7 +16,6 @@ from embedded_postgres.instance import EmbeddedPostgres
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-MIN_SERVER_VERSION = 150_000  # PostgreSQL 15
 CONNECT_TIMEOUT = 10.0  # seconds
 
 
@@ -75,7 +74,7 @@ async def check_connection(settings: Settings) -> None:
         ) from error
     version = int(await connection.fetchval("show server_version_num"))
     await connection.close()
-    if version < MIN_SERVER_VERSION:
+    if version < 150_000:  # PostgreSQL 15
         name = describe_database(settings)
         raise CommandError(f"{name} runs PostgreSQL {version // 10_000}: 15 or newer is needed.")
 

@@ -12,8 +12,6 @@ from cli.demo_content import TASKS_BY_TITLE, DemoAgent, DemoBoard, DemoTask
 
 STEP_INTERVAL = 75.0  # average seconds between two steps of an agent
 CHAT_EVERY = 6  # steps; in one of them, an agent writes in the chat
-MAX_PENDING_APPROVALS = 4  # per board; the lead then requests no more
-MAX_OPEN_TASKS = 6  # per board; the lead then adds no more
 MAX_LIST = 200  # objects that an agent reads at once
 
 log = logging.getLogger("mission_control.demo")
@@ -181,7 +179,7 @@ class LeadScript(AgentScript):
             self._handled_rejections.add(newest["id"])
             await self.move_task(task, "inbox")
             return True
-        if status == "pending" or pending >= MAX_PENDING_APPROVALS:
+        if status == "pending" or pending >= 4:
             return False
         await self._request_approval(task, demo_task, len(approvals) + 1)
         return True
@@ -220,7 +218,7 @@ class LeadScript(AgentScript):
         """Add the next task of the board while few are open."""
         known = {task["title"] for task in tasks}
         new = next((one for one in self.demo_board.later_tasks if one.title not in known), None)
-        if new is None or sum(task["status"] != "done" for task in tasks) >= MAX_OPEN_TASKS:
+        if new is None or sum(task["status"] != "done" for task in tasks) >= 6:
             return
         tags = (await self.call_api("GET", f"{self.board_path}/tags")) if new.tags else []
         await self.call_api(

@@ -29,8 +29,6 @@ PREVIOUS_KEY_FILE = "secret-key.previous"  # while the key is replaced
 VERSION = "v2"  # of the format: AES-256-GCM, after the id of the key
 FIRST_VERSION = "v1"  # the same without an id
 NONCE_LENGTH = 12  # bytes
-FINGERPRINT_LENGTH = 16  # bytes
-KEY_ID_LENGTH = 8  # characters of the fingerprint
 KEY_PURPOSE = b"mission-control: secrets in the database"
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 DIGEST_PURPOSE = b"mission-control: digests in the database"
@@ -50,7 +48,7 @@ class SecretKey:
     @cached_property
     def fingerprint(self) -> str:
         """What distinguishes the key from others; the key cannot be computed from it."""
-        return self.derive(FINGERPRINT_PURPOSE, FINGERPRINT_LENGTH).hex()
+        return self.derive(FINGERPRINT_PURPOSE, length=16).hex()
 
     @property
     def id(self) -> str:
@@ -139,7 +137,7 @@ class SecretCipher:
 
 def get_key_id(fingerprint: str) -> str:
     """Return the id of a key with a fingerprint."""
-    return fingerprint[:KEY_ID_LENGTH]
+    return fingerprint[:8]
 
 
 def load_keys(settings: Settings) -> tuple[SecretKey, ...]:

@@ -212,7 +212,11 @@ class OpenIdProvider:
             return await self._add_userinfo(metadata, claims, tokens)
         except StaleAuthenticationError as error:
             log.warning("The OpenID provider did not authenticate a user again: %s", error)
-            raise _not_authenticated_again() from None
+            reason = N_(
+                "Your provider did not confirm that you have just signed in again. Sign out there"
+                " and try again, or use your password."
+            )
+            raise Unauthorized(reason, code="sign_in_not_recent") from None
         except InvalidTokenError as error:
             log.warning("A sign-in through the OpenID provider is invalid: %s", error)
             raise sign_in_not_verified() from None
@@ -368,14 +372,6 @@ def sign_in_not_verified() -> Unauthorized:
     """Return the error shown to users whose sign-in could not be verified."""
     reason = N_("The sign-in could not be confirmed. Start again.")
     return Unauthorized(reason, code="sign_in_not_proven")
-
-
-def _not_authenticated_again() -> Unauthorized:
-    reason = N_(
-        "Your provider did not confirm that you have just signed in again. Sign out there and"
-        " try again, or use your password."
-    )
-    return Unauthorized(reason, code="sign_in_not_recent")
 
 
 async def _read(answer: httpx2.Response) -> bytes:

@@ -28,8 +28,6 @@ KEY_TYPES = {
 """The accepted algorithms with their key types."""
 
 BEARER_TYPES = {"jwt", "at+jwt"}
-MAX_KEYS = 50
-MIN_MODULUS_LENGTH = 342  # characters of base64 for 2048 bits (RFC 7518, 3.3)
 JWT_PATTERN = re.compile(r"ey[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 
@@ -71,7 +69,7 @@ def parse_keys(published: Mapping[str, Any]) -> list[Key]:
     listed = published.get("keys")
     if not isinstance(listed, list):
         raise ValueError("has no list of keys")
-    found = [_parse_key(one) for one in listed[:MAX_KEYS] if isinstance(one, dict)]
+    found = [_parse_key(one) for one in listed[:50] if isinstance(one, dict)]
     return [key for key in found if key is not None]
 
 
@@ -171,7 +169,8 @@ def _has_audience(accepted: Collection[str], claims: Claims) -> bool:
 
 def _parse_key(published: Mapping[str, Any]) -> Key | None:
     """Parse one key; return None if it is not a signing key or too weak."""
-    is_weak = published.get("kty") == "RSA" and len(str(published.get("n"))) < MIN_MODULUS_LENGTH
+    # 342 characters of base64 are 2048 bits (RFC 7518, 3.3)
+    is_weak = published.get("kty") == "RSA" and len(str(published.get("n"))) < 342
     if published.get("kty") not in KEY_TYPES.values() or published.get("use") == "enc" or is_weak:
         return None
     try:

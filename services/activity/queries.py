@@ -73,8 +73,6 @@ _GROUP_BOARD_IDS = select(Board.id).where(
     Board.board_group_id == bindparam("group_id", type_=Uuid),
 )
 
-MAX_MERGED_TYPES = 20  # event types of a filter whose newest events are merged
-
 
 @dataclass(frozen=True)
 class ActivityFilters:
@@ -174,7 +172,7 @@ async def list_member_activity(
     shape = _build_shape(filters)._replace(
         before=filters.before is not None,
         after=filters.after is not None,
-        is_merged=len(types) <= MAX_MERGED_TYPES and not (filters.agent_id or filters.group_id),
+        is_merged=len(types) <= 20 and not (filters.agent_id or filters.group_id),
     )
     parameters = _build_parameters(member, filters, types)
     return await _build_page_query(shape).fetch_page(source, paging, **parameters)
@@ -236,9 +234,9 @@ async def list_agent_activity(source: Source, agent: Agent, paging: Paging) -> P
 
 @cache
 def _build_page_query(shape: FeedShape) -> BoardPageQuery[ActivityEntry]:
-    ids, total = build_feed_query(shape)
+    ids = _merge_newest(shape) if shape.is_merged else _read_backwards(shape)
     details = entries_query().order_by(Event.seq.desc())
-    return BoardPageQuery(ids, details, Event.id, total, entry_from_row)
+    return BoardPageQuery(ids, details, Event.id, _build_total(shape), entry_from_row)
 
 
 def entries_query() -> AnySelect:
@@ -308,13 +306,6 @@ class _EventSource:
         value = bindparam(name, type_=Uuid)
         column = getattr(self.model, name)
         return column.between(value, value) if self.model is Event else column == value
-
-
-@cache
-def build_feed_query(shape: FeedShape) -> tuple[Select[*tuple[Any, ...]], ColumnElement[int]]:
-    """Build the query for the ids of a page, newest first, and the expression of its total."""
-    ids = _merge_newest(shape) if shape.is_merged else _read_backwards(shape)
-    return ids, _build_total(shape)
 
 
 def _read_backwards(shape: FeedShape) -> Select[*tuple[Any, ...]]:

@@ -236,7 +236,21 @@ async def _list_ended_chains(session: AsyncSession, before: datetime) -> list[UU
 
 def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]:
     """Return the rows for INSERT_RECORDS, as JSON values."""
-    return [_build_row(record) for record in records]
+    return [
+        {
+            "id": str(new_id()),
+            "organization_id": _text(record.organization_id),
+            **_build_origin(record.actor, record.cause),
+            "action": str(record.action),
+            "object_kind": record.target.kind,
+            "object_id": _text(record.target.id),
+            "object_name": clean_text(record.target.name),
+            "event_id": _text(record.event_id),
+            "before": clean_value(record.before) or None,
+            "after": clean_value(record.after) or None,
+        }
+        for record in records
+    ]
 
 
 def build_origin_row(event_id: UUID, actor: Actor | None, cause: str | None) -> dict[str, Any]:
@@ -248,39 +262,21 @@ def _build_origin(actor: Actor | None, cause: str | None) -> dict[str, Any]:
     """Return who makes a change, with which credential, from where, and why."""
     context = get_audit_context()
     request = f"request:{context.request_id}" if context.request_id else None
-    return {
-        **_actor_values(actor),
-        "credential": context.credential,
-        "credential_id": context.credential_id,
-        "address": clean_text(context.address),
-        "cause": cause or request,
-    }
-
-
-def _build_row(record: NewAuditRecord) -> dict[str, Any]:
-    return {
-        "id": str(new_id()),
-        "organization_id": _text(record.organization_id),
-        **_build_origin(record.actor, record.cause),
-        "action": str(record.action),
-        "object_kind": record.target.kind,
-        "object_id": _text(record.target.id),
-        "object_name": clean_text(record.target.name),
-        "event_id": _text(record.event_id),
-        "before": clean_value(record.before) or None,
-        "after": clean_value(record.after) or None,
-    }
-
-
-def _actor_values(actor: Actor | None) -> dict[str, Any]:
     if actor is None:
-        context = get_audit_context()
         kind, id, name = context.actor_kind, context.actor_id, context.actor_name
     elif isinstance(actor, Agent):
         kind, id, name = "agent", actor.id, actor.name
     else:
         kind, id, name = "user", actor.id, actor.display_name
-    return {"actor_kind": kind, "actor_id": _text(id), "actor_name": clean_text(name)}
+    return {
+        "actor_kind": kind,
+        "actor_id": _text(id),
+        "actor_name": clean_text(name),
+        "credential": context.credential,
+        "credential_id": context.credential_id,
+        "address": clean_text(context.address),
+        "cause": cause or request,
+    }
 
 
 def _text(value: UUID | str | None) -> str | None:
@@ -290,7 +286,6 @@ def _text(value: UUID | str | None) -> str | None:
 MAX_TEXT_LENGTH = 500  # characters; a longer text is cut, and its hash is added
 MAX_ITEMS = 100  # of an object or a list
 MAX_DEPTH = 6  # levels of objects and lists
-MAX_SAFE_INTEGER = 2**53  # larger numbers differ between JSON libraries (RFC 8259, 6)
 
 
 def clean_value(value: object, depth: int = MAX_DEPTH) -> Any:
@@ -301,7 +296,8 @@ def clean_value(value: object, depth: int = MAX_DEPTH) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        is_safe = value == value and abs(value) <= MAX_SAFE_INTEGER and value == int(value)
+        # larger numbers differ between JSON libraries (RFC 8259, 6)
+        is_safe = value == value and abs(value) <= 2**53 and value == int(value)
         return int(value) if is_safe else str(value)
     if isinstance(value, datetime):
         return to_utc(value).isoformat()

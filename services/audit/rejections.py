@@ -22,8 +22,6 @@ from services.audit.records import AuditAction, AuditObject, NewAuditRecord, rec
 
 MAX_RECORDS_PER_MINUTE = 20  # of one action in one chain, by one process
 MILESTONES = {10**power for power in range(2, 9)}  # attempts in a minute that are recorded as well
-MINUTE = 60  # seconds
-MAX_KEYS = 10_000  # in memory; further ones get no record in this minute
 UNKNOWN_NAME = "not an e-mail address"  # what was entered may be a password
 
 log = logging.getLogger(__name__)
@@ -39,11 +37,11 @@ class AttemptCounter:
 
     def count(self, *key: Hashable, limit: int = MAX_RECORDS_PER_MINUTE) -> int:
         """Count an attempt. Return its number in this minute, or 0 if it gets no record."""
-        minute = int(self._clock() // MINUTE)
+        minute = int(self._clock() // 60)
         if minute != self._minute:
             self._minute = minute
             self._counts.clear()
-        if key not in self._counts and len(self._counts) >= MAX_KEYS:
+        if key not in self._counts and len(self._counts) >= 10_000:  # in memory
             return 0
         self._counts[key] += 1
         number = self._counts[key]

@@ -36,8 +36,6 @@ LINK_COOKIES = {
 """The pages that one-time links open, and the cookies with their secrets."""
 
 GONE = 410  # HTTP status of an invalid link
-LINK_COOKIE_MAX_AGE = 3600  # seconds
-MAX_SECRET_LENGTH = 200  # characters
 QUERY_NAMES = ("token", "link")
 
 
@@ -98,10 +96,10 @@ def render_open_page(request: Request, *, error: str = "") -> Response:
 
 
 def _redirect_with_secret(request: Request, path: str, secret: str) -> Response:
-    is_plausible = len(secret) <= MAX_SECRET_LENGTH and secret.isascii() and secret.isprintable()
+    is_plausible = len(secret) <= 200 and secret.isascii() and secret.isprintable()
     value = secret if is_plausible and " " not in secret else "-"
     response = RedirectResponse(path, 303)
-    return write_cookie(request, response, LINK_COOKIES[path], value, max_age=LINK_COOKIE_MAX_AGE)
+    return write_cookie(request, response, LINK_COOKIES[path], value, max_age=3600)
 
 
 @asynccontextmanager

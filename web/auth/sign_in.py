@@ -21,11 +21,7 @@ from web.ui import forms
 from web.ui.render import render_page
 from web.ui.translation import _, ngettext
 
-MINUTE = 60  # seconds
-
 DEVICE_COOKIE = "mission_control_device"
-DEVICE_COOKIE_PATH = "/sign-in"
-DEVICE_COOKIE_MAX_AGE = 365 * 24 * 3600  # seconds
 DEVICE_CONTEXT = "device cookie"
 """The cookie of a browser in which a user has signed in with a password before.
 
@@ -160,7 +156,7 @@ def render_sign_in(
 
 def render_rate_limited(request: Request, form: forms.Form, next: str, error: TooMany) -> Response:
     """Render the form after too many attempts."""
-    minutes = -(-error.retry_after // MINUTE)
+    minutes = -(-error.retry_after // 60)
     form.problem = ngettext(
         "Too many attempts. Try again in a minute.",
         "Too many attempts. Try again in %(num)d minutes.",
@@ -243,8 +239,8 @@ def remember_device(request: Request, response: Response, email: str) -> Respons
     response.set_cookie(
         DEVICE_COOKIE,
         cipher.encrypt(email, DEVICE_CONTEXT),
-        max_age=DEVICE_COOKIE_MAX_AGE,
-        path=DEVICE_COOKIE_PATH,
+        max_age=365 * 24 * 3600,
+        path="/sign-in",
         httponly=True,
         samesite="lax",
         secure=get_settings(request).base_url.startswith("https://"),

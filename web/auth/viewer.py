@@ -20,7 +20,6 @@ from web.ui.translation import N_, _
 SESSION_COOKIE = "mission_control"
 OLD_SESSION_PREFIX = "mc_session_"  # of sessions that an earlier version has started
 EVENTS_PATH = "/events"
-DAY = 24 * 3600  # seconds
 
 
 async def current_viewer(connection: HTTPConnection) -> Viewer | None:
@@ -123,7 +122,7 @@ def is_https(connection: HTTPConnection) -> bool:
 
 def set_session_cookie(request: Request, response: Response, secret: str) -> Response:
     """Set the session cookie."""
-    max_age = get_settings(request).session_days * DAY
+    max_age = get_settings(request).session_days * 24 * 3600
     return write_cookie(request, response, SESSION_COOKIE, secret, max_age=max_age)
 
 
@@ -171,7 +170,6 @@ def clear_session_cookie(request: Request, response: Response) -> Response:
 
 
 OIDC_COOKIE = "mission_control_traveller"
-OIDC_COOKIE_MAX_AGE = 20 * 60  # seconds
 
 
 def read_oidc_secret(request: Request) -> str:
@@ -186,7 +184,7 @@ def read_or_create_oidc_secret(request: Request) -> str:
 
 def set_oidc_cookie(request: Request, response: Response, secret: str) -> Response:
     """Set the cookie that identifies the browser during a sign-in."""
-    return write_cookie(request, response, OIDC_COOKIE, secret, max_age=OIDC_COOKIE_MAX_AGE)
+    return write_cookie(request, response, OIDC_COOKIE, secret, max_age=20 * 60)
 
 
 def clear_oidc_cookie(request: Request, response: Response) -> Response:

@@ -42,8 +42,6 @@ from web.ui.translation import N_, _, translate
 MAX_QUERY_LENGTH = 200  # characters
 PAGE_SIZE = 20  # results
 
-LISTED_BOARDS = 8  # in the palette before anything is typed
-
 KIND_NAMES = {
     ResultKind.TASK: N_("Tasks"),
     ResultKind.COMMENT: N_("Comments"),
@@ -62,7 +60,6 @@ ICONS = {
     ResultKind.PERSON: "user",
 }
 
-MAX_LINK_TEXT = 80  # characters of a title in a text
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>~|])")
 
 PATHS = {
@@ -187,7 +184,7 @@ async def show_suggestions(request: Request) -> Response:
             sections = await search.suggest_objects(source, member, text, board_id=board_id)
         else:
             recent = await search.load_recent_objects(source, member, _read_recent_ids(request))
-            listed = (await boards.list_boards(source, member, Paging(LISTED_BOARDS))).items
+            listed = (await boards.list_boards(source, member, Paging(8))).items
     return render_part(
         request,
         "search/_suggestions.html",
@@ -302,8 +299,8 @@ def build_task_link(task: TaskReference) -> str:
     The title is cut and loses its @, so that it mentions nobody. See docs/decisions/search.md.
     """
     title = " ".join(task.title.replace("@", "").split())
-    if len(title) > MAX_LINK_TEXT:
-        title = f"{title[:MAX_LINK_TEXT].rstrip()}…"
+    if len(title) > 80:
+        title = f"{title[:80].rstrip()}…"
     escaped = MARKDOWN_SIGNS.sub(r"\\\1", title)
     return f"[{escaped}](/boards/{task.board_id}/tasks/{task.id})"
 

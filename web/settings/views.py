@@ -30,8 +30,6 @@ from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, ngettext, translate
 
-MAX_CHOSEN_TOKENS = 1_000  # a user may have more than 20, from before there was a limit
-
 SCOPE_NAMES = {
     TokenScope.READ: N_("only reads"),
     TokenScope.NO_DECISIONS: N_("reads and changes, does not decide"),
@@ -87,7 +85,8 @@ class PasswordChangeForm(BaseModel):
 class TokenEndingsForm(BaseModel):
     """The API tokens to end."""
 
-    ids: list[UUID] = Field(default=[], max_length=MAX_CHOSEN_TOKENS, validate_default=True)
+    # a user may have more than 20, from before there was a limit
+    ids: list[UUID] = Field(default=[], max_length=1_000, validate_default=True)
 
     @field_validator("ids")
     @classmethod
