@@ -3,7 +3,6 @@
 from services.activity.queries import (
     ActivityEntry,
     ActivityFilters,
-    CommentEntry,
     count_member_activity,
     list_agent_activity,
     list_comment_entries,

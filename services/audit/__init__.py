@@ -5,7 +5,7 @@ events by `services.events`; changes without an event record themselves. docs/au
 guarantees.
 """
 
-from services.audit.chain import VerificationResult, compute_hash, verify_export
+from services.audit.chain import compute_hash, verify_export
 from services.audit.queries import (
     AuditFilters,
     CommunicationRecord,

@@ -1,7 +1,6 @@
 """Identity: users, their accounts, and authentication by password, session, token or provider."""
 
 from services.identity.accounts import (
-    MembershipSummary,
     ProfileUpdate,
     UserUpdate,
     delete_account,
@@ -22,14 +21,11 @@ from services.identity.external_accounts import (
     save_identity_for_password,
 )
 from services.identity.passwords import (
-    MAX_PASSWORD_LENGTH,
     MIN_PASSWORD_LENGTH,
-    StoredPassword,
     VerifiedPassword,
     change_password,
     create_password_link,
     find_stored_password,
-    find_user_by_email,
     get_password_link_user,
     get_stored_password,
     hash_new_password,
@@ -45,7 +41,6 @@ from services.identity.registration import (
     create_first_run_link,
     is_first_run_open,
     register_with_invite,
-    reopen_first_run_statement,
 )
 from services.identity.sessions import (
     Viewer,
@@ -63,7 +58,6 @@ from services.identity.sessions import (
 from services.identity.tokens import (
     TOKEN_LIFETIMES,
     ApiTokenCreate,
-    accept_imported_token,
     authenticate_agent,
     authenticate_user,
     create_api_token,

@@ -30,7 +30,7 @@ from models import (
     Role,
     User,
 )
-from services import events, messages, organizations
+from services import events, messages, organizations, rows
 from services.audit import (
     AccountChange,
     AuditAction,
@@ -225,12 +225,8 @@ async def update_profile(session: AsyncSession, user: User, fields: UserUpdate) 
     earlier records are recognized by it.
     """
     locked = await organizations.lock_user(session, user)
-    former_name, given = locked.display_name, fields.changes()
-    changed = {name: value for name, value in given.items() if value != getattr(locked, name)}
-    for name, value in changed.items():
-        setattr(locked, name, value)
-    if changed:
-        locked.updated_at = now()
+    former_name = locked.display_name
+    await rows.update_row(session, locked, fields.changes())
     if locked.display_name != former_name:
         renamed = AccountChange(
             AuditAction.ACCOUNT_RENAMED,

@@ -20,7 +20,7 @@ from core.errors import Conflict, Forbidden, NotFound, Unauthorized
 from core.security.secrets import hash_token, secrets_equal
 from core.text import N_, is_email, is_storable
 from models import ExternalIdentity, PendingSignIn, User, new_id
-from services import audit, organizations
+from services import audit, organizations, rows
 from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.registration import (
     FIRST_USER_EXTERNAL_ID,
@@ -311,15 +311,12 @@ async def _resolve_email_conflict(
 async def _create_user(
     session: AsyncSession, profile: ProviderProfile, *, email: str | None
 ) -> User:
-    at = now()
-    user = User(
-        id=new_id(),
+    user = rows.build_row(
+        User,
         clerk_user_id=await _choose_external_id(session, profile),
         email=email,
-        email_verified_at=at if email and profile.is_verified else None,
+        email_verified_at=now() if email and profile.is_verified else None,
         name=profile.name,
-        created_at=at,
-        updated_at=at,
     )
     session.add(user)
     await session.flush()

@@ -16,8 +16,8 @@ from core.errors import Conflict, Invalid, NotFound
 from core.fields import FieldKind, Fields, Label, Name, NormalizedEmail
 from core.security.secrets import generate_token, hash_token
 from core.text import N_, to_one_line
-from models import ExternalIdentity, FirstRunLink, User, new_id
-from services import audit, organizations
+from models import ExternalIdentity, FirstRunLink, User
+from services import audit, organizations, rows
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 
 FIRST_USER_EXTERNAL_ID = "local-auth-user"
@@ -52,8 +52,7 @@ async def lock_first_user(session: AsyncSession) -> User:
     )
     user = await session.scalar(query.execution_options(populate_existing=True))
     if user is None:
-        at = now()
-        user = User(id=new_id(), clerk_user_id=FIRST_USER_EXTERNAL_ID, created_at=at, updated_at=at)
+        user = rows.build_row(User, clerk_user_id=FIRST_USER_EXTERNAL_ID)
         session.add(user)
     return user
 
@@ -76,16 +75,9 @@ async def register_with_invite(
     account: that user signs in and accepts.
     """
     invite = await organizations.get_open_invite(session, token)
-    id, at, email = new_id(), now(), invite.invited_email
-    user = User(
-        id=id,
-        clerk_user_id=str(id),
-        name=fields.name,
-        email=email,
-        password_hash=password_hash,
-        created_at=at,
-        updated_at=at,
-    )
+    email = invite.invited_email
+    user = rows.build_row(User, name=fields.name, email=email, password_hash=password_hash)
+    user.clerk_user_id = str(user.id)
     await lock_registration(session)
     if await is_email_taken(session, email, by_other_than=user):
         reason = N_("There is an account with this e-mail address. Sign in with it.")

@@ -18,7 +18,6 @@ from services.organizations.commands import (
 from services.organizations.grants import AccessRights, BoardGrant
 from services.organizations.invites import (
     InviteCreate,
-    InviteDetail,
     Invitee,
     accept_invite,
     create_invite,
@@ -51,8 +50,6 @@ from services.organizations.members import (
 from services.organizations.queries import (
     EndedMembership,
     MemberDetail,
-    OrganizationContents,
-    SectionCounts,
     build_membership,
     count_contents,
     count_owners,
@@ -71,7 +68,6 @@ from services.organizations.queries import (
     list_memberships,
 )
 from services.organizations.rules import (
-    LAST_OWNER,
     ROLE_RANK,
     check_may_manage_role,
     may_appoint_admins,

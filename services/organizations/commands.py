@@ -13,8 +13,8 @@ from core.db.reads import Source, require_transaction
 from core.errors import NotFound
 from core.fields import FieldKind, Fields, Label, Name
 from core.text import N_
-from models import EventType, Gateway, Invite, Member, Organization, Role, User, new_id
-from services import audit, desired_state, events
+from models import EventType, Gateway, Invite, Member, Organization, Role, User
+from services import audit, desired_state, events, rows
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.hooks import Hook
 from services.organizations.invites import accept_oldest_invite
@@ -53,30 +53,30 @@ async def create_organization(
 
     Raises Conflict if they belong to one of that name already.
     """
-    name = fields.name
     locked = await lock_user(session, user)
-    check_name_is_free(name, await _list_organizations(session, locked))
-    at = now()
-    organization = Organization(id=new_id(), name=name, created_at=at, updated_at=at)
+    check_name_is_free(fields.name, await _list_organizations(session, locked))
+    organization = rows.build_row(Organization, name=fields.name)
     session.add(organization)
     await session.flush()
-    owner = Member(
-        organization=organization,
-        user=locked,
-        role=Role.OWNER,
-        all_boards_read=True,
-        all_boards_write=True,
-        created_at=at,
-        updated_at=at,
-    )
-    session.add(owner)
+    session.add(_build_owner(organization, locked))
     await ORGANIZATION_CREATION.run(session, organization)
     locked.active_organization_id = organization.id
     await session.flush()
     created = EventType.ORGANIZATION_CREATED
-    data: dict[str, object] = {"name": name}
+    data: dict[str, object] = {"name": fields.name}
     await events.record_event(session, created, locked, organization_id=organization.id, data=data)
     return organization
+
+
+def _build_owner(organization: Organization, user: User) -> Member:
+    return rows.build_row(
+        Member,
+        organization=organization,
+        user=user,
+        role=Role.OWNER,
+        all_boards_read=True,
+        all_boards_write=True,
+    )
 
 
 async def rename_organization(
@@ -88,21 +88,18 @@ async def rename_organization(
     of that name.
     """
     require_admin(member)
-    name = fields.name
     locked = await lock_user(session, member.user)
     organization = await lock_organization_row(session, member.organization_id)
     others = [
         one for one in await _list_organizations(session, locked) if one.id != organization.id
     ]
-    check_name_is_free(name, others)
-    if name == organization.name:
-        return organization
-    changes = {"name": [organization.name, name]}
-    organization.name = name
-    organization.updated_at = now()
-    updated = EventType.ORGANIZATION_UPDATED
-    data: dict[str, object] = {"name": name, "changes": changes}
-    await events.record_event(session, updated, locked, organization_id=organization.id, data=data)
+    check_name_is_free(fields.name, others)
+    if changes := await rows.update_row(session, organization, dict(fields)):
+        data: dict[str, object] = {"name": organization.name, "changes": changes}
+        updated = EventType.ORGANIZATION_UPDATED
+        await events.record_event(
+            session, updated, locked, organization_id=organization.id, data=data
+        )
     return organization
 
 
@@ -272,17 +269,7 @@ async def add_users_to_demo_organization(session: AsyncSession) -> None:
     member_ids = select(Member.user_id).where(Member.organization_id == organization.id)
     outsiders = select(User).where(User.password_hash.is_not(None), User.id.not_in(member_ids))
     for user in (await session.scalars(outsiders)).all():
-        session.add(
-            Member(
-                organization=organization,
-                user=user,
-                role=Role.OWNER,
-                all_boards_read=True,
-                all_boards_write=True,
-                created_at=now(),
-                updated_at=now(),
-            )
-        )
+        session.add(_build_owner(organization, user))
         user.active_organization_id = user.active_organization_id or organization.id
         record = NewAuditRecord(
             AuditAction.MEMBER_ADDED,

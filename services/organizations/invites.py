@@ -38,9 +38,8 @@ from models import (
     Organization,
     Role,
     User,
-    new_id,
 )
-from services import events
+from services import events, rows
 from services.audit import NewAuditRecord
 from services.events import NewEvent
 from services.organizations.grants import (
@@ -67,7 +66,6 @@ NOT_FOUND_REASONS = {
         "The person who sent this invitation may not invite you any more. Ask for a new one."
     ),
 }
-INVITE_LIFETIME = timedelta(days=14)
 
 
 class Invitee(Fields):
@@ -110,8 +108,8 @@ PENDING_INVITES: PagedQuery[Invite] = PagedQuery(
 async def load_invite_details(source: Source, invites: Sequence[Invite]) -> list[InviteDetail]:
     """Return the same invitations, each with its creator and its grants."""
     details = {invite.id: InviteDetail(invite) for invite in invites}
-    rows = await INVITE_DETAILS.fetch(source, invite_ids=list(details)) if details else []
-    for invite_id, creator, access in rows:
+    found = await INVITE_DETAILS.fetch(source, invite_ids=list(details)) if details else []
+    for invite_id, creator, access in found:
         known = details[invite_id].board_access
         added = [*known, access] if access is not None else known
         details[invite_id] = InviteDetail(details[invite_id].invite, creator, added)
@@ -155,17 +153,15 @@ async def create_invite(
         check_may_manage_role(acting, invited_role)
         pending = _pending_invite_conditions(acting.organization_id, email)
         await session.execute(delete(Invite).where(*pending))
-    token, at = generate_token("invite"), now()
-    invite = Invite(
-        id=new_id(),
+    token = generate_token("invite")
+    invite = rows.build_row(
+        Invite,
         organization_id=acting.organization_id,
         invited_email=email,
         token_hash=hash_token(token),
         role=fields.role,
         created_by_user_id=acting.user_id,
-        expires_at=at + INVITE_LIFETIME,
-        created_at=at,
-        updated_at=at,
+        expires_at=now() + timedelta(days=14),
     )
     session.add(invite)
     await grant_rights(session, invite, fields)
@@ -315,14 +311,13 @@ async def _accept(
     member = await find_membership(session, user, invite.organization_id)
     is_new = member is None
     if member is None:
-        member = Member(
-            id=new_id(),
+        member = rows.build_row(
+            Member,
             organization=invite.organization,
             user=user,
             role=invite.role,
             all_boards_read=invite.all_boards_read,
             all_boards_write=invite.all_boards_write,
-            created_at=now(),
         )
         session.add(member)
     else:

@@ -8,7 +8,6 @@ from services.search.queries import (
     SearchFilters,
     SearchResult,
     SearchResults,
-    build_page_query,
     build_search_query,
     is_searchable,
     search_for_page,
@@ -17,7 +16,6 @@ from services.search.queries import (
 from services.search.sources import Kind, ResultKind
 from services.search.suggestions import (
     MAX_RECENT,
-    MAX_SUGGESTIONS,
     Mention,
     MentionKind,
     RecentObject,
