@@ -3,7 +3,6 @@
 Secrets of channels are never returned.
 """
 
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -19,7 +18,7 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from core.errors import Invalid
-from core.json_responses import Encoded, json_id, json_time
+from core.json_responses import Encoded, build_encoder, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
 from services import channels
 from services.channels import ChannelCreate, ChannelDetail, ChannelState, ChannelUpdate
@@ -71,43 +70,26 @@ class ChannelTestResult(ResponseModel):
     delivery_id: UUID
 
 
-def _build_channel_fields(detail: ChannelDetail) -> dict[str, Any]:
-    """Return the fields of a ChannelRead, in the order of the model."""
-    channel = detail.channel
-    return {
-        "id": json_id(channel.id),
-        "kind": channel.kind,
-        "name": channel.name,
-        "receiver": detail.receiver,
-        "state": detail.state,
-        "last_error": channel.last_error,
-        "failing_since": json_time(channel.failing_since),
-        "created_at": json_time(channel.created_at),
-        "updated_at": json_time(channel.updated_at),
-    }
-
-
-def _encode_channel(detail: ChannelDetail) -> Encoded[ChannelRead]:
-    return Encoded(_build_channel_fields(detail))
+encode_channel = build_encoder(ChannelRead, "channel", receiver="receiver", state="state")
 
 
 async def _load(context: RequestContext, member: Member, channel_id: UUID) -> Encoded[ChannelRead]:
     async with context.transaction() as session:
-        cipher = context.secret_cipher
-        return _encode_channel(await channels.get_channel(session, member, channel_id, cipher))
+        detail = await channels.get_channel(session, member, channel_id, context.secret_cipher)
+    return Encoded(encode_channel(detail))
 
 
 @reads_only
 async def list_channels(context: RequestContext, member: Member) -> Encoded[list[ChannelRead]]:
     """List the user's channels, oldest first."""
     found = await channels.list_channels(context.source, member, context.secret_cipher)
-    return Encoded(list(map(_build_channel_fields, found)))
+    return Encoded(list(map(encode_channel, found)))
 
 
 @reads_only
 async def get_channel(context: RequestContext, detail: ChannelDetail) -> Encoded[ChannelRead]:
     """Return a channel."""
-    return _encode_channel(detail)
+    return Encoded(encode_channel(detail))
 
 
 @without_transaction
@@ -141,7 +123,8 @@ async def update_channel(
     """Rename, pause or resume a channel. Only the fields in the request change."""
     await channels.update_channel(context.session, channel, body)
     cipher = context.secret_cipher
-    return _encode_channel(await channels.get_channel(context.session, member, channel.id, cipher))
+    detail = await channels.get_channel(context.session, member, channel.id, cipher)
+    return Encoded(encode_channel(detail))
 
 
 async def delete_channel(context: RequestContext, channel: NotificationChannel) -> Ok:

@@ -21,7 +21,7 @@ from api.streams.subscription import (
 )
 from core.clock import now
 from core.http.request import Session
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Event, EventType, Message, MessageState
 from services import boards, messages, pending_reasons
@@ -51,22 +51,7 @@ class MessageRead(ResponseModel):
     acknowledged_at: Timestamp | None
 
 
-def _build_message_fields(message: Message) -> dict[str, Any]:
-    """Return the fields of a MessageRead, in the order of the model."""
-    return {
-        "id": json_id(message.id),
-        "kind": message.kind,
-        "content": message.content,
-        "board_id": json_id(message.board_id),
-        "task_id": json_id(message.task_id),
-        "approval_id": json_id(message.approval_id),
-        "deliver": message.deliver,
-        "state": message.state,
-        "attempts": message.attempts,
-        "created_at": json_time(message.created_at),
-        "sent_at": json_time(message.sent_at),
-        "acknowledged_at": json_time(message.acknowledged_at),
-    }
+encode_message = build_encoder(MessageRead)
 
 
 class WaitRead(ResponseModel):
@@ -109,22 +94,18 @@ def _build_agent_message_fields(
     """Return the fields of an AgentMessageRead, in the order of the model."""
     is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
     pending = delivery_conditions.pending_status(message, now())
-    return _build_message_fields(message) | {
+    waits_for: dict[str, Any] | None = None
+    if pending:
+        since = json_time(pending.since)
+        waits_for = {"reason": pending.reason, "since": since, "sentence": pending.sentence}
+    return encode_message(message) | {
         "agent_id": json_id(message.agent_id),
         "last_error": message.last_error,
         "from_agent_id": json_id(message.from_agent_id),
         "from_user_id": json_id(message.from_user_id),
         "run_id": message.run_id if is_started and message.attempts else None,
-        "waits_for": _build_wait_fields(pending) if pending else None,
+        "waits_for": waits_for,
         "task_is_untouched": task_is_untouched,
-    }
-
-
-def _build_wait_fields(pending: pending_reasons.PendingStatus) -> dict[str, Any]:
-    return {
-        "reason": pending.reason,
-        "since": json_time(pending.since),
-        "sentence": pending.sentence,
     }
 
 
@@ -155,14 +136,14 @@ async def list_my_messages(
     found = await messages.list_inbox(
         context.source, context.agent, query.paging, state=query.state
     )
-    return encode_page(found, _build_message_fields)
+    return encode_page(found, encode_message)
 
 
 @error_responses(404)
 async def acknowledge_message(context: RequestContext, message_id: UUID) -> Encoded[MessageRead]:
     """Acknowledge a message. Repeating the call has no effect."""
     acknowledged = await messages.acknowledge_message(context.session, context.agent, message_id)
-    return Encoded(_build_message_fields(acknowledged))
+    return Encoded(encode_message(acknowledged))
 
 
 @reads_only

@@ -17,14 +17,13 @@ from api.framework.fields import (
 from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.errors import NotFound
-from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id
 from core.paging import Page
 from models import Digest, Member, NotificationKind
 from services import boards, notifications
 from services.notifications import (
     Choice,
     KindGroup,
-    NotificationEntry,
     NotificationFilters,
     NotificationPreferencesUpdate,
     Preferences,
@@ -83,29 +82,9 @@ class MarkedRead(ResponseModel):
     marked: int
 
 
-def _build_fields(entry: NotificationEntry) -> dict[str, Any]:
-    """Return the fields of a NotificationRead, in the order of the model."""
-    notification = entry.notification
-    return {
-        "id": json_id(notification.id),
-        "kind": notification.kind,
-        "organization_id": json_id(notification.organization_id),
-        "board_id": json_id(notification.board_id),
-        "task_id": json_id(notification.task_id),
-        "approval_id": json_id(notification.approval_id),
-        "agent_id": json_id(notification.agent_id),
-        "gateway_id": json_id(notification.gateway_id),
-        "actor_user_id": json_id(notification.actor_user_id),
-        "actor_agent_id": json_id(notification.actor_agent_id),
-        "actor_name": entry.actor_name,
-        "data": notification.data,
-        "count": notification.count,
-        "is_unread": entry.is_unread,
-        "created_at": json_time(notification.created_at),
-        "updated_at": json_time(notification.updated_at),
-        "read_at": json_time(notification.read_at),
-        "resolved_at": json_time(notification.resolved_at),
-    }
+encode_notification = build_encoder(
+    NotificationRead, "notification", actor_name="actor_name", is_unread="is_unread"
+)
 
 
 @reads_only
@@ -115,7 +94,7 @@ async def list_notifications(
     """List the user's notifications; those that changed last come first."""
     filters = NotificationFilters(query.unread, query.group, query.board_id)
     found = await notifications.list_notifications(context.source, member, query.paging, filters)
-    return encode_page(found, _build_fields)
+    return encode_page(found, encode_notification)
 
 
 @reads_only
@@ -130,7 +109,7 @@ async def mark_read(
 ) -> Encoded[NotificationRead]:
     """Mark a notification as read."""
     entry = await notifications.mark_read(context.session, member, notification_id)
-    return Encoded(_build_fields(entry))
+    return Encoded(encode_notification(entry))
 
 
 @error_responses(404)
