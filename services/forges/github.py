@@ -26,7 +26,6 @@ from services.forges.payloads import (
 )
 
 FORM_START = "payload="
-PING_EVENT = "ping"  # sent once, when a webhook is set up at GitHub
 CLOSING_WORDS = "close[sd]?|fix|fixe[sd]|resolve[sd]?"
 FAILING = {"failure", "timed_out", "startup_failure", "error"}
 PASSING = {"success", "neutral", "skipped"}
@@ -42,7 +41,7 @@ ISSUE_ACTIONS = {
 def read_github_payload(event: str, payload: object) -> ForgeReport:
     """Return what a payload is about. Raises UnusedPayload."""
     reader = READERS.get(event)
-    if event == PING_EVENT:
+    if event == "ping":  # sent once, when a webhook is set up at GitHub
         raise UnusedPayload("ping")
     if reader is None:
         raise UnusedPayload("event_unsupported")

@@ -1,6 +1,5 @@
 """Notifications of users: what concerns them, and how it reaches them outside the pages."""
 
-from services.notifications.changes import NotificationChanges, NotificationStreams
 from services.notifications.commands import (
     OpenedPage,
     delete_old_notifications,
@@ -14,6 +13,8 @@ from services.notifications.creation import (
     USER_TOPIC,
     Audience,
     NewNotification,
+    NotificationChanges,
+    NotificationStreams,
     cut_excerpt,
     notify,
 )

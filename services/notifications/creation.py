@@ -1,6 +1,7 @@
-"""Create the notifications of a change, in its transaction."""
+"""Create the notifications of a change in its transaction, and tell the pages of their users."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, cast
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.listen import CHANNEL
+from core.db.listen import CHANNEL, PostgresListener
 from core.db.transactions import Write, send_pending_changes
 from models import (
     Actor,
@@ -199,3 +200,48 @@ async def notify(session: AsyncSession, new: Sequence[NewNotification]) -> None:
         user_topic=f"{USER_TOPIC}:",
         delivery_topic=DELIVERY_TOPIC,
     )
+
+
+class NotificationChanges:
+    """Whether the notifications of a user have changed since a stream has last said so."""
+
+    __slots__ = ("_wake", "has_change")
+
+    def __init__(self, wake: Callable[[], None], *, has_change: bool) -> None:
+        self.has_change = has_change
+        self._wake = wake
+
+    def notify(self) -> None:
+        """Note a change, and wake the stream."""
+        self.has_change = True
+        self._wake()
+
+
+class NotificationStreams:
+    """All streams of this process, by user. It costs nothing while nothing happens."""
+
+    def __init__(self, listener: PostgresListener) -> None:
+        self._by_user: defaultdict[UUID, set[NotificationChanges]] = defaultdict(set)
+        listener.add_handler(USER_TOPIC, self._on_notification)
+
+    def join(
+        self, user_id: UUID, wake: Callable[[], None], *, may_have_missed: bool
+    ) -> NotificationChanges:
+        """Add a stream, which may have missed a change before."""
+        changes = NotificationChanges(wake, has_change=may_have_missed)
+        self._by_user[user_id].add(changes)
+        return changes
+
+    def leave(self, user_id: UUID, changes: NotificationChanges) -> None:
+        """Remove a stream."""
+        self._by_user[user_id].discard(changes)
+        if not self._by_user[user_id]:
+            del self._by_user[user_id]
+
+    def _on_notification(self, user_id: str | None) -> None:
+        if user_id is None:  # notifications may have been missed
+            concerned = [one for streams in self._by_user.values() for one in streams]
+        else:
+            concerned = list(self._by_user.get(UUID(user_id), ()))
+        for changes in concerned:
+            changes.notify()

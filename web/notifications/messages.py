@@ -64,7 +64,24 @@ class MessageRenderer:
     def render_test(self, id: str, language: str | None) -> ChannelMessage:
         """Render the message that a user sends to try a channel."""
         with _use_language(language) as name:
-            return self._render_test(id, name)
+            item = RenderedItem(
+                title=_("Test of Mission Control"),
+                body=_("This channel works. Notifications arrive here from now on."),
+                url=self._base_url + SETTINGS_PATH,
+                action=_("Open the settings"),
+            )
+            return ChannelMessage(
+                id=id,
+                kind=TEST_KIND,
+                title=item.title,
+                body=item.body,
+                url=item.url,
+                language=name,
+                tag=TEST_KIND,
+                action=item.action,
+                settings_url=item.url,
+                mail=self._render_mail(item.title, [item], is_digest=False),
+            )
 
     def render_code(self, id: str, language: str | None, code: str) -> ChannelMessage:
         """Render the e-mail with the code that confirms an address."""
@@ -125,33 +142,14 @@ class MessageRenderer:
             mail=self._render_mail(title, items, is_digest=True),
         )
 
-    def _render_test(self, id: str, language: str) -> ChannelMessage:
-        item = RenderedItem(
-            title=_("Test of Mission Control"),
-            body=_("This channel works. Notifications arrive here from now on."),
-            url=self._base_url + SETTINGS_PATH,
-            action=_("Open the settings"),
-        )
-        return ChannelMessage(
-            id=id,
-            kind=TEST_KIND,
-            title=item.title,
-            body=item.body,
-            url=item.url,
-            language=language,
-            tag=TEST_KIND,
-            action=item.action,
-            settings_url=item.url,
-            mail=self._render_mail(item.title, [item], is_digest=False),
-        )
-
     def _render_mail(
         self, title: str, items: Sequence[RenderedItem], *, is_digest: bool
     ) -> MailContent:
         settings_url = self._base_url + SETTINGS_PATH
         reason = _("You get this e-mail because notifications are sent to this address.")
         parts = [
-            "\n".join(part for part in (*_list_headline(item, is_digest), item.body) if part)
+            # A single message has its title as the subject.
+            "\n".join(part for part in (item.title if is_digest else "", item.body) if part)
             + f"\n\n{item.action}: {item.url}"
             for item in items
         ]
@@ -179,11 +177,6 @@ def compute_tag(notification: Notification) -> str:
         or notification.id
     )
     return f"{notification.kind}:{subject}"
-
-
-def _list_headline(item: RenderedItem, is_digest: bool) -> list[str]:
-    """Return the title in a digest; a single message has it as its subject."""
-    return [item.title] if is_digest else []
 
 
 @contextmanager

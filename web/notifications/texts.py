@@ -279,10 +279,6 @@ def _build_gateway_path(notification: Notification) -> str:
     return f"/gateways/{notification.gateway_id}" if notification.gateway_id else "/gateways"
 
 
-def _build_channel_path(notification: Notification) -> str:
-    return f"/settings/channels/{notification.data.get('channel_id', '')}"
-
-
 BODIES_BY_KIND: Mapping[NotificationKind, Callable[[Mapping[str, Any]], str]] = {
     Kind.AGENT_HELD: _describe_hold,
     Kind.AGENT_STUCK: _describe_agent_problem,
@@ -313,7 +309,7 @@ PATHS: Mapping[NotificationKind, Callable[[Notification], str]] = {
     Kind.GATEWAY_CONFIG_INVALID: _build_gateway_path,
     Kind.INVITATION: lambda _: "/notifications",
     Kind.WEBHOOK_DISABLED: lambda one: f"/webhooks/{one.data.get('endpoint_id', '')}",
-    Kind.CHANNEL_FAILING: _build_channel_path,
+    Kind.CHANNEL_FAILING: lambda one: f"/settings/channels/{one.data.get('channel_id', '')}",
 }
 
 
