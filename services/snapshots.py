@@ -163,13 +163,12 @@ def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
             counts = {Status(status): number for status, number in (by_status or {}).items()}
             found[board.id] = GroupSnapshotBoard(board, counts, [])
         if task is not None:
-            shown = GroupSnapshotTask(task, board.name, assignee, _tag_refs(tags))
-            found[board.id].tasks.append(shown)
+            refs = [
+                TagRef(UUID(tag["id"]), tag["name"], tag["slug"], tag["color"])
+                for tag in tags or ()
+            ]
+            found[board.id].tasks.append(GroupSnapshotTask(task, board.name, assignee, refs))
     return list(found.values())
-
-
-def _tag_refs(tags: Sequence[Mapping[str, str]] | None) -> Sequence[TagRef]:
-    return [TagRef(UUID(tag["id"]), tag["name"], tag["slug"], tag["color"]) for tag in tags or ()]
 
 
 def _boards_query(*, is_user: bool, excluding: bool) -> Select[UUID, UUID | None]:

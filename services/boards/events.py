@@ -100,8 +100,3 @@ def group_event(
     """Build an event of a board group. `more` is added to its data."""
     data = {"group_id": str(group.id), "name": group.name, **more}
     return events.NewEvent(type, actor, organization_id=group.organization_id, data=data)
-
-
-def board_left_group_event(actor: Actor, board: Board, group: BoardGroup) -> events.NewEvent:
-    """Build the event of a board whose group is deleted, like the one of `update_board`."""
-    return board_updated_event(actor, board, {"board_group_id": [str(group.id), None]})

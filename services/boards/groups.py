@@ -23,7 +23,7 @@ from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, Use
 from services import events, messages, organizations, rows
 from services.boards.access import USER_BOARDS, access_parameters, lock_boards
 from services.boards.commands import BoardUpdate, update_board
-from services.boards.events import board_left_group_event, group_event
+from services.boards.events import board_updated_event, group_event
 from services.messages import templates
 
 
@@ -259,7 +259,8 @@ async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> Boa
     await session.delete(group)
     await session.flush()
     deleted = group_event(EventType.BOARD_GROUP_DELETED, user, group)
-    new_events = [*(board_left_group_event(user, board, group) for board in removed), deleted]
+    left = {"board_group_id": [str(group.id), None]}
+    new_events = [*(board_updated_event(user, board, left) for board in removed), deleted]
     outgoing = [  # contract C24
         messages.OutgoingMessage(
             to=agent,

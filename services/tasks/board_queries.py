@@ -103,10 +103,14 @@ def _without_unstorable(text: str) -> str:
 
 def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[ColumnElement[bool]]:
     """Build the conditions for the tasks of the board `board_id` that match certain filters."""
+    words = [bindparam(f"word_{number}", type_=String) for number in range(word_count)]
+    assignee_id = bindparam("assignee_id", type_=Uuid())
+    tagged = select(TagAssignment.id).join(Tag, Tag.id == TagAssignment.tag_id)
+    tagged = tagged.where(TagAssignment.task_id == Task.id, Tag.slug == bindparam("tag"))
     optional_conditions = {
-        "assignee": _is_assigned,
+        "assignee": lambda: (assignee_id == WORKER_ID) | (Task.assigned_user_id == assignee_id),
         "unassigned": lambda: IS_UNASSIGNED,
-        "tag": _has_tag,
+        "tag": tagged.exists,
         "priority": lambda: Task.priority == bindparam("priority"),
         "approver": _has_approval_for_user,
         "blocked": is_blocked,
@@ -114,24 +118,14 @@ def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[C
     }
     return [
         Task.board_id == BOARD_ID,
-        *(_contains_word(f"word_{number}") for number in range(word_count)),
+        *(
+            or_(
+                Task.title.icontains(word, escape="/"), Task.description.icontains(word, escape="/")
+            )
+            for word in words
+        ),
         *(build() for name, build in optional_conditions.items() if name in active_filters),
     ]
-
-
-def _contains_word(name: str) -> ColumnElement[bool]:
-    word = bindparam(name, type_=String)
-    return or_(Task.title.icontains(word, escape="/"), Task.description.icontains(word, escape="/"))
-
-
-def _is_assigned() -> ColumnElement[bool]:
-    assignee_id = bindparam("assignee_id", type_=Uuid())
-    return (assignee_id == WORKER_ID) | (Task.assigned_user_id == assignee_id)
-
-
-def _has_tag() -> ColumnElement[bool]:
-    query = select(TagAssignment.id).join(Tag, Tag.id == TagAssignment.tag_id)
-    return query.where(TagAssignment.task_id == Task.id, Tag.slug == bindparam("tag")).exists()
 
 
 def _has_approval_for_user() -> ColumnElement[bool]:
