@@ -36,7 +36,6 @@ from services.approvals.details import (
     is_one_of_these_approvals,
     lock_board_of_approval,
 )
-from services.approvals.rules import validate_text
 from services.approvals.votes import (
     DeciderRoles,
     load_decider_roles,
@@ -87,8 +86,7 @@ async def decide_immediately(
     if status is None or (status is ApprovalStatus.PENDING and detail.is_undecided):
         return detail
     hashes = {approval_id: action_hash} if action_hash else {}
-    text = validate_text(note, "note")
-    decision = PreparedDecision(user, status, text, hashes, completes_tasks)
+    decision = PreparedDecision(user, status, _strip(note), hashes, completes_tasks)
     return await _decide(session, detail, decision)
 
 
@@ -111,14 +109,14 @@ async def decide_with_undo(
     With `completes_tasks` the user says whether the tasks may be moved to done; by default the kind
     of the approval determines that. With `moves_tasks_to_done` the user moves them there when it is
     final. `signed_in_at` is that of `organizations.require_recent_sign_in`. Raises NotFound,
-    Forbidden, Invalid for the note, and Conflict if it is decided, has expired, or has changed.
+    Forbidden, and Conflict if it is decided, has expired, or has changed.
     """
     board = await lock_board_of_approval(session, user, approval_id)
     approval = await get_approval(session, board, approval_id)
     decision = PreparedDecision(
         user,
         status,
-        validate_text(note, "note"),
+        _strip(note),
         {approval_id: action_hash} if action_hash else {},
         completes_tasks,
         _get_finalization_time(undo_seconds),
@@ -174,7 +172,7 @@ async def decide_many_with_undo(
     decision = PreparedDecision(
         user,
         status,
-        validate_text(note, "note"),
+        _strip(note),
         action_hashes or {},
         completes_tasks,
         _get_finalization_time(undo_seconds),
@@ -206,6 +204,10 @@ async def decide_many_with_undo(
     await finalization.publish_effects(session, effects)
     await finalization.complete_tasks(session, changed)
     return [results[id] for id in found]
+
+
+def _strip(note: str | None) -> str | None:
+    return (note or "").strip() or None
 
 
 def _get_finalization_time(undo_seconds: float) -> datetime | None:

@@ -52,7 +52,7 @@ from services.approvals.details import (
     get_approval,
     get_board_id,
 )
-from services.approvals.rules import ApprovalCreate, validate_text
+from services.approvals.rules import ApprovalCreate
 from services.approvals.votes import set_expiry
 
 MAX_PENDING = 20  # approvals of one requester that wait for a decision
@@ -342,11 +342,6 @@ class LimitedAgent:
     recent: int  # requests in PERIOD
 
 
-def _build_limited_agent(row: tuple[Event, Agent, Board]) -> LimitedAgent:
-    event, agent, board = row
-    return LimitedAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
-
-
 LIMITED_AGENTS: Query[LimitedAgent] = Query(
     select(Event, Agent, Board)
     .join(Agent, Agent.id == Event.agent_id)
@@ -357,7 +352,9 @@ LIMITED_AGENTS: Query[LimitedAgent] = Query(
         Event.board_id.in_(boards.READABLE_BOARD_IDS),
     )
     .order_by(Event.created_at.desc()),
-    _build_limited_agent,
+    lambda row: LimitedAgent(
+        row[1], row[2], row[0].created_at, row[0].data["pending"], row[0].data["recent"]
+    ),
 )
 """The agents whose requests were held since `held_since`, on boards of a member."""
 
@@ -370,7 +367,7 @@ async def request_clarification(
     Raises NotFound, Forbidden, Conflict if the approval is decided, and Invalid if the question is
     blank or the approval has no task.
     """
-    text = validate_text(question, "question")
+    text = question.strip()
     if not text:
         raise Invalid("question_required", N_("Write what you want to know."), field="question")
     board = await boards.lock_board(session, user, await get_board_id(session, user, approval_id))

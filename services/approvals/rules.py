@@ -10,22 +10,16 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 from core.errors import Forbidden, Invalid
 from core.fields import MAX_INTEGER, Fields, Name, limit_keys
 from core.text import N_, is_storable_json
-from core.validation import optional, trimmed_text
 from models import Actor, Agent, ApprovalStatus
 from services.approval_actions import COMPLETION_KIND, is_completion_kind
 
-MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question
 MAX_JSON_LENGTH = 256 * 1024  # characters of the JSON of a payload or of the scores
 MAX_TASKS = 100  # tasks of one approval
 MAX_SCORES = 50_000  # keys of the scores
-MAX_QUESTION_LENGTH = 200  # characters of the formatted question
-MAX_CACHED_NAMES = 1_000  # parts of action types
 
 TASK_LIST_KEYS = ("task_ids", "taskIds", "taskIDs")
 TASK_KEYS = ("task_id", "taskId", "taskID")
 TITLE_KEYS = ("title", "question", "summary")
-
-_optional_text = optional(trimmed_text(MAX_TEXT_LENGTH))
 
 
 def _check_json(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -35,7 +29,8 @@ def _check_json(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     return value
 
 
-Note = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
+Note = Annotated[str, StringConstraints(max_length=10_000)]
+"""A note, or a question to the requester."""
 Score = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 
 
@@ -124,11 +119,6 @@ def linked_task_ids(fields: ApprovalCreate) -> list[UUID]:
     return ids
 
 
-def validate_text(value: str | None, field: str) -> str | None:
-    """Return a note or a question trimmed; None if it is blank. Raises Invalid."""
-    return _optional_text(value, field) or None
-
-
 def find_agent_text(payload: Mapping[str, Any] | None) -> str | None:
     """Return the title, question or summary that the requester has written, if any."""
     texts = (_non_blank((payload or {}).get(name)) for name in TITLE_KEYS)
@@ -142,9 +132,7 @@ def format_question(kind: str, titles: Sequence[str] = ()) -> str:
     about it are not used: they could describe something else than what is allowed.
     """
     sentence = " ".join(_describe_action(kind, titles).split()).rstrip(" .!?:;")
-    if len(sentence) > MAX_QUESTION_LENGTH:
-        sentence = sentence[: MAX_QUESTION_LENGTH - 1] + "…"
-    return f"{sentence}?"
+    return f"{sentence[:199]}…?" if len(sentence) > 200 else f"{sentence}?"
 
 
 VERBS = {
@@ -186,7 +174,7 @@ def _describe_action(kind: str, titles: Sequence[str]) -> str:
     return f"{action} the {subject}{suffix}" if subject else f"{action}{suffix}"
 
 
-@lru_cache(MAX_CACHED_NAMES)
+@lru_cache(1_000)
 def _humanize(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").replace(".", " ").split())
 

@@ -12,7 +12,7 @@ from core.errors import AppError, Invalid, RecentSignInRequired
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
 from services import approvals, inbox
-from services.approvals import ApprovalDetail, DecisionResult, UndoneNote
+from services.approvals import ApprovalDetail, DecisionResult, Note, UndoneNote
 from services.inbox import NextItem, WaitingOrder
 from web.approvals import presenter, toasts
 from web.approvals.inbox import InboxItem
@@ -40,7 +40,7 @@ class DecisionForm(BaseModel):
     """A decision with an optional note."""
 
     status: Literal["approved", "completed", "rejected"]  # completed: approved, and tasks done
-    note: Annotated[str | None, forms.BlankAsNone] = None
+    note: Annotated[Note | None, forms.BlankAsNone] = None
     restored_note: str = ""  # of an undone decision, with which the page filled the field
     restored_status: Annotated[ApprovalStatus | None, forms.BlankAsNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
@@ -129,13 +129,20 @@ async def undo_decision(request: Request) -> Response:
     return await _render_approval(request, approval_id, form, toast)
 
 
+class QuestionForm(BaseModel):
+    """A question to the requester."""
+
+    question: Note = ""
+
+
 async def request_clarification(request: Request) -> Response:
     """Ask the requester a question. The approval stays undecided."""
     form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
     with form.catch_errors():
+        fields = form.parse(QuestionForm)
         async with open_transaction(request) as session:
             await approvals.request_clarification(
-                session, request.user, approval_id, question=form.value("question")
+                session, request.user, approval_id, question=fields.question
             )
         return await _render_approval(
             request, approval_id, forms.Form(), {"text": _("Question posted on the task.")}
