@@ -1,8 +1,8 @@
 """Metrics of the dashboard (contract, people-and-boards 3.13)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -16,8 +16,6 @@ from core.clock import now
 from core.json_responses import Encoded, json_time
 from models import Member
 from services import metrics
-
-Point = TypeVar("Point")
 
 RangeKey = Literal["24h", "3d", "7d", "14d", "1m", "3m", "6m", "1y"]
 
@@ -153,30 +151,27 @@ async def get_dashboard(
 
 def _build_dashboard_fields(dashboard: metrics.Dashboard) -> dict[str, Any]:
     """Return the fields of a DashboardMetrics, in the order of the model."""
-    wip = dashboard.wip
-    points = [*wip.primary.points, *wip.comparison.points]
+    points = [*dashboard.wip.primary.points, *dashboard.wip.comparison.points]
     times = {point.period: json_time(point.period) for point in points}
 
-    def build_value(point: metrics.ValuePoint) -> dict[str, Any]:
-        return {"period": times[point.period], "value": point.value}
-
-    def build_wip(point: metrics.WipPoint) -> dict[str, Any]:
+    def build_comparison(series: metrics.SeriesComparison[Any]) -> dict[str, Any]:
         return {
-            "period": times[point.period],
-            "inbox": point.inbox,
-            "in_progress": point.in_progress,
-            "review": point.review,
-            "done": point.done,
+            name: {
+                "range": one.range,
+                "bucket": one.bucket,
+                "points": [vars(point) | {"period": times[point.period]} for point in one.points],
+            }
+            for name, one in (("primary", series.primary), ("comparison", series.comparison))
         }
 
     return {
         "range": dashboard.range,
         "generated_at": json_time(dashboard.generated_at),
-        "kpis": _build_kpi_fields(dashboard.kpis),
-        "throughput": _build_comparison_fields(dashboard.throughput, build_value),
-        "cycle_time": _build_comparison_fields(dashboard.cycle_time, build_value),
-        "error_rate": _build_comparison_fields(dashboard.error_rate, build_value),
-        "wip": _build_comparison_fields(wip, build_wip),
+        "kpis": vars(dashboard.kpis),
+        "throughput": build_comparison(dashboard.throughput),
+        "cycle_time": build_comparison(dashboard.cycle_time),
+        "error_rate": build_comparison(dashboard.error_rate),
+        "wip": build_comparison(dashboard.wip),
         "pending_approvals": {
             "total": dashboard.pending,
             "items": list(map(_build_pending_fields, dashboard.pending_newest)),
@@ -184,38 +179,11 @@ def _build_dashboard_fields(dashboard: metrics.Dashboard) -> dict[str, Any]:
     }
 
 
-def _build_comparison_fields(
-    compared: metrics.SeriesComparison[Point], build: Callable[[Point], dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        name: {"range": one.range, "bucket": one.bucket, "points": list(map(build, one.points))}
-        for name, one in (("primary", compared.primary), ("comparison", compared.comparison))
-    }
-
-
-def _build_kpi_fields(kpis: metrics.Kpis) -> dict[str, Any]:
-    return {
-        "active_agents": kpis.active_agents,
-        "tasks_in_progress": kpis.tasks_in_progress,
-        "inbox_tasks": kpis.inbox_tasks,
-        "in_progress_tasks": kpis.in_progress_tasks,
-        "review_tasks": kpis.review_tasks,
-        "done_tasks": kpis.done_tasks,
-        "error_rate_pct": kpis.error_rate_pct,
-        "median_cycle_time_hours_7d": kpis.median_cycle_time_hours_7d,
-    }
-
-
 def _build_pending_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a pending approval. PostgreSQL has encoded its values as JSON."""
-    return {
-        "approval_id": row["approval_id"],
-        "board_id": row["board_id"],
-        "board_name": row["board_name"],
-        "action_type": row["action_type"],
+    return {name: row[name] for name in DashboardPendingApproval.model_fields} | {
         "confidence": float(row["confidence"]),
         "created_at": json_time(datetime.fromisoformat(row["created_at"])),
-        "task_title": row["task_title"],
     }
 
 

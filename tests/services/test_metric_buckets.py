@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.dashboard import RANGES, Bucket, build_timeline
+from services.metrics import RANGES, Bucket, build_timeline
 from tests.services.test_metrics import HOUR, NOON
 
 MOMENTS = st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))

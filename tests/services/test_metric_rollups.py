@@ -8,8 +8,7 @@ from sqlalchemy import delete, insert, select
 
 from models import Event, EventType, MessageHour, Status, Task, new_id
 from services import counters
-from services.metrics.dashboard import RANGES, build_timeline
-from services.metrics.queries import load_counts
+from services.metrics import RANGES, build_timeline, load_counts
 from tests.support.row_metrics import count_from_rows
 
 AT = datetime(2026, 3, 18, 12, 30, tzinfo=UTC)

@@ -8,7 +8,7 @@ from core.clock import now
 from core.errors import Forbidden, NotFound
 from models import Board, BoardGroup, Event, EventType, Status, new_id
 from services import metrics, tasks
-from services.metrics.dashboard import RANGES, WindowTotals
+from services.metrics import RANGES, WindowTotals
 from services.tasks import TaskCreate
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.board_rows import make_task

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, DateTime, Uuid, bindparam, text
 
-from services.metrics.queries import MetricCounts
+from services.metrics import MetricCounts
 
 DONE = """
     select width_bucket(done_at, edges) as number, count(*),
