@@ -15,7 +15,7 @@ from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents
 from tests.support.full_site import FullSite, fill_site, open_full_site
 from tests.support.installation import LOCAL_AUTH, ApiClient, Installation, find_free_port
 from tests.support.live_site import LiveSite, set_up_site
-from tests.support.page_checks import new_context
+from tests.support.page_checks import PATIENCE, new_context
 from tests.support.people_rows import (
     cookie_secret,
     make_board_access,
@@ -37,7 +37,7 @@ FLAGS = [
 ]
 TIME_TO_UNDO = 15  # seconds: long enough to undo a series of decisions on a busy machine
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ async def hover(page: Page, to: Point) -> None:
 
 async def hover_until_marked(page: Page, to: Point, target: Locator) -> None:
     """Move the card around a point until the column there is marked."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await target.get_attribute("data-over") is None:
             await hover(page, to)
 
@@ -47,7 +47,7 @@ async def hover_until_marked(page: Page, to: Point, target: Locator) -> None:
 async def hover_until_scrolled(page: Page, to: Point, condition: str) -> None:
     """Move the card around a point until the position of the column there fulfils a condition."""
     top = "document.querySelector('#column-review .col__scroll').scrollTop"
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not await page.evaluate(f"() => {top} {condition}"):
             await hover(page, to)
 

@@ -215,7 +215,7 @@ class HeldResponses:
         await self.page.route(pattern, lambda route: self.held.append(route))
 
     async def expect_held(self, count: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while len(self.held) < count:
                 await asyncio.sleep(0)
 

@@ -91,7 +91,7 @@ async def deliver(page: Page, message: dict[str, Any]) -> None:
 
 
 async def wait_for_requests(receiver: HttpReceiver, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(receiver.requests) < count:
             await asyncio.sleep(0.05)
 
@@ -126,7 +126,7 @@ async def test_a_request_is_decided_with_two_taps_on_a_phone(
     await worker.evaluate(RECORD)
     for _ in range(2):  # a push service may deliver twice
         await deliver(page, message)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await worker.evaluate("self.shown.size"):
             await asyncio.sleep(0.05)
     assert await worker.evaluate("self.shown.size") == 1
@@ -141,7 +141,7 @@ async def test_a_request_is_decided_with_two_taps_on_a_phone(
     await page.goto(tapped["url"])
     await page.get_by_role("button", name=APPROVE).first.click()  # the second tap
     path = f"/boards/{board['id']}/approvals"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while push_site.owner.call("GET", path)["items"][0]["status"] != "approved":
             await asyncio.sleep(0.1)
     await page.context.close()

@@ -20,6 +20,7 @@ from tests.support.initial_database import copy_initial_database
 from tests.support.preloaded_product import DEFAULTS, PRODUCT, ForkedProcess
 
 ROOT = Path(__file__).parent.parent.parent
+TIMEOUT = 60  # seconds: what takes longer hangs, also on a busy machine
 LOCAL_TOKEN = "only-for-the-tests-" + "0123456789" * 4
 LOCAL_AUTH = {"AUTH_MODE": "local", "LOCAL_AUTH_TOKEN": LOCAL_TOKEN}
 
@@ -57,7 +58,7 @@ class Installation:
             if line.startswith("Ready."):
                 break
         else:
-            self.process.wait(20)
+            self.process.wait(TIMEOUT)
             raise AssertionError(f"it did not start:\n{printed}\n{self.log}")
         link = re.search(r"http://\S+/first-run#\S+", printed)
         self.link = link[0] if link else ""
@@ -111,7 +112,7 @@ class Installation:
     def _send_signal(self, number: signal.Signals) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(20)
+            self.process.wait(TIMEOUT)
             assert self.process.stdout is not None
             self.process.stdout.close()
             self.process = None
@@ -130,7 +131,7 @@ def run_separate_worker(installation: Installation) -> Generator[ForkedProcess]:
     finally:
         if worker.poll() is None:
             worker.send_signal(signal.SIGINT)
-        worker.wait(20)
+        worker.wait(TIMEOUT)
         worker.stdout.close()
 
 
@@ -148,7 +149,7 @@ class ApiClient:
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        self.client = httpx2.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20)
+        self.client = httpx2.Client(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT)
 
     def __enter__(self) -> "ApiClient":
         return self

@@ -11,7 +11,7 @@ import httpx2
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
-from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
+from tests.support.installation import LOCAL_TOKEN, TIMEOUT, ApiClient, Installation
 from tests.support.page_checks import close_context, new_context
 
 TOKEN = re.compile(r"AUTH_TOKEN=(mc_agent_[\w-]+)")
@@ -63,7 +63,7 @@ class LiveSite:
         cookies = {one["name"]: one["value"] for one in self.storage_state["cookies"]}
         headers = {"Sec-Fetch-Site": "same-origin"}
         address = self.installation.url
-        return httpx2.Client(base_url=address, cookies=cookies, headers=headers, timeout=20)
+        return httpx2.Client(base_url=address, cookies=cookies, headers=headers, timeout=TIMEOUT)
 
     def create_file_version(self, agent_id: str, content: str) -> str:
         """Change a file of an agent, and return the id of the stored version."""

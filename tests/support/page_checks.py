@@ -18,6 +18,7 @@ LAYOUT = [["#rail"], ["#tabbar"], ["dialog:not([open])"]]
 Nothing of a closed dialog is visible. A test whose subject is the navigation checks it as well.
 """
 
+PATIENCE = 60_000  # ms: what takes longer hangs, also on a busy machine
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 NO_WORKER = "delete self.SharedWorker"
@@ -39,7 +40,7 @@ async def new_context(
 ) -> BrowserContext:
     options = {"viewport": WIDE, "base_url": installation.url, "reduced_motion": "reduce"} | options
     context = await browser.new_context(**options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE)
     return context
 
 
