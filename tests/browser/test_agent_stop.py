@@ -11,6 +11,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import select_options
 
 MAX_ANSWERS = 100  # of two agents; they are held long before
 
@@ -42,7 +43,7 @@ async def test_stopping_all_agents_needs_a_confirmation_and_updates_all_pages(
             await expect(one.locator("#stopped")).to_contain_text("deletes the wrong rows")
             await expect(one.locator("#rail form[action='/stops']")).to_have_count(0)
         await expect(page.locator("dialog[open]")).to_have_count(0)
-        for theme in THEMES:
+        for theme in select_options("stopped agents", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page, with_layout=True) == []
         assert not await overflows_horizontally(page)
@@ -72,7 +73,7 @@ async def test_two_agents_in_a_loop_are_held_and_released(site: LiveSite) -> Non
             raise AssertionError("The loop did not end.")
         notice = page.locator("#paused")
         await expect(notice).to_contain_text("answer each other")
-        for theme in THEMES:
+        for theme in select_options("agents in a loop", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         await page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})

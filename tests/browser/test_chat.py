@@ -4,6 +4,7 @@ import asyncio
 
 from playwright.async_api import expect
 
+from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
@@ -12,6 +13,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import select_options
 
 
 @in_sizes(WIDE, PHONE)
@@ -44,7 +46,7 @@ async def test_chat_messages_of_users_and_agents_appear_at_once(site: LiveSite, 
         await box.press("Enter")
         await expect(page.locator("#paused")).to_contain_text("Paused by you")
         await expect(page.get_by_role("log")).to_contain_text("Sent to all agents")
-        for theme in ("light", "dark"):
+        for theme in select_options("a chat", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)
@@ -78,7 +80,7 @@ async def test_a_mention_of_a_missing_lead_shows_a_notice(site: LiveSite, size) 
                 await page.get_by_role("button", name="Send").click()
                 await expect(page.get_by_text(words)).to_be_visible()
                 await expect(page.get_by_text("@lead was not delivered")).to_have_count(count)
-            for theme in ("light", "dark"):
+            for theme in select_options("a missing lead", THEMES):
                 await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
                 assert await list_axe_violations(page) == []
             assert not await overflows_horizontally(page)

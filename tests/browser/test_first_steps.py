@@ -5,6 +5,7 @@ import re
 
 from playwright.async_api import Browser, Page, expect
 
+from tests.support.full_site import THEMES
 from tests.support.installation import ApiClient, Installation
 from tests.support.live_site import APPROVE
 from tests.support.page_checks import (
@@ -13,6 +14,7 @@ from tests.support.page_checks import (
     new_context,
     overflows_horizontally,
 )
+from tests.support.tiers import select_options
 
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
 RULE = "require_review_before_done"
@@ -26,7 +28,7 @@ async def fill(page: Page, **fields: str) -> None:
 async def looks_well(page: Page) -> None:
     """No fault that axe finds, in either theme, and nothing that scrolls sideways."""
     await page.wait_for_load_state()
-    for theme in ("light", "dark"):
+    for theme in select_options(await page.title(), THEMES):
         await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         assert await list_axe_violations(page) == [], (page.url, theme)
     assert not await overflows_horizontally(page), page.url
@@ -137,7 +139,7 @@ async def _closed_door(browser: Browser, installation: Installation) -> None:
 
 
 async def _settled(agent: ApiClient, board: str, approval_id: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             [approval] = agent.call("GET", f"{board}/approvals")["items"]
             assert approval["id"] == approval_id

@@ -2,6 +2,7 @@
 
 from playwright.async_api import expect
 
+from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
@@ -10,6 +11,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import select_options
 
 MESSAGES = 14  # of which a page renders eleven
 
@@ -29,7 +31,7 @@ async def test_plain_texts_are_formatted_when_the_page_is_loaded_again(
         await expect(again.first).to_be_visible()
         plain = await again.count()
         assert 0 < plain < MESSAGES
-        for theme in ("light", "dark"):
+        for theme in select_options("plain texts", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)

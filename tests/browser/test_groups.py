@@ -4,6 +4,7 @@ import asyncio
 
 from playwright.async_api import expect
 
+from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
@@ -12,6 +13,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import select_options
 
 
 @in_sizes(WIDE, PHONE)
@@ -50,7 +52,7 @@ async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None
         path = f"/boards/{boards[0]['id']}/group-memory"
         await asyncio.to_thread(agent.call, "POST", path, content="In port", tags=["chat"])
         await expect(page.get_by_role("log")).to_contain_text("In port")
-        for theme in ("light", "dark"):
+        for theme in select_options("a group", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)

@@ -3,16 +3,17 @@
 import asyncio
 import re
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
     WIDE,
-    in_sizes,
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import repetition
 
 
 async def read_everything(page: Page) -> None:
@@ -59,7 +60,8 @@ async def test_an_approval_is_counted_live_and_read_when_it_is_opened(site: Live
         await expect(page.locator("#notification-count")).to_have_text("")
 
 
-@in_sizes(WIDE, PHONE)
+@repetition
+@pytest.mark.parametrize("size", [WIDE, PHONE])
 async def test_the_pages_are_accessible_in_both_themes(
     site: LiveSite, size: dict[str, int]
 ) -> None:

@@ -4,16 +4,18 @@ import asyncio
 import re
 from contextlib import suppress
 
+import pytest
 from playwright.async_api import Error, Page, Route, expect
 
+from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
     WIDE,
-    in_sizes,
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import repetition, select_options
 
 
 async def open_palette(page: Page, text: str = "") -> None:
@@ -33,7 +35,7 @@ async def test_the_palette_finds_opens_and_remembers_objects(site: LiveSite) -> 
         await expect(page.get_by_role("option", name="Feed the avocets")).to_have_attribute(
             "aria-selected", "true"
         )
-        for theme in ("light", "dark"):
+        for theme in select_options("the palette", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         await page.keyboard.press("ArrowDown")
@@ -104,14 +106,15 @@ async def test_the_palette_has_commands_without_a_connection(site: LiveSite) -> 
         await expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
-@in_sizes(WIDE, PHONE)
+@repetition
+@pytest.mark.parametrize("size", [WIDE, PHONE])
 async def test_the_search_page_is_accessible(site: LiveSite, size) -> None:
     board, word = site.create_board("Heronry"), f"bittern{size['width']}"
     for n in range(22):
         site.create_task(board, f"Watch {word} {n}")
     async with site.open_page(f"/search?q={word}", viewport=size) as page:
         await expect(page.locator(".found")).to_have_count(20)
-        for theme in ("light", "dark"):
+        for theme in THEMES:
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)
@@ -126,7 +129,7 @@ async def test_a_mention_and_a_task_are_inserted_in_the_chat(site: LiveSite) -> 
         await box.press_sequentially("Hello @j")
         await expect(options).to_have_count(1)
         await expect(options).to_contain_text("Jay Bird")
-        for theme in ("light", "dark"):
+        for theme in select_options("suggestions", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         await box.press("Enter")
