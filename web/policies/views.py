@@ -380,7 +380,9 @@ async def _render_rule(
         scope = await load_scope(request, source)
         detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
         references = await policies.load_reference_names(source, scope.member.organization_id)
-    rule = get_rule(detail.rules, rule_id) if rule_id else None
+    rule = next((one for one in detail.rules if one.id == rule_id), None)
+    if rule_id and not form.is_submitted:
+        get_rule(detail.rules, rule_id)  # what was typed is kept if the rule was deleted since
     edited = _list_rule_fields(rule) if rule else []
     fields = build_form_fields(form, PolicyRuleFields, edited)
     kinds = form.value("kinds", "\n".join(rule.kinds) if rule else "")
