@@ -39,8 +39,6 @@ from services.channels.messages import (
 from services.notifications import SendReason, SendResult
 
 TOTAL_TIMEOUT = 30.0  # seconds for a message, with the connection
-COMMAND_TIMEOUT = 15.0  # seconds for one response of the server
-MAX_SUBJECT_LENGTH = 200  # characters
 MAX_DETAIL_LENGTH = 300  # characters
 
 
@@ -78,7 +76,7 @@ def build_mail(settings: Settings, address: str, message: ChannelMessage) -> Ema
     mail = EmailMessage(policy=SMTP_POLICY)
     mail["From"] = _build_address(name, sender)
     mail["To"] = _build_address("", address)
-    mail["Subject"] = shorten(to_one_line(message.title), MAX_SUBJECT_LENGTH)
+    mail["Subject"] = shorten(to_one_line(message.title), 200)
     mail["Date"] = format_datetime(now())
     mail["Message-ID"] = f"<{message.id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
@@ -103,7 +101,7 @@ async def open_mail_connection(settings: Settings) -> AsyncGenerator[aiosmtplib.
         use_tls=settings.smtp_security == "tls",
         start_tls=settings.smtp_security == "starttls",
         tls_context=None if settings.smtp_security == "none" else ssl.create_default_context(),
-        timeout=COMMAND_TIMEOUT,
+        timeout=15.0,  # seconds for one response of the server
     )
     try:
         async with asyncio.timeout(TOTAL_TIMEOUT):

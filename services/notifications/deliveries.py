@@ -63,11 +63,9 @@ OUTBOX = Outbox(
     ],
 )
 MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
-FAILING_ATTEMPTS = 3  # so many failed attempts at a message show that its channel is failing
 MAX_OF_USER = 8  # messages to one user at a time, so that slow receivers delay only their user
 MAX_OF_ORGANIZATION = 24  # the same for the users of one organization
 MAX_MAILS = 16  # at a time: a mail server that is slow delays no other kind of channel
-MAX_DIGEST_SIZE = 50  # notifications in one message; the others follow in the next one
 
 
 def config_context(channel_id: UUID) -> str:
@@ -350,17 +348,14 @@ async def claim_due(
         if not row.is_needed:
             row.delivery.state = DeliveryState.SKIPPED
             continue
-        if _group_key(row) not in groups and not running.add(row.user.id, row.channel):
+        key = row.channel.id if row.delivery.is_digest else row.delivery.id
+        if key not in groups and not running.add(row.user.id, row.channel):
             continue
-        if len(groups[_group_key(row)]) < MAX_DIGEST_SIZE:
+        if len(groups[key]) < 50:  # in one message; the others follow in the next one
             row.delivery.state = DeliveryState.SENDING
             OUTBOX.claim(row.delivery, at)
-            groups[_group_key(row)].append(row)
+            groups[key].append(row)
     return [_to_due_delivery(group) for group in groups.values()]
-
-
-def _group_key(row: DueRow) -> UUID:
-    return row.channel.id if row.delivery.is_digest else row.delivery.id
 
 
 def _to_due_delivery(group: Sequence[DueRow]) -> DueDelivery:
@@ -384,7 +379,7 @@ def _to_due_delivery(group: Sequence[DueRow]) -> DueDelivery:
 
 
 async def record_result(session: AsyncSession, due: DueDelivery, result: SendResult) -> None:
-    """Record the result of an attempt.
+    """Record the result of an attempt. Three that have failed show that the channel is failing.
 
     If another worker has made a later attempt, only a success is recorded.
     """
@@ -397,11 +392,15 @@ async def record_result(session: AsyncSession, due: DueDelivery, result: SendRes
     ]
     if not current:
         return
-    retry_at = _find_retry(due, result)
+    retry_at = None  # after a success, and after the last attempt
+    if result.outcome is SendOutcome.RETRY:
+        retry_at = OUTBOX.find_retry(due.attempts, now(), result.retry_after)
+        if retry_at and retry_at > due.first_due_at + MAX_AGE:
+            retry_at = None
     for delivery in current:
         _apply(delivery, result, retry_at)
     channel = await LOCKED_CHANNEL.first(session, channel_id=due.channel.id)
-    if channel is not None and (retry_at is None or due.attempts >= FAILING_ATTEMPTS):
+    if channel is not None and (retry_at is None or due.attempts >= 3):
         was_failing = channel.failing_since is not None
         await record_channel_state(session, channel, result)
         if channel.failing_since and (retry_at is None or not was_failing):
@@ -421,14 +420,6 @@ def _apply(delivery: NotificationDelivery, result: SendResult, retry_at: datetim
         delivery.state = DeliveryState.FAILED
     else:
         delivery.state, delivery.next_attempt_at = DeliveryState.QUEUED, retry_at
-
-
-def _find_retry(due: DueDelivery, result: SendResult) -> datetime | None:
-    """Return when to try again; None if the attempt was successful, or the last one."""
-    if result.outcome is not SendOutcome.RETRY:
-        return None
-    retry_at = OUTBOX.find_retry(due.attempts, now(), result.retry_after)
-    return retry_at if retry_at and retry_at <= due.first_due_at + MAX_AGE else None
 
 
 async def record_channel_state(

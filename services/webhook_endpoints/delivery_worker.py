@@ -51,7 +51,6 @@ from services.webhook_endpoints.rules import OUTBOX, apply_result, update_health
 POLL_INTERVAL = 30.0  # seconds without a notification
 MIN_DELAY = 0.2  # seconds between two looks, however many events are recorded
 ERROR_DELAY = 5.0  # seconds after a pass, or the work for an endpoint, has failed
-MAX_CLAIMED = 4  # deliveries of one endpoint at a time
 MAX_REQUESTS = 64  # at a time in one process
 MAX_OF_ORGANIZATION = 8
 
@@ -235,7 +234,7 @@ class WebhookDeliveryWorker:
         """Send due deliveries, as many as there are slots; return whether there were any."""
         organization_id = work.organization_id
         claimed: Sequence[ClaimedDelivery] = ()
-        count = await self._slots.take(organization_id, MAX_CLAIMED)
+        count = await self._slots.take(organization_id, 4)
         try:
             async with self._transaction() as session:
                 claimed = await claim_deliveries(

@@ -23,8 +23,6 @@ from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.webhook_endpoints import presenter
 
-PAGE_SIZE = 50  # deliveries on a page
-
 
 class ReplayForm(BaseModel):
     """The first and the last day of a period."""
@@ -126,7 +124,7 @@ async def _render_webhook(request: Request, form: forms.Form) -> Response:
         member, id = current_member(request), forms.path_id(request, "endpoint_id")
         summary = await webhook_endpoints.get_endpoint(source, member, id)
         page = await webhook_endpoints.list_deliveries(
-            source, summary.endpoint, Paging(PAGE_SIZE, offset), state
+            source, summary.endpoint, Paging(50, offset), state
         )
     log: dict[str, Any] = {
         "path": _path(request),
