@@ -32,6 +32,7 @@ from api.framework.operation import (
 from api.framework.request_context import RequestContext
 from api.framework.request_parser import find_unstorable_value
 from core.errors import Invalid
+from core.fields import Fields
 from models import Board, OnboardingRole, OnboardingStatus
 from services import onboarding
 from services.onboarding import OnboardingGoal, OnboardingLead, OnboardingProfile
@@ -92,6 +93,11 @@ class BoardOnboardingQuestionOption(RequestModel):
 SuccessMetrics = Annotated[JsonObject | None, BeforeValidator(_parse_metrics)]
 
 
+def _as_stored(model: type[Fields]) -> BeforeValidator:
+    """Read a stored part of a draft without its limits, which were higher for earlier drafts."""
+    return BeforeValidator(lambda value: value and model.model_construct(**value))
+
+
 class BoardOnboardingAgentComplete(ResponseModel):
     """A draft of the agent: the goal of the board, its user, and its lead."""
 
@@ -100,8 +106,8 @@ class BoardOnboardingAgentComplete(ResponseModel):
     objective: str | None = None
     success_metrics: JsonObject | None = None
     target_date: str | None = Field(default=None, description="UTC, ISO 8601.")
-    user_profile: OnboardingProfile | None = None
-    lead_agent: OnboardingLead | None = None
+    user_profile: Annotated[OnboardingProfile | None, _as_stored(OnboardingProfile)] = None
+    lead_agent: Annotated[OnboardingLead | None, _as_stored(OnboardingLead)] = None
 
 
 class BoardOnboardingRead(ResponseModel):

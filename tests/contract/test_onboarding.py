@@ -5,8 +5,10 @@ import logging
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from core.db.engine import TransactionFactory
+from models import OnboardingSession
 from tests.support.api_fixtures import Client
 from tests.support.onboarding_api import GOAL, drop_nulls, interviewer, list_messages, main, start
 from tests.support.world import World
@@ -54,6 +56,27 @@ async def test_a_conversation_results_in_a_goal(
     assert board["goal_source"] == "lead_agent_onboarding"
     assert (await bob.get(path)).json()["status"] == "confirmed"
     assert (await bob.get("/users/me")).json()["preferred_name"] == "Bobby"
+
+
+async def test_a_stored_draft_with_longer_texts_is_shown(
+    bob: Client, interviewer: Client, transaction: TransactionFactory, world: World
+) -> None:
+    """Drafts had higher limits once."""
+    path = f"/boards/{world.board.id}/onboarding"
+    await start(bob, world)
+    draft = {"status": "complete", **GOAL, "user_profile": {"notes": "Short"}}
+    assert (await interviewer.post(f"/agent{path}", json=draft)).status_code == 200
+    profile, lead = (
+        {"notes": "n" * 100_000},
+        {"name": "L" * 200, "custom_instructions": "c" * 50_000},
+    )
+    async with transaction() as session:
+        stored = draft | {"user_profile": profile, "lead_agent": lead}
+        await session.execute(update(OnboardingSession).values(draft_goal=stored))
+    shown = await bob.get(path)
+    assert shown.status_code == 200, shown.text[:500]
+    assert drop_nulls(shown.json()["draft_goal"])["lead_agent"] == lead
+    assert shown.json()["draft_goal"]["user_profile"]["notes"] == profile["notes"]
 
 
 async def test_the_lead_of_a_confirmed_goal_matches_the_draft(
