@@ -2,12 +2,22 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from core.text import N_
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 TRY_AGAIN = N_("Try again in %(seconds)s s.")
+
+SentAs: TypeAlias = Literal["field", "text", "object", "object_with_code", "status"]
+"""What the API sends as `detail` of an error, as in the original (contract, 1.3).
+
+- `field`: the invalid field with the text. The text alone, if the error is not Invalid with a field
+- `text`: the text, also of an invalid field. Operations of the original checked it, not its models
+- `object`: an object with the text as `message`, and the details of the error
+- `object_with_code`: also with the code, as agents expect it
+- `status`: the phrase of the HTTP status
+"""
 
 
 class AppError(Exception):
@@ -16,7 +26,8 @@ class AppError(Exception):
     The text is English and marked with `N_`; it can name details: `%(max_count)s`. The API sends it
     as `message`, pages translate it (`describe_error` in `web.ui.locale_format`). `hint` says what
     a program can do; only the API sends it, after the text. `field` is the name of the input field
-    that it refers to, if any.
+    that it refers to, if any. Details are only for the text, unless `sent_as` says that they are
+    sent.
     """
 
     keeps_changes = False  # whether the API commits what was changed before the error
@@ -29,11 +40,13 @@ class AppError(Exception):
         *,
         field: str | None = None,
         hint: str = "",
+        sent_as: SentAs = "field",
         **details: object,
     ) -> None:
         self.code = code
         self.text = text
         self.field = field
+        self.sent_as = sent_as
         self.details = details
         self.message = f"{fill_in(text, details)} {hint}".rstrip()
         super().__init__(self.message)
@@ -42,8 +55,13 @@ class AppError(Exception):
 class Unauthorized(AppError):
     """The caller is not authenticated."""
 
-    def __init__(self, message: str = "Unauthorized", code: str = "unauthenticated") -> None:
-        super().__init__(code, message)
+    def __init__(
+        self,
+        message: str = "Unauthorized",
+        code: str = "unauthenticated",
+        sent_as: SentAs = "status",
+    ) -> None:
+        super().__init__(code, message, sent_as=sent_as)
 
 
 class NotFound(AppError):

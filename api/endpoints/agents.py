@@ -488,7 +488,9 @@ async def _create_agent(
 
 async def _lock_board(context: RequestContext, board_id: UUID | None) -> Board:
     if board_id is None:
-        raise Invalid("board_required", "Say on which board it works.", field="board_id")
+        raise Invalid(
+            "board_required", "Say on which board it works.", field="board_id", sent_as="text"
+        )
     return await boards.lock_board_as_admin(context.session, context.actor, board_id)
 
 

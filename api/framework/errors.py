@@ -15,61 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.clock import format_naive_utc
-from core.errors import AppError, Invalid, TooMany, Unauthorized
+from core.errors import AppError, Invalid, TooMany
 from core.fields import KnownVersions
 from core.http.middleware import request_id
 from core.http.request import STATUS_CODES
 
-EXPLAINED_CODES = {"token_ended", "token_expired"}  # of a 401 whose detail is a sentence
 MAX_ECHO_LENGTH = 200  # characters of an invalid value or name that are sent back
-
-CODES_IN_DETAIL = {
-    "task_blocked_cannot_transition",
-    "task_board_mismatch",
-    "task_assignee_mismatch",
-    "task_update_field_forbidden",
-}
-"""Codes of errors whose `detail` contains the code, as agents expect it (contract, 1.3)."""
-
-DETAIL_KEYS = {
-    "blocked_by_task_ids",
-    "missing_task_ids",
-    "missing_tag_ids",
-    "conflicts",
-    "unknown_field_keys",
-    "missing_field_keys",
-    "field_key",
-    "field_type",
-    "reason",
-    "invalid_board_ids",
-    "paused_by",
-    "paused_at",
-    "stopped_by",
-    "stopped_at",
-}
-"""Details that make `detail` an object; without any of them it is a sentence (contract, 1.3)."""
-
-
-CODES_WITH_SENTENCE = {
-    "agent_not_on_board",
-    "board_group_not_found",
-    "board_required",
-    "comment_required",
-    "default_value_invalid",
-    "dependency_on_itself",
-    "gateway_not_found",
-    "gateway_required",
-    "gateway_without_agent",
-    "last_owner",
-    "pack_url_invalid",
-}
-"""Codes of invalid fields whose `detail` is a sentence, as in the original: its operations checked
-them, not its models (contract, 1.3)."""
-
-CODES_WITH_SENTENCE_IN_PATCH = {"goal_incomplete"}  # a model checked new boards
-
-CODES_WITH_DETAILS = {"already_decided", "approval_content_changed", "approval_required"}
-"""Codes of errors whose `detail` is an object with all details, beside the message."""
 
 
 class InvalidJson(AppError):
@@ -92,7 +43,7 @@ async def handle_app_error(request: Request, error: Exception) -> Response:
     """Answer an AppError in the common error envelope."""
     assert isinstance(error, AppError)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else {}
-    detail = _build_detail(error, request.method)
+    detail = _build_detail(error)
     return build_error_response(STATUS_CODES.get(type(error), 422), detail, error.code, headers)
 
 
@@ -127,30 +78,24 @@ def build_error_response(
     return Response(body, status, headers, media_type="application/json")
 
 
-def _build_detail(error: AppError, method: str) -> Any:
+def _build_detail(error: AppError) -> Any:
     if isinstance(error, InvalidJson):
         field_error = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
         return [{**field_error, "input": {}, "ctx": {"error": error.reason}}]
     if isinstance(error, InvalidFields):
         return [_make_printable(one) for one in error.field_errors[:100]]
-    if isinstance(error, Unauthorized) and error.code not in EXPLAINED_CODES:
+    if error.sent_as == "status":
         return None
-    has_all_details = error.code in CODES_WITH_DETAILS
-    in_detail = {
-        key: format_naive_utc(value) if isinstance(value, datetime) else value
-        for key, value in error.details.items()
-        if has_all_details or key in DETAIL_KEYS
-    }
-    if isinstance(error, Invalid) and error.field and not in_detail:
-        if error.code in CODES_WITH_SENTENCE or (
-            method == "PATCH" and error.code in CODES_WITH_SENTENCE_IN_PATCH
-        ):
-            return error.message
+    if error.sent_as in ("object", "object_with_code"):
+        code = {"code": error.code} if error.sent_as == "object_with_code" else {}
+        details = {
+            key: format_naive_utc(value) if isinstance(value, datetime) else value
+            for key, value in error.details.items()
+        }
+        return {"message": error.message, **code, **details}
+    if error.sent_as == "field" and isinstance(error, Invalid) and error.field:
         loc = ["body", error.field]
         return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]
-    if in_detail or error.code in CODES_IN_DETAIL:
-        code = {"code": error.code} if error.code in CODES_IN_DETAIL else {}
-        return {"message": error.message, **code, **in_detail}
     return error.message
 
 

@@ -94,9 +94,11 @@ async def update_agent(
         raise Forbidden("agent_status_forbidden", "An agent's status is what it reports.")
     if fields.is_gateway_main:
         reason = N_("There is no gateway for this agent to manage.")
-        raise Invalid("gateway_required", reason, field="is_gateway_main")
+        raise Invalid("gateway_required", reason, field="is_gateway_main", sent_as="text")
     if "board_id" in given and fields.board_id is None:
-        raise Invalid("board_required", N_("An agent works on a board."), field="board_id")
+        raise Invalid(
+            "board_required", N_("An agent works on a board."), field="board_id", sent_as="text"
+        )
     agent, locked = await lock_agent(session, member, agent_id, other_board_id=fields.board_id)
     values = build_changed_values(agent, fields)
     previous_board = locked[agent.board_id] if agent.board_id else None

@@ -186,4 +186,5 @@ def content_changed(
         changed=changed,
         action_hash=current_hash,
         request=build_request("PATCH", path, body),
+        sent_as="object",
     )

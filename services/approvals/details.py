@@ -376,6 +376,7 @@ def already_decided(detail: ApprovalDetail) -> Conflict:
         by=detail.decider_name or "Somebody",
         status=detail.shown_status.value,
         decided_at=format_naive_utc(detail.decided_at) if detail.decided_at else None,
+        sent_as="object",
     )
 
 

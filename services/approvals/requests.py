@@ -312,6 +312,7 @@ def approval_pending_exists(found: Iterable[tuple[UUID, UUID]]) -> Conflict:
         "approval_pending_exists",
         N_("An approval of this task is pending already."),
         conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
+        sent_as="object",
     )
 
 
@@ -327,6 +328,7 @@ async def _load_tasks(session: AsyncSession, board: Board, ids: list[UUID]) -> l
             "task_not_found",
             N_("Not all of these tasks are on this board."),
             missing_task_ids=missing,
+            sent_as="object",
         )
     return [found[id] for id in ids]
 

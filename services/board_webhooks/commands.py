@@ -282,4 +282,4 @@ async def _check_agent(session: AsyncSession, board: Board, agent_id: UUID | Non
     query = select(Agent.id).where(Agent.id == agent_id, Agent.board_id == board.id)
     if await session.scalar(query.with_for_update(read=True, key_share=True)) is None:
         reason = N_("There is no such agent on this board.")
-        raise Invalid("agent_not_on_board", reason, field="agent_id")
+        raise Invalid("agent_not_on_board", reason, field="agent_id", sent_as="text")

@@ -13,7 +13,7 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Forbidden, Invalid, NotFound
+from core.errors import Forbidden, Invalid, NotFound, SentAs
 from core.fields import (
     MAX_INTEGER,
     MAX_NAME_LENGTH,
@@ -242,7 +242,8 @@ async def update_board(
             reason = N_("Only an admin of the organization can change this: %(fields)s.")
             raise Forbidden("admin_required", reason, fields=reserved)
     goal = {name: new.get(name, getattr(board, name)) for name in GOAL_FIELDS}
-    check_goal(goal, new.keys() | (given.keys() & {"board_type"}))
+    changed = new.keys() | (given.keys() & {"board_type"})
+    check_goal(goal, changed, sent_as="text")  # only new boards were checked by a model
     await _check_references(session, board.organization_id, new)
     check_version(known, board.version)
     if not new:
@@ -324,17 +325,17 @@ def _apply(board: Board, new: Mapping[str, Any]) -> dict[str, list[object]]:
     return diff
 
 
-def check_goal(board: Mapping[str, Any], changed: Set[str]) -> None:
+def check_goal(board: Mapping[str, Any], changed: Set[str], *, sent_as: SentAs = "field") -> None:
     """Raise Invalid if a goal is confirmed, or a board becomes a goal, without required fields.
 
     `board` has the fields after the update. Changes of other fields do not fail because of an
     incomplete goal that existed before (contract C29).
     """
     if changed & GOAL_FIELDS and (board["goal_confirmed"] or "board_type" in changed):
-        require_complete_goal(board)
+        require_complete_goal(board, sent_as)
 
 
-def require_complete_goal(goal: Mapping[str, Any]) -> None:
+def require_complete_goal(goal: Mapping[str, Any], sent_as: SentAs = "field") -> None:
     """Raise Invalid if the fields of a goal have no objective or no measures.
 
     The fields of a board that is no goal are complete.
@@ -342,11 +343,15 @@ def require_complete_goal(goal: Mapping[str, Any]) -> None:
     if goal.get("board_type") != "goal":
         return
     if not (goal.get("objective") or "").strip():
-        raise Invalid("goal_incomplete", N_("A goal needs an objective."), field="objective")
+        raise Invalid(
+            "goal_incomplete", N_("A goal needs an objective."), field="objective", sent_as=sent_as
+        )
     if not goal.get("success_metrics"):
         reason = N_("A goal needs measures: how will you know that it is reached?")
         hint = "They are its success_metrics."
-        raise Invalid("goal_incomplete", reason, field="success_metrics", hint=hint)
+        raise Invalid(
+            "goal_incomplete", reason, field="success_metrics", hint=hint, sent_as=sent_as
+        )
 
 
 async def _check_references(
@@ -366,17 +371,17 @@ async def _check_references(
         has_main = await session.scalar(locked_gateway)
         if has_main is None:
             reason = N_("There is no such gateway in this organization.")
-            raise Invalid("gateway_not_found", reason, field="gateway_id")
+            raise Invalid("gateway_not_found", reason, field="gateway_id", sent_as="text")
         if not has_main:
             reason = N_("This gateway has no agent that looks after it.")
-            raise Invalid("gateway_without_agent", reason, field="gateway_id")
+            raise Invalid("gateway_without_agent", reason, field="gateway_id", sent_as="text")
     if group_id is not None:
         group = select(BoardGroup.id).where(
             BoardGroup.id == group_id, BoardGroup.organization_id == organization_id
         )
         if await session.scalar(group.with_for_update(read=True, key_share=True)) is None:
             reason = N_("There is no such group in this organization.")
-            raise Invalid("board_group_not_found", reason, field="board_group_id")
+            raise Invalid("board_group_not_found", reason, field="board_group_id", sent_as="text")
 
 
 RESERVED_SLUGS = {"new"}  # used by other URLs

@@ -50,6 +50,7 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
             " resumes you. Until then you may read, comment, chat and request approval.",
             paused_by=name,
             paused_at=held_at,
+            sent_as="object",
         )
     if board.paused_at is None:
         return
@@ -63,6 +64,7 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
         ),
         paused_by=name,
         paused_at=board.paused_at,
+        sent_as="object",
     )
 
 

@@ -243,6 +243,7 @@ async def _lock_boards(
             N_("Some of these boards no longer exist."),
             field="board_ids",
             invalid_board_ids=_sorted_texts(unknown),
+            sent_as="object",
         )
     return [id for id, bound in found.items() if bound]
 

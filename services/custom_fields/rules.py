@@ -32,7 +32,7 @@ def check_definition(fields: Mapping[str, Any]) -> None:
         raise Invalid("regex_not_for_type", reason, field="validation_regex")
     error = find_value_error(type, regex, fields["default_value"])
     if error is not None:
-        raise Invalid("default_value_invalid", error, field="default_value")
+        raise Invalid("default_value_invalid", error, field="default_value", sent_as="text")
 
 
 TEXT_TYPES = {

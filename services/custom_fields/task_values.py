@@ -140,7 +140,13 @@ def check_values(fields: Collection[BoundField], given: Mapping[str, object]) ->
     unknown = [key[:MAX_NAME_LENGTH] for key in sorted(given.keys() - known)[:MAX_REPORTED_KEYS]]
     if unknown:
         reason = "This board has no such custom fields."
-        raise Invalid("unknown_custom_fields", reason, field=FIELD_NAME, unknown_field_keys=unknown)
+        raise Invalid(
+            "unknown_custom_fields",
+            reason,
+            field=FIELD_NAME,
+            unknown_field_keys=unknown,
+            sent_as="object",
+        )
     for key, value in given.items():
         _check_value(known[key], value)
     missing = find_missing_keys(fields, given)
@@ -150,6 +156,7 @@ def check_values(fields: Collection[BoundField], given: Mapping[str, object]) ->
             N_("On this board every task needs values for these fields: %(missing_field_keys)s."),
             field=FIELD_NAME,
             missing_field_keys=missing,
+            sent_as="object",
         )
 
 
@@ -228,6 +235,7 @@ def _check_value(field: BoundField, value: object) -> None:
             field_key=field.key,
             field_type=field.type.value,
             reason=reason,
+            sent_as="object",
         )
 
 

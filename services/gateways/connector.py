@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from core.config.settings import Settings
@@ -290,5 +291,7 @@ def upstream_error(error: GatewayError, url: str) -> UpstreamError:
     message, command = get_error_hint(error, url)
     if command:
         message = f"{message} {COMMAND_NOTES.get(code, 'Run there:')} {command}"
-    values = get_error_values(error, url) | ({"command": command} if command else {})
+    values: dict[str, Any] = get_error_values(error, url)
+    if command:
+        values["command"] = command
     return UpstreamError(f"gateway_{code}", message, **values)

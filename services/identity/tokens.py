@@ -278,11 +278,13 @@ async def _find_by_api_token(source: Source, token: str) -> UserCredential | Non
         if secrets_equal(found.secret_hash, token_hash):
             audit.use_credential("api_token", found.prefix)
             if found.expires_at is not None and found.expires_at <= now():
-                raise Unauthorized("This token has expired. Create a new one.", "token_expired")
+                raise Unauthorized(
+                    "This token has expired. Create a new one.", "token_expired", sent_as="text"
+                )
             return UserCredential(user, found.scope, found.id, found.expires_at)
     if await REVOKED_TOKEN.first(source, secret_hash=token_hash) is not None:
         audit.use_credential("api_token", token_prefix(token))
-        raise Unauthorized(TOKEN_REVOKED_MESSAGE, "token_ended")
+        raise Unauthorized(TOKEN_REVOKED_MESSAGE, "token_ended", sent_as="text")
     return None
 
 
@@ -333,9 +335,9 @@ async def _find_by_own_token(source: Source, token: str) -> AgentCredential | No
         if secrets_equal(found.secret_hash, token_hash):
             audit.use_credential("agent_token", found.prefix)
             if found.ended_at is not None:
-                raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended")
+                raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended", sent_as="text")
             if found.expires_at is not None and found.expires_at <= now():
-                raise Unauthorized(TOKEN_EXPIRED_MESSAGE, "token_expired")
+                raise Unauthorized(TOKEN_EXPIRED_MESSAGE, "token_expired", sent_as="text")
             is_first_use = found.first_used_at is None
             if is_first_use and not await _record_first_use(source, found, agent):
                 return None

@@ -163,4 +163,10 @@ def _check_boards_exist(boards: Sequence[BoardGrant], found: Collection[UUID]) -
     missing = sorted(str(one.board_id) for one in boards if one.board_id not in found)
     if missing:
         reason = N_("There are no such boards in this organization.")
-        raise Invalid("invalid_board_ids", reason, field="board_access", invalid_board_ids=missing)
+        raise Invalid(
+            "invalid_board_ids",
+            reason,
+            field="board_access",
+            invalid_board_ids=missing,
+            sent_as="object",
+        )

@@ -81,7 +81,7 @@ def check_role_change(acting: Member, member: Member, role: Role, *, owners: int
     if role is not member.role:
         check_may_grant_role(acting, role)
     if member.role is Role.OWNER and role is not Role.OWNER and owners == 1:
-        raise Invalid("last_owner", LAST_OWNER, field="role")
+        raise Invalid("last_owner", LAST_OWNER, field="role", sent_as="text")
 
 
 def check_removal(acting: Member, member: Member) -> None:

@@ -61,6 +61,7 @@ class AgentStop:
             stopped_by=self.stopped_by,
             stopped_at=self.stopped_at,
             reason=self.reason,
+            sent_as="object",
         )
 
 

@@ -53,7 +53,7 @@ def _invalid_pack_url(field: str) -> BadRequest:
         "Enter a repository, such as https://github.com/owner/name, or an https address of an"
         " archive that ends with .zip or .tar.gz."
     )
-    return BadRequest("pack_url_invalid", reason, field=field)
+    return BadRequest("pack_url_invalid", reason, field=field, sent_as="text")
 
 
 def normalize_branch(value: object) -> str:

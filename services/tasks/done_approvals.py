@@ -178,6 +178,7 @@ def approval_required(change: TaskChange) -> Conflict:
         reason=permission.reason,
         changed=list(permission.changed),
         request=request,
+        sent_as="object",
     )
 
 

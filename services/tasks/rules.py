@@ -62,6 +62,7 @@ def check_worker_is_assignee(change: TaskChange) -> None:
         raise Forbidden(
             "task_assignee_mismatch",
             f"This task is assigned to {holder}. You may comment on it, not move it.",
+            sent_as="object_with_code",
         )
     if change.requested_status and change.is_claimed_by_gateway_agent:
         reason = "The agent of a gateway takes no task. Ask the board's lead to assign it."
@@ -106,6 +107,7 @@ def check_no_self_dependency(change: TaskChange) -> None:
             "dependency_on_itself",
             N_("A task cannot depend on itself."),
             field="depends_on_task_ids",
+            sent_as="text",
         )
 
 
@@ -125,6 +127,7 @@ def check_dependencies_exist(change: TaskChange) -> None:
             N_("Some of the dependencies are not on this board."),
             field="depends_on_task_ids",
             missing_task_ids=[str(id) for id in change.missing_task_ids],
+            sent_as="object",
         )
 
 
@@ -144,6 +147,7 @@ def check_tags_exist(change: TaskChange) -> None:
             N_("Some of the tags do not exist."),
             field="tag_ids",
             missing_tag_ids=[str(id) for id in change.missing_tag_ids],
+            sent_as="object",
         )
 
 
@@ -181,13 +185,18 @@ def _check_not_blocked(change: TaskChange) -> None:
                 " unassigned."
             ),
             blocked_by_task_ids=[str(id) for id in change.open_dependency_ids],
+            sent_as="object_with_code",
         )
 
 
 def check_worker_board(change: TaskChange) -> None:
     assert isinstance(change.actor, Agent)
     if change.actor.board_id not in (None, change.board.id):
-        raise Forbidden("task_board_mismatch", "This task is on a board that is not yours.")
+        raise Forbidden(
+            "task_board_mismatch",
+            "This task is on a board that is not yours.",
+            sent_as="object_with_code",
+        )
 
 
 def check_worker_fields(change: TaskChange) -> None:
@@ -196,6 +205,7 @@ def check_worker_fields(change: TaskChange) -> None:
         raise Forbidden(
             "task_update_field_forbidden",
             f"Agents change {_join_names(WORKER_FIELDS)} of a task, not {_join_names(others)}.",
+            sent_as="object_with_code",
         )
 
 
@@ -219,6 +229,7 @@ def check_lead_fields(change: TaskChange) -> None:
         raise Forbidden(
             "task_update_field_forbidden",
             f"A lead changes {_join_names(LEAD_FIELDS)} of a task, not {_join_names(others)}.",
+            sent_as="object_with_code",
         )
 
 

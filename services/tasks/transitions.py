@@ -146,6 +146,7 @@ def check_no_pending_approval(change: TaskChange) -> None:
                 " it is."
             ),
             blocked_by_task_ids=[],
+            sent_as="object",
         )
 
 
@@ -156,6 +157,7 @@ def require_review_before_done(change: TaskChange) -> None:
             "review_required",
             N_("On this board a task is reviewed before it is done. Move it to Review first."),
             blocked_by_task_ids=[],
+            sent_as="object",
         )
 
 
@@ -170,6 +172,7 @@ def require_review_comment(change: TaskChange) -> None:
             "comment_required",
             N_("On this board a task is moved to Review with a comment about what was done."),
             field="comment",
+            sent_as="text",
         )
 
 
