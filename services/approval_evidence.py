@@ -6,7 +6,6 @@ It is not part of what is approved: its content can change without another hash.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -78,7 +77,7 @@ class TaskEvidence:
 
 async def load_evidence(source: Source, board: Board, task_id: UUID) -> TaskEvidence:
     """Load what is known about the work on a task of a board, in one statement."""
-    started, descriptions, found, comments, found_runs, links = await _build_query().fetch(
+    started, descriptions, found, comments, found_runs, links = await EVIDENCE.fetch(
         source, board_id=board.id, task_id=task_id
     )
     started_at, current = started[0] if started else (None, None)
@@ -107,13 +106,6 @@ def _choose_description(
     if old is None or len(old) >= MAX_RECORDED_LENGTH:
         return version
     return None if old == current else StartDescription(old, is_too_long=False)
-
-
-@cache
-def _build_query() -> CombinedQuery:
-    return CombinedQuery(
-        STARTED_AT, START_DESCRIPTION, CHANGES, COMMENTS, runs.CURRENT_TASK_RUNS, forges.TASK_LINKS
-    )
 
 
 STARTED_AT: Query[tuple[datetime | None, str | None]] = Query(
@@ -191,4 +183,7 @@ COMMENTS: Query[AgentComment] = Query(
     .order_by(Comment.created_at.desc(), Comment.id.desc())
     .limit(MAX_COMMENTS),
     lambda row: AgentComment(*row),
+)
+EVIDENCE = CombinedQuery(
+    STARTED_AT, START_DESCRIPTION, CHANGES, COMMENTS, runs.CURRENT_TASK_RUNS, forges.TASK_LINKS
 )

@@ -63,7 +63,12 @@ async def claim_key(
     if stored is None or stored.encrypted_response is None:
         reason = "The first request with this Idempotency-Key is not answered yet. Try again soon."
         raise Conflict("idempotency_key_in_use", reason)
-    return _decrypt_response(request, stored.encrypted_response, cipher)
+    try:
+        plain = cipher.decrypt(stored.encrypted_response, _encryption_context(request))
+    except DecryptionError as error:
+        reason = "This was done, but the answer cannot be read any more: SECRET_KEY has changed."
+        raise Conflict("idempotency_answer_lost", reason) from error
+    return StoredResponse(**json.loads(plain))
 
 
 async def store_response(
@@ -93,7 +98,8 @@ async def delete_expired_responses(session: AsyncSession) -> None:
 async def _try_claim(session: AsyncSession, request: IdempotentRequest) -> bool:
     """Insert the claim if the key is free, in one statement, and return whether it was inserted.
 
-    The advisory lock prevents a second request from waiting at the unique key for the first one.
+    A claim without a response after CLAIM_TIMEOUT is of a process that was killed. The advisory
+    lock prevents a second request from waiting at the unique key for the first one.
     """
     values = {
         "id": new_id(),
@@ -110,29 +116,14 @@ async def _try_claim(session: AsyncSession, request: IdempotentRequest) -> bool:
     claimed = claimed.on_conflict_do_update(
         index_elements=["caller_id", "key"],
         set_={name: claimed.excluded[name] for name in ("fingerprint", "created_at")},
-        where=_abandoned_condition(),
+        where=IdempotencyKey.encrypted_response.is_(None)
+        & (IdempotencyKey.created_at < now() - CLAIM_TIMEOUT),
     )
     return await session.scalar(claimed.returning(IdempotencyKey.id)) is not None
 
 
-def _abandoned_condition() -> ColumnElement[bool]:
-    """Select claims of processes that were killed."""
-    is_old = IdempotencyKey.created_at < now() - CLAIM_TIMEOUT
-    return IdempotencyKey.encrypted_response.is_(None) & is_old
-
-
 def _key_condition(request: IdempotentRequest) -> ColumnElement[bool]:
     return (IdempotencyKey.caller_id == request.caller_id) & (IdempotencyKey.key == request.key)
-
-
-def _decrypt_response(
-    request: IdempotentRequest, answer: str, cipher: SecretCipher
-) -> StoredResponse:
-    try:
-        return StoredResponse(**json.loads(cipher.decrypt(answer, _encryption_context(request))))
-    except DecryptionError as error:
-        reason = "This was done, but the answer cannot be read any more: SECRET_KEY has changed."
-        raise Conflict("idempotency_answer_lost", reason) from error
 
 
 def _encryption_context(request: IdempotentRequest) -> str:

@@ -69,7 +69,8 @@ class DeliveryConditions:
             )
         away = _gateway_status(self.gateway, moment)
         if message.state is MessageState.SENT:
-            return away or _running_status(message)
+            sentence = "The gateway has it, and the agent is at work on it."
+            return away or PendingStatus(PendingReason.TURN, message.waiting_since, sentence)
         starting = None if messages.is_reachable(self.agent) else _starting_status(self.agent)
         return away or starting or self._paused_status(message) or _queued_status(message, moment)
 
@@ -130,11 +131,6 @@ def _starting_status(agent: Agent) -> PendingStatus:
     if failure and failure.get("reason"):
         sentence = f"{sentence} {failure['reason']}"
     return PendingStatus(PendingReason.AGENT_STARTING, None, sentence)
-
-
-def _running_status(message: Message) -> PendingStatus:
-    sentence = "The gateway has it, and the agent is at work on it."
-    return PendingStatus(PendingReason.TURN, message.waiting_since, sentence)
 
 
 def _queued_status(message: Message, moment: datetime) -> PendingStatus:

@@ -74,7 +74,7 @@ def list_count_queries(*, is_admin: bool, by_board: bool = False) -> list[Query[
         _build_board_counts_query(by_board=by_board),
         onboarding.build_open_sessions_query(by_board=by_board),
     ]
-    return [*of_boards, _build_other_count_query(), agents.HELD_IDS] if is_admin else of_boards
+    return [*of_boards, OTHER_COUNT, agents.HELD_IDS] if is_admin else of_boards
 
 
 async def build_waiting_counts(source: Source, found: Sequence[Sequence[Any]]) -> WaitingCounts:
@@ -98,13 +98,20 @@ def _build_board_counts_query(*, by_board: bool) -> Query[tuple[UUID, int]]:
     return Query(query.where(visible.c.id == bindparam("board_id")) if by_board else query)
 
 
-@cache
-def _build_other_count_query() -> Query[int]:
-    of_organization = GatewayRequest.organization_id == bindparam("organization_id")
-    count = _count(GatewayRequest, of_organization, GatewayRequest.board_id.is_(None), IS_WAITING)
-    return Query(select(count), itemgetter(0))
-
-
 def _count(model: type[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     query = select(func.count()).select_from(model).where(*conditions)
     return query.correlate_except(model).scalar_subquery()
+
+
+OTHER_COUNT: Query[int] = Query(
+    select(
+        _count(
+            GatewayRequest,
+            GatewayRequest.organization_id == bindparam("organization_id"),
+            GatewayRequest.board_id.is_(None),
+            IS_WAITING,
+        )
+    ),
+    itemgetter(0),
+)
+"""The number of gateway requests of the organization `organization_id` that are of no board."""

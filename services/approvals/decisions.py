@@ -217,9 +217,22 @@ def _get_finalization_time(undo_seconds: float) -> datetime | None:
 async def _lock_approvals(
     session: AsyncSession, user: User, approval_ids: Sequence[UUID]
 ) -> dict[UUID, ApprovalDetail | AppError]:
-    """Lock the boards of these approvals before any event is recorded, and load each approval."""
+    """Lock the boards of these approvals and the memberships, and load each approval.
+
+    The user's rights are checked after that. No event is recorded before all boards are locked.
+    """
     board_ids = await find_board_ids(session, user, approval_ids)
-    locked = await _lock_boards(session, user, set(board_ids.values()))
+    locked = await boards.lock_boards(session, user, set(board_ids.values()))
+    organization_ids = {one.organization_id for one in locked.values() if isinstance(one, Board)}
+    await organizations.lock_memberships(session, organization_ids)
+    writable_ids = set(await boards.list_writable_board_ids(session, user))
+    for board_id, board in locked.items():
+        if isinstance(board, AppError) or board_id in writable_ids:
+            continue
+        try:
+            await boards.require_write_access(session, user, board_id)
+        except AppError as error:
+            locked[board_id] = error
     found = await APPROVALS_ON_BOARDS.fetch(
         session, approval_ids=list(board_ids), board_ids=list(locked)
     )
@@ -241,24 +254,6 @@ APPROVALS_ON_BOARDS = Query(
     .execution_options(populate_existing=True),
     detail_from_row,
 )
-
-
-async def _lock_boards(
-    session: AsyncSession, user: User, board_ids: Collection[UUID]
-) -> dict[UUID, Board | AppError]:
-    """Lock boards and the memberships, and check the user's rights after that."""
-    locked = await boards.lock_boards(session, user, board_ids)
-    found = [board for board in locked.values() if isinstance(board, Board)]
-    await organizations.lock_memberships(session, {board.organization_id for board in found})
-    writable_ids = set(await boards.list_writable_board_ids(session, user))
-    for board_id, board in locked.items():
-        if isinstance(board, AppError) or board_id in writable_ids:
-            continue
-        try:
-            await boards.require_write_access(session, user, board_id)
-        except AppError as error:
-            locked[board_id] = error
-    return locked
 
 
 @dataclass(frozen=True)

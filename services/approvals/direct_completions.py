@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, func, or_, select
@@ -162,7 +161,7 @@ async def _load_pending(
     source: Source, board: Board, task_ids: Collection[UUID]
 ) -> dict[UUID, ApprovalDetail]:
     """Return the oldest pending approval of each task, also one that can still be undone."""
-    details = await _build_pending_query().fetch(source, board_id=board.id, task_ids=list(task_ids))
+    details = await PENDING_OF_TASKS.fetch(source, board_id=board.id, task_ids=list(task_ids))
     found: dict[UUID, ApprovalDetail] = {}
     for detail in details:
         for id in detail.task_ids:
@@ -170,15 +169,16 @@ async def _load_pending(
     return {id: found[id] for id in task_ids if id in found}
 
 
-@cache
-def _build_pending_query() -> Query[ApprovalDetail]:
-    """Build the query of the pending approvals of the tasks `task_ids` of the board `board_id`."""
-    given = func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
-    linked = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == given)
-    query = approvals_query().where(
+_GIVEN_TASK = func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
+_LINKED_IDS = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == _GIVEN_TASK)
+PENDING_OF_TASKS = Query(
+    approvals_query()
+    .where(
         Approval.board_id == BOARD_ID,
         Approval.status == ApprovalStatus.PENDING,
-        or_(Approval.id.in_(linked), Approval.task_id == given),
+        or_(Approval.id.in_(_LINKED_IDS), Approval.task_id == _GIVEN_TASK),
     )
-    query = query.order_by(Approval.created_at, Approval.id)
-    return Query(query.execution_options(populate_existing=True), detail_from_row)
+    .order_by(Approval.created_at, Approval.id)
+    .execution_options(populate_existing=True),
+    detail_from_row,
+)

@@ -79,33 +79,35 @@ def _parameters(member: Member, board_id: UUID | None) -> dict[str, Any]:
     }
 
 
-class _ListShape(NamedTuple):
-    """Which approvals a list contains, and its order."""
-
-    of_member: bool = False  # of the boards that a member may read; otherwise of `board_id`
-    by_board: bool = False  # only of the board `board_id`
-    status: ApprovalStatus | None = None
-    decided: bool = False  # only decided ones, last decision first
-
-
 @cache
-def _build_page_query(shape: _ListShape) -> BoardPageQuery[ApprovalDetail]:
+def _build_page_query(
+    *,
+    of_member: bool = False,
+    by_board: bool = False,
+    status: ApprovalStatus | None = None,
+    decided: bool = False,
+) -> BoardPageQuery[ApprovalDetail]:
+    """Build the query of a list of the board `board_id`.
+
+    With `of_member` it is of the boards that a member may read, and with `by_board` of that one
+    among them. With `decided` it has only decided approvals, last decision first.
+    """
     board_ids = board_pages.THIS_BOARD_ID
-    if shape.of_member:
+    if of_member:
         readable = boards.READABLE_BOARD_IDS.subquery("readable")
         board_ids = select(readable.c.id)
-        if shape.by_board:
+        if by_board:
             board_ids = board_ids.where(readable.c.id == BOARD_ID)
-    order: Any = DECIDED_AT if shape.decided else Approval.created_at
+    order: Any = DECIDED_AT if decided else Approval.created_at
     rows = select(Approval.id, order.label("at"))
     counted = list(counters.APPROVAL_COUNTS.values())
-    if shape.decided:
+    if decided:
         rows, counted = rows.where(order.is_not(None)), [BoardCounts.decided_approvals]
-    elif shape.status is not None:
-        rows = rows.where(Approval.status == shape.status)
-        counted = [counters.APPROVAL_COUNTS[shape.status]]
+    elif status is not None:
+        rows = rows.where(Approval.status == status)
+        counted = [counters.APPROVAL_COUNTS[status]]
     ids = board_pages.newest_rows_query(board_ids, rows, Approval.board_id, order)
-    details = decided_approvals_query() if shape.decided else approvals_query()
+    details = decided_approvals_query() if decided else approvals_query()
     details = details.order_by(order.desc(), Approval.id.desc())
     total = counters.sum_counts(counted, board_ids)
     return BoardPageQuery(ids, details, Approval.id, total, detail_from_row)
@@ -115,7 +117,7 @@ async def list_board_approvals(
     source: Source, board: Board, paging: Paging, *, status: ApprovalStatus | None = None
 ) -> Page[ApprovalDetail]:
     """Return a board's approvals, newest first."""
-    query = _build_page_query(_ListShape(status=status))
+    query = _build_page_query(status=status)
     return await query.fetch_page(source, paging, board_id=board.id)
 
 
@@ -146,8 +148,7 @@ async def list_member_approvals(
     status: ApprovalStatus | None = None,
 ) -> Page[ApprovalDetail]:
     """Return the approvals of all boards that the member may read, or of one, newest first."""
-    shape = _ListShape(of_member=True, by_board=board_id is not None, status=status)
-    query = _build_page_query(shape)
+    query = _build_page_query(of_member=True, by_board=board_id is not None, status=status)
     return await query.fetch_page(source, paging, **_parameters(member, board_id))
 
 
@@ -273,8 +274,7 @@ async def list_decided_approvals(
 
     They are without their contents, as `decided_approvals_query` says.
     """
-    shape = _ListShape(of_member=True, by_board=board_id is not None, decided=True)
-    query = _build_page_query(shape)
+    query = _build_page_query(of_member=True, by_board=board_id is not None, decided=True)
     return await query.fetch_page(source, paging, **_parameters(member, board_id))
 
 

@@ -58,8 +58,6 @@ from services.approvals.votes import set_expiry
 MAX_PENDING = 20  # approvals of one requester that wait for a decision
 MAX_RECENT = 60  # approvals of one requester in PERIOD
 PERIOD = timedelta(hours=1)
-PENDING_RETRY = timedelta(minutes=5)  # people must decide first, which may take any time
-LINKS_AT_ONCE = 20
 MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
 
@@ -161,7 +159,7 @@ async def _check_request_limits(
             data={"name": requester.name, "pending": pending, "recent": recent},
         )
         await events.record_events(session, [event])
-    retry_in = PENDING_RETRY
+    retry_in = timedelta(minutes=5)  # people must decide first, which may take any time
     if recent >= MAX_RECENT and oldest is not None:
         retry_in = oldest + PERIOD - now()
     informed = "People were informed. " if isinstance(requester, Agent) else ""
@@ -278,7 +276,7 @@ async def _add_with_links(
     await bind_request(approval, detail.board, bound)
     session.add(approval)
     for number, link in enumerate(links):
-        if number and number % LINKS_AT_ONCE == 0:
+        if number and number % 20 == 0:
             await session.flush()  # the contents of all are encoded before the first is sent
         session.add(link)
 
