@@ -12,7 +12,6 @@ from api.framework.operation import EITHER, USER, Operation, error_responses, re
 from api.framework.request_context import RequestContext
 from api.streams.subscription import (
     AllowedIds,
-    FrameWriter,
     StreamDefinition,
     format_frame,
     get_current_membership,
@@ -139,14 +138,7 @@ async def stream_comments(
         current = await get_current_membership(session, context.user, organization_id)
         return await list_readable_board_ids(session, current, query.board_id)
 
-    definition = StreamDefinition(
-        "comment", (EventType.TASK_COMMENT,), _comment_frame_writer(organization_id)
-    )
-    return await open_stream(context, definition, organization_id, query, load_allowed_ids)
-
-
-def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
-    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+    async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = [event.id for event in received]
         found = await activity.load_comment_entries(session, organization_id, ids)
         frames = {}
@@ -157,7 +149,8 @@ def _comment_frame_writer(organization_id: UUID) -> FrameWriter:
                 frames[event.seq] = format_frame("comment", event.seq, message)
         return frames
 
-    return write
+    definition = StreamDefinition("comment", (EventType.TASK_COMMENT,), write_frames)
+    return await open_stream(context, definition, organization_id, query, load_allowed_ids)
 
 
 COMMENTS = "/activity/task-comments"

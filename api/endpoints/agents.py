@@ -619,11 +619,6 @@ async def stream_agents(
         read = await list_readable_board_ids(session, current, query.board_id)
         return read if query.board_id else read | {None}  # the main agent of a gateway has no board
 
-    def start_report() -> SeenAgentsReport:
-        return SeenAgentsReport(
-            context.request, organization_id, partial(_format_agent, context, None)
-        )
-
     async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.agent_id for event in received if event.agent_id}
         found = await agents.load_agents(session, organization_id, ids)
@@ -643,7 +638,12 @@ async def stream_agents(
         "agent",
         events.list_types(lambda entry: "agent" in entry.streams),
         write_frames,
-        start_report=start_report,
+        start_report=partial(
+            SeenAgentsReport,
+            context.request,
+            organization_id,
+            partial(_format_agent, context, None),
+        ),
     )
     return await open_stream(context, definition, organization_id, query, load_allowed_ids)
 

@@ -31,9 +31,9 @@ from api.framework.operation import (
     reads_only,
 )
 from api.framework.request_context import RequestContext
-from api.streams.subscription import FrameWriter, StreamDefinition, format_frame, open_board_stream
+from api.streams.subscription import StreamDefinition, format_frame, open_board_stream
 from core.http.request import Session
-from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from models import ApprovalStatus, Board, Event, EventType, Member, Status
 from services import approvals, events
@@ -128,10 +128,9 @@ class ApprovalRead(ResponseModel):
     )
     decisions: list[PersonDecision] = Field(description="The decisions of people so far.")
 
-    @classmethod
-    def of(cls, detail: approvals.ApprovalDetail) -> "ApprovalRead":
-        """Build the model from an approval."""
-        return cls(**build_approval_fields(detail))
+
+encode_action_object = build_encoder(ActionObjectRead, task_id="id", changed="is_changed")
+encode_unblocked_task = build_encoder(UnblockedTask, task_id="id")
 
 
 def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
@@ -161,11 +160,17 @@ def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
         "expires_at": json_time(row.expires_at),
         "used_at": json_time(detail.used_at),
         "request_count": row.request_count,
-        "action": _build_action_fields(detail),
-        "unblocks": [
-            {"task_id": json_id(id), "title": title, "status": status}
-            for id, title, status in detail.unblocks
-        ],
+        "action": {
+            "kind": row.action_type,
+            "headline": detail.question,
+            "agent_text": detail.agent_text,
+            "completes_tasks": (
+                is_completion_kind(row.action_type) if detail.can_undo else detail.completes_tasks
+            ),
+            "hash": row.action_hash,
+            "objects": list(map(encode_action_object, detail.tasks)),
+        },
+        "unblocks": list(map(encode_unblocked_task, detail.unblocks)),
         "requested_by_user_id": json_id(row.requested_by_user_id),
         "decided_by_user_id": json_id(row.decided_by_user_id) if is_decided else None,
         "decided_by_name": detail.decider_name if is_decided else None,
@@ -175,30 +180,6 @@ def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
         "required_approvals": verdict.required_approvals,
         "requires_recent_sign_in": verdict.requires_recent_sign_in,
         "decisions": list(_list_decisions(detail)),
-    }
-
-
-def _build_action_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
-    """Return the fields of an ActionRead. A decision that can be undone is not shown."""
-    kind = detail.approval.action_type
-    return {
-        "kind": kind,
-        "headline": detail.question,
-        "agent_text": detail.agent_text,
-        "completes_tasks": (
-            is_completion_kind(kind) if detail.can_undo else detail.completes_tasks
-        ),
-        "hash": detail.approval.action_hash,
-        "objects": [
-            {
-                "task_id": json_id(task.id),
-                "title": task.title,
-                "content_hash": task.content_hash,
-                "changed": task.is_changed,
-                "used_at": json_time(task.used_at),
-            }
-            for task in detail.tasks
-        ],
     }
 
 
@@ -447,22 +428,6 @@ class ApprovalMessage(ResponseModel):
         description="An object for one task, a list for several, omitted without tasks.",
     )
 
-    @classmethod
-    def of(
-        cls, detail: approvals.ApprovalDetail, counts: approvals.ApprovalCounts
-    ) -> "ApprovalMessage":
-        """Build the message from an approval."""
-        per_task = [
-            TaskCounts(task_id=id, approvals_count=all, approvals_pending_count=open)
-            for id in detail.task_ids
-            for all, open in [counts.by_task[id]]
-        ]
-        return cls(
-            approval=ApprovalRead.of(detail),
-            pending_approvals_count=counts.pending,
-            task_counts=per_task[0] if len(per_task) == 1 else per_task or None,
-        )
-
 
 class DeletedApproval(ResponseModel):
     """The id of a deleted approval."""
@@ -485,35 +450,31 @@ async def stream_approvals(context: RequestContext, board: Board, query: StreamQ
     about tasks, `task_counts`: an object for one task, a list for several. If an approval was
     deleted with its task, `approval` contains only `id`, and `deleted` is true.
     """
-    definition = StreamDefinition(
-        "approval",
-        events.list_types(lambda entry: "approval" in entry.streams),
-        _approval_frame_writer(board),
-        board.id,
-    )
-    return await open_board_stream(context, definition, board, query)
 
-
-def _approval_frame_writer(board: Board) -> FrameWriter:
-    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+    async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids_by_seq = {event.seq: _get_approval_ids(event) for event in received}
         found = await approvals.load_approvals(
             session, board, {id for ids in ids_by_seq.values() for id in ids}
         )
         task_ids = {id for detail in found.values() for id in detail.task_ids}
         counts = await approvals.count_approvals(session, board, list(task_ids))
-
-        def frames(event: Event) -> bytes:
+        frames = {}
+        for event in received:
             messages = [
                 _build_approval_message(event, id, found, counts) for id in ids_by_seq[event.seq]
             ]
-            return b"".join(format_frame("approval", event.seq, one) for one in messages if one)
+            frame = b"".join(format_frame("approval", event.seq, one) for one in messages if one)
+            if frame:
+                frames[event.seq] = frame
+        return frames
 
-        return {
-            event.seq: messages_by_seq for event in received if (messages_by_seq := frames(event))
-        }
-
-    return write
+    definition = StreamDefinition(
+        "approval",
+        events.list_types(lambda entry: "approval" in entry.streams),
+        write_frames,
+        board.id,
+    )
+    return await open_board_stream(context, definition, board, query)
 
 
 def _get_approval_ids(event: Event) -> Sequence[UUID]:
@@ -534,7 +495,19 @@ def _build_approval_message(
         return ApprovalDeletedMessage(
             approval=DeletedApproval(id=id), pending_approvals_count=counts.pending
         )
-    return ApprovalMessage.of(found[id], counts) if id in found else None
+    if id not in found:
+        return None
+    detail = found[id]
+    per_task = [
+        TaskCounts(task_id=id, approvals_count=all, approvals_pending_count=open)
+        for id in detail.task_ids
+        for all, open in [counts.by_task[id]]
+    ]
+    return ApprovalMessage(
+        approval=ApprovalRead(**build_approval_fields(detail)),
+        pending_approvals_count=counts.pending,
+        task_counts=per_task[0] if len(per_task) == 1 else per_task or None,
+    )
 
 
 APPROVALS = "/boards/{board_id}/approvals"

@@ -1,6 +1,6 @@
 """Board groups (contract, people-and-boards 3.7)."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -26,7 +26,7 @@ from api.framework.fields import (
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status
 from services import agents, boards, snapshots
@@ -94,25 +94,9 @@ class TaskSummary(ResponseModel):
     updated_at: Timestamp
 
 
-def _build_summary_fields(item: snapshots.GroupSnapshotTask) -> dict[str, Any]:
-    """Return the fields of a TaskSummary, in the order of the model."""
-    task = item.task
-    return {
-        "id": json_id(task.id),
-        "board_id": json_id(task.board_id),
-        "board_name": item.board_name,
-        "title": task.title,
-        "status": task.status,
-        "priority": task.priority,
-        "assigned_agent_id": json_id(task.assigned_agent_id),
-        "assigned_user_id": json_id(task.assigned_user_id),
-        "assignee": item.assignee,
-        "due_at": json_time(task.due_at),
-        "in_progress_at": json_time(task.in_progress_at),
-        "tags": [tag._asdict() for tag in item.tags],
-        "created_at": json_time(task.created_at),
-        "updated_at": json_time(task.updated_at),
-    }
+encode_summary = build_encoder(
+    TaskSummary, "task", board_name="board_name", assignee="assignee", tags="tags"
+)
 
 
 class GroupBoard(ResponseModel):
@@ -137,7 +121,10 @@ def _encode_snapshot(snapshot: snapshots.GroupSnapshot) -> Encoded[GroupSnapshot
             {
                 "board": encode_board(one.board),
                 "task_counts": one.task_counts,
-                "tasks": list(map(_build_summary_fields, one.tasks)),
+                "tasks": [
+                    encode_summary(item) | {"tags": [tag._asdict() for tag in item.tags]}
+                    for item in one.tasks
+                ],
             }
             for one in snapshot.boards
         ],

@@ -33,9 +33,6 @@ class ToolCallRead(ResponseModel):
     error: str | None
 
 
-TOOL_CALL_FIELDS = tuple(ToolCallRead.model_fields)
-
-
 class RunRead(ResponseModel):
     """A run (turn) of an agent on its gateway, as reported by the gateway."""
 
@@ -67,7 +64,8 @@ encode_run = build_encoder(RunRead)
 
 def build_run_fields(run: Run) -> dict[str, Any]:
     """Return the fields of a RunRead, with those of its calls in the order of their model."""
-    calls = [{name: call[name] for name in TOOL_CALL_FIELDS} for call in run.tool_calls]
+    names = ToolCallRead.model_fields
+    calls = [{name: call[name] for name in names} for call in run.tool_calls]
     return encode_run(run) | {"tool_calls": calls}
 
 

@@ -4,8 +4,7 @@ No transaction is open during calls to a gateway, and reading changes nothing th
 """
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID, uuid4
 
 from pydantic import Field, StringConstraints
@@ -239,16 +238,6 @@ class GatewaysStatusResponse(ResponseModel):
     code: str | None = Field(default=None, description="The error code.")
 
 
-@dataclass(frozen=True)
-class StatusTarget:
-    """A gateway to check: how it is reached, and the owners of its sessions."""
-
-    organization_id: UUID
-    target: Any
-    main_key: str | None = None
-    owners: gateways.SessionOwners = field(default_factory=dict)
-
-
 @error_responses(403, 404, 409, 429)
 @without_transaction
 async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewaysStatusResponse:
@@ -256,63 +245,44 @@ async def get_gateway_status(context: RequestContext, query: StatusQuery) -> Gat
     if TOKEN_PARAMETER in context.request.query_params:  # URLs appear in logs of proxies
         reason = f"Send the token in the header {TOKEN_HEADER}, not in the URL."
         raise Invalid("gateway_token_in_query", reason)
-    status_target = await _load_status_target(context, query)
-    check_rate_limit(context, status_target.organization_id)
-    target = status_target.target
+    connector = context.gateway_connector
+    async with context.transaction() as session:
+        if query.gateway_url:
+            member = await organizations.get_or_create_active_membership(session, context.user)
+            organization_id = member.organization_id
+            saved = await gateways.find_gateway_by_url(session, member, query.gateway_url)
+            target = connector.make_target_for_url(
+                query.gateway_url,
+                context.request.headers.get(TOKEN_HEADER, "").strip(),
+                known_gateway=saved,
+                allows_private=await gateways.may_be_private(session, connector, organization_id),
+                allow_insecure_tls=query.gateway_allow_insecure_tls,
+                disable_device_pairing=query.gateway_disable_device_pairing,
+            )
+        elif query.board_id is not None:
+            saved = await gateways.get_board_gateway(session, context.user, query.board_id)
+            organization_id = saved.organization_id
+            target = connector.make_target(saved)
+        else:
+            raise Invalid("board_required", "Name a board, or an address.")
+        owners: gateways.SessionOwners = {}
+        if saved is not None:
+            owners = await gateways.load_session_owners(session, context.user, saved)
+    check_rate_limit(context, organization_id)
     try:
-        async with context.gateway_connector.connect_to(target) as link:
-            session_list = await gateways.list_sessions(link, status_target.main_key)
+        async with connector.connect_to(target) as link:
+            session_list = await gateways.list_sessions(link, saved.session_key if saved else None)
     except UpstreamError as error:
         return GatewaysStatusResponse(
             connected=False, gateway_url=target.url, error=error.message, code=error.code
         )
-    found = gateways.filter_readable_sessions(session_list, status_target.owners)
+    found = gateways.filter_readable_sessions(session_list, owners)
     return GatewaysStatusResponse(
         connected=True,
         gateway_url=target.url,
         sessions_count=found.total,
         sessions=[dict(row) for row in found.sessions],
         main_session=dict(found.main_session) if found.main_session else None,
-    )
-
-
-async def _load_status_target(context: RequestContext, query: StatusQuery) -> StatusTarget:
-    """Return the gateway to check. Raises Invalid without a board and a URL."""
-    connector = context.gateway_connector
-    async with context.transaction() as session:
-        if query.gateway_url:
-            member = await organizations.get_or_create_active_membership(session, context.user)
-            saved = await gateways.find_gateway_by_url(session, member, query.gateway_url)
-            allows_private = await gateways.may_be_private(
-                session, connector, member.organization_id
-            )
-            target = _build_target(context, query, saved, allows_private=allows_private)
-            if saved is None:
-                return StatusTarget(member.organization_id, target)
-        elif query.board_id is not None:
-            saved = await gateways.get_board_gateway(session, context.user, query.board_id)
-            target = connector.make_target(saved)
-        else:
-            raise Invalid("board_required", "Name a board, or an address.")
-        owners = await gateways.load_session_owners(session, context.user, saved)
-        return StatusTarget(saved.organization_id, target, saved.session_key, owners)
-
-
-def _build_target(
-    context: RequestContext,
-    query: StatusQuery,
-    saved: Gateway | None,
-    *,
-    allows_private: bool,
-) -> Any:
-    """Return the connection target for a URL, with the saved gateway as default."""
-    return context.gateway_connector.make_target_for_url(
-        query.gateway_url or "",
-        context.request.headers.get(TOKEN_HEADER, "").strip(),
-        known_gateway=saved,
-        allows_private=allows_private,
-        allow_insecure_tls=query.gateway_allow_insecure_tls,
-        disable_device_pairing=query.gateway_disable_device_pairing,
     )
 
 
