@@ -30,7 +30,6 @@ from services.gateways import (
     GatewayUpdate,
     GrantState,
     ListedAgent,
-    SessionOwner,
     SessionOwners,
     provisioning,
     sync,
@@ -74,6 +73,9 @@ class CaCertificateRead(ResponseModel):
     fingerprint: str = Field(description="SHA-256 of the certificate, in hexadecimal digits.")
 
 
+encode_certificate = build_encoder(CaCertificateRead)
+
+
 class GatewayRead(ResponseModel):
     """A gateway. `token` is always null, because the token is never returned."""
 
@@ -111,14 +113,7 @@ def _build_gateway_fields(gateway: Gateway) -> dict[str, Any]:
         "workspace_root": gateway.workspace_root,
         "allow_insecure_tls": gateway.allow_insecure_tls,
         "ca_certificates": gateway.ca_certificates,
-        "ca_certificate_details": [
-            {
-                "subject": certificate.subject,
-                "expires_at": json_time(certificate.expires_at),
-                "fingerprint": certificate.fingerprint,
-            }
-            for certificate in certificates
-        ],
+        "ca_certificate_details": list(map(encode_certificate, certificates)),
         "disable_device_pairing": gateway.disable_device_pairing,
         "id": json_id(gateway.id),
         "organization_id": json_id(gateway.organization_id),
@@ -245,20 +240,6 @@ class GatewayAgent(ResponseModel):
     )
     is_linked: bool
 
-    @classmethod
-    def of(cls, listed: ListedAgent, owner: SessionOwner | None) -> "GatewayAgent":
-        """Build the model from the agent on the gateway and its agent here."""
-        return cls(
-            id=listed.id,
-            name=listed.name,
-            emoji=listed.emoji,
-            workspace=listed.workspace,
-            made_here=listed.is_managed,
-            can_be_linked=owner is None and not listed.is_managed,
-            agent_id=owner.agent.id if owner and owner.can_read else None,
-            is_linked=owner is not None and owner.agent.is_linked,
-        )
-
 
 class GatewayAgents(ResponseModel):
     """The agents of a gateway, in the order of the gateway."""
@@ -274,8 +255,21 @@ async def list_gateway_agents(
     """List the current agents of a gateway, and the agents here that they belong to."""
     async with context.transaction() as session:
         owners = await gateways.load_session_owners(session, context.user, gateway)
-    listed = await _list_agents(context, gateway)
-    return GatewayAgents(agents=[GatewayAgent.of(item, owners.get(item.id)) for item in listed])
+    found = [
+        GatewayAgent(
+            id=listed.id,
+            name=listed.name,
+            emoji=listed.emoji,
+            workspace=listed.workspace,
+            made_here=listed.is_managed,
+            can_be_linked=owner is None and not listed.is_managed,
+            agent_id=owner.agent.id if owner and owner.can_read else None,
+            is_linked=owner is not None and owner.agent.is_linked,
+        )
+        for listed in await _list_agents(context, gateway)
+        for owner in [owners.get(listed.id)]
+    ]
+    return GatewayAgents(agents=found)
 
 
 @error_responses(409, 429, 502)
@@ -321,10 +315,6 @@ class SyncQuery(RequestModel):
         default=False, description="Overwrite the agents' changes in our files."
     )
     board_id: UUID | None = Field(default=None, description="Only the agents of this board.")
-
-    def to_options(self) -> sync.SyncOptions:
-        """Return the options as a value of the services."""
-        return sync.SyncOptions(**self.model_dump(exclude={"dry_run", "force_bootstrap"}))
 
 
 class SyncedFile(ResponseModel):
@@ -377,24 +367,6 @@ class GatewayTemplatesSyncResult(ResponseModel):
         "entries; empty if nothing does, null if the configuration could not be read."
     )
 
-    @classmethod
-    def of(
-        cls, gateway: Gateway, query: SyncQuery, report: sync.SyncReport
-    ) -> "GatewayTemplatesSyncResult":
-        """Build the model from a report."""
-        return cls(
-            gateway_id=gateway.id,
-            dry_run=query.dry_run,
-            include_main=query.include_main,
-            reset_sessions=query.reset_sessions,
-            agents_updated=report.updated,
-            agents_skipped=report.skipped,
-            main_updated=any(item.agent.board_id is None for item in report.agents),
-            errors=[_build_sync_error(problem) for problem in report.problems],
-            agents=[_build_synced_agent(item) for item in report.agents],
-            config_diff=report.config_change.diff if report.config_change else None,
-        )
-
 
 @error_responses(404, 409, 429)
 @without_transaction
@@ -407,11 +379,11 @@ async def sync_gateway_templates(
     Problems with single agents are in `errors`.
     """
     check_rate_limit(context, member.organization_id)
-    connector, options = context.gateway_connector, query.to_options()
-    cipher, base_url = context.secret_cipher, context.settings.base_url
+    options = sync.SyncOptions(**query.model_dump(exclude={"dry_run", "force_bootstrap"}))
+    connector, cipher = context.gateway_connector, context.secret_cipher
     async with context.transaction() as session:
         prepared = await sync.plan_sync(
-            session, cipher, member, gateway, options, base_url=base_url
+            session, cipher, member, gateway, options, base_url=context.settings.base_url
         )
     report = sync.report_sync(
         prepared, await sync.read_remote_files(connector, gateway, prepared.agents)
@@ -420,7 +392,27 @@ async def sync_gateway_templates(
         async with context.transaction() as session:
             report = await sync.request_sync(session, member, prepared, report)
         report = await sync.reset_sessions(connector, prepared, report)
-    return GatewayTemplatesSyncResult.of(gateway, query, report)
+    return GatewayTemplatesSyncResult(
+        gateway_id=gateway.id,
+        dry_run=query.dry_run,
+        include_main=query.include_main,
+        reset_sessions=query.reset_sessions,
+        agents_updated=report.updated,
+        agents_skipped=report.skipped,
+        main_updated=any(item.agent.board_id is None for item in report.agents),
+        errors=list(map(_build_sync_error, report.problems)),
+        agents=[
+            SyncedAgent(
+                agent_id=item.agent.id,
+                agent_name=item.agent.name,
+                board_id=item.agent.board_id,
+                files=[SyncedFile.model_validate(file) for file in item.files],
+                message=item.message,
+            )
+            for item in report.agents
+        ],
+        config_diff=report.config_change.diff if report.config_change else None,
+    )
 
 
 def _build_sync_error(problem: sync.SyncProblem) -> GatewayTemplatesSyncError:
@@ -430,16 +422,6 @@ def _build_sync_error(problem: sync.SyncProblem) -> GatewayTemplatesSyncError:
         agent_name=agent.name if agent else None,
         board_id=agent.board_id if agent else problem.board_id,
         message=problem.message,
-    )
-
-
-def _build_synced_agent(item: sync.AgentSyncReport) -> SyncedAgent:
-    return SyncedAgent(
-        agent_id=item.agent.id,
-        agent_name=item.agent.name,
-        board_id=item.agent.board_id,
-        files=[SyncedFile.model_validate(file) for file in item.files],
-        message=item.message,
     )
 
 

@@ -26,7 +26,6 @@ from api.framework.operation import EITHER, USER, Operation, error_responses, re
 from api.framework.request_context import RequestContext
 from api.streams.subscription import (
     AllowedIds,
-    FrameWriter,
     StreamDefinition,
     format_frame,
     open_board_stream,
@@ -258,12 +257,6 @@ async def _update_note(
     )
 
 
-RESPONSE_MODELS: Mapping[str, type[BoardMemoryRead | BoardGroupMemoryRead]] = {
-    memory.BOARD_MEMORY.scope_field: BoardMemoryRead,
-    memory.GROUP_MEMORY.scope_field: BoardGroupMemoryRead,
-}
-
-
 class MemoryStreamQuery(StreamQuery):
     """Which notes to stream."""
 
@@ -346,10 +339,29 @@ async def stream_group_memory(
 def _build_definition(
     kind: MemoryKind, query: MemoryStreamQuery, scope_id: UUID | None = None
 ) -> StreamDefinition:
+    model = BoardMemoryRead if kind is memory.BOARD_MEMORY else BoardGroupMemoryRead
+
+    async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+        ids = {event.seq: UUID(event.data["memory_id"]) for event in received}
+        scope_ids = {id for event in received if (id := kind.scope_id_of(event))}
+        found = await memory.load_notes(session, kind, scope_ids, set(ids.values()))
+        frames = {}
+        for event in received:
+            id = ids[event.seq]
+            message: MemoryMessage | MemoryDeletedMessage
+            if event.type is kind.deleted:
+                message = MemoryDeletedMessage(memory=DeletedMemory(id=id))
+            elif id in found:
+                message = MemoryMessage(memory=model(**build_note_fields(found[id])))
+            else:
+                continue  # it was deleted meanwhile
+            frames[event.seq] = format_frame("memory", event.seq, message)
+        return frames
+
     return StreamDefinition(
         f"memory of {kind.scope_field}",
         (kind.created, kind.updated, kind.deleted),
-        _memory_frame_writer(kind),
+        write_frames,
         scope_id,
         get_scope_id=kind.scope_id_of,
         matches_query=lambda event: kind.matches(event, query.is_chat),
@@ -363,36 +375,6 @@ GROUP_EVENTS = (
     EventType.BOARD_GROUP_DELETED,
 )
 """Events that may change the boards of a group, and so who may read its memory."""
-
-
-def _memory_frame_writer(kind: MemoryKind) -> FrameWriter:
-    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
-        ids = {event.seq: UUID(event.data["memory_id"]) for event in received}
-        scope_ids = {id for event in received if (id := kind.scope_id_of(event))}
-        found = await memory.load_notes(session, kind, scope_ids, set(ids.values()))
-        messages_by_seq = {
-            event.seq: _build_memory_message(kind, event, ids[event.seq], found)
-            for event in received
-        }
-        return {
-            seq: format_frame("memory", seq, message)
-            for seq, message in messages_by_seq.items()
-            if message
-        }
-
-    return write
-
-
-def _build_memory_message(
-    kind: MemoryKind, event: Event, id: UUID, found: Mapping[UUID, memory.NoteDetail]
-) -> MemoryMessage | MemoryDeletedMessage | None:
-    """Return the message about a note, or None if it was deleted meanwhile."""
-    if event.type is kind.deleted:
-        return MemoryDeletedMessage(memory=DeletedMemory(id=id))
-    if id not in found:
-        return None
-    model = RESPONSE_MODELS[kind.scope_field]
-    return MemoryMessage(memory=model(**build_note_fields(found[id])))
 
 
 BOARD_MEMORY = "/boards/{board_id}/memory"

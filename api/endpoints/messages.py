@@ -14,14 +14,13 @@ from api.framework.operation import USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from api.streams.subscription import (
     AllowedIds,
-    FrameWriter,
     StreamDefinition,
     format_frame,
     open_stream,
 )
 from core.clock import now
 from core.http.request import Session
-from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_id
 from core.paging import Page
 from models import Agent, Event, EventType, Message, MessageState
 from services import boards, messages, pending_reasons
@@ -67,6 +66,9 @@ class WaitRead(ResponseModel):
     sentence: str = Field(examples=["Workshop is away. Nobody listens on port 18789."])
 
 
+encode_wait = build_encoder(WaitRead)
+
+
 class AgentMessageRead(MessageRead):
     """A message to an agent, with delivery data for users."""
 
@@ -94,17 +96,13 @@ def _build_agent_message_fields(
     """Return the fields of an AgentMessageRead, in the order of the model."""
     is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
     pending = delivery_conditions.pending_status(message, now())
-    waits_for: dict[str, Any] | None = None
-    if pending:
-        since = json_time(pending.since)
-        waits_for = {"reason": pending.reason, "since": since, "sentence": pending.sentence}
     return encode_message(message) | {
         "agent_id": json_id(message.agent_id),
         "last_error": message.last_error,
         "from_agent_id": json_id(message.from_agent_id),
         "from_user_id": json_id(message.from_user_id),
         "run_id": message.run_id if is_started and message.attempts else None,
-        "waits_for": waits_for,
+        "waits_for": encode_wait(pending) if pending else None,
         "task_is_untouched": task_is_untouched,
     }
 
@@ -197,21 +195,9 @@ async def stream_my_messages(context: RequestContext, query: StreamQuery) -> Res
         )
         return frozenset({None, *read})
 
-    definition = StreamDefinition(
-        "message",
-        (EventType.MESSAGE_QUEUED,),
-        _message_frame_writer(calling_agent),
-        agent_id=calling_agent.id,
-    )
-    return await open_stream(
-        context, definition, calling_agent.organization_id, query, load_allowed_ids
-    )
-
-
-def _message_frame_writer(agent: Agent) -> FrameWriter:
-    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+    async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.seq: UUID(event.data["message_id"]) for event in received}
-        found = await messages.load_messages(session, agent, set(ids.values()))
+        found = await messages.load_messages(session, calling_agent, set(ids.values()))
         frames = {}
         for seq, id in ids.items():
             if id in found:
@@ -219,7 +205,12 @@ def _message_frame_writer(agent: Agent) -> FrameWriter:
                 frames[seq] = format_frame("message", seq, message)
         return frames
 
-    return write
+    definition = StreamDefinition(
+        "message", (EventType.MESSAGE_QUEUED,), write_frames, agent_id=calling_agent.id
+    )
+    return await open_stream(
+        context, definition, calling_agent.organization_id, query, load_allowed_ids
+    )
 
 
 OUTBOX = "/agents/{agent_id}/messages"

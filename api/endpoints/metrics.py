@@ -146,11 +146,6 @@ async def get_dashboard(
         board_id=query.board_id,
         group_id=query.group_id,
     )
-    return Encoded(_build_dashboard_fields(dashboard))
-
-
-def _build_dashboard_fields(dashboard: metrics.Dashboard) -> dict[str, Any]:
-    """Return the fields of a DashboardMetrics, in the order of the model."""
     points = [*dashboard.wip.primary.points, *dashboard.wip.comparison.points]
     times = {point.period: json_time(point.period) for point in points}
 
@@ -164,7 +159,7 @@ def _build_dashboard_fields(dashboard: metrics.Dashboard) -> dict[str, Any]:
             for name, one in (("primary", series.primary), ("comparison", series.comparison))
         }
 
-    return {
+    fields = {
         "range": dashboard.range,
         "generated_at": json_time(dashboard.generated_at),
         "kpis": vars(dashboard.kpis),
@@ -177,6 +172,7 @@ def _build_dashboard_fields(dashboard: metrics.Dashboard) -> dict[str, Any]:
             "items": list(map(_build_pending_fields, dashboard.pending_newest)),
         },
     }
+    return Encoded(fields)
 
 
 def _build_pending_fields(row: Mapping[str, Any]) -> dict[str, Any]:

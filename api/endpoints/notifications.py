@@ -22,7 +22,6 @@ from core.paging import Page
 from models import Digest, Member, NotificationKind
 from services import boards, notifications
 from services.notifications import (
-    Choice,
     KindGroup,
     NotificationFilters,
     NotificationPreferencesUpdate,
@@ -203,7 +202,12 @@ def _encode(
         "escalate_to_user_id": json_id(settings.escalate_to_user_id),
         "escalate_after_minutes": settings.escalate_after_minutes,
         "choices": [
-            _build_choice_fields(choice, is_enabled=is_enabled)
+            {
+                "kind": choice.kind,
+                "board_id": json_id(choice.board_id),
+                "channel_id": json_id(choice.channel_id),
+                "is_enabled": is_enabled,
+            }
             for choice, is_enabled in preferences.list_choices()
             if choice.board_id is None or choice.board_id in board_ids
         ],
@@ -211,16 +215,6 @@ def _encode(
         "version": settings.version,
     }
     return Encoded(fields, settings.version)
-
-
-def _build_choice_fields(choice: Choice, *, is_enabled: bool) -> dict[str, Any]:
-    """Return the fields of a NotificationChoice, in the order of the model."""
-    return {
-        "kind": choice.kind,
-        "board_id": json_id(choice.board_id),
-        "channel_id": json_id(choice.channel_id),
-        "is_enabled": is_enabled,
-    }
 
 
 def _format_time(moment: time | None) -> str | None:

@@ -1,6 +1,5 @@
 """Approval policies of boards and organizations, and their simulation."""
 
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -15,7 +14,7 @@ from api.framework.fields import NonNegativeInt, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_time
-from models import ApprovalStatus, Board, Member, PolicyEffect, PolicyRule, RiskLevel, Role
+from models import ApprovalStatus, Board, Member, PolicyEffect, RiskLevel, Role
 from services import organizations, policies
 from services.policies import EFFECT_DESCRIPTION, PolicyReplacement
 
@@ -157,19 +156,18 @@ async def _replace(
 
 
 def _encode(policy: policies.PolicyDetail) -> Encoded[PolicyRead]:
+    rules = []
+    for rule in policy.rules:
+        confidence = None if rule.confidence_below is None else float(rule.confidence_below)
+        # the fields of a PolicyRuleRead are stored in the same order
+        rules.append(rule.to_json() | {"confidence_below": confidence})
     fields = {
-        "rules": list(map(_build_rule_fields, policy.rules)),
+        "rules": rules,
         "version": policy.version,
         "updated_at": json_time(policy.updated_at),
         "updated_by": policy.updated_by,
     }
     return Encoded(fields, policy.version)
-
-
-def _build_rule_fields(rule: PolicyRule) -> dict[str, Any]:
-    """Return the fields of a PolicyRuleRead: they are stored in the same order."""
-    confidence = rule.confidence_below
-    return rule.to_json() | {"confidence_below": None if confidence is None else float(confidence)}
 
 
 async def _simulate(
@@ -178,7 +176,11 @@ async def _simulate(
     found = await policies.simulate_policy(context.session, member, board, body.to_rules())
     examples = [
         SimulatedRequestRead(
-            **{name: getattr(one, name) for name in SIMULATED_FIELDS},
+            approval_id=one.approval_id,
+            board_id=one.board_id,
+            action_type=one.action_type,
+            requested_at=one.requested_at,
+            status=one.status,
             effect=one.verdict.effect,
             rule_name=one.verdict.rule_name,
         )
@@ -192,9 +194,6 @@ async def _simulate(
         counts=found.counts,
         examples=examples,
     )
-
-
-SIMULATED_FIELDS = ("approval_id", "board_id", "action_type", "requested_at", "status")
 
 
 async def _get_member(context: RequestContext, board: Board) -> Member:

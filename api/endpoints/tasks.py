@@ -21,11 +21,11 @@ from api.framework.fields import (
 )
 from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from api.streams.subscription import FrameWriter, StreamDefinition, format_frame, open_board_stream
+from api.streams.subscription import StreamDefinition, format_frame, open_board_stream
 from core.errors import Invalid
 from core.fields import MAX_NAME_LENGTH
 from core.http.request import Session
-from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
+from core.json_responses import Encoded, build_encoder, encode_page, json_time
 from core.paging import Page
 from models import Board, Event, EventType, LinkKind, Status
 from services import activity, events, forges, policies, tags, tasks
@@ -42,6 +42,9 @@ class TagRef(ResponseModel):
     name: str
     slug: str
     color: str = Field(description="Six hex digits.")
+
+
+encode_tag = build_encoder(TagRef)
 
 
 class TaskRead(ResponseModel):
@@ -278,36 +281,25 @@ async def stream_tasks(context: RequestContext, board: Board, query: StreamQuery
     Each message is an event `task` with `type`, `activity` and the current `task`; for a comment
     with `comment` instead; for a deleted task `task` is null.
     """
-    return await open_board_stream(
-        context,
-        StreamDefinition(
-            "task",
-            events.list_types(lambda entry: "task" in entry.streams),
-            _task_frame_writer(board),
-            board.id,
-        ),
-        board,
-        query,
-    )
 
-
-def _task_frame_writer(board: Board) -> FrameWriter:
-    async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
+    async def write_frames(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         comment_event_ids = [event.id for event in received if event.type is EventType.TASK_COMMENT]
         comments = await tasks.load_comments(session, board, comment_event_ids)
         ids = {event.task_id for event in received if event.task_id}
         details = await tasks.load_task_details(session, board, ids)
-        entries = await activity.load_entries(session, received)
-        messages_by_seq = {
-            entry.event.seq: _build_task_message(entry, comments, details) for entry in entries
-        }
-        return {
-            seq: format_frame("task", seq, message)
-            for seq, message in messages_by_seq.items()
-            if message
-        }
+        frames = {}
+        for entry in await activity.load_entries(session, received):
+            if message := _build_task_message(entry, comments, details):
+                frames[entry.event.seq] = format_frame("task", entry.event.seq, message)
+        return frames
 
-    return write
+    definition = StreamDefinition(
+        "task",
+        events.list_types(lambda entry: "task" in entry.streams),
+        write_frames,
+        board.id,
+    )
+    return await open_board_stream(context, definition, board, query)
 
 
 def _build_task_message(
@@ -379,6 +371,9 @@ class WatcherRead(ResponseModel):
     name: str
 
 
+encode_watcher = build_encoder(WatcherRead, user_id="id")
+
+
 @reads_only
 @error_responses(404)
 async def list_task_watchers(
@@ -388,7 +383,7 @@ async def list_task_watchers(
     found = await tasks.list_watchers(context.source, board, task_id)
     if not found:
         await tasks.get_task(context.source, board, task_id)
-    return Encoded([{"user_id": json_id(one.id), "name": one.name} for one in found])
+    return Encoded(list(map(encode_watcher, found)))
 
 
 @error_responses(404)
@@ -418,13 +413,7 @@ async def list_task_runs(
 @reads_only
 async def list_board_tags(context: RequestContext, board: Board) -> Encoded[list[TagRef]]:
     """List the tags of the board's organization, by name."""
-    found = await tags.list_board_tags(context.source, board)
-    return Encoded(
-        [
-            {"id": json_id(tag.id), "name": tag.name, "slug": tag.slug, "color": tag.color}
-            for tag in found
-        ]
-    )
+    return Encoded(list(map(encode_tag, await tags.list_board_tags(context.source, board))))
 
 
 TASKS = "/boards/{board_id}/tasks"
