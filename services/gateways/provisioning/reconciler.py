@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from sqlalchemy import delete, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -56,10 +57,10 @@ from services.gateways.provisioning.steps import (
 )
 from services.gateways.provisioning.workload import (
     LAST_GATEWAY_STEP,
+    NEXT_DUE_TIME,
     STEPS_OF_LISTED_AGENTS,
     DueAgent,
     GatewayWorkload,
-    find_next_due_time,
     get_call_semaphore,
     load_workload,
     should_wait_for_others,
@@ -146,8 +147,12 @@ class Reconciler:
                 await self.resume(gateway_id, self._clock() - since)
             notified.clear()
             next_at = await self.reconcile(gateway_id, client)
+            wait_time = IDLE_POLL_INTERVAL
+            if next_at is not None:
+                seconds = (next_at - self._clock()).total_seconds()
+                wait_time = min(max(seconds, MIN_PASS_INTERVAL), POLL_INTERVAL)
             with suppress(TimeoutError):
-                await asyncio.wait_for(notified.wait(), self._wait_time(next_at))
+                await asyncio.wait_for(notified.wait(), wait_time)
                 await asyncio.sleep(DEBOUNCE)
 
     async def take_over(self, gateway_id: UUID) -> None:
@@ -156,46 +161,41 @@ class Reconciler:
         Agents whose entries may still have heartbeats there are synced.
         """
         async with self._open_transaction() as session:
-            await store.extend_overdue_deadlines(session, gateway_id, self._clock())
-            may_have = store.may_have_heartbeat_condition(gateway_id)
-            await desired_state.request_sync(session, may_have)
+            await store.take_over_gateway(session, gateway_id, self._clock())
 
     async def resume(self, gateway_id: UUID, after: timedelta) -> None:
         """Continue with a gateway after it was unreachable for some time, which does not count."""
         async with self._open_transaction() as session:
-            await store.shift_deadlines(session, gateway_id, after)
-            await store.retry_failed_steps(session, gateway_id, self._clock())
+            await store.resume_steps(session, gateway_id, self._clock(), after)
 
     async def reconcile(self, gateway_id: UUID, client: GatewayClient) -> datetime | None:
         """Execute the next step of each due agent; return when more will be due."""
         moment = self._clock()
         recorded_at = self._roster_recorded_at.get(gateway_id)
         is_time = recorded_at is None or moment - recorded_at >= ROSTER_INTERVAL
-        workload, due = await self._load_workload(gateway_id, moment)
+        workload = await self._load_workload(gateway_id, moment)
         one_pass = ReconcilePass(self._open_transaction, client, workload, self._clock)
-        await one_pass.run_local_steps(due)
+        await one_pass.run_local_steps()
         await one_pass.send_heartbeats()
-        needs_gateway = any(one.agent.step not in LOCAL_STEPS for one in due)
+        needs_gateway = any(one.agent.step not in LOCAL_STEPS for one in workload.due)
         if is_time or workload.orphans or needs_gateway:
-            is_recorded = await one_pass.run_gateway_steps(due, record_roster=is_time)
+            is_recorded = await one_pass.run_gateway_steps(record_roster=is_time)
             self._roster_recorded_at |= {gateway_id: moment} if is_recorded else {}
-        is_busy = due or workload.orphans or workload.heartbeats
+        is_busy = workload.due or workload.orphans or workload.heartbeats
         return moment if is_busy else workload.next_at
 
-    async def _load_workload(
-        self, gateway_id: UUID, moment: datetime
-    ) -> tuple[GatewayWorkload, Sequence[DueAgent]]:
+    async def _load_workload(self, gateway_id: UUID, moment: datetime) -> GatewayWorkload:
         """Load what is due; a transaction is opened only if something is."""
         async with self._open_read() as source:
-            next_at = await find_next_due_time(source, gateway_id)
+            [next_at] = await NEXT_DUE_TIME.fetch(source, gateway_id=gateway_id)
         if next_at is None or next_at > moment:
-            return GatewayWorkload(gateway_id, next_at), ()
+            return GatewayWorkload(gateway_id, next_at)
         async with self._open_transaction() as session:
             workload = await load_workload(session, gateway_id, moment)
             facts = await self._load_facts(session, [one.agent for one in workload.heartbeats], {})
             heartbeats = [replace(one, facts=facts[one.agent.id]) for one in workload.heartbeats]
-            workload = replace(workload, heartbeats=heartbeats)
-            return workload, await self._prepare_due_agents(session, workload.due)
+            due = await self._prepare_due_agents(session, workload.due)
+            return replace(workload, due=due, heartbeats=heartbeats)
 
     async def _prepare_due_agents(
         self, session: AsyncSession, due: Sequence[DueAgent]
@@ -227,12 +227,6 @@ class Reconciler:
         address = await files.find_public_address(session) or self._base_url
         return await files.load_facts(session, readers, base_url=address, tokens=tokens)
 
-    def _wait_time(self, next_at: datetime | None) -> float:
-        if next_at is None:
-            return IDLE_POLL_INTERVAL
-        seconds = (next_at - self._clock()).total_seconds()
-        return min(max(seconds, MIN_PASS_INTERVAL), POLL_INTERVAL)
-
 
 class ReconcilePass:
     """One pass. No transaction is open while the gateway is called."""
@@ -251,12 +245,12 @@ class ReconcilePass:
         self._slots = get_call_semaphore(workload.gateway_id)
         self._log = ConfigLog(open_transaction, workload.gateway_id, clock)
 
-    async def run_local_steps(self, due: Sequence[DueAgent]) -> None:
+    async def run_local_steps(self) -> None:
         """Execute the steps that do not need the gateway: wake agents, evaluate check-ins.
 
         A woken agent that has not checked in is woken again, or fails.
         """
-        for one in due:
+        for one in self._workload.due:
             if one.agent.step is ProvisioningStep.WAKE:
                 await self._wake(one)
             elif one.agent.step is ProvisioningStep.CHECK_IN:
@@ -271,18 +265,21 @@ class ReconcilePass:
         for one in self._workload.heartbeats:
             agent, text = one.agent, self._render(files.render_heartbeat, one.facts)
             next_at = plan_heartbeat(agent, self._clock())
+            is_due = (Agent.id == agent.id) & (Agent.next_heartbeat_at == agent.next_heartbeat_at)
+            advanced = update(Agent).where(is_due).values(next_heartbeat_at=next_at)
             async with self._open_transaction() as session:
-                is_first = await store.advance_heartbeat(session, agent, next_at)
+                # Another process may have been faster.
+                is_first = await session.scalar(advanced.returning(Agent.id)) is not None
                 is_sent = is_first and next_at is not None and not one.is_left_out
                 if is_sent and isinstance(text, str):
                     await messages.enqueue_messages(session, [heartbeat_message(agent, text)])
 
-    async def run_gateway_steps(self, due: Sequence[DueAgent], *, record_roster: bool) -> bool:
+    async def run_gateway_steps(self, *, record_roster: bool) -> bool:
         """Execute the other steps, one of each agent, while the connection lasts.
 
         Returns whether the roster was recorded, if requested.
         """
-        due = [one for one in due if one.agent.step not in LOCAL_STEPS]
+        due = [one for one in self._workload.due if one.agent.step not in LOCAL_STEPS]
         roster = await self._call_gateway(lambda: AgentRoster.load(self._client))
         if isinstance(roster, StepFailure):
             for one in due:
@@ -438,7 +435,8 @@ class ReconcilePass:
             await self._postpone_orphan(orphan, result)
             return
         async with self._open_transaction() as session:
-            await store.delete_orphan(session, orphan)
+            is_it = OrphanedGatewayAgent.id == orphan.id
+            await session.execute(delete(OrphanedGatewayAgent).where(is_it))
             await self._log.confirm_removal(session, key)
 
     async def _remove_from_gateway(
@@ -452,8 +450,11 @@ class ReconcilePass:
 
     async def _postpone_orphan(self, orphan: OrphanedGatewayAgent, failure: StepFailure) -> None:
         delay = timedelta(seconds=state_machine.retry_delay(orphan.attempts + 1))
+        until = self._clock() + delay
+        statement = update(OrphanedGatewayAgent).where(OrphanedGatewayAgent.id == orphan.id)
+        failed = {"attempts": OrphanedGatewayAgent.attempts + 1, "last_error": failure.reason}
         async with self._open_transaction() as session:
-            await store.postpone_orphan(session, orphan, failure.reason, self._clock() + delay)
+            await session.execute(statement.values(**failed, next_try_at=until))
 
     async def _handle_missing(self, one: DueAgent) -> None:
         """Retry with an agent that is not listed any more; create it again after the deadline."""

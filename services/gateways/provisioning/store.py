@@ -5,6 +5,7 @@ process may work on it.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -15,7 +16,6 @@ from sqlalchemy import (
     ColumnElement,
     Update,
     Uuid,
-    and_,
     bindparam,
     case,
     delete,
@@ -38,13 +38,17 @@ from models import (
     AgentStatus,
     AgentToken,
     DesiredState,
-    OrphanedGatewayAgent,
     ProvisioningStep,
     build_encryption_context,
     new_id,
 )
 from openclaw import ErrorKind
-from services.desired_state import STEP_TIMEOUTS, ColumnChanges, lock_in_order_condition
+from services.desired_state import (
+    STEP_TIMEOUTS,
+    ColumnChanges,
+    lock_in_order_condition,
+    request_sync,
+)
 
 LOST_AFTER = timedelta(seconds=90)  # without being listed: two rosters in a row have missed it
 
@@ -68,32 +72,10 @@ async def compare_and_set(
     return await session.scalar(_without_session_sync(changed))
 
 
-async def advance_heartbeat(session: AsyncSession, agent: Agent, until: datetime | None) -> bool:
-    """Postpone the next heartbeat message; return False if another process was faster."""
-    is_due = (Agent.id == agent.id) & (Agent.next_heartbeat_at == agent.next_heartbeat_at)
-    advanced = update(Agent).where(is_due).values(next_heartbeat_at=until).returning(Agent.id)
-    return await session.scalar(advanced) is not None
-
-
 async def delete_removed_agent(session: AsyncSession, agent: Agent) -> bool:
     """Delete the row of an agent that its gateway has removed, unless the row has changed."""
     deleted = delete(Agent).where(_unchanged_condition(agent)).returning(Agent.id)
     return await session.scalar(deleted) is not None
-
-
-async def delete_orphan(session: AsyncSession, orphan: OrphanedGatewayAgent) -> None:
-    """Delete the row of an orphan that its gateway has removed."""
-    is_it = OrphanedGatewayAgent.id == orphan.id
-    await session.execute(delete(OrphanedGatewayAgent).where(is_it))
-
-
-async def postpone_orphan(
-    session: AsyncSession, orphan: OrphanedGatewayAgent, reason: str, until: datetime
-) -> None:
-    """Record a failed removal of an orphan, and when to try again."""
-    statement = update(OrphanedGatewayAgent).where(OrphanedGatewayAgent.id == orphan.id)
-    failed = {"attempts": OrphanedGatewayAgent.attempts + 1, "last_error": reason}
-    await session.execute(statement.values(**failed, next_try_at=until))
 
 
 async def record_listed_agents(
@@ -111,20 +93,6 @@ async def record_listed_agents(
     return (await session.scalars(_without_session_sync(online))).all()
 
 
-def may_have_heartbeat_condition(gateway_id: UUID) -> ColumnElement[bool]:
-    """Match the agents that were set up with a heartbeat in their entry, and have no earlier step.
-
-    Those with an earlier step lose it when they come to that of their entry.
-    """
-    later = (ProvisioningStep.SCRATCH, ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
-    state = type_coerce(Agent.provisioning_state, JSONB)
-    return and_(
-        Agent.gateway_id == gateway_id,
-        or_(Agent.step.is_(None), Agent.step.in_(later)),
-        ~state.has_key(WITHOUT_HEARTBEAT_KEY),
-    )
-
-
 async def list_missing_agents(
     session: AsyncSession, gateway_id: UUID, keys: Collection[str]
 ) -> Sequence[Agent]:
@@ -137,30 +105,35 @@ async def list_missing_agents(
     return (await session.scalars(select(Agent).where(is_missing, is_idle, was_listed))).all()
 
 
-async def extend_overdue_deadlines(
-    session: AsyncSession, gateway_id: UUID, moment: datetime
-) -> None:
-    """Extend the deadlines that passed or are about to pass, while no process worked on them."""
-    until = moment + STEP_TIMEOUTS[ProvisioningStep.CREATE]
-    is_overdue = IS_MANAGED & (Agent.gateway_id == gateway_id) & (Agent.step_deadline_at < until)
-    await session.execute(_deadline_update(is_overdue, until))
+async def take_over_gateway(session: AsyncSession, gateway_id: UUID, moment: datetime) -> None:
+    """Extend the deadlines that passed or are about to pass, while no process worked on them.
 
-
-async def shift_deadlines(session: AsyncSession, gateway_id: UUID, by: timedelta) -> None:
-    """Extend all deadlines at a gateway by the time for which it was unreachable."""
-    has_deadline = (
-        IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step_deadline_at.is_not(None)
-    )
-    await session.execute(_deadline_update(has_deadline, Agent.step_deadline_at + by))
-
-
-async def retry_failed_steps(session: AsyncSession, gateway_id: UUID, moment: datetime) -> None:
-    """Retry failed steps now, because the gateway is connected again and may be repaired.
-
-    Except those during which the gateway itself disconnected: it may do so again.
+    Agents that were set up with a heartbeat in their entry are synced. Those with an earlier step
+    are not: they lose it when they come to that of their entry.
     """
-    code = Agent.provision_failure["code"].astext
-    has_failed = IS_MANAGED & (Agent.gateway_id == gateway_id) & code.not_in(DISCONNECT_CODES)
+    until = moment + STEP_TIMEOUTS[ProvisioningStep.CREATE]
+    is_here = Agent.gateway_id == gateway_id
+    await session.execute(
+        _deadline_update(IS_MANAGED & is_here & (Agent.step_deadline_at < until), until)
+    )
+    later = (ProvisioningStep.SCRATCH, ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
+    is_set_up = or_(Agent.step.is_(None), Agent.step.in_(later))
+    state = type_coerce(Agent.provisioning_state, JSONB)
+    await request_sync(session, is_here & is_set_up & ~state.has_key(WITHOUT_HEARTBEAT_KEY))
+
+
+async def resume_steps(
+    session: AsyncSession, gateway_id: UUID, moment: datetime, after: timedelta
+) -> None:
+    """Extend all deadlines at a gateway by the time for which it was unreachable.
+
+    Failed steps are retried now, because the gateway may be repaired, except those during which it
+    disconnected itself: it may do so again.
+    """
+    is_here = IS_MANAGED & (Agent.gateway_id == gateway_id)
+    has_deadline = is_here & Agent.step_deadline_at.is_not(None)
+    await session.execute(_deadline_update(has_deadline, Agent.step_deadline_at + after))
+    has_failed = is_here & Agent.provision_failure["code"].astext.not_in(DISCONNECT_CODES)
     is_waiting = lock_in_order_condition(has_failed & (Agent.next_step_at > moment))
     statement = update(Agent).where(is_waiting).values(next_step_at=moment)
     await session.execute(_without_session_sync(statement))
@@ -195,9 +168,14 @@ async def load_tokens(
     rows = {
         str(token.id): token for token in found if token.expires_at is None or token.expires_at > at
     }
-    chosen = {agent.id: rows.get(agent.provisioning_state.token_id or "") for agent in agents}
-    opened = {id: _decrypt(cipher, row) for id, row in chosen.items() if row is not None}
-    return {id: token for id, token in opened.items() if token is not None}
+    tokens: dict[UUID, str] = {}
+    for agent in agents:
+        row = rows.get(agent.provisioning_state.token_id or "")
+        if row is not None:
+            with suppress(DecryptionError):
+                context = token_encryption_context(row.id)
+                tokens[agent.id] = cipher.decrypt(row.encrypted_token or "", context).decode()
+    return tokens
 
 
 async def _issue_token(
@@ -222,14 +200,6 @@ async def _issue_token(
         session.add(row)
         await session.flush()
     return fresh, token
-
-
-def _decrypt(cipher: SecretCipher, token: AgentToken) -> str | None:
-    try:
-        context = token_encryption_context(token.id)
-        return cipher.decrypt(token.encrypted_token or "", context).decode()
-    except DecryptionError:
-        return None
 
 
 def token_encryption_context(token_id: UUID) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -11,7 +12,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.reads import Query, Source
+from core.db.reads import Query
 from models import (
     Agent,
     Board,
@@ -44,6 +45,13 @@ STEPS_OF_LISTED_AGENTS = (
     ProvisioningStep.SCRATCH,
 )
 """Steps that are possible only while the gateway lists the agent."""
+
+IS_PAUSED = or_(
+    Board.paused_at.is_not(None), Organization.stopped_at.is_not(None), Agent.held_at.is_not(None)
+)
+"""The agent must not be woken: it is paused, stopped or held by a circuit breaker."""
+
+HAS_CHECKED_IN = (Agent.step == ProvisioningStep.CHECK_IN) & (Agent.last_seen_at >= Agent.woken_at)
 
 _CALL_SLOTS: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -106,22 +114,16 @@ class GatewayWorkload:
     taken_keys: Collection[str] = ()  # of agents that are yet to be removed
 
 
-async def find_next_due_time(source: Source, gateway_id: UUID) -> datetime | None:
-    """Return when something is due at a gateway next. The time may be in the past."""
-    [(next_at,)] = await NEXT_DUE_TIME.fetch(source, gateway_id=gateway_id)
-    return next_at
-
-
 async def load_workload(
     session: AsyncSession, gateway_id: UUID, moment: datetime
 ) -> GatewayWorkload:
     """Return what is due at a gateway, the longest waiting first."""
     is_pending = _is_pending_condition(gateway_id)
     due_query = (
-        select(Agent, _is_paused_condition())
+        select(Agent, IS_PAUSED)
         .join(Organization, Organization.id == Agent.organization_id)
         .outerjoin(Board, Board.id == Agent.board_id)
-        .where(is_pending, or_(Agent.next_step_at <= moment, _has_checked_in_condition()))
+        .where(is_pending, or_(Agent.next_step_at <= moment, HAS_CHECKED_IN))
         .order_by(Agent.next_step_at, Agent.id)
         .limit(BATCH_SIZE)
     )
@@ -132,8 +134,13 @@ async def load_workload(
         is_pending, Agent.desired_state == DesiredState.GONE
     )
     gets_heartbeats = _gets_heartbeats_condition(gateway_id)
+    has_pending_heartbeat = exists().where(
+        Message.agent_id == Agent.id,
+        Message.state.in_(messages.PENDING_STATES),
+        Message.kind == messages.templates.MessageMarker.HEARTBEAT.value,
+    )
     heartbeat_query = (
-        select(Agent, or_(_is_paused_condition(), _has_pending_heartbeat_condition()))
+        select(Agent, or_(IS_PAUSED, has_pending_heartbeat))
         .join(Organization, Organization.id == Agent.organization_id)
         .outerjoin(Board, Board.id == Agent.board_id)
         .where(gets_heartbeats, Agent.next_heartbeat_at <= moment)
@@ -168,38 +175,13 @@ def _gets_heartbeats_condition(gateway_id: Any) -> ColumnElement[bool]:
     return is_running & (Agent.gateway_id == gateway_id) & Agent.next_heartbeat_at.is_not(None)
 
 
-def _has_pending_heartbeat_condition() -> ColumnElement[bool]:
-    return exists().where(
-        Message.agent_id == Agent.id,
-        Message.state.in_(messages.PENDING_STATES),
-        Message.kind == messages.templates.MessageMarker.HEARTBEAT.value,
-    )
-
-
-def _is_paused_condition() -> ColumnElement[bool]:
-    """Match the agents that must not be woken: paused, stopped or held by a circuit breaker."""
-    return or_(
-        Board.paused_at.is_not(None),
-        Organization.stopped_at.is_not(None),
-        Agent.held_at.is_not(None),
-    )
-
-
-def _has_checked_in_condition() -> ColumnElement[bool]:
-    return (Agent.step == ProvisioningStep.CHECK_IN) & (Agent.last_seen_at >= Agent.woken_at)
-
-
 _GATEWAY_ID = bindparam("gateway_id")
 
-NEXT_DUE_TIME = Query(
+NEXT_DUE_TIME: Query[datetime | None] = Query(
     select(
         func.least(
             select(
-                func.min(
-                    func.least(
-                        Agent.next_step_at, case((_has_checked_in_condition(), Agent.last_seen_at))
-                    )
-                )
+                func.min(func.least(Agent.next_step_at, case((HAS_CHECKED_IN, Agent.last_seen_at))))
             )
             .where(_is_pending_condition(_GATEWAY_ID))
             .scalar_subquery(),
@@ -210,5 +192,7 @@ NEXT_DUE_TIME = Query(
             .where(OrphanedGatewayAgent.gateway_id == _GATEWAY_ID)
             .scalar_subquery(),
         )
-    )
+    ),
+    itemgetter(0),
 )
+"""When something is due at a gateway next. The time may be in the past."""
