@@ -92,9 +92,11 @@ class BoardOrder:
     def list_keys(self, status: Status) -> Sequence[SortKey]:
         """Return what the tasks of a column are sorted by."""
         keys = self._list_common_keys()
-        if self.has_sections(status):
-            return [SortKey(_review_section(), False, True), *keys]
-        return keys
+        if not self.has_sections(status):
+            return keys
+        # waits for a decision, for the lead, is blocked
+        section = case((Task.id.in_(_undecided_task_ids()), 0), (is_blocked(), 2), else_=1)
+        return [SortKey(section, False, True), *keys]
 
     def within_section(self) -> Sequence[ColumnElement[Any]]:
         """Return the expressions by which the tasks of a section, or of a column, are sorted."""
@@ -112,11 +114,6 @@ class BoardOrder:
         column, is_descending = ORDERS[self.key]
         own = SortKey(column, is_descending is not self.is_reversed, self.key in REQUIRED_KEYS)
         return [own, SortKey(CREATED_AT, True, True), SortKey(ID, True, True)]
-
-
-def _review_section() -> ColumnElement[int]:
-    """Select the section of the Review column: waits for a decision, for the lead, is blocked."""
-    return case((Task.id.in_(_undecided_task_ids()), 0), (is_blocked(), 2), else_=1)
 
 
 def _undecided_task_ids() -> Any:

@@ -34,14 +34,6 @@ class BulkChange:
     added_tag_ids: Collection[UUID] = ()
     removed_tag_ids: Collection[UUID] = ()
 
-    def build_changes(self, tag_ids: Sequence[UUID]) -> TaskUpdate:
-        """Return the changes of a task with these tags. Raises Invalid for too many."""
-        if not self.added_tag_ids and not self.removed_tag_ids:
-            return self.fields
-        kept = [id for id in tag_ids if id not in self.removed_tag_ids]
-        added = [id for id in self.added_tag_ids if id not in kept]
-        return TaskUpdate.parse({**self.fields.changes(), "tag_ids": kept + added})
-
 
 async def update_tasks(
     session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID], change: BulkChange
@@ -52,8 +44,12 @@ async def update_tasks(
     async def update(task_id: UUID) -> None:
         if task_id not in details:
             raise task_not_found()
-        changes = change.build_changes([tag.id for tag in details[task_id].tags])
-        await update_task(session, actor, board, task_id, changes)
+        fields = change.fields
+        if change.added_tag_ids or change.removed_tag_ids:
+            kept = [id for id in details[task_id].tag_ids if id not in change.removed_tag_ids]
+            added = [id for id in change.added_tag_ids if id not in kept]
+            fields = TaskUpdate.parse({**fields.changes(), "tag_ids": kept + added})
+        await update_task(session, actor, board, task_id, fields)
 
     return await _apply_to_each(session, task_ids, update)
 

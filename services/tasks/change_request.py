@@ -153,11 +153,6 @@ class DonePermission:
     changed: Sequence[str] = ()  # the fields that differ from what was approved
     changed_by_request: bool = False  # whether the same change makes the difference
 
-    @property
-    def is_granted(self) -> bool:
-        """Whether the task may be moved to done."""
-        return self.approval is not None
-
 
 @dataclass(frozen=True, kw_only=True)
 class TaskChange:

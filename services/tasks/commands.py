@@ -43,21 +43,18 @@ from services.tasks.notifications import (
 from services.tasks.queries import TaskDetail, get_task_detail
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
 from services.tasks.storage import (
+    INSERT_TASK,
+    TASK_COLUMNS,
+    USE_APPROVAL,
     TaskEvent,
     build_events,
     insert_comment,
-    insert_task,
     list_changed_tasks,
-    mark_approval_used,
     publish_events,
     store_tasks,
 )
-from services.tasks.transitions import apply_column_values, inbox_column_values, new_column_values
-from services.tasks.user_notifications import (
-    TaskState,
-    notify_about_change,
-    notify_about_creation,
-)
+from services.tasks.transitions import apply_column_values, entry_values, new_column_values
+from services.tasks.user_notifications import TaskNotifications, TaskState, notify_about_change
 
 MAX_BULK_TASKS = 200  # that are changed, deleted or restored at once
 NOBODY: Mapping[str, None] = dict.fromkeys(ASSIGNMENT_FIELDS)
@@ -80,20 +77,45 @@ async def create_task(
     """
     check_may_create_and_delete(actor, board)
     at = now()
-    task = _empty_task(actor, board, at)
+    by_agent = isinstance(actor, Agent)
+    task = Task(
+        id=new_id(),
+        board_id=board.id,
+        status=Status.INBOX,
+        rank=rank_at(at),
+        created_by_user_id=actor.id if isinstance(actor, User) else None,
+        auto_created=by_agent,
+        auto_reason=f"lead_agent:{actor.id}" if by_agent else None,
+        version=0,
+        created_at=at,
+    )
     change = await load_creation(session, actor, board, task, fields.as_changes())
     if isinstance(actor, Agent) and (change.is_assigning or change.new_status is not Status.INBOX):
         await boards.check_agent_may_work(session, board, actor)
     check_creation(change)
     apply_column_values(task, new_column_values(change, at), at)
-    await insert_task(session, task)
+    await INSERT_TASK.execute(session, **{name: getattr(task, name) for name in TASK_COLUMNS})
     await dependencies.add_dependencies(session, task, change.values["depends_on_task_ids"])
     await tags.add_task_tags(session, task, change.values["tag_ids"])
     await custom_fields.store_initial_values(
         session, task, change.bound_fields, change.values["custom_field_values"]
     )
-    await notify_about_creation(session, actor, board, task)
-    task_events = [TaskEvent(EventType.TASK_CREATED, task, _creation_data(task, webhook))]
+    agent_id, user_id = task.assigned_agent_id, task.assigned_user_id
+    await TaskNotifications(
+        actor=actor,
+        board=board,
+        task=task,
+        text=task.description,
+        new_user_id=user_id,
+        is_new=True,
+    ).send(session)
+    created = {
+        "entered": task.status.value,
+        "assigned_agent_id": str(agent_id) if agent_id else None,
+        **({"webhook": webhook} if webhook else {}),
+        **({"assigned_user_id": str(user_id)} if user_id else {}),
+    }
+    task_events = [TaskEvent(EventType.TASK_CREATED, task, created)]
     outgoing = [*build_creation_messages(change)] if sends_messages else []
     await publish_events(session, actor, board, task_events, outgoing=outgoing)
     return await get_task_detail(session, board, task.id)
@@ -126,7 +148,8 @@ async def update_task(
     recorded |= await _store_relations(session, change)
     await store_description(session, actor, task, before.description, at)
     if change.done_permission.approval is not None:
-        await mark_approval_used(session, change.done_permission.approval.link_id, at)
+        link_id = change.done_permission.approval.link_id
+        await USE_APPROVAL.execute(session, link_id=link_id, at=at)
     outgoing = [*build_change_messages(change, before)]
     task_events = [_change_event(change, before.status, recorded)]
     task_events += [_dependent_event(task, other, at) for other in dependents]
@@ -138,31 +161,6 @@ async def update_task(
     await notify_about_change(session, change, before, comment)
     await publish_events(session, actor, board, task_events, outgoing=outgoing)
     return await get_task_detail(session, board, task.id)
-
-
-def _empty_task(actor: Actor | None, board: Board, at: datetime) -> Task:
-    by_agent = isinstance(actor, Agent)
-    return Task(
-        id=new_id(),
-        board_id=board.id,
-        status=Status.INBOX,
-        rank=rank_at(at),
-        created_by_user_id=actor.id if isinstance(actor, User) else None,
-        auto_created=by_agent,
-        auto_reason=f"lead_agent:{actor.id}" if by_agent else None,
-        version=0,
-        created_at=at,
-    )
-
-
-def _creation_data(task: Task, webhook: str) -> dict[str, object]:
-    agent_id, user_id = task.assigned_agent_id, task.assigned_user_id
-    data: dict[str, object] = {
-        "entered": task.status.value,
-        "assigned_agent_id": str(agent_id) if agent_id else None,
-    }
-    data |= {"webhook": webhook} if webhook else {}
-    return data | ({"assigned_user_id": str(user_id)} if user_id else {})
 
 
 async def _store_relations(session: AsyncSession, change: TaskChange) -> dict[str, object]:
@@ -253,7 +251,8 @@ def return_to_inbox(
     The caller stores it.
     """
     old_status = task.status
-    new_values = inbox_column_values(task, at) | dict(assignees or {})
+    new_values = {"status": Status.INBOX, "assigned_agent_id": None, **(assignees or {})}
+    new_values |= entry_values(task, Status.INBOX, at)
     recorded = apply_column_values(task, new_values, at)
     moved = {"left": old_status.value, "entered": task.status.value, "changes": recorded}
     return TaskEvent(EventType.TASK_STATUS_CHANGED, task, moved | dict(reason))

@@ -38,7 +38,7 @@ from services.tasks.queries import (
     task_not_found,
 )
 from services.tasks.storage import TaskEvent, build_events, insert_comment
-from services.tasks.user_notifications import notify_about_comment
+from services.tasks.user_notifications import TaskNotifications
 
 HAS_NO_AUTHOR = Comment.agent_id.is_(None) & Comment.user_id.is_(None)
 COMMENT_COLUMNS = (
@@ -164,7 +164,8 @@ async def prepare_comment(
     data = {"webhook": webhook} if webhook else {}
     event = TaskEvent(EventType.TASK_COMMENT, task, data, id=comment.id)
     outgoing = await build_comment_messages(session, actor, board, task, comment, webhook=webhook)
-    await notify_about_comment(session, actor, board, task, comment)
+    notifications = TaskNotifications(actor=actor, board=board, task=task, comment=comment)
+    await notifications.send(session)
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
     detail = CommentDetail(comment, agent, user)
     return PreparedComment(detail, build_events(actor, board, [event]), outgoing)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import CTE, Uuid, bindparam, cast, delete, func, insert, inspect, select
+from sqlalchemy import Uuid, bindparam, cast, delete, func, insert, inspect, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -65,16 +65,14 @@ def is_reachable(edges: Graph, starts: Iterable[UUID], goal: UUID) -> bool:
     return False
 
 
-def _build_dependents_cte() -> CTE:
-    """Select the ids of the task `task_id` and of all its direct and indirect dependents."""
-    start = select(cast(bindparam("task_id", type_=Uuid()), Uuid()).label("id"))
-    found = start.cte("dependents", recursive=True)
-    edge = TaskDependency
-    more = select(edge.task_id).join(found, found.c.id == edge.depends_on_task_id)
-    return found.union(more)
+_FOUND = select(cast(bindparam("task_id", type_=Uuid()), Uuid()).label("id")).cte(
+    "dependents", recursive=True
+)
+DEPENDENTS = _FOUND.union(
+    select(TaskDependency.task_id).join(_FOUND, _FOUND.c.id == TaskDependency.depends_on_task_id)
+)
+"""Selects the ids of the task `task_id` and of all its direct and indirect dependents."""
 
-
-DEPENDENTS = _build_dependents_cte()
 DEPENDENT_IDS: Query[tuple[UUID]] = Query(select(DEPENDENTS.c.id))
 STATUSES: Query[tuple[UUID, Status]] = Query(
     select(Task.id, Task.status).where(

@@ -19,10 +19,7 @@ from models import Actor, Agent, Board, Event, Task, TaskDescription, User
 from services import events
 from services.tasks.queries import BOARD_ID
 
-MAX_BEGINNING = 500  # characters
 MAX_VERSIONS = 50  # of a task; the oldest are deleted
-COMBINED_WITHIN = timedelta(minutes=5)  # changes of one author become one version
-LEAD_REASON = "lead_agent:"
 NEWEST_FIRST = (TaskDescription.created_at.desc(), TaskDescription.id.desc())
 
 
@@ -50,7 +47,7 @@ async def list_description_versions(
 async def load_description_beginnings(
     source: Source, board: Board, task_ids: Collection[UUID]
 ) -> Mapping[UUID, str]:
-    """Return the first MAX_BEGINNING characters of the descriptions of tasks, by task."""
+    """Return the first 500 characters of the descriptions of tasks, by task."""
     rows = await BEGINNINGS.fetch(source, board_id=board.id, ids=list(task_ids)) if task_ids else ()
     return dict(rows)
 
@@ -78,7 +75,7 @@ async def store_description(
 ) -> None:
     """Store the description of a task on a locked board, if it was changed.
 
-    A change by the author of the latest version, soon after it, replaces its text.
+    A change by the author of the latest version, within five minutes, replaces its text.
     """
     if task.description == old_text:
         return
@@ -94,7 +91,7 @@ async def store_description(
     new = TaskDescription(task_id=task.id, text=task.description, created_at=at)
     new.agent_id = actor.id if isinstance(actor, Agent) else None
     new.user_id = actor.id if isinstance(actor, User) else None
-    is_recent = latest is not None and at - latest.created_at < COMBINED_WITHIN
+    is_recent = latest is not None and at - latest.created_at < timedelta(minutes=5)
     if latest and is_known and is_recent and _author_of(latest) == _author_of(new):
         latest.text = new.text
         return
@@ -121,7 +118,7 @@ async def _build_earlier_version(session: AsyncSession, task: Task, text: str) -
     )
     edit = (await session.execute(query)).one_or_none()
     if edit is None:
-        reason = func.concat(LEAD_REASON, cast(Agent.id, String))
+        reason = func.concat("lead_agent:", cast(Agent.id, String))
         creator = select(Agent.id).where(
             Agent.board_id == task.board_id, reason == task.auto_reason
         )
@@ -157,7 +154,7 @@ TEXTS: Query[tuple[UUID, str | None]] = Query(
     .where(*OF_TASK, TaskDescription.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))))
 )
 BEGINNINGS: Query[tuple[UUID, str]] = Query(
-    select(Task.id, func.left(Task.description, MAX_BEGINNING)).where(
+    select(Task.id, func.left(Task.description, 500)).where(
         Task.board_id == BOARD_ID,
         Task.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))),
         Task.description.is_not(None),

@@ -65,9 +65,6 @@ REASONS = {
 }
 """Why no approval allows the move."""
 
-EXAMPLE_CONFIDENCE = 80
-EXAMPLE_REASON = "The work on this task is finished."
-
 
 async def load_done_permission(session: AsyncSession, change: TaskChange) -> DonePermission:
     """Find the approval that allows a change to move its task to done."""
@@ -184,11 +181,11 @@ def approval_required(change: TaskChange) -> Conflict:
 
 def _build_approval_request(change: TaskChange) -> dict[str, Any]:
     prefix = "/api/v1/agent" if isinstance(change.actor, Agent) else "/api/v1"
-    body = {
+    body = {  # with an example of a confidence and a reason
         "action_type": COMPLETION_KIND,
         "task_id": str(change.task.id),
-        "confidence": EXAMPLE_CONFIDENCE,
-        "payload": {"reason": EXAMPLE_REASON},
+        "confidence": 80,
+        "payload": {"reason": "The work on this task is finished."},
     }
     path = f"{prefix}/boards/{change.board.id}/approvals"
     return build_request("POST", path, body)

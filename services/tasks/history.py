@@ -68,9 +68,6 @@ class HistorySelection:
     comments_only: bool = False
 
 
-NEWEST_PAGE = HistorySelection()
-
-
 async def find_end(
     source: Source, task_id: UUID, selection: HistorySelection, limit: int
 ) -> HistoryPosition | None:
@@ -138,7 +135,6 @@ LATER_POSITIONS: Mapping[bool, Query[HistoryPosition]] = {
 """By whether only comments are counted."""
 
 
-PAGE_SIZE = 200  # entries
 FIELD_PREFIX = "custom_field_values."  # before the key of a custom field in recorded changes
 
 
@@ -192,9 +188,9 @@ async def list_history(
     source: Source,
     board: Board,
     task_id: UUID,
-    selection: HistorySelection = NEWEST_PAGE,
+    selection: HistorySelection = HistorySelection(),
     *,
-    limit: int = PAGE_SIZE,
+    limit: int = 200,
 ) -> HistoryPage:
     """Return the chosen comments and events of a task, oldest first. Raises NotFound."""
     end = await find_end(source, task_id, selection, limit)
@@ -231,7 +227,12 @@ async def _list_event_entries(
         source, task_id=task_id, end_at=end.at, end_id=end.id, page_limit=limit
     )
     names = await _load_names(source, board, [event for event, *_ in rows])
-    keys = {key for event, *_ in rows for key in _list_field_keys(event)}
+    keys = {
+        field.removeprefix(FIELD_PREFIX)
+        for event, *_ in rows
+        for field in event.data.get("changes", {})
+        if field.startswith(FIELD_PREFIX)
+    }
     labels = await custom_fields.load_field_labels(source, board.organization_id, keys)
     return [_build_event_entry(event, name, user, names, labels) for event, name, user in rows]
 
@@ -288,12 +289,6 @@ def _build_event_entry(
             for field, (old, new) in changes.items()
         ],
     )
-
-
-def _list_field_keys(event: Event) -> Iterable[str]:
-    for field in event.data.get("changes", {}):
-        if field.startswith(FIELD_PREFIX):
-            yield field.removeprefix(FIELD_PREFIX)
 
 
 def _find_label(field: str, labels: Mapping[str, str]) -> str:

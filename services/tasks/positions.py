@@ -20,8 +20,6 @@ from models import Actor, Board, EventType, Task, rank_at
 from services.tasks.queries import get_task
 from services.tasks.storage import TaskEvent, publish_events
 
-RANK_STEP = 1_000_000  # below the last task of a column
-
 
 @dataclass(frozen=True)
 class TaskPosition:
@@ -73,7 +71,7 @@ async def _choose_rank(session: AsyncSession, task: Task, position: TaskPosition
         high = ranks[position.after]
         below = select(func.max(Task.rank)).where(*_is_other(task), Task.rank < high)
         low = await session.scalar(below)
-        return high - RANK_STEP if low is None else choose_rank_between(low, high)
+        return high - 1_000_000 if low is None else choose_rank_between(low, high)
     return None
 
 

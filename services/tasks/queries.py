@@ -60,9 +60,7 @@ from models import (
 from services import boards, counters, custom_fields, desired_state
 from services.tasks import dependencies
 
-MAX_CARD_LINKS = 3
 MAX_ASSIGNED_TASKS = 500
-DONE_PERIOD = timedelta(days=7)  # in which the done tasks of a person are shown
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
 TASK_ID = bindparam("task_id", type_=Uuid())
@@ -162,7 +160,7 @@ def _select_card_links() -> Select[Any]:
         *(TaskLink.url, TaskLink.state, TaskLink.checks_state),
     )
     query = select(row).where(TaskLink.task_id == Task.id, is_shown)
-    return query.order_by(TaskLink.updated_at.desc(), TaskLink.id.desc()).limit(MAX_CARD_LINKS)
+    return query.order_by(TaskLink.updated_at.desc(), TaskLink.id.desc()).limit(3)
 
 
 def _select_worker_id() -> ColumnElement[UUID]:
@@ -565,10 +563,10 @@ ASSIGNED_TASKS: Query[AssignedTask] = Query(
 async def list_assigned_tasks(source: Source, member: Member) -> Sequence[AssignedTask]:
     """Return the open tasks of a member on all boards that the member can read, by due date.
 
-    Those that were done in the last days follow.
+    Those that were done in the last seven days follow.
     """
     return await ASSIGNED_TASKS.fetch(
-        source, done_since=now() - DONE_PERIOD, **boards.access_parameters(member)
+        source, done_since=now() - timedelta(days=7), **boards.access_parameters(member)
     )
 
 

@@ -23,10 +23,6 @@ from services import notifications
 from services.notifications import NewNotification
 from services.tasks.user_notifications import build_reminder_keys
 
-NOTICE = timedelta(hours=24)  # before the due date
-MAX_DELAY = timedelta(days=7)  # after which nobody is reminded of a date that has passed
-BATCH_SIZE = 500  # tasks
-
 AT = bindparam("at", type_=DateTime(timezone=True))
 NOTICE_UNTIL = bindparam("notice_until", type_=DateTime(timezone=True))
 OVERDUE_SINCE = bindparam("overdue_since", type_=DateTime(timezone=True))
@@ -55,7 +51,7 @@ DUE_TASKS: Query[Task] = Query(
         ~_is_reminded(),
     )
     .order_by(Task.due_at, Task.id)
-    .limit(BATCH_SIZE),
+    .limit(500),
     itemgetter(0),
 )
 
@@ -99,4 +95,9 @@ async def remind_of_due_dates(session: AsyncSession) -> int:
 
 def _build_period() -> dict[str, object]:
     at = now()
-    return {"at": at, "notice_until": at + NOTICE, "overdue_since": at - MAX_DELAY}
+    return {
+        "at": at,
+        "notice_until": at + timedelta(hours=24),
+        # After that nobody is reminded of a date that has passed.
+        "overdue_since": at - timedelta(days=7),
+    }

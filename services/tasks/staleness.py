@@ -6,7 +6,6 @@ people, because of a pending approval or an open question, is not stale.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -41,11 +40,9 @@ from models import (
     Status,
     Task,
 )
-from services import events, messages, notifications
+from services import messages, notifications
 from services.notifications import Audience, NewNotification
-from services.tasks.storage import TaskEvent, build_events
-
-MAX_NOTICE_DELAY = 60  # minutes between the message to the agent and the notification of people
+from services.tasks.storage import TaskEvent, publish_events
 
 TASK_ACTIVITY = (
     EventType.TASK_CREATED,
@@ -64,9 +61,8 @@ TASK_ACTIVITY = (
 
 _AT = bindparam("at", type_=DateTime(timezone=True))
 _ALLOWED = func.make_interval(0, 0, 0, 0, 0, Board.stale_after_minutes)
-_NOTICE_DELAY = func.make_interval(
-    0, 0, 0, 0, 0, func.least(Board.stale_after_minutes, MAX_NOTICE_DELAY)
-)
+_NOTICE_DELAY = func.make_interval(0, 0, 0, 0, 0, func.least(Board.stale_after_minutes, 60))
+"""Between the message to the agent and the notification of people: an hour at most."""
 
 
 _IS_APPROVAL_OF_TASK = and_(
@@ -189,15 +185,6 @@ LOCKED_BOARD: Query[Board] = Query(
 )
 
 
-@dataclass(frozen=True)
-class FollowUp:
-    """What has to be done about the tasks of a board."""
-
-    events: Sequence[TaskEvent]
-    messages: Sequence[messages.OutgoingMessage]
-    notices: Sequence[NewNotification]
-
-
 async def list_boards_to_follow_up(source: Source) -> Sequence[UUID]:
     """Return the boards with tasks that have become stale or active, or need a notification."""
     return await BOARDS_TO_FOLLOW_UP.fetch(source, at=now())
@@ -212,53 +199,42 @@ async def follow_up_tasks(session: AsyncSession, board_id: UUID) -> int:
     found = await TASKS_TO_FOLLOW_UP.fetch(session, board_id=board_id, at=at)
     if not found:
         return 0
-    follow_up = _apply(board, found, at)
-    await session.flush()
-    await notifications.notify(session, follow_up.notices)
-    ended = [str(one.task.id) for one in found if one.is_active]
-    if ended:
-        await notifications.resolve(session, [NotificationKind.TASK_STALE], ended)
-    new_events = build_events(None, board, follow_up.events)
-    if follow_up.messages:
-        await messages.enqueue_messages(session, follow_up.messages, new_events=new_events)
-    elif new_events:
-        await events.record_events(session, new_events)
-    return len(found)
-
-
-def _apply(board: Board, found: Sequence[InactiveTask], at: datetime) -> FollowUp:
-    """Change the tasks, and return what follows."""
+    ended: list[str] = []
     task_events: list[TaskEvent] = []
     outgoing: list[messages.OutgoingMessage] = []
     notices: list[NewNotification] = []
     for task, is_stale, is_active, last_activity in found:
         if is_active:
             task.stale_since = task.stale_notified_at = None
+            ended.append(str(task.id))
             task_events.append(TaskEvent(EventType.TASK_ACTIVE, task))
             continue
         if is_stale:
             task.stale_since = at
             minutes = {"minutes": board.stale_after_minutes}
             task_events.append(TaskEvent(EventType.TASK_STALE, task, minutes))
-            outgoing += _wake_agent(board, task, at)
+            if task.assigned_agent_id is not None:
+                outgoing.append(_build_message(board, task, task.assigned_agent_id, at))
         if not is_stale or task.assigned_agent_id is None:
             task.stale_notified_at = at
             notices.append(_build_notice(board, task, last_activity, at))
-    return FollowUp(task_events, outgoing, notices)
+    await session.flush()
+    await notifications.notify(session, notices)
+    if ended:
+        await notifications.resolve(session, [NotificationKind.TASK_STALE], ended)
+    if task_events:
+        await publish_events(session, None, board, task_events, outgoing=outgoing)
+    return len(found)
 
 
-def _wake_agent(board: Board, task: Task, at: datetime) -> Sequence[messages.OutgoingMessage]:
-    if task.assigned_agent_id is None:
-        return []
+def _build_message(
+    board: Board, task: Task, agent_id: UUID, at: datetime
+) -> messages.OutgoingMessage:
     content = messages.templates.render_task(
         messages.templates.MessageMarker.TASK_STALE, board, task
     )
     key = f"stale:{task.id}:{at.isoformat()}"
-    return [
-        messages.OutgoingMessage(
-            to=task.assigned_agent_id, content=content, key=key, board=board, task=task
-        )
-    ]
+    return messages.OutgoingMessage(to=agent_id, content=content, key=key, board=board, task=task)
 
 
 def _build_notice(

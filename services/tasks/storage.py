@@ -25,6 +25,7 @@ CHANGING_COLUMNS = [
 COMMENT_COLUMNS = [attribute.key for attribute in inspect(Comment).column_attrs]
 
 INSERT_TASK = Write(insert(Task).inline(), TASK_COLUMNS)
+"""Inserts a task, which does not become an object of the session."""
 UPDATE_TASK = Write(
     update(Task).where(Task.id == bindparam("task_id", type_=Uuid())), CHANGING_COLUMNS
 )
@@ -34,11 +35,7 @@ USE_APPROVAL = Write(
     .where(ApprovalTask.id == bindparam("link_id", type_=Uuid()))
     .values(used_at=bindparam("at"))
 )
-
-
-async def insert_task(session: AsyncSession, task: Task) -> None:
-    """Insert a task, which does not become an object of the session."""
-    await INSERT_TASK.execute(session, **{name: getattr(task, name) for name in TASK_COLUMNS})
+"""Records that a task was moved to done with the approval of this link."""
 
 
 async def store_tasks(session: AsyncSession, tasks: Iterable[Task]) -> None:
@@ -66,11 +63,6 @@ async def insert_comment(
     values = {name: getattr(comment, name) for name in COMMENT_COLUMNS}
     await INSERT_COMMENT.execute(session, **values)
     return comment
-
-
-async def mark_approval_used(session: AsyncSession, link_id: UUID | None, at: datetime) -> None:
-    """Record that a task was moved to done with the approval of this link."""
-    await USE_APPROVAL.execute(session, link_id=link_id, at=at)
 
 
 @dataclass(frozen=True)

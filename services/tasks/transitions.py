@@ -23,23 +23,22 @@ IDLE_STATUSES = (Status.INBOX, Status.REVIEW)  # no agent works on the task
 
 
 def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
-    """Return the new column values of a task for an allowed change."""
+    """Return the new column values of a task for an allowed change.
+
+    It has an agent or a person, never both. Moves do not take a task from a person. See
+    docs/decisions/assignees.md.
+    """
+    user_id = change.values.get("assigned_user_id", change.task.assigned_user_id)
+    if change.values.get("assigned_agent_id") is not None:
+        user_id = None
     return {
         **{name: change.values[name] for name in PLAIN_FIELDS if name in change.values},
         "status": change.new_status,
-        **_new_assignees(change),
+        "assigned_agent_id": _new_agent_id(change) if user_id is None else None,
+        "assigned_user_id": user_id,
         "previous_assignee_id": _new_previous_assignee_id(change),
         **entry_values(change.task, change.new_status, at),
     }
-
-
-def inbox_column_values(task: Task, at: datetime) -> dict[str, Any]:
-    """Return the new column values of a task that returns to the inbox without an agent.
-
-    A person keeps it.
-    """
-    entry = entry_values(task, Status.INBOX, at)
-    return {"status": Status.INBOX, "assigned_agent_id": None, **entry}
 
 
 def entry_values(task: Task, new_status: Status, at: datetime) -> dict[str, Any]:
@@ -90,18 +89,6 @@ def event_value(value: object) -> object:
     return value
 
 
-def _new_assignees(change: TaskChange) -> dict[str, UUID | None]:
-    """Return the agent and the person after the change: one of them at most.
-
-    Moves do not take a task from a person. See docs/decisions/assignees.md.
-    """
-    user_id = change.values.get("assigned_user_id", change.task.assigned_user_id)
-    if change.values.get("assigned_agent_id") is not None:
-        user_id = None
-    agent_id = _new_agent_id(change) if user_id is None else None
-    return {"assigned_agent_id": agent_id, "assigned_user_id": user_id}
-
-
 def _new_agent_id(change: TaskChange) -> UUID | None:
     """Return the agent after the change: the lead in review, else the one that was sent."""
     if change.enters(Status.REVIEW) and change.lead_id is not None:
@@ -110,11 +97,7 @@ def _new_agent_id(change: TaskChange) -> UUID | None:
         return change.values["assigned_agent_id"]
     if change.requested_status is None:
         return change.task.assigned_agent_id
-    return _agent_id_after_move(change)
-
-
-def _agent_id_after_move(change: TaskChange) -> UUID | None:
-    """Return the agent after a move for which no agent was sent."""
+    # A move for which no agent was sent.
     if change.new_status is Status.INBOX:
         return change.last_worker_id if change.role is ActorRole.LEAD else None
     if change.enters(Status.REVIEW):
@@ -162,7 +145,7 @@ def require_review_before_done(change: TaskChange) -> None:
 
 
 def require_approval_for_done(change: TaskChange) -> None:
-    if change.needs_approval and not change.done_permission.is_granted:
+    if change.needs_approval and change.done_permission.approval is None:
         raise approval_required(change)
 
 

@@ -18,8 +18,6 @@ from services.notifications import NewNotification, cut_excerpt
 from services.tasks.change_request import TaskChange
 from services.tasks.watchers import add_watchers
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class TaskState(NamedTuple):
     """The values of a task before a change that matter to its agent and to users."""
@@ -121,20 +119,6 @@ class TaskNotifications:
         )
 
 
-async def notify_about_creation(
-    session: AsyncSession, actor: Actor | None, board: Board, task: Task
-) -> None:
-    """Notify who gets a new task and whom it mentions; its author watches it."""
-    await TaskNotifications(
-        actor=actor,
-        board=board,
-        task=task,
-        text=task.description,
-        new_user_id=task.assigned_user_id,
-        is_new=True,
-    ).send(session)
-
-
 async def notify_about_change(
     session: AsyncSession, change: TaskChange, before: TaskState, comment: Comment | None
 ) -> None:
@@ -160,16 +144,9 @@ async def notify_about_change(
     ).send(session)
 
 
-async def notify_about_comment(
-    session: AsyncSession, actor: Actor | None, board: Board, task: Task, comment: Comment
-) -> None:
-    """Notify who is mentioned in a comment, and the watchers of its task."""
-    await TaskNotifications(actor=actor, board=board, task=task, comment=comment).send(session)
-
-
 def build_reminder_keys(task_id: UUID, due_at: datetime) -> list[str]:
     """Return the keys of the reminders of a due date: before it, and when it has passed."""
-    microseconds = (due_at - EPOCH) // timedelta(microseconds=1)
+    microseconds = (due_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return [f"{when}:{task_id}:{microseconds}" for when in ("due", "overdue")]
 
 
