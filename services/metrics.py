@@ -384,7 +384,9 @@ def _count_done_tasks(scope: Select[UUID]) -> ColumnElement[Any]:
     number, tasks, timed_tasks, cycle_hours = parts.c
     mean = func.sum(cycle_hours) / func.nullif(func.sum(timed_tasks), 0)
     counted = select(number, func.sum(tasks), mean, func.sum(timed_tasks))
-    return _as_json_rows(counted.group_by(number))
+    rows: FromClause = counted.group_by(number).subquery()
+    items = func.jsonb_agg(func.jsonb_build_array(*rows.c))
+    return select(func.coalesce(items, func.jsonb_build_array())).scalar_subquery()
 
 
 def _median_hours(scope: Select[UUID]) -> ColumnElement[Any]:
@@ -434,13 +436,6 @@ def _done_conditions(scope: Select[UUID]) -> list[ColumnElement[bool]]:
 def _cycle_hours() -> ColumnElement[Any]:
     """Return the hours from the first start of a task until it was done."""
     return extract("epoch", Task.done_at - Task.started_at) / 3600
-
-
-def _as_json_rows(query: Select[*tuple[Any, ...]]) -> ColumnElement[Any]:
-    """Return all rows of a query as one value."""
-    subquery: FromClause = query.subquery()
-    rows = func.jsonb_agg(func.jsonb_build_array(*subquery.c))
-    return select(func.coalesce(rows, func.jsonb_build_array())).scalar_subquery()
 
 
 EDGES = "cast(:edges as timestamptz[])"
@@ -723,7 +718,7 @@ def _build_window(bucket: Bucket, start: datetime, end: datetime) -> TimeWindow:
 
 def _bucket_start(bucket: Bucket, moment: datetime) -> datetime:
     """Return when the bucket of a moment began."""
-    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    hour = hour_of(moment)
     if bucket is Bucket.HOUR:
         return hour
     day = hour.replace(hour=0)

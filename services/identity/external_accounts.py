@@ -5,7 +5,7 @@ only if it is verified: see docs/decisions/oidc.md.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,12 +131,15 @@ def parse_profile(claims: Claims) -> ProviderProfile:
     if not is_text or len(subject) > 255:  # OpenID Connect Core, 2
         raise Unauthorized
     email, is_verified = _email(claims)
+    names = (claims.get("name"), claims.get("full_name"), _join_names(claims))
+    usable = (one for one in names if isinstance(one, str) and one.strip() and is_storable(one))
+    name = next(usable, None)
     return ProviderProfile(
         issuer=claims["iss"],
         subject=subject,
         email=email,
         is_verified=is_verified,
-        name=next(_name_candidates(claims), None),
+        name=name.strip()[:200] if name else None,  # as long as a name may be
         until=datetime.fromtimestamp(min(claims["exp"], MAX_TIMESTAMP), UTC),
         authenticated_at=_authentication_time(claims),
     )
@@ -177,12 +180,6 @@ def _email_from_list(claims: Claims) -> tuple[str | None, bool]:
     status = verification.get("status") if isinstance(verification, dict) else None
     email = _normalize_email(chosen.get("email_address") or chosen.get("email"))
     return email, bool(email) and status == "verified"
-
-
-def _name_candidates(claims: Claims) -> Iterator[str]:
-    for whole in (claims.get("name"), claims.get("full_name"), _join_names(claims)):
-        if isinstance(whole, str) and whole.strip() and is_storable(whole):
-            yield whole.strip()[:200]  # as long as a name may be
 
 
 def _join_names(claims: Claims) -> str:
@@ -271,7 +268,10 @@ async def _find_connected_user(session: AsyncSession, profile: ProviderProfile) 
 
 
 async def _register_external_user(session: AsyncSession, profile: ProviderProfile) -> User:
-    """Find or create the user for an account that is new here, one at a time."""
+    """Find or create the user for an account that is new here, one at a time.
+
+    Merge with the user who has the address, or create another user, whichever is safe.
+    """
     await lock_registration(session)
     connected = await _find_connected_user(session, profile)
     if connected is not None:
@@ -284,13 +284,6 @@ async def _register_external_user(session: AsyncSession, profile: ProviderProfil
     owner = await _lock_email_owner(session, profile.email)
     if owner is None:
         return await _create_user(session, profile, email=profile.email)
-    return await _resolve_email_conflict(session, profile, owner)
-
-
-async def _resolve_email_conflict(
-    session: AsyncSession, profile: ProviderProfile, owner: User
-) -> User:
-    """Merge with the user who has the address, or create another user, whichever is safe."""
     is_of_issuer = await _has_identity_of_issuer(session, owner, profile.issuer)
     if can_merge_accounts(profile, owner, is_of_issuer=is_of_issuer):
         changes = await connect_identity(session, owner, profile)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
@@ -110,7 +109,7 @@ async def find_session(
 
     The rule for the organization is that of `organizations.find_current_membership`.
     """
-    found = await _build_session_query().first(
+    found = await SESSION.first(
         source, secret_hash=hash_token(cookie_secret), **_validity(idle_days)
     )
     if found is None:
@@ -122,16 +121,14 @@ async def find_session(
     return Viewer(sign_in, user, member)
 
 
-@cache
-def _build_session_query() -> Query[tuple[SignIn, User, Member | None, Organization | None]]:
-    own = aliased(Member)
-    query = (
-        select(SignIn, User, own, Organization)
-        .join(SignIn.user)
-        .outerjoin(own, own.id == organizations.current_membership_id_of_user())
-        .outerjoin(Organization, Organization.id == own.organization_id)
-    )
-    return Query(query.where(SignIn.secret_hash == bindparam("secret_hash"), IS_VALID))
+_Current = aliased(Member)
+SESSION: Query[tuple[SignIn, User, Member | None, Organization | None]] = Query(
+    select(SignIn, User, _Current, Organization)
+    .join(SignIn.user)
+    .outerjoin(_Current, _Current.id == organizations.current_membership_id_of_user())
+    .outerjoin(Organization, Organization.id == _Current.organization_id)
+    .where(SignIn.secret_hash == bindparam("secret_hash"), IS_VALID)
+)
 
 
 async def is_session_active(

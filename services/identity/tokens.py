@@ -121,10 +121,6 @@ MAX_API_TOKENS = 20  # of one user; expired ones do not count
 TOKEN_LIFETIMES = (30, 90, 365)  # days that a user can choose; 0 for a token without an end
 ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
 
-TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
-TOKEN_EXPIRED_MESSAGE = "This token has expired. Ask an admin for a new token of the agent."  # noqa: S105
-TOKEN_REVOKED_MESSAGE = "This token was revoked. Create a new one."  # noqa: S105
-
 API_TOKENS: Query[tuple[ApiToken, User]] = Query(
     select(ApiToken, User).join(ApiToken.user).where(ApiToken.prefix == bindparam("prefix"))
 )
@@ -214,7 +210,7 @@ async def create_api_token(
 
 async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
     """Revoke one of the user's tokens and return its name. Raises NotFound if it is not theirs."""
-    changes = await _revoke(session, user, ApiToken.id == id)
+    changes = await revoke_api_tokens(session, user, ApiToken.id == id)
     if not changes:
         raise NotFound("api_token_not_found", N_("You have no such token."))
     await audit.record_account_changes(session, user.id, changes)
@@ -223,21 +219,21 @@ async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> str:
 
 async def revoke_chosen_api_tokens(session: AsyncSession, user: User, ids: Sequence[UUID]) -> int:
     """Revoke those of the user's tokens that still exist, and return their number."""
-    changes = await _revoke(session, user, ApiToken.id.in_(ids))
+    changes = await revoke_api_tokens(session, user, ApiToken.id.in_(ids))
     await audit.record_account_changes(session, user.id, changes)
     return len(changes)
 
 
-async def revoke_api_tokens(session: AsyncSession, user: User) -> list[AccountChange]:
-    """Revoke all tokens of the user, and return the changes to record."""
-    return await _revoke(session, user, true())
-
-
-async def _revoke(
-    session: AsyncSession, user: User, which: ColumnElement[bool]
+async def revoke_api_tokens(
+    session: AsyncSession, user: User, which: ColumnElement[bool] | None = None
 ) -> list[AccountChange]:
-    """Delete tokens of the user, and return the changes to record. Their hashes are remembered."""
-    deleted = delete(ApiToken).where(which, ApiToken.user_id == user.id)
+    """Revoke all tokens of the user, or some, and return the changes to record.
+
+    Their hashes are remembered.
+    """
+    deleted = delete(ApiToken).where(
+        true() if which is None else which, ApiToken.user_id == user.id
+    )
     columns = (ApiToken.prefix, ApiToken.name, ApiToken.secret_hash)
     rows, kept_until = await session.execute(deleted.returning(*columns)), now() + ENDED_TOKENS_KEPT
     changes = []
@@ -284,7 +280,8 @@ async def _find_by_api_token(source: Source, token: str) -> UserCredential | Non
             return UserCredential(user, found.scope, found.id, found.expires_at)
     if await REVOKED_TOKEN.first(source, secret_hash=token_hash) is not None:
         audit.use_credential("api_token", token_prefix(token))
-        raise Unauthorized(TOKEN_REVOKED_MESSAGE, "token_ended", sent_as="text")
+        reason = "This token was revoked. Create a new one."
+        raise Unauthorized(reason, "token_ended", sent_as="text")
     return None
 
 
@@ -335,9 +332,11 @@ async def _find_by_own_token(source: Source, token: str) -> AgentCredential | No
         if secrets_equal(found.secret_hash, token_hash):
             audit.use_credential("agent_token", found.prefix)
             if found.ended_at is not None:
-                raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended", sent_as="text")
+                reason = "This token was ended or replaced. Use the agent's current token."
+                raise Unauthorized(reason, "token_ended", sent_as="text")
             if found.expires_at is not None and found.expires_at <= now():
-                raise Unauthorized(TOKEN_EXPIRED_MESSAGE, "token_expired", sent_as="text")
+                reason = "This token has expired. Ask an admin for a new token of the agent."
+                raise Unauthorized(reason, "token_expired", sent_as="text")
             is_first_use = found.first_used_at is None
             if is_first_use and not await _record_first_use(source, found, agent):
                 return None

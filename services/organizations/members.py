@@ -90,7 +90,16 @@ async def _lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Lo
     )
     if await session.scalar(lock) is None:
         raise member_not_found()
-    members = await _load_members_and_owners(session, by.organization_id, {by.id, member_id})
+    members_and_owners = (
+        select(Member)
+        .join(Member.user)
+        .join(Member.organization)
+        .options(contains_eager(Member.user), contains_eager(Member.organization))
+        .where(Member.organization_id == by.organization_id)
+        .where(or_(Member.id.in_({by.id, member_id}), Member.role == Role.OWNER))
+        .execution_options(populate_existing=True)
+    )
+    members = {member.id: member for member in await session.scalars(members_and_owners)}
     if by.id not in members or member_id not in members:
         raise member_not_found()
     owners = sum(one.role is Role.OWNER for one in members.values())
@@ -204,22 +213,6 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     await ACCESS_LOSS.run(session, AccessLoss(user_id, locked.by.user))
     data = {"organization": locked.member.organization.name}
     await _record_member_event(session, EventType.MEMBER_REMOVED, locked, data, id=event_id)
-
-
-async def _load_members_and_owners(
-    session: AsyncSession, organization_id: UUID, member_ids: set[UUID]
-) -> dict[UUID, Member]:
-    """Return the current rows of some members and of all owners, by id."""
-    query = (
-        select(Member)
-        .join(Member.user)
-        .join(Member.organization)
-        .options(contains_eager(Member.user), contains_eager(Member.organization))
-        .where(Member.organization_id == organization_id)
-        .where(or_(Member.id.in_(member_ids), Member.role == Role.OWNER))
-        .execution_options(populate_existing=True)
-    )
-    return {member.id: member for member in await session.scalars(query)}
 
 
 async def _record_member_event(

@@ -61,7 +61,6 @@ MAX_EXAMPLES = 50
 BATCH_SIZE = 500  # requests in memory
 CPU_BUDGET = 1.0  # seconds of the event loop for all evaluations of a simulation
 CPU_SLICE = 0.01  # seconds; then other requests have their turn
-RETRY_AFTER = 2  # seconds
 AT = DateTime(timezone=True)
 
 
@@ -114,7 +113,7 @@ async def simulate_policy(
     rules = check_rules(rules)
     if not await try_lock_name(session, f"policy simulation:{member.user_id}"):
         reason = N_("Another simulation of yours is still running.")
-        raise TooMany(RETRY_AFTER, reason, code="simulation_running")
+        raise TooMany(2, reason, code="simulation_running")
     if board is not None:
         rules += (await get_policy(session, member.organization_id, None)).rules
     simulation = _Simulation(rules)
@@ -138,7 +137,9 @@ async def simulate_policy(
     counts = simulation.counts
     total = available = counts.total()
     if left <= 0 or total == MAX_REQUESTS:
-        available = max(total, await _count_requests(session, member, board, since))
+        query = _build_count_query(by_board=board is not None)
+        [(count,)] = await query.fetch(session, **_build_parameters(member, board, since))
+        available = max(total, count)
     by_effect = {effect: counts[effect] for effect in PolicyEffect}
     return SimulationResult(since, total, available, by_effect, simulation.examples)
 
@@ -202,14 +203,6 @@ async def _read_batches(
         if len(batch) < BATCH_SIZE:
             return
         position = {"before": batch[-1].created_at, "before_id": batch[-1].id}
-
-
-async def _count_requests(
-    session: AsyncSession, member: Member, board: Board | None, since: datetime
-) -> int:
-    query = _build_count_query(by_board=board is not None)
-    [(count,)] = await query.fetch(session, **_build_parameters(member, board, since))
-    return count
 
 
 def _build_parameters(member: Member, board: Board | None, since: datetime) -> dict[str, object]:
