@@ -30,8 +30,6 @@ COMPLETION_KINDS = (
 
 COMPLETION_WORDS = ("task", "complete")
 
-MAX_CACHED_KINDS = 1_000
-MAX_CACHED_SKELETONS = 10_000  # of requests and of rules
 MAX_NAMED_CHARACTERS = 10
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -40,7 +38,7 @@ _INVISIBLE = "".join(f"{chr(first)}-{chr(last)}" for first, last in INVISIBLE_RA
 _NOT_COMPARED = re.compile(rf"[\W_{_INVISIBLE}]+")  # separators, and letters that are not drawn
 
 
-@lru_cache(MAX_CACHED_KINDS)
+@lru_cache(1_000)
 def is_completion_kind(kind: str) -> bool:
     """Return whether an approval of this kind allows its tasks to be moved to done.
 
@@ -72,7 +70,7 @@ def read_kind(kind: str) -> tuple[tuple[str, ...], str]:
     return normalize_kind(kind), build_confusable_skeleton(kind)
 
 
-@lru_cache(MAX_CACHED_SKELETONS)
+@lru_cache(10_000)  # of requests and of rules
 def build_confusable_skeleton(kind: str) -> str:
     """Return the letters of a kind with one letter for all that look like it (Unicode TS 39).
 

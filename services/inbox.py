@@ -153,11 +153,6 @@ class WaitingPage:
     total: int  # on all pages
     next_key: WaitingKey | None  # of the first item after the page
 
-    @property
-    def all_items(self) -> list[WaitingItem]:
-        """Return the items, and after each of them those that are equal to it."""
-        return [one for item in self.items for one in (item, *item.equal)]
-
 
 EMPTY_PAGE = WaitingPage([], 0, 0, None)
 

@@ -18,11 +18,7 @@ from services.approvals.decisions import (
     undo_decision,
 )
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
-from services.approvals.direct_completions import (
-    CompletionProposal,
-    approve_and_complete,
-    propose_completions,
-)
+from services.approvals.direct_completions import approve_and_complete, propose_completions
 from services.approvals.finalization import (
     DECISIONS_TOPIC,
     finalize_due_approvals,

@@ -198,7 +198,8 @@ def decided_approvals_query() -> ApprovalSelect:
     Read connections do not load the payload. The linked tasks have only their ids and titles;
     waiting tasks and clarifications are left out.
     """
-    details = (false(), false(), _tasks_subquery(LINKED_TITLES), func.jsonb_build_array(), null())
+    linked = _tasks_subquery((Task.id, Task.title, null(), false(), null()))
+    details = (false(), false(), linked, func.jsonb_build_array(), null())
     query = _join_related(*details)
     return choose_columns(query, {Approval: DECIDED_COLUMNS})
 
@@ -242,9 +243,6 @@ DECIDED_COLUMNS = (
 def is_one_of_these_approvals() -> ColumnElement[bool]:
     """Build the condition for the ids in the parameter `approval_ids`."""
     return Approval.id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid())))
-
-
-LINKED_TITLES = (Task.id, Task.title, null(), false(), null())
 
 
 def _tasks_subquery(titles: Sequence[Any] = ()) -> ColumnElement[Any]:

@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 DECISIONS_TOPIC = "approval decisions"
 """The topic on the event channel that wakes the workers when an approval has been decided."""
 
-EXPIRED_NOTE = "Nobody decided in time, so the policy rejected it."
-
 FINAL_EVENT_TYPES = {
     ApprovalStatus.APPROVED: EventType.APPROVAL_APPROVED,
     ApprovalStatus.REJECTED: EventType.APPROVAL_REJECTED,
@@ -99,7 +97,8 @@ async def finalize_due_approvals(
     found = await fetch_details(session, due.execution_options(populate_existing=True))
     for detail in found:
         if detail.is_undecided:
-            set_policy_decision(detail, ApprovalStatus.REJECTED, EXPIRED_NOTE)
+            note = "Nobody decided in time, so the policy rejected it."
+            set_policy_decision(detail, ApprovalStatus.REJECTED, note)
     finalized = [await finalize_counted(session, detail) for detail in found]
     await publish_effects(session, [effects for _, effects in finalized])
     await complete_tasks(session, found)

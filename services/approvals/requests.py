@@ -234,6 +234,9 @@ def build_approval(
 ) -> ApprovalDetail:
     """Build an undecided approval of these tasks, which is not stored."""
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
+    # What requests about different tasks can have in common. The database computes the hash,
+    # because payloads may be large.
+    equal_text = literal(f"{fields.action_type} ", String) + cast(literal(payload, JSONB), Text)
     approval = Approval(
         id=new_id(),
         board_id=board.id,
@@ -242,7 +245,7 @@ def build_approval(
         requested_by_user_id=user.id if user else None,
         action_type=fields.action_type,
         payload=payload,
-        equality_hash=_hash_request(fields.action_type, payload),
+        equality_hash=func.encode(func.sha256(func.convert_to(equal_text, "UTF8")), "hex"),
         risk=policies.parse_risk(payload),
         confidence=fields.confidence,
         rubric_scores=fields.rubric_scores,
@@ -251,15 +254,6 @@ def build_approval(
     )
     linked_tasks = [LinkedTask(task.id, task.title) for task in linked]
     return ApprovalDetail(approval, board, agent, None, user, None, linked_tasks)
-
-
-def _hash_request(kind: str, payload: dict[str, Any]) -> ColumnElement[str]:
-    """Build the hash of what requests about different tasks can have in common.
-
-    The database computes it, because payloads may be large.
-    """
-    text = literal(f"{kind} ", String) + cast(literal(payload, JSONB), Text)
-    return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
 
 
 async def _add_with_links(

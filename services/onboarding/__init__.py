@@ -19,7 +19,6 @@ from services.onboarding.confirmation import (
     OnboardingProfile,
     confirm_goal,
     confirm_without_agent,
-    is_autonomous,
     preview_goal,
 )
 from services.onboarding.queries import (
@@ -31,7 +30,6 @@ from services.onboarding.queries import (
     find_conversation,
     find_last_message,
     get_conversation,
-    list_pending_onboardings,
     load_interviewer,
     select_pending,
     was_confirmed_by,

@@ -371,6 +371,7 @@ user_profile and lead_agent with it."""
 
 def _render_briefing(board: Board, base_url: str) -> str:
     """Render the message that starts a conversation."""
+    address = f"{base_url.rstrip('/')}/api/v1/agent/boards/{board.id}/onboarding"
     head = messages.templates.format_labels({"Board": board.name, "Board ID": board.id})
     about = messages.templates.fence_text(
         board.description.strip() or "(The board has no description yet.)"
@@ -380,7 +381,11 @@ def _render_briefing(board: Board, base_url: str) -> str:
             f"{BRIEFING_MARKER}\n{head}",
             about,
             INTERVIEW_RULES,
-            _api_instructions(board, base_url),
+            f"Base URL: {base_url}\n"
+            "Authenticate with the AUTH_TOKEN of your workspace, as the header X-Agent-Token.\n"
+            f"Ask, and send the draft: POST {address}\n"
+            f"A question: {json.dumps(EXAMPLE_QUESTION)}\n"
+            f"A draft: {json.dumps(EXAMPLE_DRAFT)}",
             DRAFT_FIELD_VALUES,
         ]
     )
@@ -401,14 +406,3 @@ def render_answer(board: Board, text: str) -> str:
     head = messages.templates.format_labels({"Board": board.name, "Board ID": board.id})
     marker = messages.templates.MessageMarker.ONBOARDING_ANSWER
     return "\n\n".join([f"{marker}\n{head}", messages.templates.fence_text(text)])
-
-
-def _api_instructions(board: Board, base_url: str) -> str:
-    address = f"{base_url.rstrip('/')}/api/v1/agent/boards/{board.id}/onboarding"
-    return (
-        f"Base URL: {base_url}\n"
-        "Authenticate with the AUTH_TOKEN of your workspace, as the header X-Agent-Token.\n"
-        f"Ask, and send the draft: POST {address}\n"
-        f"A question: {json.dumps(EXAMPLE_QUESTION)}\n"
-        f"A draft: {json.dumps(EXAMPLE_DRAFT)}"
-    )

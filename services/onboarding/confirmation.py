@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -233,30 +232,28 @@ async def _confirm(
 
 async def _load_context(source: Source, user: User, board: Board) -> ConfirmationContext:
     """Load what is needed to confirm a goal as this user."""
-    [context] = await _build_context_query().fetch(source, user_id=user.id, board_id=board.id)
+    [context] = await CONTEXT.fetch(source, user_id=user.id, board_id=board.id)
     return context
 
 
-@cache
-def _build_context_query() -> Query[ConfirmationContext]:
-    is_on_board = Agent.board_id == Board.id
-    query = (
-        select(
-            OnboardingSession,
-            exists().where(
-                Member.user_id == bindparam("user_id"),
-                Member.organization_id == Board.organization_id,
-                Member.role.in_((Role.OWNER, Role.ADMIN)),
-            ),
-            exists().where(is_on_board, Agent.is_board_lead),
-            func.array(select(Agent.name).where(is_on_board).scalar_subquery()),
-        )
-        .select_from(Board)
-        .outerjoin(OnboardingSession, OnboardingSession.id == LAST_SESSION_ID)
-        .where(Board.id == bindparam("board_id"))
-        .execution_options(populate_existing=True)
+_IS_ON_BOARD = Agent.board_id == Board.id
+CONTEXT: Query[ConfirmationContext] = Query(
+    select(
+        OnboardingSession,
+        exists().where(
+            Member.user_id == bindparam("user_id"),
+            Member.organization_id == Board.organization_id,
+            Member.role.in_((Role.OWNER, Role.ADMIN)),
+        ),
+        exists().where(_IS_ON_BOARD, Agent.is_board_lead),
+        func.array(select(Agent.name).where(_IS_ON_BOARD).scalar_subquery()),
     )
-    return Query(query, lambda row: ConfirmationContext(*row[:3], frozenset(row[3])))
+    .select_from(Board)
+    .outerjoin(OnboardingSession, OnboardingSession.id == LAST_SESSION_ID)
+    .where(Board.id == bindparam("board_id"))
+    .execution_options(populate_existing=True),
+    lambda row: ConfirmationContext(*row[:3], frozenset(row[3])),
+)
 
 
 def _requires_approval(lead: Mapping[str, Any], context: ConfirmationContext) -> bool:

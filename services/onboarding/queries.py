@@ -22,7 +22,6 @@ from models import (
     Event,
     EventType,
     Gateway,
-    Member,
     Message,
     OnboardingMessage,
     OnboardingSession,
@@ -214,30 +213,28 @@ class PendingOnboarding:
         return self.conversation.waiting_since or self.conversation.session.created_at
 
 
-async def list_pending_onboardings(
-    source: Source, member: Member, *, board_id: UUID | None = None
-) -> Sequence[PendingOnboarding]:
-    """Return what is pending on the boards that a member may change, newest first.
-
-    It takes at most two statements, for any number of boards.
-    """
-    query = build_open_sessions_query(by_board=board_id is not None)
-    parameters = {"user_id": member.user_id, "organization_id": member.organization_id}
-    return await select_pending(source, await query.fetch(source, board_id=board_id, **parameters))
-
-
 async def select_pending(
     source: Source, rows: Sequence[tuple[OnboardingSession, Board, Agent]]
 ) -> Sequence[PendingOnboarding]:
     """Return what is pending in open conversations, newest first."""
-    messages = await _load_messages(source, [session.id for session, *_ in rows])
-    pending = [_pending_onboarding(*row, messages) for row in rows]
-    return sorted(filter(None, pending), key=lambda one: one.since, reverse=True)
+    ids = [session.id for session, *_ in rows]
+    messages: defaultdict[UUID, list[OnboardingMessage]] = defaultdict(list)
+    for message in await MESSAGES.fetch(source, session_ids=ids) if ids else ():
+        messages[message.session_id].append(message)
+    pending = []
+    for session, board, agent in rows:
+        conversation = Conversation(session, messages[session.id], agent.id)
+        if action := conversation.pending_action:
+            pending.append(PendingOnboarding(conversation, board, agent, action))
+    return sorted(pending, key=lambda one: one.since, reverse=True)
 
 
 @cache
 def build_open_sessions_query(*, by_board: bool) -> Query[tuple[OnboardingSession, Board, Agent]]:
-    """Select the open conversations with their boards and interviewing agents."""
+    """Select the open conversations of boards that a member may change, with interviewing agents.
+
+    With `by_board` only that of the board `board_id`.
+    """
     query = (
         select(OnboardingSession, Board, InterviewerAgent)
         .join(Board, Board.id == OnboardingSession.board_id)
@@ -253,31 +250,9 @@ def build_open_sessions_query(*, by_board: bool) -> Query[tuple[OnboardingSessio
     return Query(query.where(Board.id == bindparam("board_id")) if by_board else query)
 
 
-async def _load_messages(
-    source: Source, ids: Sequence[UUID]
-) -> Mapping[UUID, Sequence[OnboardingMessage]]:
-    """Return the messages of conversations, in order, by conversation id."""
-    messages: defaultdict[UUID, list[OnboardingMessage]] = defaultdict(list)
-    for message in await MESSAGES.fetch(source, session_ids=ids) if ids else ():
-        messages[message.session_id].append(message)
-    return messages
-
-
 MESSAGES: Query[OnboardingMessage] = Query(
     select(OnboardingMessage)
     .where(OnboardingMessage.session_id == func.any(bindparam("session_ids", type_=ARRAY(Uuid()))))
     .order_by(OnboardingMessage.seq),
     lambda row: row[0],
 )
-
-
-def _pending_onboarding(
-    session: OnboardingSession,
-    board: Board,
-    agent: Agent,
-    messages: Mapping[UUID, Sequence[OnboardingMessage]],
-) -> PendingOnboarding | None:
-    """Return what is pending in a conversation; None if nothing is."""
-    conversation = Conversation(session, messages.get(session.id, ()), agent.id)
-    action = conversation.pending_action
-    return PendingOnboarding(conversation, board, agent, action) if action else None

@@ -5,7 +5,7 @@ parser never fails: every message can be shown.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -54,8 +54,15 @@ def extract_object(text: str) -> Mapping[str, Any] | str:
         return parsed
     if isinstance(parsed, str):
         text = parsed
-    values = (_parse_json(part) for part in _json_candidates(text))
-    return next((one for one in values if isinstance(one, dict) and _is_output(one)), text)
+    parts = FENCED_BLOCK.findall(text)
+    first, last = text.find("{"), text.rfind("}")
+    if first < last:
+        parts.append(text[first : last + 1])
+    for part in parts:
+        value = _parse_json(part)
+        if isinstance(value, dict) and any(name in value for name in OUTPUT_KEYS):
+            return value
+    return text
 
 
 def question_text(output: Mapping[str, Any] | str) -> str:
@@ -88,13 +95,6 @@ def normalize_option(value: object) -> object:
         label = next((value[name] for name in LABEL_KEYS if value.get(name)), None)
         return {**value, "label": label, "id": str(value.get("id") or label or "")}
     return value
-
-
-def option_label(value: object) -> str:
-    """Return the label of an option, or ""."""
-    option = normalize_option(value)
-    label = option.get("label") if isinstance(option, Mapping) else None
-    return label.strip() if isinstance(label, str) else ""
 
 
 def is_free_text(label: str) -> bool:
@@ -207,8 +207,12 @@ class _TranscriptParser:
 
 def _parse_options(value: object) -> Sequence[AnswerOption]:
     """Return the distinct options. Unreadable ones are omitted."""
-    labels = [option_label(one) for one in value] if isinstance(value, list) else []
-    distinct = list(dict.fromkeys(filter(None, labels)))[:MAX_OPTIONS]
+    labels = []
+    for option in map(normalize_option, value if isinstance(value, list) else ()):
+        label = option.get("label") if isinstance(option, Mapping) else None
+        if isinstance(label, str) and label.strip():
+            labels.append(label.strip())
+    distinct = list(dict.fromkeys(labels))[:MAX_OPTIONS]
     return [AnswerOption(label, is_free_text(label)) for label in distinct]
 
 
@@ -217,20 +221,8 @@ def is_draft(output: Mapping[str, Any] | str) -> bool:
     return not isinstance(output, str) and output.get("status") == "complete"
 
 
-def _json_candidates(text: str) -> Iterator[str]:
-    """Yield the parts of a text that may be JSON."""
-    yield from FENCED_BLOCK.findall(text)
-    first, last = text.find("{"), text.rfind("}")
-    if first < last:
-        yield text[first : last + 1]
-
-
 def _parse_json(text: str) -> object:
     try:
         return pydantic_core.from_json(text, allow_inf_nan=False)
     except ValueError:
         return None
-
-
-def _is_output(value: Mapping[str, Any]) -> bool:
-    return any(name in value for name in OUTPUT_KEYS)

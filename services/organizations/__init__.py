@@ -18,6 +18,7 @@ from services.organizations.commands import (
 from services.organizations.grants import AccessRights, BoardGrant
 from services.organizations.invites import (
     InviteCreate,
+    InviteDetail,
     Invitee,
     accept_invite,
     create_invite,

@@ -145,14 +145,21 @@ async def create_invite(
     acting = member if is_locked else await lock_organization_as_admin(session, member)
     check_may_grant_role(acting, fields.role)
     check_recent_sign_in(signed_in_at, fields.role)
-    is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)
-    if is_member:
+    belongs = Member.organization_id == acting.organization_id, func.lower(User.email) == email
+    is_member = exists().where(*belongs, Member.user_id == User.id)
+    is_pending = (
+        Invite.organization_id == acting.organization_id,
+        Invite.invited_email == email,
+        Invite.accepted_at.is_(None),
+    )
+    invited = select(Invite.role).where(*is_pending).scalar_subquery()
+    is_known, invited_role = (await session.execute(select(is_member, invited))).one()
+    if is_known:
         reason = N_("Somebody with this address is a member already.")
         raise Conflict("already_member", reason, field="invited_email")
     if invited_role is not None:
         check_may_manage_role(acting, invited_role)
-        pending = _pending_invite_conditions(acting.organization_id, email)
-        await session.execute(delete(Invite).where(*pending))
+        await session.execute(delete(Invite).where(*is_pending))
     token = generate_token("invite")
     invite = rows.build_row(
         Invite,
@@ -221,28 +228,6 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
     if found.accepted_at is None:
         await _record_invite_event(session, EventType.INVITE_REVOKED, acting, found)
     return found
-
-
-async def _find_member_or_invite(
-    session: AsyncSession, organization_id: UUID, email: str
-) -> tuple[bool, Role | None]:
-    """Return whether the address belongs to a member, and the role it is invited to, if any."""
-    belongs = Member.organization_id == organization_id, func.lower(User.email) == email
-    is_member = exists().where(*belongs, Member.user_id == User.id)
-    invites = select(Invite.role).where(*_pending_invite_conditions(organization_id, email))
-    invited_role = invites.scalar_subquery()
-    is_known, role = (await session.execute(select(is_member, invited_role))).one()
-    return is_known, role
-
-
-def _pending_invite_conditions(
-    organization_id: UUID, email: str
-) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Invite.organization_id == organization_id,
-        Invite.invited_email == email,
-        Invite.accepted_at.is_(None),
-    )
 
 
 async def _record_invite_event(

@@ -33,8 +33,6 @@ from models import (
 from services import counters
 from services.organizations.rules import require_admin
 
-MEMBER_ORDER = (func.lower(User.email), User.name, Member.id)
-
 
 @dataclass(frozen=True)
 class MemberDetail:
@@ -112,7 +110,12 @@ MEMBER: Query[tuple[Any, ...]] = Query(
     )
 )
 RANKED = (
-    select(Member.id, func.row_number().over(order_by=MEMBER_ORDER).label("rank"))
+    select(
+        Member.id,
+        func.row_number()
+        .over(order_by=(func.lower(User.email), User.name, Member.id))
+        .label("rank"),
+    )
     .join(User, User.id == Member.user_id)
     .where(Member.organization_id == bindparam("organization_id"))
     .cte("ranked")

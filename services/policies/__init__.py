@@ -32,4 +32,4 @@ from services.policies.rules import (
     may_decide,
     parse_risk,
 )
-from services.policies.simulation import SimulatedRequest, SimulationResult, simulate_policy
+from services.policies.simulation import SimulationResult, simulate_policy
