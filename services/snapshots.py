@@ -10,7 +10,6 @@ from sqlalchemy import (
     CTE,
     Integer,
     ScalarSelect,
-    Select,
     Subquery,
     bindparam,
     case,
@@ -54,22 +53,18 @@ class BoardSnapshot:
 
 async def load_board_snapshot(source: Source, board: Board) -> BoardSnapshot:
     """Load the snapshot of a board in one statement. The caller checks the read permission."""
-    found = await _build_snapshot_query().fetch(source, board_id=board.id)
+    found = await BOARD_SNAPSHOT.fetch(source, board_id=board.id)
     all_tasks, all_agents, newest_approvals, chat, [pending] = found
     return BoardSnapshot(board, all_tasks, all_agents, newest_approvals, chat[::-1], pending)
 
 
-@cache
-def _build_snapshot_query() -> CombinedQuery:
-    return CombinedQuery(
-        tasks.BOARD_TASKS,
-        agents.NEWEST_BOARD_AGENTS,
-        approvals.newest_approvals_query(limit=MAX_ITEMS),
-        memory.latest_chat_query(limit=MAX_ITEMS),
-        approvals.PENDING_COUNT,
-    )
-
-
+BOARD_SNAPSHOT = CombinedQuery(
+    tasks.BOARD_TASKS,
+    agents.NEWEST_BOARD_AGENTS,
+    approvals.newest_approvals_query(limit=MAX_ITEMS),
+    memory.latest_chat_query(limit=MAX_ITEMS),
+    approvals.PENDING_COUNT,
+)
 STATUS_ORDER = (Status.IN_PROGRESS, Status.REVIEW, Status.INBOX, Status.DONE)
 PRIORITY_ORDER = (Priority.HIGH, Priority.MEDIUM, Priority.LOW)
 
@@ -135,7 +130,15 @@ async def load_group_snapshot(
 def _build_group_query(
     *, is_user: bool, excluding: bool, include_done: bool
 ) -> Query[tuple[Any, ...]]:
-    shown = _boards_query(is_user=is_user, excluding=excluding).cte("shown")
+    in_group = Board.board_group_id == bindparam("group_id")
+    boards_query = select(Board.id, Board.board_group_id).where(in_group)
+    if is_user:
+        visible = boards.USER_BOARDS.where(in_group).subquery()
+        readable_ids = select(visible.c.id).where(visible.c.reads)
+        boards_query = boards_query.where(Board.id.in_(readable_ids))
+    if excluding:
+        boards_query = boards_query.where(Board.id != bindparam("excluded_id"))
+    shown = boards_query.cte("shown")
     counts = _task_counts_subquery(shown)
     urgent = _urgent_tasks_subquery(shown, include_done=include_done)
     assignee = case((Agent.id.is_not(None), Agent.name), (User.id.is_not(None), USER_NAME))
@@ -169,15 +172,6 @@ def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
             ]
             found[board.id].tasks.append(GroupSnapshotTask(task, board.name, assignee, refs))
     return list(found.values())
-
-
-def _boards_query(*, is_user: bool, excluding: bool) -> Select[UUID, UUID | None]:
-    in_group = Board.board_group_id == bindparam("group_id")
-    query = select(Board.id, Board.board_group_id).where(in_group)
-    if is_user:
-        visible = boards.USER_BOARDS.where(in_group).subquery()
-        query = query.where(Board.id.in_(select(visible.c.id).where(visible.c.reads)))
-    return query.where(Board.id != bindparam("excluded_id")) if excluding else query
 
 
 def _urgent_tasks_subquery(shown: CTE, *, include_done: bool) -> Subquery:

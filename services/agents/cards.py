@@ -149,9 +149,7 @@ async def get_agent_card(
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> AgentCard:
     """Return one agent of a board that the member may read. Raises NotFound or Forbidden."""
-    row = await _build_card_query().first(
-        source, agent_id=agent_id, **boards.access_parameters(member)
-    )
+    row = await AGENT_CARD.first(source, agent_id=agent_id, **boards.access_parameters(member))
     if row is None:
         raise agent_not_found()
     agent = row[0]
@@ -160,13 +158,6 @@ async def get_agent_card(
     elif not member.is_admin:
         raise Forbidden("admin_required", N_("Only admins see the agents of gateways."))
     return _build_card(*row, now(), offline_after)
-
-
-@cache
-def _build_card_query() -> Query[CardRow]:
-    in_organization = Agent.organization_id == bindparam("organization_id")
-    query = _cards_query().where(Agent.id == bindparam("agent_id"), in_organization)
-    return Query(query.execution_options(populate_existing=True))
 
 
 def _cards_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
@@ -199,6 +190,16 @@ def _cards_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime |
         .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
         .outerjoin(run, true())
     )
+
+
+AGENT_CARD: Query[CardRow] = Query(
+    _cards_query()
+    .where(
+        Agent.id == bindparam("agent_id"),
+        Agent.organization_id == bindparam("organization_id"),
+    )
+    .execution_options(populate_existing=True)
+)
 
 
 def _build_card(

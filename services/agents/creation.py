@@ -298,14 +298,6 @@ async def create_token(session: AsyncSession, agent: Agent) -> str:
     return token
 
 
-GATEWAY_AGENT_PROFILE = {
-    "role": "Gateway Agent",
-    "communication_style": "direct, concise, practical",
-    "emoji": ":compass:",
-}
-"""The default identity profile of a gateway agent (contract, agents 9.2)."""
-
-
 async def create_gateway_agent(session: AsyncSession, gateway: Gateway) -> Agent:
     """Create the agent of a gateway. It has no token yet, so it cannot call the API."""
     agent = rows.build_row(
@@ -315,7 +307,11 @@ async def create_gateway_agent(session: AsyncSession, gateway: Gateway) -> Agent
         name=gateway_agent_name(gateway.name),
         status=AgentStatus.PROVISIONING,
         heartbeat_config=dict(DEFAULT_HEARTBEAT),
-        identity_profile=dict(GATEWAY_AGENT_PROFILE),
+        identity_profile={  # contract, agents 9.2
+            "role": "Gateway Agent",
+            "communication_style": "direct, concise, practical",
+            "emoji": ":compass:",
+        },
     )
     desired_state.start_provisioning(agent)
     session.add(agent)

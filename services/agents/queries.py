@@ -31,7 +31,7 @@ async def get_agent(source: Source, member: Member, agent_id: UUID) -> Agent:
     Raises NotFound, and Forbidden if the member is no admin or may not read the agent's board.
     """
     organizations.require_admin(member)
-    found = await _build_agent_query().first(
+    found = await READABLE_AGENT.first(
         source, agent_id=agent_id, **boards.access_parameters(member)
     )
     if found is None:
@@ -42,13 +42,16 @@ async def get_agent(source: Source, member: Member, agent_id: UUID) -> Agent:
     return agent
 
 
-@cache
-def _build_agent_query() -> Query[tuple[Agent, bool | None]]:
-    read = boards.USER_BOARDS.subquery()
-    query = select(Agent, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
-    in_organization = Agent.organization_id == bindparam("organization_id")
-    query = query.where(Agent.id == bindparam("agent_id"), in_organization)
-    return Query(query.execution_options(populate_existing=True))
+_ACCESS = boards.USER_BOARDS.subquery()
+READABLE_AGENT: Query[tuple[Agent, bool | None]] = Query(
+    select(Agent, _ACCESS.c.reads)
+    .outerjoin(_ACCESS, _ACCESS.c.id == Agent.board_id)
+    .where(
+        Agent.id == bindparam("agent_id"),
+        Agent.organization_id == bindparam("organization_id"),
+    )
+    .execution_options(populate_existing=True)
+)
 
 
 async def get_visible_agent(source: Source, user: User, agent_id: UUID) -> Agent:
@@ -57,7 +60,7 @@ async def get_visible_agent(source: Source, user: User, agent_id: UUID) -> Agent
     The user must be able to read its board; agents without a board are for admins. Raises NotFound
     and Forbidden.
     """
-    found = await _build_visible_agent_query().first(source, agent_id=agent_id, user_id=user.id)
+    found = await VISIBLE_AGENT.first(source, agent_id=agent_id, user_id=user.id)
     if found is None:
         raise agent_not_found()
     agent, member, reads, gateway, board, organization = found
@@ -69,20 +72,20 @@ async def get_visible_agent(source: Source, user: User, agent_id: UUID) -> Agent
     return agent
 
 
-@cache
-def _build_visible_agent_query() -> Query[tuple[Any, ...]]:
-    read = boards.USER_BOARDS.subquery()
-    own = Member.organization_id == Agent.organization_id
-    query = (
-        select(Agent, Member, read.c.reads, Gateway, Board, Organization)
-        .outerjoin(read, read.c.id == Agent.board_id)
-        .join(Member, own & (Member.user_id == bindparam("user_id")))
-        .join(Organization, Organization.id == Agent.organization_id)
-        .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
-        .outerjoin(Board, Board.id == Agent.board_id)
-        .where(Agent.id == bindparam("agent_id"))
+VISIBLE_AGENT: Query[tuple[Any, ...]] = Query(
+    select(Agent, Member, _ACCESS.c.reads, Gateway, Board, Organization)
+    .outerjoin(_ACCESS, _ACCESS.c.id == Agent.board_id)
+    .join(
+        Member,
+        (Member.organization_id == Agent.organization_id)
+        & (Member.user_id == bindparam("user_id")),
     )
-    return Query(query.execution_options(populate_existing=True))
+    .join(Organization, Organization.id == Agent.organization_id)
+    .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
+    .outerjoin(Board, Board.id == Agent.board_id)
+    .where(Agent.id == bindparam("agent_id"))
+    .execution_options(populate_existing=True)
+)
 
 
 async def lock_agent(
@@ -325,13 +328,14 @@ async def count_online_agents(
     """Return the number of online agents of boards that the caller may read, by board."""
     parameters = {"agents_at": now(), "offline_after": offline_after}
     ids = [board.id for board in found]
-    return dict(await _build_counts_query().fetch(source, board_ids=ids, **parameters))
+    return dict(await ONLINE_COUNTS.fetch(source, board_ids=ids, **parameters))
 
 
-@cache
-def _build_counts_query() -> Query[tuple[UUID, int]]:
-    is_wanted = Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
-    return Query(select(Board.id, build_online_count()).where(is_wanted))
+ONLINE_COUNTS: Query[tuple[UUID, int]] = Query(
+    select(Board.id, build_online_count()).where(
+        Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
+    )
+)
 
 
 async def get_board_agent(source: Source, board: Board, agent_id: UUID) -> Agent:

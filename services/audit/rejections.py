@@ -22,7 +22,6 @@ from services.audit.records import AuditAction, AuditObject, NewAuditRecord, rec
 
 MAX_RECORDS_PER_MINUTE = 20  # of one action in one chain, by one process
 MILESTONES = {10**power for power in range(2, 9)}  # attempts in a minute that are recorded as well
-UNKNOWN_NAME = "not an e-mail address"  # what was entered may be a password
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +103,8 @@ async def _record_sign_in(
         query = query.where(User.id == account.id)
     else:
         entered = account.strip().lower()
-        name = entered if is_email(entered) else UNKNOWN_NAME
+        # what was entered may be a password
+        name = entered if is_email(entered) else "not an e-mail address"
         query = query.where(func.lower(User.email) == name)
     try:
         async with transaction() as session:

@@ -24,7 +24,6 @@ from services.events import find_cause_text, find_feed_text
 
 MESSAGE_ID_LENGTH = 36  # the id of a run begins with the id of the message that started it
 SHORT_HASH_LENGTH = 12
-DELETED_USER = "A deleted user"
 RUN_SENTENCES = {
     RunStatus.RUNNING: N_("%(actor)s started to work, and is still working."),
     RunStatus.ENDED: N_("%(actor)s started to work. The run is finished."),
@@ -218,31 +217,24 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
         status = approval.decided_status or approval.status
         decided_at = approval.decided_at or approval.resolved_at
         if status is not ApprovalStatus.PENDING and decided_at:
+            if approval.is_decided_by_policy:
+                names = {"policy": approval.policy_verdict.rule_name or ""}
+                decider = f"The policy “{names['policy']}”"
+            else:
+                names = {"actor": rows.names.get(approval.decided_by_user_id, "")}
+                decider = names["actor"] or "A deleted user"
             yield replace(
                 asked,
                 kind=StepKind.DECISION,
                 id=decision_id(approval.id),
                 at=decided_at,
-                actor=_decider(approval, rows),
+                actor=decider,
                 text=f"{status} the request:",
                 sentence=DECISION_SENTENCES.get(status, UNKNOWN_DECISION),
-                names={**_name_decider(approval, rows), "kind": approval.action_type},
+                names={**names, "kind": approval.action_type},
                 note=approval.decision_note or "",
                 cause=asked.id,
             )
-
-
-def _decider(approval: Approval, rows: CauseRows) -> str:
-    names = _name_decider(approval, rows)
-    return (
-        f"The policy “{names['policy']}”" if "policy" in names else names["actor"] or DELETED_USER
-    )
-
-
-def _name_decider(approval: Approval, rows: CauseRows) -> dict[str, str]:
-    if approval.is_decided_by_policy:
-        return {"policy": approval.policy_verdict.rule_name or ""}
-    return {"actor": rows.names.get(approval.decided_by_user_id, "")}
 
 
 def _change_step(event: Event, rows: CauseRows) -> CauseStep:

@@ -353,7 +353,15 @@ def _group_by_place(items: Subquery, *columns: Any) -> AnySelect:
     """Select aggregates of the items after the markers, by place, the latest event first."""
     return (
         select(*columns)
-        .outerjoin(ReadMarker, _marker_condition(items))
+        .outerjoin(
+            ReadMarker,
+            and_(
+                ReadMarker.user_id == USER_ID,
+                ReadMarker.board_id == items.c.board_id,
+                ReadMarker.kind == items.c.kind,
+                ReadMarker.task_id.is_not_distinct_from(items.c.task_id),
+            ),
+        )
         .where(items.c.seq > func.coalesce(ReadMarker.seen_seq, 0))
         .group_by(items.c.board_id, items.c.kind, items.c.task_id)
         .group_by(ReadMarker.seen_seq, ReadMarker.seen_at)
@@ -370,15 +378,6 @@ def is_marker_of(
         marker.board_id == board_id,
         marker.kind == kind,
         marker.task_id.is_(None) if task_id is None else marker.task_id == task_id,
-    )
-
-
-def _marker_condition(items: Subquery) -> ColumnElement[bool]:
-    return and_(
-        ReadMarker.user_id == USER_ID,
-        ReadMarker.board_id == items.c.board_id,
-        ReadMarker.kind == items.c.kind,
-        ReadMarker.task_id.is_not_distinct_from(items.c.task_id),
     )
 
 

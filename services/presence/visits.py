@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, bindparam, select, text
+from sqlalchemy import ARRAY, Uuid, bindparam, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -136,13 +136,10 @@ async def list_viewers(source: Source, board: Board) -> Sequence[BoardViewer]:
     return await VIEWERS.fetch(source, board_id=board.id, since=now() - ABSENT_AFTER)
 
 
-IS_PRESENT = and_(
-    Presence.board_id == bindparam("board_id"), Presence.seen_at >= bindparam("since")
-)
 VIEWERS: Query[BoardViewer] = Query(
     select(User, Presence.since)
     .join(Presence, Presence.user_id == User.id)
-    .where(IS_PRESENT)
+    .where(Presence.board_id == bindparam("board_id"), Presence.seen_at >= bindparam("since"))
     .order_by(Presence.since, User.id),
     BoardViewer._make,
 )

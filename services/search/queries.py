@@ -51,7 +51,6 @@ SNIPPET_LENGTH = 240  # characters
 SNIPPET_LEAD = 60  # characters of a snippet before the first match
 ELLIPSIS = "…"
 
-MATCH_LIMIT: ColumnElement[Any] = bindparam("match_limit", type_=Integer())
 CONDITIONS: Mapping[str, ColumnElement[Any]] = {
     "board": bindparam("filter_board_id", type_=Uuid()),
     "status": bindparam("status", type_=String()),
@@ -323,8 +322,9 @@ def named_rows(statement: Any) -> Any:
 def _select_filtered(
     source: SearchSource, visible_boards: CTE, active: frozenset[str]
 ) -> Select[*tuple[Any, ...]]:
-    """Select at most MATCH_LIMIT matches of a table under the filters."""
-    query = select_found(source, visible_boards).limit(MATCH_LIMIT)
+    """Select at most `match_limit` matches of a table under the filters."""
+    match_limit = bindparam("match_limit", type_=Integer())
+    query = select_found(source, visible_boards).limit(match_limit)
     for name in active:
         columns = source.filters[name]
         if name == "time":

@@ -334,20 +334,25 @@ async def suggest_tasks(
     terms = split_words(query_text)
     parameters = {"board_ids": place.board_ids, "page_limit": MAX_SUGGESTIONS, "page_offset": 0}
     if not terms:
-        return await _build_newest_query().fetch(source, **parameters)
+        return await NEWEST_TASKS.fetch(source, **parameters)
     return await _build_tasks_query().fetch(source, tsquery=format_tsquery(terms), **parameters)
 
 
 TASK_COLUMNS = (Task.id, Task.board_id, Task.title, Task.status)
 
 
-@cache
-def _build_newest_query() -> Query[TaskReference]:
-    board_ids = select(func.unnest(BOARD_IDS).label("id"))
-    rows = select(Task.id, Task.updated_at)
-    newest = newest_rows_query(board_ids, rows, Task.board_id, Task.updated_at).subquery("newest")
-    query = select(*TASK_COLUMNS).join(newest, newest.c.id == Task.id)
-    return Query(query.order_by(newest.c.updated_at.desc(), Task.id), TaskReference._make)
+_NEWEST_IDS = newest_rows_query(
+    select(func.unnest(BOARD_IDS).label("id")),
+    select(Task.id, Task.updated_at),
+    Task.board_id,
+    Task.updated_at,
+).subquery("newest")
+NEWEST_TASKS: Query[TaskReference] = Query(
+    select(*TASK_COLUMNS)
+    .join(_NEWEST_IDS, _NEWEST_IDS.c.id == Task.id)
+    .order_by(_NEWEST_IDS.c.updated_at.desc(), Task.id),
+    TaskReference._make,
+)
 
 
 @cache

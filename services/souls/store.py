@@ -53,9 +53,7 @@ UNIQUE_COLUMNS = ("directory_id", "handle", "slug")
 BUNDLED_HANDLE = "mission-control"
 BUNDLED_FOLDER = Path(__file__).parent / "library"
 
-NAME_MATCH_SCORE = 1.0  # for a name that contains the search text; a word in the title scores 0.6
 IS_BUNDLED = SoulDirectory.address == LIBRARY
-FULL_NAME = Soul.handle + "/" + Soul.slug
 SEARCH_VECTOR = Soul.__table__.c.words
 
 
@@ -348,7 +346,15 @@ def search_query(remote: RemoteDirectory, text: str) -> Select[*tuple[Any, ...]]
     entries = select(Soul.handle, Soul.slug, Soul.title, Soul.description, IS_BUNDLED)
     entries = entries.join(Soul.directory).where(_directory_condition(remote))
     if text:
-        matches, score = _match_queries(text)
+        # one query for each way to match the text
+        is_name_match = (Soul.handle + "/" + Soul.slug).icontains(text, autoescape=True)
+        matches = [select(Soul.id).where(is_name_match)]
+        score = case((is_name_match, 1.0), else_=0.0)  # a word in the title scores 0.6
+        words = split_words(text)
+        if words:
+            query = build_tsquery(words)
+            matches.append(select(Soul.id).where(SEARCH_VECTOR.bool_op("@@")(query)))
+            score = score + build_rank(SEARCH_VECTOR, query)
         entries = entries.where(Soul.id.in_(union(*matches)))
         order.insert(0, score.desc())
     return entries.order_by(*order)
@@ -367,19 +373,6 @@ async def find_soul(
     return CachedSoul(
         handle, slug, soul.title, soul.description, soul.content, soul.fetched_at, is_bundled
     )
-
-
-def _match_queries(text: str) -> tuple[list[Select[Any]], ColumnElement[Any]]:
-    """Return one query for each way to match a text, and the score of a match."""
-    is_name_match = FULL_NAME.icontains(text, autoescape=True)
-    matches = [select(Soul.id).where(is_name_match)]
-    score = case((is_name_match, NAME_MATCH_SCORE), else_=0.0)
-    words = split_words(text)
-    if words:
-        query = build_tsquery(words)
-        matches.append(select(Soul.id).where(SEARCH_VECTOR.bool_op("@@")(query)))
-        score = score + build_rank(SEARCH_VECTOR, query)
-    return matches, score
 
 
 def _directory_condition(remote: RemoteDirectory) -> ColumnElement[bool]:

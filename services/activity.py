@@ -168,7 +168,7 @@ async def list_member_activity(
     """
     filters = filters or ActivityFilters()
     await _check_access(source, member, filters)
-    types = list_types(filters.kinds)
+    types = list_feed_types(filters.kinds)
     shape = _build_shape(filters)._replace(
         before=filters.before is not None,
         after=filters.after is not None,
@@ -186,8 +186,8 @@ async def count_member_activity(
     Raises NotFound or Forbidden for a board or a group that the member may not read.
     """
     await _check_access(source, member, filters)
-    parameters = _build_parameters(member, filters, list_types(filters.kinds))
-    return dict(await build_type_counts_query(_build_shape(filters)).fetch(source, **parameters))
+    parameters = _build_parameters(member, filters, list_feed_types(filters.kinds))
+    return dict(await _build_type_counts_query(_build_shape(filters)).fetch(source, **parameters))
 
 
 def _build_shape(filters: ActivityFilters) -> FeedShape:
@@ -277,39 +277,32 @@ async def load_entries(session: AsyncSession, events: Sequence[Event]) -> list[A
     return [found[event.id] for event in events if event.id in found]
 
 
-@dataclass(frozen=True)
-class _EventSource:
-    """The columns that events and their counters share."""
+def _build_condition(
+    model: type[Event | EventCount | AgentEventCount], shape: FeedShape
+) -> ColumnElement[bool]:
+    """Build the condition for the events of a feed, or for their counters."""
 
-    model: type[Event | EventCount | AgentEventCount]
-
-    def build_condition(self, shape: FeedShape) -> ColumnElement[bool]:
-        """Build the condition for the events of a feed."""
-        condition = self._equals("organization_id") & _is_any_of(self.model.type, "types")
-        if not shape.is_of_agent:
-            condition &= self._build_board_condition(shape)
-        if shape.is_of_agent or shape.by_agent:
-            condition &= self._equals("agent_id")
-        return condition
-
-    def _build_board_condition(self, shape: FeedShape) -> ColumnElement[bool]:
-        model = self.model
-        if shape.by_board:  # the caller has checked that it is readable
-            return self._equals("board_id")
-        if shape.by_group:
-            return model.board_id.in_(_GROUP_BOARD_IDS)
-        without_board = model.board_id.is_(None) & _is_any_of(model.type, "types_without_board")
-        return model.board_id.in_(boards.READABLE_BOARD_IDS) | without_board
-
-    def _equals(self, name: str) -> ColumnElement[bool]:
+    def equals(name: str) -> ColumnElement[bool]:
         """Compare a column with the parameter of its name, for events as in `_is_listed`."""
         value = bindparam(name, type_=Uuid)
-        column = getattr(self.model, name)
-        return column.between(value, value) if self.model is Event else column == value
+        column = getattr(model, name)
+        return column.between(value, value) if model is Event else column == value
+
+    condition = equals("organization_id") & _is_any_of(model.type, "types")
+    if shape.by_board:  # the caller has checked that it is readable
+        condition &= equals("board_id")
+    elif shape.by_group:
+        condition &= model.board_id.in_(_GROUP_BOARD_IDS)
+    elif not shape.is_of_agent:
+        without_board = model.board_id.is_(None) & _is_any_of(model.type, "types_without_board")
+        condition &= model.board_id.in_(boards.READABLE_BOARD_IDS) | without_board
+    if shape.is_of_agent or shape.by_agent:
+        condition &= equals("agent_id")
+    return condition
 
 
 def _read_backwards(shape: FeedShape) -> Select[*tuple[Any, ...]]:
-    query = select(Event.id).where(_EventSource(Event).build_condition(shape))
+    query = select(Event.id).where(_build_condition(Event, shape))
     if shape.before:
         query = query.where(Event.seq < bindparam("before", type_=_SEQ))
     if shape.after:
@@ -374,7 +367,7 @@ def _newest_of(shape: FeedShape, condition: ColumnElement[bool]) -> Select[*tupl
 
 
 def _build_total(shape: FeedShape) -> ColumnElement[int]:
-    of_events = _EventSource(Event).build_condition(shape)
+    of_events = _build_condition(Event, shape)
     counted = select(func.count()).select_from(Event).where(of_events)
     if shape.after:
         between = counted.where(Event.seq > bindparam("after", type_=_SEQ))
@@ -382,18 +375,18 @@ def _build_total(shape: FeedShape) -> ColumnElement[int]:
             between = between.where(Event.seq < bindparam("before", type_=_SEQ))
         return between.scalar_subquery()
     model = AgentEventCount if shape.is_of_agent or shape.by_agent else EventCount
-    total = counters.sum_event_counts(model, _EventSource(model).build_condition(shape))
+    total = counters.sum_event_counts(model, _build_condition(model, shape))
     if shape.before:
         total -= counted.where(Event.seq >= bindparam("before", type_=_SEQ)).scalar_subquery()
     return total
 
 
 @cache
-def build_type_counts_query(shape: FeedShape) -> Query[tuple[EventType, int]]:
+def _build_type_counts_query(shape: FeedShape) -> Query[tuple[EventType, int]]:
     """Build the query for the number of events of each type of a feed, from the counters."""
     model = AgentEventCount if shape.by_agent else EventCount
     total = cast(func.sum(model.count), BigInteger)
-    query = select(model.type, total).where(_EventSource(model).build_condition(shape))
+    query = select(model.type, total).where(_build_condition(model, shape))
     return Query(query.group_by(model.type))
 
 
@@ -401,7 +394,7 @@ def _is_any_of(type: Any, name: str) -> ColumnElement[bool]:
     return type_coerce(type, String) == any_(bindparam(name, type_=_TYPES))
 
 
-def list_types(kinds: Sequence[str]) -> list[EventType]:
+def list_feed_types(kinds: Sequence[str]) -> list[EventType]:
     """Return the event types of a feed with these kinds: types or their prefixes; all if empty."""
     if not kinds:
         return list(FEED_EVENTS)
