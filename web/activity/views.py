@@ -78,11 +78,6 @@ class ActivityAddress:
             after=self.after or None,
         )
 
-    @property
-    def all_filters(self) -> ActivityFilters:
-        """Return the filters of the feed without its kind and its place."""
-        return replace(self, kind="", before=0, after=0).filters
-
     def url_with(self, part: str = "", **changes: Any) -> str:
         """Return the address, or that of a part, with some parameters changed."""
         in_path = {"of_board", "board"} if self.of_board else {"of_board"}
@@ -144,7 +139,8 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
     found = await activity.list_member_activity(source, member, Paging(PAGE_SIZE), address.filters)
     names_board = not address.of_board
     lines = [build_activity_line(entry, member, names_board=names_board) for entry in found.items]
-    counts = await activity.count_member_activity(source, member, address.all_filters)
+    of_all_kinds = replace(address, kind="", before=0).filters
+    counts = await activity.count_member_activity(source, member, of_all_kinds)
     cards = await agents.list_agent_cards(source, member)
     return {
         "address": address,

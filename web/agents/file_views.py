@@ -265,9 +265,9 @@ async def _render_file(request: Request, name: str, tab: str) -> Response:
         "name": name,
         "problem": problem,
         "is_loaded": waits,
+        "row": build_rows(page, [file])[0] if file else None,
+        "saved": forms.read_saved_time(request),
     }
-    context |= {"row": build_rows(page, [file])[0] if file else None}
-    context |= {"saved": forms.read_saved_time(request)}
     if layout is None:
         return await render_in_thread(render_part, request, "agents/_file.html", **context)
     context["layout"] = layout
@@ -322,7 +322,16 @@ async def review_file(request: Request) -> Response:
         ):
             return await _render_conflict(request, page, file, fields.content)
         else:
-            return await _render_review(request, page, file, fields.content)
+            layout = await load_layout(request)
+            comparison = TextComparison(file.content, file.normalize(fields.content))
+            context: dict[str, Any] = page.context() | {
+                "layout": layout,
+                "file": file,
+                "content": fields.content,
+                "comparison": comparison,
+            }
+            template = "agents/file_review.html"
+            return await render_in_thread(render_page, request, template, **context)
     return await _render_editor(request, page, name, form)
 
 
@@ -366,20 +375,9 @@ async def _render_editor(
         "form": form,
         "file": file,
         "problem": problem,
+        "status": form.status,
     }
-    context |= {"status": form.status}
     return render_page(request, "agents/file_edit.html", layout=layout, **context)
-
-
-async def _render_review(
-    request: Request, page: FilePage, file: AgentFile, content: str
-) -> Response:
-    layout = await load_layout(request)
-    comparison = TextComparison(file.content, file.normalize(content))
-    context: dict[str, Any] = page.context()
-    context |= {"file": file, "content": content, "comparison": comparison}
-    context["layout"] = layout
-    return await render_in_thread(render_page, request, "agents/file_review.html", **context)
 
 
 async def _render_conflict(
@@ -390,14 +388,14 @@ async def _render_conflict(
     [row] = build_rows(page, [file])
     passages = None
     if not file.is_too_long:
-        align = partial(align_texts, file.content, content)
-        passages = await run_in_renderer(align)
+        passages = await run_in_renderer(partial(align_texts, file.content, content))
     context: dict[str, Any] = page.context() | {
+        "layout": layout,
+        "status": 409,
         "row": row,
         "content": content,
         "passages": passages,
     }
-    context |= {"layout": layout, "status": 409}
     return await render_in_thread(render_page, request, "agents/file_conflict.html", **context)
 
 

@@ -7,7 +7,7 @@ here.
 from collections.abc import Mapping
 from typing import Any
 
-from models import Agent, Message
+from models import Agent, Message, ProvisioningStep
 from services import gateway_status, messages
 from services.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
 from web.gateways.connection_texts import describe_check, describe_gateway_error
@@ -47,8 +47,6 @@ FAILURE_TEXTS = {
 }
 """Texts by the codes of failures that are no errors of a gateway."""
 
-LISTED_STEP = "listed"
-
 PENDING_TEXTS = {
     PendingReason.AGENT: N_("It waits until the agent fetches it."),
     PendingReason.ORGANIZATION_STOPPED: N_(
@@ -87,7 +85,7 @@ def describe_step_error(agent: Agent) -> str:
 
 def _describe_problem(problem: Mapping[str, Any], agent: Agent) -> str:
     code, stored = str(problem.get("code") or ""), str(problem.get("reason") or "")
-    if code == "not_listed" and problem.get("step") == LISTED_STEP:
+    if code == "not_listed" and problem.get("step") == ProvisioningStep.LISTED:
         return _(
             "The gateway has accepted the agent but does not list it. This happens after it was"
             " killed while it created an agent: restart it, and setup continues automatically."
@@ -103,7 +101,13 @@ def describe_pending(
 ) -> str:
     """Describe what a message waits for."""
     if status.reason is PendingReason.GATEWAY_AWAY:
-        return _describe_missing_gateway(conditions)
+        gateway = conditions.gateway
+        assert gateway is not None
+        failing = gateway_status.find_connection_failure(gateway.checks)
+        if failing is None:
+            return _("No worker is connected to %(name)s. A worker must run.", name=gateway.name)
+        problem = describe_check(failing, gateway)
+        return _("%(name)s is not available. %(problem)s", name=gateway.name, problem=problem)
     if status.reason is PendingReason.AGENT_HELD:
         reason = describe_hold(conditions.agent)
         if messages.is_pause(conditions.agent.hold):
@@ -116,13 +120,3 @@ def describe_pending(
         text = _("The gateway has not accepted it, and is asked again.")
         return f"{text} {message.last_error or ''}".strip()
     return translate(PENDING_TEXTS[status.reason])
-
-
-def _describe_missing_gateway(conditions: DeliveryConditions) -> str:
-    gateway = conditions.gateway
-    assert gateway is not None
-    failing = gateway_status.find_connection_failure(gateway.checks)
-    if failing is None:
-        return _("No worker is connected to %(name)s. A worker must run.", name=gateway.name)
-    problem = describe_check(failing, gateway)
-    return _("%(name)s is not available. %(problem)s", name=gateway.name, problem=problem)

@@ -110,10 +110,13 @@ def describe_action(action: str) -> str:
     return translate(text) if text else action.replace(".", " ").replace("_", " ")
 
 
-def list_groups() -> list[tuple[str, str]]:
-    """Return the groups of actions with their texts, sorted by text."""
-    groups = ((group, translate(text)) for group, text in GROUP_TEXTS.items())
-    return sorted(groups, key=lambda group: group[1])
+def list_action_options(chosen: str) -> list[tuple[str, str]]:
+    """Return the groups of actions with their texts, sorted by text, and the chosen action."""
+    groups = [(group, translate(text)) for group, text in GROUP_TEXTS.items()]
+    options = [("", _("All actions")), *sorted(groups, key=lambda group: group[1])]
+    if chosen and chosen not in GROUP_TEXTS:
+        options.append((chosen, describe_action(chosen)))
+    return options
 
 
 @dataclass(frozen=True)

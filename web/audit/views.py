@@ -17,13 +17,7 @@ from core.paging import Paging
 from models import AuditRecord, EventOrigin, Member
 from services import agents, audit, organizations
 from services.audit import AuditFilters
-from web.audit.presenter import (
-    GROUP_TEXTS,
-    build_audit_line,
-    build_communication_line,
-    describe_action,
-    list_groups,
-)
+from web.audit.presenter import build_audit_line, build_communication_line, list_action_options
 from web.auth.viewer import current_member
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
@@ -88,10 +82,26 @@ async def show_audit(request: Request) -> Response:
     """Show the records of the organization or of the installation, newest first."""
     member = current_member(request)
     organizations.require_admin(member)
+    address = AuditQuery.from_query(request.query_params)
+    filters = address.build_filters(time_format.get_time_zone(request.user.timezone))
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        context = await _load_audit(request, source, member)
-    return render_page(request, "audit/index.html", layout=layout, **context)
+        chain = await _get_chain(source, member, address)
+        records = await audit.list_latest_records(source, chain, filters, PAGE_SIZE + 1)
+        shown = records[:PAGE_SIZE]
+        actor_options = await _list_actor_options(source, member, address.actor, shown)
+        may_read_installation = await audit.may_read_installation(source, member)
+    return render_page(
+        request,
+        "audit/index.html",
+        layout=layout,
+        lines=[build_audit_line(record) for record in shown],
+        address=address,
+        actor_options=actor_options,
+        action_options=list_action_options(address.action),
+        earlier=shown[-1].sequence if len(records) > len(shown) else 0,
+        may_read_installation=may_read_installation,
+    )
 
 
 async def show_communication(request: Request) -> Response:
@@ -136,22 +146,6 @@ async def export_audit(request: Request) -> Response:
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
-async def _load_audit(request: Request, source: Source, member: Member) -> dict[str, Any]:
-    address = AuditQuery.from_query(request.query_params)
-    chain = await _get_chain(source, member, address)
-    filters = address.build_filters(time_format.get_time_zone(request.user.timezone))
-    records = await audit.list_latest_records(source, chain, filters, PAGE_SIZE + 1)
-    shown = records[:PAGE_SIZE]
-    return {
-        "address": address,
-        "lines": [build_audit_line(record) for record in shown],
-        "earlier": shown[-1].sequence if len(records) > len(shown) else 0,
-        "actor_options": await _list_actor_options(source, member, address.actor, shown),
-        "action_options": _list_action_options(address.action),
-        "may_read_installation": await audit.may_read_installation(source, member),
-    }
-
-
 async def _get_chain(source: Source, member: Member, address: AuditQuery) -> UUID | None:
     """Return the organization, or None for the installation. Raises Forbidden."""
     if address.chain == INSTALLATION:
@@ -172,11 +166,4 @@ async def _list_actor_options(
     if chosen not in dict(options):
         name = next((record.actor_name for record in shown if record.actor_name), None)
         options.append((chosen, name or _("Unknown")))
-    return options
-
-
-def _list_action_options(chosen: str) -> list[tuple[str, str]]:
-    options = [("", _("All actions")), *list_groups()]
-    if chosen and chosen not in GROUP_TEXTS:
-        options.append((chosen, describe_action(chosen)))
     return options

@@ -139,39 +139,31 @@ async def show_search(request: Request) -> Response:
         results = await search.search_for_page(source, member, address.q, paging, filters)
         board_options = [(board.id, board.name) for board in layout.sidebar.boards]
         options = await list_filter_options(source, member, board_options)
-    return render_page(
-        request,
-        "search/index.html",
-        layout=layout,
-        address=address,
-        is_searchable=search.is_searchable(address.q),
-        max_matches=search.MAX_MATCHES,
-        is_too_long=len(request.query_params.get("q", "").strip()) > MAX_QUERY_LENGTH,
-        filter_options=options,
-        **_build_results_context(results, address, member),
-    )
-
-
-def _build_results_context(
-    results: SearchResults, address: SearchQuery, member: Member
-) -> dict[str, Any]:
     total = (
         results.counts.get(ResultKind(address.kind), 0)
         if address.kind
         else sum(results.counts.values())
     )
     end = address.offset + len(results.items)
-    return {
-        "results": results,
-        "lines": [
+    return render_page(
+        request,
+        "search/index.html",
+        layout=layout,
+        address=address,
+        results=results,
+        lines=[
             (item, ICONS[item.kind], build_path(item, is_admin=member.is_admin))
             for item in results.items
         ],
-        "kind_tabs": build_kind_tabs(results),
-        "total": total,
-        "next_offset": end if results.items and end < total else 0,
-        "previous_offset": address.offset - PAGE_SIZE if address.offset else None,
-    }
+        kind_tabs=build_kind_tabs(results),
+        total=total,
+        next_offset=end if results.items and end < total else 0,
+        previous_offset=address.offset - PAGE_SIZE if address.offset else None,
+        is_searchable=search.is_searchable(address.q),
+        max_matches=search.MAX_MATCHES,
+        is_too_long=len(request.query_params.get("q", "").strip()) > MAX_QUERY_LENGTH,
+        filter_options=options,
+    )
 
 
 async def show_suggestions(request: Request) -> Response:
@@ -183,7 +175,10 @@ async def show_suggestions(request: Request) -> Response:
         if text:
             sections = await search.suggest_objects(source, member, text, board_id=board_id)
         else:
-            recent = await search.load_recent_objects(source, member, _read_recent_ids(request))
+            # opened in this browser; the service checks what the member may read
+            given = request.query_params.get("recent", "").split(",", search.MAX_RECENT)
+            ids = [id for id in map(forms.parse_id, given) if id is not None]
+            recent = await search.load_recent_objects(source, member, ids)
             listed = (await boards.list_boards(source, member, Paging(8))).items
     return render_part(
         request,
@@ -221,12 +216,6 @@ async def suggest_tasks(request: Request) -> Response:
 def _read_text(request: Request) -> str:
     text = request.query_params.get("q", "").strip()[:MAX_QUERY_LENGTH]
     return text if is_storable(text) else ""
-
-
-def _read_recent_ids(request: Request) -> list[UUID]:
-    """Return the ids of the objects that were opened in this browser; the server checks them."""
-    given = request.query_params.get("recent", "").split(",", search.MAX_RECENT)
-    return [id for id in map(forms.parse_id, given) if id is not None]
 
 
 async def _read_place(request: Request, source: Source, member: Member) -> TextPlace:
