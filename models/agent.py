@@ -238,6 +238,12 @@ class Agent(Base):
         return self.name
 
     @property
+    def role(self) -> str | None:
+        """The role in its profile, if any."""
+        role = (self.identity_profile or {}).get("role")
+        return role.strip() or None if isinstance(role, str) else None
+
+    @property
     def session_key(self) -> str | None:
         """The session key of this agent on its gateway, or None (contract, agents 14.1)."""
         if self.gateway_id is None:

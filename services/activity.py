@@ -68,11 +68,6 @@ HOLD_EVENTS = (
 _TYPES = ARRAY(String)
 _SEQ = BigInteger()
 
-_GROUP_BOARD_IDS = select(Board.id).where(
-    Board.id.in_(boards.READABLE_BOARD_IDS),
-    Board.board_group_id == bindparam("group_id", type_=Uuid),
-)
-
 
 @dataclass(frozen=True)
 class ActivityFilters:
@@ -292,7 +287,9 @@ def _build_condition(
     if shape.by_board:  # the caller has checked that it is readable
         condition &= equals("board_id")
     elif shape.by_group:
-        condition &= model.board_id.in_(_GROUP_BOARD_IDS)
+        in_group = Board.board_group_id == bindparam("group_id", type_=Uuid)
+        board_ids = select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS), in_group)
+        condition &= model.board_id.in_(board_ids)
     elif not shape.is_of_agent:
         without_board = model.board_id.is_(None) & _is_any_of(model.type, "types_without_board")
         condition &= model.board_id.in_(boards.READABLE_BOARD_IDS) | without_board
@@ -420,8 +417,7 @@ class CommentEntry:
     @property
     def agent_role(self) -> str | None:
         """The role in the agent's profile, if any."""
-        role = (self.agent.identity_profile or {}).get("role") if self.agent else None
-        return role.strip() or None if isinstance(role, str) else None
+        return self.agent.role if self.agent else None
 
     @property
     def author_name(self) -> str | None:

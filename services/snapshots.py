@@ -65,8 +65,6 @@ BOARD_SNAPSHOT = CombinedQuery(
     memory.latest_chat_query(limit=MAX_ITEMS),
     approvals.PENDING_COUNT,
 )
-STATUS_ORDER = (Status.IN_PROGRESS, Status.REVIEW, Status.INBOX, Status.DONE)
-PRIORITY_ORDER = (Priority.HIGH, Priority.MEDIUM, Priority.LOW)
 
 
 @dataclass(frozen=True)
@@ -177,8 +175,8 @@ def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
 def _urgent_tasks_subquery(shown: CTE, *, include_done: bool) -> Subquery:
     """Select the ids of the most urgent tasks of each board, with their ranks."""
     order = (
-        _rank(Task.status, STATUS_ORDER),
-        _rank(Task.priority, PRIORITY_ORDER),
+        _rank(Task.status, (Status.IN_PROGRESS, Status.REVIEW, Status.INBOX, Status.DONE)),
+        _rank(Task.priority, (Priority.HIGH, Priority.MEDIUM, Priority.LOW)),
         Task.updated_at.desc(),
         Task.created_at.desc(),
         Task.id.desc(),

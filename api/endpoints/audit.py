@@ -29,8 +29,6 @@ from models import Member
 from services import audit
 from services.audit import AuditFilters
 
-EXPORT_TYPE = "application/x-ndjson"
-
 FilterText = Annotated[str, StringConstraints(max_length=200)]
 
 
@@ -192,7 +190,7 @@ async def _stream_export(
     lines = audit.stream_export(context.reader, organization_id, header)
     disposition = 'attachment; filename="audit.jsonl"'
     headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
-    return StreamingResponse(lines, media_type=EXPORT_TYPE, headers=headers)
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
 AUDIT = "/organizations/me/audit"

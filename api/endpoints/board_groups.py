@@ -32,12 +32,6 @@ from models import Board, BoardGroup, Member, Status
 from services import agents, boards, snapshots
 from services.boards import BoardGroupCreate, BoardGroupUpdate
 
-HeartbeatInterval = Annotated[
-    str,
-    StringConstraints(max_length=agents.MAX_INTERVAL_LENGTH),
-    Field(description="A duration such as `30s`, `10m`, `1h` or `1h30m`; `0m` means never."),
-]
-
 
 class BoardGroupRead(ResponseModel):
     """Boards that share context."""
@@ -59,7 +53,11 @@ class BoardGroupHeartbeatApply(RequestModel):
 
     example = {"every": "10m"}
 
-    every: HeartbeatInterval
+    every: Annotated[
+        str,
+        StringConstraints(max_length=agents.MAX_INTERVAL_LENGTH),
+        Field(description="A duration such as `30s`, `10m`, `1h` or `1h30m`; `0m` means never."),
+    ]
     include_board_leads: bool = False
 
 

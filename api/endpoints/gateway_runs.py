@@ -15,10 +15,6 @@ from models import Agent, Run, RunStatus
 from services.gateways import runs
 from services.gateways.runs import RunPhase
 
-RUN_STATUS_DESCRIPTION = (
-    "`running`, `ended`, `failed`, `aborted`, or `lost`: the outcome is unknown."
-)
-
 
 class ToolCallRead(ResponseModel):
     """A tool call of a run."""
@@ -43,7 +39,9 @@ class RunRead(ResponseModel):
     run_id: str = Field(description="The id of the run on the gateway.")
     session_key: str
     is_heartbeat: bool
-    status: RunStatus = Field(description=RUN_STATUS_DESCRIPTION)
+    status: RunStatus = Field(
+        description="`running`, `ended`, `failed`, `aborted`, or `lost`: the outcome is unknown."
+    )
     phase: RunPhase | None
     tool: str | None = Field(description="The tool that is being called.")
     tool_title: str | None

@@ -26,12 +26,10 @@ from core.errors import Invalid, UpstreamError
 from models import Gateway, Member
 from services import gateways, organizations
 
-EXAMPLE_SESSION_KEY = "agent:main:main"
-
 SessionKey = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500),
-    Field(description="The key of the session on the gateway.", examples=[EXAMPLE_SESSION_KEY]),
+    Field(description="The key of the session on the gateway.", examples=["agent:main:main"]),
 ]
 
 
@@ -205,7 +203,6 @@ def _get_message_key(context: RequestContext, session_id: SessionKey) -> str:
 
 
 TOKEN_HEADER = "X-Gateway-Token"  # noqa: S105 - the name of a header
-TOKEN_PARAMETER = "gateway_token"  # noqa: S105 - a parameter of the contract that is refused
 
 
 class StatusQuery(RequestModel):
@@ -242,7 +239,8 @@ class GatewaysStatusResponse(ResponseModel):
 @without_transaction
 async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewaysStatusResponse:
     """Check whether a gateway accepts the connection. A failure is a result, not an error."""
-    if TOKEN_PARAMETER in context.request.query_params:  # URLs appear in logs of proxies
+    # This parameter of the contract is refused, because URLs appear in logs of proxies.
+    if "gateway_token" in context.request.query_params:
         reason = f"Send the token in the header {TOKEN_HEADER}, not in the URL."
         raise Invalid("gateway_token_in_query", reason)
     connector = context.gateway_connector

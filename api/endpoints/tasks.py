@@ -32,8 +32,6 @@ from services import activity, events, forges, policies, tags, tasks
 from services.gateways import runs
 from services.tasks import TaskCommentCreate, TaskCreate, TaskUpdate
 
-STALE_SINCE = "When the worker noticed that nothing happens on a task in progress; null otherwise."
-
 
 class TagRef(ResponseModel):
     """A tag of a task."""
@@ -65,7 +63,10 @@ class TaskRead(ResponseModel):
     board_id: UUID
     created_by_user_id: UUID | None
     in_progress_at: Timestamp | None
-    stale_since: Timestamp | None = Field(description=STALE_SINCE)
+    stale_since: Timestamp | None = Field(
+        description="When the worker noticed that nothing happens on a task in progress; null "
+        "otherwise."
+    )
     created_at: Timestamp
     updated_at: Timestamp
     version: int = Field(description="Increases with every change; the first part of the ETag.")

@@ -50,12 +50,6 @@ class AgentCard:
     evidence_age: timedelta | None  # the age of the evidence
     uncalled_for: timedelta | None = None  # since its creation, if it never called by itself
 
-    @property
-    def role(self) -> str | None:
-        """The role from the identity profile, or None."""
-        role = (self.agent.identity_profile or {}).get("role")
-        return role.strip() or None if isinstance(role, str) else None
-
 
 async def list_agent_cards(
     source: Source,

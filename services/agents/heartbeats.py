@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -44,8 +44,6 @@ from services.agents.rules import (
 )
 
 MAX_INTERVAL_LENGTH = 20  # characters
-
-DatetimeExpression: TypeAlias = datetime | ColumnElement[datetime]
 
 
 def changes_status(agent: Agent, offline_after: timedelta = OFFLINE_AFTER) -> bool:
@@ -140,7 +138,7 @@ def is_overdue(agent: Agent, at: datetime, offline_after: timedelta) -> bool:
     return rules.compute_status(agent, None, at, offline_after) == AgentStatus.OFFLINE
 
 
-def may_be_overdue_condition(since: DatetimeExpression) -> ColumnElement[bool]:
+def may_be_overdue_condition(since: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """Select the agents that have been silent since a time: some of them may be longer.
 
     An agent that never called has been silent since it was created.

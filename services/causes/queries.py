@@ -47,7 +47,6 @@ BOARD_ID = bindparam("board_id", type_=Uuid())
 TASK_ID = bindparam("task_id", type_=Uuid())
 APPROVAL_ID = bindparam("approval_id", type_=Uuid())
 AGENT_ID = bindparam("agent_id", type_=Uuid())
-REQUESTER_ID = bindparam("requester_id", type_=Uuid())
 REQUESTED_AT: ColumnElement[Any] = bindparam("requested_at", type_=DateTime(timezone=True))
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 TIMES = ARRAY(DateTime(timezone=True))
@@ -94,7 +93,11 @@ def _runs(where: ColumnElement[bool]) -> Query[Run]:
 STARTED_RUNS = _runs(IS_STARTED)
 RUNS_OF_TASK = _runs(or_(Run.task_id == TASK_ID, IS_STARTED))
 RUNS_OF_REQUESTER = _runs(
-    or_((Run.agent_id == REQUESTER_ID) & (Run.started_at <= REQUESTED_AT), IS_STARTED)
+    or_(
+        (Run.agent_id == bindparam("requester_id", type_=Uuid()))
+        & (Run.started_at <= REQUESTED_AT),
+        IS_STARTED,
+    )
 )
 
 PERIODS = (

@@ -127,7 +127,7 @@ def _build_list_query(*, by_board: bool) -> PagedQuery[UnreadSummary]:
     if by_board:
         condition &= Event.board_id == BOARD_ID
     return PagedQuery(
-        build_unread_query(condition), lambda row: UnreadSummary(*row), func.count().over()
+        _select_unread(condition), lambda row: UnreadSummary(*row), func.count().over()
     )
 
 
@@ -296,7 +296,7 @@ async def move_read_marker(
 @cache
 def _build_unread_query(kind: ReadKind, *, of_task: bool) -> Query[UnreadSummary]:
     later = (Event.board_id == BOARD_ID) & (Event.seq > SEQ)
-    return Query(build_unread_query(later, kind, of_task=of_task), lambda row: UnreadSummary(*row))
+    return Query(_select_unread(later, kind, of_task=of_task), lambda row: UnreadSummary(*row))
 
 
 @cache
@@ -329,7 +329,7 @@ def _build_move_statement(*, of_task: bool) -> Any:
     ).returning(columns.seen_seq, columns.seen_at)
 
 
-def build_unread_query(
+def _select_unread(
     condition: ColumnElement[bool], kind: ReadKind | None = None, *, of_task: bool = False
 ) -> AnySelect:
     """Select the columns of `UnreadSummary` for each place with unread items, latest event first.

@@ -50,7 +50,6 @@ from services.souls.directory_client import (
 )
 
 UNIQUE_COLUMNS = ("directory_id", "handle", "slug")
-BUNDLED_HANDLE = "mission-control"
 BUNDLED_FOLDER = Path(__file__).parent / "library"
 
 IS_BUNDLED = SoulDirectory.address == LIBRARY
@@ -237,7 +236,10 @@ async def _save_library(session: AsyncSession) -> None:
     await session.execute(removed)
     await _upsert_souls(
         session,
-        [_soul_row(directory_id, BUNDLED_HANDLE, soul.slug, soul.content, None) for soul in souls],
+        [
+            _soul_row(directory_id, "mission-control", soul.slug, soul.content, None)
+            for soul in souls
+        ],
     )
 
 

@@ -388,6 +388,6 @@ class TestCards:
 
     async def test_card_shows_the_role_from_the_profile(self, session, world) -> None:
         card = await agents.get_agent_card(session, world.rita_member, world.worker.id)
-        assert card.role is None
+        assert card.agent.role is None
         card.agent.identity_profile = {"role": " Writer "}
-        assert card.role == "Writer"
+        assert card.agent.role == "Writer"

@@ -23,12 +23,11 @@ from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import parse_diff
 
 STATE_ORDER = tuple(AgentState)
-PROBLEM_STATES = (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)
 AGENT_FILTERS = (
     ("", N_("All"), tuple(AgentState)),
     ("working", N_("Working"), (AgentState.WORKING,)),
     ("idle", N_("Idle"), (AgentState.IDLE,)),
-    ("trouble", N_("Problems"), PROBLEM_STATES),
+    ("trouble", N_("Problems"), (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)),
     ("starting", N_("Starting"), (AgentState.PROVISIONING,)),
 )
 """Each filter of the agents list: value in the address, label, states."""
@@ -154,7 +153,7 @@ def filter_agents(cards: Sequence[AgentCard], kind: str, search: str) -> list[Ag
         cards = [card for card in cards if card.agent.held_at]
     words, found = search.casefold().split(), []
     for card in cards:
-        text = f"{card.agent.name} {card.role or ''} {card.board_name or ''}".casefold()
+        text = f"{card.agent.name} {card.agent.role or ''} {card.board_name or ''}".casefold()
         if card.state in states and all(word in text for word in words):
             found.append(card)
     return found
