@@ -192,7 +192,13 @@ class StreamRights:
         """
         shared = self._shared.get(key)
         if shared is None or shared.is_expired:
-            shared = self._add(SharedRights(self, key, source), expires_at)
+            shared = self._shared[key] = SharedRights(self, key, source)
+            self._by_actor[source.actor_id].add(shared)
+            if expires_at is not None:
+                seconds = max((expires_at - now()).total_seconds(), 0)
+                shared.expiry = asyncio.get_running_loop().call_later(seconds, shared.expire)
+            if source.actor_id not in self._fingerprints:
+                self._schedule(FIRST_CHECK_DELAY)
         shared.wakes.add(wake)
         return shared
 
@@ -224,16 +230,6 @@ class StreamRights:
         if not self._by_actor and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _add(self, shared: SharedRights, expires_at: datetime | None) -> SharedRights:
-        self._shared[shared.key] = shared
-        self._by_actor[shared.source.actor_id].add(shared)
-        if expires_at is not None:
-            seconds = max((expires_at - now()).total_seconds(), 0)
-            shared.expiry = asyncio.get_running_loop().call_later(seconds, shared.expire)
-        if shared.source.actor_id not in self._fingerprints:
-            self._schedule(FIRST_CHECK_DELAY)
-        return shared
 
     def _on_notification(self, actor_id: str | None) -> None:
         if actor_id is None:

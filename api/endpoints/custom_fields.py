@@ -15,10 +15,6 @@ from models import CustomField, FieldType, Member, Visibility
 from services import custom_fields
 from services.custom_fields import CustomFieldCreate, CustomFieldUpdate
 
-FIELDS = "/organizations/me/custom-fields"
-FIELD = f"{FIELDS}/{{task_custom_field_definition_id}}"
-TAGS = ["custom fields"]
-
 
 class CustomFieldRead(ResponseModel):
     """A custom field of tasks on some boards."""
@@ -79,6 +75,9 @@ async def delete_custom_field(context: RequestContext, member: Member, found: Cu
     return Ok()
 
 
+FIELDS = "/organizations/me/custom-fields"
+FIELD = f"{FIELDS}/{{task_custom_field_definition_id}}"
+TAGS = ["custom fields"]
 LOCKED = locks(custom_fields.lock_custom_field, "task_custom_field_definition_id")
 
 OPERATIONS = [

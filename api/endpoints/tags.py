@@ -14,8 +14,6 @@ from models import Member
 from services import tags
 from services.tags import CountedTag, TagCreate, TagUpdate
 
-TAG = "/tags/{tag_id}"
-
 
 class TagRead(ResponseModel):
     """A tag, and the number of tasks with it."""
@@ -69,6 +67,8 @@ async def delete_tag(context: RequestContext, member: Member, found: CountedTag)
     await tags.delete_tag(context.session, member, found.tag)
     return Ok()
 
+
+TAG = "/tags/{tag_id}"
 
 OPERATIONS = [
     Operation("GET", "/tags", list_tags, USER, ["tags"], active_membership),

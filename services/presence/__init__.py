@@ -2,7 +2,6 @@
 
 from services.presence.read_markers import (
     MAX_UNREAD_AGE,
-    BoardUnread,
     find_read_position,
     list_boards_with_unread_comments,
     list_chat_messages_after,
@@ -14,7 +13,6 @@ from services.presence.read_markers import (
 )
 from services.presence.visits import (
     ABSENT_AFTER,
-    BoardViewer,
     BoardVisits,
     OpenVisit,
     Visit,

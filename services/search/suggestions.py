@@ -335,7 +335,7 @@ async def suggest_tasks(
     parameters = {"board_ids": place.board_ids, "page_limit": MAX_SUGGESTIONS, "page_offset": 0}
     if not terms:
         return await NEWEST_TASKS.fetch(source, **parameters)
-    return await _build_tasks_query().fetch(source, tsquery=format_tsquery(terms), **parameters)
+    return await MATCHING_TASKS.fetch(source, tsquery=format_tsquery(terms), **parameters)
 
 
 TASK_COLUMNS = (Task.id, Task.board_id, Task.title, Task.status)
@@ -353,17 +353,16 @@ NEWEST_TASKS: Query[TaskReference] = Query(
     .order_by(_NEWEST_IDS.c.updated_at.desc(), Task.id),
     TaskReference._make,
 )
-
-
-@cache
-def _build_tasks_query() -> Query[TaskReference]:
-    words = Task.__table__.c.words
-    matches = (
-        select(*TASK_COLUMNS, Task.updated_at.label("at"), build_rank(words, TSQUERY).label("rank"))
-        .where(Task.board_id == func.any(BOARD_IDS), words.bool_op("@@")(TSQUERY))
-        .limit(MAX_CANDIDATES)
-        .subquery("matches")
-    )
-    columns = [matches.c[column.key] for column in TASK_COLUMNS]
-    ranked = select(*columns).order_by(*rank_order(matches))
-    return Query(ranked.limit(PAGE_LIMIT), TaskReference._make)
+_WORDS = Task.__table__.c.words
+_MATCHES = (
+    select(*TASK_COLUMNS, Task.updated_at.label("at"), build_rank(_WORDS, TSQUERY).label("rank"))
+    .where(Task.board_id == func.any(BOARD_IDS), _WORDS.bool_op("@@")(TSQUERY))
+    .limit(MAX_CANDIDATES)
+    .subquery("matches")
+)
+MATCHING_TASKS: Query[TaskReference] = Query(
+    select(*(_MATCHES.c[column.key] for column in TASK_COLUMNS))
+    .order_by(*rank_order(_MATCHES))
+    .limit(PAGE_LIMIT),
+    TaskReference._make,
+)

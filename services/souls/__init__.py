@@ -14,7 +14,6 @@ from services.souls.directory_client import (
 )
 from services.souls.store import (
     CachedSoul,
-    SoulEntry,
     SoulSearchResult,
     claim_fetch,
     find_soul,
