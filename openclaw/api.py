@@ -27,6 +27,7 @@ HEARTBEAT_FILE = "HEARTBEAT.md"  # read at each heartbeat by agents on older gat
 MAX_AGENTS = 5_000  # of one gateway
 COMMAND = re.compile(r"(?<![^\s\ufeff])/(?=([a-z][\w-]*+)(?![./]))", re.IGNORECASE)
 SHELL_COMMAND = re.compile(r"^[\s\ufeff]*(?=!)")
+MAX_MILLISECONDS = 32_503_680_000_000  # since 1970: the year 3000
 FILE_CONFLICT = "agent_file_conflict"  # `details.type` of a write of a file that was changed
 
 
@@ -390,13 +391,19 @@ def get_list(answer: object, name: str = "") -> list[JsonObject]:
 
 
 def parse_milliseconds(value: object) -> datetime | None:
-    """Return the UTC time of a number of milliseconds since 1970.
+    """Return the UTC time of a number of milliseconds since 1970; None for any other value.
 
-    Return None if the value is no number, or no time that can be represented.
+    Neither 0 nor a time after the year 3000 is one, so every time can be stored and shown.
     """
-    if not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return datetime.fromtimestamp(value / 1000, UTC) if 0 < value <= MAX_MILLISECONDS else None
+
+
+def find_agent_id(row: JsonObject) -> str | None:
+    """Return the id of the agent of a row: as sent, or else from the key of its session."""
+    agent_id, key = (value_of_type(row.get(name), str) for name in ("agentId", "sessionKey"))
+    if agent_id:
+        return agent_id
+    parts = (key or "").split(":")
+    return parts[1] or None if len(parts) > 2 and parts[0] == "agent" else None

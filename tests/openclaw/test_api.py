@@ -1,9 +1,19 @@
 """Typed calls of gateway methods, with responses of an unexpected shape."""
 
+from datetime import UTC, datetime
+from math import inf, nan
+
 import pytest
 
 from openclaw import ErrorKind, GatewayClient, GatewayError
-from openclaw.api import escape_commands, get_agent_file, list_agents, send_chat
+from openclaw.api import (
+    escape_commands,
+    find_agent_id,
+    get_agent_file,
+    list_agents,
+    parse_milliseconds,
+    send_chat,
+)
 from tests.support.fake_gateway import FakeGateway, create_target
 
 
@@ -64,3 +74,26 @@ async def test_a_message_is_sent_without_commands(gateway: FakeGateway) -> None:
         sent = await send_chat(client, "s", "/exec ask=off", idempotency_key="1", retry=True)
         allowed = await send_chat(client, "s", "/new", idempotency_key="2", commands=["new"])
     assert (sent["message"], allowed["message"]) == ("\\/exec ask=off", "/new")
+
+
+@pytest.mark.parametrize("value", [None, True, "1", {}, 0, -1, nan, inf, 32_503_680_000_001])
+def test_what_is_no_time_is_left_out(value: object) -> None:
+    assert parse_milliseconds(value) is None
+    assert parse_milliseconds(1_500.0) == datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("row", "agent_id"),
+    [
+        ({"agentId": "mc-1", "sessionKey": "agent:main:main"}, "mc-1"),
+        ({"agentId": "", "sessionKey": "agent:mc-1:main"}, "mc-1"),
+        ({"agentId": 1, "sessionKey": "agent:mc-1:cron:daily"}, "mc-1"),
+        ({"sessionKey": "cron:mc-1:main"}, None),
+        ({"sessionKey": "agent::main"}, None),
+        ({"sessionKey": "agent:mc-1"}, None),
+        ({"sessionKey": ["agent:mc-1:main"]}, None),
+        ({}, None),
+    ],
+)
+def test_the_key_of_a_session_names_an_agent(row: dict, agent_id: str | None) -> None:
+    assert find_agent_id(row) == agent_id

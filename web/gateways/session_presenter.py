@@ -6,20 +6,22 @@ Gateways and models send arbitrary values: unexpected ones are shown as text or 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from services.gateways import SessionList, SessionOwner, SessionOwners, agent_id_of_session_key
+from services.gateways import (
+    SessionList,
+    SessionOwner,
+    SessionOwners,
+    agent_id_of_session_key,
+    parse_milliseconds,
+)
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, translate
 
 MAX_TEXT_LENGTH = 20_000  # characters of a message
 MAX_RESULT_LENGTH = 6_000
 MAX_TITLE_LENGTH = 100
-PLAUSIBLE_TIMES = (
-    946_684_800_000,
-    4_102_444_800_000,
-)  # milliseconds: the years 2000 to 2100
 
 TranscriptRow = Mapping[str, Any]
 
@@ -54,12 +56,10 @@ def parse_transcript(messages: Sequence[TranscriptRow]) -> list[TranscriptMessag
     return [one for one in found if one is not None]
 
 
-def parse_milliseconds(milliseconds: object) -> datetime | None:
-    """Parse a time in milliseconds, or return None if it is not plausible."""
-    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
-    if not is_number or not PLAUSIBLE_TIMES[0] < milliseconds < PLAUSIBLE_TIMES[1]:
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def parse_plausible_time(milliseconds: object) -> datetime | None:
+    """Return a time of this century; None for another one, which may be in seconds."""
+    at = parse_milliseconds(milliseconds)
+    return at if at is not None and 2000 <= at.year < 2100 else None
 
 
 def _parse_message(
@@ -78,7 +78,7 @@ def _parse_message(
     if not (text or started or error):
         return None
     author = role if role in ("user", "assistant") else "note"
-    sent_at = parse_milliseconds(row.get("timestamp"))
+    sent_at = parse_plausible_time(row.get("timestamp"))
     return TranscriptMessage(
         _message_id(index, row), author, text, sent_at, list(started.values()), error
     )
@@ -200,7 +200,7 @@ def build_session_row(key: str, row: Mapping[str, Any], owners: SessionOwners) -
         model=_short_text(row.get("model")),
         provider=_short_text(row.get("modelProvider")),
         channel=_short_text(row.get("channel")) or _short_text(row.get("lastChannel")),
-        updated_at=parse_milliseconds(row.get("updatedAt")),
+        updated_at=parse_plausible_time(row.get("updatedAt")),
     )
 
 

@@ -4,13 +4,14 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from core.canonical_json import format_canonical_json, hash_json
 from core.security.secrets import hash_token, mask_tokens
 from core.text import is_storable, is_storable_json
 from models import GatewayRequest, RequestKind
+from openclaw.api import find_agent_id, parse_milliseconds
 
 MAX_CONTENT_LENGTH = 250_000  # characters of a request as JSON
 MAX_VALUES = 10_000  # objects, arrays and values in a request
@@ -20,7 +21,6 @@ MAX_TITLE_LENGTH = 200  # characters
 MAX_DECISIONS = 10
 DECISIONS = ("allow-once", "allow-always", "deny")
 DEFAULT_DECISIONS = ("allow-once", "deny")  # if the gateway does not list them
-MAX_TIMESTAMP_MS = 32_503_680_000_000  # ms since 1970: the year 3000
 
 CONTEXT_KEYS = {"host": "host", "node": "nodeId", "path": "resolvedPath", "warning": "warningText"}
 """The names of the texts in the context of a command, and the gateway's keys."""
@@ -113,14 +113,6 @@ def parse_request(kind: RequestKind, row: object) -> ParsedRequest | None:
         id = _short_text(row.get("id"))
         log.warning("a gateway asks something that cannot be shown: %s", id)
     return request
-
-
-def agent_key_of(agent_id: object, session_key: object) -> str | None:
-    """Return the agent's id on the gateway: as sent, or else from the session's key."""
-    if _short_text(agent_id):
-        return _short_text(agent_id)
-    parts = (_short_text(session_key) or "").split(":")
-    return parts[1] if len(parts) > 2 and parts[0] == "agent" and parts[1] else None
 
 
 def _parse_command(row: Mapping[str, Any]) -> ParsedRequest | None:
@@ -300,8 +292,8 @@ def _make_request(
     title: str,
     **more: Any,
 ) -> ParsedRequest | None:
-    id, asked_at = _short_text(row.get("id")), _parse_timestamp(row.get("createdAtMs"))
-    expires_at = _parse_timestamp(row.get("expiresAtMs"))
+    id, asked_at = _short_text(row.get("id")), parse_milliseconds(row.get("createdAtMs"))
+    expires_at = parse_milliseconds(row.get("expiresAtMs"))
     if id is None or asked_at is None or expires_at is None:
         return None
     return ParsedRequest(
@@ -310,7 +302,7 @@ def _make_request(
         title=_shorten(title),
         asked_at=asked_at,
         expires_at=expires_at,
-        agent_key=agent_key_of(origin.get("agentId"), origin.get("sessionKey")),
+        agent_key=_short_text(find_agent_id(origin)),
         session_key=_short_text(origin.get("sessionKey")),
         run_id=_short_text(origin.get("runId")),
         **more,
@@ -358,12 +350,6 @@ def _short_text(value: object) -> str | None:
 
 def _text(value: object, most: int) -> str | None:
     return value[:most] if isinstance(value, str) and value and is_storable(value) else None
-
-
-def _parse_timestamp(value: object) -> datetime | None:
-    if not isinstance(value, int | float) or not 0 <= value <= MAX_TIMESTAMP_MS:
-        return None
-    return datetime.fromtimestamp(value / 1000, UTC)
 
 
 PARSERS: Mapping[RequestKind, Callable[[Mapping[str, Any]], ParsedRequest | None]] = {

@@ -22,6 +22,7 @@ from core.db.reads import Query, ReadFactory, Source
 from models import Gateway, Organization, RunStatus
 from openclaw import ErrorKind, GatewayClient, GatewayError, GatewayEvent, poll_events
 from openclaw import api as gateway_api
+from openclaw.api import find_agent_id, parse_milliseconds
 from services.gateways.runs import commands
 from services.gateways.runs.queries import RUN_WITH_ID, RUNNING_RUNS, RunAgent, load_run_agents
 from services.gateways.runs.run_state import (
@@ -29,7 +30,6 @@ from services.gateways.runs.run_state import (
     OPEN_STATUSES,
     PHASE_OF_LIFECYCLE,
     RunState,
-    parse_timestamp,
 )
 
 EVENT_NAMES = ("agent", "chat", "session.tool", "sessions.changed")
@@ -155,7 +155,7 @@ class RunTracker:
         if event.name == "sessions.changed":
             await self._apply_phase(run, payload)
         else:
-            run.apply_event(event.name, payload, parse_timestamp(payload.get("ts")) or now())
+            run.apply_event(event.name, payload, parse_milliseconds(payload.get("ts")) or now())
         if run.has_urgent_change:
             self._has_urgent_change.set()
 
@@ -220,7 +220,7 @@ class RunTracker:
         """Apply a phase. For runs of heartbeats the gateway sends no other events."""
         phase = str(payload.get("phase"))
         if phase in END_PHASES and run.is_running:
-            at = parse_timestamp(payload.get("ts")) or now()
+            at = parse_milliseconds(payload.get("ts")) or now()
             if not await load_outcome(self._client, run, at):
                 run.finish(RunStatus.ENDED if phase == "end" else RunStatus.FAILED, at)
         elif phase in PHASE_OF_LIFECYCLE and run.phase is None:
@@ -231,7 +231,7 @@ class RunTracker:
 
         For an unknown agent ours are loaded again. Another process may have stored the run.
         """
-        run_id, key = str(payload["runId"]), agent_key_of(payload)
+        run_id, key = str(payload["runId"]), find_agent_id(payload) or ""
         is_end = payload.get("state") in CHAT_END_STATES and run_id not in self._runs
         if run_id in self._finished or is_end:
             return None
@@ -248,7 +248,9 @@ class RunTracker:
         if row is not None and row.status not in OPEN_STATUSES:
             self._finished.append(run_id)
             return None
-        started_at = parse_timestamp(payload.get("startedAt")) or parse_timestamp(payload.get("ts"))
+        started_at = parse_milliseconds(payload.get("startedAt")) or parse_milliseconds(
+            payload.get("ts")
+        )
         session_key = str(payload.get("sessionKey") or "")
         run = (
             RunState(run_id, session_key, key, started_at or now())
@@ -292,7 +294,7 @@ async def list_active_sessions(
             key = session.get("key")
             if not session.get("hasActiveRun") or not isinstance(key, str):
                 continue
-            agent_key = agent_key_of({"sessionKey": key, **session})
+            agent_key = find_agent_id({"sessionKey": key, **session}) or ""
             if agent_key in agent_keys:
                 found[key] = agent_key
         if page.next_offset is None or page.next_offset <= (offset or 0):
@@ -310,7 +312,7 @@ def catch_up_run(run: RunState, active_run: Mapping[str, Any], at: datetime) -> 
     events = active_run.get("events")
     for event in events[-MAX_EVENTS:] if isinstance(events, list) else []:
         if isinstance(event, Mapping):
-            run.apply_event("agent", event, parse_timestamp(event.get("ts")) or at)
+            run.apply_event("agent", event, parse_milliseconds(event.get("ts")) or at)
 
 
 async def load_outcome(client: GatewayClient, run: RunState, at: datetime) -> bool:
@@ -324,17 +326,8 @@ async def load_outcome(client: GatewayClient, run: RunState, at: datetime) -> bo
     status = RunStatus.ENDED if answer["status"] == "ok" else RunStatus.FAILED
     status = RunStatus.ABORTED if is_aborted else status
     error = None if is_aborted else answer.get("error")
-    run.finish(status, parse_timestamp(answer.get("endedAt")) or at, error)
+    run.finish(status, parse_milliseconds(answer.get("endedAt")) or at, error)
     return True
-
-
-def agent_key_of(payload: Mapping[str, Any]) -> str:
-    """Return the id that the gateway has for the agent of a run."""
-    agent_id = payload.get("agentId")
-    if isinstance(agent_id, str):
-        return agent_id
-    parts = str(payload.get("sessionKey") or "").split(":")
-    return parts[1] if len(parts) > 1 else ""
 
 
 class RunAbortJob:

@@ -3,17 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from core.security.secrets import mask_tokens
 from models import Run, RunStatus
+from openclaw.api import parse_milliseconds
 
 MAX_TAIL_LENGTH = 4_000  # characters
 MAX_MASKED_LENGTH = 20_000  # characters that are masked before the tail is cut off
 MAX_ERROR_LENGTH = 1_000
-MAX_TIMESTAMP_MS = 32_503_680_000_000  # ms since 1970: the year 3000
 
 
 class RunPhase(StrEnum):
@@ -178,7 +178,7 @@ class RunState:
 
     def _apply_lifecycle(self, data: Mapping[str, Any], at: datetime) -> None:
         phase = str(data.get("phase"))
-        started = parse_timestamp(data.get("startedAt"))
+        started = parse_milliseconds(data.get("startedAt"))
         self.started_at = min(self.started_at, started) if started else self.started_at
         if phase in PHASE_OF_LIFECYCLE:
             self._enter_phase(PHASE_OF_LIFECYCLE[phase])
@@ -187,7 +187,7 @@ class RunState:
             self.set_output(reply.get("text") if isinstance(reply, Mapping) else None)
             status = RunStatus.ENDED if phase == "end" else RunStatus.FAILED
             is_aborted = data.get("aborted") is True
-            ended_at = parse_timestamp(data.get("endedAt")) or at
+            ended_at = parse_milliseconds(data.get("endedAt")) or at
             self.finish(RunStatus.ABORTED if is_aborted else status, ended_at, data.get("error"))
 
     def _apply_tool_item(self, data: Mapping[str, Any], at: datetime) -> None:
@@ -224,13 +224,6 @@ def message_text(message: object) -> str | None:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
     return "\n".join(text for text in texts if isinstance(text, str)) or None
-
-
-def parse_timestamp(value: object) -> datetime | None:
-    """Convert a gateway's timestamp, in milliseconds since 1970."""
-    if not isinstance(value, int | float) or not 0 < value <= MAX_TIMESTAMP_MS:
-        return None
-    return datetime.fromtimestamp(value / 1000, UTC)
 
 
 def parse_call(data: Mapping[str, Any], at: datetime) -> RunToolCall:
