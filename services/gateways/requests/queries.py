@@ -88,6 +88,76 @@ class RequestDetail:
         return self.request.sha256[:SHORT_HASH_LENGTH]
 
 
+def detail_from_row(row: Sequence[Any]) -> RequestDetail:
+    """Convert a row of DETAILS."""
+    return RequestDetail(*row[:4])
+
+
+DETAILS: DetailQuery = (
+    select(GatewayRequest, Agent, Board, Task)
+    .outerjoin(Agent, Agent.id == GatewayRequest.agent_id)
+    .outerjoin(Board, Board.id == GatewayRequest.board_id)
+    .outerjoin(
+        Run, (Run.gateway_id == GatewayRequest.gateway_id) & (Run.run_id == GatewayRequest.run_id)
+    )
+    .outerjoin(Task, (Task.id == Run.task_id) & (Task.board_id == GatewayRequest.board_id))
+)
+"""Requests, in rows that `detail_from_row` converts."""
+
+LISTED_COLUMNS = (
+    *("id", "organization_id", "gateway_id", "gateway_name", "request_id", "kind", "board_id"),
+    *("agent_id", "agent_key", "title", "sha256", "state", "asked_at", "expires_at", "answer"),
+    *("answered_by", "answered_by_user_id", "answered_at", "ended_at", "error", "created_at"),
+)
+"""The columns of a request in a list: without its content, which can be long."""
+
+LISTED_DETAILS: DetailQuery = choose_columns(DETAILS, {GatewayRequest: LISTED_COLUMNS})
+"""The same without the contents, on read connections."""
+
+FILTERS: Mapping[str, ColumnElement[bool]] = {
+    "state": GatewayRequest.state == bindparam("state"),
+    "board_id": GatewayRequest.board_id == bindparam("board_id"),
+    "gateway_id": GatewayRequest.gateway_id == bindparam("gateway_id"),
+}
+"""The condition of each filter of a list."""
+
+
+def _answerable(*, is_admin: bool) -> ColumnElement[bool]:
+    """Build the condition for the requests that a member may read and answer.
+
+    These are the requests of the boards that they may change, and for admins those without a board.
+    """
+    is_own = GatewayRequest.organization_id == bindparam("organization_id")
+    is_writable = GatewayRequest.board_id.in_(boards.WRITABLE_BOARD_IDS)
+    is_without_board = GatewayRequest.board_id.is_(None)
+    return is_own & (is_writable | is_without_board if is_admin else is_writable)
+
+
+def _list_query(condition: ColumnElement[bool], *, is_admin: bool, by_board: bool) -> DetailQuery:
+    query = LISTED_DETAILS.where(condition, _answerable(is_admin=is_admin))
+    return query.where(FILTERS["board_id"]) if by_board else query
+
+
+def _parameters(member: Member) -> dict[str, UUID]:
+    return {"user_id": member.user_id, "organization_id": member.organization_id}
+
+
+def _build_complete_query() -> Query[RequestDetail]:
+    """Build the query of the requests with these ids, until their contents are too long."""
+    size = func.octet_length(GatewayRequest.exact)
+    for column in (GatewayRequest.content, GatewayRequest.context, GatewayRequest.answer):
+        size += func.coalesce(func.octet_length(cast(column, Text)), 0)
+    before = func.sum(size).over(order_by=NEWEST_FIRST) - size
+    has_id = GatewayRequest.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
+    sized = select(GatewayRequest.id, before.label("before")).where(has_id).subquery("sized")
+    query = DETAILS.join(sized, sized.c.id == GatewayRequest.id)
+    query = query.where(sized.c.before < MAX_LIST_BYTES).order_by(*NEWEST_FIRST)
+    return Query(query, detail_from_row)
+
+
+COMPLETE_REQUESTS = _build_complete_query()
+
+
 async def list_requests(
     source: Source,
     member: Member,
@@ -140,7 +210,7 @@ def waiting_rows_query(*, is_admin: bool) -> Select[*tuple[Any, ...]]:
 
 def build_listed_query(listed: FromClause) -> Query[RequestDetail]:
     """Build the query of the requests whose ids are in the column `id` of another one."""
-    query = listed_query().join(listed, listed.c.id == GatewayRequest.id)
+    query = LISTED_DETAILS.join(listed, listed.c.id == GatewayRequest.id)
     return Query(query, detail_from_row)
 
 
@@ -170,6 +240,23 @@ def build_answered_query(*, is_admin: bool, by_board: bool) -> Query[RequestDeta
     return Query(query, detail_from_row)
 
 
+_LATEST_OF_RUNS = {
+    is_admin: Query[tuple[UUID, RequestDetail]](
+        _list_query(
+            IS_WAITING & (Run.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))),
+            is_admin=is_admin,
+            by_board=False,
+        )
+        .add_columns(Run.id)
+        .ext(distinct_on(Run.id))
+        .order_by(Run.id, *NEWEST_FIRST),
+        lambda row: (row[4], detail_from_row(row)),
+    )
+    for is_admin in (False, True)
+}
+"""By whether the member is an admin."""
+
+
 async def load_requests_of_runs(
     source: Source, member: Member, waiting: Sequence[Run]
 ) -> Mapping[UUID, RequestDetail]:
@@ -179,17 +266,25 @@ async def load_requests_of_runs(
     """
     if not waiting:
         return {}
-    query = _build_runs_query(is_admin=member.is_admin)
+    query = _LATEST_OF_RUNS[member.is_admin]
     ids = [run.id for run in waiting]
     return dict(await query.fetch(source, ids=ids, **_parameters(member)))
 
 
-@cache
-def _build_runs_query(*, is_admin: bool) -> Query[tuple[UUID, RequestDetail]]:
-    is_of_runs = Run.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
-    query = _list_query(IS_WAITING & is_of_runs, is_admin=is_admin, by_board=False)
-    query = query.add_columns(Run.id).ext(distinct_on(Run.id)).order_by(Run.id, *NEWEST_FIRST)
-    return Query(query, lambda row: (row[4], detail_from_row(row)))
+_BY_GATEWAY_ID = {
+    is_admin: Query[GatewayRequest](
+        choose_columns(select(GatewayRequest), {GatewayRequest: LISTED_COLUMNS})
+        .where(
+            GatewayRequest.request_id == func.any(bindparam("request_ids", type_=ARRAY(String()))),
+            FILTERS["gateway_id"],
+        )
+        .where(_answerable(is_admin=is_admin))
+        .order_by(GatewayRequest.created_at),
+        itemgetter(0),
+    )
+    for is_admin in (False, True)
+}
+"""By whether the member is an admin."""
 
 
 async def load_requests_by_gateway_id(
@@ -201,95 +296,26 @@ async def load_requests_by_gateway_id(
     """
     if not request_ids:
         return {}
-    query = _build_ids_query(is_admin=member.is_admin)
+    query = _BY_GATEWAY_ID[member.is_admin]
     ids = {"request_ids": list(request_ids), "gateway_id": gateway_id}
     found = await query.fetch(source, **ids, **_parameters(member))
     return {request.request_id: request for request in found}
 
 
-@cache
-def _build_ids_query(*, is_admin: bool) -> Query[GatewayRequest]:
-    has_id = GatewayRequest.request_id == func.any(bindparam("request_ids", type_=ARRAY(String())))
-    query = choose_columns(select(GatewayRequest), {GatewayRequest: LISTED_COLUMNS})
-    query = query.where(has_id, FILTERS["gateway_id"])
-    query = query.where(_answerable(is_admin=is_admin)).order_by(GatewayRequest.created_at)
-    return Query(query, itemgetter(0))
-
-
-FILTERS: Mapping[str, ColumnElement[bool]] = {
-    "state": GatewayRequest.state == bindparam("state"),
-    "board_id": GatewayRequest.board_id == bindparam("board_id"),
-    "gateway_id": GatewayRequest.gateway_id == bindparam("gateway_id"),
-}
-"""The condition of each filter of a list."""
-
-
-def _list_query(condition: ColumnElement[bool], *, is_admin: bool, by_board: bool) -> DetailQuery:
-    query = listed_query().where(condition, _answerable(is_admin=is_admin))
-    return query.where(FILTERS["board_id"]) if by_board else query
-
-
-def _parameters(member: Member) -> dict[str, UUID]:
-    return {"user_id": member.user_id, "organization_id": member.organization_id}
-
-
-def detail_query() -> DetailQuery:
-    """Return a query of requests whose rows `detail_from_row` converts."""
-    is_of_run = (Run.gateway_id == GatewayRequest.gateway_id) & (
-        Run.run_id == GatewayRequest.run_id
+_USER_BOARD = boards.USER_BOARDS.subquery()
+_REQUEST = (
+    DETAILS.join(
+        Member,
+        (Member.organization_id == GatewayRequest.organization_id)
+        & (Member.user_id == bindparam("user_id")),
     )
-    return (
-        select(GatewayRequest, Agent, Board, Task)
-        .outerjoin(Agent, Agent.id == GatewayRequest.agent_id)
-        .outerjoin(Board, Board.id == GatewayRequest.board_id)
-        .outerjoin(Run, is_of_run)
-        .outerjoin(Task, (Task.id == Run.task_id) & (Task.board_id == GatewayRequest.board_id))
-    )
-
-
-LISTED_COLUMNS = (
-    *("id", "organization_id", "gateway_id", "gateway_name", "request_id", "kind", "board_id"),
-    *("agent_id", "agent_key", "title", "sha256", "state", "asked_at", "expires_at", "answer"),
-    *("answered_by", "answered_by_user_id", "answered_at", "ended_at", "error", "created_at"),
+    .outerjoin(_USER_BOARD, _USER_BOARD.c.id == GatewayRequest.board_id)
+    .add_columns(Member, _USER_BOARD.c.reads & _USER_BOARD.c.writes)
+    .where(GatewayRequest.id == bindparam("request_id"))
+    .execution_options(populate_existing=True)
 )
-"""The columns of a request in a list: without its content, which can be long."""
-
-
-def listed_query() -> DetailQuery:
-    """Return `detail_query` without the contents, on read connections."""
-    return choose_columns(detail_query(), {GatewayRequest: LISTED_COLUMNS})
-
-
-def _build_complete_query() -> Query[RequestDetail]:
-    """Build the query of the requests with these ids, until their contents are too long."""
-    size = func.octet_length(GatewayRequest.exact)
-    for column in (GatewayRequest.content, GatewayRequest.context, GatewayRequest.answer):
-        size += func.coalesce(func.octet_length(cast(column, Text)), 0)
-    before = func.sum(size).over(order_by=NEWEST_FIRST) - size
-    has_id = GatewayRequest.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
-    sized = select(GatewayRequest.id, before.label("before")).where(has_id).subquery("sized")
-    query = detail_query().join(sized, sized.c.id == GatewayRequest.id)
-    query = query.where(sized.c.before < MAX_LIST_BYTES).order_by(*NEWEST_FIRST)
-    return Query(query, detail_from_row)
-
-
-def detail_from_row(row: Sequence[Any]) -> RequestDetail:
-    """Convert a row of `detail_query`."""
-    return RequestDetail(*row[:4])
-
-
-COMPLETE_REQUESTS = _build_complete_query()
-
-
-def _answerable(*, is_admin: bool) -> ColumnElement[bool]:
-    """Build the condition for the requests that a member may read and answer.
-
-    These are the requests of the boards that they may change, and for admins those without a board.
-    """
-    is_own = GatewayRequest.organization_id == bindparam("organization_id")
-    is_writable = GatewayRequest.board_id.in_(boards.WRITABLE_BOARD_IDS)
-    is_without_board = GatewayRequest.board_id.is_(None)
-    return is_own & (is_writable | is_without_board if is_admin else is_writable)
+REQUEST = Query[tuple[Any, ...]](_REQUEST)
+REQUEST_TO_LOCK = Query[tuple[Any, ...]](_REQUEST.with_for_update(of=GatewayRequest))
 
 
 async def get_request(
@@ -299,9 +325,8 @@ async def get_request(
 
     `lock` locks its row until the end of the transaction. Raises NotFound and Forbidden.
     """
-    row = await _build_request_query(lock=lock).first(
-        source, user_id=user.id, request_id=request_id
-    )
+    query = REQUEST_TO_LOCK if lock else REQUEST
+    row = await query.first(source, user_id=user.id, request_id=request_id)
     if row is None:
         raise NotFound("gateway_request_not_found", N_("There is no such request."))
     *_, member, writes = row
@@ -312,24 +337,6 @@ async def get_request(
             "board_write_forbidden", N_("Only those who may change this board can answer this.")
         )
     return detail_from_row(row)
-
-
-@cache
-def _build_request_query(*, lock: bool) -> Query[tuple[Any, ...]]:
-    board = boards.USER_BOARDS.subquery()
-    is_member = (Member.organization_id == GatewayRequest.organization_id) & (
-        Member.user_id == bindparam("user_id")
-    )
-    query = (
-        detail_query()
-        .join(Member, is_member)
-        .outerjoin(board, board.c.id == GatewayRequest.board_id)
-        .add_columns(Member, board.c.reads & board.c.writes)
-        .where(GatewayRequest.id == bindparam("request_id"))
-    )
-    if lock:
-        query = query.with_for_update(of=GatewayRequest)
-    return Query(query.execution_options(populate_existing=True))
 
 
 STORED_AS_WAITING = Query[tuple[RequestKind, str]](
