@@ -1,6 +1,6 @@
 """Commands on requests, and their events: store, answer, resolve, expire."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -92,7 +92,9 @@ async def store_requests(
     if not rest:
         return
     keys = {one.agent_key for one in rest if one.agent_key}
-    agents = await _load_agents(session, gateway, keys)
+    query = select(Agent).where(Agent.gateway_id == gateway.id, Agent.gateway_key.in_(keys))
+    found = await session.scalars(query.order_by(Agent.created_at.desc()))
+    agents = {agent.gateway_key or "": agent for agent in found}
     rows = [
         _request_row(gateway, one, agents.get(one.agent_key or ""))
         | {"error": UNSHOWN_ERROR if one.request_id in asked_again else None}
@@ -150,9 +152,8 @@ async def _end_replaced_requests(
             for one in stored
         )
     )
-    locked = await _lock_open_requests(
-        session, (GatewayRequest.gateway_id == gateway.id) & is_replaced
-    )
+    is_here = GatewayRequest.gateway_id == gateway.id
+    locked = await _lock_open_requests(session, is_here & is_replaced)
     asked_again = {one.request_id for one in stored if one.error == UNSHOWN_ERROR}
     for one in locked:
         error = UNSHOWN_ERROR if one.request_id in asked_again else REPLACED_ERROR
@@ -229,15 +230,6 @@ def _event_of(
     agent = agents.get(str(request.agent_id)) or agents.get(request.agent_key or "")
     name = agent.name if agent else request.agent_key or "An agent"
     return request_event(type, None, request, name)
-
-
-async def _load_agents(
-    session: AsyncSession, gateway: Gateway, keys: Collection[str]
-) -> dict[str, Agent]:
-    """Return those of our agents on a gateway that have these ids there."""
-    query = select(Agent).where(Agent.gateway_id == gateway.id, Agent.gateway_key.in_(keys))
-    agents = await session.scalars(query.order_by(Agent.created_at.desc()))
-    return {agent.gateway_key or "": agent for agent in agents}
 
 
 def _request_row(gateway: Gateway, request: ParsedRequest, agent: Agent | None) -> dict[str, Any]:

@@ -80,7 +80,12 @@ class RequestSyncJob:
             await self._refresh(gateway, client)
 
         async def handle_event(event: GatewayEvent) -> None:
-            await self._handle_event(gateway, client, event)
+            kind = KIND_OF_EVENT[event.name]
+            if event.name.endswith(".resolved"):
+                await self._resolve(gateway, client, kind, str(event.payload.get("id") or ""))
+            elif request := parse_request(kind, event.payload):
+                self._known_hashes[gateway.id, kind][request.request_id] = request.hash
+                await self._store(gateway, [request])
 
         await poll_events(
             client,
@@ -90,18 +95,6 @@ class RequestSyncJob:
             interval=self._poll_interval,
             retry_delay=lambda _: RETRY_DELAY,
         )
-
-    async def _handle_event(
-        self, gateway: Gateway, client: GatewayClient, event: GatewayEvent
-    ) -> None:
-        kind = KIND_OF_EVENT[event.name]
-        if event.name.endswith(".resolved"):
-            await self._resolve(gateway, client, kind, str(event.payload.get("id") or ""))
-            return
-        request = parse_request(kind, event.payload)
-        if request:
-            self._known_hashes[gateway.id, kind][request.request_id] = request.hash
-            await self._store(gateway, [request])
 
     async def _refresh(self, gateway: Gateway, client: GatewayClient) -> None:
         """Store all waiting requests of a gateway, and resolve those that do not wait any more."""
@@ -119,9 +112,8 @@ class RequestSyncJob:
                 await self._resolve(gateway, client, kind, request_id)
 
     async def _store(self, gateway: Gateway, waiting: Sequence[ParsedRequest]) -> None:
-        if waiting:
-            async with self._open_transaction() as session:
-                await commands.store_requests(session, gateway, waiting)
+        async with self._open_transaction() as session:
+            await commands.store_requests(session, gateway, waiting)
 
     async def _resolve(
         self, gateway: Gateway, client: GatewayClient, kind: RequestKind, id: str

@@ -253,6 +253,7 @@ def _build_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _make_approval(
     kind: RequestKind, row: Mapping[str, Any], content: _Content, **more: Any
 ) -> ParsedRequest | None:
+    given = row["request"].get("allowedDecisions")
     return _make_request(
         row,
         row["request"],
@@ -260,7 +261,11 @@ def _make_approval(
         hash=content.hash,
         is_masked=content.is_masked,
         content=content.masked,
-        allowed_decisions=_parse_decisions(row["request"]),
+        allowed_decisions=(
+            [decision for decision in DECISIONS if decision in given[:MAX_DECISIONS]]
+            if isinstance(given, list)
+            else DEFAULT_DECISIONS
+        ),
         **more,
     )
 
@@ -296,10 +301,11 @@ def _make_request(
     expires_at = parse_milliseconds(row.get("expiresAtMs"))
     if id is None or asked_at is None or expires_at is None:
         return None
+    line = " ".join(title.split())
     return ParsedRequest(
         request_id=id,
         kind=kind,
-        title=_shorten(title),
+        title=line if len(line) <= MAX_TITLE_LENGTH else f"{line[: MAX_TITLE_LENGTH - 1]}…",
         asked_at=asked_at,
         expires_at=expires_at,
         agent_key=_short_text(find_agent_id(origin)),
@@ -307,11 +313,6 @@ def _make_request(
         run_id=_short_text(origin.get("runId")),
         **more,
     )
-
-
-def _shorten(title: str) -> str:
-    line = " ".join(title.split())
-    return line if len(line) <= MAX_TITLE_LENGTH else f"{line[: MAX_TITLE_LENGTH - 1]}…"
 
 
 def _is_question(question: object) -> bool:
@@ -328,28 +329,15 @@ def _is_question(question: object) -> bool:
     )
 
 
-def _parse_decisions(request: Mapping[str, Any]) -> list[str]:
-    given = request.get("allowedDecisions")
-    if not isinstance(given, list):
-        return list(DEFAULT_DECISIONS)
-    return [decision for decision in DECISIONS if decision in given[:MAX_DECISIONS]]
-
-
 def _complete_text(value: object) -> str | None:
     """Return a text if it can be displayed completely, otherwise None."""
-    return (
-        _text(value, MAX_CONTENT_LENGTH)
-        if isinstance(value, str) and len(value) <= MAX_CONTENT_LENGTH
-        else None
-    )
+    is_complete = isinstance(value, str) and len(value) <= MAX_CONTENT_LENGTH
+    return value if is_complete and value and is_storable(value) else None
 
 
 def _short_text(value: object) -> str | None:
-    return _text(value, MAX_NAME_LENGTH)
-
-
-def _text(value: object, most: int) -> str | None:
-    return value[:most] if isinstance(value, str) and value and is_storable(value) else None
+    is_text = isinstance(value, str) and value and is_storable(value)
+    return value[:MAX_NAME_LENGTH] if is_text else None
 
 
 PARSERS: Mapping[RequestKind, Callable[[Mapping[str, Any]], ParsedRequest | None]] = {
