@@ -18,8 +18,6 @@ from core.text import N_, escape_pattern, slugify
 from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
 from services import boards, events, organizations, rows
 
-DEFAULT_COLOR = "9e9e9e"  # grey
-
 NAME_ORDER = (func.lower(Tag.name), Tag.created_at, Tag.id)
 
 
@@ -43,7 +41,7 @@ class TagCreate(Fields):
             description="Six hex digits. A leading # and capital letters are accepted and"
             " normalized."
         ),
-    ] = DEFAULT_COLOR
+    ] = "9e9e9e"  # grey
     description: Annotated[Description | None, Label(N_("Description"), FieldKind.TEXT)] = None
 
 

@@ -39,6 +39,9 @@ from models import (
     User,
 )
 
+CAN_WRITE = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
+CAN_READ = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), CAN_WRITE)
+
 
 def visible_boards_query(actor: Actor) -> Select[Board, bool, bool, bool]:
     """Select the boards of the actor's organizations with the columns of `BoardPermissions`.
@@ -65,11 +68,9 @@ def _select_agent_boards(
 
 
 def _user_boards_query(user_id: Any) -> Select[Board, bool, bool, bool]:
-    writes = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
-    reads = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), writes)
     admin = Member.role.in_((Role.OWNER, Role.ADMIN))
     return (
-        select(Board, reads.label("reads"), writes.label("writes"), admin.label("admin"))
+        select(Board, CAN_READ.label("reads"), CAN_WRITE.label("writes"), admin.label("admin"))
         .join(Member, Member.organization_id == Board.organization_id)
         .outerjoin(
             BoardAccess,
@@ -349,10 +350,6 @@ class BoardPerson(NamedTuple):
     name: str
     can_write: bool
     email: str | None = None
-
-
-CAN_WRITE = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
-CAN_READ = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), CAN_WRITE)
 
 
 def build_readers_query(

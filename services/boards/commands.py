@@ -384,9 +384,6 @@ async def _check_references(
             raise Invalid("board_group_not_found", reason, field="board_group_id", sent_as="text")
 
 
-RESERVED_SLUGS = {"new"}  # used by other URLs
-
-
 def board_slug(name: str) -> str:
     """Return a slug of lowercase ASCII letters, digits and hyphens for a name."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -410,6 +407,6 @@ async def find_free_slug(
     )
     if board_id is not None:
         similar = similar.where(Board.id != board_id)
-    taken = set((await session.scalars(similar)).all()) | RESERVED_SLUGS
+    taken = {"new", *await session.scalars(similar)}  # other URLs use "new"
     candidates = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
     return next(slug for slug in candidates if slug not in taken)

@@ -166,14 +166,14 @@ async def list_groups(source: Source, member: Member, paging: Paging) -> Page[Bo
     return await READABLE_GROUPS.fetch_page(source, paging, **access_parameters(member))
 
 
-def _select_readable_groups() -> Select[BoardGroup]:
-    in_organization = Member.organization_id == bindparam("organization_id")
-    visible = VISIBLE_GROUPS.where(in_organization).subquery()
-    query = select(BoardGroup).join(visible, visible.c.id == BoardGroup.id).where(visible.c.reads)
-    return query.order_by(func.lower(BoardGroup.name), BoardGroup.created_at, BoardGroup.id)
-
-
-READABLE_GROUPS: PagedQuery[BoardGroup] = PagedQuery(_select_readable_groups(), itemgetter(0))
+_of_member = VISIBLE_GROUPS.where(Member.organization_id == bindparam("organization_id")).subquery()
+READABLE_GROUPS: PagedQuery[BoardGroup] = PagedQuery(
+    select(BoardGroup)
+    .join(_of_member, _of_member.c.id == BoardGroup.id)
+    .where(_of_member.c.reads)
+    .order_by(func.lower(BoardGroup.name), BoardGroup.created_at, BoardGroup.id),
+    itemgetter(0),
+)
 
 
 class BoardGroupCreate(Fields):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, select
@@ -14,6 +14,7 @@ from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_, is_storable
 from models import (
+    OPEN_STATUSES,
     Agent,
     Board,
     BoardCounts,
@@ -30,7 +31,6 @@ from services.boards.access import (
 )
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
-OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
 
 
 async def list_boards(
@@ -108,14 +108,29 @@ class BoardSummary:
 
 async def list_board_summaries(source: Source, member: Member) -> Sequence[BoardSummary]:
     """Return summaries of the boards that the member may read, by name, in one statement."""
-    rows = await _build_summaries_query().fetch(source, **access_parameters(member))
-    statuses = len(counters.TASK_COUNTS)
-    return [
-        BoardSummary(
-            *row[:-statuses], dict(zip(counters.TASK_COUNTS, row[-statuses:], strict=True))
-        )
-        for row in rows
-    ]
+    return await BOARD_SUMMARIES.fetch(source, **access_parameters(member))
+
+
+_visible = MEMBER_BOARDS.subquery()
+BOARD_SUMMARIES: Query[BoardSummary] = Query(
+    select(
+        Board,
+        _visible.c.writes,
+        BoardGroup.name,
+        select(func.count())
+        .select_from(Agent)
+        .where(Agent.board_id == Board.id)
+        .correlate(Board)
+        .scalar_subquery(),
+        *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),
+    )
+    .join(_visible, _visible.c.id == Board.id)
+    .outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
+    .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
+    .where(_visible.c.reads)
+    .order_by(*BY_NAME),
+    lambda row: BoardSummary(*row[:4], dict(zip(counters.TASK_COUNTS, row[4:], strict=True))),
+)
 
 
 class RelatedBoard(NamedTuple):
@@ -157,25 +172,3 @@ RELATED_BOARDS: Query[RelatedBoard] = Query(
     .order_by(*BY_NAME),
     lambda row: RelatedBoard(*row[:3], dict(zip(OPEN_STATUSES, row[3:], strict=True))),
 )
-
-
-@cache
-def _build_summaries_query() -> Query[tuple[Any, ...]]:
-    visible = MEMBER_BOARDS.subquery()
-    agents_of_board = select(func.count()).select_from(Agent).where(Agent.board_id == Board.id)
-    agent_count = agents_of_board.correlate(Board).scalar_subquery()
-    query = (
-        select(
-            Board,
-            visible.c.writes,
-            BoardGroup.name,
-            agent_count,
-            *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),
-        )
-        .join(visible, visible.c.id == Board.id)
-        .outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
-        .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
-        .where(visible.c.reads)
-        .order_by(*BY_NAME)
-    )
-    return Query(query)

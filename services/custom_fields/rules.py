@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +15,11 @@ from core.text import N_, is_nested_too_deeply, is_storable, is_storable_json
 from models import FieldType
 
 MAX_NUMBER = 2**53 - 1  # larger integers lose digits in some JSON readers
-MAX_REGEX_MEMORY = 1024 * 1024  # bytes for a compiled regular expression
 
 INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 DECIMAL = re.compile(
     r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE
 )
-BOOLEANS = {"true": True, "false": False}
 
 
 def check_definition(fields: Mapping[str, Any]) -> None:
@@ -63,15 +61,10 @@ def is_blank(value: object) -> bool:
 @lru_cache(maxsize=256)
 def compile_regex(regex: str) -> Any:
     """Compile a regular expression, with a cache. Raises re2.error."""
-    return re2.compile(regex, _regex_options())
-
-
-@cache
-def _regex_options() -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = MAX_REGEX_MEMORY
-    return options
+    options.max_mem = 1024 * 1024  # bytes
+    return re2.compile(regex, options)
 
 
 def _text_error(value: object, max_length: int, too_long: str) -> str | None:
@@ -174,10 +167,6 @@ def parse_text(type: FieldType, text: str) -> Any:
     return parse(typed) if parse else text
 
 
-def _parse_integer(text: str) -> int | str:
-    return int(text) if INTEGER.fullmatch(text) else text
-
-
 def _parse_decimal(text: str) -> float | str:
     if INTEGER.fullmatch(text):
         return int(text)
@@ -192,9 +181,9 @@ def _parse_json(text: str) -> Any:
 
 
 PARSERS: Mapping[FieldType, Callable[[str], Any]] = {
-    FieldType.INTEGER: _parse_integer,
+    FieldType.INTEGER: lambda text: int(text) if INTEGER.fullmatch(text) else text,
     FieldType.DECIMAL: _parse_decimal,
-    FieldType.BOOLEAN: lambda text: BOOLEANS.get(text.lower(), text),
+    FieldType.BOOLEAN: lambda text: {"true": True, "false": False}.get(text.lower(), text),
     FieldType.DATE: str,
     FieldType.DATE_TIME: str,
     FieldType.URL: str,

@@ -36,7 +36,6 @@ from services.custom_fields.rules import find_value_error, is_blank
 FIELD_NAME = "custom_field_values"
 COMPARED_TYPES = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.BOOLEAN)
 COMPARED_TEXT = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?|true|false", re.ASCII)
-MAX_REPORTED_KEYS = 50  # unknown keys in an error
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def find_missing_keys(fields: Iterable[BoundField], given: Mapping[str, object])
 def check_values(fields: Collection[BoundField], given: Mapping[str, object]) -> None:
     """Raise Invalid if the given values are not valid for these fields (contract 3.5)."""
     known = {field.key: field for field in fields}
-    unknown = [key[:MAX_NAME_LENGTH] for key in sorted(given.keys() - known)[:MAX_REPORTED_KEYS]]
+    unknown = [key[:MAX_NAME_LENGTH] for key in sorted(given.keys() - known)[:50]]
     if unknown:
         reason = "This board has no such custom fields."
         raise Invalid(
@@ -148,7 +147,18 @@ def check_values(fields: Collection[BoundField], given: Mapping[str, object]) ->
             sent_as="object",
         )
     for key, value in given.items():
-        _check_value(known[key], value)
+        field = known[key]
+        if reason := find_value_error(field.type, field.regex, value):
+            raise Invalid(
+                "custom_field_value_invalid",
+                reason,
+                hint=f"The field is {key}.",
+                field=FIELD_NAME,
+                field_key=key,
+                field_type=field.type.value,
+                reason=reason,
+                sent_as="object",
+            )
     missing = find_missing_keys(fields, given)
     if missing:
         raise Invalid(
@@ -224,21 +234,6 @@ def _join_fields(query: Select[Any], *, of_tasks: bool) -> Select[Any]:
     return query.outerjoin(value, is_own_value)
 
 
-def _check_value(field: BoundField, value: object) -> None:
-    reason = find_value_error(field.type, field.regex, value)
-    if reason is not None:
-        raise Invalid(
-            "custom_field_value_invalid",
-            reason,
-            hint=f"The field is {field.key}.",
-            field=FIELD_NAME,
-            field_key=field.key,
-            field_type=field.type.value,
-            reason=reason,
-            sent_as="object",
-        )
-
-
 async def filter_valid_rows(
     session: AsyncSession, board: Board, rows: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
@@ -246,12 +241,12 @@ async def filter_valid_rows(
     if not rows:
         return []
     fields = {str(field.id): field for field in await list_bound_fields(session, board)}
-    return [row for row in rows if _is_valid_row(row, fields)]
-
-
-def _is_valid_row(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    field = fields.get(row["task_custom_field_definition_id"])
-    return field is not None and find_value_error(field.type, field.regex, row["value"]) is None
+    return [
+        row
+        for row in rows
+        if (field := fields.get(row["task_custom_field_definition_id"]))
+        and find_value_error(field.type, field.regex, row["value"]) is None
+    ]
 
 
 BOUND_FIELDS: Query[Any] = Query(

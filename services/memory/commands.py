@@ -41,6 +41,7 @@ from models import (
 from services import boards, events, messages, notifications, tasks
 from services.memory.queries import NoteDetail
 from services.memory.rules import (
+    BOARD_MEMORY,
     CHAT_TAG,
     MemoryScope,
     board_scope,
@@ -129,12 +130,11 @@ async def create_note(
         detail, created = _add_note(session, actor, scope, *note, is_sent=True)
         await boards.run_command(session, actor, scope.board, command, created)
         return detail
-    message = ChatMessage(actor, fields.content, fields.tags, base_url)
     if scope.group is not None:
-        outgoing = await _build_group_messages(session, scope.group, message)
+        outgoing = await _build_group_messages(session, actor, scope.group, fields, base_url)
     else:
         assert scope.board is not None
-        outgoing = await _build_board_messages(session, scope.board, message)
+        outgoing = await _build_board_messages(session, actor, scope.board, fields, base_url)
     detail, created = _add_note(session, actor, scope, *note, is_sent=outgoing is not None)
     await _notify_mentioned_users(session, scope, actor, detail.note)
     if scope.board is not None and isinstance(actor, User) and is_chat(fields.tags):
@@ -234,7 +234,8 @@ async def delete_note(
     check_version(known, detail.note.version)
     await session.delete(detail.note)
     await session.flush()
-    await _resolve_mentions(session, detail.note)
+    key = _build_mention_key(detail.note)
+    await notifications.resolve(session, [NotificationKind.MENTION], [key])
     await events.record_events(session, [_note_event(scope.kind.deleted, actor, scope, detail)])
 
 
@@ -273,46 +274,38 @@ def _note_event(
 ) -> events.NewEvent:
     note = detail.note
     data = {**scope.event_data, "memory_id": str(note.id), "is_chat": note.is_chat, **data}
-    return events.NewEvent(type, actor, **scope.event_target, data=data)
+    board = scope.board if scope.kind is BOARD_MEMORY else None  # events of a group have none
+    organization_id = scope.organization_id
+    return events.NewEvent(type, actor, organization_id=organization_id, board=board, data=data)
 
 
 AgentsWithBoards = Sequence[tuple[Agent, Board]]
 """Agents, each with its board."""
 
 
-@dataclass(frozen=True)
-class ChatMessage:
-    """The content of a new note, its author, and the address of the API for agents."""
-
-    author: Actor
-    content: str
-    tags: Sequence[str] | None
-    base_url: str
-
-
 async def _build_board_messages(
-    session: AsyncSession, board: Board, message: ChatMessage
+    session: AsyncSession, actor: Actor, board: Board, note: NoteCreate, base_url: str
 ) -> Sequence[messages.OutgoingMessage] | None:
     """Return the messages for a note on a locked board; None if it is not sent to agents.
 
     The lead and the agents that are mentioned receive every message of the chat.
     """
-    if not is_chat(message.tags):
+    if not is_chat(note.tags):
         return None
-    recipients = await _list_other_agents(session, message.author, Board.id == board.id)
-    mentioned = _mentioned_ids(message.content, recipients)
+    recipients = await _list_other_agents(session, actor, Board.id == board.id)
+    mentioned = _mentioned_ids(note.content, recipients)
     return [
         messages.OutgoingMessage(
             to=agent,
             content=templates.render_board_chat(
                 board,
-                sender=message.author.display_name,
-                content=message.content,
+                sender=actor.display_name,
+                content=note.content,
                 mentioned=agent.id in mentioned,
-                base_url=message.base_url,
+                base_url=base_url,
             ),
             board=board,
-            sender=message.author,
+            sender=actor,
         )
         for agent, _ in recipients
         if agent.is_board_lead or agent.id in mentioned
@@ -320,33 +313,33 @@ async def _build_board_messages(
 
 
 async def _build_group_messages(
-    session: AsyncSession, group: BoardGroup, message: ChatMessage
+    session: AsyncSession, actor: Actor, group: BoardGroup, note: NoteCreate, base_url: str
 ) -> Sequence[messages.OutgoingMessage] | None:
     """Return the messages for a note in a group; None if it is not sent to agents.
 
     The leads of its boards and the agents that are mentioned receive every message of the chat. A
     broadcast goes to all agents of its boards.
     """
-    to_all = is_broadcast(message.content, message.tags)
-    if not (to_all or is_chat(message.tags)):
+    to_all = is_broadcast(note.content, note.tags)
+    if not (to_all or is_chat(note.tags)):
         return None
     in_group = Board.board_group_id == group.id
-    recipients = await _list_other_agents(session, message.author, in_group)
-    mentioned = _mentioned_ids(message.content, recipients)
+    recipients = await _list_other_agents(session, actor, in_group)
+    mentioned = _mentioned_ids(note.content, recipients)
     return [
         messages.OutgoingMessage(
             to=agent,
             content=templates.render_group_chat(
                 group,
                 board,
-                sender=message.author.display_name,
-                content=message.content,
+                sender=actor.display_name,
+                content=note.content,
                 mentioned=agent.id in mentioned,
                 broadcast=to_all,
-                base_url=message.base_url,
+                base_url=base_url,
             ),
             board=board,
-            sender=message.author,
+            sender=actor,
         )
         for agent, board in recipients
         if to_all or agent.is_board_lead or agent.id in mentioned
@@ -384,12 +377,6 @@ async def _notify_mentioned_users(
         | ({"group_id": str(scope.id)} if scope.group is not None else {}),
     )
     await notifications.notify(session, [mention] if mention.user_ids else [])
-
-
-async def _resolve_mentions(session: AsyncSession, note: Note | GroupNote) -> None:
-    """Resolve the notifications of the people whom a deleted note has mentioned."""
-    key = _build_mention_key(note)
-    await notifications.resolve(session, [NotificationKind.MENTION], [key])
 
 
 def _build_mention_key(note: Note | GroupNote) -> str:

@@ -1,10 +1,9 @@
 """Read notes with their authors."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Boolean, ColumnElement, Select, Uuid, bindparam, func, select, tuple_
@@ -27,8 +26,7 @@ from services.memory.rules import (
 SCOPE_ID = bindparam("scope_id", type_=Uuid())  # of a board or group
 
 
-@dataclass(frozen=True)
-class NoteDetail:
+class NoteDetail(NamedTuple):
     """A note with its author. Both are None if the author was deleted."""
 
     note: Note | GroupNote
@@ -62,7 +60,7 @@ async def list_notes(
 
 @cache
 def _build_list_query(kind: MemoryKind, *, is_chat: bool | None) -> PagedQuery[NoteDetail]:
-    return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), _build_detail)
+    return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), NoteDetail._make)
 
 
 async def count_newer_notes(
@@ -92,7 +90,7 @@ def _build_newer_query(kind: MemoryKind) -> Query[int]:
 def latest_chat_query(*, limit: int) -> Query[NoteDetail]:
     """Build the query for the newest messages of the chat of the board `board_id`, newest first."""
     query = _scope_query(BOARD_MEMORY, bindparam("board_id"), is_chat=True)
-    return Query(query.limit(limit), _build_detail)
+    return Query(query.limit(limit), NoteDetail._make)
 
 
 async def get_note(source: Source, scope: MemoryScope, memory_id: UUID) -> NoteDetail:
@@ -112,7 +110,7 @@ def _build_note_query(kind: MemoryKind, *, locked: bool) -> Query[NoteDetail]:
     query = query.where(kind.note.id == bindparam("memory_id"))
     if locked:
         query = query.with_for_update(of=kind.note).execution_options(populate_existing=True)
-    return Query(query, _build_detail)
+    return Query(query, NoteDetail._make)
 
 
 async def load_notes(
@@ -135,7 +133,7 @@ def _build_notes_by_id_query(kind: MemoryKind) -> Query[NoteDetail]:
     memory_ids = bindparam("memory_ids", type_=ARRAY(Uuid()))
     in_scope = kind.column == func.any(scope_ids)
     return Query(
-        _notes_query(kind).where(in_scope, kind.note.id == func.any(memory_ids)), _build_detail
+        _notes_query(kind).where(in_scope, kind.note.id == func.any(memory_ids)), NoteDetail._make
     )
 
 
@@ -146,10 +144,6 @@ async def _get_note(
     if detail is None:
         raise NotFound("memory_not_found", "There is no such note here.")
     return detail
-
-
-def _build_detail(row: Sequence[Any]) -> NoteDetail:
-    return NoteDetail(*row)
 
 
 def _is_not_blank(note: type[Note] | type[GroupNote]) -> ColumnElement[bool]:

@@ -115,12 +115,6 @@ class MemoryScope:
             return {"name": self.group.name, "group_id": str(self.group.id)}
         return {"name": self.board.name} if self.board else {}
 
-    @property
-    def event_target(self) -> dict[str, Any]:
-        """The organization and the board of an event. Events of a group have no board."""
-        board = self.board if self.kind is BOARD_MEMORY else None
-        return {"organization_id": self.organization_id, "board": board}
-
 
 def board_scope(board: Board) -> MemoryScope:
     """Return the scope of a board's notes."""
