@@ -36,9 +36,6 @@ from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_part
 from web.ui.translation import N_, ngettext
 
-TASK_FIELDS = {"status", "priority", "due_at"}
-"""The fields, beside the assignee and single tags, that can be changed in several tasks."""
-
 
 class BulkChangeForm(BaseModel):
     """The selected tasks, and what is changed in them beside their fields."""
@@ -56,8 +53,8 @@ async def change_tasks(request: Request) -> Response:
     """
     form = await forms.read_form(request)
     given = form.parse(BulkChangeForm)
-    changed = {*TASK_FIELDS, "assignee", "add_tag", "remove_tag", "delete"}
-    if not given.ids or changed.isdisjoint(form.values):
+    changeable = {"status", "priority", "due_at", "assignee", "add_tag", "remove_tag", "delete"}
+    if not given.ids or changeable.isdisjoint(form.values):
         raise Invalid("nothing_to_change", N_("Change at least one thing."))
     values = read_task_values(form, time_format.get_time_zone(request.user.timezone))
     fields = form.parse(TaskUpdate, values).without({"title", "description", "tag_ids"})
@@ -121,7 +118,7 @@ async def _render_results(
             return await render_board(
                 request, rejected_moves=rejected_moves, status_code=status_code
             )
-        return _redirect_to_board(request, deleted=done if is_deletion else ())
+        return redirect_to_board(request, deleted=done if is_deletion else ())
     offered = set(to_confirm) if confirmation is not None else set()
     unoffered = [one for one in failed if one.task_id not in offered]
     toast = _build_toast(board, done, unoffered, is_deletion=is_deletion)
@@ -186,7 +183,13 @@ async def load_rejections(
     if confirmation is not None:
         await confirmation.reveal_texts()
     moves = [
-        RejectedMove.from_error(found[one.task_id].task, one.error, is_selected=is_selected)
+        RejectedMove(
+            one.task_id,
+            found[one.task_id].task.version,
+            one.error.code,
+            describe_error(one.error),
+            is_selected,
+        )
         for one in failed
         if one.error and one.task_id in found
     ]
@@ -198,7 +201,8 @@ async def load_rejections(
     return [replace(one, code=obstacles.get(one.task_id, one.code)) for one in moves], confirmation
 
 
-def _redirect_to_board(request: Request, deleted: Sequence[UUID] = ()) -> Response:
+def redirect_to_board(request: Request, deleted: Sequence[UUID] = ()) -> Response:
+    """Redirect to the board of the path as its address shows it, with an offer to restore tasks."""
     query = BoardAddress.from_query(request.query_params).query
     if deleted:
         query += f"{'&' if query else '?'}deleted={','.join(map(str, deleted))}"

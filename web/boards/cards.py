@@ -18,20 +18,17 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
-from core.errors import AppError
-from models import Priority, Status, Task
+from models import Priority, Status
 from services.agents import AgentCard
 from services.approvals import UndecidedApproval
 from services.tasks import Assignee, BoardColumn, CardTask
 from web.boards.task_links import LinkLabel, label_link
 from web.ui import time_format
 from web.ui.avatars import agent_hue, emoji_icon, hex_colour, state_icon
-from web.ui.locale_format import describe_error
 from web.ui.render import environment
 from web.ui.translation import N_, pgettext, reader_language, translate
 
 MAX_TAGS = 3
-DIGEST_SIZE = 6  # bytes, eight characters
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
 
 STATUS_NAMES = {
@@ -63,13 +60,6 @@ class RejectedMove:
     code: str
     message: str = ""
     is_selected: bool = False  # whether the card is selected, for another try
-
-    @classmethod
-    def from_error(
-        cls, task: Task | CardTask, error: AppError, *, is_selected: bool = False
-    ) -> "RejectedMove":
-        """Build the rejected move of an error."""
-        return cls(task.id, task.version, error.code, describe_error(error), is_selected)
 
     @classmethod
     def parse_all(cls, text: str) -> "list[RejectedMove]":
@@ -195,8 +185,8 @@ def render_content(content: CardContent) -> RenderedCard:
 
 
 def _digest(*texts: str) -> str:
-    digest = hashlib.blake2b(SEPARATOR.join(texts).encode(), digest_size=DIGEST_SIZE).digest()
-    return urlsafe_b64encode(digest).decode()
+    digest = hashlib.blake2b(SEPARATOR.join(texts).encode(), digest_size=6).digest()
+    return urlsafe_b64encode(digest).decode()  # eight characters
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ from web.ui.translation import N_
 
 MIDNIGHT = time()
 BLANK_ROWS = 2  # for new metrics
-END_OF_DAY = time(23, 59)
 
 RULE_LABELS = list_labels(BoardCreate)
 BOARD_RULES = [
@@ -113,7 +112,8 @@ def parse_settings(form: Form, section: str, board: Board, zone: tzinfo) -> Boar
 def list_settings(section: str, board: Board, zone: tzinfo) -> list[EditedField]:
     """Return the current values of a board as the form of a section shows them."""
     shown = {
-        "board_type": get_board_kind(board),
+        # A board of another type is for general work.
+        "board_type": "goal" if board.board_type == "goal" else "general",
         "success_metrics": join_metrics(metric_rows(board)),
         "target_date": format_date_field(board.target_date, zone),
     }
@@ -122,11 +122,6 @@ def list_settings(section: str, board: Board, zone: tzinfo) -> list[EditedField]
         submitted=lambda form: join_metrics(read_metric_rows(form))
     )
     return [edited[name] for name in SETTINGS_SECTIONS[section]]
-
-
-def get_board_kind(board: Board) -> str:
-    """Return the kind that the form shows: a board that has another type is for general work."""
-    return "goal" if board.board_type == "goal" else "general"
 
 
 def read_metric_rows(form: Form) -> list[tuple[str, str]]:
@@ -176,7 +171,7 @@ def read_task_values(form: Form, zone: tzinfo) -> dict[str, Any]:
         text = form.value("description")
         given["description"] = text if text.strip() else None
     if "due_at" in form.values:
-        given["due_at"] = read_date(form, "due_at", END_OF_DAY, zone)
+        given["due_at"] = read_date(form, "due_at", time(23, 59), zone)
     return given
 
 

@@ -11,6 +11,7 @@ from models import Agent, Board, DesiredState, Member, User
 from services import (
     agents,
     boards,
+    custom_fields,
     gateways,
     messages,
     presence,
@@ -24,13 +25,12 @@ from services.tasks import TaskCreate
 from web.agents.presenter import format_duration
 from web.agents.problem_texts import describe_hold
 from web.boards.assignees import build_assignee_options
-from web.custom_fields.task_form import load_field_views
+from web.custom_fields.task_form import build_field_views
 from web.ui.forms import Form
 from web.ui.object_forms import build_form_fields
 from web.ui.translation import N_, _
 
 PAUSED = "paused"
-MINUTE = timedelta(minutes=1)  # shorter silence is not mentioned
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _silent_line(card: AgentCard) -> AgentLine:
         )
     if card.silent_for is None:
         return AgentLine(card.agent, card.state, _("Never checked in"))
-    if card.silent_for < MINUTE:
+    if card.silent_for < timedelta(minutes=1):  # shorter silence is not mentioned
         return AgentLine(card.agent, card.state, _("Offline"))
     return AgentLine(card.agent, card.state, N_("Last seen %(age)s"), card.agent.last_seen_at)
 
@@ -140,10 +140,11 @@ async def load_new_task_form(
     board_agents = await agents.list_board_agents(source, board)
     board_tags = await tags.list_board_tags(source, board)
     people = await boards.list_board_people(source, board)
+    board_fields = await custom_fields.list_task_fields(source, board)
     return {
         **build_new_task_form(board_agents, people, form),
         "board_tags": board_tags,
-        "board_fields": await load_field_views(source, board, user),
+        "board_fields": build_field_views(board_fields, user),
     }
 
 

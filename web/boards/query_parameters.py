@@ -16,12 +16,8 @@ from web.boards.assignees import ME, UNASSIGNED
 from web.ui.locale_middleware import reader_id
 from web.ui.time_format import parse_day, parse_month
 
-VIEWS = ("board", "list", "calendar")
 DEFAULT_SORTS = {"board": "manual", "list": "due", "calendar": "due"}
 LIST_ORDER = (Status.REVIEW, Status.IN_PROGRESS, Status.INBOX, Status.DONE)
-STABLE_SORTS = ("manual", "created")  # a change of a task does not change its place
-NOBODY = UUID(int=0)  # the id of no user
-MAX_CARDS = 6_400  # of each column; they are loaded in steps, each twice as many as before
 TITLE = "title"  # the column that the list always shows
 LIST_COLUMNS = (
     *("description", "flags", "approvals", "priority", "assignee", "tags", "due"),
@@ -65,8 +61,8 @@ class BoardAddress:
             value = query.get(name, "").strip()[:200]
             return value if is_storable(value) else ""
 
-        view = _allowed_value(VIEWS, text("view")) or "board"
-        is_calendar = view == "calendar"
+        view = _allowed_value(tuple(DEFAULT_SORTS), text("view")) or "board"
+        is_calendar, sort = view == "calendar", text("sort")
         return cls(
             view=view,
             q=text("q"),
@@ -77,7 +73,7 @@ class BoardAddress:
             blocked=text("blocked") == "1",
             field=text("field"),
             value=text("value"),
-            sort=_parse_sort(text("sort")),
+            sort=sort if sort.removeprefix("-") in ORDERS and sort != "-manual" else "",
             column=_allowed_value(tuple(Status), text("column")),
             done=text("done") == "1",
             limit=round_limit(_parse_number(text("limit"))),
@@ -92,22 +88,18 @@ class BoardAddress:
     @property
     def filters(self) -> BoardFilters:
         """Return the filters of the cards."""
+        viewer_id = reader_id.get() or UUID(int=0)  # the id of no user
+        no_ids = {"": None, UNASSIGNED: None, ME: viewer_id}
         return BoardFilters(
             q=self.q,
-            assignee=self._assignee_id,
+            assignee=no_ids[self.agent] if self.agent in no_ids else UUID(self.agent),
             unassigned=self.agent == UNASSIGNED,
             tag=self.tag or None,
             priority=self.priority or None,
-            approver=(reader_id.get() or NOBODY) if self.needs else None,
+            approver=viewer_id if self.needs else None,
             blocked=self.blocked,
             custom_field=(self.field, self.value) if self.field and self.value else None,
         )
-
-    @property
-    def _assignee_id(self) -> UUID | None:
-        if self.agent in ("", UNASSIGNED):
-            return None
-        return (reader_id.get() or NOBODY) if self.agent == ME else UUID(self.agent)
 
     @property
     def shown_sort(self) -> str:
@@ -138,7 +130,7 @@ class BoardAddress:
     @property
     def keeps_places(self) -> bool:
         """Return whether a change of a card's content changes no place on the board."""
-        is_stable = self.shown_sort.removeprefix("-") in STABLE_SORTS
+        is_stable = self.shown_sort.removeprefix("-") in ("manual", "created")
         return self.view == "board" and is_stable and not self.filters.is_narrowed
 
     @property
@@ -231,14 +223,10 @@ def _allowed_value(known: tuple[str, ...], value: str) -> str:
     return value if value in known else ""
 
 
-def _parse_sort(value: str) -> str:
-    return value if value.removeprefix("-") in ORDERS and value != "-manual" else ""
-
-
 def round_limit(count: int) -> int:
     """Return the number of cards to show in each column, so that these are among them."""
     limit = CARDS_IN_COLUMN
-    while limit < min(count, MAX_CARDS):
+    while limit < min(count, 6_400):  # they are loaded in steps, each twice as many as before
         limit *= 2
     return limit
 

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
-from uuid import UUID
 
-from core.db.reads import Source
 from core.errors import Invalid
 from core.http.request import Session
 from models import Board, CustomField, FieldType, User, Visibility
@@ -53,14 +51,6 @@ class FieldView:
     def can_be_set(self) -> bool:
         """Whether forms show the field."""
         return self.field.ui_visibility is not Visibility.HIDDEN or self.is_missing
-
-
-async def load_field_views(
-    source: Source, board: Board, user: User, task_id: UUID | None = None
-) -> list[FieldView]:
-    """Load the custom fields of a board, with the values of one of its tasks."""
-    fields = await custom_fields.list_task_fields(source, board, task_id)
-    return build_field_views(fields, user)
 
 
 def build_field_views(fields: Iterable[TaskField], user: User) -> list[FieldView]:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
@@ -15,12 +15,12 @@ from core.db.reads import Source
 from core.errors import Conflict, Invalid
 from core.fields import MAX_NAME_LENGTH
 from core.http.request import open_reader, open_transaction
-from models import CustomField, FieldType, Member, Visibility
+from models import Board, CustomField, FieldType, Member, Visibility
 from services import boards, custom_fields, organizations
 from services.custom_fields import CustomFieldCreate, CustomFieldDetail, CustomFieldUpdate
 from web.auth.viewer import current_member
-from web.custom_fields.task_views import TASK_FIELD_ROUTES
 from web.custom_fields.values import format_for_form, format_for_page, parse_value
+from web.tasks.edit_views import update_task_fields
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
@@ -49,13 +49,6 @@ SORT_KEYS = {
     "updated": lambda line: line.field.updated_at,
 }
 """Sort keys by column."""
-
-
-class FieldBoard(NamedTuple):
-    """A board in the checklist of a field."""
-
-    id: UUID
-    name: str
 
 
 @dataclass(frozen=True)
@@ -115,10 +108,10 @@ def _name_visibilities() -> dict[Visibility, str]:
     }
 
 
-async def _list_boards(source: Source, member: Member) -> list[FieldBoard]:
+async def _list_boards(source: Source, member: Member) -> list[Board]:
     """Return the boards that the member may read, by name."""
     summaries = await boards.list_board_summaries(source, member)
-    return [FieldBoard(one.board.id, one.board.name) for one in summaries]
+    return [one.board for one in summaries]
 
 
 async def show_new_field_form(request: Request) -> Response:
@@ -322,5 +315,9 @@ CUSTOM_FIELD_ROUTES: list[Route] = [
     Route("/fields/{field_id:uuid}/edit", update_field, methods=["POST"]),
     Route("/fields/{field_id:uuid}/deletions", delete_field, methods=["POST"]),
     Route("/fields/{field_id:uuid}/deletions", show_edit_form),
-    *TASK_FIELD_ROUTES,
+    Route(
+        "/boards/{board_id:uuid}/tasks/{task_id:uuid}/fields",
+        update_task_fields,
+        methods=["POST"],
+    ),
 ]

@@ -123,6 +123,8 @@ async def show_components(request: Request) -> Response:
     waiting = approvals[0]["view"].detail
     pending = UndecidedApproval(waiting.approval.id, lead.id, True, waiting.task_ids)
     chat = build_chat(working.agent, member.user_id)
+    rejected_message = Form({"content": [""]})
+    rejected_message.errors["content"] = "Write a message."
     context: dict[str, Any] = {
         "board": BOARD,
         "address": DashboardQuery(),
@@ -150,7 +152,7 @@ async def show_components(request: Request) -> Response:
         **build_task_context(working.agent, request.user.id),
         "chat_messages": chat.items,
         "notes": chat,
-        "rejected_message": build_rejected_form({"content": [""]}, content="Write a message."),
+        "rejected_message": rejected_message,
         **render_feed(working, member),
         "formatted": ExampleTexts(),
         # states
@@ -162,13 +164,6 @@ async def show_components(request: Request) -> Response:
 def ago(**units: float) -> datetime:
     """Return the moment that is so many minutes or days before now."""
     return now() - timedelta(**units)
-
-
-def build_rejected_form(values: Mapping[str, Sequence[str]], **errors: str) -> Form:
-    """Build a form with errors by field."""
-    form = Form(values)
-    form.errors.update(errors)
-    return form
 
 
 class ExampleTexts(dict[str, Markup]):

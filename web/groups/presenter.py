@@ -15,9 +15,20 @@ from core.paging import Paging
 from models import Agent, Board, BoardGroup, Member, Status
 from services import agents, boards
 from services.boards import BoardSummary
-from web.groups.forms import OTHER, PRESETS
 from web.ui.translation import _, ngettext
 
+PRESETS = {
+    "30s": timedelta(seconds=30),
+    "1m": timedelta(minutes=1),
+    "2m": timedelta(minutes=2),
+    "5m": timedelta(minutes=5),
+    "10m": timedelta(minutes=10),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+}
+"""The heartbeat intervals to choose from, as the API writes them."""
+
+OTHER = "other"  # the interval is entered as a number and a unit
 MINUTE, HOUR = 60, 3_600  # seconds
 TASK_LIMITS = (0, 3, 5, 10)
 DEFAULT_TASK_LIMIT = 3

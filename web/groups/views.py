@@ -1,7 +1,9 @@
 """Board groups: their list, the page and the chat of a group, and the forms that change them."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -15,7 +17,6 @@ from services.boards import BoardGroupCreate, BoardGroupUpdate, GroupBoardChange
 from services.memory import NoteCreate
 from web.auth.viewer import current_member
 from web.groups import presenter
-from web.groups.forms import UNITS, GroupBoardsForm, GroupHeartbeatForm
 from web.groups.presenter import GroupView, list_boards_of_group
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notes.views import mark_notes_read
@@ -28,9 +29,44 @@ from web.ui.layout import load_layout
 from web.ui.locale_format import describe_error
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part, retarget
-from web.ui.translation import _, translate
+from web.ui.translation import N_, _, translate
 
 COUNT_PARAMETER = "updated"  # number of agents whose interval was set
+UNITS = {"s": N_("seconds"), "m": N_("minutes"), "h": N_("hours")}
+
+
+class GroupBoardsForm(BaseModel):
+    """The boards of a group."""
+
+    board_ids: list[UUID] = []
+    shown_board_ids: list[UUID] = []  # the boards of the group when the form was shown
+
+    @property
+    def joining(self) -> set[UUID]:
+        """The boards that the user has added."""
+        return set(self.board_ids) - set(self.shown_board_ids)
+
+    @property
+    def leaving(self) -> set[UUID]:
+        """The boards that the user has removed. Boards that others added meanwhile stay."""
+        return set(self.shown_board_ids) - set(self.board_ids)
+
+
+class GroupHeartbeatForm(BaseModel):
+    """The heartbeat interval of the agents of a group: a preset, or a number and a unit."""
+
+    interval: Literal["30s", "1m", "2m", "5m", "10m", "30m", "1h", "other"]
+    number: Annotated[int | None, Field(ge=1, le=999), forms.BlankAsNone] = None
+    unit: Literal["s", "m", "h"] = "m"
+    include_board_leads: forms.Switch = False
+
+    def to_interval(self) -> str:
+        """Return the interval as the API writes it. Raises Invalid."""
+        if self.interval != presenter.OTHER:
+            return self.interval
+        if self.number is None:
+            raise Invalid("interval_missing", N_("Fill this in."), field="number")
+        return f"{self.number}{self.unit}"
 
 
 async def show_groups(request: Request) -> Response:

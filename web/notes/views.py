@@ -200,7 +200,7 @@ async def update_note(request: Request) -> Response:
             detail = await memory.lock_note(session, scope, note_id)
             fields = fields.without(check_edit(form, _list_edited_fields(detail.note)))
             await memory.update_note(session, request.user, scope, detail, fields)
-        return _redirect_to_notes(request, f"?note={note_id}#note-{note_id}")
+        return RedirectResponse(f"{_notes_path(request)}?note={note_id}#note-{note_id}", 303)
     if form.conflicts:
         return await _render_conflict(request, form)
     return await _render_edit_form(request, form)
@@ -214,10 +214,6 @@ async def delete_note(request: Request) -> Response:
         detail = await memory.lock_note(session, scope, note_id)
         await memory.delete_note(session, request.user, scope, detail)
     return redirect_with_notice(request, _notes_path(request), _("Note deleted"))
-
-
-def _redirect_to_notes(request: Request, position: str) -> Response:
-    return RedirectResponse(f"{_notes_path(request)}{position}", 303)
 
 
 def _notes_path(request: Request) -> str:

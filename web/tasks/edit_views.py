@@ -1,8 +1,7 @@
 """Edits of a task on its page, and the versions of its description."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,21 +10,16 @@ from core.errors import Conflict, NotFound
 from core.fields import list_labels
 from core.http.request import STATUS_CODES, open_reader, open_transaction
 from models import Status
-from services import tasks
+from services import custom_fields, tasks
 from services.tasks import BulkResult, DescriptionVersion, TaskUpdate
 from web.approvals.completions import REJECTION_CODES
 from web.boards.bulk_views import load_rejections
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
+from web.custom_fields import task_form
 from web.tasks.forms import list_edited_fields, load_value_names, parse_changes
 from web.tasks.presenter import FIELD_EDITORS
-from web.tasks.views import (
-    changes_path,
-    completions_path,
-    redirect_to_task,
-    render_task,
-    task_path,
-)
+from web.tasks.views import redirect_to_task, render_task, task_path
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
 from web.ui.edited_fields import check_edit
@@ -73,7 +67,7 @@ async def _render_rejected_completion(request: Request, form: forms.Form) -> Res
     if confirmation is not None:
         if is_part_request(request):
             return await render_task(request, confirmation=confirmation, status=form.status)
-        return RedirectResponse(completions_path(request), 303)
+        return RedirectResponse(task_path(request, "/completions"), 303)
     for move in moves:
         form.problem = form.problem if move.code in REJECTION_CODES else move.text
     return await render_task(request, form)
@@ -98,7 +92,7 @@ async def render_task_conflict(
     about = ConflictContext(
         title=detail.task.title,
         back=task_path(request),
-        action=action or changes_path(request),
+        action=action or task_path(request, "/changes"),
         organization_id=board.organization_id,
         object_id=detail.task.id,
         names=names,
@@ -106,6 +100,33 @@ async def render_task_conflict(
         editor=f"edit-{editor}" if editor else "",
     )
     return await render_conflict(request, form, about)
+
+
+async def update_task_fields(request: Request) -> Response:
+    """Change the submitted custom fields of a task, and show it."""
+    form = await forms.read_form(request)
+    task_id = forms.path_id(request, "task_id")
+    zone = time_format.get_time_zone(request.user.timezone)
+    names: ValueNames = {}
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            board = await board_for_update(request, session)
+            fields = await custom_fields.list_task_fields(session, board, task_id)
+            names = task_form.name_values(fields)
+            untouched = check_edit(form, task_form.list_edited_fields(form, fields, zone))
+            values = task_form.collect_values(form, fields, zone, untouched)
+            with task_form.show_value_errors(form, fields):
+                if values or not untouched:
+                    changes = TaskUpdate.of(custom_field_values=values)
+                    await tasks.update_task(session, request.user, board, task_id, changes)
+        if is_part_request(request):
+            return await render_task(request)
+        return redirect_to_task(request)
+    editor = task_form.find_first_name(form)
+    if form.conflicts:
+        action = task_path(request, "/fields")
+        return await render_task_conflict(request, form, editor, action=action, names=names)
+    return await render_task(request, form, focus=editor)
 
 
 async def show_descriptions(request: Request) -> Response:
@@ -120,10 +141,16 @@ async def show_descriptions(request: Request) -> Response:
         if versions:
             shown = _find_version(versions, request.query_params.get("version"))
             pair = versions[shown : shown + 2]  # the version, and the one before it
-            texts = await tasks.load_description_texts(
+            found = await tasks.load_description_texts(
                 source, access.board, task_id, [version.id for version in pair]
             )
-            context = _build_version(versions, shown, texts)
+            text, *previous = (found.get(version.id, "") for version in pair)
+            context = {
+                "version": pair[0],
+                "text": text,
+                "has_previous": bool(previous),
+                "comparison": TextComparison(previous[0] if previous else "", text),
+            }
     return await render_in_thread(
         render_page,
         request,
@@ -172,19 +199,3 @@ def _find_version(versions: Sequence[DescriptionVersion], id: str | None) -> int
         if version.id == wanted:
             return place
     raise NotFound("description_version_not_found", N_("This version is not stored any more."))
-
-
-def _build_version(
-    versions: Sequence[DescriptionVersion], shown: int, texts: Mapping[UUID, str]
-) -> dict[str, Any]:
-    """Return a version with its text, and its differences from the one before it."""
-    version = versions[shown]
-    text = texts.get(version.id, "")
-    has_previous = shown + 1 < len(versions)
-    previous = texts.get(versions[shown + 1].id, "") if has_previous else ""
-    return {
-        "version": version,
-        "text": text,
-        "has_previous": has_previous,
-        "comparison": TextComparison(previous, text),
-    }

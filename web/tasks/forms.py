@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from core.db.reads import Source
 from models import Board, Priority, Status
 from services import boards, tags, tasks
-from services.tasks import TaskCreate, TaskDetail, TaskPosition, TaskUpdate
+from services.tasks import TaskDetail, TaskPosition, TaskUpdate
 from web.boards.assignees import PERSON_PREFIX, format_assignee
 from web.boards.cards import STATUS_NAMES
 from web.boards.forms import format_date_field, read_task_values
@@ -18,11 +18,6 @@ from web.ui import object_forms
 from web.ui.edited_fields import EditedField
 from web.ui.forms import BlankAsNone, Form
 from web.ui.translation import N_, _, pgettext, translate
-
-
-def parse_new_task(form: Form, zone: tzinfo) -> TaskCreate:
-    """Parse the form of a new task. Raises Invalid."""
-    return form.parse(TaskCreate, read_task_values(form, zone))
 
 
 def parse_changes(form: Form, detail: TaskDetail, zone: tzinfo) -> TaskUpdate:

@@ -1,6 +1,6 @@
 """The history of a task: its lines, and their texts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -158,8 +158,11 @@ def _list_sentences(entry: HistoryEntry, event: Event) -> list[Sentence]:
             subject = _("a question")
         return [(text, {**values, "subject": subject})]
     sentences = _describe_status(N_("%(actor)s moved this task to %(status)s."), status)
-    for change in _list_described(entry.changes):
-        if not (status and _is_implied(change)):
+    is_assigned = any(one.field in ASSIGNMENT_FIELDS and one.new for one in entry.changes)
+    for change in entry.changes:
+        # Who lost the task is not mentioned after a move, and if somebody else got it.
+        is_lost = change.field in ASSIGNMENT_FIELDS and change.new is None
+        if not (is_lost and (status or is_assigned)):
             sentences += CHANGE_TEXTS.get(change.field, _describe_other)(change)
     return sentences or [(N_("%(actor)s changed this task."), {})]
 
@@ -184,17 +187,6 @@ def find_entered_status(event: Event) -> str:
 
 def _describe_status(text: str, status: str) -> list[Sentence]:
     return [(text, {"status": translate(STATUS_NAMES[Status(status)])})] if status else []
-
-
-def _is_implied(change: FieldChange) -> bool:
-    """Return whether a change accompanies every move and needs no text."""
-    return change.field in ASSIGNMENT_FIELDS and change.new is None
-
-
-def _list_described(changes: Sequence[FieldChange]) -> list[FieldChange]:
-    """Leave out who lost a task that somebody else got."""
-    is_assigned = any(one.field in ASSIGNMENT_FIELDS and one.new for one in changes)
-    return [one for one in changes if not (is_assigned and _is_implied(one))]
 
 
 def _describe_other(change: FieldChange) -> list[Sentence]:

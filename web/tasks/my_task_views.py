@@ -27,7 +27,6 @@ from web.ui.time_format import reader_zone
 from web.ui.translation import N_, translate
 
 DAYS_OF_WEEK = 7
-GROUPINGS = ("due", "board")
 DUE_HEADINGS = (N_("Overdue"), N_("Today"), N_("This week"), N_("Later"), N_("No date"))
 OVERDUE, TODAY, THIS_WEEK, LATER, NO_DATE = range(len(DUE_HEADINGS))
 
@@ -45,7 +44,7 @@ class MyTasksAddress:
         """Parse the query of a request."""
         by, priority = query.get("by", ""), query.get("priority", "")
         return cls(
-            by=by if by in GROUPINGS else "due",
+            by=by if by in ("due", "board") else "due",
             board=str(forms.parse_id(query.get("board")) or ""),
             priority=priority if priority in set(Priority) else "",
         )
@@ -111,12 +110,6 @@ def _build_due_key() -> Callable[[AssignedTask], int]:
     return find_section
 
 
-def list_board_options(found: Iterable[AssignedTask]) -> list[tuple[str, str]]:
-    """Return the boards of tasks by name, as options of the filter."""
-    names = {str(one.task.board_id): one.board_name for one in found}
-    return sorted(names.items(), key=lambda item: (item[1].casefold(), item[0]))
-
-
 async def show_my_tasks(request: Request) -> Response:
     """Show the tasks that are assigned to the reader; for htmx only the list."""
     layout = None if is_part_request(request) else await load_layout(request)
@@ -124,11 +117,12 @@ async def show_my_tasks(request: Request) -> Response:
     async with open_reader(request) as source:
         found = await tasks.list_assigned_tasks(source, current_member(request))
     matching = [one for one in found if address.matches(one.task)]
+    names = {str(one.task.board_id): one.board_name for one in found}
     context: dict[str, Any] = {
         "address": address,
         "sections": build_sections(matching, by_board=address.by == "board"),
         "done_tasks": [one for one in matching if one.task.status == "done"],
-        "board_options": list_board_options(found),
+        "board_options": sorted(names.items(), key=lambda item: (item[1].casefold(), item[0])),
         "is_cut": len(found) == tasks.MAX_ASSIGNED_TASKS,
         "has_tasks": bool(found),
     }

@@ -21,7 +21,6 @@ from web.tasks.forms import list_edited_fields
 from web.ui import forms, time_format
 from web.ui.object_forms import build_form_fields
 
-SHORT_ID_LENGTH = 6  # last characters of an id, enough to distinguish the tasks of a board
 FIELD_EDITORS = {
     "title": "title",
     "description": "text",
@@ -57,7 +56,7 @@ async def load_task_view(
         ),
         "detail": detail,
         "task": detail.task,
-        "short_id": str(detail.task.id)[-SHORT_ID_LENGTH:],
+        "short_id": str(detail.task.id)[-6:],  # enough to distinguish the tasks of a board
         "current": {field.name: field.value for field in edited},
         # One form changes a few of the fields; the others keep their values.
         "fields": build_form_fields(forms.Form(), TaskCreate, edited)

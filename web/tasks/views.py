@@ -11,20 +11,21 @@ from core.http.request import STATUS_CODES, Session, open_reader, open_transacti
 from models import ReadKind, Status, Task
 from services import approvals, presence, tasks
 from services.notifications import OpenedPage
-from services.tasks import BulkResult, TaskUpdate
+from services.tasks import BulkResult, TaskCreate, TaskUpdate
 from web.agents.presenter import load_task_runs
 from web.approvals.completions import Confirmation, build_done_approval
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.assignees import format_assignee, parse_assignee
-from web.boards.bulk_views import list_to_confirm, load_rejections
+from web.boards.bulk_views import list_to_confirm, load_rejections, redirect_to_board
 from web.boards.cards import STATUS_NAMES
+from web.boards.forms import read_task_values
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
 from web.tasks.conversation import UnreadComments, keep_filter
-from web.tasks.forms import MoveForm, parse_new_task
+from web.tasks.forms import MoveForm
 from web.tasks.presenter import load_task_view
 from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
@@ -52,7 +53,8 @@ async def create_task(request: Request) -> Response:
     """Create a task, and redirect to its board."""
     form = await forms.read_form(request)
     with form.catch_errors():
-        fields = parse_new_task(form, time_format.get_time_zone(request.user.timezone))
+        zone = time_format.get_time_zone(request.user.timezone)
+        fields = form.parse(TaskCreate, read_task_values(form, zone))
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             created = await task_form.create_task(session, request.user, board, fields, form)
@@ -76,7 +78,7 @@ async def move_task(request: Request) -> Response:
     except (Conflict, Invalid) as error:
         return await _render_rejected_move(request, error, fields)
     if not is_part_request(request):
-        return _redirect_to_board(request)
+        return redirect_to_board(request)
     status = translate(STATUS_NAMES[fields.to])
     toast: dict[str, object] = {"text": _("Moved back to %(status)s", status=status)}
     if fields.to is old_status:
@@ -238,7 +240,7 @@ async def _render_rejected_move(request: Request, error: AppError, fields: MoveF
     rejected_moves, confirmation = await load_rejections(request, [result], to_confirm=to_confirm)
     if not is_part_request(request):
         if confirmation is not None:
-            return RedirectResponse(completions_path(request), 303)
+            return RedirectResponse(task_path(request, "/completions"), 303)
         return await render_board(request, rejected_moves=rejected_moves, status_code=status)
     context = await load_board_context(request, rejected_moves)
     context |= {
@@ -249,32 +251,13 @@ async def _render_rejected_move(request: Request, error: AppError, fields: MoveF
     return render_part(request, "boards/_view_update.html", status, toast={}, **context)
 
 
-def _redirect_to_board(request: Request) -> Response:
-    query = BoardAddress.from_query(request.query_params).query
-    return RedirectResponse(f"/boards/{forms.path_id(request, 'board_id')}{query}", 303)
-
-
 def redirect_to_task(request: Request) -> Response:
     """Redirect to the page of the task of the path."""
     return RedirectResponse(task_path(request), 303)
 
 
-def task_path(request: Request) -> str:
-    """Return the address of the task of the path, with the filters of its board."""
-    return _build_task_path(request, "")
-
-
-def changes_path(request: Request) -> str:
-    """Return the address to which changes of the task of the path are sent."""
-    return _build_task_path(request, "/changes")
-
-
-def completions_path(request: Request) -> str:
-    """Return the address of the page that confirms the completion of the task of the path."""
-    return _build_task_path(request, "/completions")
-
-
-def _build_task_path(request: Request, rest: str) -> str:
+def task_path(request: Request, rest: str = "") -> str:
+    """Return an address below that of the task of the path, with the filters of its board."""
     here = f"/boards/{request.path_params['board_id']}/tasks/{forms.path_id(request, 'task_id')}"
     return f"{here}{rest}{BoardAddress.from_query(request.query_params).query}"
 
@@ -300,7 +283,9 @@ async def render_task(
         context["layout"] = layout
         render, template = render_page, "tasks/show.html"
     else:
-        context |= {"part": _part_template(request), "confirmation": confirmation}
+        in_page = request.headers.get("HX-Target", "").endswith("#task")  # or else in the drawer
+        part = "tasks/_page.html" if in_page else "tasks/_drawer.html"
+        context |= {"part": part, "confirmation": confirmation}
         render, template = render_part, "tasks/_update.html"
     if context["open_approvals"]:  # then all texts are shown exactly
         response = await render_in_thread(render, request, template, status=status, **context)
@@ -312,12 +297,6 @@ async def render_task(
     if form and form.status >= 400 and focus:
         retarget(response, f"#edit-{focus}")
     return response
-
-
-def _part_template(request: Request) -> str:
-    """Return the template for the target of the htmx request: the page or the drawer."""
-    in_page = request.headers.get("HX-Target", "").endswith("#task")
-    return "tasks/_page.html" if in_page else "tasks/_drawer.html"
 
 
 async def show_task_runs(request: Request) -> Response:
