@@ -22,7 +22,6 @@ def format_naive_utc(moment: datetime) -> str:
 
 
 MAX_DURATION = timedelta(days=7)
-MAX_DURATION_LENGTH = 100  # characters; longer texts take seconds to read
 DURATION_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -30,7 +29,7 @@ SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse_duration(text: str) -> timedelta | None:
     """Return a duration, at most MAX_DURATION. Return None if the text is not a duration."""
     text = text.strip()
-    return _parse_short_duration(text) if len(text) <= MAX_DURATION_LENGTH else None
+    return _parse_short_duration(text) if len(text) <= 100 else None  # others take seconds to read
 
 
 @lru_cache(maxsize=1_000)

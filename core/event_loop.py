@@ -26,10 +26,8 @@ from core.clock import now
 from core.http.middleware import current_request
 
 MAX_HOLD = 0.1  # seconds of CPU time
-PRECISION = 0.01  # seconds: how often the CPU time is read, which is a call of the system
 REPEAT_INTERVAL = 60.0  # seconds in which one place has one line in the log
 MAX_PLACES = 1_000  # of which the time of the last line is known
-MAX_LOGGED_PATH = 200  # characters
 FILE_NAME = "event_loop.json"  # in the data folder
 KEPT = timedelta(hours=24)
 
@@ -60,7 +58,7 @@ class LoopMonitor:
         report: Callable[[LoopHold], None],
         *,
         limit: float = MAX_HOLD,
-        precision: float = PRECISION,
+        precision: float = 0.01,  # seconds: how often the CPU time is read by a call of the system
     ) -> None:
         self._report = report
         self._limit = limit
@@ -137,7 +135,7 @@ def _describe_place(callback: Callable[..., object], args: tuple[object, ...]) -
     if request is None:
         return name
     method, path = request
-    return f"{method} {ID.sub('{id}', path)[:MAX_LOGGED_PATH]} ({name})"
+    return f"{method} {ID.sub('{id}', path)[:200]} ({name})"
 
 
 class HoldRecorder:

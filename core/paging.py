@@ -39,11 +39,6 @@ class Page(Generic[Item]):
         return Page([change(item) for item in self.items], self.total, self.limit, self.offset)
 
 
-def center_offset(position: int, page_size: int) -> int:
-    """Return the offset of the page in whose middle the item at a position (from 0) is."""
-    return max(position - page_size // 2, 0)
-
-
 class PagedQuery(Generic[Item]):
     """An ordered SELECT statement that is read page by page, and compiled once.
 

@@ -25,7 +25,6 @@ from core.db.reads import ReadConnection
 TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Opens a transaction that is committed at the end of the block and rolled back by an exception."""
 
-MAX_OVERFLOW = 5  # additional connections for short load peaks
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
 CONNECTION_SETTINGS = {
     "jit": "off",  # compiling a statement takes longer than running it
@@ -34,7 +33,6 @@ CONNECTION_SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
 }
 
-IDLE_SECONDS = 60.0  # until a connection for reading that is not used is closed
 
 STATEMENT_CACHE = {
     "statement_cache_size": 1_000,  # statements that each connection keeps prepared
@@ -49,7 +47,7 @@ def create_database_engine(settings: Settings, *, size: int | None = None) -> As
     engine = create_async_engine(
         settings.sqlalchemy_url,
         pool_size=size or settings.db_pool_size,
-        max_overflow=MAX_OVERFLOW,
+        max_overflow=5,  # additional connections for short load peaks
         pool_timeout=POOL_TIMEOUT,
         hide_parameters=True,  # errors are logged; user content must not be
         json_serializer=encode_json_parameter,
@@ -123,7 +121,7 @@ class ReadPool:
             dsn,
             min_size=0,
             max_size=size,
-            max_inactive_connection_lifetime=IDLE_SECONDS,
+            max_inactive_connection_lifetime=60.0,  # seconds
             connection_class=_PlainConnection,
             init=_decode_json,
             **STATEMENT_CACHE,
@@ -137,8 +135,10 @@ class ReadPool:
         try:
             connection = await self._pool.acquire(timeout=self.timeout)
         except OSError as error:  # also TimeoutError
-            if isinstance(error, TimeoutError) and self._is_exhausted():
-                raise PoolBusy(f"all {self._pool.get_max_size()} connections are in use") from error
+            size = self._pool.get_max_size()
+            # While connections are being opened, the pool cannot tell that it is exhausted.
+            if isinstance(error, TimeoutError) and self._pool.get_size() == size:
+                raise PoolBusy(f"all {size} connections are in use") from error
             raise ConnectionError(str(error)) from error
         try:
             yield connection
@@ -147,10 +147,6 @@ class ReadPool:
             raise ConnectionError(str(error)) from error
         finally:
             await self._pool.release(connection)
-
-    def _is_exhausted(self) -> bool:
-        """Return whether all connections are open; while some are being opened, it cannot tell."""
-        return self._pool.get_size() == self._pool.get_max_size()
 
     async def close(self) -> None:
         """Close all connections."""

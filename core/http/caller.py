@@ -23,7 +23,14 @@ def get_client_ip(connection: HTTPConnection, trusted: Sequence[Network]) -> str
     differ, both are ignored.
     """
     peer = connection.client.host if connection.client else "unknown"
-    addresses = {_nearest_untrusted([*hops, peer], trusted) for hops in _forwarded_hops(connection)}
+    standard = [_for(element) for element in _elements(connection, "Forwarded")]
+    usual = [_without_port(hop) for hop in _elements(connection, "X-Forwarded-For")]
+    addresses = set()
+    for forwarded in ([hop for hop in standard if hop], usual):
+        if forwarded:
+            hops = [*forwarded, peer]
+            nearest = (hop for hop in reversed(hops) if not is_trusted(hop, trusted))
+            addresses.add(next(nearest, hops[0]))  # the first hop if all are trusted
     return addresses.pop() if len(addresses) == 1 else peer
 
 
@@ -38,18 +45,6 @@ def rate_limit_network(ip: str) -> str:
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
-
-
-def _nearest_untrusted(hops: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Return the last untrusted hop, or the first hop if all are trusted."""
-    return next((hop for hop in reversed(hops) if not is_trusted(hop, trusted)), hops[0])
-
-
-def _forwarded_hops(connection: HTTPConnection) -> list[list[str]]:
-    """Return the hops of each of the two headers that is present."""
-    standard = [_for(element) for element in _elements(connection, "Forwarded")]
-    usual = [_without_port(hop) for hop in _elements(connection, "X-Forwarded-For")]
-    return [hops for hops in ([hop for hop in standard if hop], usual) if hops]
 
 
 def _elements(connection: HTTPConnection, header: str) -> list[str]:

@@ -256,10 +256,12 @@ class OutboundClient:
             ) as response,
         ):
             body, is_truncated = await self._read(response)
-        outcome = _classify(response.status_code)
-        return OutboundResult(
-            outcome, response.status_code, dict(response.headers), body, is_truncated
-        )
+        status, outcome = response.status_code, OutboundOutcome.REJECTED
+        if 200 <= status < 300:
+            outcome = OutboundOutcome.DELIVERED
+        elif 300 <= status < 400:
+            outcome = OutboundOutcome.REDIRECTED
+        return OutboundResult(outcome, status, dict(response.headers), body, is_truncated)
 
     async def _read(self, response: httpx2.Response) -> tuple[bytes, bool]:
         """Read the beginning of a body; the status counts even if the body never ends."""
@@ -363,12 +365,6 @@ class _LimitedStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-def _classify(status: int) -> OutboundOutcome:
-    if 200 <= status < 300:
-        return OutboundOutcome.DELIVERED
-    return OutboundOutcome.REDIRECTED if 300 <= status < 400 else OutboundOutcome.REJECTED
 
 
 def _find_tls_error(error: BaseException | None) -> ssl.SSLError | None:

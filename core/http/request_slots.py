@@ -15,19 +15,12 @@ from core.security.secrets import hash_token
 from core.text import N_
 
 MAX_RUNNING = 6  # requests of a caller; a process has ten database connections by default
-MAX_RUNNING_OF_TOKENS = 9  # requests of all tokens of a user; each has MAX_RUNNING
-MAX_RUNNING_OF_GROUP = 12  # reads of all agents of an organization
-MAX_RUNNING_OF_PROCESS = 24  # reads of all callers
-MAX_WAITING = 100  # requests of a caller that wait for a slot
-MAX_WAITING_STREAMS = 2_000  # of a caller: all pages reconnect after a restart
 MAX_WAITING_OF_PROCESS = 5_000
 MAX_CALLERS = 20_000  # credentials whose caller is remembered
 RETRY_AFTER = 5  # seconds
 SCOPE_KEY = "mission_control.request_slots"
 
 READING_METHODS = {"GET", "HEAD"}
-ALL_READS = "reads"
-OPENING_STREAMS = "streams that are being opened"
 
 FindCredentials = Callable[[HTTPConnection], Collection[str]]
 
@@ -52,10 +45,10 @@ class RequestSlotsMiddleware:
         find_credentials: FindCredentials,
         *,
         max_running: int = MAX_RUNNING,
-        max_running_of_tokens: int = MAX_RUNNING_OF_TOKENS,
-        max_running_of_group: int = MAX_RUNNING_OF_GROUP,
-        max_running_of_process: int = MAX_RUNNING_OF_PROCESS,
-        max_waiting: int = MAX_WAITING,
+        max_running_of_tokens: int = 9,  # requests of all tokens of a user
+        max_running_of_group: int = 12,  # reads of all agents of an organization
+        max_running_of_process: int = 24,  # reads of all callers
+        max_waiting: int = 100,  # requests of a caller that wait for a slot
     ) -> None:
         self.app = app
         self.find_credentials = find_credentials
@@ -156,9 +149,8 @@ class _HeldSlots:
 
     def _list_limits(self) -> Iterator[tuple[str, int, int]]:
         """Yield the keys of all slots that the request needs, with how many run and wait."""
-        known, own = self._middleware, MAX_WAITING_STREAMS
-        if not self._is_stream:
-            own = known.max_waiting
+        known = self._middleware
+        own = 2_000 if self._is_stream else known.max_waiting  # all pages reconnect after a restart
         for key in self._list_credential_keys():
             yield key, known.max_running, own
         for one in self._credentials if not self._callers else ():
@@ -169,11 +161,11 @@ class _HeldSlots:
                 count = known.max_running_of_tokens
             yield _caller_key(caller), count, own
         if self._is_stream:
-            yield OPENING_STREAMS, known.max_running, MAX_WAITING_OF_PROCESS
+            yield "streams that are being opened", known.max_running, MAX_WAITING_OF_PROCESS
         elif self._is_read and self._callers:
             for group in sorted({one.group for one in self._callers} - {""}):
                 yield group, known.max_running_of_group, MAX_WAITING_OF_PROCESS
-            yield ALL_READS, known.max_running_of_process, MAX_WAITING_OF_PROCESS
+            yield "reads", known.max_running_of_process, MAX_WAITING_OF_PROCESS
 
     def _release_others(self) -> tuple[str, int, int] | None:
         """Release slots that are no longer needed, and return the limits of the next to take."""

@@ -17,10 +17,8 @@ from core.http import unsent_bytes
 from core.http.caller import rate_limit_network
 from core.http.unsent_bytes import ConnectionBytes, UnsentBytes
 
-HEADER_TIMEOUT = 20.0  # seconds until the headers of a request must be complete
 MAX_HEADER_SIZE = 64 * 1024  # bytes
 MAX_PER_NETWORK = 2_000  # connections without complete headers; pages reconnect all at once
-MAX_UNSENT_IN_SYSTEM = 128 * 1024  # bytes that the system accepts before it can send them
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -30,7 +28,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     connection when the client has taken the last response.
     """
 
-    header_timeout: ClassVar[float] = HEADER_TIMEOUT
+    header_timeout: ClassVar[float] = 20.0  # seconds until the headers must be complete
     max_per_network: ClassVar[int] = MAX_PER_NETWORK
     waiting: ClassVar[Counter[str]] = Counter()  # by network
 
@@ -65,7 +63,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not (self._has_body_left and self.cycle and self.cycle.response_complete):
             self._header_size += len(data)  # else the request was refused before its end
         super().data_received(data)
-        if self._is_idle_without_timer():
+        has_timer = self._timer is not None or self.timeout_keep_alive_task is not None
+        if not (self._is_responding() or has_timer or self.transport.is_closing()):
             self._begin_headers()  # line breaks between two requests
         self._check_limits()
 
@@ -90,7 +89,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Respond to data that is not HTTP, unless that would be inside another response."""
-        if self._is_responding() and (self.pipeline or not self._awaits_body()):
+        is_begun = self.cycle and (self.cycle.response_started or not self.cycle.more_body)
+        if self._is_responding() and (self.pipeline or is_begun):
             self._close_after_response()
         else:
             super().send_400_response(msg)
@@ -178,14 +178,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _is_responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _awaits_body(self) -> bool:
-        """Return whether the body of the last request is incomplete, and nothing was sent yet."""
-        return self.cycle.more_body and not self.cycle.response_started
-
-    def _is_idle_without_timer(self) -> bool:
-        has_timer = self._timer is not None or self.timeout_keep_alive_task is not None
-        return not (self._is_responding() or has_timer or self.transport.is_closing())
-
 
 def _limit_unsent_bytes_in_system(transport: asyncio.Transport) -> None:
     """Let the system buffer less of a response, by default up to 4 MB of each connection.
@@ -194,5 +186,4 @@ def _limit_unsent_bytes_in_system(transport: asyncio.Transport) -> None:
     """
     connected = transport.get_extra_info("socket")
     if hasattr(socket, "TCP_NOTSENT_LOWAT") and connected.family != socket.AF_UNIX:
-        option = socket.TCP_NOTSENT_LOWAT
-        connected.setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT_IN_SYSTEM)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 128 * 1024)

@@ -107,7 +107,9 @@ def check_bearer(
         rules.validate(token.claims)
     except JoseError as error:
         raise InvalidTokenError(str(error)) from None
-    if not _has_audience(accepted, token.claims):
+    audience = token.claims.get("aud", [])
+    named = [audience] if isinstance(audience, str) else [*audience]
+    if not any(name in accepted for name in [*named, token.claims.get("azp")]):
         raise InvalidTokenError("the token has another audience")
     if token.claims["sub"] == token.claims.get("client_id"):
         raise InvalidTokenError("the token belongs to a client, not to a user")
@@ -161,12 +163,6 @@ def check_id_token(
     return token.claims
 
 
-def _has_audience(accepted: Collection[str], claims: Claims) -> bool:
-    audience = claims.get("aud", [])
-    named = [audience] if isinstance(audience, str) else [*audience]
-    return any(name in accepted for name in [*named, claims.get("azp")])
-
-
 def _parse_key(published: Mapping[str, Any]) -> Key | None:
     """Parse one key; return None if it is not a signing key or too weak."""
     # 342 characters of base64 are 2048 bits (RFC 7518, 3.3)
@@ -181,15 +177,12 @@ def _parse_key(published: Mapping[str, Any]) -> Key | None:
 
 def _select_key(header: Header, keys: Sequence[Key]) -> Key:
     """Return the key named by `kid`; without `kid`, the only key that supports the algorithm."""
-    fitting = [key for key in keys if _key_supports(key, header["alg"])]
-    kid = header.get("kid")
+    algorithm, kid = header["alg"], header.get("kid")
+    fitting = [key for key in keys if key.key_type == KEY_TYPES[algorithm]]
+    if KEY_TYPES[algorithm] != "OKP":
+        fitting = [key for key in fitting if key.get("alg") in (None, algorithm)]
     if kid is not None:
         fitting = [key for key in fitting if key.kid == kid][:1]
     if len(fitting) != 1:
         raise InvalidKeyIdError(f"no key is called {kid!r}")
     return fitting[0]
-
-
-def _key_supports(key: Key, algorithm: str) -> bool:
-    kind = KEY_TYPES[algorithm]
-    return key.key_type == kind and (kind == "OKP" or key.get("alg") in (None, algorithm))

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
-from core.paging import center_offset
 from web.ui import forms
 
 Row = TypeVar("Row")
@@ -132,5 +131,5 @@ async def find_page_around(
     place, id = parse_list_position(query, name), forms.parse_id(query.get(name))
     if id is None:
         return place
-    offset = center_offset(await count_before(id), page_size)
+    offset = max(await count_before(id) - page_size // 2, 0)  # the object is in the middle
     return ListPosition(offset, place.parameters) if offset else ListPosition()
