@@ -8,7 +8,6 @@ from contextlib import suppress
 from cli.command import CommandError, print_line
 from core.config.settings import Settings
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RESTART_DELAY = 5.0  # seconds before a failed worker starts again
 SHUTDOWN_TIMEOUT = 2.0  # seconds that a job may continue after the stop signal
 
@@ -47,7 +46,7 @@ async def adopt_public_address(settings: Settings, *, is_lasting: bool) -> Setti
             f" to {stored}, or change the address with ./run address {own}"
         )
     print_line(f"People and agents use the stored address {stored}: see ./run address")
-    return settings.with_base_url(stored)
+    return settings.model_copy(update={"base_url": stored})
 
 
 def create_stop_event() -> asyncio.Event:
@@ -57,7 +56,7 @@ def create_stop_event() -> asyncio.Event:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
             continue
         loop.add_signal_handler(number, stop.set)

@@ -30,7 +30,6 @@ from web.ui import forms
 from web.ui.translation import N_
 
 RIGHTS = "rights"  # the rights of the user have changed, also where no part reloads
-NOTIFICATIONS = "notifications"  # of the user have changed
 RESET = "reset"  # the page has missed events, and reloads all its parts
 BOARD_EVENTS = (EventType.BOARD_CREATED, EventType.BOARD_DELETED)
 RIGHTS_EVENTS = (*BOARD_EVENTS, *boards.MEMBER_EVENTS)
@@ -70,8 +69,11 @@ class _PageSubscription:
         found: defaultdict[str, set[UUID | None]] = defaultdict(set)
         for event in batch:
             if event.board_id is None or event.board_id in readable:
+                shows_all = event.board_id is None or not self.board_ids.isdisjoint(
+                    {None, event.board_id}
+                )
                 for name in list_stale_parts(event):
-                    if self._shows_part(name, event):
+                    if shows_all or not is_single_board(name):
                         found[name].add(event.board_id if is_single_board(name) else None)
         limited = limit_single_cards(found)
         return {
@@ -79,11 +81,6 @@ class _PageSubscription:
             name: "" if None in limited[name] else " ".join(sorted(map(str, limited[name])))
             for name in sorted(limited)
         }
-
-    def _shows_part(self, name: str, event: Event) -> bool:
-        if event.board_id is None or None in self.board_ids:
-            return True
-        return not is_single_board(name) or event.board_id in self.board_ids
 
 
 async def stream_events(request: Request) -> Response:
@@ -173,7 +170,14 @@ class _PageStream:
         if readable is None:
             return None
         self._update_visits(readable, feed)
-        message = self._take_presence() + self._take_notifications()
+        message = b""
+        for board_id, visit in self._visits.items():
+            if visit.has_change:
+                visit.has_change = False
+                message += _format_message("presence", str(board_id))
+        if self._changes is not None and self._changes.has_change:
+            self._changes.has_change = False  # of notifications of the user
+            message += _format_message("notifications", "")
         message += self._subscription.format_stale_parts(batch, readable)
         if any(boards.may_change_access(one, self._user) for one in self._list_changes(batch)):
             message += _format_message(RIGHTS, "")
@@ -206,18 +210,6 @@ class _PageStream:
         for board_id in shown - self._visits.keys():
             visit = presence.Visit(board_id, self.actor_id)
             self._visits[board_id] = visits.begin(visit, feed.wake)
-
-    def _take_presence(self) -> bytes:
-        changed = [board_id for board_id, visit in self._visits.items() if visit.has_change]
-        for board_id in changed:
-            self._visits[board_id].has_change = False
-        return b"".join(_format_message("presence", str(board_id)) for board_id in changed)
-
-    def _take_notifications(self) -> bytes:
-        if self._changes is None or not self._changes.has_change:
-            return b""
-        self._changes.has_change = False
-        return _format_message(NOTIFICATIONS, "")
 
     async def load_rights(self) -> Readable:
         """Return the boards that the viewer can read, or None if the stream has to end."""

@@ -11,18 +11,8 @@ StaleParts: TypeAlias = Mapping[str, Collection[UUID | None]]
 """Names of parts with the boards whose pages show them; None stands for all pages."""
 
 SINGLE_BOARD_PARTS = {
-    *(
-        "agents",
-        "agent-cards",
-        "board",
-        "cards",
-        "memory",
-        "pauses",
-        "tasks",
-        "task-order",
-        "trash",
-    ),
-    *("onboarding", "views", "board-webhooks"),
+    *("agents", "agent-cards", "board", "board-webhooks", "cards", "memory", "onboarding"),
+    *("pauses", "task-order", "tasks", "trash", "views"),
 }
 """Parts that show one board. They are not sent to pages of another board."""
 
@@ -30,7 +20,6 @@ MAX_SINGLE_CARDS = 5  # in one batch of events; also of agents whose cards are l
 
 MAX_SINGLE_COMMENTS = 5  # tasks whose comments a part follows one by one, otherwise all comments
 
-SINGLE_TASK_NAMES = ("card-", "current-task-")
 AGENT_CARDS = "agent-cards-"
 
 CARD_FIELDS = {
@@ -43,14 +32,10 @@ place of a card; other views (`BoardAddress.is_unfiltered_board`) load all cards
 def list_stale_parts(event: Event) -> Iterable[str]:
     """Return the names of the parts that an event makes out of date."""
     ids = {"task": event.task_id, "approval": event.approval_id, "agent": event.agent_id}
-    names = TASK_CARD if _changes_only_card(event) else EVENT_DEFINITIONS[event.type].stale_parts
-    return [name.format(**ids) for name in names]
-
-
-def _changes_only_card(event: Event) -> bool:
-    """Return whether an event is the change of fields that only the card of the task shows."""
     changed = event.data.get("changes") if event.type is EventType.TASK_UPDATED else None
-    return bool(changed) and set(changed) <= CARD_FIELDS
+    changes_only_card = bool(changed) and set(changed) <= CARD_FIELDS
+    names = TASK_CARD if changes_only_card else EVENT_DEFINITIONS[event.type].stale_parts
+    return [name.format(**ids) for name in names]
 
 
 def limit_single_cards(found: StaleParts) -> StaleParts:
@@ -59,7 +44,7 @@ def limit_single_cards(found: StaleParts) -> StaleParts:
     The same applies to the cards of many agents. What replaces parts concerns all their boards.
     """
     found = _replace_many(found, AGENT_CARDS, AGENT_CARDS, "agent-cards")
-    return _replace_many(found, "card-", SINGLE_TASK_NAMES, "tasks", "agents")
+    return _replace_many(found, "card-", ("card-", "current-task-"), "tasks", "agents")
 
 
 def _replace_many(

@@ -30,7 +30,6 @@ from services.notifications import (
 )
 from worker.scheduler import PeriodicTask
 
-MAX_CONCURRENT = 64  # messages
 REPEAT_DELAY = timedelta(seconds=0.2)  # until more are sent, or what another worker has locked
 
 Renderer: TypeAlias = Callable[[DueDelivery], ChannelMessage]
@@ -69,7 +68,7 @@ class NotificationSender:
         if next_at is None or next_at > now():
             return next_at
         await self._plan()
-        room = MAX_CONCURRENT - len(self._running)
+        room = 64 - len(self._running)  # messages at the same time
         if room <= 0:
             return now() + REPEAT_DELAY
         running = RunningMessages(self._running.values())

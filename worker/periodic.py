@@ -75,7 +75,7 @@ class PeriodicTasks:
     def __init__(
         self, settings: Settings, transaction: TransactionFactory, open_read: ReadFactory
     ) -> None:
-        self.offline_after = timedelta(seconds=settings.agent_offline_after)
+        self.offline_after = settings.offline_after
         self._settings = settings
         self._transaction = transaction
         self._counter_repair = CounterRepair(transaction)

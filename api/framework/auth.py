@@ -60,7 +60,7 @@ async def authenticate_by_reading(
     request.state.provider_profile = None
     try:
         actor = await authenticate(reader, request, allowed_caller)
-        offline_after = get_offline_after(request)
+        offline_after = get_settings(request).offline_after
         if actor is None or (
             isinstance(actor, Agent) and agents.changes_status(actor, offline_after)
         ):
@@ -143,7 +143,9 @@ async def _find_and_touch(request: Request, allowed_caller: AllowedCaller) -> Ac
     async with open_transaction(request) as session:
         actor = await authenticate(session, request, allowed_caller)
         if isinstance(actor, Agent):
-            await agents.touch_agent(session, actor, offline_after=get_offline_after(request))
+            await agents.touch_agent(
+                session, actor, offline_after=get_settings(request).offline_after
+            )
         return actor
 
 
@@ -242,8 +244,3 @@ def _network(request: Request) -> str:
 def _verifier(request: Request) -> CredentialVerifier:
     verifier: CredentialVerifier = request.state.credential_verifier
     return verifier
-
-
-def get_offline_after(request: Request) -> timedelta:
-    """Return how long an agent may be silent before it is offline."""
-    return timedelta(seconds=get_settings(request).agent_offline_after)

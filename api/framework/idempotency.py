@@ -35,7 +35,9 @@ def read_idempotent_request(
     key = read_idempotency_key(request) if request.method == "POST" and actor else None
     if key is None or actor is None:
         return None
-    return IdempotentRequest(actor.id, key, _hash_request(request, body))
+    content = [request.method, request.url.path, request.url.query, body.value if body else None]
+    hashed = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return IdempotentRequest(actor.id, key, hashed)
 
 
 async def run_idempotent(
@@ -126,9 +128,3 @@ def read_idempotency_key(request: Request) -> str | None:
         reason = f"Send one {IDEMPOTENCY_KEY_HEADER} of {limits}."
         raise Invalid("idempotency_key_invalid", reason)
     return key
-
-
-def _hash_request(request: Request, body: RequestBody | None) -> str:
-    """Return a hash of method, path, query, and the parsed body."""
-    content = [request.method, request.url.path, request.url.query, body.value if body else None]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

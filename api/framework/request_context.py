@@ -7,7 +7,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from api.framework.auth import AllowedCaller, get_offline_after
+from api.framework.auth import AllowedCaller
 from api.framework.errors import read_known_versions
 from core.config.settings import Settings
 from core.db.reads import Source
@@ -124,4 +124,4 @@ class RequestContext:
     @property
     def offline_after(self) -> timedelta:
         """How long an agent may be silent before it is offline."""
-        return get_offline_after(self.request)
+        return self.settings.offline_after

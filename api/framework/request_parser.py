@@ -20,7 +20,6 @@ from core.text import MAX_JSON_DEPTH
 
 MAX_JSON_VALUES = 300_000  # objects, arrays and values in a body
 
-MAX_ERRORS = 1_000  # that are described; the response has the first of them
 LONG_BODY = 100_000  # bytes; values of longer ones are checked in a thread: 2 MB take 250 ms
 
 
@@ -181,7 +180,7 @@ def _validate(
 
 def _field_errors(error: ValidationError, *where: str) -> list[dict[str, Any]]:
     count = error.error_count()
-    if count > MAX_ERRORS:
+    if count > 1_000:  # the response has the first hundred of those that are described
         message = f"{count:,} values in the {where[0]} are not valid."
         return [{"type": "value_error", "loc": [*where], "msg": message, "input": None}]
     return [_build_field_error(fault, where) for fault in error.errors(include_url=False)]

@@ -14,10 +14,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from starlette.requests import Request
 
-from api.framework.auth import get_offline_after
 from api.streams.subscription import AllowedIds
 from core.clock import now
-from core.http.request import open_reader
+from core.http.request import get_settings, open_reader
 from models import Agent, Event, EventType, Gateway
 from services import agents
 
@@ -50,7 +49,7 @@ class _SeenAgents:
             if time - self._read_at < REPORT_INTERVAL and seq <= self._seq:
                 return
             self._read_at, self._seq, at = time, max(self._seq, seq), now()
-            offline_after = get_offline_after(request)
+            offline_after = get_settings(request).offline_after
             async with open_reader(request) as source:
                 found = await agents.list_changed_presences(
                     source, self._organization_id, self._since, at, offline_after=offline_after
@@ -68,13 +67,24 @@ class _SeenAgents:
             self._since = max(self._since, at - WRITE_DELAY)
 
 
+_seen_by_feed: WeakKeyDictionary[object, WeakValueDictionary[UUID, _SeenAgents]] = (
+    WeakKeyDictionary()
+)
+"""What all streams of an organization in this process share while one is open."""
+
+
 class SeenAgentsReport:
     """Reports to one subscriber when agents were last seen, and when their gateway is lost."""
 
     def __init__(self, request: Request, organization_id: UUID, build_frame: FrameBuilder) -> None:
         self._request = request
         self._build_frame = build_frame
-        self._seen = _get_seen_agents(request, organization_id)
+        feed = request.state.event_feed
+        by_organization = _seen_by_feed.setdefault(feed, WeakValueDictionary())
+        seen = by_organization.get(organization_id)
+        if seen is None:
+            seen = by_organization[organization_id] = _SeenAgents(organization_id)
+        self._seen = seen
         self._number = self._seen.number
         self._reported_at = asyncio.get_running_loop().time()
 
@@ -92,17 +102,3 @@ class SeenAgentsReport:
             for number, board_id, frame in self._seen.frames.values()
             if number > known and board_id in allowed_ids
         )
-
-
-_seen_by_feed: WeakKeyDictionary[object, WeakValueDictionary[UUID, _SeenAgents]] = (
-    WeakKeyDictionary()
-)
-
-
-def _get_seen_agents(request: Request, organization_id: UUID) -> _SeenAgents:
-    """Return what all streams of an organization in this process share while one is open."""
-    by_organization = _seen_by_feed.setdefault(request.state.event_feed, WeakValueDictionary())
-    seen = by_organization.get(organization_id)
-    if seen is None:
-        seen = by_organization[organization_id] = _SeenAgents(organization_id)
-    return seen

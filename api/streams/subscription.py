@@ -92,26 +92,18 @@ class FrameCache:
         keys = [(kind, event.seq) for event in missing]
         job = _FrameJob(task)
         self._jobs |= dict.fromkeys(keys, job)
-        task.add_done_callback(lambda done: self._remove_failed(done, job, keys))
 
-    def _remove_failed(
-        self, done: asyncio.Task[Mapping[int, bytes]], job: _FrameJob, keys: Sequence[Key]
-    ) -> None:
-        if done.cancelled() or done.exception():
-            for key in keys:
-                if self._jobs.get(key) is job:
-                    del self._jobs[key]
+        def remove_failed(done: asyncio.Task[Mapping[int, bytes]]) -> None:
+            if done.cancelled() or done.exception():
+                for key in keys:
+                    if self._jobs.get(key) is job:
+                        del self._jobs[key]
+
+        task.add_done_callback(remove_failed)
 
 
 _caches_by_feed: WeakKeyDictionary[object, FrameCache] = WeakKeyDictionary()
-
-
-def get_frame_cache(request: HTTPConnection) -> FrameCache:
-    """Return the frame cache that all subscribers of this process share."""
-    feed = request.state.event_feed
-    if feed not in _caches_by_feed:
-        _caches_by_feed[feed] = FrameCache(request)
-    return _caches_by_feed[feed]
+"""The cache that all subscribers of this process share."""
 
 
 def format_frame(name: str, seq: int | None, payload: BaseModel) -> bytes:
@@ -273,7 +265,10 @@ class _StreamSource:
         self._actor = context.actor
         self._definition = definition
         self._load_allowed_ids = load_allowed_ids
-        self._frames: FrameCache = get_frame_cache(context.request)
+        feed = context.request.state.event_feed
+        if feed not in _caches_by_feed:
+            _caches_by_feed[feed] = FrameCache(context.request)
+        self._frames = _caches_by_feed[feed]
 
     async def load_rights(self) -> Readable:
         """Return the allowed ids, or None if the streams have to end."""
@@ -292,7 +287,12 @@ class _StreamSource:
             return NO_PART
         if self not in batch.derived:
             included = [event for event in batch.events if self._definition.includes(event)]
-            changes = [event.seq for event in batch.events if self._may_change_rights(event)]
+            changes = [
+                event.seq
+                for event in batch.events
+                if boards.may_change_access(event, self._actor)
+                or self._definition.changes_rights(event)
+            ]
             batch.derived[self] = _StreamPart(
                 included,
                 frozenset(self._definition.get_scope_id(event) for event in included),
@@ -312,11 +312,6 @@ class _StreamSource:
             to_send = [one for one in to_send if definition.get_scope_id(one) in allowed_ids]
         return b"".join(
             await self._frames.get_frames(definition.kind, to_send, definition.write_frames)
-        )
-
-    def _may_change_rights(self, event: Event) -> bool:
-        return boards.may_change_access(event, self._actor) or self._definition.changes_rights(
-            event
         )
 
 

@@ -4,6 +4,7 @@ The name of a field is the name of its variable in lower case. docs/configuratio
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -116,7 +117,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     security_header_referrer_policy: str = "strict-origin-when-cross-origin"
     security_header_permissions_policy: str = ""
 
-    app_env: Literal["production", "development"] = "production"
+    app_env: Literal["production", "development"] = "production"  # which has pages for developers
     log_level: Annotated[str, AfterValidator(values.parse_log_level)] = "INFO"
     log_format: Literal["text", "json"] = "text"
     log_use_utc: bool = False
@@ -135,7 +136,10 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
             _check_env_file(file)
             return _EnvironmentSettings(_env_file=file, **given)
         except ValidationError as error:
-            raise InvalidSetting(_describe_error(error)) from None
+            fault = error.errors(include_input=False, include_url=False)[0]
+            name = str(fault["loc"][0]).upper() if fault["loc"] else "A setting"
+            text = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            raise InvalidSetting(f"{name} {text.strip('.')}.") from None
         except UnicodeDecodeError:
             raise InvalidSetting(f"The file of settings {file} is not text in UTF-8.") from None
 
@@ -150,18 +154,14 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         return self.database_url
 
     @property
-    def is_development(self) -> bool:
-        """Whether pages for developers of Mission Control are served."""
-        return self.app_env == "development"
+    def offline_after(self) -> timedelta:
+        """How long an agent may be silent before it is offline."""
+        return timedelta(seconds=self.agent_offline_after)
 
     @property
     def is_base_url_set(self) -> bool:
         """Whether BASE_URL is set, and not the address to which the server listens."""
         return "base_url" in self.model_fields_set
-
-    def with_base_url(self, address: str) -> "Settings":
-        """Return a copy with another address for people and agents."""
-        return self.model_copy(update={"base_url": address})
 
     def with_bound_port(self, port: int) -> "Settings":
         """Return a copy with the port that was bound."""
@@ -240,11 +240,3 @@ def _check_env_file(file: Path) -> None:
             if binding.error:
                 line = binding.original.line
                 raise InvalidSetting(f"Line {line} of {file} is not of the form NAME=value.")
-
-
-def _describe_error(error: ValidationError) -> str:
-    """Describe the first error in one sentence."""
-    fault = error.errors(include_input=False, include_url=False)[0]
-    name = str(fault["loc"][0]).upper() if fault["loc"] else "A setting"
-    text = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {text.strip('.')}."

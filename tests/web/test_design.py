@@ -20,7 +20,7 @@ async def test_the_page_of_components_does_not_exist_in_production(alice) -> Non
 
 
 def test_production_is_the_default() -> None:
-    assert not Settings().is_development
+    assert Settings().app_env == "production"
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -210,10 +210,9 @@ async def show_version(request: Request) -> Response:
             source, page.agent, name, forms.path_id(request, "version_id")
         )
     comparison = TextComparison(shown.previous_content or "", shown.content)
-    context: dict[str, Any] = page.context()
-    context |= {"name": name, "shown": shown, "comparison": comparison}
-    page_template = "agents/file_version.html"
-    return await render_in_thread(render_page, request, page_template, layout=layout, **context)
+    more = {"layout": layout, "name": name, "shown": shown, "comparison": comparison}
+    context: dict[str, Any] = page.context() | more
+    return await render_in_thread(render_page, request, "agents/file_version.html", **context)
 
 
 async def load_file_page(request: Request) -> FilePage:
@@ -322,13 +321,11 @@ async def review_file(request: Request) -> Response:
         ):
             return await _render_conflict(request, page, file, fields.content)
         else:
-            layout = await load_layout(request)
-            comparison = TextComparison(file.content, file.normalize(fields.content))
             context: dict[str, Any] = page.context() | {
-                "layout": layout,
+                "layout": await load_layout(request),
                 "file": file,
                 "content": fields.content,
-                "comparison": comparison,
+                "comparison": TextComparison(file.content, file.normalize(fields.content)),
             }
             template = "agents/file_review.html"
             return await render_in_thread(render_page, request, template, **context)
@@ -369,30 +366,30 @@ async def _render_editor(
     file: AgentFile | None = None,
     problem: str = "",
 ) -> Response:
-    layout = await load_layout(request)
-    context: dict[str, Any] = page.context() | {
-        "name": name,
-        "form": form,
-        "file": file,
-        "problem": problem,
-        "status": form.status,
-    }
-    return render_page(request, "agents/file_edit.html", layout=layout, **context)
+    return render_page(
+        request,
+        "agents/file_edit.html",
+        layout=await load_layout(request),
+        status=form.status,
+        name=name,
+        form=form,
+        file=file,
+        problem=problem,
+        **page.context(),
+    )
 
 
 async def _render_conflict(
     request: Request, page: FilePage, file: AgentFile, content: str
 ) -> Response:
     """Show the present version and the edited one beside each other, with a text to merge them."""
-    layout = await load_layout(request)
-    [row] = build_rows(page, [file])
     passages = None
     if not file.is_too_long:
         passages = await run_in_renderer(partial(align_texts, file.content, content))
     context: dict[str, Any] = page.context() | {
-        "layout": layout,
+        "layout": await load_layout(request),
         "status": 409,
-        "row": row,
+        "row": build_rows(page, [file])[0],
         "content": content,
         "passages": passages,
     }

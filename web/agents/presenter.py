@@ -108,10 +108,8 @@ def describe_evidence(card: AgentCard) -> str:
         return _("working (reported by its gateway %(ago)s)", ago=format_ago(run.quiet_for))
     if card.evidence.source is StatusSource.WAITING:
         return _("its gateway is away")
-    return _describe_missing_call(card) if age is None else _describe_last_sign(card, age)
-
-
-def _describe_missing_call(card: AgentCard) -> str:
+    if age is not None:
+        return _describe_last_sign(card, age)
     if card.uncalled_for is not None and card.state is AgentState.OFFLINE:
         return _("never called for %(duration)s", duration=format_duration(card.uncalled_for))
     return _("no call yet")

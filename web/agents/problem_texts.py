@@ -75,15 +75,11 @@ def describe_hold_cause(hold: Mapping[str, Any]) -> str:
 
 def describe_failure(agent: Agent) -> str:
     """Describe why the provisioning of an agent failed, or return ""."""
-    return _describe_problem(agent.provision_failure or {}, agent)
+    return describe_problem(agent, agent.provision_failure or {})
 
 
-def describe_step_error(agent: Agent) -> str:
-    """Describe why the last attempt of a provisioning step failed, or return ""."""
-    return _describe_problem(agent.step_error or {}, agent)
-
-
-def _describe_problem(problem: Mapping[str, Any], agent: Agent) -> str:
+def describe_problem(agent: Agent, problem: Mapping[str, Any]) -> str:
+    """Describe a failure of provisioning, or of the last attempt of a step; "" if there is none."""
     code, stored = str(problem.get("code") or ""), str(problem.get("reason") or "")
     if code == "not_listed" and problem.get("step") == ProvisioningStep.LISTED:
         return _(

@@ -11,7 +11,7 @@ from services import agents, gateway_status
 from services.agents import AgentCard
 from services.gateways import provisioning
 from web.agents.presenter import format_duration
-from web.agents.problem_texts import describe_failure, describe_step_error
+from web.agents.problem_texts import describe_failure, describe_problem
 from web.gateways.presenter import describe_outage
 from web.ui.translation import _
 
@@ -115,7 +115,7 @@ def _describe_attempts(agent: Agent, outage: str) -> str:
     tried = ""
     if agent.step_attempts > 1:
         tried = _("Tried %(count)d times so far.", count=agent.step_attempts)
-    return f"{tried} {describe_step_error(agent)}".strip()
+    return f"{tried} {describe_problem(agent, agent.step_error or {})}".strip()
 
 
 @dataclass(frozen=True)

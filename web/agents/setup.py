@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -237,13 +236,8 @@ async def load_agent_card(
 ) -> AgentCard:
     """Return an agent with its current state."""
     return await agents.get_agent_card(
-        source, member, agent_id, offline_after=offline_threshold(settings)
+        source, member, agent_id, offline_after=settings.offline_after
     )
-
-
-def offline_threshold(settings: Settings) -> timedelta:
-    """Return how long an agent may be silent before it counts as offline."""
-    return timedelta(seconds=settings.agent_offline_after)
 
 
 def time_functions() -> dict[str, Any]:

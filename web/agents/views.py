@@ -72,7 +72,7 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
     query = request.query_params
     board_id = forms.parse_id(query.get("board"))
     member = current_member(request)
-    offline_after = setup.offline_threshold(get_settings(request))
+    offline_after = get_settings(request).offline_after
     async with open_reader(request) as source:
         if board_id is None:
             cards = await agents.list_agent_cards(source, member, offline_after=offline_after)
@@ -226,8 +226,10 @@ async def show_runs(request: Request) -> Response:
     async with open_reader(request) as source:
         card = await _load_card(request, source)
         page = await runs.list_agent_runs(source, card.agent, Paging(limit=25, offset=offset))
-    context: dict[str, Any] = tab_context(card, "runs")
-    context |= {"page": page, "describe_run": describe_run}
+    context: dict[str, Any] = tab_context(card, "runs") | {
+        "page": page,
+        "describe_run": describe_run,
+    }
     if layout is None:
         return render_part(request, "agents/_runs.html", **context)
     return render_page(request, "agents/runs.html", layout=layout, **context)

@@ -20,7 +20,6 @@ from services.gateways import requests
 from services.gateways.requests import GatewayAnswer
 from services.inbox import NextItem
 from services.notifications import OpenedPage
-from web.agents.setup import offline_threshold
 from web.approvals import inbox
 from web.approvals.inbox import InboxItem
 from web.approvals.presenter import load_approval_views
@@ -95,7 +94,7 @@ async def render_inbox(
             view=view,
             errors=more.pop("errors", None),
             counts=layout.waiting if layout else None,
-            offline_after=offline_threshold(get_settings(request)),
+            offline_after=get_settings(request).offline_after,
         )
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
     if more.get("to_confirm"):  # what is confirmed is shown in place of an item

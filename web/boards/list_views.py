@@ -10,7 +10,6 @@ from core.http.request import get_settings, open_reader, open_transaction
 from models import Status
 from services import agents, boards, onboarding, organizations, presence, waiting_counts
 from services.boards import BoardCreate, BoardSummary
-from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES, parse_new_board
 from web.boards.presenter import list_gateway_options, no_gateway_option
@@ -40,7 +39,7 @@ async def show_boards(request: Request) -> Response:
         online_counts = await agents.count_online_agents(
             source,
             [one.board for one in all_summaries],
-            offline_after=offline_threshold(get_settings(request)),
+            offline_after=get_settings(request).offline_after,
         )
         if layout is None:
             waiting = await waiting_counts.load_waiting_counts(source, member)

@@ -15,7 +15,6 @@ from services import agents, approvals, boards, memory, onboarding, presence, ta
 from services.boards import BoardPermissions
 from services.tasks import BoardColumn
 from services.waiting_counts import WaitingCounts
-from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.boards.assignees import build_assignee_filter, build_assignee_options
 from web.boards.calendar import load_calendar
@@ -157,7 +156,7 @@ async def load_board(
     address = BoardAddress.from_query(request.query_params)
     address = complete_address(address, options.views, use_default=use_default)
     agent_cards = await agents.list_board_agent_cards(
-        source, board, offline_after=offline_threshold(get_settings(request))
+        source, board, offline_after=get_settings(request).offline_after
     )
     undecided = await approvals.list_undecided_of_board(source, member, board)
     columns: list[BoardColumn] = []
@@ -278,7 +277,7 @@ async def _load_card(request: Request) -> dict[str, Any]:
                 source,
                 board,
                 agent_id=task.assignee.id,
-                offline_after=offline_threshold(get_settings(request)),
+                offline_after=get_settings(request).offline_after,
             )
         undecided = await approvals.list_undecided_of_board(source, member, board, task_id=task.id)
         unread = await presence.load_board_unread(source, member, board)
@@ -313,7 +312,7 @@ async def show_agents_panel(request: Request) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         agent_cards = await agents.list_board_agent_cards(
-            source, access.board, offline_after=offline_threshold(get_settings(request))
+            source, access.board, offline_after=get_settings(request).offline_after
         )
         undecided = await approvals.list_undecided_of_board(
             source, current_member(request), access.board

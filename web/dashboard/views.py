@@ -31,7 +31,6 @@ from services.inbox import WaitingFilter
 from services.metrics import RANGES
 from web.activity.presenter import ALL_TYPES, build_activity_line
 from web.agents.presenter import format_duration
-from web.agents.setup import offline_threshold
 from web.approvals.inbox import build_item
 from web.auth.viewer import current_member
 from web.dashboard.charts import build_key_metrics, format_value
@@ -180,7 +179,7 @@ async def _load_context(
     member, address = current_member(request), DashboardQuery.from_query(request.query_params)
     async with open_reader(request) as source:
         board_ids = await load_board_ids(source, member, address)
-    offline_after = offline_threshold(get_settings(request))
+    offline_after = get_settings(request).offline_after
     scope = DashboardScope(member, address, board_ids, offline_after, layout)
     loaded = await load_panels(partial(open_reader, request), scope, names)
     return {

@@ -113,7 +113,7 @@ TAGS = [
 
 async def show_components(request: Request) -> Response:
     """Show all components with examples; only in development."""
-    if not get_settings(request).is_development:
+    if get_settings(request).app_env != "development":
         raise HTTPException(404)
     layout = await load_layout(request)
     member: Member = request.auth.member

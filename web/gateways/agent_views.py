@@ -20,7 +20,6 @@ from services.gateways.files import FilePlan, FileState
 from services.gateways.sync import AgentSyncReport, SyncOptions, SyncPlan, SyncProblem, SyncReport
 from web.agents import setup
 from web.agents.provisioning import list_sync_progress
-from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.gateways.connection_texts import describe_gateway_error
 from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
@@ -236,7 +235,7 @@ async def show_sync_progress(request: Request) -> Response:
             source,
             current_member(request),
             summary.gateway,
-            offline_after=offline_threshold(get_settings(request)),
+            offline_after=get_settings(request).offline_after,
         )
     return render_part(
         request, "gateways/_sync_progress.html", summary=summary, agent_progress=agent_progress
@@ -282,7 +281,7 @@ async def _render_file_sync(
             source,
             current_member(request),
             summary.gateway,
-            offline_after=offline_threshold(get_settings(request)),
+            offline_after=get_settings(request).offline_after,
         )
     switches = {name: "on" for name, value in fields.model_dump().items() if value is True}
     query = urlencode({"asked": "1", "board_id": str(fields.board_id or ""), **switches})

@@ -17,7 +17,6 @@ from models import ConfigChangeKind, Gateway, GatewayConfigChange
 from services import agents, boards, gateway_status, gateways, organizations
 from services.gateways import GatewayCreate, GatewayUpdate, provisioning, sync
 from services.notifications import OpenedPage
-from web.agents.setup import offline_threshold
 from web.audit.presenter import AuditLine, build_audit_line
 from web.auth.viewer import current_member
 from web.gateways import presenter
@@ -150,7 +149,7 @@ async def _load_gateway(request: Request, source: Source) -> dict[str, Any]:
         source,
         member,
         gateway_id=gateway_id,
-        offline_after=offline_threshold(get_settings(request)),
+        offline_after=get_settings(request).offline_after,
     )
     token_set_at = await gateways.find_token_set_at(source, summary.gateway)
     return {

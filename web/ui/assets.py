@@ -80,10 +80,6 @@ def _read_script(path: str) -> str:
     return f"// {path}\ntry {{\n{text}\n}} catch (error) {{ reportError(error); }}\n\n"
 
 
-CACHED_FOR_A_YEAR = "public, max-age=31536000, immutable"
-CACHED_FOR_AN_HOUR = "public, max-age=3600"
-
-
 @cache
 def asset_url(path: str) -> str:
     """Return the versioned address of a file in static/. It changes with the content."""
@@ -103,8 +99,8 @@ class CachedStaticFiles(StaticFiles):
             response = await super().get_response(path, scope)
         is_versioned = b"v" in parse_qs(scope["query_string"])
         if response.status_code in (200, 304):
-            lifetime = CACHED_FOR_A_YEAR if is_versioned else CACHED_FOR_AN_HOUR
-            response.headers["Cache-Control"] = lifetime
+            lifetime = "max-age=31536000, immutable" if is_versioned else "max-age=3600"
+            response.headers["Cache-Control"] = f"public, {lifetime}"
         return response
 
 
@@ -112,15 +108,13 @@ ICONS = STATIC / "icons"
 OWN = ICONS / "own"  # our own glyphs: the mark, task statuses, priorities, agents' states
 SPRITE = STATIC / "sprite.svg"
 
-MAX_RENDERED_ICONS = 1_024
-
 HIDDEN = Markup('aria-hidden="true"')
 
 _NAMES = frozenset(file.stem for folder in (ICONS, OWN) for file in folder.glob("*.svg"))
 _OWN_NAMES = frozenset(file.stem for file in OWN.glob("*.svg"))
 
 
-@lru_cache(MAX_RENDERED_ICONS)  # a page of a board has a thousand of them, of about fifty kinds
+@lru_cache(1_024)  # a page of a board has a thousand of them, of about fifty kinds
 def render_icon(name: str, css: str = "i", label: str = "", **attributes: str) -> Markup:
     """Render an icon. Without a label it is decorative, and hidden from screen readers."""
     if name not in _NAMES:

@@ -69,7 +69,8 @@ async def render_conflict(request: Request, form: Form, about: ConflictContext) 
         },
         "action": about.action
         or f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
-        "whole": _find_target(request),
+        # the element that htmx replaces: `aside#drawer` is `#drawer`
+        "whole": "#" + request.headers.get("HX-Target", "").rpartition("#")[2],
     }
     if layout is not None:
         page = "conflicts/show.html"
@@ -79,11 +80,6 @@ async def render_conflict(request: Request, form: Form, about: ConflictContext) 
     response = await render_in_thread(render_part, request, dialog, status=form.status, **context)
     retarget(response, "#conflict-content")
     return response
-
-
-def _find_target(request: Request) -> str:
-    """Return the selector of the element that htmx replaces: `aside#drawer` is `#drawer`."""
-    return "#" + request.headers.get("HX-Target", "").rpartition("#")[2]
 
 
 def _list_hidden_fields(form: Form, about: ConflictContext) -> list[tuple[str, str]]:

@@ -16,7 +16,6 @@ from web.ui.translation import _
 
 NOTICE_COOKIE = "mission_control_notice"
 SECRET_COOKIE = "mission_control_once"  # noqa: S105 - the name of a cookie
-FLASH_COOKIE_MAX_AGE = 60  # seconds
 
 
 def redirect_with_notice(request: Request, path: str, text: str) -> Response:
@@ -74,7 +73,7 @@ def _redirect(request: Request, path: str, cookie: str, text: str, context: str)
     cipher: SecretCipher = request.state.secret_cipher
     value = cipher.encrypt(text, context)
     response = RedirectResponse(path, 303)
-    return write_cookie(request, response, cookie, value, max_age=FLASH_COOKIE_MAX_AGE)
+    return write_cookie(request, response, cookie, value, max_age=60)  # seconds
 
 
 def _read(request: Request, cookie: str, context: str) -> str:

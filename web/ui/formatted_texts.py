@@ -67,12 +67,11 @@ Result = TypeVar("Result")
 FormattedTexts: TypeAlias = Mapping[str, Markup]
 """The HTML of each text of a page, and of the empty text."""
 
-MAX_CACHE_LENGTH = 8_000_000  # characters of all texts and their HTML, of up to 4 bytes each
 PAGE_STEPS = 200_000  # for the new texts of a page; 200 ordinary texts of 2 kB take 30,000
 BATCH_STEPS = 20_000  # for a page; then other pages have their turn
 BATCH_LENGTH = 20_000  # characters of exact texts that a batch ends after; the longest take 60 ms
 
-RENDERED: BoundedCache[str, RenderedText] = BoundedCache(MAX_CACHE_LENGTH)
+RENDERED: BoundedCache[str, RenderedText] = BoundedCache(8_000_000)
 RENDERER = ThreadPoolExecutor(1, "markdown")  # one: more would take more of the loop's time
 
 NOTICE = Markup('<p class="xs dim">{} <a class="link" href="">{}</a></p>\n')

@@ -312,12 +312,10 @@ def parse_search(query: QueryParams) -> str:
     return text if is_storable(text) else ""
 
 
-MAX_OFFSET = 1_000_000_000  # rows; with a limit it fits into an integer of PostgreSQL
-
-
 def parse_offset(query: QueryParams) -> int:
     """Parse the offset in the address of a list, or return 0."""
-    return min(parse_number(query.get("offset")), MAX_OFFSET)
+    number = parse_number(query.get("offset"))
+    return min(number, 1_000_000_000)  # with a limit it fits into an integer of PostgreSQL
 
 
 def redirect_saved(path: str, zone: tzinfo) -> Response:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from starlette.background import BackgroundTask
@@ -14,7 +13,7 @@ from services import organizations
 from services.organizations import AgentStop, EndedMembership
 from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
 from services.waiting_counts import WaitingCounts
-from web.auth.viewer import EVENTS_PATH, current_member, format_stream_key
+from web.auth.viewer import EVENTS_PATH, current_member
 from web.ui.translation import _
 
 DOCUMENT = "document"  # in Sec-Fetch-Dest: a page in a tab
@@ -66,11 +65,6 @@ class PageLayout:
         return "/agents?state=held"
 
     @property
-    def stream_key(self) -> str:
-        """Return the key of the live connection: the tabs of a user share one."""
-        return format_stream_key(self.member)
-
-    @property
     def notices(self) -> Sequence[Mapping[str, str]]:
         """Return what the page shows once, as toasts."""
         if self.removal is None:
@@ -114,7 +108,7 @@ async def load_layout(request: Request) -> PageLayout:
     """
     member = current_member(request)
     async with open_reader(request) as reader:
-        offline_after = timedelta(seconds=get_settings(request).agent_offline_after)
+        offline_after = get_settings(request).offline_after
         data = await load_sidebar(reader, member, offline_after=offline_after)
     sidebar = Sidebar(
         boards=data.boards,

@@ -15,9 +15,6 @@ from web.ui.translation import PSEUDO, SOURCE, reader_language, translate
 if TYPE_CHECKING:
     from babel import Locale
 
-MONDAY = 0
-MAX_TAGS = 100  # languages of browsers whose first weekday is kept
-MAX_DATES = 2_000  # formatted dates that are kept; pages show few different ones
 
 reader_tag: ContextVar[str] = ContextVar("reader_tag", default="")
 """The language that the browser prefers, with its region, like en-US."""
@@ -47,11 +44,6 @@ ENGLISH_PARTS = {
 """Formats of times, weekdays and months by their skeletons."""
 
 
-def name_command_key(user_agent: str) -> str:
-    """Return the command key of a keyboard of Apple, or the control key of others."""
-    return "⌘" if "Mac OS" in user_agent else "Ctrl "
-
-
 def format_date(day: date, skeleton: str) -> str:
     """Format a date or a local time; the skeleton is one of ENGLISH_DATES or ENGLISH_PARTS."""
     language = reader_language.get()
@@ -60,7 +52,7 @@ def format_date(day: date, skeleton: str) -> str:
     return _format_day_once(language, skeleton, date(day.year, day.month, day.day))
 
 
-@lru_cache(MAX_DATES)
+@lru_cache(2_000)  # pages show few different dates
 def _format_day_once(language: str, skeleton: str, day: date) -> str:
     return _format_in_language(language, skeleton, day)
 
@@ -96,14 +88,14 @@ def find_first_weekday() -> int:
     return _first_weekday(accepted if is_same else language)
 
 
-@lru_cache(MAX_TAGS)
+@lru_cache(100)
 def _first_weekday(tag: str) -> int:
     from babel import Locale, UnknownLocaleError
 
     try:
         return Locale.parse(tag, sep="-").first_week_day
     except (UnknownLocaleError, ValueError):
-        return MONDAY
+        return 0
 
 
 @cache

@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.ui.locale_format import name_command_key, reader_command_key, reader_tag
+from web.ui.locale_format import reader_command_key, reader_tag
 from web.ui.time_format import get_time_zone, reader_zone
 from web.ui.translation import LANGUAGES, PSEUDO, SOURCE, reader_language
 
@@ -17,7 +17,6 @@ reader_id: ContextVar[UUID | None] = ContextVar("reader_id", default=None)
 """The user who reads the page; None until the user is known."""
 LANGUAGE_COOKIE = "mission_control_language"
 PARAMETER = "lang"  # in an address
-COOKIE_MAX_AGE = 365 * 24 * 3_600  # seconds
 MAX_ACCEPTED = 20  # languages that are read from Accept-Language
 
 
@@ -38,15 +37,19 @@ class LocaleMiddleware:
         accepted = connection.headers.get("Accept-Language", "")
         reader_language.set(named or stored or negotiate_language(accepted))
         reader_tag.set(next(iter(_list_accepted(accepted)), ""))
-        reader_command_key.set(name_command_key(connection.headers.get("User-Agent", "")))
+        is_apple = "Mac OS" in connection.headers.get("User-Agent", "")
+        reader_command_key.set("⌘" if is_apple else "Ctrl ")
         reader_zone.set(UTC)
         reader_id.set(None)
         scope["named_language"] = named
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
+                cookie: SimpleCookie = SimpleCookie({LANGUAGE_COOKIE: named})
+                year = str(365 * 24 * 3_600)  # seconds
+                cookie[LANGUAGE_COOKIE].update({"path": "/", "max-age": year, "samesite": "lax"})
                 headers = MutableHeaders(scope=message)
-                headers.append("Set-Cookie", _build_cookie(named))
+                headers.append("Set-Cookie", cookie.output(header="").strip())
             await send(message)
 
         await self.app(scope, receive, send_with_cookie if named else send)
@@ -104,10 +107,3 @@ def _parse_weight(text: str) -> float:
     except ValueError:
         return 0
     return weight if 0 <= weight <= 1 else 0
-
-
-def _build_cookie(language: str) -> str:
-    cookie: SimpleCookie = SimpleCookie()
-    cookie[LANGUAGE_COOKIE] = language
-    cookie[LANGUAGE_COOKIE].update({"path": "/", "max-age": str(COOKIE_MAX_AGE), "samesite": "lax"})
-    return cookie.output(header="").strip()

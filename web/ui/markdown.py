@@ -155,14 +155,6 @@ def _render_image(
     return str(Markup('<a href="{}">{}</a>').format(address, words))
 
 
-def _render_heading_open(*_: object) -> str:
-    return '<p class="prose__h"><strong>'
-
-
-def _render_heading_close(*_: object) -> str:
-    return "</strong></p>\n"
-
-
 class _BlockParser(ParserBlock):
     """Parses quotes and lists; the lines of a quote are parsed again after each nested block."""
 
@@ -214,8 +206,8 @@ def _build_parser() -> MarkdownIt:
     parser.block.ruler.before("table", "steps", _count_block_step, {"alt": interrupted})
     parser.inline.ruler.before("text", "steps", _count_inline_step)
     parser.add_render_rule("image", _render_image)
-    parser.add_render_rule("heading_open", _render_heading_open)
-    parser.add_render_rule("heading_close", _render_heading_close)
+    parser.add_render_rule("heading_open", lambda *_: '<p class="prose__h"><strong>')
+    parser.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
     return parser
 
 

@@ -18,7 +18,7 @@ from core.http.middleware import request_id
 from core.http.request import STATUS_CODES, open_reader
 from services.organization_lookup import OtherOrganization, find_other_organization
 from web.agents.problem_texts import describe_failure, describe_hold
-from web.auth.viewer import EVENTS_PATH, current_viewer
+from web.auth.viewer import EVENTS_PATH, current_viewer, format_stream_key
 from web.ui import avatars, menus, time_format, translation
 from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
@@ -223,7 +223,7 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
     """Return the context of the layout templates."""
     live_url = None
     if layout is not None:
-        live_url = f"{EVENTS_PATH}?after={layout.last_seq}&for={layout.stream_key}"
+        live_url = f"{EVENTS_PATH}?after={layout.last_seq}&for={format_stream_key(layout.member)}"
         if board_id := request.path_params.get("board_id"):
             live_url += f"&board={board_id}"
     return {

@@ -24,7 +24,6 @@ FIRST_UNDRAWN = 0x40000
 UNDRAWN = f"{chr(FIRST_UNDRAWN)}-{chr(sys.maxunicode)}"
 """From here on, all characters are unassigned, tags, selectors or private."""
 
-MAX_NAMED = 3  # equal hidden characters in a row; more are counted
 HIDDEN_HTML = Markup('<mark class="hidden-char" title="{}">{}</mark>')
 HIDDEN_TEXT = "⟦{}⟧"
 
@@ -38,7 +37,10 @@ def _hidden_pattern() -> re.Pattern[str]:
     """
     hidden = _char_class(_is_hidden, range(0x10000))
     high = _char_class(_is_hidden, range(0x10000, FIRST_UNDRAWN))
-    symbols = _char_class(_is_symbol, range(FIRST_UNDRAWN))
+    symbols = _char_class(
+        lambda code: category(chr(code)) == "So" and chr(code) not in BLANK_CHARACTERS,
+        range(FIRST_UNDRAWN),
+    )
     selector = f"{EMOJI_SELECTOR}(?<!{symbols}{EMOJI_SELECTOR})"
     return re.compile(f"(?:{hidden}|(?=[\U00010000-\U0010ffff])(?:{high}|[{UNDRAWN}])|{selector})+")
 
@@ -48,10 +50,6 @@ def _is_hidden(code: int) -> bool:
     if character in BLANK_CHARACTERS:
         return True
     return category(character) in HIDDEN_CATEGORIES and character not in VISIBLE_WHITESPACE
-
-
-def _is_symbol(code: int) -> bool:
-    return category(chr(code)) == "So" and chr(code) not in BLANK_CHARACTERS
 
 
 def _char_class(is_member: Callable[[int], bool], codes: range) -> str:
@@ -68,7 +66,9 @@ def reveal(text: object) -> Markup:
     Hidden are characters that are not visible, look like a blank or change the direction: a user
     who decides has to see all of a text.
     """
-    html = _replace_hidden(escape(str(text)), _mark_hidden)
+    html = _replace_hidden(
+        escape(str(text)), lambda names: HIDDEN_HTML.format(_("Invisible character"), names)
+    )
     return break_long_words(html)
 
 
@@ -80,10 +80,6 @@ def reveal_lines(text: object) -> Markup:
 def reveal_text(text: object) -> str:
     """Return a text with the names of its hidden characters, for attributes."""
     return _replace_hidden(str(text), HIDDEN_TEXT.format)
-
-
-def _mark_hidden(names: str) -> str:
-    return HIDDEN_HTML.format(_("Invisible character"), names)
 
 
 def _replace_hidden(text: str, show: Callable[[str], str]) -> str:
@@ -106,12 +102,12 @@ def _name_characters(characters: str) -> str:
     names: list[str] = []
     for character, group in groupby(characters):
         name, count = f"U+{ord(character):04X}", len(list(group))
-        names += [name] * count if count <= MAX_NAMED else [_name_repeated(name, count)]
+        if count <= 3:
+            names += [name] * count
+        else:
+            text = _("%(character)s (%(count)s times)", character=name, count=format_number(count))
+            names.append(text)
     return " ".join(names)
-
-
-def _name_repeated(name: str, count: int) -> str:
-    return _("%(character)s (%(count)s times)", character=name, count=format_number(count))
 
 
 LOW_CONFIDENCE = 80  # of 100; below it, pages highlight a score, and bulk approval is confirmed
@@ -139,13 +135,14 @@ PIECE = re.compile(rf"{CHARACTER}{{20}}")
 
 def break_long_words(html: str) -> Markup:
     """Add places for line breaks: Chromium needs 20 s for a word of 100,000 letters without."""
+
+    def break_word(found: re.Match[str]) -> str:
+        is_long_word = not found[1] and len(found[2]) >= LONG_WORD
+        return PIECE.sub(r"\g<0><wbr>", found[2]) if is_long_word else found[0]
+
     if max(map(len, html.split()), default=0) >= LONG_WORD:
-        html = TAG_OR_WORD.sub(lambda found: found[1] or _break_word(found[2]), html)
+        html = TAG_OR_WORD.sub(break_word, html)
     return Markup(html)  # noqa: S704 (safe before, and only tags are added)
-
-
-def _break_word(word: str) -> str:
-    return PIECE.sub(r"\g<0><wbr>", word) if len(word) >= LONG_WORD else word
 
 
 def name_unusual_characters(kind: str) -> str:
