@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Annotated, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, true, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -225,15 +225,13 @@ async def revoke_chosen_api_tokens(session: AsyncSession, user: User, ids: Seque
 
 
 async def revoke_api_tokens(
-    session: AsyncSession, user: User, which: ColumnElement[bool] | None = None
+    session: AsyncSession, user: User, *conditions: ColumnElement[bool]
 ) -> list[AccountChange]:
-    """Revoke all tokens of the user, or some, and return the changes to record.
+    """Revoke the tokens of the user that match, and return the changes to record.
 
     Their hashes are remembered.
     """
-    deleted = delete(ApiToken).where(
-        true() if which is None else which, ApiToken.user_id == user.id
-    )
+    deleted = delete(ApiToken).where(*conditions, ApiToken.user_id == user.id)
     columns = (ApiToken.prefix, ApiToken.name, ApiToken.secret_hash)
     rows, kept_until = await session.execute(deleted.returning(*columns)), now() + ENDED_TOKENS_KEPT
     changes = []
