@@ -320,7 +320,15 @@ async def undo_decisions(request: Request) -> Response:
     """Undo several decisions, as far as they are not final yet."""
     form = await forms.read_form(request)
     ids = toasts.parse_series(form.value("series"))
-    results = [(id, await _undo_one(request, id)) for id in ids]
+    results: list[tuple[UUID, AppError | None]] = []
+    for id in ids:
+        try:
+            async with open_transaction(request) as session:
+                await approvals.undo_decision(session, request.user, id)
+        except AppError as error:
+            results.append((id, error))
+        else:
+            results.append((id, None))
     undone = [id for id, error in results if error is None]
     toast = toasts.build_undo_toast(results)
     if not is_part_request(request):
@@ -328,15 +336,6 @@ async def undo_decisions(request: Request) -> Response:
     if is_from_inbox(request):
         return await render_inbox(request, view=current_view(request), toast=toast)
     return await render_undone(request, undone[-1] if undone else None, toast)
-
-
-async def _undo_one(request: Request, approval_id: UUID) -> AppError | None:
-    try:
-        async with open_transaction(request) as session:
-            await approvals.undo_decision(session, request.user, approval_id)
-    except AppError as error:
-        return error
-    return None
 
 
 async def _list_unconfident(

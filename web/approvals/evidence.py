@@ -9,7 +9,6 @@ from uuid import UUID
 from markupsafe import Markup
 
 from core.db.reads import Source
-from models import Agent, Run
 from services import approval_actions, custom_fields
 from services.approval_evidence import (
     MAX_DESCRIPTION_LENGTH,
@@ -76,7 +75,10 @@ def build_task_content(
         for key, value in values
         if value is not None
     ]
-    changes = _list_changes(current, labels) if current else []
+    changes = [
+        PayloadRow(_find_label(name, labels), _format(new), _format(old), has_old_value=True)
+        for name, old, new in (current.changes if current else ())
+    ]
     return TaskContent(
         detail,
         text[: limits.description_length],
@@ -86,18 +88,6 @@ def build_task_content(
         or _is_cut(rows, limits, limits.text_length)
         or _is_cut(changes, limits, limits.description_length),
     )
-
-
-def _list_changes(current: CurrentContent, labels: Mapping[str, str]) -> list[PayloadRow]:
-    return [
-        PayloadRow(
-            _find_label(name, labels),
-            _format(new),
-            _format(old),
-            has_old_value=True,
-        )
-        for name, old, new in current.changes
-    ]
 
 
 def _find_label(name: str, labels: Mapping[str, str]) -> str:
@@ -138,21 +128,6 @@ class TaskEvidenceView:
     describe_run = staticmethod(describe_run)
 
     @property
-    def run(self) -> tuple[Run, Agent] | None:
-        """Return the last run with its agent."""
-        return self.evidence.run
-
-    @property
-    def run_text(self) -> str:
-        """Return in a few words what the run does, or how it ended."""
-        return describe_run(self.evidence.run[0]) if self.evidence.run else ""
-
-    @property
-    def comments(self) -> Sequence[AgentComment]:
-        """Return the last comments of agents, oldest first."""
-        return self.evidence.comments
-
-    @property
     def links(self) -> list[LinkLabel]:
         """Return the links to code hosts, with the state of their checks."""
         return [label_link(one) for one in self.evidence.links]
@@ -169,7 +144,7 @@ class TaskEvidenceView:
         """Format the texts and compare the descriptions. Call it without a connection."""
         values = [text for row in self.changes for text in (row.value, row.old_value)]
         self._revealed = await reveal_texts(values)
-        self._formatted = await format_texts(one.message for one in self.comments)
+        self._formatted = await format_texts(one.message for one in self.evidence.comments)
         start = self.evidence.description
         if start is None:
             return

@@ -32,7 +32,7 @@ from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
 from services.waiting_counts import WaitingCounts
 from web.approvals.evidence import load_evidence_views
-from web.approvals.presenter import ApprovalView, list_decidable_ids, load_approval_views
+from web.approvals.presenter import ApprovalView, build_decision_rights, load_approval_views
 from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
@@ -205,17 +205,12 @@ class Inbox:
     @property
     def position(self) -> int:
         """Return the position of the selected item among the pending ones, from 1; 0 for none."""
-        index = self._selected_index
-        return 0 if index is None else self.page.offset + index + 1
-
-    @property
-    def _selected_index(self) -> int | None:
         if self.selected_item is None:
-            return None
-        for index, item in enumerate(self.waiting):
+            return 0
+        for position, item in enumerate(self.waiting, start=self.page.offset + 1):
             if self.selected_item.id in [one.id for one in item.equal_items]:
-                return index
-        return None
+                return position
+        return 0
 
     @property
     def rows(self) -> list[InboxItem]:
@@ -488,9 +483,14 @@ async def _load_view(
 
 
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:
-    """Return the approvals that can be selected; a checkbox needs the hash of the content."""
+    """Return the approvals that can be selected: who may approve them sees a checkbox.
+
+    It needs the hash of the content.
+    """
     shown = (one.approval for one in rows if one.approval and one.approval.approval.action_hash)
-    return list_decidable_ids(shown, member, writable)
+    return {
+        one.approval.id for one in shown if build_decision_rights(one, member, writable).can_approve
+    }
 
 
 async def _list_decided(

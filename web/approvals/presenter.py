@@ -1,7 +1,7 @@
 """Approvals in full, and who may decide them, as pages show them."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -87,17 +87,6 @@ def build_decision_rights(
             and policies.may_decide(verdict, one.user_id, one.role)
         ],
     )
-
-
-def list_decidable_ids(
-    details: Iterable[ApprovalDetail], member: Member, writable: Collection[UUID]
-) -> set[UUID]:
-    """Return the ids of the undecided approvals that wait for a member: who may approve them."""
-    return {
-        one.approval.id
-        for one in details
-        if build_decision_rights(one, member, writable).can_approve
-    }
 
 
 async def load_decision_rights(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from models import GatewayRequest, RequestKind
 from services.gateways import requests
-from web.approvals.payload import BRIEF, COMPLETE, CUT_VALUES, DisplayLimits
+from web.approvals.payload import BRIEF, COMPLETE, CUT_VALUES, DisplayLimits, format_value
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, ngettext, translate
 
@@ -228,7 +228,7 @@ class _ContentReader:
         for name, label in FACT_LABELS.items():
             value = self._take(name, str) or self._take(name, dict)
             if value:
-                facts.append((translate(label), self.cut(_format_value(value))))
+                facts.append((translate(label), self.cut(format_value(value))))
         return facts
 
     def take_rest(self, more: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -290,7 +290,3 @@ class _ContentReader:
 
 def _are_texts(values: object) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values)
-
-
-def _format_value(value: str | dict[str, Any]) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

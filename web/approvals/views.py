@@ -269,17 +269,11 @@ def _build_resolution(form: forms.Form, gateway_request: GatewayRequest) -> Gate
         return form.parse(GatewayAnswer, given | {"decision": form.value("decision")})
     if form.value("cancel"):
         return form.parse(GatewayAnswer, given | {"cancel": True})
-    answers = {
-        question["questionId"]: _question_answers(
-            form, question["questionId"], several=bool(question.get("multiSelect"))
-        )
-        for question in gateway_request.questions
-    }
+    answers: dict[str, list[str]] = {}
+    for question in gateway_request.questions:
+        id = question["questionId"]
+        chosen, typed = list(form.selected(f"chosen-{id}")), form.value(f"typed-{id}").strip()
+        if typed:
+            chosen = [*chosen, typed] if question.get("multiSelect") else [typed]
+        answers[id] = chosen
     return form.parse(GatewayAnswer, given | {"answers": answers})
-
-
-def _question_answers(form: forms.Form, id: str, *, several: bool) -> list[str]:
-    chosen, typed = list(form.selected(f"chosen-{id}")), form.value(f"typed-{id}").strip()
-    if not typed:
-        return chosen
-    return [*chosen, typed] if several else [typed]

@@ -5,6 +5,7 @@ first.
 """
 
 import logging
+import secrets
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -36,7 +37,23 @@ async def start_sign_in(request: Request) -> Response:
     next = safe_next_path(request.query_params.get("next", ""))
     again = bool(request.query_params.get("again"))
     try:
-        return await _redirect_to_provider(request, next, again=again)
+        provider = _get_provider(request)
+        # Several tabs share the secret of the browser.
+        secret = viewer.read_oidc_secret(request) or secrets.token_urlsafe(32)
+        request.state.rate_limits.provider_sign_ins.hit(secret)
+        authorization = AuthorizationRequest.generate(again=again)
+        url = await provider.build_authorization_url(
+            redirect_uri=_callback_url(request),
+            state=authorization.state,
+            nonce=authorization.nonce,
+            verifier=authorization.code_verifier,
+            again=again,
+        )
+        async with open_transaction(request) as session:
+            await identity.save_authorization_request(
+                session, authorization, browser=secret, next=next
+            )
+        return viewer.set_oidc_cookie(request, RedirectResponse(url, 303), secret)
     except TooMany as error:
         return render_rate_limited(request, forms.Form(), next, error)
     except AppError as error:
@@ -58,23 +75,6 @@ async def handle_callback(request: Request) -> Response:
         return await _complete_sign_in(request, pending, profile)
     except AppError as error:
         return _render_error(request, next, error)
-
-
-async def _redirect_to_provider(request: Request, next: str, *, again: bool) -> Response:
-    provider = _get_provider(request)
-    secret = viewer.read_or_create_oidc_secret(request)
-    request.state.rate_limits.provider_sign_ins.hit(secret)
-    authorization = AuthorizationRequest.generate(again=again)
-    url = await provider.build_authorization_url(
-        redirect_uri=_callback_url(request),
-        state=authorization.state,
-        nonce=authorization.nonce,
-        verifier=authorization.code_verifier,
-        again=again,
-    )
-    async with open_transaction(request) as session:
-        await identity.save_authorization_request(session, authorization, browser=secret, next=next)
-    return viewer.set_oidc_cookie(request, RedirectResponse(url, 303), secret)
 
 
 async def _get_profile(

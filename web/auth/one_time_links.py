@@ -39,11 +39,6 @@ GONE = 410  # HTTP status of an invalid link
 QUERY_NAMES = ("token", "link")
 
 
-def build_link(base_url: str, path: str, secret: str) -> str:
-    """Build the address of a one-time link."""
-    return f"{base_url}{path}#{secret}"
-
-
 async def open_link(request: Request) -> Response:
     """Keep the secret of a posted link, and redirect to its page."""
     path = request.url.path.removesuffix("/openings")

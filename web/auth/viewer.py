@@ -1,6 +1,5 @@
 """The viewer of a page, the cookies of a browser, and the checks before a page is shown."""
 
-import secrets
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -175,11 +174,6 @@ OIDC_COOKIE = "mission_control_traveller"
 def read_oidc_secret(request: Request) -> str:
     """Return the secret that identifies the browser during a sign-in, or ""."""
     return read_cookie(request, OIDC_COOKIE)
-
-
-def read_or_create_oidc_secret(request: Request) -> str:
-    """Return the secret of the browser; several tabs share one."""
-    return read_oidc_secret(request) or secrets.token_urlsafe(32)
 
 
 def set_oidc_cookie(request: Request, response: Response, secret: str) -> Response:

@@ -268,7 +268,12 @@ def build_bar_chart(series: SeriesComparison[ValuePoint]) -> BarChart:
         bars=build_bars(values, top),
         bars_before=build_bars(before, top, before=True),
         top=top,
-        labels=_build_labels([point.period for point in points], bucket),
+        labels=[
+            AxisLabel(*format_axis_label(point.period, bucket, len(points)))
+            if is_labelled(number, len(points))
+            else AxisLabel("")
+            for number, point in enumerate(points)
+        ],
         rows=[
             BarRow(format_full_period(point.period, bucket), point.value, earlier)
             for point, earlier in zip(points, before, strict=True)
@@ -293,16 +298,6 @@ def build_work_chart(series: SeriesComparison[WipPoint]) -> WorkChart:
         first=points[0],
         last=points[-1],
     )
-
-
-def _build_labels(periods: Sequence[datetime], bucket: Bucket) -> list[AxisLabel]:
-    count = len(periods)
-    return [
-        AxisLabel(*format_axis_label(period, bucket, count))
-        if is_labelled(number, count)
-        else AxisLabel("")
-        for number, period in enumerate(periods)
-    ]
 
 
 def format_axis_label(period: datetime, bucket: Bucket, count: int) -> tuple[str, str]:

@@ -18,7 +18,6 @@ SLOW, SILENT = 20, 60  # seconds until the wait is mentioned, and until another 
 
 OBJECTIVE, MEASURES, DATE = N_("Objective"), N_("Measures"), N_("Target date")
 LEAD, WORK, ALSO = N_("Board lead"), N_("How it works with you"), N_("Other answers")
-HEADINGS = (OBJECTIVE, MEASURES, DATE, LEAD, WORK)
 
 HEADING_PATTERNS: Sequence[tuple[str, re.Pattern[str]]] = (
     (LEAD, re.compile(r"\b(name|named|called)\b")),
@@ -131,9 +130,9 @@ def describe_delivery(message: Message | None, name: str, zone: tzinfo) -> str:
 def build_brief(transcript: Transcript, draft: Mapping[str, Any], zone: tzinfo) -> BriefSections:
     """Return what is known so far: from the draft, or else from the answers."""
     known = _brief_from_draft(draft, zone) if draft else _brief_from_answers(transcript.answered)
-    return [(heading, known.get(heading, [])) for heading in HEADINGS] + [
-        (ALSO, known[ALSO]) for _ in known.get(ALSO, [])[:1]
-    ]
+    headings = (OBJECTIVE, MEASURES, DATE, LEAD, WORK)
+    sections = [(heading, known.get(heading, [])) for heading in headings]
+    return [*sections, (ALSO, known[ALSO])] if ALSO in known else sections
 
 
 def find_heading(question: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -17,7 +17,6 @@ from web.ui.edited_fields import EditedField
 from web.ui.translation import N_, _, ngettext, translate
 
 ROLE_NAMES = {Role.OWNER: N_("Owner"), Role.ADMIN: N_("Admin"), Role.MEMBER: N_("Member")}
-ACCESS_LEVELS = ("none", "read", "write")
 BOARD_FIELD = "board-"
 """Each board has a field with this beginning and its id, because radio buttons need own names."""
 
@@ -43,7 +42,7 @@ def parse_access_rights(form: forms.Form) -> AccessRights:
         for name, values in form.values.items()
         if name.startswith(BOARD_FIELD)
     ]
-    if any(id is None or value not in ACCESS_LEVELS for id, value in chosen):
+    if any(id is None or value not in get_args(AccessLevel) for id, value in chosen):
         reason = N_("Choose one of those that are offered.")
         raise Invalid("access_invalid", reason, field="board_access")
     return AccessRights(

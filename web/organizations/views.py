@@ -1,7 +1,7 @@
 """The people of an organization, invitations, the organization itself, and stopping all agents."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from starlette.requests import Request
@@ -16,11 +16,11 @@ from services import identity, organizations
 from services.organizations import (
     AgentStop,
     InviteCreate,
+    InviteDetail,
     Invitee,
     MemberUpdate,
     OrganizationCreate,
 )
-from web.auth.one_time_links import build_link
 from web.auth.viewer import current_member
 from web.organizations import access
 from web.organizations.access import ROLE_NAMES, build_access_field
@@ -55,27 +55,28 @@ async def show_people(request: Request) -> Response:
     async with open_reader(request) as source:
         found = await organizations.list_members(source, member, Paging(PAGE_SIZE, offset))
         tab_counts = await organizations.count_sections(source, member)
-        context: dict[str, Any] = {"members": found, "invites": [], "last_active": {}, "names": {}}
+        invites: Sequence[InviteDetail] = []
+        names: Mapping[UUID, str] = {}
+        last_active: Mapping[UUID, datetime] = {}
         if member.is_admin:
-            invites = await organizations.list_pending_invites(source, member, Paging())
-            context["invites"] = await organizations.load_invite_details(source, invites.items)
-            context["names"] = await organizations.list_board_names(source, member)
+            pending = await organizations.list_pending_invites(source, member, Paging())
+            invites = await organizations.load_invite_details(source, pending.items)
+            names = await organizations.list_board_names(source, member)
             members = [one.member for one in found.items]
-            context["last_active"] = await organizations.list_last_active(source, members)
-    names = context.pop("names")
-    rows = access.build_member_rows(member, found.items, names, context.pop("last_active"))
+            last_active = await organizations.list_last_active(source, members)
     response = render_page(
         request,
         "people/index.html",
         layout=layout,
-        rows=rows,
+        members=found,
+        rows=access.build_member_rows(member, found.items, names, last_active),
+        invites=invites,
         page_size=PAGE_SIZE,
         tab_counts=tab_counts,
         role_names={role: translate(name) for role, name in ROLE_NAMES.items()},
         describe_invite=lambda one: access.describe_access(one.invite, one.board_access, names),
         now=now(),
-        link=build_link(get_settings(request).base_url, "/invite", token) if token else "",
-        **context,
+        link=_build_invite_link(request, token) if token else "",
     )
     return flash_cookies.forget_secret(request, response)
 
@@ -276,10 +277,15 @@ def _show_invite_link(request: Request, token: str) -> Response:
     """Render the link of an invite in the dialog, and reload the list; without htmx, redirect."""
     if not is_part_request(request):
         return flash_cookies.redirect_with_secret(request, "/people", token)
-    link = build_link(get_settings(request).base_url, "/invite", token)
-    response = render_part(request, "people/_invite_dialog.html", link=link)
+    response = render_part(
+        request, "people/_invite_dialog.html", link=_build_invite_link(request, token)
+    )
     response.headers["HX-Trigger"] = "members"
     return forbid_storage(response)
+
+
+def _build_invite_link(request: Request, token: str) -> str:
+    return f"{get_settings(request).base_url}/invite#{token}"
 
 
 async def show_organization(request: Request) -> Response:

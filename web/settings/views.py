@@ -1,7 +1,7 @@
 """Pages with the user's own settings: profile, password, sessions, API tokens, deleted account."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, field_validator
@@ -237,38 +237,6 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         idle_days = get_settings(request).session_idle_days
         sessions = await identity.list_sessions(source, request.user, idle_days=idle_days)
         tokens = await identity.list_api_tokens(source, request.user)
-    context: dict[str, Any] = {
-        "user": layout.user,
-        "sessions": sessions,
-        "current_session_id": request.auth.sign_in.id,
-        "tokens": tokens,
-        "token": flash_cookies.read_secret(request),
-    }
-    helpers: dict[str, Any] = {
-        "describe_browser": describe_browser,
-        "is_phone": is_phone,
-        "time_zones": list_time_zones(),
-        "languages": [("", _("Language of the browser")), *translation.LANGUAGES.items()],
-        "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
-        "min_password_length": identity.MIN_PASSWORD_LENGTH,
-        "scopes": [
-            (TokenScope.READ, _("Only read")),
-            (TokenScope.NO_DECISIONS, _("Read and change, but not decide")),
-            (TokenScope.WRITE, _("Read, change and decide")),
-        ],
-        "scope_names": _name_scopes(),
-        "lifetimes": [
-            *(
-                (days, ngettext("%(num)d day", "%(num)d days", days))
-                for days in identity.TOKEN_LIFETIMES
-            ),
-            (0, _("No expiry")),
-        ],
-        "token_fields": build_form_fields(
-            form if section == "tokens" else forms.Form(), ApiTokenCreate
-        ),
-        "now": now(),
-    }
     blank, edited = forms.Form(), list_edited_fields(ProfileForm, layout.user)
     response = render_page(
         request,
@@ -283,8 +251,32 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
             for name in ("you", "known")
         },
         saved=forms.read_saved_time(request),
-        **context,
-        **helpers,
+        user=layout.user,
+        sessions=sessions,
+        current_session_id=request.auth.sign_in.id,
+        tokens=tokens,
+        token=flash_cookies.read_secret(request),
+        describe_browser=describe_browser,
+        is_phone=is_phone,
+        time_zones=list_time_zones(),
+        languages=[("", _("Language of the browser")), *translation.LANGUAGES.items()],
+        local_time=forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
+        min_password_length=identity.MIN_PASSWORD_LENGTH,
+        scopes=[
+            (TokenScope.READ, _("Only read")),
+            (TokenScope.NO_DECISIONS, _("Read and change, but not decide")),
+            (TokenScope.WRITE, _("Read, change and decide")),
+        ],
+        scope_names=_name_scopes(),
+        lifetimes=[
+            *(
+                (days, ngettext("%(num)d day", "%(num)d days", days))
+                for days in identity.TOKEN_LIFETIMES
+            ),
+            (0, _("No expiry")),
+        ],
+        token_fields=build_form_fields(form if section == "tokens" else blank, ApiTokenCreate),
+        now=now(),
     )
     return flash_cookies.forget_secret(request, response)
 
@@ -324,7 +316,8 @@ async def delete_account(request: Request) -> Response:
     """
     form = await forms.read_form(request)
     with form.catch_errors():
-        if form.value("confirmation").strip().casefold() != confirmation_text(request.user):
+        expected = request.user.email or request.user.display_name
+        if form.value("confirmation").strip().casefold() != expected.strip().casefold():
             reason = N_("This does not match. Type it as it is shown.")
             raise Invalid("confirmation_differs", reason, field="confirmation")
         organizations.require_recent_sign_in(request.auth.sign_in.authenticated_at)
@@ -337,11 +330,6 @@ async def delete_account(request: Request) -> Response:
 async def show_deleted_account(request: Request) -> Response:
     """Show that the account was deleted."""
     return render_page(request, "settings/account_deleted.html")
-
-
-def confirmation_text(user: User) -> str:
-    """Return what a user types to confirm: their address, or their name without one."""
-    return (user.email or user.display_name).strip().casefold()
 
 
 async def _render_account(request: Request, form: forms.Form) -> Response:
