@@ -93,17 +93,12 @@ class ActivityEntry:
     comment: str | None = None  # the text of a comment that still exists
 
     @property
-    def task_title(self) -> str | None:
-        """The title of its task at the time of the event."""
-        return self.event.data.get("title")
-
-    @property
     def actor_name(self) -> str | None:
         """The name of the actor; None if there is none or it no longer exists."""
-        name = self.user_name or self.agent_name
         data = self.event.data
         return (
-            name
+            self.user_name
+            or self.agent_name
             or data.get("webhook")
             or (data.get("by") if self.event.type in STOP_EVENTS else None)
         )
@@ -122,11 +117,10 @@ class ActivityEntry:
         event = self.event
         task = {"taskId": str(event.task_id)} if event.task_id else {}
         if event.board_id is None:
-            created_at = format_naive_utc(event.created_at)
             return {
                 "eventId": str(event.id),
                 "eventType": event.type,
-                "createdAt": created_at,
+                "createdAt": format_naive_utc(event.created_at),
                 **task,
             }
         board = {"boardId": str(event.board_id)}
