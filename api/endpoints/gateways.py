@@ -386,7 +386,7 @@ async def sync_gateway_templates(
             session, cipher, member, gateway, options, base_url=context.settings.base_url
         )
     report = sync.report_sync(
-        prepared, await sync.read_remote_files(connector, gateway, prepared.agents)
+        prepared, await sync.read_remote_files(connector, gateway, prepared.selection.agents)
     )
     if not query.dry_run:
         async with context.transaction() as session:

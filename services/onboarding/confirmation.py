@@ -349,5 +349,5 @@ async def preview_goal(
     )
     added = None
     if gateway is not None and present is None:
-        added = sync.build_config_change(gateway, sync.AgentChange(None, lead))
+        added = sync.build_config_change(gateway, None, lead)
     return OnboardingPreview(lead.name, preview, approval, gateway is not None, added)

@@ -45,7 +45,7 @@ async def plan_sync(harness: ProvisioningHarness, options: SyncOptions) -> SyncP
 
 async def read_files(harness: ProvisioningHarness, plan: SyncPlan) -> RemoteFiles:
     connector = GatewayConnector(CIPHER, AddressPolicy())
-    return await sync.read_remote_files(connector, harness.gateway, plan.agents)
+    return await sync.read_remote_files(connector, harness.gateway, plan.selection.agents)
 
 
 async def run_sync(

@@ -259,7 +259,7 @@ async def _compare_files(
             base_url=get_settings(request).base_url,
         )
     remote_files = await sync.read_remote_files(
-        gateway_connector(request), summary.gateway, plan.agents
+        gateway_connector(request), summary.gateway, plan.selection.agents
     )
     return summary, plan, sync.report_sync(plan, remote_files)
 

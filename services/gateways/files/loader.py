@@ -30,9 +30,6 @@ from services.gateways.files.renderer import render_files, render_first_message
 
 TOKEN_LABEL = "(comes with the agent, and is never shown)"  # noqa: S105 - in place of a token
 
-BoardsWithLeads = Sequence[tuple[Board, Agent | None]]
-"""Boards with their leads."""
-
 Lead = aliased(Agent)
 BOARD_IDS = func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
 GATEWAY_IDS = func.any(bindparam("gateway_ids", type_=ARRAY(Uuid())))
@@ -79,21 +76,21 @@ async def load_facts(
     `tokens` are their own tokens, decrypted. Without one the file has no token.
     """
     agent_gateways = await gateways.load_agent_gateways(source, agents)
-    served = await _load_boards(source, agents)
-    people = await _load_people(source, agents)
+    board_ids = list({agent.board_id for agent in agents if agent.board_id})
+    managed_ids = list({agent.gateway_id for agent in agents if agent.board_id is None})
+    served = await SERVED_BOARDS.fetch(source, board_ids=board_ids, gateway_ids=managed_ids)
+    organization_ids = list({agent.organization_id for agent in agents})
+    owners = await OWNERS.fetch(source, organization_ids=organization_ids)
+    confirmers = await CONFIRMERS.fetch(source, board_ids=board_ids)
+    # On a board, agents work for the user who confirmed its goal last; otherwise for the first
+    # owner of the organization.
+    people = dict([*owners, *confirmers])
     return {
         agent.id: _make_facts(
             agent, agent_gateways, served, people, base_url, tokens.get(agent.id, "")
         )
         for agent in agents
     }
-
-
-def role_of(agent: Agent) -> AgentRole:
-    """Return the role of an agent."""
-    if agent.board_id is None:
-        return AgentRole.MAIN
-    return AgentRole.LEAD if agent.is_board_lead else AgentRole.WORKER
 
 
 def board_facts(board: Board, lead: Agent | None) -> BoardFacts:
@@ -117,9 +114,7 @@ def board_facts(board: Board, lead: Agent | None) -> BoardFacts:
 
 def person_facts(user: User) -> PersonFacts:
     """Return the facts of a user."""
-    return PersonFacts(
-        **{name: getattr(user, name) for name in [one.name for one in fields(PersonFacts)]}
-    )
+    return PersonFacts(**{one.name: getattr(user, one.name) for one in fields(PersonFacts)})
 
 
 def text_values(profile: Mapping[str, object] | None) -> dict[str, str]:
@@ -130,7 +125,7 @@ def text_values(profile: Mapping[str, object] | None) -> dict[str, str]:
 def _make_facts(
     agent: Agent,
     agent_gateways: Mapping[UUID, Gateway],
-    served: BoardsWithLeads,
+    served: Sequence[tuple[Board, Agent | None]],
     people: Mapping[UUID, User],
     base_url: str,
     token: str,
@@ -138,8 +133,9 @@ def _make_facts(
     gateway = agent_gateways.get(agent.gateway_id) if agent.gateway_id else None
     interval = agents.heartbeat_interval(agent)
     person = people.get(agent.board_id or agent.id) or people.get(agent.organization_id)
+    role = AgentRole.LEAD if agent.is_board_lead else AgentRole.WORKER
     return AgentFacts(
-        role=role_of(agent),
+        role=AgentRole.MAIN if agent.board_id is None else role,
         agent_id=agent.id,
         name=agent.name,
         base_url=base_url,
@@ -173,29 +169,6 @@ def _format_interval(interval: timedelta) -> str:
     seconds = max(1, round(interval.total_seconds()))
     units = {"h": 3600, "m": 60, "s": 1}
     return next(f"{seconds // size}{unit}" for unit, size in units.items() if not seconds % size)
-
-
-async def _load_boards(source: Source, agents: Sequence[Agent]) -> BoardsWithLeads:
-    """Return the boards of these agents, and those of gateways that they manage."""
-    managed = {agent.gateway_id for agent in agents if agent.board_id is None}
-    return await SERVED_BOARDS.fetch(
-        source, board_ids=_list_board_ids(agents), gateway_ids=list(managed)
-    )
-
-
-async def _load_people(source: Source, agents: Sequence[Agent]) -> dict[UUID, User]:
-    """Return the users that agents work for, by id of board or organization.
-
-    On a board it is the user who confirmed its goal last; otherwise the organization's first owner.
-    """
-    organization_ids = list({agent.organization_id for agent in agents})
-    owners = await OWNERS.fetch(source, organization_ids=organization_ids)
-    confirmers = await CONFIRMERS.fetch(source, board_ids=_list_board_ids(agents))
-    return dict([*owners, *confirmers])
-
-
-def _list_board_ids(agents: Sequence[Agent]) -> list[UUID]:
-    return list({agent.board_id for agent in agents if agent.board_id})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +206,22 @@ def preview_lead(
     `user` confirms the goal, so the lead would work for them; `person` has changes of their
     profile. There is no token yet, so none is shown.
     """
-    would_be = _board_facts_of_draft(board, draft)
+    present, approval = board_facts(board, None), {"require_approval_for_done"}
+    would_be = replace(
+        present,
+        board_type=draft.board_type,
+        objective=draft.objective,
+        success_metrics=draft.success_metrics,
+        target_date=draft.target_date,
+        goal_confirmed=True,
+        rules=(
+            present.rules | approval
+            if draft.require_approval_for_done
+            else present.rules - approval
+        ),
+        lead_name=draft.name,
+        lead_profile=draft.profile,
+    )
     known = {one.name for one in fields(PersonFacts)}
     new = {name: value for name, value in person.items() if name in known and value is not None}
     facts = AgentFacts(
@@ -255,21 +243,4 @@ def preview_lead(
         first_message=render_first_message(facts),
         rules=would_be.rules,
         max_agents=would_be.max_agents,
-    )
-
-
-def _board_facts_of_draft(board: Board, draft: LeadDraft) -> BoardFacts:
-    known = board_facts(board, None)
-    approval = {"require_approval_for_done"}
-    rules = known.rules | approval if draft.require_approval_for_done else known.rules - approval
-    return replace(
-        known,
-        board_type=draft.board_type,
-        objective=draft.objective,
-        success_metrics=draft.success_metrics,
-        target_date=draft.target_date,
-        goal_confirmed=True,
-        rules=rules,
-        lead_name=draft.name,
-        lead_profile=draft.profile,
     )

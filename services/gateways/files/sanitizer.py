@@ -23,15 +23,13 @@ def to_line(value: object, max_length: int = 200) -> str:
     return truncate(_protect_own_line(to_one_line(str(value))).replace("`", "'"), max_length)
 
 
-def to_block(value: object) -> str:
-    """Return a text of several lines without invisible characters and outer blanks."""
-    lines = (one.rstrip() for one in _protect_own_line(to_lines(str(value))).split("\n"))
-    return "\n".join(lines).strip()
-
-
 def to_fenced_block(value: object, max_length: int) -> str:
-    """Enclose a text in fences that it cannot close, and note a truncation. None becomes ""."""
-    text = to_block("" if value is None else value)
+    """Enclose a text in fences that it cannot close, and note a truncation. None becomes "".
+
+    Invisible characters and outer blanks are removed.
+    """
+    lines = _protect_own_line(to_lines("" if value is None else str(value))).split("\n")
+    text = "\n".join(line.rstrip() for line in lines).strip()
     if not text:
         return ""
     whole = BACKTICKS.sub(lambda run: run[0][:MAX_BACKTICKS], text)

@@ -113,7 +113,10 @@ def complete_step(agent: Agent, moment: datetime, *, is_paused: bool = False) ->
         completed = EventType.AGENT_PROVISIONED if is_first else EventType.AGENT_SYNCED
         return Transition(columns, completed)
     if agent.step is ProvisioningStep.WAKE:
-        return Transition(done | _await_check_in(agent, moment), event)
+        deadline = moment + STEP_TIMEOUTS[ProvisioningStep.CHECK_IN]
+        woken = {"woken_at": moment, "wake_attempts": agent.wake_attempts + 1}
+        woken |= {"checkin_deadline_at": deadline, **_check_in_step(deadline)}
+        return Transition(done | woken, event)
     if agent.step is ProvisioningStep.CHECK_IN:
         return Transition(done | clear_step() | _clear_wake(), event)
     if agent.step is ProvisioningStep.LISTED:
@@ -201,16 +204,6 @@ def _wake_or_finish(agent: Agent, moment: datetime, *, is_paused: bool) -> Colum
     if deadline is not None and deadline > moment:
         return _check_in_step(deadline)
     return clear_step() if is_paused else start_step(ProvisioningStep.WAKE, moment)
-
-
-def _await_check_in(agent: Agent, moment: datetime) -> ColumnChanges:
-    deadline = moment + STEP_TIMEOUTS[ProvisioningStep.CHECK_IN]
-    return {
-        **_check_in_step(deadline),
-        "woken_at": moment,
-        "wake_attempts": agent.wake_attempts + 1,
-        "checkin_deadline_at": deadline,
-    }
 
 
 def _check_in_step(deadline: datetime) -> ColumnChanges:

@@ -63,7 +63,10 @@ async def upsert_runs(
     by_id = {run_id: one for run_id, one in by_id.items() if one[1].id in task_of_agent}
     if not by_id:
         return
-    task_of_message = await _tasks_of_messages(session, by_id)
+    message_ids = {_message_id(run_id) for run_id in by_id} - {None}
+    query = select(Message.agent_id, Message.id, Task.id).join(Task, Task.id == Message.task_id)
+    found = await session.execute(query.where(Message.id.in_(message_ids)))
+    task_of_message = {(agent_id, id): task_id for agent_id, id, task_id in found}
     rows = [
         _run_row(
             gateway,
@@ -166,15 +169,6 @@ async def _lock_agents(
     query = select(Agent.id, task.scalar_subquery()).where(Agent.id.in_(agent_ids))
     locked = query.order_by(Agent.id).with_for_update(read=True, key_share=True, of=Agent)
     return {agent_id: task_id for agent_id, task_id in await session.execute(locked)}
-
-
-async def _tasks_of_messages(
-    session: AsyncSession, run_ids: Iterable[str]
-) -> dict[tuple[UUID, UUID | None], UUID]:
-    """Return the tasks of the messages that have started runs, by agent and message."""
-    query = select(Message.agent_id, Message.id, Task.id).join(Task, Task.id == Message.task_id)
-    query = query.where(Message.id.in_({_message_id(run_id) for run_id in run_ids} - {None}))
-    return {(agent_id, id): task_id for agent_id, id, task_id in await session.execute(query)}
 
 
 def _message_id(run_id: str) -> UUID | None:

@@ -93,14 +93,13 @@ class RunTrackingJob:
                     load_all=tracker.refresh,
                     handle_event=tracker.handle_event,
                     interval=self._poll_interval,
-                    retry_delay=self._retry_delay,
+                    # The errors that stay are retried rarely.
+                    retry_delay=lambda error: (
+                        self._poll_interval if error.kind in PERMANENT_ERRORS else RETRY_DELAY
+                    ),
                 )
             )
             group.create_task(tracker.write_until_cancelled(self._write_interval))
-
-    def _retry_delay(self, error: GatewayError) -> float:
-        """Return the delay after an error, in seconds; permanent errors are retried rarely."""
-        return self._poll_interval if error.kind in PERMANENT_ERRORS else RETRY_DELAY
 
 
 class RunTracker:
@@ -185,8 +184,12 @@ class RunTracker:
                 runs = [(run, self._agents[run.agent_key]) for run in due]
                 await commands.upsert_runs(session, self._gateway, runs)
         for run in due:
-            if not run.is_running and not run.has_change:
-                self._forget(run)
+            if run.is_running or run.has_change:
+                continue
+            if run.status is not RunStatus.LOST:  # a lost one may be found again
+                self._finished.append(run.run_id)
+            self._runs.pop(run.run_id, None)
+            self._written_at.pop(run.run_id, None)
 
     async def _load_open_runs(self) -> None:
         """Continue the runs that are stored as running, perhaps by another process."""
@@ -271,13 +274,6 @@ class RunTracker:
         for run in running[:-MAX_RUNS]:
             run.finish(RunStatus.LOST, now(), TOO_MANY_RUNS)
             self._finished.append(run.run_id)
-
-    def _forget(self, run: RunState) -> None:
-        """Remove a finished run from memory. A lost one may be found again."""
-        if run.status is not RunStatus.LOST:
-            self._finished.append(run.run_id)
-        self._runs.pop(run.run_id, None)
-        self._written_at.pop(run.run_id, None)
 
 
 async def list_active_sessions(

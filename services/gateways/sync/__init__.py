@@ -18,7 +18,6 @@ from services.gateways.sync.commands import (
     reset_sessions,
 )
 from services.gateways.sync.config_previews import (
-    AgentChange,
     AgentConfigChange,
     build_config_change,
     get_editable_agent,

@@ -74,11 +74,6 @@ class SyncPlan:
     selection: AgentSelection
     facts: Mapping[UUID, AgentFacts]
 
-    @property
-    def agents(self) -> Sequence[Agent]:
-        """The agents whose files are to be read from the gateway."""
-        return self.selection.agents
-
 
 async def plan_sync(
     source: Source,
@@ -125,7 +120,10 @@ async def request_sync(
     options = plan.options
     created = None
     if plan.selection.lacks_main:
-        created = await _create_missing_agent(session, member, plan)
+        gateway = await gateways.lock_gateway(session, member, plan.gateway.id)
+        main = select(Agent.id).where(Agent.gateway_id == gateway.id, Agent.board_id.is_(None))
+        if await session.scalar(main) is None:  # otherwise another request was faster
+            created = await agents.create_gateway_agent(session, gateway)
     wanted = Agent.gateway_id == plan.gateway.id
     wanted &= Agent.id.in_([one.agent.id for one in report.agents])
     overwrite = desired_state.MANAGED_FILES if options.overwrite else ()
@@ -203,14 +201,3 @@ def _agent_report(plan: SyncPlan, remote: RemoteFiles, agent: Agent) -> AgentSyn
     if agent.board_id is None and not plan.selection.sees_all:
         plans = [replace(one, diff=HIDDEN_DIFF if one.diff else "") for one in plans]
     return AgentSyncReport(agent, plans, " ".join(sentences), is_listed)
-
-
-async def _create_missing_agent(
-    session: AsyncSession, member: Member, plan: SyncPlan
-) -> Agent | None:
-    """Create the agent that manages a gateway, unless another request was faster."""
-    gateway = await gateways.lock_gateway(session, member, plan.gateway.id)
-    present = select(Agent.id).where(Agent.gateway_id == gateway.id, Agent.board_id.is_(None))
-    if await session.scalar(present) is not None:
-        return None
-    return await agents.create_gateway_agent(session, gateway)

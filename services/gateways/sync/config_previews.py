@@ -34,27 +34,6 @@ class AgentConfigChange:
     removes_entry: bool
 
 
-@dataclass(frozen=True)
-class AgentChange:
-    """An agent before and after it is saved; None where no gateway has it."""
-
-    before: Agent | None
-    after: Agent | None
-
-    @property
-    def present_agents(self) -> list[Agent]:
-        """The agent as its gateways have it, before and after."""
-        return [agent for agent in (self.before, self.after) if agent is not None]
-
-    def on_gateway(self, gateway_id: UUID) -> "AgentChange":
-        """Return the change as one gateway sees it."""
-        before, after = (
-            agent if agent and agent.gateway_id == gateway_id else None
-            for agent in (self.before, self.after)
-        )
-        return AgentChange(before, after)
-
-
 async def get_editable_agent(source: Source, member: Member, agent_id: UUID) -> Agent:
     """Return an agent that the member may change. Raises NotFound and Forbidden."""
     agent = await agents.get_agent(source, member, agent_id)
@@ -71,7 +50,7 @@ async def preview_new_agent(
     agent = agents.build_agent(board, fields)
     if not agent.is_board_lead:
         agent.openclaw_session_id = NEW_SESSION_KEY
-    return await _preview(source, AgentChange(None, agent if agent.gateway_id else None))
+    return await _preview(source, None, agent if agent.gateway_id else None)
 
 
 async def preview_agent_update(
@@ -84,9 +63,8 @@ async def preview_agent_update(
         board = await boards.get_board_as_admin(source, member, values["board_id"])
     if agent.is_linked or agent.desired_state is DesiredState.GONE:
         return ()
-    is_present = agent.desired_state is DesiredState.RUNNING
-    before = agent if is_present else None
-    return await _preview(source, AgentChange(before, build_changed_agent(agent, values, board)))
+    before = agent if agent.desired_state is DesiredState.RUNNING else None
+    return await _preview(source, before, build_changed_agent(agent, values, board))
 
 
 def build_changed_agent(
@@ -109,21 +87,29 @@ def build_changed_agent(
     return changed if changed.gateway_id else None
 
 
-async def _preview(source: Source, change: AgentChange) -> list[AgentConfigChange]:
+async def _preview(
+    source: Source, before: Agent | None, after: Agent | None
+) -> list[AgentConfigChange]:
     """Return the changes that are not empty: first where the agent was, then where it will be."""
-    found = await gateways.load_agent_gateways(source, change.present_agents)
-    ids = dict.fromkeys(agent.gateway_id for agent in change.present_agents)
-    planned = [
-        build_config_change(found[id], change.on_gateway(id))
-        for id in ids
-        if id is not None and id in found
-    ]
-    return [one for one in planned if one.diff]
+    known = [agent for agent in (before, after) if agent is not None]
+    found = await gateways.load_agent_gateways(source, known)
+    changes = []
+    for gateway_id in dict.fromkeys(agent.gateway_id for agent in known):
+        if gateway_id is not None and gateway_id in found:
+            here = (
+                one if one and one.gateway_id == gateway_id else None for one in (before, after)
+            )
+            changes.append(build_config_change(found[gateway_id], *here))
+    return [change for change in changes if change.diff]
 
 
-def build_config_change(gateway: Gateway, change: AgentChange) -> AgentConfigChange:
-    """Return what a change of an agent of this gateway changes in its configuration."""
-    before, after = change.before, change.after
+def build_config_change(
+    gateway: Gateway, before: Agent | None, after: Agent | None
+) -> AgentConfigChange:
+    """Return what the change of an agent changes in the configuration of its gateway.
+
+    None stands for an agent that the gateway does not have.
+    """
     # A gateway whose agents are a list in its configuration is one without this capability.
     as_list = Capability.HEARTBEAT_SCRATCH in gateways.list_missing_capabilities(gateway)
     diff = provisioning.plan_agent_change(before, after, as_list=as_list)
