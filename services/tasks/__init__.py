@@ -1,13 +1,14 @@
 """Tasks: the public functions and types of the domain."""
 
-from services.tasks.board_order import ORDERS, BoardOrder
 from services.tasks.board_queries import (
     BLOCKED_COUNT,
     CARDS_IN_COLUMN,
+    ORDERS,
     OVERDUE,
     UNDATED,
     BoardColumn,
     BoardFilters,
+    BoardOrder,
     DueTasks,
     TaskNeighbors,
     count_tasks_before,
@@ -77,7 +78,6 @@ from services.tasks.queries import (
     list_tasks,
     load_task_details,
 )
-from services.tasks.reminders import has_due_reminders, remind_of_due_dates
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.storage import TaskEvent, build_events
 from services.tasks.transitions import MAX_RECORDED_LENGTH
@@ -90,10 +90,12 @@ from services.tasks.trash import (
     purge_trash,
     restore_task,
 )
-from services.tasks.user_notifications import load_mentionable_people
-from services.tasks.watchers import (
+from services.tasks.user_notifications import (
     WATCHERS,
+    has_due_reminders,
     list_watchers,
+    load_mentionable_people,
+    remind_of_due_dates,
     unwatch_task,
     watch_task,
 )

@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Uuid, bindparam, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.clock import now
+from core.db.transactions import Write
 from core.fields import KnownVersions, check_version
 from models import (
     OPEN_STATUSES,
     Actor,
     Agent,
+    ApprovalTask,
     Board,
     BoardAccess,
     EventType,
@@ -43,9 +45,6 @@ from services.tasks.notifications import (
 from services.tasks.queries import TaskDetail, get_task_detail
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
 from services.tasks.storage import (
-    INSERT_TASK,
-    TASK_COLUMNS,
-    USE_APPROVAL,
     TaskEvent,
     build_events,
     insert_comment,
@@ -58,6 +57,15 @@ from services.tasks.user_notifications import TaskNotifications, TaskState, noti
 
 MAX_BULK_TASKS = 200  # that are changed, deleted or restored at once
 NOBODY: Mapping[str, None] = dict.fromkeys(ASSIGNMENT_FIELDS)
+TASK_COLUMNS = [attribute.key for attribute in inspect(Task).column_attrs]
+INSERT_TASK = Write(insert(Task).inline(), TASK_COLUMNS)
+"""Inserts a task, which does not become an object of the session."""
+USE_APPROVAL = Write(
+    update(ApprovalTask)
+    .where(ApprovalTask.id == bindparam("link_id", type_=Uuid()))
+    .values(used_at=bindparam("at"))
+)
+"""Records that a task was moved to done with the approval of this link."""
 
 
 async def create_task(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -69,7 +68,7 @@ REASONS = {
 async def load_done_permission(session: AsyncSession, change: TaskChange) -> DonePermission:
     """Find the approval that allows a change to move its task to done."""
     ids = {"task_id": change.task.id, "board_id": change.board.id}
-    facts = await _build_facts_query().first(session, **ids)
+    facts = await TASK_FACTS.first(session, **ids)
     assert facts is not None  # the task is loaded already
     fields, reopened_at = facts
     linked = await DECIDED_APPROVALS.fetch(session, **ids)
@@ -81,13 +80,6 @@ async def load_done_permission(session: AsyncSession, change: TaskChange) -> Don
         reopened_at=reopened_at,
         at=now(),
     )
-
-
-@cache
-def _build_facts_query() -> Query[tuple[Any, datetime | None]]:
-    """Build the query of the custom fields of a task, and when it was last reopened."""
-    fields = custom_fields.bound_fields_query(BOARD_ID, of_tasks=True)
-    return Query(select(fields, _reopened_at()).where(Task.id == TASK_ID))
 
 
 def find_permission(
@@ -225,17 +217,28 @@ def _build_linked(row: tuple[Approval, ApprovalTask | None]) -> LinkedApproval:
     )
 
 
-def _reopened_at() -> ColumnElement[datetime]:
-    """Select when the task last left done, or was returned from review without being done."""
-    old_status, new_status = Event.data["left"].astext, Event.data["entered"].astext
-    returned = (old_status == Status.REVIEW.value) & (new_status != Status.DONE.value)
-    query = select(func.max(Event.created_at)).where(
+_left: ColumnElement[str] = Event.data["left"].astext
+_entered: ColumnElement[str] = Event.data["entered"].astext
+REOPENED_AT = (
+    select(func.max(Event.created_at))
+    .where(
         Event.task_id == Task.id,
         Event.type == EventType.TASK_STATUS_CHANGED,
-        or_(old_status == Status.DONE.value, returned),
+        or_(
+            _left == Status.DONE.value,
+            (_left == Status.REVIEW.value) & (_entered != Status.DONE.value),
+        ),
     )
-    return query.correlate(Task).scalar_subquery()
-
+    .correlate(Task)
+    .scalar_subquery()
+)
+"""When the task last left done, or was returned from review without being done."""
+TASK_FACTS: Query[tuple[Any, datetime | None]] = Query(
+    select(custom_fields.bound_fields_query(BOARD_ID, of_tasks=True), REOPENED_AT).where(
+        Task.id == TASK_ID
+    )
+)
+"""Selects the custom fields of a task, and when it was last reopened."""
 
 IS_LINK = (ApprovalTask.approval_id == Approval.id) & (ApprovalTask.task_id == TASK_ID)
 DECIDED_APPROVALS: Query[LinkedApproval] = Query(

@@ -1,18 +1,15 @@
 """Build the messages to agents about tasks (contract 3.10.6) and comments (contract 3.10.8)."""
 
 from collections.abc import Iterator
-from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.reads import Query
-from models import Actor, Agent, Board, Comment, EventType, Status, Task
+from models import Actor, Board, Comment, EventType, Status, Task
 from services import messages
 from services.messages import extract_mentions, list_mentioned_agents
 from services.tasks.change_request import ActorRole, TaskChange
-from services.tasks.user_notifications import TaskState
+from services.tasks.user_notifications import BOARD_AGENTS, TaskState
 
 Marker = messages.templates.MessageMarker
 
@@ -58,11 +55,6 @@ def build_change_messages(
     yield from _build_assignee_messages(
         change, old_status=old_status, old_assignee_id=old_assignee_id
     )
-
-
-BOARD_AGENTS: Query[Agent] = Query(
-    select(Agent).where(Agent.board_id == bindparam("board_id")), itemgetter(0)
-)
 
 
 async def build_comment_messages(

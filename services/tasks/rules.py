@@ -2,7 +2,6 @@
 
 Each rule is a pure function of a TaskChange. The tuples at the end list the rules for each role
 in the order of the API contract (3.10.3 and 3.10.5); the first violated rule determines the error.
-The guards that a board sets for a status are in transitions.py.
 """
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -10,7 +9,7 @@ from core.text import N_
 from models import Actor, Agent, Board, DesiredState, Status
 from services import custom_fields
 from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, Rule, TaskChange
-from services.tasks.transitions import STATUS_GUARDS, check_policy_tags, require_review_comment
+from services.tasks.done_approvals import approval_required
 
 
 def check_assignee_exists(change: TaskChange) -> None:
@@ -253,10 +252,65 @@ def check_custom_field_values(change: TaskChange) -> None:
         custom_fields.check_values(change.bound_fields, change.values["custom_field_values"])
 
 
+def check_no_pending_approval(change: TaskChange) -> None:
+    is_blocking = change.board.block_status_changes_with_pending_approval
+    if is_blocking and change.approval_pending and change.new_status is not change.task.status:
+        raise Conflict(
+            "approval_pending",
+            N_(
+                "An approval of this task is pending. Until it is decided, the task stays where"
+                " it is."
+            ),
+            blocked_by_task_ids=[],
+            sent_as="object",
+        )
+
+
+def require_review_before_done(change: TaskChange) -> None:
+    skipped = change.enters(Status.DONE) and change.task.status is not Status.REVIEW
+    if change.board.require_review_before_done and skipped:
+        raise Conflict(
+            "review_required",
+            N_("On this board a task is reviewed before it is done. Move it to Review first."),
+            blocked_by_task_ids=[],
+            sent_as="object",
+        )
+
+
+def require_approval_for_done(change: TaskChange) -> None:
+    if change.needs_approval and change.done_permission.approval is None:
+        raise approval_required(change)
+
+
+def require_review_comment(change: TaskChange) -> None:
+    if change.needs_comment and not change.has_assignee_comment:
+        raise Invalid(
+            "comment_required",
+            N_("On this board a task is moved to Review with a comment about what was done."),
+            field="comment",
+            sent_as="text",
+        )
+
+
+def check_policy_tags(change: TaskChange) -> None:
+    """Stop agents from changing tags that decide how an approval policy treats their requests."""
+    changed = {*change.current_tag_ids} ^ {*change.values.get("tag_ids", change.current_tag_ids)}
+    if not changed.isdisjoint(change.policy_tag_ids):
+        raise Forbidden(
+            "tag_of_policy",
+            "An approval policy names one of these tags, so only people add and remove it.",
+        )
+
+
 def _join_names(names: set[str]) -> str:
     return ", ".join(sorted(names))
 
 
+STATUS_GUARDS: tuple[Rule, ...] = (
+    check_no_pending_approval,
+    require_review_before_done,
+    require_approval_for_done,
+)
 DEPENDENCY_RULES: tuple[Rule, ...] = (
     check_dependencies_changeable,
     check_no_self_dependency,

@@ -12,10 +12,9 @@ from sqlalchemy import Uuid, bindparam, insert, inspect, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.transactions import Write
-from models import Actor, Agent, ApprovalTask, Board, Comment, EventType, Task, User, new_id
+from models import Actor, Agent, Board, Comment, EventType, Task, User, new_id
 from services import events, messages
 
-TASK_COLUMNS = [attribute.key for attribute in inspect(Task).column_attrs]
 CHANGING_COLUMNS = [
     *("title", "description", "status", "rank", "priority", "due_at", "assigned_agent_id"),
     *("assigned_user_id", "previous_assignee_id", "in_progress_at"),
@@ -24,18 +23,10 @@ CHANGING_COLUMNS = [
 """The columns that a change may write."""
 COMMENT_COLUMNS = [attribute.key for attribute in inspect(Comment).column_attrs]
 
-INSERT_TASK = Write(insert(Task).inline(), TASK_COLUMNS)
-"""Inserts a task, which does not become an object of the session."""
 UPDATE_TASK = Write(
     update(Task).where(Task.id == bindparam("task_id", type_=Uuid())), CHANGING_COLUMNS
 )
 INSERT_COMMENT = Write(insert(Comment).inline(), COMMENT_COLUMNS)
-USE_APPROVAL = Write(
-    update(ApprovalTask)
-    .where(ApprovalTask.id == bindparam("link_id", type_=Uuid()))
-    .values(used_at=bindparam("at"))
-)
-"""Records that a task was moved to done with the approval of this link."""
 
 
 async def store_tasks(session: AsyncSession, tasks: Iterable[Task]) -> None:

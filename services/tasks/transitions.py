@@ -1,7 +1,4 @@
-"""Status transitions of tasks: the guards that a board sets, and the effects on the task's columns.
-
-All functions are pure, except that `apply_column_values` writes to the task object.
-"""
+"""The effects of changes and status transitions on the columns of a task."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,17 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from core.db.reads import set_loaded_values
-from core.errors import Conflict, Forbidden, Invalid
-from core.text import N_
 from models import Agent, Status, Task, rank_at
-from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, Rule, TaskChange
-from services.tasks.done_approvals import approval_required
+from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, TaskChange
 
 PLAIN_FIELDS = ("title", "description", "priority", "due_at")
 RECORDED_FIELDS = (*PLAIN_FIELDS, *ASSIGNMENT_FIELDS)
 MAX_RECORDED_LENGTH = 500  # characters of a text in an event; the task has the whole text
-
-IDLE_STATUSES = (Status.INBOX, Status.REVIEW)  # no agent works on the task
 
 
 def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
@@ -47,7 +39,8 @@ def entry_values(task: Task, new_status: Status, at: datetime) -> dict[str, Any]
     It becomes the first of its column.
     """
     changed: dict[str, Any] = {}
-    if new_status in IDLE_STATUSES and task.in_progress_at is not None:
+    is_idle = new_status in (Status.INBOX, Status.REVIEW)  # no agent works on the task
+    if is_idle and task.in_progress_at is not None:
         changed |= {"in_progress_at": None, "previous_in_progress_at": task.in_progress_at}
     if new_status is task.status:
         return changed
@@ -117,60 +110,3 @@ def _new_previous_assignee_id(change: TaskChange) -> UUID | None:
     if assignee_id is None or assignee_id == change.lead_id:
         return change.task.previous_assignee_id
     return assignee_id
-
-
-def check_no_pending_approval(change: TaskChange) -> None:
-    is_blocking = change.board.block_status_changes_with_pending_approval
-    if is_blocking and change.approval_pending and change.new_status is not change.task.status:
-        raise Conflict(
-            "approval_pending",
-            N_(
-                "An approval of this task is pending. Until it is decided, the task stays where"
-                " it is."
-            ),
-            blocked_by_task_ids=[],
-            sent_as="object",
-        )
-
-
-def require_review_before_done(change: TaskChange) -> None:
-    skipped = change.enters(Status.DONE) and change.task.status is not Status.REVIEW
-    if change.board.require_review_before_done and skipped:
-        raise Conflict(
-            "review_required",
-            N_("On this board a task is reviewed before it is done. Move it to Review first."),
-            blocked_by_task_ids=[],
-            sent_as="object",
-        )
-
-
-def require_approval_for_done(change: TaskChange) -> None:
-    if change.needs_approval and change.done_permission.approval is None:
-        raise approval_required(change)
-
-
-def require_review_comment(change: TaskChange) -> None:
-    if change.needs_comment and not change.has_assignee_comment:
-        raise Invalid(
-            "comment_required",
-            N_("On this board a task is moved to Review with a comment about what was done."),
-            field="comment",
-            sent_as="text",
-        )
-
-
-def check_policy_tags(change: TaskChange) -> None:
-    """Stop agents from changing tags that decide how an approval policy treats their requests."""
-    changed = {*change.current_tag_ids} ^ {*change.values.get("tag_ids", change.current_tag_ids)}
-    if not changed.isdisjoint(change.policy_tag_ids):
-        raise Forbidden(
-            "tag_of_policy",
-            "An approval policy names one of these tags, so only people add and remove it.",
-        )
-
-
-STATUS_GUARDS: tuple[Rule, ...] = (
-    check_no_pending_approval,
-    require_review_before_done,
-    require_approval_for_done,
-)

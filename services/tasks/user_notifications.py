@@ -1,4 +1,7 @@
-"""Notify users about tasks: who is mentioned, gets a task, or watches one that changes."""
+"""Notify users about tasks: who is mentioned, gets a task, or watches one that changes.
+
+People are also reminded of the due dates of their tasks: once before, and once after each date.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,16 +10,43 @@ from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    String,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.reads import CombinedQuery, Query
-from models import Actor, Agent, Board, Comment, NotificationKind, Status, Task, User
+from core.clock import now
+from core.db.reads import CombinedQuery, Query, Source
+from core.db.transactions import Write
+from models import (
+    Actor,
+    Agent,
+    Board,
+    Comment,
+    Notification,
+    NotificationKind,
+    Status,
+    Task,
+    TaskWatcher,
+    User,
+)
 from services import boards, notifications
+from services.boards import BoardPerson
 from services.messages import MentionedPeople, list_mentionable_people
 from services.notifications import NewNotification, cut_excerpt
 from services.tasks.change_request import TaskChange
-from services.tasks.watchers import add_watchers
+from services.tasks.queries import get_task
 
 
 class TaskState(NamedTuple):
@@ -144,12 +174,6 @@ async def notify_about_change(
     ).send(session)
 
 
-def build_reminder_keys(task_id: UUID, due_at: datetime) -> list[str]:
-    """Return the keys of the reminders of a due date: before it, and when it has passed."""
-    microseconds = (due_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return [f"{when}:{task_id}:{microseconds}" for when in ("due", "overdue")]
-
-
 async def load_mentionable_people(session: AsyncSession, board: Board) -> MentionedPeople:
     """Load who can be mentioned on a board."""
     people, agents = await MENTIONABLE_PEOPLE.fetch(
@@ -158,7 +182,158 @@ async def load_mentionable_people(session: AsyncSession, board: Board) -> Mentio
     return list_mentionable_people(people, agents)
 
 
-MENTIONABLE_PEOPLE = CombinedQuery(
-    boards.BOARD_PEOPLE,
-    Query(select(Agent).where(Agent.board_id == bindparam("board_id")), itemgetter(0)),
+BOARD_AGENTS: Query[Agent] = Query(
+    select(Agent).where(Agent.board_id == bindparam("board_id")), itemgetter(0)
 )
+MENTIONABLE_PEOPLE = CombinedQuery(boards.BOARD_PEOPLE, BOARD_AGENTS)
+
+
+# Watchers
+
+_ADD_WATCHERS = Write(
+    text("""
+    with added as (
+        insert into task_watchers (id, task_id, user_id, created_at)
+        select gen_random_uuid(), tasks.id, user_id, :at
+        from tasks, unnest(:user_ids) as user_id
+        where tasks.id = :task_id for key share of tasks
+        on conflict (task_id, user_id) do nothing
+        returning user_id
+    )
+    select user_id from task_watchers where task_id = :task_id
+    union select user_id from added
+""").bindparams(bindparam("task_id", type_=Uuid()), bindparam("user_ids", type_=ARRAY(Uuid())))
+)
+_REMOVE_WATCHER = Write(
+    text("delete from task_watchers where task_id = :task_id and user_id = :user_id").bindparams(
+        bindparam("task_id", type_=Uuid()), bindparam("user_id", type_=Uuid())
+    )
+)
+
+
+async def add_watchers(
+    session: AsyncSession, task: Task, user_ids: Collection[UUID]
+) -> Sequence[UUID]:
+    """Let users watch a task of a locked board, and return the ids of all who do."""
+    rows = await _ADD_WATCHERS.execute(
+        session, task_id=task.id, user_ids=sorted(user_ids), at=now()
+    )
+    return [row[0] for row in rows]
+
+
+async def watch_task(session: AsyncSession, user: User, board: Board, task_id: UUID) -> None:
+    """Let a user who can read the board watch a task. Raises NotFound."""
+    await add_watchers(session, await get_task(session, board, task_id), [user.id])
+
+
+async def unwatch_task(session: AsyncSession, user: User, board: Board, task_id: UUID) -> None:
+    """Stop watching a task, until the user comments on it, is mentioned in it, or gets it.
+
+    Raises NotFound.
+    """
+    task = await get_task(session, board, task_id)
+    await _REMOVE_WATCHER.execute(session, task_id=task.id, user_id=user.id)
+
+
+WATCHERS: Query[BoardPerson] = boards.build_readers_query(
+    boards.ON_BOARD,
+    User.id.in_(
+        select(TaskWatcher.user_id)
+        .join(Task, Task.id == TaskWatcher.task_id)
+        .where(Task.id == bindparam("task_id"), Task.board_id == bindparam("board_id"))
+    ),
+)
+"""Those who watch a task and can still read its board, by name."""
+
+
+async def list_watchers(source: Source, board: Board, task_id: UUID) -> Sequence[BoardPerson]:
+    """Return those who watch a task and can still read its board, by name."""
+    ids = {"board_id": board.id, "organization_id": board.organization_id, "task_id": task_id}
+    return await WATCHERS.fetch(source, **ids)
+
+
+# Reminders of due dates
+
+
+def build_reminder_keys(task_id: UUID, due_at: datetime) -> list[str]:
+    """Return the keys of the reminders of a due date: before it, and when it has passed."""
+    microseconds = (due_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return [f"{when}:{task_id}:{microseconds}" for when in ("due", "overdue")]
+
+
+AT = bindparam("at", type_=DateTime(timezone=True))
+
+
+def _is_reminded() -> ColumnElement[bool]:
+    """Match the tasks of whose date the person has been reminded; see `build_reminder_keys`."""
+    microseconds = cast(func.extract("epoch", Task.due_at) * 1_000_000, BigInteger)
+    word = case((Task.due_at <= AT, "overdue:"), else_="due:")
+    key = func.concat(word, cast(Task.id, String), ":", microseconds)
+    query = select(Notification.id).where(
+        Notification.user_id == Task.assigned_user_id,
+        Notification.kind == NotificationKind.DUE_SOON,
+        Notification.key == key,
+    )
+    return query.correlate(Task).exists()
+
+
+DUE_TASKS: Query[Task] = Query(
+    select(Task)
+    .where(
+        Task.assigned_user_id.is_not(None),
+        Task.status != Status.DONE,
+        Task.due_at > bindparam("overdue_since", type_=DateTime(timezone=True)),
+        Task.due_at <= bindparam("notice_until", type_=DateTime(timezone=True)),
+        ~_is_reminded(),
+    )
+    .order_by(Task.due_at, Task.id)
+    .limit(500),
+    itemgetter(0),
+)
+
+
+async def has_due_reminders(source: Source) -> bool:
+    """Say whether somebody has to be reminded of a due date."""
+    return await DUE_TASKS.first(source, **_build_period()) is not None
+
+
+async def remind_of_due_dates(session: AsyncSession) -> int:
+    """Notify people whose tasks are due within a day or overdue; return the number of tasks.
+
+    Tasks that are being changed are left to the next run.
+    """
+    period = _build_period()
+    statement = DUE_TASKS.statement.join(Board, Board.id == Task.board_id)
+    statement = statement.add_columns(Board.organization_id)
+    statement = statement.with_for_update(read=True, skip_locked=True, of=Task)
+    rows = (await session.execute(statement, period)).all()
+    await notifications.notify(
+        session,
+        [
+            NewNotification(
+                NotificationKind.DUE_SOON,
+                organization_id,
+                build_reminder_keys(task.id, task.due_at)[task.due_at <= period["at"]],
+                user_ids=[task.assigned_user_id],
+                board=task.board_id,
+                task=task,
+                data={
+                    "title": task.title,
+                    "due_at": task.due_at.isoformat(),
+                    "is_overdue": task.due_at <= period["at"],
+                },
+            )
+            for task, organization_id in rows
+        ],
+    )
+    return len(rows)
+
+
+def _build_period() -> dict[str, object]:
+    at = now()
+    return {
+        "at": at,
+        "notice_until": at + timedelta(hours=24),
+        # After that nobody is reminded of a date that has passed.
+        "overdue_since": at - timedelta(days=7),
+    }

@@ -12,7 +12,7 @@ from core.clock import now
 from models import Board, Status, Task, new_id, rank_at
 from services import tasks
 from services.tasks import BoardFilters, BoardOrder, TaskNeighbors
-from services.tasks.board_order import ORDERS
+from services.tasks.board_queries import ORDERS
 from tests.support.world import World
 
 COUNT = 40

@@ -160,7 +160,9 @@ async def test_each_due_date_has_its_own_reminders(session, world, monkeypatch) 
         session, world, assigned_user_id=world.bob.id, due_at=start + timedelta(hours=10)
     )
     await remind_of_due_dates(session)
-    monkeypatch.setattr("services.tasks.reminders.now", lambda: start + timedelta(hours=11))
+    monkeypatch.setattr(
+        "services.tasks.user_notifications.now", lambda: start + timedelta(hours=11)
+    )
     assert [await remind_of_due_dates(session) for _ in range(2)] == [1, 0]
     found = [
         (one.data["is_overdue"], one.resolved_at is None)
