@@ -14,8 +14,6 @@ from core.errors import Invalid
 from core.text import N_, is_nested_too_deeply, is_storable, is_storable_json
 from models import FieldType
 
-MAX_NUMBER = 2**53 - 1  # larger integers lose digits in some JSON readers
-
 INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 DECIMAL = re.compile(
     r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE
@@ -75,16 +73,25 @@ def _text_error(value: object, max_length: int, too_long: str) -> str | None:
     return None if is_storable(value) else N_("A character in this text cannot be stored.")
 
 
-def _line_error(value: object) -> str | None:
-    return _text_error(value, 2_000, N_("Write at most 2,000 characters."))
+def _number_error(value: object, wrong: str, kinds: tuple[type, ...]) -> str | None:
+    if not isinstance(value, int | float) or type(value) not in kinds:
+        return wrong
+    # Larger integers lose digits in some JSON readers.
+    if abs(value) <= 2**53 - 1:
+        return None
+    return N_("Write a number from -9,007,199,254,740,991 to 9,007,199,254,740,991.")
 
 
-def _long_text_error(value: object) -> str | None:
-    return _text_error(value, 100_000, N_("Write at most 100,000 characters."))
+def _time_error(value: object, wrong: str, parse: Callable[[str], object]) -> str | None:
+    try:
+        parse(value if isinstance(value, str) else "")
+    except ValueError:
+        return wrong
+    return None
 
 
 def _url_error(value: object) -> str | None:
-    error = _line_error(value)
+    error = VALUE_CHECKS[FieldType.TEXT](value)
     if error is not None:
         return error
     try:
@@ -98,42 +105,6 @@ def _url_error(value: object) -> str | None:
     return N_("Write an address that begins with http:// or https://.")
 
 
-def _integer_error(value: object) -> str | None:
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    return _range_error(value) if is_integer else N_("Write a whole number.")
-
-
-def _decimal_error(value: object) -> str | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return _range_error(value) if is_number else N_("Write a number.")
-
-
-def _range_error(number: float) -> str | None:
-    if -MAX_NUMBER <= number <= MAX_NUMBER:
-        return None
-    return N_("Write a number from -9,007,199,254,740,991 to 9,007,199,254,740,991.")
-
-
-def _boolean_error(value: object) -> str | None:
-    return None if isinstance(value, bool) else N_("Choose yes or no.")
-
-
-def _date_error(value: object) -> str | None:
-    try:
-        date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        return N_("Write a date like 2026-12-24.")
-    return None
-
-
-def _date_time_error(value: object) -> str | None:
-    try:
-        datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        return N_("Write a date and a time like 2026-12-24T18:30.")
-    return None
-
-
 def _json_error(value: object) -> str | None:
     is_value = isinstance(value, dict | list) and is_storable_json(value, max_length=64 * 1024)
     if is_value and not is_nested_too_deeply(value):
@@ -142,13 +113,19 @@ def _json_error(value: object) -> str | None:
 
 
 VALUE_CHECKS: Mapping[FieldType, Callable[[object], str | None]] = {
-    FieldType.TEXT: _line_error,
-    FieldType.TEXT_LONG: _long_text_error,
-    FieldType.INTEGER: _integer_error,
-    FieldType.DECIMAL: _decimal_error,
-    FieldType.BOOLEAN: _boolean_error,
-    FieldType.DATE: _date_error,
-    FieldType.DATE_TIME: _date_time_error,
+    FieldType.TEXT: lambda value: _text_error(value, 2_000, N_("Write at most 2,000 characters.")),
+    FieldType.TEXT_LONG: lambda value: _text_error(
+        value, 100_000, N_("Write at most 100,000 characters.")
+    ),
+    FieldType.INTEGER: lambda value: _number_error(value, N_("Write a whole number."), (int,)),
+    FieldType.DECIMAL: lambda value: _number_error(value, N_("Write a number."), (int, float)),
+    FieldType.BOOLEAN: lambda value: None if isinstance(value, bool) else N_("Choose yes or no."),
+    FieldType.DATE: lambda value: _time_error(
+        value, N_("Write a date like 2026-12-24."), date.fromisoformat
+    ),
+    FieldType.DATE_TIME: lambda value: _time_error(
+        value, N_("Write a date and a time like 2026-12-24T18:30."), datetime.fromisoformat
+    ),
     FieldType.URL: _url_error,
     FieldType.JSON: _json_error,
 }
