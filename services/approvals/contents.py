@@ -179,10 +179,12 @@ def content_changed(
     text = N_("The content of this request may have changed. Read it again, then decide.")
     if changed or detail.approval.requested_hash not in (None, current_hash):
         text = N_("The content of this request has changed. Read it again, then decide.")
+    names = sorted({name for one in contents for name in one.changed_fields})
     path = f"/api/v1/boards/{detail.board.id}/approvals/{detail.approval.id}"
     return Conflict(
         "approval_content_changed",
         text,
+        hint=f"Changed: {', '.join(names)}." if names else "",
         changed=changed,
         action_hash=current_hash,
         request=build_request("PATCH", path, body),

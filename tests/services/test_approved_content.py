@@ -240,7 +240,7 @@ class TestChangedContent:
             await approve(session, world, detail)
         error = raised.value
         assert error.code == "approval_content_changed"
-        assert "has changed" in error.message
+        assert error.message.endswith("has changed. Read it again, then decide. Changed: title.")
         current = await get_hash(session, detail)
         assert error.details == {
             "changed": [{"task_id": str(task.id), "title": "Delete", "fields": ["title"]}],
