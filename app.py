@@ -68,15 +68,7 @@ from web.ui.render import compile_templates
 
 log = logging.getLogger("mission_control")
 
-CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES = 20, 40
-MAX_DELIVERIES_OF_BOARD = 2  # to webhooks that are stored at the same time
-MAX_WAITING_BYTES = 128_000_000  # of deliveries to the webhooks of one board that wait
 MAX_STORED_REJECTIONS = 10  # of one webhook in a minute
-EXPOSED_HEADERS = [
-    *("ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"),
-    *("X-Total-Count", "X-Limit", "X-Offset"),
-]
 
 
 @dataclass(frozen=True)
@@ -104,8 +96,8 @@ class RateLimits:
             RateLimiter(MAX_STORED_REJECTIONS, 60.0),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
             RateLimiter(10 * settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
-            limit_manual_messages(MAX_CHANNEL_MESSAGES),
-            limit_manual_messages(MAX_WEBHOOK_MESSAGES),
+            limit_manual_messages(20),
+            limit_manual_messages(40),
         )
 
 
@@ -178,7 +170,8 @@ def build_state(
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings),
-        "webhook_deliveries": QueueingLimiter(MAX_DELIVERIES_OF_BOARD, MAX_WAITING_BYTES),
+        # to the webhooks of one board: 2 are stored at the same time, and 128 MB wait
+        "webhook_deliveries": QueueingLimiter(2, 128_000_000),
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),
@@ -208,9 +201,12 @@ def build_middleware(settings: Settings) -> list[Middleware]:
         ApiCorsMiddleware,
         allow_origins=settings.cors_origins,
         allow_credentials=True,
-        allow_methods=CORS_METHODS,
+        allow_methods=["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"],
         allow_headers=["*"],
-        expose_headers=EXPOSED_HEADERS,
+        expose_headers=[
+            *("ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"),
+            *("X-Total-Count", "X-Limit", "X-Offset"),
+        ],
     )
     return [
         Middleware(RequestIdMiddleware),

@@ -1,7 +1,6 @@
 """`./run address`: print or change the address that people and agents use."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from cli.command import (
     CommandError,
     add_data_option,
+    ask_for_confirmation,
     create_parser,
     load_settings,
     print_line,
@@ -77,7 +77,7 @@ async def _change_address(settings: Settings, address: str, *, is_confirmed: boo
             return 0
         _print_preview(stored, address, rewritten, informed_count)
         if not is_confirmed:
-            _ask_for_confirmation()
+            ask_for_confirmation("Nothing was changed: add --yes to change the address.")
         async with open_transaction(settings) as session:
             await files.change_public_address(session, address)
             target = AuditObject("installation", None, address)
@@ -106,13 +106,6 @@ def _print_preview(
             f"Agents to which you have given the address yourself: {informed_count}. Give them the"
             " new one."
         )
-
-
-def _ask_for_confirmation() -> None:
-    if not sys.stdin.isatty():
-        raise CommandError("Nothing was changed: add --yes to change the address.")
-    if input("Type yes to go on: ").strip() != "yes":
-        raise CommandError("Nothing was changed.")
 
 
 if __name__ == "__main__":

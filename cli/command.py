@@ -45,6 +45,16 @@ def print_line(line: str) -> None:
     print(line, flush=True)
 
 
+def ask_for_confirmation(error: str, question: str = "") -> None:
+    """Ask to type yes. Raises CommandError, with the text `error` if there is no terminal."""
+    if not sys.stdin.isatty():
+        raise CommandError(error)
+    if question:
+        print_line(question)
+    if input("Type yes to go on: ").strip() != "yes":
+        raise CommandError("Nothing was changed.")
+
+
 def run_command(command: Callable[[], int]) -> int:
     """Run a command and return its exit status; an expected error is printed and gives 1."""
     from embedded_postgres.data_location import PostgresStartError

@@ -26,7 +26,6 @@ from core.config.settings import Settings
 if TYPE_CHECKING:
     from cli.demo_data import ScriptedAgent
 
-MIN_SPEED, MAX_SPEED = 0.1, 100
 ABOUT = """\
 Start Mission Control with a demo: invented boards, and scripted agents that work on them for an
 hour through the real HTTP API. Everything in it is demo data; --clean removes it."""
@@ -50,22 +49,17 @@ def main(arguments: list[str]) -> int:
     from cli import serve
 
     companion = partial(run_demo, seed=options.seed, speed=options.speed)
-    return run_command(lambda: serve.run_server(_reduce_log_level(settings), companion=companion))
+    if "log_level" not in settings.model_fields_set:  # the link stays visible among few lines
+        settings = settings.model_copy(update={"log_level": "WARNING"})
+    return run_command(lambda: serve.run_server(settings, companion=companion))
 
 
 def parse_speed(text: str) -> float:
     """Return a factor from 0.1 to 100. Raises ArgumentTypeError."""
     with suppress(ValueError):
-        if MIN_SPEED <= (speed := float(text)) <= MAX_SPEED:
+        if 0.1 <= (speed := float(text)) <= 100:
             return speed
-    raise ArgumentTypeError(f"{text} is not a number from {MIN_SPEED} to {MAX_SPEED}")
-
-
-def _reduce_log_level(settings: Settings) -> Settings:
-    """Hide the agents' many requests, so that the link stays visible, unless a level is set."""
-    if "log_level" in settings.model_fields_set:
-        return settings
-    return settings.model_copy(update={"log_level": "WARNING"})
+    raise ArgumentTypeError(f"{text} is not a number from 0.1 to 100")
 
 
 async def clean_demo(settings: Settings) -> None:

@@ -74,8 +74,7 @@ def run_checks(load_settings: Callable[[], Settings]) -> int:
         results.append(_report_check("port", lambda: check_port(settings)))
         if settings.smtp_host:
             results.append(_report_check("mail", lambda: check_mail(settings)))
-        _report_proxy(settings)
-        _report_event_loop(settings)
+        _report_warnings(settings)
     return 0 if all(results) else 1
 
 
@@ -88,18 +87,13 @@ def _report_check(name: str, check: Callable[[], str]) -> bool:
     return True
 
 
-def _report_proxy(settings: Settings) -> None:
-    """Warn about a proxy that is not trusted. It is no failure: everything works with it."""
+def _report_warnings(settings: Settings) -> None:
+    """Report a proxy that is not trusted, and what held the event loop. Neither is a failure."""
+    from core.event_loop import KEPT, MAX_HOLD, find_longest_hold
     from core.http.caller import find_proxy_problem
 
     if problem := find_proxy_problem(settings):
         print_line(f"warning proxy: {problem}")
-
-
-def _report_event_loop(settings: Settings) -> None:
-    """Report what kept the running processes longest from everything else."""
-    from core.event_loop import KEPT, MAX_HOLD, find_longest_hold
-
     hours, limit = round(KEPT.total_seconds() / 3600), round(MAX_HOLD * 1000)
     hold = find_longest_hold(settings.data_dir)
     if hold is None:

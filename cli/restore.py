@@ -1,7 +1,6 @@
 """`./run restore FILE`: replace all data by that of a backup."""
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from cli.audit import record_operation
 from cli.command import (
     CommandError,
     add_data_option,
+    ask_for_confirmation,
     create_parser,
     load_settings,
     print_line,
@@ -51,7 +51,6 @@ GRANTS_QUERY = """
     group by object, role
 """
 """The rights of other roles than the owner; those of everybody are part of the schema."""
-HAS_USERS_TABLE_QUERY = "select to_regclass('users') is not null"
 
 
 def main(arguments: list[str]) -> int:
@@ -80,10 +79,22 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
     async with open_database(settings) as settings:
         programs = await _find_programs(settings)
         _check_file(file, programs)
-        await _check_no_other_connections(settings.dsn)
-        if not is_confirmed and await _has_users(settings.dsn):
-            _ask_for_confirmation()
-        grants = await _list_grants(settings.dsn)
+        connection = await asyncpg.connect(settings.dsn)
+        try:
+            if await connection.fetchval(OTHER_CONNECTIONS_QUERY, get_database_name(settings.dsn)):
+                reason = "Somebody uses the database: stop Mission Control first (Ctrl-C there)."
+                raise CommandError(reason)
+            has_users = await connection.fetchval(
+                "select to_regclass('users') is not null"
+            ) and await connection.fetchval("select exists (select from users)")
+            grants = [row[0] for row in await connection.fetch(GRANTS_QUERY)]  # no backup has them
+        finally:
+            await connection.close()
+        if has_users and not is_confirmed:
+            ask_for_confirmation(
+                "There are people in the database: add --yes to replace all its data.",
+                "There are people in the database. All its data will be replaced.",
+            )
         async with _connect_to_server(settings.dsn) as server:
             await _replace_database(settings, file, programs, server)
         await migrate_database(settings)
@@ -130,7 +141,11 @@ async def _replace_database(
         await server.execute(f"create database {restored} template template0")
         options = ("--exit-on-error", "--no-owner", "--no-privileges", str(file))
         await asyncio.to_thread(programs.run_program, "pg_restore", *options, dsn=restored_dsn)
-        await _check_revision(settings.with_database(restored_dsn))
+        if not await has_known_revision(settings.with_database(restored_dsn)):
+            raise CommandError(
+                "This backup is not of Mission Control, or of a newer version than this one: "
+                "nothing was changed."
+            )
         async with server.transaction():
             await server.execute(f"alter database {current} rename to {replaced}")
             await server.execute(f"alter database {restored} rename to {current}")
@@ -143,15 +158,6 @@ async def _replace_database(
         await server.execute(f"drop database if exists {restored}")
 
 
-async def _list_grants(dsn: str) -> list[str]:
-    """Return the statements that grant the present rights of other roles. A backup has none."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        return [row[0] for row in await connection.fetch(GRANTS_QUERY)]
-    finally:
-        await connection.close()
-
-
 async def _grant_again(dsn: str, grants: list[str]) -> None:
     """Grant rights, except on what the restored database does not have."""
     connection = await asyncpg.connect(dsn)
@@ -161,41 +167,6 @@ async def _grant_again(dsn: str, grants: list[str]) -> None:
                 await connection.execute(grant)
     finally:
         await connection.close()
-
-
-async def _check_revision(settings: Settings) -> None:
-    """Raise CommandError unless the database has a revision of this checkout."""
-    if not await has_known_revision(settings):
-        raise CommandError(
-            "This backup is not of Mission Control, or of a newer version than this one: "
-            "nothing was changed."
-        )
-
-
-async def _check_no_other_connections(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    count = await connection.fetchval(OTHER_CONNECTIONS_QUERY, get_database_name(dsn))
-    await connection.close()
-    if count:
-        raise CommandError("Somebody uses the database: stop Mission Control first (Ctrl-C there).")
-
-
-async def _has_users(dsn: str) -> bool:
-    connection = await asyncpg.connect(dsn)
-    try:
-        if not await connection.fetchval(HAS_USERS_TABLE_QUERY):
-            return False
-        return bool(await connection.fetchval("select exists (select from users)"))
-    finally:
-        await connection.close()
-
-
-def _ask_for_confirmation() -> None:
-    if not sys.stdin.isatty():
-        raise CommandError("There are people in the database: add --yes to replace all its data.")
-    print("There are people in the database. All its data will be replaced.")
-    if input("Type yes to go on: ").strip() != "yes":
-        raise CommandError("Nothing was changed.")
 
 
 @asynccontextmanager

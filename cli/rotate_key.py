@@ -3,13 +3,13 @@
 import argparse
 import asyncio
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.command import (
     CommandError,
     add_data_option,
+    ask_for_confirmation,
     create_parser,
     load_settings,
     print_line,
@@ -20,8 +20,6 @@ from core.config.settings import MIN_KEY_LENGTH, Settings
 
 if TYPE_CHECKING:
     from core.security.encryption import SecretCipher
-
-GENERATED_KEY_LENGTH = 32  # bytes
 
 
 def main(arguments: list[str]) -> int:
@@ -70,7 +68,7 @@ async def _run(settings: Settings, options: argparse.Namespace) -> None:
 def _read_new_key(settings: Settings, file: Path | None) -> str:
     """Return the key for the key file, which is generated if there is none; see --from-file."""
     if file is None:
-        return secrets.token_urlsafe(GENERATED_KEY_LENGTH)
+        return secrets.token_urlsafe(32)  # bytes
     if settings.secret_key:
         raise CommandError("SECRET_KEY is set: set it to the new key instead of using --from-file.")
     try:
@@ -129,7 +127,10 @@ async def _remove_lost_secrets(settings: Settings, *, is_confirmed: bool) -> Non
     cipher = SecretCipher(settings)
     await _require_no_other_key(settings, cipher)
     if not is_confirmed:
-        _ask_for_confirmation(cipher.key.id)
+        question = (
+            f"All stored secrets that the key {cipher.key.id} does not decrypt will be removed."
+        )
+        ask_for_confirmation(f"{question} Add --yes to confirm that.", question)
     lost = await secret_keys.remove_lost_secrets(lambda: open_transaction(settings), cipher)
     await record_operation(settings, AuditAction.SECRETS_REMOVED, cipher.key.id)
     forget_previous_key_file(settings)
@@ -157,15 +158,6 @@ async def _require_no_other_key(settings: Settings, cipher: "SecretCipher") -> N
                 "A server or worker runs that does not encrypt with the new key: stop it, or"
                 " restart it with the new SECRET_KEY and with SECRET_KEY_PREVIOUS."
             )
-
-
-def _ask_for_confirmation(key_id: str) -> None:
-    question = f"All stored secrets that the key {key_id} does not decrypt will be removed."
-    if not sys.stdin.isatty():
-        raise CommandError(f"{question} Add --yes to confirm that.")
-    print(question)
-    if input("Type yes to go on: ").strip() != "yes":
-        raise CommandError("Nothing was changed.")
 
 
 if __name__ == "__main__":

@@ -25,9 +25,7 @@ from cli.command import (
 from cli.server_address import publish_address
 from core.config.settings import Settings
 
-SHUTDOWN_TIMEOUT = 2  # seconds that a response may take after the stop signal
 MAX_OPEN_FILES = 65_536
-KEEP_ALIVE_TIMEOUT = 30  # seconds that an idle connection stays open
 
 
 def main(arguments: list[str]) -> int:
@@ -136,7 +134,11 @@ async def run_uvicorn(
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            _keep_loaded_objects()
+            # Modules, classes and templates live as long as the process. A full collection that
+            # visits them takes a tenth of a second, in which no request is handled.
+            gc.collect()
+            gc.freeze()
+            gc.enable()
             await on_started()
 
     server = Server(
@@ -148,24 +150,13 @@ async def run_uvicorn(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
-            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+            timeout_keep_alive=30,  # seconds
+            timeout_graceful_shutdown=2,  # seconds that a response may take after the stop signal
         )
     )
     shutdown_task = asyncio.create_task(_shut_down(server, stop))
     await server.serve(sockets=[server_socket])
     shutdown_task.cancel()
-
-
-def _keep_loaded_objects() -> None:
-    """Exclude modules, classes and templates from garbage collection.
-
-    They live as long as the process. A full collection that visits them takes a tenth of a second,
-    in which no request is handled.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 async def _shut_down(server: Any, stop: asyncio.Event) -> None:

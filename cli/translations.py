@@ -23,7 +23,6 @@ KEYWORDS = {
     "pgettext": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
 }
-WIDTH = 100  # characters of a line
 
 
 def main(arguments: list[str]) -> int:
@@ -76,7 +75,7 @@ def update_catalogue(path: Path, template: Catalog) -> Catalog:
 def serialize(catalogue: Catalog) -> bytes:
     """Return the content of the file of a catalogue, sorted, so that changes are small."""
     written = BytesIO()
-    write_po(written, catalogue, width=WIDTH, sort_output=True, no_location=True)
+    write_po(written, catalogue, width=100, sort_output=True, no_location=True)
     lines = written.getvalue().splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(VOLATILE))
 

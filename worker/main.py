@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 from core.config.settings import Settings
-from core.db.engine import ReadPool, TransactionFactory, create_database_engine
+from core.db.engine import ReadPool, create_database_engine
 from core.db.listen import PostgresListener
-from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from services import messages, secret_keys, skills
 from services.channels import ChannelSender
@@ -45,20 +44,28 @@ async def run(
     """
     engine = create_database_engine(settings, size=2)
     read_pool = ReadPool(settings.dsn, size=2)
+    open_read = read_pool.acquire
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
     listener = PostgresListener()
-    tasks = PeriodicTasks(settings, transaction, read_pool.acquire)
+    tasks = PeriodicTasks(settings, transaction, open_read)
     cipher = SecretCipher(settings)
     sender = None
     if render is not None:
         channel_sender = ChannelSender(settings, cipher)
-        sender = NotificationSender(transaction, read_pool.acquire, cipher, channel_sender, render)
+        sender = NotificationSender(transaction, open_read, cipher, channel_sender, render)
     sendings = [sender.schedule(intervals.notifications)] if sender else []
     scheduler = Scheduler([*tasks.schedule(intervals), *sendings], listener)
     connector = GatewayConnector.from_settings(settings, cipher)
-    jobs = create_gateway_jobs(settings, transaction, read_pool.acquire, listener)
+    jobs: Sequence[GatewayJob] = [  # for each gateway, over its leased connection
+        Reconciler(transaction, open_read, listener, cipher, settings.base_url),
+        messages.create_delivery_job(transaction, open_read, listener),
+        requests.RequestSyncJob(transaction, open_read, listener),
+        runs.RunTrackingJob(transaction, open_read),
+        runs.RunAbortJob(open_read, listener),
+        skills.SkillConfirmationJob(transaction, open_read, listener),
+    ]
     supervisor = GatewaySupervisor(connector, transaction, jobs=jobs, interval=intervals.leases)
-    webhooks = WebhookDeliveryWorker(settings, transaction, read_pool.acquire, listener)
+    webhooks = WebhookDeliveryWorker(settings, transaction, open_read, listener)
     name = secret_keys.build_application_name(cipher)
     listening = asyncio.create_task(listener.listen(settings.dsn, name))
     working = {asyncio.create_task(one.run(stop)) for one in (scheduler, supervisor, webhooks)}
@@ -72,30 +79,8 @@ async def run(
         if sender:
             await sender.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(close_connections(engine, read_pool), CANCEL_TIMEOUT)
-
-
-async def close_connections(engine: AsyncEngine, read_pool: ReadPool) -> None:
-    """Close all connections of the worker."""
-    try:
-        await engine.dispose()
-    finally:
-        await read_pool.close()
-
-
-def create_gateway_jobs(
-    settings: Settings,
-    transaction: TransactionFactory,
-    open_read: ReadFactory,
-    listener: PostgresListener,
-) -> Sequence[GatewayJob]:
-    """Return the jobs that run for each gateway over its leased connection."""
-    cipher = SecretCipher(settings)
-    return [
-        Reconciler(transaction, open_read, listener, cipher, settings.base_url),
-        messages.create_delivery_job(transaction, open_read, listener),
-        requests.RequestSyncJob(transaction, open_read, listener),
-        runs.RunTrackingJob(transaction, open_read),
-        runs.RunAbortJob(open_read, listener),
-        skills.SkillConfirmationJob(transaction, open_read, listener),
-    ]
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                try:
+                    await engine.dispose()
+                finally:
+                    await read_pool.close()
