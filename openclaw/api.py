@@ -360,13 +360,9 @@ async def list_skills(client: GatewayClient, agent_id: str) -> list[ListedSkill]
 
 def parse_skill(row: JsonObject) -> ListedSkill:
     """Return a skill of the list. Parts of an unexpected shape are blank."""
-    name, folder = (value_of_type(row.get(key), str) or "" for key in ("name", "baseDir"))
-    return ListedSkill(name, get_last_part(folder), row.get("bundled") is True)
-
-
-def get_last_part(folder: str) -> str:
-    """Return the name of a folder on a gateway, which may run on Windows."""
-    return folder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    name, path = (value_of_type(row.get(key), str) or "" for key in ("name", "baseDir"))
+    folder = path.replace("\\", "/").rstrip("/").rpartition("/")[2]  # also of Windows
+    return ListedSkill(name, folder, row.get("bundled") is True)
 
 
 def value_of_type(value: object, type: type[T]) -> T | None:

@@ -97,8 +97,6 @@ NOT_APPLIED = re.compile(r"persisted but was not applied")
 CONFIG_LINE = re.compile(r" at (\d+):\d+\.?$")
 """The end of the message of a gateway about JSON that it cannot read: line and column."""
 
-MAX_PLACE_LENGTH = 300  # characters of a path
-
 
 def parse_config_problem(answer: Mapping[str, Any]) -> Mapping[str, str]:
     """Return why the file of a config is invalid, from the answer to `config.get`.
@@ -115,7 +113,7 @@ def parse_config_problem(answer: Mapping[str, Any]) -> Mapping[str, str]:
     line = CONFIG_LINE.search(reply)
     places = {"file": answer.get("path"), "key": issue.get("path")}
     found = {
-        name: replace_unstorable(place[:MAX_PLACE_LENGTH])
+        name: replace_unstorable(place[:300])
         for name, place in places.items()
         if isinstance(place, str) and place
     }

@@ -188,8 +188,10 @@ async def _authenticate(
     """Sign the challenge of the gateway and request access."""
     try:
         async with asyncio.timeout(CHALLENGE_TIMEOUT):
-            challenge = await _receive_challenge(websocket)
-        params = build_connect_params(target, challenge, token, caps)
+            first = await frames.decode_frame(await websocket.recv())
+        if not (isinstance(first, GatewayEvent) and first.name == "connect.challenge"):
+            raise GatewayError(ErrorKind.MALFORMED, "The gateway did not begin with its challenge.")
+        params = build_connect_params(target, Challenge.parse(first.payload), token, caps)
         await websocket.send(
             frames.encode_request(
                 CONNECT_REQUEST_ID,
@@ -199,26 +201,15 @@ async def _authenticate(
             )
         )
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            return Hello.parse((await _receive_connect_response(websocket)).result())
+            while True:
+                frame = await frames.decode_frame(await websocket.recv())
+                if isinstance(frame, ResponseFrame) and frame.id == CONNECT_REQUEST_ID:
+                    return Hello.parse(frame.result())
     except TimeoutError:
         reason = "Somebody is there, and does not say what a gateway says first."
         raise GatewayError(ErrorKind.TIMEOUT, reason) from None
     except ConnectionClosed as error:
         raise _close_error(error) from None
-
-
-async def _receive_challenge(websocket: GatewayWebSocket) -> Challenge:
-    frame = await frames.decode_frame(await websocket.recv())
-    if not (isinstance(frame, GatewayEvent) and frame.name == "connect.challenge"):
-        raise GatewayError(ErrorKind.MALFORMED, "The gateway did not begin with its challenge.")
-    return Challenge.parse(frame.payload)
-
-
-async def _receive_connect_response(websocket: GatewayWebSocket) -> ResponseFrame:
-    while True:
-        frame = await frames.decode_frame(await websocket.recv())
-        if isinstance(frame, ResponseFrame) and frame.id == CONNECT_REQUEST_ID:
-            return frame
 
 
 def _close_error(error: ConnectionClosed) -> GatewayError:

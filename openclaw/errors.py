@@ -177,14 +177,17 @@ def parse_error(error: object) -> GatewayError:
     fields = error if isinstance(error, dict) else {}
     details = fields.get("details")
     details = details if isinstance(details, dict) else {}
-    code = _text(fields.get("code")) or ""
-    return GatewayError(
-        _error_kind(code, _text(details.get("code")) or "", details),
-        _text(fields.get("message")) or "The gateway gave no reason.",
-        code=code,
-        details=details,
-        retry_after=_seconds(fields.get("retryAfterMs")),
-    )
+    code, detail = _text(fields.get("code")) or "", _text(details.get("code")) or ""
+    kind = KIND_BY_DETAIL_CODE.get(detail) or KIND_BY_CODE.get(code, ErrorKind.REJECTED)
+    if detail.startswith("DEVICE_AUTH_"):
+        kind = ErrorKind.DEVICE_REFUSED
+    elif code == "UNAVAILABLE" and details.get("reason") == "startup-sidecars":
+        kind = ErrorKind.STARTING_UP
+    delay, retry_after = fields.get("retryAfterMs"), None
+    if isinstance(delay, int | float) and delay >= 0:
+        retry_after = min(delay, MAX_RETRY_AFTER * 1000) / 1000
+    message = _text(fields.get("message")) or "The gateway gave no reason."
+    return GatewayError(kind, message, code=code, details=details, retry_after=retry_after)
 
 
 def connection_closed_error(code: int | None) -> GatewayError:
@@ -193,23 +196,9 @@ def connection_closed_error(code: int | None) -> GatewayError:
     return GatewayError(trouble, f"The gateway closed the connection ({code or 'no code'}).")
 
 
-def _error_kind(code: str, detail: str, details: Mapping[str, Any]) -> ErrorKind:
-    if detail.startswith("DEVICE_AUTH_"):
-        return ErrorKind.DEVICE_REFUSED
-    if code == "UNAVAILABLE" and details.get("reason") == "startup-sidecars":
-        return ErrorKind.STARTING_UP
-    return KIND_BY_DETAIL_CODE.get(detail) or KIND_BY_CODE.get(code, ErrorKind.REJECTED)
-
-
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
 def _id(value: object) -> str | None:
     return value if isinstance(value, str) and ID_PATTERN.fullmatch(value) else None
-
-
-def _seconds(milliseconds: object) -> float | None:
-    if not isinstance(milliseconds, int | float) or not milliseconds >= 0:
-        return None
-    return min(milliseconds, MAX_RETRY_AFTER * 1000) / 1000

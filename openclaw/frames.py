@@ -67,12 +67,22 @@ async def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
     """
     frame = await _decode_object(raw)
     kind = frame.get("type")
-    if kind == "res":
-        return _decode_response(frame)
-    if kind == "event":
-        return _decode_event(frame, len(raw))
     if not isinstance(kind, str):
         raise _malformed("a frame without a type")
+    payload = frame.get("payload")
+    if kind == "res":
+        id, ok = frame.get("id"), frame.get("ok")
+        if not isinstance(id, str) or not isinstance(ok, bool):
+            raise _malformed("an answer without an id")
+        if not ok:
+            return ResponseFrame(id, error=parse_error(frame.get("error")))
+        return ResponseFrame(id, payload)
+    if kind == "event":
+        name, seq = frame.get("event"), frame.get("seq")
+        if not isinstance(name, str):
+            raise _malformed("an event without a name")
+        values = payload if isinstance(payload, dict) else {}
+        return GatewayEvent(name, values, seq if isinstance(seq, int) else None, len(raw))
     return None
 
 
@@ -122,25 +132,6 @@ class _SlowDecoder(json.JSONDecoder):
             return scan(text, index)
 
         return scan_value
-
-
-def _decode_response(frame: Mapping[str, Any]) -> ResponseFrame:
-    id, ok = frame.get("id"), frame.get("ok")
-    if not isinstance(id, str) or not isinstance(ok, bool):
-        raise _malformed("an answer without an id")
-    return (
-        ResponseFrame(id, frame.get("payload"))
-        if ok
-        else ResponseFrame(id, error=parse_error(frame.get("error")))
-    )
-
-
-def _decode_event(frame: Mapping[str, Any], size: int) -> GatewayEvent:
-    name, payload, seq = frame.get("event"), frame.get("payload"), frame.get("seq")
-    if not isinstance(name, str):
-        raise _malformed("an event without a name")
-    seq = seq if isinstance(seq, int) else None
-    return GatewayEvent(name, payload if isinstance(payload, dict) else {}, seq, size)
 
 
 def _malformed(what: str) -> GatewayError:

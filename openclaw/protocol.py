@@ -34,9 +34,7 @@ CLIENT = {
     "platform": "linux",  # stored at pairing, so it must be the same on every platform
     "mode": "backend",
 }
-MAX_NONCE_LENGTH = 1_000  # characters
-MAX_VERSION_LENGTH = 100
-MAX_TOKEN_LENGTH = 10_000
+MAX_VERSION_LENGTH = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Challenge:
     def parse(cls, payload: Mapping[str, Any]) -> "Challenge":
         """Parse the event `connect.challenge`. Raises GatewayError."""
         nonce, ts = payload.get("nonce"), payload.get("ts")
-        good = isinstance(nonce, str) and 0 < len(nonce) <= MAX_NONCE_LENGTH
+        good = isinstance(nonce, str) and 0 < len(nonce) <= 1_000
         if not good or not isinstance(ts, int):
             raise GatewayError(ErrorKind.MALFORMED, "The gateway sent a challenge without a nonce.")
         return cls(str(nonce), ts)
@@ -196,7 +194,7 @@ def _parse_name(value: object) -> str:
 
 
 def _parse_token(value: object) -> str:
-    is_one = isinstance(value, str) and len(value) <= MAX_TOKEN_LENGTH and is_storable(value)
+    is_one = isinstance(value, str) and len(value) <= 10_000 and is_storable(value)
     return str(value) if is_one else ""
 
 

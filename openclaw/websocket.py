@@ -191,8 +191,12 @@ async def _upgrade(
 
 def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
     """Convert an error of the handshake."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        kind = KIND_BY_VERIFY_CODE.get(error.verify_code, ErrorKind.TLS)
+        reason = f"The certificate is not trusted: {error.verify_message}."
+        return GatewayError(kind, reason, details={"certificateProblem": error.verify_message})
     if isinstance(error, ssl.SSLError):
-        return _convert_tls_error(error)
+        return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
     phase = {"phase": BEFORE_WEBSOCKET}
     status = error if isinstance(error, InvalidStatus) else error.__context__  # of a redirect
     if isinstance(status, InvalidStatus):
@@ -205,15 +209,6 @@ def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
         cut = "The connection was cut before it was open."
         return GatewayError(ErrorKind.CLOSED, cut, details=phase)
     return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.", details=phase)
-
-
-def _convert_tls_error(error: ssl.SSLError) -> GatewayError:
-    """Convert an error of a TLS handshake."""
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
-    kind = KIND_BY_VERIFY_CODE.get(error.verify_code, ErrorKind.TLS)
-    reason = f"The certificate is not trusted: {error.verify_message}."
-    return GatewayError(kind, reason, details={"certificateProblem": error.verify_message})
 
 
 def _status_error(error: InvalidStatus) -> GatewayError:

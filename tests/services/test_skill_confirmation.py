@@ -12,7 +12,7 @@ from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Event, EventType, Gateway, GatewaySkill, MessageState, Skill, SkillAction
 from openclaw import GatewayClient
-from openclaw.api import ListedSkill, get_last_part, parse_skill
+from openclaw.api import ListedSkill, parse_skill
 from services.skills import SkillConfirmationJob
 from tests.support.fake_gateway import ErrorResponse, FakeGateway, create_target, run_fake_gateway
 from tests.support.gateway_rows import make_gateway, make_main_agent
@@ -186,7 +186,7 @@ async def test_a_gateway_without_the_method_decides_nothing(harness: Harness) ->
     ],
 )
 def test_the_last_part_of_a_folder_is_its_name(folder: str, last: str) -> None:
-    assert get_last_part(folder) == last
+    assert parse_skill({"baseDir": folder}).folder == last
 
 
 def test_a_skill_of_an_unexpected_shape_is_blank() -> None:
