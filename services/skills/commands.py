@@ -306,7 +306,12 @@ async def save_skill(session: AsyncSession, member: Member, fields: SkillCreate)
     skill = await session.scalar(query.with_for_update())
     if skill is not None:
         given = {"name": fields.name, "description": fields.description}
-        await _change_skill(session, member, skill, given)
+        # What is missing stays, and a blank description becomes null.
+        values = {name: value or None for name, value in given.items() if value is not None}
+        if differences := await rows.update_row(session, skill, values):
+            changed = sorted(differences)
+            updated = skill_event(EventType.SKILL_UPDATED, member.user, skill, changed=changed)
+            await events.record_events(session, [updated])
         return skill
     inferred = infer_name(url)
     skill = rows.build_row(
@@ -329,17 +334,6 @@ async def save_skill(session: AsyncSession, member: Member, fields: SkillCreate)
     created = skill_event(EventType.SKILL_CREATED, member.user, skill, url=url)
     await events.record_events(session, [created])
     return skill
-
-
-async def _change_skill(
-    session: AsyncSession, member: Member, skill: Skill, given: Mapping[str, str | None]
-) -> None:
-    """Change what is given and differs; a blank description becomes null."""
-    values = {name: value or None for name, value in given.items() if value is not None}
-    if differences := await rows.update_row(session, skill, values):
-        changed = sorted(differences)
-        updated = skill_event(EventType.SKILL_UPDATED, member.user, skill, changed=changed)
-        await events.record_events(session, [updated])
 
 
 async def delete_skill(session: AsyncSession, member: Member, skill_id: UUID) -> None:

@@ -409,21 +409,23 @@ async def _apply_changes(
         for name, value in _values(pack, found).items():
             setattr(skill, name, value)
         skill.updated_at = at
-    await _remove_skills(session, [skill.id for skill in changes.removed])
+    if changes.removed:
+        is_removed = Skill.id.in_([skill.id for skill in changes.removed])
+        is_used = exists().where(GatewaySkill.skill_id == Skill.id)
+        await session.execute(delete(Skill).where(is_removed, ~is_used))
+        for skill in await session.scalars(select(Skill).where(is_removed)):
+            skill.removed_at = skill.updated_at = at
     await session.flush()
     await _store_versions(session, pack, files, revision)
-    await _delete_unused_versions(session, [skill.id for skill, _found in changes.changed])
-
-
-async def _remove_skills(session: AsyncSession, skill_ids: Sequence[UUID]) -> None:
-    """Delete skills, and mark those that a gateway has."""
-    if not skill_ids:
-        return
-    is_used = exists().where(GatewaySkill.skill_id == Skill.id)
-    await session.execute(delete(Skill).where(Skill.id.in_(skill_ids), ~is_used))
-    at = now()
-    for skill in await session.scalars(select(Skill).where(Skill.id.in_(skill_ids))):
-        skill.removed_at = skill.updated_at = at
+    digest = SkillVersion.digest
+    is_current = exists().where(Skill.id == SkillVersion.skill_id, Skill.digest == digest)
+    is_on_gateway = exists().where(
+        GatewaySkill.skill_id == SkillVersion.skill_id,
+        or_(GatewaySkill.digest == digest, GatewaySkill.installed_digest == digest),
+    )
+    is_changed = SkillVersion.skill_id.in_([skill.id for skill, _found in changes.changed])
+    unused = delete(SkillVersion).where(is_changed, ~is_current, ~is_on_gateway)
+    await session.execute(unused)
 
 
 async def _store_versions(
@@ -448,17 +450,3 @@ async def _store_versions(
     statement = insert(SkillVersion).on_conflict_do_nothing(index_elements=["skill_id", "digest"])
     for start in range(0, len(rows), VERSION_BATCH):
         await session.execute(statement, rows[start : start + VERSION_BATCH])
-
-
-async def _delete_unused_versions(session: AsyncSession, skill_ids: Sequence[UUID]) -> None:
-    """Delete the files that are neither current nor on a gateway."""
-    digest = SkillVersion.digest
-    is_current = exists().where(Skill.id == SkillVersion.skill_id, Skill.digest == digest)
-    is_on_gateway = exists().where(
-        GatewaySkill.skill_id == SkillVersion.skill_id,
-        or_(GatewaySkill.digest == digest, GatewaySkill.installed_digest == digest),
-    )
-    unused = delete(SkillVersion).where(
-        SkillVersion.skill_id.in_(skill_ids), ~is_current, ~is_on_gateway
-    )
-    await session.execute(unused)

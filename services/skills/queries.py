@@ -85,18 +85,14 @@ def _matches_choice(column: Any, name: str) -> ColumnElement[bool]:
     return or_(given == "", value == given)
 
 
-def _matches_search() -> ColumnElement[bool]:
-    given: ColumnElement[str] = bindparam("search", type_=String)
-    columns = (Skill.name, Skill.description, Skill.category, Skill.risk, Skill.source)
-    columns = (*columns, Skill.source_url)
-    return or_(given == "", *(column.ilike(given, escape="/") for column in columns))
-
-
 def _filter_skills(statement: AnySelect) -> AnySelect:
     pack_id: ColumnElement[UUID] = bindparam("pack_id", type_=Uuid)
+    search: ColumnElement[str] = bindparam("search", type_=String)
+    searched = (Skill.name, Skill.description, Skill.category, Skill.risk, Skill.source)
+    searched = (*searched, Skill.source_url)
     return statement.where(
         _IN_ORGANIZATION,
-        _matches_search(),
+        or_(search == "", *(column.ilike(search, escape="/") for column in searched)),
         _matches_choice(Skill.category, "category"),
         _matches_choice(Skill.risk, "risk"),
         or_(pack_id.is_(None), Skill.pack_id == pack_id),

@@ -31,8 +31,6 @@ from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_
 
 UPLOAD_ENCODING = "multipart/form-data"
-MAX_UPLOAD_FIELDS = 20
-"""Fields of a form with a file; the file is one more."""
 
 
 def list_pack_fields(pack: SkillPack) -> list[EditedField]:
@@ -238,9 +236,7 @@ async def read_upload(request: Request, name: str) -> tuple[Form, bytes]:
     if encoding != UPLOAD_ENCODING:
         raise Invalid("not_a_form", N_("Send the form as %(encoding)s."), encoding=UPLOAD_ENCODING)
     try:
-        async with request.form(
-            max_files=1, max_fields=MAX_UPLOAD_FIELDS, max_part_size=MAX_BODY_SIZE
-        ) as parsed:
+        async with request.form(max_files=1, max_fields=20, max_part_size=MAX_BODY_SIZE) as parsed:
             values: dict[str, list[str]] = {}
             content = b""
             for field, value in parsed.multi_items():

@@ -27,8 +27,6 @@ from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part
 from web.ui.translation import _, ngettext
 
-MAX_SELECTED = 200  # skills or packs in a form; a page has as many
-
 
 async def show_skills(request: Request) -> Response:
     """Show the skills that match the filters; for htmx only the list."""
@@ -193,7 +191,7 @@ async def _render_installation(request: Request, form: forms.Form) -> Response:
 class SelectionForm(BaseModel):
     """The selected skills or packs; `confirmed` after their names were shown."""
 
-    ids: list[UUID] = Field(default=[], max_length=MAX_SELECTED)
+    ids: list[UUID] = Field(default=[], max_length=200)  # a page has as many
     confirmed: forms.Switch = False
 
 
