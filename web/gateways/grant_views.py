@@ -1,6 +1,5 @@
 """The page of a gateway's standing grants: what automations run without asking, and revoking it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,17 +7,10 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.db.reads import Source
 from core.errors import UpstreamError
 from core.http.request import open_reader, open_transaction
 from services import gateways
-from services.gateways import (
-    CommandGrant,
-    CommandGrantList,
-    GatewaySummary,
-    SessionOwners,
-    requests,
-)
+from services.gateways import CommandGrant, GatewaySummary, SessionOwners, requests
 from web.auth.viewer import current_member
 from web.gateways.connection_texts import describe_upstream_error
 from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
@@ -88,12 +80,40 @@ async def _revoke(
 
 async def _render_grants(request: Request, form: forms.Form) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
+    member, rows = current_member(request), list[GrantRow]()
     async with open_reader(request) as source:
         summary, owners = await load_gateway_agents(request, source)
-    context: dict[str, Any] = {"summary": summary, "form": form, "problem": "", "is_loaded": False}
-    context |= {"rows": (), "is_supported": True, "is_complete": True}
-    if layout is None or waits_for_gateway(request) or form.is_submitted:
-        context |= await _load_grants(request, summary, owners)
+    found, problem = None, ""
+    is_loaded = layout is None or waits_for_gateway(request) or form.is_submitted
+    if is_loaded:
+        found, problem = await query_gateway(
+            request, summary, lambda client: gateways.list_command_grants(client, owners)
+        )
+    if found is not None:
+        ids = [grant.approval_id for grant in found.grants]
+        async with open_reader(request) as source:
+            allowed = await requests.load_requests_by_gateway_id(
+                source, member, summary.gateway.id, ids
+            )
+        for grant in found.grants:
+            asked = allowed.get(grant.approval_id)
+            rows.append(
+                GrantRow(
+                    grant,
+                    translate(STATE_TEXTS[grant.state]),
+                    asked.id if asked else None,
+                    asked.answered_by if asked else None,
+                )
+            )
+    context: dict[str, Any] = {
+        "summary": summary,
+        "form": form,
+        "rows": rows,
+        "problem": problem,
+        "is_loaded": is_loaded,
+        "is_supported": found is None or found.is_supported,
+        "is_complete": found is None or found.is_complete,
+    }
     if layout is None:
         return render_part(request, "gateways/_grants.html", form.status, apart=True, **context)
     return render_page(
@@ -104,41 +124,3 @@ async def _render_grants(request: Request, form: forms.Form) -> Response:
         **context,
         **TEMPLATE_FUNCTIONS,
     )
-
-
-async def _load_grants(
-    request: Request, summary: GatewaySummary, owners: SessionOwners
-) -> Mapping[str, Any]:
-    async def query(client: Any) -> CommandGrantList:
-        return await gateways.list_command_grants(client, owners)
-
-    found, problem = await query_gateway(request, summary, query)
-    if found is None:
-        return {"problem": problem, "is_loaded": True}
-    async with open_reader(request) as source:
-        rows = await _build_rows(request, source, summary, found.grants)
-    return {
-        "rows": rows,
-        "is_supported": found.is_supported,
-        "is_complete": found.is_complete,
-        "is_loaded": True,
-    }
-
-
-async def _build_rows(
-    request: Request, source: Source, summary: GatewaySummary, grants: Sequence[CommandGrant]
-) -> list[GrantRow]:
-    """Return the rows, each with the request of ours that created the grant, if there is one."""
-    ids = [grant.approval_id for grant in grants]
-    found = await requests.load_requests_by_gateway_id(
-        source, current_member(request), summary.gateway.id, ids
-    )
-    return [
-        GrantRow(
-            grant,
-            translate(STATE_TEXTS[grant.state]),
-            found[grant.approval_id].id if grant.approval_id in found else None,
-            found[grant.approval_id].answered_by if grant.approval_id in found else None,
-        )
-        for grant in grants
-    ]

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.db.reads import Source
 from core.errors import TooMany
 from core.http.caller import hit_gateway_limits
 from core.http.request import get_settings, open_reader, open_transaction
@@ -128,8 +127,23 @@ async def check_connection_if_allowed(request: Request, gateway: Gateway) -> Non
 
 async def _render_gateway(request: Request, form: forms.Form) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
+    member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
     async with open_reader(request) as source:
-        context = await _load_gateway(request, source)
+        summary = await gateways.get_gateway_summary(source, member, gateway_id)
+        readable = await boards.list_boards(source, member, Paging(), gateway_id=gateway_id)
+        cards = await agents.list_agent_cards(
+            source,
+            member,
+            gateway_id=gateway_id,
+            offline_after=get_settings(request).offline_after,
+        )
+        token_set_at = await gateways.find_token_set_at(source, summary.gateway)
+    context: dict[str, Any] = {
+        "summary": summary,
+        "boards": readable.items,
+        "cards": cards,
+        "token_set_at": token_set_at,
+    }
     if layout is None:
         return render_part(
             request, "gateways/_overview.html", form.status, **context, **TEMPLATE_FUNCTIONS
@@ -138,26 +152,6 @@ async def _render_gateway(request: Request, form: forms.Form) -> Response:
     return render_page(
         request, "gateways/show.html", layout=layout, status=form.status, form=form, **context
     )
-
-
-async def _load_gateway(request: Request, source: Source) -> dict[str, Any]:
-    """Load a gateway with its boards and agents, as a template context."""
-    member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
-    summary = await gateways.get_gateway_summary(source, member, gateway_id)
-    readable = await boards.list_boards(source, member, Paging(), gateway_id=gateway_id)
-    cards = await agents.list_agent_cards(
-        source,
-        member,
-        gateway_id=gateway_id,
-        offline_after=get_settings(request).offline_after,
-    )
-    token_set_at = await gateways.find_token_set_at(source, summary.gateway)
-    return {
-        "summary": summary,
-        "boards": readable.items,
-        "cards": cards,
-        "token_set_at": token_set_at,
-    }
 
 
 async def _render_new_form(request: Request, form: forms.Form) -> Response:
