@@ -22,7 +22,6 @@ from openclaw.api import JsonObject, parse_milliseconds
 from services import events
 from services.gateways.sessions import SessionOwner, SessionOwners
 
-MAX_LISTED_GRANTS = request_api.MAX_GRANTS
 MAX_TEXT_LENGTH = 1_000  # characters; gateways send up to 512
 MAX_GRANT_ID_LENGTH = 200  # characters
 
@@ -103,7 +102,7 @@ async def list_command_grants(client: GatewayClient, owners: SessionOwners) -> C
     parsed = [_parse_grant(row, owners) for row in rows]
     grants = [grant for grant in parsed if grant is not None]
     grants.sort(key=lambda grant: grant.state is not GrantState.ACTIVE)
-    is_complete = len(rows) < MAX_LISTED_GRANTS
+    is_complete = len(rows) < request_api.MAX_GRANTS
     return CommandGrantList(grants, is_supported=True, is_complete=is_complete)
 
 

@@ -236,13 +236,14 @@ def _changed_attributes(
     }
     if "token" not in given:
         return new
-    if not connector.can_decrypt(gateway):
+    try:
+        if connector.decrypt_secrets(gateway).token == given["token"]:
+            return new
+    except Conflict:
         new |= {
             "encrypted_device": connector.new_device(gateway.id),
             "encrypted_device_token": None,
         }
-    elif connector.decrypt_secrets(gateway).token == given["token"]:
-        return new
     return new | {"encrypted_token": connector.encrypt(gateway.id, "token", given["token"])}
 
 

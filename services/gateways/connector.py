@@ -234,14 +234,6 @@ class GatewayConnector:
         except DecryptionError:
             raise Conflict("gateway_secrets_unreadable", SECRETS_UNREADABLE) from None
 
-    def can_decrypt(self, gateway: Gateway) -> bool:
-        """Return whether the secrets of a gateway were encrypted with our key."""
-        try:
-            self.decrypt_secrets(gateway)
-        except Conflict:
-            return False
-        return True
-
     def encrypt(self, gateway_id: UUID, name: str, secret: str | bytes | None) -> str | None:
         """Encrypt a secret for a gateway's row; return None for an empty one."""
         return (

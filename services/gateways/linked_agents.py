@@ -23,8 +23,6 @@ from services import agents, boards
 from services.gateways.queries import gateway_not_found
 
 MAX_NAME_LENGTH = 100  # characters
-MAX_EMOJI_LENGTH = 16
-NO_HEARTBEAT = {"every": "0m"}  # until somebody configures an interval
 
 MANAGED_AGENT_ID = re.compile(r"(mc|lead|mc-gateway)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The ids of agents on a gateway that a Mission Control created (contract, agents 14.2)."""
@@ -114,7 +112,7 @@ async def link_agent(
     fields = agents.AgentCreate.parse(
         {
             "name": link.name or agent.name,
-            "heartbeat_config": NO_HEARTBEAT,
+            "heartbeat_config": {"every": "0m"},  # none until somebody configures an interval
             "identity_profile": profile,
             "is_board_lead": link.is_board_lead,
         }
@@ -130,7 +128,7 @@ def _parse_agent(agent: gateway_api.ListedGatewayAgent) -> ListedAgent:
     return ListedAgent(
         id,
         name=next((name for name in names if name), id),
-        emoji=_display_line(identity.get("emoji"), MAX_EMOJI_LENGTH),
+        emoji=_display_line(identity.get("emoji"), 16),
         workspace=agent.workspace,
     )
 

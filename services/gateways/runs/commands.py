@@ -37,8 +37,6 @@ from services.gateways.runs.queries import RunAgent
 from services.gateways.runs.run_state import OPEN_STATUSES, RunState
 
 LOST_AFTER = timedelta(minutes=3)  # without a sign of a running run
-RUN_RETENTION = timedelta(days=30)  # after the end
-EVENT_RETENTION = timedelta(hours=1)  # pages that reconnect read missed events within this time
 BATCH_SIZE = 500  # lost runs in one transaction
 
 RUN_EVENTS = frozenset({EventType.RUN_STARTED, EventType.RUN_CHANGED, EventType.RUN_ENDED})
@@ -146,11 +144,14 @@ async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_
 
 
 async def delete_old_runs(session: AsyncSession) -> None:
-    """Delete runs that ended long ago, and the events of running ones."""
+    """Delete the runs that ended 30 days ago, and the events of running ones.
+
+    Pages that reconnect within an hour read the events that they have missed.
+    """
     at = now()
-    is_old = Event.created_at < at - EVENT_RETENTION
+    is_old = Event.created_at < at - timedelta(hours=1)
     await session.execute(delete(Event).where(Event.type.in_(RUN_EVENTS), is_old))
-    await session.execute(delete(Run).where(Run.ended_at < at - RUN_RETENTION))
+    await session.execute(delete(Run).where(Run.ended_at < at - timedelta(days=30)))
 
 
 async def _lock_agents(

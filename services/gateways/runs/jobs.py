@@ -41,14 +41,11 @@ MAX_FINISHED = 500  # finished runs that are remembered, because late events may
 MAX_RUNS = 200  # runs followed at once; a gateway may report any number
 CHAT_END_STATES = ("final", "error", "aborted")  # also sent for runs that another run absorbed
 PERMANENT_ERRORS = (ErrorKind.REJECTED, ErrorKind.MISSING_SCOPE)
-UNKNOWN_END = "It is over, and its gateway does not know how it ended."
 TOO_MANY_RUNS = (
     f"Its gateway told of more than {MAX_RUNS} runs at once, and the oldest are not followed."
 )
 MAX_EVENTS = 5_000  # the latest of a run that are applied
-SESSIONS_PER_PAGE = 500
 MAX_SESSIONS = 10_000  # active sessions of one gateway that are read
-STARTED_EVENT = {"stream": "lifecycle", "data": {"phase": "start"}}
 
 ABORT_INTERVAL = 1.0  # seconds between two searches for runs while the organization is stopped
 STOP_POLL_INTERVAL = 30.0  # seconds between two checks for a stop, if no notification arrives
@@ -137,7 +134,8 @@ class RunTracker:
         for run in list(self._runs.values()):
             is_over = run.is_running and run.run_id not in active | spared
             if is_over and not await load_outcome(self._client, run, now()):
-                run.finish(RunStatus.LOST, now(), UNKNOWN_END)
+                reason = "It is over, and its gateway does not know how it ended."
+                run.finish(RunStatus.LOST, now(), reason)
         if active:
             async with self._open_transaction() as session:
                 await commands.confirm_running(session, self._gateway.id, active)
@@ -283,9 +281,7 @@ async def list_active_sessions(
     found: dict[str, str] = {}  # a session may be on two pages if another one has ended meanwhile
     offset: int | None = None
     while (offset or 0) < MAX_SESSIONS:
-        page = await gateway_api.list_sessions(
-            client, limit=SESSIONS_PER_PAGE, offset=offset, active_only=True
-        )
+        page = await gateway_api.list_sessions(client, limit=500, offset=offset, active_only=True)
         for session in page.sessions:
             key = session.get("key")
             if not session.get("hasActiveRun") or not isinstance(key, str):
@@ -301,9 +297,9 @@ async def list_active_sessions(
 
 def catch_up_run(run: RunState, active_run: Mapping[str, Any], at: datetime) -> None:
     """Apply what the gateway still has of an active run. Repetitions change nothing."""
-    start = {"phase": "start", "startedAt": active_run.get("startedAt")}
     if run.phase is None:
-        run.apply_event("agent", {**STARTED_EVENT, "data": start}, at)
+        start = {"phase": "start", "startedAt": active_run.get("startedAt")}
+        run.apply_event("agent", {"stream": "lifecycle", "data": start}, at)
     run.set_output(active_run.get("text"))
     events = active_run.get("events")
     for event in events[-MAX_EVENTS:] if isinstance(events, list) else []:

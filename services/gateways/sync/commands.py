@@ -35,7 +35,6 @@ AGENT_CREATED = "The gateway had no agent of its own: it is made, and comes with
 LEFT_OUT = SyncProblem(
     "changed_meanwhile", N_("It was changed or removed meanwhile, so it was left out.")
 )
-NEW_VALUE = "(another token)"  # in place of a token that is not issued yet
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,8 @@ def _agent_report(plan: SyncPlan, remote: RemoteFiles, agent: Agent) -> AgentSyn
     """
     present, facts = remote.files_of_agent[agent.id], plan.facts[agent.id]
     known = facts.token or files.find_token(present[files.SHARED_FILE])
-    token = NEW_VALUE if plan.options.rotate_tokens or not known else known
+    is_issued = known and not plan.options.rotate_tokens
+    token = known if is_issued else "(another token)"  # which is issued later
     digests = provisioning.last_written_digests(agent, present)
     for name in desired_state.MANAGED_FILES if plan.options.overwrite else ():
         digests.pop(name, None)

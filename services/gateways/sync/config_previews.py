@@ -16,7 +16,6 @@ from services import agents, boards, gateways
 from services.agents import AgentCreate, AgentUpdate
 from services.gateways import provisioning
 
-NEW_SESSION_KEY = "agent:mc-…:main"  # the id of a worker is chosen when it is created
 PLANNED_FIELDS = ("id", "name", "board_id", "is_board_lead")
 
 
@@ -49,7 +48,8 @@ async def preview_new_agent(
     board = await boards.get_board_as_admin(source, member, board_id)
     agent = agents.build_agent(board, fields)
     if not agent.is_board_lead:
-        agent.openclaw_session_id = NEW_SESSION_KEY
+        # The id of a worker is chosen when it is created.
+        agent.openclaw_session_id = "agent:mc-…:main"
     return await _preview(source, None, agent if agent.gateway_id else None)
 
 
