@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, StringConstraints
 
 from api.endpoints.boards import BoardRead, encode_board
-from api.endpoints.tasks import TagRef
+from api.endpoints.tasks import TagRef, encode_tag
 from api.framework.agent_operations import LEAD, WORKER
 from api.framework.dependencies import (
     active_membership,
@@ -120,7 +120,7 @@ def _encode_snapshot(snapshot: snapshots.GroupSnapshot) -> Encoded[GroupSnapshot
                 "board": encode_board(one.board),
                 "task_counts": one.task_counts,
                 "tasks": [
-                    encode_summary(item) | {"tags": [tag._asdict() for tag in item.tags]}
+                    encode_summary(item) | {"tags": list(map(encode_tag, item.tags))}
                     for item in one.tasks
                 ],
             }
