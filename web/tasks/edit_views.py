@@ -18,7 +18,6 @@ from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.custom_fields import task_form
 from web.tasks.forms import list_edited_fields, load_value_names, parse_changes
-from web.tasks.presenter import FIELD_EDITORS
 from web.tasks.views import redirect_to_task, render_task, task_path
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
@@ -27,6 +26,14 @@ from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_in_thread, render_page
 from web.ui.text_comparison import TextComparison
 from web.ui.translation import N_
+
+FIELD_EDITORS = {
+    "title": "title",
+    "description": "text",
+    "due_at": "due",
+    "tag_ids": "tags",
+}
+"""The fields that are edited in a form that opens, and the name of that form."""
 
 
 async def update_task(request: Request) -> Response:

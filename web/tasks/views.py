@@ -11,9 +11,11 @@ from core.http.request import STATUS_CODES, Session, open_reader, open_transacti
 from models import ReadKind, Status, Task
 from services import approvals, presence, tasks
 from services.notifications import OpenedPage
+from services.task_pages import load_task_page_data
 from services.tasks import BulkResult, TaskCreate, TaskUpdate
-from web.agents.presenter import load_task_runs
+from web.agents.presenter import load_run_context, load_task_runs
 from web.approvals.completions import Confirmation, build_done_approval
+from web.approvals.presenter import load_approval_views
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.assignees import format_assignee, parse_assignee
@@ -21,16 +23,17 @@ from web.boards.bulk_views import list_to_confirm, load_rejections, redirect_to_
 from web.boards.cards import STATUS_NAMES
 from web.boards.forms import read_task_values
 from web.boards.query_parameters import BoardAddress
+from web.boards.task_links import label_link
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
-from web.tasks.conversation import UnreadComments, keep_filter
-from web.tasks.forms import MoveForm
-from web.tasks.presenter import load_task_view
+from web.tasks.conversation import UnreadComments, keep_filter, load_conversation
+from web.tasks.forms import MoveForm, list_edited_fields
 from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
 from web.ui.formatted_texts import format_texts
 from web.ui.layout import load_layout
+from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part, retarget
 from web.ui.translation import N_, _, translate
 
@@ -180,23 +183,63 @@ async def _render_created(request: Request, task: Task, *, again: bool) -> Respo
 
 
 async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any]:
-    """Load the task of the path, as a template context. Raises NotFound or Forbidden."""
+    """Load the task of the path with all that its page shows. Raises NotFound or Forbidden."""
+    member, task_id = current_member(request), forms.path_id(request, "task_id")
+    query = keep_filter(request.query_params, form)
+    address = BoardAddress.from_query(query)
+    form = form or forms.Form()
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        context = await load_task_view(
-            source,
-            current_member(request),
-            access,
-            forms.path_id(request, "task_id"),
-            keep_filter(request.query_params, form),
-            form,
-        )
-        others = await presenter.list_other_viewers(source, access.board, request.user)
+        board, user = access.board, member.user
+        detail = await tasks.get_task_detail(source, board, task_id)
+        page = await load_task_page_data(source, board, task_id, with_options=access.can_write)
+        writable = {board.id} if access.can_write else set[UUID]()
+        edited = list_edited_fields(detail, time_format.get_time_zone(user.timezone))
+        submitted = build_form_fields(form, TaskCreate, edited)
+        context: dict[str, Any] = {
+            "board": board,
+            "can_write": access.can_write,
+            "address": address,
+            "neighbors": await tasks.find_neighbors(  # in the view from which it was opened
+                source, board, task_id, address.filters, address.order
+            ),
+            "detail": detail,
+            "task": detail.task,
+            "short_id": str(detail.task.id)[-6:],  # enough to distinguish the tasks of a board
+            "current": {field.name: field.value for field in edited},
+            # One form changes a few of the fields; the others keep their values.
+            "fields": build_form_fields(forms.Form(), TaskCreate, edited)
+            | {name: field for name, field in submitted.items() if name in form.values},
+            "open_approvals": await load_approval_views(
+                source, member, page.open_approvals, writable
+            ),
+            "form": form,
+            "has_description_versions": page.has_description_versions,
+            "task_fields": task_form.build_field_views(page.fields, user),
+            "task_links": [label_link(one) for one in page.links],
+            "is_lead_missing": "unheard" in query,
+            "workers": page.workers,
+            "watchers": page.watchers,
+            "reader_id": user.id,
+            **await load_run_context(
+                source, member, board, task_id, page.runs, page.messages_without_action
+            ),
+            **await load_conversation(source, user, board, task_id, query),
+            "other_viewers": await presenter.list_other_viewers(source, board, user),
+        }
+    if access.can_write:  # what the forms offer
+        current, others = detail.depends_on_task_ids, page.possible_dependencies
+        context |= {
+            "assignees": page.agents,
+            "people": page.people,
+            "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
+            "board_tags": page.tags,
+        }
     comments = [line.markdown for line in context["entries"]]
-    formatted = await format_texts([*comments, context["task"].description])
+    context["formatted"] = await format_texts([*comments, detail.task.description])
     for view in context["open_approvals"]:
         await view.reveal_texts()
-    return context | {"other_viewers": others, "formatted": formatted}
+    return context
 
 
 async def mark_comments_read(request: Request, context: dict[str, Any]) -> None:
