@@ -34,7 +34,7 @@ from services.agents.creation import AgentFields, check_name_is_free, create_tok
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.file_versions import FileContent, record_file_versions
 from services.agents.queries import agent_moved, get_board_agent, lock_agent
-from services.agents.rules import MAX_TOKEN_DAYS
+from services.agents.rules import DEFAULT_HEARTBEAT, MAX_TOKEN_DAYS
 from services.hooks import Hook
 
 SOUL_FILE = "SOUL.md"
@@ -132,6 +132,8 @@ async def update_agent(
 def build_changed_values(agent: Agent, fields: AgentUpdate) -> dict[str, Any]:
     """Return the new values of an agent. If it moves to another board, it is no lead there."""
     values = fields.without({"board_id", "status", "is_gateway_main"}).changes()
+    if "heartbeat_config" in values and values["heartbeat_config"] is None:
+        values["heartbeat_config"] = dict(DEFAULT_HEARTBEAT)
     if fields.board_id is not None and fields.board_id != agent.board_id:
         values |= {"board_id": fields.board_id, "is_board_lead": False}
     return values

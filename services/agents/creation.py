@@ -46,10 +46,10 @@ def _check_stored_size(given: dict[str, Any], info: ValidationInfo) -> dict[str,
     return given
 
 
-def _check_heartbeat(config: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any]:
-    """Return a heartbeat configuration, or the default for None. Raises Invalid."""
+def _check_heartbeat(config: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+    """Check a heartbeat configuration; None stands for the default. Raises Invalid."""
     if config is None:
-        return dict(DEFAULT_HEARTBEAT)
+        return None
     every = config.get("every")
     if every is not None and not (isinstance(every, str) and parse_duration(every) is not None):
         reason = N_("Say how often as 30s, 10m or 1h.")
@@ -96,7 +96,7 @@ class AgentFields(Fields):
     heartbeat_config: Annotated[
         StoredObject | None,
         AfterValidator(_check_heartbeat),
-        Field(validate_default=True, examples=[DEFAULT_HEARTBEAT]),
+        Field(examples=[DEFAULT_HEARTBEAT]),
     ] = None
     identity_profile: Annotated[StoredObject | None, AfterValidator(_normalize_profile)] = None
     identity_template: Template = None
@@ -224,7 +224,12 @@ def build_agent(
 
     It is provisioned on the gateway of the board, unless it is an agent that exists elsewhere.
     """
-    place = {"board_id": board.id, "status": AgentStatus.PROVISIONING}
+    config = fields.heartbeat_config
+    place = {
+        "board_id": board.id,
+        "status": AgentStatus.PROVISIONING,
+        "heartbeat_config": dict(DEFAULT_HEARTBEAT) if config is None else config,
+    }
     agent = rows.build_row(
         Agent,
         organization_id=board.organization_id,

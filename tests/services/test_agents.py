@@ -14,9 +14,10 @@ from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from core.paging import Paging
 from core.security.secrets import hash_token
-from models import Agent, AgentToken, EventType, Status
+from models import Agent, AgentToken, Board, EventType, Status
 from services import agents
 from services.agents import AgentCreate, AgentUpdate
+from services.agents.commands import build_changed_values
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
 from tests.support.board_rows import make_agent
 from tests.support.credentials import authenticate_agent
@@ -64,8 +65,10 @@ class TestFields:
 
     def test_the_default_heartbeat_interval_is_ten_minutes(self) -> None:
         usual = {"every": "10m", "target": "last", "includeReasoning": False}
-        assert AgentCreate(name="Ada").heartbeat_config == usual
-        assert AgentUpdate.of(heartbeat_config=None).changes() == {"heartbeat_config": usual}
+        board = Board(id=uuid4(), organization_id=uuid4())
+        assert agents.build_agent(board, AgentCreate(name="Ada")).heartbeat_config == usual
+        reset = build_changed_values(Agent(), AgentUpdate.of(heartbeat_config=None))
+        assert reset == {"heartbeat_config": usual}
         chosen = AgentCreate(name="Ada", heartbeat_config={"target": "x"})
         assert chosen.heartbeat_config == {"target": "x"}
 
