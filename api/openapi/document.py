@@ -140,40 +140,25 @@ def _describe_success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 
 
 PATH_OBJECTS: Mapping[str, str] = {
-    "board_id": "board",
-    "task_id": "task",
-    "approval_id": "approval",
-    "agent_id": "agent",
     "request_id": "request of an agent on a gateway",
-    "tag_id": "tag",
-    "gateway_id": "gateway",
     "group_id": "group of boards",
-    "member_id": "member",
     "memory_id": "note",
     "message_id": "message to an agent",
     "invite_id": "invitation",
-    "notification_id": "notification",
-    "webhook_id": "webhook",
     "delivery_id": "delivery of a webhook or channel",
-    "channel_id": "channel",
-    "question_id": "question",
     "task_custom_field_definition_id": "custom field",
     "payload_id": "payload of a webhook",
-    "skill_id": "skill",
     "pack_id": "skill pack",
 }
-"""The objects of the ids in paths."""
+"""The objects of ids in paths that are not named as the id: a `tag_id` is the id of a tag."""
 
 
 def _list_parameters(operation: Operation, schemas: Schemas) -> Iterable[dict[str, Any]]:
     """Return the path parameters and query parameters of an operation."""
     for name, adapter in operation.parser.path.items():
         schema = dict(adapter.json_schema())
-        description = (
-            f"The id of the {PATH_OBJECTS[name]}."
-            if name in PATH_OBJECTS
-            else schema.pop("description")
-        )
+        object_name = PATH_OBJECTS.get(name) or name.removesuffix("_id").replace("_", " ")
+        description = schema.pop("description", f"The id of the {object_name}.")
         yield _describe_parameter("path", name, schema, description, schemas, required=True)
     if operation.parser.query is not None:
         fields, required = schemas.get_fields(operation.parser.query)

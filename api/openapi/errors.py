@@ -142,12 +142,15 @@ def get_error_model(status: int, operation: Operation) -> type[BaseModel]:
 
 REQUEST_ID = "9f1c1d0e6a5b4c3d8e7f60718293a4b5"
 
-NOT_FOUND_IDS = {
-    **{f"{kind}_id": kind for kind in ("board", "task", "approval", "agent", "tag", "gateway")},
-    **{f"{kind}_id": kind for kind in ("memory", "webhook", "channel", "question", "skill")},
-    **{"group_id": "board_group", "pack_id": "skill_pack", "payload_id": "webhook_payload"},
+NOT_FOUND_KINDS: Mapping[str, str | None] = {
+    "group_id": "board_group",
+    "pack_id": "skill_pack",
+    "payload_id": "webhook_payload",
+    **dict.fromkeys(("delivery_id", "grant_id", "invite_id", "member_id", "message_id")),
+    **dict.fromkeys(("notification_id", "request_id", "session_id")),
+    "task_custom_field_definition_id": None,
 }
-"""The kind of object for each id in a path; the code of its error is `<kind>_not_found`."""
+"""The kinds of objects of ids in paths that are not named as the id; None: without an example."""
 
 ERRORS_BY_STATUS: Mapping[int, Sequence[AppError]] = {
     401: [Unauthorized()],
@@ -221,9 +224,9 @@ def _select_details(status: int, operation: Operation) -> dict[str, Any]:
         errors.append(AGENT_ERROR)
     details: dict[str, Any] = {error.code: error.message for error in errors}
     if status == 404:
-        kinds = [NOT_FOUND_IDS[name] for name in operation.parser.path if name in NOT_FOUND_IDS]
         details |= {
-            f"{kind}_not_found": f"There is no such {kind.replace('_', ' ')}." for kind in kinds
+            f"{kind}_not_found": f"There is no such {kind.replace('_', ' ')}."
+            for kind in list_not_found_kinds(operation)
         }
     if status == 409 and operation.path.endswith("{task_id}"):
         details["task_blocked_cannot_transition"] = BLOCKED_TASK_DETAIL
@@ -234,6 +237,13 @@ def _select_details(status: int, operation: Operation) -> dict[str, Any]:
     if status in IDEMPOTENCY_ERRORS and operation.method == "POST":
         details[IDEMPOTENCY_ERRORS[status].code] = IDEMPOTENCY_ERRORS[status].message
     return details
+
+
+def list_not_found_kinds(operation: Operation) -> list[str]:
+    """Return the kinds of the objects in the path; the code of an error is `<kind>_not_found`."""
+    ids = [name for name in operation.parser.path if name.endswith("_id")]
+    kinds = [NOT_FOUND_KINDS.get(name, name.removesuffix("_id")) for name in ids]
+    return [kind for kind in kinds if kind is not None]
 
 
 def _build_field_error(operation: Operation) -> dict[str, Any]:

@@ -205,19 +205,14 @@ CAUSES = {
 
 OBJECT_ID_KEYS = {
     "member": "user_id",
-    "invite": "invite_id",
-    "tag": "tag_id",
-    "custom_field": "custom_field_id",
     "board_group": "group_id",
-    "gateway": "gateway_id",
     "gateway_request": "request_id",
     "saved_view": "view_id",
     "board_webhook": "webhook_id",
     "webhook_endpoint": "endpoint_id",
-    "skill": "skill_id",
     "skill_pack": "pack_id",
 }
-"""The key of the object's id in the data of events of this kind."""
+"""The key of the object's id in the data of events, where it is not `<kind>_id`."""
 
 
 def is_audited(event: NewEvent) -> bool:
@@ -277,7 +272,8 @@ def _find_object(type: EventType, row: Mapping[str, Any]) -> AuditObject:
     elif kind == "board" and "memory_id" in data:
         kind, id = "note", data["memory_id"]
     else:
-        id = row.get(f"{kind}_id")
+        key = f"{kind}_id"  # a column of events, or a value of the event's data
+        id = row.get(key, data.get(key))
     return AuditObject(kind, id, None if name is None else str(name))
 
 

@@ -166,7 +166,7 @@ def test_examples_of_errors_have_the_words_of_the_services() -> None:
     given = [error for found in by_status.values() for error in found]
     for error in [*given, errors.AGENT_ERROR, *errors.IDEMPOTENCY_ERRORS.values()]:
         assert error.text in raised, error.code
-    for kind in errors.NOT_FOUND_IDS.values():
+    for kind in {kind for one in OPERATIONS for kind in errors.list_not_found_kinds(one)}:
         assert f'"{kind}_not_found"' in raised
 
 

@@ -1,6 +1,7 @@
 """What the audit records: changes, sign-ins, failures and refusals, with their origin."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,12 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import TooMany
 from core.security.secrets import hash_password
-from models import EventType, Note
+from models import Event, EventType, Note
 from services import audit, identity, organizations
 from services.audit import rejections
 from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
 from services.events import EVENT_DEFINITIONS, NewEvent
-from services.events.commands import derive_origins, derive_records
+from services.events.commands import OBJECT_ID_KEYS, derive_origins, derive_records
 from services.identity.verification import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
@@ -47,6 +48,21 @@ def test_changes_are_audited_and_communication_is_not() -> None:
     audited = {type for type, one in EVENT_DEFINITIONS.items() if one.audit_text is not None}
     assert not {type.value.partition(".")[0] for type in audited} & {"message", "run"}
     assert {EventType.MEMBER_UPDATED, EventType.BOARD_PAUSED, EventType.APPROVAL_APPROVED} < audited
+
+
+def test_every_audited_event_has_the_id_of_its_object() -> None:
+    sources: dict[str, str] = defaultdict(str)  # by domain
+    for path in Path("services").rglob("*.py"):
+        sources[path.parts[1]] += path.read_text()
+    del sources["events"]
+    for type, definition in EVENT_DEFINITIONS.items():
+        kind = type.value.partition(".")[0]
+        key = OBJECT_ID_KEYS.get(kind, f"{kind}_id")
+        is_column = kind not in OBJECT_ID_KEYS and key in Event.__table__.columns
+        if definition.audit_text is None or is_column or kind == "approval_policy":
+            continue  # a policy is that of the board of the event
+        recording = [source for source in sources.values() if f"EventType.{type.name}" in source]
+        assert any(f'"{key}"' in source for source in recording), type
 
 
 async def test_a_change_has_actor_credential_address_cause_and_values(
