@@ -11,7 +11,7 @@ They stand in the domain, beside its commands: `create_tag(session, member, fiel
 and `update_tag` sets those in `fields.changes()`. The API names the same classes in the annotations
 of its handlers (`body: TagCreate`), and a page parses them with `form.parse(TagCreate)`, as in
 `web/ui/object_forms.py`. The smallest complete example is `services/tags.py` with
-`api/endpoints/tags.py` and `web/tags/views.py`.
+`api/endpoints/tags.py` and `web/tags.py`.
 
 The type of a field has its limits and how a value is normalized, so that the published limits are
 those that are enforced. Only what depends on other fields or on the database is left to the

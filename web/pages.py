@@ -10,7 +10,7 @@ from starlette.routing import Mount, Route
 
 from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
-from web import live
+from web import causes, chat, design, live, settings
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import file_views
 from web.agents import views as agent_views
@@ -24,13 +24,10 @@ from web.boards import bulk_views
 from web.boards import list_views as board_list_views
 from web.boards import settings_views as board_settings_views
 from web.boards import views as board_views
-from web.causes import views as cause_views
 from web.channels import setup_views as channel_setup_views
 from web.channels import views as channel_views
-from web.chat import views as chat_views
 from web.custom_fields.views import CUSTOM_FIELD_ROUTES
 from web.dashboard import views as dashboard_views
-from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
 from web.gateways import grant_views as gateway_grant_views
 from web.gateways import session_views
@@ -43,14 +40,13 @@ from web.onboarding import views as onboarding_views
 from web.organizations import views as people_views
 from web.organizations import welcome_views
 from web.policies import views as policy_views
-from web.questions.views import QUESTION_ROUTES
+from web.questions import QUESTION_ROUTES
 from web.saved_views.views import SAVED_VIEW_ROUTES
-from web.search.views import SEARCH_ROUTES
-from web.settings import views as settings_views
+from web.search import SEARCH_ROUTES
 from web.skills import pack_views
 from web.skills import views as skill_views
-from web.souls.views import SOUL_ROUTES
-from web.tags.views import TAG_ROUTES
+from web.souls import SOUL_ROUTES
+from web.tags import TAG_ROUTES
 from web.tasks import completion_views, conversation_views
 from web.tasks import edit_views as task_edit_views
 from web.tasks import views as task_views
@@ -83,7 +79,7 @@ AGENT_ROUTES: list[Route] = [
             ("/runs", "GET", agent_views.show_runs),
             ("/runs/current", "GET", agent_views.show_current_run),
             ("/messages", "GET", agent_views.show_messages),
-            ("/messages/{message_id:uuid}/why", "GET", cause_views.show_message_causes),
+            ("/messages/{message_id:uuid}/why", "GET", causes.show_message_causes),
             ("/messages/{message_id:uuid}/sendings", "POST", agent_views.retry_message),
             ("/settings", "GET", agent_views.show_settings),
             ("/settings", "POST", agent_views.update_agent),
@@ -132,9 +128,9 @@ BOARD_ROUTES = [
             ("/cards/{task_id:uuid}", "GET", board_views.show_card),
             ("/crew", "GET", board_views.show_agents_panel),
             ("/presence", "GET", board_views.show_viewers),
-            ("/chat", "GET", chat_views.show_chat),
-            ("/chat", "POST", chat_views.post_message),
-            ("/chat/news", "GET", chat_views.show_unread_count),
+            ("/chat", "GET", chat.show_chat),
+            ("/chat", "POST", chat.post_message),
+            ("/chat/news", "GET", chat.show_unread_count),
             ("/approvals", "GET", approval_views.redirect_to_board_inbox),
             ("/pauses", "GET", board_views.show_pause),
             ("/pauses", "POST", board_views.pause_board),
@@ -323,7 +319,7 @@ PUBLIC_ROUTES: list[Route] = [
     Route(oidc.CALLBACK_PATH, oidc.handle_callback),
     Route("/invite", one_time_links.show_invite, name="invite"),
     Route("/invite", one_time_links.accept_invite_with_new_account, methods=["POST"]),
-    Route("/account-deleted", settings_views.show_deleted_account),
+    Route("/account-deleted", settings.show_deleted_account),
     Route("/password", one_time_links.show_password_form, name="password"),
     Route("/password", one_time_links.set_password, methods=["POST"]),
     *[
@@ -376,7 +372,7 @@ MEMBER_ROUTES: list[Route] = [
     *PREFERENCE_ROUTES,
     Route(viewer.EVENTS_PATH, live.stream_events, name="events"),
     *dashboard_views.ROUTES,
-    *design_views.ROUTES,
+    *design.ROUTES,
     *[
         Route(f"{ONBOARDING_PATH}{path}", handler, methods=[method])
         for path, method, handler in [
@@ -432,25 +428,21 @@ MEMBER_ROUTES: list[Route] = [
     Route("/audit", audit_views.show_audit, name="audit"),
     Route("/audit/communication", audit_views.show_communication),
     Route("/audit/export", audit_views.export_audit),
-    Route("/settings", settings_views.show_settings, name="settings"),
-    Route("/settings/profile", settings_views.save_profile, methods=["POST"]),
-    Route("/settings/profile", settings_views.show_settings),
-    Route("/settings/account", settings_views.show_account),
-    Route("/settings/account", settings_views.delete_account, methods=["POST"]),
+    Route("/settings", settings.show_settings, name="settings"),
+    Route("/settings/profile", settings.save_profile, methods=["POST"]),
+    Route("/settings/profile", settings.show_settings),
+    Route("/settings/account", settings.show_account),
+    Route("/settings/account", settings.delete_account, methods=["POST"]),
     Route("/settings/language", navigation.choose_language, methods=["POST"]),
-    Route("/settings/password", settings_views.change_password, methods=["POST"]),
-    Route("/settings/password", settings_views.show_settings),
-    Route("/settings/sessions/endings", settings_views.end_other_sessions, methods=["POST"]),
-    Route(
-        "/settings/sessions/{sign_in_id:uuid}/endings", settings_views.end_session, methods=["POST"]
-    ),
-    Route("/settings/tokens", settings_views.create_token, methods=["POST"]),
-    Route("/settings/tokens", settings_views.show_settings),
-    Route("/settings/tokens/endings", settings_views.show_token_endings),
-    Route("/settings/tokens/endings", settings_views.revoke_tokens, methods=["POST"]),
-    Route(
-        "/settings/tokens/{token_id:uuid}/endings", settings_views.revoke_token, methods=["POST"]
-    ),
+    Route("/settings/password", settings.change_password, methods=["POST"]),
+    Route("/settings/password", settings.show_settings),
+    Route("/settings/sessions/endings", settings.end_other_sessions, methods=["POST"]),
+    Route("/settings/sessions/{sign_in_id:uuid}/endings", settings.end_session, methods=["POST"]),
+    Route("/settings/tokens", settings.create_token, methods=["POST"]),
+    Route("/settings/tokens", settings.show_settings),
+    Route("/settings/tokens/endings", settings.show_token_endings),
+    Route("/settings/tokens/endings", settings.revoke_tokens, methods=["POST"]),
+    Route("/settings/tokens/{token_id:uuid}/endings", settings.revoke_token, methods=["POST"]),
     *[
         Route(f"{scope}/policy{path}", handler, methods=[method])
         for scope in ("/settings", "/boards/{board_id:uuid}")
@@ -495,7 +487,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/watchers", "POST", conversation_views.watch_task),
             ("/watchers/endings", "POST", conversation_views.unwatch_task),
             ("/runs", "GET", task_views.show_task_runs),
-            ("/why", "GET", cause_views.show_task_causes),
+            ("/why", "GET", causes.show_task_causes),
         ]
     ],
     Route("/approvals", approval_views.show_inbox, name="approvals"),
@@ -512,7 +504,7 @@ MEMBER_ROUTES: list[Route] = [
         Route(f"/approvals/{{approval_id:uuid}}{path}", handler, methods=[method])
         for path, method, handler in [
             ("", "GET", approval_views.show_approval),
-            ("/why", "GET", cause_views.show_approval_causes),
+            ("/why", "GET", causes.show_approval_causes),
             ("/answers", "POST", decision_views.decide_approval),
             ("/undoings", "POST", decision_views.undo_decision),
             ("/questions", "POST", decision_views.request_clarification),

@@ -56,7 +56,7 @@ from web.approvals.payload import parse_payload
 from web.auth.sign_in import safe_next_path
 from web.gateways.session_presenter import parse_transcript
 from web.onboarding.presenter import find_heading, parse_draft_date
-from web.settings.views import describe_browser, is_phone
+from web.settings import describe_browser, is_phone
 from web.ui.avatars import initials
 from web.ui.forms import MAX_FIELDS
 from web.ui.markdown import render_markdown

@@ -10,7 +10,7 @@ from models import Comment, Status, Task, User, new_id
 from services.search import TaskReference, queries
 from tests.support.board_rows import make_task
 from tests.support.world import World
-from web.search.views import build_task_link
+from web.search import build_task_link
 from web.ui.markdown import render_markdown
 
 HTMX = {"HX-Request": "true"}

@@ -12,7 +12,7 @@ from core.security.secrets import hash_password
 from models import ApiToken, FailedAttempts, SignIn, User
 from services import identity
 from tests.support.people_rows import cookie_secret
-from web.settings.views import describe_browser
+from web.settings import describe_browser
 
 PASSWORD, NEW_PASSWORD = "a quiet long watch", "another quiet watch"
 

@@ -17,7 +17,7 @@ from services.channels import ChannelForm, ConfigValue
 from web.auth.viewer import current_member
 from web.channels.presenter import KIND_TEXTS, name_kind
 from web.channels.views import build_manual_messages, render_channel
-from web.settings.views import describe_browser
+from web.settings import describe_browser
 from web.ui import flash_cookies, forms
 from web.ui.assets import STATIC
 from web.ui.layout import load_layout

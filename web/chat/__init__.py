@@ -1,1 +1,0 @@
-"""Pages of a board's chat and notes."""

@@ -1,1 +1,0 @@
-"""Page of all components, for developers: `/design`."""

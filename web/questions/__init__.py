@@ -1,1 +1,0 @@
-"""Pages of the questions that workers ask people."""

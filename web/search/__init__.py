@@ -1,1 +1,0 @@
-"""The search page, and suggestions for the command palette and text boxes."""
