@@ -245,8 +245,7 @@ async def _store(
     changes = await _load_changes(session, pack, contents)
     await _delete_waiting(session, pack)
     if not changes.count:
-        _record_archive(pack, archive.digest, contents)
-        await _record_sync(session, member, pack, changes)
+        await _record_sync(session, member, pack, archive.digest, contents, changes)
         return False
     waiting = SkillPackUpdate(
         id=new_id(),
@@ -278,8 +277,7 @@ async def _apply(
     if changes.added or changes.changed:
         await check_storage(session, pack.organization_id)
     await _delete_waiting(session, pack)
-    _record_archive(pack, archive_digest, contents)
-    await _record_sync(session, member, pack, changes)
+    await _record_sync(session, member, pack, archive_digest, contents, changes)
     return SyncResult(
         len(contents.skills),
         len(changes.added),
@@ -289,15 +287,18 @@ async def _apply(
     )
 
 
-def _record_archive(pack: SkillPack, archive_digest: str, contents: PackContents) -> None:
+async def _record_sync(
+    session: AsyncSession,
+    member: Member,
+    pack: SkillPack,
+    archive_digest: str,
+    contents: PackContents,
+    changes: PackChanges,
+) -> None:
+    """Record that the skills of a pack are those of an archive now."""
     pack.revision, pack.archive_digest = contents.revision, archive_digest
     pack.warnings = [list(one) for one in contents.warnings]
     pack.fetched_at = pack.updated_at = now()
-
-
-async def _record_sync(
-    session: AsyncSession, member: Member, pack: SkillPack, changes: PackChanges
-) -> None:
     synced = pack_event(
         EventType.SKILL_PACK_SYNCED,
         member.user,
