@@ -1,6 +1,6 @@
 """Commands on requests, and their events: store, answer, resolve, expire."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -214,8 +214,7 @@ async def _lock_open_requests(
     return (await session.scalars(query.execution_options(populate_existing=True))).all()
 
 
-async def _record_ends(session: AsyncSession, ended: Iterable[GatewayRequest]) -> None:
-    ended = list(ended)
+async def _record_ends(session: AsyncSession, ended: Sequence[GatewayRequest]) -> None:
     ids = {one.agent_id for one in ended if one.agent_id}
     query = select(Agent).where(Agent.id.in_(ids))
     agents = {str(agent.id): agent for agent in await session.scalars(query)} if ids else {}
