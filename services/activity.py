@@ -52,18 +52,12 @@ from services import board_pages, boards, counters
 from services.board_pages import BoardPageQuery
 from services.events import describe_event, list_types, select_deleted_agent_name
 
+STOP_EVENTS = (EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED)
 FEED_EVENTS = list_types(lambda entry: entry.is_in_feeds)
 
-STOP_EVENTS = (EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED)
-"""Events of the organization that all members see: they concern the agents of every board."""
-
-HOLD_EVENTS = (
-    EventType.AGENT_HELD,
-    EventType.AGENT_RELEASED,
-    EventType.AGENT_PAUSED,
-    EventType.AGENT_RESUMED,
-)
-"""Events that admins see for the agents of gateways, too."""
+MEMBER_EVENTS_WITHOUT_BOARD = list_types(lambda entry: entry.shown_without_board == "members")
+ADMIN_EVENTS_WITHOUT_BOARD = list_types(lambda entry: bool(entry.shown_without_board))
+"""Stops concern the agents of every board; what holds agents of gateways is for admins."""
 
 _TYPES = ARRAY(String)
 _SEQ = BigInteger()
@@ -201,7 +195,9 @@ def _build_parameters(
         "user_id": member.user_id,
         "organization_id": member.organization_id,
         "types": types,
-        "types_without_board": [*STOP_EVENTS, *(HOLD_EVENTS if member.is_admin else ())],
+        "types_without_board": (
+            ADMIN_EVENTS_WITHOUT_BOARD if member.is_admin else MEMBER_EVENTS_WITHOUT_BOARD
+        ),
         "board_id": filters.board_id,
         "agent_id": filters.agent_id,
         "group_id": filters.group_id,

@@ -23,6 +23,7 @@ class EventDefinition:
     history_text: str = ""  # in the history of its task, if `feed_text` does not fit there
     cause_text: str = ""  # why a task is as it is: what the actor did, in the English of the API
     is_in_feeds: bool = True  # in the activity of the API
+    shown_without_board: str = ""  # to "members" or "admins", in feeds of all boards
     is_in_history: bool = True  # in the history of its task
     streams: tuple[str, ...] = ()  # of the API that publish it: "task", "approval" or "agent"
     is_public: bool = False  # outgoing webhooks send it: docs/webhooks.md
@@ -101,6 +102,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         STOPPED,
         feed_kind="agents",
         feed_text=N_("%(actor)s stopped all agents of %(subject)s"),
+        shown_without_board="members",
         is_public=True,
     ),
     EventType.ORGANIZATION_RESUMED: EventDefinition(
@@ -109,6 +111,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         STOPPED,
         feed_kind="agents",
         feed_text=N_("%(actor)s resumed all agents of %(subject)s"),
+        shown_without_board="members",
         is_public=True,
     ),
     EventType.MEMBER_JOINED: EventDefinition(
@@ -595,6 +598,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s is held"),
+        shown_without_board="admins",
         streams=("agent",),
         is_public=True,
     ),
@@ -604,6 +608,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s released %(subject)s"),
+        shown_without_board="admins",
         streams=("agent",),
         is_public=True,
     ),
@@ -613,6 +618,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s paused %(subject)s"),
+        shown_without_board="admins",
         streams=("agent",),
     ),
     EventType.AGENT_RESUMED: EventDefinition(
@@ -621,6 +627,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         HELD,
         feed_kind="agents",
         feed_text=N_("%(actor)s resumed %(subject)s"),
+        shown_without_board="admins",
         streams=("agent",),
     ),
     EventType.AGENT_TOKEN_ISSUED: EventDefinition(
