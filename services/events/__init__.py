@@ -24,4 +24,4 @@ from services.events.texts import (
     find_task_cause,
     format_event_text,
 )
-from services.events.types import EVENT_DEFINITIONS, TASK_CARD, list_types
+from services.events.types import AUDITED_KINDS, EVENT_DEFINITIONS, TASK_CARD, list_types

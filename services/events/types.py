@@ -80,6 +80,28 @@ SKILLS = ("skills", "activity")
 QUESTION = ("questions", "boards", "rail", "activity")
 ACTIVITY_ONLY = ("activity",)
 
+AUDITED_KINDS: Mapping[str, str] = {
+    "agent": N_("Agent"),
+    "approval": N_("Approval"),
+    "approval_policy": N_("Approval policy"),
+    "board": N_("Board"),
+    "board_group": N_("Board group"),
+    "board_webhook": N_("Webhook of a board"),
+    "custom_field": N_("Custom field"),
+    "gateway": N_("Gateway"),
+    "gateway_request": N_("Gateway request"),
+    "invite": N_("Invitation"),
+    "member": N_("Member"),
+    "organization": N_("Organization"),
+    "saved_view": N_("Saved view"),
+    "skill": N_("Skill"),
+    "skill_pack": N_("Skill pack"),
+    "tag": N_("Tag"),
+    "task": N_("Task"),
+    "webhook_endpoint": N_("Webhook"),
+}
+"""How the audit calls the first words of the types that it records."""
+
 EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.ORGANIZATION_CREATED: EventDefinition(
         N_("Organization created: %(name)s"),

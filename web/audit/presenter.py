@@ -8,7 +8,7 @@ import pydantic_core
 
 from models import AuditRecord
 from services.audit import AuditAction, CommunicationRecord
-from services.events import EVENT_DEFINITIONS
+from services.events import AUDITED_KINDS, EVENT_DEFINITIONS
 from web.activity.event_texts import describe_event
 from web.approvals.sentences import translate_question
 from web.ui.translation import N_, _, translate
@@ -50,34 +50,17 @@ ACTION_TEXTS: Mapping[str, str] = {
 }
 
 GROUP_TEXTS: Mapping[str, str] = {
+    **AUDITED_KINDS,
     "account": N_("Account"),
-    "agent": N_("Agent"),
-    "approval": N_("Approval"),
-    "approval_policy": N_("Approval policy"),
     "audit": N_("Audit"),
-    "board": N_("Board"),
-    "board_group": N_("Board group"),
-    "board_webhook": N_("Webhook of a board"),
     "channel": N_("Notification channel"),
-    "custom_field": N_("Custom field"),
-    "gateway": N_("Gateway"),
-    "gateway_request": N_("Gateway request"),
     "identity": N_("Identity provider"),
     "installation": N_("Installation"),
-    "invite": N_("Invitation"),
-    "member": N_("Member"),
-    "organization": N_("Organization"),
     "password": N_("Password"),
     "request": N_("Refused request"),
-    "saved_view": N_("Saved view"),
     "session": N_("Session"),
     "sign_in": N_("Sign-in"),
-    "skill": N_("Skill"),
-    "skill_pack": N_("Skill pack"),
-    "tag": N_("Tag"),
-    "task": N_("Task"),
     "token": N_("Token"),
-    "webhook_endpoint": N_("Webhook"),
 }
 """The parts before the dot of all actions that are audited."""
 
