@@ -18,6 +18,7 @@ from core.errors import Conflict, TooMany, Unavailable
 from models import new_id
 from web.ui import assets, render
 from web.ui.assets import STATIC
+from web.ui.translation import SOURCE, reader_language
 
 SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
 RENDERED_FROM_CACHE = re.compile(r"render_cached\('([^']+)'")
@@ -201,6 +202,7 @@ async def test_a_rate_limit_response_has_retry_after() -> None:
 
 
 async def test_an_unavailable_database_is_reported_without_a_query() -> None:
+    reader_language.set(SOURCE)  # tests of a process share a context
     answer = await render.handle_server_error(make_request(), Unavailable())
     assert answer.status_code == 503
     assert b"The database does not answer." in answer.body
