@@ -19,7 +19,10 @@ from tests.support.api_objects import ApiObjects, create_api_objects, read_all_r
 from tests.support.secret_key import CIPHER
 from tests.support.world import World
 
-RECORDS = {"activity_events", "agent_messages", "notifications"}  # rows are only added
+RECORDS = {
+    *("activity_events", "agent_messages", "event_origins", "notifications"),  # rows are only added
+    *("agent_event_counts", "board_counts", "event_counts"),
+}
 DERIVED = {"updated_at", "words"}  # columns
 DEPENDENT = {
     "boards": "agents",  # are provisioned again
@@ -89,7 +92,7 @@ PROGRAMS = [
     ),
     Program(f"{BOARD}/webhooks/{{webhook_id}}", "enabled", False, "board_webhooks"),
     Program("/webhooks/{webhook_id}", "description", "Another", "webhook_endpoints"),
-    Program("/channels/{channel_id}", "name", "Another", "notification_channels"),
+    Program("/channels/{channel_id}", "name", "Another", "notification_channels", ("version",)),
     Program("/skills/packs/{pack_id}", "description", "Another", "skill_packs"),
     Program(AGENT, "name", "Another", "agents"),
     Program("/gateways/{gateway_id}", "workspace_root", "/another", *GATEWAYS),
