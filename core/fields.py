@@ -210,13 +210,8 @@ class Patch(Fields):
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """Return changes of some fields; for a type checker the constructor needs all of them."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            if invalid := find_invalid(error.errors(include_url=False)[0]):
-                raise invalid from None
-            raise
+        """Return changes of some fields, like `parse`."""
+        return cls.parse(values)
 
     def changes(self) -> dict[str, Any]:
         """Return the given fields, in the order of the model. Raises Invalid without any."""

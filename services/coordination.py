@@ -85,7 +85,9 @@ async def message_lead(
     if lead is None:
         names = await session.scalars(select(Agent.name).where(Agent.board_id == board.id))
         name = agents.choose_free_name("Lead Agent", names)
-        lead = agents.build_agent(board, agents.AgentCreate(name=name, is_board_lead=True))
+        lead = agents.build_agent(
+            board, agents.AgentCreate.parse({"name": name, "is_board_lead": True})
+        )
         session.add(lead)
         new_events.append(agents.agent_created_event(main, board, lead))
         await session.flush()
@@ -194,7 +196,7 @@ async def ask_user(
         mains = select(Agent).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
         main = await session.scalar(mains.order_by(Agent.created_at, Agent.id).limit(1))
     if main is None:
-        note = memory.NoteCreate(content=question.content, tags=["chat", "ask_user"])
+        note = memory.NoteCreate.parse({"content": question.content, "tags": ["chat", "ask_user"]})
         await memory.create_note(session, lead, memory.board_scope(board), note, base_url=base_url)
         return None
     given_id = templates.to_single_line(question.correlation_id or "")

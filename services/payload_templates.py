@@ -302,7 +302,7 @@ def _check_path(text: str, info: ValidationInfo) -> str:
 
 
 def _read_operator(value: object) -> object:
-    if value and value not in {*Operator}:
+    if value and not (isinstance(value, str) and value in {*Operator}):
         reason = N_("This is not a comparison.")
         raise Invalid("template_operator_invalid", reason, field="condition_operator")
     return value or Operator.EQUALS

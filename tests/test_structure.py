@@ -133,6 +133,32 @@ def test_a_domain_uses_only_the_interface_of_another() -> None:
     assert found == []
 
 
+def test_fields_are_parsed() -> None:
+    """Pages and operations know Invalid, which `parse` raises, not the error of the constructor.
+
+    It may be called with constants, and for `BoardGrant`, whose values cannot be invalid.
+    """
+    kinds, calls = {"Fields"}, []
+    for file in FILES:
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.ClassDef) and kinds.intersection(map(name_of, node.bases)):
+                kinds.add(node.name)
+            elif isinstance(node, ast.Call) and not relative(file).startswith("cli/"):
+                calls.append((file, node))
+    found = [
+        f"{relative(file)}:{call.lineno}"
+        for file, call in calls
+        if name_of(call.func) in kinds - {"BoardGrant"}
+        and not all(isinstance(one.value, ast.Constant) for one in call.keywords)
+    ]
+    assert found == []
+
+
+def name_of(node: ast.expr) -> str:
+    """Return the last name of an expression: `Fields` of `fields.Fields`."""
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
 def test_a_partial_states_its_content_and_its_variables() -> None:
     silent = [relative(one) for one in PARTIALS if not one.read_text().startswith("{#")]
     assert silent == []

@@ -185,7 +185,7 @@ async def create_on_first_heartbeat(
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> tuple[Agent, str | None]:
     """Create an agent that sends a heartbeat before it exists; otherwise like `create_agent`."""
-    agent = await _add_agent(session, board, AgentCreate(name=name))
+    agent = await _add_agent(session, board, AgentCreate.parse({"name": name}))
     status_events = apply_first_heartbeat(agent, board, status=status, offline_after=offline_after)
     token = await _create_first_token(session, agent)
     created = agent_created_event(user, board, agent)

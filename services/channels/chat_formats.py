@@ -62,7 +62,7 @@ def build_teams_request(config: dict[str, str], message: ChannelMessage) -> Outb
     paragraphs: list[dict[str, Any]] = [{"type": "RichTextBlock", "inlines": [title]}]
     paragraphs += [
         {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": line}]}
-        for line in shorten(to_lines(message.body), 5_000).split("\n")  # at most 28 KB
+        for line in shorten(to_lines(message.body), 5_000).split("\n")  # of 28 KB
         if line.strip()
     ]
     card = {
@@ -104,7 +104,7 @@ def build_telegram_request(
     The text is plain, and the bold part is named by its length, so nothing has to be escaped.
     """
     title, end = clean_title(message), f"\n\n{message.url}"
-    room = 4_096 - count_utf16(title) - count_utf16(end) - 1
+    room = 4_096 - count_utf16(title) - count_utf16(end) - 1  # UTF-16 units
     body = to_lines(message.body)
     while count_utf16(body) > room:
         body = shorten(body, len(body) - max(1, (count_utf16(body) - room) // 2))

@@ -92,7 +92,7 @@ async def _apply_check(
     changes = await list_changes_of(session, board, check)
     for change in changes:
         before = (change.checks, change.checks_state)
-        if check.name in change.checks or len(change.checks) < 100:
+        if check.name in change.checks or len(change.checks) < 100:  # of a commit
             change.checks = {**change.checks, check.name: check.state.value}
             change.checks_state = combine_states(change.checks.values())
         if before == (change.checks, change.checks_state):

@@ -60,7 +60,9 @@ class GatewayAgentLink(Fields):
     gateway_agent_id: Annotated[Name, Field(description="What the agent is called on the gateway.")]
     board_id: UUID
     is_board_lead: Annotated[bool, Field(description="A board has at most one lead.")] = False
-    name: Annotated[Name | None, Field(description="Default: the name on the gateway.")] = None
+    name: Annotated[
+        agents.AgentName | None, Field(description="Default: the name on the gateway.")
+    ] = None
 
 
 async def list_gateway_agents(client: GatewayClient) -> Sequence[ListedAgent]:

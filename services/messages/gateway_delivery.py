@@ -165,7 +165,7 @@ class GatewayDelivery:
                     delay = await self._check_and_send(agent_id)
         except Exception as error:
             log.warning("The messages of agent %s: %s", agent_id, error, exc_info=True)
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(5.0)  # seconds, so that an error that stays costs little
         if self._agent_tasks.pop(agent_id):
             self._wake_up.set()
 
@@ -176,7 +176,7 @@ class GatewayDelivery:
         """
         await self._schedule_status_checks()
         if not await self._check_sent(agent_id):
-            return 2.0
+            return 2.0  # the gateway has not answered: check again soon
         async with self._transaction() as session:
             at = self._clock()
             delivery = await claim_next(session, self._gateway.id, agent_id, at)

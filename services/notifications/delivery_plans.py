@@ -197,9 +197,7 @@ class _Choices:
         self.counts[channel.id] += 1
         is_urgent = notification.kind in URGENT_KINDS
         is_flooded = not is_urgent and self.counts[channel.id] > MAX_SINGLE
-        if (
-            is_flooded
-        ):  # what is collected is sent at each tenth minute, together with all until then
+        if is_flooded:  # sent at each tenth minute, together with all until then
             begin = at.replace(minute=at.minute // 10 * 10, second=0, microsecond=0)
             at = begin + timedelta(minutes=10)
         is_mail = channel.kind is ChannelKind.EMAIL

@@ -226,7 +226,7 @@ async def get_or_create_active_membership(source: Source, user: User) -> Member:
     member = await find_or_accept_membership(source, user)
     if member is None:
         session = require_transaction(source)
-        fields = OrganizationCreate(name=PERSONAL_ORGANIZATION_NAME)
+        fields = OrganizationCreate.parse({"name": PERSONAL_ORGANIZATION_NAME})
         await create_organization(session, user, fields)
         member = await find_current_membership(session, user)
     assert member is not None

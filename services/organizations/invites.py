@@ -197,7 +197,7 @@ async def renew_invite(
     if invite is None:
         raise NotFound("invite_not_found", N_("There is no such invitation."))
     [detail] = await load_invite_details(session, [invite])
-    fields = InviteCreate(
+    fields = InviteCreate.model_construct(
         invited_email=invite.invited_email,
         role=invite.role,
         all_boards_read=invite.all_boards_read,

@@ -267,7 +267,7 @@ async def _insert_pack(
 async def add_default_packs(session: AsyncSession, organization: Organization) -> None:
     """Add the packs of a new organization to the session, without content."""
     for url in DEFAULT_PACKS:
-        values = _build_pack_values(SkillPackCreate(source_url=url))
+        values = _build_pack_values(SkillPackCreate.parse({"source_url": url}))
         session.add(_build_pack(organization.id, values))
 
 

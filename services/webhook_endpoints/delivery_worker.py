@@ -234,6 +234,7 @@ class WebhookDeliveryWorker:
         """Send due deliveries, as many as there are slots; return whether there were any."""
         organization_id = work.organization_id
         claimed: Sequence[ClaimedDelivery] = ()
+        # At most 4 of one endpoint at a time: a slow one leaves slots to the others.
         count = await self._slots.take(organization_id, 4)
         try:
             async with self._transaction() as session:

@@ -63,6 +63,6 @@ def update_health(endpoint: WebhookEndpoint, result: OutboundResult, at: datetim
         return False
     if is_gone(result):
         endpoint.state = EndpointState.GONE
-    elif at - failing_since >= timedelta(days=5):
+    elif at - failing_since >= timedelta(days=5):  # without a success
         endpoint.state = EndpointState.FAILING
     return not endpoint.is_enabled

@@ -85,6 +85,7 @@ async def test_changed_access_takes_effect_at_once(alice, bob, world: World) -> 
         {"access": "none", f"board-{new_id()}": "read"},
         {"access": "none", "board-{launch}": "admin"},
         {"access": "none", "board-{foreign}": "read"},
+        {"access": "none"} | {f"board-{new_id()}": "read" for _ in range(1_001)},
     ],
 )
 async def test_invalid_access_changes_nothing(

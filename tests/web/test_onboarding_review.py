@@ -212,6 +212,8 @@ async def test_only_others_are_told_that_the_goal_was_confirmed_meanwhile(
         ({"objective": " "}, "A goal needs an objective."),
         ({"measure": [], "target": []}, "A goal needs measures"),
         ({"target_date": "soon"}, "Write a date like 2026-12-24."),
+        ({"target_date": "9999-12-31"}, "Choose a year from"),
+        ({"target_date": "0001-01-01"}, "Choose a year from"),
         ({"board_type": "x"}, ""),
         ({"name": "x" * 150}, "At most 100 characters."),
         ({"name": "a\0b"}, "cannot be stored"),

@@ -52,6 +52,12 @@ async def test_the_dialog_shows_the_link_and_reloads_the_list(alice, anonymous) 
     assert not ONCE.search((await alice.get("/people")).text)
 
 
+async def test_an_invite_for_too_many_boards_is_refused(alice) -> None:
+    many = {f"board-{new_id()}": "read" for _ in range(1_001)}
+    part = await alice.post("/people/invites", data=RITA | many | {"access": "none"}, headers=HTMX)
+    assert (part.status_code, "At most 1,000 values." in part.text) == (422, True)
+
+
 async def test_errors_of_an_invite_are_shown_in_the_dialog(alice, bob, anonymous) -> None:
     for wrong, status in (
         ({"invited_email": "x"}, 422),

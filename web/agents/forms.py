@@ -49,11 +49,17 @@ class NewAgentForm(AgentForm):
 
     def to_fields(self) -> AgentCreate:
         """Return the agent to create."""
-        return AgentCreate(
-            name=self.name,
-            is_board_lead=self.kind == "lead",
-            identity_profile=self.model_dump(include=set(PROFILE_FIELDS)),
-            heartbeat_config={"every": self.every, "target": "last", "includeReasoning": False},
+        return AgentCreate.parse(
+            {
+                "name": self.name,
+                "is_board_lead": self.kind == "lead",
+                "identity_profile": self.model_dump(include=set(PROFILE_FIELDS)),
+                "heartbeat_config": {
+                    "every": self.every,
+                    "target": "last",
+                    "includeReasoning": False,
+                },
+            }
         )
 
 

@@ -183,7 +183,9 @@ async def create_agent(
     board = await boards.lock_board_as_admin(session, member, fields.board_id)
     agent, token = await agents.create_agent(session, member.user, board, fields.to_fields())
     if fields.first_task:
-        await tasks.create_task(session, member.user, board, TaskCreate(title=fields.first_task))
+        await tasks.create_task(
+            session, member.user, board, TaskCreate.parse({"title": fields.first_task})
+        )
     return agent, token
 
 

@@ -65,11 +65,13 @@ class Confirmation:
 
 def build_done_approval(task: Task, user: User) -> ApprovalCreate:
     """Build the approval that a board requires before a task moves to Done."""
-    return ApprovalCreate(
-        action_type=COMPLETION_KIND,
-        confidence=CERTAIN,
-        task_id=task.id,
-        payload={"reason": build_done_reason(user.display_name)},
+    return ApprovalCreate.parse(
+        {
+            "action_type": COMPLETION_KIND,
+            "confidence": CERTAIN,
+            "task_id": task.id,
+            "payload": {"reason": build_done_reason(user.display_name)},
+        }
     )
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from core.errors import Invalid, NotFound
+from core.fields import MAX_NAME_LENGTH
 from core.http.request import open_reader, open_transaction
 from models import ChannelKind
 from services import channels
@@ -65,7 +66,7 @@ async def create_channel(request: Request) -> Response:
             raise Invalid("mail_not_configured", N_("This installation has no mail server."))
         sent = {name: form.value(name) for name in ChannelForm.model_fields}
         fields = form.parse(ChannelForm, sent | {"kind": kind})
-        fields.name = fields.name or _suggest_name(request, fields)
+        fields.name = fields.name or _suggest_name(request, fields)[:MAX_NAME_LENGTH]
         await _check_receiver(request, fields.model_dump())
         member = current_member(request)
         async with open_transaction(request) as session:

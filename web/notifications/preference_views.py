@@ -174,7 +174,9 @@ async def save_choices(request: Request) -> Response:
             names, changed_at = list_value_names(cells), preferences.settings.updated_at
             untouched = check_edit(form, [cell.field for cell in cells])
             choices = [
-                NotificationChoiceUpdate(**cell.choice._asdict(), is_enabled=cell.parse(form))
+                NotificationChoiceUpdate.parse(
+                    {**cell.choice._asdict(), "is_enabled": cell.parse(form)}
+                )
                 for cell in cells
                 if cell.name not in untouched
             ]

@@ -320,15 +320,17 @@ def _parse_goal(
         known = get_mapping(get_mapping(draft, "lead_agent"), "identity_profile")
         profile = fields.model_dump(include={"role", "communication_style"}, exclude_none=True)
         lead["identity_profile"] = {**known, **profile}
-    goal = OnboardingGoal(
-        board_type=fields.board_type,
-        objective=fields.objective,
-        success_metrics=metrics,
-        target_date=combine_local(fields.target_date, MIDNIGHT, zone),
-        lead_agent=OnboardingLead.model_construct(**lead),  # not only of the form
-        user_profile=OnboardingProfile.model_construct(
-            **{name: getattr(fields, name) for name in OnboardingProfile.model_fields}
-        ),
+    goal = OnboardingGoal.parse(
+        {
+            "board_type": fields.board_type,
+            "objective": fields.objective,
+            "success_metrics": metrics,
+            "target_date": combine_local(fields.target_date, MIDNIGHT, zone),
+            "lead_agent": OnboardingLead.model_construct(**lead),
+            "user_profile": OnboardingProfile.model_construct(
+                **{name: getattr(fields, name) for name in OnboardingProfile.model_fields}
+            ),
+        }
     )
     return goal, ExpectedState(seen.last, seen.was_open)
 

@@ -36,7 +36,7 @@ def parse_access_rights(form: forms.Form) -> AccessRights:
     """
     level = form.parse(AccessForm).access
     if level != "none":
-        return AccessRights(all_boards_read=True, all_boards_write=level == "write")
+        return AccessRights.parse({"all_boards_read": True, "all_boards_write": level == "write"})
     chosen = [
         (forms.parse_id(name.removeprefix(BOARD_FIELD)), values[-1])
         for name, values in form.values.items()
@@ -45,12 +45,14 @@ def parse_access_rights(form: forms.Form) -> AccessRights:
     if any(id is None or value not in get_args(AccessLevel) for id, value in chosen):
         reason = N_("Choose one of those that are offered.")
         raise Invalid("access_invalid", reason, field="board_access")
-    return AccessRights(
-        board_access=[
-            BoardGrant(board_id=id, can_write=value == "write")
-            for id, value in chosen
-            if id is not None and value != "none"
-        ]
+    return AccessRights.parse(
+        {
+            "board_access": [
+                BoardGrant(board_id=id, can_write=value == "write")
+                for id, value in chosen
+                if id is not None and value != "none"
+            ]
+        }
     )
 
 
@@ -64,7 +66,7 @@ def parse_changed_rights(form: forms.Form, detail: MemberDetail) -> AccessRights
         for one in detail.board_access
         if f"{BOARD_FIELD}{one.board_id}" not in form.values
     ]
-    return AccessRights(board_access=[*rights.board_access, *kept])
+    return AccessRights.parse({"board_access": [*rights.board_access, *kept]})
 
 
 def build_access_field(detail: MemberDetail, form: forms.Form | None = None) -> EditedField:

@@ -187,7 +187,7 @@ async def create_invite(request: Request) -> Response:
     organizations.require_admin(member)
     with form.catch_errors():
         invitee = form.parse(Invitee)
-        fields = InviteCreate(**dict(invitee), **dict(access.parse_invited_rights(form)))
+        fields = InviteCreate.parse({**dict(invitee), **dict(access.parse_invited_rights(form))})
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at
             _, token = await organizations.create_invite(
