@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.framework.dependencies import active_membership, channel_for_read, channel_for_update
-from api.framework.fields import Ok, RequestModel, ResponseModel, ShortText, Timestamp
+from api.framework.fields import Ok, RequestModel, ResponseModel, Timestamp
 from api.framework.operation import (
     USER,
     Operation,
@@ -18,6 +18,7 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from core.errors import Invalid
+from core.fields import ShortText
 from core.json_responses import Encoded, build_encoder, json_id, json_time
 from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
 from services import channels

@@ -17,11 +17,11 @@ from api.framework.fields import (
     PageQuery,
     RequestModel,
     ResponseModel,
-    ShortText,
     Timestamp,
 )
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
+from core.fields import ShortText
 from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
 from models import Invite, Member, Role

@@ -11,7 +11,6 @@ from api.framework.fields import (
     JsonObject,
     Ok,
     ResponseModel,
-    ShortText,
     Timestamp,
 )
 from api.framework.operation import (
@@ -22,7 +21,7 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.fields import MAX_INTEGER
+from core.fields import MAX_INTEGER, ShortText
 from core.json_responses import Encoded, build_encoder, json_time
 from core.paging import Paging
 from models import Member

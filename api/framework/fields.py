@@ -16,7 +16,7 @@ from pydantic import (
 
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
-from core.fields import ALLOWED_YEARS, MAX_INTEGER, Name, ShortText, Text
+from core.fields import ALLOWED_YEARS, MAX_INTEGER, Name, Text
 from core.fields import NOT_SENT as NOT_SENT
 from core.fields import AnyJson as AnyJson
 from core.fields import RequiredText as RequiredText
@@ -52,7 +52,6 @@ RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 BlankToNone = BeforeValidator(_blank_to_none)
 OptionalName = Annotated[Name | None, BlankToNone]
-OptionalShortText = Annotated[ShortText | None, BlankToNone]
 OptionalText = Annotated[Text | None, BlankToNone]
 JsonObject = dict[str, Any]
 
@@ -104,17 +103,6 @@ class PatchModel(RequestModel):
     def changes(self) -> dict[str, Any]:
         """Return the fields in the request."""
         return {name: getattr(self, name) for name in self.model_fields_set}
-
-
-class NonEmptyPatchModel(PatchModel):
-    """The body of a PATCH that must contain a field; the service checks it."""
-
-    @staticmethod
-    def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
-        PatchModel._document(schema, model)
-        schema["minProperties"] = 1
-
-    model_config = ConfigDict(json_schema_extra=_document)
 
 
 class PageQuery(BaseModel):

@@ -171,8 +171,8 @@ def _validate(
     try:
         return model.model_validate(value, from_attributes=True)
     except ValidationError as error:
-        invalid = find_invalid(error.errors(include_url=False)[0])
-        if invalid and error.error_count() == 1 and not field_errors:
+        is_only_error = error.error_count() == 1 and not field_errors
+        if is_only_error and (invalid := find_invalid(error.errors(include_url=False)[0])):
             raise invalid from None  # with its code and details
         field_errors += _field_errors(error, where)
         return None
@@ -188,6 +188,9 @@ def _field_errors(error: ValidationError, *where: str) -> list[dict[str, Any]]:
 
 def _build_field_error(fault: ErrorDetails, where: Sequence[str]) -> dict[str, Any]:
     if invalid := find_invalid(fault):
-        loc = [*where, invalid.field] if invalid.field else [*where, *fault["loc"]]
+        path = fault["loc"]
+        if invalid.field and invalid.field not in path:
+            path = (invalid.field,)
+        loc = [*where, *path]
         return {"type": "value_error", "loc": loc, "msg": invalid.message, "input": None}
     return {**fault, "loc": [*where, *fault["loc"]]}

@@ -43,8 +43,15 @@ def number_keys(values: Sequence[str]) -> str:
             f' "rubric_scores": {{{number_keys(["x"] * 40_000)}}}}}',
             "40,000 values in the body are not valid.",
         ),
+        (
+            "onboarding/confirm",
+            '{"board_type": "goal", "lead_agent": {"identity_profile": {'
+            + ",".join(f'"{number}":{number}' for number in range(140_000))
+            + "}}}",
+            "140,000 values in the body are not valid.",
+        ),
     ],
-    ids=["fields", "title", "too many", "hashes", "scores"],
+    ids=["fields", "title", "too many", "hashes", "scores", "profile"],
 )
 async def test_a_body_with_many_values_does_not_hold_the_event_loop(
     alice: Client, world: World, path: str, body: str, problem: str

@@ -163,6 +163,13 @@ async def test_an_invalid_rule_keeps_what_was_typed(alice, transaction, fields, 
     assert await load_rules(transaction) == []
 
 
+async def test_all_invalid_fields_of_a_rule_are_reported(alice) -> None:
+    wrong = {"name": " ", "effect": "deny", "starts_at": "25:00"}
+    refused = await alice.post(f"{ORGANIZATION}/rules", data=wrong)
+    assert "Fill this in." in refused.text
+    assert "Write a time like 14:30." in refused.text
+
+
 async def test_a_rule_can_be_tried_without_saving(alice, path, transaction) -> None:
     form = {"name": "Nightly", "effect": "deny", "action": "try"}
     tried = await alice.post(f"{path}/rules", data=form)

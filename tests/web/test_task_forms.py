@@ -173,6 +173,14 @@ async def test_an_invalid_update_opens_the_editor_with_the_submitted_value(
     assert (await stored(transaction, task)).version == task.version
 
 
+async def test_all_invalid_fields_of_a_task_are_reported(alice, world) -> None:
+    wrong = {"title": " ", "assignee": "nobody", "due_at": "soon"}
+    refused = await alice.post(f"/boards/{world.board.id}/tasks", data=wrong)
+    assert refused.status_code == 422
+    for sentence in ("Fill this in.", "Choose one of those", "Write a date like"):
+        assert sentence in refused.text
+
+
 async def test_a_rejected_status_shows_an_error_beside_the_status(
     alice, task_path, transaction, world, task
 ) -> None:

@@ -86,7 +86,7 @@ def list_profile_options(shown: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     }
     for name, options in offered.items():
         if name in shown:
-            options.setdefault(shown[name], shown[name])
+            options.setdefault(str(shown[name]), str(shown[name]))
     return offered
 
 

@@ -165,13 +165,23 @@ def format_metric(value: object) -> str:
 
 
 def read_task_values(form: Form, zone: tzinfo) -> dict[str, Any]:
-    """Return the submitted fields of a task that its forms show in another way. Raises Invalid."""
-    given: dict[str, Any] = parse_assignee(form)
+    """Return the submitted fields of a task that its forms show in another way.
+
+    A value that is not valid is the Invalid that says so: `Form.parse` reports it with the others.
+    """
+    given: dict[str, Any] = {}
+    try:
+        given |= parse_assignee(form)
+    except Invalid as error:
+        given["assigned_agent_id"] = error
     if "description" in form.values:  # blanks at its beginning have a meaning in Markdown
         text = form.value("description")
         given["description"] = text if text.strip() else None
     if "due_at" in form.values:
-        given["due_at"] = read_date(form, "due_at", time(23, 59), zone)
+        try:
+            given["due_at"] = read_date(form, "due_at", time(23, 59), zone)
+        except Invalid as error:
+            given["due_at"] = error
     return given
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
-from core.errors import Conflict, NotFound, PreconditionFailed
+from core.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
 from models import Board, Member, PolicyEffect, PolicyRule, WeeklyWindow, new_id
 from services import boards, organizations, policies
@@ -260,10 +260,17 @@ def _read_window(form: forms.Form) -> WeeklyWindow | None:
 
 def _read_rule(form: forms.Form) -> PolicyRuleFields:
     """Parse the form of a rule. Kinds are one on each line."""
-    window = _read_window(form)
     kinds = [line.strip() for line in form.value("kinds").splitlines() if line.strip()]
+    window, wrong = None, None
+    try:
+        window = _read_window(form)
+    except Invalid as error:  # the errors of its fields are kept
+        wrong = error
     given = {"kinds": kinds, "time_window": vars(window) if window else None}
-    return form.parse(PolicyRuleFields, given)
+    rule = form.parse(PolicyRuleFields, given)
+    if wrong:
+        raise wrong
+    return rule
 
 
 def _list_rule_fields(rule: PolicyRule) -> list[EditedField]:

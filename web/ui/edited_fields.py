@@ -4,7 +4,7 @@ A form has a hidden field with the hash of each value that it shows (`forms.show
 templates/macros/forms.html). While the object is locked, a view compares them:
 
     untouched = check_edit(form, list_edited_fields(thing))
-    await things.update_thing(session, thing, without(fields.to_changes(), untouched))
+    await things.update_thing(session, thing, fields.without(untouched))
 
 and after the form was rejected:
 

@@ -152,23 +152,33 @@ class Form:
     ) -> FormModel:
         """Validate the submitted fields, with the values in `given` instead of those submitted.
 
-        Raises Invalid, and keeps the error of each field.
+        A value in `given` can be the Invalid that reading it has raised. Raises Invalid, and keeps
+        the error of each field.
         """
         self._reject_unstorable_text()
+        wrong = {name: value for name, value in given.items() if isinstance(value, Invalid)}
+        values = {**self._read_values(fields), **given}
+        faults: Sequence[ErrorDetails] = ()
         try:
-            return fields.model_validate({**self._read_values(fields), **given})
+            parsed = fields.model_validate({name: values[name] for name in values.keys() - wrong})
         except ValidationError as error:
             faults = error.errors(include_url=False)
-            for fault in faults:
-                name = str(fault["loc"][0]) if fault["loc"] else ""
-                if invalid := find_invalid(fault):
-                    if len(faults) == 1:
-                        raise invalid from None
-                    self.errors.setdefault(invalid.field or name, describe_error(invalid))
-                    continue
+        else:
+            if not wrong:
+                return parsed
+        invalids = [*wrong.values(), *filter(None, map(find_invalid, faults))]
+        if len(invalids) == len(wrong) + len(faults) == 1:
+            raise invalids[0]
+        for invalid in wrong.values():
+            self.errors.setdefault(invalid.field or "", describe_error(invalid))
+        for fault in faults:
+            name = str(fault["loc"][0]) if fault["loc"] else ""
+            if invalid := find_invalid(fault):
+                self.errors.setdefault(invalid.field or name, describe_error(invalid))
+            else:
                 self.errors.setdefault(name, _error_message(fault, fields.model_fields.get(name)))
-            self.problem = self.errors.pop("", "")
-            raise _form_invalid() from None
+        self.problem = self.errors.pop("", "")
+        raise _form_invalid()
 
     def _read_values(self, fields: type[BaseModel]) -> dict[str, Any]:
         """Return the submitted values by field.
@@ -225,12 +235,14 @@ class Form:
             self.problem = describe_error(error)
 
     def _reject_unstorable_text(self) -> None:
-        for name, typed in self.values.items():
-            if not all(is_storable(text) for text in typed):
-                self.errors[name] = _(
-                    "There is a character in it that cannot be stored. Take it out."
-                )
-        if self.errors:
+        wrong = [
+            name
+            for name, typed in self.values.items()
+            if not all(is_storable(text) for text in typed)
+        ]
+        for name in wrong:
+            self.errors[name] = _("There is a character in it that cannot be stored. Take it out.")
+        if wrong:
             raise _form_invalid()
 
 

@@ -45,7 +45,7 @@ class GatewayAnswer(Fields):
     ] = None
     answers: Annotated[
         dict[str, Annotated[list[AnswerText], Field(max_length=20)]] | None,
-        Field(max_length=20, description="By the questions' `questionId`."),
+        Field(max_length=100, description="By the questions' `questionId`."),
     ] = None
     cancel: Annotated[bool, Field(description="Cancel the questions without an answer.")] = False
 
