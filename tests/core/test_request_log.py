@@ -5,8 +5,9 @@ import logging
 import sys
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from core.http.request_log import JsonFormatter, TextFormatter
+from core.http.request_log import JsonFormatter, RequestLogMiddleware, TextFormatter
 
 FORGED = "/boards\n12:00:00 INFO    POST /sign-in 303 1 ms\r\x1b[2K\u2028\u202eend\ud800"
 
@@ -37,3 +38,25 @@ def test_no_line_of_a_traceback_looks_like_a_record() -> None:
     assert trace[-1] == "  lines"
     assert all(one.startswith("  ") and one.isprintable() for one in trace)
     assert "ValueError: two\nlines" in json.loads(JsonFormatter().format(record))["trace"]
+
+
+async def test_the_query_of_a_request_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Links to invitations and streams have secrets there."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        pass
+
+    logged = RequestLogMiddleware(answer, slow_ms=0, include_probes=False)
+    scope = {"type": "http", "method": "GET", "path": "/invite", "query_string": b"token=secret"}
+    with caplog.at_level(logging.INFO, logger="mission_control.request"):
+        await logged(scope, receive, send)
+    [record] = caplog.records
+    assert "GET /invite 200" in record.getMessage()
+    for line in (JsonFormatter().format(record), TextFormatter(utc=True).format(record)):
+        assert "secret" not in line

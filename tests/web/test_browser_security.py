@@ -36,6 +36,25 @@ async def test_an_invalid_origin_is_refused(anonymous) -> None:
     assert answer.status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("sent", "is_refused"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, True),  # another host of the same domain
+        ({"Sec-Fetch-Site": "cross-site"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Origin": "https://mission.example"}, False),
+        ({"Origin": "https://forum.mission.example"}, True),
+        ({"Origin": "null"}, True),
+        ({}, True),
+    ],
+)
+async def test_a_form_is_accepted_from_this_origin_only(anonymous, sent, is_refused) -> None:
+    del anonymous.headers["Sec-Fetch-Site"]
+    answer = await anonymous.post("/sign-in", data={"email": "a@b.org"}, headers=sent)
+    assert (answer.status_code == 403) is is_refused
+
+
 @pytest.mark.parametrize("path", ["/boards/x/y", "/people", "/agents/new"])
 async def test_a_refused_htmx_request_is_no_server_error(secure_alice, anonymous, path) -> None:
     for browser in (secure_alice, anonymous):
