@@ -10,13 +10,12 @@ from starlette.routing import Mount, Route
 
 from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
-from web import causes, chat, design, live, settings
+from web import audit, causes, chat, design, live, policies, settings
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import file_views
 from web.agents import views as agent_views
 from web.approvals import decision_views
 from web.approvals import views as approval_views
-from web.audit import views as audit_views
 from web.auth import oidc, one_time_links, sign_in, viewer
 from web.auth.viewer import SameOriginMiddleware
 from web.board_webhooks.views import BOARD_WEBHOOK_ROUTES
@@ -39,7 +38,6 @@ from web.notifications.views import NOTIFICATION_ROUTES
 from web.onboarding import views as onboarding_views
 from web.organizations import views as people_views
 from web.organizations import welcome_views
-from web.policies import views as policy_views
 from web.questions import QUESTION_ROUTES
 from web.saved_views.views import SAVED_VIEW_ROUTES
 from web.search import SEARCH_ROUTES
@@ -425,9 +423,9 @@ MEMBER_ROUTES: list[Route] = [
             ("/sessions/{key:path}", "GET", session_views.show_session),
         ]
     ],
-    Route("/audit", audit_views.show_audit, name="audit"),
-    Route("/audit/communication", audit_views.show_communication),
-    Route("/audit/export", audit_views.export_audit),
+    Route("/audit", audit.show_audit, name="audit"),
+    Route("/audit/communication", audit.show_communication),
+    Route("/audit/export", audit.export_audit),
     Route("/settings", settings.show_settings, name="settings"),
     Route("/settings/profile", settings.save_profile, methods=["POST"]),
     Route("/settings/profile", settings.show_settings),
@@ -447,15 +445,15 @@ MEMBER_ROUTES: list[Route] = [
         Route(f"{scope}/policy{path}", handler, methods=[method])
         for scope in ("/settings", "/boards/{board_id:uuid}")
         for path, method, handler in [
-            ("", "GET", policy_views.show_policy),
-            ("/presets", "POST", policy_views.use_preset),
-            ("/rules", "POST", policy_views.save_rule),
-            ("/rules/new", "GET", policy_views.show_rule),
-            ("/rules/{rule_id:uuid}", "GET", policy_views.show_rule),
-            ("/rules/{rule_id:uuid}", "POST", policy_views.save_rule),
-            ("/rules/{rule_id:uuid}/moves", "POST", policy_views.move_rule),
-            ("/rules/{rule_id:uuid}/switches", "POST", policy_views.switch_rule),
-            ("/rules/{rule_id:uuid}/deletions", "POST", policy_views.delete_rule),
+            ("", "GET", policies.show_policy),
+            ("/presets", "POST", policies.use_preset),
+            ("/rules", "POST", policies.save_rule),
+            ("/rules/new", "GET", policies.show_rule),
+            ("/rules/{rule_id:uuid}", "GET", policies.show_rule),
+            ("/rules/{rule_id:uuid}", "POST", policies.save_rule),
+            ("/rules/{rule_id:uuid}/moves", "POST", policies.move_rule),
+            ("/rules/{rule_id:uuid}/switches", "POST", policies.switch_rule),
+            ("/rules/{rule_id:uuid}/deletions", "POST", policies.delete_rule),
         ]
     ],
     Route("/rail", navigation.show_sidebar, name="rail"),

@@ -11,7 +11,7 @@ from services.approvals.details import LinkedTask
 from services.audit import AuditAction
 from services.events import EVENT_DEFINITIONS
 from web.approvals.sentences import build_done_reason, describe_question, describe_reason
-from web.audit.presenter import ACTION_TEXTS, GROUP_TEXTS
+from web.audit import ACTION_TEXTS, GROUP_TEXTS
 from web.ui.translation import PSEUDO, reader_language
 
 

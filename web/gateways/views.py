@@ -16,7 +16,7 @@ from models import ConfigChangeKind, Gateway, GatewayConfigChange
 from services import agents, boards, gateway_status, gateways, organizations
 from services.gateways import GatewayCreate, GatewayUpdate, provisioning, sync
 from services.notifications import OpenedPage
-from web.audit.presenter import AuditLine, build_audit_line
+from web.audit import AuditLine, build_audit_line
 from web.auth.viewer import current_member
 from web.gateways import presenter
 from web.notifications.views import mark_page_read

@@ -1,1 +1,0 @@
-"""Pages of approval policies."""
