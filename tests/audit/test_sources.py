@@ -11,7 +11,7 @@ from core.audit_context import WORKER, AuditContext, audit_context
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import TooMany
-from core.security.secrets import hash_password
+from core.security.secrets import hash_password, hash_token
 from models import Event, EventType, Note
 from services import audit, identity, organizations
 from services.audit import rejections
@@ -22,7 +22,7 @@ from services.identity.verification import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
 from tests.support.board_rows import WEBHOOK_SECRET, make_webhook
-from tests.support.people_rows import token_secret
+from tests.support.people_rows import make_sign_in, token_secret
 from tests.support.world import World
 from tests.web.conftest import Browsers
 
@@ -389,13 +389,17 @@ async def test_tokens_and_sessions_are_recorded(
     browser = browsers(world.alice)
     page = await browser.post("/settings/tokens", data={"name": "Nightly script"})
     assert page.status_code == 303
+    phone = make_sign_in(world.alice)
+    phone.secret_hash = hash_token("phone")
     async with transaction() as session:
+        await session.merge(phone)
         [token] = [
             one
             for one in await identity.list_api_tokens(session, world.alice)
             if one.name == "Nightly script"
         ]
     await browser.post(f"/settings/tokens/{token.id}/endings")
+    await browser.post(f"/settings/sessions/{phone.id}/endings")
     await browser.post("/settings/sessions/endings")
     await browser.post("/sign-out")
     records = await list_records(transaction, organization_id=world.tern.id)
@@ -403,6 +407,7 @@ async def test_tokens_and_sessions_are_recorded(
     assert actions == [
         ("token.created", "Nightly script"),
         ("token.revoked", "Nightly script"),
+        ("session.ended", None),
         ("session.ended", "all other sessions"),
         ("session.ended", None),
     ]
