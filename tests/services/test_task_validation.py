@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from pydantic import ValidationError
 
 from core.errors import Invalid
 from models import Status, new_id
@@ -36,12 +35,8 @@ from services.tasks import TaskCommentCreate, TaskCreate, TaskUpdate
 )
 def test_an_invalid_value_is_rejected_with_its_field(field, value) -> None:
     """C30."""
-    with pytest.raises((ValidationError, Invalid)) as raised:
-        TaskUpdate.of(**{field: value})
-    if isinstance(raised.value, ValidationError):
-        assert {fault["loc"][0] for fault in raised.value.errors()} == {field}
     with pytest.raises(Invalid) as invalid:
-        TaskUpdate.parse({field: value})
+        TaskUpdate.of(**{field: value})
     assert invalid.value.field == field
 
 
@@ -62,7 +57,7 @@ def test_an_unknown_priority_has_a_code_of_its_own(priority) -> None:
 
 @pytest.mark.parametrize("field", ["title", "status", "priority"])
 def test_required_values_are_not_null(field) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Invalid):
         TaskUpdate.of(**{field: None})
 
 
