@@ -101,11 +101,13 @@ ANSWERS: Mapping[str, str] = {
 }
 """The decisions of approvals, and the answers to gateway requests. Gateways may have others."""
 
-VALUE_NAMES = (
+VALUE_NAMES = {
     *("name", "title", "email", "kind", "question", "error", "reason", "recent", "pending"),
     *("gateway", "automation"),
-)
+}
 """The values of an event's data that its texts contain."""
+
+NO_VALUES = dict.fromkeys(VALUE_NAMES, "")
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 LINE_END = " :\uff1a"  # what precedes a missing value, in English and in Chinese
@@ -156,15 +158,16 @@ def format_event_text(text: str, values: Mapping[str, object]) -> str:
 
 def build_event_values(event: Event, translate: Callable[[str], str] = str) -> dict[str, object]:
     """Return the values in the texts of an event, except its actor and its subject."""
-    stored = {name: event.data.get(name) for name in VALUE_NAMES}
-    status = str(event.data.get("to") or "")
-    answer = str(event.data.get("answer") or "")
-    run_status = str(event.data.get("status") or "")
-    request = REQUEST_NAMES.get(event.data.get("kind") or "", REQUEST_NAMES[RequestKind.EXEC])
+    data = event.data
+    status = str(data.get("to") or "")
+    answer = str(data.get("answer") or "")
+    run_status = str(data.get("status") or "")
+    request = REQUEST_NAMES.get(data.get("kind") or "", REQUEST_NAMES[RequestKind.EXEC])
     return {
-        **{name: "" if value is None else value for name, value in stored.items()},
+        **NO_VALUES,
+        **{name: data[name] for name in VALUE_NAMES & data.keys() if data[name] is not None},
         "state": translate(AGENT_STATUSES.get(status, "")) or status,
         "answer": translate(ANSWERS.get(answer, "")) or answer,
         "status": translate(N_("running")) if run_status == "running" else run_status,
-        "request": translate(request) % {"hash": event.data.get("hash") or ""},
+        "request": translate(request) % {"hash": data.get("hash") or ""},
     }
