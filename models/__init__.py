@@ -38,6 +38,16 @@ from models.board import (
     SavedView,
 )
 from models.board_webhook import BoardWebhook, PayloadState, WebhookAction, WebhookPayload
+from models.coding_agent import (
+    ClientConnection,
+    CodingClient,
+    CodingSession,
+    SessionState,
+    ToolAnswer,
+    ToolCall,
+    ToolGrant,
+    UsageFact,
+)
 from models.counter import (
     AgentEventCount,
     BoardCounts,

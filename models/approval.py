@@ -91,6 +91,9 @@ class Approval(Base):
     action_hash: Mapped[str | None]  # of what was requested, and once approved of what was reviewed
     completes_tasks: Mapped[bool | None]  # None: as for its action type
     payload: Mapped[dict[str, Any] | None]
+    is_tool_call: Mapped[bool] = mapped_column(
+        default=False, server_default="false"
+    )  # a client asks for it: its payload has the complete input, and is deleted after a time
     equality_hash: Mapped[str | None]  # of kind and payload; None if that is not known
     risk: Mapped[RiskLevel | None]  # that the policy applies; None for older ones: counts as high
     confidence: Mapped[float]

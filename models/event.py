@@ -96,6 +96,7 @@ class EventType(StrEnum):
     APPROVAL_POLICY_UPDATED = "approval_policy.updated"
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_REQUESTS_HELD = "approval.requests_held"
+    APPROVAL_WAIT_CHANGED = "approval.wait_changed"  # a client waits for it, or no longer
     APPROVAL_DECIDED = "approval.decided"  # on a page; can still be undone
     APPROVAL_FIRST_APPROVED = "approval.first_approved"  # of two
     APPROVAL_UNDONE = "approval.undone"
@@ -123,6 +124,10 @@ class EventType(StrEnum):
     AGENT_WOKEN = "agent.wakeup.sent"
     AGENT_LOST = "agent.lost"
     AGENT_DELETE_FAILED = "agent.delete.failed"
+    AGENT_CLIENT_CONNECTED = "agent.client_connected"  # its hook has called for the first time
+    AGENT_TOOL_UNGATED = "agent.tool_ungated"  # a tool call ran without a request of the hook
+    AGENT_GRANT_CREATED = "agent.grant_created"
+    AGENT_GRANT_ENDED = "agent.grant_ended"
     NUDGE_SENT = "agent.nudge.sent"
     NUDGE_FAILED = "agent.nudge.failed"
     QUESTION_ASKED = "question.asked"

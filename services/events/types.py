@@ -503,6 +503,13 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         ),
     ),
     # A decision that can still be undone leaves no entry if it is undone.
+    EventType.APPROVAL_WAIT_CHANGED: EventDefinition(
+        N_("Whether a client waits has changed: %(question)s"),
+        NOT_AUDITED,
+        ("approval-{approval}", "approvals"),
+        is_in_feeds=False,
+        is_in_history=False,
+    ),
     EventType.APPROVAL_DECIDED: EventDefinition(
         N_("Approval decided (%(answer)s): %(question)s"),
         N_("approval decided"),
@@ -702,6 +709,35 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         AGENT,
         feed_kind="agents",
         feed_text=N_("%(actor)s could not be removed from its gateway"),
+    ),
+    EventType.AGENT_CLIENT_CONNECTED: EventDefinition(
+        N_("%(name)s is connected with %(client)s"),
+        NOT_AUDITED,
+        STATE,
+        feed_kind="agents",
+        feed_text=N_("%(actor)s is connected with %(client)s"),
+    ),
+    EventType.AGENT_TOOL_UNGATED: EventDefinition(
+        N_("%(name)s called %(tool)s without asking"),
+        N_("tool call without a request"),
+        (*AGENT, "coding-sessions-{agent}"),
+        feed_kind="agents",
+        feed_text=N_("%(actor)s called %(tool)s without asking"),
+        is_public=True,
+    ),
+    EventType.AGENT_GRANT_CREATED: EventDefinition(
+        N_("Permission for %(name)s created: %(tool)s"),
+        N_("permission for tool calls created"),
+        ("agent-{agent}", "coding-sessions-{agent}", "activity"),
+        feed_kind="agents",
+        feed_text=N_("%(actor)s allowed %(subject)s equal calls of %(tool)s"),
+    ),
+    EventType.AGENT_GRANT_ENDED: EventDefinition(
+        N_("Permission for %(name)s ended: %(tool)s"),
+        N_("permission for tool calls ended"),
+        ("agent-{agent}", "coding-sessions-{agent}", "activity"),
+        feed_kind="agents",
+        feed_text=N_("%(actor)s ended the permission of %(subject)s for %(tool)s"),
     ),
     EventType.NUDGE_SENT: EventDefinition(
         N_("Reminder sent: %(name)s"),
