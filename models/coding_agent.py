@@ -198,7 +198,10 @@ class ToolGrant(Base):
 
 
 class UsageFact(Base):
-    """The tokens of one call of a model, as a client has reported them, each call once."""
+    """The tokens of one call of a model, as a client has reported them, each call once.
+
+    It is kept longer than its session.
+    """
 
     __tablename__ = "usage_facts"
     __table_args__ = (
@@ -213,7 +216,7 @@ class UsageFact(Base):
     )
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     session_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("coding_sessions.id", ondelete="CASCADE")
+        ForeignKey("coding_sessions.id", ondelete="SET NULL")
     )
     task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
     source: Mapped[str]  # the event or span that reports it, such as `api_request`

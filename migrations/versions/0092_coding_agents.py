@@ -246,7 +246,7 @@ def upgrade() -> None:
             ["session_id"],
             ["coding_sessions.id"],
             name=op.f("fk_usage_facts_session_id"),
-            ondelete="CASCADE",
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["task_id"], ["tasks.id"], name=op.f("fk_usage_facts_task_id"), ondelete="SET NULL"

@@ -713,9 +713,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.AGENT_CLIENT_CONNECTED: EventDefinition(
         N_("%(name)s is connected with %(client)s"),
         NOT_AUDITED,
-        STATE,
+        (*STATE, "coding-sessions-{agent}"),
         feed_kind="agents",
         feed_text=N_("%(actor)s is connected with %(client)s"),
+    ),
+    EventType.AGENT_SESSION_CHANGED: EventDefinition(
+        N_("A session of %(name)s with %(client)s has changed"),
+        NOT_AUDITED,
+        ("agent-{agent}", "coding-sessions-{agent}"),
+        is_in_feeds=False,
+        is_in_history=False,
     ),
     EventType.AGENT_TOOL_UNGATED: EventDefinition(
         N_("%(name)s called %(tool)s without asking"),

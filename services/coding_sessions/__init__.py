@@ -1,0 +1,19 @@
+"""Sessions of coding agents: what their clients report, and what that says about the gate."""
+
+from services.coding_sessions.rules import (
+    SILENT_AFTER,
+    ReportedState,
+    find_state,
+)
+from services.coding_sessions.signals import (
+    CONNECTION_INTERVAL,
+    MAX_KEY_LENGTH,
+    ConnectionKind,
+    SessionEvent,
+    SessionEventKind,
+    UsageReport,
+    build_change_event,
+    record_connection,
+    record_event,
+    record_signal,
+)

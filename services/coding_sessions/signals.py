@@ -1,0 +1,341 @@
+"""Record what clients report about their sessions: signs of life, ends of turns, results, usage."""
+
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Uuid, bindparam, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query
+from core.errors import Invalid
+from core.text import N_, to_one_line
+from models import (
+    Agent,
+    ClientConnection,
+    CodingClient,
+    CodingSession,
+    EventType,
+    SessionState,
+    Status,
+    Task,
+    ToolAnswer,
+    ToolCall,
+    UsageFact,
+    new_id,
+)
+from services import agents, events
+
+MAX_KEY_LENGTH = 200  # characters of a client's id of a session, a call or a message
+MAX_LINE_LENGTH = 500  # characters of a folder, a model or a version
+MAX_TOKENS = 10**12  # of one call of a model
+CONNECTION_INTERVAL = timedelta(seconds=30)  # between two records of the same kind of contact
+
+
+class ConnectionKind(StrEnum):
+    """The ways in which a client reaches the server."""
+
+    HOOK = "hook"
+    MCP = "mcp"
+    TELEMETRY = "telemetry"
+
+
+class SessionEventKind(StrEnum):
+    """What a client reports by a hook that asks nothing."""
+
+    WORKING = "working"  # the session begins, is resumed or has a prompt
+    TOOL_RETURNED = "tool_returned"
+    TURN_ENDED = "turn_ended"
+    ENDED = "ended"
+    USAGE = "usage"
+
+
+STATES = {
+    SessionEventKind.WORKING: SessionState.WORKING,
+    SessionEventKind.TOOL_RETURNED: SessionState.WORKING,
+    SessionEventKind.TURN_ENDED: SessionState.IDLE,
+    SessionEventKind.ENDED: SessionState.ENDED,
+    SessionEventKind.USAGE: None,
+}
+
+
+@dataclass(frozen=True)
+class UsageReport:
+    """The tokens of one call of a model. `key` is the client's id of the call."""
+
+    source: str
+    key: str
+    _: KW_ONLY
+    input: int = 0  # without those of the cache
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class SessionEvent:
+    """A report of a hook that asks nothing. A returned call has a `call_key` or a `request_hash`.
+
+    `is_successful` is None if the client does not say it.
+    """
+
+    client: CodingClient
+    session_key: str
+    kind: SessionEventKind
+    _: KW_ONLY
+    cwd: str | None = None
+    model: str | None = None
+    call_key: str | None = None
+    request_hash: str | None = None
+    is_successful: bool | None = None
+    usage: UsageReport | None = None
+
+
+async def record_signal(
+    session: AsyncSession,
+    agent: Agent,
+    client: CodingClient,
+    session_key: str,
+    *,
+    cwd: str | None = None,
+    model: str | None = None,
+    state: SessionState | None = None,
+    is_call: bool = False,
+) -> CodingSession:
+    """Record a sign of life of a session, and return it; its row is locked until the commit.
+
+    A request of the hook (`is_call`) shows that the session works. Without a state, the state of a
+    known session stays. The session belongs to the task that the agent has in progress, if there is
+    exactly one. Records no event: see `build_change_event`. Raises Invalid for a bad `session_key`.
+    """
+    at, known = now(), CodingSession
+    state = state or (SessionState.WORKING if is_call else None)
+    statement = insert(CodingSession).values(
+        id=new_id(),
+        organization_id=agent.organization_id,
+        board_id=agent.board_id,
+        agent_id=agent.id,
+        task_id=_select_current_task(agent),
+        client=client,
+        session_key=check_key(session_key),
+        cwd=shorten(cwd),
+        model=shorten(model),
+        state=state or SessionState.WORKING,
+        started_at=at,
+        last_call_at=at if is_call else None,
+        last_signal_at=at,
+        ended_at=at if state is SessionState.ENDED else None,
+    )
+    new = statement.excluded
+    changes = {
+        "board_id": new.board_id,
+        "task_id": func.coalesce(new.task_id, known.task_id),
+        "cwd": func.coalesce(new.cwd, known.cwd),
+        "model": func.coalesce(new.model, known.model),
+        "last_call_at": func.coalesce(new.last_call_at, known.last_call_at),
+        "last_signal_at": func.greatest(new.last_signal_at, known.last_signal_at),
+    }
+    if state is not None:
+        ended_at = func.coalesce(known.ended_at, new.ended_at)
+        changes["state"] = new.state
+        changes["ended_at"] = case((new.state == SessionState.ENDED, ended_at), else_=None)
+    statement = statement.on_conflict_do_update(
+        index_elements=["agent_id", "client", "session_key"], set_=changes
+    )
+    stored = await session.scalar(
+        statement.returning(CodingSession), execution_options={"populate_existing": True}
+    )
+    assert stored is not None
+    return stored
+
+
+def _select_current_task(agent: Agent) -> object:
+    """Select the id of the task that an agent has in progress, if there is exactly one."""
+    found = select(func.array_agg(Task.id)[1]).where(
+        Task.board_id == agent.board_id,
+        Task.assigned_agent_id == agent.id,
+        Task.status == Status.IN_PROGRESS,
+    )
+    return found.having(func.count() == 1).scalar_subquery()
+
+
+def build_change_event(agent: Agent, coding_session: CodingSession) -> events.NewEvent:
+    """Build the event with which open pages show that a session began or has another state."""
+    return agents.agent_event(
+        EventType.AGENT_SESSION_CHANGED,
+        None,
+        agent.board_id,
+        agent,
+        client=coding_session.client,
+        session_id=str(coding_session.id),
+    )
+
+
+KNOWN_CONNECTION: Query[tuple[str | None, datetime | None, datetime | None, datetime | None]]
+KNOWN_CONNECTION = Query(
+    select(
+        ClientConnection.version,
+        ClientConnection.hook_at,
+        ClientConnection.mcp_at,
+        ClientConnection.telemetry_at,
+    ).where(
+        ClientConnection.agent_id == bindparam("agent_id", type_=Uuid()),
+        ClientConnection.client == bindparam("client", type_=ClientConnection.client.type),
+    )
+)
+
+
+async def record_connection(
+    session: AsyncSession,
+    agent: Agent,
+    client: CodingClient,
+    *,
+    kind: ConnectionKind,
+    version: str | None = None,
+) -> None:
+    """Record that a client has reached the server, at most once in CONNECTION_INTERVAL.
+
+    The first contact of each kind is an event: call it in a transaction of its own, or last.
+    """
+    at, version = now(), shorten(version)
+    found = await KNOWN_CONNECTION.first(session, agent_id=agent.id, client=client)
+    known_version, *times = found or (None, None, None, None)
+    before = times[list(ConnectionKind).index(kind)]
+    is_recorded = before is not None and at - before < CONNECTION_INTERVAL
+    if is_recorded and version in (None, known_version):
+        return
+    name = f"{kind}_at"
+    column = getattr(ClientConnection, name)
+    statement = insert(ClientConnection).values(
+        id=new_id(), agent_id=agent.id, client=client, version=version, created_at=at, **{name: at}
+    )
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["agent_id", "client"],
+        set_={name: at, "version": func.coalesce(new.version, ClientConnection.version)},
+        # a concurrent call may have recorded the same contact
+        where=or_(
+            column.is_(None),
+            column < at - CONNECTION_INTERVAL,
+            new.version != func.coalesce(ClientConnection.version, ""),
+        ),
+    )
+    is_changed = await session.scalar(statement.returning(ClientConnection.id)) is not None
+    if before is None and is_changed:
+        type = (
+            EventType.AGENT_CLIENT_CONNECTED
+            if kind is ConnectionKind.HOOK
+            else EventType.AGENT_SESSION_CHANGED
+        )
+        event = agents.agent_event(type, None, agent.board_id, agent, client=client, kind=kind)
+        await events.record_events(session, [event])
+
+
+async def record_event(session: AsyncSession, agent: Agent, report: SessionEvent) -> CodingSession:
+    """Record what a hook reports that asks nothing, and return the session.
+
+    It records an event if the session is new or has another state: call it last in a transaction.
+    """
+    before = await _find_state(session, agent, report)
+    stored = await record_signal(
+        session,
+        agent,
+        report.client,
+        report.session_key,
+        cwd=report.cwd,
+        model=report.model,
+        state=STATES[report.kind],
+    )
+    if report.kind is SessionEventKind.TOOL_RETURNED:
+        await _record_return(session, stored, report)
+    if report.usage is not None:
+        await record_usage(session, stored, [(report.usage, now())])
+    if before != stored.state:
+        await events.record_events(session, [build_change_event(agent, stored)])
+    return stored
+
+
+async def _find_state(
+    session: AsyncSession, agent: Agent, report: SessionEvent
+) -> SessionState | None:
+    return await session.scalar(
+        select(CodingSession.state).where(
+            CodingSession.agent_id == agent.id,
+            CodingSession.client == report.client,
+            CodingSession.session_key == report.session_key,
+        )
+    )
+
+
+async def _record_return(
+    session: AsyncSession, coding_session: CodingSession, report: SessionEvent
+) -> None:
+    """Record that a call was executed: the one with its key, or the latest equal one allowed."""
+    if report.call_key is None and report.request_hash is None:
+        return
+    allowed = select(ToolCall.id).where(
+        ToolCall.session_id == coding_session.id, ToolCall.executed_at.is_(None)
+    )
+    if report.call_key is not None:
+        allowed = allowed.where(ToolCall.call_key == report.call_key)
+    else:
+        allowed = allowed.where(
+            ToolCall.request_hash == report.request_hash, ToolCall.answer == ToolAnswer.ALLOW
+        )
+    chosen = allowed.order_by(ToolCall.asked_at.desc()).limit(1).scalar_subquery()
+    await session.execute(
+        update(ToolCall)
+        .where(ToolCall.id == chosen)
+        .values(executed_at=now(), is_successful=report.is_successful)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def record_usage(
+    session: AsyncSession,
+    coding_session: CodingSession,
+    reports: list[tuple[UsageReport, datetime]],
+) -> None:
+    """Store the tokens of calls of a model with their times. What is stored already stays as is."""
+    rows = [
+        {
+            "id": new_id(),
+            "organization_id": coding_session.organization_id,
+            "agent_id": coding_session.agent_id,
+            "session_id": coding_session.id,
+            "task_id": coding_session.task_id,
+            "source": report.source,
+            "source_key": check_key(report.key),
+            "model": shorten(report.model),
+            "input_tokens": _limit(report.input),
+            "output_tokens": _limit(report.output),
+            "cache_read_tokens": _limit(report.cache_read),
+            "cache_write_tokens": _limit(report.cache_write),
+            "used_at": used_at,
+        }
+        for report, used_at in reports
+    ]
+    if rows:
+        statement = insert(UsageFact).values(rows)
+        await session.execute(
+            statement.on_conflict_do_nothing(index_elements=["agent_id", "source", "source_key"])
+        )
+
+
+def _limit(tokens: int) -> int:
+    return min(max(tokens, 0), MAX_TOKENS)
+
+
+def check_key(key: str) -> str:
+    """Return a client's id of a session, a call or a message. Raises Invalid."""
+    if not key or len(key) > MAX_KEY_LENGTH or not key.isprintable():
+        raise Invalid("invalid_client_id", N_("An id of the client is missing or not valid."))
+    return key
+
+
+def shorten(text: str | None) -> str | None:
+    """Return a text of a client as one line that can be stored, or None if nothing is left."""
+    return (to_one_line(text[:MAX_LINE_LENGTH]) or None) if text else None
