@@ -21,12 +21,15 @@ ANNOUNCE_DECISION = """
 ANNOUNCE_NEWS = """
     create function announce_agent_news() returns trigger language plpgsql as $$
     begin
-        if tg_table_name = 'tasks' and new.assigned_agent_id is null then
+        -- the columns of a row are looked up when a condition is evaluated, all at once
+        if tg_table_name <> 'tasks' then
+            if new.agent_id is not null then
+                perform pg_notify('mission_control', 'agent-news:' || new.agent_id);
+            end if;
+        elsif new.assigned_agent_id is null then
             perform pg_notify('mission_control', 'board-tasks:' || new.board_id);
-        elsif tg_table_name = 'tasks' then
+        else
             perform pg_notify('mission_control', 'agent-news:' || new.assigned_agent_id);
-        elsif new.agent_id is not null then
-            perform pg_notify('mission_control', 'agent-news:' || new.agent_id);
         end if;
         return null;
     end $$

@@ -103,7 +103,7 @@ ANSWERS: Mapping[str, str] = {
 
 VALUE_NAMES = {
     *("name", "title", "email", "kind", "question", "error", "reason", "recent", "pending"),
-    *("gateway", "automation"),
+    *("gateway", "automation", "client", "tool"),
 }
 """The values of an event's data that its texts contain."""
 
