@@ -39,6 +39,7 @@ class ClientConnection(Base):
     telemetry_at: Mapped[datetime | None]
     held_seconds: Mapped[float | None]  # of the longest call that was held and then answered
     cut_seconds: Mapped[float | None]  # after which the last connection closed before an answer
+    test_requested_at: Mapped[datetime | None]  # the next call is held: it tests the connection
     created_at: Mapped[datetime]
 
 

@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("telemetry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("held_seconds", sa.Double(), nullable=True),
         sa.Column("cut_seconds", sa.Double(), nullable=True),
+        sa.Column("test_requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["agent_id"],
