@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from core.clock import now
 from models import Board, Event, Organization, User
@@ -100,12 +100,25 @@ async def test_the_organization_can_be_renamed(dana, world, transaction) -> None
 
 async def test_an_admin_without_a_board_creates_one(dana, transaction) -> None:
     assert "Step 2 of 4" in (await dana.get("/welcome")).text
-    page = await dana.post("/welcome/board", data=BOARD | {"description": ""})
+    page = await dana.post("/welcome/board", data=BOARD | {"name": ""})
     assert page.status_code == 422
-    assert 'value="Release operations"' in page.text
     assert "Ship 2.4" in page.text
+    assert page.text.count("Fill this in.") == 1
     assert (await dana.post("/welcome/board", data=BOARD)).status_code == 303
     assert "Step 3 of 4" in (await dana.get("/welcome")).text
+
+
+async def test_the_first_board_needs_only_a_name(dana, transaction) -> None:
+    assert (await dana.post("/welcome/board", data={"name": "Quay"})).status_code == 303
+    async with transaction() as session:
+        board = await session.scalar(select(Board).where(Board.name == "Quay"))
+    assert (board.description, board.objective, board.board_type) == ("Quay", None, "general")
+
+
+async def test_the_first_page_says_what_the_product_is_for(mara) -> None:
+    page = (await mara.get("/welcome")).text
+    assert "Mission Control gives AI agents their tasks" in page
+    assert "<code>./run demo</code>" in page
 
 
 async def test_an_invalid_agent_keeps_the_submitted_values(dana) -> None:

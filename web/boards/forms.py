@@ -55,6 +55,28 @@ BOARD_RULES = [
 ]
 """Each rule: field name, label, description."""
 
+RULE_EXAMPLES = {
+    "require_approval_for_done": N_(
+        "Example: an agent has written an announcement. You read it before it counts as done."
+    ),
+    "require_review_before_done": N_(
+        "Example: the lead looks at the result of a worker before the task is done."
+    ),
+    "comment_required_for_review": N_(
+        "Example: “Tests pass on main; the change is in branch fix-login.”"
+    ),
+    "block_status_changes_with_pending_approval": N_(
+        "Example: an agent asks whether it may deploy, and waits with the task until you answer."
+    ),
+    "only_lead_can_change_status": N_(
+        "Example: a lead plans the work of several workers and decides what comes next."
+    ),
+    "workers_may_ask_people": N_(
+        "Example: a coding agent asks which of two libraries it should use."
+    ),
+}
+"""When a rule is useful, for people who create a board."""
+
 BOARD_KINDS = (
     ("goal", N_("Ends when its objective is reached")),
     ("general", N_("Ongoing work")),
@@ -86,12 +108,18 @@ NEW_BOARD_FIELDS = {
 
 
 def parse_new_board(form: Form) -> BoardCreate:
-    """Parse the form of a new board. Without an objective it is a board for general work."""
+    """Parse the form of a new board, which needs only a name.
+
+    Without an objective it is a board for general work. Without a description, the name is what
+    agents read.
+    """
     kind = "goal" if form.value("objective").strip() else "general"
     others = {
         name: BoardCreate.model_fields[name].get_default()
         for name in RULE_LABELS.keys() - NEW_BOARD_FIELDS
     }
+    if not form.value("description").strip():
+        others["description"] = form.value("name").strip() or "-"  # one error for a missing name
     return form.parse(BoardCreate, others | {"board_type": kind})
 
 

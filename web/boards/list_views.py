@@ -11,7 +11,7 @@ from models import Status
 from services import agents, boards, onboarding, organizations, presence, waiting_counts
 from services.boards import BoardCreate, BoardSummary
 from web.auth.viewer import current_member
-from web.boards.forms import BOARD_RULES, parse_new_board
+from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
 from web.boards.presenter import list_gateway_options, no_gateway_option
 from web.groups.presenter import list_group_options
 from web.ui import forms
@@ -108,6 +108,7 @@ async def _render_new_board_form(request: Request, form: forms.Form) -> Response
         form=form,
         fields=build_form_fields(form, BoardCreate),
         rules=BOARD_RULES,
+        examples=RULE_EXAMPLES,
         # The first option is the default.
         gateway_options=[*gateways, no_gateway_option()] if gateways else [],
         group_options=groups,

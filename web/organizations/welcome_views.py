@@ -13,7 +13,7 @@ from services.boards import BoardCreate
 from services.organizations import OrganizationCreate
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
-from web.boards.forms import BOARD_RULES, parse_new_board
+from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
 from web.ui import flash_cookies, forms
 from web.ui.edited_fields import EditedField
 from web.ui.layout import load_layout
@@ -137,7 +137,15 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
         if step == "agent"
         else build_form_fields(form, BoardCreate)
     )
-    return await _render_welcome(request, step, board, form=form, fields=fields, rules=BOARD_RULES)
+    return await _render_welcome(
+        request,
+        step,
+        board,
+        form=form,
+        fields=fields,
+        rules=BOARD_RULES,
+        examples=RULE_EXAMPLES,
+    )
 
 
 async def _render_welcome(
