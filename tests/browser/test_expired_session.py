@@ -45,6 +45,7 @@ async def test_a_form_is_filled_in_after_signing_in(site: LiveSite) -> None:
     name = "Kept with scripts"
     async with open_without_events(site, "/boards/new") as page:
         await page.get_by_label("Name").fill(name)
+        await page.locator("#board-about summary").click()
         await page.get_by_label("Description").fill("Line 1\nLine 2")
         await page.context.clear_cookies()
         await page.get_by_role("button", name="Create board").click()
