@@ -18,6 +18,7 @@ from models.agent import (
 )
 from models.approval import Approval, ApprovalStatus, ApprovalTask
 from models.approval_policy import (
+    TOOL_CONDITIONS,
     ApprovalPolicy,
     PolicyEffect,
     PolicyRule,
@@ -43,6 +44,7 @@ from models.coding_agent import (
     CodingClient,
     CodingSession,
     SessionState,
+    ToolAction,
     ToolAnswer,
     ToolCall,
     ToolGrant,

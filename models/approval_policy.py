@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
+from models.coding_agent import CodingClient, ToolAction
 from models.organization import Role
 
 
@@ -55,7 +56,10 @@ class WeeklyWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyRule:
-    """A rule of a policy. An empty condition matches every request."""
+    """A rule of a policy. An empty condition matches every request.
+
+    A rule with a condition about tools matches only tool calls of coding agents.
+    """
 
     id: UUID
     name: str
@@ -67,6 +71,12 @@ class PolicyRule:
     confidence_below: float | None = None  # 0 to 100
     tag_ids: Sequence[UUID] = ()  # one of the tasks has one of these tags
     time_window: WeeklyWindow | None = None
+    clients: Sequence[CodingClient] = ()
+    tools: Sequence[str] = ()  # names; a trailing * matches any ending
+    actions: Sequence[ToolAction] = ()
+    commands: Sequence[str] = ()  # words; a trailing * matches further words
+    paths: Sequence[str] = ()
+    hosts: Sequence[str] = ()
     expires_after: int | None = None  # seconds until a request without a decision is rejected
     decider_role: Role = Role.MEMBER  # or a higher role
     decider_ids: Sequence[UUID] = ()  # only these users; empty: everybody with the role
@@ -88,6 +98,12 @@ class PolicyRule:
             risk_at_least=RiskLevel(least) if least else None,
             risk_at_most=RiskLevel(most) if most else None,
             confidence_below=stored.get("confidence_below"),
+            clients=tuple(map(CodingClient, stored.get("clients", ()))),
+            tools=tuple(stored.get("tools", ())),
+            actions=tuple(map(ToolAction, stored.get("actions", ()))),
+            commands=tuple(stored.get("commands", ())),
+            paths=tuple(stored.get("paths", ())),
+            hosts=tuple(stored.get("hosts", ())),
             time_window=WeeklyWindow.from_json(window) if window else None,
             expires_after=stored.get("expires_after"),
             decider_role=Role(stored.get("decider_role", Role.MEMBER)),
@@ -100,11 +116,13 @@ class PolicyRule:
         """Return the stored JSON."""
         window = self.time_window.to_json() if self.time_window else None
         ids = {key: [str(id) for id in getattr(self, key)] for key in ID_LISTS}
-        plain = {"id": str(self.id), "kinds": list(self.kinds), "time_window": window}
-        return vars(self) | ids | plain
+        texts = {key: list(getattr(self, key)) for key in ("kinds", *TOOL_CONDITIONS)}
+        return vars(self) | ids | texts | {"id": str(self.id), "time_window": window}
 
 
 ID_LISTS = ("agent_ids", "tag_ids", "decider_ids")
+TOOL_CONDITIONS = ("clients", "tools", "actions", "commands", "paths", "hosts")
+"""The conditions about tool calls. A rule with one of them matches no other requests."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,26 @@ class CodingClient(StrEnum):
     GEMINI = "gemini"
 
 
+class ToolAction(StrEnum):
+    """A kind of effect that a tool call has, as far as it can be recognized from its input."""
+
+    READ = "read"  # inside the project
+    READ_OUTSIDE = "read_outside"
+    READ_SECRET = "read_secret"  # noqa: S105 (of keys, and of files that usually contain them)
+    WRITE_INSIDE = "write_inside"
+    WRITE_OUTSIDE = "write_outside"
+    WRITE_GIT = "write_git"  # what git executes or obeys: its configuration, hooks, references
+    WRITE_CLIENT_CONFIG = "write_client_config"  # of a client: it could switch off its own gate
+    DELETE = "delete"
+    NETWORK = "network"
+    GIT_PUSH = "git_push"
+    INSTALL = "install"  # of packages
+    RUN = "run"  # of a program whose effect is not known
+    RUN_CODE = "run_code"  # that is part of the call or of its input, as with `python -c`
+    OWN_TOOL = "own_tool"  # a tool of this product
+    OTHER_TOOL = "other_tool"  # a tool of another MCP server
+
+
 class ClientConnection(Base):
     """What an agent's client has sent, and when it last did; None: never.
 

@@ -14,7 +14,16 @@ from api.framework.fields import NonNegativeInt, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, json_time
-from models import ApprovalStatus, Board, Member, PolicyEffect, RiskLevel, Role
+from models import (
+    ApprovalStatus,
+    Board,
+    CodingClient,
+    Member,
+    PolicyEffect,
+    RiskLevel,
+    Role,
+    ToolAction,
+)
 from services import organizations, policies
 from services.policies import EFFECT_DESCRIPTION, PolicyReplacement
 
@@ -41,6 +50,12 @@ class PolicyRuleRead(ResponseModel):
     confidence_below: float | None
     tag_ids: list[UUID]
     time_window: PolicyWindowRead | None
+    clients: list[CodingClient]
+    tools: list[str]
+    actions: list[ToolAction]
+    commands: list[str]
+    paths: list[str]
+    hosts: list[str]
     expires_after: int | None
     decider_role: Role
     decider_ids: list[UUID]

@@ -19,6 +19,7 @@ from services.policies.queries import (
     ReferenceNames,
     evaluate_request,
     evaluate_requests,
+    evaluate_tool_call,
     get_policy,
     list_named_members,
     list_named_tag_ids,
@@ -33,3 +34,4 @@ from services.policies.rules import (
     parse_risk,
 )
 from services.policies.simulation import SimulationResult, simulate_policy
+from services.policies.tool_rules import ToolVerdict

@@ -22,7 +22,9 @@ from models import (
     User,
 )
 from services.approval_actions import COMPLETION_WORDS
-from services.policies.rules import RuleSet, build_facts
+from services.policies.rules import RuleSet, build_facts, build_tool_facts
+from services.policies.tool_rules import ToolVerdict
+from services.tool_facts import ToolFacts
 
 
 @dataclass(frozen=True)
@@ -194,3 +196,11 @@ async def evaluate_requests(
         facts = replace(facts, kind=COMPLETION_WORDS) if is_completion else facts
         verdicts.append(rule_set.evaluate(facts))
     return verdicts
+
+
+async def evaluate_tool_call(
+    source: Source, board: Board, agent_id: UUID, facts: ToolFacts, at: datetime
+) -> ToolVerdict:
+    """Return what the policies of the board and its organization say about a tool call."""
+    rules = RuleSet(await load_rules(source, board))
+    return rules.evaluate_tool_call(build_tool_facts(facts, agent_id, at))

@@ -19,16 +19,20 @@ from core.fields import FieldKind, Fields, Label, Name, ShortText
 from core.text import N_
 from models import (
     Approval,
+    CodingClient,
     PolicyEffect,
     PolicyRule,
     PolicyVerdict,
     RiskLevel,
     Role,
+    ToolAction,
     WeeklyWindow,
     new_id,
 )
 from services import organizations
 from services.approval_actions import build_confusable_skeleton, join_words, read_kind
+from services.policies.tool_rules import ToolMatcher, ToolVerdict
+from services.tool_facts import ToolFacts
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
@@ -54,6 +58,7 @@ class RequestFacts:
     confidence: float
     tag_ids: frozenset[UUID]
     requested_at: datetime
+    tool: ToolFacts | None = None  # of a tool call
 
     @cached_property
     def joined_kind(self) -> str:
@@ -83,6 +88,33 @@ class RuleSet:
 
         A rule that cannot be evaluated counts as matching, but never allows anything.
         """
+        return self._find_verdict(facts) or PolicyVerdict()
+
+    def evaluate_tool_call(self, facts: RequestFacts) -> ToolVerdict:
+        """Return the verdict about a tool call, with what holds in every policy.
+
+        What is not understood, and what changes the configuration of a client, needs a person.
+        Plain reads and our own tools are allowed if no rule matches.
+        """
+        tool = facts.tool
+        assert tool is not None
+        verdict = self._find_verdict(facts)
+        is_allowed = verdict is not None and verdict.effect is PolicyEffect.ALLOW
+        if verdict is not None and not is_allowed:
+            return ToolVerdict(verdict, "rule")
+        if ToolAction.WRITE_CLIENT_CONFIG in tool.actions:
+            return ToolVerdict(_ask_one(verdict), "client_config")
+        if not tool.is_understood:
+            return ToolVerdict(_ask_one(verdict), "not_understood")
+        if verdict is not None:
+            return ToolVerdict(verdict, "rule")
+        if tool.is_own_tool or tool.is_plain_read:
+            allowed = PolicyVerdict(effect=PolicyEffect.ALLOW)
+            return ToolVerdict(allowed, "own_tool" if tool.is_own_tool else "plain_read")
+        return ToolVerdict(PolicyVerdict(), "no_rule")
+
+    def _find_verdict(self, facts: RequestFacts) -> PolicyVerdict | None:
+        """Return the verdict of the first rule that matches, if any."""
         for matcher in self._matchers:
             try:
                 if matcher.matches(facts):
@@ -93,7 +125,7 @@ class RuleSet:
                 verdict = _verdict(rule)
                 is_allowed = verdict.effect is PolicyEffect.ALLOW
                 return replace(verdict, effect=PolicyEffect.ASK_ONE) if is_allowed else verdict
-        return PolicyVerdict()
+        return None
 
     def build_key(self, facts: RequestFacts) -> Hashable:
         """Return a key that is equal for requests that no rule can distinguish.
@@ -107,6 +139,7 @@ class RuleSet:
             bisect_right(self._thresholds, facts.confidence),
             facts.tag_ids & self.tag_ids,
             facts.requested_at.replace(second=0, microsecond=0) if self._has_windows else None,
+            facts.tool,
         )
 
 
@@ -127,6 +160,7 @@ class _RuleMatcher:
             and (not rule.tag_ids or not facts.tag_ids.isdisjoint(rule.tag_ids))
             and (not rule.kinds or self._kinds.match(facts))
             and (rule.time_window is None or _contains(rule.time_window, facts.requested_at))
+            and self._matches_tool(facts.tool)
         )
 
     def build_verdict(self, facts: RequestFacts) -> PolicyVerdict:
@@ -140,6 +174,25 @@ class _RuleMatcher:
         if is_allowed and not facts.joined_kind.isascii() and not self._foreign_kinds.match(facts):
             return replace(verdict, effect=PolicyEffect.ASK_ONE)
         return verdict
+
+    def _matches_tool(self, tool: ToolFacts | None) -> bool:
+        """Return whether the conditions about tool calls hold.
+
+        A rule that asks about everything does not ask about plain reads, and a rule that restricts
+        everything does not restrict our own tools: it must name them.
+        """
+        matcher = self._tools
+        if tool is None:
+            return not matcher.has_conditions
+        effect = self.rule.effect
+        is_harmless = tool.is_own_tool or (tool.is_plain_read and effect is not PolicyEffect.DENY)
+        if is_harmless and effect is not PolicyEffect.ALLOW and not matcher.names_harmless:
+            return False
+        return matcher.match(tool)
+
+    @cached_property
+    def _tools(self) -> ToolMatcher:
+        return ToolMatcher(self.rule)
 
     @cached_property
     def _agent_ids(self) -> frozenset[UUID]:
@@ -226,6 +279,21 @@ def build_facts(
     )
 
 
+def build_tool_facts(tool: ToolFacts, agent_id: UUID, at: datetime) -> RequestFacts:
+    """Return the facts about a tool call. It has no stated risk, which counts as high."""
+    kind, skeleton = read_kind(f"tool.{tool.tool[:MAX_KIND_LENGTH]}")
+    return RequestFacts(
+        kind=kind,
+        skeleton=skeleton,
+        agent_id=agent_id,
+        risk=RiskLevel.HIGH,
+        confidence=100,
+        tag_ids=frozenset(),
+        requested_at=at,
+        tool=tool,
+    )
+
+
 def parse_risk(payload: Mapping[str, Any] | None) -> RiskLevel:
     """Return the risk that a payload states, or HIGH.
 
@@ -269,6 +337,8 @@ RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none count
 
 Ids = Annotated[list[UUID], Field(max_length=MAX_VALUES)]
 Kind = Annotated[str, Field(max_length=MAX_KIND_LENGTH)]
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_KIND_LENGTH)]
+TOOL_DESCRIPTION = "Only tool calls of coding agents, as their client reports them."
 Minute = Annotated[int, Field(ge=0, lt=1_440)]
 Weekday = Annotated[int, Field(ge=0, le=6)]
 
@@ -330,6 +400,24 @@ class PolicyRuleFields(Fields):
         default=[], description="One of the tasks has one of these tags."
     )
     time_window: Annotated[PolicyWindow | None, Label(N_("Time"))] = None
+    clients: Annotated[list[CodingClient], Label(N_("Clients"))] = Field(
+        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+    )
+    tools: Annotated[list[Pattern], Label(N_("Tools"), FieldKind.TEXT)] = Field(
+        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+    )
+    actions: Annotated[list[ToolAction], Label(N_("What the call does"))] = Field(
+        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+    )
+    commands: Annotated[list[Pattern], Label(N_("Commands"), FieldKind.TEXT)] = Field(
+        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+    )
+    paths: Annotated[list[Pattern], Label(N_("Paths"), FieldKind.TEXT)] = Field(
+        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+    )
+    hosts: Annotated[list[Pattern], Label(N_("Hosts"), FieldKind.TEXT)] = Field(
+        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+    )
     expires_after: Annotated[
         Annotated[int, Field(ge=60, le=90 * 86_400)] | None,
         Label(
@@ -411,6 +499,11 @@ def _verdict(rule: PolicyRule) -> PolicyVerdict:
         decider_ids=rule.decider_ids,
         requires_recent_sign_in=rule.requires_recent_sign_in,
     )
+
+
+def _ask_one(verdict: PolicyVerdict | None) -> PolicyVerdict:
+    """Return a verdict that asks one person instead of allowing."""
+    return replace(verdict or PolicyVerdict(), effect=PolicyEffect.ASK_ONE)
 
 
 def _contains(window: WeeklyWindow, moment: datetime) -> bool:

@@ -1,0 +1,121 @@
+"""What a tool call does, as far as it can be recognized from what the client reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models import CodingClient, ToolAction
+from services.tool_facts.inputs import mask_secrets
+
+MAX_STORED_PARTS = 50  # commands, paths or hosts
+MAX_STORED_WORDS = 40  # of one command
+MAX_STORED_LENGTH = 300  # characters of one word, path or host
+PLAIN_READS = frozenset({ToolAction.READ})
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program that is executed, with its arguments as the program receives them.
+
+    A program in a folder of the system has its name only, so that `/bin/rm` is `rm`; another path
+    stays. `actions` is what this command does on its own.
+    """
+
+    words: tuple[str, ...]
+    actions: frozenset[ToolAction]
+    is_redirected: bool = False  # to or from files, or it gets variables that it may obey
+    is_known: bool = True  # whether its arguments are understood; else one can be a program
+
+    @property
+    def text(self) -> str:
+        """The words as pages show them, separated by spaces."""
+        return " ".join(self.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolFacts:
+    """What policies compare: the parts of a call. All of them are reported by the client."""
+
+    client: CodingClient
+    tool: str
+    actions: frozenset[ToolAction] = frozenset()
+    commands: tuple[Command, ...] = ()
+    paths: tuple[str, ...] = ()  # inside the project relative to it, others absolute or from ~
+    hosts: tuple[str, ...] = ()
+    is_understood: bool = True  # otherwise it may do more, and a person is needed
+    doubt: str | None = None  # a code: why it is not understood
+    is_cut: bool = field(default=False, compare=False)  # read from what is stored, which is less
+
+    @property
+    def is_plain_read(self) -> bool:
+        """Whether it only reads files of the project that usually contain no secrets."""
+        return self.is_understood and self.actions <= PLAIN_READS
+
+    @property
+    def is_own_tool(self) -> bool:
+        """Whether it calls a tool of this product."""
+        return ToolAction.OWN_TOOL in self.actions
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is stored: long parts are cut, and secrets masked."""
+        commands, paths, hosts = self.commands, self.paths, self.hosts
+        parts = [*paths, *hosts, *(word for one in commands for word in one.words)]
+        is_cut = (
+            max(len(commands), len(paths), len(hosts)) > MAX_STORED_PARTS
+            or any(len(one.words) > MAX_STORED_WORDS for one in commands)
+            or any(_shorten(part) != part for part in parts)
+        )
+        stored: dict[str, Any] = {
+            "client": self.client,
+            "tool": self.tool[:MAX_STORED_LENGTH],
+            "actions": sorted(self.actions),
+        }
+        if commands:
+            stored["commands"] = [_store_command(one) for one in commands[:MAX_STORED_PARTS]]
+        if paths:
+            stored["paths"] = [_shorten(path) for path in paths[:MAX_STORED_PARTS]]
+        if hosts:
+            stored["hosts"] = [_shorten(host) for host in hosts[:MAX_STORED_PARTS]]
+        if not self.is_understood:
+            stored["doubt"] = self.doubt
+        return stored | ({"is_cut": True} if is_cut or self.is_cut else {})
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "ToolFacts":
+        """Read the stored JSON."""
+        return cls(
+            client=CodingClient(stored["client"]),
+            tool=stored["tool"],
+            actions=frozenset(map(ToolAction, stored["actions"])),
+            commands=tuple(map(_read_command, stored.get("commands", ()))),
+            paths=tuple(stored.get("paths", ())),
+            hosts=tuple(stored.get("hosts", ())),
+            is_understood="doubt" not in stored,
+            doubt=stored.get("doubt"),
+            is_cut=stored.get("is_cut", False),
+        )
+
+
+def _store_command(command: Command) -> dict[str, Any]:
+    stored: dict[str, Any] = {
+        "words": [_shorten(word) for word in command.words[:MAX_STORED_WORDS]],
+        "actions": sorted(command.actions),
+    }
+    if command.is_redirected:
+        stored["is_redirected"] = True
+    if not command.is_known:
+        stored["is_known"] = False
+    return stored
+
+
+def _read_command(stored: Mapping[str, Any]) -> Command:
+    return Command(
+        words=tuple(stored["words"]),
+        actions=frozenset(map(ToolAction, stored["actions"])),
+        is_redirected=stored.get("is_redirected", False),
+        is_known=stored.get("is_known", True),
+    )
+
+
+def _shorten(text: str) -> str:
+    return mask_secrets(text)[:MAX_STORED_LENGTH]

@@ -1,0 +1,48 @@
+"""The input of a tool call: its hash, and what may be stored of it."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from core.canonical_json import hash_json
+
+MAX_EXCERPT = 2_000  # bytes
+MASK = "•••"
+WORDS_OF_THE_MODEL = frozenset({"description"})  # they have no effect, and change with each call
+
+_SECRETS = (
+    # `name=value`, `"name": "value"`, `--name value` with a name that says secret
+    re.compile(
+        r"(?i)((?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key"
+        r"|private[_-]?key|credential)[a-z0-9_-]{0,20}[\"']?(?:\s{0,3}[=:]\s{0,3}|\s{1,3})[\"']?)"
+        r"([^\s\"',;&|]{4,4000})"
+    ),
+    re.compile(r"(?i)(\b(?:bearer|basic|token)\s{1,3})([a-z0-9._~+/=-]{8,4000})"),
+    re.compile(r"(://[^/\s:@]{0,200}:)([^/\s@]{1,400})(?=@)"),
+    # prefixes of well-known services, and of our own tokens
+    re.compile(
+        r"(\b)((?:sk|pk|rk|ghp|gho|ghu|ghs|ghr|glpat|github_pat|xox[abprs]|mc_[a-z]{2,12}|npm|AKIA|ASIA"
+        r"|AIza|ya29|eyJ)[A-Za-z0-9_.-]{14,4000})"
+    ),
+    re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)([\s\S]{1,20000}?)(?=-----END|\Z)"),
+)
+
+
+def hash_request(tool: str, input: Mapping[str, Any], cwd: str | None) -> str:
+    """Return the hash of a call: equal for calls that do the same in the same folder."""
+    effective = {key: value for key, value in input.items() if key not in WORDS_OF_THE_MODEL}
+    return hash_json({"tool": tool, "input": effective, "cwd": cwd})
+
+
+def mask_secrets(text: str) -> str:
+    """Replace what looks like a password, a token or a private key."""
+    for pattern in _SECRETS:
+        text = pattern.sub(rf"\1{MASK}", text)
+    return text
+
+
+def build_excerpt(input: Mapping[str, Any]) -> str:
+    """Return the beginning of an input with secrets masked, at most MAX_EXCERPT bytes."""
+    text = mask_secrets(json.dumps(input, ensure_ascii=False)[: 4 * MAX_EXCERPT])
+    return text.encode(errors="replace")[:MAX_EXCERPT].decode(errors="ignore")

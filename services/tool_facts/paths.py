@@ -1,0 +1,172 @@
+"""Where a path leads, and what is usually stored there. The file system is not read."""
+
+import posixpath
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+from core.text import remove_invisible
+
+HOME = "~"
+
+SYSTEM_FOLDERS = frozenset(
+    [
+        "/",
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/home",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/media",
+        "/mnt",
+        "/opt",
+        "/private",
+        "/proc",
+        "/root",
+        "/run",
+        "/sbin",
+        "/srv",
+        "/sys",
+        "/tmp",  # noqa: S108
+        "/usr",
+        "/var",
+        "/Applications",
+        "/Library",
+        "/System",
+        "/Users",
+        "/Volumes",
+    ]
+)
+"""No project, although a client can be started there."""
+SYSTEM_TREES = ("/bin/", "/boot/", "/dev/", "/etc/", "/lib/", "/proc/", "/sbin/", "/sys/", "/usr/")
+HARMLESS_DEVICES = frozenset(
+    ("/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/zero", "/dev/tty")
+)
+
+_SECRET_NAMES = re.compile(
+    r"\.env(rc)?(\..*)?|.*\.env|env\.local|\.netrc|_netrc|\.pgpass|\.my\.cnf|\.npmrc|\.yarnrc\.yml|\.pypirc"
+    r"|\.git-credentials|\.htpasswd|\.vault[-_].*|\.vault|\.dockercfg|\.dockerconfigjson"
+    r"|id_(rsa|dsa|ecdsa|ed25519)[^/]*|id_.*_sk.*|.*\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk|asc|gpg"
+    r"|keychain|keychain-db|ovpn|tfvars|tfstate)(\..*)?"
+    r"|(.*[-_.])?(credentials?|secrets?|passwords?|tokens?)([-_.].*)?"
+    r"|shadow-?|gshadow-?|sudoers|master\.passwd|\.?(bash|zsh|sh|python|psql|mysql|node_repl)_?history"
+    r"|auth\.json|kubeconfig|service-?account.*\.json|cookies(\.sqlite.*|-journal)?|login data"
+    r"|environ|mem|secring.*|wallet\.dat|\.terraformrc|terraform\.rc|hosts\.yml|\.s3cfg|\.boto"
+    r"|application_default_credentials\.json|\.claude\.json|oauth_creds\.json|agent-token.*"
+)
+_SECRET_FOLDERS = frozenset(
+    [
+        ".ssh",
+        ".aws",
+        ".azure",
+        ".gnupg",
+        ".gpg",
+        ".kube",
+        ".docker",
+        ".password-store",
+        "keychains",
+        ".mozilla",
+        ".gcloud",
+        ".config/gcloud",
+        ".config/gh",
+        ".config/op",
+        ".secrets",
+        ".vault",
+        ".chef",
+        ".oci",
+        ".terraform.d",
+        ".local/share/keyrings",
+        ".config/mission-control",
+    ]
+)
+_PUBLIC_NAMES = re.compile(r".*\.(example|sample|template|dist|pub|md|rst)")
+
+_CLIENT_FOLDERS = (
+    *(".claude", ".codex", ".gemini", ".copilot", ".opencode", ".agents"),
+    *(".github/copilot", ".github/hooks", ".github/agents", ".github/mcp"),
+    *(".config/opencode", ".config/claude", ".config/codex", ".config/gemini", ".config/copilot"),
+    *(".config/github-copilot", ".config/mission-control", "application support/claudecode"),
+    *("etc/claude-code", "etc/codex", "etc/gemini-cli", "etc/opencode", "etc/copilot"),
+)
+_CLIENT_FILES = re.compile(
+    r"\.claude(\.local)?\.jsonc?|managed-(settings|mcp)\.json|\.?mcp\.jsonc?|opencode\.jsonc?"
+)
+
+
+class PathFacts(NamedTuple):
+    """A path after normalization, and what is usually stored there."""
+
+    text: str  # relative to the project if it is inside, else absolute or from the home folder
+    is_inside: bool
+    is_secret: bool
+    is_client_config: bool
+    is_git: bool
+
+
+def find_project(cwd: str | None) -> str | None:
+    """Return the folder of the project, or None if the client works in a folder of the system."""
+    if not cwd or not cwd.startswith("/") or "\0" in cwd:
+        return None
+    folder = posixpath.normpath("/" + cwd.lstrip("/"))
+    is_home = re.fullmatch(r"/(home|Users)/[^/]+|/root", folder) is not None
+    is_system = folder in SYSTEM_FOLDERS or folder.startswith(SYSTEM_TREES)
+    return None if is_home or is_system else folder
+
+
+@lru_cache(2_000)
+def read_path(path: str, base: str | None, project: str | None) -> PathFacts:
+    """Return the facts about a path that is relative to a folder; None: an unknown folder.
+
+    A name that contains characters which are not drawn, or letters with another form, counts as
+    what it looks like too.
+    """
+    text = path.removeprefix("file://")
+    if text == HOME or text.startswith(HOME + "/"):
+        home = _find_home(project)
+        text = (home or HOME) + text[1:]
+    if text.startswith("/"):
+        text = posixpath.normpath("/" + text.lstrip("/"))
+    elif not text.startswith(HOME):
+        text = "?/" + text if base is None else posixpath.normpath(posixpath.join(base, text))
+    is_inside = project is not None and (text == project or text.startswith(project + "/"))
+    shown = text
+    if project is not None and is_inside:
+        shown = text[len(project) :].lstrip("/") or "."
+    parts = [part for part in _fold(text).split("/") if part not in ("", ".", "..")]
+    return PathFacts(
+        shown,
+        is_inside,
+        _is_secret(parts),
+        _is_client_config(parts),
+        ".git" in parts
+        or (bool(parts) and parts[-1] in (".gitconfig", ".gitmodules", ".gitattributes")),
+    )
+
+
+def _find_home(project: str | None) -> str | None:
+    """Return the home folder that contains the project, as far as its path tells."""
+    found = re.match(r"/(home|Users)/[^/]+(?=/)|/root(?=/)", project or "")
+    return found[0] if found else None
+
+
+def _fold(path: str) -> str:
+    return remove_invisible(unicodedata.normalize("NFKC", path)).casefold()
+
+
+def _is_secret(parts: list[str]) -> bool:
+    joined = "/" + "/".join(parts) + "/"
+    if any(f"/{folder}/" in joined for folder in _SECRET_FOLDERS):
+        return True
+    name = parts[-1] if parts else ""
+    return _SECRET_NAMES.fullmatch(name) is not None and _PUBLIC_NAMES.fullmatch(name) is None
+
+
+def _is_client_config(parts: list[str]) -> bool:
+    joined = "/" + "/".join(parts) + "/"
+    if any(f"/{folder}/" in joined for folder in _CLIENT_FOLDERS):
+        return True
+    return bool(parts) and _CLIENT_FILES.fullmatch(parts[-1]) is not None
