@@ -107,7 +107,11 @@ async def open_mail_connection(settings: Settings) -> AsyncGenerator[aiosmtplib.
         async with asyncio.timeout(TOTAL_TIMEOUT):
             client.sock = await _connect(settings)
             async with client:
-                yield client
+                try:
+                    yield client
+                except asyncio.CancelledError:  # QUIT would wait for one more response
+                    client.close()
+                    raise
     except ForbiddenHost:
         detail = "SERVICES_ALLOW_PRIVATE does not allow its private address"
         raise MailError(retry(SendReason.ADDRESS_FORBIDDEN, detail)) from None

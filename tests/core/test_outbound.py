@@ -82,13 +82,11 @@ async def test_only_the_beginning_of_a_response_is_read(host: HttpHost) -> None:
     assert len((await send(f"{host.address}/bomb")).body) < 20_000
 
 
-async def test_a_body_that_never_ends_counts_by_its_status(
-    host: HttpHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbound, "BODY_TIMEOUT", 0.1)
+async def test_a_body_that_never_ends_counts_by_its_status(host: HttpHost) -> None:
     host.pages["/slow"] = HostPage(b"abc", headers={"Content-Length": "100"})
     host.stays_open = True
-    result = await send(f"{host.address}/slow")
+    client = OutboundClient(LOOPBACK_NETWORKS, body_timeout=0.1)
+    result = await send(f"{host.address}/slow", client)
     assert result.is_delivered
     assert (result.body, result.is_truncated) == (b"abc", True)
 
@@ -231,7 +229,13 @@ async def test_tls_verifies_the_name_of_the_url(
     assert len(host.requests) == 1
 
 
-async def test_a_host_without_tls_is_an_outcome(host: HttpHost) -> None:
+@pytest.mark.parametrize("answers_tls", [True, False])
+async def test_a_host_without_tls_is_an_outcome(
+    host: HttpHost, answers_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.answers_tls = answers_tls
+    if not answers_tls:
+        monkeypatch.setattr(outbound, "CONNECT_TIMEOUT", 0.1)
     result = await send(host.address.replace("http:", "https:"))
     assert result.outcome is OutboundOutcome.TLS
 

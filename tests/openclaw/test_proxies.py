@@ -15,6 +15,7 @@ from openclaw import (
     ConnectionCheck,
     GatewayTarget,
     diagnose_connection,
+    websocket,
 )
 from tests.support.fake_gateway import TOKEN, FakeGateway, create_target, run_fake_gateway
 from tests.support.tls_certificates import create_tls_context
@@ -23,12 +24,14 @@ PRIVATE = "10.255.255.1"
 
 
 @asynccontextmanager
-async def run_server(answer: bytes, tls: ssl.SSLContext | None = None) -> AsyncGenerator[str]:
+async def run_server(
+    answer: bytes, tls: ssl.SSLContext | None = None, *, waits_for: bytes = b""
+) -> AsyncGenerator[str]:
     """Run a server that answers every request in the same way; yield its host and port."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
+            await (reader.readuntil(waits_for) if waits_for else reader.read(70_000))
             writer.write(answer)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
@@ -97,6 +100,15 @@ async def test_other_programs_without_tls_are_no_gateways(answer: bytes) -> None
         check = await find_fault(f"ws://{place}")
     assert check.name == "handshake"
     assert check.code in ("not_a_gateway", "closed")
+
+
+async def test_a_program_that_does_not_answer_a_tls_handshake_is_no_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket, "PROBE_TIMEOUT", 0.1)
+    async with run_server(http_answer(400), waits_for=b"\r\n\r\n") as place:
+        check = await find_fault(f"ws://{place}")
+    assert (check.name, check.code) == ("handshake", "not_a_gateway")
 
 
 async def test_a_refused_origin_shows_the_line_for_the_proxy(gateway: FakeGateway) -> None:

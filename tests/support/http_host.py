@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+TLS_HANDSHAKE = b"\x16"  # the first byte of a client that expects TLS
+
 
 @dataclass(frozen=True)
 class HostPage:
@@ -28,13 +30,18 @@ class HttpHost:
     received: list[tuple[str, bytes]] = field(default_factory=list)  # for its pages: head, body
     is_silent: bool = False  # accepts requests and never responds
     stays_open: bool = False  # does not end its responses
+    answers_tls: bool = True  # with an error, if the host has no TLS
     unblocked: asyncio.Event = field(default_factory=asyncio.Event)  # ends the block
     is_blocked: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one request."""
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            first = await reader.readexactly(1)
+            if first == TLS_HANDSHAKE and self.answers_tls:
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
+            head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
             path = head.split()[1]
             self.requests.append(path)
             self.user_agents |= {
