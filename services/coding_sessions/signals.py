@@ -329,9 +329,14 @@ def _limit(tokens: int) -> int:
     return min(max(tokens, 0), MAX_TOKENS)
 
 
+def is_key(key: str) -> bool:
+    """Return whether a text can be a client's id of a session, a call or a message."""
+    return 0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()
+
+
 def check_key(key: str) -> str:
-    """Return a client's id of a session, a call or a message. Raises Invalid."""
-    if not key or len(key) > MAX_KEY_LENGTH or not key.isprintable():
+    """Return a client's id. Raises Invalid."""
+    if not is_key(key):
         raise Invalid("invalid_client_id", N_("An id of the client is missing or not valid."))
     return key
 
