@@ -51,6 +51,7 @@ from web.tasks import views as task_views
 from web.tasks.my_task_views import MY_TASK_ROUTES
 from web.tasks.trash_views import TRASH_ROUTES
 from web.ui import navigation
+from web.ui.assets import CLIENT_FILE_ROUTES
 from web.ui.locale_middleware import LocaleMiddleware, UserLocaleMiddleware
 from web.ui.posted_forms import (
     PostedFormMiddleware,
@@ -309,6 +310,7 @@ TASK_PATH = "/boards/{board_id:uuid}/tasks/{task_id:uuid}"
 
 PUBLIC_ROUTES: list[Route] = [
     SERVICE_WORKER_ROUTE,
+    *CLIENT_FILE_ROUTES,
     Route("/first-run", one_time_links.show_first_run, name="first_run"),
     Route("/first-run", one_time_links.complete_first_run, methods=["POST"]),
     Route("/sign-in", sign_in.show_sign_in, name="sign_in"),

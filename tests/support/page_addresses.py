@@ -301,6 +301,8 @@ NON_PAGES = {
     "/invite/openings": "leads to /invite",
     "/password/openings": "leads to /password",
     "/service_worker.js": "a script",
+    "/client.py": "a program",
+    "/clients/opencode.js": "a script",
     "/settings/channels/{channel_id:uuid}/tests": "shows the channel",
     "/settings/channels/{channel_id:uuid}/names": "shows the channel",
     "/settings/channels/{channel_id:uuid}/pauses": "shows the channel",

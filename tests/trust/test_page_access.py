@@ -15,6 +15,8 @@ from tests.support.world import World
 
 PUBLIC = {
     "/account-deleted",
+    "/client.py",
+    "/clients/opencode.js",
     "/first-run",
     "/first-run/openings",
     "/invite",

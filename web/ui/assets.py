@@ -16,7 +16,9 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from markupsafe import Markup
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -103,6 +105,29 @@ class CachedStaticFiles(StaticFiles):
             response.headers["Cache-Control"] = f"public, {lifetime}"
         return response
 
+
+CLIENT_FILES = {"/client.py": "text/x-python", "/clients/opencode.js": "text/javascript"}
+"""Programs that run beside coding agents, by their addresses, which stay the same."""
+
+
+def _find_client_file(path: str) -> Path:
+    return STATIC / "clients" / Path(path).name
+
+
+@cache
+def hash_client_file(path: str) -> str:
+    """Return the SHA-256 of a program for coding agents, by its address."""
+    return hashlib.sha256(_find_client_file(path).read_bytes()).hexdigest()
+
+
+def serve_client_file(request: Request) -> Response:
+    """Serve a program for coding agents; caches ask for a newer one each time."""
+    path = request.url.path
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{hash_client_file(path)}"'}
+    return FileResponse(_find_client_file(path), headers=headers, media_type=CLIENT_FILES[path])
+
+
+CLIENT_FILE_ROUTES = [Route(path, serve_client_file) for path in CLIENT_FILES]
 
 ICONS = STATIC / "icons"
 OWN = ICONS / "own"  # our own glyphs: the mark, task statuses, priorities, agents' states
