@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 import api.app
+import api.mcp
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 import web.pages
 from core.config.settings import Settings
@@ -33,6 +34,7 @@ from core.http.compression import CompressionMiddleware
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
+    PROGRAM_PATHS,
     ApiCorsMiddleware,
     AuditMiddleware,
     ErrorMiddleware,
@@ -119,7 +121,8 @@ def build_app(settings: Settings) -> Starlette:
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
         stopping = threading.Event()
         compiling = asyncio.create_task(asyncio.to_thread(compile_in_advance, stopping))
-        yield state
+        async with api.mcp.run_server() as state["mcp_server"]:
+            yield state
         stopping.set()
         await compiling
         await state["last_seen"].close()
@@ -137,6 +140,7 @@ def build_app(settings: Settings) -> Starlette:
         routes=[
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
+            api.mcp.route,
             Mount("/static", CachedStaticFiles(directory=STATIC), name="static"),
             web.pages.pages,
         ],
@@ -249,4 +253,4 @@ async def handle_unrouted_request(request: Request, error: Exception) -> Respons
 
 
 def _interface_module(request: Request) -> ModuleType:
-    return api.app if request.url.path.startswith("/api/") else web.pages
+    return api.app if request.url.path.startswith(PROGRAM_PATHS) else web.pages

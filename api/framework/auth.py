@@ -91,9 +91,8 @@ def _accept(request: Request, actor: Actor) -> Actor:
     else:
         caller = Caller.from_user(actor.id, with_token=True)
     recognize_caller(request, credential, caller)
-    if _get_token_scope(request) is TokenScope.READ and request.method not in READING_METHODS:
-        reason = "This token may only read. Create one that may also change data."
-        raise Forbidden("token_scope_insufficient", reason)
+    if request.method not in READING_METHODS:
+        require_write_scope(request)
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
 
@@ -184,6 +183,18 @@ async def _authenticate_user(source: Source, request: Request, token: str) -> Us
     request.state.token_scope = credential.scope
     request.state.credential_expires_at = credential.expires_at  # for streams
     return credential.user
+
+
+def may_only_read(request: Request) -> bool:
+    """Return whether the token of a user may only read."""
+    return _get_token_scope(request) is TokenScope.READ
+
+
+def require_write_scope(request: Request) -> None:
+    """Raise Forbidden if the token of a user may only read."""
+    if may_only_read(request):
+        reason = "This token may only read. Create one that may also change data."
+        raise Forbidden("token_scope_insufficient", reason)
 
 
 def is_without_decisions(request: Request) -> bool:

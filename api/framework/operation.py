@@ -34,6 +34,7 @@ from core.db.reads import WriteRequired
 from core.errors import Invalid, PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
 from core.json_responses import Encoded
+from models import Actor
 from services import approvals, board_webhooks, tasks
 
 PREFIX = "/api/v1"
@@ -218,6 +219,12 @@ class Operation:
         actor = await authenticate_request(request, self.allowed_caller)
         if has_condition and read_known_versions(request) is not None:
             raise PreconditionFailed(VERSION_UNSUPPORTED, "version_unsupported")
+        return await self.respond(request, actor, body)
+
+    async def respond(
+        self, request: Request, actor: Actor | None, body: RequestBody | None
+    ) -> Response:
+        """Handle a request whose caller is authenticated."""
         if self.changes_decisions:
             require_decision_scope(request)
         path = self.parser.parse_path(request.path_params)

@@ -55,7 +55,7 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, tracking_send)
         except Exception as error:
-            expected = _log_error(scope, error)
+            expected = log_error(scope, error)
             if started:
                 raise
             response = await self._build_response(Request(scope), expected)
@@ -67,7 +67,7 @@ class ErrorMiddleware:
         return await self.handler(request, error)
 
 
-def _log_error(scope: Scope, error: Exception) -> Exception:
+def log_error(scope: Scope, error: Exception) -> Exception:
     """Log an error that is ours or of the database. Return the error to respond with."""
     if isinstance(error, ClientDisconnect | TooMany):
         return error
@@ -159,6 +159,8 @@ CONTENT_SECURITY_POLICY = (
 
 
 API_PREFIX = "/api/"
+PROGRAM_PATHS = (API_PREFIX, "/mcp")
+"""The beginnings of the paths that programs call with a token."""
 CORS_PATHS = frozenset({"/health", "/healthz", "/readyz", "/openapi.json"})  # outside of it
 
 
@@ -179,7 +181,7 @@ class ApiCorsMiddleware:
 class SecurityHeadersMiddleware:
     """Add headers to every response that does not set them itself.
 
-    Responses of the API are not cached, because they contain data and sometimes secrets.
+    Responses to programs are not cached, because they contain data and sometimes secrets.
     """
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
@@ -194,7 +196,7 @@ class SecurityHeadersMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith(API_PREFIX):
+                if scope["path"].startswith(PROGRAM_PATHS):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -210,7 +212,7 @@ UNAUTHENTICATED, REFUSED = 401, 403
 class AuditMiddleware:
     """Sets where a request comes from. Authentication adds the caller and the credential.
 
-    A refused request (403) and an invalid token of the API (401) are recorded before the response
+    A refused request (403) and an invalid token of a program (401) are recorded before the response
     is sent; the transaction of the request has ended then.
     """
 
@@ -236,7 +238,7 @@ class AuditMiddleware:
     async def _record_status(self, connection: HTTPConnection, status: int) -> None:
         path = connection.scope["path"]
         token = ""
-        if path.startswith(API_PREFIX):
+        if path.startswith(PROGRAM_PATHS):
             token = get_agent_token(connection) or get_bearer_token(connection)
         is_invalid_token = status == UNAUTHENTICATED and bool(token)
         if status == REFUSED or is_invalid_token:

@@ -83,7 +83,7 @@ def configure_logging(*, level: str, style: str, utc: bool) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter(utc=utc))
     handler.addFilter(RequestIdFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for quiet in ("uvicorn.access", "sse_starlette", "asyncio", "httpx2", "httpcore"):
+    for quiet in ("uvicorn.access", "sse_starlette", "asyncio", "httpx2", "httpcore", "mcp"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
 

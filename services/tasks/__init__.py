@@ -13,6 +13,7 @@ from services.tasks.board_queries import (
     TaskNeighbors,
     count_tasks_before,
     find_neighbors,
+    find_next_task,
     list_board_columns,
     list_due_tasks,
 )
@@ -78,6 +79,7 @@ from services.tasks.queries import (
     list_tasks,
     load_task_details,
 )
+from services.tasks.rules import LEAD_FIELDS, WORKER_FIELDS
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.storage import TaskEvent, build_events
 from services.tasks.transitions import MAX_RECORDED_LENGTH

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     ColumnElement,
     DateTime,
     Integer,
@@ -50,9 +51,11 @@ from services.tasks.queries import (
     BOARD_ID,
     CARD_TASKS,
     IS_UNASSIGNED,
+    LIST_COLUMNS,
     PRIORITY_RANK,
     WORKER_ID,
     CardTask,
+    ListedTask,
     approval_ids_query,
     build_card_task,
 )
@@ -598,3 +601,39 @@ def _compare(keys: Sequence[SortKey], *, is_after: bool) -> ColumnElement[bool]:
     # The index of the order is used because of the bound, which the alternatives imply.
     bounds = [key.bound(value, is_after=is_after) for key, value in pairs[:1] if key.is_required]
     return and_(*bounds, or_(*alternatives))
+
+
+# The next task of an agent
+
+
+def _build_next_task_query() -> Query[ListedTask]:
+    is_own = Task.assigned_agent_id == bindparam("agent_id", type_=Uuid())
+    is_begun = is_own & (Task.status == Status.IN_PROGRESS)
+    is_free = IS_UNASSIGNED & bindparam("may_claim", type_=Boolean())
+    is_waiting = (Task.status == Status.INBOX) & or_(is_own, is_free) & ~is_blocked()
+    return Query(
+        select(*LIST_COLUMNS)
+        .where(Task.board_id == BOARD_ID, or_(is_begun, is_waiting))
+        .order_by(
+            is_begun.desc(),
+            Task.assigned_agent_id.is_(None),
+            PRIORITY_RANK.desc(),
+            Task.due_at.nulls_last(),
+            Task.created_at,
+            Task.id,
+        )
+        .limit(literal(1, Integer)),
+        lambda row: ListedTask(*row),
+    )
+
+
+NEXT_TASK = _build_next_task_query()
+
+
+async def find_next_task(source: Source, board: Board, agent: Agent) -> ListedTask | None:
+    """Return the task that a worker should work on: begun, assigned, or else one to claim.
+
+    Tasks that wait for others are left out.
+    """
+    may_claim = not board.only_lead_can_change_status
+    return await NEXT_TASK.first(source, board_id=board.id, agent_id=agent.id, may_claim=may_claim)
