@@ -71,7 +71,7 @@ def encode_page(page: Page[Item], build: Callable[[Item], dict[str, Any]]) -> En
     """Return a page of a list, with the fields of each item."""
     items = list(map(build, page.items))
     fields = {"items": items, "total": page.total, "limit": page.limit, "offset": page.offset}
-    return Encoded(fields, long_list="items")
+    return Encoded(fields, headers=page.headers, long_list="items")
 
 
 def build_encoder(

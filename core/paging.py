@@ -1,12 +1,39 @@
-"""Page lists by limit and offset (contract 1.7)."""
+"""Page lists by limit and offset (contract 1.7), or by limit and the cursor of a row.
 
-from collections.abc import Callable, Sequence
+A page after a cursor begins after the values by which its row was ordered, and not after a number
+of rows: rows that are created or deleted meanwhile make no other one repeated or missing.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, Generic, TypeVar, cast
+from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam, func, select
+import pydantic_core
+from pydantic import AfterValidator, Field, FiniteFloat, TypeAdapter
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.sql.elements import Over, UnaryExpression
+from sqlalchemy.sql.operators import desc_op
 
+from core.clock import to_utc
 from core.db.reads import AnySelect, Query, Source
+from core.errors import Invalid
+from core.fields import ALLOWED_YEARS
+from core.text import N_
 
 Item = TypeVar("Item")
 MappedItem = TypeVar("MappedItem")
@@ -16,27 +43,217 @@ PAGE_LIMIT: Any = bindparam("page_limit", type_=BigInteger)
 PAGE_OFFSET: Any = bindparam("page_offset", type_=BigInteger)
 """The parameters of a page. Their sum can be more than the maximum of either, an integer."""
 
+CURSOR_HEADER = "X-Next-Cursor"
+MAX_CURSOR_LENGTH = 4_000  # characters: a name of 255 characters of four bytes, as Base64
+
 
 @dataclass(frozen=True)
 class Paging:
-    """Hold the requested limit and offset."""
+    """Hold the requested limit and offset, or the cursor after which the page begins.
+
+    An empty cursor is for the first page. Only pages that are requested by a cursor have the next.
+    """
 
     limit: int = MAX_PAGE_SIZE
     offset: int = 0
+    after: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The parameters of a page in a statement."""
+        return {"page_limit": self.limit, "page_offset": self.offset}
 
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """Hold the items of one page and the total number of items."""
+    """Hold the items of one page and the total number of items, without regard to a cursor."""
 
     items: Sequence[Item]
     total: int
     limit: int
     offset: int
+    next_cursor: Annotated[str | None, Field(exclude=True)] = None  # sent as a header
 
     def map(self, change: Callable[[Item], MappedItem]) -> "Page[MappedItem]":
         """Return the same page with converted items."""
-        return Page([change(item) for item in self.items], self.total, self.limit, self.offset)
+        items = [change(item) for item in self.items]
+        return Page(items, self.total, self.limit, self.offset, self.next_cursor)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of a response with this page."""
+        return {CURSOR_HEADER: self.next_cursor} if self.next_cursor else {}
+
+
+def build_page(
+    items: Sequence[Item], total: int, paging: Paging, cursor: str | None = None
+) -> Page[Item]:
+    """Return a page; `cursor` is that of its last row. Only a full page has a next one."""
+    next_cursor = cursor if len(items) >= paging.limit else None
+    return Page(items, total, paging.limit, paging.offset, next_cursor)
+
+
+def _check_moment(moment: datetime) -> datetime:
+    if moment.year not in ALLOWED_YEARS:
+        raise ValueError
+    return to_utc(moment)
+
+
+def _check_storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError
+    return text
+
+
+CURSOR_VALUES: Mapping[type, Any] = {
+    bool: bool,
+    datetime: Annotated[datetime, AfterValidator(_check_moment)],
+    float: FiniteFloat,
+    int: Annotated[int, Field(ge=-(2**63), lt=2**63)],
+    str: Annotated[str, AfterValidator(_check_storable)],
+    UUID: UUID,
+}
+"""What a cursor can have as values, by the Python types of the columns."""
+
+CONTENT: TypeAdapter[list[Any]] = TypeAdapter(list[Any])
+
+
+class Cursors:
+    """Makes cursors of the values by which rows are ordered, and finds the rows after a cursor.
+
+    The values are never null, and the last one is unique.
+    """
+
+    def __init__(self, order: Sequence[Any]) -> None:
+        """Take the elements of ORDER BY."""
+        keys = [_split_direction(element) for element in order]
+        types = [key.type for key, _ in keys]
+        given: list[Any] = [
+            bindparam(f"cursor_{number}", type_=BigInteger() if isinstance(type, Integer) else type)
+            for number, type in enumerate(types)
+        ]
+        self.columns = [key.label(f"key_{number}") for number, (key, _) in enumerate(keys)]
+        self.follows: ColumnElement[bool] = _build_follows(keys, given)
+        self._adapters = [TypeAdapter(CURSOR_VALUES[type.python_type]) for type in types]
+        text = ", ".join(map(str, order))  # by it, cursors of other lists are refused
+        self._order = hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def build(self, values: Sequence[Any]) -> str:
+        """Return the cursor of a row with these values."""
+        content = pydantic_core.to_json([self._order, *values])
+        return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+    def parse(self, cursor: str) -> dict[str, Any]:
+        """Return the parameters of `follows`. Raises Invalid."""
+        try:
+            content = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+            order, *values = CONTENT.validate_json(content)
+            if order != self._order or len(values) != len(self._adapters):
+                raise ValueError
+            return {
+                f"cursor_{number}": adapter.validate_python(value)
+                for number, (adapter, value) in enumerate(zip(self._adapters, values, strict=True))
+            }
+        except ValueError as error:
+            reason = N_(
+                "This is no cursor of this list. Send the X-Next-Cursor of the page before, or"
+                " nothing for the first page."
+            )
+            raise Invalid("cursor_invalid", reason) from error
+
+
+def _split_direction(element: Any) -> tuple[ColumnElement[Any], bool]:
+    """Return what an element of ORDER BY orders by, and whether it is descending."""
+    if isinstance(element, UnaryExpression) and element.modifier is desc_op:
+        return cast("ColumnElement[Any]", element.element), True
+    return element, False
+
+
+def _build_follows(
+    keys: Sequence[tuple[ColumnElement[Any], bool]], given: Sequence[Any]
+) -> ColumnElement[bool]:
+    """Build the condition for rows after the given values.
+
+    With one direction it is a comparison of rows, for which PostgreSQL reads an index in order.
+    """
+    columns = [key for key, _ in keys]
+    directions = {is_descending for _, is_descending in keys}
+    if len(directions) == 1:
+        row, values = tuple_(*columns), tuple_(*given)
+        return row < values if directions.pop() else row > values
+    (column, is_descending), value = keys[0], given[0]
+    follows = column < value if is_descending else column > value
+    return or_(follows, and_(column == value, _build_follows(keys[1:], given[1:])))
+
+
+class PageRows(Generic[Item]):
+    """The rows of a page by one ordered statement, which is compiled once for each use.
+
+    `build_statement` makes the statement with limit and offset, and puts the conditions that it is
+    given where they restrict the rows of the list, but not their number. `build` makes a value of
+    each row; without it they are tuples. `order` is that of the list, if the statement has another
+    one. `read_keys` returns the values by which a row is ordered; without it they are selected.
+    """
+
+    def __init__(
+        self,
+        build_statement: Callable[..., AnySelect],
+        build: Callable[[Any], Item] | None = None,
+        order: Sequence[Any] = (),
+        read_keys: Callable[[Item], Sequence[Any]] | None = None,
+        *,
+        is_planned_once: bool = False,
+    ) -> None:
+        self.build_statement, self._order = build_statement, order
+        self._build: Callable[[Any], Item] = build or cast("Any", tuple)
+        self._read_keys, self._is_planned_once = read_keys, is_planned_once
+        self._by_offset: Query[Item] = Query(
+            build_statement(), build, is_planned_once=is_planned_once
+        )
+
+    async def fetch(
+        self, source: Source, paging: Paging, **parameters: object
+    ) -> tuple[list[Item], str | None]:
+        """Return the rows, and the cursor of the last one if a cursor is requested.
+
+        Raises Invalid for a cursor of another list.
+        """
+        given = {**parameters, **paging.parameters}
+        if paging.after is None:
+            return await self._by_offset.fetch(source, **given), None
+        if paging.after:
+            given |= self.cursors.parse(paging.after)
+        query = self._after if paging.after else self._first
+        rows = await query.fetch(source, **given)
+        cursor = self.cursors.build(rows[-1][1]) if rows else None
+        return [row for row, _ in rows], cursor
+
+    @cached_property
+    def cursors(self) -> Cursors:
+        """The cursors of the list."""
+        # there is no public access to the order of a statement
+        return Cursors(self._order or self.build_statement()._order_by_clauses)
+
+    @cached_property
+    def _first(self) -> Query[tuple[Item, Sequence[Any]]]:
+        return self._add_keys(self.build_statement())
+
+    @cached_property
+    def _after(self) -> Query[tuple[Item, Sequence[Any]]]:
+        return self._add_keys(self.build_statement(self.cursors.follows))
+
+    def _add_keys(self, statement: AnySelect) -> Query[tuple[Item, Sequence[Any]]]:
+        build, read_keys, keys = self._build, self._read_keys, self.cursors.columns
+        if read_keys is None:
+            statement = statement.add_columns(*keys)
+
+        def build_with_keys(row: Any) -> tuple[Item, Sequence[Any]]:
+            if read_keys is None:
+                return build(row[: -len(keys)]), row[-len(keys) :]
+            item = build(row)
+            return item, read_keys(item)
+
+        return Query(statement, build_with_keys, is_planned_once=self._is_planned_once)
 
 
 class PagedQuery(Generic[Item]):
@@ -54,21 +271,33 @@ class PagedQuery(Generic[Item]):
     ) -> None:
         """Create the query of a page with the number of all rows, and the query of that number."""
         count = select(func.count()).select_from(statement.order_by(None).subquery())
-        self._build: Callable[[Any], Item] = build or cast("Any", tuple)
+        self._statement, self._total_column = statement, total
+        self._count = count.scalar_subquery()
         self._total: Query[tuple[int]] = Query(count)
-        total = count.scalar_subquery() if total is None else total
-        self._page: Query[tuple[Item, int]] = Query(
-            statement.add_columns(total).limit(PAGE_LIMIT).offset(PAGE_OFFSET),
-            lambda row: (self._build(row[:-1]), row[-1]),
+        build_item: Callable[[Any], Item] = build or cast("Any", tuple)
+        self._rows: PageRows[tuple[Item, int]] = PageRows(
+            self._build_statement,
+            lambda row: (build_item(row[:-1]), row[-1]),
             is_planned_once=True,
         )
 
+    def _build_statement(self, *conditions: ColumnElement[bool]) -> AnySelect:
+        statement, total = self._statement, self._total_column
+        if total is None or (conditions and isinstance(total, Over)):  # which counts what is left
+            total = self._count
+        # PostgreSQL moves conditions on columns from HAVING to WHERE
+        restrict = statement.having if statement._group_by_clauses else statement.where
+        return restrict(*conditions).add_columns(total).limit(PAGE_LIMIT).offset(PAGE_OFFSET)
+
     async def fetch_page(self, source: Source, paging: Paging, **parameters: object) -> Page[Item]:
-        """Return one page; a second statement counts the rows if the offset is after the last."""
-        limits = {"page_limit": paging.limit, "page_offset": paging.offset}
-        rows = await self._page.fetch(source, **parameters, **limits)
-        if rows or not paging.offset:
+        """Return one page; a second statement counts the rows if the page has none of them."""
+        rows, cursor = await self._rows.fetch(source, paging, **parameters)
+        if rows or not (paging.offset or paging.after):
             total = rows[0][1] if rows else 0
         else:
             [(total,)] = await self._total.fetch(source, **parameters)
-        return Page([item for item, _ in rows], total, paging.limit, paging.offset)
+        return build_page([item for item, _ in rows], total, paging, cursor)
+
+    def build_cursor(self, *values: object) -> str:
+        """Return the cursor of a row with the values by which the list is ordered."""
+        return self._rows.cursors.build(values)

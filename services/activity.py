@@ -6,7 +6,7 @@ only events after or before a given number are counted as rows.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -219,9 +219,9 @@ async def list_agent_activity(source: Source, agent: Agent, paging: Paging) -> P
 
 @cache
 def _build_page_query(shape: FeedShape) -> BoardPageQuery[ActivityEntry]:
-    ids = _merge_newest(shape) if shape.is_merged else _read_backwards(shape)
+    select_ids = partial(_merge_newest if shape.is_merged else _read_backwards, shape)
     details = entries_query().order_by(Event.seq.desc())
-    return BoardPageQuery(ids, details, Event.id, _build_total(shape), entry_from_row)
+    return BoardPageQuery(select_ids, details, Event.id, _build_total(shape), entry_from_row)
 
 
 def entries_query() -> AnySelect:
@@ -288,8 +288,8 @@ def _build_condition(
     return condition
 
 
-def _read_backwards(shape: FeedShape) -> Select[*tuple[Any, ...]]:
-    query = select(Event.id).where(_build_condition(Event, shape))
+def _read_backwards(shape: FeedShape, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    query = select(Event.id).where(_build_condition(Event, shape), *conditions)
     if shape.before:
         query = query.where(Event.seq < bindparam("before", type_=_SEQ))
     if shape.after:
@@ -303,13 +303,13 @@ def _read_backwards(shape: FeedShape) -> Select[*tuple[Any, ...]]:
     return query.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
 
 
-def _merge_newest(shape: FeedShape) -> Select[*tuple[Any, ...]]:
+def _merge_newest(shape: FeedShape, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     """Merge the newest events of each board and type, which one index has in their order."""
     is_chosen = bindparam("board_id", type_=Uuid).label("id")
     board_ids: Select[Any] = select(is_chosen) if shape.by_board else boards.READABLE_BOARD_IDS
     board, listed = board_ids.subquery("board"), _list_types("types")
     is_on_board = (Event.board_id == board.c.id) & _is_listed(listed)
-    newest = _newest_of(shape, is_on_board).lateral("newest")
+    newest = _newest_of(shape, is_on_board, *conditions).lateral("newest")
     parts = [
         select(newest.c.id, newest.c.seq).join_from(board, listed, true()).join(newest, true())
     ]
@@ -321,6 +321,7 @@ def _merge_newest(shape: FeedShape) -> Select[*tuple[Any, ...]]:
             & Event.board_id.is_(None)
             & _is_listed(others_listed)
             & _is_any_of(Event.type, "types"),
+            *conditions,
         ).lateral("others")
         parts.append(select(others.c.id, others.c.seq).join_from(others_listed, others, true()))
     merged = union_all(*parts).subquery("merged")
@@ -343,8 +344,8 @@ def _is_listed(types: TableValuedAlias) -> ColumnElement[bool]:
     return type.between(types.c.type, types.c.type)
 
 
-def _newest_of(shape: FeedShape, condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    query = select(Event.id, Event.seq).where(condition)
+def _newest_of(shape: FeedShape, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    query = select(Event.id, Event.seq).where(*conditions)
     query = query.order_by(Event.type.desc(), Event.seq.desc())
     if shape.before:
         query = query.where(Event.seq < bindparam("before", type_=_SEQ))
@@ -436,12 +437,14 @@ async def list_comment_entries(
 @cache
 def _build_comments_page(*, of_board: bool) -> BoardPageQuery[CommentEntry]:
     board_ids = board_pages.THIS_BOARD_ID if of_board else boards.READABLE_BOARD_IDS
-    ids = board_pages.newest_rows_query(
+    select_ids = board_pages.newest_rows_query(
         board_ids, select(Comment.id, Comment.created_at), Comment.board_id, Comment.created_at
     )
     newest_first = _comments_query().order_by(Comment.created_at.desc(), Comment.id.desc())
     total = counters.sum_counts([BoardCounts.comments], board_ids)
-    return BoardPageQuery(ids, newest_first, Comment.id, total, lambda row: CommentEntry(*row))
+    return BoardPageQuery(
+        select_ids, newest_first, Comment.id, total, lambda row: CommentEntry(*row)
+    )
 
 
 async def load_comment_entries(

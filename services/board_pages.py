@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from core.db.reads import AnySelect, Query, Source
-from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PageRows, Paging, build_page
 
 Item = TypeVar("Item")
 
@@ -29,8 +29,10 @@ THIS_BOARD_ID: Select[*tuple[Any, ...]] = select(bindparam("board_id", type_=Uui
 
 def newest_rows_query(
     board_ids: Select[Any], rows: Select[*tuple[Any, ...]], board_id: Any, order: Any
-) -> Select[*tuple[Any, ...]]:
-    """Select the rows of a page of these boards, by `order` and then by id.
+) -> Callable[..., Select[*tuple[Any, ...]]]:
+    """Return what selects the rows of a page of these boards, by `order` and then by id.
+
+    It takes conditions on the rows of each board.
 
     `rows` selects an id, and `order` as its second column. Both are descending. An index on
     `board_id` and `order` is needed.
@@ -38,10 +40,14 @@ def newest_rows_query(
     board = board_ids.subquery("listed_board")
     id = rows.selected_columns[0]
     of_board = rows.where(board_id == board.c.id).order_by(order.desc(), id.desc())
-    newest = of_board.limit(PAGE_LIMIT + PAGE_OFFSET).lateral("newest")
-    merged = select(newest.c[0], newest.c[1]).select_from(board.join(newest, true()))
-    newest_first = merged.order_by(newest.c[1].desc(), newest.c[0].desc())
-    return newest_first.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
+
+    def select_page(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+        newest = of_board.where(*conditions).limit(PAGE_LIMIT + PAGE_OFFSET).lateral("newest")
+        merged = select(newest.c[0], newest.c[1]).select_from(board.join(newest, true()))
+        newest_first = merged.order_by(newest.c[1].desc(), newest.c[0].desc())
+        return newest_first.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
+
+    return select_page
 
 
 class BoardPageQuery(Generic[Item]):
@@ -49,24 +55,32 @@ class BoardPageQuery(Generic[Item]):
 
     def __init__(
         self,
-        ids: Select[Any],
+        select_ids: Callable[..., Select[Any]],
         details: AnySelect,
         id: Any,
         total: ColumnElement[Any],
         build: Callable[[Any], Item],
     ) -> None:
-        """Create both. `ids` selects the ids of the page, and `details` what `build` needs."""
+        """Create both.
+
+        `select_ids` selects the ids of the page, with conditions on the rows of the list, and
+        `details` what `build` needs, in the order of the list.
+        """
         counted = cast(total, BigInteger).label("total_rows")
-        shown = ids.subquery("page")
-        page = details.join(shown, shown.c[0] == id).add_columns(counted)
-        self._page: Query[tuple[Item, int]] = Query(page, lambda row: (build(row[:-1]), row[-1]))
+
+        def build_statement(*conditions: ColumnElement[bool]) -> AnySelect:
+            shown = select_ids(*conditions).subquery("page")
+            return details.join(shown, shown.c[0] == id).add_columns(counted)
+
+        self._rows: PageRows[tuple[Item, int]] = PageRows(
+            build_statement, lambda row: (build(row[:-1]), row[-1])
+        )
         self._total: Query[tuple[int]] = Query(select(counted))
 
     async def fetch_page(self, source: Source, paging: Paging, **parameters: object) -> Page[Item]:
-        """Run one statement, or two for an offset after the last row."""
-        given = {**parameters, "page_limit": paging.limit, "page_offset": paging.offset}
-        rows = await self._page.fetch(source, **given)
+        """Run one statement, or two for a page after the last row."""
+        rows, cursor = await self._rows.fetch(source, paging, **parameters)
         total = rows[0][1] if rows else 0
-        if not rows and paging.offset:
-            [(total,)] = await self._total.fetch(source, **given)
-        return Page([item for item, _ in rows], total, paging.limit, paging.offset)
+        if not rows and (paging.offset or paging.after):
+            [(total,)] = await self._total.fetch(source, **parameters)
+        return build_page([item for item, _ in rows], total, paging, cursor)

@@ -3,12 +3,14 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response, StreamingResponse
 
 from api.framework.dependencies import admin_membership, owner_membership
 from api.framework.fields import (
     NonNegativeInt,
+    PageLimit,
+    PageOffset,
     PageQuery,
     RequestModel,
     RequestTimestamp,
@@ -24,7 +26,7 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from core.json_responses import Encoded, build_encoder, encode_page
-from core.paging import Page
+from core.paging import MAX_PAGE_SIZE, Page, Paging
 from models import Member
 from services import audit
 from services.audit import AuditFilters
@@ -139,9 +141,11 @@ encode_communication = build_encoder(
 )
 
 
-class CommunicationQuery(PageQuery):
+class CommunicationQuery(BaseModel):
     """Which communication to list."""
 
+    limit: PageLimit = MAX_PAGE_SIZE
+    offset: PageOffset = 0
     after: NonNegativeInt = Field(default=0, description="The last number that you have; 0: none.")
 
 
@@ -155,7 +159,7 @@ async def list_communication(
     These are not in the chain of the audit. Oldest first, without the texts. For admins.
     """
     found = await audit.list_communication(
-        context.source, member.organization_id, query.after, query.paging
+        context.source, member.organization_id, query.after, Paging(query.limit, query.offset)
     )
     return encode_page(found, encode_communication)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from api.framework.agent_operations import declare_agent
 from api.framework.dependencies import admin_membership, loads
 from api.framework.fields import (
+    CursorQuery,
     JsonObject,
     Ok,
     ResponseModel,
@@ -21,7 +22,7 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.fields import MAX_INTEGER, ShortText
+from core.fields import ShortText
 from core.json_responses import Encoded, build_encoder, json_time
 from core.paging import Paging
 from models import Member
@@ -147,7 +148,7 @@ class GatewayQuery(BaseModel):
     gateway_id: UUID = Field(description="A gateway of the organization.")
 
 
-class MarketplaceQuery(GatewayQuery):
+class MarketplaceQuery(CursorQuery, GatewayQuery):
     """Which skills to list."""
 
     search: ShortText = Field(
@@ -162,7 +163,6 @@ class MarketplaceQuery(GatewayQuery):
         le=200,
         description="With it the response has X-Total-Count, X-Limit and X-Offset.",
     )
-    offset: int = Field(default=0, ge=0, le=MAX_INTEGER, description="Number of items to skip.")
 
 
 encode_skill = build_encoder(MarketplaceSkillRead, metadata="extra")
@@ -203,11 +203,11 @@ async def list_marketplace_skills(
     """List the skills of the active organization with their state on a gateway, newest first."""
     gateway = await gateways.get_gateway(context.source, member, query.gateway_id)
     chosen = SkillFilter(query.search.strip(), query.category, query.risk, query.pack_id)
-    paging = Paging(query.limit or NO_LIMIT.limit, query.offset)
+    paging = Paging(query.limit or NO_LIMIT.limit, query.offset, query.cursor)
     page = await skills.list_gateway_skills(context.source, member, gateway, chosen, paging)
-    headers: dict[str, str] = {}
+    headers = dict(page.headers)
     if query.limit is not None:
-        headers = {
+        headers |= {
             "X-Total-Count": str(page.total),
             "X-Limit": str(query.limit),
             "X-Offset": str(query.offset),

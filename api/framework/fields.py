@@ -1,7 +1,7 @@
 """Field types and base models of requests and responses, with their limits."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,13 +16,15 @@ from pydantic import (
 
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
+from core.errors import Invalid
 from core.fields import ALLOWED_YEARS, MAX_INTEGER, Name, Text
 from core.fields import NOT_SENT as NOT_SENT
 from core.fields import AnyJson as AnyJson
 from core.fields import RequiredText as RequiredText
 from core.fields import build_line_constraints as build_line_constraints
 from core.fields import limit_keys as limit_keys
-from core.paging import MAX_PAGE_SIZE, Paging
+from core.paging import CURSOR_HEADER, MAX_CURSOR_LENGTH, MAX_PAGE_SIZE, Paging
+from core.text import N_
 
 MAX_IDS = 1_000  # in one list of a request
 
@@ -105,21 +107,47 @@ class PatchModel(RequestModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-class PageQuery(BaseModel):
+PageLimit = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE, description="Maximum number of items.")]
+PageOffset = Annotated[int, Field(ge=0, le=MAX_INTEGER, description="Number of items to skip.")]
+
+
+class CursorQuery(BaseModel):
+    """Where a page begins: after a number of items, or after a cursor."""
+
+    offset: PageOffset = 0
+    after: Annotated[str, Field(max_length=MAX_CURSOR_LENGTH)] | None = Field(
+        default=None,
+        description=f"The `{CURSOR_HEADER}` of the page before; empty: the first page. Rows that "
+        "are created or deleted meanwhile make no other one repeated or missing. Not with an "
+        "offset.",
+        examples=[""],
+    )
+
+    @model_validator(mode="after")
+    def _check_cursor(self) -> Self:
+        if self.after and self.offset:
+            reason = N_("Send either after or offset: a page begins after a cursor or a number.")
+            raise Invalid("cursor_with_offset", reason, field="after", sent_as="text")
+        return self
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor; None for pages by an offset. Clients send empty values of parameters."""
+        return None if self.after == "" and self.offset else self.after
+
+
+class PageQuery(CursorQuery):
     """The page of a list (contract, 1.7)."""
 
     component: ClassVar[str] = "Paged"
     model_config = ConfigDict(model_title_generator=get_component_name)
 
-    limit: int = Field(
-        default=MAX_PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE, description="Maximum number of items."
-    )
-    offset: int = Field(default=0, ge=0, le=MAX_INTEGER, description="Number of items to skip.")
+    limit: PageLimit = MAX_PAGE_SIZE
 
     @property
     def paging(self) -> Paging:
         """The page as a value of the services."""
-        return Paging(self.limit, self.offset)
+        return Paging(self.limit, self.offset, self.cursor)
 
 
 class StreamQuery(BaseModel):

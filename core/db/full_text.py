@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, String, bindparam, func, literal, literal_column
+from sqlalchemy import REAL, ColumnElement, String, bindparam, func, literal, literal_column
 
 SEPARATORS = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
@@ -74,7 +74,7 @@ def is_unspaced(word: str) -> bool:
 
 def build_rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:
     """Build a rank that is higher for matches in the title, close together, or frequent."""
-    return func.ts_rank(WEIGHTS, found, query)
+    return func.ts_rank(WEIGHTS, found, query, type_=REAL)
 
 
 def highlight_matches(text: str, wanted: Sequence[str]) -> list[TextPart]:

@@ -106,11 +106,11 @@ def _build_page_query(
     elif status is not None:
         rows = rows.where(Approval.status == status)
         counted = [counters.APPROVAL_COUNTS[status]]
-    ids = board_pages.newest_rows_query(board_ids, rows, Approval.board_id, order)
+    select_ids = board_pages.newest_rows_query(board_ids, rows, Approval.board_id, order)
     details = decided_approvals_query() if decided else approvals_query()
     details = details.order_by(order.desc(), Approval.id.desc())
     total = counters.sum_counts(counted, board_ids)
-    return BoardPageQuery(ids, details, Approval.id, total, detail_from_row)
+    return BoardPageQuery(select_ids, details, Approval.id, total, detail_from_row)
 
 
 async def list_board_approvals(

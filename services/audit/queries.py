@@ -15,7 +15,7 @@ from core.canonical_json import format_canonical_json
 from core.clock import now, to_utc
 from core.db.reads import Query, ReadFactory, Source
 from core.errors import Forbidden, NotFound
-from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging
+from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging, build_page
 from core.text import N_, escape_pattern, replace_unstorable
 from models import AuditRecord, Event, EventOrigin, Member, Organization, Role
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
@@ -275,9 +275,15 @@ COMMUNICATION_OF_ACTOR: Query[CommunicationRecord] = Query(
 async def list_communication(
     source: Source, organization_id: UUID, after: int, paging: Paging
 ) -> Page[CommunicationRecord]:
-    """Return the comments, messages and chat after an event's number, oldest first."""
-    return await COMMUNICATION_PAGE.fetch_page(
+    """Return the comments, messages and chat after an event's number, oldest first.
+
+    The cursor of the next page is the number of the last event.
+    """
+    page = await COMMUNICATION_PAGE.fetch_page(
         source, paging, organization_id=organization_id, after=after
+    )
+    return build_page(
+        page.items, page.total, paging, str(page.items[-1].event.seq) if page.items else None
     )
 
 

@@ -6,12 +6,23 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ScalarSelect, Uuid, bindparam, case, exists, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Uuid,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+)
 
 from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Forbidden, NotFound
-from core.paging import Page, Paging
+from core.paging import Page, PageRows, Paging, build_page
 from core.text import N_
 from models import (
     Agent,
@@ -54,16 +65,18 @@ class EndedMembership:
 async def list_members(source: Source, member: Member, paging: Paging) -> Page[MemberDetail]:
     """Return the members of the organization, by e-mail and name.
 
-    Runs one statement, or two for an offset after the last member.
+    Runs one statement, or two for a page after the last member.
     """
     ranks = {"first": paging.offset, "last": paging.offset + paging.limit}
     organization_id = member.organization_id
-    rows = await MEMBERS_PAGE.fetch(source, organization_id=organization_id, **ranks)
-    if rows or not paging.offset:
+    rows, cursor = await MEMBERS_PAGE.fetch(
+        source, paging, organization_id=organization_id, **ranks
+    )
+    if rows or not (paging.offset or paging.after):
         count = rows[0][-1] if rows else 0
     else:
         [(count,)] = await MEMBERS_TOTAL.fetch(source, organization_id=organization_id)
-    return Page(_group_by_member(rows), count, paging.limit, paging.offset)
+    return build_page(_group_by_member(rows), count, paging, cursor)
 
 
 async def get_member(source: Source, member: Member, member_id: UUID) -> MemberDetail:
@@ -109,23 +122,40 @@ MEMBER: Query[tuple[Any, ...]] = Query(
         BoardAccess.created_at, BoardAccess.id
     )
 )
-RANKED = (
-    select(
-        Member.id,
-        func.row_number()
-        .over(order_by=(func.lower(User.email), User.name, Member.id))
-        .label("rank"),
-    )
-    .join(User, User.id == Member.user_id)
-    .where(Member.organization_id == bindparam("organization_id"))
-    .cte("ranked")
+EMAIL = func.lower(User.email)
+BY_EMAIL = (EMAIL, User.name, Member.id)
+BY_EMAIL_WITHOUT_NULL = (
+    *(EMAIL.is_(None), func.coalesce(EMAIL, "")),
+    *(User.name.is_(None), func.coalesce(User.name, "")),
+    Member.id,
 )
+"""The same order as BY_EMAIL, by values that cursors can have."""
+
+
+def _rank_members(*conditions: ColumnElement[bool]) -> Select[UUID, Any]:
+    return (
+        select(Member.id, func.row_number().over(order_by=BY_EMAIL).label("rank"))
+        .join(User, User.id == Member.user_id)
+        .where(Member.organization_id == bindparam("organization_id"), *conditions)
+    )
+
+
+RANKED = _rank_members().cte("ranked")
 TOTAL = select(func.count()).select_from(RANKED)
-MEMBERS_PAGE: Query[tuple[Any, ...]] = Query(
-    MEMBERS.add_columns(TOTAL.scalar_subquery())
-    .join(RANKED, RANKED.c.id == Member.id)
-    .where(RANKED.c.rank > bindparam("first"), RANKED.c.rank <= bindparam("last"))
-    .order_by(RANKED.c.rank, BoardAccess.created_at, BoardAccess.id)
+
+
+def _select_members_page(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    ranked = _rank_members(*conditions).cte("following") if conditions else RANKED
+    return (
+        MEMBERS.add_columns(TOTAL.scalar_subquery())
+        .join(ranked, ranked.c.id == Member.id)
+        .where(ranked.c.rank > bindparam("first"), ranked.c.rank <= bindparam("last"))
+        .order_by(ranked.c.rank, BoardAccess.created_at, BoardAccess.id)
+    )
+
+
+MEMBERS_PAGE: PageRows[tuple[Any, ...]] = PageRows(
+    _select_members_page, order=BY_EMAIL_WITHOUT_NULL
 )
 MEMBERS_TOTAL: Query[tuple[int]] = Query(TOTAL)
 

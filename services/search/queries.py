@@ -31,8 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.full_text import TextPart, format_tsquery, highlight_matches, is_unspaced, split_words
-from core.db.reads import Query, Source
-from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
+from core.db.reads import AnySelect, Query, Source
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PageRows, Paging, build_page
 from models import Agent, Member, Status, User
 from services import boards
 from services.search.sources import (
@@ -90,21 +90,17 @@ async def search_texts(
     """
     terms = split_words(query_text)
     if not terms:
-        return Page([], 0, paging.limit, paging.offset)
+        return build_page([], 0, paging)
     query = build_search_query(frozenset(kinds), by_agent=isinstance(actor, Agent))
-    rows = await query.fetch(
-        source,
-        **boards.access_parameters(actor),
-        **term_parameters(terms),
-        page_limit=paging.limit,
-        page_offset=paging.offset,
+    rows, cursor = await query.fetch(
+        source, paging, **boards.access_parameters(actor), **term_parameters(terms)
     )
     items = [
         SearchResult(Kind(row.kind), **result_fields(row, terms))
         for row in rows
         if row.id is not None
     ]
-    return Page(items, rows[0].total, paging.limit, paging.offset)
+    return build_page(items, rows[0].total, paging, cursor)
 
 
 class _Row(NamedTuple):
@@ -126,7 +122,7 @@ class _Row(NamedTuple):
 
 
 @cache
-def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> Query[_Row]:
+def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> PageRows[_Row]:
     """Select a page of rows that the caller may read and that contain all words, with the total.
 
     There is always a row, so that the total is available for an offset after the last result; its
@@ -136,15 +132,19 @@ def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> Query[_Row]
     visible_boards = select_visible_boards(readable)
     sources = [source for source in TEXT_SOURCES if not kinds or source.kind in kinds]
     found = union_all(*(select_matches(source, visible_boards) for source in sources)).cte("found")
-    page = select(found).order_by(*rank_order(found)).limit(PAGE_LIMIT).offset(PAGE_OFFSET)
-    page_rows = page.subquery("page")
     total = select(func.count()).select_from(found).scalar_subquery()
-    statement = (
-        select(total.label("total"), page_rows, *select_snippet(page_rows.c.text))
-        .select_from(select(literal(1)).subquery("one_row").outerjoin(page_rows, true()))
-        .order_by(*rank_order(page_rows))
-    )
-    return Query(statement, _Row._make)
+    page = select(found).order_by(*rank_order(found)).limit(PAGE_LIMIT).offset(PAGE_OFFSET)
+
+    def build_statement(*conditions: ColumnElement[bool]) -> AnySelect:
+        page_rows = page.where(*conditions).subquery("page")
+        return (
+            select(total.label("total"), page_rows, *select_snippet(page_rows.c.text))
+            .select_from(select(literal(1)).subquery("one_row").outerjoin(page_rows, true()))
+            .order_by(*rank_order(page_rows))
+        )
+
+    order = rank_order(found)
+    return PageRows(build_statement, _Row._make, order, lambda row: (row.rank, row.at, row.id))
 
 
 def result_fields(row: Any, terms: Sequence[str]) -> dict[str, Any]:

@@ -346,7 +346,7 @@ _NEWEST_IDS = newest_rows_query(
     select(Task.id, Task.updated_at),
     Task.board_id,
     Task.updated_at,
-).subquery("newest")
+)().subquery("newest")
 NEWEST_TASKS: Query[TaskReference] = Query(
     select(*TASK_COLUMNS)
     .join(_NEWEST_IDS, _NEWEST_IDS.c.id == Task.id)

@@ -13,7 +13,7 @@ from core.clock import now
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import Forbidden
 from core.fields import FieldKind, Fields, Label, RequiredText
-from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PageRows, Paging, build_page
 from core.text import N_
 from models import (
     AGENT_NAME_COLUMNS,
@@ -82,13 +82,12 @@ async def list_comments(
 ) -> Page[CommentDetail]:
     """Return the comments of a task, oldest first. Raises NotFound."""
     parameters = {"board_id": board.id, "task_id": task_id}
-    limits = {"page_limit": paging.limit, "page_offset": paging.offset}
-    rows = await COMMENTS_PAGE.fetch(source, **parameters, **limits)
+    rows, cursor = await COMMENTS_PAGE.fetch(source, paging, **parameters)
     comments = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
     last = rows[0] if rows else await COMMENTS_TOTAL.first(source, **parameters)
     if last is None:
         raise task_not_found()
-    return Page(comments, last[-1], paging.limit, paging.offset)
+    return build_page(comments, last[-1], paging, cursor)
 
 
 def join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySelect:
@@ -104,11 +103,13 @@ def join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySele
 
 
 IS_TASK = (Task.id == TASK_ID) & (Task.board_id == BOARD_ID)
-COMMENTS_PAGE: Query[tuple[Any, ...]] = Query(
-    join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT))
-    .order_by(Comment.created_at, Comment.id)
-    .limit(PAGE_LIMIT)
-    .offset(PAGE_OFFSET)
+COMMENTS_PAGE: PageRows[tuple[Any, ...]] = PageRows(
+    lambda *conditions: (
+        join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT), *conditions)
+        .order_by(Comment.created_at, Comment.id)
+        .limit(PAGE_LIMIT)
+        .offset(PAGE_OFFSET)
+    )
 )
 COMMENTS_TOTAL: Query[tuple[int]] = Query(select(COMMENTS_COUNT).select_from(Task).where(IS_TASK))
 

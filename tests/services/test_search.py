@@ -266,7 +266,7 @@ async def test_search_uses_the_full_text_indexes(session, world) -> None:
             text(COPY_ROWS.format(table=table, column=column, names=names, bare=bare))
         )
         await refresh_statistics(session, table)
-    statement = search.build_search_query(frozenset(), by_agent=False).statement
+    statement = search.build_search_query(frozenset(), by_agent=False).build_statement()
     words = {"tsquery": "'her':*", "pattern": "her", "page_limit": 20, "page_offset": 0}
     parameters = {**boards.access_parameters(world.alice_member), **words}
     plan = await explain(session, statement.params(parameters))

@@ -177,8 +177,11 @@ async def list_requests(
     query = _build_list_query(names, is_admin=member.is_admin)
     page = await query.fetch_page(source, paging, **filters, **_parameters(member))
     found = await COMPLETE_REQUESTS.fetch(source, ids=list(page.items)) if page.items else []
-    limit = paging.limit if len(found) == len(page.items) else len(found)
-    return Page(found, page.total, limit, paging.offset)
+    if len(found) == len(page.items) or not found:
+        return Page(found, page.total, page.limit, page.offset, page.next_cursor)
+    last = found[-1].request
+    cursor = None if paging.after is None else query.build_cursor(last.created_at, last.id)
+    return Page(found, page.total, len(found), paging.offset, cursor)
 
 
 @cache

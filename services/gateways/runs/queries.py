@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, func, select
 
 from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PagedQuery, Paging
+from core.paging import (
+    PAGE_LIMIT,
+    PAGE_OFFSET,
+    Page,
+    PagedQuery,
+    PageRows,
+    Paging,
+    build_page,
+)
 from core.text import N_
 from models import Agent, Board, Run, RunStatus, Task
 
@@ -20,14 +28,16 @@ AGENT_RUNS = select(Run).where(Run.agent_id == bindparam("agent_id"))
 AGENT_RUN_PAGES: PagedQuery[Run] = PagedQuery(AGENT_RUNS.order_by(*NEWEST_FIRST), itemgetter(0))
 LATEST_RUN: Query[Run] = Query(AGENT_RUNS.order_by(*RUNNING_FIRST).limit(1), itemgetter(0))
 IS_TASK = (Task.id == bindparam("task_id")) & (Task.board_id == bindparam("board_id"))
-TASK_RUNS: Query[tuple[Run | None, int]] = Query(
-    select(Run, func.count(Run.id).over())
-    .select_from(Task)
-    .outerjoin(Run, Run.task_id == Task.id)
-    .where(IS_TASK)
-    .order_by(*NEWEST_FIRST)
-    .limit(PAGE_LIMIT)
-    .offset(PAGE_OFFSET)
+TASK_RUNS: PageRows[tuple[Run | None, int]] = PageRows(
+    lambda *conditions: (
+        select(Run, func.count(Run.id).over())
+        .select_from(Task)
+        .outerjoin(Run, and_(Run.task_id == Task.id, *conditions))
+        .where(IS_TASK)
+        .order_by(*NEWEST_FIRST)
+        .limit(PAGE_LIMIT)
+        .offset(PAGE_OFFSET)
+    )
 )
 TASK_RUN_COUNT: Query[int] = Query(
     select(func.count(Run.id))
@@ -58,13 +68,13 @@ async def list_task_runs(source: Source, board: Board, task_id: UUID, paging: Pa
     A task without runs is a row without a run, so it is distinguished from a missing task.
     """
     parameters = {"board_id": board.id, "task_id": task_id}
-    limits = {"page_limit": paging.limit, "page_offset": paging.offset}
-    rows = await TASK_RUNS.fetch(source, **parameters, **limits)
-    total = rows[0][1] if rows else await TASK_RUN_COUNT.first(source, **parameters)
+    rows, cursor = await TASK_RUNS.fetch(source, paging, **parameters)
+    is_counted = rows and not paging.after  # otherwise it is the number of those after the cursor
+    total = rows[0][1] if is_counted else await TASK_RUN_COUNT.first(source, **parameters)
     if total is None:
         raise NotFound("task_not_found", N_("There is no such task on this board."))
     runs = [run for run, _ in rows if run is not None]
-    return Page(runs, total, paging.limit, paging.offset)
+    return build_page(runs, total, paging, cursor)
 
 
 async def find_latest_run(source: Source, agent_id: UUID) -> Run | None:
