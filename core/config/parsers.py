@@ -51,7 +51,7 @@ def parse_issuer(text: str) -> str:
         return ""
     parse_address(text)
     parts = urlsplit(text)
-    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ValueError("must start with https://, unless the provider is on this machine")
     return text
 
@@ -156,7 +156,8 @@ def parse_log_level(text: str) -> str:
     return name
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host of an address is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,5 +1,13 @@
 """Sessions of coding agents: what their clients report, and what that says about the gate."""
 
+from services.coding_sessions.connections import (
+    CONNECTION_TEST,
+    CONNECTIONS,
+    LATEST_TEST,
+    TEST_SECONDS,
+    add_connection,
+    request_test,
+)
 from services.coding_sessions.rules import (
     SILENT_AFTER,
     ReportedState,

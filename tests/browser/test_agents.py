@@ -13,7 +13,7 @@ from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflow
 async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> None:
     site.create_board("Nursery")
     second = site.create_board("Orchard")
-    async with site.open_page("/agents/new") as page:
+    async with site.open_page("/agents/new?client=program") as page:
         await page.get_by_label("Name", exact=True).fill("Sapling")
         await page.locator("[name=role]").fill("Gardener")
         await page.get_by_label("Board", exact=True).select_option("Nursery")
@@ -59,7 +59,7 @@ async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> N
     gateway = await asyncio.to_thread(site.create_gateway, "Slip", "ws://127.0.0.1:9")
     board = site.create_board("Slipway", gateway_id=gateway["id"])
     change = "Change in the configuration of the gateway"
-    async with site.open_page(f"/agents/new?board={board['id']}") as page:
+    async with site.open_page(f"/agents/new?client=gateway&board={board['id']}") as page:
         section = page.get_by_role("region", name=change)
         await expect(page.get_by_label("Board", exact=True)).to_have_value(board["id"])
         await expect(section).to_be_hidden()

@@ -49,6 +49,7 @@ async def first_steps(page: Page, installation: Installation) -> tuple[str, str]
     await page.locator(f"[name={RULE}]").check()
     await looks_well(page)
     await page.get_by_role("button", name="Create board and continue").click()
+    await page.locator("#program summary").click()
     await fill(page, name="Juniper", role="Writer")
     await looks_well(page)
     await page.get_by_role("button", name="Add agent and continue").click()

@@ -91,7 +91,7 @@ PAGES = {
         "/boards/{quay}/tasks/{worked_on}/why",
     ],
     "/agents": ["/agents", "/agents?board={empty}"],
-    "/agents/new": ["/agents/new"],
+    "/agents/new": ["/agents/new", "/agents/new?client=claude", "/agents/new?client=program"],
     "/agents/{agent_id:uuid}": ["/agents/{agent}", "/agents/{docker}"],
     "/agents/{agent_id:uuid}/runs": ["/agents/{agent}/runs", "/agents/{docker}/runs"],
     "/agents/{agent_id:uuid}/messages": ["/agents/{agent}/messages", "/agents/{docker}/messages"],
@@ -112,6 +112,7 @@ PAGES = {
         "/agents/{agent}/files/SOUL.md/history/{file_version}"
     ],
     "/agents/{agent_id:uuid}/calls": ["/agents/{agent}/calls"],
+    "/agents/{agent_id:uuid}/connect": ["/agents/{agent}/connect?client=claude"],
     "/groups": ["/groups"],
     "/groups/new": ["/groups/new"],
     "/groups/{group_id:uuid}": ["/groups/{group}", "/groups/{group}?done=1&tasks=10"],

@@ -98,7 +98,7 @@ async def test_a_field_that_somebody_else_changed_is_no_change_of_the_form(
 async def test_a_new_agent_on_a_gateway_shows_its_entry(
     alice: httpx2.AsyncClient, provisioned: Agent, new: dict[str, str], world: World
 ) -> None:
-    page = (await alice.get(NEW_PATH)).text
+    page = (await alice.get(f"{NEW_PATH}?client=gateway")).text
     assert f'hx-post="{NEW_PATH}"' in page
     assert is_hidden(page)
 
@@ -172,7 +172,7 @@ async def test_agents_without_a_gateway_and_linked_agents_show_nothing(
     world: World,
 ) -> None:
     form = submitted | {"every": "1h"}
-    for path in (f"{address}/settings", NEW_PATH):  # no board has a gateway
+    for path in (f"{address}/settings", f"{NEW_PATH}?client=program"):  # no gateway
         page = (await alice.get(path)).text
         assert 'id="agent-form"' in page
         assert 'id="config-change"' not in page

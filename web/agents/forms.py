@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from core.clock import parse_duration
 from core.fields import FieldKind, Fields, Label, Name, Patch
-from models import Agent
+from models import Agent, CodingClient
 from services.agents import AgentCreate, AgentName, AgentUpdate
 from web.ui import object_forms
 from web.ui.edited_fields import EditedField
@@ -42,8 +42,9 @@ class AgentForm(Fields):
 
 
 class NewAgentForm(AgentForm):
-    """A new agent, its board, and optionally its first task."""
+    """A new agent, its board, and optionally its client and its first task."""
 
+    client: Annotated[CodingClient | None, Label(N_("Client"))] = None
     kind: Annotated[Literal["worker", "lead"], Label(N_("Role on the board"))] = "worker"
     first_task: Annotated[Name | None, Label(N_("First task"), FieldKind.LINE)] = None
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from core.config.settings import Settings
 from core.db.reads import Source
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from core.http.request import Session
 from core.paging import Paging
 from models import Agent, Board, Member, Status
-from services import agents, boards, tasks
+from services import agents, boards, coding_sessions, tasks
 from services.agents import AgentCard
 from services.gateways import files
 from services.tasks import TaskCreate
@@ -178,10 +178,16 @@ async def create_agent(
 ) -> tuple[Agent, str | None]:
     """Create an agent, and its first task if the form names one.
 
-    Return the agent with its token, which is None for an agent on a gateway.
+    Return the agent with its token, which is None for an agent on a gateway. Raises Invalid for an
+    agent with a client on a board whose agents run on a gateway.
     """
     board = await boards.lock_board_as_admin(session, member, fields.board_id)
+    if fields.client is not None and board.gateway_id is not None:
+        message = N_("The agents of this board run on its gateway. Choose another board.")
+        raise Invalid("board_has_gateway", message, field="board_id")
     agent, token = await agents.create_agent(session, member.user, board, fields.to_fields())
+    if fields.client is not None:
+        await coding_sessions.add_connection(session, agent, fields.client)
     if fields.first_task:
         await tasks.create_task(
             session, member.user, board, TaskCreate.parse({"title": fields.first_task})

@@ -5,7 +5,7 @@ and the soul are in `file_views`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from core.clock import now
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
-from models import Agent, Board
+from models import Agent, Board, CodingClient
 from services import activity, agents, boards, gateways, identity, messages, organizations
 from services.activity import ActivityFilters
 from services.agents import AgentCard
@@ -24,6 +24,7 @@ from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
+from web.agents.connections import CLIENT_NAMES, connection_path, parse_client
 from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
 from web.agents.messages import load_messages
 from web.agents.presenter import (
@@ -96,8 +97,21 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
 
 
 async def show_new_agent_form(request: Request) -> Response:
-    """Show the form for a new agent."""
-    return await _render_new_form(request, forms.Form())
+    """Show what can do the work of a new agent, and then the form for it."""
+    if "client" in request.query_params:
+        return await _render_new_form(request, forms.Form())
+    member, layout = current_member(request), await load_layout(request)
+    organizations.require_admin(member)
+    async with open_reader(request) as source:
+        found = await _list_writable_boards(request, source)
+    return render_page(
+        request,
+        "agents/choose.html",
+        layout=layout,
+        client_names=CLIENT_NAMES,
+        board_id=forms.parse_id(request.query_params.get("board")),
+        has_gateways=any(board.gateway_id for board in found),
+    )
 
 
 async def create_agent(request: Request) -> Response:
@@ -107,10 +121,18 @@ async def create_agent(request: Request) -> Response:
         fields = form.parse(NewAgentForm)
         async with open_transaction(request) as session:
             agent, token = await setup.create_agent(session, current_member(request), fields)
-        if token is None:
-            return RedirectResponse(f"/agents/{agent.id}", 303)
-        return flash_cookies.redirect_with_secret(request, f"/agents/{agent.id}/calls", token)
+        return _redirect_with_token(request, agent, token, fields.client)
     return await _render_new_form(request, form)
+
+
+def _redirect_with_token(
+    request: Request, agent: Agent, token: str | None, client: CodingClient | None
+) -> Response:
+    """Redirect to the page that shows a token once, or to the agent if it has none to show."""
+    if token is None:
+        return RedirectResponse(f"/agents/{agent.id}", 303)
+    path = connection_path(agent, client) if client else f"/agents/{agent.id}/calls"
+    return flash_cookies.redirect_with_secret(request, path, token)
 
 
 async def preview_new_agent(request: Request) -> Response:
@@ -135,10 +157,34 @@ async def _render_new_form(
     form: forms.Form,
     config_changes: Sequence[AgentConfigChange] | None = None,
 ) -> Response:
-    """Render the form for a new agent, and what it changes on gateways as far as that is known."""
-    organizations.require_admin(current_member(request))
-    board = EditedField("board_id", "", request.query_params.get("board", ""))
-    return await _render_agent_form(request, "agents/new.html", form, config_changes, [board])
+    """Render the form for a new agent, and what it changes on gateways as far as that is known.
+
+    An agent with a client is on a board without a gateway.
+    """
+    member, query = current_member(request), request.query_params
+    organizations.require_admin(member)
+    kind, board_id = form.value("client") or query.get("client"), query.get("board", "")
+    client = parse_client(kind)
+    async with open_reader(request) as source:
+        found = await _list_writable_boards(request, source)
+        names = await agents.list_agent_names(source, member) if client else ()
+    fitting = [board for board in found if (board.gateway_id is not None) == (kind == "gateway")]
+    board_id = board_id or next((str(board.id) for board in fitting), "")
+    edited = [EditedField("board_id", "", board_id)]
+    if client is None:
+        return await _render_agent_form(request, "agents/new.html", form, config_changes, edited)
+    name = agents.choose_free_name(CLIENT_NAMES[client].split()[0], [name for _id, name in names])
+    return render_page(
+        request,
+        "agents/new_client.html",
+        layout=await load_layout(request),
+        status=form.status,
+        form=form,
+        fields=build_form_fields(form, NewAgentForm, [*edited, EditedField("name", "", name)]),
+        client=client,
+        client_name=CLIENT_NAMES[client],
+        board_options=[(board.id, board.name) for board in fitting],
+    )
 
 
 async def _render_agent_form(
@@ -391,10 +437,14 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
 
 
 class AgentTokenForm(BaseModel):
-    """The lifetime of a new token in days (0: without an end), and whether older ones end now."""
+    """The lifetime of a new token in days (0: without an end), and whether older ones end now.
+
+    With a client, the page that connects it shows the token.
+    """
 
     days: int | None = None
     ends_old: forms.Switch = False
+    client: Annotated[CodingClient | None, forms.BlankAsNone] = None
 
 
 async def issue_token(request: Request) -> Response:
@@ -407,11 +457,14 @@ async def issue_token(request: Request) -> Response:
     form = await forms.read_form(request)
     fields = form.parse(AgentTokenForm)
     async with open_transaction(request) as session:
-        member = current_member(request)
-        _, token = await agents.issue_token(session, member, agent_id, **fields.model_dump())
-    if token is None:
-        return RedirectResponse(f"/agents/{agent_id}", 303)
-    return flash_cookies.redirect_with_secret(request, f"/agents/{agent_id}/calls", token)
+        agent, token = await agents.issue_token(
+            session,
+            current_member(request),
+            agent_id,
+            days=fields.days,
+            ends_old=fields.ends_old,
+        )
+    return _redirect_with_token(request, agent, token, fields.client)
 
 
 async def show_first_call(request: Request) -> Response:

@@ -8,10 +8,11 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, Board, Member
-from services import agents, boards, organizations
+from services import agents, boards, coding_sessions, organizations
 from services.boards import BoardCreate
 from services.organizations import OrganizationCreate
 from web.agents import setup, views
+from web.agents.connections import CLIENT_NAMES, connection_path
 from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
 from web.ui import flash_cookies, forms
@@ -33,7 +34,10 @@ async def show_welcome(request: Request) -> Response:
         assert member is not None
         async with open_reader(request) as source:
             cards = await agents.list_agent_cards(source, member)
-        return RedirectResponse(_first_call_path(cards[0].agent), 303)
+            agent = cards[0].agent
+            found = await coding_sessions.CONNECTIONS.first(source, agent_id=agent.id)
+        path = connection_path(agent, found.client) if found else _first_call_path(agent)
+        return RedirectResponse(path, 303)
     if step is None:
         return RedirectResponse("/boards", 303)
     return await _render_step(request, step, forms.Form())
@@ -145,6 +149,8 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
         fields=fields,
         rules=BOARD_RULES,
         examples=RULE_EXAMPLES,
+        client_names=CLIENT_NAMES,
+        board_id=board.id if board else None,
     )
 
 

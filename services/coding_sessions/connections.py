@@ -1,0 +1,59 @@
+"""Connections of agents with their clients, as people set them up and test them."""
+
+from sqlalchemy import Uuid, bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query
+from models import Agent, ClientConnection, CodingClient, CodingSession, ToolCall, new_id
+
+CONNECTION_TEST = "connection_test"
+"""The reason of a call that is held because people test the connection."""
+
+TEST_SECONDS = 70
+"""How long the call of a test is held at least: many proxies cut a connection after 60 seconds."""
+
+
+async def add_connection(session: AsyncSession, agent: Agent, client: CodingClient) -> None:
+    """Add the client that an agent is going to use."""
+    statement = insert(ClientConnection).values(
+        id=new_id(), agent_id=agent.id, client=client, created_at=now()
+    )
+    await session.execute(statement.on_conflict_do_nothing(index_elements=["agent_id", "client"]))
+
+
+async def request_test(session: AsyncSession, agent: Agent, client: CodingClient) -> None:
+    """Hold the next call of a client for TEST_SECONDS, whatever the policy says."""
+    at = now()
+    statement = insert(ClientConnection).values(
+        id=new_id(), agent_id=agent.id, client=client, created_at=at, test_requested_at=at
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["agent_id", "client"], set_={"test_requested_at": at}
+        )
+    )
+
+
+CONNECTIONS = Query(
+    select(ClientConnection)
+    .where(ClientConnection.agent_id == bindparam("agent_id", type_=Uuid()))
+    .order_by(ClientConnection.created_at),
+    lambda row: row[0],
+)
+"""Of an agent; the first one that was added comes first."""
+
+LATEST_TEST = Query(
+    select(ToolCall)
+    .join(CodingSession, CodingSession.id == ToolCall.session_id)
+    .where(
+        ToolCall.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolCall.reason == CONNECTION_TEST,
+        CodingSession.client == bindparam("client", type_=CodingSession.client.type),
+    )
+    .order_by(ToolCall.asked_at.desc())
+    .limit(1),
+    lambda row: row[0],
+)
+"""The latest call of a client that was held for a test."""
