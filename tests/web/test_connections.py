@@ -60,7 +60,7 @@ async def test_the_block_with_the_token_is_shown_once(alice, world) -> None:
     shown = await alice.get(path)
     assert shown.headers["Cache-Control"] == "no-store"
     command = next(one for one in read_blocks(shown.text) if one.startswith("curl -fsS http"))
-    words = shlex.split(command)
+    words = shlex.split(command.replace("\\\n", ""))
     assert words[:4] == ["curl", "-fsS", f"{BASE}/client.py", "|"]
     assert words[4:8] == ["python3", "-", "connect", "claude"]
     token = words[words.index("--token") + 1]

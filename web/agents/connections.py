@@ -205,10 +205,11 @@ def _build_block(request: Request, client: CodingClient) -> dict[str, Any]:
     words = build_connect_command(client, base_url, token)
     headless = build_connect_command(client, base_url, token, "--headless")
     address = f"{base_url}/client.py"
+    download = f"curl -fsS {address} \\\n  | python3 -"
     return {
         "token": token,
-        "command": f"curl -fsS {address} | python3 - {words}",
-        "headless_command": f"curl -fsS {address} | python3 - {headless}" if is_claude else "",
+        "command": f"{download} {words}",
+        "headless_command": f"{download} {headless}" if is_claude else "",
         "inspect_command": "\n".join(
             [
                 f"curl -fsS -o client.py {address}",
