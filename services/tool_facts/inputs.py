@@ -1,15 +1,12 @@
-"""The input of a tool call: its hash, and what may be stored of it."""
+"""What may be stored of the input of a tool call."""
 
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.canonical_json import hash_json
-
 MAX_EXCERPT = 2_000  # bytes
 MASK = "•••"
-WORDS_OF_THE_MODEL = frozenset({"description"})  # they have no effect, and change with each call
 
 _SECRETS = (
     # `name=value`, `"name": "value"`, `--name value` with a name that says secret
@@ -27,12 +24,6 @@ _SECRETS = (
     ),
     re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)([\s\S]{1,20000}?)(?=-----END|\Z)"),
 )
-
-
-def hash_request(tool: str, input: Mapping[str, Any], cwd: str | None) -> str:
-    """Return the hash of a call: equal for calls that do the same in the same folder."""
-    effective = {key: value for key, value in input.items() if key not in WORDS_OF_THE_MODEL}
-    return hash_json({"tool": tool, "input": effective, "cwd": cwd})
 
 
 def mask_secrets(text: str) -> str:

@@ -11,35 +11,11 @@ from core.text import remove_invisible
 HOME = "~"
 
 SYSTEM_FOLDERS = frozenset(
-    [
-        "/",
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/lib32",
-        "/lib64",
-        "/media",
-        "/mnt",
-        "/opt",
-        "/private",
-        "/proc",
-        "/root",
-        "/run",
-        "/sbin",
-        "/srv",
-        "/sys",
-        "/tmp",  # noqa: S108
-        "/usr",
-        "/var",
-        "/Applications",
-        "/Library",
-        "/System",
-        "/Users",
-        "/Volumes",
-    ]
+    (
+        *("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media"),
+        *("/mnt", "/opt", "/private", "/proc", "/root", "/run", "/sbin", "/srv", "/sys"),
+        *("/tmp", "/usr", "/var", "/Applications", "/Library", "/System", "/Users", "/Volumes"),
+    )
 )
 """No project, although a client can be started there."""
 SYSTEM_TREES = ("/bin/", "/boot/", "/dev/", "/etc/", "/lib/", "/proc/", "/sbin/", "/sys/", "/usr/")
@@ -55,35 +31,21 @@ _SECRET_NAMES = re.compile(
     r"|(.*[-_.])?(credentials?|secrets?|passwords?|tokens?)([-_.].*)?"
     r"|shadow-?|gshadow-?|sudoers|master\.passwd|\.?(bash|zsh|sh|python|psql|mysql|node_repl)_?history"
     r"|auth\.json|kubeconfig|service-?account.*\.json|cookies(\.sqlite.*|-journal)?|login data"
-    r"|environ|mem|secring.*|wallet\.dat|\.terraformrc|terraform\.rc|hosts\.yml|\.s3cfg|\.boto"
+    r"|secring.*|wallet\.dat|\.terraformrc|terraform\.rc|\.s3cfg|\.boto"
     r"|application_default_credentials\.json|\.claude\.json|oauth_creds\.json|agent-token.*"
 )
 _SECRET_FOLDERS = frozenset(
-    [
-        ".ssh",
-        ".aws",
-        ".azure",
-        ".gnupg",
-        ".gpg",
-        ".kube",
-        ".docker",
-        ".password-store",
-        "keychains",
-        ".mozilla",
-        ".gcloud",
-        ".config/gcloud",
-        ".config/gh",
-        ".config/op",
-        ".secrets",
-        ".vault",
-        ".chef",
-        ".oci",
-        ".terraform.d",
-        ".local/share/keyrings",
+    (
+        *(".ssh", ".aws", ".azure", ".gnupg", ".gpg", ".kube", ".docker", ".password-store"),
+        *("keychains", ".mozilla", ".gcloud", ".config/gcloud", ".config/gh", ".config/op"),
+        *(".secrets", ".vault", ".chef", ".oci", ".terraform.d", ".local/share/keyrings"),
         ".config/mission-control",
-    ]
+    )
 )
-_PUBLIC_NAMES = re.compile(r".*\.(example|sample|template|dist|pub|md|rst)")
+_PUBLIC_NAMES = re.compile(
+    r".*\.(example|sample|template|dist|pub|md|rst|html?|css|scss|py|pyi|[cm]?jsx?|[cm]?tsx?|go|rs|rb|java|kt"
+    r"|swift|c|h|cc|cpp|hpp|cs|php|vue|svelte|ex|exs|erl|scala|clj|lua|sh|snap|po|svg)"
+)
 
 _CLIENT_FOLDERS = (
     *(".claude", ".codex", ".gemini", ".copilot", ".opencode", ".agents"),

@@ -1,20 +1,22 @@
 """The tools of the clients, and what a call of each does. Pure functions."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
+from core.canonical_json import hash_json
+from core.text import remove_invisible
 from models import CodingClient, ToolAction
+from services.tool_facts.effects import Effects
 from services.tool_facts.facts import ToolFacts
-from services.tool_facts.paths import find_project, read_path
-from services.tool_facts.shell import read_command
+from services.tool_facts.programs import may_match_secret, read_host
+from services.tool_facts.shell import read_shell
 
-OWN_SERVERS = r"mission[-_]control"
-OWN_TOOLS = re.compile(
-    rf"mcp__{OWN_SERVERS}__[a-z_]+|mcp_{OWN_SERVERS}_[a-z_]+|{OWN_SERVERS}[-_/][a-z_]+"
-)
+MAX_TOOL_LENGTH = 200  # characters
+MAX_CACHED_COMMAND = 2_000  # characters
 
 
 class ToolKind(StrEnum):
@@ -27,133 +29,264 @@ class ToolKind(StrEnum):
     PATCH = "patch"
     FETCH = "fetch"
     SEARCH_WEB = "search_web"
-    NOTES = "notes"  # of the client itself: nothing happens outside of it
+    INTERNAL = "internal"  # nothing happens outside of the client, or its parts ask themselves
     UNKNOWN = "unknown"
 
 
-TOOLS: Mapping[str, ToolKind] = {
-    name: kind
-    for kind, names in {
-        ToolKind.SHELL: "bash run_shell_command shell exec_command local_shell",
-        ToolKind.READ: "read read_file read_many_files view notebookread view_image",
-        ToolKind.LIST: "glob grep ls list list_directory search_file_content grep_search rg find",
-        ToolKind.WRITE: "write edit multiedit notebookedit write_file replace create"
-        " str_replace_editor",
-        ToolKind.PATCH: "apply_patch patch",
-        ToolKind.FETCH: "webfetch web_fetch fetch",
-        ToolKind.SEARCH_WEB: "websearch web_search google_web_search codesearch",
-        ToolKind.NOTES: "todowrite todoread write_todos update_plan update_todo report_intent"
-        " exitplanmode enterplanmode askuserquestion ask_user question toolsearch",
-    }.items()
-    for name in names.split()
+_NAMES: Mapping[CodingClient, Mapping[ToolKind, str]] = {
+    CodingClient.CLAUDE: {
+        ToolKind.SHELL: "Bash",
+        ToolKind.READ: "Read NotebookRead",
+        ToolKind.LIST: "Glob Grep LS",
+        ToolKind.WRITE: "Write Edit MultiEdit NotebookEdit",
+        ToolKind.FETCH: "WebFetch",
+        ToolKind.SEARCH_WEB: "WebSearch",
+        ToolKind.INTERNAL: "TodoWrite TodoRead TaskCreate TaskGet TaskUpdate TaskList TaskOutput TaskStop"
+        " BashOutput KillShell KillBash ExitPlanMode EnterPlanMode AskUserQuestion ToolSearch Skill Task"
+        " Agent ListAgents ReportFindings",
+    },
+    CodingClient.CODEX: {
+        ToolKind.SHELL: "Bash",
+        ToolKind.PATCH: "apply_patch",
+        ToolKind.READ: "view_image",
+        ToolKind.SEARCH_WEB: "web_search",
+        ToolKind.INTERNAL: "update_plan request_user_input get_goal create_goal update_goal wait_agent"
+        " close_agent spawn_agent send_input resume_agent",
+    },
+    CodingClient.COPILOT: {
+        ToolKind.SHELL: "bash Bash",
+        ToolKind.READ: "view Read",
+        ToolKind.LIST: "rg grep glob Grep Glob",
+        ToolKind.WRITE: "create edit str_replace_editor Write Edit",
+        ToolKind.PATCH: "apply_patch",
+        ToolKind.FETCH: "web_fetch WebFetch",
+        ToolKind.SEARCH_WEB: "web_search",
+        ToolKind.INTERNAL: "report_intent update_todo ask_user read_bash stop_bash list_bash skill task"
+        " read_agent list_agents fetch_copilot_cli_documentation",
+    },
+    CodingClient.OPENCODE: {
+        ToolKind.SHELL: "bash",
+        ToolKind.READ: "read",
+        ToolKind.LIST: "glob grep list",
+        ToolKind.WRITE: "write edit multiedit",
+        ToolKind.PATCH: "patch apply_patch",
+        ToolKind.FETCH: "webfetch",
+        ToolKind.SEARCH_WEB: "websearch codesearch",
+        ToolKind.INTERNAL: "todowrite todoread task skill question invalid plan_enter plan_exit",
+    },
+    CodingClient.GEMINI: {
+        ToolKind.SHELL: "run_shell_command",
+        ToolKind.READ: "read_file read_many_files",
+        ToolKind.LIST: "list_directory glob grep_search search_file_content",
+        ToolKind.WRITE: "write_file replace",
+        ToolKind.FETCH: "web_fetch",
+        ToolKind.SEARCH_WEB: "google_web_search",
+        ToolKind.INTERNAL: "write_todos update_topic enter_plan_mode exit_plan_mode ask_user"
+        " activate_skill invoke_agent list_background_processes read_background_output complete_task",
+    },
 }
-PATH_KEYS = frozenset(
-    [
+TOOLS = {
+    client: {name: kind for kind, names in kinds.items() for name in names.split()}
+    for client, kinds in _NAMES.items()
+}
+"""The tools of the tested versions. All others are unknown, such as those of MCP servers."""
+
+_OWN_TOOLS: Mapping[CodingClient, str] = {
+    CodingClient.CLAUDE: r"mcp__mission[-_]control__[a-z_]+",
+    CodingClient.CODEX: r"mcp__mission[-_]control__[a-z_]+",
+    CodingClient.COPILOT: r"mission-control[-/][a-z_]+",
+    CodingClient.OPENCODE: r"mission-control_[a-z_]+",
+    CodingClient.GEMINI: r"mcp_mission-control_[a-z_]+",
+}
+
+_PATH_KEYS = frozenset(
+    (
         "path",
         "paths",
         "file_path",
-        "filepath",
+        "filePath",
         "notebook_path",
         "absolute_path",
         "dir_path",
-        "directory",
         "include",
-        "filename",
-    ]
+    )
 )
-URL = re.compile(r"https?://[^\s<>\"']{1,2000}", re.IGNORECASE)
-PATCHED = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.*)$|^\*\*\* (Move) to: (.*)$", re.M)
+_LISTS_NAMES = frozenset(("Glob", "LS", "glob", "list", "list_directory"))
+_GLOB_KEYS = frozenset(("glob", "pattern", "include_pattern", "include"))
+_FOLDER_KEYS = frozenset(("workdir", "dir_path", "cwd", "directory"))
+_TEXT_KEYS: Mapping[ToolKind, frozenset[str]] = {
+    ToolKind.SHELL: frozenset(("command", "description", "shellId", "mode")),
+    ToolKind.READ: frozenset(("pages",)),
+    ToolKind.LIST: frozenset(
+        ("pattern", "glob", "include", "include_pattern", "exclude_pattern", "output_mode", "type")
+        + ("ignore", "file_filtering_options")
+    ),
+    ToolKind.WRITE: frozenset(
+        ("content", "old_string", "new_string", "oldString", "newString", "edits", "new_source")
+        + ("cell_id", "cell_type", "edit_mode", "instruction", "file_text", "old_str", "new_str")
+        + ("command", "insert_text")
+    ),
+}
+_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,20}://[^\s<>\"'`)\]}]{1,2000}")
+_PATCH_LINE = re.compile(r"^\*\*\* (?!Begin Patch$|End Patch$|End of File$)([A-Z][a-z ]+): (.*)$")
 
 
 def read_facts(
     client: CodingClient, tool: str, input: Mapping[str, Any], cwd: str | None
 ) -> ToolFacts:
     """Return what a call does. The input and the folder are the words of the client."""
-    if OWN_TOOLS.fullmatch(tool):
+    if len(tool) > MAX_TOOL_LENGTH or not tool.isascii() or not tool.isprintable():
+        return ToolFacts(client=client, tool=tool, is_understood=False, doubt="tool")
+    if re.fullmatch(_OWN_TOOLS[client], tool):
         return ToolFacts(client=client, tool=tool, actions=frozenset({ToolAction.OWN_TOOL}))
-    kind = TOOLS.get(tool.lower(), ToolKind.UNKNOWN)
-    if kind is ToolKind.NOTES:
-        return ToolFacts(client=client, tool=tool)
-    if kind is ToolKind.UNKNOWN:
-        action = ToolAction.OTHER_TOOL
-        return ToolFacts(client=client, tool=tool, actions=frozenset({action}))
+    kind = TOOLS[client].get(tool, ToolKind.UNKNOWN)
     if kind is ToolKind.SHELL:
-        command = input.get("command") or input.get("cmd")
-        commands, doubt = read_command(command) if isinstance(command, str) else ((), "input")
-        return ToolFacts(
-            client=client,
-            tool=tool,
-            actions=frozenset().union(*(one.actions for one in commands)),
-            commands=commands,
-            is_understood=doubt is None,
-            doubt=doubt,
-        )
-    if kind in (ToolKind.FETCH, ToolKind.SEARCH_WEB):
-        urls = [match[0] for text in _list_texts(input.values()) for match in URL.finditer(text)]
-        hosts = [host for url in urls if (host := _read_host(url))]
-        is_understood = kind is ToolKind.SEARCH_WEB or (bool(hosts) and len(hosts) == len(urls))
-        return ToolFacts(
-            client=client,
-            tool=tool,
-            actions=frozenset({ToolAction.NETWORK}),
-            hosts=tuple(dict.fromkeys(hosts)),
-            is_understood=is_understood,
-            doubt=None if is_understood else "host",
-        )
-    return _read_file_tool(client, tool, kind, input, cwd)
-
-
-def _read_file_tool(
-    client: CodingClient, tool: str, kind: ToolKind, input: Mapping[str, Any], cwd: str | None
-) -> ToolFacts:
-    actions, doubt = set(), None
-    if kind is ToolKind.PATCH:
-        text = "\n".join(_list_texts(input.values()))
-        found = list(PATCHED.finditer(text))
-        paths = [match[2] or match[4] for match in found]
-        if any(match[1] == "Delete" or match[3] for match in found):
-            actions.add(ToolAction.DELETE)
+        return _read_shell_tool(client, tool, input, cwd)
+    effects = Effects(cwd)
+    if kind is ToolKind.INTERNAL:
+        if input.get("isolation") == "remote":  # its calls would ask nobody
+            effects.act(ToolAction.OTHER_TOOL)
+    elif kind is ToolKind.UNKNOWN:
+        effects.act(ToolAction.OTHER_TOOL)
+    elif kind is ToolKind.FETCH:
+        _read_urls(input, effects)
+    elif kind is ToolKind.SEARCH_WEB:
+        effects.connect()
+    elif kind is ToolKind.PATCH:
+        _read_patch(input, effects)
     else:
-        named = [value for key, value in input.items() if key.lower() in PATH_KEYS]
-        paths = list(_list_texts(named)) or (["."] if kind is ToolKind.LIST else [])
-    if not paths:
-        doubt = "path"
-    project = find_project(cwd)
-    read = [read_path(path, cwd, project) for path in paths]
-    for one in read:
-        if kind in (ToolKind.READ, ToolKind.LIST):
-            actions.add(ToolAction.READ if one.is_inside else ToolAction.READ_OUTSIDE)
-            if one.is_secret:
-                actions.add(ToolAction.READ_SECRET)
+        _read_files(kind, tool, input, effects)
+    return effects.build_facts(client, tool)
+
+
+def _read_shell_tool(
+    client: CodingClient, tool: str, input: Mapping[str, Any], cwd: str | None
+) -> ToolFacts:
+    command = input.get("command")
+    folders = [input[key] for key in _FOLDER_KEYS if input.get(key) not in (None, "", cwd)]
+    if isinstance(command, str) and len(command) <= MAX_CACHED_COMMAND and not folders:
+        facts = _read_cached_command(client, tool, command, cwd)
+    else:
+        effects = Effects(cwd)
+        for folder in folders:
+            if isinstance(folder, str):
+                effects.change_folder(folder)
+            else:
+                effects.doubt("input")
+        if isinstance(command, str):
+            read_shell(command, effects)
         else:
-            actions.add(ToolAction.WRITE_INSIDE if one.is_inside else ToolAction.WRITE_OUTSIDE)
-            if one.is_client_config:
-                actions.add(ToolAction.WRITE_CLIENT_CONFIG)
-            if one.is_git:
-                actions.add(ToolAction.WRITE_GIT)
-    return ToolFacts(
-        client=client,
-        tool=tool,
-        actions=frozenset(actions),
-        paths=tuple(dict.fromkeys(one.text for one in read)),
-        is_understood=doubt is None,
-        doubt=doubt,
-    )
+            effects.doubt("input")
+        facts = effects.build_facts(client, tool)
+    known = _TEXT_KEYS[ToolKind.SHELL] | _FOLDER_KEYS
+    is_known = not any(key not in known and _has_text(value) for key, value in input.items())
+    if is_known or not facts.is_understood:
+        return facts
+    return replace(facts, is_understood=False, doubt="input")
 
 
-def _list_texts(values: Iterable[object]) -> list[str]:
-    """Return the texts in values and in their lists."""
-    texts = []
-    for value in values:
-        if isinstance(value, str):
-            texts.append(value)
-        elif isinstance(value, list):
-            texts += [one for one in value if isinstance(one, str)]
-    return texts
+@lru_cache(1_000)
+def _read_cached_command(
+    client: CodingClient, tool: str, command: str, cwd: str | None
+) -> ToolFacts:
+    effects = Effects(cwd)
+    read_shell(command, effects)
+    return effects.build_facts(client, tool)
 
 
-def _read_host(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
+def _read_files(kind: ToolKind, tool: str, input: Mapping[str, Any], effects: Effects) -> None:
+    paths: list[str] = []
+    for key, value in input.items():
+        if key in _PATH_KEYS:
+            paths += _list_texts(value)
+        elif key not in _TEXT_KEYS[kind] and _has_text(value):
+            effects.doubt("input")
+    if kind is ToolKind.LIST:
+        lists_names = tool in _LISTS_NAMES
+        for one in paths or ["."]:
+            effects.read(one, is_listed=lists_names)
+        for key in _GLOB_KEYS if lists_names else _GLOB_KEYS - {"pattern"}:
+            for one in _list_texts(input.get(key)):
+                _read_pattern(one, effects, lists_names=lists_names)
+    elif not paths:
+        effects.doubt("input")
+    for one in paths:
+        if _has_hidden_characters(one):
+            effects.doubt("characters")
+        if kind is ToolKind.READ:
+            effects.read(one)
+        elif kind is ToolKind.WRITE:
+            effects.write(one)
+
+
+def _read_patch(input: Mapping[str, Any], effects: Effects) -> None:
+    """Read the files that a patch of Codex names. A line that names none is a doubt."""
+    [*texts] = (value for value in input.values() if isinstance(value, str))
+    found = False
+    for line in "\n".join(texts).split("\n"):
+        header = _PATCH_LINE.match(line.rstrip("\r"))
+        if header is None:
+            if line.startswith("*** ") and line.split(":")[0].endswith((" File", " to")):
+                effects.doubt("input")
+            continue
+        verb, path = header[1], header[2].strip()
+        found = True
+        if verb == "Delete File":
+            effects.delete(path)
+        elif verb in ("Add File", "Update File", "Move to"):
+            effects.write(path)
+        else:
+            effects.doubt("input")
+        if _has_hidden_characters(path):
+            effects.doubt("characters")
+    if not found:
+        effects.doubt("input")
+
+
+def _read_urls(input: Mapping[str, Any], effects: Effects) -> None:
+    urls = [text.strip() for text in _list_texts(input.get("url"))]
+    for text in _list_texts(input.get("prompt")) if not urls else ():
+        urls += [found[0].rstrip(".,;:!?") for found in _URL.finditer(text)]
+    for url in urls:
+        host = read_host(url) if "://" in url else None
+        if host is None:
+            effects.doubt("host")
+        effects.connect(host)
+    if not urls:
+        effects.connect()
+
+
+def _read_pattern(pattern: str, effects: Effects, *, lists_names: bool) -> None:
+    """Read a pattern of files, which can lead outside, or name files with secrets."""
+    if pattern.startswith(("/", "~")) or ".." in pattern:
+        effects.read(re.split(r"[*?\[{]", pattern)[0] or "/", is_listed=lists_names)
+    name = pattern.rstrip("/").rpartition("/")[2]
+    if not lists_names and name.strip("*.") and may_match_secret(name):
+        effects.act(ToolAction.READ_SECRET)
+
+
+def _list_texts(value: object) -> list[str]:
+    """Return a text, or the texts in a list."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
+
+
+def _has_text(value: object) -> bool:
+    """Return whether a value can name a file or a command."""
+    return isinstance(value, str | list | dict) and bool(value)
+
+
+def _has_hidden_characters(text: str) -> bool:
+    return remove_invisible(text) != text or "\n" in text
+
+
+def hash_request(tool: str, input: Mapping[str, Any], cwd: str | None) -> str:
+    """Return the hash of a call: equal for calls that do the same in the same folder.
+
+    The description of a command is left out: it has no effect, and changes with each call. Other
+    tools, such as one that creates an issue, can have a description that matters.
+    """
+    effective = dict(input)
+    if any(names.get(tool) is ToolKind.SHELL for names in TOOLS.values()):
+        effective.pop("description", None)
+    return hash_json({"tool": tool, "input": effective, "cwd": cwd})

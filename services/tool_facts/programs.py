@@ -1,0 +1,991 @@
+"""Well-known programs: what a command with one does. Other programs may do anything."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from models import ToolAction
+from services.tool_facts.effects import Effects
+from services.tool_facts.facts import Command
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SYSTEM_FOLDERS = ("/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/")
+SAFE_VARIABLES = _names(
+    """
+    CI NO_COLOR FORCE_COLOR CLICOLOR CLICOLOR_FORCE LANG LC_ALL LC_CTYPE TZ TERM COLUMNS LINES
+    NODE_ENV RAILS_ENV RUST_BACKTRACE PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE
+    GIT_TERMINAL_PROMPT DEBIAN_FRONTEND
+    """
+)
+"""Variables that change the output of programs, and not what they execute."""
+
+SHELL_PROGRAMS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "rbash"))
+_INTERPRETERS = re.compile(
+    r"python[0-9.]*|pypy[0-9.]*|node|nodejs|deno|bun|perl[0-9.]*|ruby[0-9.]*|php[0-9.]*|lua[0-9.]*|luajit"
+    r"|Rscript|R|julia|tclsh|wish|osascript|fish|csh|tcsh|pwsh|powershell|nu|elvish|xonsh|expect|groovy"
+    r"|scala|jshell|ghci|iex|elixir|erl|sqlite3|psql|mysql|gdb|ed|ex|vi|vim|nvim|emacs|m4|bc|guile|racket"
+)
+
+_PRINTERS = frozenset(("echo", "printf"))
+_PLAIN = _names(
+    """
+    : true false sleep pwd whoami id uname nproc arch which type whereis date seq tr basename
+    dirname expr uptime exit return break continue wait jobs groups tty locale getconf logname
+    test [
+    """
+)
+_LISTERS = _names(
+    """
+    ls stat du df realpath readlink dir vdir lsattr getfacl
+    """
+)
+_READERS = _names(
+    """
+    cat head tail nl wc cut paste rev tac fold column comm cmp diff colordiff md5sum md5
+    sha1sum sha224sum sha256sum sha384sum sha512sum shasum b2sum cksum sum strings od hexdump
+    base64 base32 zcat gzcat bzcat xzcat zstdcat file join expand unexpand fmt pr numfmt tsort
+    jq yq bat batcat xmllint iconv
+    """
+)
+_SEARCHERS = _names(
+    """
+    grep egrep fgrep zgrep rg ag ack
+    """
+)
+_TOUCHERS = _names(
+    """
+    touch mkdir chmod chown chgrp truncate mkfifo mknod tee setfacl chattr
+    """
+)
+_DELETERS = _names(
+    """
+    rm rmdir unlink shred trash trash-put rimraf del srm
+    """
+)
+_COPIERS = _names(
+    """
+    cp mv ln install gcp gmv gln
+    """
+)
+_NETWORK = _names(
+    """
+    nc ncat netcat telnet ssh scp sftp ftp tftp lftp rsync dig nslookup host ping ping6
+    traceroute mtr nmap whois aria2c axel http https httpie xh socat openssl gh glab hub aws
+    gcloud az gsutil kubectl helm oc docker podman nerdctl terraform tofu pulumi ansible
+    ansible-playbook vercel netlify heroku fly flyctl doctl firebase wrangler supabase mail
+    mailx sendmail mutt msmtp swaks rclone restic s3cmd mosh autossh sshfs mount.nfs smbclient
+    curlie w3m lynx links elinks youtube-dl yt-dlp ngrok cloudflared tailscale wg openvpn nats
+    mosquitto_pub redis-cli mongosh websocat wscat grpcurl svn hg cvs fossil bzr jj sl wget2
+    mc minio
+    """
+)
+_INSTALL_WORDS = _names(
+    """
+    i in ins inst insta instal isntall install install-test install-ci-test it cit ci add
+    update upgrade up get require sync link ln uninstall remove rm rebuild rb dedupe create
+    init exec x dlx audit reinstall localinstall groupinstall full-upgrade dist-upgrade import
+    restore tool global -S -Sy -Syu -Syyu -U -i --install --sync bundle fetch pull
+    """
+)
+_PACKAGE_MANAGERS = _names(
+    """
+    npm yarn pnpm bun pip pip3 pipx uv poetry pipenv pdm rye hatch conda mamba micromamba gem
+    bundle bundler cargo rustup go composer nuget dotnet apt apt-get aptitude dpkg dnf yum rpm
+    zypper apk pacman yay paru brew port snap flatpak nix nix-env guix choco winget scoop cpan
+    cpanm luarocks opam stack cabal mix rebar3 hex pub dart flutter deno corepack nvm fnm
+    volta asdf mise sdk pyenv rbenv easy_install vcpkg conan cocoapods pod carthage mas emerge
+    xbps-install
+    """
+)
+_RUNS_PACKAGES = _names(
+    """
+    npx bunx uvx pnpx dlx
+    """
+)
+_DOUBTFUL = _names(
+    """
+    alias unalias trap hash enable shopt bind complete compgen compopt coproc function read
+    mapfile readarray getopts let unset pushd popd dirs export declare typeset local readonly
+    fc history caller logout suspend autoload zmodload setopt unsetopt emulate zle vared
+    repeat select noglob nocorrect - bindkey functions disable
+    """
+)
+_SECRET_COMMANDS = _names(
+    """
+    printenv security secret-tool pass gpg gpg2 op bw vault keyring age ssh-add ssh-keygen
+    ssh-agent keychain aws-vault sops getent
+    """
+)
+_SECRET_EXAMPLES = (
+    *(".env", ".env.local", ".netrc", ".npmrc", "id_rsa", "id_ed25519", "server.pem", "server.key"),
+    *("credentials", "credentials.json", "secrets.yml", ".git-credentials", ".ssh", ".aws"),
+)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a command. Without a text it is known only when the command is executed."""
+
+    text: str | None
+    source: str  # as it is written
+    is_pattern: bool = False  # files of the folder are inserted
+
+    @property
+    def shown(self) -> str:
+        """The text, or what is written if there is none."""
+        return self.source if self.text is None else self.text
+
+
+@dataclass
+class InnerCommands:
+    """Commands in the arguments of another, as words or as texts, and what remains of that one."""
+
+    own: list[Word]
+    words: list[list[Word]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+
+def find_name(text: str) -> str:
+    """Return the name of a program in a folder of the system, other paths as they are."""
+    for folder in SYSTEM_FOLDERS:
+        if text.startswith(folder):
+            return text[len(folder) :]
+    return text
+
+
+def find_inner_commands(
+    words: Sequence[Word], given: str | None, is_piped: bool, effects: Effects
+) -> InnerCommands | None:
+    """Return the commands that a command executes because its arguments say so."""
+    name = find_name(words[0].shown)
+    if name in SHELL_PROGRAMS:
+        return _find_shell_text(words, given, effects)
+    if name == "eval":
+        texts = [one.text for one in words[1:]]
+        known = [one for one in texts if one is not None]
+        if len(known) < len(texts) or any(one.is_pattern for one in words):
+            effects.doubt("variable")
+        return InnerCommands(list(words[:1]), texts=[" ".join(known)])
+    if name in ("find", "fd", "fdfind"):
+        return _find_executed(words, effects)
+    if name == "ssh":
+        return _find_remote(words)
+    options = _WRAPPERS.get(name)
+    if options is None:
+        return None
+    at = _skip_options(words, options, effects)
+    if name == "env":
+        while at < len(words) and re.match(r"[A-Za-z_]\w*=", words[at].shown):
+            if words[at].shown.split("=")[0] not in SAFE_VARIABLES:
+                effects.doubt("environment")
+            at += 1
+    if name in ("timeout", "gtimeout", "chrt", "taskset"):
+        at += 1
+    own, inner = list(words[:at]), list(words[at:])
+    if name == "command" and any(one.shown in ("-v", "-V") for one in words[1:at]):
+        return None
+    if name == "env" and not inner:
+        effects.act(ToolAction.READ_SECRET)  # prints all variables
+    if name == "xargs":
+        inner = [*inner, Word(None, "…")] if inner else []
+    return InnerCommands(own, [inner] if inner else [])
+
+
+_WRAPPERS: Mapping[str, str] = {
+    "env": "iu:0v",
+    "sudo": "u:g:EHnbkSA",
+    "doas": "u:n",
+    "nohup": "",
+    "time": "pv",
+    "nice": "n:",
+    "ionice": "c:n:t",
+    "timeout": "k:s:v",
+    "gtimeout": "k:s:v",
+    "stdbuf": "i:o:e:",
+    "setsid": "wcf",
+    "command": "pvV",
+    "builtin": "",
+    "exec": "",
+    "xargs": "0rtn:P:I:L:d:s:a:x",
+    "chrt": "bfior",
+    "taskset": "c",
+    "caffeinate": "dimsu",
+    "setarch": "R",
+}
+"""Programs that execute the words after their options; a colon stands after options with a value."""
+_LONG_OPTIONS = frozenset(
+    ("--ignore-environment", "--foreground", "--preserve-status", "--verbose", "--null", "--wait")
+    + ("--no-run-if-empty", "--login", "--non-interactive", "--preserve-env", "--portability")
+)
+
+
+def _skip_options(words: Sequence[Word], options: str, effects: Effects) -> int:
+    """Return the position after the options. One that is not known is a doubt."""
+    at = 1
+    while at < len(words):
+        text = words[at].shown
+        if words[at].text is None or words[at].is_pattern:
+            effects.doubt("variable")
+            return at
+        if not text.startswith("-") or text == "-":
+            return at
+        at += 1
+        if text == "--":
+            return at
+        if text.startswith("--"):
+            if text not in _LONG_OPTIONS:
+                effects.doubt("option")
+            continue
+        if re.fullmatch(r"-\d+", text) and options == "n:":  # nice -10
+            continue
+        for position, letter in enumerate(text[1:], 2):
+            index = options.find(letter)
+            if index < 0:
+                effects.doubt("option")
+                break
+            if options[index + 1 : index + 2] == ":":
+                at += position == len(text)
+                break
+    return at
+
+
+def _find_shell_text(words: Sequence[Word], given: str | None, effects: Effects) -> InnerCommands:
+    """Return the text that a shell executes, if it is an argument or a here-document."""
+    at, has_code, reads_input = 1, False, False
+    while at < len(words) and (words[at].text or "").startswith(("-", "+")):
+        text = words[at].shown
+        at += 1
+        if re.fullmatch(r"-[leuxi]*c[leux]*", text):
+            has_code = True
+        elif text in ("-o", "+o") and at < len(words) and words[at].text == "pipefail":
+            at += 1
+        elif text == "-s":
+            reads_input = True
+        elif not re.fullmatch(r"-[leux]+|--login|--norc|--noprofile|--posix", text):
+            if text not in ("--version", "--help"):
+                effects.act(ToolAction.RUN_CODE)
+            return InnerCommands(list(words))
+    own = list(words[:at])
+    if has_code:
+        code = words[at] if at < len(words) else Word(None, "")
+        if code.text is None or code.is_pattern:
+            effects.doubt("variable")
+            return InnerCommands(list(words))
+        return InnerCommands(own, texts=[code.text])
+    if at < len(words) and not reads_input:  # a script
+        return InnerCommands(list(words))
+    if given is None:
+        effects.doubt("piped_code")
+        effects.act(ToolAction.RUN_CODE)
+        return InnerCommands(list(words))
+    return InnerCommands(own, texts=[given])
+
+
+def _find_executed(words: Sequence[Word], effects: Effects) -> InnerCommands:
+    """Return the commands of `find -exec` and `fd -x`."""
+    own, inner = list(words[:1]), []
+    starts = {"-exec", "-execdir", "-ok", "-okdir"}
+    if words[0].shown != "find":
+        starts = {"-x", "-X", "--exec", "--exec-batch"}
+    at = 1
+    while at < len(words):
+        word = words[at]
+        own.append(word)
+        at += 1
+        name, equals, value = word.shown.partition("=")
+        if name not in starts:
+            continue
+        command = [Word(value, value)] if equals else []
+        while at < len(words) and words[at].shown not in (";", "+"):
+            one = words[at]
+            command.append(Word(None, one.shown) if "{}" in one.shown else one)
+            at += 1
+        at += 1
+        if words[0].shown != "find":
+            command.append(Word(None, "…"))
+        inner.append(command)
+    return InnerCommands(own, inner)
+
+
+def _find_remote(words: Sequence[Word]) -> InnerCommands:
+    """Return the command that `ssh` executes on another machine."""
+    operands = [one.shown for one in words[1:] if not one.shown.startswith("-")]
+    text = " ".join(operands[1:])
+    return InnerCommands(list(words), texts=[text] if text else [])
+
+
+def read_program(
+    words: Sequence[Word], effects: Effects, *, is_piped: bool = False, has_text: bool = False
+) -> Command | None:
+    """Add what a command does apart from commands in its arguments. Return it, unless it is none."""
+    name = find_name(words[0].shown)
+    texts = tuple(one.shown for one in words[1:])
+    if any(one.text is None for one in words[1:]) and name not in _PRINTERS:
+        effects.doubt("variable")
+    has_files = any(one.is_pattern for one in words[1:])
+    if has_files:
+        _check_patterns(name, words[1:], effects)
+    command = Command((name, *texts), frozenset())
+    if name == "cd":
+        return _change_folder(command, effects)
+    reader = _PROGRAMS.get(name)
+    if reader is not None:
+        reader(name, texts, effects)
+        return command
+    if _INTERPRETERS.fullmatch(name):
+        _read_interpreter(name, texts, effects, is_piped=is_piped, has_text=has_text)
+        return command
+    if name in SHELL_PROGRAMS:
+        if texts and not texts[-1].startswith("-"):
+            effects.act(ToolAction.RUN)
+        return command
+    if name in _WRAPPERS:
+        if name in ("sudo", "doas", "exec"):
+            effects.act(ToolAction.RUN)
+        return command
+    effects.act(ToolAction.RUN)
+    return Command((name, *texts), frozenset(), is_known=False)
+
+
+def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
+    """Add what is read or executed if a pattern of files matches what it could match."""
+    for word in words:
+        if not word.is_pattern or word.text is None:
+            continue
+        if word.text[:1] in ("*", "?", "[") and name not in _READERS | _LISTERS | _PRINTERS:
+            effects.doubt("pattern")  # the name of a file can be an option
+        last = word.text.rstrip("/").rpartition("/")[2]
+        if name not in _LISTERS | _PRINTERS and may_match_secret(last):
+            effects.act(ToolAction.READ_SECRET)
+        if ".." in word.text or "[" in word.text or "?" in word.text:
+            effects.doubt("pattern")
+
+
+def may_match_secret(pattern: str) -> bool:
+    """Return whether a pattern of files matches names of files with secrets."""
+    return any(
+        fnmatchcase(name, pattern)
+        for name in _SECRET_EXAMPLES
+        if name.startswith(".") is pattern.startswith(".")
+    )
+
+
+def _change_folder(command: Command, effects: Effects) -> Command | None:
+    operands = [one for one in command.words[1:] if one not in ("--", "-P", "-L")]
+    if len(operands) != 1 or operands[0].startswith("-"):
+        if operands:
+            effects.doubt("folder")
+        effects.change_folder("~")
+        return command
+    effects.change_folder(operands[0])
+    is_same = operands[0] in (effects.folder, ".", f"{effects.folder}/")
+    return None if is_same else command
+
+
+def _read_nothing(name: str, texts: Sequence[str], effects: Effects) -> None:
+    if name == "printf" and texts[:1] == ("-v",):
+        effects.doubt("environment")
+    if name in ("test", "[") and any(one in ("-v", "-R") for one in texts):
+        effects.doubt("variable")
+    if name == "date" and any(_is_option(one, "s", "--set") for one in texts):
+        effects.act(ToolAction.RUN)
+    for one in texts:
+        if name in ("date",) and _is_option(one, "f", "--file"):
+            effects.act(ToolAction.READ_OUTSIDE)
+
+
+def _read_settings(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read `set`: only options that make a script stricter are harmless."""
+    if not texts:
+        effects.act(ToolAction.READ_SECRET)
+    elif any(not re.fullmatch(r"[-+][euxo]+|pipefail", one) for one in texts):
+        effects.doubt("environment")
+
+
+def _doubt(_name: str, _texts: Sequence[str], effects: Effects) -> None:
+    effects.doubt("environment")
+
+
+def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
+    if name == "file" and any(_is_option(one, "C", "--compile") for one in texts):
+        effects.act(ToolAction.WRITE_INSIDE)
+    if name == "xmllint" and any(one.lstrip("-") == "output" for one in texts):
+        effects.act(ToolAction.RUN)
+    if name == "yq" and any(_is_option(one, "i", "--inplace") for one in texts):
+        effects.act(ToolAction.WRITE_INSIDE)
+    if name in ("bat", "batcat", "diff", "colordiff") and any(
+        one.startswith("--pag") for one in texts
+    ):
+        effects.act(ToolAction.RUN_CODE)
+    if name in ("jq", "yq") and re.search(
+        r"env|\$ENV|import|include|input_file|load", " ".join(texts)
+    ):
+        effects.act(ToolAction.READ_SECRET)
+    if name == "iconv" and any(_is_option(one, "o", "--output") for one in texts):
+        effects.act(ToolAction.RUN)
+    operands = _list_operands(texts)
+    if name in ("jq", "yq"):
+        operands = operands[1:]
+    for one in operands:
+        effects.read(one)
+    effects.act(ToolAction.READ)
+
+
+def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    for one in _list_operands(texts):
+        effects.read(one, is_listed=True)
+    effects.act(ToolAction.READ)
+
+
+def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read `grep` and programs like it. In whole folders they find secrets too."""
+    if name in ("rg", "ag", "ack") and any(
+        _is_option(one, "z", "--search-zip", "--pre", "--hostname-bin", "--pager", "--env")
+        for one in texts
+    ):
+        effects.act(ToolAction.RUN_CODE)
+    has_pattern = any(_is_option(one, "ef", "--regexp", "--file") for one in texts)
+    operands = _list_operands(texts)
+    paths = operands if has_pattern else operands[1:] + _list_option_values(texts)
+    is_recursive = name not in ("rg", "ag", "ack") and any(
+        _is_option(one, "rR", "--recursive", "--dereference-recursive") for one in texts
+    )
+    is_hidden = name in ("rg", "ag", "ack") and any(
+        _is_option(one, "u.", "--hidden", "--no-ignore", "--unrestricted") for one in texts
+    )
+    if is_recursive and not any(one.startswith("--include=") for one in texts):
+        is_hidden = not paths or any(one.strip("./") == "" for one in paths)
+    globs = [texts[at + 1] for at, one in enumerate(texts[:-1]) if one in ("-g", "--glob")]
+    if is_hidden or any(one.lstrip("*/").startswith(".") for one in globs):
+        effects.act(ToolAction.READ_SECRET)
+    for one in paths:
+        effects.read(one)
+    effects.act(ToolAction.READ)
+
+
+def _find_files(name: str, texts: Sequence[str], effects: Effects) -> None:
+    writes = ("-fprint", "-fprint0", "-fprintf", "-fls")
+    for at, one in enumerate(texts):
+        if one == "-delete":
+            effects.act(ToolAction.DELETE)
+        elif one in writes:
+            effects.write(texts[at + 1] if at + 1 < len(texts) else "?")
+        elif one in ("-newer", "-samefile", "-files0-from"):
+            effects.read(texts[at + 1] if at + 1 < len(texts) else "?", is_listed=True)
+    for one in texts:
+        if name == "find" and one.startswith(("-", "(", "!", ",")):
+            if one not in ("-H", "-L", "-P"):
+                break
+            continue
+        if not one.startswith("-"):
+            effects.read(one, is_listed=True)
+    if "-delete" in texts:
+        for one in texts:
+            if one.startswith(("-", "(", "!")):
+                break
+            effects.delete(one)
+    effects.act(ToolAction.READ)
+
+
+def _write_files(name: str, texts: Sequence[str], effects: Effects) -> None:
+    operands = _list_operands(texts)
+    if name in ("chmod", "chown", "chgrp", "setfacl", "chattr"):
+        if not any(one.startswith("--ref") for one in texts):
+            operands = operands[1:]
+        operands += [one for one in texts if "/" in one and one.startswith("-")]
+    for one in operands:
+        effects.write(one)
+    effects.act(ToolAction.WRITE_INSIDE)
+
+
+def _delete_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    for one in _list_operands(texts):
+        effects.delete(one)
+    effects.act(ToolAction.DELETE)
+
+
+def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
+    operands = _list_operands(texts, with_values=False)
+    targets = _list_option_values(texts)
+    after = [
+        texts[at + 1] for at, one in enumerate(texts[:-1]) if re.fullmatch(r"-[a-zA-Z]*t", one)
+    ]
+    if targets or after or any(re.match(r"-[a-zA-Z]*t.", one) for one in texts):
+        targets += after or ["?"]
+    elif len(operands) > 1 or name == "ln":
+        targets = operands[-1:] if len(operands) > 1 else ["."]
+        operands = operands[:-1] if len(operands) > 1 else operands
+    for one in operands:
+        effects.read(one)
+        if name in ("mv", "gmv"):
+            effects.write(one)
+    for one in targets:
+        effects.write(one)
+        for source in operands:  # the target can be a folder
+            effects.write(f"{one}/{source.rstrip('/').rpartition('/')[2]}")
+    effects.act(ToolAction.READ, ToolAction.WRITE_INSIDE)
+
+
+def _copy_blocks(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    for one in texts:
+        key, _, value = one.partition("=")
+        if key == "of":
+            effects.write(value)
+        elif key == "if":
+            effects.read(value)
+    effects.act(ToolAction.WRITE_INSIDE)
+
+
+_SED = re.compile(
+    r"(?:(?:\d+|\$|/[^/\\{}]{1,200}/)?(?:,(?:\d+|\$|/[^/\\{}]{1,200}/))?[pdq=]"
+    r"|s/(?:[^/\\\n]|\\[^\n]){0,1000}/(?:[^/\\\n]|\\[^\n]){0,1000}/[gpiI0-9]{0,4}"
+    r"|s([|#,@])(?:[^|#,@\\\n]|\\[^\n]){0,1000}\1(?:[^|#,@\\\n]|\\[^\n]){0,1000}\1[gpiI0-9]{0,4});?"
+)
+
+
+def _edit_stream(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read `sed`. A script can execute and write, so that only simple ones are understood."""
+    scripts, operands, writes, at = [], [], False, 0
+    while at < len(texts):
+        one = texts[at]
+        at += 1
+        if one in ("-e", "--expression"):
+            scripts += texts[at : at + 1]
+            at += 1
+        elif re.fullmatch(r"-[nErsuz]*i[^efls]*|--in-place(=.*)?", one):
+            writes = True
+        elif one == "--" or re.fullmatch(r"-[nErsuz]+|--(quiet|silent|regexp-extended)", one):
+            continue
+        elif one.startswith("-") and one != "-":
+            scripts.append("?")
+        else:
+            operands.append(one)
+    if not scripts and operands:
+        scripts = [operands.pop(0)]
+        if writes and scripts == [""] and operands:  # sed -i '' on macOS
+            scripts = [operands.pop(0)]
+    if not all(_SED.fullmatch(one.strip()) for one in scripts):
+        effects.act(ToolAction.RUN_CODE)
+    for one in operands:
+        effects.read(one)
+        if writes:
+            effects.write(one)
+    effects.act(ToolAction.READ)
+
+
+def _read_awk(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    operands = _list_operands(texts, with_values=False)
+    is_simple = all(re.fullmatch(r"-F.{0,3}", one) for one in texts if one.startswith("-"))
+    program = operands[0] if operands else ""
+    if "-F" in texts:
+        is_simple = False
+    if not is_simple or re.search(r"system|getline|close|ENVIRON|ARGV|include|load|[|>@]", program):
+        effects.act(ToolAction.RUN_CODE)
+    for one in operands[1:]:
+        effects.read(one)
+    effects.act(ToolAction.READ)
+
+
+def _sort_lines(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    for at, one in enumerate(texts):
+        if _is_option(one, "o", "--output"):
+            effects.write(one.partition("=")[2] or (texts[at + 1] if at + 1 < len(texts) else "?"))
+            effects.write(one[2:] or "?") if not one.startswith("--") else None
+        if _is_option(one, "", "--compress-program"):
+            effects.act(ToolAction.RUN_CODE)
+    for one in _list_operands(texts):
+        effects.read(one)
+    effects.act(ToolAction.READ)
+
+
+def _read_uniq(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    operands = _list_operands(texts)
+    for one in operands[:1]:
+        effects.read(one)
+    for one in operands[1:]:
+        effects.write(one)
+    effects.act(ToolAction.READ)
+
+
+def _print_tree(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    if any(_is_option(one, "oR", "--output") for one in texts):
+        effects.act(ToolAction.RUN)
+    _list_files("tree", texts, effects)
+
+
+def _dump(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    operands = _list_operands(texts)
+    for one in operands[:1]:
+        effects.read(one)
+    for one in operands[1:]:
+        effects.write(one)
+    effects.act(ToolAction.READ)
+
+
+def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
+    effects.connect()
+    if name in ("docker", "podman", "nerdctl", "kubectl", "oc", "openssl", "gh", "ansible"):
+        effects.act(ToolAction.RUN)
+    if name in ("ssh", "mosh", "autossh", "socat", "nc", "ncat", "netcat"):
+        effects.act(ToolAction.RUN_CODE)
+    for one in _list_operands(texts):
+        if "/" in one or one.startswith(("~", ".")):
+            effects.read(one)
+            effects.write(one)
+
+
+_CURL_FLAGS = re.compile(
+    r"-[fsSLIkivgN#4601]+|--(fail|silent|show-error|location|head|insecure|include|verbose|compressed|http1\.1"
+    r"|http2|no-buffer|progress-bar|fail-with-body|globoff|ipv4|ipv6|tlsv1\.[23])"
+)
+_CURL_VALUES = re.compile(
+    r"-[fsSLIkiv]*[XHuAebm]|--(request|header|user|user-agent|referer|cookie|max-time|connect-timeout|retry"
+    r"|retry-delay|url-query|max-redirs)"
+)
+_CURL_DATA = re.compile(r"-[fsSLIkiv]*[dF]|--(data|data-raw|data-binary|data-urlencode|json|form)")
+
+
+def _call_host(name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read `curl` and `wget`. With an option that is not known, the host is not known either."""
+    urls, at, is_known = [], 0, True
+    while at < len(texts):
+        one = texts[at]
+        value = texts[at + 1] if at + 1 < len(texts) else ""
+        at += 1
+        if re.fullmatch(r"-[fsSLIkivq]*[oO]|--output(-document)?", one):
+            takes_name = not one.endswith("O") or name == "wget"
+            effects.write(value if takes_name else ".")
+            at += takes_name
+        elif one in ("-T", "--upload-file"):
+            effects.read(value)
+            at += 1
+        elif name == "curl" and _CURL_DATA.fullmatch(one):
+            found = re.search(r"(?:^|=)[@<](.*)", value)
+            if found and one != "--data-raw":
+                effects.read(found[1].split(";")[0])
+            at += 1
+        elif name == "curl" and _CURL_VALUES.fullmatch(one):
+            if value.startswith("@"):
+                effects.read(value[1:])
+            at += 1
+        elif (name == "curl" and _CURL_FLAGS.fullmatch(one)) or one in ("-q", "--quiet", "-nv"):
+            continue
+        elif one.startswith("-"):
+            is_known = False
+        else:
+            urls.append(one)
+    if name == "wget" and not any(one.startswith(("-O", "--output-document")) for one in texts):
+        effects.write(".")
+    for url in urls or ["?"]:
+        host = read_host(url)
+        if url.lower().startswith("file:"):
+            effects.read(url[5:])
+        effects.connect(host if is_known else None)
+    if not is_known:
+        effects.connect()
+        effects.act(ToolAction.RUN)
+
+
+def read_host(url: str) -> str | None:
+    """Return the host of an address, if every client reads the same one."""
+    text = url if "://" in url else f"http://{url}"
+    is_simple = re.fullmatch(
+        r"(?i:https?|wss?|ftp)://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?#][^\s\\]*)?", text
+    )
+    try:
+        return urlsplit(text).hostname if is_simple else None
+    except ValueError:
+        return None
+
+
+_GIT_READS = _names(
+    """
+    status log diff show rev-parse ls-files ls-tree blame annotate shortlog describe cat-file
+    rev-list merge-base name-rev for-each-ref reflog grep whatchanged diff-tree diff-index
+    diff-files count-objects check-ignore check-attr version help show-ref show-branch cherry
+    range-diff verify-commit verify-tag var fsck ls-remote
+    """
+)
+_GIT_WRITES = _names(
+    """
+    add commit mv merge cherry-pick revert apply am switch stash init tag branch notes
+    worktree rerere sparse-checkout
+    """
+)
+_GIT_DELETES = _names(
+    """
+    rm clean restore reset checkout prune gc
+    """
+)
+_GIT_NETWORK = _names(
+    """
+    fetch pull clone ls-remote submodule lfs remote send-email request-pull svn p4 archive
+    bundle fetch-pack send-pack http-fetch http-push imap-send annex maintenance
+    """
+)
+_GIT_DANGEROUS = (
+    *("--output", "--ext-diff", "--textconv", "--open-files-in-pager", "--exec", "--upload-pack"),
+    *(
+        "--receive-pack",
+        "--template",
+        "--no-index",
+        "--config",
+        "--interactive",
+        "--edit",
+        "--patch",
+    ),
+    *("--paginate", "--filters", "--git-dir", "--work-tree", "--gpg-sign", "--separate-git-dir"),
+)
+
+
+def _use_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    at, is_plain = 0, True
+    while at < len(texts) and texts[at].startswith("-"):
+        one = texts[at]
+        if one == "-C":
+            at += 1
+            effects.read(texts[at] if at < len(texts) else "?")
+        elif one not in (
+            "--no-pager",
+            "-P",
+            "--no-optional-locks",
+            "--literal-pathspecs",
+            "--version",
+            "--help",
+        ):
+            effects.act(ToolAction.RUN_CODE)  # `-c` and `--exec-path` can name a program
+            is_plain = False
+            at += one == "-c"
+        at += 1
+    verb, rest = (texts[at], texts[at + 1 :]) if at < len(texts) else ("help", ())
+    read = "-n" in rest
+    operands = _list_operands(rest, with_values=False)
+    for one in rest:
+        is_dangerous = any(_is_long(one, name) for name in _GIT_DANGEROUS) or one in ("-O", "-o")
+        is_dangerous = is_dangerous or re.match(r"-[OS]\S|-o\S|-x\S", one) is not None
+        if is_dangerous and not (verb in ("commit", "log", "show") and _is_long(one, "--patch")):
+            effects.act(ToolAction.RUN_CODE, ToolAction.WRITE_INSIDE)
+        if "ext::" in one or "fd::" in one:
+            effects.act(ToolAction.RUN_CODE)
+    for one in (*operands, *_list_option_values(rest)):
+        for path in (one, one.partition(":")[2]):
+            if path and verb not in ("commit", "tag", "push", "clone", "stash", "config"):
+                effects.read(path, is_listed=verb in ("status", "ls-files", "add"))
+    if verb == "push":
+        effects.act(ToolAction.GIT_PUSH)
+        effects.connect()
+    elif verb in _GIT_READS and verb != "ls-remote":
+        effects.act(ToolAction.READ)
+        if verb == "reflog" and operands[:1] and operands[0] != "show":
+            effects.act(ToolAction.DELETE)
+        if verb == "help" or (verb == "grep" and any(one.startswith("-O") for one in rest)):
+            effects.act(*([ToolAction.RUN] if rest else []))
+    elif verb == "config":
+        is_read = rest[:1] and rest[0] in ("--get", "--get-all", "--list", "-l", "get", "list")
+        effects.act(ToolAction.READ_SECRET if is_read else ToolAction.WRITE_GIT)
+    elif verb in ("branch", "tag", "stash", "worktree", "remote", "notes") and _is_git_list(
+        verb, rest
+    ):
+        effects.act(ToolAction.READ)
+    elif verb in _GIT_NETWORK:
+        effects.connect()
+        effects.act(ToolAction.WRITE_INSIDE)
+        if verb in ("remote", "submodule", "lfs", "annex", "svn", "p4", "maintenance"):
+            effects.act(ToolAction.WRITE_GIT)
+        if verb == "clone" and len(operands) > 1:
+            effects.write(operands[-1])
+    elif verb in _GIT_DELETES:
+        effects.act(ToolAction.DELETE, ToolAction.WRITE_INSIDE)
+    elif verb in _GIT_WRITES:
+        effects.act(ToolAction.WRITE_INSIDE)
+        is_deleting = any(
+            re.fullmatch(
+                r"-[a-zA-Z]*[dD]|--delete|--force|-f|drop|clear|remove|prune|--discard-changes|-C",
+                one,
+            )
+            for one in rest
+        )
+        if is_deleting and verb != "commit":
+            effects.act(ToolAction.DELETE)
+        if verb == "init" and len(rest):
+            effects.act(ToolAction.WRITE_GIT)
+    else:
+        effects.act(ToolAction.RUN)
+    if not is_plain or (read and verb == ""):
+        effects.doubt("option")
+
+
+def _is_git_list(verb: str, rest: Sequence[str]) -> bool:
+    """Return whether a command of git only lists branches, tags and so on."""
+    lists = {"stash": ("list", "show"), "worktree": ("list",), "notes": ("list", "show")}
+    if verb == "remote":
+        return tuple(rest) in ((), ("-v",), ("--verbose",))
+    if verb in lists:
+        return rest[:1] != () and rest[0] in lists[verb]
+    return all(
+        re.fullmatch(
+            r"-a|-r|-v|-vv|-l|-n\d*|--(list|all|remotes|verbose|show-current|sort=\S+|format=\S+)",
+            one,
+        )
+        for one in rest
+    )
+
+
+def _install(name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read package managers: each can also execute the programs and scripts of a project."""
+    words = [one for one in texts if not one.startswith("--")]
+    if _INSTALL_WORDS.intersection(words) or (name == "yarn" and not texts):
+        effects.act(ToolAction.INSTALL)
+        effects.connect()
+    if any(
+        one in ("publish", "push", "login", "deploy", "upload", "release", "adduser")
+        for one in words
+    ):
+        effects.connect()
+    if any(one in ("config", "set", "c", "pkg") for one in words[:1]):
+        effects.act(ToolAction.WRITE_OUTSIDE)
+    effects.act(ToolAction.RUN)
+
+
+def _run_package(_name: str, _texts: Sequence[str], effects: Effects) -> None:
+    effects.act(ToolAction.INSTALL, ToolAction.RUN)
+    effects.connect()
+
+
+def _run(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    for one in texts[:1]:
+        effects.read(one)
+    effects.act(ToolAction.RUN)
+
+
+def _read_secret(_name: str, _texts: Sequence[str], effects: Effects) -> None:
+    effects.act(ToolAction.READ_SECRET, ToolAction.RUN)
+
+
+def _read_interpreter(
+    name: str, texts: Sequence[str], effects: Effects, *, is_piped: bool, has_text: bool
+) -> None:
+    """Read a program that executes code: a file, a module, or what is written in the command."""
+    if texts and all(one in ("--version", "-V", "-v", "--help") for one in texts):
+        return
+    first = texts[0] if texts else "-"
+    if name.startswith("python") and first == "-m" and len(texts) > 1:
+        if texts[1] in ("pip", "ensurepip", "pipx", "venv"):
+            _install("pip", texts[2:], effects)
+            effects.act(*([] if texts[1] == "pip" else [ToolAction.INSTALL]))
+        effects.act(ToolAction.RUN)
+    elif not first.startswith("-") and name not in (
+        "sqlite3",
+        "psql",
+        "mysql",
+        "ed",
+        "ex",
+        "m4",
+        "bc",
+    ):
+        if name in ("deno", "bun"):
+            _install(name, texts, effects)
+            if first in ("eval", "repl"):
+                effects.act(ToolAction.RUN_CODE)
+        else:
+            effects.read(first)
+        effects.act(ToolAction.RUN)
+    else:
+        effects.act(ToolAction.RUN_CODE)
+        if first == "-" and is_piped and not has_text:
+            effects.doubt("piped_code")
+
+
+def _print_environment(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    effects.act(ToolAction.READ_SECRET)
+
+
+def _list_operands(texts: Sequence[str], *, with_values: bool = True) -> list[str]:
+    """Return the words that are no options, and by default the values of options like paths."""
+    operands, only_operands = [], False
+    for one in texts:
+        if one == "--" and not only_operands:
+            only_operands = True
+        elif only_operands or not one.startswith("-") or one == "-":
+            operands += [] if one == "-" else [one]
+    return operands + (_list_option_values(texts) if with_values else [])
+
+
+def _list_option_values(texts: Sequence[str]) -> list[str]:
+    """Return the values in options such as `--file=name` and `-fname` that can be paths."""
+    values = []
+    for one in texts:
+        if one.startswith("--") and "=" in one:
+            value = one.partition("=")[2]
+        elif one.startswith("-") and not one.startswith("--") and re.search(r"[/.~]", one):
+            value = one[2:]
+        else:
+            continue
+        values.append(value)
+    return values
+
+
+def _is_option(word: str, letters: str, *names: str) -> bool:
+    """Return whether a word is one of these options; long ones can be abbreviated."""
+    if word.startswith("--"):
+        return any(_is_long(word, name) for name in names)
+    return word.startswith("-") and any(letter in word[1:] for letter in letters)
+
+
+def _is_long(word: str, name: str) -> bool:
+    start = word.partition("=")[0]
+    return len(start) > 2 and start.startswith("--") and name.startswith(start)
+
+
+_Reader = Callable[[str, Sequence[str], Effects], None]
+_PROGRAMS: Mapping[str, _Reader] = {
+    name: reader
+    for reader, names in (
+        (_read_nothing, _PLAIN | _PRINTERS),
+        (_read_settings, {"set"}),
+        (_doubt, _DOUBTFUL),
+        (_list_files, _LISTERS),
+        (_read_files, _READERS),
+        (_search, _SEARCHERS),
+        (_find_files, {"find", "fd", "fdfind"}),
+        (_write_files, _TOUCHERS),
+        (_delete_files, _DELETERS),
+        (_copy_files, _COPIERS),
+        (_copy_blocks, {"dd"}),
+        (_edit_stream, {"sed", "gsed"}),
+        (_read_awk, {"awk", "gawk", "mawk", "nawk"}),
+        (_sort_lines, {"sort", "gsort"}),
+        (_read_uniq, {"uniq"}),
+        (_print_tree, {"tree"}),
+        (_dump, {"xxd"}),
+        (_call_host, {"curl", "wget"}),
+        (_use_network, _NETWORK),
+        (_use_git, {"git"}),
+        (_install, _PACKAGE_MANAGERS),
+        (_run_package, _RUNS_PACKAGES),
+        (_run, {"source", "."}),
+        (_read_secret, _SECRET_COMMANDS - {"printenv"}),
+        (_print_environment, {"printenv"}),
+    )
+    for name in names
+}
+
+
+@lru_cache(2_000)
+def read_command_actions(words: tuple[str, ...]) -> frozenset[ToolAction]:
+    """Return what a command with these words does, also with one or two names of files after them."""
+    actions: set[ToolAction] = {ToolAction.READ}
+    for added in ((), ("x",), ("x", "y")):
+        effects = Effects("/home/x/project")
+        command = [Word(one, one) for one in (*words, *added)]
+        with effects.own_part() as part:
+            read_program(command, effects)
+        actions |= part.actions
+    return frozenset(actions)
