@@ -19,6 +19,7 @@ from starlette.routing import Mount
 
 import api.app
 import api.mcp
+import api.telemetry
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 import web.pages
 from core.config.settings import Settings
@@ -70,6 +71,7 @@ from web.ui.render import compile_templates
 
 log = logging.getLogger("mission_control")
 
+MAX_EXPORTS = 120  # of telemetry of an agent in a minute
 MAX_STORED_REJECTIONS = 10  # of one webhook in a minute
 
 
@@ -80,6 +82,7 @@ class RateLimits:
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
     provider_sign_ins: RateLimiter  # by browser: sign-ins that are started at the provider
+    telemetry: RateLimiter  # by agent: exports of its client
     webhooks: RateLimiter  # by address: requests to webhooks that were rejected
     webhook_rejections: RateLimiter  # by webhook: rejections that are stored
     gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
@@ -94,6 +97,7 @@ class RateLimits:
             RateLimiter(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
             RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
             RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+            RateLimiter(MAX_EXPORTS, 60.0),
             RateLimiter(settings.rate_limit_webhooks, settings.rate_limit_requests_seconds),
             RateLimiter(MAX_STORED_REJECTIONS, 60.0),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
@@ -141,6 +145,7 @@ def build_app(settings: Settings) -> Starlette:
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
             api.mcp.route,
+            Mount("/otlp", api.telemetry.app),
             Mount("/static", CachedStaticFiles(directory=STATIC), name="static"),
             web.pages.pages,
         ],

@@ -127,6 +127,7 @@ class EventType(StrEnum):
     AGENT_CLIENT_CONNECTED = "agent.client_connected"  # its hook has called for the first time
     AGENT_SESSION_CHANGED = "agent.session_changed"  # of its client: began, works, is idle, ended
     AGENT_TOOL_UNGATED = "agent.tool_ungated"  # a tool call ran without a request of the hook
+    AGENT_TOOLS_UNGATED = "agent.tools_ungated"  # so many that not each of them is an event
     AGENT_GRANT_CREATED = "agent.grant_created"
     AGENT_GRANT_ENDED = "agent.grant_ended"
     NUDGE_SENT = "agent.nudge.sent"

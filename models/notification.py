@@ -27,6 +27,7 @@ class NotificationKind(StrEnum):
     AGENT_STUCK = "agent_stuck"
     AGENT_OFFLINE = "agent_offline"
     AGENT_HELD = "agent_held"  # by a circuit breaker, or because it requests too many approvals
+    AGENT_UNGATED = "agent_ungated"  # it has called tools without asking
     AGENTS_STOPPED = "agents_stopped"
     GATEWAY_AWAY = "gateway_away"
     GATEWAY_CONFIG_INVALID = "gateway_config_invalid"

@@ -8,12 +8,14 @@ from services.coding_sessions.connections import (
     add_connection,
     request_test,
 )
+from services.coding_sessions.exports import MAX_UNGATED_EVENTS, REASON_UNGATED, record_export
 from services.coding_sessions.rules import (
     SILENT_AFTER,
     ReportedState,
     find_state,
 )
 from services.coding_sessions.signals import (
+    CLIENT_NAMES,
     CONNECTION_INTERVAL,
     MAX_KEY_LENGTH,
     ConnectionKind,
@@ -25,3 +27,4 @@ from services.coding_sessions.signals import (
     record_event,
     record_signal,
 )
+from services.coding_sessions.telemetry import Export, read_logs, read_traces

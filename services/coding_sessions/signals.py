@@ -1,5 +1,6 @@
 """Record what clients report about their sessions: signs of life, ends of turns, results, usage."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -32,6 +33,15 @@ MAX_KEY_LENGTH = 200  # characters of a client's id of a session, a call or a me
 MAX_LINE_LENGTH = 500  # characters of a folder, a model or a version
 MAX_TOKENS = 10**12  # of one call of a model
 CONNECTION_INTERVAL = timedelta(seconds=30)  # between two records of the same kind of contact
+
+
+CLIENT_NAMES: Mapping[CodingClient, str] = {
+    CodingClient.CLAUDE: "Claude Code",
+    CodingClient.CODEX: "Codex",
+    CodingClient.COPILOT: "Copilot CLI",
+    CodingClient.OPENCODE: "OpenCode",
+    CodingClient.GEMINI: "Gemini CLI",
+}
 
 
 class ConnectionKind(StrEnum):
@@ -169,7 +179,7 @@ def build_change_event(agent: Agent, coding_session: CodingSession) -> events.Ne
         None,
         agent.board_id,
         agent,
-        client=coding_session.client,
+        client=CLIENT_NAMES[coding_session.client],
         session_id=str(coding_session.id),
     )
 
@@ -230,7 +240,8 @@ async def record_connection(
             if kind is ConnectionKind.HOOK
             else EventType.AGENT_SESSION_CHANGED
         )
-        event = agents.agent_event(type, None, agent.board_id, agent, client=client, kind=kind)
+        name = CLIENT_NAMES[client]
+        event = agents.agent_event(type, None, agent.board_id, agent, client=name, kind=kind)
         await events.record_events(session, [event])
 
 

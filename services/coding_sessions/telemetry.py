@@ -40,11 +40,15 @@ Attributes: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True)
 class CallReport:
-    """A call that a client has begun to execute. The success is None until it has returned."""
+    """A call that a client executes. The success is None until it has returned.
+
+    Without `is_proof` it may have failed before it was executed.
+    """
 
     key: str
     tool: str
     is_successful: bool | None = None
+    is_proof: bool = True
 
 
 @dataclass
@@ -168,12 +172,15 @@ class _Record:
             return at
         return told if at - MAX_AGE < told < at + MAX_CLOCK_DIFFERENCE else at
 
-    def build_call(self, key_name: str, *, is_successful: bool | None) -> CallReport | None:
+    def build_call(
+        self, key_name: str, *, is_successful: bool | None, is_proof: bool
+    ) -> CallReport | None:
         """Return the call that it reports, if it has an id."""
         key, tool = self.read_text(key_name), self.read_text("tool_name")
         if not is_key(key):
             return None
-        return CallReport(key, shorten(tool[:MAX_KEY_LENGTH]) or "?", is_successful)
+        tool = shorten(tool[:MAX_KEY_LENGTH]) or "?"
+        return CallReport(key, tool, is_successful, is_proof)
 
     def build_usage(
         self, source: str, *, input: int, output: int, read: int, write: int, model: str
@@ -204,9 +211,11 @@ def _read_claude(record: _Record) -> Reports:
     """Read a decision, which precedes the call, a result or usage. It asks for every tool."""
     event = record.read_text("event.name")
     if event == "tool_result":
-        return record.build_call("tool_use_id", is_successful=record.read_flag("success")), None
+        is_successful = record.read_flag("success")
+        call = record.build_call("tool_use_id", is_successful=is_successful, is_proof=is_successful)
+        return call, None
     if event == "tool_decision" and record.read_text("decision") == "accept":
-        return record.build_call("tool_use_id", is_successful=None), None
+        return record.build_call("tool_use_id", is_successful=None, is_proof=True), None
     if event != "api_request":
         return None, None
     return None, record.build_usage(
@@ -220,10 +229,13 @@ def _read_claude(record: _Record) -> Reports:
 
 
 def _read_codex(record: _Record) -> Reports:
-    """Read a result, which a denied call does not have, or usage."""
+    """Read a result or usage. A denied call has no result; a name that is no tool has failed."""
     event = record.read_text("event.name")
-    if event == "codex.tool_result" and record.read_text("tool_name") not in UNASKED_BY_CODEX:
-        return record.build_call("call_id", is_successful=record.read_flag("success")), None
+    tool = record.read_text("tool_name")
+    if event == "codex.tool_result" and tool not in UNASKED_BY_CODEX:
+        is_successful = record.read_flag("success")
+        call = record.build_call("call_id", is_successful=is_successful, is_proof=is_successful)
+        return call, None
     is_usage = event == "codex.sse_event" and record.read_text("event.kind") == "response.completed"
     output = record.read_count("output_token_count")
     total = record.read_count("input_token_count")
@@ -243,7 +255,8 @@ def _read_codex(record: _Record) -> Reports:
     )
 
 
-UNASKED_BY_CODEX: frozenset[str] = frozenset()
+UNASKED_BY_CODEX = frozenset({"write_stdin"})
+"""Input for a process that runs already. Codex does not ask its hook for it."""
 
 
 def _read_gemini(record: _Record) -> Reports:
@@ -304,7 +317,7 @@ def _read_attributes(owner: object, names: frozenset[str]) -> Attributes:
     found = {}
     for attribute in _list_objects(owner, "attributes"):
         name, value = attribute.get("key"), attribute.get("value")
-        if name in names and isinstance(value, dict):
+        if isinstance(name, str) and name in names and isinstance(value, dict):
             found[name] = next(
                 (value[kind] for kind in VALUE_KINDS if isinstance(value.get(kind), str | int)),
                 None,

@@ -732,6 +732,14 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         feed_text=N_("%(actor)s called %(tool)s without asking"),
         is_public=True,
     ),
+    EventType.AGENT_TOOLS_UNGATED: EventDefinition(
+        N_("%(name)s calls tools without asking: %(recent)s in the last hour"),
+        N_("tool calls without requests"),
+        (*AGENT, "coding-sessions-{agent}"),
+        feed_kind="agents",
+        feed_text=N_("%(actor)s calls tools without asking: %(recent)s in the last hour"),
+        is_public=True,
+    ),
     EventType.AGENT_GRANT_CREATED: EventDefinition(
         N_("Permission for %(name)s created: %(tool)s"),
         N_("permission for tool calls created"),

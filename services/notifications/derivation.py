@@ -157,9 +157,13 @@ def _build_hold(event: NewEvent) -> Iterator[NewNotification]:
     yield from _build_agent_problem(event, Kind.AGENT_HELD)
 
 
+def _build_ungated(event: NewEvent) -> Iterator[NewNotification]:
+    yield from _build_agent_problem(event, Kind.AGENT_UNGATED)
+
+
 def _build_agent_problem(event: NewEvent, kind: Kind) -> Iterator[NewNotification]:
     audience = Audience.WRITERS if event.board else Audience.ADMINS
-    keys = ("name", "reason", "cause", "values", "code", "error", "pending", "recent")
+    keys = ("name", "reason", "cause", "values", "code", "error", "pending", "recent", "tool")
     yield _new(event, kind, _agent_key(event), audience=audience, keys=keys, merges=True)
 
 
@@ -284,6 +288,8 @@ BUILDERS: dict[EventType, Callable[[NewEvent], Iterator[NewNotification]]] = {
     EventType.AGENT_UPDATE_FAILED: _build_failure,
     EventType.AGENT_HELD: _build_hold,
     EventType.APPROVAL_REQUESTS_HELD: _build_hold,
+    EventType.AGENT_TOOL_UNGATED: _build_ungated,
+    EventType.AGENT_TOOLS_UNGATED: _build_ungated,
     EventType.ORGANIZATION_STOPPED: _build_stop,
     EventType.GATEWAY_UPDATED: _build_gateway,
     EventType.INVITE_CREATED: _build_invitation,

@@ -136,7 +136,10 @@ def _resolve_statement(column: str) -> Write:
     )
 
 
-AGENT_KINDS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD, Kind.QUESTION)
+AGENT_KINDS = (
+    *(Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD, Kind.AGENT_UNGATED),
+    Kind.QUESTION,
+)
 GATEWAY_KINDS = (Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID)
 TASK_KINDS = (Kind.TASK_STALE, Kind.DUE_SOON)
 DELETIONS: dict[EventType, tuple[Write, Sequence[NotificationKind]]] = {

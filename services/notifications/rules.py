@@ -28,8 +28,8 @@ KINDS_BY_GROUP: Mapping[KindGroup, Collection[NotificationKind]] = {
         *(Kind.MENTION, Kind.ASSIGNED, Kind.DUE_SOON, Kind.TASK_CHANGED, Kind.TASK_STALE),
     ),
     KindGroup.AGENTS: (
-        *(Kind.AGENTS_STOPPED, Kind.AGENT_HELD, Kind.AGENT_STUCK, Kind.AGENT_OFFLINE),
-        *(Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID),
+        *(Kind.AGENTS_STOPPED, Kind.AGENT_UNGATED, Kind.AGENT_HELD, Kind.AGENT_STUCK),
+        *(Kind.AGENT_OFFLINE, Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID),
     ),
     KindGroup.ACCOUNT: (Kind.INVITATION, Kind.WEBHOOK_DISABLED, Kind.CHANNEL_FAILING),
 }
@@ -40,6 +40,7 @@ URGENT_KINDS = frozenset(
         Kind.APPROVAL_UNDECIDED,
         Kind.QUESTION,
         Kind.AGENTS_STOPPED,
+        Kind.AGENT_UNGATED,
         Kind.AGENT_HELD,
     ]
 )
@@ -64,7 +65,12 @@ CONFIGURABLE_KINDS = tuple(
 ADMIN_KINDS = frozenset(
     [
         *(Kind.APPROVAL_PENDING, Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD),
-        *(Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID, Kind.WEBHOOK_DISABLED),
+        *(
+            Kind.AGENT_UNGATED,
+            Kind.GATEWAY_AWAY,
+            Kind.GATEWAY_CONFIG_INVALID,
+            Kind.WEBHOOK_DISABLED,
+        ),
     ]
 )
 """Kinds that are only for admins if they concern no board and no group."""

@@ -25,6 +25,7 @@ ACTIONS: Mapping[NotificationKind, str] = {
     NotificationKind.QUESTION: N_("Answer"),
     NotificationKind.AGENT_STUCK: N_("Open the agent"),
     NotificationKind.AGENT_OFFLINE: N_("Open the agent"),
+    NotificationKind.AGENT_UNGATED: N_("Open the agent"),
     NotificationKind.AGENT_HELD: N_("Open the agent"),
     NotificationKind.GATEWAY_AWAY: N_("Open the gateway"),
     NotificationKind.GATEWAY_CONFIG_INVALID: N_("Open the gateway"),

@@ -29,6 +29,7 @@ KIND_NAMES: Mapping[NotificationKind, str] = {
     Kind.TASK_CHANGED: N_("Change of a task you watch"),
     Kind.TASK_STALE: N_("Task without activity"),
     Kind.AGENTS_STOPPED: N_("All agents stopped"),
+    Kind.AGENT_UNGATED: N_("Tool call without a request"),
     Kind.AGENT_HELD: N_("Agent held"),
     Kind.AGENT_STUCK: N_("Agent failed"),
     Kind.AGENT_OFFLINE: N_("Agent offline"),
@@ -51,6 +52,7 @@ TITLES: Mapping[NotificationKind, str] = {
     Kind.TASK_CHANGED: N_("%(actor)s changed a task you watch: %(subject)s"),
     Kind.TASK_STALE: N_("No activity for a while: %(subject)s"),
     Kind.AGENTS_STOPPED: N_("%(actor)s stopped all agents"),
+    Kind.AGENT_UNGATED: N_("%(subject)s called a tool without asking"),
     Kind.AGENT_HELD: N_("%(subject)s is held"),
     Kind.AGENT_STUCK: N_("%(subject)s needs help on its gateway"),
     Kind.AGENT_OFFLINE: N_("%(subject)s is offline"),
@@ -90,6 +92,7 @@ KIND_ICONS: Mapping[NotificationKind, str] = {
     Kind.TASK_CHANGED: "pencil",
     Kind.TASK_STALE: "clock",
     Kind.AGENTS_STOPPED: "pause",
+    Kind.AGENT_UNGATED: "circle-alert",
     Kind.AGENT_HELD: "pause",
     Kind.AGENT_STUCK: "circle-alert",
     Kind.AGENT_OFFLINE: "wifi-off",
@@ -213,6 +216,13 @@ def _describe_hold(data: Mapping[str, Any]) -> str:
     return describe_hold_cause(data) if data.get("cause") else str(data.get("reason") or "")
 
 
+def _describe_ungated(data: Mapping[str, Any]) -> str:
+    if data.get("recent") is not None:
+        return _("%(count)s calls in the last hour.", count=data["recent"])
+    tool = data.get("tool") or ""
+    return _("%(tool)s ran without being asked. Check whether its hook is on.", tool=tool)
+
+
 def _describe_agent_problem(data: Mapping[str, Any]) -> str:
     if data.get("code") == NEVER_CALLED:
         return _(
@@ -280,6 +290,7 @@ def _build_gateway_path(notification: Notification) -> str:
 
 
 BODIES_BY_KIND: Mapping[NotificationKind, Callable[[Mapping[str, Any]], str]] = {
+    Kind.AGENT_UNGATED: _describe_ungated,
     Kind.AGENT_HELD: _describe_hold,
     Kind.AGENT_STUCK: _describe_agent_problem,
     Kind.GATEWAY_CONFIG_INVALID: _describe_config_problem,
@@ -302,6 +313,7 @@ PATHS: Mapping[NotificationKind, Callable[[Notification], str]] = {
     Kind.TASK_CHANGED: _build_task_path,
     Kind.TASK_STALE: _build_task_path,
     Kind.AGENTS_STOPPED: lambda _: "/agents",
+    Kind.AGENT_UNGATED: _build_agent_path,
     Kind.AGENT_HELD: _build_agent_path,
     Kind.AGENT_STUCK: _build_agent_path,
     Kind.AGENT_OFFLINE: _build_agent_path,

@@ -1,0 +1,216 @@
+"""Record what an export of telemetry says: usage, results of calls, and calls that never asked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import DateTime, String, Uuid, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query
+from models import (
+    Agent,
+    ClientConnection,
+    CodingClient,
+    CodingSession,
+    EventType,
+    ToolAnswer,
+    ToolCall,
+    new_id,
+)
+from services import agents, events
+from services.coding_sessions.signals import (
+    CLIENT_NAMES,
+    ConnectionKind,
+    build_change_event,
+    record_connection,
+    record_signal,
+    record_usage,
+)
+from services.coding_sessions.telemetry import CallReport, Export
+
+REASON_UNGATED = "ungated"  # of a call that the hook was not asked about
+MAX_UNGATED_EVENTS = 10  # of an agent in an hour; then one event counts them
+EVENT_PERIOD = timedelta(hours=1)
+KEY_AGE = timedelta(days=2)  # a call is asked for, executed and reported within this time
+
+CALL_COLUMNS = (
+    ToolCall.id,
+    ToolCall.call_key,
+    ToolCall.answer,
+    ToolCall.is_ungated,
+    ToolCall.tool,
+)
+CALL_KEYS = ToolCall.call_key == func.any(bindparam("keys", type_=ARRAY(String())))
+CALLS_OF_SESSION: Query[tuple[Any, ...]] = Query(
+    select(*CALL_COLUMNS).where(
+        ToolCall.session_id == bindparam("session_id", type_=Uuid()), CALL_KEYS
+    )
+)
+CALLS_OF_AGENT: Query[tuple[Any, ...]] = Query(
+    select(*CALL_COLUMNS).where(
+        ToolCall.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolCall.asked_at > bindparam("since", type_=DateTime(timezone=True)),
+        CALL_KEYS,
+    )
+)
+"""A client may report a call of a part of its session as that of another session."""
+GATED_CLIENTS: Query[tuple[CodingClient]] = Query(
+    select(ClientConnection.client).where(
+        ClientConnection.agent_id == bindparam("agent_id", type_=Uuid()),
+        ClientConnection.hook_at.is_not(None),
+    )
+)
+UNGATED_COUNT: Query[tuple[int]] = Query(
+    select(func.count()).where(
+        ToolCall.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolCall.asked_at > bindparam("since", type_=DateTime(timezone=True)),
+        ToolCall.is_ungated,
+    )
+)
+
+
+async def record_export(session: AsyncSession, agent: Agent, export: Export) -> None:
+    """Record an export of an agent's client. It records events: call it last in a transaction.
+
+    A call that ran although the hook was not asked, or has not allowed it, is an event, once. That
+    is only known of clients whose hook has called before: without it there is no gate.
+    """
+    gated = {client for (client,) in await GATED_CLIENTS.fetch(session, agent_id=agent.id)}
+    begun, ungated = [], []
+    # in one order, so that exports that arrive together cannot deadlock
+    for (client, key), reports in sorted(export.sessions.items(), key=lambda one: one[0]):
+        stored = await record_signal(session, agent, client, key, model=reports.model)
+        begun += [stored] if stored.started_at == stored.last_signal_at else []
+        await record_usage(session, stored, reports.usage)
+        calls = _combine(reports.calls)
+        if calls:
+            ungated += await _record_calls(session, agent, stored, calls, is_gated=client in gated)
+    new_events = [build_change_event(agent, one) for one in begun]
+    if ungated:
+        new_events += await _build_ungated_events(session, agent, ungated)
+    await events.record_events(session, new_events)
+    for client, version in sorted(export.versions.items()):
+        await record_connection(
+            session, agent, client, kind=ConnectionKind.TELEMETRY, version=version
+        )
+
+
+def _combine(calls: Iterable[CallReport]) -> Mapping[str, CallReport]:
+    """Return one report for each call: its result, if it has one."""
+    combined: dict[str, CallReport] = {}
+    for call in calls:
+        known = combined.get(call.key)
+        if known is not None:
+            is_successful = (
+                known.is_successful if call.is_successful is None else call.is_successful
+            )
+            is_proof = known.is_proof or call.is_proof
+            call = replace(call, is_successful=is_successful, is_proof=is_proof)
+        combined[call.key] = call
+    return combined
+
+
+async def _record_calls(
+    session: AsyncSession,
+    agent: Agent,
+    coding_session: CodingSession,
+    calls: Mapping[str, CallReport],
+    *,
+    is_gated: bool,
+) -> Sequence[tuple[CodingSession, str]]:
+    """Record the results of calls, and return the tools of calls that ran without permission."""
+    at, ungated = now(), []
+    known = await CALLS_OF_SESSION.fetch(session, session_id=coding_session.id, keys=[*calls])
+    unknown = [*calls.keys() - {row[1] for row in known}]
+    if unknown:
+        known += await CALLS_OF_AGENT.fetch(
+            session, agent_id=agent.id, since=at - KEY_AGE, keys=unknown
+        )
+    for id, key, answer, was_ungated, tool in known:
+        call = calls[key]
+        if call.is_successful is None:
+            continue  # it is not executed yet
+        is_new = call.is_successful and answer != ToolAnswer.ALLOW and not was_ungated
+        await session.execute(
+            update(ToolCall)
+            .where(ToolCall.id == id)
+            .values(
+                executed_at=func.coalesce(ToolCall.executed_at, at),
+                is_successful=call.is_successful,
+                is_ungated=was_ungated or is_new,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        ungated += [(coding_session, tool)] if is_new else []
+    found = {row[1] for row in known}
+    new = [call for key, call in sorted(calls.items()) if key not in found and call.is_proof]
+    if new and is_gated:
+        inserted = await _insert_ungated(session, coding_session, new)
+        ungated += [(coding_session, tool) for tool in inserted]
+    return ungated
+
+
+async def _insert_ungated(
+    session: AsyncSession, coding_session: CodingSession, calls: Sequence[CallReport]
+) -> Sequence[str]:
+    """Store calls that the hook was not asked about, and return their tools, each call once."""
+    at = now()
+    rows = [
+        {
+            "id": new_id(),
+            "organization_id": coding_session.organization_id,
+            "board_id": coding_session.board_id,
+            "agent_id": coding_session.agent_id,
+            "session_id": coding_session.id,
+            "call_key": call.key,
+            "tool": call.tool,
+            "request_hash": "",
+            "input_excerpt": "",
+            "facts": {},
+            "reason": REASON_UNGATED,
+            "asked_at": at,
+            "abandoned_at": at,  # nobody waits for an answer
+            "executed_at": at,
+            "is_successful": call.is_successful,
+            "is_ungated": True,
+        }
+        for call in calls
+    ]
+    statement = insert(ToolCall).values(rows)
+    statement = statement.on_conflict_do_nothing(
+        index_elements=["session_id", "call_key"], index_where=ToolCall.call_key.is_not(None)
+    )
+    return list(await session.scalars(statement.returning(ToolCall.tool)))
+
+
+async def _build_ungated_events(
+    session: AsyncSession, agent: Agent, ungated: Sequence[tuple[CodingSession, str]]
+) -> Sequence[events.NewEvent]:
+    """Build an event for each call, up to MAX_UNGATED_EVENTS in an hour, then one with the number.
+
+    The calls are stored already.
+    """
+    [(count,)] = await UNGATED_COUNT.fetch(session, agent_id=agent.id, since=now() - EVENT_PERIOD)
+    before = max(count - len(ungated), 0)
+    built = [
+        agents.agent_event(
+            EventType.AGENT_TOOL_UNGATED,
+            None,
+            agent.board_id,
+            agent,
+            client=CLIENT_NAMES[coding_session.client],
+            session_id=str(coding_session.id),
+            tool=tool,
+        )
+        for coding_session, tool in ungated[: max(MAX_UNGATED_EVENTS - before, 0)]
+    ]
+    if before <= MAX_UNGATED_EVENTS < count:
+        more = agents.agent_event(
+            EventType.AGENT_TOOLS_UNGATED, None, agent.board_id, agent, recent=count
+        )
+        built.append(more)
+    return built
