@@ -35,7 +35,8 @@ TEMPLATES = sorted(set(ROOT.glob("templates/**/*.html")) - MAILS)
 ING_MODULES = {"onboarding", "provisioning", "routing", "logging", "paging", "pricing"}
 
 REQUEST_ALLOWED = re.compile(
-    r"web/(.*views|[a-z_]+)\.py|web/(auth|ui)/.*|api/(framework|mcp|streams)/.*|core/http/.*|app\.py"
+    r"web/(.*views|[a-z_]+)\.py|web/(auth|ui)/.*|api/(framework|mcp|streams)/.*"
+    r"|api/(hooks|telemetry)\.py|core/http/.*|app\.py"
 )
 
 INTERFACES = {"services.gateways.agent_files"}

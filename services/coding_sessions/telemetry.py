@@ -167,10 +167,10 @@ class _Record:
         """Return when it happened by the clock of the client, or now if that cannot be."""
         at = now()
         try:
-            told = datetime.fromtimestamp(self._nanoseconds / 1e9, UTC)
+            reported = datetime.fromtimestamp(self._nanoseconds / 1e9, UTC)
         except (OverflowError, ValueError, OSError):
             return at
-        return told if at - MAX_AGE < told < at + MAX_CLOCK_DIFFERENCE else at
+        return reported if at - MAX_AGE < reported < at + MAX_CLOCK_DIFFERENCE else at
 
     def build_call(
         self, key_name: str, *, is_successful: bool | None, is_proof: bool
@@ -191,8 +191,8 @@ class _Record:
         session, its time and its numbers are the key.
         """
         place = self._span or self.read_text("event.sequence") or self.read_count("event.sequence")
-        told = (self.read_text(*SESSION_NAMES), self._nanoseconds, place, input, output, read)
-        key = hashlib.sha256(repr(told).encode(errors="replace")).hexdigest()
+        values = (self.read_text(*SESSION_NAMES), self._nanoseconds, place, input, output, read)
+        key = hashlib.sha256(repr(values).encode(errors="replace")).hexdigest()
         return UsageReport(
             source,
             key,

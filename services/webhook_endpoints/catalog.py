@@ -23,7 +23,10 @@ TEST_TYPE = "webhook.test"  # of the payload that is sent to try an endpoint
 DETAILS: Mapping[str, Sequence[str]] = {
     "task": ("title", "changes", "left", "entered"),
     "approval": ("question", "action_type", "status", "titles", "confidence"),
-    "agent": ("name", "from", "to", "code", "changed", "lead", "cause", "reason"),
+    "agent": (
+        *("name", "from", "to", "code", "changed", "lead", "cause", "reason"),
+        *("client", "tool", "recent"),
+    ),
     "gateway_request": ("name", "asked", "answer"),
     "run": ("name", "status"),
     "board": ("name", "changes"),
