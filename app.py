@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 import api.app
+import api.hooks
 import api.mcp
 import api.telemetry
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
@@ -144,6 +145,7 @@ def build_app(settings: Settings) -> Starlette:
         routes=[
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
+            Mount("/hooks", api.hooks.app),
             api.mcp.route,
             Mount("/otlp", api.telemetry.app),
             Mount("/static", CachedStaticFiles(directory=STATIC), name="static"),
@@ -182,6 +184,8 @@ def build_state(
         # to the webhooks of one board: 2 are stored at the same time, and 128 MB wait
         "webhook_deliveries": QueueingLimiter(2, 128_000_000),
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
+        "held_calls": ConcurrencyLimiter(api.hooks.TOO_MANY_HELD),
+        "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),
         "board_visits": presence.BoardVisits(transaction_factory, listener),

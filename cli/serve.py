@@ -161,6 +161,7 @@ async def run_uvicorn(
 
 async def _shut_down(server: Any, stop: asyncio.Event) -> None:
     from core.http.event_stream import end_event_streams
+    from core.http.long_wait import end_waits
 
     await stop.wait()
     # uvicorn's error about streams that end with the server
@@ -169,6 +170,7 @@ async def _shut_down(server: Any, stop: asyncio.Event) -> None:
     )
     server.handle_exit(0, None)
     end_event_streams()
+    end_waits()
 
 
 async def print_addresses(settings: Settings) -> None:

@@ -159,7 +159,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 API_PREFIX = "/api/"
-PROGRAM_PATHS = (API_PREFIX, "/mcp", "/otlp/")
+PROGRAM_PATHS = (API_PREFIX, "/hooks/", "/mcp", "/otlp/")
 """The beginnings of the paths that programs call with a token."""
 CORS_PATHS = frozenset({"/health", "/healthz", "/readyz", "/openapi.json"})  # outside of it
 

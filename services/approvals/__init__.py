@@ -17,7 +17,13 @@ from services.approvals.decisions import (
     find_undone_note,
     undo_decision,
 )
-from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
+from services.approvals.details import (
+    ApprovalDetail,
+    LinkedTask,
+    already_decided,
+    get_approval,
+    lock_board_of_approval,
+)
 from services.approvals.direct_completions import approve_and_complete, propose_completions
 from services.approvals.finalization import (
     DECISIONS_TOPIC,
@@ -58,9 +64,11 @@ from services.approvals.requests import (
     MAX_PENDING,
     MAX_RECENT,
     PERIOD,
+    TOOL_CALL_RETENTION,
     LimitedAgent,
     request_approval,
     request_clarification,
+    request_tool_approval,
 )
 from services.approvals.rules import (
     MAX_SCORES,

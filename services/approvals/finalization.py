@@ -184,9 +184,12 @@ LEAD_ID: Query[UUID] = Query(
 def _build_decision_messages(detail: ApprovalDetail) -> list[OutgoingMessage]:
     """Build the messages to the lead of the board and to the requesting agent.
 
-    Both have the same key, so a lead that made the request gets only one.
+    Both have the same key, so a lead that made the request gets only one. The client that asked
+    for a tool call gets the answer itself.
     """
     approval = detail.approval
+    if approval.is_tool_call:
+        return []
     message = OutgoingMessage(
         to=messages.BoardLeadRecipient(detail.board),
         content=messages.templates.render_approval_decision(

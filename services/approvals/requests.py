@@ -37,6 +37,7 @@ from models import (
     Event,
     EventType,
     PolicyEffect,
+    PolicyVerdict,
     Task,
     User,
     new_id,
@@ -58,6 +59,7 @@ from services.approvals.votes import set_expiry
 MAX_PENDING = 20  # approvals of one requester that wait for a decision
 MAX_RECENT = 60  # approvals of one requester in PERIOD
 PERIOD = timedelta(hours=1)
+TOOL_CALL_RETENTION = timedelta(days=30)  # after which the input of a tool call is deleted
 MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
 
@@ -105,6 +107,30 @@ async def request_approval(
     return await get_approval(session, board, approval.id)
 
 
+async def request_tool_approval(
+    session: AsyncSession,
+    agent: Agent,
+    board: Board,
+    fields: ApprovalCreate,
+    verdict: PolicyVerdict,
+) -> tuple[ApprovalDetail, events.NewEvent]:
+    """Add a request for a tool call on a locked board, which a person must decide by the policy.
+
+    Returns the event to record last. The domain of tool calls has its own limits, and finds equal
+    requests by their hash.
+    """
+    detail = build_approval(agent, board, fields, dict(fields.payload or {}), ())
+    approval = detail.approval
+    approval.is_tool_call, approval.policy_verdict = True, verdict
+    await bind_request(approval, board, ())
+    set_expiry(approval, approval.created_at)
+    latest = approval.created_at + TOOL_CALL_RETENTION
+    approval.expires_at = min(approval.expires_at or latest, latest)
+    session.add(approval)
+    await finalization.wake_workers(session)
+    return detail, build_approval_event(EventType.APPROVAL_REQUESTED, agent, detail)
+
+
 STATUS_BY_EFFECT = {
     PolicyEffect.ALLOW: ApprovalStatus.APPROVED,
     PolicyEffect.DENY: ApprovalStatus.REJECTED,
@@ -126,6 +152,7 @@ async def _find_equal_request(
         Approval.board_id == board.id,
         _is_requested_by(requester),
         Approval.status == ApprovalStatus.PENDING,
+        ~Approval.is_tool_call,
         Approval.action_type == fields.action_type,
         Approval.payload == payload,  # in the database, because payloads may be large
     )
@@ -193,16 +220,19 @@ async def _count_requests(
 
     Requests are counted by their events, because approvals are deleted with their tasks. The times
     of repeats are not stored: of an older approval MAX_RECENT repeats are free for each PERIOD.
-    What users decided themselves asked nobody else.
+    What users decided themselves asked nobody else, and tool calls have limits of their own.
     """
     undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
     pending = select(func.count()).select_from(Approval)
-    pending = pending.where(_is_requested_by(requester), undecided)
+    pending = pending.where(_is_requested_by(requester), undecided, ~Approval.is_tool_call)
     query = select(pending.scalar_subquery(), func.count(), func.min(Event.created_at)).where(
         Event.created_at > now() - PERIOD, Event.type == EventType.APPROVAL_REQUESTED
     )
     if isinstance(requester, Agent):
-        query = query.where(Event.agent_id == requester.id)
+        of_tool_call = select(Approval.id).where(
+            Approval.id == Event.approval_id, Approval.is_tool_call
+        )
+        query = query.where(Event.agent_id == requester.id, ~of_tool_call.exists())
     else:
         decided = select(Approval.id).where(
             Approval.id == Event.approval_id, Approval.decided_by_user_id == requester.id
@@ -214,6 +244,7 @@ async def _count_requests(
     repeats = select(func.sum(func.greatest(0, Approval.request_count - 1 - free))).where(
         _is_requested_by(requester),
         Approval.request_count > 1,
+        ~Approval.is_tool_call,
         or_(Approval.status == ApprovalStatus.PENDING, Approval.created_at > now() - PERIOD),
     )
     return undecided_count, recent + int(await session.scalar(repeats) or 0), oldest

@@ -159,8 +159,16 @@ def split_kind(kind: str) -> tuple[str, str]:
     return _humanize(verb), _humanize(noun)
 
 
+TOOL_PREFIX = "tool."  # of the kinds of tool calls
+
+
 def _describe_action(kind: str, titles: Sequence[str]) -> str:
-    """Format `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site"."""
+    """Format `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site".
+
+    The name of a tool is that of its client: `tool.Bash` is "Call Bash".
+    """
+    if kind.startswith(TOOL_PREFIX) and not titles:
+        return f"Call {kind.removeprefix(TOOL_PREFIX)}"
     action, subject = split_kind(kind)
     about = f" “{titles[0]}”" if titles else ""
     if len(titles) > 1:

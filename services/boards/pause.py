@@ -1,5 +1,7 @@
 """Pause and resume the agents of a board."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -39,10 +41,36 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     no pause of an agent of this board.
     """
     [(organization, held_at, hold)] = await AGENT_AT_WORK.fetch(session, agent_id=agent.id)
+    await _require_at_work(session, board, organization, held_at, hold)
+
+
+async def find_board_at_work(source: Source, agent: Agent) -> tuple[Board | None, Conflict | None]:
+    """Return the board of an agent, and the error of `check_agent_may_work` if it may not work.
+
+    Nothing is locked: a stop or a pause can begin at the next moment.
+    """
+    row = await BOARD_AT_WORK.first(source, agent_id=agent.id)
+    if row is None:
+        return None, None
+    board, organization, held_at, hold = row
+    try:
+        await _require_at_work(source, board, organization, held_at, hold)
+    except Conflict as error:
+        return board, error
+    return board, None
+
+
+async def _require_at_work(
+    source: Source,
+    board: Board,
+    organization: Organization,
+    held_at: datetime | None,
+    hold: Mapping[str, Any] | None,
+) -> None:
     stop = organizations.AgentStop.find_in(organization)
     if stop is not None:
         raise stop.error
-    if messages.is_pause(hold):
+    if hold and messages.is_pause(hold):
         name = hold["values"].get("name") or "a former member"
         raise Conflict(
             "agent_paused",
@@ -54,7 +82,7 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
         )
     if board.paused_at is None:
         return
-    pauser = await find_pauser(session, board)
+    pauser = await find_pauser(source, board)
     name = pauser.display_name if pauser else "a former member"
     raise Conflict(
         "board_paused",
@@ -74,6 +102,13 @@ AGENT_AT_WORK: Query[tuple[Organization, Any, Any]] = Query(
     .where(Agent.id == bindparam("agent_id"))
     .with_for_update(read=True, of=Organization)
     .execution_options(populate_existing=True)
+)
+
+BOARD_AT_WORK: Query[tuple[Board, Organization, Any, Any]] = Query(
+    select(Board, Organization, Agent.held_at, Agent.hold)
+    .join(Agent, Agent.board_id == Board.id)
+    .join(Organization, Organization.id == Board.organization_id)
+    .where(Agent.id == bindparam("agent_id"))
 )
 
 

@@ -1,0 +1,185 @@
+"""POST /hooks/{client}: what the hooks of coding agents' clients ask and report.
+
+It stands outside of /api/v1, because its requests and responses are those of the clients, each in
+its own format. A call that must not run gets a denial with status 200, since clients run a call
+after some errors. Only errors of the caller, such as a wrong token, are those of the API.
+"""
+
+import asyncio
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pydantic_core
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from api.framework.auth import AllowedCaller, authenticate_request
+from api.framework.errors import handle_app_error, handle_unknown_address
+from core.db.listen import PostgresListener
+from core.errors import AppError, Invalid, NotFound, TooLarge, TooMany
+from core.http.long_wait import WaitEnd, wait_long
+from core.http.request import MAX_BODY_SIZE, open_transaction, read_body
+from core.limiters import ConcurrencyLimiter, RateLimiter
+from models import Agent, CodingClient, ToolAnswer
+from services import coding_sessions, tool_calls
+from services.coding_sessions import ConnectionKind
+from services.tool_calls import HeldCall, ToolReply
+
+DEFAULT_WAIT = 570.0  # seconds; less than the timeout of ten minutes that clients have
+MAX_WAIT = 86_000.0
+MAX_HELD = 1_000  # calls of a process
+LONG_INPUT = 10_000  # bytes of a request whose facts are read in a thread
+EVENT_HEADER = "X-Hook-Event"
+VERSION_HEADER = "X-Client-Version"
+TOO_MANY_HELD = "Too many calls wait on this server. Ask again in a minute."
+
+
+async def receive_hook(request: Request) -> Response:
+    """Answer a tool call, or record what has happened in a session."""
+    try:
+        client = CodingClient(request.path_params["client"])
+    except ValueError:
+        known = ", ".join(CodingClient)
+        raise NotFound(
+            "client_not_found", f"There is no such client. Known are: {known}."
+        ) from None
+    agent = await authenticate_request(request, AllowedCaller.AGENT)
+    assert isinstance(agent, Agent)
+    event_name = request.headers.get(EVENT_HEADER) or request.query_params.get("event") or ""
+    is_asking = True  # until it is known
+    try:
+        body, is_long = await _read_body(request)
+        event_name = tool_calls.find_event_name(body, event_name)
+        is_asking = tool_calls.is_asking(body, event_name)
+        if not is_asking:
+            await _record_event(request, agent, client, body, event_name)
+            return _respond({})
+        wait, is_headless = _read_options(request)
+        asked = tool_calls.read_tool_request(client, body, event_name, is_headless=is_headless)
+        del body
+        prepare = partial(tool_calls.prepare_call, asked)
+        call = await asyncio.to_thread(prepare) if is_long else prepare()
+        del asked, prepare
+        with ExitStack() as stack:
+            async with open_transaction(request) as session:
+                reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
+                if isinstance(reply, HeldCall):
+                    notified = _subscribe(stack, request, reply)
+            del call, session
+            await _record_connection(request, agent, client)
+            if isinstance(reply, HeldCall):
+                reply = await _wait_for_decision(request, reply, notified, wait)
+    except (Invalid, TooLarge, TooMany) as error:
+        if not is_asking:
+            raise
+        reply = ToolReply(ToolAnswer.DENY, error.message)
+    answer = tool_calls.build_answer(
+        client, event_name, reply.answer, reply.text, reply.updated_input
+    )
+    return _respond(answer)
+
+
+async def _read_body(request: Request) -> tuple[dict[str, Any], bool]:
+    """Return the body, and whether it is long. Raises Invalid and TooLarge."""
+    raw = await read_body(request, MAX_BODY_SIZE)
+    try:
+        body = pydantic_core.from_json(raw)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Invalid("json_invalid", "The request of the hook is not a JSON object.")
+    return body, len(raw) > LONG_INPUT
+
+
+def _read_options(request: Request) -> tuple[float, bool]:
+    """Return the seconds to wait, and whether the client runs without a person. Raises Invalid."""
+    given, headless = (request.query_params.get(one, "") for one in ("wait", "headless"))
+    try:
+        wait = float(given) if given else DEFAULT_WAIT
+    except ValueError:
+        wait = 0.0
+    if not 1 <= wait <= MAX_WAIT:
+        reason = f"In the address of the hook, wait must be from 1 to {MAX_WAIT:.0f} seconds."
+        raise Invalid("wait_invalid", reason)
+    if headless not in ("", "0", "1"):
+        raise Invalid("headless_invalid", "In the address of the hook, headless must be 1 or 0.")
+    return wait, headless == "1"
+
+
+def _subscribe(stack: ExitStack, request: Request, held: HeldCall) -> asyncio.Event:
+    """Count a held call, and notice its decision: before the commit, so that none is missed.
+
+    Raises TooMany.
+    """
+    limiter: ConcurrencyLimiter = request.state.held_calls
+    stack.callback(limiter.acquire({"process": MAX_HELD}))
+    listener: PostgresListener = request.state.postgres_listener
+    return stack.enter_context(listener.subscribe(f"tool-decision:{held.approval_id}"))
+
+
+async def _wait_for_decision(
+    request: Request, held: HeldCall, notified: asyncio.Event, seconds: float
+) -> ToolReply:
+    """Return the answer of people, or a denial at the end of the wait.
+
+    Raises ClientDisconnect if the connection was closed. An answer that came at this moment is
+    given to the next equal call.
+    """
+    with wait_long(request, notified, seconds) as wait:
+        while await wait.next() is WaitEnd.NOTIFIED:
+            async with open_transaction(request) as session:
+                reply = await tool_calls.answer_held_call(session, held)
+            if reply is not None and wait.end is not WaitEnd.CLOSED:
+                return reply
+        end = wait.end
+    async with open_transaction(request) as session:
+        reply = None
+        if end is WaitEnd.TIMEOUT:
+            reply = await tool_calls.answer_held_call(session, held)
+        if reply is None:
+            is_shown = end is not WaitEnd.STOPPED
+            await tool_calls.abandon_call(
+                session, held, is_cut=end is WaitEnd.CLOSED, is_shown=is_shown
+            )
+    if end is WaitEnd.CLOSED:
+        raise ClientDisconnect
+    return reply or ToolReply(ToolAnswer.DENY, tool_calls.STILL_WAITING)
+
+
+async def _record_event(
+    request: Request, agent: Agent, client: CodingClient, body: dict[str, Any], event_name: str
+) -> None:
+    event = tool_calls.read_session_event(client, body, event_name)
+    if event is not None:
+        async with open_transaction(request) as session:
+            await tool_calls.record_session_event(session, agent, event)
+    await _record_connection(request, agent, client)
+
+
+async def _record_connection(request: Request, agent: Agent, client: CodingClient) -> None:
+    """Record that the hook of a client has called; this process does it twice a minute at most."""
+    version = request.headers.get(VERSION_HEADER) or None
+    contacts: RateLimiter = request.state.hook_contacts
+    try:
+        contacts.hit(f"{agent.id} {client} {(version or '')[:100]}")
+    except TooMany:
+        return
+    async with open_transaction(request) as session:
+        await coding_sessions.record_connection(
+            session, agent, client, kind=ConnectionKind.HOOK, version=version
+        )
+
+
+def _respond(answer: dict[str, Any]) -> Response:
+    return Response(pydantic_core.to_json(answer), media_type="application/json")
+
+
+app = ExceptionMiddleware(
+    Router([Route("/{client}", receive_hook, methods=["POST"])]),
+    handlers={AppError: handle_app_error, HTTPException: handle_unknown_address},
+)

@@ -1,0 +1,90 @@
+"""Requests that wait for a long time, such as for the decision of a person.
+
+Meanwhile they hold no slot, no connection to the database and no body. What they wait for sets an
+event, mostly on a notification of the database (`core.db.listen`).
+"""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+from sse_starlette.sse import AppStatus
+from starlette.requests import Request
+from starlette.types import Receive
+
+from core.http.request_slots import release_slots
+
+
+class WaitEnd(Enum):
+    """Why a request waits no longer."""
+
+    NOTIFIED = auto()
+    TIMEOUT = auto()
+    CLOSED = auto()  # the client has closed the connection
+    STOPPED = auto()  # the server stops
+
+
+class LongWait:
+    """The wait of a request. `end` says why it has ended, if it has."""
+
+    def __init__(self, notified: asyncio.Event, seconds: float) -> None:
+        self._notified = notified
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self.end: WaitEnd | None = None
+
+    async def next(self) -> WaitEnd:
+        """Wait until something is notified, or the wait has ended.
+
+        Call it again after a notification that was not the awaited one.
+        """
+        if self.end is not None:
+            return self.end
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._notified.wait()
+        except TimeoutError:
+            self.end = self.end or WaitEnd.TIMEOUT
+        self._notified.clear()
+        return self.end or WaitEnd.NOTIFIED
+
+    def stop(self, end: WaitEnd) -> None:
+        """End the wait, if it has not ended."""
+        self.end = self.end or end
+        self._notified.set()
+
+
+_waits: set[LongWait] = set()
+
+
+@contextmanager
+def wait_long(
+    request: Request, notified: asyncio.Event, seconds: float
+) -> Generator[LongWait, None, None]:
+    """Let a request whose body was read wait for at most `seconds`.
+
+    Other requests of the caller run meanwhile, and its closed connection is noticed.
+    """
+    wait = LongWait(notified, seconds)
+    release_slots(request)
+    disconnection = asyncio.create_task(_wait_for_disconnection(request.receive))
+    disconnection.add_done_callback(lambda _: wait.stop(WaitEnd.CLOSED))
+    _waits.add(wait)
+    if AppStatus.should_exit:
+        wait.stop(WaitEnd.STOPPED)
+    try:
+        yield wait
+    finally:
+        _waits.discard(wait)
+        disconnection.cancel()
+
+
+async def _wait_for_disconnection(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def end_waits() -> None:
+    """End all waits, because the server stops."""
+    for wait in list(_waits):
+        wait.stop(WaitEnd.STOPPED)

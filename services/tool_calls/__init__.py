@@ -1,0 +1,40 @@
+"""Tool calls of coding agents: their clients ask here before they call a tool."""
+
+from services.tool_calls.clients import (
+    ToolRequest,
+    build_answer,
+    find_event_name,
+    is_asking,
+    read_session_event,
+    read_tool_request,
+)
+from services.tool_calls.decisions import approve_for, approve_with_edit
+from services.tool_calls.gate import (
+    EDITED_INPUT,
+    MAX_OF_AGENT,
+    MAX_OF_ORGANIZATION,
+    STILL_WAITING,
+    HeldCall,
+    PreparedCall,
+    ToolReply,
+    abandon_call,
+    answer_held_call,
+    ask,
+    prepare_call,
+    record_session_event,
+)
+from services.tool_calls.grants import (
+    GrantDetail,
+    GrantScope,
+    end_grant,
+    list_grants,
+)
+from services.tool_calls.queries import (
+    CallDetail,
+    RequestedCall,
+    WaitState,
+    find_call_of_approval,
+    list_calls,
+    list_waiting,
+)
+from services.tool_calls.retention import delete_old_calls

@@ -1,0 +1,172 @@
+"""Permissions for equal tool calls, for the rest of a session or until a task is done.
+
+A permission is given with the decision of an approval, and counts while that decision does. It
+never counts where the policy denies a call or asks two people, nor for the settings of clients.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import itemgetter
+from uuid import UUID
+
+from sqlalchemy import Uuid, and_, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query, Source
+from core.errors import NotFound
+from core.paging import Page, PagedQuery, Paging
+from core.text import N_
+from models import (
+    USER_NAME,
+    Agent,
+    Approval,
+    ApprovalStatus,
+    CodingSession,
+    EventType,
+    SessionState,
+    Status,
+    Task,
+    ToolGrant,
+    User,
+)
+from services import agents, boards, events
+
+
+class GrantScope(StrEnum):
+    """For how long a permission counts."""
+
+    SESSION = "session"
+    TASK = "task"
+
+
+IS_GIVEN = and_(
+    ToolGrant.ended_at.is_(None),
+    Approval.status == ApprovalStatus.APPROVED,
+    Approval.decided_at == ToolGrant.created_at,  # by the decision with which it was given
+)
+IS_IN_SCOPE = or_(
+    and_(ToolGrant.session_id.is_not(None), CodingSession.state != SessionState.ENDED),
+    # a task that was done, and is worked on again, is other work
+    and_(
+        Task.status == Status.IN_PROGRESS,
+        Task.assigned_agent_id == ToolGrant.agent_id,
+        Task.in_progress_at <= ToolGrant.created_at,
+    ),
+)
+"""Whether a permission counts, with `JOINED_GRANTS`."""
+
+JOINED_GRANTS = (
+    select(ToolGrant)
+    .join(Approval, Approval.id == ToolGrant.approval_id)
+    .outerjoin(CodingSession, CodingSession.id == ToolGrant.session_id)
+    .outerjoin(Task, Task.id == ToolGrant.task_id)
+)
+
+
+async def find_grant(
+    source: Source, coding_session: CodingSession, request_hash: str
+) -> ToolGrant | None:
+    """Return a permission that covers a call of a session."""
+    return await COVERING_GRANT.first(
+        source,
+        agent_id=coding_session.agent_id,
+        request_hash=request_hash,
+        session_id=coding_session.id,
+        task_id=coding_session.task_id,
+    )
+
+
+COVERING_GRANT: Query[ToolGrant] = Query(
+    JOINED_GRANTS.where(
+        ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolGrant.request_hash == bindparam("request_hash"),
+        or_(
+            ToolGrant.session_id == bindparam("session_id", type_=Uuid()),
+            ToolGrant.task_id == bindparam("task_id", type_=Uuid()),
+        ),
+        IS_GIVEN,
+        IS_IN_SCOPE,
+    )
+    .limit(1)
+    .with_for_update(read=True, of=ToolGrant),
+    itemgetter(0),
+)
+"""Locked, so that a permission is not revoked before the call that it covers is recorded."""
+
+
+@dataclass(frozen=True)
+class GrantDetail:
+    """A permission, who gave it, and whether it counts now."""
+
+    grant: ToolGrant
+    granted_by: str | None
+    is_active: bool
+    task_title: str | None
+
+    @property
+    def scope(self) -> GrantScope:
+        """For how long it counts."""
+        return GrantScope.TASK if self.grant.task_id else GrantScope.SESSION
+
+
+async def list_grants(source: Source, agent: Agent, paging: Paging) -> Page[GrantDetail]:
+    """Return the permissions of an agent, newest first; also those that have ended."""
+    return await AGENT_GRANTS.fetch_page(source, paging, agent_id=agent.id)
+
+
+AGENT_GRANTS: PagedQuery[GrantDetail] = PagedQuery(
+    JOINED_GRANTS.add_columns(
+        USER_NAME, func.coalesce(IS_GIVEN & IS_IN_SCOPE, False).label("is_active"), Task.title
+    )
+    .outerjoin(User, User.id == ToolGrant.granted_by_user_id)
+    .where(
+        ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+        # one whose decision was undone was never given
+        Approval.decided_at == ToolGrant.created_at,
+    )
+    .order_by(ToolGrant.created_at.desc(), ToolGrant.id.desc()),
+    lambda row: GrantDetail(*row),
+)
+
+
+async def end_grant(session: AsyncSession, user: User, agent: Agent, grant_id: UUID) -> None:
+    """Revoke a permission of an agent whose board the user may change. It changes nothing twice.
+
+    Raises NotFound and Forbidden.
+    """
+    assert agent.board_id is not None
+    board = await boards.lock_board(session, user, agent.board_id)
+    grant = await AGENT_GRANT.first(session, agent_id=agent.id, grant_id=grant_id)
+    if grant is None:
+        raise NotFound("grant_not_found", N_("There is no such permission."))
+    if grant.ended_at is not None:
+        return
+    grant.ended_at, grant.ended_by_user_id = now(), user.id
+    await session.flush()
+    ended = agents.agent_event(
+        EventType.AGENT_GRANT_ENDED, user, board, agent, tool=grant.tool, grant_id=str(grant.id)
+    )
+    await events.record_events(session, [ended])
+
+
+AGENT_GRANT: Query[ToolGrant] = Query(
+    select(ToolGrant)
+    .where(
+        ToolGrant.id == bindparam("grant_id", type_=Uuid()),
+        ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+    )
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+
+
+async def end_session_grants(session: AsyncSession, coding_session: CodingSession) -> None:
+    """End the permissions of a session that has ended; a session that is resumed asks again."""
+    await session.execute(
+        update(ToolGrant)
+        .where(ToolGrant.session_id == coding_session.id, ToolGrant.ended_at.is_(None))
+        .values(ended_at=now())
+        .execution_options(synchronize_session=False)
+    )

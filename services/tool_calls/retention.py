@@ -1,0 +1,61 @@
+"""Delete what was stored of tool calls after 30 days: inputs can contain secrets and files."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Approval, ToolCall, ToolGrant
+from services.approvals import TOOL_CALL_RETENTION
+from services.tool_calls.gate import EDITED_INPUT
+
+BATCH_SIZE = 5_000  # rows in one run of the purge, which is repeated after some minutes
+EXCERPT = "excerpt"  # the key in a payload without its input
+DELETED_KEYS = ("input", EDITED_INPUT, "cwd")
+
+
+async def delete_old_calls(session: AsyncSession, *, older_than: timedelta | None = None) -> None:
+    """Delete old calls, and the inputs in the payloads of their approvals.
+
+    The hash of an approval stays, and the excerpt of its input. Undecided approvals of this age
+    have expired: they cannot be approved.
+    """
+    before = now() - (older_than or TOOL_CALL_RETENTION)
+    await _reduce_payloads(session, before)
+    old = select(ToolCall.id).where(ToolCall.asked_at < before).limit(BATCH_SIZE)
+    await session.execute(delete(ToolCall).where(ToolCall.id.in_(old)))
+    ended = select(ToolGrant.id).where(ToolGrant.ended_at < before).limit(BATCH_SIZE)
+    await session.execute(delete(ToolGrant).where(ToolGrant.id.in_(ended)))
+
+
+async def _reduce_payloads(session: AsyncSession, before: datetime) -> None:
+    excerpt = (
+        select(ToolCall.input_excerpt)
+        .where(ToolCall.approval_id == Approval.id)
+        .order_by(ToolCall.asked_at)
+        .limit(1)
+        .correlate(Approval)
+        .scalar_subquery()
+    )
+    old = (
+        select(Approval.id)
+        .where(
+            Approval.is_tool_call, Approval.created_at < before, Approval.payload.has_key("input")
+        )
+        .limit(BATCH_SIZE)
+    )
+    payload: Any = Approval.payload
+    for key in DELETED_KEYS:
+        payload = payload.op("-", return_type=JSONB)(key)
+    reduced = payload.op("||", return_type=JSONB)(
+        func.jsonb_build_object(EXCERPT, func.coalesce(excerpt, ""))
+    )
+    await session.execute(
+        update(Approval)
+        .where(Approval.id.in_(old))
+        .values(payload=reduced)
+        .execution_options(synchronize_session=False)
+    )
