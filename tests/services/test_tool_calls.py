@@ -270,9 +270,11 @@ class TestRepeats:
 
 
 class TestPermissions:
-    async def grant(self, session, world, held: HeldCall, scope=GrantScope.SESSION, **fields):
+    async def grant(
+        self, session, world, held: HeldCall, scope=GrantScope.SESSION, *, undo_seconds: float = 0
+    ):
         return await tool_calls.approve_for(
-            session, world.alice, held.approval_id, scope, **{"undo_seconds": 0} | fields
+            session, world.alice, held.approval_id, scope, undo_seconds=undo_seconds
         )
 
     async def test_equal_calls_of_the_session_are_allowed(self, session, world) -> None:
