@@ -186,6 +186,7 @@ def build_state(
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
         "held_calls": ConcurrencyLimiter(api.hooks.TOO_MANY_HELD),
         "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
+        "long_waits": ConcurrencyLimiter("Too many requests wait already."),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),
         "board_visits": presence.BoardVisits(transaction_factory, listener),

@@ -22,6 +22,7 @@ from api.framework.fields import (
     Timestamp,
     limit_keys,
 )
+from api.framework.news import WaitQuery
 from api.framework.operation import (
     EITHER,
     USER,
@@ -29,6 +30,7 @@ from api.framework.operation import (
     changes_decisions,
     error_responses,
     reads_only,
+    waits_for_news,
 )
 from api.framework.request_context import RequestContext
 from api.streams.subscription import StreamDefinition, format_frame, open_board_stream
@@ -358,6 +360,21 @@ async def list_approvals(
     return encode_page(found, build_approval_fields)
 
 
+def _is_decided(response: Encoded[ApprovalRead]) -> bool:
+    return response.value["status"] is not ApprovalStatus.PENDING
+
+
+@waits_for_news(_is_decided)
+@reads_only
+@error_responses(404)
+async def get_approval(
+    context: RequestContext, board: Board, approval_id: UUID, query: WaitQuery
+) -> Encoded[ApprovalRead]:
+    """Return an approval. With `wait`, a request of yours is returned when it is decided."""
+    found = await approvals.get_approval(context.source, board, approval_id)
+    return Encoded(build_approval_fields(found))
+
+
 @error_responses(409)
 async def create_approval(
     context: RequestContext, board: Board, body: ApprovalCreate
@@ -519,6 +536,13 @@ OPERATIONS = [
     Operation("GET", APPROVALS, list_approvals, EITHER, TAGS, board_for_read),
     declare_agent(
         "GET", APPROVALS, list_approvals, "agent_board_approval_discovery", board_for_read
+    ),
+    declare_agent(
+        "GET",
+        APPROVALS + "/{approval_id}",
+        get_approval,
+        "agent_board_approval_lookup",
+        board_for_read,
     ),
     Operation("POST", APPROVALS, create_approval, EITHER, TAGS, board_for_update),
     declare_agent(

@@ -10,7 +10,15 @@ from starlette.responses import Response
 from api.framework.agent_operations import declare_agent
 from api.framework.dependencies import agent_for_admin, agent_for_read
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
-from api.framework.operation import USER, Operation, error_responses, reads_only
+from api.framework.news import WaitQuery
+from api.framework.operation import (
+    USER,
+    Operation,
+    error_responses,
+    has_items,
+    reads_only,
+    waits_for_news,
+)
 from api.framework.request_context import RequestContext
 from api.streams.subscription import (
     AllowedIds,
@@ -113,7 +121,7 @@ class MessageFilter(PageQuery):
     state: MessageState | None = Field(default=None, description=STATE_DESCRIPTION)
 
 
-class WaitingFilter(PageQuery):
+class WaitingFilter(PageQuery, WaitQuery):
     """Which of the agent's own messages to list."""
 
     state: MessageState | None = Field(
@@ -122,6 +130,7 @@ class WaitingFilter(PageQuery):
     )
 
 
+@waits_for_news(has_items)
 @reads_only
 async def list_my_messages(
     context: RequestContext, query: WaitingFilter

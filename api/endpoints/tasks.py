@@ -19,7 +19,16 @@ from api.framework.fields import (
     StreamQuery,
     Timestamp,
 )
-from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.news import WaitQuery
+from api.framework.operation import (
+    EITHER,
+    USER,
+    Operation,
+    error_responses,
+    has_items,
+    reads_only,
+    waits_for_news,
+)
 from api.framework.request_context import RequestContext
 from api.streams.subscription import StreamDefinition, format_frame, open_board_stream
 from core.errors import Invalid
@@ -146,6 +155,19 @@ async def list_tasks(
         unassigned=query.unassigned,
     )
     return encode_page(found, build_task_fields)
+
+
+class AgentTaskFilter(TaskFilter, WaitQuery):
+    """Which tasks to list for an agent, and how long to wait for the first."""
+
+
+@waits_for_news(has_items)
+@reads_only
+async def list_tasks_for_agent(
+    context: RequestContext, board: Board, query: AgentTaskFilter
+) -> Encoded[Page[TaskRead]]:
+    """List the tasks of a board, newest first."""
+    return await list_tasks(context, board, query)
 
 
 @reads_only
@@ -423,7 +445,7 @@ COMMENTS = "/boards/{board_id}/tasks/{task_id}/comments"
 
 OPERATIONS = [
     Operation("GET", TASKS, list_tasks, EITHER, ["tasks"], board_for_read),
-    declare_agent("GET", TASKS, list_tasks, "agent_board_task_discovery", board_for_read),
+    declare_agent("GET", TASKS, list_tasks_for_agent, "agent_board_task_discovery", board_for_read),
     Operation("POST", TASKS, create_task, USER, ["tasks"], board_for_update),
     declare_agent("POST", TASKS, create_task, "delegate_work", board_for_lead),
     Operation("GET", TASKS + "/stream", stream_tasks, EITHER, ["tasks"], board_for_read),

@@ -143,6 +143,7 @@ HINTS: Mapping[str, OperationHint] = {
         negative_guidance="Do not create an agent for a single small task",
     ),
     "agent_board_task_discovery": OperationHint(
+        operation_id="list_tasks_api_v1_agent_boards__board_id__tasks_get",
         when="You are looking for work, or want to see the state of the board",
         not_when="You know the id of the task: get it by its id",
         prerequisites=NEEDS_OWN_BOARD,
@@ -254,6 +255,11 @@ HINTS: Mapping[str, OperationHint] = {
     "agent_board_approval_discovery": OperationHint(
         when="You requested an approval, and want to know whether it was decided",
         not_when="You can use the stream of approvals instead of polling",
+        prerequisites=NEEDS_OWN_BOARD,
+    ),
+    "agent_board_approval_lookup": OperationHint(
+        when="You requested an approval, and wait for its decision",
+        not_when="You have other work to do meanwhile: a message reports the decision",
         prerequisites=NEEDS_OWN_BOARD,
     ),
     "agent_board_approval_request": OperationHint(

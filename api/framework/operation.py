@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 from starlette.requests import Request
@@ -27,11 +27,13 @@ from api.framework.idempotency import (
     run_idempotent,
     run_idempotent_without_transaction,
 )
+from api.framework.news import wait_for_news
 from api.framework.original_names import OPERATION_NAMES
 from api.framework.request_context import RequestContext
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.db.reads import WriteRequired
 from core.errors import Invalid, PreconditionFailed
+from core.http.long_wait import WaitEnd
 from core.http.request import Session, open_reader, open_transaction
 from core.json_responses import Encoded
 from models import Actor
@@ -93,6 +95,24 @@ def reads_only(handler: Handler) -> Handler:
     """
     vars(handler).update(reads_only=True)
     return handler
+
+
+def waits_for_news(is_news: Callable[[Any], bool]) -> Callable[[Handler], Handler]:
+    """Mark a handler that only reads, and whose query is a WaitQuery.
+
+    The request of an agent waits as long as it allows until `is_news` of the response is true.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        vars(handler).update(is_news=is_news)
+        return handler
+
+    return mark
+
+
+def has_items(page: Encoded[Any]) -> bool:
+    """Return whether a page of a list has an item."""
+    return bool(page.value["items"])
 
 
 EXISTENCE_CHECKS: Mapping[str, Callable[..., Awaitable[object]]] = {
@@ -213,6 +233,9 @@ class Operation:
         only_reads = getattr(self.handler, "reads_only", False)
         if only_reads and IDEMPOTENCY_KEY_HEADER not in request.headers and not has_condition:
             response = await self._read(request)
+            if response is None and hasattr(self.handler, "is_news"):
+                await authenticate_request(request, self.allowed_caller)  # what has to be written
+                response = await self._read(request)
             if response is not None:
                 return response
         body = await read_json_body(request) if self.parser.body else None
@@ -253,6 +276,13 @@ class Operation:
 
         The connection is returned before the response is serialized and sent.
         """
+        found = await self._find(request)
+        if found is not None and found.wait:
+            found = await self._wait_for_news(request, found)
+        return await self._build_response(found.context, found.result) if found else None
+
+    async def _find(self, request: Request) -> "_Found | None":
+        """Run a handler that only reads; None if something has to be written."""
         async with open_reader(request) as reader:
             actor = await authenticate_by_reading(reader, request, self.allowed_caller)
             if actor is None:
@@ -264,7 +294,17 @@ class Operation:
                 result = await self.handler(context, **arguments)
             except WriteRequired:
                 return None
-        return await self._build_response(context, result)
+        is_news: Callable[[Any], bool] | None = getattr(self.handler, "is_news", None)
+        wait = arguments["query"].wait if is_news and not is_news(result) else 0
+        return _Found(context, result, wait)
+
+    async def _wait_for_news(self, request: Request, found: "_Found") -> "_Found | None":
+        """Read again after each notification, with the rights that the caller has then."""
+        last: _Found | None = found
+        with wait_for_news(request, found.context.actor, found.wait) as wait:
+            while last is not None and last.wait and await wait.next() is WaitEnd.NOTIFIED:
+                last = await self._find(request)
+        return last
 
     async def _run_in_transaction(
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
@@ -317,3 +357,11 @@ class Operation:
     @cached_property
     def _annotations(self) -> dict[str, Any]:
         return get_type_hints(self.handler, include_extras=True)
+
+
+class _Found(NamedTuple):
+    """The result of a handler that only reads, and how many seconds to wait for another one."""
+
+    context: RequestContext
+    result: Any
+    wait: int

@@ -89,7 +89,7 @@ async def _call_tool(
         )
     content = pydantic_core.from_json(bytes(response.body))
     is_error = response.status_code >= 400
-    text = _word_error(content) if is_error else "\n".join(_outline(content))
+    text = _word_error(content) if is_error else "\n".join(_outline(content)) or "There is nothing."
     return CallToolResult(
         content=[TextContent(text=text)],
         structured_content=_omit_empty(content)

@@ -204,6 +204,7 @@ FEW = {"limit": 20}  # of a list, because a model reads all of it
 UPDATE_TASK = _operations["PATCH", OWN_TASK]
 LIST_TASKS = OperationTool("list_tasks", _operations["GET", OWN_BOARD + "/tasks"], defaults=FEW)
 NEXT_TASK = OperationTool("next_task", news.NEXT_TASK)
+WAIT = OperationTool("wait", news.WAIT)
 
 _FOR_WORKERS_AND_LEADS = [
     OperationTool("get_task", _operations["GET", OWN_TASK]),
@@ -214,6 +215,7 @@ _FOR_WORKERS_AND_LEADS = [
         _operations["POST", OWN_BOARD + "/approvals"],
         fields=("action_type", "confidence", "task_id", "payload", "lead_reasoning"),
     ),
+    WAIT,
     OperationTool(
         "read_board_notes",
         _operations["GET", OWN_BOARD + "/memory"],
@@ -282,7 +284,7 @@ def list_tools(request: Request, actor: Actor) -> Sequence[OperationTool]:
     """Return the tools of the caller of a request; of a token that may only read, those that do."""
     if isinstance(actor, Agent):
         if actor.board_id is None:
-            return []
+            return [WAIT]
         return LEAD_TOOLS if actor.is_board_lead else WORKER_TOOLS
     if may_only_read(request):
         return [one for one in PEOPLE_TOOLS if one.is_reading]

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection, Request
@@ -134,6 +135,26 @@ def count_open_stream(request: HTTPConnection, credential: str) -> Callable[[], 
     limit = settings.rate_limit_streams
     return limiter.acquire(
         {f"credential {credential}": limit, f"network {network}": NETWORK_STREAMS * limit}
+    )
+
+
+WAITS_OF_AGENT, WAITS_OF_ORGANIZATION, WAITS_OF_PROCESS = 50, 200, 1_000
+
+
+def count_wait(
+    request: HTTPConnection, agent_id: UUID, organization_id: UUID
+) -> Callable[[], None]:
+    """Count a request of an agent that waits, and return a function that ends it. Raises TooMany.
+
+    It is for waits that hold no slot (core/http/long_wait.py).
+    """
+    limiter: ConcurrencyLimiter = request.state.long_waits
+    return limiter.acquire(
+        {
+            f"agent {agent_id}": WAITS_OF_AGENT,
+            f"organization {organization_id}": WAITS_OF_ORGANIZATION,
+            "process": WAITS_OF_PROCESS,
+        }
     )
 
 
