@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    String,
     and_,
     bindparam,
     func,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import Over, UnaryExpression
 from sqlalchemy.sql.operators import desc_op
+from sqlalchemy.types import NullType, TypeEngine
 
 from core.clock import to_utc
 from core.db.reads import AnySelect, Query, Source
@@ -127,11 +129,8 @@ class Cursors:
     def __init__(self, order: Sequence[Any]) -> None:
         """Take the elements of ORDER BY."""
         keys = [_split_direction(element) for element in order]
-        types = [key.type for key, _ in keys]
-        given: list[Any] = [
-            bindparam(f"cursor_{number}", type_=BigInteger() if isinstance(type, Integer) else type)
-            for number, type in enumerate(types)
-        ]
+        types = [_find_type(key) for key, _ in keys]
+        given = [bindparam(f"cursor_{number}", type_=type) for number, type in enumerate(types)]
         self.columns = [key.label(f"key_{number}") for number, (key, _) in enumerate(keys)]
         self.follows: ColumnElement[bool] = _build_follows(keys, given)
         self._adapters = [TypeAdapter(CURSOR_VALUES[type.python_type]) for type in types]
@@ -167,6 +166,13 @@ def _split_direction(element: Any) -> tuple[ColumnElement[Any], bool]:
     if isinstance(element, UnaryExpression) and element.modifier is desc_op:
         return cast("ColumnElement[Any]", element.element), True
     return element, False
+
+
+def _find_type(key: ColumnElement[Any]) -> TypeEngine[Any]:
+    """Return the type of a parameter that is compared with a key."""
+    if isinstance(key.type, NullType):  # of functions of texts, such as lower()
+        return String()
+    return BigInteger() if isinstance(key.type, Integer) else key.type
 
 
 def _build_follows(

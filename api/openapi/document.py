@@ -18,6 +18,7 @@ from api.framework.operation import PREFIX, Operation
 from api.openapi import errors
 from api.openapi.schemas import Schemas
 from core.http.caller import AGENT_TOKEN_HEADER
+from core.paging import CURSOR_HEADER, MAX_CURSOR_LENGTH
 from services.readiness import CheckName
 
 TITLE = "Mission Control API"
@@ -249,6 +250,11 @@ RESPONSE_HEADERS: dict[str, Any] = {
         "description": "`true` if this is the stored response to an earlier request with this key.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "NextCursor": {
+        "description": "The `after` of the next page, if the page was requested by a cursor and is "
+        "full.",
+        "schema": {"type": "string", "maxLength": MAX_CURSOR_LENGTH},
+    },
     "RetryAfter": {
         "description": "The number of seconds to wait.",
         "schema": {"type": "integer", "minimum": 0},
@@ -263,6 +269,9 @@ def _describe_response_headers(status: int, operation: Operation) -> dict[str, A
         names["ETag"] = "ETag"
     if status == operation.success_status and operation.accepts_idempotency_key:
         names[REPLAYED_HEADER] = "Replayed"
+    query = operation.parser.query
+    if status == 200 and query and {"limit", "after"} <= query.model_fields.keys():
+        names[CURSOR_HEADER] = "NextCursor"
     if status == 429:
         names["Retry-After"] = "RetryAfter"
     return {
