@@ -31,7 +31,12 @@ from models import (
 )
 from services import organizations
 from services.approval_actions import build_confusable_skeleton, join_words, read_kind
-from services.policies.tool_rules import ToolMatcher, ToolVerdict
+from services.policies.tool_rules import (
+    MAX_PATTERN_LENGTH,
+    ToolMatcher,
+    ToolVerdict,
+    check_tool_conditions,
+)
 from services.tool_facts import ToolFacts
 
 MAX_RULES = 50  # of one policy
@@ -186,7 +191,7 @@ class _RuleMatcher:
             return not matcher.has_conditions
         effect = self.rule.effect
         is_harmless = tool.is_own_tool or (tool.is_plain_read and effect is not PolicyEffect.DENY)
-        if is_harmless and effect is not PolicyEffect.ALLOW and not matcher.names_harmless:
+        if is_harmless and effect is not PolicyEffect.ALLOW and not matcher.names_parts:
             return False
         return matcher.match(tool)
 
@@ -337,8 +342,7 @@ RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none count
 
 Ids = Annotated[list[UUID], Field(max_length=MAX_VALUES)]
 Kind = Annotated[str, Field(max_length=MAX_KIND_LENGTH)]
-Pattern = Annotated[str, Field(min_length=1, max_length=MAX_KIND_LENGTH)]
-TOOL_DESCRIPTION = "Only tool calls of coding agents, as their client reports them."
+Pattern = Annotated[str, Field(max_length=MAX_PATTERN_LENGTH)]
 Minute = Annotated[int, Field(ge=0, lt=1_440)]
 Weekday = Annotated[int, Field(ge=0, le=6)]
 
@@ -401,22 +405,40 @@ class PolicyRuleFields(Fields):
     )
     time_window: Annotated[PolicyWindow | None, Label(N_("Time"))] = None
     clients: Annotated[list[CodingClient], Label(N_("Clients"))] = Field(
-        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+        default=[],
+        max_length=MAX_VALUES,
+        description="A rule with this or one of the five conditions after it matches only tool "
+        "calls of coding agents. They are compared with what the client reports.",
     )
     tools: Annotated[list[Pattern], Label(N_("Tools"), FieldKind.TEXT)] = Field(
-        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+        default=[],
+        max_length=MAX_VALUES,
+        description="Names of tools, such as `Bash`. A trailing `*` matches any ending.",
     )
     actions: Annotated[list[ToolAction], Label(N_("What the call does"))] = Field(
-        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+        default=[],
+        max_length=MAX_VALUES,
+        description="A rule that allows must name everything that a call does. Another rule "
+        "matches if the call does one of these.",
     )
     commands: Annotated[list[Pattern], Label(N_("Commands"), FieldKind.TEXT)] = Field(
-        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+        default=[],
+        max_length=MAX_VALUES,
+        description="Words of commands. A rule that allows must name every command of a call, word "
+        "for word; after a last `*` more words may follow that do nothing else. Another rule "
+        "matches if one of the commands has the same program and these words in this order.",
     )
     paths: Annotated[list[Pattern], Label(N_("Paths"), FieldKind.TEXT)] = Field(
-        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+        default=[],
+        max_length=MAX_VALUES,
+        description="Relative to the folder of the project, or absolute, or from `~`. `*` matches "
+        "in a name, `**` any folders. A rule that allows must name every path of a call.",
     )
     hosts: Annotated[list[Pattern], Label(N_("Hosts"), FieldKind.TEXT)] = Field(
-        default=[], max_length=MAX_VALUES, description=TOOL_DESCRIPTION
+        default=[],
+        max_length=MAX_VALUES,
+        description="Names of hosts; `*.example.com` matches those below, `*` all. A rule that "
+        "allows must name every host of a call.",
     )
     expires_after: Annotated[
         Annotated[int, Field(ge=60, le=90 * 86_400)] | None,
@@ -487,7 +509,7 @@ def _check_rule(rule: PolicyRule, path: str) -> PolicyRule:
         if not is_known or "*" in kind[:-1]:
             reason = N_("A kind is a name such as deploy.site, or a beginning such as deploy.*")
             raise Invalid("kind_invalid", reason, field=f"{path}.kinds")
-    return replace(rule, kinds=kinds)
+    return replace(rule, kinds=kinds, **check_tool_conditions(rule, path))
 
 
 def _verdict(rule: PolicyRule) -> PolicyVerdict:

@@ -9,6 +9,7 @@ from services.tool_facts.facts import Command, ToolFacts
 from services.tool_facts.paths import HARMLESS_DEVICES, PathFacts, find_project, read_path
 
 MAX_FOLDERS = 4  # in which a command may be executed
+MAX_PATHS = 100
 UNKNOWN_HOST = "?"
 
 
@@ -127,6 +128,9 @@ class Effects:
             return []
         if path.startswith(("/dev/tcp/", "/dev/udp/")):
             self.connect(path.split("/")[3] or None)
+        if len(self._paths) >= MAX_PATHS:
+            self.doubt("too_complex")
+            return []
         found = [read_path(path, folder, self.project) for folder in self.folders or (None,)]
         for one in found:
             self._paths.setdefault(one.text)

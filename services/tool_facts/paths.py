@@ -62,7 +62,7 @@ _CLIENT_FILES = re.compile(
 class PathFacts(NamedTuple):
     """A path after normalization, and what is usually stored there."""
 
-    text: str  # relative to the project if it is inside, else absolute or from the home folder
+    text: str  # relative to the project if inside, else from the home folder `~` or absolute
     is_inside: bool
     is_secret: bool
     is_client_config: bool
@@ -98,6 +98,8 @@ def read_path(path: str, base: str | None, project: str | None) -> PathFacts:
     shown = text
     if project is not None and is_inside:
         shown = text[len(project) :].lstrip("/") or "."
+    elif (home := _find_home(project)) and (text == home or text.startswith(home + "/")):
+        shown = HOME + text[len(home) :]
     parts = [part for part in _fold(text).split("/") if part not in ("", ".", "..")]
     return PathFacts(
         shown,

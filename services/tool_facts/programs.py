@@ -636,11 +636,17 @@ def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
     if name in ("ssh", "mosh", "autossh", "socat", "nc", "ncat", "netcat"):
         effects.act(ToolAction.RUN_CODE)
     for one in _list_operands(texts):
+        found = _HOST.match(one)
+        if found:
+            effects.connect(found[1].lower())
         if "/" in one or one.startswith(("~", ".")):
             effects.read(one)
             effects.write(one)
 
 
+_HOST = re.compile(
+    r"(?:[a-z0-9+.-]+://)?(?:[^@/\s]{1,200}@)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?=[:/?#]|$)"
+)
 _CURL_FLAGS = re.compile(
     r"-[fsSLIkivgN#4601]+|--(fail|silent|show-error|location|head|insecure|include|verbose|compressed|http1\.1"
     r"|http2|no-buffer|progress-bar|fail-with-body|globoff|ipv4|ipv6|tlsv1\.[23])"
