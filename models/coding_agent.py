@@ -145,6 +145,12 @@ class ToolCall(Base):
             "agent_id",
             postgresql_where=text("answer is null and abandoned_at is null"),
         ),
+        Index(
+            "ix_tool_calls_ungated",
+            "agent_id",
+            "asked_at",
+            postgresql_where=text("is_ungated"),
+        ),
         CheckConstraint("answer in ('allow', 'deny', 'defer')", name="answer"),
         CheckConstraint("(answer is null) = (answered_at is null)", name="answered_at"),
     )
@@ -229,6 +235,7 @@ class UsageFact(Base):
         UniqueConstraint("agent_id", "source", "source_key"),
         Index(None, "session_id", "used_at"),
         Index(None, "agent_id", "used_at"),
+        Index(None, "used_at"),
         Index(None, "task_id"),
     )
 

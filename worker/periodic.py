@@ -27,6 +27,7 @@ from services import (
     audit,
     board_webhooks,
     channels,
+    coding_sessions,
     counters,
     gateways,
     idempotency,
@@ -171,6 +172,7 @@ class PeriodicTasks:
             await idempotency.delete_expired_responses(session)
             await kept_forms.delete_expired_forms(session)
             await runs.delete_old_runs(session)
+            await coding_sessions.delete_old_sessions(session)
             await audit.delete_expired_chains(
                 session, keep_days=self._settings.audit_retention_days
             )

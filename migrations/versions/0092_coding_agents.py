@@ -274,6 +274,7 @@ def upgrade() -> None:
         "usage_facts",
         ["session_id", "used_at"],
     )
+    op.create_index(op.f("ix_usage_facts_used_at"), "usage_facts", ["used_at"])
     op.create_index(op.f("ix_usage_facts_task_id"), "usage_facts", ["task_id"])
     op.create_table(
         "tool_calls",
@@ -370,6 +371,12 @@ def upgrade() -> None:
         "tool_calls",
         ["agent_id"],
         postgresql_where=sa.text("answer is null and abandoned_at is null"),
+    )
+    op.create_index(
+        "ix_tool_calls_ungated",
+        "tool_calls",
+        ["agent_id", "asked_at"],
+        postgresql_where=sa.text("is_ungated"),
     )
     op.create_index(
         "uq_tool_calls_session_id_call_key",

@@ -9,10 +9,26 @@ from services.coding_sessions.connections import (
     request_test,
 )
 from services.coding_sessions.exports import MAX_UNGATED_EVENTS, REASON_UNGATED, record_export
+from services.coding_sessions.queries import (
+    WARNING_PERIOD,
+    GateReport,
+    SessionSummary,
+    TokenCounts,
+    UngatedCalls,
+    find_ungated_calls,
+    get_session,
+    list_gates,
+    list_sessions,
+)
+from services.coding_sessions.retention import delete_old_sessions
 from services.coding_sessions.rules import (
     SILENT_AFTER,
+    TESTED_VERSIONS,
+    GateState,
     ReportedState,
+    find_gate_state,
     find_state,
+    is_tested,
 )
 from services.coding_sessions.signals import (
     CLIENT_NAMES,

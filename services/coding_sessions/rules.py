@@ -1,11 +1,21 @@
-"""What sessions do, judged by what their clients have reported. No input or output."""
+"""What sessions do and whether the gate is on, judged by what clients have reported."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from models import CodingSession, SessionState
+from models import ClientConnection, CodingClient, CodingSession, SessionState
 
 SILENT_AFTER = timedelta(minutes=5)
+EVIDENCE_AGE = timedelta(days=1)  # after which a session says nothing about the gate any more
+TESTED_VERSIONS: Mapping[CodingClient, str] = {
+    CodingClient.CLAUDE: "2.1.332",
+    CodingClient.CODEX: "0.171.0",
+    CodingClient.COPILOT: "1.0.102",
+    CodingClient.OPENCODE: "1.18.33",
+    CodingClient.GEMINI: "0.61.0",
+}
+"""The versions with which the tests run: what a client does can change with each version."""
 
 
 class ReportedState(StrEnum):
@@ -27,3 +37,31 @@ def find_state(session: CodingSession, at: datetime, *, is_held: bool = False) -
     if at - session.last_signal_at >= SILENT_AFTER:
         return ReportedState.UNKNOWN
     return ReportedState(session.state)
+
+
+class GateState(StrEnum):
+    """Whether a client asks before it calls a tool, as far as that is known."""
+
+    NEVER_ASKED = "never_asked"
+    BYPASSED = "bypassed"  # a tool call of the latest session ran without being asked
+    NOT_IN_SESSION = "not_in_session"  # the latest session works, and has not asked
+    ON = "on"
+    UNKNOWN = "unknown"  # the latest session is too old
+
+
+def find_gate_state(
+    connection: ClientConnection, latest: CodingSession | None, ungated_count: int, at: datetime
+) -> GateState:
+    """Return whether a client asks: only a request of its latest session shows that it does."""
+    if connection.hook_at is None:
+        return GateState.NEVER_ASKED
+    if ungated_count:
+        return GateState.BYPASSED
+    if latest is None or at - latest.last_signal_at >= EVIDENCE_AGE:
+        return GateState.UNKNOWN
+    return GateState.ON if latest.last_call_at is not None else GateState.NOT_IN_SESSION
+
+
+def is_tested(client: CodingClient, version: str | None) -> bool | None:
+    """Return whether the tests run with this version of a client; None without a version."""
+    return None if version is None else version == TESTED_VERSIONS[client]

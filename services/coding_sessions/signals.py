@@ -39,7 +39,7 @@ CLIENT_NAMES: Mapping[CodingClient, str] = {
     CodingClient.CLAUDE: "Claude Code",
     CodingClient.CODEX: "Codex",
     CodingClient.COPILOT: "Copilot CLI",
-    CodingClient.OPENCODE: "OpenCode",
+    CodingClient.OPENCODE: "opencode",
     CodingClient.GEMINI: "Gemini CLI",
 }
 

@@ -1,12 +1,14 @@
 """Sessions of coding agents: signs of life, states, results of calls, and connections."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
 from core.clock import now
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
+from core.paging import Paging
 from models import (
     ClientConnection,
     CodingClient,
@@ -21,12 +23,16 @@ from models import (
 )
 from services import coding_sessions
 from services.coding_sessions import (
+    TESTED_VERSIONS,
     ConnectionKind,
+    GateState,
     ReportedState,
     SessionEvent,
     SessionEventKind,
+    TokenCounts,
     UsageReport,
     find_state,
+    is_tested,
     record_connection,
     record_event,
     record_signal,
@@ -177,3 +183,99 @@ async def test_the_first_contact_is_an_event_and_later_ones_are_rare(session, wo
         EventType.AGENT_CLIENT_CONNECTED,
         EventType.AGENT_SESSION_CHANGED,
     ]
+
+
+async def test_a_session_is_read_with_its_task_calls_and_tokens(session, world) -> None:
+    task = world.make_task(status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
+    session.add(task)
+    stored = await record_signal(session, world.worker, CLAUDE, "s1", is_call=True)
+    waiting = {"answer": None, "answered_at": None, "waits_until": now() + timedelta(minutes=1)}
+    session.add_all(
+        [
+            make_call(stored, **waiting),
+            make_call(stored, **waiting | {"waits_until": now()}),  # its server was killed
+            make_call(stored, is_ungated=True, executed_at=now()),
+        ]
+    )
+    for n in range(2):
+        usage = UsageReport("usage", str(n), input=1, output=10, cache_read=100, cache_write=1000)
+        kind = SessionEventKind.USAGE
+        await record_event(session, world.worker, SessionEvent(CLAUDE, "s1", kind, usage=usage))
+    await record_signal(session, world.worker, CLAUDE, "s2")
+    page = await coding_sessions.list_sessions(session, world.worker, Paging(limit=1, offset=1))
+    assert page.total == 2
+    found = await coding_sessions.get_session(session, world.worker, stored.id)
+    assert found == replace(page.items[0], at=found.at)
+    assert (found.task_title, found.state) == (task.title, ReportedState.WAITING)
+    assert (found.call_count, found.held_count, found.ungated_count) == (3, 1, 1)
+    assert found.tokens == TokenCounts(2, 20, 200, 2000, 2)
+    with pytest.raises(NotFound):
+        await coding_sessions.get_session(session, world.other_worker, stored.id)
+
+
+async def test_the_gate_is_on_only_by_a_request_of_the_latest_session(session, world) -> None:
+    async def find_state() -> GateState:
+        [report] = await coding_sessions.list_gates(session, world.worker)
+        return report.state
+
+    async def move_to_past(age: timedelta) -> None:
+        earlier = CodingSession.last_signal_at - age
+        await session.execute(update(CodingSession).values(last_signal_at=earlier))
+
+    async def connect(kind: ConnectionKind) -> None:
+        await record_connection(session, world.worker, CLAUDE, kind=kind)
+
+    await connect(ConnectionKind.TELEMETRY)
+    await record_signal(session, world.worker, CLAUDE, "s1")
+    assert await find_state() == GateState.NEVER_ASKED
+    await connect(ConnectionKind.HOOK)
+    assert await find_state() == GateState.NOT_IN_SESSION
+    await record_signal(session, world.worker, CLAUDE, "s1", is_call=True)
+    assert await find_state() == GateState.ON
+    await move_to_past(timedelta(minutes=1))
+    latest = await record_signal(session, world.worker, CLAUDE, "s2")
+    assert await find_state() == GateState.NOT_IN_SESSION
+    session.add(make_call(latest, is_ungated=True, executed_at=now()))
+    assert await find_state() == GateState.BYPASSED
+    ungated = await coding_sessions.find_ungated_calls(session, world.worker)
+    assert ungated is not None
+    assert (ungated.count, ungated.tool, ungated.session_id) == (1, "Bash", latest.id)
+    await session.execute(update(ToolCall).values(is_ungated=False))
+    await move_to_past(timedelta(days=1))
+    assert await find_state() == GateState.UNKNOWN
+
+
+def test_other_versions_than_the_tested_ones_are_known() -> None:
+    for client, version in TESTED_VERSIONS.items():
+        assert is_tested(client, version)
+        assert not is_tested(client, f"{version}.1")
+        assert is_tested(client, None) is None
+
+
+async def test_sessions_are_deleted_after_30_days_and_usage_after_400(session, world) -> None:
+    ages = {"new": 29, "old": 31, "with a call": 31}
+    for key, days in ages.items():
+        stored = await record_signal(session, world.worker, CLAUDE, key)
+        usage = UsageReport("usage", key, input=1)
+        kind = SessionEventKind.USAGE
+        await record_event(session, world.worker, SessionEvent(CLAUDE, key, kind, usage=usage))
+        stored.last_signal_at -= timedelta(days=days)
+    session.add(make_call(stored))
+    session.add(
+        UsageFact(
+            organization_id=world.tern.id,
+            agent_id=world.worker.id,
+            source="usage",
+            source_key="very old",
+            used_at=now() - timedelta(days=401),
+        )
+    )
+    await session.flush()
+    await coding_sessions.delete_old_sessions(session)
+    assert set(await session.scalars(select(CodingSession.session_key))) == {"new", "with a call"}
+    rows = await session.execute(select(UsageFact.source_key, UsageFact.session_id.is_(None)))
+    assert {key: is_alone for key, is_alone in rows} == {
+        "new": False,
+        "old": True,
+        "with a call": False,
+    }
