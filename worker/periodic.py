@@ -36,6 +36,7 @@ from services import (
     messages,
     notifications,
     tasks,
+    tool_calls,
     webhook_endpoints,
 )
 from services.gateways import provisioning, requests, runs
@@ -181,6 +182,7 @@ class PeriodicTasks:
             await notifications.delete_old_notifications(session)
             await channels.delete_old_tests(session)
             await webhook_endpoints.delete_old_deliveries(session)
+            await tool_calls.delete_old_calls(session)
 
     async def expire_messages(self) -> None:
         """Fail the messages that are undelivered for too long, in batches."""

@@ -34,13 +34,16 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from api.streams.subscription import StreamDefinition, format_frame, open_board_stream
+from core.errors import Invalid
 from core.http.request import Session
 from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_ids, json_time
 from core.paging import Page
+from core.text import N_
 from models import ApprovalStatus, Board, Event, EventType, Member, Status
-from services import approvals, events
+from services import approvals, events, tool_calls
 from services.approval_actions import is_completion_kind
 from services.approvals import ApprovalCreate, Note
+from services.tool_calls import GrantScope
 
 PendingCount = Annotated[
     int,
@@ -244,6 +247,16 @@ class ApprovalUpdate(PatchModel):
     note: Note | None = Field(default=None, description=f"{NOTE_DESCRIPTION} Only with a decision.")
     action_hash: ActionHash | None = Field(default=None, description=HASH_DESCRIPTION)
     completes_tasks: bool | None = Field(default=None, description=COMPLETES_DESCRIPTION)
+    grant: GrantScope | None = Field(
+        default=None,
+        description="For a tool call of a coding agent: allow equal calls too, until its session "
+        "has ended or its task is done.",
+    )
+    edited_input: JsonObject | None = Field(
+        default=None,
+        description="For a tool call of a client that can take another input than it has asked "
+        "for (`claude`): allow the call with this input.",
+    )
 
 
 class ApprovalFilter(PageQuery):
@@ -413,7 +426,13 @@ async def update_approval(
 
     If `requires_recent_sign_in` is set, it is decided only on its page: 403
     `recent_sign_in_required`.
+
+    `grant` and `edited_input` are for approvals of tool calls, one of them at a time.
     """
+    if body.grant is not None or body.edited_input is not None:
+        return Encoded(
+            build_approval_fields(await _allow_tool_call(context, board, approval_id, body))
+        )
     decided = await approvals.decide_immediately(
         context.session,
         context.user,
@@ -425,6 +444,39 @@ async def update_approval(
         completes_tasks=body.completes_tasks,
     )
     return Encoded(build_approval_fields(decided))
+
+
+async def _allow_tool_call(
+    context: RequestContext, board: Board, approval_id: UUID, body: ApprovalUpdate
+) -> approvals.ApprovalDetail:
+    """Approve a tool call for longer than once, or with another input."""
+    if body.changes().get("status") is not ApprovalStatus.APPROVED:
+        reason = N_("A permission or an edited input needs the status approved.")
+        raise Invalid("answer_required", reason, field="status")
+    await approvals.get_approval(context.session, board, approval_id)
+    if body.grant is not None and body.edited_input is not None:
+        reason = N_("Allow either equal calls, or this call with another input.")
+        raise Invalid("grant_with_edit", reason, field="grant")
+    if body.grant is not None:
+        return await tool_calls.approve_for(
+            context.session,
+            context.user,
+            approval_id,
+            body.grant,
+            note=body.note,
+            action_hash=body.action_hash,
+            undo_seconds=0,
+        )
+    assert body.edited_input is not None
+    return await tool_calls.approve_with_edit(
+        context.session,
+        context.user,
+        approval_id,
+        body.edited_input,
+        note=body.note,
+        action_hash=body.action_hash,
+        undo_seconds=0,
+    )
 
 
 class TaskCounts(ResponseModel):

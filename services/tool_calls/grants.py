@@ -135,11 +135,11 @@ async def end_grant(session: AsyncSession, user: User, agent: Agent, grant_id: U
 
     Raises NotFound and Forbidden.
     """
-    assert agent.board_id is not None
-    board = await boards.lock_board(session, user, agent.board_id)
     grant = await AGENT_GRANT.first(session, agent_id=agent.id, grant_id=grant_id)
     if grant is None:
         raise NotFound("grant_not_found", N_("There is no such permission."))
+    board = await boards.lock_board(session, user, grant.board_id)
+    [grant] = await LOCKED_GRANT.fetch(session, agent_id=agent.id, grant_id=grant_id)
     if grant.ended_at is not None:
         return
     grant.ended_at, grant.ended_by_user_id = now(), user.id
@@ -150,14 +150,13 @@ async def end_grant(session: AsyncSession, user: User, agent: Agent, grant_id: U
     await events.record_events(session, [ended])
 
 
-AGENT_GRANT: Query[ToolGrant] = Query(
-    select(ToolGrant)
-    .where(
-        ToolGrant.id == bindparam("grant_id", type_=Uuid()),
-        ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
-    )
-    .with_for_update(key_share=True)
-    .execution_options(populate_existing=True),
+_ONE_GRANT = select(ToolGrant).where(
+    ToolGrant.id == bindparam("grant_id", type_=Uuid()),
+    ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+)
+AGENT_GRANT: Query[ToolGrant] = Query(_ONE_GRANT, itemgetter(0))
+LOCKED_GRANT: Query[ToolGrant] = Query(
+    _ONE_GRANT.with_for_update(key_share=True).execution_options(populate_existing=True),
     itemgetter(0),
 )
 

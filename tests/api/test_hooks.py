@@ -188,3 +188,50 @@ class TestHeldCalls:
         end_waits()
         response = await asked
         assert (decision_of(response), "still waiting" in text_of(response)) == ("deny", True)
+
+
+class TestOperations:
+    """Calls and permissions in /api/v1."""
+
+    async def test_a_person_allows_equal_calls_and_revokes_that(
+        self, worker, bob, rita, charlie, session, world
+    ) -> None:
+        await worker.post(f"{URL}/claude?headless=1", json=hook_body(tool_use_id="toolu_1"))
+        approval = (await session.scalars(select(Approval))).one()
+        path = f"/boards/{world.board.id}/approvals/{approval.id}"
+        for wrong in ({"grant": "session"}, {"status": "rejected", "edited_input": {}}):
+            assert (await bob.patch(path, json=wrong)).status_code == 422
+        both = {"status": "approved", "grant": "session", "edited_input": {}}
+        assert (await bob.patch(path, json=both)).status_code == 422
+        assert (await worker.patch(path, json={"status": "approved"})).status_code == 401
+        response = await bob.patch(path, json={"status": "approved", "grant": "session"})
+        assert (response.status_code, response.json()["status"]) == (200, "approved")
+
+        assert decision_of(await worker.post(f"{URL}/claude", json=hook_body())) == "allow"
+        agent = f"/agents/{world.worker.id}"
+        for reader in (bob, rita):
+            [grant] = (await reader.get(f"{agent}/grants")).json()["items"]
+            assert (grant["scope"], grant["granted_by"]) == ("session", "Bob")
+            [newest, oldest] = (await reader.get(f"{agent}/tool-calls")).json()["items"]
+            assert (newest["reason"], newest["grant_id"]) == ("grant", grant["id"])
+            assert (oldest["answer"], oldest["decided_by"]) == ("defer", "Bob")
+        assert (await charlie.get(f"{agent}/tool-calls")).status_code == 404
+        assert (await charlie.get(f"{agent}/grants")).status_code == 404
+        assert (await rita.delete(f"{agent}/grants/{grant['id']}")).status_code == 403
+        assert (await charlie.delete(f"{agent}/grants/{grant['id']}")).status_code == 404
+        assert (await bob.delete(f"{agent}/grants/{grant['id']}")).json() == {"ok": True}
+        response = await worker.post(f"{URL}/claude?headless=1", json=hook_body())
+        assert decision_of(response) == "defer"
+
+    async def test_a_person_allows_a_call_with_another_input(
+        self, worker, bob, session, world
+    ) -> None:
+        body = hook_body(tool_use_id="toolu_1")
+        await worker.post(f"{URL}/claude?headless=1", json=body)
+        approval = (await session.scalars(select(Approval))).one()
+        path = f"/boards/{world.board.id}/approvals/{approval.id}"
+        edited = {"command": "git push --dry-run"}
+        change = {"status": "approved", "edited_input": edited}
+        assert (await bob.patch(path, json=change)).status_code == 200
+        answer = (await worker.post(f"{URL}/claude?headless=1", json=body)).json()
+        assert answer["hookSpecificOutput"]["updatedInput"] == edited

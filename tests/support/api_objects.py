@@ -58,6 +58,7 @@ from tests.support.skill_rows import (
     make_skill,
     make_version,
 )
+from tests.support.tool_calls import make_coding_session, make_tool_grant
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import World
 
@@ -110,6 +111,7 @@ NOTIFICATION_ID = UUID(int=45)  # of Alice
 WEBHOOK_ID, WEBHOOK_DELIVERY_ID = UUID(int=46), UUID(int=47)
 CHANNEL_ID, CHANNEL_DELIVERY_ID = UUID(int=48), UUID(int=49)  # of Alice
 QUESTION_ID = UUID(int=50)
+GRANT_ID = UUID(int=60)
 NOTE_ID = UUID(int=44)  # of a note of Launch, and of one of its group
 
 
@@ -155,7 +157,7 @@ class ApiObjects:
             "notification_id": NOTIFICATION_ID,
             "gateway_id": self.gateway.id,
             "session_id": "agent:main:main",
-            "grant_id": "grant-1",
+            "grant_id": GRANT_ID if path.startswith("/agents") else "grant-1",
             "request_id": self.request.id,
             "webhook_id": WEBHOOK_ID if path.startswith("/webhooks") else self.webhook.id,
             "payload_id": self.webhook_payload.id,
@@ -233,6 +235,9 @@ async def create_api_objects(session: AsyncSession, world: World) -> ApiObjects:
     session.add(skill)
     await session.flush()
     session.add_all([make_version(skill), make_gateway_skill(gateway, skill)])
+    session.add(coding_session := make_coding_session(world.other_worker))
+    await session.flush()
+    session.add(make_tool_grant(coding_session, approval, id=GRANT_ID))
     await session.flush()
     at = (gateway, main, request, provisioned_agent, webhook, payload)
     return ApiObjects(world, task, approval, tag, invite, message, other_message, group, *at)

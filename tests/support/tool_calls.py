@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from models import CodingClient
+from core.clock import now
+from models import Agent, Approval, CodingClient, CodingSession, SessionState, ToolGrant, new_id
 from services import tool_calls
 from services.tool_calls import HeldCall, PreparedCall, ToolReply
 
@@ -35,3 +36,36 @@ def hook_body(command: str = PUSH["command"], **fields: Any) -> dict[str, Any]:
 async def ask(session, agent, call: PreparedCall | None = None) -> ToolReply | HeldCall:
     """Ask for a call, which is held for at most a minute."""
     return await tool_calls.ask(session, agent, call or prepare(), wait=timedelta(minutes=1))
+
+
+def make_coding_session(agent: Agent, **fields: Any) -> CodingSession:
+    """Make a session of an agent."""
+    defaults = {
+        "id": new_id(),
+        "organization_id": agent.organization_id,
+        "board_id": agent.board_id,
+        "agent_id": agent.id,
+        "client": CodingClient.CLAUDE,
+        "session_key": "session-1",
+        "state": SessionState.WORKING,
+        "started_at": now(),
+        "last_signal_at": now(),
+    }
+    return CodingSession(**defaults | fields)
+
+
+def make_tool_grant(session: CodingSession, approval: Approval, **fields: Any) -> ToolGrant:
+    """Make a permission for the rest of a session."""
+    defaults = {
+        "id": new_id(),
+        "organization_id": session.organization_id,
+        "board_id": approval.board_id,
+        "agent_id": session.agent_id,
+        "session_id": session.id,
+        "approval_id": approval.id,
+        "request_hash": "0" * 64,
+        "tool": "Bash",
+        "input_excerpt": '{"command": "git push"}',
+        "created_at": now(),
+    }
+    return ToolGrant(**defaults | fields)
