@@ -95,12 +95,12 @@ def is_asking(body: Mapping[str, Any], event_name: str) -> bool:
     little is known must not run a call because of that.
     """
     if event_name:
-        return _letters(event_name) in ASKING_EVENTS
+        return _normalize_name(event_name) in ASKING_EVENTS
     has_tool = "tool_name" in body or "toolName" in body
     return has_tool and "tool_response" not in body and "toolResult" not in body
 
 
-def _letters(event_name: str) -> str:
+def _normalize_name(event_name: str) -> str:
     return "".join(one for one in event_name.lower() if one.isalnum())
 
 
@@ -134,7 +134,7 @@ def read_session_event(
 
     Raises Invalid.
     """
-    kind = SESSION_EVENTS.get(_letters(event_name))
+    kind = SESSION_EVENTS.get(_normalize_name(event_name))
     session_key = _find_session_key(body)
     if kind is None or session_key is None:
         return None
@@ -236,7 +236,7 @@ def _input_invalid() -> Invalid:
 
 def _find_success(client: CodingClient, body: Mapping[str, Any], event_name: str) -> bool | None:
     """Return whether a tool call succeeded, if the client says it."""
-    if _letters(event_name) == "posttoolusefailure":
+    if _normalize_name(event_name) == "posttoolusefailure":
         return False
     result = body.get("tool_response") or body.get("toolResult")
     if isinstance(result, Mapping) and isinstance(result.get("isError"), bool):

@@ -138,11 +138,11 @@ async def ask(
     A call that is answered at once needs no lock of the board. Commit before the client gets the
     answer, and before anything waits.
     """
-    board, refusal = await boards.find_board_at_work(session, agent)
+    board, denial = await boards.find_board_at_work(session, agent)
     if board is None:
         return await _answer_at_once(session, agent, call, _deny("no_board", NO_BOARD))
-    if refusal is not None:
-        return await _answer_at_once(session, agent, call, _refuse(refusal))
+    if denial is not None:
+        return await _answer_at_once(session, agent, call, _refuse(denial))
     if call.facts is None:
         return await _answer_at_once(session, agent, call, _deny("too_large", TOO_LARGE))
     found = await policies.evaluate_tool_call(session, board, agent.id, call.facts, now())
@@ -546,7 +546,8 @@ def _build_request(request: ToolRequest, found: ToolVerdict) -> ApprovalCreate:
         "cwd": request.cwd,
         "reason": _explain(found),
     }
-    return ApprovalCreate(action_type=request.kind, confidence=0, payload=payload)
+    values = {"action_type": request.kind, "confidence": 0, "payload": payload}
+    return ApprovalCreate.parse(values)
 
 
 def _explain(found: ToolVerdict) -> str:
@@ -626,10 +627,10 @@ async def answer_held_call(session: AsyncSession, held: HeldCall) -> ToolReply |
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
         return None
-    _, refusal = await boards.find_board_at_work(session, agent)
-    if refusal is not None:
+    _, denial = await boards.find_board_at_work(session, agent)
+    if denial is not None:
         await abandon_call(session, held)
-        return ToolReply(ToolAnswer.DENY, refusal.message)
+        return ToolReply(ToolAnswer.DENY, denial.message)
     at = now()
     answered = await session.scalar(
         update(ToolCall)

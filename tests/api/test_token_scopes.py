@@ -16,6 +16,7 @@ DECIDING = {
     ("PUT", "/organizations/me/approval-policy"),
     ("PUT", "/boards/{board_id}/approval-policy"),
     ("POST", "/gateway-requests/{request_id}/answer"),
+    ("DELETE", "/agents/{agent_id}/grants/{grant_id}"),
     ("DELETE", "/gateways/{gateway_id}/standing-grants/{grant_id}"),
     ("DELETE", "/tags/{tag_id}"),
     ("POST", "/organizations/me/invites"),
