@@ -50,7 +50,7 @@ TITLES = {
     "opencode": "opencode",
 }
 PARTS = ("mcp", "telemetry")  # what can be left out; the hook cannot
-PLUGIN_HASH = "ffdcacf5b81e6c87ef4e5af74ba15fe35bd277d7c79a64a25769bde78db5a285"
+PLUGIN_HASH = "1cebaac8b1d7fc8dec3417789957e2cbf31dc2dfccfef6f0c30a2354be747a8e"
 
 DEFAULT_WAIT = 570  # seconds until the server ends the wait for a decision
 MAX_WAIT = 86_000  # seconds
@@ -246,7 +246,7 @@ def run_hook(client: str, event: str) -> int:
         if not isinstance(payload, dict):
             raise ValueError("it is not an object")
     except ValueError as error:
-        return block(client, event, f"The request of the client cannot be read: {error}")
+        return block(client, event, f"The request of the client cannot be read: {error}.")
     name = event or str(payload.get("hook_event_name") or payload.get("hookEventName") or "")
     is_signal = re.sub("[^a-z]", "", name.lower()) in SIGNALS
     try:
@@ -269,7 +269,7 @@ def run_hook(client: str, event: str) -> int:
         if is_signal:
             return PASSED
         text = str(error) if isinstance(error, Problem) else describe(error)
-        return block(client, name, f"Mission Control was not reached: {text}")
+        return block(client, name, f"Mission Control was not reached: {text.rstrip('.')}.")
     return PASSED
 
 

@@ -8,6 +8,8 @@ const MAX_ANSWER = 1_000_000 // characters
 const SIGNAL_TIMEOUT = 3_000 // ms, for what asks nothing
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
+let version // of opencode, as far as it has said so
+
 // The settings come first: files of a project could set variables.
 function readConnection() {
   const folder = process.env.XDG_CONFIG_HOME || join(homedir(), ".config")
@@ -34,6 +36,7 @@ async function post(event, body, { isAsking = false } = {}) {
       "content-type": "application/json",
       authorization: `Bearer ${token}`,
       "x-hook-event": event,
+      ...(version && { "x-client-version": version }),
     },
     body: JSON.stringify({ hook_event_name: event, ...body }),
     redirect: "error", // it would send the token to another server
@@ -51,34 +54,38 @@ async function report(event, body) {
   await post(event, body).catch(() => {})
 }
 
-export const MissionControl = async ({ directory: cwd }) => ({
-  "tool.execute.before": async (input, output) => {
-    let answer
-    try {
+export const MissionControl = async ({ directory: cwd }) => {
+  const busy = new Set() // sessions that were reported to work
+  return {
+    "tool.execute.before": async (input, output) => {
+      let answer
+      try {
+        const call = { session_id: input.sessionID, tool_use_id: input.callID }
+        const tool = { tool_name: input.tool, tool_input: output.args }
+        answer = await post("tool.execute.before", { ...call, ...tool, cwd }, { isAsking: true })
+      } catch (error) {
+        throw new Error(`Mission Control was not reached: ${error.message}. The call is blocked.`)
+      }
+      if (answer?.decision !== "allow")
+        throw new Error(answer?.reason || "Mission Control did not decide. The call is blocked.")
+    },
+    "tool.execute.after": async (input) => {
       const call = { session_id: input.sessionID, tool_use_id: input.callID }
-      const tool = { tool_name: input.tool, tool_input: output.args }
-      answer = await post("tool.execute.before", { ...call, ...tool, cwd }, { isAsking: true })
-    } catch (error) {
-      throw new Error(`Mission Control was not reached: ${error.message}. The call is blocked.`)
-    }
-    if (answer?.decision !== "allow")
-      throw new Error(answer?.reason || "Mission Control's answer has no decision. The call is blocked.")
-  },
-  "tool.execute.after": async (input) => {
-    const call = { session_id: input.sessionID, tool_use_id: input.callID }
-    await report("tool.execute.after", { ...call, tool_name: input.tool, cwd })
-  },
-  event: async ({ event: { type, properties = {} } }) => {
-    const { info, sessionID: session_id = info?.sessionID ?? info?.id, status } = properties
-    // A message of the assistant is one call of the model; its last event has the tokens.
-    if (type === "message.updated" && info?.role === "assistant" && info.time?.completed) {
-      const { id: message_id, providerID: provider, modelID: model, tokens } = info
-      await report("usage", { session_id, message_id, provider, model, tokens, cwd })
-    }
-    if (/^session\.(created|idle|status|deleted)$/.test(type)) {
-      const version = type === "session.created" ? info?.version : undefined
-      const state = { sessionID: session_id, status: status && { type: status.type } }
-      await report(type, { session_id, properties: state, version, cwd })
-    }
-  },
-})
+      await report("tool.execute.after", { ...call, tool_name: input.tool, cwd })
+    },
+    event: async ({ event: { type, properties = {} } }) => {
+      const { info, sessionID: session_id = info?.sessionID ?? info?.id, status } = properties
+      // A message of the assistant is one call of the model; its last event has the tokens.
+      if (type === "message.updated" && info?.role === "assistant" && info.time?.completed) {
+        const { id: message_id, providerID: provider, modelID: model, tokens } = info
+        await report("usage", { session_id, message_id, provider, model, tokens, cwd })
+      }
+      if (type === "session.created") version = info?.version
+      const isBusy = type === "session.status" && status?.type !== "idle" && !busy.has(session_id)
+      if (isBusy) busy.add(session_id)
+      if (type === "session.idle") busy.delete(session_id)
+      if (isBusy || /^session\.(created|idle|deleted)$/.test(type))
+        await report(type, { session_id, cwd })
+    },
+  }
+}

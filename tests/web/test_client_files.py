@@ -91,10 +91,11 @@ class run_hook_server:  # noqa: N801 - a context manager
                     self.send(404, b"{}")
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}"
                 state.requests.append((self.path, dict(self.headers), json.loads(body)))
-                state.is_asked.set()
-                if state.holds:
+                if self.path.startswith("/hooks/"):
+                    state.is_asked.set()
+                if state.holds and self.path.startswith("/hooks/"):
                     self.connection.recv(1)  # returns when the client closes the connection
                     state.is_left.set()
                 else:
