@@ -25,6 +25,7 @@ ALL_OPTION = "--all"
 GATEWAY_OPTION = "--gateway"
 GATEWAYS_OPTION = "--gateways"
 CLIENTS_OPTION = "--clients"
+AGENTS_OPTION = "--agents"
 GATEWAY_VERSIONS = (
     *("2026.9.6", "2026.9.4", "2026.9.3", "2026.9.1"),
     *("2026.8.2", "2026.7.1", "2026.6.35", "2026.5.28"),
@@ -37,6 +38,8 @@ VERSION_TESTS = (
     "tests/openclaw/test_real_exec_approvals.py",
 )
 CLIENT_TESTS = "tests/api/test_generated_clients.py"
+AGENT_TESTS = "tests/agents"
+AGENT_CLIENTS = ("claude", "codex", "copilot", "gemini", "opencode")
 VERSION_PATTERN = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(-[\w.]{1,20})?")
 MAX_PROCESSES = 4  # each starts a PostgreSQL and maybe a browser
 PROCESSES = min(MAX_PROCESSES, (os.cpu_count() or 1) + 1)  # one more, since some tests only wait
@@ -48,8 +51,8 @@ RACE_TESTS = "tests/race/"  # what fails there once is a defect
 FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
 
 HELP = """\
-usage: ./run test [--all] [--gateway | --gateways all|VERSION,… | --clients] [--retry]
-                  [PYTEST OPTIONS]
+usage: ./run test [--all] [--gateway | --gateways all|VERSION,… | --clients
+                  | --agents all|CLIENT,…] [--retry] [PYTEST OPTIONS]
 
 Run the tests that state every rule, or those of them that the options name. Some of them drive
 Chrome or Chromium.
@@ -64,6 +67,9 @@ Chrome or Chromium.
   ./run test --gateways 2026.7.1      the same with one version
   ./run test --clients                clients that are generated from the OpenAPI document: npm and
                                       pip install the generators, once, into .cache in the home
+  ./run test --agents all             real coding agents (claude, codex, copilot, gemini, opencode):
+                                      npm installs them, once, into .cache in the home (1.5 GB)
+  ./run test --agents claude,codex    the same with some of them
   ./run test --retry                  the same, and at most three that fail once more, alone: those
                                       that pass then are named as unstable. Races are not repeated
 """
@@ -102,6 +108,9 @@ def run_tests(arguments: list[str]) -> int:
         arguments = [CLIENT_TESTS, *remove_option(arguments, CLIENTS_OPTION)]
         environment["MC_TEST_CLIENTS"] = "1"
         require_node()
+    if AGENTS_OPTION in arguments:
+        arguments, environment["MC_TEST_AGENTS"] = read_agents_option(arguments)
+        require_node()
     with_retry = RETRY_OPTION in arguments
     arguments = remove_option(arguments, RETRY_OPTION)
     if not arguments and not any(map(shutil.which, BROWSERS)):
@@ -112,6 +121,17 @@ def run_tests(arguments: list[str]) -> int:
 
 def remove_option(arguments: list[str], option: str) -> list[str]:
     return [argument for argument in arguments if argument != option]
+
+
+def read_agents_option(arguments: list[str]) -> tuple[list[str], str]:
+    """Return the options of pytest and the names of clients."""
+    position = arguments.index(AGENTS_OPTION)
+    text = "".join(arguments[position + 1 : position + 2])
+    clients = AGENT_CLIENTS if text == "all" else text.split(",")
+    if not set(clients) <= set(AGENT_CLIENTS):
+        raise CommandError(f"{AGENTS_OPTION} needs `all`, or of {', '.join(AGENT_CLIENTS)}.")
+    others = arguments[:position] + arguments[position + 2 :]
+    return [AGENT_TESTS, *others], ",".join(clients)
 
 
 def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
