@@ -313,6 +313,7 @@ def read_answer(client: str, answer: Any) -> dict[str, Any]:
     names = {
         "copilot": ("permissionDecision", "permissionDecisionReason"),
         "gemini": ("decision", "reason"),
+        "opencode": ("decision", "reason"),
     }
     if client in names:
         name, reason_name = names[client]
@@ -1060,32 +1061,26 @@ def disconnect(options: argparse.Namespace) -> None:
     print(f"{TITLES[client]} does not ask Mission Control any more. Its agent's token still works.")
 
 
-MCP_PING = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "client.py", "version": "1"},
-    },
-}
-
-
 def check(options: argparse.Namespace) -> int:
-    """Print what works, and return 1 if something does not."""
+    """Print what works, and return 1 if something does not.
+
+    The requests are none that a client sends: pages must not take them for signs of the client.
+    """
     client = options.client
     connection = find_connection(client)
     requests: list[tuple[str, str, Any]] = [
         ("token", "/api/v1/agent/healthz", None),
-        ("hook", f"/hooks/{client}", {}),
-        ("MCP", "/mcp", MCP_PING),
+        ("hook", f"/hooks/{client}?wait=0", {"tool_name": "check"}),
+        ("MCP", "/mcp", {"jsonrpc": "2.0", "id": 1, "method": "ping"}),
         ("telemetry", "/otlp/v1/logs", {"resourceLogs": []}),
     ]
     failed = 0
     for name, path, body in requests:
+        headers = {"X-Hook-Event": "PreToolUse"} if name == "hook" else {}
         try:
-            send(connection, path, None if body is None else json.dumps(body).encode())
+            answer = send_json(connection, path, body, headers=headers)
+            if name == "hook":
+                read_answer(client, answer)  # a denial, since no call waits for 0 seconds
             print(f"ok      {name}")
         except (OSError, ValueError) as error:
             failed = 1

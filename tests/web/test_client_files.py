@@ -497,6 +497,7 @@ def test_the_program_can_be_piped_into_python(machine, server) -> None:
 def test_check_names_what_does_not_work(machine, server, connect) -> None:
     project = machine.write(".claude/settings.local.json", '{"disableAllHooks": true}')
     connect("claude")
+    server.answer = json.dumps(DENIALS["codex"]).encode()
     done = machine.run("check", "claude")
     assert done.returncode == 1
     lines = done.stdout.decode().splitlines()
@@ -509,5 +510,5 @@ def test_check_names_what_does_not_work(machine, server, connect) -> None:
     assert lines[4] == f"FAILED  project: {project} switches hooks off in this folder."
     project.unlink()
     assert machine.run("check", "claude").returncode == 0
-    server.status = 401
+    server.answer = b"{}"  # of something else than Mission Control
     assert b"FAILED  hook" in machine.run("check", "claude").stdout
