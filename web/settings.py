@@ -22,7 +22,7 @@ from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
 from web.ui import flash_cookies, forms, time_format, translation
 from web.ui.edit_conflicts import ConflictContext, render_conflict
-from web.ui.edited_fields import check_edit
+from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
@@ -255,6 +255,7 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         sessions=sessions,
         current_session_id=request.auth.sign_in.id,
         tokens=tokens,
+        mcp_address=f"{get_settings(request).base_url}/mcp",
         token=flash_cookies.read_secret(request),
         describe_browser=describe_browser,
         is_phone=is_phone,
@@ -263,8 +264,8 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         local_time=forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
         min_password_length=identity.MIN_PASSWORD_LENGTH,
         scopes=[
-            (TokenScope.READ, _("Only read")),
             (TokenScope.NO_DECISIONS, _("Read and change, but not decide")),
+            (TokenScope.READ, _("Only read")),
             (TokenScope.WRITE, _("Read, change and decide")),
         ],
         scope_names=_name_scopes(),
@@ -275,10 +276,16 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
             ),
             (0, _("No expiry")),
         ],
-        token_fields=build_form_fields(form if section == "tokens" else blank, ApiTokenCreate),
+        token_fields=build_form_fields(
+            form if section == "tokens" else blank, ApiTokenCreate, OFFERED_TOKEN
+        ),
         now=now(),
     )
     return flash_cookies.forget_secret(request, response)
+
+
+OFFERED_TOKEN = [EditedField("scope", "", TokenScope.NO_DECISIONS)]
+"""A coding agent with a token that decides would decide what the texts of others ask for."""
 
 
 def _name_scopes() -> dict[TokenScope, str]:

@@ -209,6 +209,13 @@ async def test_a_token_is_shown_once_and_can_be_revoked(
         assert (refused.status_code, refused.json()["code"]) == (401, code)
 
 
+async def test_a_token_that_does_not_decide_is_offered_first(alice) -> None:
+    page = (await alice.get("/settings")).text
+    offered = re.findall(r'<option value="(read|write|no_decisions)"( selected)?', page)
+    assert offered == [("no_decisions", " selected"), ("read", ""), ("write", "")]
+    assert "/mcp</code>" in page
+
+
 @pytest.mark.parametrize(
     ("scope", "words"),
     [
