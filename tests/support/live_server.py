@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 import app
 from core.config.settings import Settings
@@ -22,7 +23,14 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def run_server(settings: Settings) -> AsyncGenerator[str]:
     """Run a server for the duration of the block, and yield its URL."""
-    config = uvicorn.Config(app.build_app(settings), port=0, log_config=None)
+    async with run_application(app.build_app(settings)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def run_application(application: ASGIApp, port: int = 0) -> AsyncGenerator[str]:
+    """Do the same for an application that is built."""
+    config = uvicorn.Config(application, port=port, log_config=None)
     server = Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
