@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pydantic_core
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    CLIENT_INFO_META_KEY,
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
@@ -33,12 +34,14 @@ from api.framework.errors import (
 )
 from api.framework.operation import EITHER
 from api.mcp.tools import OperationTool, list_tools
-from core.errors import AppError, Forbidden
+from core.errors import AppError, Forbidden, TooMany
 from core.http.middleware import log_error
-from core.http.request import MAX_BODY_SIZE, get_settings
+from core.http.request import MAX_BODY_SIZE, get_settings, open_transaction
+from core.limiters import RateLimiter
 from core.text import N_
-from models import Actor
-from services import audit
+from models import Actor, Agent, CodingClient
+from services import audit, coding_sessions
+from services.coding_sessions import ConnectionKind
 
 PATH = "/mcp"
 FORBIDDEN = 403
@@ -60,12 +63,36 @@ async def run_server() -> AsyncGenerator[ASGIApp]:
         on_call_tool=_call_tool,
         get_tool_input_schema=lambda _: None,  # no argument is repeated in a header
     )
-    server.middleware.clear()  # traces, which nothing here collects
+    server.middleware[:] = [_record_client]  # without that for traces, which nothing here collects
     manager = StreamableHTTPSessionManager(
         server, stateless=True, json_response=True, max_request_body_size=MAX_BODY_SIZE
     )
     async with manager.run():
         yield StreamableHTTPASGIApp(manager)
+
+
+async def _record_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Record that the client of an agent has connected, once in a while."""
+    request, actor = _read_caller(ctx)
+    client = _find_client(ctx.params or {})
+    if isinstance(actor, Agent) and client is not None:
+        contacts: RateLimiter = request.state.hook_contacts
+        try:
+            contacts.hit(f"{actor.id} {client} mcp")
+        except TooMany:
+            return await call_next(ctx)
+        async with open_transaction(request) as session:
+            await coding_sessions.record_connection(session, actor, client, kind=ConnectionKind.MCP)
+    return await call_next(ctx)
+
+
+def _find_client(params: Mapping[str, Any]) -> CodingClient | None:
+    """Return the client that a message names: a handshake does, and each one of later versions."""
+    meta = params.get("_meta")
+    info = (meta if isinstance(meta, dict) else {}).get(CLIENT_INFO_META_KEY)
+    info = params.get("clientInfo", info)
+    name = str(info.get("name", "")).lower() if isinstance(info, dict) else ""
+    return next((one for one in CodingClient if one in name), None)
 
 
 async def _list_tools(

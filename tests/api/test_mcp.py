@@ -13,7 +13,15 @@ from api.mcp.tools import LEAD_TOOLS, PEOPLE_TOOLS, WORKER_TOOLS
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
-from models import ApiToken, Approval, ApprovalStatus, TokenScope, new_id
+from models import (
+    ApiToken,
+    Approval,
+    ApprovalStatus,
+    ClientConnection,
+    CodingClient,
+    TokenScope,
+    new_id,
+)
 from services.audit import rejections
 from services.events import EventFeed
 from tests.support.api_fixtures import ClientFactory, create_client
@@ -118,7 +126,9 @@ async def test_each_version_of_the_protocol_calls_the_same_tools(
     assert claimed["assigned_agent_id"] == str(world.worker.id)
 
 
-async def test_clients_of_earlier_versions_begin_with_a_handshake(worker: McpClient) -> None:
+async def test_clients_of_earlier_versions_begin_with_a_handshake(
+    worker: McpClient, world: World, transaction: TransactionFactory
+) -> None:
     worker.version = None
     client = {"name": "codex-mcp-client", "version": "0.171.0"}
     sent = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
@@ -126,6 +136,13 @@ async def test_clients_of_earlier_versions_begin_with_a_handshake(worker: McpCli
     assert begun["protocolVersion"] == "2025-06-18"
     assert begun["capabilities"] == {"tools": {"listChanged": False}}
     assert "People decide approvals" in begun["instructions"]
+    async with transaction() as session:
+        connection = await session.scalar(select(ClientConnection))
+    assert connection is not None
+    assert (connection.agent_id, connection.client) == (world.worker.id, CodingClient.CODEX)
+    assert connection.mcp_at is not None
+    for info in (7, [], {}, {"name": None}, {"name": "x" * 100_000}):
+        await worker.post("initialize", {**sent, "clientInfo": info})
 
 
 @pytest.mark.parametrize(
