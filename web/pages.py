@@ -509,6 +509,8 @@ MEMBER_ROUTES: list[Route] = [
             ("", "GET", approval_views.show_approval),
             ("/why", "GET", causes.show_approval_causes),
             ("/answers", "POST", decision_views.decide_approval),
+            ("/edits", "POST", decision_views.preview_edit),
+            ("/edits", "GET", approval_views.show_approval),
             ("/undoings", "POST", decision_views.undo_decision),
             ("/questions", "POST", decision_views.request_clarification),
         ]

@@ -235,7 +235,7 @@ SHOWN_COLUMNS: Mapping[Any, Sequence[str]] = {
 DECIDED_COLUMNS = (
     *("id", "board_id", "task_id", "agent_id", "requested_by_user_id", "action_type"),
     *("status", "decided_status", "decided_by_user_id", "decided_at", "resolved_at", "created_at"),
-    *("is_decided_by_policy", "policy_verdict", "completes_tasks", "confidence"),
+    *("is_decided_by_policy", "policy_verdict", "completes_tasks", "confidence", "is_tool_call"),
 )
 """The columns of a decided approval in a list."""
 

@@ -29,6 +29,8 @@ from services.policies.rules import (
     EFFECT_DESCRIPTION,
     PolicyReplacement,
     PolicyRuleFields,
+    RuleSet,
+    build_tool_facts,
     check_rules,
     may_decide,
     parse_risk,

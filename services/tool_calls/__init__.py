@@ -38,3 +38,4 @@ from services.tool_calls.queries import (
     list_waiting,
 )
 from services.tool_calls.retention import delete_old_calls
+from services.tool_calls.standing_rules import approve_always, build_standing_rule

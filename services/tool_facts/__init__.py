@@ -3,4 +3,4 @@
 from services.tool_facts.facts import Command, ToolFacts
 from services.tool_facts.inputs import build_excerpt, mask_secrets
 from services.tool_facts.programs import find_name, read_command_actions
-from services.tool_facts.tools import hash_request, read_facts
+from services.tool_facts.tools import TOOLS, ToolKind, hash_request, read_facts

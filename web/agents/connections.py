@@ -1,12 +1,10 @@
 """Pages that connect the client of a coding agent: what to paste, and what of it works."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +22,7 @@ from services.coding_sessions import TEST_SECONDS
 from web.agents.presenter import format_duration
 from web.auth.viewer import current_member
 from web.ui import flash_cookies, forms
-from web.ui.assets import STATIC
+from web.ui.assets import hash_client_file
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _, translate
@@ -213,7 +211,7 @@ def _build_block(request: Request, client: CodingClient) -> dict[str, Any]:
         "inspect_command": "\n".join(
             [
                 f"curl -fsS -o client.py {address}",
-                f"echo '{hash_client_file('client.py')}  client.py' | shasum -a 256 -c",
+                f"echo '{hash_client_file('/client.py')}  client.py' | shasum -a 256 -c",
                 f"python3 client.py {words}",
             ]
         ),
@@ -255,12 +253,6 @@ def build_claude_settings(base_url: str, token: str) -> str:
     }
     settings = {"env": variables, "hooks": {"PreToolUse": [{"hooks": [hook]}]}}
     return json.dumps(settings, indent=2)
-
-
-@cache
-def hash_client_file(name: str) -> str:
-    """Return the SHA-256 checksum of a program that clients run."""
-    return hashlib.sha256((STATIC / "clients" / name).read_bytes()).hexdigest()
 
 
 def connection_path(agent: Agent, client: CodingClient) -> str:

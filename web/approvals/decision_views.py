@@ -1,7 +1,7 @@
 """Pages that decide approvals, one or several at a time."""
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
@@ -11,13 +11,15 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import AppError, Invalid, RecentSignInRequired
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
-from services import approvals, inbox
+from services import approvals, inbox, tool_calls
 from services.approvals import ApprovalDetail, DecisionResult, Note, UndoneNote
 from services.inbox import NextItem, WaitingOrder
+from services.tool_calls import GrantScope
 from web.approvals import presenter, toasts
 from web.approvals.inbox import InboxItem
 from web.approvals.query_parameters import InboxAddress
 from web.approvals.toasts import Toast
+from web.approvals.tool_calls import build_edit, read_edited_input
 from web.approvals.views import (
     current_view,
     is_from_inbox,
@@ -31,15 +33,21 @@ from web.approvals.views import (
 from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.locale_format import describe_error
+from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_part, retarget
 from web.ui.text_display import LOW_CONFIDENCE
 from web.ui.translation import N_, _
 
 
 class DecisionForm(BaseModel):
-    """A decision with an optional note."""
+    """A decision with an optional note.
 
-    status: Literal["approved", "completed", "rejected"]  # completed: approved, and tasks done
+    It approves with more than that in some cases: `completed` moves the tasks to done, `session`
+    and `task` also allow equal tool calls, `always` adds a rule, and `edited` replaces the input.
+    """
+
+    status: Literal["approved", "completed", "rejected", "session", "task", "always", "edited"]
+    edited_input: str = ""  # a command, or an object as JSON
     note: Annotated[Note | None, forms.BlankAsNone] = None
     restored_note: str = ""  # of an undone decision, with which the page filled the field
     restored_status: Annotated[ApprovalStatus | None, forms.BlankAsNone] = None
@@ -77,18 +85,7 @@ async def decide_approval(request: Request) -> Response:
             member = current_member(request)
             if fields.is_approved and not fields.complete:
                 await _check_opened(session, member, approval_id)
-            detail = await approvals.decide_with_undo(
-                session,
-                request.user,
-                approval_id,
-                status=fields.decision,
-                note=fields.own_note,
-                action_hash=fields.action_hash,
-                completes_tasks=fields.completes_tasks or None,
-                moves_tasks_to_done=fields.status == "completed",
-                signed_in_at=request.auth.sign_in.authenticated_at,
-                undo_seconds=get_settings(request).approval_undo_seconds,
-            )
+            detail = await _decide(request, session, approval_id, fields)
             earlier = await approvals.list_undoable_decisions(
                 session, member, toasts.parse_series(fields.series)
             )
@@ -99,6 +96,54 @@ async def decide_approval(request: Request) -> Response:
         toast = toasts.build_decision_toast(detail, earlier)
         return await _render_decided(request, form, detail, following, toast)
     return await _render_approval(request, approval_id, form)
+
+
+async def _decide(
+    request: Request, session: Session, approval_id: UUID, fields: DecisionForm
+) -> ApprovalDetail:
+    """Make the decision of a form."""
+    member = current_member(request)
+    decision: dict[str, Any] = {
+        "note": fields.own_note,
+        "action_hash": fields.action_hash,
+        "signed_in_at": request.auth.sign_in.authenticated_at,
+        "undo_seconds": get_settings(request).approval_undo_seconds,
+    }
+    if fields.status in list(GrantScope):
+        scope = GrantScope(fields.status)
+        return await tool_calls.approve_for(session, member.user, approval_id, scope, **decision)
+    if fields.status == "always":
+        return await tool_calls.approve_always(session, member, approval_id, **decision)
+    if fields.status == "edited":
+        detail = await approvals.get_member_approval(session, member, approval_id)
+        edited = read_edited_input(detail, fields.edited_input)
+        return await tool_calls.approve_with_edit(
+            session, member.user, approval_id, edited, **decision
+        )
+    return await approvals.decide_with_undo(
+        session,
+        member.user,
+        approval_id,
+        status=fields.decision,
+        completes_tasks=fields.completes_tasks or None,
+        moves_tasks_to_done=fields.status == "completed",
+        **decision,
+    )
+
+
+async def preview_edit(request: Request) -> Response:
+    """Show how an edited input differs from the requested one; nothing is decided."""
+    allow_repetition(request)
+    form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
+    edit = None
+    with form.catch_errors():
+        async with open_reader(request) as source:
+            detail = await approvals.get_member_approval(
+                source, current_member(request), approval_id
+            )
+        edit = build_edit(detail, form)
+    view = current_view(request) if is_part_request(request) else "detail"
+    return await render_inbox(request, selected=approval_id, view=view, form=form, edit=edit)
 
 
 def _require_hash(action_hash: str) -> None:

@@ -1,6 +1,6 @@
 """The inbox "Needs you": its items, the lists of pending and decided ones, and one in full."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from core.db.reads import Source
 from core.errors import AppError
 from core.paging import Paging
 from models import Approval, Board, Member, RequestKind
-from services import approvals, inbox
+from services import approvals, inbox, tool_calls
 from services.agents import OFFLINE_AFTER, UncalledAgent
 from services.approvals import ApprovalDetail, LimitedAgent, has_approved_first
 from services.gateways import requests
@@ -30,12 +30,14 @@ from services.inbox import (
 )
 from services.onboarding import PendingOnboarding
 from services.questions import QuestionDetail
+from services.tool_calls import WaitState
 from services.waiting_counts import WaitingCounts
 from web.approvals.evidence import load_evidence_views
 from web.approvals.presenter import ApprovalView, build_decision_rights, load_approval_views
 from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
+from web.approvals.tool_calls import build_excerpt, load_tool_call
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms
 from web.ui.translation import _
@@ -107,8 +109,11 @@ class InboxItem:
 
     @property
     def reason(self) -> str:
-        """Return the reason of an approval."""
-        return describe_reason(self.approval) if self.approval else ""
+        """Return the reason of an approval, or the beginning of a tool call."""
+        if self.approval is None:
+            return ""
+        is_tool_call = self.approval.approval.is_tool_call
+        return build_excerpt(self.approval) if is_tool_call else describe_reason(self.approval)
 
     @property
     def requester_name(self) -> str:
@@ -166,6 +171,7 @@ class Inbox:
     limited_agents: Sequence[LimitedAgent] = ()  # they requested too much, and are refused
     uncalled_agents: Sequence[UncalledAgent] = ()  # tasks wait for them, and they never called
     errors: dict[UUID, str] = field(default_factory=dict)  # of rejected decisions, by approval
+    waits: Mapping[UUID, WaitState] = field(default_factory=dict)  # who waits for tool calls
 
     @property
     def gateway_request(self) -> RequestDetail | None:
@@ -386,7 +392,14 @@ async def load_inbox(
         limited_agents=summary.limited_agents,
         uncalled_agents=summary.uncalled_agents,
         errors=errors or {},
+        waits=await _list_waits(source, shown),
     )
+
+
+async def _list_waits(source: Source, rows: Iterable[InboxItem]) -> Mapping[UUID, WaitState]:
+    """Return who waits for the tool calls of rows, by approval."""
+    shown = (row.approval.approval for row in rows if row.approval)
+    return await tool_calls.list_waiting(source, [one.id for one in shown if one.is_tool_call])
 
 
 async def load_rows(
@@ -403,7 +416,8 @@ async def load_rows(
             is_listed = address.board_id in (None, one.approval.board.id if one.approval else None)
             if one.approval and not one.approval.is_undecided and is_listed:
                 decided.append(one)
-    return _build_some(found, member, address, waiting, decided)
+    shown = _build_some(found, member, address, waiting, decided)
+    return replace(shown, waits=await _list_waits(source, waiting))
 
 
 async def load_next(
@@ -435,6 +449,7 @@ async def load_next(
         selected_item=selected,
         approval_view=await _load_view(source, member, selected, writable, address),
         view=view,
+        waits=await _list_waits(source, shown.waiting),
     )
 
 
@@ -474,6 +489,8 @@ async def _load_view(
         return None
     complete = address.all == 1
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
+    if item.approval.approval.is_tool_call:
+        view = replace(view, tool_call=await load_tool_call(source, member, item.approval))
     note = approvals.find_undone_note(item.approval.approval, member.user)
     if not item.approval.is_undecided:
         return replace(view, undone_note=note)
@@ -485,11 +502,14 @@ async def _load_view(
 def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:
     """Return the approvals that can be selected: who may approve them sees a checkbox.
 
-    It needs the hash of the content.
+    It needs the hash of the content. Of a tool call the list shows only the beginning.
     """
     shown = (one.approval for one in rows if one.approval and one.approval.approval.action_hash)
     return {
-        one.approval.id for one in shown if build_decision_rights(one, member, writable).can_approve
+        one.approval.id
+        for one in shown
+        if not one.approval.is_tool_call
+        and build_decision_rights(one, member, writable).can_approve
     }
 
 

@@ -26,6 +26,7 @@ from web.approvals.sentences import (
     describe_reason,
     describe_requester,
 )
+from web.approvals.tool_calls import ToolCallView
 from web.ui.formatted_texts import reveal_texts
 from web.ui.text_display import reveal_lines
 from web.ui.translation import N_, _, ngettext
@@ -120,6 +121,7 @@ class ApprovalView:
     action_hash: str = ""  # of what is shown; empty if it changed while it was read
     undone_note: UndoneNote | None = None  # of the member's own decision that was undone
     evidence: Sequence[TaskEvidenceView] = ()  # not part of what is approved
+    tool_call: ToolCallView | None = None  # what a client asks for, always complete
     key_prefix: str = ""  # where a page can show the same approval twice
     _revealed: dict[str, Markup] = field(default_factory=dict)  # the HTML of texts
 
@@ -216,6 +218,7 @@ class ApprovalView:
         rows = [*payload.changes, *payload.fields]
         rows += [row for task in self.tasks for row in (*task.changes, *task.fields)]
         texts = [self.reason, payload.description, payload.text]
+        texts += self.tool_call.texts if self.tool_call else ()
         texts += [task.description for task in self.tasks]
         texts += [text for row in rows for text in (row.value, row.old_value)]
         self._revealed.update(await reveal_texts(texts))
@@ -282,6 +285,7 @@ def _build_view(
     *,
     complete: bool,
 ) -> ApprovalView:
+    complete = complete or detail.approval.is_tool_call  # which are limited in their size
     limits, current = COMPLETE if complete else BRIEF, contents.get(detail.approval.id, ())
     by_task = {content.link.task_id: content for content in current}
     shown_titles = {task.id: task.title for task in detail.tasks}
@@ -310,7 +314,7 @@ async def find_unopened(
     """Return an error for each undecided approval whose complete content has to be opened first.
 
     A list, which sends `listed_hashes`, shows only the titles of the tasks: what is not the content
-    of the original request has to be opened too.
+    of the original request has to be opened too, and a tool call, of which it shows the beginning.
     """
     waiting = await approvals.list_undecided_approvals(source, member, approval_ids=approval_ids)
     contents = await approvals.load_current_contents(source, [one.approval.id for one in waiting])
@@ -321,11 +325,13 @@ async def find_unopened(
         view.id: Invalid("content_not_opened", message) for view in views if view.must_be_opened
     }
     message = N_(
-        "The content may have changed after the request. Open the request and read it, then"
-        " approve."
+        "The list does not show all of it, or the content may have changed after the request. Open"
+        " the request and read it, then approve."
     )
     for view in views:
-        requested_hash = view.detail.approval.requested_hash
-        if listed_hashes is not None and listed_hashes[view.id] != requested_hash:
+        approval = view.detail.approval
+        if listed_hashes is not None and (
+            approval.is_tool_call or listed_hashes[view.id] != approval.requested_hash
+        ):
             found.setdefault(view.id, Invalid("content_not_opened", message))
     return found

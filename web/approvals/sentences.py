@@ -8,7 +8,21 @@ from models import ApprovalStatus, User
 from services import approvals
 from services.approval_actions import COMPLETION_KIND
 from services.approvals import ApprovalDetail
+from services.tool_facts import TOOLS, ToolKind
 from web.ui.translation import N_, _, ngettext
+
+TOOL_PREFIX = "tool."  # of the kind of a tool call
+ANY_TOOL_SENTENCE = N_("%(name)s wants to call %(tool)s")
+TOOL_SENTENCES = {
+    ToolKind.SHELL: N_("%(name)s wants to run a command"),
+    ToolKind.READ: N_("%(name)s wants to read a file"),
+    ToolKind.LIST: N_("%(name)s wants to list files"),
+    ToolKind.WRITE: N_("%(name)s wants to change a file"),
+    ToolKind.PATCH: N_("%(name)s wants to change files"),
+    ToolKind.FETCH: N_("%(name)s wants to fetch a page"),
+    ToolKind.SEARCH_WEB: N_("%(name)s wants to search the web"),
+}
+"""What an agent wants to do with a tool."""
 
 MAX_LENGTH = 150  # characters of a title or of the words of a kind in a question
 
@@ -26,7 +40,12 @@ def build_done_reason(name: str) -> str:
 
 
 def describe_reason(detail: ApprovalDetail) -> str:
-    """Return the reason as it was written; one of `build_done_reason` is translated."""
+    """Return the reason as it was written; one of `build_done_reason` is translated.
+
+    That of a tool call is not the agent's: its page says why people are asked.
+    """
+    if detail.approval.is_tool_call:
+        return ""
     name = detail.requester.display_name if detail.requester else ""
     if name and detail.reason == build_done_reason(name):
         return _(DONE_REASON, name=name)
@@ -41,9 +60,15 @@ def describe_requester(detail: ApprovalDetail) -> str:
 def describe_question(detail: ApprovalDetail) -> str:
     """Return the question to decide, in English as `approvals.format_question` builds it.
 
-    The words of a kind are the requester's, and are not translated.
+    The words of a kind are the requester's, and are not translated. Of a tool call it is the
+    sentence that says what the agent wants to do.
     """
-    return _build_question(detail.approval.action_type, detail.task_titles)
+    approval = detail.approval
+    if not approval.is_tool_call:
+        return _build_question(approval.action_type, detail.task_titles)
+    tool = approval.action_type.removeprefix(TOOL_PREFIX)
+    text = TOOL_SENTENCES.get(TOOLS.get(tool.lower(), ToolKind.UNKNOWN), ANY_TOOL_SENTENCE)
+    return _(text, name=describe_requester(detail), tool=_shorten(tool))
 
 
 def describe_lapses(detail: ApprovalDetail) -> str:
@@ -102,6 +127,8 @@ def translate_question(stored: str, data: Mapping[str, Any]) -> str:
 
 
 def _build_question(kind: str, titles: Sequence[str]) -> str:
+    if kind.startswith(TOOL_PREFIX) and not titles:
+        return _("Call %(tool)s?", tool=_shorten(kind.removeprefix(TOOL_PREFIX)))
     verb, noun = map(_shorten, approvals.split_kind(kind))
     tasks = _describe_tasks(titles)
     if (verb, noun) == ("complete", "task"):

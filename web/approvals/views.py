@@ -79,8 +79,9 @@ async def render_inbox(
     """Render the lists and the selected item: as a page, or for htmx the part that changes.
 
     `more` may contain `toast`, `errors` (by approval), `to_confirm` (approvals that need a second
-    look) and `moved` (whether the focus moves to the selected item). `on_gateway` says that the
-    selected item is a gateway request. `address` is by default that of the request.
+    look), `edit` (of the input of the selected tool call) and `moved` (whether the focus moves to
+    the selected item). `on_gateway` says that the selected item is a gateway request. `address` is
+    by default that of the request.
     """
     form, address = form or forms.Form(), address or InboxAddress.from_query(request.query_params)
     layout = None if is_part_request(request) else await load_layout(request)
@@ -96,7 +97,7 @@ async def render_inbox(
             counts=layout.waiting if layout else None,
             offline_after=get_settings(request).offline_after,
         )
-    defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
+    defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None, "edit": None}
     if more.get("to_confirm"):  # what is confirmed is shown in place of an item
         found = replace(found, selected_item=None, approval_view=None)
     if found.approval_view is not None:
@@ -128,6 +129,7 @@ async def render_next(
         inbox=found,
         form=forms.Form(),
         to_confirm=[],
+        edit=None,
         moved=True,
         toast=toast,
         decided=InboxItem(approval=decided),
