@@ -2,9 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -14,10 +18,27 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
-from models import Board, Member, PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
+from models import (
+    Board,
+    CodingClient,
+    Member,
+    PolicyEffect,
+    PolicyRule,
+    RiskLevel,
+    Role,
+    ToolAction,
+    WeeklyWindow,
+    new_id,
+)
 from services import boards, organizations, policies
 from services.audit import LastChange
-from services.policies import PolicyDetail, PolicyRuleFields, ReferenceNames, SimulationResult
+from services.policies import (
+    PolicyDetail,
+    PolicyRuleFields,
+    Proposal,
+    ReferenceNames,
+    SimulationResult,
+)
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES
 from web.ui import forms
@@ -46,6 +67,36 @@ DECIDERS = {
     Role.OWNER: N_("Owners"),
 }
 EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
+
+
+CLIENTS = {
+    CodingClient.CLAUDE: "Claude Code",
+    CodingClient.CODEX: "Codex",
+    CodingClient.COPILOT: "GitHub Copilot",
+    CodingClient.OPENCODE: "opencode",
+    CodingClient.GEMINI: "Gemini CLI",
+}
+ACTIONS: Mapping[ToolAction, str] = {
+    ToolAction.READ: N_("Read inside the project"),
+    ToolAction.READ_OUTSIDE: N_("Read outside the project"),
+    ToolAction.READ_SECRET: N_("Read keys and secrets"),
+    ToolAction.WRITE_INSIDE: N_("Write inside the project"),
+    ToolAction.WRITE_OUTSIDE: N_("Write outside the project"),
+    ToolAction.WRITE_GIT: N_("Change the configuration or hooks of git"),
+    ToolAction.WRITE_CLIENT_CONFIG: N_("Change the configuration of a client"),
+    ToolAction.DELETE: N_("Delete"),
+    ToolAction.NETWORK: N_("Use the network"),
+    ToolAction.GIT_PUSH: N_("git push"),
+    ToolAction.INSTALL: N_("Install packages"),
+    ToolAction.RUN: N_("Run a program whose effect is not known"),
+    ToolAction.RUN_CODE: N_("Run code that is in the command"),
+    ToolAction.OWN_TOOL: N_("Use a tool of Mission Control"),
+    ToolAction.OTHER_TOOL: N_("Use a tool of another MCP server"),
+}
+"""What a tool call does, as conditions name it."""
+LINE_LISTS = ("kinds", "tools", "commands", "paths", "hosts")
+"""The conditions with one value on each line of a text."""
+PROPOSED_FIELDS = ("name", "effect", "tools", "actions", "commands", "paths", "hosts", "before")
 
 
 @dataclass(frozen=True)
@@ -139,8 +190,21 @@ def _conditions(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
         (below, _("Confidence: below %(number)g", number=below or 0)),
         (rule.tag_ids, _("Tag: %(names)s", names=_named(rule.tag_ids, names.tags))),
         (rule.time_window, _("Time: %(window)s", window=describe_window(rule.time_window))),
+        (rule.clients, _("Client: %(names)s", names=_join([CLIENTS[one] for one in rule.clients]))),
+        (rule.tools, _("Tool: %(names)s", names=_join(rule.tools))),
+        (rule.actions, _("Does: %(actions)s", actions=describe_actions(rule.actions))),
+        (rule.commands, _("Command: %(commands)s", commands=" · ".join(rule.commands))),
+        (rule.paths, _("Path: %(paths)s", paths=_join(rule.paths))),
+        (rule.hosts, _("Host: %(hosts)s", hosts=_join(rule.hosts))),
     )
     return [text for condition, text in lines if condition]
+
+
+def describe_actions(actions: Collection[ToolAction]) -> str:
+    """Return what calls do, or that they may do anything."""
+    if len(set(actions)) == len(ToolAction):
+        return _("anything")
+    return _join([translate(ACTIONS[one]) for one in actions])
 
 
 def _consequences(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
@@ -250,15 +314,16 @@ async def delete_rule(request: Request) -> Response:
 
 
 async def use_preset(request: Request) -> Response:
-    """Replace all rules by those of a preset."""
+    """Replace all rules by those of a preset; one for coding agents is added to them."""
     form = await forms.read_form(request)
     with form.catch_errors():
         key = form.value("preset")
         preset = next((one for one in policies.PRESETS if one.key == key), None)
         if preset is None:
             raise NotFound("preset_not_found", N_("There is no such preset."), field="preset")
-        rules = [replace(one, id=new_id(), name=translate(one.name)) for one in preset.rules]
-        return await edit_policy(request, form, lambda _rules: rules)
+        added = [replace(one, id=new_id(), name=translate(one.name)) for one in preset.rules]
+        edit = partial(policies.apply_preset, preset, added)
+        return await edit_policy(request, form, edit)
     return await _render_policy(request, form)
 
 
@@ -318,9 +383,13 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
         rows=build_rule_rows(detail.rules, names),
         inherited_rows=build_rule_rows(inherited.rules, names),
         board_rules=[(name, *map(translate, texts)) for name, *texts in BOARD_RULES],
-        presets=[(one.key, translate(one.name), translate(one.about)) for one in policies.PRESETS],
+        presets=[
+            (is_for_tools, [(one.key, translate(one.name), translate(one.about)) for one in group])
+            for is_for_tools, group in groupby(policies.PRESETS, attrgetter("is_for_tools"))
+        ],
         effects=list_effects(),
         result=result,
+        proposals=_list_proposals(scope, result),
     )
 
 
@@ -404,14 +473,17 @@ def _read_window(form: forms.Form) -> WeeklyWindow | None:
 
 
 def _read_rule(form: forms.Form) -> PolicyRuleFields:
-    """Parse the form of a rule. Kinds are one on each line."""
-    kinds = [line.strip() for line in form.value("kinds").splitlines() if line.strip()]
+    """Parse the form of a rule. Some conditions have one value on each line."""
+    lines = {
+        name: [line.strip() for line in form.value(name).splitlines() if line.strip()]
+        for name in LINE_LISTS
+    }
     window, wrong = None, None
     try:
         window = _read_window(form)
     except Invalid as error:  # the errors of its fields are kept
         wrong = error
-    given = {"kinds": kinds, "time_window": vars(window) if window else None}
+    given = {**lines, "time_window": vars(window) if window else None}
     rule = form.parse(PolicyRuleFields, given)
     if wrong:
         raise wrong
@@ -420,7 +492,8 @@ def _read_rule(form: forms.Form) -> PolicyRuleFields:
 
 def _list_rule_fields(rule: PolicyRule) -> list[EditedField]:
     """Return the current values of a rule as its form shows them."""
-    values = {"kinds": "\n".join(rule.kinds), "time_window": encode_window(rule.time_window)}
+    values = {name: "\n".join(getattr(rule, name)) for name in LINE_LISTS}
+    values["time_window"] = encode_window(rule.time_window)
     return [
         one._replace(submitted=lambda form: encode_window(_read_window(form)))
         if one.name == "time_window"
@@ -437,8 +510,21 @@ def encode_window(window: WeeklyWindow | None) -> str:
 
 
 async def show_rule(request: Request) -> Response:
-    """Show the form of a rule, or of a new one."""
-    return await _render_rule(request, forms.Form())
+    """Show the form of a rule, or of a new one, which can be proposed by a link."""
+    given = {name: request.query_params.getlist(name) for name in PROPOSED_FIELDS}
+    proposed = {name: values for name, values in given.items() if values}
+    is_new = read_rule_id(request) is None
+    return await _render_rule(request, forms.Form(proposed if is_new and proposed else None))
+
+
+def build_proposal_path(scope_path: str, proposal: Proposal) -> str:
+    """Return the address of the form with a proposed rule."""
+    rule = proposal.rule
+    texts = {name: "\n".join(getattr(rule, name)) for name in LINE_LISTS if getattr(rule, name)}
+    values = {"name": rule.name, "effect": rule.effect, **texts, "actions": list(rule.actions)}
+    if proposal.before:
+        values["before"] = str(proposal.before.id)
+    return f"{scope_path}/rules/new?{urlencode(values, doseq=True, errors='replace')}"
 
 
 async def save_rule(request: Request) -> Response:
@@ -451,7 +537,10 @@ async def save_rule(request: Request) -> Response:
 
         def put_rule(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
             if rule_id is None:
-                return [*rules, submitted]
+                before = form.value("before")
+                places = [number for number, one in enumerate(rules) if str(one.id) == before]
+                rules.insert(places[0] if places else len(rules), submitted)
+                return rules
             old = get_rule(rules, rule_id, field="name")
             new = replace(submitted, id=rule_id, is_enabled=old.is_enabled)
             if not is_try:
@@ -504,6 +593,8 @@ def _list_value_names(
             ]
         ),
         "decider_role": dict(list_deciders()),
+        "clients": {str(one): name for one, name in CLIENTS.items()},
+        "actions": {str(one): translate(label) for one, label in ACTIONS.items()},
         "requires_recent_sign_in": {
             "true": pgettext("state", "On"),
             "": pgettext("state", "Off"),
@@ -537,8 +628,9 @@ async def _render_rule(
         get_rule(detail.rules, rule_id)  # what was typed is kept if the rule was deleted since
     edited = _list_rule_fields(rule) if rule else []
     fields = build_form_fields(form, PolicyRuleFields, edited)
-    kinds = form.value("kinds", "\n".join(rule.kinds) if rule else "")
-    fields["kinds"] = fields["kinds"]._replace(value=kinds)
+    for name in LINE_LISTS:
+        text = form.value(name, "\n".join(getattr(rule, name)) if rule else "")
+        fields[name] = fields[name]._replace(value=text)
     if rule is None and not form.is_submitted:
         fields["effect"] = fields["effect"]._replace(value=PolicyEffect.ASK_ONE)
     return render_page(
@@ -562,8 +654,19 @@ async def _render_rule(
         weekdays=list_weekdays(),
         expiry_choices=list_expiry_choices(forms.parse_number(fields["expires_after"].value)),
         time_zones=forms.list_time_zones(),
+        clients=list(CLIENTS.items()),
+        actions=[(action, translate(label)) for action, label in ACTIONS.items()],
         result=result,
+        proposals=[],
     )
+
+
+def _list_proposals(
+    scope: PolicyScope, result: SimulationResult | None
+) -> list[tuple[Proposal, str]]:
+    """Return the proposed rules, each with the address of the form with it."""
+    found = result.calls.proposals if result else ()
+    return [(one, build_proposal_path(scope.path, one)) for one in found]
 
 
 def _build_window_values(rule: PolicyRule | None, time_zone: str) -> dict[str, Any]:

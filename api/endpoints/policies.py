@@ -23,6 +23,7 @@ from models import (
     RiskLevel,
     Role,
     ToolAction,
+    ToolAnswer,
 )
 from services import organizations, policies
 from services.policies import EFFECT_DESCRIPTION, PolicyReplacement
@@ -87,8 +88,47 @@ class SimulatedRequestRead(ResponseModel):
     rule_name: str | None
 
 
+class SimulatedCallRead(ResponseModel):
+    """A past tool call, and what the policy would have done with it."""
+
+    call_id: UUID
+    agent_id: UUID
+    approval_id: UUID | None = Field(description="The approval, if people were asked.")
+    tool: str
+    excerpt: str = Field(description="Its commands, paths or hosts, as the client reported them.")
+    asked_at: Timestamp
+    answer: ToolAnswer | None = Field(description="What the client was told.")
+    effect: PolicyEffect
+    reason: str
+    rule_name: str | None
+
+
+class ProposedRuleRead(ResponseModel):
+    """A rule that would have saved questions about tool calls."""
+
+    rule: PolicyRuleRead
+    before_rule_id: UUID | None = Field(
+        description="The rule that asks about these calls: the new one must come before it."
+    )
+    approved: NonNegativeInt
+    asked: NonNegativeInt = Field(description="How many questions people answered.")
+
+
+class CallSimulationRead(ResponseModel):
+    """What a policy would have done with tool calls of coding agents."""
+
+    total: NonNegativeInt
+    available: NonNegativeInt
+    is_complete: bool
+    counts: dict[PolicyEffect, int]
+    examples: list[SimulatedCallRead] = Field(
+        description="Calls that would have been answered in another way, newest first."
+    )
+    proposals: list[ProposedRuleRead]
+
+
 class SimulationRead(ResponseModel):
-    """What a policy would have done with the requests since a time."""
+    """What a policy would have done with the requests and tool calls since a time."""
 
     since: Timestamp
     total: NonNegativeInt = Field(description="How many requests were simulated.")
@@ -103,6 +143,7 @@ class SimulationRead(ResponseModel):
     examples: list[SimulatedRequestRead] = Field(
         description="Requests that one person would not have been asked about, newest first."
     )
+    calls: CallSimulationRead
 
 
 @reads_only
@@ -208,6 +249,42 @@ async def _simulate(
         is_complete=found.is_complete,
         counts=found.counts,
         examples=examples,
+        calls=_build_calls(found.calls),
+    )
+
+
+def _build_calls(found: policies.CallSimulation) -> CallSimulationRead:
+    examples = [
+        SimulatedCallRead(
+            call_id=one.call_id,
+            agent_id=one.agent_id,
+            approval_id=one.approval_id,
+            tool=one.tool,
+            excerpt=one.excerpt,
+            asked_at=one.asked_at,
+            answer=one.answer,
+            effect=one.verdict.verdict.effect,
+            reason=one.verdict.reason,
+            rule_name=one.verdict.verdict.rule_name,
+        )
+        for one in found.examples
+    ]
+    proposals = [
+        ProposedRuleRead(
+            rule=PolicyRuleRead.model_validate(one.rule.to_json()),
+            before_rule_id=one.before.id if one.before else None,
+            approved=one.approved,
+            asked=one.asked,
+        )
+        for one in found.proposals
+    ]
+    return CallSimulationRead(
+        total=found.total,
+        available=found.available,
+        is_complete=found.is_complete,
+        counts=found.counts,
+        examples=examples,
+        proposals=proposals,
     )
 
 

@@ -13,7 +13,8 @@ from services.policies.approvers import (
     task_content_query,
 )
 from services.policies.commands import replace_policy
-from services.policies.presets import PRESETS
+from services.policies.presets import PRESETS, apply_preset
+from services.policies.proposals import Proposal, place_rule, propose_rule
 from services.policies.queries import (
     PolicyDetail,
     ReferenceNames,
@@ -35,5 +36,5 @@ from services.policies.rules import (
     may_decide,
     parse_risk,
 )
-from services.policies.simulation import SimulationResult, simulate_policy
+from services.policies.simulation import CallSimulation, SimulationResult, simulate_policy
 from services.policies.tool_rules import ToolVerdict

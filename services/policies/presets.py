@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.canonical_json import format_canonical_json
 from core.text import N_
-from models import PolicyEffect, PolicyRule, RiskLevel, new_id
+from models import TOOL_CONDITIONS, PolicyEffect, PolicyRule, RiskLevel, ToolAction, new_id
 
 DAY = 86_400  # seconds
 PLACEHOLDER = new_id()  # replaced by a new id for each use
 
 OUTWARD_KINDS = ("email.*", "message.*", "post.*", "publish.*")
+RISKY_ACTIONS = (
+    *(ToolAction.WRITE_OUTSIDE, ToolAction.WRITE_GIT, ToolAction.DELETE, ToolAction.NETWORK),
+    *(ToolAction.GIT_PUSH, ToolAction.INSTALL),
+)
 DANGEROUS_KINDS = ("deploy.*", "delete.*", "payment.*", "purchase.*", "release.*")
 
 
@@ -21,6 +26,7 @@ class PolicyPreset:
     name: str
     about: str
     rules: Sequence[PolicyRule]
+    is_for_tools: bool = False  # added to other rules, and replaces only presets like it
 
 
 PRESETS = (
@@ -90,5 +96,92 @@ PRESETS = (
             ),
         ],
     ),
+    PolicyPreset(
+        "tools_all",
+        N_("Coding agents: ask for everything"),
+        N_(
+            "Every tool call waits for one person, except plain reads inside the project and the "
+            "tools of Mission Control."
+        ),
+        [
+            PolicyRule(
+                id=PLACEHOLDER,
+                name=N_("Every tool call"),
+                effect=PolicyEffect.ASK_ONE,
+                tools=("*",),
+            )
+        ],
+        is_for_tools=True,
+    ),
+    PolicyPreset(
+        "tools_risky",
+        N_("Coding agents: ask before risky steps"),
+        N_(
+            "Writing outside the project, network, git push, deletes and package installs wait for "
+            "one person. Reads and edits inside the project are allowed. Programs whose effect is "
+            "not known, such as a test run, ask until a rule allows them."
+        ),
+        [
+            PolicyRule(
+                id=PLACEHOLDER,
+                name=N_("Outside the project, network, git push, deletes, installs"),
+                effect=PolicyEffect.ASK_ONE,
+                actions=RISKY_ACTIONS,
+            ),
+            PolicyRule(
+                id=PLACEHOLDER,
+                name=N_("Reads and edits inside the project"),
+                effect=PolicyEffect.ALLOW,
+                actions=(ToolAction.READ, ToolAction.WRITE_INSIDE),
+            ),
+        ],
+        is_for_tools=True,
+    ),
+    PolicyPreset(
+        "tools_observe",
+        N_("Coding agents: observe only"),
+        N_(
+            "Every tool call is allowed and recorded. A person still decides what changes the "
+            "configuration of a client, and what cannot be understood."
+        ),
+        [
+            PolicyRule(
+                id=PLACEHOLDER,
+                name=N_("Observe tool calls"),
+                effect=PolicyEffect.ALLOW,
+                tools=("*",),
+                actions=tuple(ToolAction),
+            )
+        ],
+        is_for_tools=True,
+    ),
 )
 """The presets by increasing trust in the agents."""
+
+
+def apply_preset(
+    preset: PolicyPreset, added: Sequence[PolicyRule], rules: Sequence[PolicyRule]
+) -> Sequence[PolicyRule]:
+    """Return the rules of a policy after the rules of a preset were added to it.
+
+    A preset for tool calls replaces only rules of such presets. Its rules come after those that
+    deny, ask two people, or are about tool calls too, so that they change none of them.
+    """
+    if not preset.is_for_tools:
+        return added
+    shipped = {_describe(rule) for one in PRESETS if one.is_for_tools for rule in one.rules}
+    kept = [rule for rule in rules if _describe(rule) not in shipped]
+    ahead = [
+        number
+        for number, rule in enumerate(kept, start=1)
+        if rule.effect in (PolicyEffect.DENY, PolicyEffect.ASK_TWO)
+        or any(getattr(rule, name) for name in TOOL_CONDITIONS)
+    ]
+    at = max(ahead, default=0)
+    return [*kept[:at], *added, *kept[at:]]
+
+
+def _describe(rule: PolicyRule) -> str:
+    """Return what a rule does as a text to compare, apart from its name."""
+    values = rule.to_json() | {"id": None, "name": None, "is_enabled": None}
+    return format_canonical_json(values)

@@ -93,7 +93,8 @@ class RuleSet:
 
         A rule that cannot be evaluated counts as matching, but never allows anything.
         """
-        return self._find_verdict(facts) or PolicyVerdict()
+        found = self._find_match(facts)
+        return found[1] if found else PolicyVerdict()
 
     def evaluate_tool_call(self, facts: RequestFacts) -> ToolVerdict:
         """Return the verdict about a tool call, with what holds in every policy.
@@ -103,7 +104,8 @@ class RuleSet:
         """
         tool = facts.tool
         assert tool is not None
-        verdict = self._find_verdict(facts)
+        found = self._find_match(facts)
+        verdict = found[1] if found else None
         is_allowed = verdict is not None and verdict.effect is PolicyEffect.ALLOW
         if verdict is not None and not is_allowed:
             return ToolVerdict(verdict, "rule")
@@ -118,18 +120,23 @@ class RuleSet:
             return ToolVerdict(allowed, "own_tool" if tool.is_own_tool else "plain_read")
         return ToolVerdict(PolicyVerdict(), "no_rule")
 
-    def _find_verdict(self, facts: RequestFacts) -> PolicyVerdict | None:
-        """Return the verdict of the first rule that matches, if any."""
+    def find_rule(self, facts: RequestFacts) -> PolicyRule | None:
+        """Return the first rule that matches, if any."""
+        found = self._find_match(facts)
+        return found[0] if found else None
+
+    def _find_match(self, facts: RequestFacts) -> tuple[PolicyRule, PolicyVerdict] | None:
+        """Return the first rule that matches with its verdict, if any."""
         for matcher in self._matchers:
             try:
                 if matcher.matches(facts):
-                    return matcher.build_verdict(facts)
+                    return matcher.rule, matcher.build_verdict(facts)
             except Exception:
                 rule = matcher.rule
                 log.exception("a rule of an approval policy could not be evaluated: %s", rule.id)
                 verdict = _verdict(rule)
                 is_allowed = verdict.effect is PolicyEffect.ALLOW
-                return replace(verdict, effect=PolicyEffect.ASK_ONE) if is_allowed else verdict
+                return rule, _ask_one(verdict) if is_allowed else verdict
         return None
 
     def build_key(self, facts: RequestFacts) -> Hashable:

@@ -1,4 +1,4 @@
-"""Apply a policy to the requests of the last days, without changing anything."""
+"""Apply a policy to the requests and tool calls of the last days, without changing anything."""
 
 import asyncio
 import time
@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     DateTime,
     Select,
+    SQLColumnExpression,
     Text,
     Uuid,
     bindparam,
@@ -42,9 +43,12 @@ from models import (
     PolicyRule,
     PolicyVerdict,
     TagAssignment,
+    ToolAnswer,
+    ToolCall,
 )
 from services import boards
 from services.approval_actions import read_kind
+from services.policies.proposals import Proposal, Questions
 from services.policies.queries import get_policy
 from services.policies.rules import (
     MAX_RISK_LENGTH,
@@ -52,8 +56,11 @@ from services.policies.rules import (
     RISK_KEYS,
     RuleSet,
     build_facts,
+    build_tool_facts,
     check_rules,
 )
+from services.policies.tool_rules import ToolVerdict
+from services.tool_facts import ToolFacts
 
 SIMULATED_DAYS = 30
 MAX_REQUESTS = 5_000  # newest first
@@ -62,6 +69,7 @@ BATCH_SIZE = 500  # requests in memory
 CPU_BUDGET = 1.0  # seconds of the event loop for all evaluations of a simulation
 CPU_SLICE = 0.01  # seconds; then other requests have their turn
 AT = DateTime(timezone=True)
+AnyColumn: TypeAlias = SQLColumnExpression[Any]
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,39 @@ class SimulatedRequest:
 
 
 @dataclass(frozen=True)
+class SimulatedCall:
+    """A past tool call with its actual answer and the verdict that it would have had."""
+
+    call_id: UUID
+    agent_id: UUID
+    approval_id: UUID | None
+    tool: str
+    excerpt: str  # its commands, paths or hosts
+    asked_at: datetime
+    answer: ToolAnswer | None
+    verdict: ToolVerdict
+
+
+@dataclass(frozen=True)
+class CallSimulation:
+    """How many tool calls would have had each effect, examples, and rules that save questions.
+
+    The examples are those that would have been answered in another way, the newest first.
+    """
+
+    total: int
+    available: int
+    counts: dict[PolicyEffect, int]
+    examples: Sequence[SimulatedCall]
+    proposals: Sequence[Proposal]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all calls were simulated."""
+        return self.total == self.available
+
+
+@dataclass(frozen=True)
 class SimulationResult:
     """How many requests would have had each effect, and examples, the newest first.
 
@@ -88,6 +129,7 @@ class SimulationResult:
     available: int  # requests that the member may read
     counts: dict[PolicyEffect, int]
     examples: Sequence[SimulatedRequest]  # those that would not have asked one person
+    calls: CallSimulation
 
     @property
     def is_complete(self) -> bool:
@@ -116,32 +158,75 @@ async def simulate_policy(
         raise TooMany(2, reason, code="simulation_running")
     if board is not None:
         rules += (await get_policy(session, member.organization_id, None)).rules
-    simulation = _Simulation(rules)
+    rule_set = RuleSet(rules)
     since = now() - timedelta(days=SIMULATED_DAYS)
-    left = CPU_BUDGET
-    async for batch in _read_batches(session, member, board, since, simulation.rules.tag_ids):
-        slice_start = cpu_clock()
-        for request in batch:
-            simulation.add(request)
-            used = cpu_clock() - slice_start
-            if used >= CPU_SLICE:
-                left -= used
-                if left <= 0:
-                    break
-                await asyncio.sleep(0)
-                slice_start = cpu_clock()
-        else:
-            left -= cpu_clock() - slice_start
-        if left <= 0:
-            break
-    counts = simulation.counts
-    total = available = counts.total()
-    if left <= 0 or total == MAX_REQUESTS:
-        query = _build_count_query(by_board=board is not None)
-        [(count,)] = await query.fetch(session, **_build_parameters(member, board, since))
-        available = max(total, count)
-    by_effect = {effect: counts[effect] for effect in PolicyEffect}
-    return SimulationResult(since, total, available, by_effect, simulation.examples)
+    parameters = _build_parameters(member, board, since)
+    budget = _Budget(cpu_clock)
+    by_board = board is not None
+    requests = _RequestSimulation(rule_set)
+    tags = {"tag_ids": list(rule_set.tag_ids)}
+    query = _build_batch_query(by_board=by_board)
+    await budget.spend(_read_batches(session, query, parameters | tags), requests.add)
+    calls = _CallSimulation(rule_set)
+    query = _build_call_query(by_board=by_board)
+    if not budget.is_spent:
+        await budget.spend(_read_batches(session, query, parameters), calls.add)
+    available = [requests.counts.total(), calls.counts.total()]
+    if budget.is_spent or MAX_REQUESTS in available:
+        [(*counted,)] = await _build_count_query(by_board=by_board).fetch(session, **parameters)
+        available = list(map(max, available, counted))
+    return SimulationResult(
+        since,
+        requests.counts.total(),
+        available[0],
+        _by_effect(requests.counts),
+        requests.examples,
+        CallSimulation(
+            calls.counts.total(),
+            available[1],
+            _by_effect(calls.counts),
+            calls.examples,
+            calls.questions.list_proposals(),
+        ),
+    )
+
+
+def _by_effect(counts: Mapping[PolicyEffect, int]) -> dict[PolicyEffect, int]:
+    return {effect: counts[effect] for effect in PolicyEffect}
+
+
+Past = TypeVar("Past", "_PastRequest", "_PastCall")
+
+
+class _Budget:
+    """The CPU time of a simulation."""
+
+    def __init__(self, cpu_clock: Callable[[], float]) -> None:
+        self._clock = cpu_clock
+        self._left = CPU_BUDGET
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left <= 0
+
+    async def spend(
+        self, batches: AsyncGenerator[Sequence[Past]], add: Callable[[Past], None]
+    ) -> None:
+        """Add what is read until nothing is left. Others have their turn between slices."""
+        async for batch in batches:
+            slice_start = self._clock()
+            for one in batch:
+                add(one)
+                used = self._clock() - slice_start
+                if used >= CPU_SLICE:
+                    self._left -= used
+                    if self.is_spent:
+                        return
+                    await asyncio.sleep(0)
+                    slice_start = self._clock()
+            self._left -= self._clock() - slice_start
+            if self.is_spent:
+                return
 
 
 @dataclass(slots=True)
@@ -159,11 +244,11 @@ class _PastRequest:
     tag_ids: Sequence[UUID]
 
 
-class _Simulation:
+class _RequestSimulation:
     """The verdicts of rules about requests that are added one after the other."""
 
-    def __init__(self, rules: Sequence[PolicyRule]) -> None:
-        self.rules = RuleSet(rules)
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
         self.counts: Counter[PolicyEffect] = Counter()
         self.examples: list[SimulatedRequest] = []
         self._read_kind = cache(read_kind)
@@ -186,16 +271,60 @@ class _Simulation:
             )
 
 
+@dataclass(slots=True)
+class _PastCall:
+    """What the rules need of a tool call, and what an example shows of it."""
+
+    id: UUID
+    created_at: datetime
+    agent_id: UUID
+    tool: str
+    facts: dict[str, Any]
+    answer: ToolAnswer | None
+    approval_id: UUID | None
+    status: ApprovalStatus | None
+    decided_by_user_id: UUID | None
+
+
+class _CallSimulation:
+    """The verdicts of rules about tool calls that are added one after the other."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
+        self.counts: Counter[PolicyEffect] = Counter()
+        self.examples: list[SimulatedCall] = []
+        self.questions = Questions(rules)
+        self._verdicts: dict[Hashable, ToolVerdict] = {}
+        self._approval_ids: set[UUID] = set()
+
+    def add(self, call: _PastCall) -> None:
+        """Count a call, and keep it if it is an example or a question."""
+        tool = ToolFacts.from_json(call.facts)
+        facts = build_tool_facts(tool, call.agent_id, call.created_at)
+        key = self.rules.build_key(facts)
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._verdicts[key] = self.rules.evaluate_tool_call(facts)
+        effect = verdict.verdict.effect
+        self.counts[effect] += 1
+        if call.approval_id and call.status and call.approval_id not in self._approval_ids:
+            self._approval_ids.add(call.approval_id)
+            if call.decided_by_user_id:
+                self.questions.add(facts, call.status)
+        was_allowed = call.approval_id is None and call.answer is ToolAnswer.ALLOW
+        if (effect is PolicyEffect.ALLOW) is not was_allowed and len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(
+                SimulatedCall(
+                    *(call.id, call.agent_id, call.approval_id, call.tool, tool.excerpt),
+                    *(call.created_at, call.answer, verdict),
+                )
+            )
+
+
 async def _read_batches(
-    session: AsyncSession,
-    member: Member,
-    board: Board | None,
-    since: datetime,
-    tag_ids: frozenset[UUID],
-) -> AsyncGenerator[Sequence[_PastRequest]]:
-    """Yield up to MAX_REQUESTS requests since a time, newest first, with those of these tags."""
-    query = _build_batch_query(by_board=board is not None)
-    parameters = _build_parameters(member, board, since) | {"tag_ids": list(tag_ids)}
+    session: AsyncSession, query: Query[Past], parameters: Mapping[str, object]
+) -> AsyncGenerator[Sequence[Past]]:
+    """Yield up to MAX_REQUESTS requests or calls, newest first."""
     position = FIRST_POSITION
     for _ in range(MAX_REQUESTS // BATCH_SIZE):
         batch = await query.fetch(session, **position, **parameters)
@@ -244,19 +373,45 @@ def _build_batch_query(*, by_board: bool) -> Query[_PastRequest]:
 
 
 @cache
-def _build_count_query(*, by_board: bool) -> Query[tuple[int]]:
-    return Query(_select_since(select(func.count(Approval.id)), by_board=by_board))
+def _build_call_query(*, by_board: bool) -> Query[_PastCall]:
+    """Build the query of the next tool calls before a position, newest first."""
+    position = tuple_(bindparam("before", type_=AT), bindparam("before_id", type_=Uuid()))
+    found = (
+        select(
+            *(ToolCall.id, ToolCall.asked_at, ToolCall.agent_id, ToolCall.tool, ToolCall.facts),
+            *(ToolCall.answer, ToolCall.approval_id),
+            *(Approval.decided_status, Approval.decided_by_user_id),
+        )
+        .outerjoin(Approval, Approval.id == ToolCall.approval_id)
+        .where(ToolCall.is_ungated.is_(False), tuple_(ToolCall.asked_at, ToolCall.id) < position)
+        .order_by(ToolCall.asked_at.desc(), ToolCall.id.desc())
+        .limit(BATCH_SIZE)
+    )
+    query = _restrict(found, ToolCall.asked_at, ToolCall.board_id, by_board=by_board)
+    return Query(query, lambda row: _PastCall(*row))
+
+
+@cache
+def _build_count_query(*, by_board: bool) -> Query[tuple[int, int]]:
+    requests = _select_since(select(func.count(Approval.id)), by_board=by_board)
+    calls = select(func.count(ToolCall.id)).where(ToolCall.is_ungated.is_(False))
+    calls = _restrict(calls, ToolCall.asked_at, ToolCall.board_id, by_board=by_board)
+    return Query(select(requests.scalar_subquery(), calls.scalar_subquery()))
 
 
 def _select_since(query: AnySelect, *, by_board: bool) -> AnySelect:
-    """Restrict a query to the requests since a time that the member may read."""
+    """Restrict a query to the readable requests since a time that are no tool calls."""
+    query = query.where(Approval.is_tool_call.is_(False))
+    return _restrict(query, Approval.created_at, Approval.board_id, by_board=by_board)
+
+
+def _restrict(
+    query: AnySelect, moment: AnyColumn, board_id: AnyColumn, *, by_board: bool
+) -> AnySelect:
     query = query.where(
-        Approval.created_at >= bindparam("since", type_=AT),
-        Approval.board_id.in_(boards.READABLE_BOARD_IDS),
+        moment >= bindparam("since", type_=AT), board_id.in_(boards.READABLE_BOARD_IDS)
     )
-    if by_board:
-        query = query.where(Approval.board_id == bindparam("board_id", type_=Uuid()))
-    return query
+    return query.where(board_id == bindparam("board_id", type_=Uuid())) if by_board else query
 
 
 def _select_stated_risk() -> Select[Any]:

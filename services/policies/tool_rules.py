@@ -79,7 +79,7 @@ class ToolMatcher:
         return (
             (not rule.clients or facts.client in rule.clients)
             and (not rule.tools or any(self._matches_tool(one, facts.tool) for one in rule.tools))
-            and (not rule.actions or self._covers(facts.actions, rule.actions.__contains__))
+            and (not rule.actions or self._covers_actions(facts.actions))
             and (not rule.commands or self._covers(facts.commands, self._matches_command))
             and (not rule.paths or self._covers(facts.paths, self._matches_path))
             and (not rule.hosts or self._covers(facts.hosts, self._matches_host))
@@ -90,6 +90,12 @@ class ToolMatcher:
         """Return whether all parts match if the rule allows, otherwise whether one does."""
         results = [matches(part) for part in parts]
         return bool(results) and all(results) if self._allows else any(results)
+
+    def _covers_actions(self, actions: frozenset[ToolAction]) -> bool:
+        """Return the same about actions. A call that does nothing is covered."""
+        if self._allows:
+            return actions.issubset(self._rule.actions)
+        return not actions.isdisjoint(self._rule.actions)
 
     def _explains(self, facts: ToolFacts) -> bool:
         """Return whether a rule that allows says something about everything that a call does.

@@ -1,6 +1,6 @@
 """What tool calls of coding agents do, from what their clients report. Pure functions."""
 
 from services.tool_facts.facts import Command, ToolFacts
-from services.tool_facts.inputs import build_excerpt, mask_secrets
+from services.tool_facts.inputs import MASK, build_excerpt, mask_secrets
 from services.tool_facts.programs import find_name, read_command_actions
 from services.tool_facts.tools import TOOLS, ToolKind, hash_request, read_facts

@@ -56,6 +56,12 @@ class ToolFacts:
         """Whether it calls a tool of this product."""
         return ToolAction.OWN_TOOL in self.actions
 
+    @property
+    def excerpt(self) -> str:
+        """What the call is about: its commands, otherwise its paths and hosts."""
+        texts = [one.text for one in self.commands] or [*self.paths, *self.hosts]
+        return _shorten(" · ".join(texts))
+
     def to_json(self) -> dict[str, Any]:
         """Return what is stored: long parts are cut, and secrets masked."""
         commands, paths, hosts = self.commands, self.paths, self.hosts

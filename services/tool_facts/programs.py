@@ -988,7 +988,7 @@ _PROGRAMS: Mapping[str, _Reader] = {
 def read_command_actions(words: tuple[str, ...]) -> frozenset[ToolAction]:
     """Return what a command with these words does, also with one or two names of files after them."""
     actions: set[ToolAction] = {ToolAction.READ}
-    for added in ((), ("x",), ("x", "y")):
+    for added in ((), ("name.txt",), ("name.txt", "other.txt")):
         effects = Effects("/home/x/project")
         command = [Word(one, one) for one in (*words, *added)]
         with effects.own_part() as part:

@@ -29,7 +29,13 @@ from services.policies.rules import (
     RuleSet,
     parse_risk,
 )
-from services.policies.simulation import CPU_BUDGET, CPU_SLICE, _read_batches
+from services.policies.simulation import (
+    CPU_BUDGET,
+    CPU_SLICE,
+    _build_batch_query,
+    _build_parameters,
+    _read_batches,
+)
 from tests.support.approval_helpers import add_approval
 from tests.support.board_rows import make_tag, make_task
 
@@ -139,8 +145,10 @@ async def test_a_simulation_loads_only_what_rules_need(session, world) -> None:
     rule = make_rule(PolicyEffect.ALLOW, risk_at_most=RiskLevel.LOW, tag_ids=[named.id])
     result = await policies.simulate_policy(session, world.alice_member, None, [rule])
     assert (result.total, result.counts[PolicyEffect.ALLOW]) == (8, 2)
-    since, tag_ids = now() - timedelta(days=1), frozenset({named.id})
-    async for batch in _read_batches(session, world.alice_member, None, since, tag_ids):
+    since, tag_ids = now() - timedelta(days=1), [named.id]
+    parameters = _build_parameters(world.alice_member, None, since) | {"tag_ids": tag_ids}
+    query = _build_batch_query(by_board=False)
+    async for batch in _read_batches(session, query, parameters):
         for request in batch:
             stored = await session.get(Approval, request.id)
             assert parse_risk(request.payload) == parse_risk(stored.payload), request.payload
