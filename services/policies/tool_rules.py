@@ -20,7 +20,7 @@ from models import (
     ToolAction,
 )
 from services.approval_actions import build_confusable_skeleton
-from services.tool_facts import Command, ToolFacts, find_name, read_command_actions
+from services.tool_facts import Command, ToolFacts, find_name, list_code_words, read_command_actions
 
 Part = TypeVar("Part")
 
@@ -38,6 +38,7 @@ FILE_ACTIONS = frozenset(
     }
 )
 """What a rule with paths alone can allow."""
+CODE_ACTIONS = frozenset({ToolAction.RUN, ToolAction.RUN_CODE})
 HOST_ACTIONS = frozenset({ToolAction.NETWORK, ToolAction.READ})
 """What a rule with hosts alone can allow."""
 
@@ -226,18 +227,21 @@ def _allows_command(pattern: tuple[str, ...], command: Command) -> bool:
 def _restricts_command(pattern: tuple[str, ...], command: Command) -> bool:
     """Return whether a command is of the same program, and has these words in this order.
 
-    An unknown program can execute its arguments, so that the program is searched in them too.
+    A program that runs code can execute its arguments, so that they are searched too.
     """
     wanted = [_skeleton(one) for one in (pattern[:-1] if pattern[-1] == ALL else pattern)]
     if not wanted:
         return True
     words = [_skeleton(one) for one in command.words]
-    program = _skeleton(find_name(command.words[0]).rpartition("/")[2])
-    names = [program, *(() if command.is_known else (w.rpartition("/")[2] for w in words[1:]))]
-    if wanted[0] not in names:
+    words[0] = find_name(words[0]).rpartition("/")[2]
+    if words[0] == wanted[0]:
+        rest = iter(words[1:])
+        return all(word in rest for word in wanted[1:])
+    if command.is_known and command.actions.isdisjoint(CODE_ACTIONS):
         return False
-    rest = iter(words[names.index(wanted[0]) + 1 :])
-    return all(word in rest for word in wanted[1:])
+    code = [find_name(one) for one in list_code_words(words[1:])]
+    rest = iter(code)
+    return all(word in rest for word in wanted)
 
 
 @lru_cache(5_000)

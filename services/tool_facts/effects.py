@@ -1,6 +1,6 @@
 """What a call does, collected while its input is read."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -121,6 +121,13 @@ class Effects:
                 self.project if one.text == "." else f"{self.project}/{one.text}" for one in facts
             )
             self.folders = tuple(dict.fromkeys((*self.folders, *found)))
+
+    def check_code(self, words: Iterable[str]) -> None:
+        """Record that code changes the configuration of a client if one of its words names it."""
+        for word in words:
+            facts = read_path(word.partition(":")[0], self.folder, self.project)
+            if facts.is_client_config:
+                self.act(ToolAction.WRITE_CLIENT_CONFIG)
 
     def _find(self, path: str) -> list[PathFacts]:
         """Return the facts about a path, from each folder in which it may be used."""

@@ -104,7 +104,7 @@ def read_path(path: str, base: str | None, project: str | None) -> PathFacts:
     return PathFacts(
         shown,
         is_inside,
-        _is_secret(parts),
+        _is_secret(parts) or text.startswith("/proc/"),
         _is_client_config(parts),
         ".git" in parts
         or (bool(parts) and parts[-1] in (".gitconfig", ".gitmodules", ".gitattributes")),

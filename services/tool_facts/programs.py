@@ -1,5 +1,6 @@
 """Well-known programs: what a command with one does. Other programs may do anything."""
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ SAFE_VARIABLES = _names(
 )
 """Variables that change the output of programs, and not what they execute."""
 
+_CODE_SEPARATORS = re.compile(r"[\s'\"();|&`$=,]+")
 SHELL_PROGRAMS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "rbash"))
 _INTERPRETERS = re.compile(
     r"python[0-9.]*|pypy[0-9.]*|node|nodejs|deno|bun|perl[0-9.]*|ruby[0-9.]*|php[0-9.]*|lua[0-9.]*|luajit"
@@ -154,6 +156,7 @@ class InnerCommands:
 
 def find_name(text: str) -> str:
     """Return the name of a program in a folder of the system, other paths as they are."""
+    text = posixpath.normpath("/" + text.lstrip("/")) if text.startswith("/") else text
     for folder in SYSTEM_FOLDERS:
         if text.startswith(folder):
             return text[len(folder) :]
@@ -262,6 +265,8 @@ def _find_shell_text(words: Sequence[Word], given: str | None, effects: Effects)
     while at < len(words) and (words[at].text or "").startswith(("-", "+")):
         text = words[at].shown
         at += 1
+        if text in ("-", "--"):
+            break
         if re.fullmatch(r"-[leuxi]*c[leux]*", text):
             has_code = True
         elif text in ("-o", "+o") and at < len(words) and words[at].text == "pipefail":
@@ -270,6 +275,7 @@ def _find_shell_text(words: Sequence[Word], given: str | None, effects: Effects)
             reads_input = True
         elif not re.fullmatch(r"-[leux]+|--login|--norc|--noprofile|--posix", text):
             if text not in ("--version", "--help"):
+                effects.doubt("option")
                 effects.act(ToolAction.RUN_CODE)
             return InnerCommands(list(words))
     own = list(words[:at])
@@ -352,6 +358,11 @@ def read_program(
         return command
     effects.act(ToolAction.RUN)
     return Command((name, *texts), frozenset(), is_known=False)
+
+
+def list_code_words(words: Iterable[str]) -> list[str]:
+    """Return the words in the arguments of a command that may be executed as code."""
+    return [one for word in words for one in _CODE_SEPARATORS.split(word) if one]
 
 
 def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
@@ -616,7 +627,9 @@ def _read_uniq(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 def _print_tree(_name: str, texts: Sequence[str], effects: Effects) -> None:
     if any(_is_option(one, "oR", "--output") for one in texts):
-        effects.act(ToolAction.RUN)
+        for one in _list_operands(texts):
+            effects.write(one)
+        effects.act(ToolAction.WRITE_INSIDE)
     _list_files("tree", texts, effects)
 
 
@@ -631,6 +644,8 @@ def _dump(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
     effects.connect()
+    if any(one.startswith("--del") or one == "--remove-source-files" for one in texts):
+        effects.act(ToolAction.DELETE)
     if name in ("docker", "podman", "nerdctl", "kubectl", "oc", "openssl", "gh", "ansible"):
         effects.act(ToolAction.RUN)
     if name in ("ssh", "mosh", "autossh", "socat", "nc", "ncat", "netcat"):
@@ -777,7 +792,9 @@ def _use_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
         is_dangerous = any(_is_long(one, name) for name in _GIT_DANGEROUS) or one in ("-O", "-o")
         is_dangerous = is_dangerous or re.match(r"-[OS]\S|-o\S|-x\S", one) is not None
         if is_dangerous and not (verb in ("commit", "log", "show") and _is_long(one, "--patch")):
-            effects.act(ToolAction.RUN_CODE, ToolAction.WRITE_INSIDE)
+            effects.act(ToolAction.RUN_CODE)
+            for path in (one.partition("=")[2], *rest[rest.index(one) + 1 :][:1]):
+                effects.write(path or ".")
         if "ext::" in one or "fd::" in one:
             effects.act(ToolAction.RUN_CODE)
     for one in (*operands, *_list_option_values(rest)):
@@ -805,6 +822,8 @@ def _use_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.act(ToolAction.WRITE_INSIDE)
         if verb in ("remote", "submodule", "lfs", "annex", "svn", "p4", "maintenance"):
             effects.act(ToolAction.WRITE_GIT)
+        if "foreach" in rest:
+            effects.act(ToolAction.RUN)
         if verb == "clone" and len(operands) > 1:
             effects.write(operands[-1])
     elif verb in _GIT_DELETES:

@@ -20,6 +20,7 @@ from services.tool_facts.programs import (
     SAFE_VARIABLES,
     Word,
     find_inner_commands,
+    list_code_words,
     read_program,
 )
 
@@ -155,8 +156,11 @@ class _ShellReader:
         with self._effects.own_part() as part:
             given, later = self._read_redirects(redirects, given, level)
         if body is not None:
-            first = len(self._effects.commands)
+            first, folders = len(self._effects.commands), self._effects.folders
             self._read_statement(body, given, level + 1)
+            if self._effects.folders != folders:  # the redirection can be that of the last command
+                with self._effects.own_part() as part:
+                    self._read_redirects(redirects, given, level)
             self._effects.redirect_commands(first, part)
         for one in later:
             self._read_statement(one, _Input(is_piped=True), level + 1)
@@ -442,6 +446,8 @@ def read_words(words: list[Word], given: _Input, effects: Effects, depth: int) -
             used, effects, is_piped=given.is_piped, has_text=given.text is not None
         )
     if program is not None:
+        if part.actions & {ToolAction.RUN, ToolAction.RUN_CODE}:
+            effects.check_code(list_code_words(program.words[1:]))
         actions = frozenset(part.actions)
         effects.add(replace(program, actions=program.actions | actions))
     for one in inner.words if inner else ():
