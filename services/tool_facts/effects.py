@@ -10,6 +10,8 @@ from services.tool_facts.paths import HARMLESS_DEVICES, PathFacts, find_project,
 
 MAX_FOLDERS = 4  # in which a command may be executed
 MAX_PATHS = 100
+MAX_STEPS = 40  # of the parser: about 20 ms
+MAX_NODES = 2_000  # of its trees
 UNKNOWN_HOST = "?"
 
 
@@ -31,6 +33,8 @@ class Effects:
         self.project = find_project(cwd)
         self.folder = cwd
         self.folders: tuple[str, ...] = (cwd,) if cwd else ()
+        self.steps_left = MAX_STEPS
+        self.nodes_left = MAX_NODES
         self.commands: list[Command] = []
         self.doubts: dict[str, None] = {}
         self._all = Part()

@@ -7,7 +7,7 @@ from typing import Any
 from models import CodingClient, ToolAction
 from services.tool_facts.inputs import mask_secrets
 
-MAX_STORED_PARTS = 50  # commands, paths or hosts
+MAX_STORED_PARTS = 30  # commands, paths or hosts
 MAX_STORED_WORDS = 40  # of one command
 MAX_STORED_LENGTH = 300  # characters of one word, path or host
 PLAIN_READS = frozenset({ToolAction.READ})
@@ -60,14 +60,15 @@ class ToolFacts:
     def excerpt(self) -> str:
         """What the call is about: its commands, otherwise its paths and hosts."""
         texts = [one.text for one in self.commands] or [*self.paths, *self.hosts]
-        return _shorten(" · ".join(texts))
+        return _shorten(" · ".join(texts[:MAX_STORED_PARTS]))
 
     def to_json(self) -> dict[str, Any]:
         """Return what is stored: long parts are cut, and secrets masked."""
         commands, paths, hosts = self.commands, self.paths, self.hosts
         parts = [*paths, *hosts, *(word for one in commands for word in one.words)]
         is_cut = (
-            max(len(commands), len(paths), len(hosts)) > MAX_STORED_PARTS
+            len(parts) > MAX_STORED_PARTS * 2
+            or max(len(commands), len(paths), len(hosts)) > MAX_STORED_PARTS
             or any(len(one.words) > MAX_STORED_WORDS for one in commands)
             or any(_shorten(part) != part for part in parts)
         )
@@ -124,4 +125,4 @@ def _read_command(stored: Mapping[str, Any]) -> Command:
 
 
 def _shorten(text: str) -> str:
-    return mask_secrets(text)[:MAX_STORED_LENGTH]
+    return mask_secrets(text[: 2 * MAX_STORED_LENGTH])[:MAX_STORED_LENGTH]

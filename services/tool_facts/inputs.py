@@ -35,5 +35,5 @@ def mask_secrets(text: str) -> str:
 
 def build_excerpt(input: Mapping[str, Any]) -> str:
     """Return the beginning of an input with secrets masked, at most MAX_EXCERPT bytes."""
-    text = mask_secrets(json.dumps(input, ensure_ascii=False)[: 4 * MAX_EXCERPT])
+    text = mask_secrets(json.dumps(input, ensure_ascii=False)[: 2 * MAX_EXCERPT])
     return text.encode(errors="replace")[:MAX_EXCERPT].decode(errors="ignore")

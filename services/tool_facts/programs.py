@@ -1003,14 +1003,26 @@ _PROGRAMS: Mapping[str, _Reader] = {
 }
 
 
+_ALWAYS_NAMED = frozenset(
+    {
+        ToolAction.RUN_CODE,
+        ToolAction.READ_OUTSIDE,
+        ToolAction.READ_SECRET,
+        ToolAction.WRITE_OUTSIDE,
+        ToolAction.WRITE_GIT,
+    }
+)
+"""Actions that a beginning of a command covers only if it has them with all further words."""
+
+
 @lru_cache(2_000)
 def read_command_actions(words: tuple[str, ...]) -> frozenset[ToolAction]:
-    """Return what a command with these words does, also with one or two names of files after them."""
-    actions: set[ToolAction] = {ToolAction.READ}
+    """Return what a command does that begins with these words, if names of files follow."""
+    found = []
     for added in ((), ("name.txt",), ("name.txt", "other.txt")):
         effects = Effects("/home/x/project")
-        command = [Word(one, one) for one in (*words, *added)]
         with effects.own_part() as part:
-            read_program(command, effects)
-        actions |= part.actions
-    return frozenset(actions)
+            read_program([Word(one, one) for one in (*words, *added)], effects)
+        found.append(frozenset(part.actions))
+    union, common = frozenset().union(*found), found[0].intersection(*found)
+    return union - (_ALWAYS_NAMED - common) | {ToolAction.READ}

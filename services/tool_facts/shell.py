@@ -27,6 +27,7 @@ from services.tool_facts.programs import (
 MAX_COMMAND_LENGTH = 10_000  # characters; a longer one is not parsed
 MAX_DEPTH = 25  # levels of nodes and of commands in arguments
 MAX_COMMANDS = 100
+CHUNK_SIZE = 4_096  # bytes
 
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _BARE_WORD = re.compile(r"(?:[A-Za-z0-9_./,:@%+=~*?\[\]!^#{}-]|[^\x00-\x7f]|\\[^\n])+")
@@ -72,10 +73,34 @@ def read_shell(text: str, effects: Effects, depth: int = 0) -> None:
     except UnicodeEncodeError:
         effects.doubt("characters")
         return
-    root = tree_sitter.Parser(_LANGUAGE).parse(source).root_node
+    root = _parse(source, effects)
+    if root is None:
+        effects.doubt("too_complex")
+        return
     if root.has_error or not _is_covered(root, source):
         effects.doubt("syntax")
     _ShellReader(source, effects, depth).read_block(root, _Input(), depth)
+
+
+def _parse(source: bytes, effects: Effects) -> Node | None:
+    """Return the tree of a text, or None if this takes longer than is left for the whole call.
+
+    The limits count steps of the parser and nodes, so that they do not depend on the machine.
+    """
+
+    def read(offset: int, _point: object) -> bytes:
+        return source[offset : offset + CHUNK_SIZE]
+
+    def stop(_offset: int, _has_error: bool) -> bool:
+        effects.steps_left -= 1
+        return effects.steps_left < 0
+
+    try:
+        tree = tree_sitter.Parser(_LANGUAGE).parse(read, progress_callback=stop)
+    except ValueError:  # stopped
+        return None
+    effects.nodes_left -= tree.root_node.descendant_count
+    return tree.root_node if effects.nodes_left >= 0 else None
 
 
 def _is_covered(root: Node, source: bytes) -> bool:

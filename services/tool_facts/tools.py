@@ -128,7 +128,7 @@ _TEXT_KEYS: Mapping[ToolKind, frozenset[str]] = {
     ),
 }
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,20}://[^\s<>\"'`)\]}]{1,2000}")
-_PATCH_LINE = re.compile(r"^\*\*\* (?!Begin Patch$|End Patch$|End of File$)([A-Z][a-z ]+): (.*)$")
+_PATCH_LINE = re.compile(r"^\*\*\* (?!Begin Patch$|End Patch$|End of File$)([A-Za-z ]+): (.*)$")
 
 
 def read_facts(
