@@ -13,6 +13,7 @@ from core.http.middleware import RequireCallerMiddleware
 from web import audit, causes, chat, design, live, policies, settings
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import connections, file_views
+from web.agents import session_views as coding_session_views
 from web.agents import views as agent_views
 from web.approvals import decision_views
 from web.approvals import views as approval_views
@@ -77,6 +78,9 @@ AGENT_ROUTES: list[Route] = [
         for path, method, handler in [
             ("/runs", "GET", agent_views.show_runs),
             ("/runs/current", "GET", agent_views.show_current_run),
+            ("/sessions", "GET", coding_session_views.show_sessions),
+            ("/sessions/{session_id:uuid}", "GET", coding_session_views.show_session),
+            ("/permissions/{grant_id:uuid}/endings", "POST", coding_session_views.revoke_grant),
             ("/messages", "GET", agent_views.show_messages),
             ("/messages/{message_id:uuid}/why", "GET", causes.show_message_causes),
             ("/messages/{message_id:uuid}/sendings", "POST", agent_views.retry_message),
@@ -422,7 +426,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/grants/revocations", "POST", gateway_grant_views.revoke_command_grant),
             ("/grants/revocations", "GET", gateway_grant_views.show_command_grants),
             ("/sync/progress", "GET", gateway_agent_views.show_sync_progress),
-            ("/sessions", "GET", session_views.show_sessions),
+            ("/sessions", "GET", coding_session_views.show_sessions),
             ("/sessions/{key:path}/messages", "POST", session_views.send_message),
             ("/sessions/{key:path}/messages", "GET", session_views.show_session),
             ("/sessions/{key:path}", "GET", session_views.show_session),

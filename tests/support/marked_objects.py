@@ -7,10 +7,14 @@ from typing import Any
 from core.clock import now
 from models import (
     AgentQuestion,
+    Approval,
     ApprovalPolicy,
     ApprovalStatus,
     Board,
     BoardGroup,
+    ClientConnection,
+    CodingClient,
+    CodingSession,
     Comment,
     CustomFieldValue,
     DeletedTask,
@@ -36,6 +40,10 @@ from models import (
     TaskDependency,
     TaskDescription,
     TaskLink,
+    ToolAnswer,
+    ToolCall,
+    ToolGrant,
+    UsageFact,
     new_id,
 )
 from services.events import EVENT_DEFINITIONS
@@ -134,7 +142,11 @@ def make_approvals(world: World, task: Task) -> list[Any]:
         "agent_id": world.worker.id,
         "policy_verdict": verdict,
     }
-    decided = {"status": ApprovalStatus.APPROVED, "decision_note": MARK}
+    decided = {
+        "status": ApprovalStatus.APPROVED,
+        "decision_note": MARK,
+        "decided_at": now(),
+    }
     first = {"first_approver_id": world.bob.id, "first_approval_note": MARK}
     rejected = ApprovalStatus.REJECTED
     undone = {"undone_by_user_id": world.alice.id, "undone_status": rejected, "undone_note": MARK}
@@ -294,13 +306,59 @@ def make_views(world: World) -> list[Any]:
     ]
 
 
+def make_coding_sessions(world: World, approval: Approval) -> list[Any]:
+    """Make a connection of a client, its session with a call and usage, and a permission."""
+    owner = {"organization_id": world.tern.id, "agent_id": world.worker.id}
+    at, client = now(), CodingClient.CLAUDE
+    session = CodingSession(
+        id=new_id(),
+        board_id=world.board.id,
+        client=client,
+        session_key=MARK,
+        cwd=f"/home/{MARK}",
+        model=MARK,
+        started_at=at,
+        last_signal_at=at,
+        **owner,
+    )
+    call = {"tool": MARK, "request_hash": "0" * 64, "input_excerpt": MARK, "session_id": session.id}
+    answer = {"answer": ToolAnswer.ALLOW, "asked_at": at, "answered_at": at}
+    kinds = {"facts": {MARK: MARK}, "reason": MARK, "rule_name": MARK, "call_key": MARK}
+    return [
+        ClientConnection(
+            id=new_id(), agent_id=world.worker.id, client=client, version=MARK, created_at=at
+        ),
+        session,
+        ToolCall(id=new_id(), board_id=world.board.id, **owner, **call, **answer, **kinds),
+        ToolGrant(
+            id=new_id(),
+            board_id=world.board.id,
+            approval_id=approval.id,
+            created_at=approval.decided_at,
+            **owner,
+            **call,
+        ),
+        UsageFact(
+            id=new_id(),
+            session_id=session.id,
+            source=MARK,
+            source_key=MARK,
+            model=MARK,
+            used_at=at,
+            **owner,
+        ),
+    ]
+
+
 def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
     """Make rows of all kinds."""
     tasks = make_tasks(world)
     events = make_events(world, tasks[0])
+    approvals = make_approvals(world, tasks[0])
     return [
         *tasks,
-        *make_approvals(world, tasks[0]),
+        *approvals,
+        *make_coding_sessions(world, approvals[-2]),
         *make_conversations(world),
         *make_questions(world, tasks[0]),
         *make_gateway_rows(world, gateway),

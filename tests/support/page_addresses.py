@@ -94,6 +94,10 @@ PAGES = {
     "/agents/new": ["/agents/new", "/agents/new?client=claude", "/agents/new?client=program"],
     "/agents/{agent_id:uuid}": ["/agents/{agent}", "/agents/{docker}"],
     "/agents/{agent_id:uuid}/runs": ["/agents/{agent}/runs", "/agents/{docker}/runs"],
+    "/agents/{agent_id:uuid}/sessions": ["/agents/{agent}/sessions"],
+    "/agents/{agent_id:uuid}/sessions/{session_id:uuid}": [
+        "/agents/{agent}/sessions/{coding_session}"
+    ],
     "/agents/{agent_id:uuid}/messages": ["/agents/{agent}/messages", "/agents/{docker}/messages"],
     "/agents/{agent_id:uuid}/settings": ["/agents/{agent}/settings", "/agents/{docker}/settings"],
     "/agents/{agent_id:uuid}/soul": ["/agents/{agent}/soul", "/agents/{docker}/soul"],

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.gateway_site import GatewaySite
+from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
 
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverleihung"
@@ -108,6 +109,7 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "board": board["id"],
         "empty": empty["id"],
         "agent": me["id"],
+        "coding_session": create_coding_session(site, agent, me["id"]),
         "file_version": site.create_file_version(me["id"], LONG_TEXT),
         "gateway": gateway["id"],
         "task": task["id"],
@@ -122,6 +124,19 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         **create_webhooks(site, board),
         **create_skills(site, gateway["id"]),
     }
+
+
+def create_coding_session(site: LiveSite, agent: ApiClient, agent_id: str) -> str:
+    """Let the hook of a client report a session and ask for a call, and return the session's id."""
+    origin = str(agent.client.base_url).partition("/api/")[0]
+    request = {"session_id": LONG_WORD, "cwd": f"/home/ada/{LONG_WORD * 2}"}
+    read = {"tool_name": "Read", "tool_input": {"file_path": f"{request['cwd']}/{LONG_WORD}"}}
+    for event, more in (("SessionStart", {}), ("PreToolUse", {**read, "tool_use_id": LONG_WORD})):
+        body = {"hook_event_name": event, **request, **more}
+        agent.client.post(f"{origin}/hooks/claude", json=body).raise_for_status()
+    path = f"/agents/{agent_id}/sessions"
+    with site.open_pages() as client:
+        return str(re.findall(rf'href="{path}/([\w-]+)"', client.get(path).text)[0])
 
 
 def create_unusual_task(site: LiveSite, board: dict[str, Any]) -> str:

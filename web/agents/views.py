@@ -26,6 +26,7 @@ from web.activity.event_texts import describe_event
 from web.agents import setup
 from web.agents.connections import CLIENT_NAMES, connection_path, parse_client
 from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
+from web.agents.gate import load_gate
 from web.agents.messages import load_messages
 from web.agents.presenter import (
     SORT_KEYS,
@@ -247,11 +248,13 @@ async def show_agent(request: Request) -> Response:
         recent = await activity.list_member_activity(source, member, Paging(limit=12), filters)
         found = await gateways.load_agent_gateways(source, [card.agent])
         run_context = await load_agent_run(source, member, card.agent)
+        gate = await load_gate(source, card.agent)
     gateway = found.get(card.agent.gateway_id)
     base_url = get_settings(request).base_url
     context: dict[str, Any] = {
         **tab_context(card, "now"),
         **run_context,
+        **gate,
         "recent": recent.items,
         "describe_event": describe_event,
         "first_call_command": setup.build_curl_command(base_url, "POST", "/heartbeat"),
