@@ -205,12 +205,15 @@ class ToolGrant(Base):
     session_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("coding_sessions.id", ondelete="CASCADE"), index=True
     )
+    session: Mapped[CodingSession | None] = relationship(lazy="raise")
     task_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tasks.id", ondelete="CASCADE"), index=True
     )
     approval_id: Mapped[UUID] = mapped_column(
         ForeignKey("approvals.id", ondelete="CASCADE"), index=True
     )
+    # named, because the module of approvals imports this one
+    approval: Mapped[Any] = relationship("Approval", lazy="raise")
     request_hash: Mapped[str]
     tool: Mapped[str]
     input_excerpt: Mapped[str]  # what exactly it covers, with secrets masked
@@ -246,6 +249,7 @@ class UsageFact(Base):
     session_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("coding_sessions.id", ondelete="SET NULL")
     )
+    session: Mapped[CodingSession | None] = relationship(lazy="raise")
     task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
     source: Mapped[str]  # the event or span that reports it, such as `api_request`
     source_key: Mapped[str]  # the client's id of the call, or session and sequence

@@ -426,7 +426,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/grants/revocations", "POST", gateway_grant_views.revoke_command_grant),
             ("/grants/revocations", "GET", gateway_grant_views.show_command_grants),
             ("/sync/progress", "GET", gateway_agent_views.show_sync_progress),
-            ("/sessions", "GET", coding_session_views.show_sessions),
+            ("/sessions", "GET", session_views.show_sessions),
             ("/sessions/{key:path}/messages", "POST", session_views.send_message),
             ("/sessions/{key:path}/messages", "GET", session_views.show_session),
             ("/sessions/{key:path}", "GET", session_views.show_session),

@@ -321,7 +321,7 @@ def make_coding_sessions(world: World, approval: Approval) -> list[Any]:
         last_signal_at=at,
         **owner,
     )
-    call = {"tool": MARK, "request_hash": "0" * 64, "input_excerpt": MARK, "session_id": session.id}
+    call = {"tool": MARK, "request_hash": "0" * 64, "input_excerpt": MARK, "session": session}
     answer = {"answer": ToolAnswer.ALLOW, "asked_at": at, "answered_at": at}
     kinds = {"facts": {MARK: MARK}, "reason": MARK, "rule_name": MARK, "call_key": MARK}
     return [
@@ -333,14 +333,14 @@ def make_coding_sessions(world: World, approval: Approval) -> list[Any]:
         ToolGrant(
             id=new_id(),
             board_id=world.board.id,
-            approval_id=approval.id,
+            approval=approval,
             created_at=approval.decided_at,
             **owner,
             **call,
         ),
         UsageFact(
             id=new_id(),
-            session_id=session.id,
+            session=session,
             source=MARK,
             source_key=MARK,
             model=MARK,

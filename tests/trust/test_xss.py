@@ -33,7 +33,8 @@ agents.desired_state agents.heartbeat_config agents.openclaw_session_id agents.s
 agents.provisioning_state alembic_version.version_num api_tokens.scope approvals.completion_error
 approvals.decided_status approvals.lapsed_status approvals.risk approvals.status
 approvals.undone_status audit_records.credential audit_records.credential_id
-audit_records.object_id board_onboarding_messages.role encryption_keys.fingerprint
+audit_records.object_id board_onboarding_messages.role client_connections.client
+coding_sessions.client coding_sessions.state tool_calls.answer encryption_keys.fingerprint
 public_addresses.base_url write_checks.content board_onboarding_sessions.session_key
 board_onboarding_sessions.status board_webhook_payloads.state board_webhooks.action
 board_webhooks.last_rejection boards.board_type gateway_config_changes.kind

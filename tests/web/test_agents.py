@@ -315,9 +315,9 @@ async def test_former_addresses_lead_to_the_tabs(alice, address, world) -> None:
         assert (moved.status_code, moved.headers["Location"]) == (307, f"{address}/settings")
 
 
-async def test_members_see_three_tabs_and_admins_all(alice, bob, rita, address) -> None:
-    for browser, count in ((alice, 6), (bob, 3), (rita, 3)):
-        for tab in ("", "/runs", "/messages"):
+async def test_members_see_four_tabs_and_admins_all(alice, bob, rita, address) -> None:
+    for browser, count in ((alice, 7), (bob, 4), (rita, 4)):
+        for tab in ("", "/runs", "/sessions", "/messages"):
             page = (await browser.get(f"{address}{tab}")).text.partition('class="tabs"')[2]
             tabs = re.findall(rf'<a href="{address}([/\w]*)"(?: aria-current="page")?>', page)
             assert len(tabs) == count
