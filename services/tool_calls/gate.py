@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
+from core.db.transactions import Write
 from core.errors import AppError, Conflict
 from models import (
     USER_NAME,
@@ -221,7 +222,8 @@ async def _add_call(
 ) -> UUID | None:
     """Insert a call, and return its id; None if the session has a call with the same key."""
     at = now()
-    statement = insert(ToolCall).values(
+    rows = await ADD_CALL.execute(
+        session,
         id=new_id(),
         organization_id=agent.organization_id,
         board_id=agent.board_id,
@@ -236,10 +238,22 @@ async def _add_call(
         is_ungated=False,
         **_list_values(basis, at),
     )
-    statement = statement.on_conflict_do_nothing(
+    return rows[0]["id"] if rows else None
+
+
+ADD_CALL = Write(
+    insert(ToolCall)
+    .on_conflict_do_nothing(
         index_elements=["session_id", "call_key"], index_where=ToolCall.call_key.is_not(None)
     )
-    return await session.scalar(statement.returning(ToolCall.id))
+    .returning(ToolCall.id),
+    [
+        *("id", "organization_id", "board_id", "agent_id", "session_id", "call_key", "tool"),
+        *("request_hash", "input_excerpt", "facts", "asked_at", "is_ungated", "reason"),
+        *("rule_name", "approval_id", "grant_id", "answer", "answered_at", "waits_until"),
+        "abandoned_at",
+    ],
+)
 
 
 def _list_values(basis: _Basis, at: datetime) -> dict[str, Any]:
