@@ -52,7 +52,7 @@ FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
 
 HELP = """\
 usage: ./run test [--all] [--gateway | --gateways all|VERSION,… | --clients
-                  | --agents all|CLIENT,…] [--retry] [PYTEST OPTIONS]
+                  | --agents [CLIENT,…]] [--retry] [PYTEST OPTIONS]
 
 Run the tests that state every rule, or those of them that the options name. Some of them drive
 Chrome or Chromium.
@@ -67,7 +67,7 @@ Chrome or Chromium.
   ./run test --gateways 2026.7.1      the same with one version
   ./run test --clients                clients that are generated from the OpenAPI document: npm and
                                       pip install the generators, once, into .cache in the home
-  ./run test --agents all             real coding agents (claude, codex, copilot, gemini, opencode):
+  ./run test --agents                 real coding agents (claude, codex, copilot, gemini, opencode):
                                       npm installs them, once, into .cache in the home (1.5 GB)
   ./run test --agents claude,codex    the same with some of them
   ./run test --retry                  the same, and at most three that fail once more, alone: those
@@ -124,14 +124,14 @@ def remove_option(arguments: list[str], option: str) -> list[str]:
 
 
 def read_agents_option(arguments: list[str]) -> tuple[list[str], str]:
-    """Return the options of pytest and the names of clients."""
+    """Return the options of pytest and the names of clients; without names all of them."""
     position = arguments.index(AGENTS_OPTION)
-    text = "".join(arguments[position + 1 : position + 2])
-    clients = AGENT_CLIENTS if text == "all" else text.split(",")
-    if not set(clients) <= set(AGENT_CLIENTS):
-        raise CommandError(f"{AGENTS_OPTION} needs `all`, or of {', '.join(AGENT_CLIENTS)}.")
-    others = arguments[:position] + arguments[position + 2 :]
-    return [AGENT_TESTS, *others], ",".join(clients)
+    before, named, after = arguments[:position], arguments[position + 1 :][:1], arguments[position:]
+    if not named or named[0].startswith("-"):
+        return [AGENT_TESTS, *before, *after[1:]], ",".join(AGENT_CLIENTS)
+    if not {*named[0].split(",")} <= {*AGENT_CLIENTS}:
+        raise CommandError(f"{AGENTS_OPTION} needs one or more of {', '.join(AGENT_CLIENTS)}.")
+    return [AGENT_TESTS, *before, *after[2:]], named[0]
 
 
 def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:

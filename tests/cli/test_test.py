@@ -7,7 +7,15 @@ import pytest
 
 from cli import test
 from cli.command import CommandError
-from cli.test import CLIENT_TESTS, load_failed_tests, run_tests, run_with_retry
+from cli.test import (
+    AGENT_CLIENTS,
+    AGENT_TESTS,
+    CLIENT_TESTS,
+    load_failed_tests,
+    read_agents_option,
+    run_tests,
+    run_with_retry,
+)
 from tests.support import tiers
 from tests.support.installed_packages import PackagesMissing
 from tests.support.real_gateway import find_node
@@ -110,12 +118,20 @@ def test_the_tests_of_clients_run_without_others(checkout: Path, options: list[s
 
 
 @pytest.mark.parametrize("program", ["node", "npm"])
-@pytest.mark.parametrize("option", ["--clients", "--gateway"])
+@pytest.mark.parametrize("option", ["--clients", "--gateway", "--agents"])
 def test_a_missing_program_is_named_before_a_run(checkout: Path, program: str, option: str) -> None:
     (checkout / "programs" / program).unlink()
     with pytest.raises(CommandError, match=r"Node\.js and npm"):
         run_tests([option, "-q"])
     assert not (checkout / "runs").exists()
+
+
+def test_coding_agents_are_chosen_by_name() -> None:
+    assert read_agents_option(["--agents"]) == ([AGENT_TESTS], ",".join(AGENT_CLIENTS))
+    assert read_agents_option(["--agents", "-x"]) == ([AGENT_TESTS, "-x"], ",".join(AGENT_CLIENTS))
+    assert read_agents_option(["-x", "--agents", "codex"]) == ([AGENT_TESTS, "-x"], "codex")
+    with pytest.raises(CommandError, match="claude, codex"):
+        read_agents_option(["--agents", "claude,other"])
 
 
 def test_a_gateway_that_is_installed_without_node_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import ast
 import hashlib
 import json
+import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,12 +12,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle, product
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
+from core.config.settings import Settings
+from tests.support.live_server import run_server, run_sh_in
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 from web.ui.assets import STATIC, hash_client_file
 
 PROGRAM = STATIC / "clients" / "client.py"
@@ -239,8 +246,13 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("client", ASKING)
-@pytest.mark.parametrize("case", UNUSABLE)
+UNUSABLE_FOR = [
+    *zip(cycle(ASKING), UNUSABLE, strict=False),
+    *product(ASKING, ["no decision", "an unknown decision"]),
+]
+
+
+@pytest.mark.parametrize(("client", "case"), UNUSABLE_FOR)
 def test_a_hook_blocks_the_call_without_a_usable_answer(server, asking, client, case) -> None:
     server.status, server.answer, server.headers = UNUSABLE[case]
     assert is_blocked(client, asking.ask(client))
@@ -512,3 +524,29 @@ def test_check_names_what_does_not_work(machine, server, connect) -> None:
     assert machine.run("check", "claude").returncode == 0
     server.answer = b"{}"  # of something else than Mission Control
     assert b"FAILED  hook" in machine.run("check", "claude").stdout
+
+
+# the guide -----------------------------------------------------------------------------------
+
+GUIDE = (STATIC.parent / "docs" / "coding-agents.md").read_text()
+COMMANDS = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+async def test_the_commands_of_the_guide_for_coding_agents_work(
+    isolated_settings: Settings, isolated_world: World, tmp_path: Path
+) -> None:
+    async with run_server(isolated_settings) as url:
+        where = {
+            "BASE_URL": url,
+            "AUTH_TOKEN": token_secret(isolated_world.worker),
+            "HOME": str(tmp_path),
+        }
+        connected, ended, answered = [
+            await run_sh_in(tmp_path, f"set -e\n{command}", **where) for command in COMMANDS
+        ]
+    assert f"Claude Code asks {url} before it calls a tool." in connected
+    assert re.findall(r"ok +(\S+)", ended) == ["token", "hook", "MCP", "telemetry"]
+    assert list(Machine(tmp_path).read_files()) == ["client.py"]
+    answer = json.loads(answered)["hookSpecificOutput"]
+    assert answer["permissionDecision"] == "allow"  # a plain read
