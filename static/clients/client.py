@@ -279,9 +279,8 @@ def send_signal(connection: Connection, client: str, name: str, payload: dict[st
     result = payload.get("toolResult")
     if isinstance(result, dict) and isinstance(result.get("resultType"), str):
         sent["toolResult"] = {"resultType": result["resultType"]}
-    result = payload.get("tool_response")
-    if isinstance(result, dict) and result.get("error"):
-        sent["tool_response"] = {"error": True}
+    if client == "gemini" and isinstance(payload.get("tool_response"), dict):
+        sent["tool_response"] = {"isError": bool(payload["tool_response"].get("error"))}
     send_json(
         connection,
         f"/hooks/{client}",
@@ -348,22 +347,23 @@ def watch(deadline: float) -> None:
     parent = os.getppid()
     grandparent = find_parent(parent)
     while time.monotonic() < deadline:
-        time.sleep(0.5)
-        if os.getppid() != parent:
-            os._exit(BLOCKED)
-        if grandparent and find_parent(parent) not in (grandparent, None):
+        time.sleep(1)
+        if os.getppid() != parent or find_parent(parent) != grandparent:
             os._exit(BLOCKED)
     os.write(2, b"Mission Control did not answer in time. The call is blocked.\n")
     os._exit(BLOCKED)
 
 
-def find_parent(process: int) -> int | None:
-    """Return the parent of a process, where it is cheap to know: on Linux."""
+def find_parent(process: int) -> str:
+    """Return the id of the parent of a process; empty if it is not known."""
+    file = Path(f"/proc/{process}/stat")
     try:
-        text = Path(f"/proc/{process}/stat").read_text("ascii", "replace")
-        return int(text.rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
+        if Path("/proc/self/stat").exists():
+            return file.read_text("ascii", "replace").rpartition(")")[2].split()[1]
+        command = ["/bin/ps", "-o", "ppid=", "-p", str(process)]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()  # noqa: S603
+    except (OSError, IndexError):
+        return ""
 
 
 def guard_hook(client: str, event: str) -> None:
@@ -538,6 +538,12 @@ def drop_hooks(value: dict[str, Any], client: str) -> None:
             drop(value, "hooks", event)
 
 
+def hook_seconds(connection: Connection, event: str) -> int:
+    """Return the timeout of a hook: it gives up before the client does, which runs the call."""
+    is_asking = event.lower() in ("pretooluse", "beforetool")
+    return connection.wait + MARGIN if is_asking else SIGNAL_TIMEOUT * 2
+
+
 def build_command(program: Path, client: str, event: str = "") -> str:
     """Return the command of a hook: also a Python or a file that is gone blocks the call."""
     words = [sys.executable or "python3", "-I", str(program), "hook", client, event]
@@ -651,10 +657,9 @@ def set_up_codex(connection: Connection, program: Path, parts: set[str]) -> Setu
         server["http_headers"] = f"{{ Authorization = {header} }}"
         tables.append(("[mcp_servers.mission-control]", server))
     for event in ("PreToolUse", "SessionStart", "UserPromptSubmit", "Stop"):
-        is_asking = event == "PreToolUse"
-        timeout = connection.wait + MARGIN if is_asking else SIGNAL_TIMEOUT * 2
         tables.append((f"[[hooks.{event}]]", {}))
-        hook = {"type": '"command"', "command": command, "timeout": str(timeout)}
+        hook = {"type": '"command"', "command": command}
+        hook["timeout"] = str(hook_seconds(connection, event))
         tables.append((f"[[hooks.{event}.hooks]]", hook))
     if "telemetry" in parts:
         endpoint = json.dumps(f"{connection.url}/otlp/v1/logs")
@@ -727,10 +732,9 @@ def set_up_gemini(connection: Connection, program: Path, parts: set[str]) -> Set
 
     def add(value: dict[str, Any]) -> None:
         for event in ("BeforeTool", "AfterTool", "SessionStart", "AfterAgent", "SessionEnd"):
-            is_asking = event == "BeforeTool"
-            seconds = connection.wait + MARGIN if is_asking else SIGNAL_TIMEOUT * 2
-            hook = {"type": "command", "name": "mission-control", "timeout": seconds * 1000}
+            hook: dict[str, Any] = {"type": "command", "name": "mission-control"}
             hook["command"] = build_command(program, "gemini", event)
+            hook["timeout"] = hook_seconds(connection, event) * 1000
             groups = value.setdefault("hooks", {}).setdefault(event, [])
             groups.append({"matcher": "*", "hooks": [hook]})
         if "mcp" in parts:
@@ -763,9 +767,7 @@ def set_up_copilot(connection: Connection, program: Path, parts: set[str]) -> Se
             {
                 "type": "command",
                 "bash": build_command(program, "copilot", event),
-                "timeoutSec": connection.wait + MARGIN
-                if event == "preToolUse"
-                else SIGNAL_TIMEOUT * 2,
+                "timeoutSec": hook_seconds(connection, event),
             }
         ]
         for event in events
@@ -951,14 +953,19 @@ def connect(options: argparse.Namespace) -> None:
     connection = Connection(
         url, check_token(token), options.wait, options.headless, options.insecure_http
     )
-    connection = find_agent(connection, client, options.board, options.name)
     folder = default_folder()
     program, file = folder / "client.py", folder / "client.json"
     settings = read_settings(file)
     saved = settings["clients"].get(client, {})
-    setup = SETUPS[client](connection, program, {*PARTS} - {*options.without})
+    parts = {*PARTS} - {*options.without}
+    is_agent = check_agent(connection, options.board)
+    setup = SETUPS[client](connection, program, parts)
     changes = plan_changes(client, connection, saved, setup)
     confirm_changes(changes, options.yes)
+    if not is_agent:
+        connection = create_agent(connection, client, options.board, options.name)
+        setup = SETUPS[client](connection, program, parts)
+        changes = plan_changes(client, connection, saved, setup)
     records = {}
     for change in changes:
         backup = folder / "backups" / client / change.file.name
@@ -1001,28 +1008,36 @@ def plan_changes(
     return changes
 
 
-def find_agent(connection: Connection, client: str, board: str | None, name: str) -> Connection:
-    """Return the connection with the token of an agent: the given one, or that of a new agent.
+def check_agent(connection: Connection, board: str | None) -> bool:
+    """Return whether the token is that of an agent: otherwise it can create one on the board.
 
-    A token of a person creates an agent on the board. Raises Problem.
+    Raises Problem.
     """
-    try:
-        if connection.token.startswith("mc_agent_"):
-            agent = send_json(connection, "/api/v1/agent/healthz")
-            if board and str(agent.get("board_id")) != board:
-                raise Problem("The token is that of an agent of another board.")
-            return connection
+    if not connection.token.startswith("mc_agent_"):
         if not board:
             raise Problem("This is a token of a person: name the --board of the new agent.")
-        name = name or f"{TITLES[client]} on {socket.gethostname()}"[:100]
-        body = {"name": name, "board_id": board}
-        agent = send_json(connection, "/api/v1/agents", body)
-        if not agent["token"]:
-            raise Problem("The board is on a gateway: its agents cannot be coding agents.")
-        print(f"The agent {name!r} was created.")
-        return connection._replace(token=check_token(agent["token"]))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        return False
+    try:
+        agent = send_json(connection, "/api/v1/agent/healthz")
+        if board and agent.get("board_id") != board:
+            raise Problem("The token is that of an agent of another board.")
+    except (OSError, ValueError, AttributeError) as error:
         raise Problem(f"{connection.url}: {describe(error)}.") from None
+    return True
+
+
+def create_agent(connection: Connection, client: str, board: str, name: str) -> Connection:
+    """Create an agent, and return the connection with its token. Raises Problem."""
+    name = name or f"{TITLES[client]} on {socket.gethostname()}"[:100]
+    try:
+        agent = send_json(connection, "/api/v1/agents", {"name": name, "board_id": board})
+        token = agent["token"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Problem(f"{connection.url}: {describe(error)}.") from None
+    if not token:
+        raise Problem("The board is on a gateway: its agents cannot be coding agents.")
+    print(f"The agent {name!r} was created.")
+    return connection._replace(token=check_token(token))
 
 
 def install_program(connection: Connection, program: Path) -> None:

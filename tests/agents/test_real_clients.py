@@ -3,7 +3,6 @@
 The tests run with `./run test --agents [CLIENT,…]`, which installs the clients once.
 """
 
-import asyncio
 import json
 import os
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.support.coding_clients import ClientMachine, install_client
@@ -55,17 +53,7 @@ class ConnectedClient:
 
     def list_calls(self) -> list[dict[str, Any]]:
         """Return the calls of the agent, newest first."""
-        return asyncio.run(self._read_calls())
-
-    async def _read_calls(self) -> list[dict[str, Any]]:
-        connection = await asyncpg.connect(self.installation.database().dsn)
-        try:
-            statement = (
-                "select * from tool_calls where agent_id = $1 order by asked_at desc, id desc"
-            )
-            return [dict(row) for row in await connection.fetch(statement, self.agent)]
-        finally:
-            await connection.close()
+        return self.api.call("GET", f"/agents/{self.agent}/tool-calls?limit=200")["items"]
 
     def list_pending(self) -> list[dict[str, Any]]:
         """Return the requests that wait for a decision."""

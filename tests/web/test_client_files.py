@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import httpx2
 import pytest
 
 from core.config.settings import Settings
@@ -28,6 +29,7 @@ from web.ui.assets import STATIC, hash_client_file
 PROGRAM = STATIC / "clients" / "client.py"
 PLUGIN = STATIC / "clients" / "opencode.js"
 TOKEN = "mc_agent_" + "x" * 43
+SETTINGS = ".config/mission-control/client.json"
 BOARD = "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"
 CLIENTS = ("claude", "codex", "copilot", "gemini", "opencode")
 ASKING = {"codex": "PreToolUse", "copilot": "preToolUse", "gemini": "BeforeTool"}
@@ -550,3 +552,23 @@ async def test_the_commands_of_the_guide_for_coding_agents_work(
     assert list(Machine(tmp_path).read_files()) == ["client.py"]
     answer = json.loads(answered)["hookSpecificOutput"]
     assert answer["permissionDecision"] == "allow"  # a plain read
+
+
+async def test_an_admin_creates_the_agent_of_a_client(
+    isolated_settings: Settings, isolated_world: World, tmp_path: Path
+) -> None:
+    board, token = isolated_world.board.id, token_secret(isolated_world.alice)
+    async with run_server(isolated_settings) as url:
+        command = f"python3 {PROGRAM} connect claude --url {url} --yes"
+        where = {"HOME": str(tmp_path), "MC_TOKEN": token}
+        printed = await run_sh_in(
+            tmp_path, f"{command} --board {board} --name Coder; {command} 2>&1 || true", **where
+        )
+        saved = json.loads(Machine(tmp_path).read_files()[SETTINGS])["clients"]["claude"]
+        headers = {"X-Agent-Token": saved["token"]}
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=20) as caller:
+            answer = await caller.post("/api/v1/agent/heartbeat")
+    assert "The agent 'Coder' was created." in printed
+    assert "name the --board of the new agent" in printed
+    assert token not in str(Machine(tmp_path).read_files())
+    assert (answer.json()["name"], answer.json()["board_id"]) == ("Coder", str(board))
