@@ -50,7 +50,7 @@ TITLES = {
     "opencode": "opencode",
 }
 PARTS = ("mcp", "telemetry")  # what can be left out; the hook cannot
-PLUGIN_HASH = "1cebaac8b1d7fc8dec3417789957e2cbf31dc2dfccfef6f0c30a2354be747a8e"
+PLUGIN_HASH = "6dc2995f9dfa48cc92208abf6c9526bb2f91bcd6107865ce3f6b26b8a9e20c5a"
 
 DEFAULT_WAIT = 570  # seconds until the server ends the wait for a decision
 MAX_WAIT = 86_000  # seconds
@@ -240,28 +240,24 @@ def run_hook(client: str, event: str) -> int:
 
     Whatever goes wrong blocks the call: the clients go on at every exit status but 2.
     """
-    body = sys.stdin.buffer.read(MAX_REQUEST + 1)
+    is_signal = is_signal_name(event)
     try:
+        body = sys.stdin.buffer.read()
         payload = json.loads(body)
-        if not isinstance(payload, dict):
-            raise ValueError("it is not an object")
-    except ValueError as error:
-        return block(client, event, f"The request of the client cannot be read: {error}.")
-    name = event or str(payload.get("hook_event_name") or payload.get("hookEventName") or "")
-    is_signal = re.sub("[^a-z]", "", name.lower()) in SIGNALS
-    try:
+        event = event or payload.get("hook_event_name") or payload.get("hookEventName") or ""
+        is_signal = is_signal_name(event)
         connection = find_connection(client)
         if is_signal:
-            send_signal(connection, client, name, payload)
+            send_signal(connection, client, event, payload)
             return PASSED
         if len(body) > MAX_REQUEST:
-            return block(client, name, "The call is too long for a person to read.")
+            return block(client, event, "The call is too long for a person to read.")
         answer = send_json(
             connection,
             f"/hooks/{client}?wait={connection.wait}",
             payload,
             timeout=connection.wait + MARGIN / 2,
-            headers={"X-Hook-Event": name} if re.fullmatch(r"[A-Za-z.]{1,50}", name) else {},
+            headers={"X-Hook-Event": event} if event.isalpha() and event.isascii() else {},
         )
         sys.stdout.write(json.dumps(read_answer(client, answer)))
         sys.stdout.flush()
@@ -269,11 +265,15 @@ def run_hook(client: str, event: str) -> int:
         if is_signal:
             return PASSED
         text = str(error) if isinstance(error, Problem) else describe(error)
-        return block(client, name, f"Mission Control was not reached: {text.rstrip('.')}.")
+        return block(client, event, f"Mission Control did not decide: {text.rstrip('.')}.")
     return PASSED
 
 
-def send_signal(connection: Connection, client: str, name: str, payload: dict[str, Any]) -> None:
+def is_signal_name(event: str) -> bool:
+    return event.lower() in SIGNALS
+
+
+def send_signal(connection: Connection, client: str, event: str, payload: dict[str, Any]) -> None:
     """Report an event that asks nothing, without prompts, answers and results of tools."""
     sent = {field: payload[field] for field in SENT_FIELDS if field in payload}
     result = payload.get("toolResult")
@@ -286,7 +286,7 @@ def send_signal(connection: Connection, client: str, name: str, payload: dict[st
         f"/hooks/{client}",
         sent,
         timeout=SIGNAL_TIMEOUT,
-        headers={"X-Hook-Event": name},
+        headers={"X-Hook-Event": event},
     )
 
 
@@ -540,14 +540,16 @@ def drop_hooks(value: dict[str, Any], client: str) -> None:
 
 def hook_seconds(connection: Connection, event: str) -> int:
     """Return the timeout of a hook: it gives up before the client does, which runs the call."""
-    is_asking = event.lower() in ("pretooluse", "beforetool")
-    return connection.wait + MARGIN if is_asking else SIGNAL_TIMEOUT * 2
+    return SIGNAL_TIMEOUT * 2 if is_signal_name(event) else connection.wait + MARGIN
 
 
-def build_command(program: Path, client: str, event: str = "") -> str:
-    """Return the command of a hook: also a Python or a file that is gone blocks the call."""
+def build_command(program: Path, client: str, event: str) -> str:
+    """Return the command of a hook: also a Python or a file that is gone blocks the call.
+
+    Where nothing is asked, the status to block would mean something else: Codex goes on at Stop.
+    """
     words = [sys.executable or "python3", "-I", str(program), "hook", client, event]
-    return f"{shlex.join(filter(None, words))} || exit 2"
+    return f"{shlex.join(words)} || {'true' if is_signal_name(event) else f'exit {BLOCKED}'}"
 
 
 def telemetry_variables(connection: Connection) -> dict[str, str]:
@@ -649,7 +651,6 @@ def mcp_edit(file: Path, name: str, server: dict[str, Any]) -> Edit:
 def set_up_codex(connection: Connection, program: Path, parts: set[str]) -> Setup:
     """Let Codex run this program, once a person trusts the hook."""
     file = codex_folder() / "config.toml"
-    command = json.dumps(build_command(program, "codex"))
     header = json.dumps(f"Bearer {connection.token}")
     tables: list[tuple[str, dict[str, str]]] = []
     if "mcp" in parts:
@@ -658,7 +659,8 @@ def set_up_codex(connection: Connection, program: Path, parts: set[str]) -> Setu
         tables.append(("[mcp_servers.mission-control]", server))
     for event in ("PreToolUse", "SessionStart", "UserPromptSubmit", "Stop"):
         tables.append((f"[[hooks.{event}]]", {}))
-        hook = {"type": '"command"', "command": command}
+        command = build_command(program, "codex", event)
+        hook = {"type": '"command"', "command": json.dumps(command)}
         hook["timeout"] = str(hook_seconds(connection, event))
         tables.append((f"[[hooks.{event}.hooks]]", hook))
     if "telemetry" in parts:

@@ -64,7 +64,7 @@ export const MissionControl = async ({ directory: cwd }) => {
         const tool = { tool_name: input.tool, tool_input: output.args }
         answer = await post("tool.execute.before", { ...call, ...tool, cwd }, { isAsking: true })
       } catch (error) {
-        throw new Error(`Mission Control was not reached: ${error.message}. The call is blocked.`)
+        throw new Error(`Mission Control did not decide: ${error.message}. The call is blocked.`)
       }
       if (answer?.decision !== "allow")
         throw new Error(answer?.reason || "Mission Control did not decide. The call is blocked.")

@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 import signal
+import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle, product
@@ -23,6 +25,7 @@ import pytest
 from core.config.settings import Settings
 from tests.support.live_server import run_server, run_sh_in
 from tests.support.people_rows import token_secret
+from tests.support.tls_certificates import PrivateCa
 from tests.support.world import World
 from web.ui.assets import STATIC, hash_client_file
 
@@ -71,60 +74,62 @@ class HookServer:
     is_left: Event = field(default_factory=Event)
 
 
+class HookHandler(BaseHTTPRequestHandler):
+    """Answers one request as the server says."""
+
+    state: HookServer
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        files = {"/client.py": PROGRAM, "/clients/opencode.js": PLUGIN}
+        if file := files.get(self.path):
+            self.send(200, file.read_bytes())
+        else:  # the check of the token
+            is_known = self.headers["Authorization"] == f"Bearer {TOKEN}"
+            body = {"board_id": BOARD} if is_known else {"detail": "This token is wrong."}
+            self.send(200 if is_known else 401, json.dumps(body).encode())
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.state.requests.append((self.path, dict(self.headers), body))
+        self.state.is_asked.set()
+        if self.state.holds:
+            with suppress(ConnectionError):
+                self.connection.recv(1)  # returns when the client closes the connection
+            self.state.is_left.set()
+        else:
+            self.send(self.state.status, self.state.answer)
+
+    def send(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        for name, value in self.state.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def run_hook_server(context: ssl.SSLContext | None = None) -> Generator[HookServer]:
+    """Run a server on loopback, with TLS if there is a context."""
+    state = HookServer()
+    handler = type("Handler", (HookHandler,), {"state": state})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        running.daemon_threads = True
+        if context:
+            running.socket = context.wrap_socket(running.socket, server_side=True)
+        state.url = f"http{'s' if context else ''}://127.0.0.1:{running.server_port}"
+        Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+        yield state
+        running.shutdown()
+
+
 @pytest.fixture
 def server() -> Iterator[HookServer]:
     """A server on loopback."""
     with run_hook_server() as running:
         yield running
-
-
-class run_hook_server:  # noqa: N801 - a context manager
-    """Run a server for the duration of a block."""
-
-    def __enter__(self) -> HookServer:
-        state = HookServer()
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                files = {"/client.py": PROGRAM, "/clients/opencode.js": PLUGIN}
-                if file := files.get(self.path):
-                    self.send(200, file.read_bytes())
-                elif self.path == "/api/v1/agent/healthz":
-                    is_known = self.headers["Authorization"] == f"Bearer {TOKEN}"
-                    body = {"board_id": BOARD} if is_known else {"detail": "This token is wrong."}
-                    self.send(200 if is_known else 401, json.dumps(body).encode())
-                else:
-                    self.send(404, b"{}")
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}"
-                state.requests.append((self.path, dict(self.headers), json.loads(body)))
-                if self.path.startswith("/hooks/"):
-                    state.is_asked.set()
-                if state.holds and self.path.startswith("/hooks/"):
-                    self.connection.recv(1)  # returns when the client closes the connection
-                    state.is_left.set()
-                else:
-                    self.send(state.status, state.answer)
-
-            def send(self, status: int, content: bytes) -> None:
-                self.send_response(status)
-                for name, value in state.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        state.url = f"http://127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return state
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @dataclass
@@ -274,12 +279,31 @@ def test_a_hook_blocks_the_call_if_nobody_can_be_asked(machine, client) -> None:
 
 
 @pytest.mark.parametrize(
-    "input", [b"", b"{", b"[]", b"\xff", b'{"a": ' * 100_000, b"x" * 2_000_001]
+    "input",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"a": ' * 100_000,
+        json.dumps({"tool_name": "x" * 2_000_001}).encode(),
+    ],
 )
 def test_a_hook_blocks_the_call_if_the_client_is_not_understood(asking, input) -> None:
     assert is_blocked("gemini", asking.run("hook", "gemini", "BeforeTool", input=input))
     done = asking.run("hook", "other", "BeforeTool", input=json.dumps(CALL).encode())
     assert done.returncode == 2
+
+
+def test_a_hook_sends_no_token_without_a_trusted_certificate(machine, tmp_path) -> None:
+    ca = PrivateCa.create()
+    with run_hook_server(ca.create_tls_context(tmp_path)) as server:
+        server.answer = json.dumps(APPROVALS["gemini"]).encode()
+        machine.environment = {"MC_URL": server.url, "MC_TOKEN": TOKEN}
+        assert is_blocked("gemini", machine.ask("gemini"))
+        assert server.requests == []
+        machine.environment["SSL_CERT_FILE"] = str(machine.write("ca.pem", ca.pem))
+        assert machine.ask("gemini").returncode == 0
 
 
 def test_a_hook_reports_events_without_prompts_and_results(server, asking) -> None:
@@ -290,7 +314,8 @@ def test_a_hook_reports_events_without_prompts_and_results(server, asking) -> No
     assert headers["X-Hook-Event"] == "postToolUse"
     assert body == CALL | {"toolResult": {"resultType": "failure"}}
     server.status = 500
-    assert asking.run("hook", "codex", "Stop", input=b"{}").returncode == 0
+    for input in (b"{}", b"no object", b'{"prompt": "' + b"x" * 3_000_000 + b'"}'):
+        assert asking.run("hook", "codex", "Stop", input=input).returncode == 0
 
 
 def test_a_hook_ends_when_its_client_is_killed(server, asking) -> None:
@@ -483,6 +508,23 @@ def test_nothing_is_changed_without_a_confirmation(machine, server) -> None:
     )
     assert b"use --yes" in done.stderr
     assert machine.read_files() == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_changed"), [(b"y\n", True), (b"\n", False), (b"n\n", False)]
+)
+def test_files_are_changed_after_a_yes_in_the_terminal(machine, server, answer, is_changed) -> None:
+    words = ["connect", "claude", "--url", server.url, "--token", TOKEN]
+    terminal = f"import pty; pty.spawn({[sys.executable, '-I', str(PROGRAM), *words]!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", terminal],
+        input=answer,
+        env=machine.variables,
+        capture_output=True,
+        timeout=60,
+    )
+    assert b"Make these changes? [y/N]" in done.stdout
+    assert (".claude/settings.json" in machine.read_files()) is is_changed
 
 
 def test_connect_refuses_a_plugin_that_it_does_not_know(machine, server, connect) -> None:
