@@ -316,10 +316,15 @@ class Operation:
     async def _run_without_transaction(
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
     ) -> Response:
-        async with context.transaction() as session:
-            opened = replace(context, open_source=session)
-            arguments = await self._load_arguments(opened, path, body)
+        arguments = await self._load_in_transaction(context, path, body)
         return await self._build_response(context, await self.handler(context, **arguments))
+
+    async def _load_in_transaction(
+        self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
+    ) -> dict[str, Any]:
+        """Load the arguments; a handler that waits keeps nothing of the transaction in memory."""
+        async with context.transaction() as session:
+            return await self._load_arguments(replace(context, open_source=session), path, body)
 
     async def _load(
         self, context: RequestContext, path: Mapping[str, Any], session: Session | None = None

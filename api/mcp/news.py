@@ -1,5 +1,6 @@
 """What agents ask for only as a tool: the next task, and what is new for them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,9 +13,16 @@ from api.framework.auth import authenticate
 from api.framework.dependencies import board_for_read
 from api.framework.fields import RequestModel, ResponseModel
 from api.framework.news import MAX_WAIT, wait_for_news
-from api.framework.operation import AGENT, Operation, error_responses, without_transaction
+from api.framework.operation import (
+    AGENT,
+    Operation,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
 from api.framework.request_context import RequestContext
-from core.errors import Conflict, Unauthorized
+from core.db.reads import Source
+from core.errors import Unauthorized
 from core.http.long_wait import WaitEnd
 from core.json_responses import Encoded
 from core.paging import MAX_PAGE_SIZE, Paging
@@ -28,11 +36,14 @@ class NextTaskRead(ResponseModel):
     task: TaskRead | None
 
 
+@reads_only
 @error_responses(409)
 async def get_next_task(context: RequestContext, board: Board) -> Encoded[NextTaskRead]:
     """Return the task to work on: the one that you have begun, else an assigned or a free one."""
-    await boards.check_agent_may_work(context.session, board, context.agent)
-    found = await tasks.find_next_task(context.session, board, context.agent)
+    _, hold = await boards.find_board_at_work(context.source, context.agent)
+    if hold is not None:
+        raise hold
+    found = await tasks.find_next_task(context.source, board, context.agent)
     return Encoded({"task": build_task_fields(found) if found else None})
 
 
@@ -59,14 +70,19 @@ async def wait(context: RequestContext, body: NewsWait) -> Encoded[NewsRead]:
 
     Decisions are messages. Without anything new, the response is empty after `seconds`.
     """
-    async with context.transaction() as session:
-        for id in body.acknowledge:
-            await messages.acknowledge_message(session, context.agent, id)
+    if body.acknowledge:
+        await _acknowledge(context, body.acknowledge)
     news: dict[str, Any] = {}
     with wait_for_news(context.request, context.agent, body.seconds) as waiting:
         while not any(news.values()) and await waiting.next() is WaitEnd.NOTIFIED:
             news = await _read_news(context)
     return Encoded(news or await _read_news(context))
+
+
+async def _acknowledge(context: RequestContext, message_ids: Sequence[UUID]) -> None:
+    async with context.transaction() as session:
+        for id in message_ids:
+            await messages.acknowledge_message(session, context.agent, id)
 
 
 async def _read_news(context: RequestContext) -> dict[str, Any]:
@@ -76,23 +92,19 @@ async def _read_news(context: RequestContext) -> dict[str, Any]:
         if not isinstance(agent, Agent):
             raise Unauthorized
         found = await messages.list_inbox(session, agent, Paging())
-        task = None
-        if agent.board_id is not None and not agent.is_board_lead:
-            board = await boards.get_board(session, agent, agent.board_id)
-            task = await _find_new_task(session, board, agent)
+        task = None if agent.is_board_lead else await _find_new_task(session, agent)
     return {
         "messages": list(map(encode_message, found.items)),
         "task": build_task_fields(task) if task else None,
     }
 
 
-async def _find_new_task(session: Any, board: Board, agent: Agent) -> tasks.ListedTask | None:
+async def _find_new_task(source: Source, agent: Agent) -> tasks.ListedTask | None:
     """Return a task that the agent may begin now; None while it has begun one."""
-    try:
-        await boards.check_agent_may_work(session, board, agent)
-    except Conflict:  # paused or stopped
+    board, hold = await boards.find_board_at_work(source, agent)
+    if board is None or hold is not None:
         return None
-    found = await tasks.find_next_task(session, board, agent)
+    found = await tasks.find_next_task(source, board, agent)
     return found if found and found.status != Status.IN_PROGRESS else None
 
 
