@@ -66,6 +66,7 @@ def wait_long(
     Other requests of the caller run meanwhile, and its closed connection is noticed.
     """
     wait = LongWait(notified, seconds)
+    request.state.has_waited = True  # so its duration does not make it a slow request
     release_slots(request)
     disconnection = asyncio.create_task(_wait_for_disconnection(request.receive))
     disconnection.add_done_callback(lambda _: wait.stop(WaitEnd.CLOSED))

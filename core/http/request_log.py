@@ -115,7 +115,8 @@ class RequestLogMiddleware:
     def _log_request(
         self, scope: Scope, observer: "_ResponseObserver", milliseconds: float
     ) -> None:
-        slow = bool(self.slow_ms) and milliseconds > self.slow_ms and not observer.is_stream
+        is_long = observer.is_stream or scope.get("state", {}).get("has_waited", False)
+        slow = bool(self.slow_ms) and milliseconds > self.slow_ms and not is_long
         facts = {
             "method": scope["method"],
             "path": scope["path"],

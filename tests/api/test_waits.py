@@ -1,6 +1,7 @@
 """Requests of agents that wait until something is new for them."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ class Site:
 async def site(
     isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> AsyncIterator[Site]:
-    settings = isolated_settings.model_copy(update=HIGH_RATE_LIMITS)
+    options = {**HIGH_RATE_LIMITS, "request_log_slow_ms": 500}
+    settings = isolated_settings.model_copy(update=options)
     listener = PostgresListener()
     listening = asyncio.create_task(listener.listen(settings.dsn))
     await asyncio.wait_for(listener.connected.wait(), 10)
@@ -158,9 +160,11 @@ async def test_the_tool_waits_for_a_message_a_decision_or_a_task(site: Site) -> 
     assert (third["messages"], third["task"]["title"]) == ([], "Write the report")
 
 
-async def test_a_wait_ends_with_what_there_is(site: Site) -> None:
-    response = await site.worker.get(f"{MESSAGES}?wait=1")
+async def test_a_wait_ends_with_what_there_is(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="mission_control.request"):
+        response = await site.worker.get(f"{MESSAGES}?wait=1")
     assert (response.status_code, response.json()["items"]) == (200, [])
+    assert [one.levelname for one in caplog.records] == ["INFO"]  # no warning of a slow request
     client = McpClient(site.worker)
     assert await client.call("wait", seconds=0) == {"messages": []}
     await site.add_task(assigned_agent_id=site.world.worker.id, status=Status.IN_PROGRESS)
