@@ -56,6 +56,8 @@ from api.framework.routing import (
     serve_document,
 )
 from api.openapi.document import render_json, render_page
+from api.openapi.guide import GUIDE_URL, render_guide, render_llms_text
+from api.openapi.role_documents import DocumentRole, render_role_json
 from core.errors import AppError
 
 __all__ = ["OPERATIONS", "app", "handle_server_error", "handle_unknown_address", "root_routes"]
@@ -109,6 +111,15 @@ root_routes = [
     Route("/healthz", report_health),
     Route("/readyz", check_readiness),
     Route("/openapi.json", serve_document(partial(render_json, OPERATIONS), "application/json")),
+    *(
+        Route(
+            f"/openapi/{role}.json",
+            serve_document(partial(render_role_json, role, OPERATIONS), "application/json"),
+        )
+        for role in DocumentRole
+    ),
+    Route("/llms.txt", serve_document(render_llms_text, "text/plain")),
+    Route(GUIDE_URL, serve_document(render_guide, "text/html")),
     Route("/docs", serve_document(partial(render_page, OPERATIONS), "text/html")),
 ]
 

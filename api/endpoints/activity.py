@@ -8,7 +8,14 @@ from starlette.responses import Response
 
 from api.framework.dependencies import active_membership
 from api.framework.fields import PageQuery, ResponseModel, StreamQuery, Timestamp
-from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.operation import (
+    EITHER,
+    USER,
+    Operation,
+    error_responses,
+    reads_only,
+    sends_events,
+)
 from api.framework.request_context import RequestContext
 from api.streams.subscription import (
     AllowedIds,
@@ -128,6 +135,7 @@ class CommentStreamQuery(StreamQuery):
 
 
 @error_responses(403, 404)
+@sends_events({"comment": CommentMessage})
 async def stream_comments(
     context: RequestContext, member: Member, query: CommentStreamQuery
 ) -> Response:

@@ -26,7 +26,14 @@ from api.framework.fields import (
     StreamQuery,
     Timestamp,
 )
-from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.operation import (
+    EITHER,
+    USER,
+    Operation,
+    error_responses,
+    reads_only,
+    sends_events,
+)
 from api.framework.request_context import RequestContext
 from api.streams.seen_agents import SeenAgentsReport
 from api.streams.subscription import (
@@ -601,6 +608,7 @@ class AgentDeletedMessage(ResponseModel):
 
 
 @error_responses(404)
+@sends_events({"agent": AgentMessage, "agent.deleted": AgentDeletedMessage})
 async def stream_agents(
     context: RequestContext, member: Member, query: AgentStreamQuery
 ) -> Response:

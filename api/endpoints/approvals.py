@@ -30,6 +30,7 @@ from api.framework.operation import (
     changes_decisions,
     error_responses,
     reads_only,
+    sends_events,
     waits_for_news,
 )
 from api.framework.request_context import RequestContext
@@ -512,6 +513,7 @@ class ApprovalDeletedMessage(ResponseModel):
     deleted: Literal[True] = True
 
 
+@sends_events({"approval": ApprovalMessage | ApprovalDeletedMessage})
 async def stream_approvals(context: RequestContext, board: Board, query: StreamQuery) -> Response:
     """Stream the approvals of a board: requests and decisions.
 

@@ -22,7 +22,14 @@ from api.framework.fields import (
     StreamQuery,
     Timestamp,
 )
-from api.framework.operation import EITHER, USER, Operation, error_responses, reads_only
+from api.framework.operation import (
+    EITHER,
+    USER,
+    Operation,
+    error_responses,
+    reads_only,
+    sends_events,
+)
 from api.framework.request_context import RequestContext
 from api.streams.subscription import (
     AllowedIds,
@@ -284,6 +291,10 @@ class MemoryDeletedMessage(ResponseModel):
     deleted: Literal[True] = True
 
 
+MEMORY_EVENTS = {"memory": MemoryMessage | MemoryDeletedMessage}
+
+
+@sends_events(MEMORY_EVENTS)
 async def stream_board_memory(
     context: RequestContext, board: Board, query: MemoryStreamQuery
 ) -> Response:
@@ -296,6 +307,7 @@ async def stream_board_memory(
     return await open_board_stream(context, definition, board, query)
 
 
+@sends_events(MEMORY_EVENTS)
 async def stream_board_group_memory(
     context: RequestContext, board: Board, query: MemoryStreamQuery
 ) -> Response:
@@ -318,6 +330,7 @@ async def stream_board_group_memory(
     return await open_stream(context, definition, board.organization_id, query, load_allowed_ids)
 
 
+@sends_events(MEMORY_EVENTS)
 async def stream_group_memory(
     context: RequestContext, group: BoardGroup, query: MemoryStreamQuery
 ) -> Response:

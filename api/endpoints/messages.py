@@ -17,6 +17,7 @@ from api.framework.operation import (
     error_responses,
     has_items,
     reads_only,
+    sends_events,
     waits_for_news,
 )
 from api.framework.request_context import RequestContext
@@ -190,6 +191,7 @@ class QueuedMessage(ResponseModel):
     message: MessageRead
 
 
+@sends_events({"message": QueuedMessage})
 async def stream_my_messages(context: RequestContext, query: StreamQuery) -> Response:
     """Stream the calling agent's messages when they are queued or retried.
 

@@ -27,6 +27,7 @@ from api.framework.operation import (
     error_responses,
     has_items,
     reads_only,
+    sends_events,
     waits_for_news,
 )
 from api.framework.request_context import RequestContext
@@ -298,6 +299,7 @@ class TaskCommentMessage(ResponseModel):
     comment: TaskCommentRead
 
 
+@sends_events({"task": TaskMessage | TaskCommentMessage})
 async def stream_tasks(context: RequestContext, board: Board, query: StreamQuery) -> Response:
     """Stream the changes of a board's tasks and their comments.
 

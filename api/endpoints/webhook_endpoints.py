@@ -117,7 +117,7 @@ class WebhookDeliveryDetail(WebhookDeliveryRead):
 class WebhookPeriod(RequestModel):
     """A period within the last 30 days with at most 1,000 events."""
 
-    example = {"since": "2026-05-01T08:00:00", "until": "2026-05-01T12:00:00"}
+    example = {"since": "2026-05-01T08:00:00Z", "until": "2026-05-01T12:00:00Z"}
 
     since: RequestTimestamp
     until: RequestTimestamp

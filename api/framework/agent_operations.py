@@ -197,6 +197,7 @@ HINTS: Mapping[str, OperationHint] = {
     ),
     "agent_board_onboarding_update": OperationHint(
         tags=ALL_AGENTS,
+        required_actor="agent_main",
         when="A BOARD ONBOARDING REQUEST asks you to find out the goal of a board",
         not_when="Your message to the user is not a question about the goal",
         prerequisites=(

@@ -143,6 +143,11 @@ def add_etag(request: Request, response: Response, version: int) -> Response:
     response, such as the names of tags, may change without the version.
     """
     tag = f"{version}-{hashlib.sha256(bytes(response.body)).hexdigest()[:16]}"
+    return answer_with_etag(request, response, tag)
+
+
+def answer_with_etag(request: Request, response: Response, tag: str) -> Response:
+    """Add an ETag to a response, or return 304 if the client already has it."""
     if request.method in ("GET", "HEAD"):
         header_values = ", ".join(request.headers.getlist("If-None-Match"))
         known = [known for _, known in ETAG_PATTERN.findall(header_values)]

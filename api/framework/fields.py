@@ -39,12 +39,13 @@ def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+TIMESTAMP_DESCRIPTION = "UTC, ISO 8601, no zone"
 _AS_TEXT = {"type": "string", "examples": ["2026-11-24T22:28:33.056093"]}
 
 Timestamp = Annotated[
     datetime,
     PlainSerializer(format_naive_utc, return_type=str),
-    WithJsonSchema({**_AS_TEXT, "description": "UTC, ISO 8601, no zone"}, mode="serialization"),
+    WithJsonSchema({**_AS_TEXT, "description": TIMESTAMP_DESCRIPTION}, mode="serialization"),
 ]
 """A time in a response."""
 

@@ -87,6 +87,17 @@ def receives_any_body(success_status: int) -> Callable[[Handler], Handler]:
     return mark
 
 
+def sends_events(models: Mapping[str, Any]) -> Callable[[Handler], Handler]:
+    """Mark a handler that answers with a stream: the type of the data of each event, by name."""
+    adapters = {name: TypeAdapter(model) for name, model in models.items()}
+
+    def mark(handler: Handler) -> Handler:
+        vars(handler).update(stream_events=adapters)
+        return handler
+
+    return mark
+
+
 def reads_only(handler: Handler) -> Handler:
     """Mark a handler that only reads, from `context.source`.
 
@@ -182,6 +193,12 @@ class Operation:
     def receives_any_body(self) -> bool:
         """Whether the handler reads the body itself, of any content type."""
         return getattr(self.handler, "receives_any_body", False)
+
+    @property
+    def stream_events(self) -> Mapping[str, TypeAdapter[Any]]:
+        """The types of the data of events, if the response is a stream."""
+        adapters: Mapping[str, TypeAdapter[Any]] = getattr(self.handler, "stream_events", {})
+        return adapters
 
     @property
     def accepts_idempotency_key(self) -> bool:

@@ -16,7 +16,8 @@ from api.framework.auth import AllowedCaller
 from api.framework.idempotency import IDEMPOTENCY_KEY_HEADER, MAX_KEY_LENGTH, REPLAYED_HEADER
 from api.framework.operation import PREFIX, Operation
 from api.openapi import errors
-from api.openapi.schemas import Schemas
+from api.openapi.components import select_reachable, share_components
+from api.openapi.schemas import Schemas, list_events
 from core.http.caller import AGENT_TOKEN_HEADER
 from core.paging import CURSOR_HEADER, MAX_CURSOR_LENGTH
 from services.readiness import CheckName
@@ -38,23 +39,67 @@ PROBES = {
 
 
 def build_document(operations: Sequence[Operation], server: str = "/") -> dict[str, Any]:
-    """Return the whole document."""
+    """Return the document of these operations, in which nothing but schemas is shared."""
     schemas = Schemas(operations)
     paths: dict[str, dict[str, Any]] = {path: {"get": _describe_probe(path)} for path in PROBES}
     for operation in operations:
         described = _describe_operation(operation, schemas)
         paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = described
+    tags = {tag for path in paths.values() for one in path.values() for tag in one["tags"]}
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
+        "info": {
+            "title": TITLE,
+            "version": VERSION,
+            "description": DESCRIPTION,
+            "contact": {"name": "The operators of this installation", "url": server},
+        },
         "servers": [{"url": server}],
+        "tags": [{"name": tag, "description": TAGS[tag]} for tag in TAGS if tag in tags],
         "paths": paths,
         "components": {
-            "schemas": schemas.definitions,
+            "schemas": select_reachable(schemas.definitions, paths),
             "headers": RESPONSE_HEADERS,
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
+
+
+TAGS: Mapping[str, str] = {
+    "health": "Whether the server runs",
+    "auth": "Signing in",
+    "users": "Your account",
+    "organizations": "Organizations, their members and invitations",
+    "notifications": "Your notifications",
+    "channels": "Where you receive notifications",
+    "read-markers": "What you have read",
+    "tags": "Tags of tasks",
+    "custom fields": "Fields of tasks that admins define",
+    "boards": "Boards",
+    "board-groups": "Groups of boards",
+    "board-onboarding": "Finding out the goal of a board",
+    "tasks": "Tasks, their comments and links",
+    "approvals": "Requests that wait for the decision of a person",
+    "approval-policies": "Rules that decide requests, or who decides them",
+    "questions": "Questions of agents to people",
+    "board-memory": "Notes and chat of a board",
+    "board-group-memory": "Notes and chat of a group of boards",
+    "board-webhooks": "Webhooks that boards receive",
+    "webhooks": "Webhooks that are sent",
+    "activity": "What has happened",
+    "audit": "Who has done what, for admins",
+    "metrics": "Numbers of the dashboard",
+    "search": "Full-text search",
+    "agents": "Agents",
+    "souls-directory": "Characters for agents",
+    "skills": "Skills and their packs",
+    "gateways": "Gateways, which run agents",
+    "gateway-requests": "Requests of agents on gateways",
+    "agent": "What agents call",
+    "agent-lead": "What the lead of a board may call",
+    "agent-worker": "What a worker of a board may call",
+    "agent-main": "What the main agent of a gateway may call",
+}
 
 
 def _describe_probe(path: str) -> dict[str, Any]:
@@ -127,17 +172,29 @@ def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any
 
 def _describe_success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.response_type is None:
-        is_export = operation.path.endswith("/export")
-        media_type = "application/x-ndjson" if is_export else "text/event-stream"
-        example = EXPORT_EXAMPLE if is_export else STREAM_EXAMPLE
-        return {
-            "description": "Lines of JSON" if is_export else "A stream of events",
-            "content": {media_type: {"schema": {"type": "string"}, "example": example}},
+        events = {
+            name: schemas.get_schema((operation.handler, name)) for name in list_events(operation)
         }
+        if not events:
+            lines = {"schema": {"type": "string"}, "example": EXPORT_EXAMPLE}
+            return {"description": "Lines of JSON", "content": {"application/x-ndjson": lines}}
+        schema = {
+            "type": "string",
+            "contentMediaType": "text/event-stream",
+            "contentSchema": {"anyOf": [_describe_event(*event) for event in events.items()]},
+        }
+        content = {"text/event-stream": {"schema": schema, "example": STREAM_EXAMPLE}}
+        return {"description": "A stream of events; the schema is of one event", "content": content}
     return {
         "description": "Success",
         "content": schemas.build_content(schemas.get_schema(operation.handler)),
     }
+
+
+def _describe_event(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event of a stream; its data are JSON."""
+    properties = {"event": {"const": name}, "id": {"type": "integer"}, "data": data}
+    return {"type": "object", "properties": properties, "required": ["event", "data"]}
 
 
 PATH_OBJECTS: Mapping[str, str] = {
@@ -316,7 +373,7 @@ def get_asset_url(path: str) -> str:
     return f"/static/{path}?v={content_hash}"
 
 
-_environment = Environment(
+environment = Environment(
     loader=FileSystemLoader(ROOT / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -327,13 +384,15 @@ _environment = Environment(
 
 def render_json(operations: Sequence[Operation], server: str) -> bytes:
     """Return the OpenAPI document as JSON, for the server's base URL."""
-    return pydantic_core.to_json(build_document(operations, server))
+    document = build_document(operations, server)
+    share_components(document)
+    return pydantic_core.to_json(document)
 
 
 def render_page(operations: Sequence[Operation], server: str) -> str:
     """Return the page that shows the OpenAPI document."""
     document = build_document(operations, server)
-    template = _environment.get_template("api_reference.html")
+    template = environment.get_template("api_reference.html")
     return template.render(
         asset_url=get_asset_url, document=document, groups=_group_by_tag(document), server=server
     )

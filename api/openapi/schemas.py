@@ -11,11 +11,13 @@ from pydantic.json_schema import CoreModeRef, CoreRef, DefsRef, GenerateJsonSche
 from api.framework.fields import get_component_name
 from api.framework.operation import Operation
 from api.openapi import errors
+from api.openapi.components import SCHEMAS
+from api.streams.subscription import ResetMessage
 from core.paging import Page
 from services import pending_reasons
 from services.gateways.runs import RunPhase
 
-SCHEMAS = "#/components/schemas/"
+RESET = TypeAdapter(ResetMessage)
 
 COMPONENTS: Mapping[type, str] = {
     pending_reasons.PendingReason: "Reason",
@@ -29,7 +31,11 @@ SCHEMA_HINTS = ("x-llm-intent", "x-when-to-use", "x-required-actor")
 
 
 class _SchemaGenerator(GenerateJsonSchema):
-    """Name components after the `component` of a model, or its class."""
+    """Name components after the `component` of a model, or its class; fields need no titles."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Return False: the title would be the name of the field again."""
+        return False
 
     def get_defs_ref(self, core_mode_ref: CoreModeRef) -> DefsRef:
         """Return the key of a component: the name of the model or enum for clients."""
@@ -46,6 +52,12 @@ def _rename_component(match: re.Match[str]) -> str:
     return f"{module}.{name}"
 
 
+def list_events(operation: Operation) -> Mapping[str, TypeAdapter[Any]]:
+    """Return the types of the events of a stream, also of the one that all streams have."""
+    events = operation.stream_events
+    return {**events, "reset": RESET} if events else {}
+
+
 class Schemas:
     """The JSON schemas of all models."""
 
@@ -58,14 +70,15 @@ class Schemas:
                 inputs += [(model, "validation", TypeAdapter(model))] if model else []
             if operation.response_type:
                 inputs.append((operation.handler, "serialization", operation.response_type))
+            for name, adapter in list_events(operation).items():
+                inputs.append(((operation.handler, name), "serialization", adapter))
         self._found, extra = TypeAdapter.json_schemas(
             inputs, ref_template=SCHEMAS + "{model}", schema_generator=_SchemaGenerator
         )
         self.definitions: dict[str, Any] = extra["$defs"]
         self._add_hints(operations)
-        for name in self.definitions:
-            if name in COMPONENTS.values() or name.startswith(f"{COMPONENTS[Page]}_"):
-                self.definitions[name]["title"] = name  # generators make class names of titles
+        for schema in self.definitions.values():
+            schema.pop("title", None)  # without it, generators name classes after the component
         self.examples = ExampleGenerator(self.definitions)
 
     def _add_hints(self, operations: Sequence[Operation]) -> None:

@@ -161,7 +161,8 @@ CONTENT_SECURITY_POLICY = (
 API_PREFIX = "/api/"
 PROGRAM_PATHS = (API_PREFIX, "/hooks/", "/mcp", "/otlp/")
 """The beginnings of the paths that programs call with a token."""
-CORS_PATHS = frozenset({"/health", "/healthz", "/readyz", "/openapi.json"})  # outside of it
+CORS_PATHS = frozenset({"/health", "/healthz", "/readyz", "/openapi.json", "/llms.txt"})
+CORS_PREFIXES = (API_PREFIX, "/openapi/")
 
 
 class ApiCorsMiddleware:
@@ -174,7 +175,7 @@ class ApiCorsMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, for paths of the API with the headers for other origins."""
         path = scope["path"] if scope["type"] == "http" else ""
-        is_api = path.startswith(API_PREFIX) or path in CORS_PATHS
+        is_api = path.startswith(CORS_PREFIXES) or path in CORS_PATHS
         await (self.cors if is_api else self.app)(scope, receive, send)
 
 

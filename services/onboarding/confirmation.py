@@ -81,7 +81,7 @@ class OnboardingGoal(Fields):
         "board_type": "goal",
         "objective": "Launch the new site before summer.",
         "success_metrics": {"visitors": "1,000 in the first week"},
-        "target_date": "2027-06-01T00:00:00",
+        "target_date": "2027-06-01T00:00:00Z",
     }
 
     board_type: Annotated[boards.BoardType, Label(N_("Kind of board"))]

@@ -1,7 +1,9 @@
 """The OpenAPI document matches the API exactly, and is valid OpenAPI 3.1."""
 
+import json
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
-from api.app import OPERATIONS, app, root_routes
+from api.app import OPERATIONS, app
+from api.framework.auth import AllowedCaller
 from api.framework.fields import MAX_IDS
 from api.framework.routing import OperationRouter
 from api.openapi import errors
+from api.openapi.document import PROBES, render_json
+from api.openapi.role_documents import DocumentRole, build_role_document, render_role_json
 from core.db.engine import TransactionFactory
 from services.approvals import MAX_SCORES
 from tests.support.api_document import DOCUMENT
@@ -43,10 +48,7 @@ def test_the_document_and_the_routes_have_the_same_operations() -> None:
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
-    routed |= {("GET", route.path) for route in root_routes} - {
-        ("GET", "/openapi.json"),
-        ("GET", "/docs"),
-    }
+    routed |= {("GET", path) for path in PROBES}
     assert {(method, path) for method, path, _ in list_operations()} == routed
 
 
@@ -188,6 +190,147 @@ async def test_the_document_and_its_page_are_served(anonymous: Client) -> None:
 def test_the_document_is_valid_openapi() -> None:
     """With the meta-schema of OpenAPI 3.1 in the validator package; nothing is fetched."""
     OpenAPIV31SpecValidator(DOCUMENT).validate()
+
+
+def resolve(value: Any, document: dict[str, Any]) -> Any:
+    """Return a part of a document with components instead of references, except schemas."""
+    if isinstance(value, list):
+        return [resolve(one, document) for one in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref", "")
+    if reference.startswith(("#/components/examples", "#/components/para", "#/components/resp")):
+        _, _, kind, name = reference.split("/")
+        return resolve(document["components"][kind][name], document)
+    return {key: resolve(one, document) for key, one in value.items()}
+
+
+def test_components_for_what_repeats_lose_nothing() -> None:
+    text = render_json(OPERATIONS, "/")
+    served = json.loads(text)
+    assert len(text) <= 600_000
+    OpenAPIV31SpecValidator(served).validate()
+    assert served["components"]["schemas"] == DOCUMENT["components"]["schemas"]
+    for method, path, described in list_operations():
+        operation = deepcopy(described)
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values():
+                if status < "300":
+                    assert content.pop("example")
+        assert resolve(served["paths"][path][method.lower()], served) == operation, (method, path)
+
+
+def test_each_operation_has_tags_that_are_described() -> None:
+    described = {tag["name"] for tag in DOCUMENT["tags"]}
+    assert described == {tag for _, _, operation in list_operations() for tag in operation["tags"]}
+
+
+@pytest.mark.parametrize("role", DocumentRole)
+def test_the_document_of_a_role_has_its_operations(role: DocumentRole) -> None:
+    document = build_role_document(role, OPERATIONS)
+    OpenAPIV31SpecValidator(document).validate()
+    found = {
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    }
+    callers = {one.operation_id: one.allowed_caller for one in OPERATIONS}
+    other = AllowedCaller.AGENT if role is DocumentRole.PEOPLE else AllowedCaller.USER
+    assert found
+    assert other not in {callers[id] for id in found}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            whole = DOCUMENT["paths"][path][method]
+            assert [resolve(one, document)["name"] for one in operation["parameters"]] == [
+                one["name"] for one in whole["parameters"]
+            ]
+            assert operation.keys() >= {"summary", "description"}
+            assert ("requestBody" in operation) == ("requestBody" in whole)
+    for name, schema in document["components"]["schemas"].items():
+        whole = DOCUMENT["components"]["schemas"][name]
+        assert schema.get("properties", {}).keys() == whole.get("properties", {}).keys(), name
+
+
+def test_the_document_for_workers_is_short_and_for_workers_only() -> None:
+    text = render_role_json(DocumentRole.WORKER, OPERATIONS, "https://mission.example")
+    assert len(text) <= 60_000
+    paths = json.loads(text)["paths"]
+    assert "patch" in paths["/api/v1/agent/boards/{board_id}/tasks/{task_id}"]
+    assert "delete" not in paths["/api/v1/agent/boards/{board_id}/tasks/{task_id}"]
+    assert not [path for path in paths if "onboarding" in path]
+    lead = build_role_document(DocumentRole.LEAD, OPERATIONS)["paths"]
+    assert "delete" in lead["/api/v1/agent/boards/{board_id}/tasks/{task_id}"]
+
+
+async def test_responses_match_the_short_documents(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
+) -> None:
+    """What they leave out is true of all responses."""
+    async with transaction() as session:
+        objects = await create_api_objects(session, world)
+    document = build_role_document(DocumentRole.LEAD, OPERATIONS)
+    for operation in OPERATIONS:
+        methods = document["paths"].get(f"/api/v1{operation.path}", {})
+        if operation.method != "GET" or "get" not in methods or operation.response_type is None:
+            continue
+        response = await client_for(world.lead).get(build_url(operation, objects))
+        assert response.status_code == 200, (operation_label(operation), response.text)
+        described = resolve(methods["get"]["responses"]["200"], document)
+        schema = described["content"]["application/json"]["schema"]
+        validator = Draft202012Validator({**schema, "components": document["components"]})
+        validator.validate(response.json())
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/openapi.json", *(f"/openapi/{role}.json" for role in DocumentRole), "/llms.txt", "/docs"],
+)
+async def test_a_document_that_the_client_has_is_not_sent_again(
+    anonymous: Client, path: str
+) -> None:
+    first = await anonymous.get(f"http://mission.test{path}")
+    assert first.status_code == 200
+    for known in (first.headers["ETag"], f'"x", W/{first.headers["ETag"]}', "*"):
+        second = await anonymous.get(f"http://mission.test{path}", headers={"If-None-Match": known})
+        assert (second.status_code, second.content) == (304, b"")
+    changed = await anonymous.get(f"http://mission.test{path}", headers={"If-None-Match": '"x"'})
+    assert changed.content == first.content
+
+
+async def test_the_guide_is_a_page_with_the_text_of_the_file(anonymous: Client) -> None:
+    page = await anonymous.get("http://mission.test/docs/agents")
+    assert page.headers["Content-Type"].startswith("text/html")
+    for heading in re.findall(r"^## (.+)$", (ROOT / "docs/agents.md").read_text(), re.MULTILINE):
+        assert f">{heading}</h2>" in page.text
+        id = re.sub(r"\W+", "-", heading.lower())
+        assert f'href="#{id}"' in page.text
+        assert f'<h2 id="{id}">' in page.text
+    links = re.findall(r'<a href="([^"]+)"', page.text)
+    ids = re.findall(r' id="([^"]+)"', page.text)
+    for link in links:
+        assert link.startswith(("/", "https://")) or link[1:] in ids, link
+    assert "<script>" not in page.text
+
+
+async def test_the_text_for_programs_names_documents_that_exist(anonymous: Client) -> None:
+    text = (await anonymous.get("http://mission.test/llms.txt")).text
+    links = re.findall(r"\]\(https?://[^/)]+(/[^)]*)\)", text)
+    assert "/openapi/agent-worker.json" in links
+    for link in links:
+        assert (await anonymous.get(f"http://mission.test{link}")).status_code == 200
+    assert "{" + "{" not in text
+
+
+def test_every_stream_describes_the_data_of_its_events() -> None:
+    for operation in OPERATIONS:
+        if operation.path.endswith("/stream"):
+            responses = DOCUMENT["paths"][f"/api/v1{operation.path}"]["get"]["responses"]
+            schema = responses["200"]["content"]["text/event-stream"]["schema"]
+            events = [
+                one["properties"]["event"]["const"] for one in schema["contentSchema"]["anyOf"]
+            ]
+            assert events[-1] == "reset"
+            assert len(events) > 1
 
 
 def list_bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

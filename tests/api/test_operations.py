@@ -7,6 +7,7 @@ from api import endpoints
 from api.app import OPERATIONS, root_routes
 from api.framework.auth import AllowedCaller
 from api.framework.operation import Operation
+from api.openapi.document import PROBES
 from tests.support.api_document import DOCUMENT
 
 KNOWN = """
@@ -154,7 +155,8 @@ def test_the_document_contains_exactly_the_declared_operations() -> None:
         for method in methods
     }
     there = {f"{operation.method} /api/v1{operation.path}" for operation in OPERATIONS}
-    probes = {f"GET {route.path}" for route in root_routes} - {"GET /openapi.json", "GET /docs"}
+    probes = {f"GET {path}" for path in PROBES}
+    assert PROBES.keys() <= {route.path for route in root_routes}
     assert documented == there | probes
 
 

@@ -204,7 +204,7 @@ def test_models_have_the_names_of_the_original() -> None:
     pages = {f"LimitOffsetPage_TypeVar_Customized_{model}_" for model in PAGES.split()}
     assert pages - SCHEMAS.keys() == set()
     for name in {*MODELS.split(), *pages}:
-        assert SCHEMAS[name]["title"] == name
+        assert "title" not in SCHEMAS[name]  # of which generators would make another name
 
 
 def test_every_name_of_the_original_is_used() -> None:

@@ -18,7 +18,10 @@ from tests.support.api_objects import (
 from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.world import World
 
-OPEN_TO_ALL = {"/health", "/healthz", "/readyz", "/openapi.json", "/docs"}
+OPEN_TO_ALL = {
+    *("/health", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/agents", "/llms.txt"),
+    *("/openapi/agent-worker.json", "/openapi/agent-lead.json", "/openapi/people.json"),
+}
 
 NOT_404 = {
     ("DELETE", "/agents/{agent_id}"): {200},
