@@ -10,7 +10,7 @@ from tests.support.page_checks import PHONE, list_axe_violations, overflows_hori
 LIST_OF_FIELDS = re.compile(r"/fields(\?|$)")
 
 
-async def test_a_tag_is_created_with_a_generated_slug_and_deleted(site: LiveSite) -> None:
+async def test_a_tag_is_created_with_a_generated_slug(site: LiveSite) -> None:
     async with site.open_page("/tags/new", viewport=PHONE) as page:
         await page.get_by_label("Name", exact=True).fill("Spring Cleaning 1")
         await page.get_by_role("button", name="Use from name").click()
@@ -25,16 +25,9 @@ async def test_a_tag_is_created_with_a_generated_slug_and_deleted(site: LiveSite
         await page.get_by_role("button", name="Create tag").click()
         await page.get_by_label("Filter tags by name").press_sequentially("cleaning 1")
         await expect(page.locator("#tags [data-item]")).to_have_count(1)
-        await page.get_by_role("link", name="Spring Cleaning 1").first.click()
-        await page.get_by_label("Name", exact=True).fill("Spring Cleaning 2")
-        await page.get_by_role("button", name="Save").click()
-        await page.get_by_role("link", name="Spring Cleaning 2").first.click()
-        await page.locator("summary", has_text="Delete tag").click()
-        await page.locator("#end").get_by_role("button", name="Delete tag").click()
-        await expect(page.get_by_text("Spring Cleaning")).to_have_count(0)
 
 
-async def test_a_field_is_required_set_filtered_and_deleted(site: LiveSite) -> None:
+async def test_a_field_is_required_set_and_filtered(site: LiveSite) -> None:
     board = site.create_board("Fielded")
     task = site.create_task(board, "Weigh anchor")
     async with site.open_page("/fields/new") as page:
@@ -64,16 +57,3 @@ async def test_a_field_is_required_set_filtered_and_deleted(site: LiveSite) -> N
         await expect(page.get_by_text("Weigh anchor")).to_have_count(0)
         await page.locator("#filter-value").fill("12")
         await expect(page.get_by_text("Weigh anchor")).to_be_visible()
-
-        await page.goto("/fields")
-        await page.get_by_role("link", name="weight", exact=True).first.click()
-        await expect(page.get_by_text("1 task has a value for this field.")).to_be_visible()
-        await page.locator("[name=label]").fill("Weight in t")
-        await page.get_by_label("Required").uncheck()
-        await page.get_by_role("button", name="Save").click()
-        site.update_task(board, task, custom_field_values={"weight": None})
-        await page.get_by_role("link", name="Weight in t").first.click()
-        await page.locator("summary", has_text="Delete field").click()
-        await page.locator("#end").get_by_role("button", name="Delete field").click()
-        await expect(page).to_have_url(LIST_OF_FIELDS)
-        await expect(page.get_by_text("Weight in t")).to_have_count(0)

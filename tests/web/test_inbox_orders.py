@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from models import Approval, ApprovalStatus, PolicyVerdict, RiskLevel
 from services import approvals, boards
 from services.approvals import ApprovalCreate
 from services.inbox import WaitingOrder
+from tests.conftest import rolled_back_changes
 from tests.support.approval_pages import HTMX, stored
 from tests.support.board_rows import make_task
 from tests.web.test_decision_form import change_task
@@ -72,19 +74,21 @@ def sort_by(order: WaitingOrder, found: list[Approval], world: Any) -> list[str]
     return [str(one.id) for one in sorted(found, key=key)]
 
 
-@pytest.mark.parametrize("order", WaitingOrder)
 async def test_all_requests_are_on_the_pages_of_each_order(
-    alice, transaction, world, order: WaitingOrder
+    alice, transaction, world, subtests: pytest.Subtests
 ) -> None:
     added = await add_mixed(transaction, world)
-    pages = [page async for page in walk(alice, f"/approvals?order={order}")]
-    rows = [read_rows(page) for page in pages]
-    assert [id for page in rows for id in page] == sort_by(order, added, world)
-    assert [len(page) for page in rows] == [50] * 10
-    last = re.search(r'rel="prev" href="([^"]*)"', pages[-1])
-    assert last
-    back = [read_rows(page) async for page in walk(alice, last[1].replace("&amp;", "&"), "prev")]
-    assert list(reversed(back)) == rows[:-1]
+    for order in WaitingOrder:
+        with subtests.test(order):
+            pages = [page async for page in walk(alice, f"/approvals?order={order}")]
+            rows = [read_rows(page) for page in pages]
+            assert [id for page in rows for id in page] == sort_by(order, added, world)
+            assert [len(page) for page in rows] == [50] * 10
+            last = re.search(r'rel="prev" href="([^"]*)"', pages[-1])
+            assert last
+            before = walk(alice, last[1].replace("&amp;", "&"), "prev")
+            back = [read_rows(page) async for page in before]
+            assert list(reversed(back)) == rows[:-1]
 
 
 async def test_the_rows_of_the_order_by_risk_name_it(alice, transaction, world) -> None:
@@ -97,44 +101,49 @@ async def test_the_rows_of_the_order_by_risk_name_it(alice, transaction, world) 
     assert "badge" not in (await alice.get("/approvals")).text.split('id="approval-')[1]
 
 
-@pytest.mark.parametrize("order", WaitingOrder)
 async def test_after_a_decision_the_next_request_of_the_order_is_shown(
-    alice, transaction, world, order: WaitingOrder
+    alice, transaction, world, subtests: pytest.Subtests
 ) -> None:
-    order_of = sort_by(order, await add_mixed(transaction, world), world)
-    for place, following in [(7, 8), (120, 121), (489, 0)]:
-        path = f"/approvals/{order_of[place]}/answers?order={order}"
-        part = (await alice.post(path, data={"status": "rejected"}, headers=HTMX)).text
-        assert f'id="detail-{order_of[following]}"' in part
+    added = await add_mixed(transaction, world)
+    for order in WaitingOrder:
+        order_of = sort_by(order, added, world)
+        with subtests.test(order):
+            async with rolled_back_changes(transaction):
+                for place, following in [(7, 8), (120, 121), (489, 0)]:
+                    path = f"/approvals/{order_of[place]}/answers?order={order}"
+                    part = (await alice.post(path, data={"status": "rejected"}, headers=HTMX)).text
+                    assert f'id="detail-{order_of[following]}"' in part
 
 
-@pytest.mark.parametrize(
-    ("query", "is_listed"),
-    [
-        ("risk=critical&risk=low", lambda one, world: one.risk in ("critical", "low")),
-        ("risk=high", lambda one, world: one.risk in ("high", None)),
-        ("kind=deploy", lambda one, world: one.action_type == "deploy"),
-        (f"kind=rm+-rf&kind={'a' * 200}", lambda one, world: one.action_type in KINDS[3::3]),
-        ("agent={worker}", lambda one, world: one.agent_id == world.worker.id),
-        (
-            "agent={worker}&agent={gardener}&risk=medium",
-            lambda one, world: one.agent_id not in (world.lead.id, None) and one.risk == "medium",
-        ),
-        ("board={garden}", lambda one, world: one.board_id == world.garden.id),
-        ("board={board}&board={garden}&min=80", lambda one, world: one.confidence == 90),
-        ("agent=x&kind=&risk=none", lambda one, world: True),
-    ],
-)
+FILTERS: dict[str, Callable[[Approval, Any], bool]] = {
+    "risk=critical&risk=low": lambda one, world: one.risk in ("critical", "low"),
+    "risk=high": lambda one, world: one.risk in ("high", None),
+    "kind=deploy": lambda one, world: one.action_type == "deploy",
+    f"kind=rm+-rf&kind={'a' * 200}": lambda one, world: one.action_type in KINDS[3::3],
+    "agent={worker}": lambda one, world: one.agent_id == world.worker.id,
+    "agent={worker}&agent={gardener}&risk=medium": lambda one, world: (
+        one.agent_id not in (world.lead.id, None) and one.risk == "medium"
+    ),
+    "board={garden}": lambda one, world: one.board_id == world.garden.id,
+    "board={board}&board={garden}&min=80": lambda one, world: one.confidence == 90,
+    "agent=x&kind=&risk=none": lambda one, world: True,
+}
+"""Filters, and the requests that they list."""
+
+
 async def test_a_filter_lists_what_has_one_of_its_values(
-    alice, transaction, world, query: str, is_listed: Any
+    alice, transaction, world, subtests: pytest.Subtests
 ) -> None:
     added = await add_mixed(transaction, world)
     names = ("worker", "gardener", "board", "garden")
-    query = query.format(**{name: getattr(world, name).id for name in names})
-    listed = [one for one in added if is_listed(one, world)]
-    for order in (WaitingOrder.AGE, WaitingOrder.KIND):
-        pages = [page async for page in walk(alice, f"/approvals?{query}&order={order}")]
-        assert [id for page in pages for id in read_rows(page)] == sort_by(order, listed, world)
+    for unfilled, is_listed in FILTERS.items():
+        query = unfilled.format(**{name: getattr(world, name).id for name in names})
+        listed = [one for one in added if is_listed(one, world)]
+        with subtests.test(unfilled):
+            for order in (WaitingOrder.AGE, WaitingOrder.KIND):
+                pages = [page async for page in walk(alice, f"/approvals?{query}&order={order}")]
+                ids = [id for page in pages for id in read_rows(page)]
+                assert ids == sort_by(order, listed, world)
 
 
 async def test_the_filter_offers_agents_and_kinds_of_own_boards(

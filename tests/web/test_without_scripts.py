@@ -360,6 +360,32 @@ async def test_a_group_is_created_and_changed(page: PlainPage) -> None:
     assert "No boards in this group yet." in page.text
 
 
+async def test_a_tag_is_created_changed_and_deleted(page: PlainPage) -> None:
+    await page.open("/tags/new")
+    page.fill("Name", "Spring Cleaning 1")
+    await page.press("Create tag")
+    await page.follow("Spring Cleaning 1", "tags")
+    page.fill("Name", "Spring Cleaning 2")
+    await page.press("Save")
+    await page.follow("Spring Cleaning 2", "tags")
+    await page.press("Delete tag", "end")
+    assert page.heading == "Tags 0"
+
+
+async def test_a_field_is_created_changed_and_deleted(page: PlainPage) -> None:
+    await page.open("/fields/new")
+    page.fill("Name", "weight")
+    page.fill("Type", "Whole number")
+    page.check("Launch")
+    await page.press("Create field")
+    await page.follow("weight")
+    page.fill("Name", "Weight in t")
+    await page.press("Save")
+    await page.follow("Weight in t")
+    await page.press("Delete field", "end")
+    assert page.heading == "Task fields 0"
+
+
 async def test_a_soul_is_compared_and_applied(page: PlainPage) -> None:
     await page.open("/souls?q=code+review")
     await page.follow("Code reviewer")
