@@ -1,9 +1,7 @@
 """Well-known programs: what a command with one does. Other programs may do anything."""
 
-import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -11,24 +9,22 @@ from urllib.parse import urlsplit
 from models import ToolAction
 from services.tool_facts.effects import Effects
 from services.tool_facts.facts import Command
+from services.tool_facts.git import read_git
+from services.tool_facts.inner_commands import WRAPPERS
+from services.tool_facts.words import (
+    SHELL_PROGRAMS,
+    Word,
+    find_name,
+    is_option,
+    list_operands,
+    list_option_values,
+)
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SYSTEM_FOLDERS = ("/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/")
-SAFE_VARIABLES = _names(
-    """
-    CI NO_COLOR FORCE_COLOR CLICOLOR CLICOLOR_FORCE LANG LC_ALL LC_CTYPE TZ TERM COLUMNS LINES
-    NODE_ENV RAILS_ENV RUST_BACKTRACE PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE
-    GIT_TERMINAL_PROMPT DEBIAN_FRONTEND
-    """
-)
-"""Variables that change the output of programs, and not what they execute."""
-
-_CODE_SEPARATORS = re.compile(r"[\s'\"();|&`$=,]+")
-SHELL_PROGRAMS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "rbash"))
 _INTERPRETERS = re.compile(
     r"python[0-9.]*|pypy[0-9.]*|node|nodejs|deno|bun|perl[0-9.]*|ruby[0-9.]*|php[0-9.]*|lua[0-9.]*|luajit"
     r"|Rscript|R|julia|tclsh|wish|osascript|fish|csh|tcsh|pwsh|powershell|nu|elvish|xonsh|expect|groovy"
@@ -131,202 +127,6 @@ _SECRET_EXAMPLES = (
 )
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word of a command. Without a text it is known only when the command is executed."""
-
-    text: str | None
-    source: str  # as it is written
-    is_pattern: bool = False  # files of the folder are inserted
-
-    @property
-    def shown(self) -> str:
-        """The text, or what is written if there is none."""
-        return self.source if self.text is None else self.text
-
-
-@dataclass
-class InnerCommands:
-    """Commands in the arguments of another, as words or as texts, and what remains of that one."""
-
-    own: list[Word]
-    words: list[list[Word]] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-
-
-def find_name(text: str) -> str:
-    """Return the name of a program in a folder of the system, other paths as they are."""
-    text = posixpath.normpath("/" + text.lstrip("/")) if text.startswith("/") else text
-    for folder in SYSTEM_FOLDERS:
-        if text.startswith(folder):
-            return text[len(folder) :]
-    return text
-
-
-def find_inner_commands(
-    words: Sequence[Word], given: str | None, is_piped: bool, effects: Effects
-) -> InnerCommands | None:
-    """Return the commands that a command executes because its arguments say so."""
-    name = find_name(words[0].shown)
-    if name in SHELL_PROGRAMS:
-        return _find_shell_text(words, given, effects)
-    if name == "eval":
-        texts = [one.text for one in words[1:]]
-        known = [one for one in texts if one is not None]
-        if len(known) < len(texts) or any(one.is_pattern for one in words):
-            effects.doubt("variable")
-        return InnerCommands(list(words[:1]), texts=[" ".join(known)])
-    if name in ("find", "fd", "fdfind"):
-        return _find_executed(words, effects)
-    if name == "ssh":
-        return _find_remote(words)
-    options = _WRAPPERS.get(name)
-    if options is None:
-        return None
-    at = _skip_options(words, options, effects)
-    if name == "env":
-        while at < len(words) and re.match(r"[A-Za-z_]\w*=", words[at].shown):
-            if words[at].shown.split("=")[0] not in SAFE_VARIABLES:
-                effects.doubt("environment")
-            at += 1
-    if name in ("timeout", "gtimeout", "chrt", "taskset"):
-        at += 1
-    own, inner = list(words[:at]), list(words[at:])
-    if name == "command" and any(one.shown in ("-v", "-V") for one in words[1:at]):
-        return None
-    if name == "env" and not inner:
-        effects.act(ToolAction.READ_SECRET)  # prints all variables
-    if name == "xargs":
-        inner = [*inner, Word(None, "…")] if inner else []
-    return InnerCommands(own, [inner] if inner else [])
-
-
-_WRAPPERS: Mapping[str, str] = {
-    "env": "iu:0v",
-    "sudo": "u:g:EHnbkSA",
-    "doas": "u:n",
-    "nohup": "",
-    "time": "pv",
-    "nice": "n:",
-    "ionice": "c:n:t",
-    "timeout": "k:s:v",
-    "gtimeout": "k:s:v",
-    "stdbuf": "i:o:e:",
-    "setsid": "wcf",
-    "command": "pvV",
-    "builtin": "",
-    "exec": "",
-    "xargs": "0rtn:P:I:L:d:s:a:x",
-    "chrt": "bfior",
-    "taskset": "c",
-    "caffeinate": "dimsu",
-    "setarch": "R",
-}
-"""Programs that execute the words after their options; a colon stands after options with a value."""
-_LONG_OPTIONS = frozenset(
-    ("--ignore-environment", "--foreground", "--preserve-status", "--verbose", "--null", "--wait")
-    + ("--no-run-if-empty", "--login", "--non-interactive", "--preserve-env", "--portability")
-)
-
-
-def _skip_options(words: Sequence[Word], options: str, effects: Effects) -> int:
-    """Return the position after the options. One that is not known is a doubt."""
-    at = 1
-    while at < len(words):
-        text = words[at].shown
-        if words[at].text is None or words[at].is_pattern:
-            effects.doubt("variable")
-            return at
-        if not text.startswith("-") or text == "-":
-            return at
-        at += 1
-        if text == "--":
-            return at
-        if text.startswith("--"):
-            if text not in _LONG_OPTIONS:
-                effects.doubt("option")
-            continue
-        if re.fullmatch(r"-\d+", text) and options == "n:":  # nice -10
-            continue
-        for position, letter in enumerate(text[1:], 2):
-            index = options.find(letter)
-            if index < 0:
-                effects.doubt("option")
-                break
-            if options[index + 1 : index + 2] == ":":
-                at += position == len(text)
-                break
-    return at
-
-
-def _find_shell_text(words: Sequence[Word], given: str | None, effects: Effects) -> InnerCommands:
-    """Return the text that a shell executes, if it is an argument or a here-document."""
-    at, has_code, reads_input = 1, False, False
-    while at < len(words) and (words[at].text or "").startswith(("-", "+")):
-        text = words[at].shown
-        at += 1
-        if text in ("-", "--"):
-            break
-        if re.fullmatch(r"-[leuxi]*c[leux]*", text):
-            has_code = True
-        elif text in ("-o", "+o") and at < len(words) and words[at].text == "pipefail":
-            at += 1
-        elif text == "-s":
-            reads_input = True
-        elif not re.fullmatch(r"-[leux]+|--login|--norc|--noprofile|--posix", text):
-            if text not in ("--version", "--help"):
-                effects.doubt("option")
-                effects.act(ToolAction.RUN_CODE)
-            return InnerCommands(list(words))
-    own = list(words[:at])
-    if has_code:
-        code = words[at] if at < len(words) else Word(None, "")
-        if code.text is None or code.is_pattern:
-            effects.doubt("variable")
-            return InnerCommands(list(words))
-        return InnerCommands(own, texts=[code.text])
-    if at < len(words) and not reads_input:  # a script
-        return InnerCommands(list(words))
-    if given is None:
-        effects.doubt("piped_code")
-        effects.act(ToolAction.RUN_CODE)
-        return InnerCommands(list(words))
-    return InnerCommands(own, texts=[given])
-
-
-def _find_executed(words: Sequence[Word], effects: Effects) -> InnerCommands:
-    """Return the commands of `find -exec` and `fd -x`."""
-    own, inner = list(words[:1]), []
-    starts = {"-exec", "-execdir", "-ok", "-okdir"}
-    if words[0].shown != "find":
-        starts = {"-x", "-X", "--exec", "--exec-batch"}
-    at = 1
-    while at < len(words):
-        word = words[at]
-        own.append(word)
-        at += 1
-        name, equals, value = word.shown.partition("=")
-        if name not in starts:
-            continue
-        command = [Word(value, value)] if equals else []
-        while at < len(words) and words[at].shown not in (";", "+"):
-            one = words[at]
-            command.append(Word(None, one.shown) if "{}" in one.shown else one)
-            at += 1
-        at += 1
-        if words[0].shown != "find":
-            command.append(Word(None, "…"))
-        inner.append(command)
-    return InnerCommands(own, inner)
-
-
-def _find_remote(words: Sequence[Word]) -> InnerCommands:
-    """Return the command that `ssh` executes on another machine."""
-    operands = [one.shown for one in words[1:] if not one.shown.startswith("-")]
-    text = " ".join(operands[1:])
-    return InnerCommands(list(words), texts=[text] if text else [])
-
-
 def read_program(
     words: Sequence[Word], effects: Effects, *, is_piped: bool = False, has_text: bool = False
 ) -> Command | None:
@@ -352,17 +152,12 @@ def read_program(
         if texts and not texts[-1].startswith("-"):
             effects.act(ToolAction.RUN)
         return command
-    if name in _WRAPPERS:
+    if name in WRAPPERS:
         if name in ("sudo", "doas", "exec"):
             effects.act(ToolAction.RUN)
         return command
     effects.act(ToolAction.RUN)
     return Command((name, *texts), frozenset(), is_known=False)
-
-
-def list_code_words(words: Iterable[str]) -> list[str]:
-    """Return the words in the arguments of a command that may be executed as code."""
-    return [one for word in words for one in _CODE_SEPARATORS.split(word) if one]
 
 
 def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
@@ -405,10 +200,10 @@ def _read_nothing(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.doubt("environment")
     if name in ("test", "[") and any(one in ("-v", "-R") for one in texts):
         effects.doubt("variable")
-    if name == "date" and any(_is_option(one, "s", "--set") for one in texts):
+    if name == "date" and any(is_option(one, "s", "--set") for one in texts):
         effects.act(ToolAction.RUN)
     for one in texts:
-        if name in ("date",) and _is_option(one, "f", "--file"):
+        if name in ("date",) and is_option(one, "f", "--file"):
             effects.act(ToolAction.READ_OUTSIDE)
 
 
@@ -425,11 +220,11 @@ def _doubt(_name: str, _texts: Sequence[str], effects: Effects) -> None:
 
 
 def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
-    if name == "file" and any(_is_option(one, "C", "--compile") for one in texts):
+    if name == "file" and any(is_option(one, "C", "--compile") for one in texts):
         effects.act(ToolAction.WRITE_INSIDE)
     if name == "xmllint" and any(one.lstrip("-") == "output" for one in texts):
         effects.act(ToolAction.RUN)
-    if name == "yq" and any(_is_option(one, "i", "--inplace") for one in texts):
+    if name == "yq" and any(is_option(one, "i", "--inplace") for one in texts):
         effects.act(ToolAction.WRITE_INSIDE)
     if name in ("bat", "batcat", "diff", "colordiff") and any(
         one.startswith("--pag") for one in texts
@@ -439,9 +234,9 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
         r"env|\$ENV|import|include|input_file|load", " ".join(texts)
     ):
         effects.act(ToolAction.READ_SECRET)
-    if name == "iconv" and any(_is_option(one, "o", "--output") for one in texts):
+    if name == "iconv" and any(is_option(one, "o", "--output") for one in texts):
         effects.act(ToolAction.RUN)
-    operands = _list_operands(texts)
+    operands = list_operands(texts)
     if name in ("jq", "yq"):
         operands = operands[1:]
     for one in operands:
@@ -450,7 +245,7 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    for one in _list_operands(texts):
+    for one in list_operands(texts):
         effects.read(one, is_listed=True)
     effects.act(ToolAction.READ)
 
@@ -458,18 +253,18 @@ def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
 def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
     """Read `grep` and programs like it. In whole folders they find secrets too."""
     if name in ("rg", "ag", "ack") and any(
-        _is_option(one, "z", "--search-zip", "--pre", "--hostname-bin", "--pager", "--env")
+        is_option(one, "z", "--search-zip", "--pre", "--hostname-bin", "--pager", "--env")
         for one in texts
     ):
         effects.act(ToolAction.RUN_CODE)
-    has_pattern = any(_is_option(one, "ef", "--regexp", "--file") for one in texts)
-    operands = _list_operands(texts)
-    paths = operands if has_pattern else operands[1:] + _list_option_values(texts)
+    has_pattern = any(is_option(one, "ef", "--regexp", "--file") for one in texts)
+    operands = list_operands(texts)
+    paths = operands if has_pattern else operands[1:] + list_option_values(texts)
     is_recursive = name not in ("rg", "ag", "ack") and any(
-        _is_option(one, "rR", "--recursive", "--dereference-recursive") for one in texts
+        is_option(one, "rR", "--recursive", "--dereference-recursive") for one in texts
     )
     is_hidden = name in ("rg", "ag", "ack") and any(
-        _is_option(one, "u.", "--hidden", "--no-ignore", "--unrestricted") for one in texts
+        is_option(one, "u.", "--hidden", "--no-ignore", "--unrestricted") for one in texts
     )
     if is_recursive and not any(one.startswith("--include=") for one in texts):
         is_hidden = not paths or any(one.strip("./") == "" for one in paths)
@@ -506,7 +301,7 @@ def _find_files(name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _write_files(name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = _list_operands(texts)
+    operands = list_operands(texts)
     if name in ("chmod", "chown", "chgrp", "setfacl", "chattr"):
         if not any(one.startswith("--ref") for one in texts):
             operands = operands[1:]
@@ -517,14 +312,14 @@ def _write_files(name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _delete_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    for one in _list_operands(texts):
+    for one in list_operands(texts):
         effects.delete(one)
     effects.act(ToolAction.DELETE)
 
 
 def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = _list_operands(texts, with_values=False)
-    targets = _list_option_values(texts)
+    operands = list_operands(texts, with_values=False)
+    targets = list_option_values(texts)
     after = [
         texts[at + 1] for at, one in enumerate(texts[:-1]) if re.fullmatch(r"-[a-zA-Z]*t", one)
     ]
@@ -592,7 +387,7 @@ def _edit_stream(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _read_awk(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = _list_operands(texts, with_values=False)
+    operands = list_operands(texts, with_values=False)
     is_simple = all(re.fullmatch(r"-F.{0,3}", one) for one in texts if one.startswith("-"))
     program = operands[0] if operands else ""
     if "-F" in texts:
@@ -606,18 +401,18 @@ def _read_awk(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 def _sort_lines(_name: str, texts: Sequence[str], effects: Effects) -> None:
     for at, one in enumerate(texts):
-        if _is_option(one, "o", "--output"):
+        if is_option(one, "o", "--output"):
             effects.write(one.partition("=")[2] or (texts[at + 1] if at + 1 < len(texts) else "?"))
             effects.write(one[2:] or "?") if not one.startswith("--") else None
-        if _is_option(one, "", "--compress-program"):
+        if is_option(one, "", "--compress-program"):
             effects.act(ToolAction.RUN_CODE)
-    for one in _list_operands(texts):
+    for one in list_operands(texts):
         effects.read(one)
     effects.act(ToolAction.READ)
 
 
 def _read_uniq(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = _list_operands(texts)
+    operands = list_operands(texts)
     for one in operands[:1]:
         effects.read(one)
     for one in operands[1:]:
@@ -626,15 +421,15 @@ def _read_uniq(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _print_tree(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    if any(_is_option(one, "oR", "--output") for one in texts):
-        for one in _list_operands(texts):
+    if any(is_option(one, "oR", "--output") for one in texts):
+        for one in list_operands(texts):
             effects.write(one)
         effects.act(ToolAction.WRITE_INSIDE)
     _list_files("tree", texts, effects)
 
 
 def _dump(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = _list_operands(texts)
+    operands = list_operands(texts)
     for one in operands[:1]:
         effects.read(one)
     for one in operands[1:]:
@@ -650,7 +445,7 @@ def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.act(ToolAction.RUN)
     if name in ("ssh", "mosh", "autossh", "socat", "nc", "ncat", "netcat"):
         effects.act(ToolAction.RUN_CODE)
-    for one in _list_operands(texts):
+    for one in list_operands(texts):
         found = _HOST.match(one)
         if found:
             effects.connect(found[1].lower())
@@ -726,143 +521,6 @@ def read_host(url: str) -> str | None:
         return None
 
 
-_GIT_READS = _names(
-    """
-    status log diff show rev-parse ls-files ls-tree blame annotate shortlog describe cat-file
-    rev-list merge-base name-rev for-each-ref reflog grep whatchanged diff-tree diff-index
-    diff-files count-objects check-ignore check-attr version help show-ref show-branch cherry
-    range-diff verify-commit verify-tag var fsck ls-remote
-    """
-)
-_GIT_WRITES = _names(
-    """
-    add commit mv merge cherry-pick revert apply am switch stash init tag branch notes
-    worktree rerere sparse-checkout
-    """
-)
-_GIT_DELETES = _names(
-    """
-    rm clean restore reset checkout prune gc
-    """
-)
-_GIT_NETWORK = _names(
-    """
-    fetch pull clone ls-remote submodule lfs remote send-email request-pull svn p4 archive
-    bundle fetch-pack send-pack http-fetch http-push imap-send annex maintenance
-    """
-)
-_GIT_DANGEROUS = (
-    *("--output", "--ext-diff", "--textconv", "--open-files-in-pager", "--exec", "--upload-pack"),
-    *(
-        "--receive-pack",
-        "--template",
-        "--no-index",
-        "--config",
-        "--interactive",
-        "--edit",
-        "--patch",
-    ),
-    *("--paginate", "--filters", "--git-dir", "--work-tree", "--gpg-sign", "--separate-git-dir"),
-)
-
-
-def _use_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    at, is_plain = 0, True
-    while at < len(texts) and texts[at].startswith("-"):
-        one = texts[at]
-        if one == "-C":
-            at += 1
-            effects.read(texts[at] if at < len(texts) else "?")
-        elif one not in (
-            "--no-pager",
-            "-P",
-            "--no-optional-locks",
-            "--literal-pathspecs",
-            "--version",
-            "--help",
-        ):
-            effects.act(ToolAction.RUN_CODE)  # `-c` and `--exec-path` can name a program
-            is_plain = False
-            at += one == "-c"
-        at += 1
-    verb, rest = (texts[at], texts[at + 1 :]) if at < len(texts) else ("help", ())
-    read = "-n" in rest
-    operands = _list_operands(rest, with_values=False)
-    for one in rest:
-        is_dangerous = any(_is_long(one, name) for name in _GIT_DANGEROUS) or one in ("-O", "-o")
-        is_dangerous = is_dangerous or re.match(r"-[OS]\S|-o\S|-x\S", one) is not None
-        if is_dangerous and not (verb in ("commit", "log", "show") and _is_long(one, "--patch")):
-            effects.act(ToolAction.RUN_CODE)
-            for path in (one.partition("=")[2], *rest[rest.index(one) + 1 :][:1]):
-                effects.write(path or ".")
-        if "ext::" in one or "fd::" in one:
-            effects.act(ToolAction.RUN_CODE)
-    for one in (*operands, *_list_option_values(rest)):
-        for path in (one, one.partition(":")[2]):
-            if path and verb not in ("commit", "tag", "push", "clone", "stash", "config"):
-                effects.read(path, is_listed=verb in ("status", "ls-files", "add"))
-    if verb == "push":
-        effects.act(ToolAction.GIT_PUSH)
-        effects.connect()
-    elif verb in _GIT_READS and verb != "ls-remote":
-        effects.act(ToolAction.READ)
-        if verb == "reflog" and operands[:1] and operands[0] != "show":
-            effects.act(ToolAction.DELETE)
-        if verb == "help" or (verb == "grep" and any(one.startswith("-O") for one in rest)):
-            effects.act(*([ToolAction.RUN] if rest else []))
-    elif verb == "config":
-        is_read = rest[:1] and rest[0] in ("--get", "--get-all", "--list", "-l", "get", "list")
-        effects.act(ToolAction.READ_SECRET if is_read else ToolAction.WRITE_GIT)
-    elif verb in ("branch", "tag", "stash", "worktree", "remote", "notes") and _is_git_list(
-        verb, rest
-    ):
-        effects.act(ToolAction.READ)
-    elif verb in _GIT_NETWORK:
-        effects.connect()
-        effects.act(ToolAction.WRITE_INSIDE)
-        if verb in ("remote", "submodule", "lfs", "annex", "svn", "p4", "maintenance"):
-            effects.act(ToolAction.WRITE_GIT)
-        if "foreach" in rest:
-            effects.act(ToolAction.RUN)
-        if verb == "clone" and len(operands) > 1:
-            effects.write(operands[-1])
-    elif verb in _GIT_DELETES:
-        effects.act(ToolAction.DELETE, ToolAction.WRITE_INSIDE)
-    elif verb in _GIT_WRITES:
-        effects.act(ToolAction.WRITE_INSIDE)
-        is_deleting = any(
-            re.fullmatch(
-                r"-[a-zA-Z]*[dD]|--delete|--force|-f|drop|clear|remove|prune|--discard-changes|-C",
-                one,
-            )
-            for one in rest
-        )
-        if is_deleting and verb != "commit":
-            effects.act(ToolAction.DELETE)
-        if verb == "init" and len(rest):
-            effects.act(ToolAction.WRITE_GIT)
-    else:
-        effects.act(ToolAction.RUN)
-    if not is_plain or (read and verb == ""):
-        effects.doubt("option")
-
-
-def _is_git_list(verb: str, rest: Sequence[str]) -> bool:
-    """Return whether a command of git only lists branches, tags and so on."""
-    lists = {"stash": ("list", "show"), "worktree": ("list",), "notes": ("list", "show")}
-    if verb == "remote":
-        return tuple(rest) in ((), ("-v",), ("--verbose",))
-    if verb in lists:
-        return rest[:1] != () and rest[0] in lists[verb]
-    return all(
-        re.fullmatch(
-            r"-a|-r|-v|-vv|-l|-n\d*|--(list|all|remotes|verbose|show-current|sort=\S+|format=\S+)",
-            one,
-        )
-        for one in rest
-    )
-
-
 def _install(name: str, texts: Sequence[str], effects: Effects) -> None:
     """Read package managers: each can also execute the programs and scripts of a project."""
     words = [one for one in texts if not one.startswith("--")]
@@ -932,43 +590,6 @@ def _print_environment(_name: str, texts: Sequence[str], effects: Effects) -> No
     effects.act(ToolAction.READ_SECRET)
 
 
-def _list_operands(texts: Sequence[str], *, with_values: bool = True) -> list[str]:
-    """Return the words that are no options, and by default the values of options like paths."""
-    operands, only_operands = [], False
-    for one in texts:
-        if one == "--" and not only_operands:
-            only_operands = True
-        elif only_operands or not one.startswith("-") or one == "-":
-            operands += [] if one == "-" else [one]
-    return operands + (_list_option_values(texts) if with_values else [])
-
-
-def _list_option_values(texts: Sequence[str]) -> list[str]:
-    """Return the values in options such as `--file=name` and `-fname` that can be paths."""
-    values = []
-    for one in texts:
-        if one.startswith("--") and "=" in one:
-            value = one.partition("=")[2]
-        elif one.startswith("-") and not one.startswith("--") and re.search(r"[/.~]", one):
-            value = one[2:]
-        else:
-            continue
-        values.append(value)
-    return values
-
-
-def _is_option(word: str, letters: str, *names: str) -> bool:
-    """Return whether a word is one of these options; long ones can be abbreviated."""
-    if word.startswith("--"):
-        return any(_is_long(word, name) for name in names)
-    return word.startswith("-") and any(letter in word[1:] for letter in letters)
-
-
-def _is_long(word: str, name: str) -> bool:
-    start = word.partition("=")[0]
-    return len(start) > 2 and start.startswith("--") and name.startswith(start)
-
-
 _Reader = Callable[[str, Sequence[str], Effects], None]
 _PROGRAMS: Mapping[str, _Reader] = {
     name: reader
@@ -992,7 +613,7 @@ _PROGRAMS: Mapping[str, _Reader] = {
         (_dump, {"xxd"}),
         (_call_host, {"curl", "wget"}),
         (_use_network, _NETWORK),
-        (_use_git, {"git"}),
+        (read_git, {"git"}),
         (_install, _PACKAGE_MANAGERS),
         (_run_package, _RUNS_PACKAGES),
         (_run, {"source", "."}),

@@ -16,13 +16,9 @@ from core.text import remove_invisible
 from models import ToolAction
 from services.tool_facts.effects import Effects
 from services.tool_facts.facts import Command
-from services.tool_facts.programs import (
-    SAFE_VARIABLES,
-    Word,
-    find_inner_commands,
-    list_code_words,
-    read_program,
-)
+from services.tool_facts.inner_commands import find_inner_commands
+from services.tool_facts.programs import read_program
+from services.tool_facts.words import SAFE_VARIABLES, Word, list_code_words
 
 MAX_COMMAND_LENGTH = 10_000  # characters; a longer one is not parsed
 MAX_DEPTH = 25  # levels of nodes and of commands in arguments
@@ -464,7 +460,7 @@ def read_words(words: list[Word], given: _Input, effects: Effects, depth: int) -
         effects.doubt("program")
         effects.add(Command(tuple(one.shown for one in words), frozenset({ToolAction.RUN_CODE})))
         return
-    inner = find_inner_commands(words, given.text, given.is_piped, effects)
+    inner = find_inner_commands(words, given.text, effects)
     used = inner.own if inner else words
     with effects.own_part() as part:
         program = read_program(
