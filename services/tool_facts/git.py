@@ -101,14 +101,7 @@ def _read_verb(verb: str, rest: Sequence[str], operands: Sequence[str], effects:
     elif verb in _READS or _only_lists(verb, rest):
         effects.act(ToolAction.READ)
     elif verb in _CONNECTS:
-        effects.connect()
-        effects.act(ToolAction.WRITE_INSIDE)
-        if verb in _CONFIGURES:
-            effects.act(ToolAction.WRITE_GIT)
-        if "foreach" in rest:
-            effects.act(ToolAction.RUN)
-        if verb == "clone" and len(operands) > 1:
-            effects.write(operands[-1])
+        _connect(verb, rest, operands, effects)
     elif verb in _DELETES:
         effects.act(ToolAction.DELETE, ToolAction.WRITE_INSIDE)
     elif verb in _WRITES:
@@ -117,6 +110,17 @@ def _read_verb(verb: str, rest: Sequence[str], operands: Sequence[str], effects:
             effects.act(ToolAction.DELETE)
     else:  # also an alias, which can be any command
         effects.act(ToolAction.RUN)
+
+
+def _connect(verb: str, rest: Sequence[str], operands: Sequence[str], effects: Effects) -> None:
+    effects.connect()
+    effects.act(ToolAction.WRITE_INSIDE)
+    if verb in _CONFIGURES:
+        effects.act(ToolAction.WRITE_GIT)
+    if "foreach" in rest:
+        effects.act(ToolAction.RUN)
+    if verb == "clone" and len(operands) > 1:
+        effects.write(operands[-1])
 
 
 def _only_lists(verb: str, rest: Sequence[str]) -> bool:

@@ -36,7 +36,6 @@ _LONG_OPTIONS = frozenset(
         *("--wait", "--no-run-if-empty", "--login", "--non-interactive", "--portability"),
     )
 )
-_SHELL_OPTIONS = re.compile(r"-[leux]+|--login|--norc|--noprofile|--posix")
 _EXECUTING_TESTS = frozenset(("-exec", "-execdir", "-ok", "-okdir"))  # of `find`
 _EXECUTING_OPTIONS = frozenset(("-x", "-X", "--exec", "--exec-batch"))  # of `fd`
 
@@ -122,32 +121,39 @@ def _takes_next_word(text: str, options: str, effects: Effects) -> bool:
 
 def _find_shell_text(words: Sequence[Word], given: str | None, effects: Effects) -> InnerCommands:
     """Return the text that a shell executes, if it is an argument or its input."""
-    at, has_code, reads_input = 1, False, False
+    at, options = 1, set()
     while at < len(words) and (words[at].text or "").startswith(("-", "+")):
-        text = words[at].shown
-        at += 1
-        if text in ("-", "--"):
+        option = _read_shell_option(words[at].shown)
+        at += 1 + (option == "value")
+        options.add(option)
+        if option == "end":
             break
-        if re.fullmatch(r"-[leuxi]*c[leux]*", text):
-            has_code = True
-        elif text in ("-o", "+o") and at < len(words) and words[at].text == "pipefail":
-            at += 1
-        elif text == "-s":
-            reads_input = True
-        elif not _SHELL_OPTIONS.fullmatch(text):
-            effects.doubt("option")
+    if "unknown" in options:
+        effects.doubt("option")
     own, rest = [*words[:at]], words[at:]
-    if has_code:
+    if "code" in options:
         if not rest or rest[0].text is None or rest[0].is_pattern:
             effects.doubt("variable")
             return InnerCommands([*words])
         return InnerCommands(own, texts=[rest[0].text])
-    if rest and not reads_input:  # a script
+    if rest and "input" not in options:  # a script
         return InnerCommands([*words])
     if given is None:
         effects.doubt("piped_code")
         effects.act(ToolAction.RUN_CODE)
     return InnerCommands([*words], texts=[given] if given else [])
+
+
+def _read_shell_option(text: str) -> str:
+    """Return what an option of a shell means for what it executes."""
+    meanings = (
+        ("end", r"--?"),
+        ("code", r"-[leuxi]*c[leux]*"),
+        ("input", r"-s"),
+        ("value", r"[-+]o"),
+        ("harmless", r"-[leux]+|--login|--norc|--noprofile|--posix"),
+    )
+    return next((name for name, form in meanings if re.fullmatch(form, text)), "unknown")
 
 
 def _find_executed(words: Sequence[Word], *, is_find: bool) -> InnerCommands:

@@ -14,7 +14,7 @@ SYSTEM_FOLDERS = frozenset(
     (
         *("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media"),
         *("/mnt", "/opt", "/private", "/proc", "/root", "/run", "/sbin", "/srv", "/sys"),
-        *("/tmp", "/usr", "/var", "/Applications", "/Library", "/System", "/Users", "/Volumes"),
+        *("/tmp", "/usr", "/var", "/Applications", "/Library", "/System", "/Users", "/Volumes"),  # noqa: S108
     )
 )
 """No project, although a client can be started there."""

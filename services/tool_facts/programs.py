@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import takewhile
 from urllib.parse import urlsplit
 
 from models import ToolAction
@@ -26,9 +27,9 @@ def _names(text: str) -> frozenset[str]:
 
 
 _INTERPRETERS = re.compile(
-    r"python[0-9.]*|pypy[0-9.]*|node|nodejs|deno|bun|perl[0-9.]*|ruby[0-9.]*|php[0-9.]*|lua[0-9.]*|luajit"
-    r"|Rscript|R|julia|tclsh|wish|osascript|fish|csh|tcsh|pwsh|powershell|nu|elvish|xonsh|expect|groovy"
-    r"|scala|jshell|ghci|iex|elixir|erl|sqlite3|psql|mysql|gdb|ed|ex|vi|vim|nvim|emacs|m4|bc|guile|racket"
+    r"(python|pypy|perl|ruby|php|lua)[0-9.]*|node|nodejs|deno|bun|luajit|Rscript|R|julia|tclsh|wish"
+    r"|osascript|fish|csh|tcsh|pwsh|powershell|nu|elvish|xonsh|expect|groovy|scala|jshell|ghci|iex"
+    r"|elixir|erl|sqlite3|psql|mysql|gdb|ed|ex|vi|vim|nvim|emacs|m4|bc|guile|racket"
 )
 
 _PRINTERS = frozenset(("echo", "printf"))
@@ -130,7 +131,7 @@ _SECRET_EXAMPLES = (
 def read_program(
     words: Sequence[Word], effects: Effects, *, is_piped: bool = False, has_text: bool = False
 ) -> Command | None:
-    """Add what a command does apart from commands in its arguments. Return it, unless it is none."""
+    """Add what a command does itself, and return it, unless it changes nothing."""
     name = find_name(words[0].shown)
     texts = tuple(one.shown for one in words[1:])
     if any(one.text is None for one in words[1:]) and name not in _PRINTERS:
@@ -276,28 +277,29 @@ def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
     effects.act(ToolAction.READ)
 
 
+_FIND_WRITES = frozenset(("-fprint", "-fprint0", "-fprintf", "-fls"))
+_FIND_READS = frozenset(("-newer", "-samefile", "-files0-from"))
+
+
 def _find_files(name: str, texts: Sequence[str], effects: Effects) -> None:
-    writes = ("-fprint", "-fprint0", "-fprintf", "-fls")
-    for at, one in enumerate(texts):
-        if one == "-delete":
-            effects.act(ToolAction.DELETE)
-        elif one in writes:
-            effects.write(texts[at + 1] if at + 1 < len(texts) else "?")
-        elif one in ("-newer", "-samefile", "-files0-from"):
-            effects.read(texts[at + 1] if at + 1 < len(texts) else "?", is_listed=True)
-    for one in texts:
-        if name == "find" and one.startswith(("-", "(", "!", ",")):
-            if one not in ("-H", "-L", "-P"):
-                break
-            continue
-        if not one.startswith("-"):
-            effects.read(one, is_listed=True)
-    if "-delete" in texts:
-        for one in texts:
-            if one.startswith(("-", "(", "!")):
-                break
-            effects.delete(one)
+    folders = _list_start_folders(name, texts)
+    for one in folders:
+        effects.read(one, is_listed=True)
+    for one in (folders or ["."]) if "-delete" in texts else ():
+        effects.delete(one)
+    for test, value in zip(texts, [*texts[1:], "?"], strict=False):
+        if test in _FIND_WRITES:
+            effects.write(value)
+        elif test in _FIND_READS:
+            effects.read(value, is_listed=True)
     effects.act(ToolAction.READ)
+
+
+def _list_start_folders(name: str, texts: Sequence[str]) -> list[str]:
+    if name != "find":
+        return list_operands(texts)
+    folders = (one for one in texts if not re.fullmatch(r"--|-[HLP]|-O\d|-D", one))
+    return list(takewhile(lambda one: not one.startswith(("-", "(", "!", ",")), folders))
 
 
 def _write_files(name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -358,7 +360,21 @@ _SED = re.compile(
 
 def _edit_stream(_name: str, texts: Sequence[str], effects: Effects) -> None:
     """Read `sed`. A script can execute and write, so that only simple ones are understood."""
-    scripts, operands, writes, at = [], [], False, 0
+    scripts, operands, writes = _parse_sed(texts)
+    if not all(_SED.fullmatch(one.strip()) for one in scripts):
+        effects.act(ToolAction.RUN_CODE)
+    for one in operands:
+        effects.read(one)
+        if writes:
+            effects.write(one)
+    effects.act(ToolAction.READ)
+
+
+def _parse_sed(texts: Sequence[str]) -> tuple[list[str], list[str], bool]:
+    """Return the scripts of `sed`, its operands, and whether it changes them."""
+    scripts: list[str] = []
+    operands: list[str] = []
+    writes, at = False, 0
     while at < len(texts):
         one = texts[at]
         at += 1
@@ -367,23 +383,15 @@ def _edit_stream(_name: str, texts: Sequence[str], effects: Effects) -> None:
             at += 1
         elif re.fullmatch(r"-[nErsuz]*i[^efls]*|--in-place(=.*)?", one):
             writes = True
-        elif one == "--" or re.fullmatch(r"-[nErsuz]+|--(quiet|silent|regexp-extended)", one):
-            continue
-        elif one.startswith("-") and one != "-":
-            scripts.append("?")
-        else:
+        elif not one.startswith("-"):
             operands.append(one)
-    if not scripts and operands:
-        scripts = [operands.pop(0)]
-        if writes and scripts == [""] and operands:  # sed -i '' on macOS
-            scripts = [operands.pop(0)]
-    if not all(_SED.fullmatch(one.strip()) for one in scripts):
-        effects.act(ToolAction.RUN_CODE)
-    for one in operands:
-        effects.read(one)
-        if writes:
-            effects.write(one)
-    effects.act(ToolAction.READ)
+        elif not re.fullmatch(r"--|-[nErsuz]+|--(quiet|silent|regexp-extended)", one):
+            scripts.append("?")
+    if not scripts:
+        starts_empty = writes and operands[:1] == [""]  # sed -i '' on macOS
+        operands = operands[starts_empty:]
+        scripts, operands = operands[:1], operands[1:]
+    return scripts, operands, writes
 
 
 def _read_awk(_name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -457,56 +465,61 @@ def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
 _HOST = re.compile(
     r"(?:[a-z0-9+.-]+://)?(?:[^@/\s]{1,200}@)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?=[:/?#]|$)"
 )
-_CURL_FLAGS = re.compile(
-    r"-[fsSLIkivgN#4601]+|--(fail|silent|show-error|location|head|insecure|include|verbose|compressed|http1\.1"
-    r"|http2|no-buffer|progress-bar|fail-with-body|globoff|ipv4|ipv6|tlsv1\.[23])"
-)
-_CURL_VALUES = re.compile(
-    r"-[fsSLIkiv]*[XHuAebm]|--(request|header|user|user-agent|referer|cookie|max-time|connect-timeout|retry"
-    r"|retry-delay|url-query|max-redirs)"
-)
-_CURL_DATA = re.compile(r"-[fsSLIkiv]*[dF]|--(data|data-raw|data-binary|data-urlencode|json|form)")
+_CURL_OPTIONS: Mapping[str, re.Pattern[str]] = {
+    "flag": re.compile(
+        r"-[fsSLIkivgN#4601]+|--(fail|silent|show-error|location|head|insecure|include|verbose"
+        r"|compressed|http1\.1|http2|no-buffer|progress-bar|fail-with-body|globoff|ipv4|ipv6)"
+    ),
+    "value": re.compile(
+        r"-[fsSLIkiv]*[XHuAebm]|--(request|header|user|user-agent|referer|cookie|max-time"
+        r"|connect-timeout|retry|retry-delay|url-query|max-redirs)"
+    ),
+    "data": re.compile(r"-[fsSLIkiv]*[dF]|--data(-binary|-urlencode)?|--json|--form"),
+    "text": re.compile(r"--data-raw"),
+    "upload": re.compile(r"-[fsSLIkiv]*T|--upload-file"),
+    "output": re.compile(r"-[fsSLIkiv]*o|--output"),
+    "remote_name": re.compile(r"-[fsSLIkiv]*O|--remote-name"),
+}
+_WGET_OPTIONS: Mapping[str, re.Pattern[str]] = {
+    "flag": re.compile(r"-q|--quiet|-nv|-S"),
+    "output": re.compile(r"-q?O|--output-document"),
+}
 
 
 def _call_host(name: str, texts: Sequence[str], effects: Effects) -> None:
     """Read `curl` and `wget`. With an option that is not known, the host is not known either."""
-    urls, at, is_known = [], 0, True
-    while at < len(texts):
-        one = texts[at]
-        value = texts[at + 1] if at + 1 < len(texts) else ""
-        at += 1
-        if re.fullmatch(r"-[fsSLIkivq]*[oO]|--output(-document)?", one):
-            takes_name = not one.endswith("O") or name == "wget"
-            effects.write(value if takes_name else ".")
-            at += takes_name
-        elif one in ("-T", "--upload-file"):
-            effects.read(value)
-            at += 1
-        elif name == "curl" and _CURL_DATA.fullmatch(one):
-            found = re.search(r"(?:^|=)[@<](.*)", value)
-            if found and one != "--data-raw":
-                effects.read(found[1].split(";")[0])
-            at += 1
-        elif name == "curl" and _CURL_VALUES.fullmatch(one):
-            if value.startswith("@"):
-                effects.read(value[1:])
-            at += 1
-        elif (name == "curl" and _CURL_FLAGS.fullmatch(one)) or one in ("-q", "--quiet", "-nv"):
-            continue
-        elif one.startswith("-"):
-            is_known = False
-        else:
+    options = _CURL_OPTIONS if name == "curl" else _WGET_OPTIONS
+    urls: list[str] = []
+    found: list[str] = []
+    waiting = iter(texts)
+    for one in waiting:
+        if not one.startswith("-"):
             urls.append(one)
-    if name == "wget" and not any(one.startswith(("-O", "--output-document")) for one in texts):
+            continue
+        kind = next((kind for kind, names in options.items() if names.fullmatch(one)), "unknown")
+        found.append(kind)
+        if kind not in ("flag", "remote_name", "unknown"):
+            _read_curl_value(kind, next(waiting, ""), effects)
+    if "remote_name" in found or (name == "wget" and "output" not in found):
         effects.write(".")
-    for url in urls or ["?"]:
-        host = read_host(url)
-        if url.lower().startswith("file:"):
-            effects.read(url[5:])
-        effects.connect(host if is_known else None)
-    if not is_known:
+    if "unknown" in found:
         effects.connect()
         effects.act(ToolAction.RUN)
+    for url in urls or ["?"]:
+        if url.lower().startswith("file:"):
+            effects.read(url[5:])
+        effects.connect(read_host(url))
+
+
+def _read_curl_value(kind: str, value: str, effects: Effects) -> None:
+    if kind == "output":
+        effects.write(value)
+    elif kind == "upload":
+        effects.read(value)
+    elif kind == "value" and value.startswith("@"):
+        effects.read(value[1:])
+    elif kind == "data" and (found := re.search(r"(?:^|=)[@<](.*)", value)):
+        effects.read(found[1].split(";")[0])
 
 
 def read_host(url: str) -> str | None:

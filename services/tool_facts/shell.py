@@ -1,11 +1,11 @@
 """Commands of a shell: everything that one executes, reads and writes.
 
-The grammar is the one of bash. Whatever it does not describe with certainty is a doubt, and a person
-is asked: this is no interpreter, so it must never be sure of something that a shell does otherwise.
+The grammar is the one of bash. What it does not describe with certainty is a doubt, and a person is
+asked: this is no interpreter, so it must not be sure of something that a shell does otherwise.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import tree_sitter
@@ -34,12 +34,16 @@ _SAFE_EXPANSIONS = {"?": "0", "#": "0", "$": "1", "RANDOM": "1", "LINENO": "1"}
 _HARMLESS_VARIABLE = re.compile(r"[a-z_][a-z0-9_]*|[0-9@*-]|OLDPWD|USER|PATH|SHELL|TMPDIR|HOSTNAME")
 """All others can contain passwords and tokens."""
 _BLOCKS = frozenset(
-    ("program", "list", "subshell", "compound_statement", "do_group", "if_statement")
-    + ("elif_clause", "else_clause", "while_statement")
+    (
+        *("program", "list", "subshell", "compound_statement", "do_group", "if_statement"),
+        *("elif_clause", "else_clause", "while_statement", "negated_command"),
+    )
 )
 _TOKENS = frozenset(
-    ("&&", "||", ";", "&", "\n", "(", ")", "{", "}", "if", "then", "else", "elif", "fi", "while")
-    + ("until", "do", "done", "|", "|&", "!", "in", "for", ";;")
+    (
+        *("&&", "||", ";", "&", "\n", "(", ")", "{", "}", "if", "then", "else", "elif", "fi"),
+        *("while", "until", "do", "done", "|", "|&", "!", "in", "for"),
+    )
 )
 _OPAQUE = frozenset(("string", "raw_string", "heredoc_body", "word", "comment"))
 
@@ -50,10 +54,6 @@ class _Input:
 
     is_piped: bool = False
     text: str | None = None  # of a here-document or a here-string
-
-
-class Doubt(Exception):
-    """What a text does is not certain. The argument is a code."""
 
 
 def read_shell(text: str, effects: Effects, depth: int = 0) -> None:
@@ -137,25 +137,23 @@ class _ShellReader:
             self._effects.doubt("too_complex")
             return
         kind = node.type
+        readers: Mapping[str, Callable[[Node, _Input, int], None]] = {
+            "pipeline": self._read_pipeline,
+            "redirected_statement": self._read_redirected,
+            "command": self._read_command,
+            "for_statement": self._read_loop,
+            "declaration_command": self._read_declaration,
+            "test_command": self._read_test,
+        }
         if kind in _TOKENS or kind == "comment":
             return
-        if kind in _BLOCKS or kind == "negated_command":
+        if kind in _BLOCKS:
             self.read_block(node, given, level)
-        elif kind == "pipeline":
-            self._read_pipeline(node, given, level)
-        elif kind == "redirected_statement":
-            self._read_redirected(node, given, level)
-        elif kind == "command":
-            self._read_command(node, given, [], level)
-        elif kind == "for_statement":
-            self._read_loop(node, given, level)
         elif kind in ("variable_assignment", "variable_assignments"):
             for one in [node] if kind == "variable_assignment" else node.named_children:
                 self._read_assignment(one, level)
-        elif kind == "declaration_command":
-            self._read_declaration(node, level)
-        elif kind == "test_command":
-            self._read_test(node, level)
+        elif kind in readers:
+            readers[kind](node, given, level)
         else:
             self._effects.doubt("syntax")
             self._read_substitutions(node, level)
@@ -172,7 +170,7 @@ class _ShellReader:
         body = node.child_by_field_name("body")
         redirects = [child for child in node.children if body is None or child.id != body.id]
         if body is not None and body.type == "command":
-            self._read_command(body, given, redirects, level)
+            self._read_command(body, given, level, redirects)
             return
         with self._effects.own_part() as part:
             given, later = self._read_redirects(redirects, given, level)
@@ -189,6 +187,7 @@ class _ShellReader:
     def _read_loop(self, node: Node, given: _Input, level: int) -> None:
         """Read a loop over words. Where its variable is used, a value is unknown."""
         body = node.child_by_field_name("body")
+        self._check_separation(node)
         for child in node.children:
             if child.type in _TOKENS or child.type == "variable_name":
                 continue
@@ -197,7 +196,18 @@ class _ShellReader:
             else:
                 self._resolve(child, level)
 
-    def _read_declaration(self, node: Node, level: int) -> None:
+    def _check_separation(self, node: Node) -> None:
+        """Doubt words without a space between them: the grammar splits some that are one."""
+        end = -1
+        for child in node.children:
+            if child.type.endswith("redirect") or child.type in _TOKENS:
+                end = -1
+                continue
+            if child.start_byte == end:
+                self._effects.doubt("syntax")
+            end = child.end_byte
+
+    def _read_declaration(self, node: Node, _given: _Input, level: int) -> None:
         """Read `export`, `declare` and so on: harmless only for variables without an effect."""
         for child in node.children:
             if child.type == "variable_assignment":
@@ -213,23 +223,25 @@ class _ShellReader:
         if value is not None:
             self._resolve(value, level)
 
-    def _read_test(self, node: Node, level: int) -> None:
+    def _read_test(self, node: Node, given: _Input, level: int) -> None:
         """Read `[ … ]`: harmless if it compares only words that are written out."""
+        self._check_separation(node)
         for child in node.children:
             if child.type == "test_operator" and self._text(child) in ("-v", "-R"):
                 self._effects.doubt("syntax")  # evaluates the index of an array
             elif child.named_children or child.type in ("word", "raw_string", "string"):
                 if child.type in ("unary_expression", "binary_expression"):
-                    self._read_test(child, level + 1)
+                    self._read_test(child, given, level + 1)
                 elif self._resolve(child, level).text is None:
                     self._effects.doubt("variable")
             elif child.type in ("[[", "(("):
                 self._effects.doubt("syntax")
 
     def _read_command(
-        self, node: Node, given: _Input, redirects: Iterable[Node], level: int
+        self, node: Node, given: _Input, level: int, redirects: Iterable[Node] = ()
     ) -> None:
         words: list[Word] = []
+        self._check_separation(node)
         inner = [child for child in node.children if child.type.endswith("redirect")]
         for child in node.children:
             if child.type == "variable_assignment":
@@ -327,9 +339,9 @@ class _ShellReader:
         while waiting:
             one = waiting.pop()
             if one.type in ("command_substitution", "process_substitution", "command"):
-                self._read_statement(one, _Input(is_piped=True), level + 1) if (
-                    one.type == "command"
-                ) else self.read_block(one, _Input(is_piped=True), level + 1)
+                statements = [one] if one.type == "command" else one.children
+                for statement in statements:
+                    self._read_statement(statement, _Input(is_piped=True), level + 1)
             else:
                 waiting.extend(one.children)
 
@@ -339,34 +351,42 @@ class _ShellReader:
         if level > MAX_DEPTH:
             self._effects.doubt("too_complex")
             return Word(None, source)
-        kind = node.type
-        if kind in ("word", "number"):
-            return self._resolve_bare(source) if node.child_count == 0 else Word(None, source)
-        if kind == "raw_string":
-            return Word(_escape_home(source[1:-1]), source)
-        if kind == "string":
-            return self._resolve_string(node, level)
-        if kind == "concatenation":
-            parts = [self._resolve(one, level + 1) for one in node.children]
-            has_braces = any(one.source == "{}" for one in parts)
-            text = None if has_braces else _join(parts)
-            return Word(text, source, is_pattern=any(one.is_pattern for one in parts))
-        if kind == "simple_expansion" or kind == "expansion":
-            return self._resolve_variable(node, level)
-        if kind == "command_substitution":
-            return self._resolve_substitution(node, level)
-        if kind == "process_substitution":
-            given = _Input(is_piped=self._text(node).startswith(">"))
-            for child in node.children:
-                if child.type not in ("<(", ">(", ")"):
-                    self._read_statement(child, given, level + 1)
-            return Word("/dev/null", source)
-        if kind == "arithmetic_expansion" and re.fullmatch(r"\$\(\([\d\s+*/%-]*\)\)", source):
+        resolvers: Mapping[str, Callable[[Node, int], Word]] = {
+            "word": self._resolve_bare,
+            "number": self._resolve_bare,
+            "raw_string": lambda _node, _level: Word(_escape_home(source[1:-1]), source),
+            "string": self._resolve_string,
+            "concatenation": self._resolve_concatenation,
+            "simple_expansion": self._resolve_variable,
+            "expansion": self._resolve_variable,
+            "command_substitution": self._resolve_substitution,
+            "process_substitution": self._resolve_process,
+        }
+        if node.type in resolvers:
+            return resolvers[node.type](node, level)
+        if re.fullmatch(r"\$\(\([\d\s+*/%-]*\)\)", source):
             return Word("1", source)
         self._read_substitutions(node, level)
         return Word(None, source)
 
-    def _resolve_bare(self, source: str) -> Word:
+    def _resolve_concatenation(self, node: Node, level: int) -> Word:
+        parts = [self._resolve(one, level + 1) for one in node.children]
+        has_braces = any(one.source == "{}" for one in parts)
+        is_pattern = any(one.is_pattern for one in parts)
+        return Word(None if has_braces else _join(parts), self._text(node), is_pattern=is_pattern)
+
+    def _resolve_process(self, node: Node, level: int) -> Word:
+        """Read the commands in `<(…)` and `>(…)`, which are used as a file."""
+        given = _Input(is_piped=self._text(node).startswith(">"))
+        for child in node.children:
+            if child.type not in ("<(", ">(", ")"):
+                self._read_statement(child, given, level + 1)
+        return Word("/dev/null", self._text(node))
+
+    def _resolve_bare(self, node: Node, _level: int) -> Word:
+        source = self._text(node)
+        if node.child_count:
+            return Word(None, source)
         is_plain = _BARE_WORD.fullmatch(source) is not None
         unescaped = re.sub(r"\\(.)", "", source)
         if not is_plain or source.startswith(("=", "#", "~+", "~-")) or _BRACES.search(unescaped):
@@ -385,10 +405,10 @@ class _ShellReader:
         for child in node.children:
             if child.type in ("string_content", '"'):
                 continue
-            parts.append(Word(self._unquote(self._source[at : child.start_byte].decode()), ""))
+            parts.append(Word(self._unquote(self._slice(at, child.start_byte)), ""))
             parts.append(self._resolve(child, level + 1))
             at = child.end_byte
-        parts.append(Word(self._unquote(self._source[at : node.end_byte - 1].decode()), ""))
+        parts.append(Word(self._unquote(self._slice(at, node.end_byte - 1)), ""))
         return Word(_join([part for part in parts if part.text != ""]) if parts else "", source)
 
     def _unquote(self, text: str) -> str | None:
@@ -433,7 +453,10 @@ class _ShellReader:
         return Word(None, source)
 
     def _text(self, node: Node) -> str:
-        return self._source[node.start_byte : node.end_byte].decode()
+        return self._slice(node.start_byte, node.end_byte)
+
+    def _slice(self, start: int, end: int) -> str:
+        return self._source[start:end].decode(errors="replace")  # a quote can be missing
 
 
 def _join(parts: Sequence[Word]) -> str | None:

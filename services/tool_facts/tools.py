@@ -41,17 +41,17 @@ _NAMES: Mapping[CodingClient, Mapping[ToolKind, str]] = {
         ToolKind.WRITE: "Write Edit MultiEdit NotebookEdit",
         ToolKind.FETCH: "WebFetch",
         ToolKind.SEARCH_WEB: "WebSearch",
-        ToolKind.INTERNAL: "TodoWrite TodoRead TaskCreate TaskGet TaskUpdate TaskList TaskOutput TaskStop"
-        " BashOutput KillShell KillBash ExitPlanMode EnterPlanMode AskUserQuestion ToolSearch Skill Task"
-        " Agent ListAgents ReportFindings",
+        ToolKind.INTERNAL: "TodoWrite TodoRead TaskCreate TaskGet TaskUpdate TaskList TaskOutput"
+        " TaskStop BashOutput KillShell KillBash ExitPlanMode EnterPlanMode"
+        " AskUserQuestion ToolSearch Skill Task Agent ListAgents ReportFindings",
     },
     CodingClient.CODEX: {
         ToolKind.SHELL: "Bash",
         ToolKind.PATCH: "apply_patch",
         ToolKind.READ: "view_image",
         ToolKind.SEARCH_WEB: "web_search",
-        ToolKind.INTERNAL: "update_plan request_user_input get_goal create_goal update_goal wait_agent"
-        " close_agent spawn_agent send_input resume_agent",
+        ToolKind.INTERNAL: "update_plan request_user_input get_goal create_goal update_goal"
+        " wait_agent close_agent spawn_agent send_input resume_agent",
     },
     CodingClient.COPILOT: {
         ToolKind.SHELL: "bash Bash",
@@ -61,8 +61,8 @@ _NAMES: Mapping[CodingClient, Mapping[ToolKind, str]] = {
         ToolKind.PATCH: "apply_patch",
         ToolKind.FETCH: "web_fetch WebFetch",
         ToolKind.SEARCH_WEB: "web_search",
-        ToolKind.INTERNAL: "report_intent update_todo ask_user read_bash stop_bash list_bash skill task"
-        " read_agent list_agents fetch_copilot_cli_documentation",
+        ToolKind.INTERNAL: "report_intent update_todo ask_user read_bash stop_bash list_bash skill"
+        " task read_agent list_agents fetch_copilot_cli_documentation",
     },
     CodingClient.OPENCODE: {
         ToolKind.SHELL: "bash",
@@ -82,7 +82,8 @@ _NAMES: Mapping[CodingClient, Mapping[ToolKind, str]] = {
         ToolKind.FETCH: "web_fetch",
         ToolKind.SEARCH_WEB: "google_web_search",
         ToolKind.INTERNAL: "write_todos update_topic enter_plan_mode exit_plan_mode ask_user"
-        " activate_skill invoke_agent list_background_processes read_background_output complete_task",
+        " activate_skill invoke_agent list_background_processes"
+        " read_background_output complete_task",
     },
 }
 TOOLS = {
@@ -118,13 +119,17 @@ _TEXT_KEYS: Mapping[ToolKind, frozenset[str]] = {
     ToolKind.SHELL: frozenset(("command", "description", "shellId", "mode")),
     ToolKind.READ: frozenset(("pages",)),
     ToolKind.LIST: frozenset(
-        ("pattern", "glob", "include", "include_pattern", "exclude_pattern", "output_mode", "type")
-        + ("ignore", "file_filtering_options")
+        (
+            *("pattern", "glob", "include", "include_pattern", "exclude_pattern", "output_mode"),
+            *("type", "ignore", "file_filtering_options"),
+        )
     ),
     ToolKind.WRITE: frozenset(
-        ("content", "old_string", "new_string", "oldString", "newString", "edits", "new_source")
-        + ("cell_id", "cell_type", "edit_mode", "instruction", "file_text", "old_str", "new_str")
-        + ("command", "insert_text")
+        (
+            *("content", "old_string", "new_string", "oldString", "newString", "edits"),
+            *("new_source", "cell_id", "cell_type", "edit_mode", "instruction", "file_text"),
+            *("old_str", "new_str", "command", "insert_text"),
+        )
     ),
 }
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,20}://[^\s<>\"'`)\]}]{1,2000}")
@@ -195,28 +200,32 @@ def _read_cached_command(
 
 
 def _read_files(kind: ToolKind, tool: str, input: Mapping[str, Any], effects: Effects) -> None:
-    paths: list[str] = []
-    for key, value in input.items():
-        if key in _PATH_KEYS:
-            paths += _list_texts(value)
-        elif key not in _TEXT_KEYS[kind] and _has_text(value):
-            effects.doubt("input")
+    paths = [one for key in input if key in _PATH_KEYS for one in _list_texts(input[key])]
+    known = _PATH_KEYS | _TEXT_KEYS[kind]
+    if any(_has_text(value) for key, value in input.items() if key not in known):
+        effects.doubt("input")
+    if any(_has_hidden_characters(one) for one in paths):
+        effects.doubt("characters")
     if kind is ToolKind.LIST:
-        lists_names = tool in _LISTS_NAMES
-        for one in paths or ["."]:
-            effects.read(one, is_listed=lists_names)
-        for key in _GLOB_KEYS if lists_names else _GLOB_KEYS - {"pattern"}:
-            for one in _list_texts(input.get(key)):
-                _read_pattern(one, effects, lists_names=lists_names)
-    elif not paths:
+        _list_files(tool, paths, input, effects)
+        return
+    if not paths:
         effects.doubt("input")
     for one in paths:
-        if _has_hidden_characters(one):
-            effects.doubt("characters")
         if kind is ToolKind.READ:
             effects.read(one)
-        elif kind is ToolKind.WRITE:
+        else:
             effects.write(one)
+
+
+def _list_files(tool: str, paths: list[str], input: Mapping[str, Any], effects: Effects) -> None:
+    """Read a tool that lists names of files, or lines in them that match."""
+    lists_names = tool in _LISTS_NAMES
+    for one in paths or ["."]:
+        effects.read(one, is_listed=lists_names)
+    for key in _GLOB_KEYS if lists_names else _GLOB_KEYS - {"pattern"}:
+        for one in _list_texts(input.get(key)):
+            _read_pattern(one, effects, lists_names=lists_names)
 
 
 def _read_patch(input: Mapping[str, Any], effects: Effects) -> None:

@@ -52,7 +52,8 @@ BY_KEY = {preset.key: preset for preset in PRESETS}
 
 
 def make_rule(effect: PolicyEffect, **fields: Any) -> PolicyRule:
-    return PolicyRule(**{"id": new_id(), "name": "Rule", "effect": effect, **fields})
+    given: dict[str, Any] = {"id": new_id(), "name": "Rule", "effect": effect, **fields}
+    return PolicyRule(**given)
 
 
 def read_command(command: str) -> ToolFacts:
