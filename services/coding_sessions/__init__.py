@@ -8,7 +8,7 @@ from services.coding_sessions.connections import (
     add_connection,
     request_test,
 )
-from services.coding_sessions.exports import MAX_UNGATED_EVENTS, REASON_UNGATED, record_export
+from services.coding_sessions.exports import REASON_UNGATED, record_export
 from services.coding_sessions.queries import (
     WARNING_PERIOD,
     GateReport,
@@ -22,6 +22,7 @@ from services.coding_sessions.queries import (
 )
 from services.coding_sessions.retention import delete_old_sessions
 from services.coding_sessions.rules import (
+    CLIENT_NAMES,
     SILENT_AFTER,
     TESTED_VERSIONS,
     GateState,
@@ -31,7 +32,6 @@ from services.coding_sessions.rules import (
     is_tested,
 )
 from services.coding_sessions.signals import (
-    CLIENT_NAMES,
     CONNECTION_INTERVAL,
     MAX_KEY_LENGTH,
     ConnectionKind,
@@ -44,3 +44,4 @@ from services.coding_sessions.signals import (
     record_signal,
 )
 from services.coding_sessions.telemetry import Export, read_logs, read_traces
+from services.coding_sessions.ungated_calls import MAX_UNGATED_EVENTS

@@ -16,14 +16,12 @@ from models import (
     ClientConnection,
     CodingClient,
     CodingSession,
-    EventType,
     ToolAnswer,
     ToolCall,
     new_id,
 )
-from services import agents, events
+from services import events
 from services.coding_sessions.signals import (
-    CLIENT_NAMES,
     ConnectionKind,
     build_change_event,
     record_connection,
@@ -31,10 +29,9 @@ from services.coding_sessions.signals import (
     record_usage,
 )
 from services.coding_sessions.telemetry import CallReport, Export
+from services.coding_sessions.ungated_calls import build_ungated_events
 
 REASON_UNGATED = "ungated"  # of a call that the hook was not asked about
-MAX_UNGATED_EVENTS = 10  # of an agent in an hour; then one event counts them
-EVENT_PERIOD = timedelta(hours=1)
 KEY_AGE = timedelta(days=2)  # a call is asked for, executed and reported within this time
 
 CALL_COLUMNS = (
@@ -64,13 +61,6 @@ GATED_CLIENTS: Query[tuple[CodingClient]] = Query(
         ClientConnection.hook_at.is_not(None),
     )
 )
-UNGATED_COUNT: Query[tuple[int]] = Query(
-    select(func.count()).where(
-        ToolCall.agent_id == bindparam("agent_id", type_=Uuid()),
-        ToolCall.asked_at > bindparam("since", type_=DateTime(timezone=True)),
-        ToolCall.is_ungated,
-    )
-)
 
 
 async def record_export(session: AsyncSession, agent: Agent, export: Export) -> None:
@@ -91,7 +81,7 @@ async def record_export(session: AsyncSession, agent: Agent, export: Export) -> 
             ungated += await _record_calls(session, agent, stored, calls, is_gated=client in gated)
     new_events = [build_change_event(agent, one) for one in begun]
     if ungated:
-        new_events += await _build_ungated_events(session, agent, ungated)
+        new_events += await build_ungated_events(session, agent, ungated)
     await events.record_events(session, new_events)
     for client, version in sorted(export.versions.items()):
         await record_connection(
@@ -185,32 +175,3 @@ async def _insert_ungated(
         index_elements=["session_id", "call_key"], index_where=ToolCall.call_key.is_not(None)
     )
     return list(await session.scalars(statement.returning(ToolCall.tool)))
-
-
-async def _build_ungated_events(
-    session: AsyncSession, agent: Agent, ungated: Sequence[tuple[CodingSession, str]]
-) -> Sequence[events.NewEvent]:
-    """Build an event for each call, up to MAX_UNGATED_EVENTS in an hour, then one with the number.
-
-    The calls are stored already.
-    """
-    [(count,)] = await UNGATED_COUNT.fetch(session, agent_id=agent.id, since=now() - EVENT_PERIOD)
-    before = max(count - len(ungated), 0)
-    built = [
-        agents.agent_event(
-            EventType.AGENT_TOOL_UNGATED,
-            None,
-            agent.board_id,
-            agent,
-            client=CLIENT_NAMES[coding_session.client],
-            session_id=str(coding_session.id),
-            tool=tool,
-        )
-        for coding_session, tool in ungated[: max(MAX_UNGATED_EVENTS - before, 0)]
-    ]
-    if before <= MAX_UNGATED_EVENTS < count:
-        more = agents.agent_event(
-            EventType.AGENT_TOOLS_UNGATED, None, agent.board_id, agent, recent=count
-        )
-        built.append(more)
-    return built

@@ -8,6 +8,14 @@ from models import ClientConnection, CodingClient, CodingSession, SessionState
 
 SILENT_AFTER = timedelta(minutes=5)
 EVIDENCE_AGE = timedelta(days=1)  # after which a session says nothing about the gate any more
+CLIENT_NAMES: Mapping[CodingClient, str] = {
+    CodingClient.CLAUDE: "Claude Code",
+    CodingClient.CODEX: "Codex",
+    CodingClient.COPILOT: "Copilot CLI",
+    CodingClient.OPENCODE: "opencode",
+    CodingClient.GEMINI: "Gemini CLI",
+}
+
 TESTED_VERSIONS: Mapping[CodingClient, str] = {
     CodingClient.CLAUDE: "2.1.332",
     CodingClient.CODEX: "0.171.0",

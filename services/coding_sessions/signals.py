@@ -1,6 +1,5 @@
 """Record what clients report about their sessions: signs of life, ends of turns, results, usage."""
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,20 +27,14 @@ from models import (
     new_id,
 )
 from services import agents, events
+from services.coding_sessions.rules import CLIENT_NAMES
+from services.coding_sessions.ungated_calls import build_ungated_events
 
 MAX_KEY_LENGTH = 200  # characters of a client's id of a session, a call or a message
 MAX_LINE_LENGTH = 500  # characters of a folder, a model or a version
 MAX_TOKENS = 10**12  # of one call of a model
+RETURN_AGE = timedelta(hours=24)  # of a call that has returned, since it was asked for
 CONNECTION_INTERVAL = timedelta(seconds=30)  # between two records of the same kind of contact
-
-
-CLIENT_NAMES: Mapping[CodingClient, str] = {
-    CodingClient.CLAUDE: "Claude Code",
-    CodingClient.CODEX: "Codex",
-    CodingClient.COPILOT: "Copilot CLI",
-    CodingClient.OPENCODE: "opencode",
-    CodingClient.GEMINI: "Gemini CLI",
-}
 
 
 class ConnectionKind(StrEnum):
@@ -248,7 +241,8 @@ async def record_connection(
 async def record_event(session: AsyncSession, agent: Agent, report: SessionEvent) -> CodingSession:
     """Record what a hook reports that asks nothing, and return the session.
 
-    It records an event if the session is new or has another state: call it last in a transaction.
+    It records an event if the session is new or has another state, or if a call has returned that
+    was not allowed: call it last in a transaction.
     """
     before = await _find_state(session, agent, report)
     stored = await record_signal(
@@ -260,12 +254,15 @@ async def record_event(session: AsyncSession, agent: Agent, report: SessionEvent
         model=report.model,
         state=STATES[report.kind],
     )
+    ungated_tool = None
     if report.kind is SessionEventKind.TOOL_RETURNED:
-        await _record_return(session, stored, report)
+        ungated_tool = await _record_return(session, stored, report)
     if report.usage is not None:
         await record_usage(session, stored, [(report.usage, now())])
-    if before != stored.state:
-        await events.record_events(session, [build_change_event(agent, stored)])
+    new_events = [build_change_event(agent, stored)] if before != stored.state else []
+    if ungated_tool is not None:
+        new_events += await build_ungated_events(session, agent, [(stored, ungated_tool)])
+    await events.record_events(session, new_events)
     return stored
 
 
@@ -283,26 +280,40 @@ async def _find_state(
 
 async def _record_return(
     session: AsyncSession, coding_session: CodingSession, report: SessionEvent
-) -> None:
-    """Record that a call was executed: the one with its key, or the latest equal one allowed."""
+) -> str | None:
+    """Record that a call was executed, and return its tool if it was not allowed.
+
+    It is the call with its key, or the latest equal one: one that was allowed, if there is one. A
+    client executes a call that was not answered when its hook has run into its timeout.
+    """
     if report.call_key is None and report.request_hash is None:
-        return
-    allowed = select(ToolCall.id).where(
+        return None
+    at, is_allowed = now(), ToolCall.answer == ToolAnswer.ALLOW
+    query = select(ToolCall.id, ToolCall.tool, is_allowed, ToolCall.is_ungated).where(
         ToolCall.session_id == coding_session.id, ToolCall.executed_at.is_(None)
     )
     if report.call_key is not None:
-        allowed = allowed.where(ToolCall.call_key == report.call_key)
+        query = query.where(ToolCall.call_key == report.call_key)
     else:
-        allowed = allowed.where(
-            ToolCall.request_hash == report.request_hash, ToolCall.answer == ToolAnswer.ALLOW
+        query = query.where(
+            ToolCall.request_hash == report.request_hash, ToolCall.asked_at > at - RETURN_AGE
         )
-    chosen = allowed.order_by(ToolCall.asked_at.desc()).limit(1).scalar_subquery()
+    order = is_allowed.is_(True).desc(), ToolCall.asked_at.desc()
+    found = (await session.execute(query.order_by(*order).limit(1))).first()
+    if found is None:
+        return None
+    id, tool, was_allowed, was_ungated = found
     await session.execute(
         update(ToolCall)
-        .where(ToolCall.id == chosen)
-        .values(executed_at=now(), is_successful=report.is_successful)
+        .where(ToolCall.id == id)
+        .values(
+            executed_at=at,
+            is_successful=report.is_successful,
+            is_ungated=was_ungated or not was_allowed,
+        )
         .execution_options(synchronize_session=False)
     )
+    return None if was_allowed or was_ungated else tool
 
 
 async def record_usage(

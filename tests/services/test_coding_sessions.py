@@ -130,7 +130,7 @@ async def test_only_changes_of_the_state_are_events(session, world) -> None:
     assert await list_event_types(session) == [EventType.AGENT_SESSION_CHANGED] * 3
 
 
-async def test_a_returned_call_is_found_by_its_key_or_as_the_latest(session, world) -> None:
+async def test_a_returned_call_is_one_that_was_allowed_or_an_event(session, world) -> None:
     stored = await record_signal(session, world.worker, CodingClient.COPILOT, "s1")
     keyed = make_call(stored, call_key="c1")
     calls = [make_call(stored, asked_at=now() - timedelta(minutes=n)) for n in range(2)]
@@ -149,11 +149,19 @@ async def test_a_returned_call_is_found_by_its_key_or_as_the_latest(session, wor
         await session.refresh(call)
     assert (keyed.executed_at is not None, keyed.is_successful) == (True, False)
     assert [call.executed_at for call in (*calls, denied)] == [None] * 3
-    await report(request_hash="a" * 64, is_successful=True)
-    for call in (*calls, denied):
-        await session.refresh(call)
-    assert calls[0].is_successful
-    assert [call.executed_at for call in (calls[1], denied)] == [None] * 2
+    for count in (1, 2):  # those that were allowed, the latest first
+        await report(request_hash="a" * 64, is_successful=True)
+        for call in (*calls, denied):
+            await session.refresh(call)
+        assert [call.executed_at is not None for call in calls] == [True, count == 2]
+    assert (denied.executed_at, denied.is_ungated) == (None, False)
+    assert EventType.AGENT_TOOL_UNGATED not in await list_event_types(session)
+    for _ in range(2):
+        await report(request_hash="a" * 64, is_successful=True)
+    await session.refresh(denied)
+    assert denied.is_ungated
+    types = await list_event_types(session)
+    assert types.count(EventType.AGENT_TOOL_UNGATED) == 1
 
 
 async def test_usage_that_a_hook_reports_is_stored_once(session, world) -> None:

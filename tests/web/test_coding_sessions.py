@@ -61,7 +61,7 @@ async def test_an_agent_without_a_client_shows_no_gate(alice, path) -> None:
 async def test_the_gate_is_shown_with_its_evidence(alice, world, transaction, path) -> None:
     coding_session = await begin_session(transaction, world)
     page = (await alice.get(path)).text
-    assert "Claude Code 2.1.332" in page
+    assert 'Claude Code <span dir="auto">2.1.332</span>' in page
     assert "Claude Code has asked in its latest session." in page
     assert "Not tested with this version" not in page
     assert f'href="{path}/sessions/{coding_session.id}"' in page
