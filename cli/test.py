@@ -68,7 +68,7 @@ Chrome or Chromium.
   ./run test --clients                clients that are generated from the OpenAPI document: npm and
                                       pip install the generators, once, into .cache in the home
   ./run test --agents                 real coding agents (claude, codex, copilot, gemini, opencode):
-                                      npm installs them, once, into .cache in the home (1.5 GB)
+                                      npm installs them, once, into .cache in the home (1.7 GB)
   ./run test --agents claude,codex    the same with some of them
   ./run test --retry                  the same, and at most three that fail once more, alone: those
                                       that pass then are named as unstable. Races are not repeated
