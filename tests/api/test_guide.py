@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from api.app import OPERATIONS
+from api.mcp.tools import WORKER_TOOLS
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Board, Message
@@ -158,13 +159,20 @@ async def test_the_guides_commands_for_messages_work(url: str, isolated_world: W
         task = {"title": "Write", "assigned_agent_id": str(isolated_world.worker.id)}
         await alice.post(f"/api/v1/boards/{isolated_world.board.id}/tasks", json=task)
     where = {"BASE_URL": url, "AUTH_TOKEN": token_secret(isolated_world.worker)}
-    fetch, take, stream = list_commands("Messages to you")
+    fetch, wait, take, stream = list_commands("Messages to you")
     [message] = json.loads(await run_bash(fetch, **where))["items"]
     assert message["kind"] == "TASK ASSIGNED"
     assert re.findall(r'"id":"(.*?)"', await run_bash(stream, **where)) == [message["id"]]
     taken = json.loads(await run_bash(take, **where, MESSAGE=message["id"]))
     assert taken["state"] == "acknowledged"
     assert json.loads(await run_bash(fetch, **where))["items"] == []
+    assert json.loads(await run_bash(wait, **where))["items"] == []
+
+
+def test_the_guide_names_the_tools_of_a_worker() -> None:
+    named = SECTIONS["Tools for coding agents (MCP)"].partition("A worker has")[2]
+    named = named.partition("; a lead")[0]
+    assert set(re.findall(r"`(\w+)`", named)) == {one.name for one in WORKER_TOOLS}
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
