@@ -15,6 +15,7 @@ from tests.support.api_fixtures import (
     local_client_for,
     other_worker,
     rita,
+    without_waits,
     worker,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "local_client_for",
     "other_worker",
     "rita",
+    "without_waits",
     "worker",
 ]

@@ -69,6 +69,7 @@ def test_every_number_of_a_request_has_published_limits() -> None:
                 assert not field.schema or field.minimum < field.maximum, operation_label(operation)
 
 
+@pytest.mark.usefixtures("without_waits")
 async def test_every_number_in_a_query_is_checked(
     subtests: pytest.Subtests,
     client_for: ClientFactory,

@@ -105,6 +105,7 @@ async def send_case(client: Client, case: Case, path: str | None) -> Response:
     return Response(answer.status_code, several, answer.content, request, 0.0, verify=False)
 
 
+@pytest.mark.usefixtures("without_waits")
 @pytest.mark.parametrize("operation", ANSWERING, ids=operation_label)
 async def test_every_response_matches_the_document(
     operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import httpx2
 import pytest
+from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 from core.config.settings import Settings
@@ -78,6 +79,12 @@ def create_client(api_app: ASGIApp, actor: User | Agent | None) -> Client:
         base_url="http://mission.test/api/v1",
         headers=headers,
     )
+
+
+@pytest.fixture
+def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End all waits of requests at once, as a server does that stops."""
+    monkeypatch.setattr(AppStatus, "should_exit", True)
 
 
 @pytest.fixture
