@@ -29,6 +29,8 @@ from core.paging import MAX_PAGE_SIZE, Paging
 from models import Agent, Board, Status
 from services import boards, messages, tasks
 
+MAX_MESSAGES = 20  # in one result, because a model reads all of them
+
 
 class NextTaskRead(ResponseModel):
     """The task that the agent should work on; null: there is none."""
@@ -91,7 +93,7 @@ async def _read_news(context: RequestContext) -> dict[str, Any]:
         agent = await authenticate(session, context.request, AGENT)
         if not isinstance(agent, Agent):
             raise Unauthorized
-        found = await messages.list_inbox(session, agent, Paging())
+        found = await messages.list_inbox(session, agent, Paging(MAX_MESSAGES))
         task = None if agent.is_board_lead else await _find_new_task(session, agent)
     return {
         "messages": list(map(encode_message, found.items)),

@@ -7,6 +7,7 @@ types, limits and descriptions are those of the API, and a call runs the operati
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,6 +26,7 @@ from models import Actor, Agent, Status
 from services import tasks
 
 BOARD_ID = "board_id"  # of an agent's own board, so that agents need not give it
+MAX_REPORTED = 20  # unknown arguments
 KNOWN_NEEDS = {*NEEDS_OWN_BOARD, *NEEDS_LEAD_TOKEN}  # without them, there is no such tool
 REQUEST_CONDITIONS = (b"if-", b"idempotency-")
 """The beginnings of headers about one request of the API, which a call of a tool is not."""
@@ -129,7 +131,7 @@ class OperationTool:
         The API ignores unknown fields; a model would believe that they had an effect.
         """
         schema = self.definition.input_schema
-        unknown = arguments.keys() - schema.get("properties", {}).keys()
+        unknown = islice(arguments.keys() - schema.get("properties", {}).keys(), MAX_REPORTED)
         missing = [one for one in schema.get("required", ()) if one not in arguments]
         problems = [("missing", one, "Field required") for one in missing]
         problems += [("extra_forbidden", one, "There is no such argument") for one in unknown]

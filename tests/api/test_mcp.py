@@ -339,6 +339,41 @@ async def test_messages_that_are_no_requests_get_an_error(
         assert refused.status_code in (400, 413), body[:20]
 
 
+async def test_a_result_that_no_model_can_read_is_an_error(
+    worker: McpClient, world: World, transaction: TransactionFactory
+) -> None:
+    task = world.make_task()
+    await add_tasks(transaction, task)
+    for _ in range(6):
+        await worker.call("comment", task_id=str(task.id), message="x" * 100_000)
+    code, text = await worker.fail("list_comments", task_id=str(task.id))
+    assert (code, text.splitlines()[0]) == (
+        "result_too_large",
+        "This is too much for the result of a tool. Ask for fewer items.",
+    )
+    found = await worker.call("list_comments", task_id=str(task.id), limit=2)
+    assert (len(found["items"]), found["total"]) == (2, 6)
+
+
+@pytest.mark.parametrize("version", [None, MODERN])
+async def test_arguments_of_the_maximum_size_get_a_short_error(
+    worker: McpClient, version: str | None
+) -> None:
+    worker.version = version
+    many = {f"argument {number}": number for number in range(80_000)}
+    nested: Any = "inside"
+    for _ in range(150):
+        nested = [nested]
+    for arguments in (
+        many,
+        {"task_id": "x" * 1_900_000},
+        {"task_id": nested},
+        {"x" * 1_900_000: 1},
+    ):
+        code, text = await worker.fail("claim_task", **arguments)
+        assert (code, len(text) < 3_000) == ("invalid_fields", True)
+
+
 async def test_an_agent_of_another_organization_sees_nothing(
     mcp_client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
