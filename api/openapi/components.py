@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pydantic_core
+from pydantic import TypeAdapter
 
+from api.framework.fields import Timestamp
 from core.canonical_json import format_canonical_json
 
 SCHEMAS = "#/components/schemas/"
@@ -27,6 +29,9 @@ def share_components(document: dict[str, Any]) -> None:
     successful responses are left out: they are made of the schemas alone.
     """
     components = document["components"]
+    components["schemas"] = _share_timestamps(components["schemas"])
+    if "Timestamp" in list_references(components["schemas"]):
+        components["schemas"]["Timestamp"] = TIMESTAMP
     operations = [one for path in document["paths"].values() for one in path.values()]
     for operation in operations:
         for status, response in operation["responses"].items():
@@ -36,6 +41,20 @@ def share_components(document: dict[str, Any]) -> None:
     for kind, list_places in SHARED.items():
         places = [place for operation in operations for place in list_places(operation)]
         components[kind] = _share(places, f"#/components/{kind}/")
+
+
+TIMESTAMP = TypeAdapter(Timestamp).json_schema(mode="serialization")
+
+
+def _share_timestamps(value: Any) -> Any:
+    """Replace the schema of times, which most responses have, by a reference."""
+    if isinstance(value, list):
+        return [_share_timestamps(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value == TIMESTAMP:
+        return {"$ref": f"{SCHEMAS}Timestamp"}
+    return {key: _share_timestamps(one) for key, one in value.items()}
 
 
 def select_reachable(definitions: Mapping[str, Any], part: object) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """OpenAPI documents with the operations of one role, short enough for the context of a model."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -14,8 +13,6 @@ from api.framework.operation import PREFIX, Operation
 from api.openapi.components import SCHEMAS, select_reachable, share_components
 from api.openapi.document import SECURITY, SECURITY_SCHEMES, build_document
 from api.openapi.errors import ErrorEnvelope
-from api.openapi.schemas import COMPONENTS
-from core.paging import Page
 
 DESCRIPTION = """Responses have all of their fields. Every error is `{"detail", "code",
 "request_id"}`: react to `code`. Times are UTC without a zone. Lists are `{"items", "total",
@@ -59,12 +56,17 @@ def build_role_document(
     """Return the document of the operations that are for a role."""
     selected = [one for one in operations if SELECTIONS[role](one)]
     whole = build_document(selected, server)
+    schemas = whole["components"]["schemas"]
+    pages = {
+        SCHEMAS + name: {"type": "object", "properties": {"items": schema["properties"]["items"]}}
+        for name, schema in schemas.items()
+        if schema.get("properties", {}).keys() == PAGE_FIELDS
+    }
     paths = {
-        path: {method: _shorten_operation(one) for method, one in by_method.items()}
+        path: {method: _shorten_operation(_inline(one, pages)) for method, one in by_method.items()}
         for path, by_method in whole["paths"].items()
         if path.startswith(PREFIX)
     }
-    schemas = whole["components"]["schemas"]
     bodies = [one.get("requestBody") for by_method in paths.values() for one in by_method.values()]
     sent = select_reachable(schemas, bodies)
     tags = {one.tags[0] for one in selected}
@@ -88,6 +90,19 @@ def build_role_document(
     document["info"]["description"] = DESCRIPTION
     share_components(document)
     return document
+
+
+PAGE_FIELDS = {"items", "total", "limit", "offset"}
+
+
+def _inline(value: Any, schemas: Mapping[str, Any]) -> Any:
+    """Replace references to these schemas by the schemas."""
+    if isinstance(value, list):
+        return [_inline(one, schemas) for one in value]
+    if not isinstance(value, dict):
+        return value
+    inlined = schemas.get(value.get("$ref", ""))
+    return inlined or {key: _inline(one, schemas) for key, one in value.items()}
 
 
 ERROR = {
@@ -118,7 +133,7 @@ def _shorten_operation(operation: Mapping[str, Any]) -> dict[str, Any]:
         if status < "300"
     }
     shortened = {
-        "operationId": operation["operationId"],
+        "operationId": operation.get("x-llm-intent") or operation["operationId"],  # often too long
         "summary": operation["summary"],
         "description": "\n".join(lines) or operation["description"],
         "tags": operation["tags"][:1],
@@ -148,18 +163,14 @@ def _shorten(value: Any) -> Any:
     }
 
 
-PAGE = re.compile(f"{SCHEMAS}{COMPONENTS[Page]}_([A-Za-z]+)_")
 LEFT_OUT = {"examples", "x-llm-intent", "x-when-to-use", "x-required-actor"}
 
 
 def _shorten_schema(schema: dict[str, Any], *, is_sent: bool = True) -> dict[str, Any]:
     """Return a schema that allows the same values, without what is said elsewhere.
 
-    Responses have all of their fields, and of pages only the items are described.
+    Responses have all of their fields.
     """
-    if page := PAGE.fullmatch(schema.get("$ref", "")):
-        items = {"type": "array", "items": {"$ref": SCHEMAS + page[1]}}
-        return {"type": "object", "properties": {"items": items}}
     left_out = LEFT_OUT if is_sent else LEFT_OUT | {"required"}
     shortened = {key: value for key, value in schema.items() if key not in left_out}
     for key in ("items", "additionalProperties", "propertyNames", "contentSchema"):
