@@ -15,7 +15,7 @@ from services import tool_calls
 from services.tool_calls import GrantScope
 
 
-class ToolCallRead(ResponseModel):
+class CodingToolCallRead(ResponseModel):
     """A tool call, as its client has reported it, and how it was answered."""
 
     id: UUID
@@ -48,7 +48,7 @@ class ToolCallRead(ResponseModel):
 
 
 encode_call = build_encoder(
-    ToolCallRead,
+    CodingToolCallRead,
     "call",
     client="client",
     session_key="session_key",
@@ -94,7 +94,7 @@ encode_grant = build_encoder(
 @reads_only
 async def list_tool_calls(
     context: RequestContext, agent: Agent, query: ToolCallFilter
-) -> Encoded[Page[ToolCallRead]]:
+) -> Encoded[Page[CodingToolCallRead]]:
     """List what an agent's clients have asked for in the past 30 days, newest first."""
     found = await tool_calls.list_calls(
         context.source, agent, query.paging, session_id=query.session_id
