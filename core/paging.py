@@ -35,7 +35,6 @@ from core.clock import to_utc
 from core.db.reads import AnySelect, Query, Source
 from core.errors import Invalid
 from core.fields import ALLOWED_YEARS
-from core.text import N_
 
 Item = TypeVar("Item")
 MappedItem = TypeVar("MappedItem")
@@ -154,7 +153,7 @@ class Cursors:
                 for number, (adapter, value) in enumerate(zip(self._adapters, values, strict=True))
             }
         except ValueError as error:
-            reason = N_(
+            reason = (
                 "This is no cursor of this list. Send the X-Next-Cursor of the page before, or"
                 " nothing for the first page."
             )

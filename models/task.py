@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Numeric,
+    String,
     Table,
     UniqueConstraint,
     text,
@@ -126,6 +127,8 @@ class Task(Base):
     previous_assignee_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
     )  # the worker who moved it to review and gets it back if the lead rejects it
+    claimed_run: Mapped[str | None] = mapped_column(String(200))  # of the agent that has started it
+    claimed_run_at: Mapped[datetime | None]  # when this run last named itself
     auto_created: Mapped[bool] = mapped_column(default=False)
     auto_reason: Mapped[str | None]
     version: Mapped[int] = mapped_column(default=1)

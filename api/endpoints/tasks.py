@@ -72,6 +72,9 @@ class TaskRead(ResponseModel):
     id: UUID
     board_id: UUID
     created_by_user_id: UUID | None
+    claimed_run: str | None = Field(
+        description="The `run_id` of the run of the agent that has the task in progress."
+    )
     in_progress_at: Timestamp | None
     stale_since: Timestamp | None = Field(
         description="When the worker noticed that nothing happens on a task in progress; null "
@@ -105,6 +108,7 @@ def build_task_fields(task: tasks.ListedTask) -> dict[str, Any]:
         "id": task.id,
         "board_id": task.board_id,
         "created_by_user_id": task.created_by_user_id,
+        "claimed_run": task.claimed_run,
         "in_progress_at": json_time(task.in_progress_at),
         "stale_since": json_time(task.stale_since),
         "created_at": json_time(task.created_at),

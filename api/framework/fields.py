@@ -24,7 +24,6 @@ from core.fields import RequiredText as RequiredText
 from core.fields import build_line_constraints as build_line_constraints
 from core.fields import limit_keys as limit_keys
 from core.paging import CURSOR_HEADER, MAX_CURSOR_LENGTH, MAX_PAGE_SIZE, Paging
-from core.text import N_
 
 MAX_IDS = 1_000  # in one list of a request
 
@@ -127,7 +126,7 @@ class CursorQuery(BaseModel):
     @model_validator(mode="after")
     def _check_cursor(self) -> Self:
         if self.after and self.offset:
-            reason = N_("Send either after or offset: a page begins after a cursor or a number.")
+            reason = "Send either after or offset: a page begins after a cursor or a number."
             raise Invalid("cursor_with_offset", reason, field="after", sent_as="text")
         return self
 

@@ -388,6 +388,8 @@ def upgrade() -> None:
     op.add_column(
         "approvals", sa.Column("is_tool_call", sa.Boolean(), server_default="false", nullable=False)
     )
+    op.add_column("tasks", sa.Column("claimed_run", sa.String(length=200), nullable=True))
+    op.add_column("tasks", sa.Column("claimed_run_at", sa.DateTime(timezone=True), nullable=True))
     op.execute(ANNOUNCE_DECISION)
     op.execute(
         "create trigger announce_tool_decision after update of status on approvals for each row"
@@ -408,6 +410,8 @@ def downgrade() -> None:
     op.execute("drop function announce_agent_news()")
     op.execute("drop trigger announce_tool_decision on approvals")
     op.execute("drop function announce_tool_decision()")
+    op.drop_column("tasks", "claimed_run_at")
+    op.drop_column("tasks", "claimed_run")
     op.drop_column("approvals", "is_tool_call")
     op.drop_table("tool_calls")
     op.drop_table("usage_facts")

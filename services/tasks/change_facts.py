@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from core.clock import now
 from core.db.reads import Query
 from models import (
     Actor,
@@ -37,7 +38,7 @@ from models import (
 )
 from services import boards, custom_fields, policies
 from services.tasks import dependencies
-from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskChange
+from services.tasks.change_request import ASSIGNMENT_FIELDS, RUN_SILENCE, TaskChange
 from services.tasks.done_approvals import load_done_permission
 from services.tasks.queries import BOARD_ID, TASK_ID, approval_ids_query, task_not_found
 
@@ -68,6 +69,8 @@ async def load_change(
     task = facts.pop("task")
     facts["bound_fields"] = custom_fields.build_bound_fields(row.bound_fields or ())
     facts |= await _load_references(session, actor, board, task, changes)
+    named_at = task.claimed_run_at
+    facts["is_run_silent"] = named_at is not None and named_at < now() - RUN_SILENCE
     change = TaskChange(actor=actor, board=board, task=task, values=changes, **facts)
     if change.needs_approval:
         permission = await load_done_permission(session, change)

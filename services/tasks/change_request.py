@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -26,6 +26,13 @@ from services.custom_fields import BoundField
 
 ASSIGNMENT_FIELDS = ("assigned_agent_id", "assigned_user_id")
 """The assignee of a task: an agent or a person, never both."""
+
+CLAIM_FIELDS = ("expected_status", "run_id", "expected_run_id")
+"""What a change expects of the task, and the run that changes it."""
+
+MAX_RUN_LENGTH = 200  # characters
+RUN_SILENCE = timedelta(minutes=30)
+"""Another run may claim a task if the run that has it has not named itself for so long."""
 
 
 def _check_priority(given: str) -> str:
@@ -93,6 +100,18 @@ class TaskUpdate(TaskFields, Patch):
     descriptions = {"priority": None}
 
     status: Annotated[Status, Label(N_("Status"))] = Status.INBOX
+    expected_status: Status | None = Field(
+        default=None,
+        description="Nothing changes if the task has another status: 409 `status_changed`.",
+    )
+    run_id: Annotated[str, build_line_constraints(MAX_RUN_LENGTH)] | None = Field(
+        default=None,
+        description="Your name for the run of your program that works on the task. While it has "
+        "the task, other runs that name themselves do not: 409 `claimed_by_other_run`.",
+    )
+    expected_run_id: Annotated[str, build_line_constraints(MAX_RUN_LENGTH)] | None = Field(
+        default=None, description="The run from which this one takes the task, as after a crash."
+    )
     depends_on_task_ids: Ids | None = None
     tag_ids: Annotated[Ids | None, Label(N_("Tags"))] = None
     custom_field_values: dict[str, Any] | None = Field(
@@ -105,13 +124,13 @@ class TaskUpdate(TaskFields, Patch):
     def changes(self) -> dict[str, Any]:
         """Return the given fields.
 
-        A blank comment, and null for a list, count as not given, as in the contract. Null for the
-        custom field values means no change of any value.
+        A blank comment, and null for a list or a claim, count as not given, as in the contract.
+        Null for the custom field values means no change of any value.
         """
         given = super().changes()
         if "custom_field_values" in given:
             given["custom_field_values"] = given["custom_field_values"] or {}
-        for name in ("depends_on_task_ids", "tag_ids"):
+        for name in ("depends_on_task_ids", "tag_ids", *CLAIM_FIELDS):
             if given.get(name, ()) is None:
                 del given[name]
         if not given.get("comment", True):
@@ -177,6 +196,7 @@ class TaskChange:
     can_user_read: bool = False  # whether the requested person can read the board
     lead_id: UUID | None = None  # of the board
     last_worker_id: UUID | None = None  # who moved it to review, if still a worker here
+    is_run_silent: bool = False  # whether the run that has the task has not named itself lately
     is_creation: bool = False
     approval_pending: bool = False  # whether an approval of the task waits for a decision
     done_permission: DonePermission = field(default_factory=DonePermission)

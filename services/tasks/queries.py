@@ -321,6 +321,7 @@ class ListedTask(NamedTuple):
     assigned_agent_id: str | None
     assigned_user_id: str | None
     created_by_user_id: str | None
+    claimed_run: str | None
     in_progress_at: datetime | None
     stale_since: datetime | None
     created_at: datetime
@@ -336,7 +337,8 @@ class ListedTask(NamedTuple):
 LIST_COLUMNS: Sequence[Any] = (
     *(_as_text(Task.id), _as_text(Task.board_id), Task.title, Task.description),
     *(_as_text(Task.status), Task.priority, Task.due_at, _as_text(Task.assigned_agent_id)),
-    *(_as_text(Task.assigned_user_id), _as_text(Task.created_by_user_id), Task.in_progress_at),
+    *(_as_text(Task.assigned_user_id), _as_text(Task.created_by_user_id), Task.claimed_run),
+    Task.in_progress_at,
     *(STALE_SINCE, Task.created_at, Task.updated_at, Task.version),
     _build_array(_select_dependencies(func.row(_as_text(OTHER.c.id), _as_text(OTHER.c.status)))),
     _build_array(_select_tags(_as_text(Tag.id))),
@@ -352,6 +354,7 @@ def build_listed_task(detail: TaskDetail) -> ListedTask:
         *(str(task.id), str(task.board_id), task.title, task.description),
         *(task.status, task.priority, task.due_at),
         *(None if id is None else str(id) for id in assignees),
+        task.claimed_run,
         *(task.in_progress_at, task.stale_since if task.status == Status.IN_PROGRESS else None),
         *(task.created_at, task.updated_at, task.version),
         depends_on=[(str(other.id), other.status) for other in detail.depends_on],

@@ -8,7 +8,13 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.text import N_
 from models import Actor, Agent, Board, DesiredState, Status
 from services import custom_fields
-from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, Rule, TaskChange
+from services.tasks.change_request import (
+    ASSIGNMENT_FIELDS,
+    CLAIM_FIELDS,
+    ActorRole,
+    Rule,
+    TaskChange,
+)
 from services.tasks.done_approvals import approval_required
 
 
@@ -45,6 +51,47 @@ def check_assignee_board(change: TaskChange) -> None:
         )
 
 
+def check_expected_status(change: TaskChange) -> None:
+    expected = change.values.get("expected_status", change.task.status)
+    if expected != change.task.status:
+        raise Conflict(
+            "status_changed",
+            "This task does not have the expected status.",
+            status=change.task.status.value,
+            sent_as="object_with_code",
+        )
+
+
+def check_run(change: TaskChange) -> None:
+    """Reject a run of an agent if another one has the task, or another one than it expects.
+
+    It names the other one if it takes the task from it, as after a crash. A run that has not named
+    itself for RUN_SILENCE does not keep a task.
+    """
+    task, values = change.task, change.values
+    has_task = task.status is Status.IN_PROGRESS and task.assigned_agent_id == change.actor_id
+    holder = task.claimed_run if has_task else None
+    is_other = holder != values.get("run_id", holder) and holder is not None
+    is_expected = values.get("expected_run_id", holder) == holder
+    may_take = "expected_run_id" in values or change.is_run_silent
+    if not is_expected or (is_other and not may_take):
+        raise Conflict(
+            "claimed_by_other_run",
+            "Another run has this task. If that run has ended, name it as expected_run_id.",
+            run_id=holder,
+            sent_as="object_with_code",
+        )
+
+
+def check_sends_no_run(change: TaskChange) -> None:
+    if change.values.keys() & {"run_id", "expected_run_id"}:
+        raise Forbidden(
+            "task_update_field_forbidden",
+            "Only a worker has a task for a run.",
+            sent_as="object_with_code",
+        )
+
+
 def check_not_claimed(change: TaskChange) -> None:
     """Reject a worker that starts a task which another agent has in progress."""
     in_progress = change.requested_status is change.task.status is Status.IN_PROGRESS
@@ -72,11 +119,12 @@ def _name_holder(change: TaskChange) -> str:
     return "A person" if change.task.assigned_user_id is not None else "Another agent"
 
 
-WORKER_FIELDS = {"comment", "custom_field_values", "status"}
+WORKER_FIELDS = {"comment", "custom_field_values", "status", *CLAIM_FIELDS}
 LEAD_FIELDS = {
     *ASSIGNMENT_FIELDS,
     "custom_field_values",
     "depends_on_task_ids",
+    "expected_status",
     "status",
     "tag_ids",
 }
@@ -320,6 +368,8 @@ DEPENDENCY_RULES: tuple[Rule, ...] = (
 
 CHANGE_RULES: dict[ActorRole, tuple[Rule, ...]] = {
     ActorRole.USER: (
+        check_sends_no_run,
+        check_expected_status,
         check_tags_exist,
         *DEPENDENCY_RULES,
         check_not_blocked_for_user,
@@ -334,6 +384,8 @@ CHANGE_RULES: dict[ActorRole, tuple[Rule, ...]] = {
         check_not_claimed,
         check_worker_is_assignee,
         check_worker_fields,
+        check_expected_status,
+        check_run,
         check_worker_may_move,
         check_not_blocked_for_worker,
         *STATUS_GUARDS,
@@ -343,6 +395,7 @@ CHANGE_RULES: dict[ActorRole, tuple[Rule, ...]] = {
     ActorRole.LEAD: (
         check_lead_sends_no_comment,
         check_lead_fields,
+        check_expected_status,
         *DEPENDENCY_RULES,
         check_tags_exist,
         check_policy_tags,

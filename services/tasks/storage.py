@@ -17,7 +17,8 @@ from services import events, messages
 
 CHANGING_COLUMNS = [
     *("title", "description", "status", "rank", "priority", "due_at", "assigned_agent_id"),
-    *("assigned_user_id", "previous_assignee_id", "in_progress_at"),
+    *("assigned_user_id", "previous_assignee_id", "claimed_run", "claimed_run_at"),
+    "in_progress_at",
     *("previous_in_progress_at", "started_at", "done_at", "updated_at", "version"),
 ]
 """The columns that a change may write."""

@@ -11,6 +11,7 @@ from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, TaskChan
 
 PLAIN_FIELDS = ("title", "description", "priority", "due_at")
 RECORDED_FIELDS = (*PLAIN_FIELDS, *ASSIGNMENT_FIELDS)
+NO_CLAIM: Mapping[str, Any] = {"claimed_run": None, "claimed_run_at": None}
 MAX_RECORDED_LENGTH = 500  # characters of a text in an event; the task has the whole text
 
 
@@ -23,14 +24,25 @@ def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
     user_id = change.values.get("assigned_user_id", change.task.assigned_user_id)
     if change.values.get("assigned_agent_id") is not None:
         user_id = None
+    agent_id = _new_agent_id(change) if user_id is None else None
     return {
         **{name: change.values[name] for name in PLAIN_FIELDS if name in change.values},
         "status": change.new_status,
-        "assigned_agent_id": _new_agent_id(change) if user_id is None else None,
+        "assigned_agent_id": agent_id,
         "assigned_user_id": user_id,
         "previous_assignee_id": _new_previous_assignee_id(change),
         **entry_values(change.task, change.new_status, at),
+        **_claim_values(change, agent_id, at),
     }
+
+
+def _claim_values(change: TaskChange, agent_id: UUID | None, at: datetime) -> dict[str, Any]:
+    """Return the run that has the task: it ends when the task is moved, or given to another one."""
+    if change.new_status is Status.IN_PROGRESS and "run_id" in change.values:
+        return {"claimed_run": change.values["run_id"], "claimed_run_at": at}
+    if agent_id != change.task.assigned_agent_id:
+        return NO_CLAIM
+    return {}
 
 
 def entry_values(task: Task, new_status: Status, at: datetime) -> dict[str, Any]:
@@ -44,7 +56,7 @@ def entry_values(task: Task, new_status: Status, at: datetime) -> dict[str, Any]
         changed |= {"in_progress_at": None, "previous_in_progress_at": task.in_progress_at}
     if new_status is task.status:
         return changed
-    changed["rank"] = rank_at(at)
+    changed |= {"rank": rank_at(at), **NO_CLAIM}
     if new_status is Status.IN_PROGRESS:
         changed |= {"in_progress_at": at, "started_at": task.started_at or at}
     changed["done_at"] = at if new_status is Status.DONE else None

@@ -222,6 +222,7 @@ async def test_a_task_has_all_fields_of_the_contract(
         *("depends_on_task_ids", "tag_ids", "id", "board_id", "created_by_user_id"),
         *("in_progress_at", "created_at", "updated_at", "blocked_by_task_ids", "is_blocked"),
         *("tags", "custom_field_values", "version", "assigned_user_id", "stale_since"),
+        "claimed_run",
     }
     labels = await worker.get(f"/agent/boards/{world.board.id}/tags")
     assert labels.json() == task["tags"]
