@@ -27,7 +27,7 @@ from core.http.request import MAX_BODY_SIZE, open_transaction, read_body
 from core.limiters import ConcurrencyLimiter, RateLimiter
 from models import Agent, CodingClient, ToolAnswer
 from services import coding_sessions, tool_calls
-from services.coding_sessions import ConnectionKind
+from services.coding_sessions import TEST_SECONDS, ConnectionKind
 from services.tool_calls import HeldCall, ToolReply
 
 DEFAULT_WAIT = 570.0  # seconds; less than the timeout of ten minutes that clients have
@@ -127,10 +127,13 @@ async def _wait_for_decision(
 ) -> ToolReply:
     """Return the answer of people, or a denial at the end of the wait.
 
-    Raises ClientDisconnect if the connection was closed. An answer that came at this moment is
-    given to the next equal call.
+    The call that tests a connection gets no answer before TEST_SECONDS have passed. Raises
+    ClientDisconnect if the connection was closed. An answer that came at this moment is given to
+    the next equal call.
     """
     with wait_long(request, notified, seconds) as wait:
+        if held.is_test:
+            await wait.sleep(TEST_SECONDS)
         while await wait.next() is WaitEnd.NOTIFIED:
             async with open_transaction(request) as session:
                 reply = await tool_calls.answer_held_call(session, held)

@@ -48,6 +48,20 @@ class LongWait:
         self._notified.clear()
         return self.end or WaitEnd.NOTIFIED
 
+    async def sleep(self, seconds: float) -> None:
+        """Let this time pass, unless the wait ends. What was notified meanwhile is noticed next."""
+        was_notified, until = False, asyncio.get_running_loop().time() + seconds
+        while self.end is None:
+            try:
+                async with asyncio.timeout_at(min(until, self._deadline)):
+                    await self._notified.wait()
+            except TimeoutError:
+                break
+            was_notified = True
+            self._notified.clear()
+        if was_notified:
+            self._notified.set()
+
     def stop(self, end: WaitEnd) -> None:
         """End the wait, if it has not ended."""
         self.end = self.end or end

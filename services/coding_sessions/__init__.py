@@ -4,8 +4,10 @@ from services.coding_sessions.connections import (
     CONNECTION_TEST,
     CONNECTIONS,
     LATEST_TEST,
+    TEST_COMMAND,
     TEST_SECONDS,
     add_connection,
+    claim_test,
     request_test,
 )
 from services.coding_sessions.exports import REASON_UNGATED, record_export

@@ -1,6 +1,6 @@
 """Connections of agents with their clients, as people set them up and test them."""
 
-from sqlalchemy import Uuid, bindparam, select
+from sqlalchemy import Uuid, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,6 +10,9 @@ from models import Agent, ClientConnection, CodingClient, CodingSession, ToolCal
 
 CONNECTION_TEST = "connection_test"
 """The reason of a call that is held because people test the connection."""
+
+TEST_COMMAND = "echo Mission Control"
+"""The harmless command of a test."""
 
 TEST_SECONDS = 70
 """How long the call of a test is held at least: many proxies cut a connection after 60 seconds."""
@@ -24,7 +27,7 @@ async def add_connection(session: AsyncSession, agent: Agent, client: CodingClie
 
 
 async def request_test(session: AsyncSession, agent: Agent, client: CodingClient) -> None:
-    """Hold the next call of a client for TEST_SECONDS, whatever the policy says."""
+    """Hold the next call of TEST_COMMAND for TEST_SECONDS, whatever the policy says."""
     at = now()
     statement = insert(ClientConnection).values(
         id=new_id(), agent_id=agent.id, client=client, created_at=at, test_requested_at=at
@@ -34,6 +37,22 @@ async def request_test(session: AsyncSession, agent: Agent, client: CodingClient
             index_elements=["agent_id", "client"], set_={"test_requested_at": at}
         )
     )
+
+
+async def claim_test(session: AsyncSession, agent: Agent, client: CodingClient) -> bool:
+    """Return whether a test of the client was requested. Only one call gets it."""
+    claimed = (
+        update(ClientConnection)
+        .where(
+            ClientConnection.agent_id == agent.id,
+            ClientConnection.client == client,
+            ClientConnection.test_requested_at.is_not(None),
+        )
+        .values(test_requested_at=None)
+        .returning(ClientConnection.id)
+        .execution_options(synchronize_session=False)
+    )
+    return await session.scalar(claimed) is not None
 
 
 CONNECTIONS = Query(

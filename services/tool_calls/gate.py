@@ -39,7 +39,7 @@ from models import (
 )
 from services import approvals, boards, coding_sessions, events, policies
 from services.approvals import ApprovalCreate
-from services.coding_sessions import SessionEvent, SessionEventKind
+from services.coding_sessions import CONNECTION_TEST, TEST_COMMAND, SessionEvent, SessionEventKind
 from services.policies import ToolVerdict
 from services.tool_calls.clients import ToolRequest
 from services.tool_calls.grants import end_session_grants, find_grant
@@ -106,6 +106,7 @@ class HeldCall:
     agent_id: UUID
     client: CodingClient
     since: datetime
+    is_test: bool = False  # it gets no answer before TEST_SECONDS have passed
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,24 @@ async def ask(
     if call.facts is None:
         return await _answer_at_once(session, agent, call, _deny("too_large", TOO_LARGE))
     found = await policies.evaluate_tool_call(session, board, agent.id, call.facts, now())
+    if await _is_test(session, agent, call, found):
+        asks = found.verdict.effect is PolicyEffect.ASK_ONE
+        found = ToolVerdict(found.verdict if asks else PolicyVerdict(), CONNECTION_TEST)
     if (basis := _read_verdict(found)) is not None:
         return await _answer_at_once(session, agent, call, basis)
     return await _ask_people(session, agent, call, found, wait)
+
+
+async def _is_test(
+    session: AsyncSession, agent: Agent, call: PreparedCall, found: ToolVerdict
+) -> bool:
+    """Return whether a call is the one with which people test the connection of its client."""
+    assert call.facts is not None
+    commands = [one.text for one in call.facts.commands]
+    if commands != [TEST_COMMAND] or call.request.is_headless:
+        return False
+    may_be_held = found.verdict.effect in (PolicyEffect.ALLOW, PolicyEffect.ASK_ONE)
+    return may_be_held and await coding_sessions.claim_test(session, agent, call.request.client)
 
 
 def _refuse(error: AppError) -> _Basis:
@@ -362,7 +378,8 @@ async def _ask_people(
     if basis.answer is not None:
         return basis.reply
     assert basis.approval_id is not None
-    return HeldCall(call_id, basis.approval_id, agent.id, call.request.client, now())
+    is_test = basis.code == CONNECTION_TEST
+    return HeldCall(call_id, basis.approval_id, agent.id, call.request.client, now(), is_test)
 
 
 _NO_BASIS = _Basis(None, "")
@@ -376,6 +393,8 @@ async def _find_earlier_answer(
     known: ToolCall | None,
 ) -> _Basis | None:
     """Return the answer of a permission or of a decision about an equal call, if there is one."""
+    if found.reason == CONNECTION_TEST:
+        return None
     verdict = found.verdict
     if verdict.effect is PolicyEffect.ASK_ONE and found.reason != "client_config":
         grant = await find_grant(session, coding_session, call.request_hash)
@@ -571,6 +590,7 @@ def _explain(found: ToolVerdict) -> str:
     return {
         "client_config": "It can change the settings of a client, which always needs a person.",
         "not_understood": "What it does is not understood, so a person is needed.",
+        CONNECTION_TEST: "It tests the connection.",
     }.get(found.reason, "No rule allows it.")
 
 

@@ -14,8 +14,9 @@ from models import Agent, ApprovalStatus, CodingClient, Member, PolicyEffect, Po
 from services import approvals, policies
 from services.approvals import ApprovalDetail
 from services.policies import PolicyRuleFields, RuleSet
-from services.tool_facts import TOOLS, ToolFacts, ToolKind, read_facts
+from services.tool_facts import ToolFacts, ToolKind, find_tool_kind, read_facts
 
+MAX_LENGTH = 10_000  # characters of an input; a longer one has parts that no rule can name
 MAX_NAME_LENGTH = 100  # characters
 PARTS = {
     ToolKind.SHELL: "commands",
@@ -35,7 +36,8 @@ def build_standing_rule(detail: ApprovalDetail) -> PolicyRule | None:
     allows more than its parts.
     """
     payload = detail.approval.payload or {}
-    if detail.agent is None or not isinstance(payload.get("input"), Mapping):
+    values = payload.get("input")
+    if detail.agent is None or not isinstance(values, Mapping) or len(str(values)) > MAX_LENGTH:
         return None
     facts = _read_facts(payload)
     try:
@@ -54,7 +56,7 @@ def build_standing_rule(detail: ApprovalDetail) -> PolicyRule | None:
     except Invalid:  # it has more parts, or longer ones, than a rule can name
         return None
     rule = fields.to_rule()
-    part = PARTS.get(TOOLS.get(facts.tool.lower(), ToolKind.UNKNOWN))
+    part = PARTS.get(find_tool_kind(facts.tool, facts.client))
     named = [*rule.tools, *rule.commands, *rule.paths, *rule.hosts]
     if any("*" in one for one in named) or (part is not None and not getattr(rule, part)):
         return None

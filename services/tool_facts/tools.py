@@ -92,6 +92,14 @@ TOOLS = {
 }
 """The tools of the tested versions. All others are unknown, such as those of MCP servers."""
 
+_ANY_CLIENT = {name: kind for kinds in TOOLS.values() for name, kind in kinds.items()}
+
+
+def find_tool_kind(tool: str, client: CodingClient | None = None) -> ToolKind:
+    """Return what a tool of a client does; without a client, what a tool of this name does."""
+    return (TOOLS[client] if client else _ANY_CLIENT).get(tool, ToolKind.UNKNOWN)
+
+
 _OWN_TOOLS: Mapping[CodingClient, str] = {
     CodingClient.CLAUDE: r"mcp__mission[-_]control__[a-z_]+",
     CodingClient.CODEX: r"mcp__mission[-_]control__[a-z_]+",

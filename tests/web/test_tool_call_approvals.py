@@ -86,6 +86,13 @@ async def test_another_tool_is_shown_by_its_fields_and_as_json(alice, hold) -> N
     assert json.loads(shown) == value
 
 
+async def test_a_replaced_text_is_shown_as_a_difference(alice, hold) -> None:
+    value = {"file_path": "a.py", "old_string": "a\nb = 1", "new_string": "a\nb = 2"}
+    approval = await hold(tool_name="Edit", tool_input=value)
+    page = main_part((await alice.get(f"/approvals/{approval.id}")).text)
+    assert re.findall(r"<(?:ins|del)[^>]*>([^<]*)", page) == ["b = 1", "b = 2"]
+
+
 async def test_a_long_input_is_shown_completely_and_can_be_decided(alice, hold) -> None:
     command = "".join(f"echo line {number}\n" for number in range(4_000)) + "rm -rf /"
     approval = await hold(command=command)

@@ -18,7 +18,7 @@ from core.errors import NotFound
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, ClientConnection, CodingClient, ToolAnswer, ToolCall
 from services import agents, coding_sessions, organizations
-from services.coding_sessions import TEST_SECONDS
+from services.coding_sessions import TEST_COMMAND, TEST_SECONDS
 from web.agents.presenter import format_duration
 from web.auth.viewer import current_member
 from web.ui import flash_cookies, forms
@@ -34,8 +34,6 @@ CLIENT_NAMES = {
     CodingClient.OPENCODE: "opencode",
     CodingClient.GEMINI: "Gemini CLI",
 }
-
-TEST_COMMAND = "echo Mission Control"
 
 HOOK_ADVICE = {
     CodingClient.CLAUDE: N_(
@@ -83,9 +81,9 @@ class ConnectionTest:
         call = self.call
         if self.is_requested or call is None:
             return "requested" if self.is_requested else "none"
-        if call.abandoned_at is not None:
+        if call.abandoned_at is not None and self.seconds < TEST_SECONDS:
             return "cut"
-        if call.answer is None:
+        if call.answer is None and call.abandoned_at is None:
             return "held"
         return "passed" if self.seconds >= TEST_SECONDS else "short"
 
@@ -98,9 +96,9 @@ class ConnectionTest:
         return int((ended_at - call.asked_at).total_seconds())
 
     @property
-    def was_allowed(self) -> bool:
-        """Return whether the call was allowed in the end."""
-        return self.call is not None and self.call.answer is ToolAnswer.ALLOW
+    def answer(self) -> ToolAnswer | None:
+        """Return the answer that the client received."""
+        return self.call.answer if self.call else None
 
 
 def build_checks(

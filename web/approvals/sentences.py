@@ -8,7 +8,7 @@ from models import ApprovalStatus, User
 from services import approvals
 from services.approval_actions import COMPLETION_KIND
 from services.approvals import ApprovalDetail
-from services.tool_facts import TOOLS, ToolKind
+from services.tool_facts import ToolKind, find_tool_kind
 from web.ui.translation import N_, _, ngettext
 
 TOOL_PREFIX = "tool."  # of the kind of a tool call
@@ -67,7 +67,7 @@ def describe_question(detail: ApprovalDetail) -> str:
     if not approval.is_tool_call:
         return _build_question(approval.action_type, detail.task_titles)
     tool = approval.action_type.removeprefix(TOOL_PREFIX)
-    text = TOOL_SENTENCES.get(TOOLS.get(tool.lower(), ToolKind.UNKNOWN), ANY_TOOL_SENTENCE)
+    text = TOOL_SENTENCES.get(find_tool_kind(tool), ANY_TOOL_SENTENCE)
     return _(text, name=describe_requester(detail), tool=_shorten(tool))
 
 

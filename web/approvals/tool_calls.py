@@ -12,7 +12,7 @@ from models import CodingClient, Member, PolicyRule
 from services import tool_calls
 from services.approvals import ApprovalDetail
 from services.tool_calls import GrantScope, RequestedCall, WaitState
-from services.tool_facts import TOOLS, ToolKind
+from services.tool_facts import ToolKind, find_tool_kind
 from web.agents.connections import CLIENT_NAMES
 from web.approvals.payload import PayloadRow, format_value
 from web.ui.forms import Form
@@ -20,8 +20,9 @@ from web.ui.text_comparison import list_changes
 from web.ui.translation import N_, _
 from web.ui.unified_diff import DiffLine
 
-COMMAND_KEYS = ("command", "cmd")  # of an input: the text that a shell executes
+COMMAND_KEY = "command"  # of an input: the text that a shell executes
 WORDS_OF_THE_AGENT = "description"  # the key in an input of what has no effect
+REPLACEMENT_KEYS = ("old_string", "new_string")  # of an input that changes a file
 MAX_EXCERPT = 200  # characters of an input in a row
 DELETED_EXCERPT = "excerpt"  # the key in a payload whose input was deleted
 
@@ -36,19 +37,14 @@ ASKING_REASONS = {
 """Why people are asked, if no rule says so."""
 
 
-def find_tool_kind(tool: str) -> ToolKind:
-    """Return what a tool does, by its name."""
-    return TOOLS.get(tool.lower(), ToolKind.UNKNOWN)
-
-
 def find_command_key(payload: Mapping[str, Any]) -> str | None:
     """Return the key of the text that a shell executes, if the call is that of a shell."""
-    values = payload.get("input")
-    if find_tool_kind(str(payload.get("tool"))) is not ToolKind.SHELL:
+    client, values = payload.get("client"), payload.get("input")
+    if client not in list(CodingClient) or not isinstance(values, Mapping):
         return None
-    if not isinstance(values, Mapping):
-        return None
-    return next((key for key in COMMAND_KEYS if isinstance(values.get(key), str)), None)
+    kind = find_tool_kind(str(payload.get("tool")), CodingClient(client))
+    is_command = kind is ToolKind.SHELL and isinstance(values.get(COMMAND_KEY), str)
+    return COMMAND_KEY if is_command else None
 
 
 def build_excerpt(detail: ApprovalDetail) -> str:
@@ -130,10 +126,17 @@ class ToolCallView:
         value = (self.input or {}).get(WORDS_OF_THE_AGENT)
         return value if isinstance(value, str) else ""
 
+    @cached_property
+    def replaced_lines(self) -> Sequence[DiffLine]:
+        """Return the lines in which a text in a file is replaced by another one."""
+        old, new = ((self.input or {}).get(key) for key in REPLACEMENT_KEYS)
+        return list_changes(old, new) if isinstance(old, str) and isinstance(new, str) else ()
+
     @property
     def rows(self) -> list[PayloadRow]:
         """Return the other values of the input."""
         hidden = {find_command_key(self.payload), WORDS_OF_THE_AGENT if self.words else None}
+        hidden |= set(REPLACEMENT_KEYS) if self.replaced_lines else set()
         return [
             PayloadRow(name, format_value(value))
             for name, value in (self.input or {}).items()
