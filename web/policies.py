@@ -20,7 +20,6 @@ from core.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from core.http.request import Session, open_reader, open_transaction
 from models import (
     Board,
-    CodingClient,
     Member,
     PolicyEffect,
     PolicyRule,
@@ -32,6 +31,7 @@ from models import (
 )
 from services import boards, organizations, policies
 from services.audit import LastChange
+from services.coding_sessions import CLIENT_NAMES
 from services.policies import (
     PolicyDetail,
     PolicyRuleFields,
@@ -69,13 +69,6 @@ DECIDERS = {
 EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
 
 
-CLIENTS = {
-    CodingClient.CLAUDE: "Claude Code",
-    CodingClient.CODEX: "Codex",
-    CodingClient.COPILOT: "GitHub Copilot",
-    CodingClient.OPENCODE: "opencode",
-    CodingClient.GEMINI: "Gemini CLI",
-}
 ACTIONS: Mapping[ToolAction, str] = {
     ToolAction.READ: N_("Read inside the project"),
     ToolAction.READ_OUTSIDE: N_("Read outside the project"),
@@ -181,6 +174,7 @@ def build_rule_rows(rules: Sequence[PolicyRule], names: ReferenceNames) -> list[
 
 def _conditions(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
     risks, below = dict(list_risks()), rule.confidence_below
+    clients = [CLIENT_NAMES[one] for one in rule.clients]
     least, most = risks.get(rule.risk_at_least or ""), risks.get(rule.risk_at_most or "")
     lines = (
         (rule.kinds, _("Kind: %(kinds)s", kinds=_join(rule.kinds))),
@@ -190,7 +184,10 @@ def _conditions(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
         (below, _("Confidence: below %(number)g", number=below or 0)),
         (rule.tag_ids, _("Tag: %(names)s", names=_named(rule.tag_ids, names.tags))),
         (rule.time_window, _("Time: %(window)s", window=describe_window(rule.time_window))),
-        (rule.clients, _("Client: %(names)s", names=_join([CLIENTS[one] for one in rule.clients]))),
+        (
+            rule.clients,
+            _("Client: %(names)s", names=_join(clients)),
+        ),
         (rule.tools, _("Tool: %(names)s", names=_join(rule.tools))),
         (rule.actions, _("Does: %(actions)s", actions=describe_actions(rule.actions))),
         (rule.commands, _("Command: %(commands)s", commands=" · ".join(rule.commands))),
@@ -593,7 +590,7 @@ def _list_value_names(
             ]
         ),
         "decider_role": dict(list_deciders()),
-        "clients": {str(one): name for one, name in CLIENTS.items()},
+        "clients": {str(one): name for one, name in CLIENT_NAMES.items()},
         "actions": {str(one): translate(label) for one, label in ACTIONS.items()},
         "requires_recent_sign_in": {
             "true": pgettext("state", "On"),
@@ -654,7 +651,7 @@ async def _render_rule(
         weekdays=list_weekdays(),
         expiry_choices=list_expiry_choices(forms.parse_number(fields["expires_after"].value)),
         time_zones=forms.list_time_zones(),
-        clients=list(CLIENTS.items()),
+        clients=list(CLIENT_NAMES.items()),
         actions=[(action, translate(label)) for action, label in ACTIONS.items()],
         result=result,
         proposals=[],

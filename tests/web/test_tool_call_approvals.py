@@ -171,7 +171,7 @@ async def test_always_adds_exactly_the_rule_that_is_shown(alice, hold, transacti
     assert stored.decided_status is ApprovalStatus.APPROVED
     assert policy.board_id == world.board.id
     assert (added.effect, added.commands) == (PolicyEffect.ALLOW, ("make release",))
-    assert (added.agent_ids, added.tools) == ((world.worker.id,), ("Bash",))
+    assert (added.agent_ids, added.clients) == ((world.worker.id,), ("claude",))
 
 
 async def test_the_new_rule_comes_before_the_one_that_asked(
@@ -195,12 +195,10 @@ async def test_the_new_rule_comes_before_the_one_that_asked(
     assert (await post(alice, approval, "always")).status_code == 303
     async with transaction() as session:
         policy = await session.scalar(select(ApprovalPolicy))
-    assert [rule.name for rule in policy.rules] == ["No force", "Bash: make release", "Ask"]
+    assert [rule.name for rule in policy.rules] == ["No force", "make release", "Ask"]
 
 
-@pytest.mark.parametrize(
-    "command", ["ls $(cat x)", "cat *", "make release > log", "python3 -c 'a b'", "X=1"]
-)
+@pytest.mark.parametrize("command", ["ls $(cat x)", "cat *", "X=1"])
 async def test_no_rule_is_offered_that_would_allow_more(alice, hold, command) -> None:
     approval = await hold(command=command)
     page = (await alice.get(f"/approvals/{approval.id}")).text

@@ -18,7 +18,7 @@ from core.errors import NotFound
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, ClientConnection, CodingClient, ToolAnswer, ToolCall
 from services import agents, coding_sessions, organizations
-from services.coding_sessions import TEST_COMMAND, TEST_SECONDS
+from services.coding_sessions import CLIENT_NAMES, TEST_COMMAND, TEST_SECONDS
 from web.agents.presenter import format_duration
 from web.auth.viewer import current_member
 from web.ui import flash_cookies, forms
@@ -26,14 +26,6 @@ from web.ui.assets import hash_client_file
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _, translate
-
-CLIENT_NAMES = {
-    CodingClient.CLAUDE: "Claude Code",
-    CodingClient.CODEX: "Codex",
-    CodingClient.COPILOT: "Copilot CLI",
-    CodingClient.OPENCODE: "opencode",
-    CodingClient.GEMINI: "Gemini CLI",
-}
 
 HOOK_ADVICE = {
     CodingClient.CLAUDE: N_(

@@ -19,12 +19,13 @@ from models import Agent, Board, CodingClient
 from services import activity, agents, boards, gateways, identity, messages, organizations
 from services.activity import ActivityFilters
 from services.agents import AgentCard
+from services.coding_sessions import CLIENT_NAMES
 from services.gateways import files, runs, sync
 from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
-from web.agents.connections import CLIENT_NAMES, connection_path, parse_client
+from web.agents.connections import connection_path, parse_client
 from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
 from web.agents.gate import load_gate
 from web.agents.messages import load_messages

@@ -11,10 +11,12 @@ from core.errors import Invalid
 from models import CodingClient, Member, PolicyRule
 from services import tool_calls
 from services.approvals import ApprovalDetail
+from services.coding_sessions import CLIENT_NAMES
+from services.policies import ReferenceNames
 from services.tool_calls import GrantScope, RequestedCall, WaitState
 from services.tool_facts import ToolKind, find_tool_kind
-from web.agents.connections import CLIENT_NAMES
 from web.approvals.payload import PayloadRow, format_value
+from web.policies import build_rule_rows
 from web.ui.forms import Form
 from web.ui.text_comparison import list_changes
 from web.ui.translation import N_, _
@@ -177,6 +179,15 @@ class ToolCallView:
     def task_title(self) -> str:
         """Return the title of the task of the session, or ""."""
         return (self.found.task_title if self.found else None) or ""
+
+    @property
+    def rule_lines(self) -> Sequence[str]:
+        """Return the conditions of the rule, as the page of the policy shows them."""
+        agent = self.detail.agent
+        if self.rule is None or agent is None:
+            return ()
+        [row] = build_rule_rows([self.rule], ReferenceNames({agent.id: agent.name}, {}, {}))
+        return row.conditions
 
     @property
     def may_be_edited(self) -> bool:

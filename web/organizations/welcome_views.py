@@ -10,9 +10,10 @@ from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, Board, Member
 from services import agents, boards, coding_sessions, organizations
 from services.boards import BoardCreate
+from services.coding_sessions import CLIENT_NAMES
 from services.organizations import OrganizationCreate
 from web.agents import setup, views
-from web.agents.connections import CLIENT_NAMES, connection_path
+from web.agents.connections import connection_path
 from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
 from web.ui import flash_cookies, forms
