@@ -12,7 +12,7 @@ from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
 from web import audit, causes, chat, design, live, policies, settings
 from web.activity.views import ACTIVITY_ROUTES
-from web.agents import connections, file_views
+from web.agents import connection_views, file_views
 from web.agents import session_views as coding_session_views
 from web.agents import views as agent_views
 from web.approvals import decision_views
@@ -101,9 +101,9 @@ AGENT_ROUTES: list[Route] = [
             (f"{FILE_PATH}/history", "GET", file_views.show_history),
             (f"{FILE_PATH}/history/{{version_id:uuid}}", "GET", file_views.show_version),
             ("/calls", "GET", agent_views.show_first_call),
-            ("/connect", "GET", connections.show_connection),
-            ("/connect/tests", "POST", connections.request_test),
-            ("/connect/tests", "GET", connections.show_connection),
+            ("/connect", "GET", connection_views.show_connection),
+            ("/connect/tests", "POST", connection_views.request_test),
+            ("/connect/tests", "GET", connection_views.show_connection),
             ("/tokens", "POST", agent_views.issue_token),
             ("/tokens", "GET", agent_views.show_first_call),
             ("/provisionings", "POST", agent_views.retry_provisioning),

@@ -1,5 +1,6 @@
 """Tool calls of coding agents: their clients ask here before they call a tool."""
 
+from services.tool_calls.allow_rules import approve_always, build_allow_rule
 from services.tool_calls.clients import (
     ToolRequest,
     build_answer,
@@ -38,4 +39,3 @@ from services.tool_calls.queries import (
     list_waiting,
 )
 from services.tool_calls.retention import delete_old_calls
-from services.tool_calls.standing_rules import approve_always, build_standing_rule

@@ -25,7 +25,7 @@ from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
-from web.agents.connections import connection_path, parse_client
+from web.agents.connection_views import connection_path, parse_client
 from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
 from web.agents.gate import load_gate
 from web.agents.messages import load_messages

@@ -207,7 +207,7 @@ async def load_tool_call(source: Source, member: Member, detail: ApprovalDetail)
     waits = await tool_calls.list_waiting(source, [id])
     may_add = member.is_admin and member.organization_id == detail.board.organization_id
     is_open = detail.is_undecided and found is not None and bool(found.scopes)
-    rule = tool_calls.build_standing_rule(detail) if may_add and is_open else None
+    rule = tool_calls.build_allow_rule(detail) if may_add and is_open else None
     return ToolCallView(detail, found, waits.get(id, WaitState()), rule)
 
 

@@ -13,7 +13,7 @@ from services.boards import BoardCreate
 from services.coding_sessions import CLIENT_NAMES
 from services.organizations import OrganizationCreate
 from web.agents import setup, views
-from web.agents.connections import connection_path
+from web.agents.connection_views import connection_path
 from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
 from web.ui import flash_cookies, forms

@@ -19,7 +19,7 @@ from services.tool_facts import ToolFacts, read_facts
 MAX_LENGTH = 10_000  # characters of an input; a longer one has parts that no rule can name
 
 
-def build_standing_rule(detail: ApprovalDetail) -> PolicyRule | None:
+def build_allow_rule(detail: ApprovalDetail) -> PolicyRule | None:
     """Build the rule that allows the tool call of an approval, for its agent and client.
 
     Return None if no rule can allow exactly this call.
@@ -53,7 +53,7 @@ async def approve_always(
     signed_in_at: datetime | None = None,
     undo_seconds: float,
 ) -> ApprovalDetail:
-    """Approve a tool call, and add the rule of `build_standing_rule` to the policy of the board.
+    """Approve a tool call, and add the rule of `build_allow_rule` to the policy of the board.
 
     The rule stands before the one that asked, so never before one that denies the call. It stays if
     the decision is undone. Parameters and errors are those of `approvals.decide_with_undo`; raises
@@ -65,7 +65,7 @@ async def approve_always(
     detail = await approvals.get_approval(session, board, approval_id)
     if not detail.is_undecided:
         raise approvals.already_decided(detail)
-    rule, facts = build_standing_rule(detail), _read_facts(detail)
+    rule, facts = build_allow_rule(detail), _read_facts(detail)
     if rule is None or facts is None or detail.agent is None:
         raise _no_rule()
     policy = await policies.get_policy(session, member.organization_id, board)

@@ -52,7 +52,7 @@ HOOK_ADVICE = {
 
 
 @dataclass(frozen=True)
-class ConnectionCheck:
+class ClientCheck:
     """A part of a connection: since when it works, or what to do until then."""
 
     title: str
@@ -95,10 +95,10 @@ class ConnectionTest:
 
 def build_checks(
     client: CodingClient, agent: Agent, connection: ClientConnection, base_url: str
-) -> Sequence[ConnectionCheck]:
+) -> Sequence[ClientCheck]:
     """Return the checks of a connection, in the order in which they usually succeed."""
     checks = [
-        ConnectionCheck(
+        ClientCheck(
             _("Token seen"),
             agent.last_seen_at,
             _(
@@ -107,8 +107,8 @@ def build_checks(
                 address=base_url,
             ),
         ),
-        ConnectionCheck(_("Hook answered"), connection.hook_at, translate(HOOK_ADVICE[client])),
-        ConnectionCheck(
+        ClientCheck(_("Hook answered"), connection.hook_at, translate(HOOK_ADVICE[client])),
+        ClientCheck(
             _("MCP connected"),
             connection.mcp_at,
             _(
@@ -122,7 +122,7 @@ def build_checks(
             "It arrives up to a minute after a turn. Without it nobody notices calls that ran"
             " without being asked."
         )
-        checks.append(ConnectionCheck(_("Telemetry arrived"), connection.telemetry_at, advice))
+        checks.append(ClientCheck(_("Telemetry arrived"), connection.telemetry_at, advice))
     return checks
 
 
