@@ -178,25 +178,40 @@ async def test_runs_of_unknown_agents_are_not_stored(harness: RequestsHarness) -
     assert {run.run_id for run in await harness.list_runs()} == {"run-1", "run-2"}
 
 
-async def test_runs_of_agents_added_later_are_tracked(harness: RequestsHarness) -> None:
+async def test_the_first_run_of_an_agent_added_later_is_tracked(harness: RequestsHarness) -> None:
     gardener = harness.world.gardener
+    key = agent_key(gardener)
     async with harness.run_worker():
         await begin_run(harness)
-        values = {
-            "gateway_id": harness.gateway.id,
-            "openclaw_session_id": f"agent:{agent_key(gardener)}:main",
-        }
+        await harness.wait_for(lambda: runs_in(harness, RUNNING))
+        values = {"gateway_id": harness.gateway.id, "openclaw_session_id": f"agent:{key}:main"}
         await harness.update_row(gardener, **values)
-        await harness.fake.close_connections(1012)
+        start = {"phase": "start", "startedAt": timestamp_ms()}
+        await harness.fake.send_run_step("run-5", key, "lifecycle", **start)
+        await harness.fake.send_run_event("chat", "run-5", key, state="aborted")
+        run = await harness.wait_for_run(lambda run: run.status is ABORTED)
+    assert run.agent_id == gardener.id
 
-        async def events() -> bool:
-            key = agent_key(gardener)
-            await harness.fake.send_run_step(
-                "run-5", key, "lifecycle", phase="start", startedAt=timestamp_ms()
-            )
-            return any(run.agent_id == gardener.id for run in await harness.list_runs())
 
-        await harness.wait_for(events)
+async def test_agents_are_not_loaded_for_each_event_of_foreign_ones(
+    harness: RequestsHarness,
+) -> None:
+    reads: list[Any] = []
+    open_read = harness.open_read
+
+    def open_counted_read() -> Any:
+        reads.append(open_read())
+        return reads[-1]
+
+    harness.open_read = open_counted_read
+    async with harness.run_worker():
+        await begin_run(harness)
+        for number in range(100):
+            for key in ("main", f"other-{number}"):
+                await harness.fake.send_run_step("run-9", key, "lifecycle", phase="start")
+        await begin_run(harness, "run-2")
+        await harness.wait_for(lambda: runs_in(harness, RUNNING, RUNNING))
+    assert len(reads) < 60
 
 
 async def test_old_run_events_and_runs_are_deleted(

@@ -36,7 +36,8 @@ EVENT_NAMES = ("agent", "chat", "session.tool", "sessions.changed")
 POLL_INTERVAL = 20.0  # seconds between two loads of the active runs, whatever events arrive
 WRITE_INTERVAL = 1.0  # seconds between two writes for one run
 RETRY_DELAY = 1.0  # seconds after a load that failed
-AGENT_REFRESH_INTERVAL = 5.0  # seconds between two loads of our agents for an unknown one
+UNKNOWN_AGENT_INTERVAL = 5.0  # seconds between two loads of our agents for the same unknown one
+MAX_UNKNOWN_AGENTS = 20  # for which ours are loaded in an interval; a gateway may name any number
 MAX_FINISHED = 500  # finished runs that are remembered, because late events may arrive
 MAX_RUNS = 200  # runs followed at once; a gateway may report any number
 CHAT_END_STATES = ("final", "error", "aborted")  # also sent for runs that another run absorbed
@@ -117,7 +118,8 @@ class RunTracker:
         self._finished: deque[str] = deque(maxlen=MAX_FINISHED)
         self._recently_active: set[str] = set()  # runs with events since the last refresh
         self._agents: dict[str, RunAgent] = {}
-        self._agents_loaded_at = float("-inf")
+        self._unknown_agents: set[str] = set()  # for which ours were loaded in this interval
+        self._interval_began_at = float("-inf")
         self._written_at: dict[str, float] = {}
         self._has_urgent_change = asyncio.Event()
 
@@ -230,17 +232,13 @@ class RunTracker:
     async def _find_or_load_run(self, payload: Mapping[str, Any]) -> RunState | None:
         """Return the run of an event; None if it is finished, or if its agent is not ours.
 
-        For an unknown agent ours are loaded again. Another process may have stored the run.
+        Another process may have stored the run.
         """
         run_id, key = str(payload["runId"]), find_agent_id(payload) or ""
         is_end = payload.get("state") in CHAT_END_STATES and run_id not in self._runs
         if run_id in self._finished or is_end:
             return None
-        elapsed = time.monotonic() - self._agents_loaded_at
-        if key not in self._agents and elapsed > AGENT_REFRESH_INTERVAL:
-            async with self._open_read() as source:
-                await self._load_agents(source)
-        if key not in self._agents:
+        if not await self._knows_agent(key):
             return None
         if run_id in self._runs:
             return self._runs[run_id]
@@ -262,9 +260,25 @@ class RunTracker:
         self._drop_excess_runs()
         return run
 
+    async def _knows_agent(self, key: str) -> bool:
+        """Return whether an agent is ours. For an unknown one ours are loaded again, at once.
+
+        The first run of a new agent may take less time than an interval.
+        """
+        if key in self._agents:
+            return True
+        if time.monotonic() - self._interval_began_at > UNKNOWN_AGENT_INTERVAL:
+            self._unknown_agents.clear()
+            self._interval_began_at = time.monotonic()
+        if key in self._unknown_agents or len(self._unknown_agents) >= MAX_UNKNOWN_AGENTS:
+            return False
+        self._unknown_agents.add(key)
+        async with self._open_read() as source:
+            await self._load_agents(source)
+        return key in self._agents
+
     async def _load_agents(self, source: Source) -> None:
         self._agents = await load_run_agents(source, self._gateway.id)
-        self._agents_loaded_at = time.monotonic()
 
     def _drop_excess_runs(self) -> None:
         """Finish the oldest runs beyond MAX_RUNS for good: loaded again they displace others."""
