@@ -31,7 +31,7 @@ from xdist.remote import Producer
 
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory
+from core.db.engine import STATEMENT_CACHE, TransactionFactory
 from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.support.preloaded_product import PRODUCT, keep_compiled_templates
@@ -59,6 +59,8 @@ FAST = {
     "checkpoint_timeout": "1h",
     "max_wal_size": "4GB",
     "io_method": "sync",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 """Settings of PostgreSQL for data that is deleted after the tests."""
 
@@ -287,9 +289,12 @@ async def rolled_back_changes(transaction: TransactionFactory) -> AsyncGenerator
 def get_engine(url: str) -> AsyncEngine:
     """Return an engine that all tests share, because it caches compiled statements.
 
+    Its connections keep prepared statements for many tests, so that they are planned once.
+
     It must be disposed of at the end of the event loop, to which its connections belong.
     """
-    return create_async_engine(url, pool_size=10)
+    options = STATEMENT_CACHE | {"prepared_statement_cache_size": 1_000}
+    return create_async_engine(url, pool_size=10, connect_args=options)
 
 
 @pytest.fixture
