@@ -109,8 +109,8 @@ def _skip_options(words: Sequence[Word], options: str, effects: Effects) -> int:
 
 def _takes_next_word(text: str, options: str, effects: Effects) -> bool:
     """Return whether the value of the last of some short options is the next word."""
-    for position, letter in enumerate(text[1:], 2):
-        index = options.find(letter)
+    for position, flag in enumerate(text[1:], 2):
+        index = options.find(flag)
         if index < 0:
             effects.doubt("option")
             return False

@@ -70,11 +70,11 @@ def list_option_values(texts: Sequence[str]) -> list[str]:
     return values
 
 
-def is_option(word: str, letters: str, *names: str) -> bool:
+def is_option(word: str, flags: str, *names: str) -> bool:
     """Return whether a word is one of these options; long ones can be abbreviated."""
     if word.startswith("--"):
         return any(is_long_option(word, name) for name in names)
-    return word.startswith("-") and any(letter in word[1:] for letter in letters)
+    return word.startswith("-") and any(flag in word[1:] for flag in flags)
 
 
 def is_long_option(word: str, name: str) -> bool:

@@ -105,6 +105,27 @@ async def test_the_error_for_many_unknown_fields_is_short(alice: Client) -> None
     assert len(refused.content) < 60_000
 
 
+async def test_conditions_about_tool_calls_are_written_and_read(alice: Client) -> None:
+    rule = {
+        "name": "Tests",
+        "effect": "allow",
+        "clients": ["claude"],
+        "tools": ["Bash"],
+        "actions": ["run", "read"],
+        "commands": ["npm test", "npm run *"],
+        "paths": ["docs/**"],
+        "hosts": ["*.example.com"],
+    }
+    stored = await alice.put(ORGANIZATION, json={"rules": [rule]})
+    assert stored.status_code == 200, stored.text
+    [read] = (await alice.get(ORGANIZATION)).json()["rules"]
+    assert read | rule == read
+    for wrong in ({"programs": ["rm"]}, {"actions": ["fly"]}, {"hosts": ["https://a.example"]}):
+        refused = await alice.put(ORGANIZATION, json={"rules": [rule | wrong]})
+        assert refused.status_code == 422
+        assert next(iter(wrong)) in refused.text
+
+
 async def test_the_simulation_knows_the_stated_risk(
     alice: Client, worker: Client, world: World
 ) -> None:

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from core.clock import now
 from models import (
     Approval,
+    ApprovalStatus,
+    CodingClient,
+    CodingSession,
     PolicyEffect,
     PolicyRule,
     RiskLevel,
     TagAssignment,
+    ToolCall,
     WeeklyWindow,
     new_id,
 )
@@ -36,6 +40,7 @@ from services.policies.simulation import (
     _build_parameters,
     _read_batches,
 )
+from services.tool_facts import read_facts
 from tests.support.approval_helpers import add_approval
 from tests.support.board_rows import make_tag, make_task
 
@@ -197,3 +202,81 @@ def test_requests_with_the_same_key_have_the_same_verdict(rules, requests) -> No
     for facts in requests:
         verdict = RuleSet(rules).evaluate(facts)
         assert verdicts.setdefault(rule_set.build_key(facts), verdict) == verdict
+
+
+async def add_calls(session: Any, world: Any, command: str, *answers: ApprovalStatus) -> None:
+    """Add tool calls of the worker, each with an approval that a person has decided."""
+    coding = CodingSession(
+        id=new_id(),
+        organization_id=world.board.organization_id,
+        board_id=world.board.id,
+        agent_id=world.worker.id,
+        client=CodingClient.CLAUDE,
+        session_key=str(new_id()),
+        started_at=now(),
+        last_signal_at=now(),
+    )
+    session.add(coding)
+    facts = read_facts(CodingClient.CLAUDE, "Bash", {"command": command}, "/home/dev/project")
+    for status in answers:
+        approval = await add_approval(
+            session,
+            world,
+            action_type="tool.Bash",
+            is_tool_call=True,
+            decided_status=status,
+            decided_by_user_id=world.alice.id,
+        )
+        session.add(
+            ToolCall(
+                id=new_id(),
+                organization_id=world.board.organization_id,
+                board_id=world.board.id,
+                agent_id=world.worker.id,
+                session_id=coding.id,
+                tool="Bash",
+                request_hash="0",
+                input_excerpt=command,
+                facts=facts.to_json(),
+                reason="no_rule",
+                approval_id=approval.id,
+                answer="allow" if status is ApprovalStatus.APPROVED else "deny",
+                asked_at=now(),
+                answered_at=now(),
+            )
+        )
+    await session.flush()
+
+
+async def test_tool_calls_are_simulated_and_rules_proposed(session, world) -> None:
+    approved, rejected = ApprovalStatus.APPROVED, ApprovalStatus.REJECTED
+    await add_calls(session, world, "npm test", *[approved] * 4)
+    await add_calls(session, world, "git push", approved, approved, approved, rejected)
+    deny = make_rule(commands=["git push"])
+    ask = make_rule(PolicyEffect.ASK_ONE, tools=["*"])
+    result = await policies.simulate_policy(session, world.alice_member, world.board, [deny, ask])
+    calls = result.calls
+    assert (result.total, calls.total, calls.is_complete) == (0, 8, True)
+    assert (calls.counts[PolicyEffect.DENY], calls.counts[PolicyEffect.ASK_ONE]) == (4, 4)
+    [proposal] = calls.proposals
+    assert (proposal.rule.commands, proposal.approved) == (("npm test",), 4)
+    assert proposal.before is not None
+    assert proposal.before.id == ask.id
+    better = await policies.simulate_policy(
+        session, world.alice_member, world.board, [deny, proposal.rule, ask]
+    )
+    assert better.calls.counts[PolicyEffect.ALLOW] == 4
+    assert better.calls.proposals == []
+    assert {one.excerpt for one in better.calls.examples} == {"npm test"}
+
+
+async def test_the_rules_of_the_board_come_first_for_tool_calls(session, world) -> None:
+    facts = read_facts(CodingClient.CODEX, "Bash", {"command": "npm test"}, "/home/dev/project")
+    allow = make_rule(PolicyEffect.ALLOW, commands=["npm test"])
+    await policies.replace_policy(session, world.alice_member, None, [make_rule(tools=["Bash"])])
+    await policies.replace_policy(session, world.alice_member, world.board, [allow])
+    found = await policies.evaluate_tool_call(session, world.board, world.worker.id, facts, now())
+    assert (found.verdict.effect, found.reason) == (PolicyEffect.ALLOW, "rule")
+    await policies.replace_policy(session, world.alice_member, world.board, [])
+    found = await policies.evaluate_tool_call(session, world.board, world.worker.id, facts, now())
+    assert (found.verdict.effect, found.reason) == (PolicyEffect.DENY, "rule")

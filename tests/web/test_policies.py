@@ -9,15 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from core.db.transactions import try_lock_name
 from core.errors import TooMany
-from models import Agent, ApprovalPolicy, PolicyEffect, PolicyRule
+from models import Agent, ApprovalPolicy, PolicyEffect, PolicyRule, ToolAction
 from services import approvals, boards
 from services.approvals import ApprovalCreate
-from services.policies import simulation
+from services.policies import Proposal, simulation
 from tests.conftest import get_engine
 from tests.support.approval_helpers import add_approval
 from tests.support.approval_pages import approving
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
+from web.policies import build_proposal_path
 
 ORGANIZATION = "/settings/policy"
 
@@ -121,6 +122,67 @@ async def test_a_preset_replaces_the_rules(alice, path, transaction) -> None:
     assert [rule.effect for rule in await load_rules(transaction)] == [PolicyEffect.ASK_TWO] * 2
     unknown = await alice.post(f"{path}/presets", data={"version": "2", "preset": "chaos"})
     assert unknown.status_code == 404
+
+
+async def test_conditions_about_tool_calls_are_kept_by_the_form(alice, path, transaction) -> None:
+    await add_rule(
+        alice,
+        path,
+        clients=["claude", "codex"],
+        actions=["network", "git_push"],
+        commands="npm test\n npm run *\n",
+        paths="docs/**",
+        hosts="*.Example.com",
+    )
+    [rule] = await load_rules(transaction)
+    assert (rule.commands, rule.hosts) == (("npm test", "npm run *"), ("*.example.com",))
+    shown = (await alice.get(path)).text
+    assert "Client: Claude Code, Codex" in shown
+    assert "Does: Use the network, git push" in shown
+    form = (await alice.get(f"{path}/rules/{rule.id}")).text
+    assert "Reported by the client" in form
+    assert "npm test\nnpm run *" in form
+    for text in ('value="codex" checked', 'value="git_push" checked', "*.example.com"):
+        assert text in form
+    wrong = {"name": "Wrong", "effect": "allow", "commands": "git 'x", "hosts": "a b"}
+    refused = await alice.post(f"{path}/rules", data=wrong)
+    assert refused.status_code == 422
+    assert "Close all quotes" in refused.text
+
+
+async def test_a_preset_for_coding_agents_is_added(alice, path, transaction) -> None:
+    await add_rule(alice, path, kinds="deploy.*")
+    for version, preset in (("1", "tools_all"), ("2", "tools_risky")):
+        form = {"version": version, "preset": preset}
+        assert (await alice.post(f"{path}/presets", data=form)).status_code == 303
+    effects = [rule.effect for rule in await load_rules(transaction)]
+    assert effects == [PolicyEffect.ASK_TWO, PolicyEffect.ASK_ONE, PolicyEffect.ALLOW]
+
+
+async def test_a_proposed_rule_fills_the_form_and_keeps_its_place(alice, path, transaction) -> None:
+    await add_rule(alice, path, name="Everything", effect="ask_one", tools="*")
+    [ask] = await load_rules(transaction)
+    proposal = Proposal(
+        PolicyRule(
+            id=ask.id,
+            name="npm test",
+            effect=PolicyEffect.ALLOW,
+            commands=("npm test", "cat 'a b'"),
+            actions=(ToolAction.RUN, ToolAction.READ),
+        ),
+        31,
+        31,
+        ask,
+    )
+    form = (await alice.get(build_proposal_path(path, proposal))).text
+    assert "npm test\ncat &#39;a b&#39;" in form
+    assert f'name="before" value="{ask.id}"' in form
+    for text in ('value="allow" checked', 'value="run" checked', 'value="npm test"'):
+        assert text in form
+    await add_rule(
+        alice, path, name="npm test", effect="allow", commands="npm test", before=str(ask.id)
+    )
+    assert [rule.name for rule in await load_rules(transaction)] == ["npm test", "Everything"]
 
 
 async def test_an_old_page_does_not_overwrite_a_newer_policy(alice, path, transaction) -> None:
