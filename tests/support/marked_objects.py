@@ -47,6 +47,7 @@ from models import (
     new_id,
 )
 from services.events import EVENT_DEFINITIONS
+from services.tool_facts import read_facts
 from tests.support.board_rows import (
     make_board,
     make_custom_field,
@@ -323,7 +324,8 @@ def make_coding_sessions(world: World, approval: Approval) -> list[Any]:
     )
     call = {"tool": MARK, "request_hash": "0" * 64, "input_excerpt": MARK, "session": session}
     answer = {"answer": ToolAnswer.ALLOW, "asked_at": at, "answered_at": at}
-    kinds = {"facts": {MARK: MARK}, "reason": MARK, "rule_name": MARK, "call_key": MARK}
+    facts = read_facts(client, "Bash", {"command": MARK}, session.cwd).to_json()
+    kinds = {"facts": facts, "reason": MARK, "rule_name": MARK, "call_key": MARK}
     return [
         ClientConnection(
             id=new_id(), agent_id=world.worker.id, client=client, version=MARK, created_at=at
