@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from jsonschema import Draft202012Validator
 from starlette.types import ASGIApp, Message
 
 from models import Agent, User
+from tests.support.api_document import DOCUMENT
 from tests.support.people_rows import token_secret
 
 MESSAGE_TIMEOUT = 5.0  # seconds
@@ -26,6 +29,17 @@ class StreamMessage:
     data: Any
 
 
+def check_event(path: str, event: Any) -> None:
+    """Fail unless an event of a stream is as the OpenAPI document describes it."""
+    for documented, methods in DOCUMENT["paths"].items():
+        pattern = re.sub(r"{\w+}", "[^/]+", documented.removeprefix("/api/v1"))
+        if documented.endswith("/stream") and re.fullmatch(f"/api/v1{pattern}", path):
+            content = methods["get"]["responses"]["200"]["content"]
+            schema = content["text/event-stream"]["schema"]["contentSchema"]
+            components = {"components": DOCUMENT["components"]}
+            Draft202012Validator({**schema, **components}).validate(event)
+
+
 class StreamClient:
     """A client of one stream."""
 
@@ -38,6 +52,7 @@ class StreamClient:
         self._disconnected = asyncio.Event()
         self._started = asyncio.Event()
         address = urlsplit(path)
+        self._path = address.path
         sent = {"Authorization": f"Bearer {token_secret(actor)}", **headers}
         scope = {
             "type": "http",
@@ -65,9 +80,9 @@ class StreamClient:
             assert part is not None, "the stream has ended"
             fields = dict(line.split(": ", 1) for line in part.decode().split("\r\n") if line)
             if "event" in fields:
-                return StreamMessage(
-                    fields["event"], int(fields.get("id", 0)), json.loads(fields["data"])
-                )
+                data = json.loads(fields["data"])
+                check_event(self._path, {"event": fields["event"], "data": data})
+                return StreamMessage(fields["event"], int(fields.get("id", 0)), data)
 
     async def is_silent(self) -> bool:
         """Return whether no message arrives for a moment."""
