@@ -548,7 +548,8 @@ def build_command(program: Path, client: str, event: str) -> str:
 
     Where nothing is asked, the status to block would mean something else: Codex goes on at Stop.
     """
-    words = [sys.executable or "python3", "-I", str(program), "hook", client, event]
+    python = getattr(sys, "_base_executable", None) or sys.executable  # not that of a venv
+    words = [python, "-I", str(program), "hook", client, event]
     return f"{shlex.join(words)} || {'true' if is_signal_name(event) else f'exit {BLOCKED}'}"
 
 
