@@ -234,7 +234,7 @@ def _restricts_command(pattern: tuple[str, ...], command: Command) -> bool:
         return True
     words = [_skeleton(one) for one in command.words]
     words[0] = find_name(words[0]).rpartition("/")[2]
-    if words[0] == wanted[0]:
+    if words[0] == wanted[0].rpartition("/")[2]:
         rest = iter(words[1:])
         return all(word in rest for word in wanted[1:])
     if command.is_known and command.actions.isdisjoint(CODE_ACTIONS):

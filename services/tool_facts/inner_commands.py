@@ -61,6 +61,8 @@ def find_inner_commands(
             effects.doubt("variable")
         return InnerCommands([*words[:1]], texts=[" ".join(one.shown for one in words[1:])])
     if name in ("find", "fd", "fdfind"):
+        if name != "find" and any(re.match(r"-[a-zA-Z]*[xX]|--exec", one.shown) for one in words):
+            effects.doubt("variable")
         return _find_executed(words, is_find=name == "find")
     if name == "ssh":
         operands = [one.shown for one in words[1:] if not one.shown.startswith("-")]
@@ -82,6 +84,7 @@ def _find_wrapped(name: str, words: Sequence[Word], effects: Effects) -> InnerCo
     if name == "env" and not inner:
         effects.act(ToolAction.READ_SECRET)  # prints all variables
     if name == "xargs" and inner:
+        effects.doubt("variable")  # its input can be a part of a text that a shell executes
         inner.append(Word(None, "…"))
     return InnerCommands([*words[:at]], [inner] if inner else [])
 

@@ -20,7 +20,7 @@ SYSTEM_FOLDERS = frozenset(
 """No project, although a client can be started there."""
 SYSTEM_TREES = ("/bin/", "/boot/", "/dev/", "/etc/", "/lib/", "/proc/", "/sbin/", "/sys/", "/usr/")
 HARMLESS_DEVICES = frozenset(
-    ("/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/zero", "/dev/tty")
+    ("/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/zero", "/dev/fd/63")
 )
 
 _SECRET_NAMES = re.compile(

@@ -16,6 +16,7 @@ from services.tool_facts.words import (
     SHELL_PROGRAMS,
     Word,
     find_name,
+    is_long_option,
     is_option,
     list_operands,
     list_option_values,
@@ -35,8 +36,8 @@ _INTERPRETERS = re.compile(
 _PRINTERS = frozenset(("echo", "printf"))
 _PLAIN = _names(
     """
-    : true false sleep pwd whoami id uname nproc arch which type whereis date seq tr basename
-    dirname expr uptime exit return break continue wait jobs groups tty locale getconf logname
+    : true false sleep pwd whoami id uname nproc which type whereis date seq tr basename
+    dirname expr uptime exit return break continue wait groups tty locale getconf logname
     test [
     """
 )
@@ -47,10 +48,10 @@ _LISTERS = _names(
 )
 _READERS = _names(
     """
-    cat head tail nl wc cut paste rev tac fold column comm cmp diff colordiff md5sum md5
+    cat head tail nl wc cut paste rev tac fold column comm cmp diff md5sum md5
     sha1sum sha224sum sha256sum sha384sum sha512sum shasum b2sum cksum sum strings od hexdump
     base64 base32 zcat gzcat bzcat xzcat zstdcat file join expand unexpand fmt pr numfmt tsort
-    jq yq bat batcat xmllint iconv
+    jq iconv
     """
 )
 _SEARCHERS = _names(
@@ -124,7 +125,7 @@ _SECRET_COMMANDS = _names(
 )
 _SECRET_EXAMPLES = (
     *(".env", ".env.local", ".netrc", ".npmrc", "id_rsa", "id_ed25519", "server.pem", "server.key"),
-    *("credentials", "credentials.json", "secrets.yml", ".git-credentials", ".ssh", ".aws"),
+    *("credentials", ".git-credentials", ".ssh", ".aws"),
 )
 
 
@@ -150,8 +151,10 @@ def read_program(
         _read_interpreter(name, texts, effects, is_piped=is_piped, has_text=has_text)
         return command
     if name in SHELL_PROGRAMS:
-        if texts and not texts[-1].startswith("-"):
+        scripts = list_operands(texts, with_values=False)
+        if scripts:
             effects.act(ToolAction.RUN)
+            _check_script(scripts[0], effects)
         return command
     if name in WRAPPERS:
         if name in ("sudo", "doas", "exec"):
@@ -175,12 +178,15 @@ def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
             effects.doubt("pattern")
 
 
-def may_match_secret(pattern: str) -> bool:
-    """Return whether a pattern of files matches names of files with secrets."""
-    return any(
+def may_match_secret(pattern: str, *, finds_hidden: bool = False) -> bool:
+    """Return whether a pattern of files matches names of files with secrets.
+
+    In a shell `*` does not match a dot at the beginning; with `finds_hidden` it does.
+    """
+    return "{" in pattern or any(
         fnmatchcase(name, pattern)
         for name in _SECRET_EXAMPLES
-        if name.startswith(".") is pattern.startswith(".")
+        if finds_hidden or name.startswith(".") is pattern.startswith(".")
     )
 
 
@@ -221,26 +227,12 @@ def _doubt(_name: str, _texts: Sequence[str], effects: Effects) -> None:
 
 
 def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
-    if name == "file" and any(is_option(one, "C", "--compile") for one in texts):
-        effects.act(ToolAction.WRITE_INSIDE)
-    if name == "xmllint" and any(one.lstrip("-") == "output" for one in texts):
+    writes = {"file": ("C", "--compile"), "iconv": ("o", "--output"), "base64": ("o", "--output")}
+    if name in writes and any(is_option(one, *writes[name]) for one in texts):
         effects.act(ToolAction.RUN)
-    if name == "yq" and any(is_option(one, "i", "--inplace") for one in texts):
-        effects.act(ToolAction.WRITE_INSIDE)
-    if name in ("bat", "batcat", "diff", "colordiff") and any(
-        one.startswith("--pag") for one in texts
-    ):
-        effects.act(ToolAction.RUN_CODE)
-    if name in ("jq", "yq") and re.search(
-        r"env|\$ENV|import|include|input_file|load", " ".join(texts)
-    ):
+    if name == "jq" and re.search(r"env|\$ENV|import|include|input_file", " ".join(texts)):
         effects.act(ToolAction.READ_SECRET)
-    if name == "iconv" and any(is_option(one, "o", "--output") for one in texts):
-        effects.act(ToolAction.RUN)
-    operands = list_operands(texts)
-    if name in ("jq", "yq"):
-        operands = operands[1:]
-    for one in operands:
+    for one in list_operands(texts):
         effects.read(one)
     effects.act(ToolAction.READ)
 
@@ -320,6 +312,8 @@ def _delete_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
+    if any(is_long_option(one, "--strip-program") for one in texts):
+        effects.act(ToolAction.RUN_CODE)
     operands = list_operands(texts, with_values=False)
     targets = list_option_values(texts)
     after = [
@@ -558,6 +552,7 @@ def _run_package(_name: str, _texts: Sequence[str], effects: Effects) -> None:
 def _run(_name: str, texts: Sequence[str], effects: Effects) -> None:
     for one in texts[:1]:
         effects.read(one)
+    _check_script(texts[0] if texts else "", effects)
     effects.act(ToolAction.RUN)
 
 
@@ -592,11 +587,18 @@ def _read_interpreter(
                 effects.act(ToolAction.RUN_CODE)
         else:
             effects.read(first)
+            _check_script(first, effects)
         effects.act(ToolAction.RUN)
     else:
         effects.act(ToolAction.RUN_CODE)
         if first == "-" and is_piped and not has_text:
             effects.doubt("piped_code")
+
+
+def _check_script(path: str, effects: Effects) -> None:
+    """Doubt a script that is the output of another command."""
+    if path.startswith(("/dev/", "/proc/")):
+        effects.doubt("piped_code")
 
 
 def _print_environment(_name: str, texts: Sequence[str], effects: Effects) -> None:

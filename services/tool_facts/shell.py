@@ -381,7 +381,7 @@ class _ShellReader:
         for child in node.children:
             if child.type not in ("<(", ">(", ")"):
                 self._read_statement(child, given, level + 1)
-        return Word("/dev/null", self._text(node))
+        return Word("/dev/fd/63", self._text(node))
 
     def _resolve_bare(self, node: Node, _level: int) -> Word:
         source = self._text(node)

@@ -278,7 +278,7 @@ def _read_pattern(pattern: str, effects: Effects, *, lists_names: bool) -> None:
     if pattern.startswith(("/", "~")) or ".." in pattern:
         effects.read(re.split(r"[*?\[{]", pattern)[0] or "/", is_listed=lists_names)
     name = pattern.rstrip("/").rpartition("/")[2]
-    if not lists_names and name.strip("*.") and may_match_secret(name):
+    if not lists_names and name.strip("*.") and may_match_secret(name, finds_hidden=True):
         effects.act(ToolAction.READ_SECRET)
 
 
