@@ -1,5 +1,6 @@
-"""Tool calls of coding agents, and the permissions that people have given for them."""
+"""Sessions of coding agents, their tool calls, and the permissions that people have given."""
 
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -8,11 +9,66 @@ from api.framework.dependencies import agent_for_read
 from api.framework.fields import Ok, PageQuery, ResponseModel, Timestamp
 from api.framework.operation import USER, Operation, changes_decisions, error_responses, reads_only
 from api.framework.request_context import RequestContext
-from core.json_responses import Encoded, build_encoder, encode_page
+from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, ApprovalStatus, CodingClient, ToolAnswer
-from services import tool_calls
+from services import coding_sessions, tool_calls
+from services.coding_sessions import ReportedState, SessionSummary
 from services.tool_calls import GrantScope
+
+
+class TokenCountsRead(ResponseModel):
+    """Tokens that the client has reported, and the number of calls of models."""
+
+    input: int = Field(description="Without those that were read from the cache.")
+    output: int
+    cache_read: int
+    cache_write: int
+    calls: int
+
+
+class CodingSessionRead(ResponseModel):
+    """A session of a client, as the client has reported it."""
+
+    id: UUID
+    client: CodingClient
+    session_key: str = Field(description="The client's id of the session.")
+    state: ReportedState = Field(
+        description="`unknown` after five minutes of silence: it may work, or have been killed."
+    )
+    cwd: str | None
+    model: str | None
+    task_id: UUID | None = Field(description="The task that the agent had in progress.")
+    task_title: str | None
+    call_count: int
+    held_count: int = Field(description="Calls that wait for people now.")
+    ungated_count: int = Field(description="Calls that ran although the client did not ask.")
+    tokens: TokenCountsRead
+    started_at: Timestamp
+    last_signal_at: Timestamp
+    ended_at: Timestamp | None
+
+
+def _build_session_fields(summary: SessionSummary) -> dict[str, Any]:
+    """Return the fields of a CodingSessionRead."""
+    row = summary.session
+    return {
+        "id": json_id(row.id),
+        "client": row.client,
+        "session_key": row.session_key,
+        "state": summary.state,
+        "cwd": row.cwd,
+        "model": row.model,
+        "task_id": json_id(row.task_id),
+        "task_title": summary.task_title,
+        "call_count": summary.call_count,
+        "held_count": summary.held_count,
+        "ungated_count": summary.ungated_count,
+        "tokens": {name: getattr(summary.tokens, name) for name in TokenCountsRead.model_fields},
+        "started_at": json_time(row.started_at),
+        "last_signal_at": json_time(row.last_signal_at),
+        "ended_at": json_time(row.ended_at),
+    }
 
 
 class CodingToolCallRead(ResponseModel):
@@ -92,6 +148,15 @@ encode_grant = build_encoder(
 
 
 @reads_only
+async def list_coding_sessions(
+    context: RequestContext, agent: Agent, query: PageQuery
+) -> Encoded[Page[CodingSessionRead]]:
+    """List the sessions of an agent; those with the latest signs of life come first."""
+    found = await coding_sessions.list_sessions(context.source, agent, query.paging)
+    return encode_page(found, _build_session_fields)
+
+
+@reads_only
 async def list_tool_calls(
     context: RequestContext, agent: Agent, query: ToolCallFilter
 ) -> Encoded[Page[CodingToolCallRead]]:
@@ -122,6 +187,7 @@ async def end_tool_grant(context: RequestContext, agent: Agent, grant_id: UUID) 
 AGENT, TAGS = "/agents/{agent_id}", ["coding agents"]
 
 OPERATIONS = [
+    Operation("GET", AGENT + "/sessions", list_coding_sessions, USER, TAGS, agent_for_read),
     Operation("GET", AGENT + "/tool-calls", list_tool_calls, USER, TAGS, agent_for_read),
     Operation("GET", AGENT + "/grants", list_tool_grants, USER, TAGS, agent_for_read),
     Operation("DELETE", AGENT + "/grants/{grant_id}", end_tool_grant, USER, TAGS, agent_for_read),

@@ -35,8 +35,10 @@ def text_of(response: httpx2.Response) -> str:
 class TestRequests:
     async def test_a_plain_read_is_allowed_in_the_format_of_each_client(self, worker) -> None:
         answers = {}
+        tools = {"copilot": "bash", "opencode": "bash", "gemini": "run_shell_command"}
         for client in ("claude", "codex", "copilot", "opencode", "gemini"):
-            response = await worker.post(f"{URL}/{client}", json=hook_body("ls"))
+            body = hook_body("ls", tool_name=tools.get(client, "Bash"))
+            response = await worker.post(f"{URL}/{client}?wait=1", json=body)
             assert response.headers["Cache-Control"] == "no-store"
             answers[client] = response.json()
         assert answers["claude"]["hookSpecificOutput"]["permissionDecision"] == "allow"
@@ -215,6 +217,10 @@ class TestOperations:
             [newest, oldest] = (await reader.get(f"{agent}/tool-calls")).json()["items"]
             assert (newest["reason"], newest["grant_id"]) == ("grant", grant["id"])
             assert (oldest["answer"], oldest["decided_by"]) == ("defer", "Bob")
+        [listed] = (await rita.get(f"{agent}/sessions")).json()["items"]
+        assert (listed["session_key"], listed["state"]) == ("session-1", "working")
+        assert (listed["id"], listed["call_count"]) == (newest["session_id"], 2)
+        assert (await charlie.get(f"{agent}/sessions")).status_code == 404
         assert (await charlie.get(f"{agent}/tool-calls")).status_code == 404
         assert (await charlie.get(f"{agent}/grants")).status_code == 404
         assert (await rita.delete(f"{agent}/grants/{grant['id']}")).status_code == 403
