@@ -62,11 +62,10 @@ DENIED_REASONS: Mapping[str, str] = {
 
 async def load_gate(source: Source, agent: Agent) -> dict[str, Any]:
     """Load what the page of an agent says about its clients and latest sessions."""
-    if agent.gateway_id is not None:
-        return {"gates": ()}
-    gates = await coding_sessions.list_gates(source, agent)
+    has_client = agent.gateway_id is None
+    gates = await coding_sessions.list_gates(source, agent) if has_client else ()
     if not gates:
-        return {"gates": ()}
+        return {"gates": (), "ungated": None}
     sessions = await coding_sessions.list_sessions(source, agent, Paging(limit=SHOWN_SESSIONS))
     return {
         "gates": gates,
@@ -90,7 +89,6 @@ def gate_functions() -> dict[str, Any]:
         "name_session": name_session,
         "describe_call": describe_call,
         "describe_result": describe_result,
-        "call_tone": call_tone,
     }
 
 
@@ -147,11 +145,3 @@ def describe_result(call: ToolCall) -> str:
     if call.is_successful is None:
         return _("Executed")
     return _("Succeeded") if call.is_successful else _("Failed")
-
-
-def call_tone(call: ToolCall) -> str:
-    """Return the tone of a call's answer."""
-    if call.is_ungated:
-        return "danger"
-    is_waiting = call.answer is not ToolAnswer.ALLOW and call.abandoned_at is None
-    return "signal" if is_waiting and call.answer is not ToolAnswer.DENY else ""

@@ -11,7 +11,7 @@ from core.paging import Paging
 from services import boards, coding_sessions, tool_calls
 from services.agents import AgentCard
 from web.agents import setup
-from web.agents.gate import gate_functions, load_gate
+from web.agents.gate import gate_functions
 from web.agents.views import tab_context
 from web.auth.viewer import current_member
 from web.ui import forms
@@ -31,7 +31,7 @@ async def show_sessions(request: Request) -> Response:
         card = await _load_card(request, source)
         context: dict[str, Any] = {
             **gate_functions(),
-            **await load_gate(source, card.agent),
+            "ungated": await coding_sessions.find_ungated_calls(source, card.agent),
             "page": await coding_sessions.list_sessions(source, card.agent, paging),
             "grants": await tool_calls.list_grants(source, card.agent, Paging(GRANTS_ON_PAGE)),
             "can_revoke": await _can_change_board(request, source, card),
