@@ -1,0 +1,46 @@
+"""A client of a coding agent waits for an answer that a person gives on a page."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+from playwright.async_api import expect
+
+from tests.support.installation import TIMEOUT
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.tool_calls import hook_body
+
+
+async def test_a_person_changes_a_call_on_a_phone_while_its_client_waits(site: LiveSite) -> None:
+    board = site.create_board("Hooks")
+    agent = site.owner.call("POST", "/agents", name="Ada", board_id=board["id"])
+
+    async def ask(command: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {agent['token']}"}
+        async with httpx2.AsyncClient(base_url=site.installation.url, timeout=TIMEOUT) as client:
+            answer = await client.post("/hooks/claude", json=hook_body(command), headers=headers)
+        found: dict[str, Any] = answer.json()["hookSpecificOutput"]
+        return found
+
+    async with site.open_page("/approvals", viewport=PHONE, has_touch=True) as page:
+        call = asyncio.create_task(ask("git push --force\n" + "# a long comment\n" * 100))
+        row = page.get_by_role("link", name="Ada wants to run a command")
+        await row.click()
+        await expect(page.get_by_role("heading", level=2)).to_have_text(
+            "Ada wants to run a command"
+        )
+        await expect(page.get_by_role("button", name="Allow once")).to_be_in_viewport()
+        await expect(page.get_by_role("button", name="Deny")).to_be_in_viewport()
+        more = page.locator("#detail summary", has_text="Other answers")
+        await more.click()
+        assert await list_axe_violations(page) == []
+        await page.get_by_label("Change the command").fill("git push")
+        await page.get_by_role("button", name="Show the difference").click()
+        await expect(page.locator("ins")).to_have_text("git push")
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+        await page.get_by_role("button", name="Allow with this change").click()
+        answer = await call
+    assert answer["permissionDecision"] == "allow"
+    assert answer["updatedInput"] == {"command": "git push"}
