@@ -121,6 +121,14 @@ async def test_the_first_page_says_what_the_product_is_for(mara) -> None:
     assert "<code>./run demo</code>" in page
 
 
+async def test_the_first_agent_can_be_a_coding_agent(dana) -> None:
+    await dana.post("/welcome/board", data={"name": "Quay"})
+    page = (await dana.get("/welcome")).text
+    board_id = re.findall(r'href="/agents/new\?client=codex&(?:amp;)?board=([\w-]+)"', page)[0]
+    sent = await dana.post("/agents", data={"name": "Ada", "client": "codex", "board_id": board_id})
+    assert (await dana.get("/welcome")).headers["Location"] == sent.headers["Location"]
+
+
 async def test_an_invalid_agent_keeps_the_submitted_values(dana) -> None:
     await dana.post("/welcome/board", data=BOARD)
     board_id = re.findall(r'name="board_id" value="([\w-]+)"', (await dana.get("/welcome")).text)[0]
