@@ -240,6 +240,8 @@ def _restricts_command(pattern: tuple[str, ...], command: Command) -> bool:
     if command.is_known and command.actions.isdisjoint(CODE_ACTIONS):
         return False
     code = [find_name(one) for one in list_code_words(words[1:])]
+    if ToolAction.RUN_CODE in command.actions:
+        code = [name for one in code for name in one.split("/")]
     rest = iter(code)
     return all(word in rest for word in wanted)
 

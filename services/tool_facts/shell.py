@@ -31,6 +31,7 @@ _GLOB = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"[{}]")
 _HEREDOC_START = re.compile(r"(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _SAFE_EXPANSIONS = {"?": "0", "#": "0", "$": "1", "RANDOM": "1", "LINENO": "1"}
+_VARIABLE = re.compile(r"\w+|[?#$@*!-]")
 _HARMLESS_VARIABLE = re.compile(r"[a-z_][a-z0-9_]*|[0-9@*-]|OLDPWD|USER|PATH|SHELL|TMPDIR|HOSTNAME")
 """All others can contain passwords and tokens."""
 _BLOCKS = frozenset(
@@ -420,7 +421,7 @@ class _ShellReader:
     def _resolve_variable(self, node: Node, level: int) -> Word:
         source = self._text(node)
         name = source.strip("${}")
-        if source in (f"${name}", f"${{{name}}}"):
+        if source in (f"${name}", f"${{{name}}}") and _VARIABLE.fullmatch(name):
             if name == "HOME":
                 return Word("~", source)
             if name == "PWD" and self._effects.folder is not None:
@@ -437,6 +438,8 @@ class _ShellReader:
     def _resolve_substitution(self, node: Node, level: int) -> Word:
         """Read the commands in `$(…)`. Its text is known if it only repeats a here-document."""
         source = self._text(node)
+        if source.startswith("`") and "\\" in source:  # what is escaped can be a command again
+            self._effects.doubt("syntax")
         inner = node.named_children
         if len(inner) == 1 and inner[0].type == "redirected_statement":
             body = inner[0].child_by_field_name("body")

@@ -44,7 +44,13 @@ def find_name(text: str) -> str:
 
 def list_code_words(words: Iterable[str]) -> list[str]:
     """Return the words in the arguments of a command that may be executed as code."""
-    return [one for word in words for one in _CODE_SEPARATORS.split(word) if one]
+    found = [one for word in words for one in _CODE_SEPARATORS.split(word) if one]
+    return [part for one in found for part in (one, *_list_attached(one))]
+
+
+def _list_attached(word: str) -> list[str]:
+    """Return the value that is attached to a short option, if any."""
+    return [word[2:]] if re.match(r"-[^-]..", word) else []
 
 
 def list_operands(texts: Sequence[str], *, with_values: bool = True) -> list[str]:
