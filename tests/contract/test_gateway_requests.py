@@ -173,6 +173,12 @@ async def test_a_page_of_very_long_requests_ends_early(
         assert all(one["content"] == content for one in page["items"])
         seen += [one["id"] for one in page["items"]]
     assert seen == [str(one.id) for one in sorted(requests, key=_newest_first, reverse=True)]
+    by_cursors, cursor = [], ""
+    while cursor is not None:
+        answer = await bob.get(f"/gateway-requests?after={cursor}")
+        by_cursors += [one["id"] for one in answer.json()["items"]]
+        cursor = answer.headers.get("X-Next-Cursor")
+    assert by_cursors == seen
     one = (await bob.get("/gateway-requests?limit=1")).json()
     assert (len(one["items"]), one["limit"]) == (1, 1)
 
