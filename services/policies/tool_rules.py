@@ -194,7 +194,7 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "paths": _is_path,
     "hosts": lambda one: re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", one) is not None,
 }
-_REASONS: Mapping[str, str] = {
+_REASONS = {
     "tools": N_("A tool is a name such as Bash, or a beginning such as mcp__github__*"),
     "commands": N_("A command is written as in a shell, such as npm test. Close all quotes."),
     "paths": N_("A path is a name such as src/main.py or docs/**, without .. in it."),

@@ -36,7 +36,7 @@ def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
     }
 
 
-def _claim_values(change: TaskChange, agent_id: UUID | None, at: datetime) -> dict[str, Any]:
+def _claim_values(change: TaskChange, agent_id: UUID | None, at: datetime) -> Mapping[str, Any]:
     """Return the run that has the task: it ends when the task is moved, or given to another one."""
     if change.new_status is Status.IN_PROGRESS and "run_id" in change.values:
         return {"claimed_run": change.values["run_id"], "claimed_run_at": at}

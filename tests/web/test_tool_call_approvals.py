@@ -4,6 +4,7 @@ import html
 import json
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -39,7 +40,8 @@ def hold(transaction, world):
     async def hold(**fields) -> Approval:
         async with transaction() as session:
             agent = await session.get_one(Agent, world.worker.id)
-            held = await ask_gate(session, agent, prepare(**({"command": COMMAND} | fields)))
+            given: dict[str, Any] = {"command": COMMAND, **fields}
+            held = await ask_gate(session, agent, prepare(**given))
             assert isinstance(held, HeldCall)
         async with transaction() as session:
             return await session.get_one(Approval, held.approval_id)
