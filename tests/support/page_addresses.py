@@ -117,6 +117,7 @@ PAGES = {
     ],
     "/agents/{agent_id:uuid}/calls": ["/agents/{agent}/calls"],
     "/agents/{agent_id:uuid}/connect": ["/agents/{agent}/connect?client=claude"],
+    "/agents/{agent_id:uuid}/connect/tests": ["/agents/{agent}/connect/tests"],
     "/groups": ["/groups"],
     "/groups/new": ["/groups/new"],
     "/groups/{group_id:uuid}": ["/groups/{group}", "/groups/{group}?done=1&tasks=10"],
@@ -237,6 +238,7 @@ PAGES = {
     ],
     "/approvals/{approval_id:uuid}": ["/approvals/{approval}", "/approvals/{decided}"],
     "/approvals/{approval_id:uuid}/why": ["/approvals/{decided}/why"],
+    "/approvals/{approval_id:uuid}/edits": ["/approvals/{decided}/edits"],
     "/agents/{agent_id:uuid}/messages/{message_id:uuid}/why": [
         "/agents/{agent}/messages/{message}/why"
     ],
