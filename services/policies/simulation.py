@@ -372,6 +372,10 @@ def _build_batch_query(*, by_board: bool) -> Query[_PastRequest]:
     return Query(newest_first.limit(BATCH_SIZE), lambda row: _PastRequest(*row))
 
 
+HAS_FACTS = ToolCall.is_ungated.is_(False) & (ToolCall.facts != literal_column("'{}'::jsonb"))
+"""Nothing is known of calls that were never asked for, and of those whose input was too large."""
+
+
 @cache
 def _build_call_query(*, by_board: bool) -> Query[_PastCall]:
     """Build the query of the next tool calls before a position, newest first."""
@@ -383,7 +387,7 @@ def _build_call_query(*, by_board: bool) -> Query[_PastCall]:
             *(Approval.decided_status, Approval.decided_by_user_id),
         )
         .outerjoin(Approval, Approval.id == ToolCall.approval_id)
-        .where(ToolCall.is_ungated.is_(False), tuple_(ToolCall.asked_at, ToolCall.id) < position)
+        .where(HAS_FACTS, tuple_(ToolCall.asked_at, ToolCall.id) < position)
         .order_by(ToolCall.asked_at.desc(), ToolCall.id.desc())
         .limit(BATCH_SIZE)
     )
@@ -394,7 +398,7 @@ def _build_call_query(*, by_board: bool) -> Query[_PastCall]:
 @cache
 def _build_count_query(*, by_board: bool) -> Query[tuple[int, int]]:
     requests = _select_since(select(func.count(Approval.id)), by_board=by_board)
-    calls = select(func.count(ToolCall.id)).where(ToolCall.is_ungated.is_(False))
+    calls = select(func.count(ToolCall.id)).where(HAS_FACTS)
     calls = _restrict(calls, ToolCall.asked_at, ToolCall.board_id, by_board=by_board)
     return Query(select(requests.scalar_subquery(), calls.scalar_subquery()))
 

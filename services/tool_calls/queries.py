@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, select
+from sqlalchemy import Uuid, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
@@ -56,7 +56,7 @@ _CALLS = (
         CodingSession.client,
         CodingSession.session_key,
         Approval.status,
-        USER_NAME,
+        case((User.id.is_not(None), USER_NAME)),
         func.coalesce(Approval.is_decided_by_policy, False),
     )
     .join(CodingSession, CodingSession.id == ToolCall.session_id)

@@ -216,6 +216,7 @@ class TestOperations:
             assert (grant["scope"], grant["granted_by"]) == ("session", "Bob")
             [newest, oldest] = (await reader.get(f"{agent}/tool-calls")).json()["items"]
             assert (newest["reason"], newest["grant_id"]) == ("grant", grant["id"])
+            assert newest["decided_by"] is None
             assert (oldest["answer"], oldest["decided_by"]) == ("defer", "Bob")
         [listed] = (await rita.get(f"{agent}/sessions")).json()["items"]
         assert (listed["session_key"], listed["state"]) == ("session-1", "working")

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from core.clock import now
 from models import (
@@ -268,6 +269,13 @@ async def test_tool_calls_are_simulated_and_rules_proposed(session, world) -> No
     assert better.calls.counts[PolicyEffect.ALLOW] == 4
     assert better.calls.proposals == []
     assert {one.excerpt for one in better.calls.examples} == {"npm test"}
+
+
+async def test_a_call_whose_input_was_too_large_is_not_simulated(session, world) -> None:
+    await add_calls(session, world, "npm test", ApprovalStatus.APPROVED)
+    await session.execute(update(ToolCall).values(facts={}))
+    result = await policies.simulate_policy(session, world.alice_member, world.board, [])
+    assert result.calls.total == 0
 
 
 async def test_the_rules_of_the_board_come_first_for_tool_calls(session, world) -> None:
