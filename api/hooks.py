@@ -21,14 +21,14 @@ from starlette.routing import Route, Router
 from api.framework.auth import AllowedCaller, authenticate_request
 from api.framework.errors import handle_app_error, handle_unknown_address
 from core.db.listen import PostgresListener
-from core.errors import AppError, Invalid, NotFound, TooLarge, TooMany
+from core.errors import AppError, Invalid, NotFound, TooMany, Unauthorized
 from core.http.long_wait import WaitEnd, wait_long
 from core.http.request import MAX_BODY_SIZE, open_transaction, read_body
 from core.limiters import ConcurrencyLimiter, RateLimiter
 from models import Agent, CodingClient, ToolAnswer
 from services import coding_sessions, tool_calls
 from services.coding_sessions import TEST_SECONDS, ConnectionKind
-from services.tool_calls import HeldCall, ToolReply
+from services.tool_calls import HeldCall, PreparedCall, ToolReply
 
 DEFAULT_WAIT = 570.0  # seconds; less than the timeout of ten minutes that clients have
 MAX_WAIT = 86_000.0
@@ -61,21 +61,17 @@ async def receive_hook(request: Request) -> Response:
             return _respond({})
         wait, is_headless = _read_options(request)
         asked = tool_calls.read_tool_request(client, body, event_name, is_headless=is_headless)
-        del body
         prepare = partial(tool_calls.prepare_call, asked)
         call = await asyncio.to_thread(prepare) if is_long else prepare()
-        del asked, prepare
+        del body, asked, prepare  # nothing of the input stays in memory while the call is held
         with ExitStack() as stack:
-            async with open_transaction(request) as session:
-                reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
-                if isinstance(reply, HeldCall):
-                    notified = _subscribe(stack, request, reply)
-            del call, session
+            reply, notified = await _ask(stack, request, agent, call, wait)
+            del call
             await _record_connection(request, agent, client)
-            if isinstance(reply, HeldCall):
+            if isinstance(reply, HeldCall) and notified is not None:
                 reply = await _wait_for_decision(request, reply, notified, wait)
-    except (Invalid, TooLarge, TooMany) as error:
-        if not is_asking:
+    except AppError as error:
+        if not is_asking or isinstance(error, Unauthorized):
             raise
         reply = ToolReply(ToolAnswer.DENY, error.message)
     answer = tool_calls.build_answer(
@@ -111,6 +107,16 @@ def _read_options(request: Request) -> tuple[float, bool]:
     return wait, headless == "1"
 
 
+async def _ask(
+    stack: ExitStack, request: Request, agent: Agent, call: PreparedCall, wait: float
+) -> tuple[ToolReply | HeldCall, asyncio.Event | None]:
+    """Answer a call, or hold it, with the event that its decision sets."""
+    async with open_transaction(request) as session:
+        reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
+        notified = _subscribe(stack, request, reply) if isinstance(reply, HeldCall) else None
+        return reply, notified
+
+
 def _subscribe(stack: ExitStack, request: Request, held: HeldCall) -> asyncio.Event:
     """Count a held call, and notice its decision: before the commit, so that none is missed.
 
@@ -135,8 +141,7 @@ async def _wait_for_decision(
         if held.is_test:
             await wait.sleep(TEST_SECONDS)
         while await wait.next() is WaitEnd.NOTIFIED:
-            async with open_transaction(request) as session:
-                reply = await tool_calls.answer_held_call(session, held)
+            reply = await _find_answer(request, held)
             if reply is not None and wait.end is not WaitEnd.CLOSED:
                 return reply
         end = wait.end
@@ -152,6 +157,11 @@ async def _wait_for_decision(
     if end is WaitEnd.CLOSED:
         raise ClientDisconnect
     return reply or ToolReply(ToolAnswer.DENY, tool_calls.STILL_WAITING)
+
+
+async def _find_answer(request: Request, held: HeldCall) -> ToolReply | None:
+    async with open_transaction(request) as session:
+        return await tool_calls.answer_held_call(session, held)
 
 
 async def _record_event(

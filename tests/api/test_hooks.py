@@ -187,7 +187,9 @@ class TestHeldCalls:
     ) -> None:
         asked = asyncio.create_task(agent.post("/hooks/claude", json=hook_body()))
         await wait_until_held(isolated_transaction)
-        end_waits()
+        while not asked.done():  # it may not wait yet
+            end_waits()
+            await asyncio.sleep(0.02)
         response = await asked
         assert (decision_of(response), "still waiting" in text_of(response)) == ("deny", True)
 
