@@ -194,8 +194,11 @@ async def test_a_board_on_a_gateway_takes_no_coding_agent(alice, world, transact
         session.add(gateway)
         await session.flush()
         (await session.get_one(Board, world.board.id)).gateway_id = gateway.id
+        (await session.get_one(Agent, world.worker.id)).gateway_id = gateway.id
     options = re.findall("<option [^>]*>", (await alice.get("/agents/new?client=claude")).text)
     assert not any(str(world.board.id) in one for one in options)
+    shown = await alice.get(f"/agents/{world.worker.id}/connect?client=claude")
+    assert shown.headers["Location"] == f"/agents/{world.worker.id}"
     data = {"name": "Ada", "client": "claude", "board_id": str(world.board.id)}
     refused = await alice.post("/agents", data=data)
     assert refused.status_code == 422

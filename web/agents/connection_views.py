@@ -132,6 +132,9 @@ async def show_connection(request: Request) -> Response:
     layout = None if is_part else await load_layout(request)
     async with open_reader(request) as source:
         context = await _load_connection(request, source)
+    agent: Agent = context["agent"]
+    if agent.board_id is None or agent.gateway_id is not None:  # a gateway runs it
+        return RedirectResponse(f"/agents/{agent.id}", 303)
     if layout is None:
         return render_part(request, "agents/_connection_status.html", **context)
     context |= _build_block(request, context["client"])
@@ -160,8 +163,6 @@ async def _load_connection(request: Request, source: Source) -> dict[str, Any]:
     member, agent_id = current_member(request), forms.path_id(request, "agent_id")
     organizations.require_admin(member)
     agent = await agents.get_agent(source, member, agent_id)
-    if agent.board_id is None or agent.gateway_id is not None:
-        raise NotFound("agent_not_found", N_("A gateway runs this agent: it needs no client."))
     connections = await coding_sessions.CONNECTIONS.fetch(source, agent_id=agent.id)
     known = {one.client: one for one in connections}
     client = parse_client(request.query_params.get("client")) or next(iter(known), None)
