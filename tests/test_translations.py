@@ -1,5 +1,6 @@
 """Every text of the pages is in the catalogues of all languages, and no other text is."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,3 +74,13 @@ def test_a_translation_has_the_values_and_tags_of_its_text(path: Path) -> None:
 def test_a_catalogue_is_written_as_the_command_writes_it(path: Path, template: Catalog) -> None:
     updated = translations.update_catalogue(path, template)
     assert translations.serialize(updated) == path.read_bytes()
+
+
+def test_no_language_has_the_texts_of_another_one() -> None:
+    found = [
+        {one.id: list_forms(one) for one in read(path) if one.id and isinstance(one.id, str)}
+        for path in CATALOGUES
+    ]
+    for first, second in itertools.combinations(found, 2):
+        same = [id for id in first if first[id] == second.get(id) and first[id] != [id]]
+        assert [id for id in same if re.search(r"\w", PLACEHOLDERS.sub("", first[id][0]))] == []
