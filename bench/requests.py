@@ -57,6 +57,19 @@ def _list_agent_calls(data: Dataset) -> dict[str, CallFactory]:
     inbox = data.tasks[0]
     return {
         "agent: tasks": lambda _: Call("GET", f"{tasks}?limit=200", None, data.agent),
+        "agent: hook of a plain read": lambda number: Call(
+            "POST",
+            "/hooks/claude",
+            {
+                "hook_event_name": "PreToolUse",
+                "session_id": "session-1",
+                "tool_use_id": f"toolu_{number}_{time.monotonic_ns()}",
+                "cwd": "/home/dev/project",
+                "tool_name": "Read",
+                "tool_input": {"file_path": "/home/dev/project/README.md"},
+            },
+            data.agent,
+        ),
         "agent: heartbeat": lambda _: Call("POST", f"{API}/agent/heartbeat", {}, data.agent),
         "agent: PATCH status": lambda number: Call(
             "PATCH",
