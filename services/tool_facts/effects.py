@@ -1,12 +1,19 @@
 """What a call does, collected while its input is read."""
 
+import re
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from models import CodingClient, ToolAction
 from services.tool_facts.facts import Command, ToolFacts
-from services.tool_facts.paths import HARMLESS_DEVICES, PathFacts, find_project, read_path
+from services.tool_facts.paths import (
+    HARMLESS_DEVICES,
+    PathFacts,
+    contains_client_config,
+    find_project,
+    read_path,
+)
 
 MAX_FOLDERS = 4  # in which a command may be executed
 MAX_PATHS = 100
@@ -106,7 +113,13 @@ class Effects:
     def delete(self, path: str) -> None:
         """Record that a path is deleted."""
         self.act(ToolAction.DELETE)
+        self.write_tree(path)
+
+    def write_tree(self, path: str) -> None:
+        """Record that a path is written with all that is in it, as when a folder is moved."""
         self.write(path)
+        if any(contains_client_config(one, self.project) for one in self._find(path)):
+            self.act(ToolAction.WRITE_CLIENT_CONFIG)
 
     def connect(self, host: str | None = None) -> None:
         """Record that a host is called; None: it is not known which."""
@@ -125,6 +138,19 @@ class Effects:
                 self.project if one.text == "." else f"{self.project}/{one.text}" for one in facts
             )
             self.folders = tuple(dict.fromkeys((*self.folders, *found)))
+
+    def check_test(self, text: str | None) -> None:
+        """Record a doubt about an operand of a test if it is no written word.
+
+        Shells evaluate some operands as arithmetic, also commands in them: `a[$(command)]`. Other
+        operands can be files.
+        """
+        if text is None:
+            self.doubt("variable")
+        elif re.search(r"[$`(]", text):
+            self.doubt("syntax")
+        elif "/" in text:
+            self.read(text, is_listed=True)
 
     def check_code(self, words: Iterable[str]) -> None:
         """Record that code changes the configuration of a client if one of its words names it."""

@@ -3,6 +3,7 @@
 import posixpath
 import re
 import unicodedata
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ HARMLESS_DEVICES = frozenset(
 )
 
 _SECRET_NAMES = re.compile(
-    r"\.env(rc)?(\..*)?|.*\.env|env\.local|\.netrc|_netrc|\.pgpass|\.my\.cnf|\.npmrc|\.yarnrc\.yml|\.pypirc"
+    r"\.env(rc)?([.~_-].*)?|.*\.env|env\.local|\.netrc|_netrc|\.pgpass|\.my\.cnf|\.npmrc|\.yarnrc\.yml|\.pypirc"
     r"|\.git-credentials|\.htpasswd|\.vault[-_].*|\.vault|\.dockercfg|\.dockerconfigjson"
     r"|id_(rsa|dsa|ecdsa|ed25519)[^/]*|id_.*_sk.*|.*\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk|asc|gpg"
     r"|keychain|keychain-db|ovpn|tfvars|tfstate)(\..*)?"
@@ -100,7 +101,9 @@ def read_path(path: str, base: str | None, project: str | None) -> PathFacts:
         shown = text[len(project) :].lstrip("/") or "."
     elif (home := _find_home(project)) and (text == home or text.startswith(home + "/")):
         shown = HOME + text[len(home) :]
-    parts = [part for part in _fold(text).split("/") if part not in ("", ".", "..")]
+    # Windows ignores spaces and dots at the end of a name
+    folded = (part.rstrip(" .") for part in re.split(r"[/\\]", _fold(text)))
+    parts = [part for part in folded if part]
     return PathFacts(
         shown,
         is_inside,
@@ -127,6 +130,27 @@ def _is_secret(parts: list[str]) -> bool:
         return True
     name = parts[-1] if parts else ""
     return _SECRET_NAMES.fullmatch(name) is not None and _PUBLIC_NAMES.fullmatch(name) is None
+
+
+def contains_client_config(facts: PathFacts, project: str | None) -> bool:
+    """Return whether a folder is one in which settings of clients usually are."""
+    is_root = facts.text in (".", HOME, "/") or f"{project}/".startswith(facts.text + "/")
+    return is_root or _fold(facts.text).rpartition("/")[2] in (".github", ".config")
+
+
+def may_match_client_config(pattern: str) -> bool:
+    """Return whether a pattern of files matches names that begin with a dot, of settings."""
+    return any(
+        part.startswith(".") and fnmatchcase(name, part)
+        for part in _fold(pattern).split("/")
+        for name in _HIDDEN_CLIENT_NAMES
+    )
+
+
+_HIDDEN_CLIENT_NAMES = (
+    *(".claude", ".codex", ".gemini", ".copilot", ".opencode", ".agents", ".github", ".config"),
+    *(".mcp.json", ".claude.json"),
+)
 
 
 def _is_client_config(parts: list[str]) -> bool:

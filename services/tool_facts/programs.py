@@ -12,6 +12,7 @@ from services.tool_facts.effects import Effects
 from services.tool_facts.facts import Command
 from services.tool_facts.git import read_git
 from services.tool_facts.inner_commands import WRAPPERS
+from services.tool_facts.paths import may_match_client_config
 from services.tool_facts.words import (
     SHELL_PROGRAMS,
     Word,
@@ -41,6 +42,7 @@ _PLAIN = _names(
     test [
     """
 )
+_EVALUATING = frozenset(("test", "[", "exit", "return", "break", "continue"))
 _LISTERS = _names(
     """
     ls stat du df realpath readlink dir vdir lsattr getfacl
@@ -171,6 +173,12 @@ def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
             continue
         if word.text[:1] in ("*", "?", "[") and name not in _READERS | _LISTERS | _PRINTERS:
             effects.doubt("pattern")  # the name of a file can be an option
+        if name in _PRINTERS:
+            effects.read(word.text, is_listed=True)
+        elif name not in _READERS | _LISTERS | _SEARCHERS and may_match_client_config(word.text):
+            effects.act(ToolAction.WRITE_CLIENT_CONFIG)
+        if any(one.startswith(".") and fnmatchcase("..", one) for one in word.text.split("/")):
+            effects.doubt("pattern")  # the folder above
         last = word.text.rstrip("/").rpartition("/")[2]
         if name not in _LISTERS | _PRINTERS and may_match_secret(last):
             effects.act(ToolAction.READ_SECRET)
@@ -192,7 +200,7 @@ def may_match_secret(pattern: str, *, finds_hidden: bool = False) -> bool:
 
 def _change_folder(command: Command, effects: Effects) -> Command | None:
     operands = [one for one in command.words[1:] if one not in ("--", "-P", "-L")]
-    if len(operands) != 1 or operands[0].startswith("-"):
+    if len(operands) != 1 or operands[0].startswith("-") or re.search(r"[*?\[]", operands[0]):
         if operands:
             effects.doubt("folder")
         effects.change_folder("~")
@@ -207,11 +215,18 @@ def _read_nothing(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.doubt("environment")
     if name in ("test", "[") and any(one in ("-v", "-R") for one in texts):
         effects.doubt("variable")
+    if name == "wait" and any(one.startswith("-p") for one in texts):
+        effects.doubt("environment")
+    if name in _EVALUATING:
+        for one in texts:
+            effects.check_test(one)
+    if name == "printf" and any(re.search(r"\[.*[$`]", one) for one in texts[1:]):
+        effects.doubt("syntax")  # numbers are arithmetic in zsh
     if name == "date" and any(is_option(one, "s", "--set") for one in texts):
         effects.act(ToolAction.RUN)
     for one in texts:
-        if name in ("date",) and is_option(one, "f", "--file"):
-            effects.act(ToolAction.READ_OUTSIDE)
+        if name == "date" and is_option(one, "fr", "--file", "--reference"):
+            effects.act(ToolAction.READ_OUTSIDE, ToolAction.READ_SECRET)
 
 
 def _read_settings(_name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -316,18 +331,29 @@ def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.act(ToolAction.RUN_CODE)
     operands = list_operands(texts, with_values=False)
     targets = list_option_values(texts)
-    after = [
-        texts[at + 1] for at, one in enumerate(texts[:-1]) if re.fullmatch(r"-[a-zA-Z]*t", one)
-    ]
-    if targets or after or any(re.match(r"-[a-zA-Z]*t.", one) for one in texts):
-        targets += after or ["?"]
-    elif len(operands) > 1 or name == "ln":
-        targets = operands[-1:] if len(operands) > 1 else ["."]
-        operands = operands[:-1] if len(operands) > 1 else operands
+    for one, value in zip(texts, [*texts[1:], "?"], strict=False):
+        if is_long_option(one, "--target-directory") and "=" not in one:
+            targets.append(value)
+        elif re.fullmatch(r"-[^-].*", one):
+            ends = [at + 1 for at, letter in enumerate(one) if letter == "t"]
+            targets += [one[end:] or value for end in ends]
+    if name == "install" and any(is_option(one, "d", "--directory") for one in texts):
+        targets += operands
+    elif len(operands) > 1:  # also with an option that names the folder, if that was no option
+        targets.append(operands[-1])
+        operands = operands if len(targets) > 1 else operands[:-1]
+    elif name in ("ln", "gln"):
+        targets.append(".")
     for one in operands:
         effects.read(one)
         if name in ("mv", "gmv"):
-            effects.write(one)
+            effects.write_tree(one)
+        elif name in ("ln", "gln"):
+            effects.write(one)  # through the link
+            if "/." in f"/{one}":
+                effects.write_tree(one)
+        elif re.fullmatch(r"(.*/)?\.{1,2}/?", one):
+            effects.doubt("folder")  # all that is in a folder, also hidden files
     for one in targets:
         effects.write(one)
         for source in operands:  # the target can be a folder

@@ -29,6 +29,8 @@ _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _BARE_WORD = re.compile(r"(?:[A-Za-z0-9_./,:@%+=~*?\[\]!^#{}-]|[^\x00-\x7f]|\\[^\n])+")
 _GLOB = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"[{}]")
+_CONTINUED_WORD = re.compile(r"[^ \t\n]\\\n[^ \t\n]")
+"""One word on two lines, which the grammar takes for two words."""
 _HEREDOC_START = re.compile(r"(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _SAFE_EXPANSIONS = {"?": "0", "#": "0", "$": "1", "RANDOM": "1", "LINENO": "1"}
 _VARIABLE = re.compile(r"\w+|[?#$@*!-]")
@@ -46,6 +48,7 @@ _TOKENS = frozenset(
         *("while", "until", "do", "done", "|", "|&", "!", "in", "for"),
     )
 )
+_TEST_TOKENS = frozenset(("[", "]", "test_operator", "=", "==", "!=", "!", "(", ")"))
 _OPAQUE = frozenset(("string", "raw_string", "heredoc_body", "word", "comment"))
 
 
@@ -65,6 +68,8 @@ def read_shell(text: str, effects: Effects, depth: int = 0) -> None:
     plain = text.replace("\n", "").replace("\t", "")
     if remove_invisible(plain) != plain:
         effects.doubt("characters")
+    if _CONTINUED_WORD.search(text):
+        effects.doubt("syntax")
     try:
         source = text.encode()
     except UnicodeEncodeError:
@@ -195,7 +200,9 @@ class _ShellReader:
             if body is not None and child.id == body.id:
                 self._read_statement(child, given, level + 1)
             else:
-                self._resolve(child, level)
+                word = self._resolve(child, level)
+                if word.is_pattern and word.text is not None:
+                    self._effects.read(word.text, is_listed=True)
 
     def _check_separation(self, node: Node) -> None:
         """Doubt words without a space between them: the grammar splits some that are one."""
@@ -209,7 +216,12 @@ class _ShellReader:
             end = child.end_byte
 
     def _read_declaration(self, node: Node, _given: _Input, level: int) -> None:
-        """Read `export`, `declare` and so on: harmless only for variables without an effect."""
+        """Read `export`, `declare` and so on: harmless only for variables without an effect.
+
+        Without variables they print all of them.
+        """
+        if not any(child.type == "variable_assignment" for child in node.children):
+            self._effects.act(ToolAction.READ_SECRET)
         for child in node.children:
             if child.type == "variable_assignment":
                 self._read_assignment(child, level)
@@ -230,12 +242,12 @@ class _ShellReader:
         for child in node.children:
             if child.type == "test_operator" and self._text(child) in ("-v", "-R"):
                 self._effects.doubt("syntax")  # evaluates the index of an array
-            elif child.named_children or child.type in ("word", "raw_string", "string"):
+            elif child.named_children or child.type in ("word", "number", "raw_string", "string"):
                 if child.type in ("unary_expression", "binary_expression"):
                     self._read_test(child, given, level + 1)
-                elif self._resolve(child, level).text is None:
-                    self._effects.doubt("variable")
-            elif child.type in ("[[", "(("):
+                else:
+                    self._effects.check_test(self._resolve(child, level).text)
+            elif child.type not in _TEST_TOKENS:  # such as `>`, which writes a file in `[ … ]`
                 self._effects.doubt("syntax")
 
     def _read_command(
@@ -329,6 +341,9 @@ class _ShellReader:
         elif not found[1] and re.search(r"[$`\\]", text):
             if body is not None:
                 self._read_substitutions(body, level)
+                for child in body.named_children:
+                    if child.type == "simple_expansion":
+                        self._resolve_variable(child, level)
             if re.search(r"\$\(|\$\{|`", text):
                 self._effects.doubt("variable")
             return _Input(is_piped=True)
