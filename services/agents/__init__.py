@@ -89,6 +89,7 @@ from services.agents.queries import (
 from services.agents.rules import (
     MAX_TOKEN_DAYS,
     OFFLINE_AFTER,
+    SESSION_SILENT_AFTER,
     TOKEN_WARNING,
     AgentState,
     StatusEvidence,

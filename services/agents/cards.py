@@ -4,23 +4,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, true
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, true
 
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import Forbidden
 from core.text import N_
-from models import Agent, Board, DesiredState, Gateway, Member, Run, RunStatus, Status, Task
+from models import (
+    Agent,
+    Board,
+    CodingSession,
+    DesiredState,
+    Gateway,
+    Member,
+    Run,
+    RunStatus,
+    SessionState,
+    Status,
+    Task,
+    ToolCall,
+)
 from services import boards
 from services.agents import rules
 from services.agents.queries import agent_not_found
-from services.agents.rules import OFFLINE_AFTER, AgentState, StatusEvidence
+from services.agents.rules import OFFLINE_AFTER, AgentState, SessionSigns, StatusEvidence
 
 CardRow: TypeAlias = tuple[
-    Agent, Board | None, Task | None, Gateway | None, str | None, datetime | None
+    Agent,
+    Board | None,
+    Task | None,
+    Gateway | None,
+    str | None,  # the phase of its run
+    datetime | None,  # when the run was last reported
+    bool,  # whether a tool call is held
+    datetime | None,
+    datetime | None,
 ]
 
 
@@ -154,11 +175,11 @@ async def get_agent_card(
     return _build_card(*row, now(), offline_after)
 
 
-def _cards_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
-    """Select agents with their board, current task, gateway and active run.
+def _cards_query() -> Select[*tuple[Any, ...]]:
+    """Select agents with their board, current task, gateway, active run and sessions of clients.
 
     The task is the one that has been in progress for the longest. Of the run, the phase and the
-    time of its last update are selected.
+    time of its last update are selected, of the sessions what `SessionSigns` has.
     """
     work = (
         select(Task.id)
@@ -176,14 +197,41 @@ def _cards_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime |
         .correlate(Agent)
         .lateral("run")
     )
+    last_signal = func.max(CodingSession.last_signal_at)
+    is_working = CodingSession.state == SessionState.WORKING
+    sessions = (
+        select(
+            last_signal.filter(is_working).label("working_at"),
+            last_signal.filter(CodingSession.state != SessionState.ENDED).label("open_at"),
+        )
+        .where(
+            CodingSession.agent_id == Agent.id,
+            CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
+        )
+        .correlate(Agent)
+        .lateral("sessions")
+    )
+    held = select(ToolCall.id).where(
+        ToolCall.agent_id == Agent.id,
+        ToolCall.answer.is_(None),
+        ToolCall.abandoned_at.is_(None),
+        ToolCall.waits_until > func.now(),
+    )
     return (
-        select(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at)
+        select(
+            *(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at),
+            *(held.correlate(Agent).exists(), sessions.c.working_at, sessions.c.open_at),
+        )
         .outerjoin(Board, Board.id == Agent.board_id)
         .outerjoin(work, true())
         .outerjoin(Task, Task.id == work.c.id)
         .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
         .outerjoin(run, true())
+        .outerjoin(sessions, true())
     )
+
+
+SESSIONS_SINCE = literal_column("interval '1 day'")  # older ones say nothing about the agent now
 
 
 AGENT_CARD: Query[CardRow] = Query(
@@ -203,6 +251,9 @@ def _build_card(
     gateway: Gateway | None,
     phase: str | None,
     ran_at: datetime | None,
+    is_held: bool,
+    working_at: datetime | None,
+    open_at: datetime | None,
     moment: datetime,
     minimum: timedelta,
 ) -> AgentCard:
@@ -210,13 +261,14 @@ def _build_card(
     run = ActiveRun(phase, moment - ran_at) if ran_at else None
     away_since = rules.find_away_since(agent, gateway, moment)
     activity = {"working": task is not None, "running": run is not None}
+    signs = SessionSigns(is_held, working_at, open_at)
     return AgentCard(
         agent=agent,
         board_name=board.name if board else None,
         task=task,
         run=run,
         unreachable_for=moment - away_since if away_since else None,
-        state=rules.compute_state(agent, gateway, moment, minimum, **activity),
+        state=rules.compute_state(agent, gateway, moment, minimum, signs=signs, **activity),
         heartbeat_interval=rules.heartbeat_interval(agent),
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
         evidence=evidence,

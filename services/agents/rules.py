@@ -49,6 +49,29 @@ class AgentState(StrEnum):
     OFFLINE = "offline"
     PROVISIONING = "provisioning"
     AWAY = "away"  # its gateway is unreachable, so the state is unknown
+    WAITING = "waiting"  # its client holds a tool call until a person decides
+    UNKNOWN = "unknown"  # its client's session is silent: it may work, or have been killed
+
+
+SESSION_SILENT_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class SessionSigns:
+    """What the open sessions of an agent's clients have last reported."""
+
+    is_held: bool  # a tool call waits for people, and its client for the answer
+    working_at: datetime | None  # the latest sign of a session that works
+    open_at: datetime | None  # the latest sign of a session that has not ended
+
+    def find_state(self, at: datetime) -> AgentState | None:
+        """Return what they say about the agent; None if nothing is known or its turn is over."""
+        if self.is_held:
+            return AgentState.WAITING
+        if self.working_at is not None and at - self.working_at < SESSION_SILENT_AFTER:
+            return AgentState.WORKING
+        is_silent = self.open_at is not None and at - self.open_at >= SESSION_SILENT_AFTER
+        return AgentState.UNKNOWN if is_silent else None
 
 
 class StatusSource(StrEnum):
@@ -172,21 +195,28 @@ def compute_state(
     *,
     working: bool,
     running: bool = False,
+    signs: SessionSigns | None = None,
 ) -> AgentState:
     """Return the state that pages show of an agent.
 
     `working`: it has a task in progress. `running`: a run is in progress on its gateway, so it is
-    at work whether it calls us or not.
+    at work whether it calls us or not. `signs` are those of the sessions of a coding agent: a
+    silent one is unknown, although it has a task.
     """
     status = compute_status(agent, gateway, at, minimum)
     if status == AgentStatus.DELETING:
         return AgentState.OFFLINE
+    reported = signs.find_state(at) if signs is not None else None
+    if reported is AgentState.WAITING:
+        return reported  # its connection is open, however long it has not called
     if find_away_since(agent, gateway, at) is not None:
         return AgentState.AWAY
     if status in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
         return AgentState.PROVISIONING
     if status == AgentStatus.OFFLINE and not running:
         return AgentState.OFFLINE
+    if reported is not None:
+        return reported
     if not running and _is_overdue(agent, at):
         return AgentState.LATE
     return AgentState.WORKING if working or running else AgentState.IDLE

@@ -25,7 +25,6 @@ from services.coding_sessions.queries import (
 from services.coding_sessions.retention import delete_old_sessions
 from services.coding_sessions.rules import (
     CLIENT_NAMES,
-    SILENT_AFTER,
     TESTED_VERSIONS,
     GateState,
     ReportedState,

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from models import ClientConnection, CodingClient, CodingSession, SessionState
+from services import agents
 
-SILENT_AFTER = timedelta(minutes=5)
 EVIDENCE_AGE = timedelta(days=1)  # after which a session says nothing about the gate any more
 CLIENT_NAMES: Mapping[CodingClient, str] = {
     CodingClient.CLAUDE: "Claude Code",
@@ -42,7 +42,7 @@ def find_state(session: CodingSession, at: datetime, *, is_held: bool = False) -
         return ReportedState.WAITING
     if session.state is SessionState.ENDED:
         return ReportedState.ENDED
-    if at - session.last_signal_at >= SILENT_AFTER:
+    if at - session.last_signal_at >= agents.SESSION_SILENT_AFTER:
         return ReportedState.UNKNOWN
     return ReportedState(session.state)
 

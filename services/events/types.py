@@ -720,7 +720,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.AGENT_SESSION_CHANGED: EventDefinition(
         N_("A session of %(name)s with %(client)s has changed"),
         NOT_AUDITED,
-        ("agent-{agent}", "coding-sessions-{agent}"),
+        (*SHOWN_STATE, "coding-sessions-{agent}"),
         is_in_feeds=False,
         is_in_history=False,
     ),

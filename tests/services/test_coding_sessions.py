@@ -10,6 +10,7 @@ from core.clock import now
 from core.errors import Invalid, NotFound
 from core.paging import Paging
 from models import (
+    Agent,
     ClientConnection,
     CodingClient,
     CodingSession,
@@ -21,7 +22,7 @@ from models import (
     ToolCall,
     UsageFact,
 )
-from services import coding_sessions
+from services import agents, coding_sessions
 from services.coding_sessions import (
     TESTED_VERSIONS,
     ConnectionKind,
@@ -37,6 +38,7 @@ from services.coding_sessions import (
     record_event,
     record_signal,
 )
+from tests.support.tool_calls import ask, make_coding_session
 
 CLAUDE = CodingClient.CLAUDE
 
@@ -287,3 +289,30 @@ async def test_sessions_are_deleted_after_30_days_and_usage_after_400(session, w
         "old": True,
         "with a call": False,
     }
+
+
+async def test_the_state_of_an_agent_is_that_of_its_sessions(transaction, world) -> None:
+    """A silent session is unknown, also with a task; one that waits is never offline."""
+
+    async def find_state() -> str:
+        async with transaction() as session:
+            card = await agents.get_agent_card(session, world.alice_member, world.worker.id)
+            return card.state
+
+    async with transaction() as session:
+        agent = await session.get_one(Agent, world.worker.id)
+        agent.last_seen_at = now()
+        session.add(make_coding_session(world.worker))
+    assert await find_state() == "working"
+    silent = now() - agents.SESSION_SILENT_AFTER
+    async with transaction() as session:
+        await session.execute(update(CodingSession).values(last_signal_at=silent))
+    assert await find_state() == "unknown"
+    async with transaction() as session:
+        await session.execute(update(CodingSession).values(state=SessionState.ENDED))
+    assert await find_state() == "idle"
+    async with transaction() as session:
+        agent = await session.get_one(Agent, world.worker.id)
+        await ask(session, agent)
+        agent.last_seen_at = now() - timedelta(hours=1)
+    assert await find_state() == "waiting"

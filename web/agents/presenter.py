@@ -25,10 +25,11 @@ from web.ui.unified_diff import parse_diff
 STATE_ORDER = tuple(AgentState)
 AGENT_FILTERS = (
     ("", N_("All"), tuple(AgentState)),
-    ("working", N_("Working"), (AgentState.WORKING,)),
+    ("working", N_("Working"), (AgentState.WORKING, AgentState.WAITING)),
     ("idle", N_("Idle"), (AgentState.IDLE,)),
     ("trouble", N_("Problems"), (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)),
     ("starting", N_("Starting"), (AgentState.PROVISIONING,)),
+    ("unknown", N_("Unknown"), (AgentState.UNKNOWN,)),
 )
 """Each filter of the agents list: value in the address, label, states."""
 

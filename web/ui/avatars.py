@@ -36,6 +36,7 @@ EMOJI_ICONS = {
 """Icon for each emoji name in an agent's profile."""
 
 STATE_ICONS = {"online": "idle", "updating": "provisioning", "deleting": "paused", "away": "late"}
+STATE_ICONS |= {"waiting": "late", "unknown": "offline"}  # of the sessions of coding agents
 STATE_NAMES = {
     "working": N_("Working"),
     "idle": N_("Idle"),
@@ -48,6 +49,8 @@ STATE_NAMES = {
     "deleting": N_("Deleting"),
     "paused": N_("Paused"),
     "failed": N_("Failed"),
+    "waiting": N_("Waits for a decision"),
+    "unknown": N_("Unknown"),
 }
 KNOWN_STATES = {"working", "idle", "late", "offline", "provisioning", "paused", "failed"}
 
