@@ -16,6 +16,7 @@ from tests.support.page_routes import list_page_addresses
 
 LARGE = "9" * 4_500  # more digits than int() converts
 NUMBERS = ("-1", str(2**31 - 1), "9" * 17, str(2**63), LARGE, "\u0661", "1e400")
+MIDDLEWARE_NAMES = {"kept", "lang"}  # read in the same way before each page
 NAMES_AT_ONCE = 12  # so that an address with the large number is accepted by the client
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
@@ -62,7 +63,7 @@ async def test_no_number_in_an_address_is_an_internal_error(
     for path in sorted({ID.sub("id", path): path for path in paths}.values()):
         read_names.clear()
         assert (await alice.get(path)).status_code < 500
-        names = sorted(read_names)
+        names = sorted(read_names - MIDDLEWARE_NAMES if tried else read_names)
         for start in range(0, len(names), NAMES_AT_ONCE):
             for number in NUMBERS:
                 query = urlencode(dict.fromkeys(names[start : start + NAMES_AT_ONCE], number))
