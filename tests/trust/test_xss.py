@@ -51,7 +51,8 @@ pending_sign_ins.code_verifier pending_sign_ins.email pending_sign_ins.issuer
 pending_sign_ins.next pending_sign_ins.nonce pending_sign_ins.subject read_markers.kind
 soul_directories.address soul_directories.edition souls.handle souls.slug tags.color
 task_links.checks_state task_links.kind task_links.state task_custom_field_definitions.field_type
-task_custom_field_definitions.ui_visibility tasks.priority tasks.status webhook_deliveries.outcome
+task_custom_field_definitions.ui_visibility tasks.claimed_run tasks.priority tasks.status
+webhook_deliveries.outcome
 webhook_deliveries.state webhook_endpoints.board_ids webhook_endpoints.event_types
 webhook_endpoints.state user_questions.correlation_id users.clerk_user_id users.language
 users.timezone
