@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from models import ToolAction
 from services.tool_facts.effects import Effects
+from services.tool_facts.paths import may_match_secret
 from services.tool_facts.words import is_long_option, list_operands, list_option_values
 
 _READS = frozenset(
@@ -31,6 +33,7 @@ _CONNECTS = frozenset(
     )
 )
 _CONFIGURES = frozenset(("remote", "submodule", "lfs", "annex", "svn", "p4", "maintenance"))
+_PUSHES = frozenset(("push", "send-pack", "http-push", "dcommit"))
 _NO_PATHS = frozenset(("commit", "tag", "push", "clone", "stash", "config"))
 _NAMES_ONLY = frozenset(("status", "ls-files", "add"))
 _SAFE_OPTIONS = frozenset(
@@ -42,6 +45,9 @@ _DANGEROUS_OPTIONS = (
     *("--paginate", "--filters", "--git-dir", "--work-tree", "--gpg-sign", "--separate-git-dir"),
 )
 """They execute programs, or read and write files elsewhere. All can be abbreviated."""
+_MESSAGE_FILE = re.compile(r"-[a-z]*[Ft](.*)|--(?:file|template)(?:=(.*))?")
+_READS_MORE = re.compile(r"--batch.*|--untracked|--no-exclude-standard|--lost-found")
+"""Objects that are named elsewhere, and files that git does not know."""
 _DELETING_OPTION = re.compile(
     r"-[a-zA-Z]*[dD]|--delete|--force|-f|drop|clear|remove|prune|--discard-changes|-C"
 )
@@ -54,13 +60,27 @@ def read_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
     """Add what a command of git does."""
     at = _read_global_options(texts, effects)
     verb, rest = (texts[at], texts[at + 1 :]) if at < len(texts) else ("version", ())
-    _read_options(rest, effects)
+    _read_options(verb, rest, effects)
     operands = list_operands(rest, with_values=False)
     for one in () if verb in _NO_PATHS else (*operands, *list_option_values(rest)):
         for path in (one, one.partition(":")[2]):  # `HEAD:name` is a file too
             if path:
                 effects.read(path, is_listed=verb in _NAMES_ONLY)
-    _read_verb(verb, rest, operands, effects)
+            if verb in _WRITES | _DELETES | _CONFIGURES and path:
+                effects.write(path)
+            if re.search(r"[*?\[]", path) and may_match_secret(
+                path.rpartition("/")[2], finds_hidden=True
+            ):
+                effects.act(ToolAction.READ_SECRET)
+    if verb not in _READS and at > 0:
+        for folder in _list_folders(texts[:at]):
+            effects.write(folder)
+    is_push = _PUSHES.intersection((verb, *rest)) or (verb == "annex" and "sync" in rest)
+    if is_push and verb not in ("stash", *_READS):
+        effects.act(ToolAction.GIT_PUSH)
+        effects.connect()
+    if verb != "push":
+        _read_verb(verb, rest, operands, effects)
 
 
 def _read_global_options(texts: Sequence[str], effects: Effects) -> int:
@@ -78,8 +98,18 @@ def _read_global_options(texts: Sequence[str], effects: Effects) -> int:
     return at
 
 
-def _read_options(rest: Sequence[str], effects: Effects) -> None:
+def _list_folders(options: Sequence[str]) -> list[str]:
+    return [value for one, value in pairwise(options) if one == "-C"]
+
+
+def _read_options(verb: str, rest: Sequence[str], effects: Effects) -> None:
     for at, one in enumerate(rest):
+        if verb in ("commit", "tag", "notes") and (found := _MESSAGE_FILE.fullmatch(one)):
+            effects.read(found[1] or found[2] or "".join(rest[at + 1 : at + 2]))
+        if _READS_MORE.fullmatch(one):
+            effects.act(ToolAction.READ_SECRET)
+        if verb in ("clone", "fetch", "ls-remote") and one.startswith("-u"):
+            effects.act(ToolAction.RUN_CODE)
         is_dangerous = any(is_long_option(one, name) for name in _DANGEROUS_OPTIONS)
         if is_dangerous or re.match(r"-[OS]\S|-o|-x\S|-O$", one):
             effects.act(ToolAction.RUN_CODE)
@@ -90,12 +120,11 @@ def _read_options(rest: Sequence[str], effects: Effects) -> None:
 
 
 def _read_verb(verb: str, rest: Sequence[str], operands: Sequence[str], effects: Effects) -> None:
-    if verb == "push":
-        effects.act(ToolAction.GIT_PUSH)
-        effects.connect()
-    elif verb == "config":
+    if verb in ("config", "var"):
         is_read = rest[:1] and rest[0] in ("--get", "--get-all", "--list", "-l", "get", "list")
-        effects.act(ToolAction.READ_SECRET if is_read else ToolAction.WRITE_GIT)
+        effects.act(ToolAction.READ_SECRET)
+        if not is_read and verb == "config":  # a value can be a command
+            effects.act(ToolAction.WRITE_GIT, ToolAction.RUN_CODE)
     elif verb == "reflog" and operands and operands[0] != "show":
         effects.act(ToolAction.DELETE)
     elif verb in _READS or _only_lists(verb, rest):
@@ -119,6 +148,8 @@ def _connect(verb: str, rest: Sequence[str], operands: Sequence[str], effects: E
         effects.act(ToolAction.WRITE_GIT)
     if "foreach" in rest:
         effects.act(ToolAction.RUN)
+    if verb == "send-email":
+        effects.act(ToolAction.RUN_CODE)
     if verb == "clone" and len(operands) > 1:
         effects.write(operands[-1])
 

@@ -132,6 +132,24 @@ def _is_secret(parts: list[str]) -> bool:
     return _SECRET_NAMES.fullmatch(name) is not None and _PUBLIC_NAMES.fullmatch(name) is None
 
 
+_SECRET_EXAMPLES = (
+    *(".env", ".env.local", ".netrc", ".npmrc", "id_rsa", "id_ed25519", "server.pem", "server.key"),
+    *("credentials", ".git-credentials", ".ssh", ".aws"),
+)
+
+
+def may_match_secret(pattern: str, *, finds_hidden: bool = False) -> bool:
+    """Return whether a pattern of files matches names of files with secrets.
+
+    In a shell `*` does not match a dot at the beginning; with `finds_hidden` it does.
+    """
+    return "{" in pattern or any(
+        fnmatchcase(name, pattern)
+        for name in _SECRET_EXAMPLES
+        if finds_hidden or name.startswith(".") is pattern.startswith(".")
+    )
+
+
 def contains_client_config(facts: PathFacts, project: str | None) -> bool:
     """Return whether a folder is one in which settings of clients usually are."""
     is_root = facts.text in (".", HOME, "/") or f"{project}/".startswith(facts.text + "/")

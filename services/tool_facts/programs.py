@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from urllib.parse import urlsplit
 
-from models import ToolAction
+from models import CodingClient, ToolAction
 from services.tool_facts.effects import Effects
 from services.tool_facts.facts import Command
 from services.tool_facts.git import read_git
 from services.tool_facts.inner_commands import WRAPPERS
-from services.tool_facts.paths import may_match_client_config
+from services.tool_facts.paths import may_match_client_config, may_match_secret
 from services.tool_facts.words import (
     SHELL_PROGRAMS,
     Word,
@@ -125,10 +126,6 @@ _SECRET_COMMANDS = _names(
     ssh-agent keychain aws-vault sops getent
     """
 )
-_SECRET_EXAMPLES = (
-    *(".env", ".env.local", ".netrc", ".npmrc", "id_rsa", "id_ed25519", "server.pem", "server.key"),
-    *("credentials", ".git-credentials", ".ssh", ".aws"),
-)
 
 
 def read_program(
@@ -162,8 +159,16 @@ def read_program(
         if name in ("sudo", "doas", "exec"):
             effects.act(ToolAction.RUN)
         return command
+    return _read_unknown(command, effects)
+
+
+def _read_unknown(command: Command, effects: Effects) -> Command:
+    """Read a program that may do anything, or a well-known one where names have no case."""
+    name, *texts = command.words
+    if (reader := _PROGRAMS.get(name.lower())) is not None:
+        reader(name.lower(), texts, effects)
     effects.act(ToolAction.RUN)
-    return Command((name, *texts), frozenset(), is_known=False)
+    return replace(command, is_known=False)
 
 
 def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
@@ -184,18 +189,6 @@ def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
             effects.act(ToolAction.READ_SECRET)
         if ".." in word.text or "[" in word.text or "?" in word.text:
             effects.doubt("pattern")
-
-
-def may_match_secret(pattern: str, *, finds_hidden: bool = False) -> bool:
-    """Return whether a pattern of files matches names of files with secrets.
-
-    In a shell `*` does not match a dot at the beginning; with `finds_hidden` it does.
-    """
-    return "{" in pattern or any(
-        fnmatchcase(name, pattern)
-        for name in _SECRET_EXAMPLES
-        if finds_hidden or name.startswith(".") is pattern.startswith(".")
-    )
 
 
 def _change_folder(command: Command, effects: Effects) -> Command | None:
@@ -249,12 +242,22 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.act(ToolAction.READ_SECRET)
     for one in list_operands(texts):
         effects.read(one)
+        if name == "strings" and one.startswith("@"):  # a file with options
+            effects.read(one[1:])
+    if name == "diff" and any(is_option(one, "r", "--recursive") for one in texts):
+        _check_recursion(list_operands(texts), effects)
     effects.act(ToolAction.READ)
+
+
+def _check_recursion(folders: Iterable[str], effects: Effects) -> None:
+    """Add that secrets are read if one of the folders is the whole project."""
+    if any(one.strip("./") == "" for one in folders):
+        effects.act(ToolAction.READ_SECRET)
 
 
 def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
     for one in list_operands(texts):
-        effects.read(one, is_listed=True)
+        effects.read(one, is_listed=not any(one.startswith("--files0") for one in texts))
     effects.act(ToolAction.READ)
 
 
@@ -269,23 +272,34 @@ def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
     operands = list_operands(texts)
     paths = operands if has_pattern else operands[1:] + list_option_values(texts)
     is_recursive = name not in ("rg", "ag", "ack") and any(
-        is_option(one, "rR", "--recursive", "--dereference-recursive") for one in texts
+        is_option(one, "rRd", "--recursive", "--dereference-recursive", "--directories")
+        for one in texts
     )
     is_hidden = name in ("rg", "ag", "ack") and any(
         is_option(one, "u.", "--hidden", "--no-ignore", "--unrestricted") for one in texts
     )
-    if is_recursive and not any(one.startswith("--include=") for one in texts):
+    if is_recursive and not _list_globs(texts):
         is_hidden = not paths or any(one.strip("./") == "" for one in paths)
-    globs = [texts[at + 1] for at, one in enumerate(texts[:-1]) if one in ("-g", "--glob")]
-    if is_hidden or any(one.lstrip("*/").startswith(".") for one in globs):
+    if is_hidden or any(may_match_secret(one, finds_hidden=True) for one in _list_globs(texts)):
         effects.act(ToolAction.READ_SECRET)
     for one in paths:
         effects.read(one)
     effects.act(ToolAction.READ)
 
 
+_GLOB_OPTION = re.compile(r"-g(.+)|--(?:i?glob|include)=(.+)")
+
+
+def _list_globs(texts: Sequence[str]) -> list[str]:
+    """Return the last names of the patterns of files in the options of `grep` and `rg`."""
+    globs = [value for one, value in pairwise(texts) if one in ("-g", "--glob", "--iglob")]
+    found = (_GLOB_OPTION.fullmatch(one) for one in texts)
+    globs += [one[1] or one[2] for one in found if one]
+    return [one.rstrip("/").rpartition("/")[2].lower() for one in globs if one[0] != "!"]
+
+
 _FIND_WRITES = frozenset(("-fprint", "-fprint0", "-fprintf", "-fls"))
-_FIND_READS = frozenset(("-newer", "-samefile", "-files0-from"))
+_FIND_READS = frozenset(("-samefile", "-files0-from"))
 
 
 def _find_files(name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -297,7 +311,7 @@ def _find_files(name: str, texts: Sequence[str], effects: Effects) -> None:
     for test, value in zip(texts, [*texts[1:], "?"], strict=False):
         if test in _FIND_WRITES:
             effects.write(value)
-        elif test in _FIND_READS:
+        elif test in _FIND_READS or re.fullmatch(r"-[ac]?newer\w*", test):
             effects.read(value, is_listed=True)
     effects.act(ToolAction.READ)
 
@@ -330,6 +344,21 @@ def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
     if any(is_long_option(one, "--strip-program") for one in texts):
         effects.act(ToolAction.RUN_CODE)
     operands = list_operands(texts, with_values=False)
+    targets = _list_targets(name, texts, operands)
+    if targets == operands[-1:]:
+        operands = operands[:-1] or operands
+    for one in operands:
+        effects.read(one)
+        _read_source(name, one, effects)
+    for one in targets:
+        effects.write(one)
+        for source in operands:  # the target can be a folder
+            effects.write(f"{one}/{source.rstrip('/').rpartition('/')[2]}")
+    effects.act(ToolAction.READ, ToolAction.WRITE_INSIDE)
+
+
+def _list_targets(name: str, texts: Sequence[str], operands: list[str]) -> list[str]:
+    """Return where files are written: also the last operand, if an option may name a folder."""
     targets = list_option_values(texts)
     for one, value in zip(texts, [*texts[1:], "?"], strict=False):
         if is_long_option(one, "--target-directory") and "=" not in one:
@@ -338,27 +367,17 @@ def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
             ends = [at + 1 for at, letter in enumerate(one) if letter == "t"]
             targets += [one[end:] or value for end in ends]
     if name == "install" and any(is_option(one, "d", "--directory") for one in texts):
-        targets += operands
-    elif len(operands) > 1:  # also with an option that names the folder, if that was no option
-        targets.append(operands[-1])
-        operands = operands if len(targets) > 1 else operands[:-1]
-    elif name in ("ln", "gln"):
-        targets.append(".")
-    for one in operands:
-        effects.read(one)
-        if name in ("mv", "gmv"):
-            effects.write_tree(one)
-        elif name in ("ln", "gln"):
-            effects.write(one)  # through the link
-            if "/." in f"/{one}":
-                effects.write_tree(one)
-        elif re.fullmatch(r"(.*/)?\.{1,2}/?", one):
-            effects.doubt("folder")  # all that is in a folder, also hidden files
-    for one in targets:
-        effects.write(one)
-        for source in operands:  # the target can be a folder
-            effects.write(f"{one}/{source.rstrip('/').rpartition('/')[2]}")
-    effects.act(ToolAction.READ, ToolAction.WRITE_INSIDE)
+        return targets + operands
+    is_link = name in ("ln", "gln") and len(operands) == 1
+    return targets + (["."] if is_link else operands[-1:] if len(operands) > 1 else [])
+
+
+def _read_source(name: str, path: str, effects: Effects) -> None:
+    """Add what else follows from a path that is copied, moved or linked to."""
+    if name in ("mv", "gmv", "ln", "gln"):  # a link can be written through
+        effects.write_tree(path)
+    elif re.fullmatch(r"(.*/)?\.{1,2}/?", path):
+        effects.doubt("folder")  # all that is in a folder, also hidden files
 
 
 def _copy_blocks(_name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -430,8 +449,9 @@ def _read_awk(_name: str, texts: Sequence[str], effects: Effects) -> None:
 def _sort_lines(_name: str, texts: Sequence[str], effects: Effects) -> None:
     for at, one in enumerate(texts):
         if is_option(one, "o", "--output"):
-            effects.write(one.partition("=")[2] or (texts[at + 1] if at + 1 < len(texts) else "?"))
-            effects.write(one[2:] or "?") if not one.startswith("--") else None
+            separator = "=" if one.startswith("--") else "o"
+            following = texts[at + 1] if at + 1 < len(texts) else "?"
+            effects.write(one.partition(separator)[2] or following)
         if is_option(one, "", "--compress-program"):
             effects.act(ToolAction.RUN_CODE)
     for one in list_operands(texts):
@@ -440,7 +460,7 @@ def _sort_lines(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _read_uniq(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = list_operands(texts)
+    operands = [one for one in texts if one == "-" or not one.startswith("-")]
     for one in operands[:1]:
         effects.read(one)
     for one in operands[1:]:
@@ -457,7 +477,7 @@ def _print_tree(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 
 def _dump(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = list_operands(texts)
+    operands = [one for one in texts if one == "-" or not one.startswith("-")]
     for one in operands[:1]:
         effects.read(one)
     for one in operands[1:]:
@@ -473,6 +493,10 @@ def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.act(ToolAction.RUN)
     if name in ("ssh", "mosh", "autossh", "socat", "nc", "ncat", "netcat"):
         effects.act(ToolAction.RUN_CODE)
+    if name in ("rsync", "scp", "sftp") and not all(map(_COPY_OPTION.fullmatch, texts)):
+        effects.act(ToolAction.RUN_CODE)  # such as -e, which names a program
+    if name == "hub" and "push" in texts:
+        effects.act(ToolAction.GIT_PUSH)
     for one in list_operands(texts):
         found = _HOST.match(one)
         if found:
@@ -482,6 +506,10 @@ def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
             effects.write(one)
 
 
+_COPY_OPTION = re.compile(
+    r"[^-].*|-[46aCDghikLlnOPpqrtuvz]+|--(archive|checksum|compress|delete|dry-run|links|partial"
+    r"|perms|progress|quiet|recursive|stats|times|update|verbose|(in|ex)clude=.*)"
+)
 _HOST = re.compile(
     r"(?:[a-z0-9+.-]+://)?(?:[^@/\s]{1,200}@)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?=[:/?#]|$)"
 )
@@ -525,6 +553,8 @@ def _call_host(name: str, texts: Sequence[str], effects: Effects) -> None:
     if "unknown" in found:
         effects.connect()
         effects.act(ToolAction.RUN)
+        for one in list_option_values(texts):
+            effects.write(one)
     for url in urls or ["?"]:
         if url.lower().startswith("file:"):
             effects.read(url[5:])
@@ -580,6 +610,20 @@ def _run(_name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.read(one)
     _check_script(texts[0] if texts else "", effects)
     effects.act(ToolAction.RUN)
+
+
+def _schedule(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read programs that execute commands later."""
+    if tuple(texts) != ("-l",):
+        effects.act(ToolAction.RUN_CODE)
+        effects.doubt("piped_code")
+
+
+def _start_client(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read a client of a coding agent: it changes its settings, or works without asking."""
+    if tuple(texts) != ("--version",):
+        effects.act(ToolAction.WRITE_CLIENT_CONFIG, ToolAction.RUN)
+        effects.connect()
 
 
 def _read_secret(_name: str, _texts: Sequence[str], effects: Effects) -> None:
@@ -658,6 +702,8 @@ _PROGRAMS: Mapping[str, _Reader] = {
         (_install, _PACKAGE_MANAGERS),
         (_run_package, _RUNS_PACKAGES),
         (_run, {"source", "."}),
+        (_schedule, {"at", "batch", "crontab"}),
+        (_start_client, {one.value for one in CodingClient}),
         (_read_secret, _SECRET_COMMANDS - {"printenv"}),
         (_print_environment, {"printenv"}),
     )

@@ -339,15 +339,19 @@ class _ShellReader:
         ):
             self._effects.doubt("syntax")
         elif not found[1] and re.search(r"[$`\\]", text):
-            if body is not None:
-                self._read_substitutions(body, level)
-                for child in body.named_children:
-                    if child.type == "simple_expansion":
-                        self._resolve_variable(child, level)
+            self._read_expansions(body, level)
             if re.search(r"\$\(|\$\{|`", text):
                 self._effects.doubt("variable")
             return _Input(is_piped=True)
         return _Input(text=text)
+
+    def _read_expansions(self, body: Node | None, level: int) -> None:
+        """Read the commands and the variables in a here-document."""
+        if body is not None:
+            self._read_substitutions(body, level)
+        for child in body.named_children if body is not None else ():
+            if child.type == "simple_expansion":
+                self._resolve_variable(child, level)
 
     def _read_substitutions(self, node: Node, level: int) -> None:
         """Read the commands in a node that is not understood otherwise."""

@@ -12,7 +12,8 @@ from core.text import remove_invisible
 from models import CodingClient, ToolAction
 from services.tool_facts.effects import Effects
 from services.tool_facts.facts import ToolFacts
-from services.tool_facts.programs import may_match_secret, read_host
+from services.tool_facts.paths import may_match_secret
+from services.tool_facts.programs import read_host
 from services.tool_facts.shell import read_shell
 
 MAX_TOOL_LENGTH = 200  # characters

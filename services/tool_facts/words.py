@@ -16,7 +16,7 @@ SAFE_VARIABLES = frozenset(
 """Variables that change the output of programs, and not what they execute."""
 SHELL_PROGRAMS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "rbash"))
 
-_CODE_SEPARATORS = re.compile(r"[\s'\"();|&`$=,]+")
+_CODE_SEPARATORS = re.compile(r"[\s'\"();|&`$=,!:{}+<>\[\]]+")
 
 
 @dataclass(frozen=True)
