@@ -75,7 +75,7 @@ def _find_wrapped(name: str, words: Sequence[Word], effects: Effects) -> InnerCo
     at = _skip_options(words, WRAPPERS[name], effects)
     if name == "command" and any(one.shown in ("-v", "-V") for one in words[1:at]):
         return None
-    while name == "env" and at < len(words) and re.match(r"[A-Za-z_]\w*=", words[at].shown):
+    while name == "env" and at < len(words) and "=" in words[at].shown:
         if words[at].shown.partition("=")[0] not in SAFE_VARIABLES:
             effects.doubt("environment")
         at += 1

@@ -513,7 +513,7 @@ def read_words(words: list[Word], given: _Input, effects: Effects, depth: int) -
         )
     if program is not None:
         if part.actions & {ToolAction.RUN, ToolAction.RUN_CODE}:
-            effects.check_code(list_code_words(program.words[1:]))
+            effects.check_code(list_code_words((*program.words[1:], given.text or "")))
         actions = frozenset(part.actions)
         effects.add(replace(program, actions=program.actions | actions))
     for one in inner.words if inner else ():

@@ -142,6 +142,9 @@ _TEXT_KEYS: Mapping[ToolKind, frozenset[str]] = {
     ),
 }
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,20}://[^\s<>\"'`)\]}]{1,2000}")
+_PATCH_KEYS = frozenset(("command", "input", "patch", "patchText"))
+_FETCH_KEYS = frozenset(("url", "prompt", "format"))
+_PATCH_MARKS = ("*** Begin Patch", "*** End Patch", "*** End of File")
 _PATCH_LINE = re.compile(r"^\*\*\* (?!Begin Patch$|End Patch$|End of File$)([A-Za-z ]+): (.*)$")
 
 
@@ -158,7 +161,7 @@ def read_facts(
         return _read_shell_tool(client, tool, input, cwd)
     effects = Effects(cwd)
     if kind is ToolKind.INTERNAL:
-        if input.get("isolation") == "remote":  # its calls would ask nobody
+        if input.get("isolation") not in (None, "", "worktree"):  # its calls would ask nobody
             effects.act(ToolAction.OTHER_TOOL)
     elif kind is ToolKind.UNKNOWN:
         effects.act(ToolAction.OTHER_TOOL)
@@ -209,11 +212,14 @@ def _read_cached_command(
 
 
 def _read_files(kind: ToolKind, tool: str, input: Mapping[str, Any], effects: Effects) -> None:
-    paths = [one for key in input if key in _PATH_KEYS for one in _list_texts(input[key])]
-    known = _PATH_KEYS | _TEXT_KEYS[kind]
-    if any(_has_text(value) for key, value in input.items() if key not in known):
+    given = [input[key] for key in input if key in _PATH_KEYS]
+    paths = [one for value in given for one in _list_texts(value)]
+    _check_keys(input, _PATH_KEYS | _TEXT_KEYS[kind], effects)
+    if any(_has_text(value) and not _list_texts(value) for value in given):
         effects.doubt("input")
     if any(_has_hidden_characters(one) for one in paths):
+        effects.doubt("characters")
+    if effects.project is not None and any(_has_other_form(one) for one in paths):
         effects.doubt("characters")
     if kind is ToolKind.LIST:
         _list_files(tool, paths, input, effects)
@@ -223,6 +229,8 @@ def _read_files(kind: ToolKind, tool: str, input: Mapping[str, Any], effects: Ef
     for one in paths:
         if kind is ToolKind.READ:
             effects.read(one)
+            if re.search(r"[*?\[{]", one):
+                _read_pattern(one, effects, lists_names=False)
         else:
             effects.write(one)
 
@@ -239,12 +247,15 @@ def _list_files(tool: str, paths: list[str], input: Mapping[str, Any], effects: 
 
 def _read_patch(input: Mapping[str, Any], effects: Effects) -> None:
     """Read the files that a patch of Codex names. A line that names none is a doubt."""
-    [*texts] = (value for value in input.values() if isinstance(value, str))
+    text = "\n".join(value for value in input.values() if isinstance(value, str))
+    _check_keys(input, _PATCH_KEYS, effects)
+    if not text.lstrip().startswith("*** Begin Patch") or len(input) > 1:
+        effects.doubt("input")  # such as a script that changes the folder first
     found = False
-    for line in "\n".join(texts).split("\n"):
-        header = _PATCH_LINE.match(line.rstrip("\r"))
+    for line in map(str.strip, text.split("\n")):  # as the clients do
+        header = _PATCH_LINE.match(line)
         if header is None:
-            if line.startswith("*** ") and line.split(":")[0].endswith((" File", " to")):
+            if line.startswith("***") and line not in _PATCH_MARKS:
                 effects.doubt("input")
             continue
         verb, path = header[1], header[2].strip()
@@ -263,7 +274,8 @@ def _read_patch(input: Mapping[str, Any], effects: Effects) -> None:
 
 def _read_urls(input: Mapping[str, Any], effects: Effects) -> None:
     urls = [text.strip() for text in _list_texts(input.get("url"))]
-    for text in _list_texts(input.get("prompt")) if not urls else ():
+    _check_keys(input, _FETCH_KEYS, effects)
+    for text in _list_texts(input.get("prompt")):
         urls += [found[0].rstrip(".,;:!?") for found in _URL.finditer(text)]
     for url in urls:
         host = read_host(url) if "://" in url else None
@@ -276,11 +288,23 @@ def _read_urls(input: Mapping[str, Any], effects: Effects) -> None:
 
 def _read_pattern(pattern: str, effects: Effects, *, lists_names: bool) -> None:
     """Read a pattern of files, which can lead outside, or name files with secrets."""
+    if re.search(r"[{,](/|~|\.\.)", pattern):
+        effects.doubt("pattern")
     if pattern.startswith(("/", "~")) or ".." in pattern:
         effects.read(re.split(r"[*?\[{]", pattern)[0] or "/", is_listed=lists_names)
-    name = pattern.rstrip("/").rpartition("/")[2]
-    if not lists_names and name.strip("*.") and may_match_secret(name, finds_hidden=True):
-        effects.act(ToolAction.READ_SECRET)
+    if lists_names:
+        return
+    # a text can have several patterns; a pattern also finds hidden and ignored files
+    for one in re.split(r"[\s,]+(?![^{]*\})", pattern):
+        name = one.rstrip("/").rpartition("/")[2].lower()
+        if name and not one.startswith("!") and may_match_secret(name, finds_hidden=True):
+            effects.act(ToolAction.READ_SECRET)
+
+
+def _check_keys(input: Mapping[str, Any], known: frozenset[str], effects: Effects) -> None:
+    """Doubt an input that has more than what is known of its tool."""
+    if any(_has_text(value) for key, value in input.items() if key not in known):
+        effects.doubt("input")
 
 
 def _list_texts(value: object) -> list[str]:
@@ -292,6 +316,11 @@ def _list_texts(value: object) -> list[str]:
 def _has_text(value: object) -> bool:
     """Return whether a value can name a file or a command."""
     return isinstance(value, str | list | dict) and bool(value)
+
+
+def _has_other_form(path: str) -> bool:
+    """Return whether a client may take a text for another path: of Windows, or an address."""
+    return not path.strip() or "\\" in path or re.match(r"(?i)[a-z][a-z0-9+.-]*:", path) is not None
 
 
 def _has_hidden_characters(text: str) -> bool:
