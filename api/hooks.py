@@ -68,7 +68,8 @@ async def receive_hook(request: Request) -> Response:
             reply, notified = await _ask(stack, request, agent, call, wait)
             del call
             await _record_connection(request, agent, client)
-            if isinstance(reply, HeldCall) and notified is not None:
+            if isinstance(reply, HeldCall):
+                assert notified is not None
                 reply = await _wait_for_decision(request, reply, notified, wait)
     except AppError as error:
         if not is_asking or isinstance(error, Unauthorized):
