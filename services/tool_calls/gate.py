@@ -106,6 +106,7 @@ class HeldCall:
     agent_id: UUID
     client: CodingClient
     since: datetime
+    waits_until: datetime  # another one is stored when the call was asked for again
     is_test: bool = False  # it gets no answer before TEST_SECONDS have passed
 
 
@@ -378,8 +379,16 @@ async def _ask_people(
     if basis.answer is not None:
         return basis.reply
     assert basis.approval_id is not None
-    is_test = basis.code == CONNECTION_TEST
-    return HeldCall(call_id, basis.approval_id, agent.id, call.request.client, now(), is_test)
+    assert basis.waits_until is not None
+    return HeldCall(
+        call_id,
+        basis.approval_id,
+        agent.id,
+        call.request.client,
+        since=now(),
+        waits_until=basis.waits_until,
+        is_test=basis.code == CONNECTION_TEST,
+    )
 
 
 _NO_BASIS = _Basis(None, "")
@@ -668,7 +677,7 @@ async def answer_held_call(session: AsyncSession, held: HeldCall) -> ToolReply |
     at = now()
     answered = await session.scalar(
         update(ToolCall)
-        .where(ToolCall.id == held.call_id, IS_HELD)
+        .where(ToolCall.id == held.call_id, IS_HELD, ToolCall.waits_until == held.waits_until)
         .values(answer=decision.answer, answered_at=at)
         .returning(ToolCall.id)
         .execution_options(synchronize_session=False)
@@ -703,7 +712,11 @@ async def abandon_call(
     at = now()
     abandoned = await session.scalar(
         update(ToolCall)
-        .where(ToolCall.id == held.call_id, ToolCall.abandoned_at.is_(None))
+        .where(
+            ToolCall.id == held.call_id,
+            ToolCall.abandoned_at.is_(None),
+            ToolCall.waits_until == held.waits_until,
+        )
         .values(answer=None, answered_at=None, abandoned_at=at)
         .returning(ToolCall.id)
         .execution_options(synchronize_session=False)

@@ -26,7 +26,7 @@ from services import approvals, organizations, tool_calls
 from services.coding_sessions import SessionEvent, SessionEventKind
 from services.organizations import AgentStopCreate
 from services.tool_calls import GrantScope, HeldCall, ToolReply
-from services.tool_calls.gate import MAX_OF_AGENT
+from services.tool_calls.gate import MAX_OF_AGENT, NOT_WAITING
 from tests.support.approval_helpers import (
     APPROVED,
     PENDING,
@@ -244,6 +244,19 @@ class TestRepeats:
         assert await tool_calls.answer_held_call(session, held) is not None
         await tool_calls.abandon_call(session, held, is_cut=True)
         assert (await answer(session, world.worker)).answer is ALLOW
+
+    async def test_a_connection_that_was_replaced_takes_no_answer_back(
+        self, session, world
+    ) -> None:
+        first = await hold(session, world.worker, tool_use_id="toolu_1")
+        second = await hold(session, world.worker, tool_use_id="toolu_1")
+        await decide(session, world, second)
+        reply = await tool_calls.answer_held_call(session, first)
+        assert reply == ToolReply(DENY, NOT_WAITING)
+        reply = await tool_calls.answer_held_call(session, second)
+        assert reply == ToolReply(ALLOW, "Alice allowed this call.")
+        await tool_calls.abandon_call(session, first, is_cut=True)
+        assert (await hold(session, world.worker)).approval_id != second.approval_id
 
     async def test_a_headless_call_is_deferred_until_it_is_decided(self, session, world) -> None:
         fields = {"is_headless": True, "tool_use_id": "toolu_1"}
