@@ -59,7 +59,6 @@ from services.approvals.votes import set_expiry
 MAX_PENDING = 20  # approvals of one requester that wait for a decision
 MAX_RECENT = 60  # approvals of one requester in PERIOD
 PERIOD = timedelta(hours=1)
-TOOL_CALL_RETENTION = timedelta(days=30)  # after which the input of a tool call is deleted
 MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
 
@@ -124,8 +123,6 @@ async def request_tool_approval(
     approval.is_tool_call, approval.policy_verdict = True, verdict
     await bind_request(approval, board, ())
     set_expiry(approval, approval.created_at)
-    latest = approval.created_at + TOOL_CALL_RETENTION
-    approval.expires_at = min(approval.expires_at or latest, latest)
     session.add(approval)
     await finalization.wake_workers(session)
     return detail, build_approval_event(EventType.APPROVAL_REQUESTED, agent, detail)

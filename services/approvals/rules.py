@@ -1,6 +1,7 @@
 """Validate approval requests, find their tasks, and format their question. Pure functions."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
@@ -160,6 +161,8 @@ def split_kind(kind: str) -> tuple[str, str]:
 
 
 TOOL_PREFIX = "tool."  # of the kinds of tool calls
+EDITED_INPUT = "edited_input"  # the key in the payload of a tool call that was allowed with an edit
+TOOL_CALL_RETENTION = timedelta(days=30)  # after which the input of a tool call is deleted
 
 
 def _describe_action(kind: str, titles: Sequence[str]) -> str:

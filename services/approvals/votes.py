@@ -29,14 +29,21 @@ from models import (
 from services import organizations, policies
 from services.approval_actions import is_completion_kind
 from services.approvals.details import ApprovalDetail, build_approval_event
+from services.approvals.rules import EDITED_INPUT, TOOL_CALL_RETENTION
 from services.events import NewEvent
 
 
 def set_expiry(approval: Approval, since: datetime) -> None:
-    """Set when a request expires by policy; once approved, it is valid for the same time again."""
+    """Set when a request expires by policy; once approved, it is valid for the same time again.
+
+    A tool call is valid for as long as its input is kept.
+    """
     seconds = approval.policy_verdict.expires_after
     if seconds is not None:
         approval.expires_at = since + timedelta(seconds=seconds)
+    if approval.is_tool_call:
+        latest = approval.created_at + TOOL_CALL_RETENTION
+        approval.expires_at = min(approval.expires_at or latest, latest)
 
 
 DeciderRoles = Mapping[UUID, Role]
@@ -280,6 +287,9 @@ def clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
     approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
     approval.completes_tasks = None
     approval.moves_tasks_to_done = False
+    if approval.is_tool_call:  # the input that was requested counts again
+        approval.payload = {k: v for k, v in (approval.payload or {}).items() if k != EDITED_INPUT}
+        approval.action_hash = approval.requested_hash
     set_expiry(approval, approval.created_at)
     return replace(detail, decider=None)
 

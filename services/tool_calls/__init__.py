@@ -11,7 +11,6 @@ from services.tool_calls.clients import (
 )
 from services.tool_calls.decisions import approve_for, approve_with_edit
 from services.tool_calls.gate import (
-    EDITED_INPUT,
     MAX_OF_AGENT,
     MAX_OF_ORGANIZATION,
     STILL_WAITING,

@@ -22,9 +22,8 @@ from models import (
     new_id,
 )
 from services import agents, approvals, events, organizations, policies
-from services.approvals import ApprovalDetail
+from services.approvals import EDITED_INPUT, ApprovalDetail
 from services.tool_calls.clients import MAX_ESCAPED_LENGTH, MAX_INPUT_SIZE
-from services.tool_calls.gate import EDITED_INPUT
 from services.tool_calls.grants import GrantScope
 from services.tool_calls.queries import EDITING_CLIENTS, find_call_of_approval
 from services.tool_facts import read_facts
@@ -122,7 +121,7 @@ async def approve_with_edit(
     """
     board = await approvals.lock_board_of_approval(session, user, approval_id)
     detail = await approvals.get_approval(session, board, approval_id)
-    approval, payload = detail.approval, dict(detail.approval.payload or {})
+    approval, payload = detail.approval, detail.approval.payload or {}
     is_known = approval.is_tool_call and payload.get("client") in EDITING_CLIENTS
     if detail.agent is None or not is_known or "input" not in payload:
         reason = N_("The client of this call knows no edited inputs. Reject it, and say why.")
@@ -139,10 +138,8 @@ async def approve_with_edit(
     facts = read_facts(CodingClient(payload["client"]), payload["tool"], edited, payload.get("cwd"))
     found = await policies.evaluate_tool_call(session, board, detail.agent.id, facts, now())
     await _require_decider(session, user, detail, found.verdict, signed_in_at)
-    payload.pop(EDITED_INPUT, None)
-    if edited != payload.get("input"):
-        payload[EDITED_INPUT] = edited
-    approval.payload = payload
+    if edited != payload["input"]:
+        approval.payload = payload | {EDITED_INPUT: edited}
     await session.flush()
     return await approvals.decide_with_undo(
         session,

@@ -38,7 +38,7 @@ from models import (
     new_id,
 )
 from services import approvals, boards, coding_sessions, events, policies
-from services.approvals import ApprovalCreate
+from services.approvals import EDITED_INPUT, ApprovalCreate
 from services.coding_sessions import CONNECTION_TEST, TEST_COMMAND, SessionEvent, SessionEventKind
 from services.policies import ToolVerdict
 from services.tool_calls.clients import ToolRequest
@@ -461,7 +461,6 @@ class _Decision:
         return (self.approval.payload or {}).get(EDITED_INPUT)
 
 
-EDITED_INPUT = "edited_input"  # the key in the payload of an approval
 SELECT_DECISIONS = select(Approval, USER_NAME).outerjoin(
     User, User.id == Approval.decided_by_user_id
 )

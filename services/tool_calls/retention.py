@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Approval, ToolCall, ToolGrant
-from services.approvals import TOOL_CALL_RETENTION
-from services.tool_calls.gate import EDITED_INPUT
+from services.approvals import EDITED_INPUT, TOOL_CALL_RETENTION
 
 BATCH_SIZE = 5_000  # rows in one run of the purge, which is repeated after some minutes
 EXCERPT = "excerpt"  # the key in a payload without its input

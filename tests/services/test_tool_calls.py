@@ -403,6 +403,22 @@ class TestEdits:
         with pytest.raises(Conflict, match="has changed"):
             await self.edit(session, world, held, "ls", action_hash="0" * 64)
 
+    async def test_an_edit_that_is_undone_leaves_the_request_as_it_was(
+        self, session, world
+    ) -> None:
+        held = await hold(session, world.worker)
+        approval = await load_approval(session, held)
+        requested = (approval.payload, approval.requested_hash)
+        await tool_calls.approve_with_edit(
+            session, world.alice, held.approval_id, {"command": "ls"}, undo_seconds=8
+        )
+        await approvals.undo_decision(session, world.alice, held.approval_id)
+        approval = await load_approval(session, held)
+        assert (approval.payload, approval.action_hash) == requested
+        await decide(session, world, held)
+        reply = await tool_calls.answer_held_call(session, held)
+        assert reply == ToolReply(ALLOW, "Alice allowed this call.")
+
     async def test_other_clients_know_no_edits(self, session, world) -> None:
         held = await ask(session, world.worker, prepare(client=CodingClient.CODEX))
         assert isinstance(held, HeldCall)
@@ -434,6 +450,16 @@ class TestReads:
 
 
 class TestRetention:
+    async def test_a_call_is_valid_only_while_its_input_is_kept(self, session, world) -> None:
+        await set_rule(session, world, PolicyEffect.ASK_ONE, expires_after=80 * 86_400)
+        held = await hold(session, world.worker)
+        approval = await load_approval(session, held)
+        latest = approval.created_at + approvals.TOOL_CALL_RETENTION
+        await decide_approval(session, world.alice, approval)
+        assert approval.expires_at == latest
+        await approvals.undo_decision(session, world.alice, approval.id)
+        assert approval.expires_at == latest
+
     async def test_inputs_are_deleted_after_30_days(self, session, world) -> None:
         held = await hold(session, world.worker, command="git push https://u:hunter2x@git.test")
         approval = await load_approval(session, held)

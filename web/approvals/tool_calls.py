@@ -10,7 +10,7 @@ from core.db.reads import Source
 from core.errors import Invalid
 from models import CodingClient, Member, PolicyRule
 from services import tool_calls
-from services.approvals import ApprovalDetail
+from services.approvals import EDITED_INPUT, ApprovalDetail
 from services.coding_sessions import CLIENT_NAMES
 from services.policies import ReferenceNames
 from services.tool_calls import GrantScope, RequestedCall, WaitState
@@ -155,7 +155,7 @@ class ToolCallView:
     @property
     def edited_lines(self) -> Sequence[DiffLine]:
         """Return how the input that was allowed differs from that of the request."""
-        edited = self.payload.get(tool_calls.EDITED_INPUT)
+        edited = self.payload.get(EDITED_INPUT)
         return compare_inputs(self.payload, edited) if isinstance(edited, Mapping) else ()
 
     @property
