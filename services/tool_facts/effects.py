@@ -58,7 +58,6 @@ class Effects:
             commands=tuple(self.commands),
             paths=tuple(self._paths),
             hosts=tuple(self._hosts),
-            is_understood=not self.doubts,
             doubt=next(iter(self.doubts), None),
         )
 

@@ -1,11 +1,11 @@
 """What a tool call does, as far as it can be recognized from what the client reports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models import CodingClient, ToolAction
-from services.tool_facts.inputs import mask_secrets
+from services.tool_facts.inputs import mask_secrets, mask_words
 
 MAX_STORED_PARTS = 30  # commands, paths or hosts
 MAX_STORED_WORDS = 40  # of one command
@@ -42,9 +42,13 @@ class ToolFacts:
     commands: tuple[Command, ...] = ()
     paths: tuple[str, ...] = ()  # inside the project relative to it, others absolute or from ~
     hosts: tuple[str, ...] = ()
-    is_understood: bool = True  # otherwise it may do more, and a person is needed
-    doubt: str | None = None  # a code: why it is not understood
+    doubt: str | None = None  # a code: why it may do more, so that a person is needed
     is_cut: bool = field(default=False, compare=False)  # read from what is stored, which is less
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether it does no more than what these facts say."""
+        return self.doubt is None
 
     @property
     def is_plain_read(self) -> bool:
@@ -64,28 +68,27 @@ class ToolFacts:
 
     def to_json(self) -> dict[str, Any]:
         """Return what is stored: long parts are cut, and secrets masked."""
-        commands, paths, hosts = self.commands, self.paths, self.hosts
-        parts = [*paths, *hosts, *(word for one in commands for word in one.words)]
-        is_cut = (
-            len(parts) > MAX_STORED_PARTS * 2
-            or max(len(commands), len(paths), len(hosts)) > MAX_STORED_PARTS
-            or any(len(one.words) > MAX_STORED_WORDS for one in commands)
-            or any(_shorten(part) != part for part in parts)
+        kept = replace(
+            self,
+            tool=self.tool[:MAX_STORED_LENGTH],
+            commands=tuple(map(_shorten_command, self.commands[:MAX_STORED_PARTS])),
+            paths=tuple(map(_shorten, self.paths[:MAX_STORED_PARTS])),
+            hosts=tuple(map(_shorten, self.hosts[:MAX_STORED_PARTS])),
         )
         stored: dict[str, Any] = {
             "client": self.client,
-            "tool": self.tool[:MAX_STORED_LENGTH],
+            "tool": kept.tool,
             "actions": sorted(self.actions),
         }
-        if commands:
-            stored["commands"] = [_store_command(one) for one in commands[:MAX_STORED_PARTS]]
-        if paths:
-            stored["paths"] = [_shorten(path) for path in paths[:MAX_STORED_PARTS]]
-        if hosts:
-            stored["hosts"] = [_shorten(host) for host in hosts[:MAX_STORED_PARTS]]
-        if not self.is_understood:
+        if kept.commands:
+            stored["commands"] = list(map(_store_command, kept.commands))
+        if kept.paths:
+            stored["paths"] = list(kept.paths)
+        if kept.hosts:
+            stored["hosts"] = list(kept.hosts)
+        if self.doubt is not None:
             stored["doubt"] = self.doubt
-        return stored | ({"is_cut": True} if is_cut or self.is_cut else {})
+        return stored | ({"is_cut": True} if kept != self or self.is_cut else {})
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ToolFacts":
@@ -97,17 +100,13 @@ class ToolFacts:
             commands=tuple(map(_read_command, stored.get("commands", ()))),
             paths=tuple(stored.get("paths", ())),
             hosts=tuple(stored.get("hosts", ())),
-            is_understood="doubt" not in stored,
             doubt=stored.get("doubt"),
             is_cut=stored.get("is_cut", False),
         )
 
 
 def _store_command(command: Command) -> dict[str, Any]:
-    stored: dict[str, Any] = {
-        "words": [_shorten(word) for word in command.words[:MAX_STORED_WORDS]],
-        "actions": sorted(command.actions),
-    }
+    stored: dict[str, Any] = {"words": list(command.words), "actions": sorted(command.actions)}
     if command.is_redirected:
         stored["is_redirected"] = True
     if not command.is_known:
@@ -122,6 +121,11 @@ def _read_command(stored: Mapping[str, Any]) -> Command:
         is_redirected=stored.get("is_redirected", False),
         is_known=stored.get("is_known", True),
     )
+
+
+def _shorten_command(command: Command) -> Command:
+    words = mask_words(word[: 2 * MAX_STORED_LENGTH] for word in command.words[:MAX_STORED_WORDS])
+    return replace(command, words=tuple(word[:MAX_STORED_LENGTH] for word in words))
 
 
 def _shorten(text: str) -> str:

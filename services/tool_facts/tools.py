@@ -153,7 +153,7 @@ def read_facts(
 ) -> ToolFacts:
     """Return what a call does. The input and the folder are the words of the client."""
     if len(tool) > MAX_TOOL_LENGTH or not tool.isascii() or not tool.isprintable():
-        return ToolFacts(client=client, tool=tool, is_understood=False, doubt="tool")
+        return ToolFacts(client=client, tool=tool, doubt="tool")
     if re.fullmatch(_OWN_TOOLS[client], tool):
         return ToolFacts(client=client, tool=tool, actions=frozenset({ToolAction.OWN_TOOL}))
     kind = TOOLS[client].get(tool, ToolKind.UNKNOWN)
@@ -199,7 +199,7 @@ def _read_shell_tool(
     is_known = not any(key not in known and _has_text(value) for key, value in input.items())
     if is_known or not facts.is_understood:
         return facts
-    return replace(facts, is_understood=False, doubt="input")
+    return replace(facts, doubt="input")
 
 
 @lru_cache(1_000)

@@ -285,12 +285,32 @@ def test_what_a_tool_of_a_client_does_is_known(client, tool, input, actions, dou
 def test_stored_facts_are_short_equal_and_without_secrets() -> None:
     facts = read_command("cd src && cat a.py > ../x; curl https://a.example")
     assert ToolFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
-    secret = read_command(f"curl -H 'Authorization: Bearer {'s' * 40}' https://a.example")
-    stored = secret.to_json()
-    assert "sss" not in json.dumps(stored)
-    assert ToolFacts.from_json(stored).is_cut
     long = read_command("cat " + " ".join(f"file{number}" for number in range(90)))
     assert len(json.dumps(long.to_json())) < 3_000
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mysql --password hunter2secret app",
+        "mysql --password 'a hunter2secret'",
+        "vault login -token hunter2secret",
+        "curl -u me:hunter2secret https://a.example",
+        "curl -H 'Authorization: Bearer hunter2secret' https://a.example",
+    ],
+)
+def test_a_secret_in_an_argument_is_not_stored(command) -> None:
+    facts = read_command(command)
+    stored = facts.to_json()
+    assert facts.commands[0].words[0] == command.split()[0]
+    assert "hunter2secret" not in json.dumps(stored)
+    assert ToolFacts.from_json(stored).is_cut
+
+
+@pytest.mark.parametrize("command", ["grep -rn token src", "docker run -u 1000:1000 app"])
+def test_a_word_that_is_no_secret_is_stored(command) -> None:
+    facts = read_command(command)
+    assert ToolFacts.from_json(facts.to_json()) == facts
 
 
 @pytest.mark.parametrize(
@@ -306,7 +326,7 @@ def test_stored_facts_are_short_equal_and_without_secrets() -> None:
     ],
 )
 def test_a_secret_is_not_in_what_is_stored(text) -> None:
-    assert "hunter2secret" not in mask_secrets(text.replace("-u me:hunter2secret ", ""))
+    assert "hunter2secret" not in mask_secrets(text)
 
 
 def test_an_excerpt_is_at_most_two_kilobytes() -> None:
