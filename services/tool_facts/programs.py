@@ -256,8 +256,10 @@ def _check_recursion(folders: Iterable[str], effects: Effects) -> None:
 
 
 def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read a program that prints names. It prints the names in a file, and its other lines too."""
+    reads = any(is_option(one, "", "--files0-from", "--fromfile", "--fromtabfile") for one in texts)
     for one in list_operands(texts):
-        effects.read(one, is_listed=not any(one.startswith("--files0") for one in texts))
+        effects.read(one, is_listed=not reads)
     effects.act(ToolAction.READ)
 
 
@@ -312,7 +314,7 @@ def _find_files(name: str, texts: Sequence[str], effects: Effects) -> None:
         if test in _FIND_WRITES:
             effects.write(value)
         elif test in _FIND_READS or re.fullmatch(r"-[ac]?newer\w*", test):
-            effects.read(value, is_listed=True)
+            effects.read(value, is_listed=test != "-files0-from")
     effects.act(ToolAction.READ)
 
 
