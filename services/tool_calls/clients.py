@@ -91,11 +91,12 @@ def find_event_name(body: Mapping[str, Any], given: str | None) -> str:
 def is_asking(body: Mapping[str, Any], event_name: str) -> bool:
     """Return whether a hook waits for an answer.
 
-    One that does not name its event asks if there is a tool and no result: a client of which too
-    little is known must not run a call because of that.
+    One that names no event, or an unknown one, asks if there is a tool and no result: a client of
+    which too little is known must not run a call because of that.
     """
-    if event_name:
-        return _normalize_name(event_name) in ASKING_EVENTS
+    name = _normalize_name(event_name)
+    if name in ASKING_EVENTS or name in SESSION_EVENTS:
+        return name in ASKING_EVENTS
     has_tool = "tool_name" in body or "toolName" in body
     return has_tool and "tool_response" not in body and "toolResult" not in body
 

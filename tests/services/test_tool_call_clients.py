@@ -26,6 +26,7 @@ QUESTIONS: list[tuple[CodingClient, str, dict[str, Any], str | None]] = [
     (GEMINI, "", {**SNAKE, "hook_event_name": "BeforeTool"}, None),
     (COPILOT, "preToolUse", CAMEL, None),
     (COPILOT, "", CAMEL, None),  # a hook that does not name its event
+    (CODEX, "", {**SNAKE, "hook_event_name": "PreToolRun"}, None),  # not known
     (COPILOT, "preToolUse", {**CAMEL, "toolArgs": json.dumps(PUSH)}, None),
     (COPILOT, "PreToolUse", {**SNAKE, "hook_event_name": "PreToolUse"}, None),
     (COPILOT, "", {**CAMEL, "hookName": "permissionRequest"}, None),
