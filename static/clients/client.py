@@ -173,7 +173,9 @@ def describe(error: BaseException) -> str:
             text = json.loads(error.read(10_000)).get("detail")
         except (ValueError, OSError, AttributeError):
             text = None
-        detail = f": {text}" if isinstance(text, str) else ""
+        # a terminal would obey control characters
+        shown = "".join(one if one.isprintable() else " " for one in str(text)[:MAX_REASON])
+        detail = f": {shown}" if isinstance(text, str) else ""
         return f"it answered {error.code}{detail}"
     if isinstance(error, urllib.error.URLError):
         return str(error.reason)
@@ -1034,13 +1036,13 @@ def create_agent(connection: Connection, client: str, board: str, name: str) -> 
     name = name or f"{TITLES[client]} on {socket.gethostname()}"[:100]
     try:
         agent = send_json(connection, "/api/v1/agents", {"name": name, "board_id": board})
-        token = agent["token"]
+        token = agent["token"] and check_token(str(agent["token"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Problem(f"{connection.url}: {describe(error)}.") from None
     if not token:
         raise Problem("The board is on a gateway: its agents cannot be coding agents.")
     print(f"The agent {name!r} was created.")
-    return connection._replace(token=check_token(token))
+    return connection._replace(token=token)
 
 
 def install_program(connection: Connection, program: Path) -> None:

@@ -295,6 +295,13 @@ def test_a_hook_blocks_the_call_if_the_client_is_not_understood(asking, input) -
     assert done.returncode == 2
 
 
+def test_a_hook_shows_no_control_characters_of_an_error(server, asking) -> None:
+    server.status, server.answer = 503, json.dumps({"detail": "\x1b[2Jdown\u202e\r"}).encode()
+    done = asking.ask("codex")
+    assert done.returncode == 2
+    assert "it answered 503:  [2Jdown  . The call" in done.stderr.decode()
+
+
 def test_a_hook_sends_no_token_without_a_trusted_certificate(machine, tmp_path) -> None:
     ca = PrivateCa.create()
     with run_hook_server(ca.create_tls_context(tmp_path)) as server:
