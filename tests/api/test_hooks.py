@@ -134,6 +134,7 @@ class TestHeldCalls:
     async def test_a_held_call_gets_the_decision_and_costs_no_statement(
         self, agent, isolated_transaction, isolated_world
     ) -> None:
+        await agent.post("/hooks/claude", json=hook_body("ls"))  # records the connection
         asked = asyncio.create_task(agent.post("/hooks/claude", json=hook_body()))
         approval = await wait_until_held(isolated_transaction)
         with count_all_statements() as statements:
