@@ -2,7 +2,9 @@
 
 import ast
 import hashlib
+import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,13 +13,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import cycle, product
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+from unittest.mock import patch
 
 import httpx2
 import pytest
@@ -25,6 +29,7 @@ import pytest
 from core.config.settings import Settings
 from tests.support.live_server import run_server, run_sh_in
 from tests.support.people_rows import token_secret
+from tests.support.tiers import repetition
 from tests.support.tls_certificates import PrivateCa
 from tests.support.world import World
 from web.ui.assets import STATIC, hash_client_file
@@ -132,12 +137,35 @@ def server() -> Iterator[HookServer]:
         yield running
 
 
+_spec = spec_from_file_location("client_program", PROGRAM)
+assert _spec
+assert _spec.loader
+IMPORTED: Any = module_from_spec(_spec)
+_spec.loader.exec_module(IMPORTED)
+
+
 @dataclass
 class Machine:
     """The home of a person who uses clients."""
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+
+    def call(self, command: str, *words: str, input: bytes = b"") -> Any:
+        """Run a command in this process, which is faster, and return it like a process."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, self.variables, clear=True),
+            patch("sys.stdin", io.TextIOWrapper(io.BytesIO(input))),
+            chdir(self.home),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            # `main` ends the process of a hook
+            is_hook = command == "hook"
+            status = IMPORTED.run_hook(*words) if is_hook else IMPORTED.main([command, *words])
+        printed = (stream.getvalue().encode() for stream in (out, err))
+        return subprocess.CompletedProcess(words, status, *printed)
 
     def run(self, *words: str, input: bytes = b"", program: Path = PROGRAM) -> Any:
         """Run the program as it is installed, and return the finished process."""
@@ -154,9 +182,8 @@ class Machine:
     def variables(self) -> dict[str, str]:
         return {"HOME": str(self.home), "PATH": "/usr/bin:/bin", **self.environment}
 
-    def ask(self, client: str, **fields: Any) -> Any:
-        payload = CALL | {"hook_event_name": ASKING.get(client, "PreToolUse")} | fields
-        return self.run("hook", client, ASKING.get(client, ""), input=json.dumps(payload).encode())
+    def ask(self, client: str) -> Any:
+        return self.call("hook", client, ASKING[client], input=json.dumps(CALL).encode())
 
     def write(self, path: str, text: str) -> Path:
         file = self.home / path
@@ -221,7 +248,8 @@ def test_a_hook_gives_the_client_the_decision(server, asking, client, answers) -
     server.answer = json.dumps(answers[client] | {"systemMessage": "x", "continue": False}).encode()
     if client == "codex" and not answers[client]:
         server.answer = b"{}"
-    done = asking.ask(client)
+    question = json.dumps(CALL).encode()
+    done = asking.run("hook", client, ASKING[client], input=question)
     assert (done.returncode, json.loads(done.stdout)) == (0, answers[client])
     [(path, headers, body)] = server.requests
     assert path == f"/hooks/{client}?wait=570"
@@ -290,9 +318,12 @@ def test_a_hook_blocks_the_call_if_nobody_can_be_asked(machine, client) -> None:
     ],
 )
 def test_a_hook_blocks_the_call_if_the_client_is_not_understood(asking, input) -> None:
-    assert is_blocked("gemini", asking.run("hook", "gemini", "BeforeTool", input=input))
+    assert is_blocked("gemini", asking.call("hook", "gemini", "BeforeTool", input=input))
+
+
+def test_the_hook_of_an_unknown_client_blocks_the_call(asking) -> None:
     done = asking.run("hook", "other", "BeforeTool", input=json.dumps(CALL).encode())
-    assert done.returncode == 2
+    assert is_blocked("other", done)
 
 
 def test_a_hook_shows_no_control_characters_of_an_error(server, asking) -> None:
@@ -315,14 +346,14 @@ def test_a_hook_sends_no_token_without_a_trusted_certificate(machine, tmp_path) 
 
 def test_a_hook_reports_events_without_prompts_and_results(server, asking) -> None:
     payload = CALL | {"prompt": "secret", "toolResult": {"resultType": "failure", "text": "secret"}}
-    done = asking.run("hook", "copilot", "postToolUse", input=json.dumps(payload).encode())
+    done = asking.call("hook", "copilot", "postToolUse", input=json.dumps(payload).encode())
     assert (done.returncode, done.stdout) == (0, b"")
     [(_, headers, body)] = server.requests
     assert headers["X-Hook-Event"] == "postToolUse"
     assert body == CALL | {"toolResult": {"resultType": "failure"}}
     server.status = 500
     for input in (b"{}", b"no object", b'{"prompt": "' + b"x" * 3_000_000 + b'"}'):
-        assert asking.run("hook", "codex", "Stop", input=input).returncode == 0
+        assert asking.call("hook", "codex", "Stop", input=input).returncode == 0
 
 
 def test_a_hook_ends_when_its_client_is_killed(server, asking) -> None:
@@ -344,12 +375,8 @@ def test_a_hook_ends_when_its_client_is_killed(server, asking) -> None:
 
 def test_a_hook_prefers_its_settings_to_the_environment(server, asking) -> None:
     """A file of a project can set variables of some clients."""
-    assert (
-        asking.run(
-            *("connect", "gemini", "--url", server.url, "--token", TOKEN, "--yes")
-        ).returncode
-        == 0
-    )
+    words = ("connect", "gemini", "--url", server.url, "--token", TOKEN, "--yes")
+    assert asking.call(*words).returncode == 0
     asking.environment = {"MC_URL": "http://127.0.0.1:1", "MC_TOKEN": "y" * 20, "HOME": "/nowhere"}
     server.answer = json.dumps(APPROVALS["gemini"]).encode()
     installed = asking.home / ".config/mission-control/client.py"
@@ -384,13 +411,13 @@ def connect(machine: Machine, server: HookServer) -> Connect:
 
     def run(client: str, *options: str) -> Any:
         where = ("--url", server.url, "--token", TOKEN, "--yes")
-        return machine.run("connect", client, *where, *options)
+        return machine.call("connect", client, *where, *options)
 
     return run
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("own", [True, pytest.param(False, marks=repetition)])
 def test_disconnect_restores_every_byte(machine, connect, client, own) -> None:
     for path, text in OWN_FILES[client].items() if own else ():
         machine.write(path, text)
@@ -401,7 +428,7 @@ def test_disconnect_restores_every_byte(machine, connect, client, own) -> None:
     assert machine.read_files() == connected  # connecting again changes nothing
     assert connect(client, "--wait", "60", "--without", "mcp").returncode == 0
     assert machine.read_files() != connected
-    done = machine.run("disconnect", client, "--yes")
+    done = machine.call("disconnect", client, "--yes")
     assert done.returncode == 0, done.stderr
     assert machine.read_files() == before
 
@@ -445,7 +472,7 @@ def test_disconnect_keeps_what_was_changed_since(machine, connect, client) -> No
     else:
         state = '\n[hooks.state."a"]\ntrusted_hash = "b"\n'
         file.write_text(file.read_text() + state)
-    machine.run("disconnect", client, "--yes")
+    machine.call("disconnect", client, "--yes")
     rest = file.read_text()
     assert "mission" not in rest.lower()
     if path.endswith(".json"):
@@ -524,7 +551,8 @@ def test_nothing_is_changed_without_a_confirmation(machine, server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_changed"), [(b"y\n", True), (b"\n", False), (b"n\n", False)]
+    ("answer", "is_changed"),
+    [(b"y\n", True), (b"\n", False), pytest.param(b"n\n", False, marks=repetition)],
 )
 def test_files_are_changed_after_a_yes_in_the_terminal(machine, server, answer, is_changed) -> None:
     words = ["connect", "claude", "--url", server.url, "--token", TOKEN]
@@ -567,7 +595,7 @@ def test_check_names_what_does_not_work(machine, server, connect) -> None:
     project = machine.write(".claude/settings.local.json", '{"disableAllHooks": true}')
     connect("claude")
     server.answer = json.dumps(DENIALS["codex"]).encode()
-    done = machine.run("check", "claude")
+    done = machine.call("check", "claude")
     assert done.returncode == 1
     lines = done.stdout.decode().splitlines()
     assert [line.split()[:2] for line in lines[:4]] == [
@@ -578,9 +606,9 @@ def test_check_names_what_does_not_work(machine, server, connect) -> None:
     ]
     assert lines[4] == f"FAILED  project: {project} switches hooks off in this folder."
     project.unlink()
-    assert machine.run("check", "claude").returncode == 0
+    assert machine.call("check", "claude").returncode == 0
     server.answer = b"{}"  # of something else than Mission Control
-    assert b"FAILED  hook" in machine.run("check", "claude").stdout
+    assert b"FAILED  hook" in machine.call("check", "claude").stdout
 
 
 # the guide -----------------------------------------------------------------------------------
