@@ -125,6 +125,7 @@ async def hold(world, transaction):
                 session, agent, CodingClient.CODEX, "one", is_call=True
             )
             ended = {name: at if value is True else value for name, value in columns.items()}
+            ended.setdefault("waits_until", at + timedelta(minutes=5))
             session.add(
                 ToolCall(
                     organization_id=agent.organization_id,
@@ -149,6 +150,7 @@ async def hold(world, transaction):
     ("seconds", "columns", "sentence"),
     [
         (20, {}, "The call is held for 20 s so far."),
+        (600, {"waits_until": True}, "Start the test"),  # the server was killed meanwhile
         (72, {"answer": "allow", "answered_at": True}, "A call was held for 72 s, and Codex"),
         (60, {"abandoned_at": True}, "The connection was closed after 60 s, before the answer."),
         (5, {"answer": "deny", "answered_at": True}, "The call was answered after 5 s"),
