@@ -12,7 +12,6 @@ from services.coding_sessions.connections import (
 )
 from services.coding_sessions.exports import REASON_UNGATED, record_export
 from services.coding_sessions.queries import (
-    WARNING_PERIOD,
     GateReport,
     SessionSummary,
     TokenCounts,
@@ -28,7 +27,6 @@ from services.coding_sessions.rules import (
     TESTED_VERSIONS,
     GateState,
     ReportedState,
-    find_gate_state,
     find_state,
     is_tested,
 )

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Row, Uuid, bindparam, cast, func, select
+from sqlalchemy import BigInteger, DateTime, Row, Uuid, bindparam, cast, func, select, true
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -101,8 +101,8 @@ _SUMMARIES = (
     )
     .select_from(CodingSession)
     .outerjoin(Task, Task.id == CodingSession.task_id)
-    .join(_CALLS, _CALLS.c.count >= 0)
-    .join(_TOKENS, _TOKENS.c.calls >= 0)
+    .join(_CALLS, true())
+    .join(_TOKENS, true())
     .where(CodingSession.agent_id == _AGENT_ID)
     .order_by(CodingSession.last_signal_at.desc(), CodingSession.id.desc())
 )
