@@ -120,22 +120,28 @@ async def _record_calls(
         known += await CALLS_OF_AGENT.fetch(
             session, agent_id=agent.id, since=at - KEY_AGE, keys=unknown
         )
+    executed, succeeded, without_permission = [], [], []
     for id, key, answer, was_ungated, tool in known:
-        call = calls[key]
-        if call.is_successful is None:
+        is_successful = calls[key].is_successful
+        if is_successful is None:
             continue  # it is not executed yet
-        is_new = call.is_successful and answer != ToolAnswer.ALLOW and not was_ungated
+        executed.append(id)
+        if is_successful:
+            succeeded.append(id)
+        if is_successful and answer != ToolAnswer.ALLOW and not was_ungated:
+            without_permission.append(id)
+            ungated.append((coding_session, tool))
+    if executed:
         await session.execute(
             update(ToolCall)
-            .where(ToolCall.id == id)
+            .where(ToolCall.id.in_(executed))
             .values(
                 executed_at=func.coalesce(ToolCall.executed_at, at),
-                is_successful=call.is_successful,
-                is_ungated=was_ungated or is_new,
+                is_successful=ToolCall.id.in_(succeeded),
+                is_ungated=ToolCall.is_ungated | ToolCall.id.in_(without_permission),
             )
             .execution_options(synchronize_session=False)
         )
-        ungated += [(coding_session, tool)] if is_new else []
     found = {row[1] for row in known}
     new = [call for key, call in sorted(calls.items()) if key not in found and call.is_proof]
     if new and is_gated:

@@ -36,6 +36,7 @@ from services.coding_sessions import (
     record_signal,
 )
 from tests.services.test_coding_sessions import make_call
+from tests.support.statement_counter import count_all_statements
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 LOGS, TRACES, METRICS = (
@@ -307,6 +308,19 @@ async def test_a_call_that_ran_without_permission_is_reported(
     for _ in range(2):
         await worker.post(LOGS, json=build_logs("claude-code", claude_result("a")))
     assert len(await list_events(session, EventType.AGENT_TOOL_UNGATED)) == 1
+
+
+async def test_the_results_of_many_calls_are_one_statement(session, world, worker) -> None:
+    stored = await record_signal(session, world.worker, CLAUDE, "s1", is_call=True)
+    answers = {"a": ToolAnswer.ALLOW, "b": ToolAnswer.ALLOW, "c": ToolAnswer.DENY}
+    session.add_all(make_call(stored, call_key=key, answer=one) for key, one in answers.items())
+    await session.flush()
+    results = [claude_result("a"), claude_result("b", success="false"), claude_result("c")]
+    with count_all_statements() as sent:
+        await worker.post(LOGS, json=build_logs("claude-code", *results))
+    assert sum("UPDATE tool_calls" in one for one in sent) == 1
+    found = [(call.is_successful, call.is_ungated) for call in await load_calls(session)]
+    assert found == [(True, False), (False, False), (True, True)]
 
 
 async def test_input_for_a_running_process_is_not_asked_for(session, world, worker) -> None:
