@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Row, Uuid, bindparam, cast, func, select, true
+from sqlalchemy import BigInteger, DateTime, Row, Uuid, and_, bindparam, cast, func, select, true
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -57,6 +57,8 @@ class SessionSummary:
 
 _AT = bindparam("at", type_=DateTime(timezone=True))
 _AGENT_ID = bindparam("agent_id", type_=Uuid())
+_ON_BOARD = CodingSession.board_id.is_not_distinct_from(bindparam("board_id", type_=Uuid()))
+"""An agent that was moved has left its sessions to the readers of the earlier board."""
 _CALLS = (
     select(
         func.count().label("count"),
@@ -100,10 +102,12 @@ _SUMMARIES = (
         _AT,
     )
     .select_from(CodingSession)
-    .outerjoin(Task, Task.id == CodingSession.task_id)
+    .outerjoin(
+        Task, and_(Task.id == CodingSession.task_id, Task.board_id == CodingSession.board_id)
+    )
     .join(_CALLS, true())
     .join(_TOKENS, true())
-    .where(CodingSession.agent_id == _AGENT_ID)
+    .where(CodingSession.agent_id == _AGENT_ID, _ON_BOARD)
     .order_by(CodingSession.last_signal_at.desc(), CodingSession.id.desc())
 )
 
@@ -118,7 +122,7 @@ SESSIONS: PagedQuery[SessionSummary] = PagedQuery(
     _SUMMARIES,
     _build_summary,
     select(func.count())
-    .where(CodingSession.agent_id == _AGENT_ID)
+    .where(CodingSession.agent_id == _AGENT_ID, _ON_BOARD)
     .correlate(None)
     .scalar_subquery(),
 )
@@ -128,13 +132,17 @@ SESSION: Query[SessionSummary] = Query(
 
 
 async def list_sessions(source: Source, agent: Agent, paging: Paging) -> Page[SessionSummary]:
-    """Return the sessions of an agent; those with the latest signs of life come first."""
-    return await SESSIONS.fetch_page(source, paging, agent_id=agent.id, at=now())
+    """Return the sessions of an agent on its board, those with the latest signs of life first."""
+    return await SESSIONS.fetch_page(
+        source, paging, agent_id=agent.id, board_id=agent.board_id, at=now()
+    )
 
 
 async def get_session(source: Source, agent: Agent, session_id: UUID) -> SessionSummary:
-    """Return a session of an agent. Raises NotFound."""
-    found = await SESSION.first(source, agent_id=agent.id, session_id=session_id, at=now())
+    """Return a session of an agent on its board. Raises NotFound."""
+    found = await SESSION.first(
+        source, agent_id=agent.id, board_id=agent.board_id, session_id=session_id, at=now()
+    )
     if found is None:
         raise NotFound("coding_session_not_found", N_("There is no such session."))
     return found
@@ -200,8 +208,10 @@ class UngatedCalls:
 
 UNGATED: Query[UngatedCalls] = Query(
     select(func.count().over(), ToolCall.executed_at, ToolCall.tool, ToolCall.session_id)
+    .join(CodingSession, CodingSession.id == ToolCall.session_id)
     .where(
         ToolCall.agent_id == _AGENT_ID,
+        _ON_BOARD,
         ToolCall.asked_at > bindparam("since", type_=DateTime(timezone=True)),
         ToolCall.is_ungated,
     )
@@ -213,4 +223,6 @@ UNGATED: Query[UngatedCalls] = Query(
 
 async def find_ungated_calls(source: Source, agent: Agent) -> UngatedCalls | None:
     """Return the calls of an agent of the last days that ran without being asked, if any."""
-    return await UNGATED.first(source, agent_id=agent.id, since=now() - WARNING_PERIOD)
+    return await UNGATED.first(
+        source, agent_id=agent.id, board_id=agent.board_id, since=now() - WARNING_PERIOD
+    )

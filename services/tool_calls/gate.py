@@ -415,7 +415,10 @@ async def _find_earlier_answer(
                 ToolAnswer.ALLOW, "grant", text, verdict.rule_name, None, grant_id=grant.id
             )
     decision = await EQUAL_CALL_DECISION.first(
-        session, session_id=coding_session.id, request_hash=call.request_hash
+        session,
+        session_id=coding_session.id,
+        request_hash=call.request_hash,
+        board_id=coding_session.board_id,
     )
     if decision is None or not await _claim(session, decision, verdict, known):
         return None
@@ -469,6 +472,7 @@ EQUAL_CALL_DECISION: Query[_Decision] = Query(
     .where(
         ToolCall.session_id == bindparam("session_id", type_=Uuid()),
         ToolCall.request_hash == bindparam("request_hash"),
+        ToolCall.board_id == bindparam("board_id", type_=Uuid()),
         ~ToolCall.is_ungated,
     )
     .order_by(Approval.created_at.desc())
@@ -542,7 +546,10 @@ async def _request_decision(
     assert counts is not None
     held, held_of_all, undecided, undecided_of_all = counts
     pending = await PENDING_OF_EQUAL_CALLS.first(
-        session, session_id=coding_session.id, request_hash=call.request_hash
+        session,
+        session_id=coding_session.id,
+        request_hash=call.request_hash,
+        board_id=coding_session.board_id,
     )
     if pending is not None and (
         pending.policy_verdict.required_approvals < found.verdict.required_approvals
@@ -608,6 +615,7 @@ PENDING_OF_EQUAL_CALLS: Query[Approval] = Query(
     .where(
         ToolCall.session_id == bindparam("session_id", type_=Uuid()),
         ToolCall.request_hash == bindparam("request_hash"),
+        ToolCall.board_id == bindparam("board_id", type_=Uuid()),
         Approval.status == ApprovalStatus.PENDING,
     )
     .order_by(Approval.created_at.desc())

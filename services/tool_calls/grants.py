@@ -71,6 +71,7 @@ async def find_grant(
     return await COVERING_GRANT.first(
         source,
         agent_id=coding_session.agent_id,
+        board_id=coding_session.board_id,
         request_hash=request_hash,
         session_id=coding_session.id,
         task_id=coding_session.task_id,
@@ -80,6 +81,8 @@ async def find_grant(
 COVERING_GRANT: Query[ToolGrant] = Query(
     JOINED_GRANTS.where(
         ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+        # people of another board, from which the agent was moved, do not decide here
+        ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
         ToolGrant.request_hash == bindparam("request_hash"),
         or_(
             ToolGrant.session_id == bindparam("session_id", type_=Uuid()),
@@ -111,8 +114,8 @@ class GrantDetail:
 
 
 async def list_grants(source: Source, agent: Agent, paging: Paging) -> Page[GrantDetail]:
-    """Return the permissions of an agent, newest first; also those that have ended."""
-    return await AGENT_GRANTS.fetch_page(source, paging, agent_id=agent.id)
+    """Return the permissions of an agent on its board, newest first; also those that have ended."""
+    return await AGENT_GRANTS.fetch_page(source, paging, agent_id=agent.id, board_id=agent.board_id)
 
 
 AGENT_GRANTS: PagedQuery[GrantDetail] = PagedQuery(
@@ -122,6 +125,7 @@ AGENT_GRANTS: PagedQuery[GrantDetail] = PagedQuery(
     .outerjoin(User, User.id == ToolGrant.granted_by_user_id)
     .where(
         ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
         # one whose decision was undone was never given
         Approval.decided_at == ToolGrant.created_at,
     )

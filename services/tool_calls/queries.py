@@ -45,9 +45,11 @@ class CallDetail:
 async def list_calls(
     source: Source, agent: Agent, paging: Paging, *, session_id: UUID | None = None
 ) -> Page[CallDetail]:
-    """Return the tool calls of an agent, or of one of its sessions, newest first."""
+    """Return the tool calls of an agent on its board, or of one session, newest first."""
     query = AGENT_CALLS if session_id is None else SESSION_CALLS
-    return await query.fetch_page(source, paging, agent_id=agent.id, session_id=session_id)
+    return await query.fetch_page(
+        source, paging, agent_id=agent.id, board_id=agent.board_id, session_id=session_id
+    )
 
 
 _CALLS = (
@@ -62,7 +64,10 @@ _CALLS = (
     .join(CodingSession, CodingSession.id == ToolCall.session_id)
     .outerjoin(Approval, Approval.id == ToolCall.approval_id)
     .outerjoin(User, User.id == Approval.decided_by_user_id)
-    .where(ToolCall.agent_id == bindparam("agent_id", type_=Uuid()))
+    .where(
+        ToolCall.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolCall.board_id.is_not_distinct_from(bindparam("board_id", type_=Uuid())),
+    )
     .order_by(ToolCall.asked_at.desc(), ToolCall.id.desc())
 )
 AGENT_CALLS: PagedQuery[CallDetail] = PagedQuery(_CALLS, lambda row: CallDetail(*row))

@@ -22,7 +22,7 @@ from models import (
     ToolCall,
     new_id,
 )
-from services import approvals, organizations, tool_calls
+from services import approvals, coding_sessions, organizations, tool_calls
 from services.coding_sessions import SessionEvent, SessionEventKind
 from services.organizations import AgentStopCreate
 from services.tool_calls import GrantScope, HeldCall, ToolReply
@@ -375,6 +375,26 @@ class TestPermissions:
         held = await hold(session, world.worker, tool_name="Write", tool_input=value)
         with pytest.raises(Conflict, match="not possible"):
             await self.grant(session, world, held)
+
+
+async def test_a_moved_agent_leaves_decisions_and_calls_on_its_board(session, world) -> None:
+    """People of the earlier board do not decide on the new one, and its readers see nothing."""
+    commands = ["git push late", "git push granted", "git push pending"]
+    late, granted, _ = [await hold(session, world.worker, command=one) for one in commands]
+    await tool_calls.abandon_call(session, late, is_cut=True)
+    await decide(session, world, late)
+    await tool_calls.approve_for(
+        session, world.alice, granted.approval_id, GrantScope.SESSION, undo_seconds=0
+    )
+    moved = await session.get_one(Agent, world.worker.id)
+    moved.board_id = world.garden.id
+    await session.flush()
+    assert (await coding_sessions.list_sessions(session, moved, Paging())).total == 0
+    for one in commands:
+        held = await hold(session, moved, command=one)
+        assert (await load_approval(session, held)).board_id == world.garden.id
+    assert (await tool_calls.list_calls(session, moved, Paging())).total == 3
+    assert (await tool_calls.list_grants(session, moved, Paging())).total == 0
 
 
 class TestEdits:
