@@ -66,6 +66,8 @@ async def test_the_block_with_the_token_is_shown_once(alice, world) -> None:
     token = words[words.index("--token") + 1]
     assert token.startswith("mc_agent_")
     assert any(one.endswith("--headless") for one in read_blocks(shown.text))
+    inspected = next(one for one in read_blocks(shown.text) if "shasum" in one)
+    assert [line.endswith(" &&") for line in inspected.splitlines()] == [True, True, False]
 
     again = (await alice.get(path)).text
     assert token not in again
@@ -92,6 +94,8 @@ async def test_each_client_has_a_page_with_its_checks(alice, address, client) ->
     checks = ["Token seen", "Hook answered", "MCP connected"]
     assert all(check in page for check in checks)
     assert ("Telemetry arrived" in page) is (client != CodingClient.OPENCODE)
+    assert f"python3 - disconnect {client}" in page
+    assert "/policy" in page
     assert page.count('data-s="todo"') == len(checks) - 1 + (client != CodingClient.OPENCODE)
 
 

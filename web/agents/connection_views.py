@@ -181,6 +181,7 @@ async def _load_connection(request: Request, source: Source) -> dict[str, Any]:
         "has_asked": connection.hook_at is not None,
         "test_command": TEST_COMMAND,
         "test_seconds": TEST_SECONDS,
+        "disconnect_command": f"curl -fsS {base_url}/client.py | python3 - disconnect {client}",
         "format_duration": format_duration,
         "path": connection_path(agent, client),
     }
@@ -200,7 +201,7 @@ def _build_block(request: Request, client: CodingClient) -> dict[str, Any]:
         "token": token,
         "command": f"{download} {words}",
         "headless_command": f"{download} {headless}" if is_claude else "",
-        "inspect_command": "\n".join(
+        "inspect_command": " &&\n".join(  # what has another checksum does not run
             [
                 f"curl -fsS -o client.py {address}",
                 f"echo '{hash_client_file('/client.py')}  client.py' | shasum -a 256 -c",
