@@ -9,7 +9,7 @@
     const age = format(seconds, seconds < HOUR ? "min" : seconds < DAY ? "h" : "d");
     return ago ? getText("ago", { age }) : age;
   };
-  const formatTimeLeft = (seconds) => seconds < MINUTE ? getText("any_moment") : getText("in", { time: format(seconds, seconds < HOUR ? "min" : "h") });
+  const formatTimeLeft = (seconds) => seconds < MINUTE ? getText("any_moment") : getText("in", { time: format(seconds, seconds < HOUR ? "min" : seconds < 2 * DAY ? "h" : "d") });
   const update = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const seconds = Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000);

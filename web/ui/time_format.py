@@ -101,11 +101,12 @@ def format_age(moment: datetime, ago: bool = False) -> str:
 
 
 def format_time_left(moment: datetime) -> str:
-    """Say how long until then: "in 4 min", "in 2 h"; "any moment" when it is soon, or over."""
+    """Say how long until then: "in 4 min", "in 2 h", "in 3 d"; "any moment" if soon or over."""
     seconds = int((to_utc(moment) - now()).total_seconds())
     if seconds < MINUTE:
         return translate(AGE_TEXTS["any_moment"])
-    return _(AGE_TEXTS["in"], time=format_duration(seconds, "min" if seconds < HOUR else "h"))
+    unit = "min" if seconds < HOUR else "h" if seconds < LIMITS["h"] else "d"
+    return _(AGE_TEXTS["in"], time=format_duration(seconds, unit))
 
 
 def format_duration(seconds: float, unit: str = "") -> str:
