@@ -76,6 +76,7 @@ async def test_the_page_shows_the_exact_command_and_who_reports_it(alice, hold) 
     assert "Clean up" in words[0]
     assert '<dt dir="auto">timeout</dt>' in page
     assert "Confidence of" not in page
+    assert re.search(r'href="/agents/[^"/]+/sessions/[^"]+">Show the session', page)
 
 
 async def test_another_tool_is_shown_by_its_fields_and_as_json(alice, hold) -> None:
@@ -83,7 +84,8 @@ async def test_another_tool_is_shown_by_its_fields_and_as_json(alice, hold) -> N
     approval = await hold(tool_name="Write", tool_input=value)
     page = main_part((await alice.get(f"/approvals/{approval.id}")).text)
     assert "Worker wants to change a file" in page
-    assert '<dt dir="auto">file_path</dt>' in page
+    assert re.findall(r'<dt dir="auto">([^<]*)</dt>', page) == ["file_path", "content"]
+    assert "No rule of the approval policy applies" in page
     shown = html.unescape(re.findall(r"JSON[^>]*>\n(\{.*?)</pre>", page, re.DOTALL)[0])
     assert json.loads(shown) == value
 

@@ -24,12 +24,14 @@ from web.ui.unified_diff import DiffLine
 
 COMMAND_KEY = "command"  # of an input: the text that a shell executes
 WORDS_OF_THE_AGENT = "description"  # the key in an input of what has no effect
+FILE_KEYS = ("file_path", "filePath", "notebook_path", "path")  # of an input: which file
 REPLACEMENT_KEYS = ("old_string", "new_string")  # of an input that changes a file
 MAX_EXCERPT = 200  # characters of an input in a row
 DELETED_EXCERPT = "excerpt"  # the key in a payload whose input was deleted
 
 ASKING_REASONS = {
     "client_config": N_("It can change the settings of a client, which always needs a person."),
+    "no_rule": N_("No rule of the approval policy applies to it, so one person decides."),
     "not_understood": N_("It is not understood what it does, so a person is needed."),
     "connection_test": N_(
         "It tests the connection, and is held for a little more than a minute even if you decide"
@@ -56,11 +58,16 @@ def build_excerpt(detail: ApprovalDetail) -> str:
     if key is not None and isinstance(values, Mapping):
         text = str(values[key])
     elif isinstance(values, Mapping):
-        shown = {name: one for name, one in values.items() if name != WORDS_OF_THE_AGENT}
-        text = ", ".join(format_value(one)[:MAX_EXCERPT] for one in shown.values())
+        shown = [one for name, one in _list_values(values) if name != WORDS_OF_THE_AGENT]
+        text = ", ".join(format_value(one)[:MAX_EXCERPT] for one in shown)
     else:
         text = str(payload.get(DELETED_EXCERPT) or "")
     return text if len(text) <= MAX_EXCERPT else f"{text[:MAX_EXCERPT]}…"
+
+
+def _list_values(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the values of an input by name, which file it is about first."""
+    return sorted(values.items(), key=lambda item: item[0] not in FILE_KEYS)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class ToolCallView:
         hidden |= set(REPLACEMENT_KEYS) if self.replaced_lines else set()
         return [
             PayloadRow(name, format_value(value))
-            for name, value in (self.input or {}).items()
+            for name, value in _list_values(self.input or {})
             if name not in hidden
         ]
 
