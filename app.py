@@ -184,9 +184,8 @@ def build_state(
         # to the webhooks of one board: 2 are stored at the same time, and 128 MB wait
         "webhook_deliveries": QueueingLimiter(2, 128_000_000),
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
-        "held_calls": ConcurrencyLimiter(api.hooks.TOO_MANY_HELD),
         "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
-        "long_waits": ConcurrencyLimiter("Too many requests wait already."),
+        "long_waits": ConcurrencyLimiter("Too many requests of agents wait already."),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),
         "board_visits": presence.BoardVisits(transaction_factory, listener),

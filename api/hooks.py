@@ -18,13 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from api.framework.auth import AllowedCaller, authenticate_request
+from api.framework.auth import AllowedCaller, authenticate, authenticate_request
 from api.framework.errors import handle_app_error, handle_unknown_address
+from core.clock import now
 from core.db.listen import PostgresListener
 from core.errors import AppError, Invalid, NotFound, TooMany, Unauthorized
 from core.http.long_wait import WaitEnd, wait_long
-from core.http.request import MAX_BODY_SIZE, open_transaction, read_body
-from core.limiters import ConcurrencyLimiter, RateLimiter
+from core.http.request import MAX_BODY_SIZE, Session, count_wait, open_transaction, read_body
+from core.limiters import RateLimiter
 from models import Agent, CodingClient, ToolAnswer
 from services import coding_sessions, tool_calls
 from services.coding_sessions import TEST_SECONDS, ConnectionKind
@@ -32,11 +33,13 @@ from services.tool_calls import HeldCall, PreparedCall, ToolReply
 
 DEFAULT_WAIT = 570.0  # seconds; less than the timeout of ten minutes that clients have
 MAX_WAIT = 86_000.0
-MAX_HELD = 1_000  # calls of a process
 LONG_INPUT = 10_000  # bytes of a request whose facts are read in a thread
 EVENT_HEADER = "X-Hook-Event"
 VERSION_HEADER = "X-Client-Version"
-TOO_MANY_HELD = "Too many calls wait on this server. Ask again in a minute."
+NO_LONGER_VALID = (
+    "The token of this agent is no longer valid, so no decision counts for this call. A person must"
+    " connect the client again."
+)
 
 
 async def receive_hook(request: Request) -> Response:
@@ -63,11 +66,11 @@ async def receive_hook(request: Request) -> Response:
         asked = tool_calls.read_tool_request(client, body, event_name, is_headless=is_headless)
         prepare = partial(tool_calls.prepare_call, asked)
         call = await asyncio.to_thread(prepare) if is_long else prepare()
+        await _record_connection(request, agent, client)
         del body, asked, prepare  # nothing of the input stays in memory while the call is held
         with ExitStack() as stack:
             reply, notified = await _ask(stack, request, agent, call, wait)
             del call
-            await _record_connection(request, agent, client)
             if isinstance(reply, HeldCall):
                 assert notified is not None
                 reply = await _wait_for_decision(request, reply, notified, wait)
@@ -114,42 +117,46 @@ async def _ask(
     """Answer a call, or hold it, with the event that its decision sets."""
     async with open_transaction(request) as session:
         reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
-        notified = _subscribe(stack, request, reply) if isinstance(reply, HeldCall) else None
+        notified = _subscribe(stack, request, agent, reply) if isinstance(reply, HeldCall) else None
         return reply, notified
 
 
-def _subscribe(stack: ExitStack, request: Request, held: HeldCall) -> asyncio.Event:
+def _subscribe(stack: ExitStack, request: Request, agent: Agent, held: HeldCall) -> asyncio.Event:
     """Count a held call, and notice its decision: before the commit, so that none is missed.
 
-    Raises TooMany.
+    A token that ends, and an agent that is deleted or moved, are noticed too. Raises TooMany.
     """
-    limiter: ConcurrencyLimiter = request.state.held_calls
-    stack.callback(limiter.acquire({"process": MAX_HELD}))
+    stack.callback(count_wait(request, agent.id, agent.organization_id))
     listener: PostgresListener = request.state.postgres_listener
-    return stack.enter_context(listener.subscribe(f"tool-decision:{held.approval_id}"))
+    notified = stack.enter_context(listener.subscribe(f"tool-decision:{held.approval_id}"))
+    return stack.enter_context(listener.subscribe(f"rights:{agent.id}", notified))
 
 
 async def _wait_for_decision(
     request: Request, held: HeldCall, notified: asyncio.Event, seconds: float
 ) -> ToolReply:
-    """Return the answer of people, or a denial at the end of the wait.
+    """Return the answer of people, or a denial at the end of the wait or of the token.
 
     The call that tests a connection gets no answer before TEST_SECONDS have passed. Raises
     ClientDisconnect if the connection was closed. An answer that came at this moment is given to
     the next equal call.
     """
+    expires_at = request.state.credential_expires_at
+    if expires_at is not None:
+        seconds = min(seconds, (expires_at - now()).total_seconds())
     with wait_long(request, notified, seconds) as wait:
         if held.is_test:
             await wait.sleep(TEST_SECONDS)
         while await wait.next() is WaitEnd.NOTIFIED:
-            reply = await _find_answer(request, held)
+            async with open_transaction(request) as session:
+                reply = await _find_answer(session, request, held)
             if reply is not None and wait.end is not WaitEnd.CLOSED:
                 return reply
         end = wait.end
     async with open_transaction(request) as session:
         reply = None
         if end is WaitEnd.TIMEOUT:
-            reply = await tool_calls.answer_held_call(session, held)
+            reply = await _find_answer(session, request, held)
         if reply is None:
             is_shown = end is not WaitEnd.STOPPED
             await tool_calls.abandon_call(
@@ -160,9 +167,16 @@ async def _wait_for_decision(
     return reply or ToolReply(ToolAnswer.DENY, tool_calls.STILL_WAITING)
 
 
-async def _find_answer(request: Request, held: HeldCall) -> ToolReply | None:
-    async with open_transaction(request) as session:
-        return await tool_calls.answer_held_call(session, held)
+async def _find_answer(session: Session, request: Request, held: HeldCall) -> ToolReply | None:
+    """Return the answer to a held call with the rights that its agent has now, if there is one."""
+    try:
+        agent = await authenticate(session, request, AllowedCaller.AGENT)
+    except Unauthorized:
+        agent = None
+    if agent is None:
+        await tool_calls.abandon_call(session, held)
+        return ToolReply(ToolAnswer.DENY, NO_LONGER_VALID)
+    return await tool_calls.answer_held_call(session, held)
 
 
 async def _record_event(

@@ -146,7 +146,7 @@ def count_wait(
 ) -> Callable[[], None]:
     """Count a request of an agent that waits, and return a function that ends it. Raises TooMany.
 
-    It is for waits that hold no slot (core/http/long_wait.py).
+    It is for waits that hold no slot (core/http/long_wait.py), also those of tool calls.
     """
     limiter: ConcurrencyLimiter = request.state.long_waits
     return limiter.acquire(

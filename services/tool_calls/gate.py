@@ -60,6 +60,7 @@ STILL_WAITING = (
     "Mission Control is still waiting for a person to decide this call. Ask again: make the same"
     " call once more. If the decision comes first, that call gets it."
 )
+MOVED = "This agent was moved to another board while people were asked. Make a new call."
 NOT_WAITING = "This call was answered when it was asked again. Make a new call."
 LIMITED = (
     "Too many calls wait for people: at most %(of_agent)s of an agent and %(of_organization)s of an"
@@ -480,7 +481,7 @@ EQUAL_CALL_DECISION: Query[_Decision] = Query(
     .execution_options(populate_existing=True),
     lambda row: _Decision(*row),
 )
-"""The newest approval of equal calls of a session."""
+"""The newest approval of equal calls of a session by the people of its board."""
 
 
 async def _claim(
@@ -668,12 +669,16 @@ def _build_wait_event(agent: Agent, board: Board, approval: Approval) -> events.
 async def answer_held_call(session: AsyncSession, held: HeldCall) -> ToolReply | None:
     """Answer a held call with the decision of its approval; None if there is none yet.
 
-    An agent that may not work now gets no answer: the next equal call can have it.
+    An agent that may not work now gets no answer: the next equal call can have it. One that is on
+    another board now gets a denial, because other people decide there.
     """
     row = await HELD_CALL.first(session, call_id=held.call_id)
     if row is None:
         return ToolReply(ToolAnswer.DENY, "The request for this call was deleted.")
     agent, coding_session, approval, decider_name = row
+    if agent.board_id != approval.board_id:
+        await abandon_call(session, held)
+        return ToolReply(ToolAnswer.DENY, MOVED)
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
         return None

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http.long_wait import end_waits
-from models import Approval, ApprovalStatus, ToolCall, User
-from services import approvals
+from models import Agent, AgentToken, Approval, ApprovalStatus, ToolCall, User
+from services import agents, approvals
 from tests.support.api_fixtures import HIGH_RATE_LIMITS
 from tests.support.live_server import run_server
 from tests.support.people_rows import token_secret
@@ -193,6 +195,37 @@ class TestHeldCalls:
             await asyncio.sleep(0.02)
         response = await asked
         assert (decision_of(response), "still waiting" in text_of(response)) == ("deny", True)
+
+    @pytest.mark.parametrize("change", ["revoked", "expired", "deleted", "moved"])
+    async def test_a_call_is_denied_when_its_token_or_agent_changes(
+        self, agent, isolated_transaction, isolated_world, change
+    ) -> None:
+        worker, world = isolated_world.worker, isolated_world
+        token = update(AgentToken).where(AgentToken.agent_id == worker.id)
+        async with isolated_transaction() as session:
+            if change == "expired":
+                await session.execute(token.values(expires_at=now() + timedelta(seconds=3)))
+        asked = asyncio.create_task(agent.post("/hooks/claude", json=hook_body()))
+        approval = await wait_until_held(isolated_transaction)
+        async with isolated_transaction() as session:
+            if change == "revoked":
+                await session.execute(token.values(ended_at=now()))
+            elif change == "deleted":
+                await agents.delete_agent(session, world.alice, worker.id)
+            elif change == "moved":
+                move = update(Agent).where(Agent.id == worker.id)
+                await session.execute(move.values(board_id=world.garden.id))
+        async with asyncio.timeout(20):
+            response = await asked
+        reason = "moved to another board" if change == "moved" else "no longer valid"
+        assert (decision_of(response), reason in text_of(response)) == ("deny", True)
+        if change != "moved":
+            response = await agent.post("/hooks/claude", json=hook_body())
+            assert response.status_code == 401
+            return
+        await decide(isolated_transaction, world.alice, approval)
+        response = await agent.post("/hooks/claude?headless=1", json=hook_body())
+        assert decision_of(response) == "defer"  # the people of the other board are asked
 
 
 class TestOperations:

@@ -28,6 +28,7 @@ from tests.support.fake_gateway import wait_until
 from tests.support.mcp_client import McpClient
 from tests.support.round_trips import record_round_trips
 from tests.support.stream_client import StreamClient
+from tests.support.tool_calls import hook_body
 from tests.support.world import World
 
 MESSAGES = "/agent/messages"
@@ -86,7 +87,7 @@ async def site(
     listener = PostgresListener()
     listening = asyncio.create_task(listener.listen(settings.dsn))
     await asyncio.wait_for(listener.connected.wait(), 10)
-    waits = ConcurrencyLimiter("Too many requests wait already.")
+    waits = ConcurrencyLimiter("Too many requests wait.")
     async with api.mcp.run_server() as server:
         app = build_app_on(
             settings,
@@ -193,7 +194,12 @@ async def test_an_agent_has_few_requests_that_wait(site: Site) -> None:
     assert (await site.worker.get(MESSAGES)).status_code == 200
     code, text = await McpClient(site.worker).fail("wait")
     assert code == "rate_limited"
-    assert text.startswith("Too many requests wait already.")
+    assert text.startswith("Too many requests wait.")
+    held = await site.worker.post("http://mission.test/hooks/gemini", json=hook_body())
+    assert held.json() == {
+        "decision": "deny",
+        "reason": "Too many requests wait. Try again in 5 s.",
+    }
 
 
 @pytest.mark.parametrize("is_tool", [True, False])
