@@ -75,7 +75,6 @@ async def find_grant(
         request_hash=request_hash,
         session_id=coding_session.id,
         task_id=coding_session.task_id,
-        board_id=coding_session.board_id,
     )
 
 
@@ -85,7 +84,6 @@ COVERING_GRANT: Query[ToolGrant] = Query(
         # people of another board, from which the agent was moved, do not decide here
         ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
         ToolGrant.request_hash == bindparam("request_hash"),
-        ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
         or_(
             ToolGrant.session_id == bindparam("session_id", type_=Uuid()),
             ToolGrant.task_id == bindparam("task_id", type_=Uuid()),
