@@ -83,14 +83,15 @@ async def read_all_rows(session: AsyncSession) -> Mapping[str, list[str]]:
     }
 
 
-ALTERNATIVES = {"assigned_user_id"}  # columns that are empty, because another one is set
+ALTERNATIVES = {("tasks", "assigned_user_id"), ("tool_grants", "task_id")}
+"""The columns that are empty, because another one is set."""
 
 
 def _make_row(table: Table, made: Mapping[str, list[UUID]]) -> dict[str, Any]:
     row: dict[str, Any] = {"id": new_id()}
     for column in table.columns:
         for key in column.foreign_keys:
-            if column.name in ALTERNATIVES:
+            if (table.name, column.name) in ALTERNATIVES:
                 continue
             ids = made[key.column.table.name]
             row[column.name] = ids[-1 if column.name in SECOND_ROW_COLUMNS else 0]

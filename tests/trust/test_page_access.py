@@ -72,7 +72,7 @@ async def test_every_other_page_leads_to_the_sign_in_without_a_session(
     [
         *(
             "/openapi.yaml",
-            "/llms.txt",
+            "/llms-full.txt",
             "/robots.txt",
             "/.well-known/security.txt",
             "/wp-login.php",

@@ -19,6 +19,8 @@ WITHOUT_SUGGESTIONS = {
     "agents/file_conflict.html": "a file, in which # begins a heading",
     "agents/file_edit.html": "a file, in which # begins a heading",
     "agents/file_review.html": "a file, in which # begins a heading",
+    "approvals/_tool_answers.html": "the input of a tool, in which # begins a comment",
+    "approvals/_tool_edit.html": "the input of a tool, in which # begins a comment",
     "boards/_new_board_fields.html": "there is no board yet",
     "custom_fields/_fields.html": "of the organization",
     "design/_forms.html": "examples",

@@ -17,6 +17,7 @@ from tests.support.memory_rows import make_board_group, make_group_note, make_no
 from tests.support.page_routes import build_address, list_routes
 from tests.support.people_rows import make_invite, make_sign_in
 from tests.support.skill_rows import make_pack, make_skill
+from tests.support.tool_calls import make_coding_session, make_tool_grant
 from tests.support.webhook_rows import make_endpoint
 from tests.support.world import World
 from tests.web.test_notices import find_toasts
@@ -25,6 +26,7 @@ REMOVAL_PREFIXES = ("delete_", "remove_", "revoke_", "unlink_", "end_", "leave_"
 
 NOTICES = {
     "/agents/{agent_id:uuid}/deletions": "Deleted “Worker”",
+    "/agents/{agent_id:uuid}/permissions/{grant_id:uuid}/endings": "Permission revoked",
     "/boards/{board_id:uuid}/deletions": "Deleted “Launch”",
     "/boards/{board_id:uuid}/notes/{note_id:uuid}/deletions": "Note deleted",
     "/boards/{board_id:uuid}/views/{view_id:uuid}/deletions": "Deleted “Late”",
@@ -102,7 +104,11 @@ async def ids(world: World, transaction: TransactionFactory) -> Mapping[str, Any
         fields = {"gateway_id": gateway.id, "openclaw_session_id": "agent:main:main"}
         rows["linked_id"] = make_agent("Linked", world.garden, is_linked=True, **fields)
         rows["group_note_id"] = make_group_note(group)
-        session.add_all([rows["linked_id"], rows["group_note_id"]])
+        [approval] = world.make_approval(agent_id=world.worker.id, is_tool_call=True)
+        coding_session = make_coding_session(world.worker)
+        session.add_all([rows["linked_id"], rows["group_note_id"], approval, coding_session])
+        rows["grant_id"] = make_tool_grant(coding_session, approval)
+        session.add(rows["grant_id"])
         tokens = select(ApiToken).where(ApiToken.user_id == world.alice.id)
         rows["token_id"] = (await session.scalars(tokens)).one()
     stored = {name: row.id for name, row in rows.items()}

@@ -15,7 +15,8 @@ SHOWN, EDITED = "Pay 10 EUR to ACME", "Pay 99999 EUR to EVE"
 REQUIRED = "This form does not say what it showed."
 CHANGED = "The content of this request has changed. Read it again, then decide."
 UNSEEN = (
-    "The content may have changed after the request. Open the request and read it, then approve."
+    "The list does not show all of it, or the content may have changed after the request. Open the"
+    " request and read it, then approve."
 )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
@@ -15,8 +15,10 @@ from web.agents.gate import gate_functions
 from web.agents.views import tab_context
 from web.auth.viewer import current_member
 from web.ui import forms
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _
 
 SESSIONS_ON_PAGE = 25
 CALLS_ON_PAGE = 50
@@ -68,7 +70,9 @@ async def revoke_grant(request: Request) -> Response:
     async with open_transaction(request) as session:
         card = await _load_card(request, session)
         await tool_calls.end_grant(session, request.user, card.agent, grant_id)
-    return RedirectResponse(f"/agents/{agent_id}/sessions#permissions", 303)
+    return redirect_with_notice(
+        request, f"/agents/{agent_id}/sessions#permissions", _("Permission revoked")
+    )
 
 
 async def _load_card(request: Request, source: Source) -> AgentCard:
