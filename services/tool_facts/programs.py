@@ -366,7 +366,7 @@ def _list_targets(name: str, texts: Sequence[str], operands: list[str]) -> list[
         if is_long_option(one, "--target-directory") and "=" not in one:
             targets.append(value)
         elif re.fullmatch(r"-[^-].*", one):
-            ends = [at + 1 for at, letter in enumerate(one) if letter == "t"]
+            ends = [at + 1 for at, flag in enumerate(one) if flag == "t"]
             targets += [one[end:] or value for end in ends]
     if name == "install" and any(is_option(one, "d", "--directory") for one in texts):
         return targets + operands
