@@ -675,7 +675,7 @@ async def answer_held_call(session: AsyncSession, held: HeldCall) -> ToolReply |
     row = await HELD_CALL.first(session, call_id=held.call_id)
     if row is None:
         return ToolReply(ToolAnswer.DENY, "The request for this call was deleted.")
-    agent, coding_session, approval, decider_name = row
+    agent, coding_session, approval, _, decider_name = row
     if agent.board_id != approval.board_id:
         await abandon_call(session, held)
         return ToolReply(ToolAnswer.DENY, MOVED)
@@ -701,12 +701,13 @@ async def answer_held_call(session: AsyncSession, held: HeldCall) -> ToolReply |
     return ToolReply(decision.answer, decision.text, decision.updated_input)
 
 
-HELD_CALL: Query[tuple[Agent, CodingSession, Approval, str | None]] = Query(
-    select(Agent, CodingSession, Approval, USER_NAME)
+HELD_CALL: Query[tuple[Agent, CodingSession, Approval, Board, str | None]] = Query(
+    select(Agent, CodingSession, Approval, Board, USER_NAME)
     .select_from(ToolCall)
     .join(Agent, Agent.id == ToolCall.agent_id)
     .join(CodingSession, CodingSession.id == ToolCall.session_id)
     .join(Approval, Approval.id == ToolCall.approval_id)
+    .join(Board, Board.id == Approval.board_id)
     .outerjoin(User, User.id == Approval.decided_by_user_id)
     .where(ToolCall.id == bindparam("call_id", type_=Uuid()))
     .execution_options(populate_existing=True)
@@ -738,14 +739,12 @@ async def abandon_call(
     row = await HELD_CALL.first(session, call_id=held.call_id)
     if row is None:
         return
-    agent, coding_session, approval, _ = row
+    agent, coding_session, approval, board, _ = row
     if is_cut:
         await _record_wait(session, held, cut_seconds=(at - held.since).total_seconds())
-    board, _ = await boards.find_board_at_work(session, agent)
-    changed = [coding_sessions.build_change_event(agent, coding_session)]
-    if board is not None:
-        changed.insert(0, _build_wait_event(agent, board, approval))
-    await events.record_events(session, changed)
+    wait_changed = _build_wait_event(agent, board, approval)
+    session_changed = coding_sessions.build_change_event(agent, coding_session)
+    await events.record_events(session, [wait_changed, session_changed])
 
 
 async def _record_wait(session: AsyncSession, held: HeldCall, **seconds: float) -> None:
