@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import pydantic_core
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -134,7 +135,7 @@ async def approve_with_edit(
     if seen != approvals.hash_current_action(approval, ()):
         text = N_("The content of this request has changed. Read it again, then decide.")
         raise Conflict("approval_content_changed", text)
-    edited = check_input(edited_input)
+    edited = _check_input(edited_input)
     facts = read_facts(CodingClient(payload["client"]), payload["tool"], edited, payload.get("cwd"))
     found = await policies.evaluate_tool_call(session, board, detail.agent.id, facts, now())
     await _require_decider(session, user, detail, found.verdict, signed_in_at)
@@ -179,13 +180,13 @@ def _edit_needs_two() -> Conflict:
     return Conflict("edit_needs_two", reason)
 
 
-def check_input(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an input that a person has edited. Raises Invalid."""
+def _check_input(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an input that a person has edited, with the limits of others. Raises Invalid."""
     edited = dict(value)
     if (
         is_nested_too_deeply(edited)
         or not is_storable_json(edited, max_length=MAX_ESCAPED_LENGTH)
-        or len(str(edited).encode()) > 2 * MAX_INPUT_SIZE
+        or len(pydantic_core.to_json(edited)) > MAX_INPUT_SIZE
     ):
         reason = N_("This is too large, or not valid JSON.")
         raise Invalid("not_storable", reason, field="edited_input")

@@ -1,33 +1,38 @@
 """Delete what was stored of tool calls after 30 days: inputs can contain secrets and files."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Approval, ToolCall, ToolGrant
 from services.approvals import EDITED_INPUT, TOOL_CALL_RETENTION
+from services.tool_calls.grants import IS_GIVEN, IS_IN_SCOPE, JOINED_GRANTS
 
 BATCH_SIZE = 5_000  # rows in one run of the purge, which is repeated after some minutes
 EXCERPT = "excerpt"  # the key in a payload without its input
 DELETED_KEYS = ("input", EDITED_INPUT, "cwd")
 
 
-async def delete_old_calls(session: AsyncSession, *, older_than: timedelta | None = None) -> None:
-    """Delete old calls, and the inputs in the payloads of their approvals.
+async def delete_old_calls(session: AsyncSession) -> None:
+    """Delete old calls and permissions, and the inputs in the payloads of their approvals.
 
     The hash of an approval stays, and the excerpt of its input. Undecided approvals of this age
     have expired: they cannot be approved.
     """
-    before = now() - (older_than or TOOL_CALL_RETENTION)
+    before = now() - TOOL_CALL_RETENTION
     await _reduce_payloads(session, before)
     old = select(ToolCall.id).where(ToolCall.asked_at < before).limit(BATCH_SIZE)
     await session.execute(delete(ToolCall).where(ToolCall.id.in_(old)))
-    ended = select(ToolGrant.id).where(ToolGrant.ended_at < before).limit(BATCH_SIZE)
-    await session.execute(delete(ToolGrant).where(ToolGrant.id.in_(ended)))
+    counts = func.coalesce(IS_GIVEN & IS_IN_SCOPE, False)
+    is_over = ToolGrant.ended_at.is_(None) & (ToolGrant.created_at < before) & ~counts
+    over = JOINED_GRANTS.with_only_columns(ToolGrant.id).where(
+        or_(ToolGrant.ended_at < before, is_over)
+    )
+    await session.execute(delete(ToolGrant).where(ToolGrant.id.in_(over.limit(BATCH_SIZE))))
 
 
 async def _reduce_payloads(session: AsyncSession, before: datetime) -> None:

@@ -20,12 +20,14 @@ from models import (
     Status,
     ToolAnswer,
     ToolCall,
+    ToolGrant,
     new_id,
 )
 from services import approvals, coding_sessions, organizations, tool_calls
 from services.coding_sessions import SessionEvent, SessionEventKind
 from services.organizations import AgentStopCreate
 from services.tool_calls import GrantScope, HeldCall, ToolReply
+from services.tool_calls.clients import MAX_INPUT_SIZE
 from services.tool_calls.gate import MAX_OF_AGENT, NOT_WAITING
 from tests.support.approval_helpers import (
     APPROVED,
@@ -448,7 +450,7 @@ class TestEdits:
     async def test_an_edited_input_has_the_limits_of_others(self, session, world) -> None:
         held = await hold(session, world.worker)
         with pytest.raises(Invalid):
-            await self.edit(session, world, held, "a" * 300_000)
+            await self.edit(session, world, held, "a" * MAX_INPUT_SIZE)
 
 
 class TestReads:
@@ -496,3 +498,28 @@ class TestRetention:
         assert approval.action_hash == hash
         assert await session.scalar(select(func.count()).select_from(ToolCall)) == 0
         assert await session.scalar(select(func.count()).select_from(CodingSession)) == 1
+
+    async def test_a_permission_is_kept_for_30_days_or_as_long_as_it_counts(
+        self, session, world
+    ) -> None:
+        task = world.make_task(
+            status=Status.IN_PROGRESS,
+            assigned_agent_id=world.worker.id,
+            in_progress_at=now() - timedelta(days=32),
+        )
+        session.add(task)
+        await session.flush()
+        held = await hold(session, world.worker)
+        await tool_calls.approve_for(
+            session, world.alice, held.approval_id, GrantScope.TASK, undo_seconds=0
+        )
+        given_at = now() - timedelta(days=31)
+        await session.execute(update(Approval).values(decided_at=given_at))
+        await session.execute(update(ToolGrant).values(created_at=given_at))
+        await tool_calls.delete_old_calls(session)
+        [grant] = (await tool_calls.list_grants(session, world.worker, Paging())).items
+        assert grant.is_active
+        task.status = Status.DONE
+        await session.flush()
+        await tool_calls.delete_old_calls(session)
+        assert (await tool_calls.list_grants(session, world.worker, Paging())).items == []

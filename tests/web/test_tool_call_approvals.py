@@ -277,7 +277,9 @@ async def test_a_deleted_input_leaves_its_beginning(alice, hold, transaction) ->
     approval = await hold()
     await post(alice, approval, "rejected", note="No")
     async with transaction() as session:
-        await tool_calls.delete_old_calls(session, older_than=timedelta(seconds=-60))
+        before = now() - timedelta(days=31)
+        await session.execute(update(Approval).values(created_at=before))
+        await tool_calls.delete_old_calls(session)
     page = main_part((await alice.get(f"/approvals/{approval.id}")).text)
     assert "The input was deleted 30 days after the call." in page
     assert COMMAND in page
