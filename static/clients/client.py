@@ -363,8 +363,9 @@ def find_parent(process: int) -> str:
         if Path("/proc/self/stat").exists():
             return file.read_text("ascii", "replace").rpartition(")")[2].split()[1]
         command = ["/bin/ps", "-o", "ppid=", "-p", str(process)]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()  # noqa: S603
-    except (OSError, IndexError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5)  # noqa: S603
+        return done.stdout.strip()
+    except (OSError, IndexError, subprocess.TimeoutExpired):  # else `watch` would end
         return ""
 
 
