@@ -32,6 +32,7 @@ from tests.support.people_rows import token_secret
 from tests.support.tiers import repetition
 from tests.support.tls_certificates import PrivateCa
 from tests.support.world import World
+from web.agents.connection_views import build_claude_settings
 from web.ui.assets import STATIC, hash_client_file
 
 PROGRAM = STATIC / "clients" / "client.py"
@@ -431,6 +432,12 @@ def test_disconnect_restores_every_byte(machine, connect, client, own) -> None:
     done = machine.call("disconnect", client, "--yes")
     assert done.returncode == 0, done.stderr
     assert machine.read_files() == before
+
+
+def test_the_settings_that_pages_show_are_those_of_the_program(machine, server, connect) -> None:
+    connect("claude")
+    written = (machine.home / ".claude/settings.json").read_text().replace("?wait=570", "")
+    assert json.loads(written) == json.loads(build_claude_settings(server.url, TOKEN))
 
 
 def has_kept(before: Any, now: Any) -> bool:

@@ -227,11 +227,15 @@ def build_connect_command(client: CodingClient, base_url: str, token: str, *opti
 
 def build_claude_settings(base_url: str, token: str) -> str:
     """Build the settings with which Claude Code asks, and reports what it does, by itself."""
-    hook = {
+    signal = {
         "type": "http",
         "url": f"{base_url}/hooks/claude",
         "headers": {"Authorization": "Bearer $MC_TOKEN"},
         "allowedEnvVars": ["MC_TOKEN"],
+        "timeout": 3,
+    }
+    asking = {
+        **signal,
         "timeout": 600,
         "onFailure": "block",  # it would run the call when nobody answers
         "statusMessage": "Asking Mission Control",
@@ -244,8 +248,9 @@ def build_claude_settings(base_url: str, token: str) -> str:
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"{base_url}/otlp",
         "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer {token}",
     }
-    settings = {"env": variables, "hooks": {"PreToolUse": [{"hooks": [hook]}]}}
-    return json.dumps(settings, indent=2)
+    hooks = {"PreToolUse": asking, "Stop": signal, "SessionEnd": signal}
+    groups = {event: [{"hooks": [hook]}] for event, hook in hooks.items()}
+    return json.dumps({"env": variables, "hooks": groups}, indent=2)
 
 
 def connection_path(agent: Agent, client: CodingClient) -> str:
