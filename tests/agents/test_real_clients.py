@@ -24,7 +24,7 @@ from tests.support.installation import (
 
 CHOSEN = [one for one in os.environ.get("MC_TEST_AGENTS", "").split(",") if one]
 TIMEOUT = 120  # seconds
-HOLD = float(os.environ.get("MC_TEST_HOLD", "5"))  # seconds that a call is held
+HOLD = 20  # seconds that a call is held
 CALLS = 50  # in one turn
 HOOKS_OFF = {
     "claude": (".claude/settings.json", '{"disableAllHooks": true}', []),
