@@ -31,10 +31,12 @@ from services.tool_calls.grants import (
 )
 from services.tool_calls.queries import (
     CallDetail,
+    CallExcerpt,
     RequestedCall,
     WaitState,
     find_call_of_approval,
     list_calls,
+    list_excerpts,
     list_waiting,
 )
 from services.tool_calls.retention import delete_old_calls

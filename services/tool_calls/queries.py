@@ -1,12 +1,12 @@
 """Read tool calls: of an agent or a session, and what is shown of the approvals of calls."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, case, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -119,6 +119,32 @@ CALL_OF_APPROVAL: Query[RequestedCall] = Query(
 
 
 @dataclass(frozen=True)
+class CallExcerpt:
+    """The beginning of the input of a call, with secrets masked."""
+
+    approval_id: UUID
+    client: CodingClient
+    tool: str
+    text: str  # JSON, if the input is short
+
+
+async def list_excerpts(source: Source, approval_ids: Collection[UUID]) -> Sequence[CallExcerpt]:
+    """Return the beginnings of the inputs about which people were asked, one for each approval."""
+    return await EXCERPTS.fetch(source, approval_ids=list(approval_ids)) if approval_ids else ()
+
+
+_IS_OF_APPROVALS = ToolCall.approval_id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid())))
+EXCERPTS: Query[CallExcerpt] = Query(
+    select(ToolCall.approval_id, CodingSession.client, ToolCall.tool, ToolCall.input_excerpt)
+    .join(CodingSession, CodingSession.id == ToolCall.session_id)
+    .where(_IS_OF_APPROVALS)
+    .ext(distinct_on(ToolCall.approval_id))
+    .order_by(ToolCall.approval_id),
+    lambda row: CallExcerpt(*row),
+)
+
+
+@dataclass(frozen=True)
 class WaitState:
     """How many calls wait for an approval, and since when; or since when none does.
 
@@ -150,6 +176,6 @@ WAITING: Query[tuple[UUID, int, datetime | None, int, datetime | None]] = Query(
             ~_IS_WAITING, ToolCall.answer.is_(None)
         ),
     )
-    .where(ToolCall.approval_id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid()))))
+    .where(_IS_OF_APPROVALS)
     .group_by(ToolCall.approval_id)
 )

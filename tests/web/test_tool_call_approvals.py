@@ -128,6 +128,20 @@ async def test_the_page_and_the_row_say_who_waits(
     assert 'type="checkbox"' not in row[0]
 
 
+async def test_decided_rows_show_the_command_with_secrets_masked(alice, hold) -> None:
+    approval = await hold(command="curl -H 'Authorization: Bearer abcdefghijklmnop' example.com")
+    shown = await alice.post(
+        f"/approvals/{approval.id}/answers",
+        data={"action_hash": approval.action_hash, "status": "rejected"},
+        headers=HTMX,
+    )
+    for page in (shown, await alice.get("/approvals"), await alice.get("/approvals?state=decided")):
+        [row] = re.findall(rf'<li [^>]*id="approval-{approval.id}".*?</li>', page.text, re.DOTALL)
+        assert "data-decided" in row
+        assert ">curl -H" in row
+        assert "abcdefgh" not in row
+
+
 async def test_a_list_cannot_approve_a_call_of_which_it_shows_a_part(
     alice, hold, transaction
 ) -> None:

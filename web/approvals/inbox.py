@@ -37,7 +37,7 @@ from web.approvals.presenter import ApprovalView, build_decision_rights, load_ap
 from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
-from web.approvals.tool_calls import build_excerpt, load_tool_call
+from web.approvals.tool_calls import build_excerpt, load_excerpts, load_tool_call
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms
 from web.ui.translation import _
@@ -56,6 +56,7 @@ class InboxItem:
     place: str = ""  # of a pending item in the list, as the address formats it
     equal_count: int = 1  # equal requests that the item stands for, with this one
     equal: Sequence["InboxItem"] = ()  # the others, if they are shown
+    excerpt: str = ""  # of a decided tool call: the beginning of its input
 
     @property
     def id(self) -> UUID:
@@ -112,8 +113,9 @@ class InboxItem:
         """Return the reason of an approval, or the beginning of a tool call."""
         if self.approval is None:
             return ""
-        is_tool_call = self.approval.approval.is_tool_call
-        return build_excerpt(self.approval) if is_tool_call else describe_reason(self.approval)
+        if self.approval.approval.is_tool_call:
+            return build_excerpt(self.approval.approval.payload or {})
+        return describe_reason(self.approval)
 
     @property
     def requester_name(self) -> str:
@@ -350,6 +352,7 @@ async def load_inbox(
             source, member, board_id=address.board_id, counts=counts, offline_after=offline_after
         )
         decided, decided_count = await _list_decided(source, member, address)
+    decided = await add_excerpts(source, decided)
     items = [build_item(one, member) for one in page.items]
     shown = [row for item in items for row in item.equal_items]
     if selected is not None:  # by its path, which says whether it is a gateway request
@@ -402,6 +405,12 @@ async def _list_waits(source: Source, rows: Iterable[InboxItem]) -> Mapping[UUID
     return await tool_calls.list_waiting(source, [one.id for one in shown if one.is_tool_call])
 
 
+async def add_excerpts(source: Source, decided: Sequence[InboxItem]) -> list[InboxItem]:
+    """Return decided items, tool calls with the beginning of their input."""
+    excerpts = await load_excerpts(source, [one.approval for one in decided])
+    return [replace(one, excerpt=excerpts.get(one.id, "")) for one in decided]
+
+
 async def load_rows(
     source: Source, member: Member, address: InboxAddress, ids: Sequence[UUID]
 ) -> Inbox:
@@ -416,6 +425,7 @@ async def load_rows(
             is_listed = address.board_id in (None, one.approval.board.id if one.approval else None)
             if one.approval and not one.approval.is_undecided and is_listed:
                 decided.append(one)
+    decided = await add_excerpts(source, decided)
     shown = _build_some(found, member, address, waiting, decided)
     return replace(shown, waits=await _list_waits(source, waiting))
 

@@ -1,10 +1,11 @@
 """Tool calls of coding agents, as the pages of their approvals show them, and edits of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from core.db.reads import Source
 from core.errors import Invalid
@@ -13,7 +14,7 @@ from services import tool_calls
 from services.approvals import EDITED_INPUT, ApprovalDetail
 from services.coding_sessions import CLIENT_NAMES
 from services.policies import ReferenceNames
-from services.tool_calls import GrantScope, RequestedCall, WaitState
+from services.tool_calls import CallExcerpt, GrantScope, RequestedCall, WaitState
 from services.tool_facts import ToolKind, find_tool_kind
 from web.approvals.payload import PayloadRow, format_value
 from web.policies import build_rule_rows
@@ -51,9 +52,8 @@ def find_command_key(payload: Mapping[str, Any]) -> str | None:
     return COMMAND_KEY if is_command else None
 
 
-def build_excerpt(detail: ApprovalDetail) -> str:
+def build_excerpt(payload: Mapping[str, Any]) -> str:
     """Return the beginning of what a tool call is about, for a row: a command, or its input."""
-    payload = detail.approval.payload or {}
     key, values = find_command_key(payload), payload.get("input")
     if key is not None and isinstance(values, Mapping):
         text = str(values[key])
@@ -63,6 +63,25 @@ def build_excerpt(detail: ApprovalDetail) -> str:
     else:
         text = str(payload.get(DELETED_EXCERPT) or "")
     return text if len(text) <= MAX_EXCERPT else f"{text[:MAX_EXCERPT]}…"
+
+
+async def load_excerpts(
+    source: Source, details: Iterable[ApprovalDetail | None]
+) -> Mapping[UUID, str]:
+    """Load the excerpts of the tool calls of approvals that were loaded without their content."""
+    approvals = (one.approval for one in details if one)
+    found = await tool_calls.list_excerpts(
+        source, [one.id for one in approvals if one.is_tool_call]
+    )
+    return {one.approval_id: build_excerpt(_read_payload(one)) for one in found}
+
+
+def _read_payload(excerpt: CallExcerpt) -> Mapping[str, Any]:
+    try:
+        values = json.loads(excerpt.text)
+    except (ValueError, RecursionError):  # it was cut
+        return {DELETED_EXCERPT: excerpt.text}
+    return {"client": excerpt.client, "tool": excerpt.tool, "input": values}
 
 
 def _list_values(values: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -121,6 +121,7 @@ async def render_next(
         found = await inbox.load_next(
             source, current_member(request), address, following, view=current_view(request)
         )
+        [item] = await inbox.add_excerpts(source, [InboxItem(approval=decided)])
     if found.approval_view is not None:
         await found.approval_view.reveal_texts()
     response = render_part(
@@ -132,7 +133,7 @@ async def render_next(
         edit=None,
         moved=True,
         toast=toast,
-        decided=InboxItem(approval=decided),
+        decided=item,
     )
     response.headers.update({"HX-Retarget": "#detail", "HX-Reswap": "outerMorph"})
     return response
