@@ -70,7 +70,7 @@ async def receive_hook(request: Request) -> Response:
         del body, asked, prepare  # nothing of the input stays in memory while the call is held
         with ExitStack() as stack:
             reply, notified = await _ask(stack, request, agent, call, wait)
-            del call
+            del call, agent
             if isinstance(reply, HeldCall):
                 assert notified is not None
                 reply = await _wait_for_decision(request, reply, notified, wait)

@@ -26,6 +26,8 @@ class Scale:
     rounds: int = 5
     viewers: int = 50
     subscribers: tuple[int, ...] = (1_000,)
+    hook_calls: int = 200  # in a round
+    held_calls: int = 1_000
     gateway_agents: int = 20
     factor: int = 100  # of the growth of the data
     load_seconds: float = 60
@@ -41,6 +43,8 @@ QUICK = Scale(
     rounds=1,
     viewers=2,
     subscribers=(5,),
+    hook_calls=3,
+    held_calls=50,
     gateway_agents=2,
     factor=2,
     load_seconds=2,

@@ -10,6 +10,7 @@ import asyncpg
 
 from bench import browser, growth, load, processes, writers
 from bench.dataset import Dataset, Scale
+from bench.hooks import measure_hooks
 from bench.installation import DATABASE, DatabaseServer, open_client
 from bench.measurement import Meter
 from bench.requests import measure_pages, measure_requests
@@ -74,6 +75,12 @@ async def measure_subscribers(run: Run) -> list[Row]:
             figures = await measure_streams(server, run.data, count, seconds)
         rows += build_stream_rows(count, figures)
     return rows
+
+
+async def measure_tool_calls(run: Run) -> list[Row]:
+    """Measure the tool calls of coding agents."""
+    async with run.open_copy("hooks") as settings:
+        return await measure_hooks(settings, run.folder, run.data, run.scale)
 
 
 async def measure_process(run: Run) -> list[Row]:
@@ -141,6 +148,7 @@ PARTS: dict[str, Part] = {
     "writers": measure_writers,
     "viewers": measure_open_pages,
     "streams": measure_subscribers,
+    "hooks": measure_tool_calls,
     "process": measure_process,
     "latency": measure_latency,
     "rest": measure_rest,

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ class Usage:
 
     cpu: float  # seconds
     memory_kb: int
+    traced_kb: float  # of Python objects, if the process traces them; 0 otherwise
     statements: int
     round_trips: int
     frequent: dict[str, int]  # texts of statements with their numbers, most frequent first
@@ -46,6 +48,7 @@ class Usage:
         return Usage(
             self.cpu - earlier.cpu,
             self.memory_kb - earlier.memory_kb,
+            self.traced_kb - earlier.traced_kb,
             self.statements - earlier.statements,
             self.round_trips - earlier.round_trips,
             {text: number for text, number in frequent.most_common() if number > 0},
@@ -80,6 +83,7 @@ class _Recorder:
         usage = {
             "cpu": time.process_time(),
             "memory_kb": read_memory(os.getpid()),
+            "traced_kb": _read_traced_memory(),
             "statements": self._statements,
             "round_trips": self._round_trips,
             "frequent": self._frequent,
@@ -87,6 +91,13 @@ class _Recorder:
         }
         writer.write(json.dumps(usage).encode())
         writer.close()
+
+
+def _read_traced_memory() -> float:
+    if not tracemalloc.is_tracing():
+        return 0.0
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] / 1000
 
 
 def read_memory(pid: int) -> int:
@@ -109,13 +120,22 @@ class ServerProcess:
         writer.close()
         return Usage(**json.loads(content))
 
+    async def measure_usage(self, seconds: float) -> Usage:
+        """Return what the process uses in this time."""
+        before = await self.read_usage()
+        await asyncio.sleep(seconds)
+        return (await self.read_usage()).subtract(before)
+
 
 @asynccontextmanager
-async def open_server(settings: Settings, folder: Path) -> AsyncGenerator[ServerProcess, None]:
+async def open_server(
+    settings: Settings, folder: Path, *, is_traced: bool = False
+) -> AsyncGenerator[ServerProcess, None]:
     """Start a server on a database, and wait until it is ready."""
     port, socket = find_free_port(), folder / "control"
     socket.unlink(missing_ok=True)
-    process = await start_process(settings, "-m", "bench.server", str(socket), port=port)
+    command = [*(("-X", "tracemalloc") if is_traced else ()), "-m", "bench.server", str(socket)]
+    process = await start_process(settings, *command, port=port)
     try:
         await wait_until_ready(process)
         yield ServerProcess(process, port, socket)

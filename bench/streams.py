@@ -12,7 +12,7 @@ from bench.dataset import API, Dataset
 from bench.installation import USER
 from bench.measurement import find_percentile
 from bench.results import Row
-from bench.server import ServerProcess, Usage
+from bench.server import ServerProcess
 
 BATCH = 50  # connections that are opened together
 EVENTS = 5
@@ -97,13 +97,13 @@ async def measure_streams(
     server: ServerProcess, data: Dataset, count: int, idle_seconds: float
 ) -> StreamFigures:
     """Wait, open `count` streams of a board, wait again, and change tasks."""
-    alone = await _measure_usage(server, 2 * idle_seconds)
+    alone = await server.measure_usage(2 * idle_seconds)
     before = await server.read_usage()
     subscribers = Subscribers(server, data)
     await subscribers.open(count)
     await asyncio.sleep(2)
     opened = await server.read_usage()
-    idle = await _measure_usage(server, idle_seconds)
+    idle = await server.measure_usage(idle_seconds)
     # What repeats does so at most as often as in the time alone, which is twice as long.
     new = Counter(idle.frequent) - Counter(alone.frequent)
     for text, number in new.items():
@@ -124,12 +124,6 @@ async def measure_streams(
         idle_statements=sum(new.values()) / idle_seconds,
         memory_kb=(opened.memory_kb - before.memory_kb) / number,
     )
-
-
-async def _measure_usage(server: ServerProcess, seconds: float) -> Usage:
-    before = await server.read_usage()
-    await asyncio.sleep(seconds)
-    return (await server.read_usage()).subtract(before)
 
 
 def build_stream_rows(count: int, figures: StreamFigures) -> list[Row]:
