@@ -95,10 +95,11 @@ async def test_every_field_of_recorded_requests_changes_the_page(
     originals: dict[str, str] = {}
     for change, (row, changed) in changes.items():
         key = str(row)
-        async with rolled_back_changes(transaction):
-            if key not in originals:
+        if key not in originals:
+            async with rolled_back_changes(transaction):
                 [request] = await store(row)
                 originals[key] = read_text(await show(alice, request), request)
+        async with rolled_back_changes(transaction):  # otherwise the number of requests differs
             for request in await store(changed):
                 shown = read_text(await show(alice, request), request)
                 assert shown != originals[key], change
