@@ -10,6 +10,7 @@ from typing import NamedTuple
 from core.text import remove_invisible
 
 HOME = "~"
+MAX_PATTERN_PARTS = 10  # with wildcards; more are not compared
 
 SYSTEM_FOLDERS = frozenset(
     (
@@ -158,10 +159,9 @@ def contains_client_config(facts: PathFacts, project: str | None) -> bool:
 
 def may_match_client_config(pattern: str) -> bool:
     """Return whether a pattern of files matches names that begin with a dot, of settings."""
-    return any(
-        part.startswith(".") and fnmatchcase(name, part)
-        for part in _fold(pattern).split("/")
-        for name in _HIDDEN_CLIENT_NAMES
+    parts = [part for part in _fold(pattern).split("/") if re.match(r"\..*[*?\[]", part)]
+    return len(parts) > MAX_PATTERN_PARTS or any(
+        fnmatchcase(name, part) for part in parts for name in _HIDDEN_CLIENT_NAMES
     )
 
 

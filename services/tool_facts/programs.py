@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from urllib.parse import urlsplit
@@ -182,7 +181,7 @@ def _check_patterns(name: str, words: Iterable[Word], effects: Effects) -> None:
             effects.read(word.text, is_listed=True)
         elif name not in _READERS | _LISTERS | _SEARCHERS and may_match_client_config(word.text):
             effects.act(ToolAction.WRITE_CLIENT_CONFIG)
-        if any(one.startswith(".") and fnmatchcase("..", one) for one in word.text.split("/")):
+        if any(re.fullmatch(r"\.[.*]*\*[.*]*", one) for one in word.text.split("/")):
             effects.doubt("pattern")  # the folder above
         last = word.text.rstrip("/").rpartition("/")[2]
         if name not in _LISTERS | _PRINTERS and may_match_secret(last):
@@ -365,9 +364,8 @@ def _list_targets(name: str, texts: Sequence[str], operands: list[str]) -> list[
     for one, value in zip(texts, [*texts[1:], "?"], strict=False):
         if is_long_option(one, "--target-directory") and "=" not in one:
             targets.append(value)
-        elif re.fullmatch(r"-[^-].*", one):
-            ends = [at + 1 for at, flag in enumerate(one) if flag == "t"]
-            targets += [one[end:] or value for end in ends]
+        elif re.fullmatch(r"-[^-].*", one) and "t" in one:
+            targets.append(one.partition("t")[2] or value)
     if name == "install" and any(is_option(one, "d", "--directory") for one in texts):
         return targets + operands
     is_link = name in ("ln", "gln") and len(operands) == 1

@@ -10,13 +10,14 @@ from typing import Any
 from core.canonical_json import hash_json
 from core.text import remove_invisible
 from models import CodingClient, ToolAction
-from services.tool_facts.effects import Effects
+from services.tool_facts.effects import MAX_PATHS, Effects
 from services.tool_facts.facts import ToolFacts
 from services.tool_facts.paths import may_match_secret
 from services.tool_facts.programs import read_host
 from services.tool_facts.shell import read_shell
 
 MAX_TOOL_LENGTH = 200  # characters
+MAX_PATTERN_LENGTH = 500  # characters; longer ones are not compared
 MAX_CACHED_COMMAND = 2_000  # characters
 
 
@@ -226,7 +227,9 @@ def _read_files(kind: ToolKind, tool: str, input: Mapping[str, Any], effects: Ef
         return
     if not paths:
         effects.doubt("input")
-    for one in paths:
+    if len(paths) > MAX_PATHS:
+        effects.doubt("too_complex")
+    for one in paths[:MAX_PATHS]:
         if kind is ToolKind.READ:
             effects.read(one)
             if re.search(r"[*?\[{]", one):
@@ -288,11 +291,11 @@ def _read_urls(input: Mapping[str, Any], effects: Effects) -> None:
 
 def _read_pattern(pattern: str, effects: Effects, *, lists_names: bool) -> None:
     """Read a pattern of files, which can lead outside, or name files with secrets."""
-    if re.search(r"[{,](/|~|\.\.)", pattern):
+    if re.search(r"[{,](/|~|\.\.)", pattern) or len(pattern) > MAX_PATTERN_LENGTH:
         effects.doubt("pattern")
     if pattern.startswith(("/", "~")) or ".." in pattern:
         effects.read(re.split(r"[*?\[{]", pattern)[0] or "/", is_listed=lists_names)
-    if lists_names:
+    if lists_names or len(pattern) > MAX_PATTERN_LENGTH:
         return
     # a text can have several patterns; a pattern also finds hidden and ignored files
     for one in re.split(r"[\s,]+(?![^{]*\})", pattern):

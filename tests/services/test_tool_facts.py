@@ -124,6 +124,23 @@ def test_a_hostile_command_is_read_in_bounded_time(command) -> None:
         build_excerpt({"command": command})
 
 
+@pytest.mark.parametrize(
+    ("tool", "input"),
+    [
+        ("Bash", {"command": "cp " + "".join(f"/.a{n}*" for n in range(1_400))}),
+        ("Grep", {"pattern": "x", "glob": ", " * 25_000}),
+        ("Grep", {"pattern": "x", "glob": "{*.a," * 10_000}),
+        ("Grep", {"pattern": "x", "glob": " ".join(f"*{n}" for n in range(9_000))}),
+        ("Read", {"file_path": [f"*{n}" for n in range(9_000)]}),
+    ],
+    ids=["folders", "separators", "braces", "globs", "paths"],
+)
+def test_hostile_patterns_of_files_are_read_in_bounded_time(tool, input) -> None:
+    with limit_cpu():
+        facts = read_facts(CodingClient.CLAUDE, tool, input, PROJECT)
+    assert not facts.is_understood
+
+
 def test_a_command_that_is_too_long_needs_a_person() -> None:
     facts = read_command("ls " + "a" * 100_000)
     assert (facts.is_understood, facts.doubt) == (False, "too_long")
