@@ -102,12 +102,13 @@ def find_tool_kind(tool: str, client: CodingClient | None = None) -> ToolKind:
     return (TOOLS[client] if client else _ANY_CLIENT).get(tool, ToolKind.UNKNOWN)
 
 
+_OWN_NAME = "[a-z]+(_[a-z]+)*"  # with `__` it can be that of another server
 _OWN_TOOLS: Mapping[CodingClient, str] = {
-    CodingClient.CLAUDE: r"mcp__mission[-_]control__[a-z_]+",
-    CodingClient.CODEX: r"mcp__mission[-_]control__[a-z_]+",
-    CodingClient.COPILOT: r"mission-control[-/][a-z_]+",
-    CodingClient.OPENCODE: r"mission-control_[a-z_]+",
-    CodingClient.GEMINI: r"mcp_mission-control_[a-z_]+",
+    CodingClient.CLAUDE: rf"mcp__mission[-_]control__{_OWN_NAME}",
+    CodingClient.CODEX: rf"mcp__mission[-_]control__{_OWN_NAME}",
+    CodingClient.COPILOT: rf"mission-control[-/]{_OWN_NAME}",
+    CodingClient.OPENCODE: rf"mission-control_{_OWN_NAME}",
+    CodingClient.GEMINI: rf"mcp_mission-control_{_OWN_NAME}",
 }
 
 _PATH_KEYS = frozenset(

@@ -205,7 +205,7 @@ TOOL_CALLS: list[tuple[CodingClient, str, dict[str, Any], set[str], str | None]]
     ),
     (CodingClient.CLAUDE, "mcp__mission-control__claim_task", {"id": "7"}, {"own_tool"}, None),
     (CodingClient.CLAUDE, "mcp__evil__claim_task", {"id": "7"}, {"other_tool"}, None),
-    (CodingClient.CLAUDE, "mcp__mission-control__x__y", {}, {"own_tool"}, None),
+    (CodingClient.CLAUDE, "mcp__mission-control__x__y", {}, {"other_tool"}, None),
     (CodingClient.CLAUDE, "Agent", {"prompt": "x", "isolation": "remote"}, {"other_tool"}, None),
     (CodingClient.CLAUDE, "R\u0435ad", {"file_path": "a"}, set(), "tool"),
     (CodingClient.CLAUDE, "Bash", {"command": ["rm"]}, set(), "input"),
