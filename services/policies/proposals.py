@@ -35,8 +35,11 @@ def propose_rule(facts: ToolFacts) -> PolicyRule | None:
     # a last asterisk stands for more words in a rule
     has_pattern = any(one.words[-1] == "*" for one in facts.commands)
     parts = (*commands, *facts.paths, *facts.hosts)
-    if has_pattern or any(
-        len(part) > MAX_PATTERN_LENGTH or MASK in part or "*" in part for part in parts
+    has_input = any(one.has_input for one in facts.commands)  # which no rule names
+    if (
+        has_pattern
+        or has_input
+        or any(len(part) > MAX_PATTERN_LENGTH or MASK in part or "*" in part for part in parts)
     ):
         return None
     if max(len(commands), len(facts.paths), len(facts.hosts)) > MAX_PARTS:

@@ -110,7 +110,8 @@ class ToolMatcher:
             return True
         if rule.commands:
             done = frozenset().union(*(one.actions for one in facts.commands))
-            return facts.actions <= done and not any(one.is_redirected for one in facts.commands)
+            has_more = any(one.is_redirected or one.has_input for one in facts.commands)
+            return facts.actions <= done and not has_more
         secrets = ToolAction.READ_SECRET in facts.actions
         if rule.paths or rule.hosts:
             explained = (FILE_ACTIONS if rule.paths else set()) | (

@@ -24,6 +24,7 @@ class Command:
     words: tuple[str, ...]
     actions: frozenset[ToolAction]
     is_redirected: bool = False  # to or from files, or it gets variables that it may obey
+    has_input: bool = False  # a text that it can execute or write, from a here-document
     is_known: bool = True  # whether its arguments are understood; else one can be a program
 
     @property
@@ -109,6 +110,8 @@ def _store_command(command: Command) -> dict[str, Any]:
     stored: dict[str, Any] = {"words": list(command.words), "actions": sorted(command.actions)}
     if command.is_redirected:
         stored["is_redirected"] = True
+    if command.has_input:
+        stored["has_input"] = True
     if not command.is_known:
         stored["is_known"] = False
     return stored
@@ -119,6 +122,7 @@ def _read_command(stored: Mapping[str, Any]) -> Command:
         words=tuple(stored["words"]),
         actions=frozenset(map(ToolAction, stored["actions"])),
         is_redirected=stored.get("is_redirected", False),
+        has_input=stored.get("has_input", False),
         is_known=stored.get("is_known", True),
     )
 

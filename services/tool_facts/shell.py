@@ -15,7 +15,7 @@ from tree_sitter import Node
 from core.text import remove_invisible
 from models import ToolAction
 from services.tool_facts.effects import Effects
-from services.tool_facts.facts import Command
+from services.tool_facts.facts import PLAIN_READS, Command
 from services.tool_facts.inner_commands import find_inner_commands
 from services.tool_facts.programs import read_program
 from services.tool_facts.words import SAFE_VARIABLES, Word, list_code_words
@@ -60,7 +60,12 @@ class _Input:
     text: str | None = None  # of a here-document or a here-string
 
 
-def read_shell(text: str, effects: Effects, depth: int = 0) -> None:
+def read_shell(
+    text: str,
+    effects: Effects,
+    depth: int = 0,
+    given: _Input = _Input(),
+) -> None:
     """Add what a text executes, reads and writes to `effects`, and doubts if there may be more."""
     if len(text) > MAX_COMMAND_LENGTH:
         effects.doubt("too_long")
@@ -81,7 +86,7 @@ def read_shell(text: str, effects: Effects, depth: int = 0) -> None:
         return
     if root.has_error or not _is_covered(root, source):
         effects.doubt("syntax")
-    _ShellReader(source, effects, depth).read_block(root, _Input(), depth)
+    _ShellReader(source, effects, depth).read_block(root, given, depth)
 
 
 def _parse(source: bytes, effects: Effects) -> Node | None:
@@ -515,8 +520,10 @@ def read_words(words: list[Word], given: _Input, effects: Effects, depth: int) -
         if part.actions & {ToolAction.RUN, ToolAction.RUN_CODE}:
             effects.check_code(list_code_words((*program.words[1:], given.text or "")))
         actions = frozenset(part.actions)
+        is_used = not inner and not actions <= PLAIN_READS
+        program = replace(program, has_input=given.text is not None and is_used)
         effects.add(replace(program, actions=program.actions | actions))
     for one in inner.words if inner else ():
-        read_words(one, _Input(is_piped=given.is_piped), effects, depth + 1)
+        read_words(one, given, effects, depth + 1)
     for text in inner.texts if inner else ():
-        read_shell(text, effects, depth + 1)
+        read_shell(text, effects, depth + 1, _Input() if text == given.text else given)

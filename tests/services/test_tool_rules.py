@@ -314,7 +314,16 @@ def test_a_proposed_rule_allows_this_call_and_no_more(command) -> None:
         assert evaluate([rule], more)[0] is ASK_ONE
 
 
-@pytest.mark.parametrize("command", ["$x", "rm -rf *", "echo x > .claude/settings.json", "a" * 400])
+HERE_DOCUMENTS = ("python3", "nice node", "git apply", "bash -c python3", "{ psql x; }", "tee a")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("$x", "rm -rf *", "echo x > .claude/settings.json", "a" * 400),
+        *(f"{one} <<'E'\nfirst\nE" for one in HERE_DOCUMENTS),
+    ],
+)
 def test_no_rule_is_proposed_that_would_allow_more(command) -> None:
     assert propose_rule(read_command(command)) is None
 
