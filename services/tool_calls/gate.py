@@ -332,12 +332,13 @@ async def _answer_known_call(
         basis = _deny("replayed", REPLAYED)
         await _add_call(session, agent, coding_session, call, basis, has_key=False)
         return basis
-    await _update_call(session, known.id, basis)
+    await _update_call(session, agent, known.id, basis)
     return basis
 
 
-async def _update_call(session: AsyncSession, call_id: UUID, basis: _Basis) -> None:
-    values = _list_values(basis, now())
+async def _update_call(session: AsyncSession, agent: Agent, call_id: UUID, basis: _Basis) -> None:
+    """Store what follows from a call that was asked for again, maybe on another board."""
+    values = {**_list_values(basis, now()), "board_id": agent.board_id}
     await session.execute(
         update(ToolCall)
         .where(ToolCall.id == call_id)
@@ -372,7 +373,7 @@ async def _ask_people(
     if call_id is None:
         call_id = await _add_call(session, agent, coding_session, call, basis)
     else:
-        await _update_call(session, call_id, basis)
+        await _update_call(session, agent, call_id, basis)
     assert call_id is not None  # the session is locked
     await _record_session_events(
         session, agent, coding_session, *new_events, is_changed=basis.answer is None

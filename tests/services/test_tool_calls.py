@@ -388,6 +388,8 @@ async def test_a_moved_agent_leaves_decisions_and_calls_on_its_board(session, wo
     await tool_calls.approve_for(
         session, world.alice, granted.approval_id, GrantScope.SESSION, undo_seconds=0
     )
+    deferred = {"command": "git push deferred", "is_headless": True, "tool_use_id": "toolu_1"}
+    await answer(session, world.worker, **deferred)
     moved = await session.get_one(Agent, world.worker.id)
     moved.board_id = world.garden.id
     await session.flush()
@@ -395,7 +397,11 @@ async def test_a_moved_agent_leaves_decisions_and_calls_on_its_board(session, wo
     for one in commands:
         held = await hold(session, moved, command=one)
         assert (await load_approval(session, held)).board_id == world.garden.id
-    assert (await tool_calls.list_calls(session, moved, Paging())).total == 3
+    for _ in range(2):  # the people of the new board are asked once
+        assert (await answer(session, moved, **deferred)).answer is DEFER
+    asked = await session.scalars(select(Approval).where(Approval.board_id == world.garden.id))
+    assert len(asked.all()) == 4
+    assert (await tool_calls.list_calls(session, moved, Paging())).total == 4
     assert (await tool_calls.list_grants(session, moved, Paging())).total == 0
 
 
