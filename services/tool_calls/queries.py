@@ -19,6 +19,7 @@ from models import (
     CodingClient,
     CodingSession,
     PolicyEffect,
+    Status,
     Task,
     ToolCall,
     User,
@@ -84,6 +85,7 @@ class RequestedCall:
     call: ToolCall
     session: CodingSession
     task_title: str | None
+    is_task_in_progress: bool  # by the agent, so that a permission can count until it is done
     approval: Approval
 
     @property
@@ -92,7 +94,7 @@ class RequestedCall:
         is_one = self.approval.policy_verdict.effect is PolicyEffect.ASK_ONE
         if not is_one or self.call.reason == "client_config":
             return []
-        return [GrantScope.SESSION, *([GrantScope.TASK] if self.session.task_id else ())]
+        return [GrantScope.SESSION, *([GrantScope.TASK] if self.is_task_in_progress else ())]
 
     @property
     def may_be_edited(self) -> bool:
@@ -106,8 +108,11 @@ async def find_call_of_approval(source: Source, approval_id: UUID) -> RequestedC
     return await CALL_OF_APPROVAL.first(source, approval_id=approval_id)
 
 
+IS_IN_PROGRESS = (Task.status == Status.IN_PROGRESS) & (
+    Task.assigned_agent_id == CodingSession.agent_id
+)
 CALL_OF_APPROVAL: Query[RequestedCall] = Query(
-    select(ToolCall, CodingSession, Task.title, Approval)
+    select(ToolCall, CodingSession, Task.title, func.coalesce(IS_IN_PROGRESS, False), Approval)
     .join(CodingSession, CodingSession.id == ToolCall.session_id)
     .join(Approval, Approval.id == ToolCall.approval_id)
     .outerjoin(Task, Task.id == CodingSession.task_id)

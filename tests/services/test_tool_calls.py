@@ -353,7 +353,9 @@ class TestPermissions:
         assert (await answer(session, world.worker, session_id="session-2")).answer is ALLOW
         task.status, task.in_progress_at = Status.DONE, None
         await session.flush()
-        await hold(session, world.worker, session_id="session-2")
+        asked = await hold(session, world.worker, session_id="session-2")
+        with pytest.raises(Conflict, match="not possible"):
+            await self.grant(session, world, asked, GrantScope.TASK)
         task.status, task.in_progress_at = Status.IN_PROGRESS, now()
         await session.flush()
         await hold(session, world.worker, session_id="session-2")
