@@ -242,7 +242,7 @@ WORKER_TOOLS: Sequence[OperationTool] = [
         "claim_task",
         UPDATE_TASK,
         "Claim a task and begin it. If another agent was faster, take another task.",
-        fields=(),
+        fields=tasks.CLAIM_FIELDS,
         values={"status": Status.IN_PROGRESS},
     ),
     OperationTool("update_task", UPDATE_TASK, fields=tasks.WORKER_FIELDS),
@@ -251,7 +251,7 @@ WORKER_TOOLS: Sequence[OperationTool] = [
         UPDATE_TASK,
         "Move a task to done, with a comment about the result. The board can require a review or"
         " an approval before that: the error says what to do.",
-        fields=("comment",),
+        fields=("comment", "run_id"),
         values={"status": Status.DONE},
     ),
 ]

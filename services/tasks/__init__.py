@@ -24,7 +24,7 @@ from services.tasks.bulk_changes import (
     restore_tasks,
     update_tasks,
 )
-from services.tasks.change_request import TaskCreate, TaskUpdate
+from services.tasks.change_request import CLAIM_FIELDS, TaskCreate, TaskUpdate
 from services.tasks.commands import (
     MAX_BULK_TASKS,
     create_task,

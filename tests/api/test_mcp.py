@@ -166,7 +166,9 @@ async def test_tools_have_the_fields_and_limits_of_the_api(
         for name, client in (("worker", worker), ("lead", lead))
     }
     own = listed["worker"]["update_task"]["inputSchema"]["properties"]
-    assert own.keys() == {"task_id", "status", "comment", "custom_field_values"}
+    claim = {"expected_status", "run_id", "expected_run_id"}
+    assert own.keys() == {"task_id", "status", "comment", "custom_field_values"} | claim
+    assert listed["worker"]["claim_task"]["inputSchema"]["properties"].keys() == {"task_id"} | claim
     assert own["comment"]["maxLength"] == component["comment"]["anyOf"][0]["maxLength"]
     of_lead = listed["lead"]["update_task"]["inputSchema"]["properties"]
     assert of_lead["assigned_agent_id"] == {"type": ["string", "null"], "format": "uuid"}
@@ -190,6 +192,21 @@ async def test_a_worker_works_on_the_task_that_matters_most(
     assert await worker.call("next_task") == {}
     comments = await worker.call("list_comments", task_id=str(own.id))
     assert [one["message"] for one in comments["items"]] == ["It is written.", "Done."]
+
+
+async def test_two_runs_of_an_agent_do_not_mix(
+    worker: McpClient, world: World, transaction: TransactionFactory
+) -> None:
+    task = world.make_task()
+    await add_tasks(transaction, task)
+    id = str(task.id)
+    claimed = await worker.call("claim_task", task_id=id, run_id="one", expected_status="inbox")
+    assert claimed["claimed_run"] == "one"
+    for tool, fields in (("claim_task", {}), ("finish_task", {"comment": "Done."})):
+        code, _ = await worker.fail(tool, task_id=id, run_id="two", **fields)
+        assert code == "claimed_by_other_run"
+    taken = await worker.call("claim_task", task_id=id, run_id="two", expected_run_id="one")
+    assert taken["claimed_run"] == "two"
 
 
 async def test_the_text_of_a_result_has_what_is_not_empty(
