@@ -81,9 +81,10 @@ class ToolRequest:
 def find_event_name(body: Mapping[str, Any], given: str | None) -> str:
     """Return the name of the event that a request reports, or an empty text.
 
-    `given` is from the header or the address, for clients whose requests do not name it.
+    `given` is from the header or the address. It counts only if the client does not name the event
+    itself: a wrong address in its settings must not turn a question into a report.
     """
-    names = (given, *(body.get(one) for one in ("hook_event_name", "hookEventName", "hookName")))
+    names = (*(body.get(one) for one in ("hook_event_name", "hookEventName", "hookName")), given)
     name = next((one for one in names if one and isinstance(one, str)), "")
     return name[:MAX_KEY_LENGTH]
 

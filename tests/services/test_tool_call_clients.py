@@ -43,6 +43,11 @@ def test_a_question_is_the_same_for_all_clients(client, header, body, call_key) 
     assert (asked.input, asked.cwd, asked.kind) == (PUSH, "/home/dev/project", "tool.Bash")
 
 
+def test_a_wrong_event_in_the_address_does_not_switch_the_gate_off() -> None:
+    body = {"hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": PUSH}
+    assert tool_calls.is_asking(body, tool_calls.find_event_name(body, "Stop"))
+
+
 REPORTS = [
     (CLAUDE, {"session_id": "s", "hook_event_name": "SessionStart"}, SessionEventKind.WORKING),
     (CLAUDE, {"session_id": "s", "hook_event_name": "Stop"}, SessionEventKind.TURN_ENDED),
