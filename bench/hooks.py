@@ -25,6 +25,7 @@ ROUNDS = 3  # the best counts: something disturbed the others
 DECISIONS = 20  # one after the other
 HOLD_TIMEOUT = 60.0  # seconds until all calls are held
 IDLE_SECONDS = 5.0
+QUIET_CPU = 0.1  # of a core, of a server that has loaded everything
 AUTOMATIC_GOAL, DECISION_GOAL = 50.0, 100.0  # milliseconds of the slowest of a hundred
 MEMORY_GOAL = 50.0  # kB
 COUNT_HELD = "SELECT count(*) FROM tool_calls WHERE answer IS NULL AND abandoned_at IS NULL"
@@ -243,6 +244,9 @@ async def _measure_objects(server: ServerProcess, held: HeldCalls, count: int) -
     """Measure the Python objects of held calls, with `tracemalloc`."""
     await held.hold(["git push origin warm-up"] * count, 0)
     await held.wait_until_held()
+    async with asyncio.timeout(HOLD_TIMEOUT):
+        while (await server.measure_usage(1)).cpu > QUIET_CPU:
+            pass  # it still compiles templates, whose code is traced too
     before = await server.read_usage()
     more = AGENTS_OF_ORGANIZATION - 1
     for agent in range(1, AGENTS_OF_ORGANIZATION):
