@@ -58,6 +58,7 @@ class Approval(Base):
             ),
         ),
         Index("ix_approvals_decided", "board_id", text("coalesce(decided_at, resolved_at)")),
+        Index("ix_approvals_tool_calls", "created_at", postgresql_where=text("is_tool_call")),
         Index(
             "ix_approvals_undone_by_user_id",
             "undone_by_user_id",

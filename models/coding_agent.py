@@ -137,6 +137,7 @@ class ToolCall(Base):
             postgresql_where=text("call_key is not null"),
         ),
         Index(None, "agent_id", "asked_at"),
+        Index(None, "agent_id", "call_key"),
         Index(None, "board_id", "asked_at"),
         Index(None, "organization_id", "asked_at"),
         Index(None, "asked_at"),

@@ -343,6 +343,7 @@ def upgrade() -> None:
         "tool_calls",
         ["agent_id", "asked_at"],
     )
+    op.create_index(op.f("ix_tool_calls_agent_id_call_key"), "tool_calls", ["agent_id", "call_key"])
     op.create_index(op.f("ix_tool_calls_approval_id"), "tool_calls", ["approval_id"])
     op.create_index(op.f("ix_tool_calls_asked_at"), "tool_calls", ["asked_at"])
     op.create_index(
@@ -390,6 +391,12 @@ def upgrade() -> None:
     )
     op.add_column("tasks", sa.Column("claimed_run", sa.String(length=200), nullable=True))
     op.add_column("tasks", sa.Column("claimed_run_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_approvals_tool_calls",
+        "approvals",
+        ["created_at"],
+        postgresql_where=sa.text("is_tool_call"),
+    )
     op.execute(ANNOUNCE_DECISION)
     op.execute(
         "create trigger announce_tool_decision after update of status on approvals for each row"
@@ -412,6 +419,7 @@ def downgrade() -> None:
     op.execute("drop function announce_tool_decision()")
     op.drop_column("tasks", "claimed_run_at")
     op.drop_column("tasks", "claimed_run")
+    op.drop_index("ix_approvals_tool_calls", "approvals")
     op.drop_column("approvals", "is_tool_call")
     op.drop_table("tool_calls")
     op.drop_table("usage_facts")

@@ -725,19 +725,19 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         is_in_history=False,
     ),
     EventType.AGENT_TOOL_UNGATED: EventDefinition(
-        N_("%(name)s called %(tool)s without asking"),
+        N_("%(name)s called %(tool)s without permission"),
         N_("tool call without a request"),
         (*AGENT, "coding-sessions-{agent}"),
         feed_kind="agents",
-        feed_text=N_("%(actor)s called %(tool)s without asking"),
+        feed_text=N_("%(actor)s called %(tool)s without permission"),
         is_public=True,
     ),
     EventType.AGENT_TOOLS_UNGATED: EventDefinition(
-        N_("%(name)s calls tools without asking: %(recent)s in the last hour"),
+        N_("%(name)s calls tools without permission: %(recent)s in the last hour"),
         N_("tool calls without requests"),
         (*AGENT, "coding-sessions-{agent}"),
         feed_kind="agents",
-        feed_text=N_("%(actor)s calls tools without asking: %(recent)s in the last hour"),
+        feed_text=N_("%(actor)s calls tools without permission: %(recent)s in the last hour"),
         is_public=True,
     ),
     EventType.AGENT_GRANT_CREATED: EventDefinition(

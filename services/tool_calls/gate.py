@@ -408,7 +408,7 @@ async def _find_earlier_answer(
         return None
     verdict = found.verdict
     if verdict.effect is PolicyEffect.ASK_ONE and found.reason != "client_config":
-        grant = await find_grant(session, coding_session, call.request_hash)
+        grant = await find_grant(session, coding_session, call.request_hash, verdict)
         if grant is not None:
             text = "A person has allowed this call for the rest of the session."
             if grant.task_id is not None:

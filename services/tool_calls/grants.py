@@ -24,6 +24,7 @@ from models import (
     ApprovalStatus,
     CodingSession,
     EventType,
+    PolicyVerdict,
     SessionState,
     Status,
     Task,
@@ -65,10 +66,13 @@ JOINED_GRANTS = (
 
 
 async def find_grant(
-    source: Source, coding_session: CodingSession, request_hash: str
+    source: Source, coding_session: CodingSession, request_hash: str, verdict: PolicyVerdict
 ) -> ToolGrant | None:
-    """Return a permission that covers a call of a session."""
-    return await COVERING_GRANT.first(
+    """Return a permission that covers a call of a session, about which this is the verdict.
+
+    One from before the policy limited who decides does not count: its person might not decide now.
+    """
+    found = await COVERING_GRANTS.fetch(
         source,
         agent_id=coding_session.agent_id,
         board_id=coding_session.board_id,
@@ -76,10 +80,18 @@ async def find_grant(
         session_id=coding_session.id,
         task_id=coding_session.task_id,
     )
+    limits = _list_limits(verdict)
+    return next((grant for grant, earlier in found if _list_limits(earlier) == limits), None)
 
 
-COVERING_GRANT: Query[ToolGrant] = Query(
-    JOINED_GRANTS.where(
+def _list_limits(verdict: PolicyVerdict) -> tuple[object, ...]:
+    """Return what a verdict asks of the people who decide."""
+    return verdict.decider_role, frozenset(verdict.decider_ids), verdict.requires_recent_sign_in
+
+
+COVERING_GRANTS: Query[tuple[ToolGrant, PolicyVerdict]] = Query(
+    JOINED_GRANTS.add_columns(Approval.policy_verdict)
+    .where(
         ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
         # people of another board, from which the agent was moved, do not decide here
         ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
@@ -91,9 +103,7 @@ COVERING_GRANT: Query[ToolGrant] = Query(
         IS_GIVEN,
         IS_IN_SCOPE,
     )
-    .limit(1)
-    .with_for_update(read=True, of=ToolGrant),
-    itemgetter(0),
+    .with_for_update(read=True, of=ToolGrant)
 )
 """Locked, so that a permission is not revoked before the call that it covers is recorded."""
 

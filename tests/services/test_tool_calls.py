@@ -17,6 +17,7 @@ from models import (
     EventType,
     PolicyEffect,
     PolicyRule,
+    Role,
     Status,
     ToolAnswer,
     ToolCall,
@@ -373,6 +374,17 @@ class TestPermissions:
         asked_two = await hold(session, world.worker)
         with pytest.raises(Conflict, match="not possible"):
             await self.grant(session, world, asked_two)
+
+    async def test_it_does_not_count_once_a_rule_limits_who_decides(self, session, world) -> None:
+        held = await hold(session, world.worker)
+        await self.grant(session, world, held)
+        await tool_calls.answer_held_call(session, held)
+        limited = {"kinds": ("tool.bash",), "decider_role": Role.ADMIN}
+        await set_rule(session, world, PolicyEffect.ASK_ONE, **limited)
+        again = await hold(session, world.worker)
+        await self.grant(session, world, again)
+        await tool_calls.answer_held_call(session, again)
+        assert (await answer(session, world.worker)).answer is ALLOW
 
     async def test_the_settings_of_clients_always_need_a_person(self, session, world) -> None:
         value = {"file_path": "/home/dev/project/.claude/settings.json", "content": "{}"}

@@ -90,7 +90,7 @@ async def test_calls_that_ran_without_asking_are_a_warning(alice, world, transac
         assert warning in page
         assert f'href="{path}/sessions/{coding_session.id}"' in page
     assert (
-        "Claude Code called tools in its latest session without asking."
+        "Claude Code called tools in its latest session without permission."
         in (await alice.get(path)).text
     )
     assert (

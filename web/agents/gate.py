@@ -101,7 +101,7 @@ def describe_gate(report: GateReport) -> str:
     if report.state is GateState.ON:
         return _("%(client)s has asked in its latest session.", client=client)
     if report.state is GateState.BYPASSED:
-        return _("%(client)s called tools in its latest session without asking.", client=client)
+        return _("%(client)s called tools in its latest session without permission.", client=client)
     if report.state is GateState.NOT_IN_SESSION:
         return _("No request in the latest session. The last one was %(age)s ago.", age=age)
     return _("No request for %(age)s, and no newer session.", age=age)
