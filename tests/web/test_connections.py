@@ -118,7 +118,7 @@ async def test_a_check_becomes_green_when_the_client_has_called(
 async def hold(world, transaction):
     """Return a function that stores a call of Codex, which was held for a test."""
 
-    async def store(seconds: int, **columns) -> None:
+    async def store(seconds: int, *, cut_seconds: float | None = None, **columns) -> None:
         at = now()
         async with transaction() as session:
             agent = await session.get(Agent, world.worker.id)
@@ -145,7 +145,8 @@ async def hold(world, transaction):
                     **ended,
                 )
             )
-            await session.execute(update(ClientConnection).values(test_requested_at=None))
+            values = {"test_requested_at": None, "cut_seconds": cut_seconds}
+            await session.execute(update(ClientConnection).values(values))
 
     return store
 
@@ -156,7 +157,12 @@ async def hold(world, transaction):
         (20, {}, "The call is held for 20 s so far."),
         (600, {"waits_until": True}, "Start the test"),  # the server was killed meanwhile
         (72, {"answer": "allow", "answered_at": True}, "A call was held for 72 s, and Codex"),
-        (60, {"abandoned_at": True}, "The connection was closed after 60 s, before the answer."),
+        (
+            60,
+            {"abandoned_at": True, "cut_seconds": 60.2},
+            "The connection was closed after 60 s, before the answer.",
+        ),
+        (60, {"abandoned_at": True}, "Start the test"),  # the server was stopped
         (5, {"answer": "deny", "answered_at": True}, "The call was answered after 5 s"),
     ],
 )
@@ -166,7 +172,7 @@ async def test_the_page_says_how_the_test_went(
     await hold(seconds, **columns)
     page = (await alice.get(f"{address}/connect?client=codex")).text
     assert sentence in page
-    assert ("proxy_read_timeout" in page) is ("abandoned_at" in columns)
+    assert ("proxy_read_timeout" in page) is ("cut_seconds" in columns)
 
 
 async def test_a_test_holds_the_next_call(alice, address, hold, transaction) -> None:

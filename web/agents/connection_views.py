@@ -66,6 +66,7 @@ class ConnectionTest:
 
     is_requested: bool  # the next call is held
     call: ToolCall | None  # of the latest test
+    cut_seconds: float | None = None  # after which the client's last connection closed
 
     @property
     def state(self) -> str:
@@ -74,7 +75,8 @@ class ConnectionTest:
         if self.is_requested or call is None:
             return "requested" if self.is_requested else "none"
         if call.abandoned_at is not None and self.seconds < TEST_SECONDS:
-            return "cut"
+            # a server that stops ends its waits as well
+            return "cut" if int(self.cut_seconds or 0) == self.seconds else "none"
         if call.answer is None and call.abandoned_at is None:
             # a killed server has not recorded the end of a wait
             return "held" if call.waits_until and call.waits_until > now() else "none"
@@ -177,7 +179,9 @@ async def _load_connection(request: Request, source: Source) -> dict[str, Any]:
         "client_name": CLIENT_NAMES[client],
         "client_names": CLIENT_NAMES,
         "checks": build_checks(client, agent, connection, base_url),
-        "test": ConnectionTest(connection.test_requested_at is not None, call),
+        "test": ConnectionTest(
+            connection.test_requested_at is not None, call, connection.cut_seconds
+        ),
         "has_asked": connection.hook_at is not None,
         "test_command": TEST_COMMAND,
         "test_seconds": TEST_SECONDS,
