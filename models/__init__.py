@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from models.agent import (
     AGENT_NAME_COLUMNS,
+    CLIENT_CLOSED,
     NEVER_CALLED,
     WITHOUT_HEARTBEAT_KEY,
     Agent,

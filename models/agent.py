@@ -102,6 +102,7 @@ class ProvisioningStateType(TypeDecorator[ProvisioningState]):
 
 
 NEVER_CALLED = "never_called"  # in events: the status changes because the first call is missing
+CLIENT_CLOSED = "client_closed"  # in events: a coding agent is silent, which is normal
 
 
 class AgentStatus(StrEnum):

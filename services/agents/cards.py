@@ -30,7 +30,13 @@ from models import (
 from services import boards
 from services.agents import rules
 from services.agents.queries import agent_not_found
-from services.agents.rules import OFFLINE_AFTER, AgentState, SessionSigns, StatusEvidence
+from services.agents.rules import (
+    HAS_CLIENT,
+    OFFLINE_AFTER,
+    AgentState,
+    SessionSigns,
+    StatusEvidence,
+)
 
 CardRow: TypeAlias = tuple[
     Agent,
@@ -42,6 +48,7 @@ CardRow: TypeAlias = tuple[
     bool,  # whether a tool call is held
     datetime | None,
     datetime | None,
+    bool,  # whether a coding client runs it
 ]
 
 
@@ -70,6 +77,7 @@ class AgentCard:
     evidence: StatusEvidence
     evidence_age: timedelta | None  # the age of the evidence
     uncalled_for: timedelta | None = None  # since its creation, if it never called by itself
+    has_client: bool = False  # a coding client runs it, which sends no heartbeats
 
 
 async def list_agent_cards(
@@ -221,6 +229,7 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
         select(
             *(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at),
             *(held.correlate(Agent).exists(), sessions.c.working_at, sessions.c.open_at),
+            HAS_CLIENT,
         )
         .outerjoin(Board, Board.id == Agent.board_id)
         .outerjoin(work, true())
@@ -254,6 +263,7 @@ def _build_card(
     is_held: bool,
     working_at: datetime | None,
     open_at: datetime | None,
+    has_client: bool,
     moment: datetime,
     minimum: timedelta,
 ) -> AgentCard:
@@ -262,16 +272,20 @@ def _build_card(
     away_since = rules.find_away_since(agent, gateway, moment)
     activity = {"working": task is not None, "running": run is not None}
     signs = SessionSigns(is_held, working_at, open_at)
+    state = rules.compute_state(
+        agent, gateway, moment, minimum, signs=signs, has_client=has_client, **activity
+    )
     return AgentCard(
         agent=agent,
         board_name=board.name if board else None,
         task=task,
         run=run,
         unreachable_for=moment - away_since if away_since else None,
-        state=rules.compute_state(agent, gateway, moment, minimum, signs=signs, **activity),
+        state=state,
         heartbeat_interval=rules.heartbeat_interval(agent),
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
         evidence=evidence,
         evidence_age=moment - evidence.at if evidence.at else None,
         uncalled_for=moment - agent.created_at if agent.is_uncalled else None,
+        has_client=has_client,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from models import NEVER_CALLED, Actor, Agent, Board, EventType
+from models import Actor, Agent, Board, EventType
 from services import events
 
 
@@ -22,10 +22,10 @@ def agent_event(
 
 
 def status_changed_event(
-    agent: Agent, board: Board | None, before: str, after: str, *, is_uncalled: bool = False
+    agent: Agent, board: Board | None, before: str, after: str, *, code: str | None = None
 ) -> events.NewEvent:
     """Build the event about a computed status that has changed without an actor."""
-    change = {"from": before, "to": after} | ({"code": NEVER_CALLED} if is_uncalled else {})
+    change = {"from": before, "to": after} | ({"code": code} if code else {})
     return agent_event(EventType.AGENT_STATUS_CHANGED, None, board, agent, **change)
 
 

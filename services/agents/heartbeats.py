@@ -30,13 +30,23 @@ from core.db.reads import Query, Source, WriteRequired, set_loaded_values
 from core.db.transactions import Write
 from core.errors import Invalid
 from core.text import N_
-from models import Actor, Agent, AgentStatus, Board, Status, Task
+from models import (
+    CLIENT_CLOSED,
+    NEVER_CALLED,
+    Actor,
+    Agent,
+    AgentStatus,
+    Board,
+    Status,
+    Task,
+)
 from services import boards, desired_state, events
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
 from services.agents.rules import (
     ABSENT_STATUSES,
     DEFAULT_HEARTBEAT,
+    HAS_CLIENT,
     OFFLINE_AFTER,
     RESERVED_STATUSES,
     TOUCH_INTERVAL,
@@ -111,24 +121,24 @@ async def mark_silent_agents_offline(
 ) -> int:
     """Mark agents that have been silent for too long as offline, and return how many they were.
 
-    It may run at any time, also in several workers at once.
+    The events say whether that is normal: people close the clients of coding agents. It may run at
+    any time, also in several workers at once.
     """
     at = now()
     query = (
-        select(Agent, Board)
+        select(Agent, Board, HAS_CLIENT)
         .outerjoin(Board, Board.id == Agent.board_id)
         .where(may_be_overdue_condition(at - offline_after))
         .with_for_update(of=Agent, key_share=True, skip_locked=True)
         .execution_options(populate_existing=True)
     )
     changes = []
-    for agent, board in await session.execute(query):
+    for agent, board, has_client in await session.execute(query):
         if is_overdue(agent, at, offline_after):
             before, agent.status = agent.status, AgentStatus.OFFLINE
-            uncalled = agent.is_uncalled
-            changes.append(
-                status_changed_event(agent, board, before, agent.status, is_uncalled=uncalled)
-            )
+            silence = CLIENT_CLOSED if has_client else None
+            code = NEVER_CALLED if agent.is_uncalled else silence
+            changes.append(status_changed_event(agent, board, before, agent.status, code=code))
     await events.record_events(session, changes)
     return len(changes)
 

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from core.clock import DURATION_PATTERN, MAX_DURATION, SECONDS, parse_duration
 from core.errors import Invalid
 from core.text import is_storable
-from models import Agent, AgentStatus, DesiredState, Gateway
+from models import Agent, AgentStatus, ClientConnection, DesiredState, Gateway
 from services import gateway_status
 
 OFFLINE_AFTER = timedelta(minutes=10)  # the default of AGENT_OFFLINE_AFTER
@@ -51,6 +51,7 @@ class AgentState(StrEnum):
     AWAY = "away"  # its gateway is unreachable, so the state is unknown
     WAITING = "waiting"  # its client holds a tool call until a person decides
     UNKNOWN = "unknown"  # its client's session is silent: it may work, or have been killed
+    CLOSED = "closed"  # no session of its client is open, which is normal
 
 
 SESSION_SILENT_AFTER = timedelta(minutes=5)
@@ -72,6 +73,23 @@ class SessionSigns:
             return AgentState.WORKING
         is_silent = self.open_at is not None and at - self.open_at >= SESSION_SILENT_AFTER
         return AgentState.UNKNOWN if is_silent else None
+
+
+HAS_CLIENT = and_(
+    Agent.gateway_id.is_(None),
+    select(ClientConnection.id)
+    .where(
+        ClientConnection.agent_id == Agent.id,
+        or_(
+            ClientConnection.hook_at.is_not(None),
+            ClientConnection.mcp_at.is_not(None),
+            ClientConnection.telemetry_at.is_not(None),
+        ),
+    )
+    .correlate(Agent)
+    .exists(),
+)
+"""Select the agents that a coding client runs: they are silent whenever people close it."""
 
 
 class StatusSource(StrEnum):
@@ -196,12 +214,13 @@ def compute_state(
     working: bool,
     running: bool = False,
     signs: SessionSigns | None = None,
+    has_client: bool = False,
 ) -> AgentState:
     """Return the state that pages show of an agent.
 
     `working`: it has a task in progress. `running`: a run is in progress on its gateway, so it is
     at work whether it calls us or not. `signs` are those of the sessions of a coding agent: a
-    silent one is unknown, although it has a task.
+    silent one is unknown, although it has a task. `has_client`: as in HAS_CLIENT.
     """
     status = compute_status(agent, gateway, at, minimum)
     if status == AgentStatus.DELETING:
@@ -213,12 +232,13 @@ def compute_state(
         return AgentState.AWAY
     if status in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
         return AgentState.PROVISIONING
-    if status == AgentStatus.OFFLINE and not running:
+    is_offline = status == AgentStatus.OFFLINE and not running
+    if is_offline and not has_client:
         return AgentState.OFFLINE
     if reported is not None:
         return reported
-    if not running and _is_overdue(agent, at):
-        return AgentState.LATE
+    if is_offline or (not running and _is_overdue(agent, at)):
+        return AgentState.CLOSED if has_client else AgentState.LATE
     return AgentState.WORKING if working or running else AgentState.IDLE
 
 

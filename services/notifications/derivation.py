@@ -10,7 +10,16 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role, User
+from models import (
+    CLIENT_CLOSED,
+    NEVER_CALLED,
+    AgentStatus,
+    Approval,
+    EventType,
+    NotificationKind,
+    Role,
+    User,
+)
 from services import policies
 from services.events import NewEvent
 from services.notifications.creation import Audience, NewNotification, notify
@@ -142,11 +151,10 @@ def _build_decision(event: NewEvent) -> Iterator[NewNotification]:
 
 
 def _build_status(event: NewEvent) -> Iterator[NewNotification]:
-    if event.actor is None and _data(event).get("to") == AgentStatus.OFFLINE:
-        never_called = _data(event).get("code") == NEVER_CALLED
-        yield from _build_agent_problem(
-            event, Kind.AGENT_STUCK if never_called else Kind.AGENT_OFFLINE
-        )
+    code, is_offline = _data(event).get("code"), _data(event).get("to") == AgentStatus.OFFLINE
+    if event.actor is None and is_offline and code != CLIENT_CLOSED:
+        kind = Kind.AGENT_STUCK if code == NEVER_CALLED else Kind.AGENT_OFFLINE
+        yield from _build_agent_problem(event, kind)
 
 
 def _build_failure(event: NewEvent) -> Iterator[NewNotification]:

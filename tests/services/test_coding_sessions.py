@@ -11,11 +11,14 @@ from core.errors import Invalid, NotFound
 from core.paging import Paging
 from models import (
     Agent,
+    AgentStatus,
     ClientConnection,
     CodingClient,
     CodingSession,
     Event,
     EventType,
+    Notification,
+    NotificationKind,
     SessionState,
     Status,
     ToolAnswer,
@@ -23,6 +26,7 @@ from models import (
     UsageFact,
 )
 from services import agents, coding_sessions
+from services.agents import AgentState
 from services.coding_sessions import (
     TESTED_VERSIONS,
     ConnectionKind,
@@ -38,6 +42,7 @@ from services.coding_sessions import (
     record_event,
     record_signal,
 )
+from tests.support.gateway_rows import make_gateway
 from tests.support.tool_calls import ask, make_coding_session
 
 CLAUDE = CodingClient.CLAUDE
@@ -316,3 +321,28 @@ async def test_the_state_of_an_agent_is_that_of_its_sessions(transaction, world)
         await ask(session, agent)
         agent.last_seen_at = now() - timedelta(hours=1)
     assert await find_state() == "waiting"
+
+
+async def test_a_closed_client_raises_no_alarm(transaction, world) -> None:
+    """The agent is offline for the API. One on a gateway, which also uses MCP, is missed."""
+    earlier = now() - timedelta(hours=1)
+    async with transaction() as session:
+        gateway = make_gateway(world.tern, "Harbor")
+        session.add(gateway)
+        await session.flush()
+        for agent in (world.worker, world.other_worker):
+            await record_connection(session, agent, CLAUDE, kind=ConnectionKind.MCP)
+            stored = await session.get_one(Agent, agent.id)
+            stored.status, stored.last_seen_at = AgentStatus.ONLINE, earlier
+        stored.gateway_id = gateway.id
+    async with transaction() as session:
+        assert await agents.mark_silent_agents_offline(session) == 2
+    async with transaction() as session:
+        card = await agents.get_agent_card(session, world.alice_member, world.worker.id)
+        assert (card.state, card.has_client) == (AgentState.CLOSED, True)
+        assert card.agent.status == AgentStatus.OFFLINE
+        card = await agents.get_agent_card(session, world.alice_member, world.other_worker.id)
+        assert card.state in (AgentState.OFFLINE, AgentState.AWAY)
+        kind = Notification.kind == NotificationKind.AGENT_OFFLINE
+        notified = set(await session.scalars(select(Notification.agent_id).where(kind)))
+        assert notified == {world.other_worker.id}

@@ -8,6 +8,8 @@ from sqlalchemy import update
 
 from core.clock import now
 from models import (
+    Agent,
+    AgentStatus,
     ApprovalStatus,
     ClientConnection,
     CodingClient,
@@ -153,6 +155,20 @@ async def test_a_silent_session_is_shown_as_unknown(alice, world, transaction, p
     assert (
         "silent for more than 5 minutes" in (await alice.get(f"{path}/sessions/{stored.id}")).text
     )
+
+
+async def test_pages_show_a_closed_client_without_an_alarm(alice, world, transaction, path) -> None:
+    await begin_session(transaction, world, state=SessionState.ENDED)
+    async with transaction() as session:
+        agent = await session.get_one(Agent, world.worker.id)
+        agent.last_seen_at, agent.status = now() - timedelta(hours=1), AgentStatus.OFFLINE
+    for page in (path, "/agents?state=closed"):
+        text = (await alice.get(page)).text
+        assert "No session" in text, page
+        assert "No heartbeat" not in text, page
+        assert 'data-state="offline"' not in text, page
+    assert world.worker.name not in (await alice.get("/agents/table?state=trouble")).text
+    assert "silent" not in (await alice.get("/dashboard/summary")).text
 
 
 async def test_who_may_change_the_board_revokes_a_permission(

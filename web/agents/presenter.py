@@ -27,6 +27,7 @@ AGENT_FILTERS = (
     ("", N_("All"), tuple(AgentState)),
     ("working", N_("Working"), (AgentState.WORKING, AgentState.WAITING)),
     ("idle", N_("Idle"), (AgentState.IDLE,)),
+    ("closed", N_("No session"), (AgentState.CLOSED,)),
     ("trouble", N_("Problems"), (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)),
     ("starting", N_("Starting"), (AgentState.PROVISIONING,)),
     ("unknown", N_("Unknown"), (AgentState.UNKNOWN,)),

@@ -73,7 +73,7 @@ def _build_line(card: AgentCard, waiting: str | None, *, is_paused: bool) -> Age
         title = card.task.title if card.task else ""
         text = _("Paused · %(task)s", task=title) if title else _("Paused")
         return AgentLine(agent, PAUSED, text)
-    if card.state is AgentState.UNKNOWN and waiting is None:
+    if card.state in (AgentState.UNKNOWN, AgentState.CLOSED) and waiting is None:
         return AgentLine(agent, card.state, N_("Last seen %(age)s"), agent.last_seen_at)
     work = waiting or _describe_work(card)
     return AgentLine(agent, card.state, work) if work is not None else _idle_line(card)

@@ -36,7 +36,11 @@ EMOJI_ICONS = {
 """Icon for each emoji name in an agent's profile."""
 
 STATE_ICONS = {"online": "idle", "updating": "provisioning", "deleting": "paused", "away": "late"}
-STATE_ICONS |= {"waiting": "late", "unknown": "offline"}  # of the sessions of coding agents
+STATE_ICONS |= {
+    "waiting": "late",
+    "unknown": "offline",
+    "closed": "paused",
+}  # of the sessions of coding agents
 STATE_NAMES = {
     "working": N_("Working"),
     "idle": N_("Idle"),
@@ -51,6 +55,7 @@ STATE_NAMES = {
     "failed": N_("Failed"),
     "waiting": N_("Waits for a decision"),
     "unknown": N_("Unknown"),
+    "closed": N_("No session"),
 }
 KNOWN_STATES = {"working", "idle", "late", "offline", "provisioning", "paused", "failed"}
 
