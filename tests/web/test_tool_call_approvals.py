@@ -175,6 +175,32 @@ async def test_equal_calls_are_allowed_for_the_session_or_the_task(
     assert [grant.task_id for grant in grants] == [None, task.id]
 
 
+@pytest.mark.parametrize(
+    ("answer", "sentence", "path"),
+    [
+        ("approved", "Allowed. Worker wants to run a command", ""),
+        ("rejected", "Denied. Worker wants to run a command", ""),
+        ("session", "Allowed for this session.", "/agents/{agent}/sessions#permissions"),
+        ("always", "Allowed, and a rule was added: make release.", "/boards/{board}/policy"),
+    ],
+)
+async def test_the_toast_and_the_row_say_what_was_allowed(
+    alice, hold, world, answer, sentence, path
+) -> None:
+    approval = await hold(command="make release")
+    shown = {"action_hash": approval.action_hash, "status": answer}
+    sent = await alice.post(f"/approvals/{approval.id}/answers", data=shown, headers=HTMX)
+    query = f"answered={approval.id}&answer={answer}"
+    for page in (sent, await alice.get(f"/approvals/{approval.id}?{query}")):
+        toast = page.text.split("data-toast>")[1]
+        assert sentence in toast
+        assert path.format(agent=world.worker.id, board=world.board.id) in toast
+        assert f"/approvals/{approval.id}/undoings" in toast
+    page = (await alice.get("/approvals?state=decided")).text
+    row = page[page.index(f'id="approval-{approval.id}"') :]
+    assert ("You denied" if answer == "rejected" else "You allowed") in row
+
+
 async def test_always_adds_exactly_the_rule_that_is_shown(alice, hold, transaction, world) -> None:
     approval = await hold(command="make release")
     page = main_part((await alice.get(f"/approvals/{approval.id}")).text)

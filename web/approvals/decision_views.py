@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
@@ -93,7 +94,7 @@ async def decide_approval(request: Request) -> Response:
             following = await inbox.list_next_items(
                 session, member, address.listed, WaitingOrder(address.order), approval_id
             )
-        toast = toasts.build_decision_toast(detail, earlier)
+        toast = toasts.build_decision_toast(detail, earlier, answer=fields.status)
         return await _render_decided(request, form, detail, following, toast)
     return await _render_approval(request, approval_id, form)
 
@@ -112,7 +113,7 @@ async def _decide(
     if fields.status in list(GrantScope):
         scope = GrantScope(fields.status)
         return await tool_calls.approve_for(session, member.user, approval_id, scope, **decision)
-    if fields.status == "always":
+    if fields.status == toasts.ALWAYS:
         return await tool_calls.approve_always(session, member, approval_id, **decision)
     if fields.status == "edited":
         detail = await approvals.get_member_approval(session, member, approval_id)
@@ -237,7 +238,8 @@ def _redirect_next(
         return RedirectResponse(f"/boards/{detail.board.id}/tasks/{task_id}", 303)
     path = _build_path(next_item) if next_item else f"/approvals/{detail.approval.id}"
     listed = InboxAddress.from_query(request.query_params).query_with(selected="").lstrip("?")
-    query = "&".join(filter(None, [f"answered={detail.approval.id}", listed]))
+    answer = f"&answer={quote(form.value('status'))}" if detail.approval.is_tool_call else ""
+    query = "&".join(filter(None, [f"answered={detail.approval.id}{answer}", listed]))
     return RedirectResponse(f"{path}?{query}", 303)
 
 

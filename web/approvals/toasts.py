@@ -9,12 +9,16 @@ from uuid import UUID
 
 from core.errors import AppError
 from models import ApprovalStatus
-from services import approvals
+from services import approvals, tool_calls
 from services.approvals import ApprovalDetail, DecisionResult
+from services.tool_calls import GrantScope
 from web.approvals.sentences import describe_lapses, describe_question
 from web.ui import forms
 from web.ui.locale_format import describe_error
-from web.ui.translation import _, ngettext
+from web.ui.text_display import reveal_text
+from web.ui.translation import N_, _, ngettext
+
+ALWAYS = "always"  # an answer to a tool call that also adds a rule
 
 Toast = dict[str, Any]
 
@@ -25,8 +29,16 @@ def parse_series(text: str) -> list[UUID]:
     return list(dict.fromkeys(id for id in found if id is not None))
 
 
-def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetail] = ()) -> Toast:
-    """Build a toast that undoes a decision together with the earlier ones of its series."""
+def build_decision_toast(
+    detail: ApprovalDetail, earlier: Sequence[ApprovalDetail] = (), *, answer: str = ""
+) -> Toast:
+    """Build a toast that undoes a decision together with the earlier ones of its series.
+
+    An `answer` to a tool call that is more than a decision has a toast of its own, which says so.
+    """
+    undo = {"undo": f"/approvals/{detail.approval.id}/undoings"} if detail.can_undo else {}
+    if detail.approval.is_tool_call and (more := _describe_lasting_answer(detail, answer)):
+        return {**more, **undo, "about": [detail.approval.id]}
     others = [one for one in earlier if one.approval.id != detail.approval.id]
     if others and detail.can_undo:
         return build_series_toast([*others, detail])
@@ -41,23 +53,48 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
     if detail.is_undecided:
         text = _("You approved: %(question)s One more person must approve it.", question=question)
         return {"text": text, "undo": f"/approvals/{id}/undoings", "about": [id]}
-    if detail.shown_status is ApprovalStatus.APPROVED:
-        text = _("Approved. %(question)s", question=question)
+    is_approved = detail.shown_status is ApprovalStatus.APPROVED
+    if detail.approval.is_tool_call:
+        text = N_("Allowed. %(question)s") if is_approved else N_("Denied. %(question)s")
     else:
-        text = _("Rejected. %(question)s", question=question)
-    if not detail.can_undo:
-        return {"text": text, "about": [id]}
-    return {"text": text, "undo": f"/approvals/{id}/undoings", "series": str(id), "about": [id]}
+        text = N_("Approved. %(question)s") if is_approved else N_("Rejected. %(question)s")
+    series = {"series": str(id)} if detail.can_undo else {}
+    return {"text": _(text, question=question), **undo, **series, "about": [id]}
+
+
+def _describe_lasting_answer(detail: ApprovalDetail, answer: str) -> Toast | None:
+    """Say what an answer allows besides this tool call, and where that is shown."""
+    if detail.shown_status is not ApprovalStatus.APPROVED or detail.agent is None:
+        return None
+    if answer == ALWAYS:
+        rule = tool_calls.build_allow_rule(detail)
+        name = reveal_text(rule.name) if rule else ""
+        path = f"/boards/{detail.board.id}/policy"
+        text = _("Allowed, and a rule was added: %(rule)s.", rule=name)
+        return {"text": text, "link": (_("Show the policy"), path)}
+    if answer not in list(GrantScope):
+        return None
+    is_for_task = answer == GrantScope.TASK
+    text = _("Allowed until the task is done.") if is_for_task else _("Allowed for this session.")
+    path = f"/agents/{detail.agent.id}/sessions#permissions"
+    return {"text": text, "link": (_("Show the permissions"), path)}
 
 
 def build_series_toast(details: Sequence[ApprovalDetail]) -> Toast:
     """Build a toast that undoes several decisions together: "2 approved, 1 rejected"."""
+    of_tools = all(one.approval.is_tool_call for one in details)
     approved = sum(one.shown_status is ApprovalStatus.APPROVED for one in details)
     rejected = len(details) - approved
-    if approved and rejected:
+    if approved and rejected and of_tools:
+        text = _("%(allowed)d allowed, %(denied)d denied", allowed=approved, denied=rejected)
+    elif approved and rejected:
         text = _(
             "%(approved)d approved, %(rejected)d rejected", approved=approved, rejected=rejected
         )
+    elif of_tools and approved:
+        text = ngettext("%(num)d allowed", "%(num)d allowed", approved)
+    elif of_tools:
+        text = ngettext("%(num)d denied", "%(num)d denied", rejected)
     else:
         text = _describe_count(approved or rejected, is_approved=bool(approved))
     ids = [one.approval.id for one in details]

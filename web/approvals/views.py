@@ -216,7 +216,8 @@ async def find_decided_toast(request: Request) -> Toast | None:
     async with open_reader(request) as source:
         detail = await approvals.get_member_approval(source, current_member(request), decided_id)
     is_first = detail.is_undecided and detail.approval.first_approver_id == request.user.id
-    return build_decision_toast(detail) if detail.can_undo or is_first else None
+    answer = request.query_params.get("answer", "")
+    return build_decision_toast(detail, answer=answer) if detail.can_undo or is_first else None
 
 
 async def show_gateway_request(request: Request) -> Response:
