@@ -178,8 +178,8 @@ async def test_equal_calls_are_allowed_for_the_session_or_the_task(
 @pytest.mark.parametrize(
     ("answer", "sentence", "path"),
     [
-        ("approved", "Allowed. Worker wants to run a command", ""),
-        ("rejected", "Denied. Worker wants to run a command", ""),
+        ("approved", "Allowed: Worker wants to run a command.", ""),
+        ("rejected", "Denied: Worker wants to run a command.", ""),
         ("session", "Allowed for this session.", "/agents/{agent}/sessions#permissions"),
         ("always", "Allowed, and a rule was added: make release.", "/boards/{board}/policy"),
     ],
@@ -199,6 +199,20 @@ async def test_the_toast_and_the_row_say_what_was_allowed(
     page = (await alice.get("/approvals?state=decided")).text
     row = page[page.index(f'id="approval-{approval.id}"') :]
     assert ("You denied" if answer == "rejected" else "You allowed") in row
+
+
+async def test_the_toast_says_when_the_client_gets_the_answer(alice, hold, transaction) -> None:
+    """It follows the time to undo, and is not said if nobody waits."""
+    approval = await hold()
+    shown = {"action_hash": approval.action_hash, "status": "approved"}
+    sent = await alice.post(f"/approvals/{approval.id}/answers", data=shown, headers=HTMX)
+    page = f"/approvals/{approval.id}?answered={approval.id}"
+    sentence = r"The client gets the answer in \d+ s\."
+    shown_pages = [sent.text, main_part((await alice.get(page)).text)]
+    assert [bool(re.search(sentence, one)) for one in shown_pages] == [True, True]
+    async with transaction() as session:
+        await session.execute(update(ToolCall).values(abandoned_at=now()))
+    assert not re.search(sentence, (await alice.get(page)).text)
 
 
 async def test_always_adds_exactly_the_rule_that_is_shown(alice, hold, transaction, world) -> None:

@@ -23,6 +23,7 @@ from web.approvals.toasts import Toast
 from web.approvals.tool_calls import build_edit, read_edited_input
 from web.approvals.views import (
     current_view,
+    is_awaited_decision,
     is_from_inbox,
     is_from_task,
     is_from_toast,
@@ -87,6 +88,7 @@ async def decide_approval(request: Request) -> Response:
             if fields.is_approved and not fields.complete:
                 await _check_opened(session, member, approval_id)
             detail = await _decide(request, session, approval_id, fields)
+            is_awaited = await is_awaited_decision(session, detail)
             earlier = await approvals.list_undoable_decisions(
                 session, member, toasts.parse_series(fields.series)
             )
@@ -94,7 +96,9 @@ async def decide_approval(request: Request) -> Response:
             following = await inbox.list_next_items(
                 session, member, address.listed, WaitingOrder(address.order), approval_id
             )
-        toast = toasts.build_decision_toast(detail, earlier, answer=fields.status)
+        toast = toasts.build_decision_toast(
+            detail, earlier, answer=fields.status, is_awaited=is_awaited
+        )
         return await _render_decided(request, form, detail, following, toast)
     return await _render_approval(request, approval_id, form)
 

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
+from core.clock import now
 from models import ApprovalStatus, User
 from services import approvals
 from services.approval_actions import COMPLETION_KIND
 from services.approvals import ApprovalDetail
 from services.tool_facts import ToolKind, find_tool_kind
+from web.ui.time_format import format_duration
 from web.ui.translation import N_, _, ngettext
 
 TOOL_PREFIX = "tool."  # of the kind of a tool call
@@ -69,6 +72,15 @@ def describe_question(detail: ApprovalDetail) -> str:
     tool = approval.action_type.removeprefix(TOOL_PREFIX)
     text = TOOL_SENTENCES.get(find_tool_kind(tool), ANY_TOOL_SENTENCE)
     return _(text, name=describe_requester(detail), tool=_shorten(tool))
+
+
+def describe_arrival(detail: ApprovalDetail) -> str:
+    """Say when the client that waits gets the decision about a tool call; "" if it is final."""
+    final_at = detail.approval.finalizes_at
+    if not detail.can_undo or final_at is None:
+        return ""
+    seconds = max(1, ceil((final_at - now()).total_seconds()))
+    return _("The client gets the answer in %(time)s.", time=format_duration(seconds, "s"))
 
 
 def describe_lapses(detail: ApprovalDetail) -> str:

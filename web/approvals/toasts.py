@@ -12,7 +12,7 @@ from models import ApprovalStatus
 from services import approvals, tool_calls
 from services.approvals import ApprovalDetail, DecisionResult
 from services.tool_calls import GrantScope
-from web.approvals.sentences import describe_lapses, describe_question
+from web.approvals.sentences import describe_arrival, describe_lapses, describe_question
 from web.ui import forms
 from web.ui.locale_format import describe_error
 from web.ui.text_display import reveal_text
@@ -30,18 +30,25 @@ def parse_series(text: str) -> list[UUID]:
 
 
 def build_decision_toast(
-    detail: ApprovalDetail, earlier: Sequence[ApprovalDetail] = (), *, answer: str = ""
+    detail: ApprovalDetail,
+    earlier: Sequence[ApprovalDetail] = (),
+    *,
+    answer: str = "",
+    is_awaited: bool = False,
 ) -> Toast:
     """Build a toast that undoes a decision together with the earlier ones of its series.
 
     An `answer` to a tool call that is more than a decision has a toast of its own, which says so.
+    `is_awaited`: the client of a tool call waits for the decision, and gets it when it is final.
     """
+    arrival = describe_arrival(detail) if is_awaited else ""
     undo = {"undo": f"/approvals/{detail.approval.id}/undoings"} if detail.can_undo else {}
     if detail.approval.is_tool_call and (more := _describe_lasting_answer(detail, answer)):
-        return {**more, **undo, "about": [detail.approval.id]}
+        return _add({**more, **undo, "about": [detail.approval.id]}, arrival)
     others = [one for one in earlier if one.approval.id != detail.approval.id]
     if others and detail.can_undo:
-        return build_series_toast([*others, detail])
+        toast = build_series_toast([*others, detail])
+        return _add({**toast, "text": f"{toast['text']}."}, arrival) if arrival else toast
     id, question = detail.approval.id, describe_question(detail)
     if detail.is_undecided and (lapses := describe_lapses(detail)):
         text = _(
@@ -55,11 +62,15 @@ def build_decision_toast(
         return {"text": text, "undo": f"/approvals/{id}/undoings", "about": [id]}
     is_approved = detail.shown_status is ApprovalStatus.APPROVED
     if detail.approval.is_tool_call:
-        text = N_("Allowed. %(question)s") if is_approved else N_("Denied. %(question)s")
+        text = N_("Allowed: %(question)s.") if is_approved else N_("Denied: %(question)s.")
     else:
         text = N_("Approved. %(question)s") if is_approved else N_("Rejected. %(question)s")
     series = {"series": str(id)} if detail.can_undo else {}
-    return {"text": _(text, question=question), **undo, **series, "about": [id]}
+    return _add({"text": _(text, question=question), **undo, **series, "about": [id]}, arrival)
+
+
+def _add(toast: Toast, sentence: str) -> Toast:
+    return {**toast, "text": f"{toast['text']} {sentence}".rstrip()}
 
 
 def _describe_lasting_answer(detail: ApprovalDetail, answer: str) -> Toast | None:

@@ -17,6 +17,7 @@ from services.policies import ReferenceNames
 from services.tool_calls import CallExcerpt, GrantScope, RequestedCall, WaitState
 from services.tool_facts import ToolKind, find_tool_kind
 from web.approvals.payload import PayloadRow, format_value
+from web.approvals.sentences import describe_arrival
 from web.policies import build_rule_rows
 from web.ui.forms import Form
 from web.ui.text_comparison import list_changes
@@ -195,6 +196,11 @@ class ToolCallView:
         """Return why people are asked, if no rule says so."""
         code = self.found.call.reason if self.found else ""
         return _(ASKING_REASONS[code]) if code in ASKING_REASONS else ""
+
+    @property
+    def arrival(self) -> str:
+        """Return when the client gets a decision that can still be undone."""
+        return describe_arrival(self.detail)
 
     @property
     def scopes(self) -> Sequence[GrantScope]:

@@ -11,10 +11,11 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.db.reads import Source
 from core.errors import Invalid
 from core.http.request import get_settings, open_reader, open_transaction
 from models import GatewayRequest
-from services import approvals, boards
+from services import approvals, boards, tool_calls
 from services.approvals import ApprovalDetail
 from services.gateways import requests
 from services.gateways.requests import GatewayAnswer
@@ -208,6 +209,14 @@ async def render_undone(request: Request, approval_id: UUID | None, toast: Toast
     return response
 
 
+async def is_awaited_decision(source: Source, detail: ApprovalDetail) -> bool:
+    """Return whether a client waits for the decision about a tool call."""
+    if not detail.approval.is_tool_call:
+        return False
+    waits = await tool_calls.list_waiting(source, [detail.approval.id])
+    return any(one.waiting for one in waits.values())
+
+
 async def find_decided_toast(request: Request) -> Toast | None:
     """Return the undo toast of an approval decided without scripts, while it can be undone."""
     decided_id = forms.parse_id(request.query_params.get("answered"))
@@ -215,9 +224,12 @@ async def find_decided_toast(request: Request) -> Toast | None:
         return None
     async with open_reader(request) as source:
         detail = await approvals.get_member_approval(source, current_member(request), decided_id)
+        is_awaited = await is_awaited_decision(source, detail)
     is_first = detail.is_undecided and detail.approval.first_approver_id == request.user.id
+    if not detail.can_undo and not is_first:
+        return None
     answer = request.query_params.get("answer", "")
-    return build_decision_toast(detail, answer=answer) if detail.can_undo or is_first else None
+    return build_decision_toast(detail, answer=answer, is_awaited=is_awaited)
 
 
 async def show_gateway_request(request: Request) -> Response:
