@@ -1,6 +1,7 @@
 """Pages that answer "Why?": the steps that led to a task, an approval or a message."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -12,6 +13,7 @@ from models import Member
 from services import agents, approvals, causes, tasks
 from services.causes import CauseStep, StepKind
 from web.approvals.sentences import describe_kind, describe_question
+from web.approvals.tool_calls import ToolCallView, load_tool_call
 from web.auth.viewer import current_member
 from web.boards.views import board_access
 from web.ui import forms
@@ -52,7 +54,21 @@ async def show_approval_causes(request: Request) -> Response:
     async with open_reader(request) as source:
         detail = await approvals.get_member_approval(source, current_member(request), approval_id)
         steps = await causes.load_approval_causes(source, detail.board, detail.approval)
+        if detail.approval.is_tool_call:
+            call = await load_tool_call(source, current_member(request), detail)
+            reasons = {str(detail.approval.id): describe_asking(call)}
+            steps = [replace(one, note=one.note or reasons.get(one.id, "")) for one in steps]
     return await _render(request, describe_question(detail), f"/approvals/{approval_id}", steps)
+
+
+def describe_asking(call: ToolCallView) -> str:
+    """Say which rule asked people about a tool call, or why they were asked without one."""
+    verdict = call.detail.approval.policy_verdict
+    if call.asking_reason or not verdict.rule_name:
+        return call.asking_reason
+    if verdict.required_approvals > 1:
+        return _("Policy “%(rule)s”: two people must approve.", rule=verdict.rule_name)
+    return _("Policy “%(rule)s”: one person decides.", rule=verdict.rule_name)
 
 
 async def show_message_causes(request: Request) -> Response:

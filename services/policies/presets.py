@@ -101,7 +101,7 @@ PRESETS = (
         N_("Coding agents: ask for everything"),
         N_(
             "Every tool call waits for one person, except plain reads inside the project and the "
-            "tools of Mission Control."
+            "tools of Mission Control. This is the same as having no rules for tool calls."
         ),
         [
             PolicyRule(

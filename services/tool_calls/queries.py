@@ -24,8 +24,10 @@ from models import (
     ToolCall,
     User,
 )
+from services.approvals import EDITED_INPUT
 from services.tool_calls.gate import IS_HELD
 from services.tool_calls.grants import GrantScope
+from services.tool_facts import build_excerpt
 
 EDITING_CLIENTS = frozenset({CodingClient.CLAUDE})
 """The clients that take an edited input with the answer."""
@@ -125,7 +127,7 @@ CALL_OF_APPROVAL: Query[RequestedCall] = Query(
 
 @dataclass(frozen=True)
 class CallExcerpt:
-    """The beginning of the input of a call, with secrets masked."""
+    """The beginning of the input of a call, with secrets masked; of an edited one, if it was."""
 
     approval_id: UUID
     client: CodingClient
@@ -140,12 +142,16 @@ async def list_excerpts(source: Source, approval_ids: Collection[UUID]) -> Seque
 
 _IS_OF_APPROVALS = ToolCall.approval_id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid())))
 EXCERPTS: Query[CallExcerpt] = Query(
-    select(ToolCall.approval_id, CodingSession.client, ToolCall.tool, ToolCall.input_excerpt)
+    select(
+        *(ToolCall.approval_id, CodingSession.client, ToolCall.tool, ToolCall.input_excerpt),
+        Approval.payload[EDITED_INPUT],
+    )
     .join(CodingSession, CodingSession.id == ToolCall.session_id)
+    .join(Approval, Approval.id == ToolCall.approval_id)
     .where(_IS_OF_APPROVALS)
     .ext(distinct_on(ToolCall.approval_id))
     .order_by(ToolCall.approval_id),
-    lambda row: CallExcerpt(*row),
+    lambda row: CallExcerpt(*row[:3], build_excerpt(row[4]) if row[4] else row[3]),
 )
 
 

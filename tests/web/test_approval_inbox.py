@@ -8,6 +8,7 @@ from sqlalchemy import select
 from core.clock import now
 from models import Agent, Approval, ApprovalStatus, Event, EventType
 from tests.support.approval_pages import HTMX, approving, ask, checkbox, selected, stored
+from tests.support.gateway_rows import make_gateway
 from web.stale_parts import list_stale_parts
 
 __all__ = ["ask"]
@@ -42,6 +43,15 @@ async def test_an_approval_has_its_own_address(alice, ask) -> None:
 
 async def test_an_empty_inbox_says_so(alice) -> None:
     assert "Nothing needs you." in (await alice.get("/approvals")).text
+
+
+async def test_requests_on_gateways_have_a_tab_if_there_is_a_gateway(
+    alice, world, transaction
+) -> None:
+    assert "On gateways" not in (await alice.get("/approvals")).text
+    async with transaction() as session:
+        session.add(make_gateway(world.tern))
+    assert "On gateways" in (await alice.get("/approvals")).text
 
 
 async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) -> None:

@@ -199,13 +199,17 @@ async def test_who_may_change_the_board_revokes_a_permission(
     assert "npm test" in page
     assert revoke not in page
     assert (await rita.post(revoke)).status_code == 403
-    assert f'action="{revoke}"' in (await bob.get(f"{path}/sessions")).text
+    page = (await bob.get(f"{path}/sessions")).text
+    assert f'action="{revoke}"' in page
+    assert "until the session ends" in page
     response = await bob.post(revoke)
     assert (response.status_code, response.headers["Location"]) == (
         303,
         f"{path}/sessions#permissions",
     )
-    assert revoke not in (await bob.get(f"{path}/sessions")).text
+    page = (await bob.get(f"{path}/sessions")).text
+    assert revoke not in page
+    assert "until the session ends" not in page
     async with transaction() as session:
         stored_grant = await session.get(ToolGrant, grant.id, populate_existing=True)
         assert stored_grant.ended_by_user_id == world.bob.id

@@ -85,7 +85,8 @@ async def test_another_tool_is_shown_by_its_fields_and_as_json(alice, hold) -> N
     page = main_part((await alice.get(f"/approvals/{approval.id}")).text)
     assert "Worker wants to change a file" in page
     assert re.findall(r'<dt dir="auto">([^<]*)</dt>', page) == ["file_path", "content"]
-    assert "No rule of the approval policy applies" in page
+    for shown in (page, (await alice.get(f"/approvals/{approval.id}/why")).text):
+        assert "No rule of the approval policy applies" in shown
     shown = html.unescape(re.findall(r"JSON[^>]*>\n(\{.*?)</pre>", page, re.DOTALL)[0])
     assert json.loads(shown) == value
 
@@ -250,6 +251,8 @@ async def test_the_new_rule_comes_before_the_one_that_asked(
             )
         )
     approval = await hold(command="make release")
+    why = (await alice.get(f"/approvals/{approval.id}/why")).text
+    assert "Policy “Ask”: one person decides." in why
     assert (await post(alice, approval, "always")).status_code == 303
     async with transaction() as session:
         policy = await session.scalar(select(ApprovalPolicy))
@@ -299,6 +302,10 @@ async def test_an_edit_is_shown_as_a_difference_before_it_is_allowed(
     assert stored.decided_status is ApprovalStatus.APPROVED
     again = main_part((await alice.get(f"/approvals/{approval.id}")).text)
     assert "Changed by the person who allowed it" in again
+    decided = (await alice.get("/approvals?state=decided")).text
+    [row] = re.findall(rf'<li [^>]*id="approval-{approval.id}".*?</li>', decided, re.DOTALL)
+    assert "git push" in row
+    assert "--force" not in row
 
 
 @pytest.mark.parametrize(

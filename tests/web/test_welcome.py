@@ -129,6 +129,13 @@ async def test_the_first_agent_can_be_a_coding_agent(dana) -> None:
     assert (await dana.get("/welcome")).headers["Location"] == sent.headers["Location"]
 
 
+async def test_the_form_for_the_first_agent_leads_back_to_the_first_steps(dana, alice) -> None:
+    await dana.post("/welcome/board", data={"name": "Quay"})
+    for browser, path in ((dana, "/welcome"), (alice, "/agents/new")):
+        page = (await browser.get("/agents/new?client=codex")).text
+        assert path in re.findall(r'href="([^"]*)">Back</a>', page)
+
+
 async def test_an_invalid_agent_keeps_the_submitted_values(dana) -> None:
     await dana.post("/welcome/board", data=BOARD)
     board_id = re.findall(r'name="board_id" value="([\w-]+)"', (await dana.get("/welcome")).text)[0]

@@ -186,6 +186,7 @@ async def _render_new_form(
         client=client,
         client_name=CLIENT_NAMES[client],
         board_options=[(board.id, board.name) for board in fitting],
+        back="/agents/new" if names else "/welcome",  # which offers the clients for the first agent
     )
 
 
