@@ -184,7 +184,7 @@ async def end_tool_grant(context: RequestContext, agent: Agent, grant_id: UUID) 
     return Ok()
 
 
-AGENT, TAGS = "/agents/{agent_id}", ["coding agents"]
+AGENT, TAGS = "/agents/{agent_id}", ["coding-agents"]
 
 OPERATIONS = [
     Operation("GET", AGENT + "/sessions", list_coding_sessions, USER, TAGS, agent_for_read),

@@ -91,7 +91,7 @@ TAGS: Mapping[str, str] = {
     "metrics": "Numbers of the dashboard",
     "search": "Full-text search",
     "agents": "Agents",
-    "coding agents": "Sessions and tool calls of coding agents",
+    "coding-agents": "Sessions and tool calls of coding agents",
     "souls-directory": "Characters for agents",
     "skills": "Skills and their packs",
     "gateways": "Gateways, which run agents",
