@@ -34,6 +34,7 @@ from core.http.caller import (
 )
 from core.http.compression import CompressionMiddleware
 from core.http.incomplete_requests import IncompleteRequestMiddleware
+from core.http.long_wait import SharedTransactions
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
     PROGRAM_PATHS,
@@ -186,6 +187,7 @@ def build_state(
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
         "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
         "long_waits": ConcurrencyLimiter("Too many requests of agents wait already."),
+        "shared_transactions": SharedTransactions(transaction_factory),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),
         "board_visits": presence.BoardVisits(transaction_factory, listener),

@@ -6,6 +6,7 @@ after some errors. Only errors of the caller, such as a wrong token, are those o
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
@@ -23,7 +24,8 @@ from api.framework.errors import handle_app_error, handle_unknown_address
 from core.clock import now
 from core.db.listen import PostgresListener
 from core.errors import AppError, Invalid, NotFound, TooMany, Unauthorized
-from core.http.long_wait import WaitEnd, wait_long
+from core.http.caller import get_agent_token, get_bearer_token
+from core.http.long_wait import SharedTransactions, WaitEnd, wait_long
 from core.http.request import MAX_BODY_SIZE, Session, count_wait, open_transaction, read_body
 from core.limiters import RateLimiter
 from models import Agent, CodingClient, ToolAnswer
@@ -139,8 +141,10 @@ async def _wait_for_decision(
 
     The call that tests a connection gets no answer before TEST_SECONDS have passed. Raises
     ClientDisconnect if the connection was closed. An answer that came at this moment is given to
-    the next equal call.
+    the next equal call. Calls with one approval and one token are answered together.
     """
+    shared: SharedTransactions = request.state.shared_transactions
+    key = held.approval_id, get_agent_token(request) or get_bearer_token(request)
     expires_at = request.state.credential_expires_at
     if expires_at is not None:
         seconds = min(seconds, (expires_at - now()).total_seconds())
@@ -148,35 +152,36 @@ async def _wait_for_decision(
         if held.is_test:
             await wait.sleep(TEST_SECONDS)
         while await wait.next() is WaitEnd.NOTIFIED:
-            async with open_transaction(request) as session:
-                reply = await _find_answer(session, request, held)
-            if reply is not None and wait.end is not WaitEnd.CLOSED:
-                return reply
+            replies = await shared.join(key, held, partial(_find_answers, request))
+            if held in replies and wait.end is not WaitEnd.CLOSED:
+                return replies[held]
         end = wait.end
+    if end is WaitEnd.STOPPED:
+        await shared.join(end, held, partial(tool_calls.abandon_calls, is_shown=False))
+        return ToolReply(ToolAnswer.DENY, tool_calls.STILL_WAITING)
     async with open_transaction(request) as session:
-        reply = None
         if end is WaitEnd.TIMEOUT:
-            reply = await _find_answer(session, request, held)
-        if reply is None:
-            is_shown = end is not WaitEnd.STOPPED
-            await tool_calls.abandon_call(
-                session, held, is_cut=end is WaitEnd.CLOSED, is_shown=is_shown
-            )
+            replies = await _find_answers(request, session, [held])
+            if held in replies:
+                return replies[held]
+        await tool_calls.abandon_calls(session, [held], is_cut=end is WaitEnd.CLOSED)
     if end is WaitEnd.CLOSED:
         raise ClientDisconnect
-    return reply or ToolReply(ToolAnswer.DENY, tool_calls.STILL_WAITING)
+    return ToolReply(ToolAnswer.DENY, tool_calls.STILL_WAITING)
 
 
-async def _find_answer(session: Session, request: Request, held: HeldCall) -> ToolReply | None:
-    """Return the answer to a held call with the rights that its agent has now, if there is one."""
+async def _find_answers(
+    request: Request, session: Session, held: Sequence[HeldCall]
+) -> Mapping[HeldCall, ToolReply]:
+    """Return the answers to held calls of an approval with the rights that their token has now."""
     try:
         agent = await authenticate(session, request, AllowedCaller.AGENT)
     except Unauthorized:
         agent = None
     if agent is None:
-        await tool_calls.abandon_call(session, held)
-        return ToolReply(ToolAnswer.DENY, NO_LONGER_VALID)
-    return await tool_calls.answer_held_call(session, held)
+        await tool_calls.abandon_calls(session, held)
+        return dict.fromkeys(held, ToolReply(ToolAnswer.DENY, NO_LONGER_VALID))
+    return await tool_calls.answer_held_calls(session, held)
 
 
 async def _record_event(

@@ -93,7 +93,8 @@ class HeldCalls:
     ) -> None:
         self._server, self._database, self._people = server, database, people
         self._calls: defaultdict[str, dict[HookClient, asyncio.Task[str]]] = defaultdict(dict)
-        self._announced: dict[str, float] = {}  # when a decision was committed, by its topic
+        # when a decision was committed, by its topic
+        self._announced: defaultdict[str, asyncio.Future[float]] = defaultdict(asyncio.Future)
         self.board, self._tokens = "", [""]
 
     async def prepare(self, agents: int) -> None:
@@ -113,7 +114,9 @@ class HeldCalls:
         return answer.json()
 
     def _note_announcement(self, *notification: object) -> None:
-        self._announced[str(notification[-1])] = time.perf_counter()
+        announced = self._announced[str(notification[-1])]
+        if not announced.done():
+            announced.set_result(time.perf_counter())
 
     async def hold(self, commands: Sequence[str], agent: int = -1) -> None:
         """Ask for calls with an agent, by default one of the last organization."""
@@ -142,9 +145,9 @@ class HeldCalls:
         calls = self._calls.pop(command)
         async with asyncio.timeout(HOLD_TIMEOUT):
             assert set(await asyncio.gather(*calls.values())) == {"allow"}
+            committed = await self._announced[f"tool-decision:{id}"]  # it can arrive later
         for client in calls:
             client.close()
-        committed = self._announced[f"tool-decision:{id}"]
         return [(one.answered_at - committed) * 1000 for one in calls]
 
     async def close(self) -> None:

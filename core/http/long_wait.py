@@ -5,15 +5,21 @@ event, mostly on a notification of the database (`core.db.listen`).
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from contextlib import contextmanager
 from enum import Enum, auto
+from typing import Any, TypeAlias, TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
 from starlette.types import Receive
 
+from core.db.engine import TransactionFactory
 from core.http.request_slots import release_slots
+
+Result = TypeVar("Result")
+Work: TypeAlias = Callable[[AsyncSession, list[Any]], Awaitable[Result]]
 
 
 class WaitEnd(Enum):
@@ -103,3 +109,27 @@ def end_waits() -> None:
     """End all waits, because the server stops."""
     for wait in list(_waits):
         wait.stop(WaitEnd.STOPPED)
+
+
+class SharedTransactions:
+    """Transactions of requests that were notified of the same thing at the same moment."""
+
+    def __init__(self, transaction: TransactionFactory) -> None:
+        self._transaction = transaction
+        self._next: dict[Hashable, tuple[list[Any], asyncio.Task[Any]]] = {}
+
+    async def join(self, key: Hashable, item: Any, work: Work[Result]) -> Result:
+        """Return what `work` returns for this item and those of others that join at this moment.
+
+        The event loop resumes all that are notified together before it starts the work.
+        """
+        if key not in self._next:
+            self._next[key] = [], asyncio.create_task(self._run(key, work))
+        items, task = self._next[key]
+        items.append(item)
+        return await asyncio.shield(task)
+
+    async def _run(self, key: Hashable, work: Work[Result]) -> Result:
+        items, _ = self._next.pop(key)
+        async with self._transaction() as session:
+            return await work(session, items)

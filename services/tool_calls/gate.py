@@ -5,14 +5,14 @@ a transaction until its approval is final. Calls of one session are answered one
 the row of the session is locked (`coding_sessions.record_signal`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -61,7 +61,7 @@ STILL_WAITING = (
     " call once more. If the decision comes first, that call gets it."
 )
 MOVED = "This agent was moved to another board while people were asked. Make a new call."
-NOT_WAITING = "This call was answered when it was asked again. Make a new call."
+NOT_WAITING = "This call was asked again, or its request was deleted. Make a new call."
 LIMITED = (
     "Too many calls wait for people: at most %(of_agent)s of an agent and %(of_organization)s of an"
     " organization. Ask again when people have decided some of them."
@@ -508,7 +508,7 @@ async def _claim(
     if at - approval.resolved_at >= DELIVERY_TIME:
         await session.execute(
             update(ToolCall)
-            .where(ToolCall.approval_id == approval.id, IS_HELD)
+            .where(_lock_calls(ToolCall.approval_id == approval.id, IS_HELD))
             .values(abandoned_at=at)
             .execution_options(synchronize_session=False)
         )
@@ -525,6 +525,18 @@ async def _claim(
 
 
 IS_HELD = ToolCall.answer.is_(None) & ToolCall.abandoned_at.is_(None)
+
+
+def _lock_calls(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Select calls for an update, locked in one order, so that no updates wait for each other."""
+    ids = select(ToolCall.id).where(*conditions).order_by(ToolCall.id)
+    return ToolCall.id.in_(ids.with_for_update(key_share=True))
+
+
+def _is_one_of(held: Sequence[HeldCall]) -> ColumnElement[bool]:
+    """Select the calls for which these requests wait; another one waits if it was asked again."""
+    keys = [(one.call_id, one.waits_until) for one in held]
+    return tuple_(ToolCall.id, ToolCall.waits_until).in_(keys)
 
 
 async def _request_decision(
@@ -667,42 +679,52 @@ def _build_wait_event(agent: Agent, board: Board, approval: Approval) -> events.
     )
 
 
-async def answer_held_call(session: AsyncSession, held: HeldCall) -> ToolReply | None:
-    """Answer a held call with the decision of its approval; None if there is none yet.
+async def answer_held_calls(
+    session: AsyncSession, held: Sequence[HeldCall]
+) -> dict[HeldCall, ToolReply]:
+    """Answer the held calls of one approval with its decision; there are none before it is final.
 
-    An agent that may not work now gets no answer: the next equal call can have it. One that is on
-    another board now gets a denial, because other people decide there.
+    Calls that share an approval are of one session. An agent that may not work now gets no answer:
+    the next equal call can have it. One that is on another board now gets a denial, because other
+    people decide there.
     """
-    row = await HELD_CALL.first(session, call_id=held.call_id)
+    row = await OF_APPROVAL.first(session, approval_id=held[0].approval_id)
     if row is None:
-        return ToolReply(ToolAnswer.DENY, "The request for this call was deleted.")
+        return _deny_all(held, NOT_WAITING)
     agent, coding_session, approval, _, decider_name = row
     if agent.board_id != approval.board_id:
-        await abandon_call(session, held)
-        return ToolReply(ToolAnswer.DENY, MOVED)
+        await abandon_calls(session, held)
+        return _deny_all(held, MOVED)
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
-        return None
+        return {}
     _, denial = await boards.find_board_at_work(session, agent)
     if denial is not None:
-        await abandon_call(session, held)
-        return ToolReply(ToolAnswer.DENY, denial.message)
+        await abandon_calls(session, held)
+        return _deny_all(held, denial.message)
     at = now()
-    answered = await session.scalar(
+    rows = await session.execute(
         update(ToolCall)
-        .where(ToolCall.id == held.call_id, IS_HELD, ToolCall.waits_until == held.waits_until)
+        .where(_lock_calls(_is_one_of(held), IS_HELD))
         .values(answer=decision.answer, answered_at=at)
-        .returning(ToolCall.id)
+        .returning(ToolCall.id, ToolCall.waits_until)
         .execution_options(synchronize_session=False)
     )
-    if answered is None:
-        return ToolReply(ToolAnswer.DENY, NOT_WAITING)
-    await _record_wait(session, held, held_seconds=(at - held.since).total_seconds())
-    await events.record_events(session, [coding_sessions.build_change_event(agent, coding_session)])
-    return ToolReply(decision.answer, decision.text, decision.updated_input)
+    waiting = {(one.call_id, one.waits_until): one for one in held}
+    answered = [waiting[row.id, row.waits_until] for row in rows]
+    if answered:
+        await _record_wait(session, answered, "held_seconds", at)
+        changed = coding_sessions.build_change_event(agent, coding_session)
+        await events.record_events(session, [changed])
+    reply = ToolReply(decision.answer, decision.text, decision.updated_input)
+    return _deny_all(held, NOT_WAITING) | dict.fromkeys(answered, reply)
 
 
-HELD_CALL: Query[tuple[Agent, CodingSession, Approval, Board, str | None]] = Query(
+def _deny_all(held: Sequence[HeldCall], text: str) -> dict[HeldCall, ToolReply]:
+    return dict.fromkeys(held, ToolReply(ToolAnswer.DENY, text))
+
+
+OF_APPROVAL: Query[tuple[Agent, CodingSession, Approval, Board, str | None]] = Query(
     select(Agent, CodingSession, Approval, Board, USER_NAME)
     .select_from(ToolCall)
     .join(Agent, Agent.id == ToolCall.agent_id)
@@ -710,54 +732,58 @@ HELD_CALL: Query[tuple[Agent, CodingSession, Approval, Board, str | None]] = Que
     .join(Approval, Approval.id == ToolCall.approval_id)
     .join(Board, Board.id == Approval.board_id)
     .outerjoin(User, User.id == Approval.decided_by_user_id)
-    .where(ToolCall.id == bindparam("call_id", type_=Uuid()))
+    .where(ToolCall.approval_id == bindparam("approval_id", type_=Uuid()))
+    .limit(1)
     .execution_options(populate_existing=True)
 )
+"""What the calls of an approval have in common."""
 
 
-async def abandon_call(
-    session: AsyncSession, held: HeldCall, *, is_cut: bool = False, is_shown: bool = True
+async def abandon_calls(
+    session: AsyncSession,
+    held: Sequence[HeldCall],
+    *,
+    is_cut: bool = False,
+    is_shown: bool = True,
 ) -> None:
-    """Record that nobody waits for a call any more; an answer that was not sent is taken back.
+    """Record that nobody waits for calls any more; an answer that was not sent is taken back.
 
     `is_cut`: the connection has closed, instead of the wait having ended. It is shown on open
-    pages, unless the server stops: they are loaded again.
+    pages, for calls of one approval, unless the server stops: they are loaded again.
     """
     at = now()
-    abandoned = await session.scalar(
+    abandoned = await session.scalars(
         update(ToolCall)
-        .where(
-            ToolCall.id == held.call_id,
-            ToolCall.abandoned_at.is_(None),
-            ToolCall.waits_until == held.waits_until,
-        )
+        .where(_lock_calls(_is_one_of(held), ToolCall.abandoned_at.is_(None)))
         .values(answer=None, answered_at=None, abandoned_at=at)
         .returning(ToolCall.id)
         .execution_options(synchronize_session=False)
     )
-    if abandoned is None or not is_shown:
+    if not abandoned.all() or not is_shown:
         return
-    row = await HELD_CALL.first(session, call_id=held.call_id)
+    row = await OF_APPROVAL.first(session, approval_id=held[0].approval_id)
     if row is None:
         return
     agent, coding_session, approval, board, _ = row
     if is_cut:
-        await _record_wait(session, held, cut_seconds=(at - held.since).total_seconds())
+        await _record_wait(session, held, "cut_seconds", at)
     wait_changed = _build_wait_event(agent, board, approval)
     session_changed = coding_sessions.build_change_event(agent, coding_session)
     await events.record_events(session, [wait_changed, session_changed])
 
 
-async def _record_wait(session: AsyncSession, held: HeldCall, **seconds: float) -> None:
+async def _record_wait(
+    session: AsyncSession, held: Sequence[HeldCall], name: str, at: datetime
+) -> None:
     """Record for how long a connection of the client was held, for the check of the connection."""
-    values: dict[str, Any] = dict(seconds)
-    if "held_seconds" in values:
-        longest = func.coalesce(ClientConnection.held_seconds, 0)
-        values["held_seconds"] = func.greatest(longest, values["held_seconds"])
+    first = min(held, key=lambda one: one.since)
+    seconds: Any = (at - first.since).total_seconds()
+    if name == "held_seconds":
+        seconds = func.greatest(func.coalesce(ClientConnection.held_seconds, 0), seconds)
     await session.execute(
         update(ClientConnection)
-        .where(ClientConnection.agent_id == held.agent_id, ClientConnection.client == held.client)
-        .values(values)
+        .where(ClientConnection.agent_id == first.agent_id, ClientConnection.client == first.client)
+        .values({name: seconds})
         .execution_options(synchronize_session=False)
     )
 

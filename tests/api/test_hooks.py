@@ -17,7 +17,7 @@ from models import Agent, AgentToken, Approval, ApprovalStatus, ToolCall, User
 from services import agents, approvals
 from tests.support.api_fixtures import HIGH_RATE_LIMITS
 from tests.support.live_server import run_server
-from tests.support.people_rows import token_secret
+from tests.support.people_rows import make_agent_token, token_secret
 from tests.support.statement_counter import count_all_statements
 from tests.support.tool_calls import hook_body
 from tests.support.world import World
@@ -156,8 +156,10 @@ class TestHeldCalls:
         approval = await wait_until_held(isolated_transaction, 50)
         response = await agent.post("/hooks/claude", json=hook_body("ls"))
         assert decision_of(response) == "allow"
-        await decide(isolated_transaction, isolated_world.alice, approval)
-        assert {decision_of(one) for one in await asyncio.gather(*asked)} == {"allow"}
+        with count_all_statements() as statements:
+            await decide(isolated_transaction, isolated_world.alice, approval)
+            assert {decision_of(one) for one in await asyncio.gather(*asked)} == {"allow"}
+        assert sum("UPDATE tool_calls" in one for one in statements) < 5  # one, if all wait already
         async with isolated_transaction() as session:
             stored = await session.get(Approval, approval.id)
             assert stored is not None
@@ -188,13 +190,42 @@ class TestHeldCalls:
     async def test_a_server_that_stops_answers_held_calls(
         self, agent, isolated_transaction
     ) -> None:
-        asked = asyncio.create_task(agent.post("/hooks/claude", json=hook_body()))
-        await wait_until_held(isolated_transaction)
-        while not asked.done():  # it may not wait yet
-            end_waits()
-            await asyncio.sleep(0.02)
-        response = await asked
-        assert (decision_of(response), "still waiting" in text_of(response)) == ("deny", True)
+        asked = [
+            asyncio.create_task(agent.post("/hooks/claude", json=hook_body())) for _ in range(20)
+        ]
+        await wait_until_held(isolated_transaction, 20)
+        with count_all_statements() as statements:
+            while not all(one.done() for one in asked):  # they may not wait yet
+                end_waits()
+                await asyncio.sleep(0.02)
+        for response in await asyncio.gather(*asked):
+            assert (decision_of(response), "still waiting" in text_of(response)) == ("deny", True)
+        assert sum("UPDATE tool_calls" in one for one in statements) < 5
+
+    async def test_each_token_is_verified_before_its_call_is_answered(
+        self, agent, isolated_transaction, isolated_world
+    ) -> None:
+        token = make_agent_token(isolated_world.worker, secret := "mc_agent_another-token")
+        async with isolated_transaction() as session:
+            session.add(token)
+        other = {"Authorization": f"Bearer {secret}"}
+        asked = [
+            asyncio.create_task(agent.post("/hooks/claude", json=hook_body(), headers=headers))
+            for headers in (other, {})
+        ]
+        approval = await wait_until_held(isolated_transaction, 2)
+        async with isolated_transaction() as session:
+            revoked = update(AgentToken).where(AgentToken.id == token.id)
+            await session.execute(revoked.values(ended_at=now()))
+            await approvals.decide_with_undo(
+                session,
+                isolated_world.alice,
+                approval.id,
+                status=ApprovalStatus.APPROVED,
+                undo_seconds=0,
+            )
+        answers = [decision_of(one) for one in await asyncio.gather(*asked)]
+        assert answers == ["deny", "allow"]
 
     @pytest.mark.parametrize("change", ["revoked", "expired", "deleted", "moved"])
     async def test_a_call_is_denied_when_its_token_or_agent_changes(

@@ -7,11 +7,11 @@ from sqlalchemy import select
 
 from core.http.long_wait import LongWait, WaitEnd
 from models import Approval, ClientConnection, CodingClient, ToolAnswer, ToolCall
-from services import coding_sessions, tool_calls
+from services import coding_sessions
 from services.coding_sessions import CONNECTION_TEST, TEST_COMMAND
 from services.tool_calls import HeldCall, ToolReply
 from tests.support.approval_helpers import APPROVED, decide_approval
-from tests.support.tool_calls import ask, prepare
+from tests.support.tool_calls import answer_held, ask, prepare
 
 CLAUDE = CodingClient.CLAUDE
 
@@ -34,7 +34,7 @@ async def test_the_next_test_command_is_held_once_although_it_is_allowed(session
     assert isinstance(again, ToolReply)
     approval = await session.get_one(Approval, held.approval_id)
     await decide_approval(session, world.alice, approval, APPROVED, undo_seconds=0)
-    answer = await tool_calls.answer_held_call(session, held)
+    answer = await answer_held(session, held)
     assert answer is not None
     assert answer.answer is ToolAnswer.ALLOW
 

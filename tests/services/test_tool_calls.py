@@ -38,7 +38,7 @@ from tests.support.approval_helpers import (
     list_recorded_events,
 )
 from tests.support.statement_counter import count_statements
-from tests.support.tool_calls import PUSH, ask, prepare
+from tests.support.tool_calls import PUSH, answer_held, ask, prepare
 
 ALLOW, DENY, DEFER = ToolAnswer
 
@@ -118,21 +118,21 @@ class TestAnswers:
 
     async def test_the_answer_of_a_person_reaches_the_held_call(self, session, world) -> None:
         held = await hold(session, world.worker)
-        assert await tool_calls.answer_held_call(session, held) is None
+        assert await answer_held(session, held) is None
         await decide(session, world, held, note="Go ahead")
-        reply = await tool_calls.answer_held_call(session, held)
+        reply = await answer_held(session, held)
         assert reply == ToolReply(ALLOW, "Alice allowed this call: Go ahead")
         assert (await load_call(session, held.call_id)).answer is ALLOW
 
     async def test_a_decision_that_can_be_undone_answers_nothing(self, session, world) -> None:
         held = await hold(session, world.worker)
         await decide_approval(session, world.alice, await load_approval(session, held))
-        assert await tool_calls.answer_held_call(session, held) is None
+        assert await answer_held(session, held) is None
 
     async def test_the_agent_gets_no_message_about_a_decision(self, session, world) -> None:
         held = await hold(session, world.worker)
         await decide(session, world, held, REJECTED, note="Not today")
-        reply = await tool_calls.answer_held_call(session, held)
+        reply = await answer_held(session, held)
         assert reply == ToolReply(DENY, "Alice denied this call: Not today")
         types = {event.type for event in await list_recorded_events(session)}
         assert EventType.APPROVAL_LEAD_NOTIFIED not in types
@@ -150,7 +150,7 @@ class TestAnswers:
         reply = await answer(session, world.worker, command="ls")
         assert (reply.answer, "stopped all agents" in reply.text) == (DENY, True)
         await decide(session, world, held)
-        reply = await tool_calls.answer_held_call(session, held)
+        reply = await answer_held(session, held)
         assert reply is not None
         assert (reply.answer, "stopped all agents" in reply.text) == (DENY, True)
         await organizations.resume_agents(session, world.alice_member)
@@ -184,10 +184,10 @@ class TestRepeats:
         assert (await load_approval(session, first)).request_count == 2
         await decide(session, world, first)
         for held in (first, second):
-            reply = await tool_calls.answer_held_call(session, held)
+            reply = await answer_held(session, held)
             assert reply is not None
             assert reply.answer is ALLOW
-        assert await tool_calls.answer_held_call(session, other) is None
+        assert await answer_held(session, other) is None
 
     async def test_a_call_id_is_answered_once(self, session, world) -> None:
         assert (
@@ -198,7 +198,7 @@ class TestRepeats:
 
     async def test_a_call_id_does_not_stand_for_another_input(self, session, world) -> None:
         held = await hold(session, world.worker, tool_use_id="toolu_1")
-        await tool_calls.abandon_call(session, held)
+        await tool_calls.abandon_calls(session, [held])
         reply = await answer(session, world.worker, command="git push evil", tool_use_id="toolu_1")
         assert reply.answer is DENY
         again = await hold(session, world.worker, tool_use_id="toolu_1")
@@ -206,7 +206,7 @@ class TestRepeats:
 
     async def test_the_next_equal_call_gets_a_late_decision_once(self, session, world) -> None:
         held = await hold(session, world.worker)
-        await tool_calls.abandon_call(session, held, is_cut=True)
+        await tool_calls.abandon_calls(session, [held], is_cut=True)
         await decide(session, world, held)
         assert isinstance(await ask(session, world.worker, prepare(session_id="s2")), HeldCall)
         reply = await answer(session, world.worker)
@@ -215,7 +215,7 @@ class TestRepeats:
 
     async def test_a_late_decision_is_void_after_15_minutes(self, session, world) -> None:
         held = await hold(session, world.worker)
-        await tool_calls.abandon_call(session, held, is_cut=True)
+        await tool_calls.abandon_calls(session, [held], is_cut=True)
         await decide(session, world, held)
         approval = await load_approval(session, held)
         approval.resolved_at = now() - timedelta(minutes=15, seconds=1)
@@ -225,9 +225,9 @@ class TestRepeats:
     async def test_an_answered_call_leaves_nothing_for_the_next(self, session, world) -> None:
         first = await hold(session, world.worker)
         second = await hold(session, world.worker)
-        await tool_calls.abandon_call(session, first, is_cut=True)
+        await tool_calls.abandon_calls(session, [first], is_cut=True)
         await decide(session, world, second)
-        assert await tool_calls.answer_held_call(session, second) is not None
+        assert await answer_held(session, second) is not None
         assert (await hold(session, world.worker)).approval_id != first.approval_id
 
     async def test_the_decision_survives_a_killed_server(self, session, world) -> None:
@@ -237,15 +237,15 @@ class TestRepeats:
         approval.resolved_at = now() - timedelta(seconds=1)
         await session.flush()
         assert (await answer(session, world.worker)).answer is ALLOW
-        late = await tool_calls.answer_held_call(session, held)
+        late = await answer_held(session, held)
         assert late is not None
         assert late.answer is DENY
 
     async def test_an_answer_that_was_not_sent_is_for_the_next_call(self, session, world) -> None:
         held = await hold(session, world.worker)
         await decide(session, world, held)
-        assert await tool_calls.answer_held_call(session, held) is not None
-        await tool_calls.abandon_call(session, held, is_cut=True)
+        assert await answer_held(session, held) is not None
+        await tool_calls.abandon_calls(session, [held], is_cut=True)
         assert (await answer(session, world.worker)).answer is ALLOW
 
     async def test_a_connection_that_was_replaced_takes_no_answer_back(
@@ -254,11 +254,11 @@ class TestRepeats:
         first = await hold(session, world.worker, tool_use_id="toolu_1")
         second = await hold(session, world.worker, tool_use_id="toolu_1")
         await decide(session, world, second)
-        reply = await tool_calls.answer_held_call(session, first)
+        reply = await answer_held(session, first)
         assert reply == ToolReply(DENY, NOT_WAITING)
-        reply = await tool_calls.answer_held_call(session, second)
+        reply = await answer_held(session, second)
         assert reply == ToolReply(ALLOW, "Alice allowed this call.")
-        await tool_calls.abandon_call(session, first, is_cut=True)
+        await tool_calls.abandon_calls(session, [first], is_cut=True)
         assert (await hold(session, world.worker)).approval_id != second.approval_id
 
     async def test_a_headless_call_is_deferred_until_it_is_decided(self, session, world) -> None:
@@ -297,7 +297,7 @@ class TestPermissions:
         held = await hold(session, world.worker)
         await self.grant(session, world, held)
         await self.grant(session, world, held)  # as a browser that repeats its request
-        assert await tool_calls.answer_held_call(session, held) is not None
+        assert await answer_held(session, held) is not None
         for _ in range(2):
             assert (await answer(session, world.worker)).answer is ALLOW
         await hold(session, world.worker, command="git push --force")
@@ -329,12 +329,12 @@ class TestPermissions:
     async def test_it_ends_with_the_session_or_when_it_is_revoked(self, session, world) -> None:
         held = await hold(session, world.worker)
         await self.grant(session, world, held)
-        await tool_calls.answer_held_call(session, held)
+        await answer_held(session, held)
         ended = SessionEvent(CodingClient.CLAUDE, "session-1", SessionEventKind.ENDED)
         await tool_calls.record_session_event(session, world.worker, ended)
         again = await hold(session, world.worker)
         await self.grant(session, world, again)
-        await tool_calls.answer_held_call(session, again)
+        await answer_held(session, again)
         assert (await answer(session, world.worker)).answer is ALLOW
         newest, oldest = (await tool_calls.list_grants(session, world.worker, Paging())).items
         assert (newest.is_active, oldest.is_active) == (True, False)
@@ -369,7 +369,7 @@ class TestPermissions:
     async def test_it_never_weakens_a_rule_that_denies_or_asks_two(self, session, world) -> None:
         held = await hold(session, world.worker)
         await self.grant(session, world, held)
-        await tool_calls.answer_held_call(session, held)
+        await answer_held(session, held)
         await set_rule(session, world, PolicyEffect.ASK_TWO, kinds=("tool.bash",))
         asked_two = await hold(session, world.worker)
         with pytest.raises(Conflict, match="not possible"):
@@ -378,12 +378,12 @@ class TestPermissions:
     async def test_it_does_not_count_once_a_rule_limits_who_decides(self, session, world) -> None:
         held = await hold(session, world.worker)
         await self.grant(session, world, held)
-        await tool_calls.answer_held_call(session, held)
+        await answer_held(session, held)
         limited = {"kinds": ("tool.bash",), "decider_role": Role.ADMIN}
         await set_rule(session, world, PolicyEffect.ASK_ONE, **limited)
         again = await hold(session, world.worker)
         await self.grant(session, world, again)
-        await tool_calls.answer_held_call(session, again)
+        await answer_held(session, again)
         assert (await answer(session, world.worker)).answer is ALLOW
 
     async def test_the_settings_of_clients_always_need_a_person(self, session, world) -> None:
@@ -397,7 +397,7 @@ async def test_a_moved_agent_leaves_decisions_and_calls_on_its_board(session, wo
     """People of the earlier board do not decide on the new one, and its readers see nothing."""
     commands = ["git push late", "git push granted", "git push pending"]
     late, granted, _ = [await hold(session, world.worker, command=one) for one in commands]
-    await tool_calls.abandon_call(session, late, is_cut=True)
+    await tool_calls.abandon_calls(session, [late], is_cut=True)
     await decide(session, world, late)
     await tool_calls.approve_for(
         session, world.alice, granted.approval_id, GrantScope.SESSION, undo_seconds=0
@@ -433,7 +433,7 @@ class TestEdits:
         assert approval.payload is not None
         assert (approval.status, approval.payload["input"]) == (APPROVED, PUSH)
         assert approval.requested_hash == requested != approval.action_hash
-        reply = await tool_calls.answer_held_call(session, held)
+        reply = await answer_held(session, held)
         assert reply is not None
         assert reply.updated_input == {"command": "git push --dry-run"}
 
@@ -458,7 +458,7 @@ class TestEdits:
         approval = await load_approval(session, held)
         assert (approval.payload, approval.action_hash) == requested
         await decide(session, world, held)
-        reply = await tool_calls.answer_held_call(session, held)
+        reply = await answer_held(session, held)
         assert reply == ToolReply(ALLOW, "Alice allowed this call.")
 
     async def test_other_clients_know_no_edits(self, session, world) -> None:
@@ -480,7 +480,7 @@ class TestReads:
         state = (await tool_calls.list_waiting(session, [first.approval_id]))[first.approval_id]
         assert (state.waiting, state.abandoned_at) == (2, None)
         for held in (first, second):
-            await tool_calls.abandon_call(session, held, is_cut=True)
+            await tool_calls.abandon_calls(session, [held], is_cut=True)
         state = (await tool_calls.list_waiting(session, [first.approval_id]))[first.approval_id]
         assert (state.waiting, state.waiting_since) == (0, None)
         assert state.abandoned_at is not None

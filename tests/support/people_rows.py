@@ -105,10 +105,10 @@ def make_api_token(user: User) -> ApiToken:
     )
 
 
-def make_agent_token(agent: Agent) -> AgentToken:
-    token = token_secret(agent)
+def make_agent_token(agent: Agent, token: str | None = None) -> AgentToken:
+    token = token or token_secret(agent)
     return AgentToken(
-        agent=agent,
+        agent_id=agent.id,
         prefix=token_prefix(token),
         secret_hash=hash_token(token),
         created_at=now(),

@@ -38,6 +38,11 @@ async def ask(session, agent, call: PreparedCall | None = None) -> ToolReply | H
     return await tool_calls.ask(session, agent, call or prepare(), wait=timedelta(minutes=1))
 
 
+async def answer_held(session, held: HeldCall) -> ToolReply | None:
+    """Answer a held call; None if its approval is not final."""
+    return (await tool_calls.answer_held_calls(session, [held])).get(held)
+
+
 def make_coding_session(agent: Agent, **fields: Any) -> CodingSession:
     """Make a session of an agent."""
     defaults = {
