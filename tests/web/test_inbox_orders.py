@@ -79,7 +79,7 @@ async def test_all_requests_are_on_the_pages_of_each_order(
 ) -> None:
     added = await add_mixed(transaction, world)
     for order in WaitingOrder:
-        with subtests.test(order):
+        with subtests.test(order.value):
             pages = [page async for page in walk(alice, f"/approvals?order={order}")]
             rows = [read_rows(page) for page in pages]
             assert [id for page in rows for id in page] == sort_by(order, added, world)
@@ -107,7 +107,7 @@ async def test_after_a_decision_the_next_request_of_the_order_is_shown(
     added = await add_mixed(transaction, world)
     for order in WaitingOrder:
         order_of = sort_by(order, added, world)
-        with subtests.test(order):
+        with subtests.test(order.value):
             async with rolled_back_changes(transaction):
                 for place, following in [(7, 8), (120, 121), (489, 0)]:
                     path = f"/approvals/{order_of[place]}/answers?order={order}"
