@@ -10,7 +10,7 @@ from services.coding_sessions.connections import (
     claim_test,
     request_test,
 )
-from services.coding_sessions.exports import REASON_UNGATED, record_export
+from services.coding_sessions.telemetry_records import REASON_UNGATED, record_export
 from services.coding_sessions.queries import (
     GateReport,
     SessionSummary,
