@@ -42,7 +42,7 @@ class NextTaskRead(ResponseModel):
 @error_responses(409)
 async def get_next_task(context: RequestContext, board: Board) -> Encoded[NextTaskRead]:
     """Return the task to work on: the one that you have begun, else an assigned or a free one."""
-    _, hold = await boards.find_board_at_work(context.source, context.agent)
+    _, hold = await boards.find_board_and_hold(context.source, context.agent)
     if hold is not None:
         raise hold
     found = await tasks.find_next_task(context.source, board, context.agent)
@@ -103,7 +103,7 @@ async def _read_news(context: RequestContext) -> dict[str, Any]:
 
 async def _find_new_task(source: Source, agent: Agent) -> tasks.ListedTask | None:
     """Return a task that the agent may begin now; None while it has begun one."""
-    board, hold = await boards.find_board_at_work(source, agent)
+    board, hold = await boards.find_board_and_hold(source, agent)
     if board is None or hold is not None:
         return None
     found = await tasks.find_next_task(source, board, agent)

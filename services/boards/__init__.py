@@ -69,7 +69,7 @@ from services.boards.groups import (
 )
 from services.boards.pause import (
     check_agent_may_work,
-    find_board_at_work,
+    find_board_and_hold,
     find_pauser,
     run_command,
 )

@@ -44,7 +44,7 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     await _require_at_work(session, board, organization, held_at, hold)
 
 
-async def find_board_at_work(source: Source, agent: Agent) -> tuple[Board | None, Conflict | None]:
+async def find_board_and_hold(source: Source, agent: Agent) -> tuple[Board | None, Conflict | None]:
     """Return the board of an agent, and the error of `check_agent_may_work` if it may not work.
 
     Nothing is locked: a stop or a pause can begin at the next moment.

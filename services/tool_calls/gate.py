@@ -142,7 +142,7 @@ async def ask(
     A call that is answered at once needs no lock of the board. Commit before the client gets the
     answer, and before anything waits.
     """
-    board, denial = await boards.find_board_at_work(session, agent)
+    board, denial = await boards.find_board_and_hold(session, agent)
     if board is None:
         return await _answer_at_once(session, agent, call, _deny("no_board", NO_BOARD))
     if denial is not None:
@@ -698,7 +698,7 @@ async def answer_held_calls(
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
         return {}
-    _, denial = await boards.find_board_at_work(session, agent)
+    _, denial = await boards.find_board_and_hold(session, agent)
     if denial is not None:
         await abandon_calls(session, held)
         return _deny_all(held, denial.message)
