@@ -458,25 +458,18 @@ async def _allow_tool_call(
     if body.grant is not None and body.edited_input is not None:
         reason = N_("Allow either equal calls, or this call with another input.")
         raise Invalid("grant_with_edit", reason, field="grant")
+    decision: dict[str, Any] = {
+        "note": body.note,
+        "action_hash": body.action_hash,
+        "undo_seconds": 0,
+    }
     if body.grant is not None:
         return await tool_calls.approve_for(
-            context.session,
-            context.user,
-            approval_id,
-            body.grant,
-            note=body.note,
-            action_hash=body.action_hash,
-            undo_seconds=0,
+            context.session, context.user, approval_id, body.grant, **decision
         )
     assert body.edited_input is not None
     return await tool_calls.approve_with_edit(
-        context.session,
-        context.user,
-        approval_id,
-        body.edited_input,
-        note=body.note,
-        action_hash=body.action_hash,
-        undo_seconds=0,
+        context.session, context.user, approval_id, body.edited_input, **decision
     )
 
 

@@ -10,7 +10,6 @@ from services.coding_sessions.connections import (
     claim_test,
     request_test,
 )
-from services.coding_sessions.telemetry_records import REASON_UNGATED, record_export
 from services.coding_sessions.queries import (
     GateReport,
     SessionSummary,
@@ -43,4 +42,5 @@ from services.coding_sessions.signals import (
     record_signal,
 )
 from services.coding_sessions.telemetry import Export, read_logs, read_traces
+from services.coding_sessions.telemetry_records import REASON_UNGATED, record_export
 from services.coding_sessions.ungated_calls import MAX_UNGATED_EVENTS
