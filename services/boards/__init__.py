@@ -71,6 +71,7 @@ from services.boards.pause import (
     check_agent_may_work,
     find_board_and_hold,
     find_pauser,
+    keep_board,
     run_command,
 )
 from services.boards.queries import (

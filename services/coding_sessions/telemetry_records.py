@@ -20,7 +20,7 @@ from models import (
     ToolCall,
     new_id,
 )
-from services import events
+from services import boards, events
 from services.coding_sessions.signals import (
     ConnectionKind,
     build_change_event,
@@ -69,6 +69,7 @@ async def record_export(session: AsyncSession, agent: Agent, export: Export) -> 
     A call that ran although the hook was not asked, or has not allowed it, is an event, once. That
     is only known of clients whose hook has called before: without it there is no gate.
     """
+    await boards.keep_board(session, agent.board_id)
     gated = {client for (client,) in await GATED_CLIENTS.fetch(session, agent_id=agent.id)}
     begun, ungated = [], []
     # in one order, so that exports that arrive together cannot deadlock

@@ -104,6 +104,7 @@ class HeldCall:
 
     call_id: UUID
     approval_id: UUID
+    board_id: UUID
     agent_id: UUID
     client: CodingClient
     since: datetime
@@ -142,7 +143,7 @@ async def ask(
     A call that is answered at once needs no lock of the board. Commit before the client gets the
     answer, and before anything waits.
     """
-    board, denial = await boards.find_board_and_hold(session, agent)
+    board, denial = await boards.find_board_and_hold(session, agent, is_kept=True)
     if board is None:
         return await _answer_at_once(session, agent, call, _deny("no_board", NO_BOARD))
     if denial is not None:
@@ -385,6 +386,7 @@ async def _ask_people(
     return HeldCall(
         call_id,
         basis.approval_id,
+        board.id,
         agent.id,
         call.request.client,
         since=now(),
@@ -698,7 +700,7 @@ async def answer_held_calls(
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
         return {}
-    _, denial = await boards.find_board_and_hold(session, agent)
+    _, denial = await boards.find_board_and_hold(session, agent, is_kept=True)
     if denial is not None:
         await abandon_calls(session, held)
         return _deny_all(held, denial.message)
@@ -751,6 +753,8 @@ async def abandon_calls(
     `is_cut`: the connection has closed, instead of the wait having ended. It is shown on open
     pages, for calls of one approval, unless the server stops: they are loaded again.
     """
+    if is_shown:
+        await boards.keep_board(session, held[0].board_id)
     at = now()
     abandoned = await session.scalars(
         update(ToolCall)
@@ -790,6 +794,7 @@ async def _record_wait(
 
 async def record_session_event(session: AsyncSession, agent: Agent, event: SessionEvent) -> None:
     """Record what a hook reports that asks nothing. The end of a session ends its permissions."""
+    await boards.keep_board(session, agent.board_id)
     coding_session = await coding_sessions.record_event(session, agent, event)
     if event.kind is SessionEventKind.ENDED:
         await end_session_grants(session, coding_session)
