@@ -1,6 +1,5 @@
 """Tool calls of coding agents: their clients ask here before they call a tool."""
 
-from services.tool_calls.allow_rules import approve_always, build_allow_rule
 from services.tool_calls.clients import (
     ToolRequest,
     build_answer,
@@ -9,7 +8,12 @@ from services.tool_calls.clients import (
     read_session_event,
     read_tool_request,
 )
-from services.tool_calls.decisions import approve_for, approve_with_edit
+from services.tool_calls.decisions import (
+    approve_always,
+    approve_for,
+    approve_with_edit,
+    build_allow_rule,
+)
 from services.tool_calls.gate import (
     MAX_OF_AGENT,
     MAX_OF_ORGANIZATION,
