@@ -20,7 +20,6 @@ from services.coding_sessions.queries import (
     list_gates,
     list_sessions,
 )
-from services.coding_sessions.retention import delete_old_sessions
 from services.coding_sessions.rules import (
     CLIENT_NAMES,
     TESTED_VERSIONS,
@@ -32,15 +31,16 @@ from services.coding_sessions.rules import (
 from services.coding_sessions.signals import (
     CONNECTION_INTERVAL,
     MAX_KEY_LENGTH,
+    MAX_UNGATED_EVENTS,
     ConnectionKind,
     SessionEvent,
     SessionEventKind,
     UsageReport,
     build_change_event,
+    delete_old_sessions,
     record_connection,
     record_event,
     record_signal,
 )
 from services.coding_sessions.telemetry import Export, read_logs, read_traces
 from services.coding_sessions.telemetry_records import REASON_UNGATED, record_export
-from services.coding_sessions.ungated_calls import MAX_UNGATED_EVENTS

@@ -1,10 +1,11 @@
 """Record what clients report about their sessions: signs of life, ends of turns, results, usage."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Uuid, bindparam, case, func, or_, select, update
+from sqlalchemy import DateTime, Uuid, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,7 +29,6 @@ from models import (
 )
 from services import agents, events
 from services.coding_sessions.rules import CLIENT_NAMES
-from services.coding_sessions.ungated_calls import build_ungated_events
 
 MAX_KEY_LENGTH = 200  # characters of a client's id of a session, a call or a message
 MAX_LINE_LENGTH = 500  # characters of a folder, a model or a version
@@ -366,3 +366,64 @@ def check_key(key: str) -> str:
 def shorten(text: str | None) -> str | None:
     """Return a text of a client as one line that can be stored, or None if nothing is left."""
     return (to_one_line(text[:MAX_LINE_LENGTH]) or None) if text else None
+
+
+MAX_UNGATED_EVENTS = 10  # of an agent in an hour; then one event counts them
+UNGATED_PERIOD = timedelta(hours=1)
+
+UNGATED_COUNT: Query[tuple[int]] = Query(
+    select(func.count()).where(
+        ToolCall.agent_id == bindparam("agent_id", type_=Uuid()),
+        ToolCall.asked_at > bindparam("since", type_=DateTime(timezone=True)),
+        ToolCall.is_ungated,
+    )
+)
+
+
+async def build_ungated_events(
+    session: AsyncSession, agent: Agent, ungated: Sequence[tuple[CodingSession, str]]
+) -> Sequence[events.NewEvent]:
+    """Build an event for each call, up to MAX_UNGATED_EVENTS in an hour, then one with the number.
+
+    The calls are stored already.
+    """
+    [(count,)] = await UNGATED_COUNT.fetch(session, agent_id=agent.id, since=now() - UNGATED_PERIOD)
+    before = max(count - len(ungated), 0)
+    built = [
+        agents.agent_event(
+            EventType.AGENT_TOOL_UNGATED,
+            None,
+            agent.board_id,
+            agent,
+            client=CLIENT_NAMES[coding_session.client],
+            session_id=str(coding_session.id),
+            tool=tool,
+        )
+        for coding_session, tool in ungated[: max(MAX_UNGATED_EVENTS - before, 0)]
+    ]
+    if before <= MAX_UNGATED_EVENTS < count:
+        more = agents.agent_event(
+            EventType.AGENT_TOOLS_UNGATED, None, agent.board_id, agent, recent=count
+        )
+        built.append(more)
+    return built
+
+
+SESSION_RETENTION = timedelta(days=30)  # since the last sign of life
+USAGE_RETENTION = timedelta(days=400)  # numbers without a session: a year can be compared
+BATCH_SIZE = 5_000  # rows in one run, which is repeated
+
+
+async def delete_old_sessions(session: AsyncSession) -> None:
+    """Delete sessions without a sign of life for 30 days, and usage of more than 400 days ago.
+
+    Usage outlives its session. A session is kept as long as one of its calls.
+    """
+    at = now()
+    has_calls = select(ToolCall.id).where(ToolCall.session_id == CodingSession.id).exists()
+    old = select(CodingSession.id).where(
+        CodingSession.last_signal_at < at - SESSION_RETENTION, ~has_calls
+    )
+    old_usage = select(UsageFact.id).where(UsageFact.used_at < at - USAGE_RETENTION)
+    for model, ids in ((CodingSession, old), (UsageFact, old_usage)):
+        await session.execute(delete(model).where(model.id.in_(ids.limit(BATCH_SIZE))))

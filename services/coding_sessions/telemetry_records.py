@@ -24,12 +24,12 @@ from services import boards, events
 from services.coding_sessions.signals import (
     ConnectionKind,
     build_change_event,
+    build_ungated_events,
     record_connection,
     record_signal,
     record_usage,
 )
 from services.coding_sessions.telemetry import CallReport, Export
-from services.coding_sessions.ungated_calls import build_ungated_events
 
 REASON_UNGATED = "ungated"  # of a call that the hook was not asked about
 KEY_AGE = timedelta(days=2)  # a call is asked for, executed and reported within this time
