@@ -164,7 +164,7 @@ class PeriodicTasks:
         async with self._open_transaction() as session:
             if not await session.scalar(_TRY_PURGE_LOCK):
                 return
-            await tasks.purge_trash(session, tasks.TRASH_LIFETIME)
+            await tasks.purge_trash(session, keep_days=self._settings.trash_retention_days)
             await tasks.unassign_former_readers(session)
             await identity.delete_expired_credentials(
                 session, idle_days=self._settings.session_idle_days

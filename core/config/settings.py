@@ -79,6 +79,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     session_idle_days: int = Field(default=14, ge=1, le=3650)
     agent_offline_after: Seconds = 600
     approval_undo_seconds: float = Field(default=8, ge=0, le=3600)
+    trash_retention_days: int = Field(default=30, ge=1, le=3650)
     audit_retention_days: int = Field(default=365, ge=30, le=36_500)
 
     rate_limit_failed_auth: Count = 20

@@ -84,7 +84,6 @@ from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.storage import TaskEvent, build_events
 from services.tasks.transitions import MAX_RECORDED_LENGTH
 from services.tasks.trash import (
-    TRASH_LIFETIME,
     TrashedTask,
     delete_task,
     find_trashed_task,

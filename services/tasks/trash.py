@@ -26,6 +26,7 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -185,9 +186,10 @@ async def _has_lost_assignee(
     return await session.scalar(still_on_board) is None
 
 
-async def purge_trash(session: AsyncSession, older_than: timedelta) -> int:
+async def purge_trash(session: AsyncSession, *, keep_days: float) -> int:
     """Remove tasks from the trash that were deleted longer ago than this; return their number."""
-    old = delete_rows(DeletedTask).where(DeletedTask.deleted_at < now() - older_than)
+    deleted_before = now() - timedelta(days=keep_days)
+    old = delete_rows(DeletedTask).where(DeletedTask.deleted_at < deleted_before)
     return len((await session.execute(old.returning(DeletedTask.id))).all())
 
 
@@ -315,9 +317,8 @@ async def restore_rows(
     }
     for name in [model.__tablename__ for model in RESTORE_ORDER]:
         if stored.get(name):  # a task that was deleted before the table existed has none
-            await session.execute(
-                _insert_statement(Base.metadata.tables[name]), {"rows": stored[name]}
-            )
+            statement = _build_restore(Base.metadata.tables[name], stored[name])
+            await session.execute(statement)
 
 
 async def _without_cycles(
@@ -336,11 +337,12 @@ async def _without_cycles(
     return stored
 
 
-def _insert_statement(table: Table) -> Any:
+def _build_restore(table: Table, rows: Sequence[Mapping[str, Any]]) -> Any:
     """Build the statement that inserts JSON rows without a missing required reference.
 
-    A missing reference in a nullable column becomes null. The statement contains only names of
-    our tables and columns, so the text cannot be injected.
+    A missing reference in a nullable column becomes null. A column that was added after the
+    deletion gets its default. The statement contains only names of our tables and columns, so the
+    text cannot be injected.
     """
     required, nullable = [], []
     for key in table.foreign_keys:
@@ -350,8 +352,16 @@ def _insert_statement(table: Table) -> Any:
             nullable.append(f"'{column.name}', ({reference})")
         else:
             required.append(f"exists ({reference})")
-    row = f"stored || jsonb_build_object({', '.join(nullable)})"
-    names = [column.name for column in table.columns if column.computed is None]
+    defaults = {
+        column.name: column.default.arg
+        for column in table.columns
+        if isinstance(column.default, ScalarElementColumnDefault)
+    }
+    known = {*rows[0], *defaults}
+    names = [
+        column.name for column in table.columns if column.computed is None and column.name in known
+    ]
+    row = f":defaults || stored || jsonb_build_object({', '.join(nullable)})"
     statement = (
         f"insert into {table.name} ({', '.join(names)}) "  # noqa: S608
         f"select {', '.join(f'restored.{name}' for name in names)} "
@@ -359,11 +369,9 @@ def _insert_statement(table: Table) -> Any:
         f"cross join jsonb_populate_record(null::{table.name}, {row}) as restored "
         f"where {' and '.join(required)} on conflict do nothing"
     )
-    return text(statement).bindparams(bindparam("rows", type_=JSONB))
-
-
-TRASH_LIFETIME = timedelta(hours=1)
-"""How long a deleted task can be restored. The worker then purges it, within a few minutes."""
+    return text(statement).bindparams(
+        bindparam("rows", rows, type_=JSONB), bindparam("defaults", defaults, type_=JSONB)
+    )
 
 
 class TrashedTask(NamedTuple):
@@ -378,11 +386,6 @@ class TrashedTask(NamedTuple):
     user_id: UUID | None
     deleted_by: str | None  # None if unknown
     total: int  # of the deleted tasks of the board that match the query
-
-    @property
-    def expires_at(self) -> datetime:
-        """When it may be purged."""
-        return self.deleted_at + TRASH_LIFETIME
 
 
 async def list_trashed_tasks(source: Source, board: Board) -> list[TrashedTask]:

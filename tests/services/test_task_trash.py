@@ -1,6 +1,6 @@
 """Deleting and restoring tasks with their dependent rows."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Table, select
@@ -13,6 +13,7 @@ from models import (
     ApprovalTask,
     Base,
     Comment,
+    DeletedTask,
     Event,
     EventType,
     Status,
@@ -225,13 +226,35 @@ async def test_a_restore_creates_no_dependency_cycle(session, world) -> None:
     assert edges == 1
 
 
+async def test_a_task_is_restored_by_a_version_with_new_columns(session, world) -> None:
+    task, *_ = await add_full_task(session, world)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    stored = await session.scalar(select(DeletedTask))
+    old = {"position", "auto_created", "priority", "rank", "claimed_run"}
+    stored.rows = {
+        name: [
+            {key: value for key, value in row.items() if key not in old}
+            if isinstance(row, dict)
+            else row
+            for row in rows
+        ]
+        for name, rows in stored.rows.items()
+    }
+    await session.flush()
+
+    found = await tasks.restore_task(session, world.alice, world.board, task.id)
+
+    assert (found.task.priority, found.task.auto_created) == ("medium", False)
+    assert (len(found.depends_on), len(found.tags), found.comments_count) == (1, 1, 2)
+
+
 async def test_a_purged_task_cannot_be_restored(session, world) -> None:
     task = world.make_task()
     session.add(task)
     await session.flush()
     await tasks.delete_task(session, world.alice, world.board, task.id)
-    assert await tasks.purge_trash(session, timedelta(minutes=1)) == 0
-    assert await tasks.purge_trash(session, timedelta(0)) == 1
+    assert await tasks.purge_trash(session, keep_days=1) == 0
+    assert await tasks.purge_trash(session, keep_days=0) == 1
     with pytest.raises(NotFound):
         await tasks.restore_task(session, world.alice, world.board, task.id)
 

@@ -87,7 +87,7 @@ async def test_expired_rows_are_deleted(
     isolated_settings, isolated_transaction, isolated_world
 ) -> None:
     async with isolated_transaction() as session:
-        old = now() - timedelta(days=2)
+        old = now() - timedelta(days=31)
         board = await session.merge(isolated_world.board)
         session.add(DeletedTask(board_id=board.id, task_id=board.id, rows={}, deleted_at=old))
         over = make_sign_in(await session.merge(isolated_world.bob))

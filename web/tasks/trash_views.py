@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.errors import NotFound
-from core.http.request import open_reader, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from services import tasks
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
@@ -39,7 +39,7 @@ async def show_trash(request: Request) -> Response:
         "trashed": trashed,
         "viewer_id": request.user.id,
         "total": trashed[0].total if trashed else 0,
-        "kept_hours": tasks.TRASH_LIFETIME // timedelta(hours=1),
+        "lifetime": timedelta(days=get_settings(request).trash_retention_days),
     }
     if layout is None:
         return render_part(request, "trash/_list.html", **context)
