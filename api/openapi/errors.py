@@ -156,7 +156,7 @@ ERRORS_BY_STATUS: Mapping[int, Sequence[AppError]] = {
     401: [Unauthorized()],
     403: [
         AppError("board_read_forbidden", "You may not read this board."),
-        AppError("board_write_forbidden", "You may read this board, but not change it."),
+        AppError("board_write_forbidden", "You can read this board but not change it."),
         AppError("admin_required", "Only an admin of the organization can do that."),
     ],
     412: [PreconditionFailed()],

@@ -299,7 +299,7 @@ async def _lock(session: AsyncSession, actor: Actor | Member, board_id: UUID) ->
 
 def _require_write(permissions: BoardPermissions) -> Board:
     if not permissions.can_write:
-        raise Forbidden("board_write_forbidden", N_("You may read this board, but not change it."))
+        raise Forbidden("board_write_forbidden", N_("You can read this board but not change it."))
     return permissions.board
 
 

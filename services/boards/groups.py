@@ -101,7 +101,9 @@ async def lock_group(session: AsyncSession, user: User, group_id: UUID) -> Board
     """
     permissions = await get_group_permissions(session, user, group_id, lock=GroupLock.SHARED)
     if not permissions.can_write:
-        raise Forbidden("board_group_write_forbidden", "You may read this group, not change it.")
+        raise Forbidden(
+            "board_group_write_forbidden", N_("You can read this group but not change it.")
+        )
     return permissions.group
 
 

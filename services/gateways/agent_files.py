@@ -136,7 +136,7 @@ class AgentFileAccess:
         """Raise Forbidden or Conflict if the files cannot be edited."""
         if self.obstacle is FileObstacle.READ_ONLY:
             raise Forbidden(
-                "board_write_forbidden", N_("You may read this board, but not change it.")
+                "board_write_forbidden", N_("You can read this board but not change it.")
             )
         if self.obstacle is not None:
             reason = N_("The files of an agent that is linked, or being removed, are not changed.")

@@ -130,7 +130,7 @@ async def get_grant_to_revoke(
         raise Forbidden("board_read_forbidden", N_("You may not read this agent's board."))
     if grant.state is GrantState.ACTIVE and not grant.can_revoke:
         raise Forbidden(
-            "board_write_forbidden", N_("You may read this agent's board, but not change it.")
+            "board_write_forbidden", N_("You can read the board of this agent but not change it.")
         )
     return grant
 

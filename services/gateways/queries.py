@@ -106,7 +106,7 @@ async def get_board_gateway(
     """
     permissions = await boards.get_board_permissions(source, user, board_id)
     if to_write and not permissions.can_write:
-        raise Forbidden("board_write_forbidden", N_("You may read this board, but not change it."))
+        raise Forbidden("board_write_forbidden", N_("You can read this board but not change it."))
     if not permissions.is_admin:
         raise Forbidden("admin_required", N_("Only an admin of the organization can do that."))
     board = permissions.board

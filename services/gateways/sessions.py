@@ -162,7 +162,7 @@ def find_session_owner(
         raise Forbidden("board_read_forbidden", N_("You may not read this agent's board."))
     if owner is not None and to_write and not owner.can_write:
         raise Forbidden(
-            "board_write_forbidden", N_("You may read this agent's board, but not change it.")
+            "board_write_forbidden", N_("You can read the board of this agent but not change it.")
         )
     return owner
 

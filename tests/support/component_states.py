@@ -154,7 +154,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "decided meanwhile": _ask(
             " ask--done", "Devi Rao rejected", 'role="alert"', "Your decision was not saved"
         ),
-        "not allowed": _ask("#i-lock", "You need edit rights to decide"),
+        "not allowed": _ask("#i-lock", "but not change it"),
         "scores": "Completeness",
     },
     "properties": {

@@ -115,7 +115,7 @@ async def test_who_only_reads_the_board_or_a_linked_agent_edits_nothing(
         member = await session.merge(world.dana_member)
         member.all_boards_read = True
     page = (await dana.get(f"{address}/SOUL.md?wait=1")).text
-    assert "You can read the board of this agent, but not change it." in page
+    assert "You can read the board of this agent but not change it." in page
     assert f'href="{address}/SOUL.md/edit"' not in page
     for action in ("", "/edit", "/reviews"):
         refused = await dana.post(f"{address}/SOUL.md{action}", data=typed("x"))

@@ -247,7 +247,7 @@ async def test_readers_see_approvals_without_decision_forms(rita, ask, transacti
 
     page = (await rita.get(f"/approvals/{first.id}")).text
     assert selected(page) == "First?"
-    assert "You need edit rights to decide." in page
+    assert "You can read this board but not change it." in page
     assert 'value="approved"' not in page
     assert "data-pick " not in page
 

@@ -173,7 +173,7 @@ async def test_readers_see_why_they_cannot_write(rita, board_path, post_agent_me
     page = (await rita.get(f"{board_path}/chat")).text
     assert "For everybody" in page
     assert "<textarea" not in page
-    assert "An admin can give you edit rights" in page
+    assert "An admin can change your rights" in page
     assert (await rita.get(f"{board_path}/notes")).status_code == 200
     assert (await rita.post(f"{board_path}/chat", data={"content": "Hello"})).status_code == 403
 

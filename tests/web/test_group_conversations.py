@@ -114,7 +114,7 @@ async def test_readers_see_why_they_cannot_write(rita, group_path) -> None:
     for path in ("/chat", "/notes"):
         page = (await rita.get(f"{group_path}{path}")).text
         assert "<textarea" not in page
-        assert "You can read this group, but not write in it." in page
+        assert "You can read this group but not change it." in page
         for headers in ({}, HTMX):
             answer = await rita.post(
                 f"{group_path}{path}", data={"content": "Hello"}, headers=headers

@@ -232,7 +232,7 @@ async def test_a_board_that_cannot_be_changed_is_disabled_and_stays(
     page = (await dana.get(f"{group_path}/edit")).text
     assert f'value="{world.board.id}" checked disabled' in page
     assert f'value="{own.id}" checked>' in page
-    assert "You can read this board, but not change it." in page
+    assert "You can read this board but not change it." in page
     refused = await dana.post(
         f"{group_path}/edit", data=NEW | {"board_ids": [str(world.garden.id), str(own.id)]}
     )

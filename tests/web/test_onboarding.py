@@ -353,7 +353,7 @@ async def test_readers_see_the_onboarding_and_others_do_not(
     await post_agent_message(QUESTION)
     page = await rita.get(onboarding_path)
     assert "How much may it decide?" in page.text
-    assert "You need edit rights to answer." in extract_text(page)
+    assert "You can read this board but not change it." in extract_text(page)
     assert "<form" not in page.text.partition('id="content"')[2].partition("</main>")[0]
     for path in PATHS:
         assert (await rita.get(f"{onboarding_path}{path}")).status_code in (200, 303)

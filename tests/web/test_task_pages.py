@@ -135,7 +135,7 @@ async def test_without_htmx_a_deleted_task_can_be_restored(alice, task_path, wor
 
 async def test_readers_see_no_forms_and_the_reason(rita, task_path) -> None:
     page = (await rita.get(task_path)).text
-    assert "You can read this board but not comment on it." in page
+    assert "You can read this board but not change it." in page
 
     assert "Write the &lt;script&gt;" in page
     for path in ("/changes", "/comments", "/deletions"):

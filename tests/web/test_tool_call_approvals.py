@@ -277,7 +277,7 @@ async def test_only_admins_add_rules(bob, hold, transaction) -> None:
 
 async def test_readers_and_others_decide_nothing(rita, charlie, hold) -> None:
     approval = await hold()
-    assert "You need edit rights to decide." in (await rita.get(f"/approvals/{approval.id}")).text
+    assert "but not change it." in (await rita.get(f"/approvals/{approval.id}")).text
     for browser, status in ((rita, 403), (charlie, 404)):
         for answer in ("approved", "session", "always", "edited"):
             sent = await post(browser, approval, answer, edited_input="ls")

@@ -50,7 +50,7 @@ OBSTACLE_TEXTS: Mapping[FileObstacle, str] = {
         "This agent was created on its gateway by others. Mission Control does not change its"
         " files."
     ),
-    FileObstacle.READ_ONLY: N_("You can read the board of this agent, but not change it."),
+    FileObstacle.READ_ONLY: N_("You can read the board of this agent but not change it."),
     FileObstacle.BEING_REMOVED: N_("This agent is being removed from its gateway."),
 }
 """Why files cannot be edited."""

@@ -200,7 +200,7 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
         access = await board_access(request, source)
         if not access.can_write:
             raise Forbidden(
-                "board_write_forbidden", N_("You may read this board, but not change it.")
+                "board_write_forbidden", N_("You can read this board but not change it.")
             )
         webhook_id = forms.path_id(request, "webhook_id")
         webhook = await board_webhooks.get_webhook(source, access.board, webhook_id)

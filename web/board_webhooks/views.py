@@ -192,7 +192,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         access = await board_access(request, source)
         if not access.can_write:
             raise Forbidden(
-                "board_write_forbidden", N_("You may read this board, but not change it.")
+                "board_write_forbidden", N_("You can read this board but not change it.")
             )
         webhook_id: UUID | None = request.path_params.get("webhook_id")
         webhook = (

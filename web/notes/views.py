@@ -263,7 +263,7 @@ async def _load_note(request: Request, source: Source) -> tuple[NoteOwner, memor
     """Load the note of the path for a member who may change it. Raises NotFound or Forbidden."""
     owner = await load_owner(request, source)
     if not owner.can_write:
-        raise Forbidden("board_write_forbidden", N_("You can read the notes, but not change them."))
+        raise Forbidden("board_write_forbidden", N_("You can read this board but not change it."))
     note_id = _get_note_id(request)
     return owner, await memory.get_note(source, owner.scope, note_id)
 

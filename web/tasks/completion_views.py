@@ -49,7 +49,7 @@ async def show_completions(request: Request) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         if not access.can_write:
-            message = N_("You may read this board, but not change it.")
+            message = N_("You can read this board but not change it.")
             raise Forbidden("board_write_forbidden", message)
         board = access.board
         offers = await load_completion_offers(

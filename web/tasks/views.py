@@ -156,10 +156,9 @@ async def _render_new_task(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         if not access.can_write:
-            reason = N_(
-                "You can read this board but not change it. An admin can give you edit rights."
+            raise Forbidden(
+                "board_write_forbidden", N_("You can read this board but not change it.")
             )
-            raise Forbidden("board_write_forbidden", reason)
         shown = await presenter.load_new_task_form(source, access, request.user, form)
     address = BoardAddress.from_query(request.query_params)
     context: dict[str, Any] = {"board": access.board, "address": address, **shown}
