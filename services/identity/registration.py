@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, StringConstraints
 from sqlalchemy import Delete, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.clock import now
+from core.clock import list_time_zone_names, now
 from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid, NotFound
 from core.fields import FieldKind, Fields, Label, Name, NormalizedEmail
@@ -23,10 +23,16 @@ from services.audit import AuditAction, AuditObject, NewAuditRecord
 FIRST_USER_EXTERNAL_ID = "local-auth-user"
 
 
+def _find_time_zone(name: object) -> str | None:
+    """Return the name of a time zone, or None for one that is unknown here."""
+    return str(name) if name in list_time_zone_names() else None
+
+
 class AccountCreate(Fields):
     """The account of an invited user. What a name does not show could make it look like another."""
 
     name: Annotated[Name, BeforeValidator(to_one_line), Label(N_("Your name"), FieldKind.LINE)]
+    timezone: Annotated[str | None, BeforeValidator(_find_time_zone), Label(N_("Time zone"))] = None
 
 
 class FirstOwnerCreate(AccountCreate):
@@ -77,6 +83,7 @@ async def register_with_invite(
     invite = await organizations.get_open_invite(session, token)
     email = invite.invited_email
     user = rows.build_row(User, name=fields.name, email=email, password_hash=password_hash)
+    user.timezone = fields.timezone
     user.clerk_user_id = str(user.id)
     await lock_registration(session)
     if await is_email_taken(session, email, by_other_than=user):
@@ -138,7 +145,7 @@ async def complete_first_run(
         reason = N_("Somebody else has this e-mail address.")
         raise Invalid("email_taken", reason, field="email")
     user.name, user.email, user.password_hash = fields.name, fields.email, password_hash
-    user.updated_at = now()
+    user.timezone, user.updated_at = user.timezone or fields.timezone, now()
     await session.flush()
     created = _build_account_record(AuditAction.FIRST_OWNER_CREATED, user)
     await audit.record_audit(session, [created])

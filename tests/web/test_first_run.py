@@ -34,6 +34,21 @@ async def test_the_link_creates_the_owner_and_signs_them_in(anonymous, link) -> 
     assert (await anonymous.get("/welcome")).status_code == 200
 
 
+@pytest.mark.parametrize(("zone", "saved"), [("Europe/Vienna", True), ("Mars/Base", False)])
+async def test_the_time_zone_of_the_browser_is_saved_at_the_first_run(
+    anonymous, link, zone, saved
+) -> None:
+    page = await open_link(anonymous, "/first-run", link)
+    assert '<input type="hidden" name="timezone" value="" data-zone>' in page.text
+
+    await anonymous.post("/first-run", data=OWNER | {"link": link, "timezone": zone})
+
+    await anonymous.post("/welcome/organization", data={"name": "Tern & Co"})
+    settings = (await anonymous.get("/settings")).text
+    assert (f'name="timezone" type="text" dir="auto" value="{zone}"' in settings) is saved
+    assert ("Not saved yet." in settings) is not saved
+
+
 async def test_the_sign_in_page_says_how_to_begin_until_there_is_an_account(
     anonymous, browsers, link
 ) -> None:
