@@ -44,8 +44,8 @@ CONDITION_FAILED = "condition_failed"  # reason of an ignored payload
 
 
 def name_webhook(webhook: BoardWebhook) -> str:
-    """Return the beginning of the description, as the name of the webhook in events."""
-    line = to_one_line(webhook.description)
+    """Return the beginning of the instruction, or else the action, as the name in events."""
+    line = to_one_line(webhook.description) or f"Webhook ({webhook.action.value})"
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
@@ -158,14 +158,17 @@ class BuiltTask(NamedTuple):
     values: Mapping[str, object]  # of custom fields, by key
 
 
-async def check_template(source: Source, board: Board, webhook: BoardWebhook) -> None:
-    """Raise Invalid if the action of a webhook needs a template that it does not have.
+async def check_action(source: Source, board: Board, webhook: BoardWebhook) -> None:
+    """Raise Invalid if the action of a webhook needs a text that the webhook does not have.
 
     Raises Invalid also if the template sets custom fields that the board does not have.
     """
     needed = {WebhookAction.TASK: "title", WebhookAction.MESSAGE: "message"}.get(webhook.action)
     if needed and not (webhook.template or {}).get(needed):
         raise Invalid("template_required", N_("This action needs a template."), field=needed)
+    if webhook.action is WebhookAction.NOTIFY and not webhook.description:
+        reason = N_("The agent needs an instruction.")
+        raise Invalid("instruction_required", reason, field="description")
     keys = parse_field_lines((webhook.template or {}).get("custom_fields") or "").keys()
     if not keys:
         return

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Invalid, Unavailable
-from core.fields import NOT_SENT, FieldKind, Fields, Label, Patch, build_line_constraints
+from core.fields import NOT_SENT, FieldKind, Fields, Label, Patch
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
 from core.text import N_
@@ -27,7 +27,7 @@ from models import (
     build_encryption_context,
 )
 from services import events, rows
-from services.board_webhooks.actions import build_event, check_template
+from services.board_webhooks.actions import build_event, check_action
 from services.board_webhooks.queries import MAX_WEBHOOKS, lock_webhook
 from services.payload_templates import MAX_TEMPLATE_LENGTH, Operator, PayloadTemplate
 
@@ -97,10 +97,10 @@ class BoardWebhookCreate(Fields):
 
     description: Annotated[
         str,
-        build_line_constraints(5_000),
+        StringConstraints(strip_whitespace=True, max_length=5_000),
         Label(N_("Instruction"), FieldKind.TEXT),
-        Field(description="What agents are to do with the payloads."),
-    ]
+        Field(description="What agents are to do with the payloads. `notify` needs it."),
+    ] = ""
     enabled: Annotated[bool, Label(N_("Enabled"))] = True
     agent_id: Annotated[
         UUID | None,
@@ -179,7 +179,7 @@ async def create_webhook(
     secret = given or generate_signing_secret()
     webhook = rows.build_row(BoardWebhook, board_id=board.id, **values)
     webhook.encrypted_secret = _encrypt(cipher, webhook.id, secret)
-    await check_template(session, board, webhook)
+    await check_action(session, board, webhook)
     session.add(webhook)
     await session.flush()
     created = build_event(EventType.BOARD_WEBHOOK_CREATED, user, board, webhook)
@@ -212,7 +212,7 @@ async def update_webhook(
     before = {name: getattr(webhook, name) for name in new}
     for name, value in new.items():
         setattr(webhook, name, value)
-    await check_template(session, board, webhook)
+    await check_action(session, board, webhook)
     changed, generated = [*new], None
     if "secret" in given:
         secret = given["secret"] or generate_signing_secret()

@@ -52,7 +52,7 @@ async def test_a_template_is_tried_on_a_payload_before_it_is_saved(site: LiveSit
     webhook = site.owner.call("POST", path, **body)
     send(site, webhook, {"alert": {"name": "Disk"}})
     async with site.open_page(f"{path}/{webhook['id']}") as page:
-        await page.get_by_role("link", name="What it does").click()
+        await page.get_by_role("link", name="Action", exact=True).click()
         await page.get_by_role("radio", name="Create a task").check()
         await page.get_by_role("textbox", name="Title").fill(
             "Alert: {{ alert.name }} {{ alert.host }}"

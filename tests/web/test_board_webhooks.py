@@ -65,6 +65,23 @@ async def test_a_new_webhook_shows_its_secret_once(
     assert "No payloads yet" in listed
 
 
+async def test_a_webhook_of_a_code_host_needs_no_instruction(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory, hooks_path: str
+) -> None:
+    created = await bob.post(hooks_path, data={"description": "", "action": "forge"})
+    assert created.status_code == 303
+    path = created.headers["location"]
+    for address in (hooks_path, path):
+        assert "Follow GitHub or GitLab" in (await bob.get(address)).text
+
+    rejected = await bob.post(f"{path}/action", data={"action": "notify"})
+
+    assert rejected.status_code == 422
+    assert "The agent needs an instruction." in rejected.text
+    [hook] = await load_webhooks(transaction)
+    assert (hook.action.value, hook.description) == ("forge", "")
+
+
 async def test_a_new_webhook_has_a_default_on_a_board_without_lead(
     alice: httpx2.AsyncClient, world: World, transaction: TransactionFactory, hooks_path: str
 ) -> None:
@@ -144,7 +161,7 @@ async def test_a_short_secret_is_marked_and_cannot_be_entered(
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"description": " "}, "Fill this in."),
+        ({"description": " "}, "The agent needs an instruction."),
         ({"description": "a" * 5_001}, "5,000"),
         ({"description": "a", "agent_id": FAR_ID}, "There is no such agent on this board."),
         ({"description": "a", "agent_id": "x"}, "Choose one of those that are offered."),

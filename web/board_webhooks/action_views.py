@@ -44,11 +44,11 @@ from web.ui.translation import N_, _, translate
 
 ACTIONS = {
     WebhookAction.NOTIFY: (
-        N_("Tell the agent"),
+        N_("Send payload to agent"),
         N_("It gets the payload, and follows the instruction."),
     ),
     WebhookAction.MESSAGE: (
-        N_("Tell the agent in your words"),
+        N_("Send a message to agent"),
         N_("It gets the text of the template instead of the payload."),
     ),
     WebhookAction.TASK: (
@@ -76,7 +76,7 @@ OPERATORS = {
 class ActionForm(PayloadTemplate):
     """What a webhook does, and with which template."""
 
-    action: Annotated[WebhookAction, Label(N_("What it does"))]
+    action: Annotated[WebhookAction, Label(N_("Action"))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +157,11 @@ def list_actions() -> list[tuple[str, str, str]]:
     ]
 
 
+def name_actions() -> dict[WebhookAction, str]:
+    """Return the name of each action."""
+    return {action: translate(name) for action, (name, _about) in ACTIONS.items()}
+
+
 def list_action_fields(webhook: BoardWebhook) -> list[EditedField]:
     """Return the current action and template of a webhook as the form shows them."""
     template = board_webhooks.read_template(webhook)
@@ -191,6 +196,8 @@ async def save_action(request: Request) -> Response:
         return RedirectResponse(page_path(board, current), 303)
     if form.conflicts:
         return await _render_conflict(request, form)
+    if form.code == "instruction_required":  # it is on the other form
+        form.errors["action"] = form.errors.pop("description")
     return await _render_action(request, form)
 
 

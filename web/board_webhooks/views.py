@@ -12,7 +12,7 @@ from core.errors import Forbidden
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from core.security.encryption import SecretCipher
-from models import Board
+from models import Board, WebhookAction
 from services import agents, board_webhooks
 from services.board_webhooks import (
     BoardWebhookCreate,
@@ -39,6 +39,9 @@ from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _
 
+WITHOUT_TEMPLATE = (WebhookAction.NOTIFY, WebhookAction.FORGE)
+"""The actions that a new webhook can have."""
+
 
 class SecretForm(BaseModel):
     """Another secret; without one it is generated."""
@@ -56,6 +59,7 @@ async def show_webhooks(request: Request) -> Response:
     context: dict[str, Any] = {
         "board": access.board,
         "can_write": access.can_write,
+        "action_names": action_views.name_actions(),
         "overviews": [
             (
                 one,
@@ -102,6 +106,7 @@ async def show_webhook(request: Request) -> Response:
         and board_webhooks.has_short_secret(webhook, request.state.secret_cipher),
         agent_name=overview.agent_name,
         secret=flash_cookies.read_secret(request),
+        action_names=action_views.name_actions(),
         **context,
     )
     return flash_cookies.forget_secret(request, response)
@@ -117,6 +122,8 @@ async def create_webhook(request: Request) -> Response:
     form = await forms.read_form(request)
     with form.catch_errors():
         given = {"enabled": True, "secret": form.value("secret")}
+        if "action" in form.values:
+            given["action"] = form.value("action")
         fields = form.parse(BoardWebhookCreate, given)
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
@@ -215,6 +222,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         path=page_path(access.board, webhook),
         fields=build_form_fields(form, BoardWebhookCreate, initial),
         agent_options=options,
+        actions=[one for one in action_views.list_actions() if one[0] in WITHOUT_TEMPLATE],
         has_agents=bool(board_agents),
         has_lead=any(agent.is_board_lead for agent in board_agents),
         has_short_secret=bool(webhook)

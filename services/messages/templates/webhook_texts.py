@@ -76,6 +76,7 @@ def render_webhook_events(texts: Sequence[WebhookText]) -> str:
         }
     )
     wanted = f"What people want with them:\n{fence_text(first.description)}"
+    wanted = wanted if first.description else ""
     return join_paragraphs(
         MessageMarker.WEBHOOK_EVENT, head, wanted, *map(_item, texts), SEVERAL_INSTRUCTIONS
     )
@@ -105,7 +106,7 @@ def render_webhook_note(text: WebhookText) -> str:
 
 def _contents(text: WebhookText) -> list[str]:
     return [
-        f"What people want with it:\n{fence_text(text.description)}",
+        f"What people want with it:\n{fence_text(text.description)}" if text.description else "",
         f"What was received:\n{fence_text(text.preview)}",
         CUT_TEXT if text.is_cut else "",
     ]
