@@ -15,6 +15,7 @@
     live.textContent = getText(state);
     live.title = state === "lost" ? "" : getText("connected", { time: clock(new Date()) });
     byId("banner").hidden = state !== "lost";
+    byId("not-shared").hidden = true;
   };
 
   // Like 09:05, in all our languages. The first format of Intl takes 20 ms of each page.
@@ -47,7 +48,9 @@
     if (status === 401 && !byId("signed-out")?.open) byId("signed-out")?.showModal();
     if (status !== 403 && status !== 404 && status !== 409) return;
     clearTimeout(lostTimer); // what it would show is not true: the connection is not restored
-    showLost(getText("not_shared"), getText("reload"));
+    show("lost");
+    byId("banner").hidden = true;
+    byId("not-shared").hidden = false;
   };
 
   document.addEventListener("live:state", ({ detail: { state, status } }) => {

@@ -178,6 +178,8 @@ async def test_a_removed_member_reads_who_removed_them(alice, bob, world, transa
     page = (await bob.get("/welcome")).text
     assert re.search(r"<b>Alice removed you from Tern</b> on \w+ \d+", page)
     assert "ask an admin of the organization for a new invitation" in page
+    assert "You belong to no organization" in page
+    assert "Set up in four steps" not in page
     await bob.post("/welcome/organization", data={"name": "Mine"})
     assert "removed you" not in (await bob.get("/welcome")).text
 

@@ -137,8 +137,6 @@ SCRIPT_TEXTS = {
         "The live connection was lost and is being restored. Nothing on this page is lost, and your"
         " drafts are kept."
     ),
-    "not_shared": N_("You no longer have access to this page."),
-    "reload": N_("Reload it to see what you have access to."),
     "waiting": N_("New items that need you: %(count)d"),
     "places": N_("%(first)d to %(last)d of %(total)d"),
     "copied": N_("Copied"),
