@@ -1,4 +1,4 @@
-"""Pages that answer "Why?": the steps that led to a task, an approval or a message."""
+"""Pages of what led to something: the steps that led to a task, an approval or a message."""
 
 from collections.abc import Sequence
 from dataclasses import replace

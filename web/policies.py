@@ -140,14 +140,14 @@ def list_expiry_choices(current: int | None) -> list[tuple[str, str]]:
 
 
 def describe_expiry(seconds: int) -> str:
-    """Return when a request expires, in the largest unit that divides it: "After 4 hours"."""
+    """Return after how long a request expires, in the largest unit that divides it: "4 hours"."""
     if seconds % 86_400 == 0:
-        return ngettext("After %(num)d day", "After %(num)d days", seconds // 86_400)
+        return ngettext("%(num)d day", "%(num)d days", seconds // 86_400)
     if seconds % 3_600 == 0:
-        return ngettext("After %(num)d hour", "After %(num)d hours", seconds // 3_600)
+        return ngettext("%(num)d hour", "%(num)d hours", seconds // 3_600)
     if seconds % 60 == 0:
-        return ngettext("After %(num)d minute", "After %(num)d minutes", seconds // 60)
-    return ngettext("After %(num)d second", "After %(num)d seconds", seconds)
+        return ngettext("%(num)d minute", "%(num)d minutes", seconds // 60)
+    return ngettext("%(num)d second", "%(num)d seconds", seconds)
 
 
 def list_choices(names: Mapping[UUID, str], chosen: Sequence[str]) -> list[tuple[str, str]]:
@@ -210,10 +210,10 @@ def _consequences(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
     deciders = _named(rule.decider_ids, names.users) or translate(DECIDERS[rule.decider_role])
     lines = [_("Decided by: %(deciders)s", deciders=deciders)]
     if rule.requires_recent_sign_in:
-        lines.append(_("Who decides must have signed in within the last 15 minutes"))
+        lines.append(_("Deciders must have signed in within the last 15 minutes"))
     if rule.expires_after:
         expiry = describe_expiry(rule.expires_after)
-        lines.append(_("Rejected without a decision: %(expiry)s", expiry=expiry))
+        lines.append(_("Rejected automatically after %(time)s", time=expiry))
     return lines
 
 

@@ -450,7 +450,7 @@ class PolicyRuleFields(Fields):
     expires_after: Annotated[
         Annotated[int, Field(ge=60, le=90 * 86_400)] | None,
         Label(
-            N_("Rejected without a decision"),
+            N_("Reject automatically after"),
             error=N_("Requests can expire after 1 minute to 90 days."),
         ),
     ] = Field(default=None, description="Seconds until a request without a decision is rejected.")

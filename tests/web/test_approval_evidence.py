@@ -75,7 +75,7 @@ async def test_the_last_comments_of_agents_are_shown_as_their_words(
     for path in (f"/approvals/{approval.id}", "/approvals"):
         evidence = find_evidence((await bob.get(path)).text)
         assert re.findall(r"<strong>(\d)</strong>", evidence) == ["2", "3", "4"]
-        assert evidence.count("Worker writes (text of the agent, not checked)") == 3
+        assert evidence.count("of Worker (unverified)") == 3
         assert "<script>" not in evidence
         assert "Of a person" not in evidence
         assert "Context only." in evidence

@@ -55,7 +55,7 @@ async def test_review_groups_tasks_by_what_they_wait_for(
     order = ["Waiting for you", "Asked", "Waiting for the lead", "Quiet", "Blocked", "Stuck"]
     places = [review.index(words) for words in order]
     assert places == sorted(places)
-    assert "Needs your decision" in review
+    assert "Needs you" in review
     assert "Blocked by 1 task" in review
 
 

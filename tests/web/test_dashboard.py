@@ -161,11 +161,11 @@ async def test_the_summary_says_what_needs_attention(alice, bob, transaction, wo
     pike = "&lt;Pike&gt; has been silent for 14 min"
     assert (
         read_summary((await alice.get("/dashboard")).text)
-        == f"2 decisions wait for you, 1 gateway is not connected, and {pike}."
+        == f"2 items need you, 1 gateway is not connected, and {pike}."
     )
     assert (
         read_summary((await bob.get("/dashboard/summary", headers=HTMX)).text)
-        == f"2 decisions wait for you, and {pike}. Nothing else needs your attention."
+        == f"2 items need you, and {pike}. Nothing else needs your attention."
     )
     garden = (await alice.get(f"/dashboard?board={world.garden.id}")).text
     assert "decisions wait" not in read_summary(garden)
@@ -239,7 +239,7 @@ async def test_the_page_is_filtered_by_board_and_group(alice, transaction, world
         page = (await alice.get(f"/dashboard?{query}")).text
         assert read_tiles(page)[1].startswith(f"Tasks done {count} "), query
         assert {name for name in ("Launch", "Garden") if f"New on {name}" in page} == names
-        assert ("No pending approvals." in page) == ("Launch" not in names)
+        assert ("Nothing needs you." in page) == ("Launch" not in names)
     assert "Plants" in page
 
 
@@ -253,7 +253,7 @@ async def test_a_panel_that_fails_leaves_the_others(alice, monkeypatch, world) -
     assert "This could not be loaded. It is tried again every 30 seconds." in page.text
     assert "secret words" not in page.text
     assert page.text.count("This chart could not be loaded.") == 2
-    assert "No pending approvals." in page.text
+    assert "Nothing needs you." in page.text
     part = (await alice.get("/dashboard/figures", headers=HTMX)).text
     assert "could not be loaded" in part
     with monkeypatch.context() as broken:
@@ -284,7 +284,7 @@ async def test_members_see_what_they_may_read(
         await events.record_events(session, [happened])
     reading = (await rita.get("/dashboard")).text
     assert reading.count("A secret of Launch") >= 2
-    assert "decision waits for you" not in reading
+    assert "item needs you" not in reading
     for outsider in (dana, charlie):
         page = (await outsider.get("/dashboard")).text
         assert "A secret of Launch" not in page

@@ -80,7 +80,7 @@ async def test_a_user_can_say_that_an_approval_completes_its_task(
         f"/boards/{first.board_id}/tasks/{first.task_id}",
     ):
         page = (await alice.get(address)).text
-        assert ("Approving also allows agents to move the task to Done" in page) is offered
+        assert ("Also allow moving the task to Done" in page) is offered
     if not offered:
         return
     sent = {"status": "approved", "action_hash": find_hash(page), "completes_tasks": "true"}
@@ -114,7 +114,7 @@ async def test_every_page_that_decides_shows_the_task_and_what_it_unblocks(
         assert "Line one of the task" in part
         assert all(f"Waiting {n}" in part for n in range(7))
         assert "Complete the task “First”?" in part
-        assert "Worker writes (text of the agent, not checked)" in part
+        assert "of Worker (unverified)" in part
         assert "<strong>Trust me</strong>" in part
     page = (await alice.get(f"/boards/{first.board_id}/tasks/{first.task_id}")).text
     asked = page.partition('class="ask"')[2].partition('class="ask__act"')[0]

@@ -121,7 +121,7 @@ async def test_a_decision_is_undone_with_an_old_session(alice, ask, transaction)
 
 async def test_the_page_says_that_a_recent_sign_in_is_needed(alice, ask) -> None:
     careful, other = await ask("First", **RECENT), await ask("Second")
-    text = "Who decides must have signed in within the last 15 minutes."
+    text = "Deciders must have signed in within the last 15 minutes."
     assert text in (await alice.get(f"/approvals/{careful.id}")).text
     assert text not in (await alice.get(f"/approvals/{other.id}")).text
 
@@ -131,7 +131,7 @@ async def test_a_rule_asks_for_a_recent_sign_in(alice, transaction) -> None:
     form = {"version": "0", "name": "Careful", "effect": "ask_one"}
     await alice.post(f"{rules}/rules", data=form | {"requires_recent_sign_in": "true"})
     page = (await alice.get(rules)).text
-    assert "Who decides must have signed in within the last 15 minutes" in page
+    assert "Deciders must have signed in within the last 15 minutes" in page
     [address] = re.findall(r'href="(/settings/policy/rules/[^"]+)" aria-label', page)
     switch = r'name="requires_recent_sign_in" value="true"( checked)?'
     assert re.findall(switch, (await alice.get(address)).text) == [" checked"]

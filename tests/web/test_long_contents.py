@@ -143,7 +143,7 @@ async def test_the_longest_evidence_is_cheap(alice, ask: Any, transaction, world
     with measure_holds() as holds:
         page = await alice.get(f"/approvals/{approval.id}")
     assert "Changes of the task since the work began" in page.text
-    assert page.text.count("writes (text of the agent, not checked)") >= 3
+    assert page.text.count("(unverified)") >= 3
     assert holds.longest < calibrate()
 
 

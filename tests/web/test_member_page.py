@@ -37,7 +37,7 @@ async def test_the_access_to_single_boards_is_changed(
     page = (await dana.get(saved.headers["Location"])).text
     assert "Saved " in page
     assert dict(CHECKED.findall(page)) == data
-    assert "Changes Garden" in (await dana.get("/people")).text
+    assert "Can edit Garden" in (await dana.get("/people")).text
 
 
 async def test_access_to_all_boards_replaces_that_to_single_ones(
@@ -172,7 +172,7 @@ async def test_members_see_only_themselves(bob, charlie, dana, world: World) -> 
 
 async def test_a_member_sees_their_own_rights_on_boards(bob, rita, world: World) -> None:
     for client, member, right in (
-        (bob, world.bob_member, "Read and change"),
+        (bob, world.bob_member, "Read and edit"),
         (rita, world.rita_member, "Read"),
     ):
         page = (await client.get(f"/people/{member.id}")).text.partition('id="access"')[2]
@@ -214,8 +214,8 @@ async def test_a_form_opened_earlier_does_not_restore_rights(
 
     conflict = await dana.post(f"{path}/access", data=form | {launch: "write"})
     assert conflict.status_code == 409
-    assert "Launch: read and change" in conflict.text
-    assert "Garden: read and change" in conflict.text
+    assert "Launch: read and edit" in conflict.text
+    assert "Garden: read and edit" in conflict.text
     assert re.search(r"Changed by Alice[^<]* <time", conflict.text)
     assert await grants_of(transaction, world.rita_member) == {world.garden.id: True}
     sent = form_of(conflict.text, "access")

@@ -143,7 +143,7 @@ async def test_a_new_link_replaces_the_old_one_with_the_same_rights(
     assert old
     assert new
     assert new[0] != old[0]
-    assert "Reads Launch" in page
+    assert "Can read Launch" in page
     assert "Invited by Alice" in page
     assert (await open_link(anonymous, "/invite", old[0])).status_code == 410
     assert "as an admin" in (await open_link(anonymous, "/invite", new[0])).text
@@ -180,7 +180,7 @@ async def test_the_dialog_shows_a_new_link_of_an_invite(
 async def test_members_see_who_else_belongs_to_the_organization(rita) -> None:
     page = (await rita.get("/people")).text
     assert "alice@example.com" in page
-    for hidden in ("Invite", "Last active", "Changes Launch"):
+    for hidden in ("Invite", "Last active", "Can edit Launch"):
         assert hidden not in page
 
 

@@ -65,7 +65,7 @@ async def test_a_rule_is_added_changed_moved_switched_and_deleted(
         "Kind: deploy.*, release.site",
         f"Agent: {world.worker.name}",
         "Time: Mon, Fri from 22:00 to 06:00 (Europe/Vienna)",
-        "Rejected without a decision: After 4 hours",
+        "Rejected automatically after 4 hours",
         "Decided by: Admins and owners",
     ):
         assert text in shown
@@ -236,7 +236,7 @@ async def test_a_rule_can_be_tried_without_saving(alice, path, transaction) -> N
     form = {"name": "Nightly", "effect": "deny", "action": "try"}
     tried = await alice.post(f"{path}/rules", data=form)
     assert tried.status_code == 200
-    assert "With this rule" in tried.text
+    assert "Result with this rule" in tried.text
     assert 'value="Nightly"' in tried.text
     assert await load_rules(transaction) == []
     assert "in the last 30 days" in (await alice.get(f"{path}?try=1")).text

@@ -63,7 +63,7 @@ async def test_a_rule_that_others_have_changed_shows_both_versions(
         "release.*",
         "Allow",
         "Every day from 22:00 to 06:00 (Europe/Vienna)",
-        "After 4 hours",
+        "4 hours",
         "Recent sign-in required",
         world.worker.name,
     ):

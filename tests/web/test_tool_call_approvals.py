@@ -72,7 +72,7 @@ async def test_the_page_shows_the_exact_command_and_who_reports_it(alice, hold) 
     assert "Claude Code" in page
     words = re.findall(r'<figure class="says">(.*?)</figure>', page, re.DOTALL)
     assert len(words) == 1
-    assert "text of the agent, not checked" in words[0]
+    assert "(unverified)" in words[0]
     assert "Clean up" in words[0]
     assert '<dt dir="auto">timeout</dt>' in page
     assert "Confidence of" not in page

@@ -419,7 +419,7 @@ async def test_a_person_is_invited_gets_access_and_is_removed(
     page.check("Garden: read")
     await page.press("Create invitation link")
     [row] = [one for one in page.root.find_all("tr") if "nora@example.com" in one]
-    assert "Reads Garden" in row
+    assert "Can read Garden" in row
     assert "/invite#" in page.text
     await page.open("/people")
     assert "/invite#" not in page.text  # a link is shown once
@@ -442,7 +442,7 @@ async def test_a_person_is_invited_gets_access_and_is_removed(
 
     await page.open("/people")
     await page.follow("Access of Nora")
-    page.check("Garden: read and change")
+    page.check("Garden: read and edit")
     await page.press("Save access")
     assert "Saved " in page.text
     page.fill("Role of Nora", "Admin")

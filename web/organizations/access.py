@@ -118,7 +118,7 @@ def name_access_values(boards: Mapping[str, str]) -> Mapping[str, str]:
     texts = {"": _("No boards")}
     for name, board in [("access", _("All boards")), *boards.items()]:
         texts[f"{name}:read"] = _("%(board)s: read", board=board)
-        texts[f"{name}:write"] = _("%(board)s: read and change", board=board)
+        texts[f"{name}:write"] = _("%(board)s: read and edit", board=board)
     return texts
 
 
@@ -171,22 +171,22 @@ def build_access_table(
 
 
 def describe_access(holder: Member | Invite, grants: Grants, names: Mapping[UUID, str]) -> str:
-    """Describe rights on boards, such as "Reads Launch and changes Garden"."""
+    """Describe rights on boards, such as "Can read Launch; can edit Garden"."""
     level = get_access_level(holder.all_boards_read, holder.all_boards_write)
     if level != "none":
-        return _("Changes all boards") if level == "write" else _("Reads all boards")
+        return _("Can edit all boards") if level == "write" else _("Can read all boards")
     known = [one for one in grants if one.board_id in names]
     written = [names[one.board_id] for one in known if one.can_write]
     read = [names[one.board_id] for one in known if one.can_read and not one.can_write]
     if read and written:
         return _(
-            "Reads %(read)s; changes %(written)s",
+            "Can read %(read)s; can edit %(written)s",
             read=_list_names(read),
             written=_list_names(written),
         )
     if read:
-        return _("Reads %(boards)s", boards=_list_names(read))
-    return _("Changes %(boards)s", boards=_list_names(written)) if written else _("No boards")
+        return _("Can read %(boards)s", boards=_list_names(read))
+    return _("Can edit %(boards)s", boards=_list_names(written)) if written else _("No boards")
 
 
 def build_member_rows(
