@@ -1,4 +1,4 @@
-"""The HTML of a card is rendered once for all viewers with the same rights."""
+"""A card is rendered once for all tasks that have the same elements, and filled for each viewer."""
 
 import re
 from datetime import timedelta
@@ -11,7 +11,7 @@ from core.db.engine import TransactionFactory
 from models import LinkKind, Status, Task, TaskLink
 from services import boards, tasks
 from tests.support.world import World
-from web.boards.cards import render_content
+from web.boards.cards import render_shape
 from web.ui.translation import PSEUDO
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -44,7 +44,7 @@ def make_link(task: Task, kind: str = "change", reference: str = "#12", **fields
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
-    render_content.cache_clear()
+    render_shape.cache_clear()
 
 
 def find_card(html: str, task: Task) -> str:
@@ -57,7 +57,7 @@ async def test_viewers_with_the_same_rights_share_one_rendering(alice, bob, worl
     path = f"/boards/{world.board.id}"
     pages = [(await viewer.get(path)).text for viewer in (alice, bob, alice)]
     assert len({find_card(page, task) for page in pages}) == 1
-    assert render_content.cache_info().misses == 1
+    assert render_shape.cache_info().misses == 1
 
 
 async def test_a_reader_never_gets_the_card_of_a_writer(alice, rita, world, task) -> None:
@@ -81,7 +81,6 @@ async def test_a_card_has_the_query_and_the_unread_mark_of_its_viewer(
     assert all("?q=%3Cb%3E&amp;column=inbox" in card for card in shown)
     assert ["data-unread" in card for card in shown] == [False, True]
     assert "column=inbox" not in find_card((await alice.get(path)).text, task)
-    assert render_content.cache_info().misses == 1
 
 
 async def test_the_age_on_a_card_is_not_cached(alice, world, task, monkeypatch) -> None:
@@ -90,7 +89,7 @@ async def test_the_age_on_a_card_is_not_cached(alice, world, task, monkeypatch) 
     later = now() + timedelta(minutes=2)
     monkeypatch.setattr("web.ui.time_format.now", lambda: later)
     assert ">7 min</time>" in (await alice.get(path)).text
-    assert render_content.cache_info().misses == 1
+    assert render_shape.cache_info().misses == 1
 
 
 async def test_viewers_in_other_time_zones_see_their_own_times(
@@ -104,12 +103,24 @@ async def test_viewers_in_other_time_zones_see_their_own_times(
     assert " JST" in find_card((await bob.get(path)).text, task)
 
 
-async def test_a_changed_task_is_rendered_again(alice, transaction, world, task) -> None:
+async def test_a_changed_task_is_filled_in_again(alice, transaction, world, task) -> None:
     path = f"/boards/{world.board.id}/cards/{task.id}"
     assert "Paint &lt;b&gt;it" in (await alice.get(path, headers=HTMX)).text
     async with transaction() as session:
         (await session.get_one(Task, task.id)).title = "Hang it"
     assert "Hang it" in (await alice.get(path, headers=HTMX)).text
+    assert render_shape.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("view", ["board", "list"])
+async def test_a_title_with_format_characters_is_shown_as_it_is(
+    alice, transaction, world, task, view
+) -> None:
+    async with transaction() as session:
+        (await session.get_one(Task, task.id)).title = "100% <b>%s</b> %(id)s {0} & more"
+    page = (await alice.get(f"/boards/{world.board.id}?view={view}")).text
+    shown = page.partition(f' id="task-{task.id}"')[2]
+    assert shown.count("100% &lt;b&gt;%s&lt;/b&gt; %(id)s {0} &amp; more") == 3
 
 
 async def test_a_card_with_another_state_of_a_pull_request_is_rendered_again(
@@ -165,4 +176,4 @@ async def test_viewers_with_other_languages_see_their_own_cards_and_columns(
     assert not english & pseudo
     parts = [await viewer.get(f"{path}/columns", headers=HTMX) for viewer in (alice, bob)]
     assert parts[0].headers["ETag"] != parts[1].headers["ETag"]
-    assert render_content.cache_info().misses == 2
+    assert render_shape.cache_info().misses == 2

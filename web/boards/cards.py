@@ -1,18 +1,19 @@
-"""The cards of a board: their HTML, the moves that were rejected, and the sections of columns.
+"""The cards of a board and the rows of its list, the moves that were rejected, and sections.
 
-`CardContent` holds every value that a card shows to all viewers with the same rights. It is both
-the only input of the template and the key of the cache, so a value that is shown cannot be missing
-from the key. What differs between viewers, or changes with time alone, is put into the cached HTML
-afterwards: the template marks its places with `slot`.
+Many tasks have the same elements, and differ in a few values. A template is rendered once for each
+`CardShape`, with marks in the places of the values; Python puts the values of each task in. So a
+changed task costs no call of Jinja. A template can only read the fields of the shape and place
+values, so what it shows cannot be missing from the key of the cache.
 """
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property, lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,14 +22,14 @@ from markupsafe import Markup, escape
 from models import Priority, Status
 from services.agents import AgentCard
 from services.approvals import UndecidedApproval
-from services.tasks import Assignee, BoardColumn, CardTask
-from web.boards.task_links import LinkLabel, label_link
+from services.tasks import BoardColumn, CardTask
+from web.boards.task_links import label_link
 from web.ui import time_format
-from web.ui.avatars import agent_hue, emoji_icon, hex_colour, state_icon
 from web.ui.render import environment
 from web.ui.translation import N_, pgettext, reader_language, translate
 
 MAX_TAGS = 3
+UI = "macros/ui.html"
 SEPARATOR = "\0"  # not in any text of the database, and not escaped by templates
 
 STATUS_NAMES = {
@@ -100,88 +101,112 @@ def name_priority(priority: str) -> str:
     return names.get(priority, priority)
 
 
-class TagLabel(NamedTuple):
-    """A tag on a card."""
-
-    name: str
-    color: str
-
-
-class AssigneeLabel(NamedTuple):
-    """The assignee on a card."""
-
-    name: str
-    hue: int
-    icon: str  # "" if the emoji is shown
-    emoji: str
-    state: str  # its icon; "" if the agent is on another board
-    is_person: bool = False
-
-
-class ShownTime(NamedTuple):
-    """A time in the time zone of the viewer; without a text if it is an age, which is a slot."""
-
-    iso: str
-    absolute: str
-    text: str = ""
-    is_overdue: bool = False
-
-
-class CardContent(NamedTuple):
-    """Everything that a card shows, as it is shown."""
+class CardShape(NamedTuple):
+    """What decides which elements a card or a row has, and their texts that few tasks differ in."""
 
     language: str
-    board_id: str
-    task_id: str
-    title: str
+    columns: tuple[str, ...]  # of the list; none of a card
     status: str
     priority: str
-    version: str
     is_movable: bool
     can_change: bool
     is_stale: bool
-    has_approvals: bool  # undecided ones
+    is_unread: bool
+    is_uncalled: bool  # the assigned agent has never called
+    is_working: bool
+    is_overdue: bool
+    has_agent: bool  # an assigned one, whose state is shown
+    has_assignee: bool
+    has_due_date: bool
+    has_comments: bool
+    has_links: bool
+    tag_count: int
+    approval_count: int  # undecided ones
     decision_count: int  # approvals that the viewer may decide
     blocker_count: int
-    tags: tuple[TagLabel, ...]
-    more_tags: int
-    due: ShownTime | None
-    assignee: AssigneeLabel | None
-    agent_id: str  # whose state is shown, or ""
-    is_uncalled: bool  # the assigned agent has never called
-    working_since: ShownTime | None
-    links: tuple[LinkLabel, ...]
-    comments_count: int
 
 
-class RenderedCard(NamedTuple):
-    """The HTML of a card, without the values that are added for each viewer."""
+class CardContent(NamedTuple):
+    """The values of a task, as HTML, which are the same for all viewers with the same rights."""
 
-    before_attributes: str
-    before_query: str
-    before_rejection: str
-    before_age: str
-    before_selection: str
-    rest: str
-    hash: str  # of what the viewer sees, except for the query in links and the age
-    is_unread: bool = False
+    id: str
+    path: str
+    title: str
+    version: str
+    agent_id: str
+    assignee: str
+    avatar: str
+    comments: str
+    tags: str
+    links: str
+    due_iso: str
+    due_absolute: str
+    due_text: str
+    since_iso: str
+    since_absolute: str
+    description: str = ""  # this and the following: of a row
+    updated_iso: str = ""
+    updated_absolute: str = ""
+    created_iso: str = ""
+    created_absolute: str = ""
 
 
-@lru_cache(1_000)
-def _label_tag(name: str, color: str) -> TagLabel:
-    return TagLabel(name, hex_colour(color))
+class ViewedContent(NamedTuple):
+    """Values, as HTML, that differ between viewers, or change with time alone."""
+
+    hash: str
+    refused: str  # attribute
+    rejection: str
+    selected: str  # attribute
+    query: str
+    age: str
+    updated_age: str = ""
+    created_age: str = ""
 
 
-def _show_time(moment: datetime) -> ShownTime:
-    return ShownTime(time_format.format_iso(moment), time_format.format_absolute(moment))
+class ShapeFormat(NamedTuple):
+    """The HTML of a shape: a format, the function that picks its values, and a hash."""
+
+    text: str
+    pick: Callable[[tuple[str, ...]], tuple[str, ...]]
+    hash: str
+
+    def fill(self, content: CardContent, viewed: ViewedContent) -> str:
+        """Return the HTML with the values of a task."""
+        return self.text % self.pick(content + viewed)
 
 
-@lru_cache(4_000)  # about 10 MB
-def render_content(content: CardContent) -> RenderedCard:
-    """Render the part of a card that is the same for all viewers with the same rights."""
-    template = environment.get_template("boards/_task_card.html")
-    texts = template.render(card=content, slot=SEPARATOR).split(SEPARATOR)
-    return RenderedCard(*texts, hash=_digest(*texts))
+class ValueMark(Markup):
+    """The place of a value in a template, which must not depend on whether there is one."""
+
+    def __bool__(self) -> bool:
+        """Raise TypeError."""
+        raise TypeError("Only the fields of the shape can be conditions.")
+
+
+@lru_cache(2_000)  # about 6 MB
+def render_shape(template: str, shape: CardShape) -> ShapeFormat:
+    """Render a card or a row with marks in the places of its values."""
+    count = len(CardContent._fields)
+    numbers = range(count + len(ViewedContent._fields))
+    marks = [ValueMark(f"{SEPARATOR}{number}{SEPARATOR}") for number in numbers]
+    task, viewed = CardContent(*marks[:count]), ViewedContent(*marks[count:])
+    html = environment.get_template(template).render(shape=shape, task=task, viewed=viewed)
+    parts = html.split(SEPARATOR)
+    text = "%s".join(part.replace("%", "%%") for part in parts[::2])
+    return ShapeFormat(text, itemgetter(*map(int, parts[1::2])), _digest(html))
+
+
+def _format_time(moment: datetime | None) -> tuple[str, str]:
+    """Return a time for machines and for the reader, as HTML; twice "" without one."""
+    if moment is None:
+        return "", ""
+    return _format_time_once(moment, time_format.reader_zone.get(), reader_language.get())
+
+
+@lru_cache(8_000)  # by what the formats read
+def _format_time_once(moment: datetime, zone: tzinfo, language: str) -> tuple[str, str]:
+    return time_format.format_iso(moment), escape(time_format.format_absolute(moment))
 
 
 def _digest(*texts: str) -> str:
@@ -205,8 +230,7 @@ class CardRenderer:
     unread_task_ids: Collection[UUID | None] = ()
     known_hashes: Collection[str] = ()  # of what the page shows
     context: Mapping[str, object] = field(default_factory=dict)  # of _rejected_move.html
-    _rendered: dict[UUID, RenderedCard] = field(default_factory=dict)
-    _assignees: dict[tuple[UUID, str], AssigneeLabel] = field(default_factory=dict)
+    _cards: dict[UUID, tuple[ShapeFormat, CardContent, str]] = field(default_factory=dict)
 
     @cached_property
     def decidable_ids(self) -> Collection[UUID]:
@@ -282,96 +306,136 @@ class CardRenderer:
     def hash_column(self, column: BoardColumn) -> str:
         """Return a hash of everything that a column shows."""
         empty = (self.query, self.can_write, column.status, column.total, self._has_lead)
-        hashes = [self._render_for_all(task).hash for task in column.cards]
+        hashes = [self._prepare_card(task)[-1] for task in column.cards]
         return _digest(reader_language.get(), repr(empty), *hashes)
 
     def render(self, *tasks: CardTask) -> Markup:
         """Render cards, or an element in the place of each that the page shows."""
         return Markup("".join(map(self._render_card, tasks)))  # noqa: S704 (each is escaped)
 
-    def _render_card(self, task: CardTask) -> str:
-        rendered, move = self._render_for_all(task), self.find_rejected_move(task)
-        if rendered.hash in self.known_hashes:
-            return f'<li id="task-{task.id}" data-keep="{rendered.hash}"></li>'
-        attributes = f' data-hash="{rendered.hash}"{" data-unread" if rendered.is_unread else ""}'
-        rejection = selection = age = ""
-        if move:
-            if self.can_write and move.is_selected:
-                selection = " checked"
-            attributes += f' data-refused="{move}"'
-            template = environment.get_template("boards/_rejected_move.html")
-            rejection = template.render(
-                task=task, move=move, approvals=self.list_approvals(task), **self.context
+    def render_rows(
+        self, tasks: Sequence[CardTask], columns: tuple[str, ...], descriptions: Mapping[UUID, str]
+    ) -> Markup:
+        """Render rows of the list with these columns beside the title."""
+        return Markup(  # noqa: S704 (each is escaped)
+            "".join(
+                self._render_row(task, columns, descriptions.get(task.id, "")) for task in tasks
             )
-        if task.status is Status.IN_PROGRESS and task.in_progress_at and task.assignee:
-            age = time_format.format_age(task.in_progress_at)
-        return (
-            f"{rendered.before_attributes}{attributes}{rendered.before_query}{self._query_html}"
-            f"{rendered.before_rejection}{rejection}{rendered.before_age}{age}"
-            f"{rendered.before_selection}{selection}{rendered.rest}"
         )
 
-    def _render_for_all(self, task: CardTask) -> RenderedCard:
-        """Render what all viewers with the same rights see, with the hash of this viewer."""
-        rendered = self._rendered.get(task.id)
-        if rendered is None:
-            rendered = render_content(self._build_content(task))
-            is_unread, move = task.id in self.unread_task_ids, self.find_rejected_move(task)
-            if is_unread or move:
-                hash = _digest(rendered.hash, str(is_unread), str(move))
-                rendered = rendered._replace(hash=hash, is_unread=is_unread)
-            self._rendered[task.id] = rendered
-        return rendered
+    def _render_card(self, task: CardTask) -> str:
+        shape, content, hash = self._prepare_card(task)
+        if hash in self.known_hashes:
+            return f'<li id="task-{content.id}" data-keep="{hash}"></li>'
+        age = ""
+        if task.status is Status.IN_PROGRESS and task.in_progress_at and task.assignee:
+            age = time_format.format_age(task.in_progress_at)
+        return shape.fill(content, self._build_viewed(task, hash, age))
 
-    def _build_content(self, task: CardTask) -> CardContent:
-        """Collect what a card shows."""
-        status, tags, blocker_count = task.status, task.tags, len(task.blocked_by)
+    def _render_row(self, task: CardTask, columns: tuple[str, ...], description: str) -> str:
+        shape = render_shape("boards/_task_row.html", self._build_shape(task, columns))
+        times = *_format_time(task.updated_at), *_format_time(task.created_at)
+        content = self._build_content(task, escape(description), *times)
+        viewed = self._build_viewed(task)._replace(
+            updated_age=time_format.format_age(task.updated_at),
+            created_age=time_format.format_age(task.created_at),
+        )
+        return shape.fill(content, viewed)
+
+    def _prepare_card(self, task: CardTask) -> tuple[ShapeFormat, CardContent, str]:
+        """Return the parts of a card, and the hash of what the viewer sees, except for its age."""
+        prepared = self._cards.get(task.id)
+        if prepared is None:
+            shape = render_shape("boards/_task_card.html", self._build_shape(task))
+            content = self._build_content(task)
+            hash = _digest(shape.hash, *content, str(self.find_rejected_move(task) or ""))
+            prepared = self._cards[task.id] = (shape, content, hash)
+        return prepared
+
+    def _build_viewed(self, task: CardTask, hash: str = "", age: str = "") -> ViewedContent:
+        move = self.find_rejected_move(task)
+        if move is None:
+            return ViewedContent(hash, "", "", "", self._query_html, age)
         approvals = self.list_approvals(task)
-        agent = self._agents.get(task.assignee.id) if task.assignee else None
-        starts_at = task.in_progress_at if status is Status.IN_PROGRESS and task.assignee else None
-        due = None
-        if task.due_at is not None:
-            is_done = status is Status.DONE
-            due = _show_time(task.due_at)._replace(
-                text=time_format.format_deadline(task.due_at, is_done),
-                is_overdue=not is_done and time_format.is_overdue(task.due_at),
-            )
-        return CardContent(
+        rejection = environment.get_template("boards/_rejected_move.html").render(
+            task=task, move=move, approvals=approvals, **self.context
+        )
+        selected = " checked" if self.can_write and move.is_selected else ""
+        refused = f' data-refused="{move}"'
+        return ViewedContent(hash, refused, rejection, selected, self._query_html, age)
+
+    def _build_shape(self, task: CardTask, columns: tuple[str, ...] = ()) -> CardShape:
+        status, assignee, approvals = task.status, task.assignee, self.list_approvals(task)
+        agent = self._agents.get(assignee.id) if assignee else None
+        blocker_count, is_done = len(task.blocked_by), status is Status.DONE
+        return CardShape(
             language=reader_language.get(),
-            board_id=str(task.board_id),
-            task_id=str(task.id),
-            title=task.title,
+            columns=columns,
             status=status.value,
             priority=task.priority,
-            version=self.get_version(task),
             is_movable=self.can_write and not blocker_count,
             can_change=self.can_write,
             is_stale=task.stale_since is not None,
-            has_approvals=bool(approvals),
+            is_unread=task.id in self.unread_task_ids,
+            is_uncalled=bool(agent and agent.uncalled_for is not None and not is_done),
+            is_working=_find_start(task) is not None,
+            is_overdue=bool(task.due_at and not is_done and time_format.is_overdue(task.due_at)),
+            has_agent=agent is not None,
+            has_assignee=assignee is not None,
+            has_due_date=task.due_at is not None,
+            has_comments=task.comments_count > 0,
+            has_links=bool(task.links),
+            tag_count=len(task.tags),
+            approval_count=len(approvals),
             decision_count=sum(one.id in self.decidable_ids for one in approvals),
             blocker_count=blocker_count,
-            tags=tuple([_label_tag(tag.name, tag.color) for tag in tags[:MAX_TAGS]]),
-            more_tags=max(0, len(tags) - MAX_TAGS),
-            due=due,
-            assignee=self._label_assignee(task.assignee, agent) if task.assignee else None,
-            agent_id=str(agent.agent.id) if agent else "",
-            is_uncalled=bool(agent and agent.uncalled_for is not None and status != Status.DONE),
-            working_since=_show_time(starts_at) if starts_at else None,
-            links=tuple(map(label_link, task.links)) if task.links else (),
-            comments_count=task.comments_count,
         )
 
-    def _label_assignee(self, assignee: Assignee, card: AgentCard | None) -> AssigneeLabel:
-        if assignee.is_person:
-            return AssigneeLabel(assignee.name, 0, "", "", "", is_person=True)
-        state = state_icon(card.state) if card else ""
-        key = (assignee.id, state)
-        if key not in self._assignees:
-            self._assignees[key] = AssigneeLabel(
-                assignee.name,
-                agent_hue(assignee.id),
-                emoji_icon(assignee.emoji),
-                assignee.emoji or "",
-                state,
-            )
-        return self._assignees[key]
+    def _build_content(self, task: CardTask, *of_row: str) -> CardContent:
+        id, due_at, due_text, is_done = str(task.id), task.due_at, "", task.status is Status.DONE
+        if due_at is not None:
+            due_text = escape(time_format.format_deadline(due_at, is_done))
+        assignee, agent_id, name, avatar = task.assignee, "", "", ""
+        if assignee is not None:
+            name = escape(assignee.name)
+            if assignee.is_person:
+                avatar = environment.render_macro(UI, "user_avatar", assignee.name, "sm")
+            else:
+                agent = None if of_row else self._agents.get(assignee.id)
+                agent_id, state = (str(assignee.id), agent.state) if agent else ("", "")
+                avatar = environment.render_macro(
+                    UI, "agent_avatar", assignee.id, assignee.emoji, state, "sm"
+                )
+        comments, tags, links = task.comments_count, task.tags, task.links
+        return CardContent(
+            id,
+            f"/boards/{task.board_id}/tasks/{id}",
+            escape(task.title),
+            self.get_version(task),
+            agent_id,
+            name,
+            avatar,
+            environment.render_macro(UI, "comment_count", comments) if comments else "",
+            "".join(
+                [
+                    environment.render_macro(UI, "tag", one.name, one.color)
+                    for one in tags[:MAX_TAGS]
+                ]
+            ),
+            "".join(
+                [
+                    environment.render_macro("macros/task_links.html", "link", label_link(one))
+                    for one in links
+                ]
+            ),
+            *_format_time(due_at),
+            due_text,
+            *_format_time(_find_start(task)),
+            *of_row,
+        )
+
+
+def _find_start(task: CardTask) -> datetime | None:
+    """Return since when somebody works on a task, or None."""
+    is_working = task.status is Status.IN_PROGRESS and task.assignee
+    return task.in_progress_at if is_working else None

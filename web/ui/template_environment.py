@@ -65,12 +65,27 @@ class TemplateEnvironment(Environment):
             self._rendered[key] = part
         return part
 
+    def render_macro(self, template: str, name: str, *arguments: Hashable) -> Markup:
+        """Render a macro once for each language and value of its arguments, as `render_cached`."""
+        return _render_macro(self, reader_language.get(), template, name, arguments)
+
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """Return the global variables of a template."""
         return super().make_globals(d) if d else self.globals
 
 
 MAX_TEXTS = 8_000  # about 3 MB
+
+
+@lru_cache(MAX_TEXTS)  # also by the language of the texts
+def _render_macro(
+    environment: Environment,
+    language: str,
+    template: str,
+    name: str,
+    arguments: tuple[Hashable, ...],
+) -> Markup:
+    return getattr(environment.get_template(template).module, name)(*arguments)
 
 
 def translate_markup(message: str, /, **values: Any) -> Markup:
