@@ -33,6 +33,7 @@ from models.board import (
     DEFAULT_STALE_MINUTES,
     Board,
     BoardGroup,
+    BoardShortcut,
     DefaultView,
     Presence,
     ReadKind,

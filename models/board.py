@@ -38,6 +38,10 @@ class Board(Base):
     __table_args__ = (
         UniqueConstraint("organization_id", "slug"),
         CheckConstraint("max_agents >= 0", name="max_agents"),
+        Index(
+            "ix_boards_names",
+            *("organization_id", text("lower(name)"), text("created_at desc"), "id"),
+        ),
     )
 
     organization_id: Mapped[UUID] = mapped_column(
@@ -116,6 +120,22 @@ class DefaultView(Base):
     view_id: Mapped[UUID] = mapped_column(
         ForeignKey("saved_views.id", ondelete="CASCADE"), index=True
     )
+
+
+class BoardShortcut(Base):
+    """A board that a user has pinned to the sidebar, or opened: one of the two is set."""
+
+    __tablename__ = "board_shortcuts"
+    __table_args__ = (
+        UniqueConstraint("user_id", "board_id"),
+        Index(None, "user_id", "opened_at"),
+        CheckConstraint("pin_position is not null or opened_at is not null", name="reason"),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    pin_position: Mapped[int | None]  # among the pinned boards; None: not pinned
+    opened_at: Mapped[datetime | None]  # None: never since it was pinned
 
 
 class ReadKind(StrEnum):

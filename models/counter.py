@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, new_id
@@ -48,6 +48,13 @@ class BoardCounts(CounterMixin, Base):
     """
 
     __tablename__ = "board_counts"
+    __table_args__ = (
+        Index(
+            "ix_board_counts_undecided",
+            "board_id",
+            postgresql_where=text("undecided_approvals > 0"),
+        ),
+    )
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), unique=True)
     inbox_tasks: Mapped[int] = mapped_column(server_default="0")

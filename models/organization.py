@@ -58,6 +58,11 @@ class Member(Base):
         """Whether this member administers the organization: its boards, agents and members."""
         return self.role in (Role.OWNER, Role.ADMIN)
 
+    @property
+    def reads_all_boards(self) -> bool:
+        """Whether this member may read all boards, and needs no rights on single ones for that."""
+        return self.all_boards_read or self.all_boards_write
+
 
 class BoardAccess(Base):
     """What a member without rights on all boards may do on one of them."""

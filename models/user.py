@@ -30,6 +30,9 @@ class User(Base):
     context: Mapped[str | None]
     is_super_admin: Mapped[bool] = mapped_column(default=False)
     password_hash: Mapped[str | None]  # argon2id
+    # Whether the user has collapsed these sections of the sidebar.
+    pinned_boards_collapsed: Mapped[bool] = mapped_column(default=False, server_default="false")
+    recent_boards_collapsed: Mapped[bool] = mapped_column(default=False, server_default="false")
     active_organization_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="SET NULL"), index=True
     )

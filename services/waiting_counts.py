@@ -20,7 +20,9 @@ from sqlalchemy import (
     ScalarSelect,
     bindparam,
     func,
+    literal_column,
     select,
+    union_all,
 )
 
 from core.db.reads import CombinedQuery, Query, Source
@@ -29,6 +31,7 @@ from services import agents, approvals, boards, onboarding
 from services.onboarding import PendingOnboarding
 
 IS_WAITING = GatewayRequest.state == RequestState.WAITING
+IS_UNANSWERED = AgentQuestion.answered_at.is_(None)
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,26 @@ async def build_waiting_counts(source: Source, found: Sequence[Sequence[Any]]) -
 @cache
 def _build_board_counts_query(*, by_board: bool) -> Query[tuple[UUID, int]]:
     visible = boards.MEMBER_BOARDS.subquery("visible")
-    requests = _count(GatewayRequest, GatewayRequest.board_id == visible.c.id, IS_WAITING)
-    questions = _count(
-        AgentQuestion, AgentQuestion.board_id == visible.c.id, AgentQuestion.answered_at.is_(None)
-    )
-    waiting = approvals.count_approvable(visible.c.id) + requests + questions
-    query = select(visible.c.id, waiting).where(visible.c.reads, visible.c.writes)
-    return Query(query.where(visible.c.id == bindparam("board_id")) if by_board else query)
+    may_change = visible.c.reads & visible.c.writes
+    if by_board:
+        requests = _count(GatewayRequest, GatewayRequest.board_id == visible.c.id, IS_WAITING)
+        questions = _count(AgentQuestion, AgentQuestion.board_id == visible.c.id, IS_UNANSWERED)
+        waiting = approvals.count_approvable(visible.c.id) + requests + questions
+        query = select(visible.c.id, waiting).where(may_change)
+        return Query(query.where(visible.c.id == bindparam("board_id")))
+    # Not for each board: of 1,000 boards something waits on a few.
+    parts = [
+        *approvals.select_approvable_counts(),
+        select(GatewayRequest.board_id, literal_column("1")).where(IS_WAITING),
+        select(AgentQuestion.board_id, literal_column("1")).where(IS_UNANSWERED),
+    ]
+    of_boards = [
+        part.join(visible, visible.c.id == part.selected_columns[0]).where(may_change)
+        for part in parts
+    ]
+    board_id, number = union_all(*of_boards).subquery("waiting").c
+    total = func.sum(number)
+    return Query(select(board_id, total).group_by(board_id).having(total > 0))
 
 
 def _count(model: type[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:

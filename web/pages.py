@@ -466,6 +466,10 @@ MEMBER_ROUTES: list[Route] = [
         ]
     ],
     Route("/rail", navigation.show_sidebar, name="rail"),
+    Route("/rail/collapses", navigation.collapse_section, methods=["POST"]),
+    Route("/pins", navigation.pin_boards, methods=["POST"]),
+    Route("/pins/endings", navigation.unpin_boards, methods=["POST"]),
+    Route("/pins/moves", navigation.move_pin, methods=["POST"]),
     Route("/", navigation.redirect_home, name="home"),
     *BOARD_ROUTES,
     Route("/boards/{board_id:uuid}/tasks", task_views.create_task, methods=["POST"]),

@@ -101,4 +101,5 @@ from services.agents.rules import (
     is_late,
     is_token_ending,
     offline_threshold,
+    online_condition,
 )

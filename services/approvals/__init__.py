@@ -41,8 +41,8 @@ from services.approvals.queries import (
     build_listed_query,
     count_approvable,
     count_approvals,
-    count_own_first_approvals,
     get_member_approval,
+    has_own_first_approvals,
     list_board_approvals,
     list_decided_approvals,
     list_member_approvals,
@@ -51,6 +51,7 @@ from services.approvals.queries import (
     list_undoable_decisions,
     load_approvals,
     newest_approvals_query,
+    select_approvable_counts,
     undecided_rows_query,
 )
 from services.approvals.reminders import (

@@ -15,7 +15,9 @@ from sqlalchemy import (
     String,
     Uuid,
     bindparam,
+    case,
     func,
+    literal_column,
     select,
     type_coerce,
 )
@@ -356,9 +358,30 @@ def count_approvable(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
     return counted - _count_undecided(board_id, policies.needs_other_approver())
 
 
-def count_own_first_approvals(board_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
-    """Select how many undecided approvals of a board `user_id` has approved as the first of two."""
-    return _count_undecided(board_id, policies.IS_RESTRICTED & policies.has_approved_first_query())
+def select_approvable_counts() -> Sequence[Select[UUID, int]]:
+    """Select boards, and numbers whose sums by board are those of `count_approvable`.
+
+    Boards without undecided approvals are not read. The caller joins the boards that it counts; the
+    policy is looked at after that, because it is no condition of the rows.
+    """
+    counted = BoardCounts.undecided_approvals
+    of_others = case((policies.needs_other_approver(), literal_column("-1")), else_=0)
+    is_restricted = policies.IS_UNDECIDED & policies.IS_RESTRICTED
+    return (
+        select(BoardCounts.board_id, counted).where(counted > 0),
+        select(Approval.board_id, of_others).where(is_restricted),
+    )
+
+
+def has_own_first_approvals() -> ColumnElement[bool]:
+    """Select whether `user_id` approved something first of two that is undecided.
+
+    It is of any board of the organization `organization_id`.
+    """
+    own = select(Approval.id).join(Board, Board.id == Approval.board_id)
+    in_organization = Board.organization_id == bindparam("organization_id", type_=Uuid())
+    own = own.where(in_organization, policies.IS_UNDECIDED, policies.IS_RESTRICTED)
+    return own.where(policies.has_approved_first_query()).exists()
 
 
 def _count_undecided(

@@ -29,6 +29,7 @@ from services.boards.access import (
     may_change_access,
     readable_board_ids_query,
     require_write_access,
+    select_board_ids,
     visible_boards_query,
 )
 from services.boards.commands import (
@@ -82,5 +83,6 @@ from services.boards.queries import (
     list_agent_boards,
     list_board_summaries,
     list_boards,
+    list_readable_names,
     list_related_boards,
 )

@@ -30,19 +30,6 @@ async def test_the_sidebar_lists_readable_boards(alice, bob, charlie, world) -> 
     assert str(world.charlies_board.id) not in rail
 
 
-async def test_the_sidebar_names_the_groups_of_boards(alice, bob, transaction, world) -> None:
-    times = {"created_at": now(), "updated_at": now()}
-    group = BoardGroup(id=new_id(), organization_id=world.tern.id, name="A&B", slug="a", **times)
-    async with transaction() as session:
-        session.add(group)
-        await session.flush()
-        (await session.merge(world.garden)).board_group_id = group.id
-    rail = (await alice.get("/rail")).text
-    title = rail.index('class="nav__group trunc" dir="auto">A&amp;B</p>')
-    assert rail.index(">Launch<") < title < rail.index(">Garden<")
-    assert "nav__group" not in (await bob.get("/rail")).text
-
-
 async def test_the_badge_counts_what_the_member_may_decide(
     alice, bob, rita, charlie, transaction, world
 ) -> None:

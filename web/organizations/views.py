@@ -12,7 +12,7 @@ from core.errors import Invalid
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from models import Role
-from services import identity, organizations
+from services import boards, identity, organizations
 from services.organizations import (
     AgentStop,
     InviteCreate,
@@ -229,9 +229,10 @@ async def _render_member(request: Request, form: forms.Form, section: str) -> Re
         detail = await organizations.get_member(source, viewer, member_id)
         owners = await organizations.count_owners(source, viewer)
         last_active = await organizations.list_last_active(source, [detail.member])
-        names: Mapping[UUID, str] = {board.id: board.name for board in layout.sidebar.boards}
-        if viewer.is_admin:
-            names = await organizations.list_board_names(source, viewer)
+        list_names = (
+            organizations.list_board_names if viewer.is_admin else boards.list_readable_names
+        )
+        names = await list_names(source, viewer)
     member = detail.member
     return render_page(
         request,

@@ -1,17 +1,17 @@
 """The layout around every page: viewer, sidebar, and the number of pending decisions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from starlette.background import BackgroundTask
+from starlette.background import BackgroundTasks
 from starlette.requests import Request
 
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Member, User
 from services import organizations
 from services.organizations import AgentStop, EndedMembership
-from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
+from services.sidebar import SidebarData, load_sidebar, record_opening
 from services.waiting_counts import WaitingCounts
 from web.auth.viewer import EVENTS_PATH, current_member
 from web.ui.translation import _
@@ -20,37 +20,21 @@ DOCUMENT = "document"  # in Sec-Fetch-Dest: a page in a tab
 
 
 @dataclass(frozen=True)
-class Sidebar:
-    """The contents of the sidebar."""
-
-    boards: Sequence[SidebarBoard]
-    agents_online: int
-    agents: int
-    gateways: int = 0
-    gateways_down: int = 0
-
-    @property
-    def has_first_approvals(self) -> bool:
-        """Return whether the user approved something that still needs another person.
-
-        It waits for the user again when the content of its tasks changes.
-        """
-        return any(board.own_first_approval_count for board in self.boards)
-
-
-@dataclass(frozen=True)
 class PageLayout:
-    """The layout of a page. `last_seq` is the number of the last event that the page includes."""
+    """What every page shows around its content."""
 
     user: User
     member: Member
-    organizations: Sequence[OrganizationRef]
-    sidebar: Sidebar
-    last_seq: int
-    waiting: WaitingCounts
-    unread_count: int = 0  # notifications
+    sidebar: SidebarData
     removal: EndedMembership | None = None  # which the user has not read about yet
-    background: BackgroundTask | None = None  # runs after the page is sent
+    background: BackgroundTasks = field(
+        default_factory=BackgroundTasks
+    )  # runs after the page is sent
+
+    @property
+    def waiting(self) -> WaitingCounts:
+        """What waits for the member."""
+        return self.sidebar.waiting
 
     @property
     def held_agent_ids(self) -> Sequence[UUID]:
@@ -103,51 +87,38 @@ class PageLayout:
 async def load_layout(request: Request) -> PageLayout:
     """Load the layout of a page before its content.
 
-    The page subscribes to events after `last_seq`, so an event that happens while the content is
-    loaded is not missed.
+    The page subscribes to events after `sidebar.last_seq`, so an event that happens while the
+    content is loaded is not missed. If it is a page of a board, that counts as opening the board.
     """
     member = current_member(request)
+    board_id: UUID | None = request.path_params.get("board_id")
     async with open_reader(request) as reader:
         offline_after = get_settings(request).offline_after
-        data = await load_sidebar(reader, member, offline_after=offline_after)
-    sidebar = Sidebar(
-        boards=data.boards,
-        agents_online=sum(board.online_agent_count for board in data.boards),
-        agents=sum(board.agent_count for board in data.boards),
-        gateways=data.gateway_count,
-        gateways_down=data.failed_gateway_count,
-    )
-    return PageLayout(
-        request.auth.user,
-        member,
-        data.organizations,
-        sidebar,
-        data.last_seq,
-        data.waiting,
-        data.unread_count,
-        *await _load_removal(request),
-    )
+        sidebar = await load_sidebar(reader, member, board_id=board_id, offline_after=offline_after)
+    background = BackgroundTasks()
+    if not _is_page(request):
+        return PageLayout(request.auth.user, member, sidebar, None, background)
+    removal = None
+    if request.auth.user.unread_removal_event_id is not None:
+        async with open_reader(request) as reader:
+            removal = await organizations.find_unread_removal(reader, request.auth.user)
+        background.add_task(_mark_removal_read, request)
+    is_readable = any(board.id == board_id for board in sidebar.boards)
+    if board_id is not None and is_readable and board_id != sidebar.last_opened_id:
+        background.add_task(_record_opening, request, board_id)
+    return PageLayout(request.auth.user, member, sidebar, removal, background)
 
 
-async def _load_removal(
-    request: Request,
-) -> tuple[EndedMembership | None, BackgroundTask | None]:
-    """Return the removal that moved the user to this organization, for the first page after it.
+def _is_page(request: Request) -> bool:
+    """Return whether the user sees the response as a page.
 
-    The task marks it as read when the page is sent: redirects and failed requests do not show it.
-
-    Requests whose response nobody sees as a page do not show it: those of parts, of the event
-    stream and of icons, which get the page of an error, and those without a body.
+    Requests of parts, of the event stream and of icons get the page of an error, and those for HEAD
+    and of a browser that prefetches have no reader.
     """
     is_part = "HX-Request" in request.headers or request.url.path == EVENTS_PATH
-    is_page = (
-        request.headers.get("Sec-Fetch-Dest", DOCUMENT) == DOCUMENT and request.method != "HEAD"
-    )
-    if is_part or not is_page or request.auth.user.unread_removal_event_id is None:
-        return None, None
-    async with open_reader(request) as reader:
-        removal = await organizations.find_unread_removal(reader, request.auth.user)
-    return removal, BackgroundTask(_mark_removal_read, request)
+    is_document = request.headers.get("Sec-Fetch-Dest", DOCUMENT) == DOCUMENT
+    is_prefetch = "prefetch" in request.headers.get("Sec-Purpose", "")
+    return is_document and not is_part and not is_prefetch and request.method != "HEAD"
 
 
 async def _mark_removal_read(request: Request) -> None:
@@ -155,10 +126,6 @@ async def _mark_removal_read(request: Request) -> None:
         await organizations.mark_removal_read(session, request.auth.user)
 
 
-def group_boards(boards: Sequence[SidebarBoard]) -> list[tuple[str, list[SidebarBoard]]]:
-    """Return boards by the name of their group: those without a group first, with the name ""."""
-    groups: dict[str, list[SidebarBoard]] = {"": []}
-    for board in boards:
-        groups.setdefault(board.group_name or "", []).append(board)
-    by_name = sorted(groups.items(), key=lambda one: one[0].casefold())
-    return [(name, members) for name, members in by_name if members]
+async def _record_opening(request: Request, board_id: UUID) -> None:
+    async with open_transaction(request) as session:
+        await record_opening(session, current_member(request), board_id)

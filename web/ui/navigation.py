@@ -1,19 +1,23 @@
 """Routes of the layout: the sidebar, switching organization and language, and the home address."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_transaction
-from services import identity, organizations
+from services import identity, organizations, sidebar
+from services.sidebar import SidebarSection
 from web.auth.sign_in import safe_next_path
+from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.render import layout_context, render_part
+from web.ui.render import is_part_request, layout_context, render_part
+
+MAX_BOARDS = 50  # in one form: a page of the list of boards
 
 
 class OrganizationSwitchForm(BaseModel):
@@ -29,10 +33,73 @@ class LanguageForm(BaseModel):
     language: Literal["en", "de", "zh-Hans"]
 
 
+class CollapseForm(BaseModel):
+    """A section of the sidebar to collapse, or to expand."""
+
+    collapse: SidebarSection | None = None
+    expand: SidebarSection | None = None
+
+
+class PinForm(BaseModel):
+    """Boards to pin or to unpin."""
+
+    board_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_BOARDS)]
+
+
+class PinMoveForm(BaseModel):
+    """A pinned board to move up or down by one place, or before another one, or to the end."""
+
+    up: UUID | None = None
+    down: UUID | None = None
+    board_id: UUID | None = None
+    before: UUID | None = None
+
+
 async def show_sidebar(request: Request) -> Response:
     """Show the current sidebar, and the tab bar of phones."""
     layout = await load_layout(request)
     return render_part(request, "_sidebar_update.html", **layout_context(request, layout))
+
+
+async def collapse_section(request: Request) -> Response:
+    """Collapse or expand a section of the sidebar."""
+    fields = (await forms.read_form(request)).parse(CollapseForm)
+    section = fields.collapse or fields.expand
+    if section is not None:
+        async with open_transaction(request) as session:
+            is_collapsed = fields.collapse is not None
+            await sidebar.collapse_section(
+                session, request.user, section, is_collapsed=is_collapsed
+            )
+    return await _show_changed_sidebar(request, "rail-boards")
+
+
+async def pin_boards(request: Request) -> Response:
+    """Pin boards to the sidebar. Raises NotFound, and Invalid if there are too many."""
+    fields = (await forms.read_form(request)).parse(PinForm)
+    async with open_transaction(request) as session:
+        await sidebar.pin_boards(session, current_member(request), fields.board_ids)
+    return await _show_changed_sidebar(request, f"rail-row-{fields.board_ids[0]}")
+
+
+async def unpin_boards(request: Request) -> Response:
+    """Unpin boards from the sidebar."""
+    fields = (await forms.read_form(request)).parse(PinForm)
+    async with open_transaction(request) as session:
+        await sidebar.unpin_boards(session, current_member(request), fields.board_ids)
+    return await _show_changed_sidebar(request, f"rail-row-{fields.board_ids[0]}")
+
+
+async def move_pin(request: Request) -> Response:
+    """Move a pinned board. Raises NotFound if it is not pinned."""
+    fields = (await forms.read_form(request)).parse(PinMoveForm)
+    board_id, to = fields.board_id, fields.before or "end"
+    if fields.up or fields.down:
+        board_id, to = fields.up or fields.down, "up" if fields.up else "down"
+    if board_id is not None:
+        async with open_transaction(request) as session:
+            await sidebar.move_pin(session, current_member(request), board_id, to)
+    return await _show_changed_sidebar(request, f"rail-row-{board_id}")
 
 
 async def switch_organization(request: Request) -> Response:
@@ -50,6 +117,14 @@ async def choose_language(request: Request) -> Response:
     async with open_transaction(request) as session:
         await identity.update_profile(session, request.user, language)
     return RedirectResponse(_read_previous_page(request), 303)
+
+
+async def _show_changed_sidebar(request: Request, fragment: str) -> Response:
+    """Show the sidebar to htmx; else the previous page, at the changed place of the sidebar."""
+    if is_part_request(request):
+        layout = await load_layout(request)
+        return render_part(request, "_sidebar_update.html", **layout_context(request, layout))
+    return RedirectResponse(f"{_read_previous_page(request)}#{fragment}", 303)
 
 
 def _read_previous_page(request: Request) -> str:

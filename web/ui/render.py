@@ -24,7 +24,7 @@ from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.flash_cookies import forget_notice, read_notice
 from web.ui.formatted_texts import run_in_renderer
-from web.ui.layout import PageLayout, group_boards, load_layout
+from web.ui.layout import PageLayout, load_layout
 from web.ui.locale_format import describe_error, format_number, reader_command_key
 from web.ui.posted_forms import FormFieldsExtension, render_form_id, render_origin_field
 from web.ui.template_environment import TEMPLATE_TEXTS, TemplateEnvironment, get_script_texts
@@ -72,7 +72,6 @@ GLOBAL_FUNCTIONS: dict[str, Any] = {
     "emoji_icon": avatars.emoji_icon,
     "agent_hue": avatars.agent_hue,
     "get_shown_hash": get_shown_hash,
-    "group_boards": group_boards,
     "icon": render_icon,
     "initials": avatars.initials,
     "language": translation.reader_language.get,
@@ -207,8 +206,8 @@ def render_page(
 ) -> Response:
     """Render a page. Without a layout it stands alone, for users who are not signed in.
 
-    With a layout the page subscribes to events after `layout.last_seq`. While a page of a board is
-    subscribed, its user counts as a viewer of the board.
+    With a layout the page subscribes to events after `layout.sidebar.last_seq`. While a page of a
+    board is subscribed, its user counts as a viewer of the board.
     """
     full: dict[str, Any] = {**layout_context(request, layout), **context}
     full["toasts"] = [*full["toasts"], *(layout.notices if layout else ())]
@@ -223,7 +222,9 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
     """Return the context of the layout templates."""
     live_url = None
     if layout is not None:
-        live_url = f"{EVENTS_PATH}?after={layout.last_seq}&for={format_stream_key(layout.member)}"
+        live_url = (
+            f"{EVENTS_PATH}?after={layout.sidebar.last_seq}&for={format_stream_key(layout.member)}"
+        )
         if board_id := request.path_params.get("board_id"):
             live_url += f"&board={board_id}"
     return {
@@ -301,7 +302,7 @@ async def _find_other_organization(
     request: Request, layout: PageLayout | None
 ) -> OtherOrganization | None:
     """Return the user's organization that has the object of a page which the open one has not."""
-    if layout is None or len(layout.organizations) < 2 or request.method != "GET":
+    if layout is None or len(layout.sidebar.organizations) < 2 or request.method != "GET":
         return None
     async with open_reader(request) as source:
         return await find_other_organization(source, layout.member, request.path_params)
