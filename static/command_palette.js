@@ -1,5 +1,5 @@
 // The command palette: text filters its options and asks the server for objects, arrow keys select an option, Enter
-// opens it, ⌘Enter opens it in a new tab. A text after ">" filters only commands.
+// opens it, ⌘Enter opens it in a new tab. A text after ">" is only of commands.
 (() => {
   const palette = document.getElementById("palette");
   if (!palette) return;
@@ -29,7 +29,6 @@
   const typed = () => input.value.trim();
   const buttonOf = (option) => document.querySelector(option.dataset.clicks);
   const isAvailable = (option) => {
-    if (option.dataset.typed !== undefined && !typed()) return false;
     if (!option.dataset.clicks) return true;
     const button = buttonOf(option);
     return Boolean(button) && (palette.contains(button) || !button.closest("[hidden]"));
@@ -51,12 +50,8 @@
   };
 
   const ask = () => {
-    const text = typed();
-    if (text.startsWith(">")) {
-      loader.cancel();
-      return showStatus(shown().length ? "" : getText("no_results"));
-    }
-    const query = new URLSearchParams({ q: text, board: palette.dataset.board });
+    const text = typed(), query = new URLSearchParams({ q: text.replace(/^>/, "").trim(), board: palette.dataset.board });
+    if (text.startsWith(">")) query.set("commands", "1");
     if (!text) query.set("recent", readRecent().join());
     loader.load(`/search/suggestions?${query}`, text ? DELAY : 0, (html, code) => {
       shownFor = text;

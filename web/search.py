@@ -167,14 +167,20 @@ async def show_search(request: Request) -> Response:
 
 
 async def show_suggestions(request: Request) -> Response:
-    """Show what the text in the command palette may mean; without a text, what was opened."""
+    """Show what the text in the command palette may mean; without a text, what was opened.
+
+    With `commands` show only commands.
+    """
     member, text = current_member(request), _read_text(request)
     board_id = forms.parse_id(request.query_params.get("board"))
-    sections, recent, listed = {}, [], []
+    is_command = request.query_params.get("commands") == "1"
+    sections, recent, listed, new_task_boards = {}, [], [], []
     async with open_reader(request) as source:
         if text:
+            new_task_boards = await search.suggest_boards(source, member, _read_board_words(text))
+        if text and not is_command:
             sections = await search.suggest_objects(source, member, text, board_id=board_id)
-        else:
+        elif not text and not is_command:
             # opened in this browser; the service checks what the member may read
             given = request.query_params.get("recent", "").split(",", search.MAX_RECENT)
             ids = [id for id in map(forms.parse_id, given) if id is not None]
@@ -184,13 +190,21 @@ async def show_suggestions(request: Request) -> Response:
         request,
         "search/_suggestions.html",
         text=text,
-        is_searchable=search.is_searchable(text),
+        is_searchable=search.is_searchable(text) and not is_command,
         sections=sections,
         recent=recent,
         listed_boards=listed,
+        new_task_boards=[board for board in new_task_boards if board.id != board_id],
         build_path=partial(build_path, is_admin=member.is_admin),
         icons=ICONS,
     )
+
+
+def _read_board_words(text: str) -> list[str]:
+    """Return the words of a text that may be of a board, of "new task on" and its name."""
+    command = _("New task on %(board)s", board="").casefold().split()
+    words = text.casefold().split()
+    return [word for word in words if not any(one.startswith(word) for one in command)]
 
 
 async def suggest_mentions(request: Request) -> Response:

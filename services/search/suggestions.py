@@ -30,7 +30,7 @@ from sqlalchemy import (
 from core.db.full_text import SIMPLE_CONFIG, TSQUERY, build_rank, format_tsquery, split_words
 from core.db.reads import Query, Source
 from core.paging import PAGE_LIMIT, Paging
-from models import USER_NAME, Agent, Board, BoardAccess, Member, Status, Task, User
+from models import USER_NAME, Agent, Board, BoardAccess, BoardShortcut, Member, Status, Task, User
 from services import agents, boards
 from services.board_pages import newest_rows_query
 from services.messages import (
@@ -62,6 +62,7 @@ from services.search.sources import (
 
 MAX_CANDIDATES = 2_000  # matches of each section that are ranked
 MAX_RECENT = 8  # objects
+MAX_BOARDS = 5  # for a new task
 MAX_SUGGESTIONS = 8  # of agents, people or tasks
 HERE_ID: ColumnElement[Any] = bindparam("here_id", type_=Uuid())
 BOARD_IDS: ColumnElement[Any] = bindparam("board_ids", type_=ARRAY(Uuid()))
@@ -125,6 +126,49 @@ def _build_suggestions_query() -> Query[Any]:
     author = NO_TEXT.label("author_name")
     statement = select(found, *select_snippet(found.c.text), author).order_by(*rank_order(found))
     return Query(statement, named_rows(statement))
+
+
+class SuggestedBoard(NamedTuple):
+    """A board for a new task."""
+
+    id: UUID
+    name: str
+
+
+async def suggest_boards(
+    source: Source, member: Member, words: Sequence[str]
+) -> Sequence[SuggestedBoard]:
+    """Return boards that the member may change, with all these words in their names.
+
+    Those come first that the member has opened last.
+    """
+    given = {"words": list(words), **boards.access_parameters(member)}
+    return await BOARD_SUGGESTIONS.fetch(source, **given)
+
+
+def _has_all_words() -> ColumnElement[bool]:
+    """Select whether the name of the board has each of `words` in it."""
+    word: Any = func.unnest(bindparam("words", type_=ARRAY(String()))).column_valued("word")
+    is_missing = func.strpos(func.lower(Board.name), func.lower(word)) == 0
+    return ~select(word).where(is_missing).correlate(Board).exists()
+
+
+BOARD_SUGGESTIONS: Query[SuggestedBoard] = Query(
+    select(Board.id, Board.name)
+    .outerjoin(
+        BoardShortcut,
+        (BoardShortcut.board_id == Board.id)
+        & (BoardShortcut.user_id == bindparam("user_id", type_=Uuid())),
+    )
+    .where(
+        Board.organization_id == bindparam("organization_id", type_=Uuid()),
+        _has_all_words(),
+        Board.id.in_(boards.WRITABLE_BOARD_IDS),
+    )
+    .order_by(BoardShortcut.opened_at.desc().nulls_last(), *boards.BY_NAME)
+    .limit(MAX_BOARDS),
+    SuggestedBoard._make,
+)
 
 
 class RecentObject(NamedTuple):

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import httpx2
 import pytest
 
 from core.db.engine import TransactionFactory
@@ -227,12 +228,30 @@ async def test_the_language_is_chosen_from_the_palette(alice, transaction, world
     assert (await alice.post("/settings/language", data={"language": "x"})).status_code == 422
 
 
-async def test_the_palette_offers_only_what_a_member_may_do(alice, bob, rita, world) -> None:
-    admin, member, reader = [(await one.get("/settings")).text for one in (alice, bob, rita)]
+async def test_the_palette_offers_only_what_a_member_may_do(alice, bob, world) -> None:
+    admin, member = [(await one.get("/settings")).text for one in (alice, bob)]
     for option in ("palette-stop", "palette--audit-shield-check", "palette--boards-new-plus"):
         assert f'id="{option}"' in admin
         assert f'id="{option}"' not in member
-    new_task = f'id="palette-new-{world.board.id}"'
-    assert new_task in admin
-    assert new_task in member
-    assert new_task not in reader
+    assert str(world.board.id) not in admin.partition('id="palette"')[2].partition("</dialog>")[0]
+
+
+async def test_the_palette_offers_new_tasks_on_the_boards_a_text_names(
+    alice, bob, rita, charlie, world
+) -> None:
+    async def list_offers(browser: httpx2.AsyncClient, text: str, **more: str) -> list[str]:
+        query = {"q": text, **more}
+        found = await browser.get("/search/suggestions", params=query, headers=HTMX)
+        return re.findall(r"New task on ([^<]*)</span>", found.text)
+
+    for text in ("launch", "new task", "New Task on LAU", "aun"):
+        assert await list_offers(bob, text) == ["Launch"], text
+    for text in ("garden", "new task launchx", "%", "launch_", "/" * 200, "x " * 100, ""):
+        assert await list_offers(bob, text) == [], text
+    assert await list_offers(alice, "new task") == ["Garden", "Launch"]
+    await alice.get(f"/boards/{world.board.id}/notes")
+    assert await list_offers(alice, "new", commands="1") == ["Launch", "Garden"]
+    assert await list_offers(alice, "new", board=str(world.board.id)) == ["Garden"]
+    assert await list_offers(rita, "launch") == await list_offers(charlie, "launch") == []
+    commands = await alice.get("/search/suggestions?q=launch&commands=1", headers=HTMX)
+    assert re.findall('id="found-[a-z]+"', commands.text) == ['id="found-new"']
