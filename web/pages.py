@@ -39,6 +39,7 @@ from web.notifications.views import NOTIFICATION_ROUTES
 from web.onboarding import views as onboarding_views
 from web.organizations import views as people_views
 from web.organizations import welcome_views
+from web.pickers import PICKER_ROUTES
 from web.questions import QUESTION_ROUTES
 from web.saved_views.views import SAVED_VIEW_ROUTES
 from web.search import SEARCH_ROUTES
@@ -365,6 +366,7 @@ MEMBER_ROUTES: list[Route] = [
     *NOTE_ROUTES,
     *ORGANIZATION_ROUTES,
     *SEARCH_ROUTES,
+    *PICKER_ROUTES,
     *SKILL_ROUTES,
     *SOUL_ROUTES,
     *TAG_ROUTES,

@@ -59,6 +59,7 @@ from services.tasks.positions import TaskPosition, find_position, reorder_task
 from services.tasks.queries import (
     ASSIGNABLE_AGENTS,
     BOARD_TASKS,
+    IS_POSSIBLE_DEPENDENCY,
     MAX_ASSIGNED_TASKS,
     POSSIBLE_DEPENDENCIES,
     WORKER,

@@ -592,9 +592,12 @@ async def list_assignable_agents(source: Source, board: Board) -> Sequence[Agent
     return await ASSIGNABLE_AGENTS.fetch(source, board_id=board.id)
 
 
+IS_POSSIBLE_DEPENDENCY = Task.id.not_in(select(dependencies.DEPENDENTS.c.id))
+"""Whether the task `task_id` may depend on a task without a cycle."""
+
 POSSIBLE_DEPENDENCIES = Query(
     select(Task.id, Task.title, Task.status)
-    .where(Task.board_id == BOARD_ID, Task.id.not_in(select(dependencies.DEPENDENTS.c.id)))
+    .where(Task.board_id == BOARD_ID, IS_POSSIBLE_DEPENDENCY)
     .order_by(Task.created_at.desc(), Task.id)
     .limit(200),
     TaskRef._make,

@@ -222,6 +222,11 @@ PAGES = {
         "/search?q=the&status=inbox",
         "/search?q=board",
     ],
+    "/pick/{picker_kind}": [
+        "/pick/assignees?name=assignee&board={board}&return=/boards/{board}",
+        "/pick/tags?name=tag&several=1&return=/tags",
+        "/pick/boards?name=board&none=1&return=/activity",
+    ],
     "/sign-in/again": ["/sign-in/again"],
     "/activity": ["/activity", "/activity?board={empty}"],
     "/approvals": [

@@ -36,6 +36,7 @@ from models import (
     WebhookEndpoint,
     WebhookPayload,
 )
+from services.pickers import ON_ONE_BOARD, PickerKind
 from tests.support import marked_objects, text_columns
 from tests.support.marked_gateway_objects import SOUL_HANDLE, SOUL_SLUG
 from tests.support.marked_objects import RULE_ID
@@ -110,6 +111,7 @@ def collect_page_ids(
         "webhook_delivery_id": ids(WebhookDelivery),
         "delivery_id": ids(NotificationDelivery),
         "kind": [*ChannelKind],
+        "picker_kind": [kind for kind in PickerKind if kind not in ON_ONE_BOARD],
         "handle": [SOUL_HANDLE],
         "skill_id": ids(Skill),
         "pack_id": ids(SkillPack),

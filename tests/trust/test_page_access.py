@@ -33,6 +33,7 @@ SAME_FOR_EVERYBODY = {
     "/boards/{board_id:uuid}/approvals",
     "/agents/{agent_id:uuid}/edit",
     "/settings/channels/new/{kind}",
+    "/pick/{picker_kind}",  # the options of each organization are in tests/web/test_pickers.py
     "/souls/{handle}/{soul}",
     "/souls/{handle}/{soul}/applications",
 }

@@ -11,21 +11,18 @@ from models import Agent, Board, DesiredState, Member, User
 from services import (
     agents,
     boards,
-    custom_fields,
     gateways,
     messages,
     presence,
-    tags,
 )
 from services.agents import AgentCard, AgentState
 from services.approvals import UndecidedApproval
-from services.boards import BoardPermissions, BoardPerson
 from services.gateways.runs import RunPhase
+from services.pickers import PickerKind
 from services.tasks import TaskCreate
 from web.agents.presenter import format_duration
 from web.agents.problem_texts import describe_hold
-from web.boards.assignees import build_assignee_options
-from web.custom_fields.task_form import build_field_views
+from web.pickers import Chosen, load_chosen
 from web.ui.forms import Form
 from web.ui.object_forms import build_form_fields
 from web.ui.translation import N_, _
@@ -135,31 +132,19 @@ async def load_pauser(source: Source, board: Board, user: User) -> dict[str, Any
 
 
 async def load_new_task_form(
-    source: Source, access: BoardPermissions, user: User, form: Form
+    source: Source, member: Member, lead: Agent | None, form: Form
 ) -> dict[str, Any]:
-    """Load what the form for a new task shows."""
-    board = access.board
-    board_agents = await agents.list_board_agents(source, board)
-    board_tags = await tags.list_board_tags(source, board)
-    people = await boards.list_board_people(source, board)
-    board_fields = await custom_fields.list_task_fields(source, board)
-    return {
-        **build_new_task_form(board_agents, people, form),
-        "board_tags": board_tags,
-        "board_fields": build_field_views(board_fields, user),
-    }
+    """Load what the form for a new task shows, without the custom fields."""
 
+    async def load(kind: PickerKind, name: str) -> Chosen:
+        return await load_chosen(source, member, kind, name, form)
 
-def build_new_task_form(
-    board_agents: Sequence[Agent], people: Sequence[BoardPerson], form: Form
-) -> dict[str, Any]:
-    """Build the fields of the form for a new task, and the options for its assignee."""
-    lead = next((agent.name for agent in board_agents if agent.is_board_lead), None)
-    unassigned = _("Let %(lead)s decide", lead=lead) if lead else _("Unassigned")
     return {
         "form": form,
         "fields": build_form_fields(form, TaskCreate),
-        "assignee_options": build_assignee_options(board_agents, people, unassigned),
+        "unassigned": _("Let %(lead)s decide", lead=lead.name) if lead else _("Unassigned"),
+        "chosen_assignee": await load(PickerKind.ASSIGNEES, "assignee"),
+        "chosen_tags": await load(PickerKind.TAGS, "tag_ids"),
     }
 
 

@@ -22,8 +22,8 @@ from web.boards.cards import CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
 from web.boards.presenter import (
     build_agent_lines,
-    build_new_task_form,
     list_other_viewers,
+    load_new_task_form,
     load_pause_notice,
     load_pauser,
 )
@@ -85,7 +85,9 @@ async def render_board(
         board, renderer = context["board"], context["card_renderer"]
         board_agents = context["board_agents"]
         if context["can_write"]:
-            context |= build_new_task_form(board_agents, context["board_people"], forms.Form())
+            lead = next((agent for agent in board_agents if agent.is_board_lead), None)
+            member = current_member(request)
+            context |= await load_new_task_form(source, member, lead, forms.Form())
         conversation = await onboarding.find_conversation(source, board)
         held = [agent for agent in board_agents if agent.held_at is not None]
         context |= {

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from core.http.request import STATUS_CODES, Session, open_reader, open_transaction
 from models import ReadKind, Status, Task
-from services import approvals, presence, tasks
+from services import agents, approvals, custom_fields, presence, tasks
 from services.notifications import OpenedPage
 from services.task_pages import load_task_page_data
 from services.tasks import BulkResult, TaskCreate, TaskUpdate
@@ -159,9 +159,13 @@ async def _render_new_task(request: Request, form: forms.Form) -> Response:
             raise Forbidden(
                 "board_write_forbidden", N_("You can read this board but not change it.")
             )
-        shown = await presenter.load_new_task_form(source, access, request.user, form)
+        board = access.board
+        lead = await agents.find_board_lead(source, board)
+        shown = await presenter.load_new_task_form(source, current_member(request), lead, form)
+        fields = await custom_fields.list_task_fields(source, board)
     address = BoardAddress.from_query(request.query_params)
-    context: dict[str, Any] = {"board": access.board, "address": address, **shown}
+    context: dict[str, Any] = {"board": board, "address": address, **shown}
+    context["board_fields"] = task_form.build_field_views(fields, request.user)
     if layout is not None:
         return render_page(request, "tasks/new.html", layout=layout, status=form.status, **context)
     response = render_part(request, "tasks/_new_form_update.html", form.status, **context)
@@ -174,9 +178,11 @@ async def _render_created(request: Request, task: Task, *, again: bool) -> Respo
         here = f"/boards/{task.board_id}"
         return RedirectResponse(f"{here}/tasks/new" if again else here, 303)
     context = await load_board_context(request)
-    context |= presenter.build_new_task_form(
-        context["board_agents"], context["board_people"], forms.Form()
-    )
+    lead = next((agent for agent in context["board_agents"] if agent.is_board_lead), None)
+    async with open_reader(request) as source:
+        context |= await presenter.load_new_task_form(
+            source, current_member(request), lead, forms.Form()
+        )
     toast = {"text": _("Added “%(title)s”", title=task.title)}
     return render_part(request, "tasks/_created_update.html", toast=toast, **context)
 

@@ -52,6 +52,7 @@ SCRIPTS = (
     "listbox.js",
     "command_palette.js",
     "suggestions.js",
+    "picker.js",
     "parts.js",
     "print.js",
     "known_cards.js",

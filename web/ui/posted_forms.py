@@ -48,6 +48,8 @@ ORIGIN_FIELD = "form_origin"
 ID_FIELD = "form_id"
 REPEATS = "data-repeats"
 KEPT_PARAMETER = "kept"  # in an address: the id of a form that is filled in again
+PICK_PREFIX = "pick."  # in an address, before the name of a field: what was picked for it
+PICKER_PATH = "/pick/"  # to which forms are posted that are only left for a while
 VIEWER_HEADER = "Shown-To"  # of requests by scripts: for whom the page was rendered
 SIGNATURE_LENGTH = 32  # characters
 BODY_KEY = "form_body"  # in the scope
@@ -63,6 +65,9 @@ _FORM_ID = re.compile(
 
 form_origin: ContextVar[str] = ContextVar("form_origin", default="")
 """The value of the hidden field in the forms of the current response, or "" without a user."""
+
+filled_fields: ContextVar[Sequence[tuple[str, str]]] = ContextVar("filled_fields", default=())
+"""The fields of the form that is filled in on the current page, and what was picked for them."""
 
 
 # The hidden fields
@@ -130,7 +135,11 @@ def find_page(request: Request) -> str:
         page = urlsplit(given)
     except ValueError:
         return "/"
-    query = [pair for pair in parse_qsl(page.query, True) if pair[0] != KEPT_PARAMETER]
+    query = [
+        pair
+        for pair in parse_qsl(page.query, True)
+        if pair[0] != KEPT_PARAMETER and not pair[0].startswith(PICK_PREFIX)
+    ]
     path = "/" + page.path.lstrip("/\\")  # never the address of another host
     return f"{path}?{urlencode(query)}" if query else path
 
@@ -159,9 +168,11 @@ class PostedFormMiddleware:
             raise Conflict("other_user", N_("This page was opened by another user. Load it again."))
         page = "/" + origin.page.lstrip("/\\") if origin.page else find_page(request)
         form_origin.set(f"{user_id}.{_sign_user(cipher, str(user_id))}.{page}")
+        content = await _find_content_to_fill(request) if request.method == "GET" else None
+        filled_fields.set(content.fields if content else _list_picked_fields(request))
         if form := _identify_form(request, body):
             await self._execute_once(request, form, page, receive, send)
-        elif request.method == "GET" and (content := await _find_kept_form(request)):
+        elif content:
             await self._fill_response(content, scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -215,6 +226,8 @@ class PostedFormMiddleware:
             body.extend(message.get("body", b""))
 
         def render_notice(is_filled: bool, rest: list[tuple[str, str]]) -> str:
+            if is_filled and not rest and not content.had_secrets and _is_left(content):
+                return ""
             notice = self.environment.get_template("sign_in/_restored_form.html")
             return notice.render(is_filled=is_filled, rest=rest, had_secrets=content.had_secrets)
 
@@ -326,8 +339,27 @@ async def redirect_to_sign_in_again(request: Request, _error: Exception) -> Resp
     return RedirectResponse(address, 303)
 
 
+async def keep_posted_form(request: Request) -> tuple[str, UUID | None]:
+    """Keep a form that the user leaves to choose a value, and return its page and its id."""
+    body = request.scope.get(BODY_KEY, b"")
+    origin = read_form_origin(request.state.secret_cipher, body)
+    page = origin.page if origin else find_page(request)
+    return page, await _store_form(request, request.user.id, body)
+
+
+def read_picked_values(name: str) -> list[str] | None:
+    """Return the values of a field in the form that is filled in, or None if it is not in it."""
+    return [value for field, value in filled_fields.get() if field == name] or None
+
+
 async def _keep_form(request: Request, user_id: UUID, page: str, body: bytes) -> str:
     """Keep a form without its secrets, and return the address of its page, which fills it in."""
+    id = await _store_form(request, user_id, body)
+    return f"{page}{'&' if '?' in page else '?'}{KEPT_PARAMETER}={id}" if id else page
+
+
+async def _store_form(request: Request, user_id: UUID, body: bytes) -> UUID | None:
+    """Store a form without its secrets, and return its id; None if nothing is left of it."""
     try:
         pairs = await forms.parse_fields(body)
     except ValueError:  # it cannot be read
@@ -335,21 +367,44 @@ async def _keep_form(request: Request, user_id: UUID, page: str, body: bytes) ->
     posted = [pair for pair in pairs if pair[0] != ORIGIN_FIELD]
     fields = [pair for pair in posted if not SECRET_FIELD.search(pair[0])]
     if not fields:
-        return page
+        return None
     content = FormContent(request.url.path, fields, had_secrets=len(fields) < len(posted))
     async with open_transaction(request) as session:
         cipher = request.state.secret_cipher
-        id = await kept_forms.keep_form(session, user_id, content, cipher)
-    return f"{page}{'&' if '?' in page else '?'}{KEPT_PARAMETER}={id}" if id else page
+        return await kept_forms.keep_form(session, user_id, content, cipher)
 
 
-async def _find_kept_form(request: Request) -> FormContent | None:
-    id = forms.parse_id(request.query_params.get(KEPT_PARAMETER))
-    if id is None:
-        return None
+async def find_kept_form(request: Request, id: UUID) -> FormContent | None:
+    """Return a form of the user that is kept, or None."""
     async with open_reader(request) as reader:
         cipher = request.state.secret_cipher
         return await kept_forms.find_kept_form(reader, request.user, id, cipher)
+
+
+async def _find_content_to_fill(request: Request) -> FormContent | None:
+    """Return the form that the address names, with the values that were picked for its fields."""
+    id = forms.parse_id(request.query_params.get(KEPT_PARAMETER))
+    content = await find_kept_form(request, id) if id else None
+    if content is None:
+        return None
+    picked = _list_picked_fields(request)
+    names = {name for name, _value in picked}
+    kept = [pair for pair in content.fields if pair[0] not in names]
+    return FormContent(content.path, [*kept, *picked], content.had_secrets)
+
+
+def _list_picked_fields(request: Request) -> list[tuple[str, str]]:
+    """Return the fields for which values were picked, with these."""
+    return [
+        (name.removeprefix(PICK_PREFIX), value)
+        for name, value in request.query_params.multi_items()
+        if name.startswith(PICK_PREFIX)
+    ]
+
+
+def _is_left(content: FormContent) -> bool:
+    """Return whether the user has left the form to choose a value, and was not signed out."""
+    return content.path.startswith(PICKER_PATH)
 
 
 # A form of a rendered page is filled in

@@ -161,6 +161,8 @@ SCRIPT_TEXTS = {
     "not_sent": N_("Not sent. Try again."),
     "not_loaded": N_("Not loaded. Try again."),
     "no_results": N_("No results."),
+    "search": N_("Search"),
+    "remove": N_("Remove %(name)s"),
     "search_offline": N_("No connection: only pages and commands are shown."),
     "search_signed_out": N_("You were signed out. Sign in again to search."),
     "search_failed": N_("The search failed. Try again."),

@@ -1,0 +1,88 @@
+"""A picker is used with the keyboard and the pointer, and stays inside the window."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.live_site import LiveSite
+
+SMALL = {"width": 360, "height": 740}
+
+
+@pytest.fixture
+def crowd(site: LiveSite, board: dict[str, Any]) -> list[str]:
+    """Create more workers and tags than fit on a screen, and return the names of the workers."""
+    names = [f"Worker {number:02}" for number in range(25)]
+    for name in names:
+        site.create_agent(board, name)
+    for number in range(25):
+        site.owner.call("POST", "/tags", name=f"Label {number:02}", slug=f"{board['id']}-{number}")
+    return names
+
+
+async def is_inside(page: Page, selector: str) -> bool:
+    """Return whether an element is completely inside the window."""
+    box = await page.locator(selector).bounding_box()
+    size = page.viewport_size
+    assert box
+    assert size
+    fits = box["x"] + box["width"] <= size["width"] and box["y"] + box["height"] <= size["height"]
+    return box["x"] >= 0 and box["y"] >= 0 and fits
+
+
+async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board, crowd) -> None:
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.keyboard.press("n")
+        dialog = page.get_by_role("dialog", name="New task")
+        await dialog.get_by_label("Title").fill("Mend the sail")
+        assignee = dialog.get_by_role("button", name="Assignee")
+        await assignee.focus()
+        await page.keyboard.press("Enter")
+        options = page.locator("#picker-panel").get_by_role("option")
+        search = page.get_by_role("combobox", name="Search")
+        await expect(options).to_have_count(21)  # with that of no assignee
+        await expect(page.get_by_text("20 of 26")).to_be_visible()
+        await page.keyboard.type("worker 2")
+        await expect(options).to_have_count(5)
+        await page.keyboard.press("ArrowDown")
+        await expect(search).to_have_attribute("aria-activedescendant", "picker-2")
+        await page.keyboard.press("Enter")
+        await expect(assignee).to_be_focused()
+        await expect(assignee).to_have_accessible_name("Assignee Worker 21")
+
+        await page.keyboard.press("Enter")
+        await expect(options.nth(1)).to_have_text("Worker 21")  # chosen lately
+        await page.keyboard.press("Escape")
+        await expect(search).to_be_hidden()
+        await expect(dialog).to_be_visible()
+        await expect(assignee).to_be_focused()
+
+        await dialog.get_by_role("button", name="Tags").click()
+        for text in ("Label 07", "Label 19", "Label 21", "Label 19"):
+            await search.fill(text)
+            await expect(options).to_have_text([text])
+            await page.keyboard.press("Enter")
+        await page.keyboard.press("Escape")
+        chips = dialog.locator("[data-picked]")
+        await expect(chips).to_have_count(2)
+        await dialog.get_by_role("button", name="Remove Label 07").click()
+        await expect(chips).to_have_count(1)
+        await dialog.get_by_label("Title").press("Enter")
+        card = page.locator(".card", has_text="Mend the sail")
+        await expect(card).to_contain_text("Worker 21")
+        await expect(card).to_contain_text("Label 21")
+        assert "Label 07" not in await card.inner_text()
+
+
+async def test_a_picker_stays_inside_a_small_window(site: LiveSite, board, crowd) -> None:
+    async with site.open_page(f"/boards/{board['id']}/tasks/new", viewport=SMALL) as page:
+        for name in ("Assignee", "Tags"):
+            button = page.get_by_role("button", name=name)
+            for block in ("end", "start"):
+                await button.evaluate(f"one => one.scrollIntoView({{ block: '{block}' }})")
+                await button.click()
+                await expect(page.get_by_text("20 of")).to_be_visible()
+                assert await is_inside(page, "#picker-panel"), (name, block)
+                await page.keyboard.press("Escape")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360

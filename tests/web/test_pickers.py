@@ -1,0 +1,154 @@
+"""Pickers: their options, who sees them, and how a value is chosen without scripts."""
+
+import re
+from urllib.parse import urlencode
+
+import httpx2
+import pytest
+
+from models import Status
+from services.pickers import MAX_COUNT, PickerKind
+from tests.support.board_pages import keep
+from tests.support.board_rows import make_agent, make_board, make_tag
+from tests.support.plain_browser import PlainPage
+
+HTMX = {"HX-Request": "true"}
+
+
+async def list_names(client: httpx2.AsyncClient, address: str, **query: str) -> list[str]:
+    """Return the names of the options that a picker lists."""
+    path = f"{address}{'&' if '?' in address else '?'}{urlencode(query)}"
+    answer = await client.get(path, headers=HTMX)
+    assert answer.status_code == 200, answer.text
+    return re.findall(r'data-name="([^"]*)"', answer.text)
+
+
+async def test_options_are_a_page_by_name_with_their_number(alice, world, transaction) -> None:
+    agents = [make_agent(f"Agent {number:04}", world.board) for number in range(MAX_COUNT + 1)]
+    await keep(transaction, *agents)
+    names = await list_names(alice, "/pick/agents?name=agent")
+    assert names == [f"Agent {number:04}" for number in range(20)]
+    answer = await alice.get("/pick/agents?name=agent", headers=HTMX)
+    assert "20 of 1,000+" in answer.text
+    assert len(answer.content) < 12_000
+    assert await list_names(alice, "/pick/agents", q="T 0917") == ["Agent 0917"]
+    assert "No results." in (await alice.get("/pick/agents?q=%25_/", headers=HTMX)).text
+
+
+async def test_what_was_chosen_lately_is_first(alice, world, transaction) -> None:
+    tags = [make_tag(world.tern, f"Tag {number:02}") for number in range(30)]
+    foreign = make_tag(world.plover, "Foreign")
+    await keep(transaction, *tags, foreign)
+    recent = f"{tags[25].id},{foreign.id},no-id,{tags[3].id}"
+    names = await list_names(alice, "/pick/tags", recent=recent)
+    assert names[:4] == ["Tag 25", "Tag 03", "Tag 00", "Tag 01"]
+    assert len(names) == len(set(names)) == 20
+
+
+async def test_options_are_those_that_the_member_may_read(alice, bob, rita, world) -> None:
+    assert await list_names(bob, "/pick/boards") == ["Launch"]
+    assert await list_names(rita, "/pick/changeable-boards") == []
+    assert world.gardener.name not in await list_names(bob, "/pick/agents")
+    assert world.gardener.name in await list_names(alice, "/pick/agents")
+    workers = await list_names(alice, f"/pick/assignees?board={world.board.id}")
+    assert world.lead.name not in workers
+    assert {world.worker.name, "Bob", "Rita"} <= set(workers)
+    assert "Dana" not in workers
+    garden = f"board={world.garden.id}"
+    for client, kind, query, status in [
+        (bob, "assignees", garden, 403),
+        (bob, "assignees", f"board={world.charlies_board.id}", 404),
+        (bob, "tasks", "", 404),
+        (bob, "gateways", "", 403),
+        (bob, "skill-packs", "", 403),
+        (bob, "nothing", "", 404),
+    ]:
+        answer = await client.get(f"/pick/{kind}?{query}", headers=HTMX)
+        assert answer.status_code == status, kind
+
+
+@pytest.mark.parametrize("kind", PickerKind)
+async def test_nobody_finds_what_belongs_to_others(kind, charlie, alice, world) -> None:
+    board = {"board": str(world.charlies_board.id)} if kind in ("assignees", "tasks") else {}
+    ours = set(await list_names(alice, f"/pick/{kind}", board=str(world.board.id)))
+    assert ours.isdisjoint(await list_names(charlie, f"/pick/{kind}", **board))
+
+
+async def test_a_task_cannot_depend_on_itself_or_its_dependents(alice, world, transaction) -> None:
+    first, second = world.make_task("First"), world.make_task("Second", status=Status.DONE)
+    await keep(transaction, first, second)
+    address = f"/pick/tasks?board={world.board.id}&task={first.id}"
+    assert await list_names(alice, address) == ["Second"]
+    assert await list_names(alice, address, q="seco") == ["Second"]
+    assert await list_names(alice, address, q="...") == []
+
+
+async def test_a_task_is_made_with_a_picker_without_scripts(
+    alice, world, board_path, transaction
+) -> None:
+    await keep(transaction, *(make_tag(world.tern, name) for name in ("Rope", "Sail")))
+    page = await PlainPage(alice).open(f"{board_path}/tasks/new")
+    page.fill("Title", "Mend the sail")
+    page.fill("Priority", "High")
+    await page.press("Let")
+    assert page.heading == "Choose an agent or a person"
+    page.fill("Search", "bob")
+    await page.press("Search")
+    await page.follow("Bob")
+    assert page.get_field("Title").value == "Mend the sail"
+    assert page.get_field("Priority").value == "High"
+    assert "Nothing has changed yet" not in page.text
+    for name in ("Rope", "Sail"):
+        await page.press("Add", "new-task-form")
+        await page.follow(name)
+    await page.press("Add", "new-task-form")
+    await page.follow("Remove Rope")
+    assert page.get("button", "Bob").is_shown
+    await page.press("Add task")
+    assert "Mend the sail" in page.text
+    assert "Sail" in page.part("column-inbox")
+    assert "Rope" not in page.part("column-inbox")
+    assert "Bob" in page.part("column-inbox")
+
+
+async def test_a_rejected_form_keeps_the_names_of_what_was_chosen(alice, world, board_path) -> None:
+    fields = {"title": "", "assignee": str(world.worker.id)}
+    page = (await alice.post(f"{board_path}/tasks", data=fields)).text
+    assert f'name="assignee" value="{world.worker.id}"' in page
+    assert re.search(rf'id="new-assignee-value".*{world.worker.name}', page)
+
+
+@pytest.mark.parametrize("back", ["//evil.example/", "https://evil.example", "/\\evil.example"])
+async def test_a_picker_leads_only_to_own_pages(alice, back) -> None:
+    query = urlencode({"name": "agent", "return": back})
+    page = await PlainPage(alice).open(f"/pick/agents?{query}")
+    links = [one.attributes["href"] for one in page.part("content").find_all("a")]
+    assert links
+    assert not [link for link in links if "evil" in link]
+
+
+async def test_a_value_is_put_into_the_address_of_the_page(alice, world) -> None:
+    query = {"name": "agent", "return": "/activity?agent=x&q=%26&offset=50", "none": 1}
+    page = await PlainPage(alice).open(f"/pick/agents?{urlencode(query)}")
+    link = page.get("a", world.worker.name).attributes["href"]
+    assert link == f"/activity?q=%26&agent={world.worker.id}"
+    assert page.get("a", "No choice").attributes["href"] == "/activity?q=%26"
+
+
+async def test_a_form_is_kept_only_for_its_user(alice, bob, world, board_path) -> None:
+    page = await PlainPage(alice).open(f"{board_path}/tasks/new")
+    page.fill("Title", "Secret plan")
+    await page.press("Let")
+    other = await PlainPage(bob).open(page.address)
+    await other.follow(world.worker.name)
+    assert other.get_field("Title").value == ""
+
+
+async def test_long_names_and_numbers_do_no_harm(alice, world, transaction) -> None:
+    await keep(transaction, make_board("<b>" + "x" * 200, world.tern))
+    text = (await alice.get("/pick/boards", headers=HTMX)).text
+    assert "&lt;b&gt;" in text
+    assert "<b>x" not in text
+    for name, value in [("q", "("), ("offset", "9"), ("recent", ","), ("name", "a")]:
+        query = f"{name}={value * 5_000}"
+        assert (await alice.get(f"/pick/boards?{query}", headers=HTMX)).status_code == 200

@@ -1,0 +1,320 @@
+"""Pickers: fields whose options are searched on the server, as a list below a button and as a page.
+
+A view loads the names of what is chosen, and its template shows the field (macros/pickers.html):
+
+    "board": await pickers.load_chosen(source, member, PickerKind.BOARDS, "board_id", form, [id])
+
+Without scripts the field leads to a page with a search field and links. Those lead back to the page
+of the field: with the value in the address, or, if the field is in a form that is posted, with the
+form that was kept meanwhile and is filled in again (web/ui/posted_forms.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from core.db.reads import Source
+from core.errors import NotFound
+from core.http.request import open_reader
+from core.paging import Page, Paging
+from models import Board, Member
+from services import pickers
+from services.pickers import PickerKind, PickerOption, PickerPlace
+from web.auth.sign_in import safe_next_path
+from web.auth.viewer import current_member
+from web.boards.assignees import ME, PERSON_PREFIX, UNASSIGNED
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.locale_format import format_number
+from web.ui.posted_forms import (
+    KEPT_PARAMETER,
+    PICK_PREFIX,
+    allow_repetition,
+    find_kept_form,
+    keep_posted_form,
+    read_picked_values,
+)
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import N_, _, translate
+
+PAGE_SIZE = 20  # options
+MAX_RECENT = 8  # options that were chosen before in this browser
+MAX_NAME_LENGTH = 100  # characters of the name of a field
+
+TITLES = {
+    PickerKind.AGENTS: N_("Choose an agent"),
+    PickerKind.PEOPLE: N_("Choose a person"),
+    PickerKind.ACTORS: N_("Choose an agent or a person"),
+    PickerKind.ASSIGNEES: N_("Choose an agent or a person"),
+    PickerKind.BOARDS: N_("Choose a board"),
+    PickerKind.CHANGEABLE_BOARDS: N_("Choose a board"),
+    PickerKind.PROGRAM_BOARDS: N_("Choose a board"),
+    PickerKind.GROUPS: N_("Choose a group"),
+    PickerKind.TAGS: N_("Choose a tag"),
+    PickerKind.TAG_SLUGS: N_("Choose a tag"),
+    PickerKind.TASKS: N_("Choose a task"),
+    PickerKind.GATEWAYS: N_("Choose a gateway"),
+    PickerKind.SKILL_PACKS: N_("Choose a pack"),
+}
+
+FIXED_NAMES = {ME: N_("Assigned to me"), UNASSIGNED: N_("Unassigned")}
+"""The values of the assignee of a filter that are no ids."""
+
+
+class ChosenOption(NamedTuple):
+    """An option with the value of its field."""
+
+    value: str
+    option: PickerOption
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a field shows as chosen; `is_picked` if the page of the picker has led back to it."""
+
+    options: Sequence[ChosenOption] = ()
+    is_picked: bool = False
+
+    @property
+    def values(self) -> list[str]:
+        """The values of the field."""
+        return [one.value for one in self.options]
+
+
+async def load_chosen(
+    source: Source,
+    member: Member,
+    kind: PickerKind,
+    name: str,
+    form: forms.Form,
+    current: Sequence[object] = (),
+    *,
+    board: Board | None = None,
+) -> Chosen:
+    """Return what a field shows as chosen: what was submitted or picked, else the current values.
+
+    `board` is only needed for tasks.
+    """
+    picked = read_picked_values(name)
+    before = [str(one) for one in current if one]
+    values = form.selected(name, before) if picked is None else picked
+    place = PickerPlace(member, board)
+    found = await _find_chosen(source, place, kind, [one for one in values if one])
+    return Chosen(found, picked is not None)
+
+
+async def _find_chosen(
+    source: Source,
+    place: PickerPlace,
+    kind: PickerKind,
+    values: Sequence[str],
+    *,
+    only_offered: bool = False,
+) -> list[ChosenOption]:
+    """Return the options with these values, or only those that are offered.
+
+    One that does not exist any more is unknown.
+    """
+    keys = {value: value.removeprefix(PERSON_PREFIX) for value in values}
+    wanted = [key for key in keys.values() if key not in FIXED_NAMES]
+    found = await pickers.find_options(source, place, kind, wanted, only_offered=only_offered)
+    if only_offered:
+        return [ChosenOption(value, found[key]) for value, key in keys.items() if key in found]
+    words = {key: translate(name) for key, name in FIXED_NAMES.items()}
+    return [
+        ChosenOption(
+            value, found.get(key) or PickerOption("word", key, words.get(key) or _("Unknown"))
+        )
+        for value, key in keys.items()
+    ]
+
+
+@dataclass(frozen=True)
+class PickerAddress:
+    """The picker of a field, and which of its options are shown.
+
+    `back` is the page of the field, and `form` the id of its form, if that was kept.
+    """
+
+    kind: PickerKind
+    name: str
+    board_id: UUID | None
+    task_id: UUID | None
+    back: str
+    form: UUID | None
+    is_several: bool
+    is_optional: bool  # nothing can be chosen
+    has_fixed: bool  # also offers the values in FIXED_NAMES
+    q: str
+    offset: int
+
+    @classmethod
+    def from_request(cls, request: Request) -> "PickerAddress":
+        """Parse the address. Raises NotFound for an unknown kind."""
+        query = request.query_params
+        try:
+            kind = PickerKind(request.path_params["picker_kind"])
+        except ValueError:
+            raise NotFound("picker_not_found", N_("There is nothing to choose here.")) from None
+        return cls(
+            kind,
+            query.get("name", "")[:MAX_NAME_LENGTH],
+            forms.parse_id(query.get("board")),
+            forms.parse_id(query.get("task")),
+            safe_next_path(query.get("return", "/")),
+            forms.parse_id(query.get("form")),
+            "several" in query,
+            "none" in query,
+            "fixed" in query,
+            forms.parse_search(query),
+            forms.parse_offset(query) // PAGE_SIZE * PAGE_SIZE,
+        )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of the address, without what is searched and where the page begins."""
+        all = {
+            "name": self.name,
+            "board": str(self.board_id or ""),
+            "task": str(self.task_id or ""),
+            "return": self.back,
+            "form": str(self.form or ""),
+            "several": "1" if self.is_several else "",
+            "none": "1" if self.is_optional else "",
+            "fixed": "1" if self.has_fixed else "",
+        }
+        return {name: value for name, value in all.items() if value}
+
+    def at(self, offset: int) -> str:
+        """Return the address of another page of options."""
+        more = {"q": self.q, "offset": str(offset or "")}
+        given = self.parameters | {name: value for name, value in more.items() if value}
+        return f"/pick/{self.kind}?{urlencode(given)}"
+
+    def lead_back(self, values: Sequence[str]) -> str:
+        """Return the address of the page of the field, with these values chosen."""
+        page = urlsplit(self.back)
+        field = f"{PICK_PREFIX}{self.name}" if self.form else self.name
+        # another choice begins with the first page of a list
+        left = {field, "offset", "before", "after"} if not self.form else {field}
+        query = [pair for pair in parse_qsl(page.query, True) if pair[0] not in left]
+        query += [(field, value) for value in values]
+        query += [(KEPT_PARAMETER, str(self.form))] if self.form else []
+        path = page.path if not query else f"{page.path}?{urlencode(query)}"
+        return f"{path}#{page.fragment}" if page.fragment else path
+
+    def change(self, chosen: Sequence[str], value: str) -> str:
+        """Return where a choice leads; one of several is added, or taken out.
+
+        The first of several values in a form is empty, so that none can be chosen.
+        """
+        if not self.is_several:
+            return self.lead_back([value] if value or self.form else [])
+        kept = [one for one in chosen if one != value]
+        added = [value] if value not in chosen else []
+        return self.lead_back([*([""] if self.form else []), *kept, *added])
+
+    def name_fixed(self) -> list[ChosenOption]:
+        """Return the fixed values whose name contains the text."""
+        if not self.has_fixed or self.offset:
+            return []
+        named = [(key, translate(name)) for key, name in FIXED_NAMES.items()]
+        fitting = [(key, name) for key, name in named if self.q.casefold() in name.casefold()]
+        return [ChosenOption(key, PickerOption("word", key, name)) for key, name in fitting]
+
+
+async def show_picker(request: Request) -> Response:
+    """Show options: as a page, and for the script of the field only the list."""
+    address, member = PickerAddress.from_request(request), current_member(request)
+    is_part = is_part_request(request)
+    layout = None if is_part else await load_layout(request)
+    async with open_reader(request) as source:
+        place = await pickers.get_picker_place(
+            source, member, address.kind, board_id=address.board_id, task_id=address.task_id
+        )
+        paging = Paging(PAGE_SIZE, address.offset)
+        page = await pickers.list_options(source, place, address.kind, address.q, paging)
+        recent: list[ChosenOption] = []
+        if is_part and not address.q:
+            given = request.query_params.get("recent", "").split(",", MAX_RECENT)[:MAX_RECENT]
+            recent = await _find_chosen(source, place, address.kind, given, only_offered=True)
+        values = [] if is_part else await _read_chosen_values(request, address)
+        chosen = await _find_chosen(source, place, address.kind, values)
+    context: dict[str, Any] = {
+        "address": address,
+        "options": [*address.name_fixed(), *_merge(address.kind, recent, page)],
+        "count": describe_count(page),
+        "values": values,
+    }
+    if layout is None:
+        return render_part(request, "pickers/_options.html", **context)
+    end = page.offset + len(page.items)
+    return render_page(
+        request,
+        "pickers/show.html",
+        layout=layout,
+        title=translate(TITLES[address.kind]),
+        chosen=chosen,
+        next=address.at(end) if end < page.total and page.items else "",
+        previous=address.at(max(page.offset - PAGE_SIZE, 0)) if page.offset else "",
+        **context,
+    )
+
+
+async def _read_chosen_values(request: Request, address: PickerAddress) -> list[str]:
+    """Return the values of the field: in the form that was kept, or in the address of its page."""
+    if address.form is None:
+        pairs: Sequence[tuple[str, str]] = parse_qsl(urlsplit(address.back).query, True)
+    else:
+        content = await find_kept_form(request, address.form)
+        pairs = content.fields if content else ()
+    return [value for name, value in pairs if name == address.name and value]
+
+
+def _merge(
+    kind: PickerKind, recent: Sequence[ChosenOption], page: Page[PickerOption]
+) -> list[ChosenOption]:
+    """Return the recent options and then those of the page, at most PAGE_SIZE, each once."""
+    merged = {one.value: one for one in [*recent, *(_add_value(kind, one) for one in page.items)]}
+    return list(merged.values())[:PAGE_SIZE]
+
+
+def _add_value(kind: PickerKind, option: PickerOption) -> ChosenOption:
+    is_prefixed = kind is PickerKind.ASSIGNEES and option.kind == "person"
+    return ChosenOption(f"{PERSON_PREFIX}{option.key}" if is_prefixed else option.key, option)
+
+
+def describe_count(page: Page[PickerOption]) -> str:
+    """Say how many of the options are shown, or that there are none."""
+    if not page.items:
+        return _("No results.")
+    total = format_number(min(page.total, pickers.MAX_COUNT))
+    if page.total > pickers.MAX_COUNT:
+        total += "+"
+    if len(page.items) == page.total:
+        return ""
+    end = page.offset + len(page.items)
+    if page.offset:
+        first = format_number(page.offset + 1)
+        return _("%(first)s to %(last)s of %(total)s", first=first, last=end, total=total)
+    return _("%(shown)s of %(total)s", shown=format_number(end), total=total)
+
+
+async def leave_form(request: Request) -> Response:
+    """Keep the form of a field, and show the page on which a value is chosen for it."""
+    allow_repetition(request)
+    address = PickerAddress.from_request(request)
+    page, form_id = await keep_posted_form(request)
+    return RedirectResponse(replace(address, back=page, form=form_id).at(0), 303)
+
+
+PICKER_ROUTES: list[Route] = [
+    Route("/pick/{picker_kind}", show_picker, name="picker"),
+    Route("/pick/{picker_kind}", leave_form, methods=["POST"]),
+]
