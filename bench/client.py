@@ -44,9 +44,12 @@ class Client:
         """Return the response to a call."""
         content = b"" if call.body is None else json.dumps(call.body).encode()
         sent: list[Message] = []
+        received: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
         async def receive() -> Message:
-            return {"type": "http.request", "body": content, "more_body": False}
+            if not received:
+                await asyncio.Future()  # the client stays connected
+            return received.pop()
 
         async def collect(message: Message) -> None:
             sent.append(message)

@@ -1,17 +1,18 @@
 """The data of the benchmark: an organization with boards, tasks, agents, approvals and events."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncpg
 
 from bench.client import Call, Client
+from bench.copies import multiply_rows
 from bench.installation import DATABASE, USER, DatabaseServer, open_client, sign_in
 
 API = "/api/v1"
 STATUSES = ("inbox", "in_progress", "review", "inbox", "done")
 EVENTS = 5_000
-FIRST_EVENT = 1_000_000_000  # leaves numbers for the copies, which are older
+FIRST_NUMBER = 1_000_000_000  # leaves numbers for the copies, which are older
+NUMBERED = ("activity_events", "agent_messages")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Scale:
     hook_calls: int = 200  # in a round
     held_calls: int = 1_000
     gateway_agents: int = 20
-    factor: int = 100  # of the growth of the data
+    factor: int = 100  # of the growth of the data; a tenth of that of boards and organizations
+    events: int = 1_000_000
+    page: int = 200  # rows of a full page
     load_seconds: float = 60
     idle_seconds: float = 20
 
@@ -47,6 +50,8 @@ QUICK = Scale(
     held_calls=50,
     gateway_agents=2,
     factor=2,
+    events=1_000,
+    page=20,
     load_seconds=2,
     idle_seconds=1,
 )
@@ -82,9 +87,8 @@ async def create_dataset(server: DatabaseServer, scale: Scale) -> Dataset:
     """Fill the first database, through the API as far as there are rules to follow."""
     settings = server.settings_of(DATABASE)
     connection = await asyncpg.connect(settings.dsn)
-    await connection.execute(
-        f"ALTER TABLE activity_events ALTER COLUMN seq RESTART WITH {FIRST_EVENT}"
-    )
+    for table in NUMBERED:
+        await connection.execute(f"ALTER TABLE {table} ALTER seq RESTART WITH {FIRST_NUMBER}")
     async with open_client(settings) as client:
         writer = _Writer(client)
         await writer.create("/auth/bootstrap")
@@ -94,9 +98,8 @@ async def create_dataset(server: DatabaseServer, scale: Scale) -> Dataset:
         tokens = await writer.create_agents(boards, scale.agents)
         await writer.create_details(boards[0], tasks, tokens[: max(scale.agents // 5, 1)])
     present = await connection.fetchval("SELECT count(*) FROM activity_events")
-    await copy_events(connection, -(-EVENTS // present) - 1)
-    await connection.execute("ANALYZE")
     await connection.close()
+    await multiply_rows(settings, {"activity_events": "true"}, -(-EVENTS // present))
     [cookie] = await sign_in(settings)
     return Dataset(boards, tasks, {boards[0]: tasks[0]} | others, tokens, cookie)
 
@@ -166,49 +169,3 @@ class _Writer:
             path = f"{API}/boards/{board}/approvals"
             agent = (("x-agent-token", tokens[number % len(tokens)]),)
             await self._client.send_checked(Call("POST", path, body, agent))
-
-
-async def copy_rows(
-    connection: asyncpg.Connection,
-    table: str,
-    copies: int,
-    changed: Mapping[str, str] | None = None,
-    *,
-    condition: str = "true",
-) -> None:
-    """Insert each row `copies` times with new ids and an earlier `created_at`.
-
-    `changed` has SQL expressions for other columns; `copy_id(column, n)` maps the id of a row to
-    that of its copy number n. Columns with generated values are left out.
-    """
-    if copies < 1:
-        return
-    names = await connection.fetch(
-        "SELECT column_name AS name FROM information_schema.columns WHERE table_name = $1"
-        " AND is_generated = 'NEVER' AND is_identity = 'NO' ORDER BY ordinal_position",
-        table,
-    )
-    values = {row["name"]: f't."{row["name"]}"' for row in names}
-    values["id"] = copy_id("id")
-    if "created_at" in values:
-        values["created_at"] = "t.created_at - interval '7 hours' * n"
-    values |= changed or {}
-    columns = ", ".join(f'"{name}"' for name in values)
-    await connection.execute(
-        f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
-        f" SELECT {', '.join(values.values())} FROM {table} t"
-        f" CROSS JOIN generate_series(1, {copies}) AS n WHERE {condition} ORDER BY n DESC",
-        timeout=600,
-    )
-
-
-async def copy_events(connection: asyncpg.Connection, copies: int) -> None:
-    """Insert copies of all events as an older history: their numbers are lower, too."""
-    span = await connection.fetchval("SELECT max(seq) - min(seq) + 1 FROM activity_events")
-    changed = {"id": "gen_random_uuid()", "seq": f"t.seq - {span}::bigint * n"}
-    await copy_rows(connection, "activity_events", copies, changed)
-
-
-def copy_id(column: str) -> str:
-    """Return the SQL expression for the id of copy number n."""
-    return f"md5(t.{column}::text || n)::uuid"

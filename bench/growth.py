@@ -1,162 +1,205 @@
-"""How the time of reads and pages depends on the amount of data, and agents' calls on agents."""
+"""How the time and size of every read and page depend on the amount of data.
 
-import statistics
-from dataclasses import replace
+Each is sent in turn to a database with little data and full pages, and to one with much more.
+"""
+
+import gc
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 
 import asyncpg
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from bench.client import BROWSER_ENCODINGS, Call, Client
-from bench.dataset import Dataset, Scale, copy_events, copy_id, copy_rows
-from bench.installation import open_client
-from bench.measurement import Cost, Meter, time_call
-from bench.requests import list_api_calls, list_page_calls
-from bench.results import Row
+from bench.copies import Values, multiply_rows
+from bench.dataset import API, Scale
+from bench.installation import DATABASE, DatabaseServer, open_client
+from bench.results import Row, print_rows
 from core.config.settings import Settings
+from tests.support.board_rows import make_task
+from tests.support.every_read import Read, list_reads
+from tests.support.large_dataset import create_many_of_everything
+from tests.support.marked_objects import collect_page_ids
+from tests.support.stored_world import store_world
 
-MAX_GROWTH = 1.5  # of the time of a read with many times the data
-MAX_AGENT_GROWTH = 1.2  # "the same", within the noise of a measurement
-NOT_FLAT = {"GET snapshot"}  # contains all tasks, so it may grow linearly
-SHIFT = "- interval '7 hours' * n"
-DECIDED = {"status": "'approved'", "resolved_at": f"t.created_at {SHIFT}"}
-PAGE_SIZE = 200  # of approvals, and of the history of a task
-SEQ_STEP = 1_000_000  # between two copies of the events of a task
+MAX_GROWTH = 1.5  # of the time
+MAX_KILOBYTES = 30.0  # more on the wire
+SIMILAR_SIZE = 1.2  # of two answers with as many rows
+UNIT = "x the time"
+CALLS = 5  # the fastest counts: something disturbed the others
+SMALL = "growth"
+STRUCTURE = 10  # boards, agents, people, tags and so on of the small database
+NOT_FLAT: Mapping[str, str] = {
+    f"GET {API}/boards/{{id}}/snapshot": "contains all tasks of the board, by the contract",
+    f"GET {API}/boards/{{id}}/group-snapshot": "contains all boards of the group, by the contract",
+    f"GET {API}/board-groups/{{id}}/snapshot": "contains all boards of the group, by the contract",
+}
+"""Reads that may grow linearly, and the reason."""
+
+WORK = dict.fromkeys(
+    (
+        *("tasks", "board_memory", "board_group_memory", "approvals", "activity_events"),
+        *("notifications", "agent_messages", "agent_runs", "agent_questions", "audit_records"),
+        *("coding_sessions", "gateway_requests", "board_webhook_payloads", "webhook_deliveries"),
+        *("trash", "user_questions", "agent_file_versions", "gateway_config_changes"),
+    ),
+    "true",
+)
+"""What people and agents create each day; of the work that waits for people there is not more."""
+PAST: Values = {
+    ("approvals", "status"): "'approved'",
+    ("approvals", "resolved_at"): "t.created_at",
+    ("agent_questions", "answer"): "'Done.'",
+    ("agent_questions", "answered_at"): "t.created_at",
+    ("agent_messages", "state"): "'acknowledged'",
+    ("gateway_requests", "state"): "'expired'",
+    ("notifications", "read_at"): "t.created_at",
+    ("notifications", "resolved_at"): "t.created_at",
+}
 
 
-async def measure_growth(
-    few: Settings, many: Settings, data: Dataset, scale: Scale, word: str
-) -> list[Row]:
-    """Measure the median time of reads in a database, and in one with many times the data.
+@dataclass(frozen=True)
+class Dimension:
+    """What there is much of, and the rows that are copied for it."""
 
-    Calls to the two are made in turn, so that both meet the same load of the machine.
+    description: str
+    roots: Mapping[str, str]
+    factor: int
+    full_factor: int = 1  # fills the pages that list what there are few of
+    changed: Values = field(default_factory=dict)
+
+
+def list_dimensions(scale: Scale, events: int) -> dict[str, Dimension]:
+    """Return the dimensions by name; `events` is the number of those in the small database.
+
+    What is copied for a dimension are ten agents, one board or one organization.
     """
-    for settings, factor in ((few, 1), (many, scale.factor)):
-        connection = await asyncpg.connect(settings.dsn)
-        await fill_pages(connection, data)
-        await multiply_data(connection, factor)
-        await connection.close()
-    rows = []
-    async with open_client(few) as client, open_client(many) as other:
-        for name, call in _list_reads(data, word).items():
-            before, after = await _time_in_turn([client, other], call, scale.calls)
-            rows.append(
-                Row(
-                    "growth",
-                    f"{scale.factor} x the data: {name}",
-                    "x p50",
-                    after / before,
-                    goal=None if name in NOT_FLAT else MAX_GROWTH,
-                    details={"p50_before_ms": before, "p50_after_ms": after},
-                )
-            )
-    return rows
-
-
-def _list_reads(data: Dataset, word: str) -> dict[str, Call]:
-    calls = {**list_api_calls(data), **list_page_calls(data)}
-    made = {name: factory(0) for name, factory in calls.items() if word in name}
-    encodings = ("accept-encoding", BROWSER_ENCODINGS)
+    many, full = scale.factor * STRUCTURE, scale.page
     return {
-        name: replace(call, headers=(*call.headers, encodings))
-        for name, call in made.items()
-        if call.method == "GET"
+        "data": Dimension(f"{scale.factor} x the data", WORK, scale.factor, changed=PAST),
+        "boards": Dimension(f"{many:,} boards", {"boards": "name = 'Garden'"}, many, full),
+        "agents": Dimension(
+            f"{scale.many_agents:,} agents",
+            {"agents": "name LIKE 'Agent %'"},
+            scale.many_agents // STRUCTURE,
+            full // STRUCTURE,
+        ),
+        "organizations": Dimension(
+            f"{many:,} organizations", {"organizations": "name = 'Plover'"}, many
+        ),
+        "events": Dimension(
+            f"{scale.events:,} events", {"activity_events": "true"}, -(-scale.events // events)
+        ),
     }
 
 
-async def _time_in_turn(clients: list[Client], call: Call, calls: int) -> list[float]:
-    """Return the median time of a call of each client, in milliseconds."""
-    durations: list[list[float]] = [[] for _ in clients]
-    for number in range(calls + 1):
-        for client, measured in zip(clients, durations, strict=True):
-            milliseconds = await time_call(client, call)
-            if number > 0:  # the first prepares statements
-                measured.append(milliseconds)
-    return [statistics.median(measured) for measured in durations]
-
-
-async def fill_pages(connection: asyncpg.Connection, data: Dataset) -> None:
-    """Fill the pages of approvals, and of the history of the task that is read.
-
-    Otherwise a read with more data returns more rows, and its time says nothing about the growth.
-    """
-    await copy_rows(
-        connection,
-        "approvals",
-        PAGE_SIZE // max(1, len(data.tasks) // 5),
-        DECIDED | {"id": "gen_random_uuid()"},
-    )
-    older = {"id": "gen_random_uuid()", "seq": f"t.seq - {SEQ_STEP} * n"}
-    condition = f"t.task_id = '{data.tasks[0]}'"
-    await copy_rows(connection, "activity_events", PAGE_SIZE, older, condition=condition)
-
-
-async def multiply_data(connection: asyncpg.Connection, factor: int) -> None:
-    """Add copies of all tasks, comments, notes, approvals and events, as an older history."""
-    copies = factor - 1
-    task = {"task_id": copy_id("task_id")}
-    await copy_rows(
-        connection,
-        "tasks",
-        copies,
-        {column: f"t.{column} {SHIFT}" for column in ("updated_at", "done_at", "started_at")},
-    )
-    await copy_rows(connection, "task_comments", copies, task)
-    await copy_rows(connection, "tag_assignments", copies, task)
-    await copy_rows(
-        connection,
-        "task_dependencies",
-        copies,
-        task | {"depends_on_task_id": copy_id("depends_on_task_id")},
-    )
-    await copy_rows(connection, "board_memory", copies)
-    await copy_rows(connection, "approvals", copies, task | DECIDED)
-    link = {"approval_id": copy_id("approval_id")}
-    await copy_rows(connection, "approval_task_links", copies, task | link)
-    await copy_events(connection, copies)
-    await connection.execute("VACUUM ANALYZE", timeout=600)
-
-
-async def multiply_agents(connection: asyncpg.Connection, factor: int) -> None:
-    """Add copies of all agents and their tokens."""
-    copies = factor - 1
-    await copy_rows(connection, "agents", copies, {"is_board_lead": "false"})
-    token = {
-        "agent_id": copy_id("agent_id"),
-        "prefix": "left(md5(t.prefix || n), length(t.prefix))",
-        "secret_hash": "md5(t.secret_hash || n)",
-    }
-    await copy_rows(connection, "agent_tokens", copies, token)
-    await connection.execute("VACUUM ANALYZE", timeout=600)
-
-
-async def measure_many_agents(
-    few: Settings, many: Settings, data: Dataset, scale: Scale
-) -> list[Row]:
-    """Measure the calls of an agent with few agents, and with many."""
-    connections = [await asyncpg.connect(settings.dsn) for settings in (few, many)]
-    await multiply_agents(connections[1], scale.many_agents // scale.agents)
+async def measure_growth(server: DatabaseServer, scale: Scale, choice: str) -> list[Row]:
+    """Measure all reads in all dimensions, or those of `choice`: `dimension:word`."""
+    name, _, word = choice.partition(":")
+    small = await server.copy_database(DATABASE, SMALL)
+    reads = [read for read in await _fill_small(small, scale) if word in read.name]
+    connection = await asyncpg.connect(small.dsn)
+    events = await connection.fetchval("SELECT count(*) FROM activity_events")
+    await connection.close()
     rows = []
-    async with open_client(few) as client, open_client(many) as other:
-        meters = [
-            Meter(one, connection, scale.calls, scale.rounds)
-            for one, connection in zip((client, other), connections, strict=True)
-        ]
-        for name, factory in list_api_calls(data).items():
-            if name.startswith("agent:"):
-                costs = [await meter.measure(factory) for meter in meters]
-                rows.append(_compare_agents(name, costs, scale))
-    for connection in connections:
-        await connection.close()
+    for key, dimension in list_dimensions(scale, events).items():
+        if name in ("", key):
+            rows += await _measure_dimension(server, dimension, reads)
+    await server.drop_database(SMALL)
     return rows
 
 
-def _compare_agents(name: str, costs: list[Cost], scale: Scale) -> Row:
-    """Return the row of a call; the CPU of PostgreSQL is included."""
-    before, after = (cost.cpu_ms + cost.database_ms for cost in costs)
-    return Row(
-        "agents",
-        f"{scale.many_agents:,} agents: {name}",
-        f"x CPU of {scale.agents}",
-        after / before,
-        goal=MAX_AGENT_GROWTH,
-        details={"cpu_before_ms": before, "cpu_after_ms": after},
+async def _fill_small(small: Settings, scale: Scale) -> list[Read]:
+    """Fill the small database, whose pages of work are full, and return all reads."""
+    engine = create_async_engine(small.sqlalchemy_url)
+    transaction = async_sessionmaker(engine, expire_on_commit=False).begin
+    world = await store_world(transaction)
+    async with transaction() as session:
+        objects, rows = await create_many_of_everything(session, world, STRUCTURE)
+        session.add_all([make_task(world.garden, f"Plant {number}") for number in range(3)])
+    await engine.dispose()
+    await multiply_rows(small, WORK, -(-scale.page // STRUCTURE) + 1, PAST)
+    return list_reads(objects, collect_page_ids(world, objects.gateway, rows))
+
+
+async def _measure_dimension(
+    server: DatabaseServer, dimension: Dimension, reads: Sequence[Read]
+) -> list[Row]:
+    factors = {"small": 1, "full": dimension.full_factor, "large": dimension.factor}
+    if dimension.full_factor == 1:
+        del factors["full"]
+    async with AsyncExitStack() as stack:
+        clients = {}
+        for name, factor in factors.items():
+            settings = await server.copy_database(SMALL, f"growth_{name}")
+            stack.push_async_callback(server.drop_database, f"growth_{name}")
+            await multiply_rows(settings, dimension.roots, factor, dimension.changed)
+            clients[name] = await stack.enter_async_context(open_client(settings))
+        gc.collect()
+        gc.freeze()
+        rows = [
+            row
+            for read in reads
+            for row in _build_rows(dimension, read, await _measure_in_turn(clients, read))
+        ]
+        gc.unfreeze()
+    slowest = max(row.ours for row in rows if row.unit == UNIT and row.name not in NOT_FLAT)
+    slow = sum(row.is_reached is False for row in rows)
+    name = f"{dimension.description}: slowest of {len(reads)} reads and pages, {slow} not flat"
+    return [Row("growth", name, UNIT, slowest, goal=MAX_GROWTH), *rows]
+
+
+@dataclass
+class Answers:
+    """The answers of one database to a request."""
+
+    milliseconds: float  # of the fastest
+    size: int  # bytes
+    wire_size: int
+
+
+async def _measure_in_turn(clients: Mapping[str, Client], read: Read) -> dict[str, Answers]:
+    """Return the answers of each database; all meet the same load of the machine."""
+    plain = Call("GET", read.address, None, read.headers)
+    packed = replace(plain, headers=(*read.headers, ("accept-encoding", BROWSER_ENCODINGS)))
+    answers = {}
+    for name, client in clients.items():
+        size = len((await client.send(plain)).body)
+        answers[name] = Answers(math.inf, size, len((await client.send(packed)).body))
+    for _ in range(CALLS):
+        for name, client in clients.items():
+            began = time.perf_counter()
+            await client.send(packed)
+            milliseconds = (time.perf_counter() - began) * 1000
+            answers[name].milliseconds = min(answers[name].milliseconds, milliseconds)
+    return answers
+
+
+def _build_rows(dimension: Dimension, read: Read, answers: Mapping[str, Answers]) -> list[Row]:
+    """Compare with the small database, or with the full one if the small one fills no page."""
+    before, full, after = (answers.get(name) for name in ("small", "full", "large"))
+    assert before is not None
+    assert after is not None
+    if full is not None and full.size > SIMILAR_SIZE * before.size:
+        before = full
+    kilobytes = (after.wire_size - before.wire_size) / 1000
+    name = f"{dimension.description}: {read.name}"
+    is_flat = read.name not in NOT_FLAT
+    row = Row(
+        "growth",
+        name,
+        UNIT,
+        after.milliseconds / before.milliseconds,
+        goal=MAX_GROWTH if is_flat else None,
+        details={
+            "before_ms": before.milliseconds,
+            "after_ms": after.milliseconds,
+            "more_kilobytes": kilobytes,
+        },
     )
+    wire = Row("growth", f"{name}, on the wire", "kB more", kilobytes, goal=MAX_KILOBYTES)
+    rows = [row, wire] if is_flat else [row]
+    return print_rows([replace(one, is_in_table=one.is_reached is False) for one in rows])

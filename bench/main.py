@@ -23,7 +23,7 @@ from bench.dataset import QUICK, Scale, create_dataset
 from bench.installation import open_database_server
 from bench.limit import LIMIT_KIND
 from bench.results import Row
-from bench.scenarios import PARTS, Run
+from bench.scenarios import PARTS, PRINTED, Run
 from cli.serve import raise_file_limit
 
 FULL_LOAD = 600  # seconds
@@ -48,7 +48,7 @@ async def run_benchmark(options: argparse.Namespace, folder: Path) -> list[Row]:
                 except Exception:  # the figures of the other parts are not lost
                     log.exception("The part %s has failed.", name)
                     continue
-                rows += measured if name == "calls" else results.print_rows(measured)
+                rows += measured if name in PRINTED else results.print_rows(measured)
     return rows
 
 
@@ -92,7 +92,8 @@ def _parse_options(arguments: list[str]) -> argparse.Namespace:
         "--only",
         default="",
         metavar="PART[:WORD]",
-        help=f"one part of {', '.join(PARTS)}; of calls, those whose name contains WORD",
+        help=f"one part of {', '.join(PARTS)}; of calls, those whose name contains WORD; of growth,"
+        " one dimension and those whose address contains a word: growth:agents:/dashboard",
     )
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="where to write the results")
     return parser.parse_args(arguments)

@@ -43,6 +43,7 @@ class Row:
     round_trips: float | None = None
     round_trips_goal: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    is_in_table: bool = True
 
     def with_goal(self, goal: float) -> "Row":
         """Return a copy with a goal."""
@@ -169,7 +170,7 @@ class Report:
             "| what | unit | ours | limit | ratio | goal | reached | original | statements /"
             " round trips |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-            *map(_build_line, self.rows),
+            *(_build_line(row) for row in self.rows if row.is_in_table),
         ]
         return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import browser, growth, load, processes, writers
+from bench import agents, browser, growth, load, processes, writers
 from bench.dataset import Dataset, Scale
 from bench.hooks import measure_hooks
 from bench.installation import DATABASE, DatabaseServer, open_client
@@ -114,15 +114,14 @@ async def measure_load(run: Run) -> list[Row]:
 
 
 async def measure_growth(run: Run) -> list[Row]:
-    """Measure reads and pages with many times the data."""
-    async with run.open_copy("few") as few, run.open_copy("many") as many:
-        return await growth.measure_growth(few, many, run.data, run.scale, run.word)
+    """Measure every read and page with much more of everything."""
+    return await growth.measure_growth(run.server, run.scale, run.word)
 
 
 async def measure_agents(run: Run) -> list[Row]:
     """Measure the calls of agents while there are many."""
     async with run.open_copy("few") as few, run.open_copy("many") as many:
-        return await growth.measure_many_agents(few, many, run.data, run.scale)
+        return await agents.measure_many_agents(few, many, run.data, run.scale)
 
 
 async def measure_writers(run: Run) -> list[Row]:
@@ -155,3 +154,4 @@ PARTS: dict[str, Part] = {
     "load": measure_load,
     "browser": measure_browser,
 }
+PRINTED = {"calls", "growth"}  # they print each figure when it is measured

@@ -45,7 +45,6 @@ from tests.support.secret_key import SECRET_KEY
 from tests.support.skill_rows import PACK_ID, SKILL_ID
 from tests.support.stored_world import store_world
 from tests.support.world import World
-from tests.trust.conftest import collect_page_ids
 from web.auth.viewer import SESSION_COOKIE
 
 Request = dict[str, Any]
@@ -139,7 +138,7 @@ async def store_rows(data: Path) -> tuple[World, ApiObjects, Mapping[str, Sequen
             session.add_all(rows)
             await session.flush()
             await session.execute(sql(RECENT))
-        return world, objects, collect_page_ids(world, objects.gateway, rows)
+        return world, objects, marked_objects.collect_page_ids(world, objects.gateway, rows)
     finally:
         await engine.dispose()
         await asyncio.to_thread(postgres.stop)

@@ -19,6 +19,8 @@ from openclaw import DeviceIdentity
 from tests.support.people_rows import make_agent_token
 from tests.support.secret_key import CIPHER
 
+SESSION_KEY = "agent:mc-1:main"  # session key of an agent on a gateway
+
 
 def make_gateway(organization: Organization, name: str = "Harbour", **fields: Any) -> Gateway:
     id = new_id()

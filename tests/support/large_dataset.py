@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -42,6 +42,7 @@ from models import (
     new_id,
 )
 from services import souls
+from tests.support import marked_objects
 from tests.support.api_objects import ApiObjects, create_api_objects
 from tests.support.world import World
 
@@ -67,6 +68,19 @@ async def create_large_dataset(session: AsyncSession, world: World, size: int) -
         for model, values in rows.items():
             await session.execute(insert(model), values)
     return objects
+
+
+async def create_many_of_everything(
+    session: AsyncSession, world: World, size: int
+) -> tuple[ApiObjects, list[Any]]:
+    """Create `size` rows of every kind; return the objects for the API, and the rows for pages."""
+    objects = await create_large_dataset(session, world, size)
+    await session.execute(text("delete from soul_directories"))  # the marked one is stored
+    rows = marked_objects.make_all_rows(world, objects.gateway)
+    rows = [row for row in rows if "Skill" not in type(row).__name__]  # their ids are used
+    session.add_all(rows)
+    await session.flush()
+    return objects, rows
 
 
 def _build_boards_and_users(objects: ApiObjects, size: int) -> Rows:

@@ -2,20 +2,26 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from core.clock import now
 from models import (
+    AgentFileVersion,
     AgentQuestion,
     Approval,
     ApprovalPolicy,
     ApprovalStatus,
     Board,
     BoardGroup,
+    BoardWebhook,
+    ChannelKind,
     ClientConnection,
     CodingClient,
     CodingSession,
     Comment,
+    CustomField,
     CustomFieldValue,
     DeletedTask,
     Event,
@@ -23,9 +29,15 @@ from models import (
     EventType,
     ExternalIdentity,
     Gateway,
+    GatewayRequest,
     GroupNote,
+    Invite,
     LinkKind,
+    Message,
     Note,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
     OnboardingMessage,
     OnboardingRole,
     OnboardingSession,
@@ -34,7 +46,10 @@ from models import (
     PolicyRule,
     PolicyVerdict,
     SavedView,
+    Skill,
+    SkillPack,
     Status,
+    Tag,
     TagAssignment,
     Task,
     TaskDependency,
@@ -44,9 +59,13 @@ from models import (
     ToolCall,
     ToolGrant,
     UsageFact,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookPayload,
     new_id,
 )
 from services.events import EVENT_DEFINITIONS
+from services.pickers import ON_ONE_BOARD, PickerKind
 from services.tool_facts import read_facts
 from tests.support.board_rows import (
     make_board,
@@ -54,13 +73,20 @@ from tests.support.board_rows import (
     make_tag,
     make_task,
 )
+from tests.support.gateway_rows import SESSION_KEY
 from tests.support.marked_deliveries import (
     make_channels,
     make_notifications,
     make_webhook_endpoints,
     make_webhooks,
 )
-from tests.support.marked_gateway_objects import make_gateway_rows, make_skills, make_souls
+from tests.support.marked_gateway_objects import (
+    SOUL_HANDLE,
+    SOUL_SLUG,
+    make_gateway_rows,
+    make_skills,
+    make_souls,
+)
 from tests.support.marked_texts import MARK, PAYLOAD, SECOND_MARK
 from tests.support.onboarding_stages import make_draft
 from tests.support.people_rows import make_invite
@@ -375,3 +401,51 @@ def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
         *make_origins(events),
         *make_notifications(world),
     ]
+
+
+def collect_page_ids(
+    world: World, gateway: Gateway, rows: Sequence[Any]
+) -> Mapping[str, Sequence[Any]]:
+    """Return the ids of rows by the name of the parameter in addresses of pages."""
+
+    def ids(kind: type) -> list[Any]:
+        return [row.id for row in rows if isinstance(row, kind)]
+
+    return {
+        "board_id": [world.board.id, world.garden.id, *ids(Board)],
+        "task_id": ids(Task)[:1],
+        "approval_id": ids(Approval),
+        "agent_id": [world.worker.id, world.lead.id],
+        "message_id": ids(Message),
+        "session_id": ids(CodingSession),
+        "grant_id": ids(ToolGrant),
+        "note_id": ids(Note)[-1:],
+        "group_note_id": ids(GroupNote)[-1:],
+        "notification_id": ids(Notification)[:1],
+        "gateway_id": [gateway.id],
+        "tag_id": ids(Tag),
+        "field_id": ids(CustomField),
+        "group_id": ids(BoardGroup),
+        "request_id": ids(GatewayRequest),
+        "question_id": ids(AgentQuestion),
+        "rule_id": [RULE_ID],
+        "view_id": ids(SavedView),
+        "webhook_id": ids(BoardWebhook),
+        "payload_id": ids(WebhookPayload),
+        "member_id": [world.bob_member.id, world.alice_member.id],
+        "invite_id": ids(Invite),
+        "name": ["SOUL.md"],
+        "version_id": ids(AgentFileVersion),
+        "slug": [MARK],
+        "channel_id": ids(NotificationChannel),
+        "endpoint_id": ids(WebhookEndpoint),
+        "webhook_delivery_id": ids(WebhookDelivery),
+        "delivery_id": ids(NotificationDelivery),
+        "kind": [*ChannelKind],
+        "picker_kind": [kind for kind in PickerKind if kind not in ON_ONE_BOARD],
+        "handle": [SOUL_HANDLE],
+        "skill_id": ids(Skill),
+        "pack_id": ids(SkillPack),
+        "soul": [SOUL_SLUG],
+        "key": [quote(SESSION_KEY, safe="")],
+    }

@@ -13,7 +13,7 @@ NO_PAGES = {"/audit/export", "/design", "/events", "/sign-in/oidc", "/sign-in/oi
 """Routes of a file, a stream or another site, and one that exists only in development."""
 QUERIES = {
     "/dashboard": ["?range=1y", "?chart=time"],
-    "/boards/{board_id:uuid}": ["?view=list", "?done=1&column=done"],
+    "/boards/{board_id:uuid}": ["?view=list", "?view=calendar", "?done=1&column=done"],
     "/boards/{board_id:uuid}/views/new": ["?q=xssmark&view=list"],
     "/approvals": ["?state=decided", "?state=gateways"],
     "/approvals/{approval_id:uuid}": ["?all=1"],

@@ -12,9 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import (
-    Skill,
-    SkillPack,
-    SkillVersion,
     Status,
     Tag,
     TagAssignment,
@@ -22,9 +19,9 @@ from models import (
     TaskDependency,
     new_id,
 )
-from tests.support import marked_objects, text_columns
+from tests.support import text_columns
 from tests.support.api_objects import ApiObjects
-from tests.support.large_dataset import create_large_dataset
+from tests.support.large_dataset import create_many_of_everything
 from tests.support.marked_texts import MARK
 from tests.support.world import World
 
@@ -81,16 +78,7 @@ async def store_worst_objects(session: AsyncSession, world: World) -> tuple[ApiO
     await text_columns.mark_world(session, world)
     restored = sql("update api_tokens set prefix = :prefix where id = :id")  # finds the token
     await session.execute(restored, [dict(row) for row in prefixes])
-    objects = await create_large_dataset(session, world, ROWS)
-    await session.execute(sql("delete from soul_directories"))  # the marked one is stored
-    rows = [
-        row
-        for row in marked_objects.make_all_rows(world, objects.gateway)
-        if not isinstance(row, Skill | SkillPack | SkillVersion)
-        and "kill" not in type(row).__name__
-    ]
-    session.add_all(rows)
-    await session.flush()
+    objects, rows = await create_many_of_everything(session, world, ROWS)
     task = {"task": objects.task.id, "value": json.dumps(build_text("<&😀", 1_990))}
     await session.execute(sql(FIELD_VALUES), task)
     await fill_texts(session, await text_columns.list_marked_columns(session))

@@ -21,6 +21,7 @@ from tests.conftest import copy_database
 from tests.support.api_fixtures import HIGH_RATE_LIMITS
 from tests.support.api_objects import OPERATIONS_BY_BODY, ApiObjects, operation_label
 from tests.support.loop_holds import calibrate
+from tests.support.marked_objects import collect_page_ids
 from tests.support.monitored_server import Header, MonitoredServer, run_monitored_server
 from tests.support.operation_requests import build_body, build_url
 from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
@@ -28,7 +29,6 @@ from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.skill_rows import PACK_ID, SKILL_ID
 from tests.support.stored_world import store_world
 from tests.support.worst_content import build_payload, build_text, store_worst_objects
-from tests.trust.conftest import collect_page_ids
 from web.auth.viewer import SESSION_COOKIE
 
 LISTED = 40  # holds in the table

@@ -15,7 +15,7 @@ from services import events
 from tests.support.app_on_transactions import build_app_on
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
-from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.gateway_rows import SESSION_KEY, make_gateway, make_main_agent
 from tests.support.onboarding_forms import PostAgentMessage
 from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.secret_key import CIPHER
@@ -25,7 +25,6 @@ from web.auth.viewer import SESSION_COOKIE
 
 Browsers = Callable[[User | None], httpx2.AsyncClient]
 
-SESSION_KEY = "agent:mc-1:main"  # session key of an agent on a gateway
 SAME_ORIGIN_HEADERS = {"Sec-Fetch-Site": "same-origin"}
 
 

@@ -12,8 +12,8 @@ from core.db.engine import TransactionFactory
 from models import Gateway
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.fake_gateway import ErrorResponse
+from tests.support.gateway_rows import SESSION_KEY
 from tests.support.world import World
-from tests.web.conftest import SESSION_KEY
 
 HTMX = {"HX-Request": "true"}
 PART = "/dashboard/sessions"

@@ -14,10 +14,10 @@ from core.db.engine import TransactionFactory
 from models import Gateway
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.fake_gateway import ErrorResponse
+from tests.support.gateway_rows import SESSION_KEY
 from tests.support.loop_holds import calibrate, measure_holds
 from tests.support.people_rows import token_secret
 from tests.support.world import World
-from tests.web.conftest import SESSION_KEY
 
 HTMX = {"HX-Request": "true"}
 ONCE = {"once": "5d9f4c1e"}
