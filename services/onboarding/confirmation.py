@@ -156,9 +156,9 @@ async def confirm_goal(
     """
     context = await _load_context(session, user, board)
     if context.conversation is None:
-        raise NotFound("onboarding_not_found", N_("No onboarding was started on this board."))
+        raise NotFound("onboarding_not_found", N_("No setup was started on this board."))
     if context.conversation.status not in OPEN_STATUSES:
-        reason = N_("This onboarding is over. Start another to change the goal.")
+        reason = N_("This setup is over. Start another to change the objective.")
         raise Conflict("onboarding_over", reason, status=context.conversation.status.value)
     return await _confirm(session, user, board, goal, context, context.conversation)
 
@@ -179,7 +179,7 @@ async def confirm_without_agent(
     context = await _load_context(session, user, board)
     last = context.conversation
     if ExpectedState.from_session(last) != expected:
-        reason = N_("Somebody else went on with this onboarding meanwhile. Look at it again.")
+        reason = N_("Somebody else continued this setup meanwhile. Look at it again.")
         raise Conflict("onboarding_moved_on", reason)
     if last is None or not expected.is_open:
         last = build_session(board, now())

@@ -142,7 +142,7 @@ async def get_conversation(source: Source, board: Board) -> Conversation:
     """Return the last conversation of a board. Raises NotFound."""
     conversation = await find_conversation(source, board)
     if conversation is None:
-        raise NotFound("onboarding_not_found", N_("No onboarding was started on this board."))
+        raise NotFound("onboarding_not_found", N_("No setup was started on this board."))
     return conversation
 
 

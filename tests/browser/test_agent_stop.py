@@ -78,6 +78,6 @@ async def test_two_agents_in_a_loop_are_held_and_released(site: LiveSite) -> Non
             assert await list_axe_violations(page) == []
         await page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
         assert not await overflows_horizontally(page)
-        await notice.get_by_role("button", name="Release").click()
+        await notice.get_by_role("button", name="Let it work again").click()
         await expect(page.locator("[id^=hold-]")).to_have_count(0)
         assert await list_axe_violations(page) == []

@@ -27,7 +27,7 @@ async def test_a_stale_description_is_merged_in_a_dialog(site: LiveSite) -> None
         await expect(page.locator("#edit-priority > summary")).to_contain_text("High")
 
         await page.get_by_role("button", name="Save", exact=True).click()
-        dialog = page.get_by_role("dialog", name="This was changed in the meantime")
+        dialog = page.get_by_role("dialog", name="This was changed meanwhile")
         await expect(dialog).to_be_visible()
         await expect(dialog.locator("mark")).to_have_text(["Paint it blue.", "Paint it twice."])
         await expect(page.locator("#task-description")).to_have_value(MINE)

@@ -121,7 +121,7 @@ async def test_an_error_of_the_network_can_be_dismissed(site: LiveSite) -> None:
         await page.locator("#task-actions > summary").click()
         await page.route("**/deletions*", lambda route: route.abort())
         await page.get_by_role("button", name="Delete task").click()
-        toast = page.get_by_role("alert").filter(has_text="Not sent. Try again.")
+        toast = page.get_by_role("alert").filter(has_text="Not sent: the server does not answer.")
         await expect(toast).to_be_visible()
         assert await list_axe_violations(page) == []
         await toast.get_by_role("button", name="Dismiss").click()

@@ -113,7 +113,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "badge": 'class="badge">plain',
         "tag": 'class="tag__c"[^>]*><rect [^>]*fill="#0f766e"',
         "tag without a colour": r'class="tag__c"[^>]*><rect width="8" height="8"/>',
-        "needs a decision": r'class="flag"><svg.*Needs your decision',
+        "needs a decision": r'class="flag"><svg.*Needs you',
         "blocked": r'class="flag flag--danger">.*Blocked by 2 tasks',
         "deadline": r'class="due"><svg',
         "deadline that is over": r'class="due due--over"',

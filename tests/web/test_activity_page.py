@@ -100,10 +100,10 @@ async def test_stops_and_held_agents_are_shown(
         assert "<b>the command line</b> stopped all agents of" in feed
         assert "A drill" in feed
         assert "<b>You</b> resumed all agents of" in feed
-        assert "<b>Worker</b></a> is held" in feed
+        assert "<b>Worker</b></a> was stopped automatically" in feed
         assert "It and Lead answer each other." in feed
         assert "requests approvals too often: 61 in the last hour, 20 pending" in feed
-        assert "<b>You</b> released" in feed
+        assert "<b>You</b> let " in feed
     assert "A drill" not in (await charlie.get("/activity")).text
 
 

@@ -87,9 +87,7 @@ async def test_a_held_agent_is_shown_and_released_by_an_admin(
     page, board = f"/agents/{world.worker.id}", f"/boards/{world.board.id}"
     for address in (page, "/agents", board, f"{board}/pauses", f"{board}/crew"):
         shown = (await alice.get(address, headers=HTMX if "/crew" in address else {})).text
-        assert (
-            "Held: a person has to release it" if "/crew" in address else HOLD["reason"]
-        ) in shown
+        assert ("Stopped automatically" if "/crew" in address else HOLD["reason"]) in shown
     assert f'action="{page}/releases"' in (await alice.get(page)).text
     assert HOLD["reason"] in (await bob.get(board)).text
     assert "/releases" not in (await bob.get(board)).text
@@ -104,13 +102,13 @@ async def test_a_held_agent_is_shown_and_released_by_an_admin(
 
 
 async def test_a_held_agent_counts_in_needs_you_of_admins(alice, bob, transaction, world) -> None:
-    assert "Held agents" not in (await alice.get("/boards")).text
+    assert "Stopped automatically" not in (await alice.get("/boards")).text
     assert (await alice.get("/")).headers["Location"] == "/dashboard"
     await hold_worker(transaction, world)
     page = (await alice.get("/boards")).text
     assert 'data-needs="1"' in page
     assert page.count(f'href="/agents/{world.worker.id}"') >= 1
-    assert "waiting for a release" in page
+    assert "stopped automatically" in page
     assert (
         f'action="/agents/{world.worker.id}/releases"'
         in (await alice.get(f"/agents/{world.worker.id}")).text
@@ -119,9 +117,9 @@ async def test_a_held_agent_counts_in_needs_you_of_admins(alice, bob, transactio
     held = (await alice.get("/agents?state=held")).text
     assert "Worker" in held
     assert "Lead</a>" not in held
-    assert "Held agents" not in (await bob.get("/boards")).text
+    assert "Stopped automatically" not in (await bob.get("/boards")).text
     await alice.post(f"/agents/{world.worker.id}/releases")
-    assert "Held agents" not in (await alice.get("/boards")).text
+    assert "Stopped automatically" not in (await alice.get("/boards")).text
 
 
 async def test_an_agent_is_paused_and_resumed_on_its_page(
@@ -139,7 +137,7 @@ async def test_an_agent_is_paused_and_resumed_on_its_page(
         assert "Worker is paused." in shown, page
         assert "Paused by Alice." in shown, page
         assert f'action="{agent}/releases"' in shown, page
-        assert "Held agents" not in shown, page  # nobody has to do anything
+        assert "Stopped automatically" not in shown, page  # nobody has to do anything
     assert f'action="{agent}/pauses"' not in (await alice.get(agent)).text
     shown = (await bob.get(board)).text
     assert "Paused by Alice." in shown

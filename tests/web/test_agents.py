@@ -42,11 +42,10 @@ async def test_the_table_shows_how_each_state_is_known(alice, world, transaction
 
     page = (await alice.get("/agents")).text
 
-    assert re.search(r"called the API (just now|\d s ago)", page)
     assert "Last seen 14 min ago (expected every 10 min)" in page
-    assert "called the API 14 min ago" in page
+    assert "called the API 14 min ago" not in page  # the heartbeat says it
     assert "Cut the release" in page
-    assert "silent for 47 min" in page
+    assert "Last seen 47 min ago" in page
     assert "Gardener stopped calling" in page
     assert "no call yet" in page
     assert "Other worker has a token and has not called yet." in page
@@ -131,7 +130,7 @@ async def test_an_invalid_filter_filters_nothing(alice) -> None:
 @pytest.mark.parametrize(
     ("wrong", "status", "sentence"),
     [
-        ({"name": " "}, 422, "Fill this in."),
+        ({"name": " "}, 422, "Enter a name."),
         ({"name": "J" * 101}, 422, "At most 100 characters."),
         ({"name": "a\nb"}, 422, "This is one line"),
         ({"name": "worker"}, 409, "Another agent of this board has that name."),

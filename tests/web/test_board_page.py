@@ -224,7 +224,7 @@ async def test_htmx_gets_the_board_and_an_empty_form_after_adding_a_task(alice, 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("title", "   ", "Fill this in."),
+        ("title", "   ", "Enter a title."),
         ("title", "x" * 501, "At most 500 characters."),
         ("due_at", "tomorrow", "Write a date like"),
         ("due_at", "9999-12-31", "year"),

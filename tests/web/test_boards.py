@@ -109,7 +109,7 @@ async def test_ongoing_work_is_not_asked_for_an_objective(alice, transaction) ->
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"name": ""}, "Fill this in."),
+        ({"name": ""}, "Enter a name."),
         ({"name": "N" * 201}, "At most 200 characters."),
         ({"description": "a\0b"}, "There is a character in it that cannot be stored."),
         ({"objective": "O" * 20_001}, "At most 20,000 characters."),
@@ -178,7 +178,7 @@ async def test_a_metric_that_is_not_text_keeps_its_type(
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ({"section": "about", "name": "", "description": "kept"}, "Fill this in."),
+        ({"section": "about", "name": "", "description": "kept"}, "Enter a name."),
         (
             {"section": "goal", "board_type": "goal", "objective": "kept"},
             "A goal needs measures",

@@ -115,7 +115,7 @@ async def test_an_unknown_link_is_invalid(anonymous, link) -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"name": "  "}, "Fill this in."),
+        ({"name": "  "}, "Enter your name."),
         ({"name": "M" * 201}, "At most 200 characters."),
         ({"email": "not an address"}, "This is not an e-mail address."),
         ({"email": "a\0b@example.com"}, "There is a character in it that cannot be stored."),

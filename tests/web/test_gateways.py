@@ -60,7 +60,7 @@ async def test_an_unchecked_gateway_says_so(
 @pytest.mark.parametrize(
     ("wrong", "status", "sentence"),
     [
-        ({"name": " "}, 422, "Fill this in."),
+        ({"name": " "}, 422, "Enter a name."),
         ({"name": "harbour"}, 409, "Another gateway has that name."),
         ({"url": "http://127.0.0.1"}, 422, "must begin with ws:// or wss://"),
         ({"url": "ws://me:secret@here"}, 422, "must not contain a name or a password"),

@@ -156,7 +156,7 @@ async def test_an_admin_creates_a_group_with_boards(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"name": ""}, "Fill this in."),
+        ({"name": ""}, "Enter a name."),
         ({"name": "N" * 201}, "At most 200 characters."),
         ({"description": "a\0b"}, "There is a character in it that cannot be stored."),
         ({"description": "D" * 20_001}, "20,000"),

@@ -178,7 +178,7 @@ async def test_without_a_token_there_is_no_invite(anonymous, invited, token, sta
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"name": "  "}, "Fill this in."),
+        ({"name": "  "}, "Enter your name."),
         ({"name": "M" * 201}, "At most 200 characters."),
         ({"name": "a\0b"}, "There is a character in it that cannot be stored."),
         ({"password": "short"}, "A password has at least 10 characters."),

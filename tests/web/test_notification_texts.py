@@ -71,12 +71,12 @@ def test_every_kind_has_texts_an_icon_and_a_page(kind: Kind) -> None:
         ),
         (
             build(Kind.AGENT_HELD, {"name": "Bee", "recent": 12, "pending": 4}),
-            "Bee is held",
+            "Bee was stopped automatically",
             "It requests approvals too often: 12 in the last hour, 4 pending.",
         ),
         (
             build(Kind.AGENT_HELD, {"name": "Bee", "reason": "Too much."}),
-            "Bee is held",
+            "Bee was stopped automatically",
             "Too much.",
         ),
         (

@@ -202,8 +202,8 @@ async def test_only_others_are_told_that_the_goal_was_confirmed_meanwhile(
     await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED | parse_hidden_fields(page))
     news = f"{onboarding_path}/news?seen=earlier"
     [own, others] = [(await one.get(news, headers=HTMX)).text for one in (alice, bob)]
-    assert ("You have launched the board." in own, "in the meantime" in own) == (True, False)
-    assert ("You have launched the board." in others, "in the meantime" in others) == (False, True)
+    assert ("You have launched the board." in own, "meanwhile" in own) == (True, False)
+    assert ("You have launched the board." in others, "meanwhile" in others) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ async def test_an_outdated_form_shows_a_notice(
     assert (await alice.post(f"{onboarding_path}/restarts")).headers["Location"] == onboarding_path
     back = await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED | old)
     assert back.status_code == 409
-    assert "Somebody else went on with this onboarding meanwhile." in extract_text(back)
+    assert "Somebody else continued this setup meanwhile." in extract_text(back)
     assert "Eleven partners</textarea>" in back.text
 
 

@@ -205,7 +205,7 @@ async def test_an_old_page_does_not_overwrite_a_newer_policy(alice, path, transa
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": " "}, "Fill this in."),
+        ({"name": " "}, "Enter a name."),
         ({"kinds": "a*b"}, "A kind is a name such as deploy.site"),
         ({"starts_at": "25:00"}, "Write a time like 14:30."),
         ({"starts_at": "10:00", "time_zone": "Mars"}, "This is not a time zone"),
@@ -228,7 +228,7 @@ async def test_an_invalid_rule_keeps_what_was_typed(alice, transaction, fields, 
 async def test_all_invalid_fields_of_a_rule_are_reported(alice) -> None:
     wrong = {"name": " ", "effect": "deny", "starts_at": "25:00"}
     refused = await alice.post(f"{ORGANIZATION}/rules", data=wrong)
-    assert "Fill this in." in refused.text
+    assert "Enter a name." in refused.text
     assert "Write a time like 14:30." in refused.text
 
 

@@ -121,7 +121,7 @@ async def test_invalid_parameters_are_neither_saved_nor_shown(
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"name": " "}, "Fill this in."),
+        ({"name": " "}, "Enter a name."),
         ({"name": "x" * 101}, "At most 100 characters."),
         ({"name": "urgent"}, "There is a view with this name."),
         ({"name": "\0"}, "cannot be stored"),

@@ -150,7 +150,7 @@ async def test_a_dependency_cycle_shows_an_error_beside_the_field(
 @pytest.mark.parametrize(
     ("sent", "words", "editor"),
     [
-        ({"title": " "}, "Fill this in.", "title"),
+        ({"title": " "}, "Enter a title.", "title"),
         ({"title": "x" * 501}, "At most 500 characters.", "title"),
         ({"description": "Kept <b>text</b>\0"}, "cannot be stored", "text"),
         ({"due_at": "soon"}, "Write a date like", "due"),
@@ -177,7 +177,7 @@ async def test_all_invalid_fields_of_a_task_are_reported(alice, world) -> None:
     wrong = {"title": " ", "assignee": "nobody", "due_at": "soon"}
     refused = await alice.post(f"/boards/{world.board.id}/tasks", data=wrong)
     assert refused.status_code == 422
-    for sentence in ("Fill this in.", "Choose one of those", "Write a date like"):
+    for sentence in ("Enter a title.", "Choose one of those", "Write a date like"):
         assert sentence in refused.text
 
 

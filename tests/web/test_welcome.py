@@ -103,7 +103,7 @@ async def test_an_admin_without_a_board_creates_one(dana, transaction) -> None:
     page = await dana.post("/welcome/board", data=BOARD | {"name": ""})
     assert page.status_code == 422
     assert "Ship 2.4" in page.text
-    assert page.text.count("Fill this in.") == 1
+    assert page.text.count("Enter a name.") == 1
     assert (await dana.post("/welcome/board", data=BOARD)).status_code == 303
     assert "Step 3 of 4" in (await dana.get("/welcome")).text
 

@@ -191,7 +191,7 @@ async def test_a_stale_description_is_merged(
     async with transaction() as session:
         (await session.get_one(Task, task.id)).description = "Sand it.\nPaint it twice."
     await page.press("Save", "edit-text")
-    assert page.heading == "This was changed in the meantime"
+    assert page.heading == "This was changed meanwhile"
     page.fill("Text to save", "Paint it blue, twice.")
     await page.press("Save")
     assert page.part("task-prose").text == "Paint it blue, twice."

@@ -97,8 +97,11 @@ def config_context(changes: Sequence[AgentConfigChange] | None) -> dict[str, Any
     return {"config_changes": changes, "parse_diff": parse_diff, "config_file": sync.CONFIG_FILE}
 
 
-def describe_evidence(card: AgentCard) -> str:
-    """Describe how the state of an agent is known, such as "called the API 12 s ago"."""
+def describe_evidence(card: AgentCard, *, has_heartbeat: bool = False) -> str:
+    """Describe how the state of an agent is known, such as "called the API 12 s ago".
+
+    Beside a heartbeat, which says when the agent was last seen, a call is not described again.
+    """
     age, run = card.evidence_age, card.run
     if messages.is_pause(card.agent.hold):
         return describe_hold(card.agent)
@@ -111,7 +114,8 @@ def describe_evidence(card: AgentCard) -> str:
     if card.evidence.source is StatusSource.WAITING:
         return _("its gateway is away")
     if age is not None:
-        return _describe_last_sign(card, age)
+        is_shown = has_heartbeat and card.evidence.source is StatusSource.CALL
+        return "" if is_shown else _describe_last_sign(card, age)
     if card.uncalled_for is not None and card.state is AgentState.OFFLINE:
         return _("never called for %(duration)s", duration=format_duration(card.uncalled_for))
     return _("no call yet")
@@ -167,7 +171,7 @@ def count_by_filter(cards: Sequence[AgentCard]) -> list[tuple[str, str, int]]:
             (name, translate(words), sum(card.state in states for card in cards))
             for name, words, states in AGENT_FILTERS
         ),
-        (HELD_FILTER, _("Held"), held_count),
+        (HELD_FILTER, _("Stopped"), held_count),
     ]
 
 

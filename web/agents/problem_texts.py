@@ -108,7 +108,10 @@ def describe_pending(
         reason = describe_hold(conditions.agent)
         if messages.is_pause(conditions.agent.hold):
             return _("It is sent when the agent is resumed. %(reason)s", reason=reason)
-        return _("The agent is held until a person releases it. %(reason)s", reason=reason)
+        return _(
+            "The agent was stopped automatically. It works again when a person lets it. %(reason)s",
+            reason=reason,
+        )
     if status.reason is PendingReason.AGENT_STARTING:
         text = _("The gateway does not have the agent yet.")
         return f"{text} {describe_failure(conditions.agent)}".strip()

@@ -256,7 +256,7 @@ class Inbox:
             RequestKind.EXEC: _("Command"),
             RequestKind.PLUGIN: _("Action of a plugin"),
             RequestKind.QUESTION: _("Question"),
-            inbox.ONBOARDING: _("Onboarding"),
+            inbox.ONBOARDING: _("Setup"),
         }
         found = dict.fromkeys(self.address.kind, 0) | dict(self.choices.kinds)
         return [(kind, words.get(kind, kind), count) for kind, count in sorted(found.items())]

@@ -63,7 +63,7 @@ def _build_line(card: AgentCard, waiting: str | None, *, is_paused: bool) -> Age
     if card.state in (AgentState.OFFLINE, AgentState.LATE):
         return _silent_line(card)
     if agent.hold is not None:
-        waits = _("Held: a person has to release it")
+        waits = _("Stopped automatically")
         text = describe_hold(agent) if messages.is_pause(agent.hold) else waits
         return AgentLine(agent, PAUSED, text)
     if is_paused and card.run is None:

@@ -49,7 +49,7 @@ KIND_TEXTS: Mapping[ChannelKind, KindTexts] = {
     Kind.PUSH: KindTexts(
         N_("Push in a browser"),
         "monitor",
-        N_("To this browser or phone, also while Mission Control is not open."),
+        N_("To this browser or phone, also while Mission Control is closed."),
     ),
     Kind.SLACK: KindTexts(
         "Slack",

@@ -182,9 +182,9 @@ class BarChart:
     bucket: Bucket
 
     @property
-    def active_count(self) -> int:
-        """Return the number of periods that have a value."""
-        return sum(1 for row in self.rows if row.value)
+    def whole_rows(self) -> Sequence[BarRow]:
+        """The rows without the first one, whose period is cut by the start of the window."""
+        return self.rows[1:]
 
     @property
     def has_value_labels(self) -> bool:

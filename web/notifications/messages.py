@@ -147,7 +147,7 @@ class MessageRenderer:
         self, title: str, items: Sequence[RenderedItem], *, is_digest: bool
     ) -> MailContent:
         settings_url = self._base_url + SETTINGS_PATH
-        reason = _("You get this e-mail because notifications are sent to this address.")
+        reason = _("You get this e-mail because you added this address as a channel.")
         parts = [
             # A single message has its title as the subject.
             "\n".join(part for part in (item.title if is_digest else "", item.body) if part)

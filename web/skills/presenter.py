@@ -247,4 +247,4 @@ def build_list_context(
 
 
 def _list_options(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [("", _("All")), *((name, name) for name in names), (UNCATEGORIZED, _("Not given"))]
+    return [("", _("All")), *((name, name) for name in names), (UNCATEGORIZED, _("None"))]

@@ -110,7 +110,7 @@ def check_edit(
             conflicts.append(FieldConflict(field, mine, current))
     if conflicts:
         form.conflicts = conflicts
-        raise Conflict("edit_conflict", N_("This was changed in the meantime."))
+        raise Conflict("edit_conflict", N_("This was changed meanwhile."))
     return untouched
 
 

@@ -109,6 +109,18 @@ ERROR_MESSAGES = {
 }
 """Texts by the type of an error of pydantic, or by its first word."""
 
+MISSING_TEXTS = {
+    "Address": N_("Enter an address."),
+    "Answer": N_("Write an answer."),
+    "Comment": N_("Write a comment."),
+    "E-mail": N_("Enter an e-mail address."),
+    "Name": N_("Enter a name."),
+    "Note": N_("Write a note."),
+    "Title": N_("Enter a title."),
+    "Your name": N_("Enter your name."),
+}
+"""Texts by the label of a field that is empty, instead of the general one."""
+
 GENERAL_ERRORS = {"missing", "string_too_long", "too_long"}
 """Types with the same text for all fields, also for those with a text of their own."""
 
@@ -292,6 +304,8 @@ def _error_message(fault: ErrorDetails, field: FieldInfo | None) -> str:
     text = ERROR_MESSAGES.get(kind) or ERROR_MESSAGES.get(kind.partition("_")[0])
     if label and label.error and kind not in GENERAL_ERRORS:
         text = label.error
+    if label and kind in ("missing", "string_too_short"):
+        text = MISSING_TEXTS.get(label.text, text)
     numbers = {
         name: format_number(fact) for name, fact in facts.items() if isinstance(fact, int | float)
     }

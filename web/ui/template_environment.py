@@ -158,7 +158,7 @@ SCRIPT_TEXTS = {
     "too_early": N_("Ignored: this has only just appeared."),
     "still_loading": N_("Ignored: the request is still loading."),
     "other_open": N_("Ignored: another request is open. Press Enter to open this one first."),
-    "not_sent": N_("Not sent. Try again."),
+    "not_sent": N_("Not sent: the server does not answer. Your text is kept."),
     "not_loaded": N_("Not loaded. Try again."),
     "no_results": N_("No results."),
     "search": N_("Search"),
