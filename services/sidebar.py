@@ -337,7 +337,7 @@ def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
         memberships.where(Member.user_id == USER_ID).scalar_subquery(),
         case((IS_ADMIN, _count(Gateway, own_gateways)), else_=0),
         case((IS_ADMIN, _count(Gateway, own_gateways, is_down)), else_=0),
-        notifications.unread_count_query(),
+        notifications.unread_count_query(with_inbox=False),
         select(func.count()).select_from(readable).scalar_subquery(),
         agent_count,
         case((agent_count <= MAX_COUNTED_AGENTS, online_count), else_=0),

@@ -5,6 +5,7 @@ are hidden. Invitations belong to an organization of which the user is no member
 shown in every one.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -52,6 +53,12 @@ ActorUser, ActorAgent = aliased(User), aliased(Agent)
 
 IS_UNREAD = Notification.read_at.is_(None) & Notification.resolved_at.is_(None)
 """A notification that is resolved needs nobody, so it does not count as unread."""
+
+IS_OF_INBOX = or_(
+    Notification.kind.in_((NotificationKind.APPROVAL_PENDING, NotificationKind.APPROVAL_UNDECIDED)),
+    (Notification.kind == NotificationKind.QUESTION) & Notification.data.has_key("question_id"),
+)
+"""A notification of an item of the inbox. A question in a chat is none."""
 
 IS_ABOUT_ALL = Notification.board_id.is_(None) & Notification.board_group_id.is_(None)
 IS_FOR_ADMINS = IS_ABOUT_ALL & Notification.kind.in_(ADMIN_KINDS)
@@ -186,16 +193,23 @@ async def get_notification(source: Source, member: Member, id: UUID) -> Notifica
     return found
 
 
-def unread_count_query() -> ScalarSelect[int]:
-    """Select the number of unread notifications of a member, for a statement with more."""
-    unread = select(func.count()).select_from(Notification).where(is_visible(), IS_UNREAD)
-    return unread.scalar_subquery()
+def unread_count_query(*, with_inbox: bool) -> ScalarSelect[int]:
+    """Select the number of unread notifications of a member, for a statement with more.
+
+    Without those of items of the inbox: pages have a number of its items beside it.
+    """
+    counted = is_visible() & IS_UNREAD
+    counted = counted if with_inbox else counted & ~IS_OF_INBOX
+    return select(func.count()).select_from(Notification).where(counted).scalar_subquery()
 
 
-UNREAD_COUNT: Query[tuple[int]] = Query(select(unread_count_query()))
+UNREAD_COUNTS: Mapping[bool, Query[tuple[int]]] = {
+    with_inbox: Query(select(unread_count_query(with_inbox=with_inbox)))
+    for with_inbox in (False, True)
+}
 
 
-async def count_unread(source: Source, member: Member) -> int:
-    """Return the number of unread notifications of the member."""
-    row = await UNREAD_COUNT.first(source, **visibility_parameters(member))
+async def count_unread(source: Source, member: Member, *, with_inbox: bool = True) -> int:
+    """Return the number of unread notifications of the member, see `unread_count_query`."""
+    row = await UNREAD_COUNTS[with_inbox].first(source, **visibility_parameters(member))
     return row[0] if row else 0

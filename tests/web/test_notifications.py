@@ -64,6 +64,26 @@ async def test_every_page_shows_the_number_of_unread_ones(bob, rita, add, world)
     assert "unread</span>" not in (await rita.get("/notifications/count")).text
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "count"),
+    [
+        (Kind.APPROVAL_PENDING, {"question": "Deploy?"}, 0),
+        (Kind.APPROVAL_UNDECIDED, {"question": "Deploy?"}, 0),
+        (Kind.QUESTION, {"title": "Write", "question_id": "1"}, 0),
+        (Kind.QUESTION, {"title": "Launch"}, 1),  # of the lead, in the chat
+        (Kind.DECIDED, {"question": "Deploy?", "status": "approved"}, 1),
+    ],
+)
+async def test_what_needs_somebody_is_not_counted_again_as_unread(
+    bob, add, world, kind, data, count
+) -> None:
+    await add(world.bob, kind=kind, data=data)
+    for address in ("/activity", "/notifications/count"):
+        page = (await bob.get(address)).text
+        assert page.count('<span class="count">1</span><span class="vh"> unread') == 2 * count
+    assert "(unread)" in (await bob.get("/notifications")).text
+
+
 async def test_filters_are_links(bob, add, world) -> None:
     await add(world.bob, data={"title": "A mention"})
     await add(world.bob, data={"title": "Read before"}, read_at=now())

@@ -138,7 +138,7 @@ async def show_notifications(request: Request) -> Response:
 async def show_unread_count(request: Request) -> Response:
     """Show the number of unread notifications, as it is in the sidebar and on phones."""
     async with open_reader(request) as source:
-        count = await notifications.count_unread(source, current_member(request))
+        count = await notifications.count_unread(source, current_member(request), with_inbox=False)
     return render_part(request, "notifications/_count_update.html", unread_count=count)
 
 
