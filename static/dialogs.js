@@ -1,5 +1,6 @@
 // Dialogs and menus. [data-open="id"] opens a <dialog>, also from a link (which works without scripts),
-// [data-close="id"] and a click outside close it. <details class="drop"> closes when something else is clicked.
+// [data-close="id"] and a click outside close it. <details class="drop"> closes when something else is clicked,
+// except a field of the same form.
 (() => {
   const open = (id) => {
     const dialog = document.getElementById(id);
@@ -13,7 +14,8 @@
     if (closer) (document.getElementById(closer.dataset.close) ?? closer.closest("dialog"))?.close();
     if (event.target.localName === "dialog") event.target.close();
     for (const menu of document.querySelectorAll("details.drop[open]")) {
-      if (!menu.contains(event.target) || event.target.closest(".menu :is(a, button)")) menu.open = false;
+      const isInside = menu.contains(event.target) || (event.target.closest("input, .chip") && menu.closest("form")?.contains(event.target));
+      if (!isInside || event.target.closest(".menu :is(a, button)")) menu.open = false;
     }
   });
   document.addEventListener("keydown", (event) => {

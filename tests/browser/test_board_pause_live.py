@@ -17,7 +17,10 @@ from tests.support.tiers import select_options
 @in_sizes(WIDE, PHONE)
 async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite, size) -> None:
     board = site.create_board("Quay")
-    site.create_agent(board).call("POST", "/agent/heartbeat")
+    agent, task = site.create_agent(board), site.create_task(board, "Paint the door")
+    agent.call("POST", "/agent/heartbeat")
+    path = f"/agent/boards/{board['id']}/tasks/{task['id']}"
+    agent.client.patch(path, json={"status": "in_progress"}).raise_for_status()
     board_path = f"/boards/{board['id']}"
     async with (
         site.open_page(board_path) as other,

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
 from tests.support.tiers import repetition
 
 IN_MORE = {
@@ -66,9 +66,30 @@ async def test_a_board_is_filtered_by_text(site: LiveSite) -> None:
     for title in ("Paint the door", "Hang the sign"):
         site.create_task(board, title)
     async with site.open_page(f"/boards/{board['id']}", viewport=PHONE) as page:
+        await page.locator("#more-filters > summary").click()
         await page.get_by_label("Filter tasks").fill("door")
         await expect(page.locator(".card")).to_have_count(1)
         await expect(page.get_by_role("button", name="Blocked")).to_be_visible()
+        await page.get_by_label("Show all").click()
+        await expect(page.locator(".card")).to_have_count(2)
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("button", name="Blocked")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("size", "top"), [(WIDE, 170), (PHONE, 300)])
+async def test_the_cards_of_a_board_begin_near_the_top(site: LiveSite, size, top: int) -> None:
+    board = site.create_board("The quality assurance of all products " * 2, objective="Ship it")
+    for number in range(9):
+        agent, task = site.create_agent(board, f"Juniper {number}"), site.create_task(board, "Ask")
+        site.request_approval(agent, board, task, "Ask")
+    async with site.open_page(f"/boards/{board['id']}?column=inbox", viewport=size) as page:
+        box = await page.locator(".card").first.bounding_box()
+        assert box
+        assert box["y"] <= top
+        for words in ("Pause agents", "Chat", "1 more"):  # written, not only drawn
+            shown = page.get_by_text(words).filter(visible=True)
+            await expect(shown.first).to_be_in_viewport(ratio=0.9)
+        assert not await overflows_horizontally(page)
 
 
 async def test_the_buttons_of_the_drawer_are_large_enough(site: LiveSite) -> None:

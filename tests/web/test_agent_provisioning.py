@@ -10,7 +10,7 @@ import pytest
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Agent, DesiredState, Gateway, ProvisioningState, ProvisioningStep
+from models import Agent, DesiredState, Gateway, ProvisioningState, ProvisioningStep, Status
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.world import World
 from web.agents.provisioning import build_steps
@@ -200,6 +200,9 @@ async def test_an_unreachable_gateway_makes_agent_states_unknown(
     assert "Gateway away" in page
     assert "not known for 1 min" in page
     assert "Harbour is not available. The agent was up to date there." in page
+    begun = world.make_task("Begun", status=Status.IN_PROGRESS, assigned_agent_id=agent.id)
+    async with transaction() as session:
+        session.add(begun)
     assert "No answer from its gateway" in (await alice.get(f"/boards/{agent.board_id}/crew")).text
     assert "Gateway away" in (await alice.get("/agents?state=trouble")).text
 

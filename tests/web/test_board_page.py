@@ -24,7 +24,7 @@ async def test_the_page_shows_the_tasks_in_their_columns(alice, board_path, task
     response = await alice.get(board_path)
 
     assert response.status_code == 200
-    assert '<h1 dir="auto">Launch</h1>' in response.text
+    assert '<h1 dir="auto" title="Launch">Launch</h1>' in response.text
     assert "Write the &lt;script&gt;" in column(response.text, "in_progress")
     assert "<script>alert(1)" not in response.text
     assert "/events?after=0" in response.text
@@ -188,14 +188,34 @@ async def test_the_agents_panel_shows_what_each_agent_does(
 
     agents_part = (await alice.get(f"{board_path}/crew", headers=HTMX)).text
 
-    assert "Lead · checked in" in agents_part
+    assert re.findall(r'id="crew-([^"]*)"', agents_part) == [str(world.worker.id)]
     assert "Write the &lt;script&gt;" in agents_part
+    assert f'href="/agents?board={world.board.id}">2 more' in agents_part  # which are idle
+
+
+async def test_agents_that_wait_for_the_viewer_come_before_those_that_work(
+    alice, rita, board_path, transaction, world, task
+) -> None:
+    task.assigned_agent_id = world.lead.id  # the first by name and role
+    async with transaction() as session:
+        await session.merge(task)
+    asked = world.make_task("Asked")
+    await keep(transaction, asked, *world.make_approval(asked, agent_id=world.worker.id))
+
+    pages = [(await client.get(f"{board_path}/crew")).text for client in (alice, rita)]
+
+    for page in pages:
+        shown = [str(world.worker.id), str(world.lead.id)]
+        assert re.findall(r'id="crew-([^"]*)"', page) == shown
+    assert ["data-needs" in page for page in pages] == [True, False]
 
 
 async def test_an_agent_being_removed_is_not_called_silent(
-    alice, board_path, transaction, world
+    alice, board_path, transaction, world, task
 ) -> None:
+    task.assigned_agent_id = world.worker.id
     async with transaction() as session:
+        await session.merge(task)
         worker = await session.get_one(Agent, world.worker.id)
         worker.desired_state, worker.last_seen_at = DesiredState.GONE, now() - timedelta(hours=1)
     for path in (f"{board_path}/crew", f"/agents/{world.worker.id}"):

@@ -33,12 +33,10 @@ async def test_the_page_of_an_agent_shows_the_missing_call(alice, bob, uncalled)
     assert f'href="/agents/{uncalled.id}/calls"' not in page
 
 
-async def test_lists_show_the_agent_as_a_problem(alice, world, uncalled) -> None:
+async def test_the_list_shows_the_agent_as_a_problem(alice, uncalled) -> None:
     page = (await alice.get("/agents?state=trouble")).text
     assert "Worker has never called." in page
     assert "never called for 40 min" in page
-    page = (await alice.get(f"/boards/{world.board.id}/crew", headers=HTMX)).text
-    assert "Never called for 40 min" in page
 
 
 async def test_cards_and_the_inbox_show_that_a_task_waits(alice, charlie, world, uncalled) -> None:

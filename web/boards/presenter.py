@@ -28,30 +28,53 @@ from web.ui.object_forms import build_form_fields
 from web.ui.translation import N_, _
 
 PAUSED = "paused"
+MAX_LINES = 8  # agents that a board shows by name
 
 
 @dataclass(frozen=True)
 class AgentLine:
-    """A line of the agents panel. With `since` the text is a marked one with `age` in it."""
+    """What an agent is doing. With `since` the text is a marked one with `age` in it."""
 
     agent: Agent
     state: str
     text: str
     since: datetime | None = None
+    needs_viewer: bool = False  # it waits for a decision of the viewer
 
 
-def build_agent_lines(
+@dataclass(frozen=True)
+class AgentStrip:
+    """The agents of a board that work or wait, first those that wait for the viewer."""
+
+    lines: Sequence[AgentLine]
+    other_count: int
+
+
+def build_agent_strip(
     board: Board,
     cards: Sequence[AgentCard],
     approvals: Sequence[UndecidedApproval],
     decidable_ids: Collection[UUID],
-) -> list[AgentLine]:
-    """Describe what each agent of a board is doing. The viewer may decide some of the approvals."""
-    waiting = {one.agent_id: _("Waits for an approval") for one in approvals} | {
-        one.agent_id: _("Waiting for your decision") for one in approvals if one.id in decidable_ids
-    }
+) -> AgentStrip:
+    """Describe what the agents of a board do. The viewer may decide some of the approvals."""
+    waiting = {one.agent_id: _("Waits for an approval") for one in approvals}
+    for_viewer = {one.agent_id for one in approvals if one.id in decidable_ids}
+    busy = [card for card in cards if card.agent.id in waiting or _is_busy(card)]
+    busy.sort(key=lambda card: (card.agent.id not in for_viewer, card.agent.id not in waiting))
     is_paused = board.paused_at is not None
-    return [_build_line(card, waiting.get(card.agent.id), is_paused=is_paused) for card in cards]
+    lines = [
+        AgentLine(card.agent, card.state, _("Waiting for your decision"), needs_viewer=True)
+        if card.agent.id in for_viewer
+        else _build_line(card, waiting.get(card.agent.id), is_paused=is_paused)
+        for card in busy[:MAX_LINES]
+    ]
+    return AgentStrip(lines, len(cards) - len(lines))
+
+
+def _is_busy(card: AgentCard) -> bool:
+    """Return whether an agent works, or waits for people."""
+    is_active = card.state in (AgentState.WORKING, AgentState.WAITING)
+    return is_active or card.task is not None or card.run is not None or card.agent.hold is not None
 
 
 def _build_line(card: AgentCard, waiting: str | None, *, is_paused: bool) -> AgentLine:

@@ -21,7 +21,7 @@ from web.boards.calendar import load_calendar
 from web.boards.cards import CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
 from web.boards.presenter import (
-    build_agent_lines,
+    build_agent_strip,
     list_other_viewers,
     load_new_task_form,
     load_pause_notice,
@@ -82,8 +82,7 @@ async def render_board(
         context = await load_board(
             request, source, rejected_moves, use_default=use_default, counts=layout.waiting
         )
-        board, renderer = context["board"], context["card_renderer"]
-        board_agents = context["board_agents"]
+        board, board_agents = context["board"], context["board_agents"]
         if context["can_write"]:
             lead = next((agent for agent in board_agents if agent.is_board_lead), None)
             member = current_member(request)
@@ -91,9 +90,6 @@ async def render_board(
         conversation = await onboarding.find_conversation(source, board)
         held = [agent for agent in board_agents if agent.held_at is not None]
         context |= {
-            "agent_lines": build_agent_lines(
-                board, renderer.agent_cards, renderer.approvals, renderer.decidable_ids
-            ),
             "onboarding_stage": conversation_stage(conversation),
             "other_viewers": await list_other_viewers(source, board, request.user),
             **await load_pauser(source, board, request.user),
@@ -194,6 +190,7 @@ async def load_board(
         "phone_column": renderer.choose_phone_column(columns, address.column) if columns else "",
         "card_renderer": renderer,
         "rejected_moves": rejected_moves,
+        "agent_strip": build_agent_strip(board, agent_cards, undecided, renderer.decidable_ids),
         "board_agents": board_agents,
         "board_people": options.people,
         "board_tags": options.tags,
@@ -324,7 +321,7 @@ async def show_agents_panel(request: Request) -> Response:
         request,
         "boards/_agents.html",
         board=access.board,
-        agent_lines=build_agent_lines(access.board, agent_cards, undecided, decidable),
+        agent_strip=build_agent_strip(access.board, agent_cards, undecided, decidable),
         is_admin=access.is_admin and access.can_write,
     )
 
