@@ -275,9 +275,12 @@ async def test_only_admins_add_rules(bob, hold, transaction) -> None:
         assert await session.scalar(select(func.count()).select_from(ApprovalPolicy)) == 0
 
 
-async def test_readers_and_others_decide_nothing(rita, charlie, hold) -> None:
+async def test_readers_and_others_decide_nothing(alice, rita, charlie, hold) -> None:
     approval = await hold()
-    assert "but not change it." in (await rita.get(f"/approvals/{approval.id}")).text
+    page = (await rita.get(f"/approvals/{approval.id}")).text
+    assert "but not change it." in page
+    assert "your decision" not in page
+    assert "your decision" in (await alice.get(f"/approvals/{approval.id}")).text
     for browser, status in ((rita, 403), (charlie, 404)):
         for answer in ("approved", "session", "always", "edited"):
             sent = await post(browser, approval, answer, edited_input="ls")
