@@ -56,6 +56,7 @@ def test_an_approval_becomes_a_message_in_the_language_of_the_recipient() -> Non
     assert f"Review the approval: {message.url}" in message.mail.text
     assert "<h1" in message.mail.html
     assert "Deploy &lt;v2&gt;?" in message.mail.html
+    assert "background: #004d4d" in message.mail.html  # the accent of pages
     pseudo = render("en-XA", item)
     assert "requests" not in pseudo.title
     assert "Deploy <v2>?" in pseudo.title
