@@ -84,3 +84,9 @@ def test_no_language_has_the_texts_of_another_one() -> None:
     for first, second in itertools.combinations(found, 2):
         same = [id for id in first if first[id] == second.get(id) and first[id] != [id]]
         assert [id for id in same if re.search(r"\w", PLACEHOLDERS.sub("", first[id][0]))] == []
+
+
+def test_german_has_one_word_for_an_approval() -> None:
+    [german] = [path for path in CATALOGUES if "de" in path.stem]
+    texts = [form for message in read(german) for form in list_forms(message)]
+    assert [text for text in texts if re.search("genehmig", text, re.IGNORECASE)] == []
