@@ -20,7 +20,9 @@ from models import (
     RunStatus,
     Status,
 )
+from services.approvals import EDITED_INPUT
 from services.events import find_cause_text, find_feed_text
+from services.tool_facts import build_excerpt
 
 MESSAGE_ID_LENGTH = 36  # the id of a run begins with the id of the message that started it
 SHORT_HASH_LENGTH = 12
@@ -51,6 +53,10 @@ DECISION_SENTENCES: Mapping[str, str] = {
     "answered": N_("%(actor)s answered the question: %(subject)s"),
     ApprovalStatus.APPROVED: N_("%(actor)s approved the request: %(subject)s"),
     ApprovalStatus.REJECTED: N_("%(actor)s rejected the request: %(subject)s"),
+}
+CALL_SENTENCES = {
+    ApprovalStatus.APPROVED: N_("%(actor)s allowed the tool call: %(subject)s"),
+    ApprovalStatus.REJECTED: N_("%(actor)s denied the tool call: %(subject)s"),
 }
 UNKNOWN_DECISION = N_("%(actor)s made a decision: %(subject)s")
 
@@ -198,8 +204,19 @@ def _request_steps(rows: CauseRows) -> Iterable[CauseStep]:
             )
 
 
+def _name_call(approval: Approval, key: str = "input") -> str:
+    """Return the tool of a call and the beginning of its input, with secrets masked."""
+    payload = approval.payload or {}
+    given = payload.get(key) or payload.get("input")
+    excerpt = build_excerpt(given) if given else payload.get("excerpt", "")
+    return f"{payload.get('tool', '')} {excerpt}".strip()
+
+
 def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
     for approval in rows.approvals:
+        is_call = approval.is_tool_call
+        subject = _name_call(approval) if is_call else approval.action_type
+        kind = {} if is_call else {"kind": approval.action_type}
         requester = approval.agent_id or approval.requested_by_user_id
         run = find_active_run(rows.runs, approval.agent_id, approval.created_at)
         asked = CauseStep(
@@ -207,10 +224,12 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
             str(approval.id),
             approval.created_at,
             rows.names.get(requester, "A deleted agent or user"),
-            "requested an approval:",
-            N_("%(actor)s requested an approval: %(subject)s"),
-            {"actor": rows.names.get(requester, ""), "kind": approval.action_type},
-            approval.action_type,
+            "asked to call a tool:" if is_call else "requested an approval:",
+            N_("%(actor)s asked to call a tool: %(subject)s")
+            if is_call
+            else N_("%(actor)s requested an approval: %(subject)s"),
+            {"actor": rows.names.get(requester, ""), **kind},
+            subject,
             cause=str(run.id) if run else None,
         )
         yield asked
@@ -229,9 +248,12 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
                 id=decision_id(approval.id),
                 at=decided_at,
                 actor=decider,
-                text=f"{status} the request:",
-                sentence=DECISION_SENTENCES.get(status, UNKNOWN_DECISION),
-                names={**names, "kind": approval.action_type},
+                text=f"{status} the tool call:" if is_call else f"{status} the request:",
+                sentence=(CALL_SENTENCES if is_call else DECISION_SENTENCES).get(
+                    status, UNKNOWN_DECISION
+                ),
+                names={**names, **kind},
+                subject=_name_call(approval, EDITED_INPUT) if is_call else subject,
                 note=approval.decision_note or "",
                 cause=asked.id,
             )

@@ -267,6 +267,25 @@ async def test_no_rule_is_offered_that_would_allow_more(alice, hold, command) ->
     assert (await post(alice, approval, "always")).status_code == 409
 
 
+@pytest.mark.parametrize(
+    ("answer", "decision", "decided"),
+    [
+        ("approved", "allowed", COMMAND),
+        ("rejected", "denied", COMMAND),
+        ("edited", "allowed", "git push --dry-run"),
+    ],
+)
+async def test_its_causes_say_what_was_decided_about_which_call(
+    alice, hold, answer, decision, decided
+) -> None:
+    approval = await hold()
+    await post(alice, approval, answer, edited_input="git push --dry-run")
+    page = (await alice.get(f"/approvals/{approval.id}/why")).text
+    steps = html.unescape(re.sub(r"<[^>]+>", "", page))
+    assert f'Worker asked to call a tool: Bash {{"command": "{COMMAND}"' in steps
+    assert f'Alice {decision} the tool call: Bash {{"command": "{decided}"' in steps
+
+
 async def test_only_admins_add_rules(bob, hold, transaction) -> None:
     approval = await hold(command="make release")
     assert 'value="always"' not in (await bob.get(f"/approvals/{approval.id}")).text
