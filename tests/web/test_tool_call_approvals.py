@@ -182,7 +182,7 @@ async def test_equal_calls_are_allowed_for_the_session_or_the_task(
         ("approved", "Allowed: Worker wants to run a command.", ""),
         ("rejected", "Denied: Worker wants to run a command.", ""),
         ("session", "Allowed for this session.", "/agents/{agent}/sessions#permissions"),
-        ("always", "Allowed, and a rule was added: make release.", "/boards/{board}/policy"),
+        ("always", "make release. Undo does not remove the rule.", "/boards/{board}/policy"),
     ],
 )
 async def test_the_toast_and_the_row_say_what_was_allowed(

@@ -82,6 +82,8 @@ def _describe_lasting_answer(detail: ApprovalDetail, answer: str) -> Toast | Non
         name = reveal_text(rule.name) if rule else ""
         path = f"/boards/{detail.board.id}/policy"
         text = _("Allowed, and a rule was added: %(rule)s.", rule=name)
+        if detail.can_undo:
+            text = f"{text} {_('Undo does not remove the rule.')}"
         return {"text": text, "link": (_("Show the policy"), path)}
     if answer not in list(GrantScope):
         return None
