@@ -68,6 +68,12 @@ async def test_figures_compare_with_the_period_before(alice, transaction, world)
     assert "Tasks done: 3 in this period, 1 in the period before." in page
 
 
+async def test_a_time_to_done_below_a_minute_is_not_zero(alice, transaction, world) -> None:
+    await keep(transaction, done_task(world.board, "Quick", hours=0.001))
+    page = (await alice.get("/dashboard")).text
+    assert read_tiles(page)[2].startswith("Average time to done less than 1 min ")
+
+
 async def test_charts_have_the_same_numbers_as_a_table(alice, transaction, world) -> None:
     await keep(transaction, *[done_task(world.board, str(n), hours=3) for n in range(4)])
     page = (await alice.get("/dashboard?range=24h")).text
