@@ -187,6 +187,11 @@ async def load_sidebar(
     )
 
 
+async def list_pinned_ids(source: Source, member: Member) -> Sequence[UUID]:
+    """Return the boards that a member has pinned, in the order of the member."""
+    return await PINNED_IDS.fetch(source, **_parameters(member))
+
+
 def _choose_waiting(
     waiting: Mapping[UUID, int], pinned: Collection[UUID], opened: Sequence[UUID]
 ) -> set[UUID]:
@@ -284,7 +289,6 @@ def _select_others(*, of_all: bool) -> Select[*tuple[Any, ...]]:
     opened = OPENED.with_only_columns(Board.id).limit(MAX_RECENT).subquery()
     is_room = select(func.count()).select_from(opened).scalar_subquery() < MAX_RECENT
     ids = boards.select_board_ids(of_all=of_all)
-    ids = ids.join(Board, Board.id == ids.selected_columns[0]) if not of_all else ids
     is_known = select(BoardShortcut.id).where(IS_OWN).correlate(Board).exists()
     found = ids.where(is_room, ~is_known).order_by(*boards.BY_NAME).limit(MAX_RECENT).subquery()
     return _select_boards().join(found, found.c.id == Board.id).order_by(*boards.BY_NAME)
@@ -368,7 +372,7 @@ async def pin_boards(session: AsyncSession, member: Member, board_ids: Sequence[
     found = await READABLE_IDS.fetch(session, board_ids=list(board_ids), **_parameters(member))
     if not found:
         raise _board_not_found()
-    pinned = await PINNED_IDS.fetch(session, **_parameters(member))
+    pinned = await list_pinned_ids(session, member)
     is_new = set(found) - set(pinned)
     order = [*pinned, *(id for id in dict.fromkeys(board_ids) if id in is_new)]
     if len(order) > MAX_PINS:
@@ -394,7 +398,7 @@ async def move_pin(
     Raises NotFound if it is not pinned; if the other one is not, the place is the end.
     """
     await organizations.lock_user(session, member.user)
-    order = await PINNED_IDS.fetch(session, **_parameters(member))
+    order = [*await list_pinned_ids(session, member)]
     if board_id not in order:
         raise _board_not_found()
     at = order.index(board_id)

@@ -77,10 +77,13 @@ from services.boards.pause import (
 )
 from services.boards.queries import (
     BY_NAME,
+    BoardList,
+    BoardSort,
     BoardSummary,
     RelatedBoard,
     get_board_by_slug,
     list_agent_boards,
+    list_board_page,
     list_board_summaries,
     list_boards,
     list_readable_names,

@@ -119,8 +119,8 @@ def select_board_ids(*, of_all: bool) -> Select[UUID]:
         is_allowed = select(Member.id).where(is_own, may_read).exists()
         return select(Board.id).where(Board.organization_id == organization_id, is_allowed)
     is_granted = or_(BoardAccess.can_read, BoardAccess.can_write)
-    granted = select(BoardAccess.board_id.label("id")).join(BoardAccess.member)
-    return granted.where(is_own, is_granted)
+    granted = select(Board.id).join(BoardAccess, BoardAccess.board_id == Board.id)
+    return granted.join(BoardAccess.member).where(is_own, is_granted)
 
 
 AGENT_BOARD_IDS = select(Board.id).where(

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import SQLColumnExpression, String, bindparam, func, literal_column, select
 
-from core.db.reads import Query, Source
+from core.db.reads import CombinedQuery, Query, Source
 from core.errors import NotFound
-from core.paging import Page, PagedQuery, Paging
+from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PagedQuery, Paging, build_page
 from core.text import N_, is_storable
 from models import (
     OPEN_STATUSES,
@@ -28,6 +29,7 @@ from services.boards.access import (
     MEMBER_BOARDS,
     READABLE_BOARD_IDS,
     access_parameters,
+    select_board_ids,
 )
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
@@ -122,25 +124,115 @@ async def list_board_summaries(source: Source, member: Member) -> Sequence[Board
 
 
 _visible = MEMBER_BOARDS.subquery()
-BOARD_SUMMARIES: Query[BoardSummary] = Query(
+AGENT_COUNT = (
+    select(func.count())
+    .select_from(Agent)
+    .where(Agent.board_id == Board.id)
+    .correlate(Board)
+    .scalar_subquery()
+)
+SUMMARIES = (
     select(
         Board,
         _visible.c.writes,
         BoardGroup.name,
-        select(func.count())
-        .select_from(Agent)
-        .where(Agent.board_id == Board.id)
-        .correlate(Board)
-        .scalar_subquery(),
+        AGENT_COUNT,
         *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),
     )
     .join(_visible, _visible.c.id == Board.id)
     .outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
     .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
     .where(_visible.c.reads)
-    .order_by(*BY_NAME),
-    lambda row: BoardSummary(*row[:4], dict(zip(counters.TASK_COUNTS, row[4:], strict=True))),
 )
+
+
+def _build_summary(row: Sequence[Any]) -> BoardSummary:
+    return BoardSummary(*row[:4], dict(zip(counters.TASK_COUNTS, row[4:], strict=True)))
+
+
+BOARD_SUMMARIES: Query[BoardSummary] = Query(SUMMARIES.order_by(*BY_NAME), _build_summary)
+
+
+class BoardSort(StrEnum):
+    """By what a list of boards is sorted. `TASKS` are those that are not done."""
+
+    NAME = "name"
+    GROUP = "group"
+    TASKS = "tasks"
+    AGENTS = "agents"
+    UPDATED = "updated"
+
+
+BY_NAME_REVERSED = (func.lower(Board.name).desc(), Board.created_at, Board.id.desc())
+SORT_KEYS: Mapping[BoardSort, SQLColumnExpression[Any]] = {
+    BoardSort.GROUP: func.lower(BoardGroup.name),
+    BoardSort.TASKS: func.coalesce(
+        sum((counters.TASK_COUNTS[status] for status in OPEN_STATUSES), literal_column("0")), 0
+    ),
+    BoardSort.AGENTS: AGENT_COUNT,
+    BoardSort.UPDATED: Board.updated_at,
+}
+
+
+@dataclass(frozen=True)
+class BoardList:
+    """A page of the boards whose texts match a search, and the number of all boards."""
+
+    page: Page[BoardSummary]
+    board_count: int
+
+
+async def list_board_page(
+    source: Source,
+    member: Member,
+    paging: Paging,
+    *,
+    search: str = "",
+    sort: BoardSort = BoardSort.NAME,
+    is_descending: bool = False,
+) -> BoardList:
+    """Return a page of the boards that the member may read, in one statement.
+
+    With `search` those that have it in their name, group, objective or description. The details are
+    read of the boards of the page alone, and by name the page is read from an index.
+    """
+    query = _build_page_query(
+        sort,
+        of_all=member.reads_all_boards,
+        is_descending=is_descending,
+        is_searched=bool(search),
+    )
+    given = access_parameters(member) | paging.parameters | {"search": search}
+    summaries, [total], [board_count] = await query.fetch(source, **given)
+    return BoardList(build_page(summaries, total, paging), board_count)
+
+
+@cache
+def _build_page_query(
+    sort: BoardSort, *, of_all: bool, is_descending: bool, is_searched: bool
+) -> CombinedQuery:
+    order: Sequence[Any] = BY_NAME_REVERSED if is_descending else BY_NAME
+    if sort is not BoardSort.NAME:
+        key = SORT_KEYS[sort]
+        order = ((key.desc() if is_descending else key).nulls_last(), *BY_NAME)
+    readable = select_board_ids(of_all=of_all)
+    found = readable
+    if is_searched or sort is BoardSort.GROUP:
+        found = found.outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
+    if sort is BoardSort.TASKS:
+        found = found.outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
+    if is_searched:
+        texts = func.concat_ws(
+            "\n", Board.name, BoardGroup.name, Board.objective, Board.description
+        )
+        searched = func.lower(bindparam("search", type_=String()))
+        found = found.where(func.strpos(func.lower(texts), searched) > 0)
+    page = found.order_by(*order).limit(PAGE_LIMIT).offset(PAGE_OFFSET).subquery("page")
+    shown = SUMMARIES.join(page, page.c.id == Board.id).order_by(*order)
+    counts = (select(func.count()).select_from(ids.subquery()) for ids in (found, readable))
+    return CombinedQuery(
+        Query(shown, _build_summary), *(Query(count, itemgetter(0)) for count in counts)
+    )
 
 
 class RelatedBoard(NamedTuple):

@@ -28,7 +28,7 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -181,13 +181,16 @@ def _build_board_query() -> Query[_UnreadPlace]:
     return Query(query, _UnreadPlace._make)
 
 
-async def list_boards_with_unread_comments(source: Source, member: Member) -> set[UUID]:
-    """Return the boards with comments of others that a member has not read.
+async def list_boards_with_unread_comments(
+    source: Source, member: Member, board_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Return those of these boards that have comments of others that a member has not read.
 
     A comment is read if the board as a whole (`mark_read` for comments without a task) or the task
     was marked as read after it.
     """
-    rows = await _build_unread_boards_query().fetch(source, **_parameters(member))
+    parameters = _parameters(member) | {"board_ids": list(board_ids)}
+    rows = await _build_unread_boards_query().fetch(source, **parameters)
     return {board_id for (board_id,) in rows}
 
 
@@ -207,7 +210,9 @@ def _build_unread_boards_query() -> Query[tuple[UUID]]:
         )
         .correlate(Board)
     )
-    return Query(select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS), unread.exists()))
+    is_given = Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
+    is_readable = Board.id.in_(boards.READABLE_BOARD_IDS)
+    return Query(select(Board.id).where(is_given, is_readable, unread.exists()))
 
 
 async def list_comments_after(

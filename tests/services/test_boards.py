@@ -1,5 +1,7 @@
 """Boards are created, deleted, listed and summarized."""
 
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,6 +18,7 @@ from models import (
     Approval,
     ApprovalStatus,
     AuditRecord,
+    Board,
     BoardAccess,
     Event,
     EventType,
@@ -24,6 +27,7 @@ from models import (
     Task,
 )
 from services import boards, events
+from services.boards import BoardSort
 from tests.support.board_helpers import (
     add_group,
     create_board,
@@ -236,6 +240,48 @@ async def test_board_summaries_take_one_statement(session: AsyncSession, world: 
     assert launch.task_count == 3
     assert (garden.board.name, garden.group_name, garden.task_count) == ("Garden", None, 0)
     assert garden.agent_count == 1
+
+
+async def test_a_page_of_boards_is_sorted_by_the_database(
+    session: AsyncSession, world: World
+) -> None:
+    birds = await add_group(session, world.tern, "birds")
+    await update_board(session, world.alice, world.board, board_group_id=birds.id)
+    session.add_all([make_task(world.garden, f"Task {number}") for number in range(2)])
+    session.add(make_task(world.board, "Old", status=Status.DONE))
+    long_ago = update(Board).where(Board.id == world.garden.id)
+    await session.execute(long_ago.values(updated_at=now() - timedelta(days=9)))
+    member = await load_member(session, world.alice_member)
+
+    async def list_names(sort: BoardSort, **options: Any) -> list[str]:
+        found = await boards.list_board_page(session, member, Paging(50), sort=sort, **options)
+        assert (found.page.total, found.board_count) == (2, 2)
+        return [one.board.name for one in found.page.items]
+
+    launch_first, garden_first = ["Launch", "Garden"], ["Garden", "Launch"]
+    for sort, up, down in (
+        (BoardSort.NAME, garden_first, launch_first),
+        (BoardSort.GROUP, launch_first, launch_first),  # boards without a group are last
+        (BoardSort.TASKS, launch_first, garden_first),
+        (BoardSort.AGENTS, garden_first, launch_first),
+        (BoardSort.UPDATED, garden_first, launch_first),
+    ):
+        assert await list_names(sort) == up, sort
+        assert await list_names(sort, is_descending=True) == down, sort
+
+
+async def test_a_page_of_boards_has_only_readable_ones(session: AsyncSession, world: World) -> None:
+    for member, names in [
+        (world.bob_member, [("Launch", True)]),
+        (world.rita_member, [("Launch", False)]),
+        (world.dana_member, []),
+        (world.charlie_member, [("Charlie's board", True)]),
+    ]:
+        loaded = await load_member(session, member)
+        for search in ("", "a"):
+            found = await boards.list_board_page(session, loaded, Paging(50), search=search)
+            assert [(one.board.name, one.can_write) for one in found.page.items] == names
+            assert found.board_count == len(names)
 
 
 async def test_summaries_include_readable_boards_only(session: AsyncSession, world: World) -> None:

@@ -93,7 +93,7 @@ READS = {
     ),
     "the neighbors of a task": lambda session, world: find_neighbors(session, world),
     "the sidebar": lambda session, world: sidebar.load_sidebar(session, world.alice_member),
-    "the boards": lambda session, world: boards.list_board_summaries(session, world.alice_member),
+    "the boards": lambda session, world: boards.list_board_page(session, world.alice_member, PAGE),
     "the dashboard": lambda session, world: metrics.load_dashboard(
         session, world.alice_member, "24h", now()
     ),

@@ -192,7 +192,8 @@ async def test_board_has_unread_comments_until_board_or_task_is_marked(
     session, world, task
 ) -> None:
     async def list_board_names(member: Member) -> list[str]:
-        found = await presence.list_boards_with_unread_comments(session, member)
+        ids = [world.board.id, world.garden.id]
+        found = await presence.list_boards_with_unread_comments(session, member, ids)
         assert found <= {world.board.id, world.garden.id}
         return sorted(one.name for one in (world.board, world.garden) if one.id in found)
 
@@ -228,11 +229,14 @@ async def test_old_comments_do_not_mark_a_board_as_unread(session, world, task) 
     await add_comment(session, world.bob, world.board, task)
     world.rita_member.created_at = now() + timedelta(minutes=1)
     await session.flush()
-    assert await presence.list_boards_with_unread_comments(session, world.rita_member) == set()
-    assert await presence.list_boards_with_unread_comments(session, world.alice_member) == {
-        world.board.id
-    }
+
+    async def list_unread(member: Member) -> set[UUID]:
+        ids = [world.board.id]
+        return await presence.list_boards_with_unread_comments(session, member, ids)
+
+    assert await list_unread(world.rita_member) == set()
+    assert await list_unread(world.alice_member) == {world.board.id}
     long_ago = now() - presence.MAX_UNREAD_AGE - timedelta(minutes=1)
     world.alice_member.created_at = long_ago - timedelta(days=1)
     await session.execute(update(Event).values(created_at=long_ago))
-    assert await presence.list_boards_with_unread_comments(session, world.alice_member) == set()
+    assert await list_unread(world.alice_member) == set()

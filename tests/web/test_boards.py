@@ -3,10 +3,12 @@
 import html
 import re
 
+import httpx2
 import pytest
 from sqlalchemy import select
 
 from models import Board
+from tests.support.board_rows import make_board
 from tests.support.gateway_rows import make_gateway, make_main_agent
 
 HTMX = {"HX-Request": "true"}
@@ -60,7 +62,7 @@ async def test_the_list_is_filtered_by_name_group_and_objective(alice, world, tr
     assert f'id="board-{world.board.id}"' in found
     assert found.count('id="board-') == 1
     assert 'hx-get="/boards?q=moon" hx-trigger' in found
-    nothing = (await alice.get("/boards", params={"q": "%_\0" * 900})).text
+    nothing = (await alice.get("/boards", params={"q": "%_" * 900})).text
     assert "No matching boards." in nothing
     assert "No boards yet." not in nothing
 
@@ -76,6 +78,44 @@ async def test_the_list_is_sorted_in_both_directions(alice, sort, world) -> None
     assert up.count('aria-sort="ascending"') == 1
     assert down.count('aria-sort="descending"') == 1
     assert order((await alice.get("/boards?sort=invalid")).text)[-1] == str(world.board.id)
+
+
+async def test_the_list_has_pages_of_fifty_boards_with_their_number(
+    alice, bob, transaction, world
+) -> None:
+    boards = [make_board(f"Board {number:03}", world.tern) for number in range(118)]
+    async with transaction() as session:
+        session.add_all(boards)
+
+    async def load(query: str = "", browser: httpx2.AsyncClient = alice) -> tuple[list[str], str]:
+        page = (await browser.get(f"/boards{query}", headers=HTMX)).text
+        found = re.findall(r'class="n" dir="auto" href="[^"]*">([^<]*)</a>', page)
+        pager = page.partition('<nav class="pager"')[2]
+        return found, pager.partition('<span class="num">')[2].partition("</span>")[0]
+
+    first, position = await load()
+    assert (first, position) == ([one.name for one in boards[:50]], "1 to 50 of 120")
+    last, position = await load("?offset=100")
+    assert (last[-3:], position) == (["Board 117", "Garden", "Launch"], "101 to 120 of 120")
+    assert await load("?offset=90000") == (last, position)
+    assert (await load("?sort=-name"))[0][:3] == ["Launch", "Garden", "Board 117"]
+    found, position = await load("?q=board+1&offset=50")
+    assert (len(found), position) == (18, "")
+    assert await load(browser=bob) == (["Launch"], "")
+    page = (await alice.get("/boards?q=board&sort=-updated&offset=50")).text
+    assert 'id="boards-count">120</span>' in page
+    assert 'href="/boards?q=board&amp;sort=-updated&amp;offset=100">Next</a>' in page
+    assert 'hx-get="/boards?q=board&amp;sort=-updated&amp;offset=50"' in page
+
+
+async def test_boards_of_the_list_are_pinned_together(alice, world) -> None:
+    page = (await alice.get("/boards")).text
+    ids = re.findall(r'name="board_ids" value="([^"]*)" form="pin-selected" data-pick', page)
+    assert set(ids) == {str(world.board.id), str(world.garden.id)}
+    rail = await alice.post("/pins", data={"board_ids": ids}, headers=HTMX)
+    assert rail.headers["HX-Trigger"] == "boards"
+    part = (await alice.get("/boards", headers=HTMX)).text
+    assert part.count('form="unpin"') == part.count('aria-pressed="true"') == 2
 
 
 async def test_a_new_board_has_the_selected_rules(alice, transaction) -> None:

@@ -1,72 +1,81 @@
 """Pages of the list of boards, and of a new board."""
 
-from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
-from models import Status
-from services import agents, boards, onboarding, organizations, presence, waiting_counts
-from services.boards import BoardCreate, BoardSummary
+from core.paging import Paging
+from models import Member
+from services import agents, boards, onboarding, organizations, presence, sidebar, waiting_counts
+from services.boards import BoardCreate, BoardList, BoardSort
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
 from web.boards.presenter import list_gateway_options, no_gateway_option
 from web.groups.presenter import list_group_options
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.list_addresses import TableOrder
+from web.ui.list_addresses import TableOrder, TablePage
 from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_page, render_part
 
-SORT_KEYS: Mapping[str, Callable[[BoardSummary], Any]] = {
-    "name": lambda one: one.board.name.casefold(),
-    "group": lambda one: (one.group_name is None, (one.group_name or "").casefold()),
-    "tasks": lambda one: one.task_count - one.task_counts[Status.DONE],
-    "agents": lambda one: one.agent_count,
-    "updated": lambda one: one.board.updated_at,
-}
-"""Sort keys by column; `tasks` counts those that are not done."""
+PAGE_SIZE = 50  # boards
 
 
 async def show_boards(request: Request) -> Response:
-    """Show all boards that the member can read; for htmx only the list."""
-    member = current_member(request)
+    """Show a page of the boards that the member can read; for htmx only the list."""
+    member, text = current_member(request), forms.parse_search(request.query_params)
+    order = TableOrder.from_query("/boards", request.query_params, BoardSort, {"q": text})
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
-        all_summaries = await boards.list_board_summaries(source, member)
+        found = await _load_page(
+            source, member, text, order, forms.parse_offset(request.query_params)
+        )
+        page = found.page
         online_counts = await agents.count_online_agents(
             source,
-            [one.board for one in all_summaries],
+            [one.board for one in page.items],
             offline_after=get_settings(request).offline_after,
         )
         if layout is None:
             waiting = await waiting_counts.load_waiting_counts(source, member)
         else:
             waiting = layout.waiting
-        unread_board_ids = await presence.list_boards_with_unread_comments(source, member)
-    text = request.query_params.get("q", "").strip()[:200]
-    order = TableOrder.from_query("/boards", request.query_params, SORT_KEYS, {"q": text})
-    found = [one for one in all_summaries if text.casefold() in _searched_text(one)]
+        unread_board_ids = await presence.list_boards_with_unread_comments(
+            source, member, [one.board.id for one in page.items]
+        )
+        pinned_ids = await sidebar.list_pinned_ids(source, member)
     context: dict[str, Any] = {
         "order": order,
         "search": text,
-        "summaries": order.sort_rows(found, SORT_KEYS),
-        "total": len(all_summaries),
+        "page": TablePage(order, page.items, page.offset, page.total, PAGE_SIZE),
+        "total": found.board_count,
         "online_counts": online_counts,
         "waiting_by_board": waiting.by_board,
         "unread_board_ids": unread_board_ids,
+        "pinned_ids": frozenset(pinned_ids),
     }
     if layout is None:
         return render_part(request, "boards/_board_table.html", apart=True, **context)
     return render_page(request, "boards/index.html", layout=layout, **context)
 
 
-def _searched_text(summary: BoardSummary) -> str:
-    board = summary.board
-    given = (board.name, summary.group_name, board.objective, board.description)
-    return "\n".join(filter(None, given)).casefold()
+async def _load_page(
+    source: Source, member: Member, text: str, order: TableOrder, offset: int
+) -> BoardList:
+    """Load the page at an offset, or the last one if there are fewer boards by now."""
+    sort, is_descending = BoardSort(order.sort.removeprefix("-")), order.sort.startswith("-")
+    load = partial(
+        boards.list_board_page, source, member, search=text, sort=sort, is_descending=is_descending
+    )
+    found = await load(Paging(PAGE_SIZE, offset))
+    if offset and not found.page.items:
+        last = max(found.page.total - 1, 0) // PAGE_SIZE * PAGE_SIZE
+        return await load(Paging(PAGE_SIZE, last))
+    return found
 
 
 async def show_new_board_form(request: Request) -> Response:

@@ -79,6 +79,7 @@ class TablePage:
     rows: Sequence[Any]
     offset: int
     total: int
+    size: int = PAGE_SIZE
 
     @property
     def address(self) -> str:
@@ -88,7 +89,7 @@ class TablePage:
     @property
     def previous(self) -> str:
         """Return the address of the page before it, or "" on the first one."""
-        return self.order.address_at(self.offset - PAGE_SIZE) if self.offset else ""
+        return self.order.address_at(max(self.offset - self.size, 0)) if self.offset else ""
 
     @property
     def next(self) -> str:

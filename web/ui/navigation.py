@@ -123,7 +123,10 @@ async def _show_changed_sidebar(request: Request, fragment: str) -> Response:
     """Show the sidebar to htmx; else the previous page, at the changed place of the sidebar."""
     if is_part_request(request):
         layout = await load_layout(request)
-        return render_part(request, "_sidebar_update.html", **layout_context(request, layout))
+        context = layout_context(request, layout)
+        response = render_part(request, "_sidebar_update.html", **context)
+        response.headers["HX-Trigger"] = "boards"  # the list of boards shows which are pinned
+        return response
     return RedirectResponse(f"{_read_previous_page(request)}#{fragment}", 303)
 
 
