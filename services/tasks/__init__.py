@@ -49,6 +49,7 @@ from services.tasks.descriptions import (
     load_description_texts,
 )
 from services.tasks.history import (
+    MAX_ENTRIES,
     FieldChange,
     HistoryEntry,
     HistoryPage,

@@ -6,6 +6,7 @@ A page of it begins and ends at positions: those of comments and events.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -41,6 +42,7 @@ from services import custom_fields, events
 from services.tasks.comments import COMMENT_COLUMNS, CommentDetail, join_comments
 from services.tasks.queries import task_not_found
 
+MAX_ENTRIES = 200  # of a page
 IS_IN_HISTORY = Event.type.not_in(events.list_types(lambda entry: not entry.is_in_history))
 
 
@@ -59,13 +61,20 @@ NEWEST = HistoryPosition(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 class HistorySelection:
     """Which page of a history is read: the newest, or one before, after or around an entry.
 
-    An id that is not in the history selects the newest page.
+    An id that is not in the history selects the newest page. That is longer than its limit if it
+    has to begin with the entry `first`.
     """
 
     before: UUID | None = None
     after: UUID | None = None
     around: UUID | None = None
+    first: UUID | None = None
     comments_only: bool = False
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether the newest page is selected."""
+        return not (self.before or self.after or self.around)
 
 
 async def find_end(
@@ -100,15 +109,11 @@ def _select_positions(*conditions: ColumnElement[bool], of: type[Comment | Event
 
 
 IS_ENTRY = bindparam("id", type_=Uuid())
-POSITION = Query(
-    select(
-        union_all(
-            _select_positions(Comment.id == IS_ENTRY, of=Comment),
-            _select_positions(Event.id == IS_ENTRY, IS_IN_HISTORY, of=Event),
-        ).subquery()
-    ),
-    lambda row: HistoryPosition(*row),
-)
+POSITION_OF_ENTRY = union_all(
+    _select_positions(Comment.id == IS_ENTRY, of=Comment),
+    _select_positions(Event.id == IS_ENTRY, IS_IN_HISTORY, of=Event),
+).subquery()
+POSITION = Query(select(POSITION_OF_ENTRY), lambda row: HistoryPosition(*row))
 COUNT: Any = bindparam("count", type_=Integer)
 
 
@@ -130,6 +135,24 @@ def _build_later_query(*, comments_only: bool) -> Query[HistoryPosition]:
 
 LATER_POSITIONS: Mapping[bool, Query[HistoryPosition]] = {
     comments_only: _build_later_query(comments_only=comments_only)
+    for comments_only in (False, True)
+}
+"""By whether only comments are counted."""
+
+
+def _build_count_query(*, comments_only: bool) -> Query[int]:
+    """Build the query of the number of entries from one of them on, at most a number."""
+    first = tuple_(POSITION_OF_ENTRY.c.at, POSITION_OF_ENTRY.c.id)
+    selected = [_select_positions(tuple_(Comment.created_at, Comment.id) >= first, of=Comment)]
+    if not comments_only:
+        is_later = tuple_(Event.created_at, Event.id) >= first
+        selected.append(_select_positions(is_later, IS_IN_HISTORY, of=Event))
+    counted = union_all(*selected).limit(COUNT).subquery()
+    return Query(select(func.count()).select_from(counted), itemgetter(0))
+
+
+COUNTS_FROM: Mapping[bool, Query[int]] = {
+    comments_only: _build_count_query(comments_only=comments_only)
     for comments_only in (False, True)
 }
 """By whether only comments are counted."""
@@ -190,10 +213,15 @@ async def list_history(
     task_id: UUID,
     selection: HistorySelection = HistorySelection(),
     *,
-    limit: int = 200,
+    limit: int = MAX_ENTRIES,
 ) -> HistoryPage:
     """Return the chosen comments and events of a task, oldest first. Raises NotFound."""
     end = await find_end(source, task_id, selection, limit)
+    if end is None and selection.first is not None:
+        count = await COUNTS_FROM[selection.comments_only].first(
+            source, task_id=task_id, id=selection.first, count=MAX_ENTRIES
+        )
+        limit = max(limit, count or 0)
     place = end or NEWEST
     rows = await COMMENTS_BEFORE.fetch(
         source,

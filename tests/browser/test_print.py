@@ -8,6 +8,7 @@ from playwright.async_api import Page, ViewportSize, expect
 from services.tasks import CARDS_IN_COLUMN
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import WIDE, in_sizes, overflows_horizontally
+from web.tasks.conversation import NEWEST_ENTRIES
 
 PAPER: ViewportSize = {"width": 680, "height": 960}  # A4 without its margins
 SCREEN_ONLY = (
@@ -36,12 +37,16 @@ def address(site: LiveSite) -> str:
     task = site.create_task(board, "Cut the candidate", description=text, priority="high")
     path = f"/agent/boards/{board['id']}/tasks/{task['id']}/comments"
     agent.call("POST", path, message="The candidate is built.")
+    for number in range(NEWEST_ENTRIES):
+        agent.call("POST", path, message=f"Checked, part {number}.")
     return f"/boards/{board['id']}/tasks/{task['id']}"
 
 
 async def check_print(page: Page) -> None:
     """Check what of a task is printed from a dark page."""
+    await expect(page.get_by_text("The candidate is built.")).to_have_count(0)
     await page.emulate_media(media="print", color_scheme="dark")
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
     for text in ("Cut the candidate", "High", "Unassigned", "Build it", "The candidate is built."):
         await expect(page.get_by_text(text).filter(visible=True).first).to_be_visible()
     await expect(page.get_by_text("Release · ").filter(visible=True)).to_be_visible()

@@ -167,7 +167,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "comment": r'<li class="tl__e" id="c-',
         "event": r'<li class="tl__e tl__e--event" id="e-',
         "new since the last visit": r'<li class="unseen" id="new">',
-        "earlier": r">Earlier</a></p>\s*<ol class=\"tl\">",
+        "earlier": r">Show earlier</a></p>\s*<ol class=\"tl\">",
     },
     "chat": {
         "agent": r'<div dir="auto" class="bubble prose">',

@@ -57,8 +57,11 @@ def find_link(page: str, name: str) -> str:
 
 async def test_every_comment_is_on_a_page(alice, task_path, comments) -> None:
     page = await alice.get(f"{task_path}?show=comments")
+    assert list_comments(page.text) == list(range(COMMENTS - 30, COMMENTS))
+    page = await alice.get(find_link(page.text, "Show earlier"), headers=HTMX)
     shown = list_comments(page.text)
-    assert shown[-1] == COMMENTS - 1
+    assert len(shown) == 200
+    assert not find_link(page.text, "Show earlier")
     assert not find_link(page.text, "Later")
     while address := find_link(page.text, "Earlier"):
         assert address.startswith(f"{task_path}/conversation?show=comments&before=")
@@ -72,19 +75,58 @@ async def test_every_comment_is_on_a_page(alice, task_path, comments) -> None:
 async def test_events_do_not_hide_comments(alice, task_path, comments) -> None:
     everything = await alice.get(task_path)
     assert list_comments(everything.text) == []
-    earlier = await alice.get(find_link(everything.text, "Earlier"), headers=HTMX)
+    more = await alice.get(find_link(everything.text, "Show earlier"), headers=HTMX)
+    earlier = await alice.get(find_link(more.text, "Earlier"), headers=HTMX)
     assert list_comments(earlier.text) == list(range(COMMENTS - 200, COMMENTS))
     only = await alice.get(f"{task_path}?show=comments")
-    assert list_comments(only.text) == list(range(COMMENTS - 200, COMMENTS))
+    assert list_comments(only.text) == list(range(COMMENTS - 30, COMMENTS))
 
 
 async def test_links_to_pages_work_without_scripts(alice, task_path, comments) -> None:
-    page = (await alice.get(f"{task_path}?view=list")).text
-    href = re.search(r'href="([^"]*)#conversation"[^>]*>Earlier<', page)
-    assert href
-    address = unescape(href[1])
-    assert address.startswith(f"{task_path}?view=list&before=")
-    assert list_comments((await alice.get(address)).text) == list(range(COMMENTS - 200, COMMENTS))
+    page = (await alice.get(f"{task_path}?view=list&show=comments")).text
+    for name, shown in (("Show earlier", 200), ("Earlier", 400)):
+        href = re.search(rf'href="([^"]*)#conversation"[^>]*>{name}<', page)
+        assert href
+        address = unescape(href[1])
+        assert address.startswith(f"{task_path}?view=list&show=comments&")
+        page = (await alice.get(address)).text
+        assert list_comments(page)[0] == COMMENTS - shown
+
+
+async def test_an_update_keeps_the_first_shown_entry(alice, bob, task_path, comments) -> None:
+    page = (await alice.get(f"{task_path}?show=comments")).text
+    shown = list_comments(page)
+    reload = re.search(r'id="conversation"[^>]* hx-get="([^"]*)"', page)
+    assert reload
+    await bob.post(f"{task_path}/comments", data={"message": "Comment 5000."})
+    updated = (await alice.get(unescape(reload[1]), headers=HTMX)).text
+    assert list_comments(updated) == [*shown, 5000]
+    first = re.search(r'name="first" value="([^"]*)" form="edit-comment"', updated)
+    assert first
+    data = {"message": "Comment 6000.", "show": "comments", "first": first[1]}
+    answer = await alice.post(f"{task_path}/comments", data=data, headers=HTMX)
+    assert list_comments(answer.text) == [*shown, 5000, 6000]
+
+
+async def test_an_update_shows_at_most_a_whole_page(alice, bob, task_path, comments) -> None:
+    page = (await alice.get(f"{task_path}?show=comments&entries=more")).text
+    first = re.search(r'name="first" value="([^"]*)"', page)
+    assert first
+    await bob.post(f"{task_path}/comments", data={"message": "Comment 5000."})
+    path = f"{task_path}/conversation?show=comments&first={first[1]}"
+    updated = (await alice.get(path, headers=HTMX)).text
+    assert list_comments(updated) == [*list_comments(page), 5000][1:]
+
+
+async def test_all_new_comments_are_shown_at_first(
+    alice, bob, transaction, task_path, comments
+) -> None:
+    await alice.get(task_path)
+    for number in range(40):
+        await bob.post(f"{task_path}/comments", data={"message": f"Comment {2_000 + number}."})
+    page = (await alice.get(task_path)).text
+    assert list_comments(page) == list(range(2_000, 2_040))
+    assert page.index('id="new"') < page.index("<p>Comment 2000.</p>")
 
 
 async def test_the_address_of_a_comment_shows_its_page(alice, task_path, comments, world) -> None:
@@ -98,7 +140,9 @@ async def test_the_address_of_a_comment_shows_its_page(alice, task_path, comment
 
 async def test_invalid_pages_are_ignored(alice, task_path, comments, world) -> None:
     for bad in ("", "x" * 5000, "0", str(world.board.id), "%00", f"{comments[0].id}0"):
-        page = await alice.get(f"{task_path}?show=comments&comment={bad}&before={bad}&after={bad}")
+        page = await alice.get(
+            f"{task_path}?show=comments&comment={bad}&before={bad}&after={bad}&first={bad}"
+        )
         assert page.status_code == 200
         assert list_comments(page.text)[-1] == COMMENTS - 1
 
@@ -154,6 +198,7 @@ async def test_hostile_comments_do_not_hold_the_event_loop(
     alice, transaction, world, task_path, task
 ) -> None:
     """The CPU time of this thread is that of the event loop, which no other request can have."""
+    path = f"{task_path}?entries=more"
     RENDERED.clear()
     units = (
         "(\n> ~~~\n",
@@ -173,11 +218,11 @@ async def test_hostile_comments_do_not_hold_the_event_loop(
     comments = [Comment(id=new_id(), message=text, **place) for text in [*texts, "**ordinary**"]]
     await keep(transaction, *comments)
     start = time.thread_time()
-    first = (await alice.get(task_path)).text
+    first = (await alice.get(path)).text
     assert time.thread_time() - start < MAX_CPU_SECONDS
     assert "<strong>ordinary</strong>" in first
     assert first.count("Shown as plain text because") > 20
-    second = (await alice.get(task_path)).text
+    second = (await alice.get(path)).text
     assert (
         0 < second.count("Shown as plain text because") < first.count("Shown as plain text because")
     )

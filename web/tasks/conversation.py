@@ -1,7 +1,7 @@
 """A page of the conversation about a task, and which comments are new to the reader."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from core.db.reads import Source
 from models import Board, User
 from services import agents, events, presence, tasks
-from services.tasks import HistoryPage, HistorySelection
+from services.tasks import MAX_ENTRIES, HistoryPage, HistorySelection
 from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
 from web.ui import forms
@@ -20,6 +20,15 @@ from web.ui import forms
 SINCE_PARAMETER = "since"
 ONLY_COMMENTS = {"show": "comments"}
 """The parameter of a conversation without events."""
+
+NEWEST_ENTRIES = 30
+"""How many entries a task shows first. What is shown then stays, and more entries join it."""
+
+MORE_ENTRIES = {"entries": "more"}
+"""The parameter of the newest page with as many entries as other pages have."""
+
+KEPT_PARAMETERS = ("show", "first")
+"""What the form for a comment sends, so that the conversation shows the same afterwards."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +38,18 @@ class ConversationAddress:
     all_query: str  # the newest page with comments and events
     selection: HistorySelection
     page: HistoryPage
+    kept_names = KEPT_PARAMETERS
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return the parameters that select the shown page."""
+        """Return the parameters that select the shown page, and keep its first entry."""
         ids = {
             "before": self.selection.before,
             "after": self.selection.after,
             "comment": self.selection.around,
         }
+        if self.selection.is_newest and self.page.entries:
+            ids["first"] = self.page.entries[0].id
         return {**self._kind, **{name: str(id) for name, id in ids.items() if id}}
 
     @property
@@ -58,7 +70,17 @@ class ConversationAddress:
     @property
     def earlier_query(self) -> str:
         """Return the query of the page before, or "" if this is the first one."""
-        return self._build_page_query("before", 0) if self.page.has_earlier else ""
+        if self.more_query or not self.page.has_earlier:
+            return ""
+        return self._build_page_query("before", 0)
+
+    @property
+    def more_query(self) -> str:
+        """Return the query that also shows earlier entries, or "" if there are none or too many."""
+        has_more = self.page.has_earlier and len(self.page.entries) < MAX_ENTRIES
+        if not (has_more and self.selection.is_newest):
+            return ""
+        return self._build_query({**self._kind, **MORE_ENTRIES})
 
     @property
     def later_query(self) -> str:
@@ -84,9 +106,11 @@ def add_parameters(query: str, parameters: Mapping[str, str]) -> str:
 
 
 def keep_filter(query: QueryParams, form: forms.Form | None) -> QueryParams:
-    """Return the query with the filter that a conversation had when a comment was sent."""
-    is_filtered = form is not None and form.value("show") == ONLY_COMMENTS["show"]
-    return QueryParams([*query.multi_items(), *ONLY_COMMENTS.items()]) if is_filtered else query
+    """Return the query with what a conversation showed when a comment was sent."""
+    if form is None:
+        return query
+    shown = {name: form.value(name) for name in KEPT_PARAMETERS if form.value(name)}
+    return QueryParams([*query.multi_items(), *shown.items()])
 
 
 def parse_selection(query: QueryParams) -> HistorySelection:
@@ -95,6 +119,7 @@ def parse_selection(query: QueryParams) -> HistorySelection:
         before=forms.parse_id(query.get("before")),
         after=forms.parse_id(query.get("after")),
         around=forms.parse_id(query.get("comment")),
+        first=forms.parse_id(query.get("first")),
         comments_only=query.get("show") == ONLY_COMMENTS["show"],
     )
 
@@ -105,7 +130,12 @@ async def load_conversation(
     """Load a page of the history and comments of a task; with `show=comments` only comments."""
     unread = await find_unread_comments(source, user, board, task_id, query)
     selection = parse_selection(query)
-    page = await tasks.list_history(source, board, task_id, selection)
+    limit = MAX_ENTRIES
+    if selection.is_newest and query.get("entries") != MORE_ENTRIES["entries"]:
+        limit = NEWEST_ENTRIES
+        first_new = forms.parse_id(unread.first_id.removeprefix("c-"))
+        selection = replace(selection, first=selection.first or first_new)
+    page = await tasks.list_history(source, board, task_id, selection, limit=limit)
     board_agents = await agents.list_board_agents(source, board)
     return {
         "entries": build_history_lines(page.entries, board_agents),
