@@ -89,7 +89,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "agent with an emoji of its own": "🦊",
         "agent with its state": r'class="av__dot" data-state="working"',
         "user": r'class="av" [^>]*>MO<',
-        "nobody": 'class="av av--none"',
+        "nobody": 'class="av av--nobody"',
         "several": 'class="avs"',
         **{size: f'class="av av--agent av--{size}"' for size in ("sm", "md", "lg")},
     },
