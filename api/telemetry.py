@@ -23,7 +23,7 @@ from core.http.request import body_too_large, open_transaction, read_body
 from core.text import N_
 from models import Agent
 from services import coding_sessions
-from services.coding_sessions import Export
+from services.coding_sessions import ConnectionKind, Export
 
 MAX_EXPORT_SIZE = 1_000_000  # bytes, also after decompression
 
@@ -58,9 +58,14 @@ async def _receive(
     body = await read_body(request, MAX_EXPORT_SIZE)
     # in a thread: a body of the maximum size takes some milliseconds
     export = await asyncio.to_thread(_read_export, body, ENCODINGS.get(encoding, ()), read)
-    if export is not None and (export.versions or export.sessions):
+    if export is not None and export.sessions:
         async with open_transaction(request) as session:
             await coding_sessions.record_export(session, agent, export)
+    for client, version in export.versions.items() if export is not None else ():
+        async with open_transaction(request) as session:
+            await coding_sessions.record_connection(
+                session, agent, client, kind=ConnectionKind.TELEMETRY, version=version
+            )
     return JSONResponse(_build_answer(export, rejected))
 
 

@@ -14,7 +14,7 @@ from api.framework.auth import require_decision_scope
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
-    board_for_admin,
+    board_for_deletion,
     board_for_read,
     board_for_update,
 )
@@ -202,6 +202,6 @@ OPERATIONS = [
     Operation("GET", BOARD, get_board, USER, ["boards"], board_for_read),
     declare_agent("GET", BOARD, get_board, "agent_board_lookup", board_for_read),
     Operation("PATCH", BOARD, update_board, USER, ["boards"], board_for_update),
-    Operation("DELETE", BOARD, delete_board, USER, ["boards"], board_for_admin),
+    Operation("DELETE", BOARD, delete_board, USER, ["boards"], board_for_deletion),
     Operation("GET", BOARD + "/snapshot", get_board_snapshot, EITHER, ["boards"], board_for_read),
 ]

@@ -41,6 +41,14 @@ async def board_for_admin(context: RequestContext, path: Mapping[str, Any]) -> D
     }
 
 
+async def board_for_deletion(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a board that the caller may delete."""
+    board = await boards.lock_board_as_admin(
+        context.session, context.actor, path["board_id"], to_delete=True
+    )
+    return {"board": board}
+
+
 async def active_membership(context: RequestContext, _path: Mapping[str, Any]) -> DependencyValues:
     """Load the caller's membership in the active organization."""
     return {

@@ -125,10 +125,13 @@ async def mark_silent_agents_offline(
     any time, also in several workers at once.
     """
     at = now()
+    may_be_overdue = may_be_overdue_condition(at - offline_after)
+    board_ids = (await session.scalars(select(Agent.board_id).where(may_be_overdue))).all()
+    kept = await boards.keep_boards(session, board_ids)
     query = (
         select(Agent, Board, HAS_CLIENT)
         .outerjoin(Board, Board.id == Agent.board_id)
-        .where(may_be_overdue_condition(at - offline_after))
+        .where(may_be_overdue, or_(Agent.board_id.is_(None), Agent.board_id.in_(kept)))
         .with_for_update(of=Agent, key_share=True, skip_locked=True)
         .execution_options(populate_existing=True)
     )
@@ -174,7 +177,9 @@ def _build_contact_update(status: object, *conditions: ColumnElement[bool]) -> W
 
 AGENT_ID = Agent.id == bindparam("agent_id", type_=Uuid())
 BEFORE_CONTACT = Query(
-    select(Agent.status, Agent.last_seen_at).where(AGENT_ID).with_for_update(key_share=True)
+    select(Agent.status, Agent.last_seen_at)
+    .where(AGENT_ID, boards.build_keeping_condition(AGENT_ID.right))
+    .with_for_update(key_share=True)
 )
 """Locks an agent that calls: a concurrent call may have recorded a change of the status.
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from models import Approval, ApprovalStatus, Board, Notification, NotificationKind, Organization
-from services import notifications, policies
+from services import boards, notifications, policies
 from services.approvals.details import ApprovalDetail, approvals_query, fetch_details
 from services.approvals.votes import list_excluded_ids
 from services.notifications import DECISION_KINDS, NewNotification
@@ -26,14 +26,13 @@ _IS_DUE = (
     & Organization.stopped_at.is_(None)
 )
 
-DUE_REMINDERS: Query[object] = Query(
-    select(Approval.id)
+DUE_REMINDERS: Query[tuple[UUID, UUID]] = Query(
+    select(Approval.id, Approval.board_id)
     .join(Board, Board.id == Approval.board_id)
     .join(Organization, Organization.id == Board.organization_id)
     .where(_IS_DUE)
     .order_by(Approval.id)
-    .limit(BATCH_SIZE),
-    itemgetter(0),
+    .limit(BATCH_SIZE)
 )
 
 
@@ -47,10 +46,11 @@ async def remind_of_approvals(session: AsyncSession) -> int:
 
     Any number of workers may call this at the same time: each approval is reminded of once.
     """
-    ids = await DUE_REMINDERS.fetch(session, at=now())
+    due = dict(await DUE_REMINDERS.fetch(session, at=now()))
+    kept = await boards.keep_boards(session, due.values())
     claimed = (
         select(Approval.id)
-        .where(Approval.id.in_(ids), Approval.reminded_at.is_(None))
+        .where(Approval.id.in_(due), Approval.board_id.in_(kept), Approval.reminded_at.is_(None))
         .order_by(Approval.id)
         .with_for_update(skip_locked=True)
     )
@@ -100,14 +100,15 @@ _OUTDATED = (
         _IS_RESOLVED,
     )
     .order_by(Approval.id)
-    .limit(BATCH_SIZE)
 )
-FIRST_OUTDATED: Query[UUID] = Query(_OUTDATED.limit(1), itemgetter(0))
+OUTDATED_BOARDS: Query[UUID] = Query(
+    _OUTDATED.with_only_columns(Approval.board_id).limit(BATCH_SIZE), itemgetter(0)
+)
 
 
 async def has_outdated_first_approvals(source: Source) -> bool:
     """Return whether somebody has to be told that a first approval counts no more."""
-    return await FIRST_OUTDATED.first(source) is not None
+    return await OUTDATED_BOARDS.first(source) is not None
 
 
 async def reopen_outdated_first_approvals(session: AsyncSession) -> int:
@@ -116,7 +117,10 @@ async def reopen_outdated_first_approvals(session: AsyncSession) -> int:
     They are reminded of it again. Any number of workers may call this at the same time: an approval
     that is being decided is left out, because its row is locked.
     """
-    outdated = (await session.execute(_OUTDATED.with_for_update(skip_locked=True))).all()
+    due = await OUTDATED_BOARDS.fetch(session)
+    kept = await boards.keep_boards(session, due)
+    of_kept = _OUTDATED.where(Approval.board_id.in_(kept)).limit(BATCH_SIZE)
+    outdated = (await session.execute(of_kept.with_for_update(skip_locked=True))).all()
     keys_by_user: defaultdict[UUID, list[str]] = defaultdict(list)
     for approval_id, user_id in outdated:
         assert user_id is not None  # see _OUTDATED

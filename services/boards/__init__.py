@@ -14,11 +14,14 @@ from services.boards.access import (
     BoardPermissions,
     BoardPerson,
     access_parameters,
+    build_keeping_condition,
     build_readers_query,
     can_user_read,
     get_board,
     get_board_as_admin,
     get_board_permissions,
+    keep_agent,
+    keep_boards,
     list_board_people,
     list_readable_board_ids,
     list_writable_board_ids,
@@ -30,6 +33,7 @@ from services.boards.access import (
     readable_board_ids_query,
     require_write_access,
     select_board_ids,
+    select_kept_agent,
     visible_boards_query,
 )
 from services.boards.commands import (
@@ -72,7 +76,6 @@ from services.boards.pause import (
     check_agent_may_work,
     find_board_and_hold,
     find_pauser,
-    keep_board,
     run_command,
 )
 from services.boards.queries import (

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -198,9 +199,18 @@ def may_change_access(event: Event, actor: Actor) -> bool:
     return event.type in MEMBER_EVENTS and event.data.get("user_id") == str(actor.id)
 
 
-def _with_lock(query: Select[Board, bool, bool, bool]) -> Select[Board, bool, bool, bool]:
-    query = query.with_for_update(key_share=True, of=Board)
+def _with_lock(
+    query: Select[Board, bool, bool, bool], *, to_delete: bool = False
+) -> Select[Board, bool, bool, bool]:
+    query = query.with_for_update(key_share=not to_delete, of=Board)
     return query.execution_options(populate_existing=True)
+
+
+class BoardLock(Enum):
+    """The row locks of a board; both let nobody else change it."""
+
+    CHANGE = "change"
+    DELETION = "deletion"  # also waits until nobody keeps the board
 
 
 BoardQuery: TypeAlias = Query[tuple[Board, bool, bool, bool]]
@@ -230,7 +240,7 @@ async def get_board_permissions(
     A member finds the boards of one organization, a user those of all own organizations. Raises
     NotFound if it is not one of them, Forbidden if it may not be read.
     """
-    return await _fetch_permissions(source, actor, board_id, lock=False)
+    return await _fetch_permissions(source, actor, board_id, lock=None)
 
 
 async def get_board(source: Source, actor: Actor | Member, board_id: UUID) -> Board:
@@ -280,10 +290,14 @@ async def require_write_access(session: AsyncSession, user: User, board_id: UUID
 
 
 async def lock_board_as_admin(
-    session: AsyncSession, actor: Actor | Member, board_id: UUID
+    session: AsyncSession, actor: Actor | Member, board_id: UUID, *, to_delete: bool = False
 ) -> Board:
-    """Lock a board for an action of admins only. Raises the errors of `lock_board`."""
-    return _require_admin(await _lock(session, actor, board_id))
+    """Lock a board for an action of admins only. Raises the errors of `lock_board`.
+
+    With `to_delete` it also waits for those who keep the board: see `keep_agent`. A deletion that
+    waited for them later would have locked agents that they need.
+    """
+    return _require_admin(await _lock(session, actor, board_id, to_delete=to_delete))
 
 
 async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID) -> Board | None:
@@ -295,6 +309,46 @@ async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID)
     return _require_admin(_require_read(row)) if row is not None else None
 
 
+def build_keeping_condition(agent_id: Any) -> ColumnElement[bool]:
+    """Build a condition that is true, and keeps the board of an agent before rows are locked."""
+    board = select(Board.id).join(Agent, Agent.board_id == Board.id).where(Agent.id == agent_id)
+    kept = board.with_for_update(read=True, key_share=True, of=Board).subquery("kept")
+    return select(func.count()).select_from(kept).scalar_subquery() >= 0
+
+
+def select_kept_agent(agent_id: Any) -> Select[UUID]:
+    """Select an agent that is kept with its board: see `keep_agent`."""
+    agent = select(Agent.id).where(Agent.id == agent_id, build_keeping_condition(agent_id))
+    return agent.with_for_update(read=True, key_share=True)
+
+
+async def keep_agent(session: AsyncSession, agent_id: UUID) -> bool:
+    """Let deletions of an agent and its board wait until the transaction ends.
+
+    Others may change both. Call it before rows that are deleted with them are locked: a row that
+    refers to a board keeps it too, but only then. A deletion that has begun meanwhile waits for the
+    earlier rows, and the row for the deletion. Do not lock the board afterwards: a deletion of the
+    agent has locked it, and waits. Returns False if the agent is deleted.
+    """
+    return await KEPT_AGENT.first(session, agent_id=agent_id) is not None
+
+
+KEPT_AGENT: Query[tuple[UUID]] = Query(select_kept_agent(bindparam("agent_id", type_=Uuid())))
+
+
+async def keep_boards(session: AsyncSession, board_ids: Collection[UUID | None]) -> Sequence[UUID]:
+    """Keep boards as `keep_agent` does, and return them without those that are being deleted."""
+    return await KEPT_BOARDS.fetch(session, board_ids=[*{*board_ids} - {None}])
+
+
+KEPT_BOARDS: Query[UUID] = Query(
+    select(Board.id)
+    .where(Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))))
+    .order_by(Board.id)
+    .with_for_update(read=True, key_share=True, skip_locked=True),
+    itemgetter(0),
+)
+
 AGENT_PLACE: Query[tuple[UUID | None, UUID | None, bool]] = Query(
     select(Agent.board_id, Agent.gateway_id, Agent.is_board_lead).where(
         Agent.id == bindparam("agent_id")
@@ -302,13 +356,16 @@ AGENT_PLACE: Query[tuple[UUID | None, UUID | None, bool]] = Query(
 )
 
 
-async def _lock(session: AsyncSession, actor: Actor | Member, board_id: UUID) -> BoardPermissions:
+async def _lock(
+    session: AsyncSession, actor: Actor | Member, board_id: UUID, *, to_delete: bool = False
+) -> BoardPermissions:
     """Lock a board, and check that an agent was not deleted or moved while it waited for the lock.
 
     Of the agent only columns are selected: loading the object would overwrite the values to compare
     with.
     """
-    permissions = await _fetch_permissions(session, actor, board_id, lock=True)
+    kind = BoardLock.DELETION if to_delete else BoardLock.CHANGE
+    permissions = await _fetch_permissions(session, actor, board_id, lock=kind)
     if isinstance(actor, Agent):
         row = await AGENT_PLACE.first(session, agent_id=actor.id)
         if row is None:
@@ -332,7 +389,7 @@ def _require_admin(permissions: BoardPermissions) -> Board:
 
 
 async def _fetch_permissions(
-    source: Source, actor: Actor | Member, board_id: UUID, *, lock: bool
+    source: Source, actor: Actor | Member, board_id: UUID, *, lock: BoardLock | None
 ) -> BoardPermissions:
     kind = next(one for one in (Agent, Member, User) if isinstance(actor, one))
     query = _build_board_query(kind, lock=lock)
@@ -343,7 +400,7 @@ async def _fetch_permissions(
 
 
 @cache
-def _build_board_query(kind: type[Actor | Member], *, lock: bool) -> BoardQuery:
+def _build_board_query(kind: type[Actor | Member], *, lock: BoardLock | None) -> BoardQuery:
     """Build the query for the permissions of a user, a member or an agent on one board."""
     if issubclass(kind, Agent):
         own_id = bindparam("own_board_id", type_=Uuid())
@@ -353,7 +410,9 @@ def _build_board_query(kind: type[Actor | Member], *, lock: bool) -> BoardQuery:
     else:
         query = MEMBER_BOARDS if issubclass(kind, Member) else USER_BOARDS
     query = query.where(Board.id == bindparam("board_id"))
-    return Query(_with_lock(query) if lock else query)
+    if lock is not None:
+        query = _with_lock(query, to_delete=lock is BoardLock.DELETION)
+    return Query(query)
 
 
 def _require_read(row: Sequence[Any]) -> BoardPermissions:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -45,16 +44,12 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     await _require_at_work(session, board, organization, held_at, hold)
 
 
-async def find_board_and_hold(
-    source: Source, agent: Agent, *, is_kept: bool = False
-) -> tuple[Board | None, Conflict | None]:
+async def find_board_and_hold(source: Source, agent: Agent) -> tuple[Board | None, Conflict | None]:
     """Return the board of an agent, and the error of `check_agent_may_work` if it may not work.
 
-    A stop or a pause can begin at the next moment. With `is_kept` the board is not deleted before
-    the transaction ends: see `keep_board`.
+    Nothing is locked: a stop or a pause can begin at the next moment.
     """
-    query = KEPT_BOARD_AT_WORK if is_kept else BOARD_AT_WORK
-    row = await query.first(source, agent_id=agent.id)
+    row = await BOARD_AT_WORK.first(source, agent_id=agent.id)
     if row is None:
         return None, None
     board, organization, held_at, hold = row
@@ -109,32 +104,11 @@ AGENT_AT_WORK: Query[tuple[Organization, Any, Any]] = Query(
     .execution_options(populate_existing=True)
 )
 
-_AT_WORK = (
+BOARD_AT_WORK: Query[tuple[Board, Organization, Any, Any]] = Query(
     select(Board, Organization, Agent.held_at, Agent.hold)
     .join(Agent, Agent.board_id == Board.id)
     .join(Organization, Organization.id == Board.organization_id)
     .where(Agent.id == bindparam("agent_id"))
-)
-BOARD_AT_WORK: Query[tuple[Board, Organization, Any, Any]] = Query(_AT_WORK)
-KEPT_BOARD_AT_WORK: Query[tuple[Board, Organization, Any, Any]] = Query(
-    _AT_WORK.with_for_update(read=True, key_share=True, of=Board)
-)
-
-
-async def keep_board(session: AsyncSession, board_id: UUID | None) -> None:
-    """Let a deletion of a board wait until the transaction ends; others may change the board.
-
-    Call it before rows that are deleted with the board are locked. A row that refers to the board
-    locks it in the same way, but only then: a deletion that has begun meanwhile waits for the
-    earlier rows, and the row for the deletion.
-    """
-    await KEPT_BOARD.first(session, board_id=board_id)
-
-
-KEPT_BOARD: Query[tuple[UUID]] = Query(
-    select(Board.id)
-    .where(Board.id == bindparam("board_id", type_=Uuid()))
-    .with_for_update(read=True, key_share=True)
 )
 
 

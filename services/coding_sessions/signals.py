@@ -4,14 +4,27 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
-from sqlalchemy import DateTime, Uuid, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    DateTime,
+    ScalarSelect,
+    Uuid,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
-from core.errors import Invalid
+from core.errors import Invalid, Unauthorized
 from core.text import N_, to_one_line
 from models import (
     Agent,
@@ -27,7 +40,7 @@ from models import (
     UsageFact,
     new_id,
 )
-from services import agents, events
+from services import agents, boards, events
 from services.coding_sessions.rules import CLIENT_NAMES
 
 MAX_KEY_LENGTH = 200  # characters of a client's id of a session, a call or a message
@@ -112,26 +125,30 @@ async def record_signal(
 
     A request of the hook (`is_call`) shows that the session works. Without a state, the state of a
     known session stays. The session belongs to the task that the agent has in progress, if there is
-    exactly one. Records no event: see `build_change_event`. Raises Invalid for a bad `session_key`.
+    exactly one. Records no event: see `build_change_event`.
+
+    The agent and its board are kept. Raises Invalid for a bad `session_key`, and Unauthorized if
+    the agent is deleted.
     """
     at, known = now(), CodingSession
     state = state or (SessionState.WORKING if is_call else None)
-    statement = insert(CodingSession).values(
-        id=new_id(),
-        organization_id=agent.organization_id,
-        board_id=agent.board_id,
-        agent_id=agent.id,
-        task_id=_select_current_task(agent),
-        client=client,
-        session_key=check_key(session_key),
-        cwd=shorten(cwd),
-        model=shorten(model),
-        state=state or SessionState.WORKING,
-        started_at=at,
-        last_call_at=at if is_call else None,
-        last_signal_at=at,
-        ended_at=at if state is SessionState.ENDED else None,
-    )
+    values = {
+        "id": new_id(),
+        "organization_id": agent.organization_id,
+        "board_id": agent.board_id,
+        "client": client,
+        "session_key": check_key(session_key),
+        "cwd": shorten(cwd),
+        "model": shorten(model),
+        "state": state or SessionState.WORKING,
+        "started_at": at,
+        "last_call_at": at if is_call else None,
+        "last_signal_at": at,
+        "ended_at": at if state is SessionState.ENDED else None,
+    }
+    typed = [literal(value, getattr(known, name).type) for name, value in values.items()]
+    row = boards.select_kept_agent(agent.id).add_columns(_select_current_task(agent), *typed)
+    statement = insert(CodingSession).from_select(["agent_id", "task_id", *values], row)
     new = statement.excluded
     changes = {
         "board_id": new.board_id,
@@ -151,11 +168,12 @@ async def record_signal(
     stored = await session.scalar(
         statement.returning(CodingSession), execution_options={"populate_existing": True}
     )
-    assert stored is not None
+    if stored is None:
+        raise Unauthorized
     return stored
 
 
-def _select_current_task(agent: Agent) -> object:
+def _select_current_task(agent: Agent) -> ScalarSelect[UUID]:
     """Select the id of the task that an agent has in progress, if there is exactly one."""
     found = select(func.array_agg(Task.id)[1]).where(
         Task.board_id == agent.board_id,
@@ -201,7 +219,8 @@ async def record_connection(
 ) -> None:
     """Record that a client has reached the server, at most once in CONNECTION_INTERVAL.
 
-    The first contact of each kind is an event: call it in a transaction of its own, or last.
+    The first contact of each kind is an event: call it in a transaction of its own. Raises
+    Unauthorized if the agent is deleted meanwhile.
     """
     at, version = now(), shorten(version)
     found = await KNOWN_CONNECTION.first(session, agent_id=agent.id, client=client)
@@ -210,6 +229,8 @@ async def record_connection(
     is_recorded = before is not None and at - before < CONNECTION_INTERVAL
     if is_recorded and version in (None, known_version):
         return
+    if not await boards.keep_agent(session, agent.id):
+        raise Unauthorized
     name = f"{kind}_at"
     column = getattr(ClientConnection, name)
     statement = insert(ClientConnection).values(

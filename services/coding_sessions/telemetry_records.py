@@ -20,12 +20,10 @@ from models import (
     ToolCall,
     new_id,
 )
-from services import boards, events
+from services import events
 from services.coding_sessions.signals import (
-    ConnectionKind,
     build_change_event,
     build_ungated_events,
-    record_connection,
     record_signal,
     record_usage,
 )
@@ -69,7 +67,6 @@ async def record_export(session: AsyncSession, agent: Agent, export: Export) -> 
     A call that ran although the hook was not asked, or has not allowed it, is an event, once. That
     is only known of clients whose hook has called before: without it there is no gate.
     """
-    await boards.keep_board(session, agent.board_id)
     gated = {client for (client,) in await GATED_CLIENTS.fetch(session, agent_id=agent.id)}
     begun, ungated = [], []
     # in one order, so that exports that arrive together cannot deadlock
@@ -84,10 +81,6 @@ async def record_export(session: AsyncSession, agent: Agent, export: Export) -> 
     if ungated:
         new_events += await build_ungated_events(session, agent, ungated)
     await events.record_events(session, new_events)
-    for client, version in sorted(export.versions.items()):
-        await record_connection(
-            session, agent, client, kind=ConnectionKind.TELEMETRY, version=version
-        )
 
 
 def _combine(calls: Iterable[CallReport]) -> Mapping[str, CallReport]:

@@ -33,7 +33,7 @@ from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.db.transactions import Write
-from models import Member, Notification, NotificationKind, User
+from models import Board, Member, Notification, NotificationKind, User
 from services.notifications.creation import USER_TOPIC
 from services.notifications.queries import (
     IS_UNREAD,
@@ -72,11 +72,17 @@ class OpenedPage(NamedTuple):
 def _mark_statement(condition: ColumnElement[bool], is_read: ColumnElement[bool]) -> Write:
     """Mark notifications that fit a condition, and count them.
 
-    The rows are locked in the order in which `notify` locks them. One that merges loses its key, so
-    that the next cause creates another one.
+    The rows are locked in the order in which `notify` locks them, after their boards: see
+    `boards.keep_agent`. One that merges loses its key, so that the next cause creates another one.
     """
-    order = (Notification.user_id, Notification.kind, Notification.key)
-    locked = select(Notification.id).where(condition).order_by(*order).with_for_update()
+    board_ids = select(Notification.board_id).where(condition)
+    kept = select(Board.id).where(Board.id.in_(board_ids)).order_by(Board.id)
+    kept_count = select(func.count()).select_from(
+        kept.with_for_update(read=True, key_share=True).subquery("kept")
+    )
+    order = (Notification.user_id, Notification.kind, Notification.key, Notification.id)
+    locked = select(Notification.id).where(condition, kept_count.scalar_subquery() >= 0)
+    locked = locked.order_by(*order).with_for_update()
     changed = (
         update(Notification)
         .where(Notification.id.in_(select(locked.cte("locked").c.id)))

@@ -5,15 +5,17 @@ answer, are not escalated: others have to decide.
 """
 
 from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, DateTime, Uuid, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
 from models import Approval, Notification, NotificationKind, NotificationSettings
-from services import policies
+from services import boards, policies
 from services.notifications.creation import (
     ESCALATED_PREFIX,
     Audience,
@@ -53,8 +55,18 @@ def _concerns_others() -> ColumnElement[bool]:
     return found.correlate(Notification, NotificationSettings).exists()
 
 
+_IS_DUE = _ESCALATING.where(_ESCALATES_AT <= _AT, ~_concerns_others())
+_DUE_BOARDS: Query[UUID | None] = Query(
+    _IS_DUE.with_only_columns(Notification.board_id, maintain_column_froms=True).distinct(),
+    itemgetter(0),
+)
 _DUE: Query[tuple[Notification, UUID]] = Query(
-    _ESCALATING.where(_ESCALATES_AT <= _AT, ~_concerns_others())
+    _IS_DUE.where(
+        or_(
+            Notification.board_id.is_(None),
+            Notification.board_id == func.any(bindparam("kept_ids", type_=ARRAY(Uuid()))),
+        )
+    )
     .order_by(Notification.id)
     .limit(BATCH_SIZE)
     .with_for_update(of=Notification, skip_locked=True)
@@ -70,7 +82,10 @@ def next_escalation_query() -> ColumnElement[datetime | None]:
 
 async def escalate(session: AsyncSession) -> int:
     """Notify the second user of what the first one has not dealt with in time, and count it."""
-    found = await _DUE.fetch(session, at=now())
+    at = now()
+    board_ids = await _DUE_BOARDS.fetch(session, at=at)
+    kept = await boards.keep_boards(session, board_ids)
+    found = await _DUE.fetch(session, at=at, kept_ids=kept)
     if not found:
         return 0
     await notify(session, [_build_escalation(one, user_id) for one, user_id in found])

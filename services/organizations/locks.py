@@ -2,6 +2,11 @@
 
 All changes lock in the same order: users, boards, gateways, agents, organizations, members and
 invitations; several rows of a table in the order of their ids. So they cannot deadlock.
+
+A row that refers to a board or an agent locks it until the commit, against its deletion. So a
+change that locks no board but rows that are deleted with it, such as an agent, a session of a
+client or notifications, keeps the board first (`boards.keep_agent`, `boards.keep_boards`). A
+deletion of a board locks it `to_delete` at once.
 """
 
 from collections.abc import Collection
@@ -111,8 +116,8 @@ async def lock_organization_contents(
 ) -> None:
     """Lock the users, boards, gateways and agents of organizations.
 
-    The order is the same as in all other changes. A deletion that locked the organization first
-    would deadlock with them.
+    They are locked for a deletion. The order is the same as in all other changes: a deletion that
+    locked the organization first would deadlock with them. The users stay.
     """
     is_inside = Member.organization_id.in_(organization_ids)
     is_member = User.id.in_(select(Member.user_id).where(is_inside))
@@ -130,7 +135,8 @@ def _lock_rows_cte(
     after: CTE | None = None,
 ) -> CTE:
     """Lock rows in order of id, after those of `after` are locked."""
-    rows = select(model.id).where(condition).order_by(model.id).with_for_update(key_share=True)
+    rows = select(model.id).where(condition).order_by(model.id)
+    rows = rows.with_for_update(key_share=model is User)
     if after is not None:
         rows = rows.where(_count_rows(after) >= 0)
     return rows.cte(f"locked_{model.__tablename__}")

@@ -104,7 +104,6 @@ class HeldCall:
 
     call_id: UUID
     approval_id: UUID
-    board_id: UUID
     agent_id: UUID
     client: CodingClient
     since: datetime
@@ -143,7 +142,7 @@ async def ask(
     A call that is answered at once needs no lock of the board. Commit before the client gets the
     answer, and before anything waits.
     """
-    board, denial = await boards.find_board_and_hold(session, agent, is_kept=True)
+    board, denial = await boards.find_board_and_hold(session, agent)
     if board is None:
         return await _answer_at_once(session, agent, call, _deny("no_board", NO_BOARD))
     if denial is not None:
@@ -167,8 +166,11 @@ async def _is_test(
     commands = [one.text for one in call.facts.commands]
     if commands != [TEST_COMMAND] or call.request.is_headless:
         return False
-    may_be_held = found.verdict.effect in (PolicyEffect.ALLOW, PolicyEffect.ASK_ONE)
-    return may_be_held and await coding_sessions.claim_test(session, agent, call.request.client)
+    if found.verdict.effect not in (PolicyEffect.ALLOW, PolicyEffect.ASK_ONE):
+        return False
+    assert agent.board_id is not None
+    await boards.lock_board(session, agent, agent.board_id)
+    return await coding_sessions.claim_test(session, agent, call.request.client)
 
 
 def _refuse(error: AppError) -> _Basis:
@@ -386,7 +388,6 @@ async def _ask_people(
     return HeldCall(
         call_id,
         basis.approval_id,
-        board.id,
         agent.id,
         call.request.client,
         since=now(),
@@ -700,7 +701,9 @@ async def answer_held_calls(
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
         return {}
-    _, denial = await boards.find_board_and_hold(session, agent, is_kept=True)
+    if not await boards.keep_agent(session, agent.id):
+        return _deny_all(held, NOT_WAITING)
+    _, denial = await boards.find_board_and_hold(session, agent)
     if denial is not None:
         await abandon_calls(session, held)
         return _deny_all(held, denial.message)
@@ -753,8 +756,8 @@ async def abandon_calls(
     `is_cut`: the connection has closed, instead of the wait having ended. It is shown on open
     pages, for calls of one approval, unless the server stops: they are loaded again.
     """
-    if is_shown:
-        await boards.keep_board(session, held[0].board_id)
+    if is_shown and not await boards.keep_agent(session, held[0].agent_id):
+        return
     at = now()
     abandoned = await session.scalars(
         update(ToolCall)
@@ -794,7 +797,6 @@ async def _record_wait(
 
 async def record_session_event(session: AsyncSession, agent: Agent, event: SessionEvent) -> None:
     """Record what a hook reports that asks nothing. The end of a session ends its permissions."""
-    await boards.keep_board(session, agent.board_id)
     coding_session = await coding_sessions.record_event(session, agent, event)
     if event.kind is SessionEventKind.ENDED:
         await end_session_grants(session, coding_session)

@@ -1,21 +1,19 @@
 """Answers to tool calls, at the moment of their decision, with real commits."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.paging import Paging
-from models import Approval, ApprovalStatus, CodingSession, ToolAnswer
-from services import approvals, boards, tool_calls
+from models import Approval, ApprovalStatus, ToolAnswer
+from services import approvals, tool_calls
 from services.tool_calls import GrantScope, HeldCall, ToolReply
-from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
 from tests.support.tool_calls import answer_held, ask, prepare
 from tests.support.world import World
@@ -163,25 +161,3 @@ async def test_calls_in_parallel_with_one_id_get_one_answer(race: RaceFactory) -
         assert count_allowed(await run_concurrently(one.transaction, *asking)) == 1
 
     await run_rounds(range(ROUNDS), run)
-
-
-async def test_a_board_is_deleted_after_the_calls_that_are_being_recorded(
-    isolated_transaction: TransactionFactory, isolated_world: World
-) -> None:
-    """Recording a call locks its session, which is deleted with the board, before the call."""
-    world = isolated_world
-    async with isolated_transaction() as session:
-        await ask(session, world.worker, prepare("ls"))
-
-    async def delete() -> None:
-        async with isolated_transaction() as session:
-            board = await boards.lock_board(session, world.alice, world.board.id)
-            await boards.delete_board(session, world.alice, board)
-
-    async with isolated_transaction() as session:
-        await boards.find_board_and_hold(session, world.worker, is_kept=True)
-        await session.execute(select(CodingSession.id).with_for_update())
-        deletion = asyncio.create_task(delete())
-        await wait_for_lock_waiter(isolated_transaction, unless=deletion)
-        await ask(session, world.worker, prepare("ls"))
-    await deletion

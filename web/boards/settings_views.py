@@ -91,7 +91,10 @@ async def delete_board(request: Request) -> Response:
     with form.catch_errors():
         async with open_transaction(request) as session:
             board = await boards.lock_board_as_admin(
-                session, current_member(request), forms.path_id(request, "board_id")
+                session,
+                current_member(request),
+                forms.path_id(request, "board_id"),
+                to_delete=True,
             )
             if form.value("confirmed_name").strip() != board.name:
                 reason = _("To delete the board, type its name: %(name)s", name=board.name)

@@ -1,0 +1,243 @@
+"""Boards and agents are deleted while something of theirs is being recorded."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.errors import NotFound, Unauthorized
+from models import (
+    Agent,
+    AgentStatus,
+    Approval,
+    ApprovalStatus,
+    CodingClient,
+    Notification,
+    NotificationKind,
+)
+from services import agents, approvals, boards, coding_sessions, notifications, organizations
+from tests.services.test_escalations import choose_second_person
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.tool_calls import ask, prepare
+from tests.support.world import World, new_id
+
+Change = Callable[[AsyncSession, World], Awaitable[object]]
+PAST = timedelta(hours=3)
+
+
+async def lock_board(session: AsyncSession, world: World) -> None:
+    await boards.lock_board_as_admin(session, world.alice, world.board.id, to_delete=True)
+
+
+async def delete_board(session: AsyncSession, world: World) -> None:
+    board = await boards.lock_board_as_admin(session, world.alice, world.board.id, to_delete=True)
+    await boards.delete_board(session, world.alice, board)
+
+
+async def lock_board_of_agent(session: AsyncSession, world: World) -> None:
+    await boards.lock_board_of_agent(session, world.alice, world.worker.id)
+
+
+async def delete_agent(session: AsyncSession, world: World) -> None:
+    await agents.delete_agent(session, world.alice, world.worker.id)
+
+
+async def lock_organization(session: AsyncSession, world: World) -> None:
+    await organizations.lock_organization_contents(session, [world.tern.id])
+
+
+async def delete_organization(session: AsyncSession, world: World) -> None:
+    await organizations.delete_organization(session, world.alice_member, signed_in_at=now())
+
+
+DELETIONS = {
+    "board": (lock_board, delete_board),
+    "agent": (lock_board_of_agent, delete_agent),
+    "organization": (lock_organization, delete_organization),
+}
+
+
+async def run(transaction: TransactionFactory, change: Change, world: World) -> None:
+    async with transaction() as session:
+        await change(session, world)
+
+
+async def ask_for_ls(session: AsyncSession, world: World) -> None:
+    await ask(session, world.worker, prepare("ls"))
+
+
+async def begin_call(session: AsyncSession, world: World) -> None:
+    client = CodingClient.CLAUDE
+    await coding_sessions.record_signal(session, world.worker, client, "session-1")
+
+
+def mark_read(number: int) -> Change:
+    async def mark(session: AsyncSession, world: World) -> None:
+        ids = select(Notification.id).order_by(Notification.created_at)
+        id = (await session.scalars(ids)).all()[number]
+        await notifications.mark_read(session, world.alice_member, id)
+
+    return mark
+
+
+async def add_notifications(session: AsyncSession, world: World) -> None:
+    for number in range(2):
+        session.add(make_notification(world, created_at=now() + number * timedelta(seconds=1)))
+        await session.flush()  # a deletion finds them in the order in which they are stored
+
+
+def make_notification(world: World, **fields: object) -> Notification:
+    values = {
+        "id": new_id(),
+        "organization_id": world.tern.id,
+        "user_id": world.alice.id,
+        "kind": NotificationKind.QUESTION,
+        "key": str(new_id()),
+        "merges": False,
+        "board_id": world.board.id,
+        "data": {},
+        "count": 1,
+        "created_at": now(),
+        "updated_at": now(),
+    }
+    return Notification(**values | fields)
+
+
+@pytest.mark.parametrize("deleted", DELETIONS)
+@pytest.mark.parametrize(
+    ("prepare_rows", "begin", "finish"),
+    [
+        pytest.param(ask_for_ls, begin_call, ask_for_ls, id="call"),
+        pytest.param(add_notifications, mark_read(1), mark_read(0), id="notifications"),
+    ],
+)
+async def test_a_deletion_waits_for_what_is_being_recorded(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    deleted: str,
+    prepare_rows: Change,
+    begin: Change,
+    finish: Change,
+) -> None:
+    world = isolated_world
+    _, delete = DELETIONS[deleted]
+    await run(isolated_transaction, prepare_rows, world)
+    async with isolated_transaction() as session:
+        await begin(session, world)
+        deletion = asyncio.create_task(run(isolated_transaction, delete, world))
+        await wait_for_lock_waiter(isolated_transaction, unless=deletion)
+        await finish(session, world)
+    await deletion
+
+
+@pytest.mark.parametrize("deleted", DELETIONS)
+async def test_a_call_that_asks_people_waits_for_a_deletion(
+    isolated_transaction: TransactionFactory, isolated_world: World, deleted: str
+) -> None:
+    world = isolated_world
+    lock, delete = DELETIONS[deleted]
+    async with isolated_transaction() as session:
+        await lock(session, world)
+        asking = asyncio.create_task(
+            run(isolated_transaction, lambda own, _: ask(own, world.worker), world)
+        )
+        await wait_for_lock_waiter(isolated_transaction, unless=asking)
+        await delete(session, world)
+    with pytest.raises((NotFound, Unauthorized)):
+        await asking
+
+
+async def test_an_agent_that_calls_lets_the_deletion_of_its_board_wait(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """It locks its row first, and then what its new status resolves."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        await agents.record_heartbeat(session, world.worker)
+        deletion = asyncio.create_task(run(isolated_transaction, lock_board, world))
+        await wait_for_lock_waiter(isolated_transaction, unless=deletion)
+        assert not deletion.done()
+    await deletion
+
+
+async def let_reminders_be_due(session: AsyncSession, world: World) -> None:
+    await session.execute(update(Approval).values(created_at=now() - PAST))
+
+
+async def let_a_first_approval_be_outdated(session: AsyncSession, world: World) -> None:
+    approval = (await session.scalars(select(Approval))).first()
+    assert approval is not None
+    approval.first_approver_id, approval.first_approval_hash = world.alice.id, "other"
+    session.add(
+        make_notification(
+            world,
+            kind=NotificationKind.APPROVAL_PENDING,
+            key=str(approval.id),
+            approval_id=approval.id,
+            resolved_at=now(),
+        )
+    )
+
+
+async def let_an_agent_be_silent(session: AsyncSession, world: World) -> None:
+    silent = update(Agent).where(Agent.id == world.worker.id)
+    await session.execute(silent.values(status=AgentStatus.ONLINE, last_seen_at=now() - PAST))
+
+
+async def let_a_question_escalate(session: AsyncSession, world: World) -> None:
+    await choose_second_person(session, world, world.alice, world.bob)
+    session.add(make_notification(world, created_at=now() - PAST))
+
+
+JOBS = [
+    pytest.param(let_reminders_be_due, approvals.remind_of_approvals, id="reminders"),
+    pytest.param(
+        let_a_first_approval_be_outdated,
+        approvals.reopen_outdated_first_approvals,
+        id="first_approvals",
+    ),
+    pytest.param(let_an_agent_be_silent, agents.mark_silent_agents_offline, id="offline"),
+    pytest.param(let_a_question_escalate, notifications.escalate, id="escalations"),
+]
+
+
+@pytest.mark.parametrize(("let_be_due", "do_job"), JOBS)
+async def test_jobs_leave_out_a_board_that_is_being_deleted(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    let_be_due: Change,
+    do_job: Callable[[AsyncSession], Awaitable[int]],
+) -> None:
+    """They would lock what the deletion needs, and wait for the board."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        session.add(world.make_approval(status=ApprovalStatus.PENDING)[0])
+        await session.flush()
+        await let_be_due(session, world)
+    async with isolated_transaction() as blocking:
+        # a deletion removes the agents first
+        await blocking.execute(select(Agent.id).where(Agent.id == world.lead.id).with_for_update())
+        deletion = asyncio.create_task(run(isolated_transaction, delete_board, world))
+        await wait_for_lock_waiter(isolated_transaction, unless=deletion)
+        async with isolated_transaction() as session:
+            assert await do_job(session) == 0
+    await deletion
+
+
+@pytest.mark.parametrize(("let_be_due", "do_job"), JOBS)
+async def test_jobs_are_due_in_the_races_above(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    let_be_due: Change,
+    do_job: Callable[[AsyncSession], Awaitable[int]],
+) -> None:
+    async with isolated_transaction() as session:
+        session.add(isolated_world.make_approval(status=ApprovalStatus.PENDING)[0])
+        await session.flush()
+        await let_be_due(session, isolated_world)
+        assert await do_job(session) == 1
