@@ -375,9 +375,7 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
         return await _undo_first_approval(session, user, detail)
     finalizes_at = detail.approval.finalizes_at
     if finalizes_at is None or finalizes_at <= now():
-        message = N_(
-            "It is too late to undo this. The decision is final; make a new request instead."
-        )
+        message = N_("It is too late to undo this: the decision is final.")
         raise Conflict("too_late_to_undo", message)
     roles = await load_decider_roles(session, user, [detail])
     require_decider(detail, user, detail.shown_status, roles)

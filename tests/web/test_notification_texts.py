@@ -71,7 +71,7 @@ def test_every_kind_has_texts_an_icon_and_a_page(kind: Kind) -> None:
         ),
         (
             build(Kind.AGENT_HELD, {"name": "Bee", "recent": 12, "pending": 4}),
-            "Bee was stopped automatically",
+            "Approval requests of Bee are refused",
             "It requests approvals too often: 12 in the last hour, 4 pending.",
         ),
         (

@@ -166,6 +166,8 @@ def describe_title(notification: Notification, actor_name: str | None = None) ->
         text = N_("Overdue: %(subject)s")
     elif notification.kind is Kind.QUESTION and data.get("is_escalated"):
         text = N_("Nobody has answered yet: %(subject)s")
+    elif notification.kind is Kind.AGENT_HELD and "recent" in data:
+        text = N_("Approval requests of %(subject)s are refused")
     elif data.get("code") == NEVER_CALLED:
         text = N_("%(subject)s has never called")
     elif "request_id" in data:
