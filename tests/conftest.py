@@ -13,8 +13,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from alembic import command
-from alembic.config import Config
 from anyio.pytest_plugin import get_runner
 from hypothesis import HealthCheck, settings
 from pwdlib import PasswordHash
@@ -31,10 +29,12 @@ from sqlalchemy.ext.asyncio import (
 from xdist.remote import Producer
 
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
+from cli.migrate import migrate_database
 from core.config.settings import Settings
 from core.db.engine import STATEMENT_CACHE, TransactionFactory
 from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
+from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.preloaded_product import PRODUCT, keep_compiled_templates
 from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
@@ -135,13 +135,24 @@ def postgres_root() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def preloaded_product(
-    postgres_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    """Share compiled templates; end the process from which installations are forked."""
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of files that all processes of this run share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "templates"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def initial_database(run_folder: Path) -> None:
+    """Share the files of a migrated database."""
+    INITIAL_DATABASE.folder = run_folder / "database"
+    INITIAL_DATABASE.folder.mkdir(exist_ok=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded_product(postgres_root: Path, run_folder: Path) -> Iterator[None]:
+    """Share compiled templates; end the process from which installations are forked."""
+    folder = run_folder / "templates"
     folder.mkdir(exist_ok=True)
     PRODUCT.template_cache = folder
     keep_compiled_templates(folder)
@@ -157,6 +168,7 @@ def postgres_server(postgres_root: Path, tmp_path_factory: pytest.TempPathFactor
         yield given
         return
     folder = tmp_path_factory.mktemp("postgres") / "data"
+    INITIAL_DATABASE.copy_into(folder)
     postgres = EmbeddedPostgres(folder, tuning=FAST)
     try:
         yield postgres.start()
@@ -167,10 +179,12 @@ def postgres_server(postgres_root: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def template_database(postgres_server: str) -> str:
     """The name of a migrated, empty database that is copied for tests."""
+    if "MC_TEST_SERVER" not in os.environ:
+        return str(make_url(postgres_server).database)
     name = f"{TEMPLATE_PREFIX}_{os.getpid()}"
     drop, create = f'drop database if exists "{name}"', f'create database "{name}"'
     asyncio.run(_execute(postgres_server, drop, create))
-    asyncio.run(migrate_database(_settings_for(postgres_server, name).sqlalchemy_url))
+    asyncio.run(migrate_database(_settings_for(postgres_server, name)))
     return name
 
 
@@ -339,18 +353,6 @@ def world(transaction: TransactionFactory, shared_world: StoredWorld) -> World:
 def isolated_world(isolated_settings: Settings, world_template: StoredWorld) -> World:
     """The test data, in the test's own database."""
     return world_template.copy_rows()
-
-
-async def migrate_database(url: str) -> None:
-    """Migrate a database to the newest version."""
-    async with create_async_engine(url, poolclass=NullPool).begin() as connection:
-        config = Config(toml_file=ROOT / "pyproject.toml")
-
-        def upgrade(sync_connection: object) -> None:
-            config.attributes["connection"] = sync_connection
-            command.upgrade(config, "head")
-
-        await connection.run_sync(upgrade)
 
 
 async def _execute(server: str, *statements: str) -> None:

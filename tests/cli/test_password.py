@@ -1,10 +1,12 @@
 """`./run password`: a password reset link for a user who cannot sign in."""
 
 from contextlib import closing
+from pathlib import Path
 
 import httpx2
 
 from tests.cli.conftest import OWNER, SAME_SITE, run_cli, sign_up_owner
+from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.installation import Installation
 
 NEW_PASSWORD = "another correct horse"
@@ -27,8 +29,9 @@ def test_the_link_lets_the_user_choose_a_new_password(installation: Installation
         assert owner.get("/settings").headers["Location"].startswith("/sign-in")
 
 
-def test_an_unknown_address_gives_one_sentence(shared_installation: Installation) -> None:
-    result = run_cli("password", "nobody@example.com", data=shared_installation.data_dir)
+def test_an_unknown_address_gives_one_sentence(tmp_path: Path) -> None:
+    INITIAL_DATABASE.copy_into(tmp_path / "data")
+    result = run_cli("password", "nobody@example.com", data=tmp_path / "data")
     assert result.returncode == 1
     assert result.stderr == "Nobody has the e-mail address nobody@example.com here.\n"
     assert "/password" not in result.stdout

@@ -15,6 +15,7 @@ import pytest
 
 from embedded_postgres.data_location import SystemAccount, find_programs
 from embedded_postgres.instance import EmbeddedPostgres, PostgresStartError
+from tests.support.initial_database import INITIAL_DATABASE
 
 ROOT = Path(__file__).parent.parent.parent
 IS_ROOT = os.geteuid() == 0
@@ -34,11 +35,18 @@ print(postgres.stop(), flush=True)
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """An instance that is not started yet."""
+def new_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """An instance that is not started yet, without database."""
     postgres = EmbeddedPostgres(tmp_path / "data", tuning=FAST_TUNING)
     yield postgres
     postgres.stop()
+
+
+@pytest.fixture
+def postgres(new_postgres: EmbeddedPostgres, tmp_path: Path) -> EmbeddedPostgres:
+    """An instance that is not started yet, with a database."""
+    INITIAL_DATABASE.copy_into(tmp_path / "data")
+    return new_postgres
 
 
 class PostgresUser:
@@ -84,15 +92,15 @@ def kill_postgres(postgres: EmbeddedPostgres) -> None:
 
 
 async def test_it_is_created_and_accepts_only_local_connections(
-    postgres: EmbeddedPostgres,
+    new_postgres: EmbeddedPostgres,
 ) -> None:
-    postgres.start()
-    assert await fetch_value(postgres, "select current_database()") == "mission_control"
-    assert await fetch_value(postgres, "show server_encoding") == "UTF8"
-    assert await fetch_value(postgres, "show timezone") == "UTC"
-    assert await fetch_value(postgres, "select upper('ä') = 'Ä'")
-    assert await fetch_value(postgres, "show listen_addresses") == ""
-    assert stat.S_IMODE(postgres.home.stat().st_mode) == 0o700
+    new_postgres.start()
+    assert await fetch_value(new_postgres, "select current_database()") == "mission_control"
+    assert await fetch_value(new_postgres, "show server_encoding") == "UTF8"
+    assert await fetch_value(new_postgres, "show timezone") == "UTC"
+    assert await fetch_value(new_postgres, "select upper('ä') = 'Ä'")
+    assert await fetch_value(new_postgres, "show listen_addresses") == ""
+    assert stat.S_IMODE(new_postgres.home.stat().st_mode) == 0o700
 
 
 async def test_data_is_kept_after_a_stop(postgres: EmbeddedPostgres) -> None:
@@ -167,16 +175,17 @@ def test_a_stale_pid_file_does_not_prevent_a_start(
     assert postgres.accepts_connections()
 
 
-def test_an_incomplete_data_folder_is_created_again(postgres: EmbeddedPostgres) -> None:
-    incomplete = postgres.home / "data.new"
+def test_an_incomplete_data_folder_is_created_again(new_postgres: EmbeddedPostgres) -> None:
+    incomplete = new_postgres.home / "data.new"
     incomplete.mkdir()
     (incomplete / "PG_VERSION").write_text("18")
-    postgres.start()
-    assert postgres.accepts_connections()
+    new_postgres.start()
+    assert new_postgres.accepts_connections()
     assert not incomplete.exists()
 
 
 async def test_two_data_folders_are_independent(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    INITIAL_DATABASE.copy_into(tmp_path / "other")
     other = EmbeddedPostgres(tmp_path / "other", tuning=FAST_TUNING)
     postgres.start()
     other.start()

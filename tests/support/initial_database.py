@@ -1,41 +1,62 @@
 """A migrated database without content, whose files are copied into new installations."""
 
-import os
+import asyncio
+import fcntl
 import subprocess
+import tempfile
 import time
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cli.migrate import migrate_database
+from core.config.settings import Settings
 from embedded_postgres.data_location import root_data_folder
 from embedded_postgres.instance import EmbeddedPostgres
-from tests.support.preloaded_product import PRODUCT
 
-MIGRATION_TIMEOUT = 300  # seconds
-
-
-def copy_initial_database(data_dir: Path) -> None:
-    """Copy the database into a data folder that has none: to create it takes 30 times as long."""
-    files = EmbeddedPostgres(data_dir).home / "data"
-    if not files.exists():
-        subprocess.run(["cp", "-a", create_initial_database(root_data_folder()), files], check=True)
+STOP_TIMEOUT = 60  # seconds
 
 
-@cache
-def create_initial_database(folder: Path) -> Path:
-    """Create a database in a folder for this run of the tests, and return the folder of its files.
+class InitialDatabase:
+    """The files of the database; the processes of a run of the tests create them once."""
 
-    `./run migrate` starts PostgreSQL for it and stops it again.
-    """
-    data_dir = folder / f"initial-{os.getpid()}"
-    log = folder / f"initial-{os.getpid()}.log"
-    with log.open("w") as errors:
-        process = PRODUCT.run(["migrate", "--data", str(data_dir)], {}, errors)
-    printed = process.stdout.read()
-    process.stdout.close()
-    assert process.wait(MIGRATION_TIMEOUT) == 0, printed + log.read_text()
-    files = EmbeddedPostgres(data_dir).home / "data"
-    end = time.monotonic() + MIGRATION_TIMEOUT
-    while (files / "postmaster.pid").exists():  # PostgreSQL still writes its files
+    def __init__(self) -> None:
+        self.folder: Path | None = None  # of the files; without it, this process has its own
+
+    def copy_into(self, data_dir: Path) -> None:
+        """Copy it into a data folder without database: to create one takes 15 times as long."""
+        files = EmbeddedPostgres(data_dir).home / "data"
+        if not files.exists():
+            _copy(self._create(), files)
+
+    def _create(self) -> Path:
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="initial-", dir=root_data_folder()))
+        files = self.folder / "data"
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not files.exists():
+                _create_database(files)
+        return files
+
+
+INITIAL_DATABASE = InitialDatabase()
+
+
+def _create_database(files: Path) -> None:
+    """Start PostgreSQL on an empty folder, migrate its database, and copy its files."""
+    postgres = EmbeddedPostgres(root_data_folder() / "initial", tuning={"fsync": "off"})
+    settings = Settings(database_url=postgres.start())
+    with ThreadPoolExecutor() as executor:  # this one may run an event loop
+        executor.submit(asyncio.run, migrate_database(settings)).result()
+    postgres.stop()
+    end = time.monotonic() + STOP_TIMEOUT
+    while (postgres.home / "data/postmaster.pid").exists():  # PostgreSQL still writes its files
         assert time.monotonic() < end
         time.sleep(0.02)
-    return files
+    new = files.with_name("new")
+    _copy(postgres.home / "data", new)
+    new.rename(files)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", folder, target], check=True)

@@ -16,7 +16,7 @@ from typing import IO, Any
 import httpx2
 
 from embedded_postgres.instance import EmbeddedPostgres
-from tests.support.initial_database import copy_initial_database
+from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.preloaded_product import DEFAULTS, PRODUCT, ForkedProcess
 
 ROOT = Path(__file__).parent.parent.parent
@@ -94,7 +94,7 @@ class Installation:
         self, words: list[str], environment: dict[str, str], log: IO[str]
     ) -> ForkedProcess | subprocess.Popen[str]:
         if self.is_prepared:
-            copy_initial_database(self.data_dir)
+            INITIAL_DATABASE.copy_into(self.data_dir)
             return PRODUCT.run(words, environment, log, with_nohup=self.with_nohup)
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *words],
