@@ -52,7 +52,11 @@ def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 
 def run_cli(*arguments: str, data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command on a data folder, in a forked process, and wait for its end."""
-    words = [*arguments, "--data", str(data)]
+    return run_forked(*arguments, "--data", str(data), **environment)
+
+
+def run_forked(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a forked process, and wait for its end."""
     with TemporaryFile("w+") as errors:
         process = PRODUCT.run(words, {"MC_ENV_FILE": os.devnull, **environment}, errors)
         timer = threading.Timer(TIMEOUT, process.send_signal, [signal.SIGKILL])

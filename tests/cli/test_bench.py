@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import run_command_line
+from tests.cli.conftest import run_forked
 from tests.support.tiers import repetition
 
 
 def run_part(folder: Path, part: str) -> tuple[dict[str, Any], str]:
     """Measure a part with little data; return the rows by name, and what was printed."""
-    result = run_command_line("bench", "--quick", "--only", part, "--json", str(folder))
+    result = run_forked("bench", "--quick", "--only", part, "--json", str(folder))
     assert result.returncode == 0, result.stderr
     [file] = folder.glob("*.json")
     return {row["name"]: row for row in json.loads(file.read_text())["rows"]}, result.stdout

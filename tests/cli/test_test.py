@@ -59,6 +59,7 @@ def test_repetition():
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a test that fails once, and one that passes."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # their imports take longer
     (tmp_path / "pytest.ini").touch()
     (tmp_path / "test_unstable.py").write_text(UNSTABLE)
     (tmp_path / "test_counted.py").write_text(COUNTED)
