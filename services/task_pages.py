@@ -25,7 +25,7 @@ from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.gateways import runs
 from services.saved_views import ListedView
-from services.tasks import Assignee, TaskRef
+from services.tasks import Assignee
 from services.waiting_counts import WaitingCounts
 
 
@@ -41,16 +41,10 @@ class TaskPageData:
     messages_without_action: Sequence[tuple[Message, Agent]]
     has_description_versions: bool
     workers: Sequence[Assignee]  # the agent that did the work, if it is not assigned any more
-    people: Sequence[BoardPerson] = ()  # who can read the board
-    agents: Sequence[Agent] = ()  # to which the task can be assigned
-    tags: Sequence[Tag] = ()
-    possible_dependencies: Sequence[TaskRef] = ()  # the newest tasks that it may depend on
 
 
-async def load_task_page_data(
-    source: Source, board: Board, task_id: UUID, *, with_options: bool
-) -> TaskPageData:
-    """Load the data of an existing task; what its forms offer only `with_options`.
+async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> TaskPageData:
+    """Load the data of an existing task.
 
     The objects have no session, also in a transaction: they cannot be changed.
     """
@@ -63,8 +57,7 @@ async def load_task_page_data(
         without_action,
         versions,
         workers,
-        *options,
-    ) = await _build_query(with_options=with_options).fetch(
+    ) = await _PAGE_DATA.fetch(
         source,
         board_id=board.id,
         organization_id=board.organization_id,
@@ -80,29 +73,19 @@ async def load_task_page_data(
         without_action,
         bool(versions),
         workers,
-        *options,
     )
 
 
-@cache
-def _build_query(*, with_options: bool) -> CombinedQuery:
-    options = (
-        boards.BOARD_PEOPLE,
-        tasks.ASSIGNABLE_AGENTS,
-        tags.TAGS,
-        tasks.POSSIBLE_DEPENDENCIES,
-    )
-    return CombinedQuery(
-        approvals.OPEN_APPROVALS,
-        custom_fields.TASK_FIELDS,
-        forges.TASK_LINKS,
-        tasks.WATCHERS,
-        runs.CURRENT_TASK_RUNS,
-        messages.TASK_MESSAGES_WITHOUT_ACTION,
-        tasks.HAS_DESCRIPTION_VERSIONS,
-        tasks.WORKER,
-        *(options if with_options else ()),
-    )
+_PAGE_DATA = CombinedQuery(
+    approvals.OPEN_APPROVALS,
+    custom_fields.TASK_FIELDS,
+    forges.TASK_LINKS,
+    tasks.WATCHERS,
+    runs.CURRENT_TASK_RUNS,
+    messages.TASK_MESSAGES_WITHOUT_ACTION,
+    tasks.HAS_DESCRIPTION_VERSIONS,
+    tasks.WORKER,
+)
 
 
 OPTION_QUERIES = 5  # of what a user can choose

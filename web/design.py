@@ -69,6 +69,7 @@ from web.dashboard.charts import (
     format_value,
 )
 from web.dashboard.views import DashboardQuery
+from web.pickers import Chosen
 from web.saved_views.presenter import COLUMN_NAMES
 from web.tasks.conversation import ConversationAddress, UnreadComments
 from web.tasks.forms import list_edited_fields
@@ -140,7 +141,7 @@ async def show_components(request: Request) -> Response:
         "lead": lead,
         "last_calls": [ago(minutes=minutes) for minutes in (2, 9, 14, 47)],
         "describe_evidence": describe_evidence,
-        "bulk_assignees": [("", [(card.agent.id, card.agent.name) for card in agent_cards])],
+        "bulk_chosen": {"assignee": Chosen(), "add_tag": Chosen(), "remove_tag": Chosen()},
         # boards
         **render_board(agent_cards, pending),
         # requests
@@ -515,9 +516,9 @@ def build_task_context(agent: Agent, user_id: UUID) -> dict[str, Any]:
         "task_fields": [],
         "fields": build_form_fields(form, TaskCreate, edited),
         "current": {field.name: field.value for field in edited},
-        "assignees": [agent],
-        "people": [],
-        "board_tags": TAGS,
+        "chosen_assignee": Chosen(),
+        "chosen_tags": Chosen(),
+        "chosen_dependency": Chosen(),
         "workers": [],
         "watchers": [BoardPerson(user_id, VIEWER_NAME, can_write=True)],
         "reader_id": user_id,

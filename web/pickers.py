@@ -95,18 +95,30 @@ async def load_chosen(
     form: forms.Form,
     current: Sequence[object] = (),
     *,
+    known: Sequence[ChosenOption] = (),
     board: Board | None = None,
 ) -> Chosen:
     """Return what a field shows as chosen: what was submitted or picked, else the current values.
 
-    `board` is only needed for tasks.
+    `known` are options that are loaded already; `board` is only needed for tasks.
     """
     picked = read_picked_values(name)
     before = [str(one) for one in current if one]
     values = form.selected(name, before) if picked is None else picked
-    place = PickerPlace(member, board)
-    found = await _find_chosen(source, place, kind, [one for one in values if one])
-    return Chosen(found, picked is not None)
+    chosen = {one.value: one for one in known}
+    unknown = [one for one in values if one and one not in chosen]
+    found = await _find_chosen(source, PickerPlace(member, board), kind, unknown)
+    chosen |= {one.value: one for one in found}
+    return Chosen([chosen[one] for one in dict.fromkeys(values) if one], picked is not None)
+
+
+async def load_value_names(
+    source: Source, member: Member, kind: PickerKind, values: Sequence[object]
+) -> dict[str, str]:
+    """Return the names of values of a field, by value."""
+    given = [str(one) for one in values if one]
+    found = await _find_chosen(source, PickerPlace(member), kind, given)
+    return {one.value: one.option.name for one in found}
 
 
 async def _find_chosen(

@@ -58,11 +58,9 @@ from services.tasks.history import (
 )
 from services.tasks.positions import TaskPosition, find_position, reorder_task
 from services.tasks.queries import (
-    ASSIGNABLE_AGENTS,
     BOARD_TASKS,
     IS_POSSIBLE_DEPENDENCY,
     MAX_ASSIGNED_TASKS,
-    POSSIBLE_DEPENDENCIES,
     WORKER,
     AssignedTask,
     Assignee,
@@ -76,7 +74,6 @@ from services.tasks.queries import (
     get_card_task,
     get_task,
     get_task_detail,
-    list_assignable_agents,
     list_assigned_tasks,
     list_tasks,
     load_task_details,

@@ -57,7 +57,7 @@ from models import (
     TaskLink,
     User,
 )
-from services import boards, counters, custom_fields, desired_state
+from services import boards, counters, custom_fields
 from services.tasks import dependencies
 
 MAX_ASSIGNED_TASKS = 500
@@ -575,31 +575,5 @@ async def list_assigned_tasks(source: Source, member: Member) -> Sequence[Assign
 
 # Options of forms
 
-ASSIGNABLE_AGENTS: Query[Agent] = Query(
-    select(Agent)
-    .where(
-        Agent.board_id == BOARD_ID,
-        Agent.is_board_lead.is_(False),
-        desired_state.IS_NOT_BEING_REMOVED,
-    )
-    .order_by(func.lower(Agent.name), Agent.id),
-    itemgetter(0),
-)
-
-
-async def list_assignable_agents(source: Source, board: Board) -> Sequence[Agent]:
-    """Return the workers of a board that are not being removed, by name."""
-    return await ASSIGNABLE_AGENTS.fetch(source, board_id=board.id)
-
-
 IS_POSSIBLE_DEPENDENCY = Task.id.not_in(select(dependencies.DEPENDENTS.c.id))
 """Whether the task `task_id` may depend on a task without a cycle."""
-
-POSSIBLE_DEPENDENCIES = Query(
-    select(Task.id, Task.title, Task.status)
-    .where(Task.board_id == BOARD_ID, IS_POSSIBLE_DEPENDENCY)
-    .order_by(Task.created_at.desc(), Task.id)
-    .limit(200),
-    TaskRef._make,
-)
-"""Selects the newest tasks of the board that a task may depend on without a cycle."""

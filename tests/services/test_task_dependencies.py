@@ -7,8 +7,10 @@ from sqlalchemy import insert, select
 
 from core.clock import now
 from core.errors import Conflict, Invalid, NotFound
+from core.paging import Paging
 from models import Event, EventType, Status, Task, TaskDependency, new_id
 from services import tasks
+from services.pickers import PickerKind, PickerPlace, list_options
 from services.tasks.dependencies import is_reachable
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
@@ -179,9 +181,6 @@ async def test_dependency_choices_exclude_tasks_that_would_create_a_cycle(sessio
     other_board_task = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
     session.add(other_board_task)
     await session.flush()
-    choices = await tasks.POSSIBLE_DEPENDENCIES.fetch(
-        session, board_id=world.board.id, task_id=two.id
-    )
-    assert [choice.id for choice in choices] == [four.id, one.id]
-    assignable = await tasks.list_assignable_agents(session, world.board)
-    assert [agent.name for agent in assignable] == ["Other worker", "Worker"]
+    place = PickerPlace(world.alice_member, world.board, two.id)
+    choices = await list_options(session, place, PickerKind.TASKS, "", Paging())
+    assert [choice.key for choice in choices.items] == [str(four.id), str(one.id)]

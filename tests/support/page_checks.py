@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
+from playwright.async_api import Browser, BrowserContext, Locator, Page, ViewportSize
 
 from tests.support.installation import Installation
 from tests.support.tiers import repetition
@@ -42,6 +42,12 @@ async def new_context(
     context = await browser.new_context(**options)
     context.set_default_timeout(PATIENCE)
     return context
+
+
+async def choose(button: Locator, name: str) -> None:
+    """Choose an option of a picker by its name; a picker of several values stays open."""
+    await button.click()
+    await button.page.locator("#picker-panel").get_by_role("option", name=name).first.click()
 
 
 async def close_context(context: BrowserContext) -> None:

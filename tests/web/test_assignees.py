@@ -26,17 +26,6 @@ async def stored(transaction: TransactionFactory, task: Task) -> Task:
         return found
 
 
-async def test_forms_offer_agents_and_people_who_can_read(alice, world, task) -> None:
-    page = (await alice.get(f"/boards/{world.board.id}")).text
-    form = page[page.index('id="new-task-form"') :]
-    assert '<optgroup label="Agents">' in form
-    assert '<optgroup label="People">' in form
-    for name in ("alice", "bob", "rita"):
-        assert f'value="user:{getattr(world, name).id}"' in form
-    assert f"user:{world.dana.id}" not in page
-    assert f"user:{world.charlie.id}" not in page
-
-
 async def test_a_new_task_is_assigned_to_a_person(alice, world, transaction) -> None:
     fields = {"title": "Ask Rita", "assignee": f"user:{world.rita.id}"}
     answer = await alice.post(f"/boards/{world.board.id}/tasks", data=fields)

@@ -152,3 +152,23 @@ async def test_long_names_and_numbers_do_no_harm(alice, world, transaction) -> N
     for name, value in [("q", "("), ("offset", "9"), ("recent", ","), ("name", "a")]:
         query = f"{name}={value * 5_000}"
         assert (await alice.get(f"/pick/boards?{query}", headers=HTMX)).status_code == 200
+
+
+async def test_tasks_are_assigned_and_tagged_without_scripts(
+    alice, world, board_path, transaction
+) -> None:
+    tasks = [world.make_task("Coil the rope"), world.make_task("Bail the boat")]
+    await keep(transaction, *tasks, make_tag(world.tern, "Deck"))
+    page = await PlainPage(alice).open(f"{board_path}/tasks/{tasks[0].id}")
+    await page.press("Assignee:")
+    await page.follow("Rita")
+    await page.press("Save: Rita")
+    assert page.get("button", "Rita").is_shown
+
+    await page.open(f"{board_path}?view=list")
+    page.check("Select “Bail the boat”")
+    await page.press("Add a tag")
+    await page.follow("Deck")
+    await page.press("Save: Deck")
+    await page.open(f"{board_path}/tasks/{tasks[1].id}")
+    assert "Deck" in page.part("edit-tags")

@@ -13,6 +13,7 @@ from models import Status
 from services import custom_fields, tasks
 from services.tasks import BulkResult, DescriptionVersion, TaskUpdate
 from web.approvals.completions import REJECTION_CODES
+from web.auth.viewer import current_member
 from web.boards.bulk_views import load_rejections
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
@@ -95,7 +96,8 @@ async def render_task_conflict(
     async with open_reader(request) as source:
         board = (await board_access(request, source)).board
         detail = await tasks.get_task_detail(source, board, forms.path_id(request, "task_id"))
-        names = names or await load_value_names(source, board, detail)
+        member = current_member(request)
+        names = names or await load_value_names(source, member, form, detail)
     about = ConflictContext(
         title=detail.task.title,
         back=task_path(request),

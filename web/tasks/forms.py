@@ -8,12 +8,14 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from core.db.reads import Source
-from models import Board, Priority, Status
-from services import boards, tags, tasks
+from models import Board, Member, Priority, Status
+from services.pickers import PickerKind, PickerOption
 from services.tasks import TaskDetail, TaskPosition, TaskUpdate
-from web.boards.assignees import PERSON_PREFIX, format_assignee
+from web import pickers
+from web.boards.assignees import format_assignee
 from web.boards.cards import STATUS_NAMES
 from web.boards.forms import format_date_field, read_task_values
+from web.pickers import Chosen, ChosenOption, load_chosen
 from web.ui import object_forms
 from web.ui.edited_fields import EditedField
 from web.ui.forms import BlankAsNone, Form
@@ -44,14 +46,43 @@ def list_edited_fields(detail: TaskDetail, zone: tzinfo) -> list[EditedField]:
     ]
 
 
+async def load_chosen_values(
+    source: Source, member: Member, board: Board, detail: TaskDetail, form: Form
+) -> dict[str, Chosen]:
+    """Return what the pickers of a task show; without a submitted form no statement runs.
+
+    The assignee is chosen only after the page of its picker has led back.
+    """
+    known = [
+        ChosenOption(str(tag.id), PickerOption("tag", str(tag.id), tag.name, mark=tag.color))
+        for tag in detail.tags
+    ]
+    is_edited = "tag_ids" in form.values
+    return {
+        "chosen_assignee": await load_chosen(
+            source, member, PickerKind.ASSIGNEES, "assignee", Form()
+        ),
+        "chosen_tags": await load_chosen(
+            source,
+            member,
+            PickerKind.TAGS,
+            "tag_ids",
+            form if is_edited else Form(),
+            detail.tag_ids,
+            known=known,
+        ),
+        "chosen_dependency": await load_chosen(
+            source, member, PickerKind.TASKS, "add", form, board=board
+        ),
+    }
+
+
 async def load_value_names(
-    source: Source, board: Board, detail: TaskDetail
+    source: Source, member: Member, form: Form, detail: TaskDetail
 ) -> Mapping[str, Mapping[str, str]]:
-    """Return the texts of statuses, priorities, agents and tags, by field and value."""
-    agents = [*await tasks.list_assignable_agents(source, board)]
-    agents += [detail.assignee] if detail.assignee else []
-    people = await boards.list_board_people(source, board)
-    board_tags = await tags.list_board_tags(source, board)
+    """Return the texts of the submitted and the current values of a task, by field and value."""
+    assignees = [*form.selected("assignee"), format_assignee(detail.task)]
+    tag_ids = [*form.selected("tag_ids"), *detail.tag_ids]
     return {
         "status": {status.value: translate(name) for status, name in STATUS_NAMES.items()},
         "priority": {
@@ -61,10 +92,9 @@ async def load_value_names(
         },
         "assignee": {
             "": _("Unassigned"),
-            **{str(one.id): one.name for one in agents},
-            **{f"{PERSON_PREFIX}{one.id}": one.name for one in people},
+            **await pickers.load_value_names(source, member, PickerKind.ASSIGNEES, assignees),
         },
-        "tag_ids": {str(tag.id): tag.name for tag in board_tags},
+        "tag_ids": await pickers.load_value_names(source, member, PickerKind.TAGS, tag_ids),
         "due_at": {"": _("No date")},
     }
 

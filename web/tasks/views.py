@@ -28,7 +28,7 @@ from web.boards.views import board_access, board_for_update, load_board_context,
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
 from web.tasks.conversation import UnreadComments, keep_filter, load_conversation
-from web.tasks.forms import MoveForm, list_edited_fields
+from web.tasks.forms import MoveForm, list_edited_fields, load_chosen_values
 from web.tasks.trash_views import render_trashed_task
 from web.ui import forms, time_format
 from web.ui.formatted_texts import format_texts
@@ -197,7 +197,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
         access = await board_access(request, source)
         board, user = access.board, member.user
         detail = await tasks.get_task_detail(source, board, task_id)
-        page = await load_task_page_data(source, board, task_id, with_options=access.can_write)
+        page = await load_task_page_data(source, board, task_id)
         writable = {board.id} if access.can_write else set[UUID]()
         edited = list_edited_fields(detail, time_format.get_time_zone(user.timezone))
         submitted = build_form_fields(form, TaskCreate, edited)
@@ -231,14 +231,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             ),
             **await load_conversation(source, user, board, task_id, query),
             "other_viewers": await presenter.list_other_viewers(source, board, user),
-        }
-    if access.can_write:  # what the forms offer
-        current, others = detail.depends_on_task_ids, page.possible_dependencies
-        context |= {
-            "assignees": page.agents,
-            "people": page.people,
-            "dependency_options": [(one.id, one.title) for one in others if one.id not in current],
-            "board_tags": page.tags,
+            **await load_chosen_values(source, member, board, detail, form),
         }
     comments = [line.markdown for line in context["entries"]]
     context["formatted"] = await format_texts([*comments, detail.task.description])
