@@ -139,6 +139,7 @@
       const button = own.querySelector("button[hidden]");
       button.value = value;
       close(true);
+      own.closest("details.drop")?.removeAttribute("open");
       button.form.requestSubmit(button);
     } else if ("several" in own.dataset) toggle(option);
     else setOne(option);

@@ -6,7 +6,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.page_checks import PHONE, choose, overflows_horizontally
 
 
 def card_of(page: Page, task: dict[str, Any]) -> Locator:
@@ -85,8 +85,7 @@ async def test_the_menu_of_a_card_changes_its_task(site: LiveSite) -> None:
         await expect(card_of(page, lower)).to_contain_text("High priority")
         await link.focus()
         await page.keyboard.press("m")
-        await menu.get_by_text("Assignee").click()
-        await menu.get_by_role("button", name="Juniper").click()
+        await choose(menu.get_by_role("button", name="Assignee"), "Juniper")
         await expect(card_of(page, lower)).to_contain_text("Juniper")
         await link.focus()
         await page.keyboard.press("m")

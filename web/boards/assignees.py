@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from core.errors import Invalid
-from models import Agent, DesiredState, Task
+from models import Agent, Task
 from services.boards import BoardPerson
 from web.ui.forms import Form, parse_id
 from web.ui.translation import N_, _
@@ -42,20 +42,6 @@ def format_assignee(task: Task) -> str:
     if task.assigned_user_id is not None:
         return f"{PERSON_PREFIX}{task.assigned_user_id}"
     return str(task.assigned_agent_id or "")
-
-
-def build_assignee_options(
-    board_agents: Sequence[Agent], people: Sequence[BoardPerson], unassigned: str
-) -> list[OptionGroup]:
-    """Return the workers and the people of a board, by name, after that of no assignee."""
-    workers = [
-        (str(agent.id), agent.name)
-        for agent in sorted(board_agents, key=lambda agent: (agent.name.lower(), agent.id))
-        if not agent.is_board_lead and agent.desired_state is not DesiredState.GONE
-    ]
-    persons = [(f"{PERSON_PREFIX}{person.id}", person.name) for person in people]
-    groups: list[OptionGroup] = [(_("Agents"), workers), (_("People"), persons)]
-    return [("", [("", unassigned)]), *(group for group in groups if group[1])]
 
 
 def build_assignee_filter(

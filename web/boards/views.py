@@ -13,10 +13,11 @@ from core.http.request import Session, get_settings, open_reader, open_transacti
 from models import Board, ReadKind, Status
 from services import agents, approvals, boards, memory, onboarding, presence, task_pages, tasks
 from services.boards import BoardPermissions
+from services.pickers import PickerKind
 from services.tasks import BoardColumn
 from services.waiting_counts import WaitingCounts
 from web.auth.viewer import current_member
-from web.boards.assignees import build_assignee_filter, build_assignee_options
+from web.boards.assignees import build_assignee_filter
 from web.boards.calendar import load_calendar
 from web.boards.cards import CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
@@ -30,6 +31,7 @@ from web.boards.presenter import (
 from web.boards.query_parameters import LIST_COLUMNS, LIST_ORDER, BoardAddress
 from web.custom_fields.task_form import build_field_views
 from web.onboarding.state import conversation_stage
+from web.pickers import load_chosen
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -39,6 +41,13 @@ from web.ui.translation import _, ngettext, translate
 
 KNOWN_HASHES = "Board-Cards"
 """Header with the hashes of the cards and columns that a page shows (static/known_cards.js)."""
+
+BULK_PICKERS = {
+    "assignee": PickerKind.ASSIGNEES,
+    "add_tag": PickerKind.TAGS,
+    "remove_tag": PickerKind.TAGS,
+}
+"""What is chosen for the selected tasks, by the name of the field."""
 
 LIST_SORTS = ("title", "assignee")  # on a board only if its address says so
 
@@ -193,7 +202,6 @@ async def load_board(
         "agent_strip": build_agent_strip(board, agent_cards, undecided, renderer.decidable_ids),
         "board_agents": board_agents,
         "board_people": options.people,
-        "board_tags": options.tags,
         "board_fields": build_field_views(options.fields, member.user),
         "board_waiting_count": options.waiting_count,
         "blocked_count": options.blocked_count,
@@ -202,7 +210,10 @@ async def load_board(
         "last_comment_seq": unread.last_comment_seq,
         "view_menu": ViewMenu(options.views, address),
         "statuses": tuple(Status),
-        "bulk_assignees": build_assignee_options(board_agents, options.people, _("Unassigned")),
+        "bulk_chosen": {
+            name: await load_chosen(source, member, kind, name, forms.Form())
+            for name, kind in BULK_PICKERS.items()
+        },
         "agent_options": build_assignee_filter(board_agents, options.people),
         "tag_options": [("", _("All tags")), *[(tag.slug, tag.name) for tag in options.tags]],
         "form": forms.Form(),
