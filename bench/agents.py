@@ -2,13 +2,13 @@
 
 import asyncpg
 
-from bench.copies import multiply_rows
 from bench.dataset import Dataset, Scale
 from bench.installation import open_client
 from bench.measurement import Cost, Meter
 from bench.requests import list_api_calls
 from bench.results import Row
 from core.config.settings import Settings
+from tests.support.row_copies import multiply_rows
 
 MAX_GROWTH = 1.2  # "the same", within the noise of a measurement
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from bench.client import Call, Client
-from bench.copies import multiply_rows
 from bench.installation import DATABASE, USER, DatabaseServer, open_client, sign_in
+from tests.support.row_copies import multiply_rows
 
 API = "/api/v1"
 STATUSES = ("inbox", "in_progress", "review", "inbox", "done")
@@ -81,6 +81,9 @@ class Dataset:
     def agent(self) -> tuple[tuple[str, str], ...]:
         """The headers of an agent of the first board."""
         return (("x-agent-token", self.agent_tokens[0]),)
+
+
+NO_DATA = Dataset([], [], {}, [], "")
 
 
 async def create_dataset(server: DatabaseServer, scale: Scale) -> Dataset:

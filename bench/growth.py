@@ -14,15 +14,15 @@ import asyncpg
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from bench.client import BROWSER_ENCODINGS, Call, Client
-from bench.copies import Values, multiply_rows
 from bench.dataset import API, Scale
-from bench.installation import DATABASE, DatabaseServer, open_client
+from bench.installation import EMPTY, DatabaseServer, open_client
 from bench.results import Row, print_rows
 from core.config.settings import Settings
 from tests.support.board_rows import make_task
 from tests.support.every_read import Read, list_reads
 from tests.support.large_dataset import create_many_of_everything
 from tests.support.marked_objects import collect_page_ids
+from tests.support.row_copies import PAST, WORK, Values, multiply_rows
 from tests.support.stored_world import store_world
 
 MAX_GROWTH = 1.5  # of the time
@@ -38,27 +38,6 @@ NOT_FLAT: Mapping[str, str] = {
     f"GET {API}/board-groups/{{id}}/snapshot": "contains all boards of the group, by the contract",
 }
 """Reads that may grow linearly, and the reason."""
-
-WORK = dict.fromkeys(
-    (
-        *("tasks", "board_memory", "board_group_memory", "approvals", "activity_events"),
-        *("notifications", "agent_messages", "agent_runs", "agent_questions", "audit_records"),
-        *("coding_sessions", "gateway_requests", "board_webhook_payloads", "webhook_deliveries"),
-        *("trash", "user_questions", "agent_file_versions", "gateway_config_changes"),
-    ),
-    "true",
-)
-"""What people and agents create each day; of the work that waits for people there is not more."""
-PAST: Values = {
-    ("approvals", "status"): "'approved'",
-    ("approvals", "resolved_at"): "t.created_at",
-    ("agent_questions", "answer"): "'Done.'",
-    ("agent_questions", "answered_at"): "t.created_at",
-    ("agent_messages", "state"): "'acknowledged'",
-    ("gateway_requests", "state"): "'expired'",
-    ("notifications", "read_at"): "t.created_at",
-    ("notifications", "resolved_at"): "t.created_at",
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +78,7 @@ def list_dimensions(scale: Scale, events: int) -> dict[str, Dimension]:
 async def measure_growth(server: DatabaseServer, scale: Scale, choice: str) -> list[Row]:
     """Measure all reads in all dimensions, or those of `choice`: `dimension:word`."""
     name, _, word = choice.partition(":")
-    small = await server.copy_database(DATABASE, SMALL)
+    small = await server.copy_database(EMPTY, SMALL)
     reads = [read for read in await _fill_small(small, scale) if word in read.name]
     connection = await asyncpg.connect(small.dsn)
     events = await connection.fetchval("SELECT count(*) FROM activity_events")

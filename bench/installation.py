@@ -23,6 +23,7 @@ from web.auth.viewer import SESSION_COOKIE
 TOKEN = "a token that is longer than fifty characters, as it has to be"  # noqa: S105
 NO_LIMIT = 1_000_000
 DATABASE = "mission_control"
+EMPTY = "empty"
 TUNING = {"fsync": "off", "max_connections": "150"}
 
 USER = (("authorization", f"Bearer {TOKEN}"),)
@@ -69,12 +70,13 @@ class DatabaseServer:
 
 @asynccontextmanager
 async def open_database_server(folder: Path) -> AsyncGenerator[DatabaseServer, None]:
-    """Start a database server whose first database has all tables and no rows."""
+    """Start a database server whose two databases have all tables and no rows."""
     postgres = EmbeddedPostgres(folder / "data", database=DATABASE, tuning=TUNING)
     dsn = await asyncio.to_thread(postgres.start)
     try:
         server = DatabaseServer(dsn)
         await migrate_database(server.settings_of(DATABASE))
+        await server.copy_database(DATABASE, EMPTY)
         yield server
     finally:
         await asyncio.to_thread(postgres.stop)

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from bench import results
-from bench.dataset import QUICK, Scale, create_dataset
+from bench.dataset import NO_DATA, QUICK, Scale, create_dataset
 from bench.installation import open_database_server
 from bench.limit import LIMIT_KIND
 from bench.results import Row
@@ -39,7 +39,8 @@ async def run_benchmark(options: argparse.Namespace, folder: Path) -> list[Row]:
     only, _, word = options.only.partition(":")
     rows: list[Row] = []
     async with open_database_server(folder) as server:
-        data = await create_dataset(server, scale)
+        has_own_data = only == "growth"
+        data = NO_DATA if has_own_data else await create_dataset(server, scale)
         for name, part in PARTS.items():
             if only in ("", name):
                 print(f"\n{name}", flush=True)

@@ -12,6 +12,7 @@ from models import (
     Agent,
     Approval,
     ApprovalTask,
+    AuditRecord,
     Base,
     Board,
     BoardAccess,
@@ -21,6 +22,7 @@ from models import (
     Comment,
     CustomField,
     Event,
+    EventOrigin,
     EventType,
     Gateway,
     GatewayRequest,
@@ -30,6 +32,8 @@ from models import (
     Message,
     Note,
     Organization,
+    ReadKind,
+    ReadMarker,
     RequestKind,
     Run,
     Status,
@@ -37,6 +41,7 @@ from models import (
     TagAssignment,
     Task,
     TaskDependency,
+    TaskWatcher,
     User,
     WebhookPayload,
     new_id,
@@ -64,6 +69,7 @@ async def create_large_dataset(session: AsyncSession, world: World, size: int) -
         _build_task_details(objects, size),
         _build_organization_rows(objects, size),
         _build_webhooks(objects, size),
+        _build_history(objects, size),
     ):
         for model, values in rows.items():
             await session.execute(insert(model), values)
@@ -318,6 +324,64 @@ def _build_organization_rows(objects: ApiObjects, size: int) -> Rows:
         Message: messages,
         GatewayRequest: requests,
         Run: runs,
+    }
+
+
+def _build_history(objects: ApiObjects, size: int) -> Rows:
+    """Build records of the audit and done tasks, with who watched them, read them and did them."""
+    world, at = objects.world, {"created_at": now(), "updated_at": now()}
+    tasks = [
+        {
+            "id": new_id(),
+            "board_id": world.board.id,
+            "title": f"Done task {n}",
+            "status": Status.DONE,
+            "started_at": now(),
+            "done_at": now(),
+            **at,
+        }
+        for n in range(size)
+    ]
+    of_user = {"user_id": world.alice.id}
+    events = [
+        {
+            "id": new_id(),
+            "type": EventType.TASK_COMMENT,
+            "organization_id": world.tern.id,
+            "board_id": world.board.id,
+            "task_id": task["id"],
+            "data": {"title": task["title"]},
+            "created_at": now(),
+            **of_user,
+        }
+        for task in tasks
+    ]
+    actor = {"actor_kind": "user", "actor_id": world.alice.id, "actor_name": "Alice"}
+    origins = [{"id": event["id"], "credential": "session", **actor} for event in events]
+    records = [
+        {
+            "id": new_id(),
+            "organization_id": id,
+            "action": EventType.TAG_CREATED,
+            "object_kind": "tag",
+            "object_id": str(objects.tag.id),
+            "object_name": f"Tag {n}",
+            **actor,
+        }
+        for n in range(size)
+        for id in (world.tern.id, None)
+    ]
+    markers = {"kind": ReadKind.COMMENTS, "seen_seq": 1, "seen_at": now()}
+    return {
+        Task: tasks,
+        TaskWatcher: [{"task_id": task["id"], "created_at": now(), **of_user} for task in tasks],
+        ReadMarker: [
+            {"task_id": task["id"], "board_id": world.board.id, **markers, **of_user}
+            for task in tasks
+        ],
+        Event: events,
+        EventOrigin: origins,
+        AuditRecord: records,
     }
 
 

@@ -18,11 +18,33 @@ from services import counters
 COUNTERS = ("_counts", "_hours")  # ends of the names of tables that are counted anew
 AGE = "interval '7 hours' * n"  # a copy is older by so much than the one before it
 TIMEOUT = 600  # seconds
-SALT = "current_setting('bench.salt')"  # copies of one row by several calls differ
+SALT = "current_setting('copies.salt')"  # copies of one row by several calls differ
 MAX_LENGTH = 40  # characters of a copied text that must be unique
 
 Conditions = Mapping[str, str]  # by table: which rows are copied, for example "name = 'Garden'"
 Values = Mapping[tuple[str, str], str]  # by table and column: an SQL expression of the copy
+
+
+WORK = dict.fromkeys(
+    (
+        *("tasks", "board_memory", "board_group_memory", "approvals", "activity_events"),
+        *("notifications", "agent_messages", "agent_runs", "agent_questions", "audit_records"),
+        *("coding_sessions", "gateway_requests", "board_webhook_payloads", "webhook_deliveries"),
+        *("trash", "user_questions", "agent_file_versions", "gateway_config_changes"),
+    ),
+    "true",
+)
+"""What people and agents create each day; of the work that waits for people there is not more."""
+PAST: Values = {
+    ("approvals", "status"): "'approved'",
+    ("approvals", "resolved_at"): "t.created_at",
+    ("agent_questions", "answer"): "'Done.'",
+    ("agent_questions", "answered_at"): "t.created_at",
+    ("agent_messages", "state"): "'acknowledged'",
+    ("gateway_requests", "state"): "'expired'",
+    ("notifications", "read_at"): "t.created_at",
+    ("notifications", "resolved_at"): "t.created_at",
+}
 
 
 async def multiply_rows(
@@ -36,7 +58,7 @@ async def multiply_rows(
         connection = await asyncpg.connect(settings.dsn)
         # The triggers would count each row, and refuse rows of the audit.
         await connection.execute("SET session_replication_role = replica")
-        await connection.execute(f"SET bench.salt = '{uuid4()}'")
+        await connection.execute(f"SET copies.salt = '{uuid4()}'")
         for statement in _build_statements(roots, factor - 1, changed or {}):
             await connection.execute(statement, timeout=TIMEOUT)
         await connection.close()
@@ -66,7 +88,7 @@ def _build_statements(roots: Conditions, copies: int, changed: Values) -> list[s
         values |= {name: value for (other, name), value in changed.items() if other == table.name}
         columns = ", ".join(f'"{name}"' for name in values)
         statements.append(
-            f"INSERT INTO {table.name} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+            f"INSERT INTO {table.name} ({columns}) OVERRIDING SYSTEM VALUE"
             f" SELECT {', '.join(values.values())} FROM {table.name} t"
             f" CROSS JOIN generate_series(1, {copies}) AS n WHERE {chosen[table.name]}"
             " ORDER BY n DESC"
@@ -75,7 +97,7 @@ def _build_statements(roots: Conditions, copies: int, changed: Values) -> list[s
 
 
 def _select_ids(table: str, chosen: Conditions) -> str:
-    return f"SELECT id FROM {table} WHERE {chosen[table]}"  # noqa: S608
+    return f"SELECT id FROM {table} WHERE {chosen[table]}"
 
 
 def _copy_values(table: Table, chosen: Conditions) -> dict[str, str]:
@@ -119,7 +141,7 @@ def _make_distinct(table: Table, column: Column) -> str:
     value = f't."{column.name}"'
     if isinstance(column.type, BigInteger):
         sign = "+" if column.name == "sequence" else "-"  # that of the audit is positive
-        span = f"(SELECT max({column.name}) - min({column.name}) + 1 FROM {table.name})"  # noqa: S608
+        span = f"(SELECT max({column.name}) - min({column.name}) + 1 FROM {table.name})"
         return f"{value} {sign} {span} * n"
     if isinstance(column.type, Uuid):
         return _copy_id(column.name)
