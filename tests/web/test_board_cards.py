@@ -193,7 +193,7 @@ async def test_a_card_counts_its_decisions_and_further_tags(
         ]
         session.add_all(links)
     card = (await alice.get(card_path)).text
-    assert "Needs 2 decisions" in card
+    assert "Needs you (2)" in card
     assert "<span>+2</span>" in card
     assert [name for name in ("One", "Two", "Three", "Four", "Five") if name in card] == [
         *("One", "Two", "Three")
