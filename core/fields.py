@@ -166,7 +166,7 @@ class Fields(BaseModel):
                 raise invalid from None
             name = str(fault["loc"][0]) if fault["loc"] else None
             if fault["type"] in ("missing", "string_too_short"):
-                raise Invalid("blank", N_("Fill this in."), field=name) from None
+                raise Invalid("blank", N_("Enter a value."), field=name) from None
             if fault["type"] == "string_too_long":
                 length, max_length = len(fault["input"]), fault["ctx"]["max_length"]
                 text = N_("This is too long: %(length)s characters, %(max_length)s at most.")

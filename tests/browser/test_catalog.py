@@ -43,7 +43,7 @@ async def test_a_field_is_required_set_and_filtered(site: LiveSite) -> None:
         await expect(fields).to_contain_text("Missing")
         await fields.locator("summary").click()
         await fields.get_by_label("weight").press("Enter")
-        await expect(fields).to_contain_text("Fill this in.")
+        await expect(fields).to_contain_text("Enter a value.")
         await fields.get_by_label("weight").fill("12")
         await fields.get_by_label("weight").press("Enter")
         await expect(fields.locator("summary")).to_contain_text("12")

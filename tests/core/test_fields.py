@@ -89,7 +89,7 @@ def test_a_field_has_its_own_error_except_if_it_is_missing_or_too_long() -> None
     form = Form({"name": [" "], "size": [""]})
     with pytest.raises(Invalid):
         form.parse(ThingCreate)
-    assert form.errors == {"name": "Enter a name.", "size": "Fill this in."}
+    assert form.errors == {"name": "Enter a name.", "size": "Enter a value."}
 
 
 def test_a_form_shows_what_was_submitted_or_else_the_current_values() -> None:

@@ -91,7 +91,7 @@ async def test_a_payload_that_fails_the_condition_is_ignored(session, world) -> 
 async def test_a_payload_without_a_title_fails_and_changes_nothing(session, world) -> None:
     webhook = await add_webhook(session, world, WebhookAction.TASK, {"title": "{{ name }}"})
     payload = await receive(session, webhook, {"other": 1})
-    assert (payload.state, payload.error) == ("failed", "title: Fill this in.")
+    assert (payload.state, payload.error) == ("failed", "title: Enter a value.")
     assert await count(session, Task) == await count(session, Message) == 0
 
     webhook.template = {"title": "Fixed"}

@@ -139,7 +139,7 @@ async def test_a_default_value_has_the_type_of_its_field(
 @pytest.mark.parametrize(
     ("sent", "field_name", "message"),
     [
-        ({"field_key": "", "label": ""}, "label", "Fill this in."),
+        ({"field_key": "", "label": ""}, "label", "Enter a value."),
         ({"field_key": "", "label": "工作量"}, "field_key", "no letters from a to z"),
         ({"field_key": "Effort Points!"}, "field_key", "Use lower-case letters"),
         ({"field_key": "2nd"}, "field_key", "begin with a letter"),

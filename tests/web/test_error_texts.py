@@ -151,7 +151,7 @@ def test_the_texts_need_only_values_that_the_errors_have(raised: list[RaisedErro
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (Invalid("blank", "Fill this in.", field="name"), "Fill this in."),
+        (Invalid("blank", "Enter a value.", field="name"), "Enter a value."),
         (
             Invalid(
                 "too_long", "%(length)s, %(max_length)s at most.", length=10_001, max_length=99
@@ -178,6 +178,6 @@ def test_an_error_is_described_by_its_code_and_its_values(error: AppError, text:
 def test_the_text_is_in_the_language_of_the_reader() -> None:
     token = reader_language.set(PSEUDO)
     try:
-        assert describe_error(Invalid("blank", "Fill this in.")).startswith("Fîłł ťhîš")
+        assert describe_error(Invalid("blank", "Enter a value.")).startswith("Éñťéř à v")
     finally:
         reader_language.reset(token)

@@ -61,7 +61,7 @@ def test_all_field_errors_are_shown_at_once() -> None:
         form.parse(Thing)
     assert form.status == 422
     assert form.errors == {
-        "name": "Fill this in.",
+        "name": "Enter a value.",
         "count": "Write a whole number.",
         "day": "Write a date like 2026-12-24.",
     }

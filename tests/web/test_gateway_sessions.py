@@ -198,7 +198,7 @@ async def test_a_message_that_fails_stays_in_the_form(
     path = f"{path_of(address)}/messages"
     blank = await alice.post(path, data={"message": "  "} | ONCE)
     assert blank.status_code == 422
-    assert "Fill this in." in blank.text
+    assert "Enter a value." in blank.text
 
     fake_gateway.connect_error = {
         "code": "INVALID_REQUEST",

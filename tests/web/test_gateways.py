@@ -64,7 +64,7 @@ async def test_an_unchecked_gateway_says_so(
         ({"name": "harbour"}, 409, "Another gateway has that name."),
         ({"url": "http://127.0.0.1"}, 422, "must begin with ws:// or wss://"),
         ({"url": "ws://me:secret@here"}, 422, "must not contain a name or a password"),
-        ({"workspace_root": ""}, 422, "Fill this in."),
+        ({"workspace_root": ""}, 422, "Enter a value."),
         ({"token": "a\nb"}, 422, "This is one line"),
     ],
 )

@@ -288,9 +288,9 @@ async def test_an_admin_sets_the_heartbeat_interval_of_the_agents(
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ({}, "Fill this in."),
+        ({}, "Enter a value."),
         ({"interval": "4m"}, "Choose one of those that are offered."),
-        ({"interval": "other"}, "Fill this in."),
+        ({"interval": "other"}, "Enter a value."),
         ({"interval": "other", "number": "0"}, "At least 1."),
         ({"interval": "other", "number": "1000"}, "At most 999."),
         ({"interval": "other", "number": "x"}, "Write a whole number."),

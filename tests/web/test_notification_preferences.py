@@ -181,7 +181,7 @@ async def test_the_schedule_is_saved_and_conflicts_are_shown(bob, transaction, w
         ({"quiet_from": "22:00"}, "Quiet hours need a beginning and an end."),
         ({"quiet_from": "25:00"}, "Write a time like 08:00."),
         ({"quiet_from": "22:00Z"}, "Write a time like 08:00."),
-        ({"digest_at": ""}, "Fill this in."),
+        ({"digest_at": ""}, "Enter a value."),
         ({"digest": "weekly"}, "Choose one of those that are offered."),
         ({"escalate_after_minutes": "x"}, "Write a whole number."),
         ({"escalate_after_minutes": "5"}, "Choose the second person"),

@@ -178,7 +178,7 @@ async def test_additional_context_requests_a_new_draft(
     await bob.post(onboarding_path)
     await post_agent_message(DRAFT)
     empty = await bob.post(f"{onboarding_path}/additions", data={"context": " "})
-    assert (empty.status_code, "Fill this in." in empty.text) == (422, True)
+    assert (empty.status_code, "Enter a value." in empty.text) == (422, True)
     sent = await bob.post(f"{onboarding_path}/additions", data={"context": "Ask Ann first."})
     assert sent.headers["Location"] == onboarding_path
     page = await bob.get(onboarding_path)

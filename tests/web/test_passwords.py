@@ -86,7 +86,7 @@ async def test_without_the_link_nothing_changes(anonymous, charlie, link, secret
 
 @pytest.mark.parametrize(
     ("password", "sentence"),
-    [("", "Fill this in."), ("short", "A password has at least 10 characters.")],
+    [("", "Enter a value."), ("short", "A password has at least 10 characters.")],
 )
 async def test_an_invalid_password_keeps_the_link_valid(
     anonymous, bob, link, password, sentence

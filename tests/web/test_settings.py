@@ -134,7 +134,7 @@ async def test_a_new_password_ends_the_other_sessions(
     [
         ({"current": "wrong", "new": NEW_PASSWORD}, "This is not your password."),
         ({"current": PASSWORD, "new": "short"}, "A password has at least 10 characters."),
-        ({"current": "", "new": NEW_PASSWORD}, "Fill this in."),
+        ({"current": "", "new": NEW_PASSWORD}, "Enter a value."),
     ],
 )
 async def test_an_invalid_password_is_reported_beside_its_field(

@@ -61,7 +61,7 @@ async def test_all_invalid_credentials_show_the_same_error(anonymous, mara, wron
 async def test_a_blank_field_shows_an_error(anonymous, mara) -> None:
     page = await anonymous.post("/sign-in", data={"email": "", "password": ""})
     assert page.status_code == 422
-    assert page.text.count("Fill this in.") == 2
+    assert page.text.count("Enter a value.") == 2
 
 
 @pytest.fixture

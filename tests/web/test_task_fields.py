@@ -223,7 +223,7 @@ async def test_a_required_value_is_missing_until_it_is_set(
     answer = await alice.post(f"{task_path}/fields", data={note: "Hm"}, headers=IN_DRAWER)
     assert answer.status_code == 422
     refused = find_part(answer.text, "Note")
-    assert refused.count("Fill this in.") == 2
+    assert refused.count("Enter a value.") == 2
     assert 'value="Hm"' in refused
     for changes in ({"priority": "high"}, {"title": "Other"}):
         assert (await alice.post(f"{task_path}/changes", data=changes)).status_code == 303
@@ -257,11 +257,11 @@ async def test_a_new_task_has_the_values_of_its_form(
     refused = await alice.post(new_path, data={"title": "Write", size: " ", days: "5"})
     assert refused.status_code == 422
     [error] = re.findall(rf'id="new-{size}-error">.*?</p>', refused.text, re.S)
-    assert "Fill this in." in error
+    assert "Enter a value." in error
     assert 'value="5"' in refused.text
     in_dialog = await alice.post(new_path, data={"title": "Write", days: "5"}, headers=HTMX)
     assert in_dialog.status_code == 422
-    assert "Fill this in." in in_dialog.text
+    assert "Enter a value." in in_dialog.text
     created = await alice.post(new_path, data={"title": "Write", size: "L", days: ""}, headers=HTMX)
     assert created.status_code == 200
     assert await load_values(transaction) == {"size": "L", "days": 2}
@@ -342,4 +342,4 @@ async def test_a_required_field_left_blank_is_still_reported(alice, add_field, t
     form = form_of((await alice.get(task_path)).text, name)
     response = await alice.post(f"{task_path}/fields", data=form | {name: ""})
     assert response.status_code == 422
-    assert "Fill this in." in response.text
+    assert "Enter a value." in response.text

@@ -215,7 +215,7 @@ async def test_a_new_task_without_a_required_field_shows_the_error(
 
     assert response.status_code == 422
     assert re.search(r'name="field-[0-9a-f-]+"[^>]* aria-invalid="true"', response.text)
-    assert "Fill this in." in response.text
+    assert "Enter a value." in response.text
 
 
 async def test_a_custom_field_change_is_in_the_history(

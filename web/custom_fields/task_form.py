@@ -134,7 +134,7 @@ def show_value_errors(form: forms.Form, fields: Sequence[TaskField]) -> Generato
     except Invalid as error:
         missing: Any = error.details.get("missing_field_keys", ())
         wrong = str(error.details.get("field_key", ""))
-        form.errors |= {names[key]: _("Fill this in.") for key in missing if key in names}
+        form.errors |= {names[key]: _("Enter a value.") for key in missing if key in names}
         if wrong in names:
             form.errors[names[wrong]] = describe_error(error)
         if not missing and wrong not in names:

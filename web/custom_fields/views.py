@@ -143,7 +143,7 @@ def _read_key(form: forms.Form) -> str:
     label = form.value("label").strip()
     key = form.value("field_key").strip() or derive_key(label)
     if not (key or label):
-        raise Invalid("field_required", N_("Fill this in."), field="label")
+        raise Invalid("field_required", N_("Enter a value."), field="label")
     if not key:
         reason = N_("This name has no letters from a to z, so write a key.")
         raise Invalid("field_key_missing", reason, field="field_key")

@@ -65,7 +65,7 @@ class GroupHeartbeatForm(BaseModel):
         if self.interval != presenter.OTHER:
             return self.interval
         if self.number is None:
-            raise Invalid("interval_missing", N_("Fill this in."), field="number")
+            raise Invalid("interval_missing", N_("Enter a value."), field="number")
         return f"{self.number}{self.unit}"
 
 

@@ -90,8 +90,8 @@ Switch = Annotated[bool, BeforeValidator(lambda value: value in ("on", "true", T
 """A checkbox or switch, which is submitted only when it is on."""
 
 ERROR_MESSAGES = {
-    "missing": N_("Fill this in."),
-    "string_too_short": N_("Fill this in."),
+    "missing": N_("Enter a value."),
+    "string_too_short": N_("Enter a value."),
     "string_too_long": N_("At most %(max_length)s characters."),
     "int_parsing": N_("Write a whole number."),
     "float_parsing": N_("Write a number."),
