@@ -154,6 +154,15 @@ async def test_an_admin_signs_a_member_out_in_all_browsers(
     assert (await rita.get("/settings")).headers["Location"].startswith("/sign-in")
 
 
+async def test_removing_a_member_asks_first(dana, world: World) -> None:
+    path = f"/people/{world.bob_member.id}"
+    page = (await dana.get(path)).text
+    [asked] = re.findall(r'id="end".*?(<details.*?</details>)', page, re.DOTALL)
+    assert "<b>Remove Bob?</b> To return, they need a new invitation." in asked
+    assert asked.index("</summary>") < asked.index(f'action="{path}/endings"')
+    assert "<details open" not in asked
+
+
 async def test_members_see_only_themselves(bob, charlie, dana, world: World) -> None:
     own = await bob.get(f"/people/{world.bob_member.id}")
     assert "Only an admin can change roles and access." in own.text
