@@ -50,7 +50,7 @@ from models import (
     Task,
     User,
 )
-from services import boards, desired_state, organizations, tasks
+from services import boards, desired_state, notifications, organizations, tasks
 
 MAX_COUNT = 1_000  # of more options the page says only that there are more
 
@@ -63,7 +63,9 @@ class PickerKind(StrEnum):
     """What a field offers. The values are parts of addresses."""
 
     AGENTS = "agents"
+    SOUL_AGENTS = "soul-agents"  # to which a soul can be given
     PEOPLE = "people"
+    DECIDERS = "deciders"  # the other people who can decide approvals of at least one board
     ACTORS = "actors"  # agents and people
     ASSIGNEES = "assignees"  # the workers and people of a board, to whom its tasks can be assigned
     BOARDS = "boards"
@@ -155,7 +157,9 @@ _CAN_READ_BOARD = or_(
 )
 
 
-def _build_agents(*, is_on_board: ColumnElement[bool]) -> OptionSource:
+def _build_agents(
+    *conditions: ColumnElement[bool], is_on_board: ColumnElement[bool] | None = None
+) -> OptionSource:
     return OptionSource(
         kind="agent",
         key=Agent.id,
@@ -164,8 +168,21 @@ def _build_agents(*, is_on_board: ColumnElement[bool]) -> OptionSource:
         is_note_board=True,
         mark=Agent.identity_profile["emoji"].astext,
         tables=outerjoin(Agent, Board, Board.id == Agent.board_id),
-        is_visible=_IS_AGENT_VISIBLE,
+        is_visible=and_(_IS_AGENT_VISIBLE, *conditions),
         is_on_board=is_on_board,
+    )
+
+
+def _build_people(*conditions: ColumnElement[bool]) -> OptionSource:
+    return OptionSource(
+        kind="person",
+        key=User.id,
+        name=USER_NAME,
+        note=User.email,
+        searched=(User.email,),
+        tables=join(User, Member, Member.user_id == User.id),
+        is_visible=and_(Member.organization_id == ORGANIZATION_ID, *conditions),
+        is_on_board=_CAN_READ_BOARD,
     )
 
 
@@ -197,21 +214,14 @@ _WORKERS = _build_agents(
         desired_state.IS_NOT_BEING_REMOVED,
     )
 )
-_PEOPLE = OptionSource(
-    kind="person",
-    key=User.id,
-    name=USER_NAME,
-    note=User.email,
-    searched=(User.email,),
-    tables=join(User, Member, Member.user_id == User.id),
-    is_visible=Member.organization_id == ORGANIZATION_ID,
-    is_on_board=_CAN_READ_BOARD,
-)
+_PEOPLE = _build_people()
 _IS_CHANGEABLE = Board.id.in_(boards.WRITABLE_BOARD_IDS)
 
 SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
     PickerKind.AGENTS: [_AGENTS],
+    PickerKind.SOUL_AGENTS: [_build_agents(~Agent.is_linked, desired_state.IS_NOT_BEING_REMOVED)],
     PickerKind.PEOPLE: [_PEOPLE],
+    PickerKind.DECIDERS: [_build_people(notifications.IS_OTHER_DECIDER)],
     PickerKind.ACTORS: [_AGENTS, _PEOPLE],
     PickerKind.ASSIGNEES: [_WORKERS, _PEOPLE],
     PickerKind.BOARDS: [_build_boards()],

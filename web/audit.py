@@ -14,14 +14,15 @@ from starlette.responses import Response, StreamingResponse
 
 from core.db.reads import Source
 from core.http.request import open_reader, open_transaction
-from core.paging import Paging
 from models import AuditRecord, EventOrigin, Member
-from services import agents, audit, organizations
+from services import audit, organizations
 from services.audit import AuditAction, AuditFilters, CommunicationRecord
 from services.events import AUDITED_KINDS, EVENT_DEFINITIONS
+from services.pickers import PickerKind, PickerOption
 from web.activity.event_texts import describe_event
 from web.approvals.sentences import translate_question
 from web.auth.viewer import current_member
+from web.pickers import Chosen, ChosenOption, load_chosen
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import render_page
@@ -268,7 +269,7 @@ async def show_audit(request: Request) -> Response:
         chain = await _get_chain(source, member, address)
         records = await audit.list_latest_records(source, chain, filters, PAGE_SIZE + 1)
         shown = records[:PAGE_SIZE]
-        actor_options = await _list_actor_options(source, member, address.actor, shown)
+        chosen_actor = await _load_actor(source, member, address.actor, shown)
         may_read_installation = await audit.may_read_installation(source, member)
     return render_page(
         request,
@@ -276,7 +277,7 @@ async def show_audit(request: Request) -> Response:
         layout=layout,
         lines=[build_audit_line(record) for record in shown],
         address=address,
-        actor_options=actor_options,
+        chosen_actor=chosen_actor,
         action_options=list_action_options(address.action),
         earlier=shown[-1].sequence if len(records) > len(shown) else 0,
         may_read_installation=may_read_installation,
@@ -297,7 +298,7 @@ async def show_communication(request: Request) -> Response:
         )
         shown = found[:PAGE_SIZE]
         origins = [record.origin for record in shown]
-        actor_options = await _list_actor_options(source, member, address.actor, origins)
+        chosen_actor = await _load_actor(source, member, address.actor, origins)
         may_read_installation = await audit.may_read_installation(source, member)
     return render_page(
         request,
@@ -305,7 +306,7 @@ async def show_communication(request: Request) -> Response:
         layout=layout,
         lines=[build_communication_line(record) for record in shown],
         address=address,
-        actor_options=actor_options,
+        chosen_actor=chosen_actor,
         earlier=shown[-1].event.seq if len(found) > len(shown) else 0,
         may_read_installation=may_read_installation,
     )
@@ -333,16 +334,11 @@ async def _get_chain(source: Source, member: Member, address: AuditQuery) -> UUI
     return member.organization_id
 
 
-async def _list_actor_options(
-    source: Source, member: Member, chosen: str, shown: Sequence[AuditRecord | EventOrigin]
-) -> list[tuple[str, str]]:
-    """Return the members and agents, and the chosen actor, who may not be there any more."""
-    members = await organizations.list_members(source, member, Paging())
-    cards = await agents.list_agent_cards(source, member)
-    people = [(str(one.member.user_id), one.member.user.display_name) for one in members.items]
-    programs = [(str(card.agent.id), card.agent.name) for card in cards]
-    options = [("", _("Everybody")), *people, *programs]
-    if chosen not in dict(options):
-        name = next((record.actor_name for record in shown if record.actor_name), None)
-        options.append((chosen, name or _("Unknown")))
-    return options
+async def _load_actor(
+    source: Source, member: Member, id: str, shown: Sequence[AuditRecord | EventOrigin]
+) -> Chosen:
+    """Return the chosen actor, who may not be there any more."""
+    chosen = await load_chosen(source, member, PickerKind.ACTORS, "actor", forms.Form(), [id])
+    name = next((record.actor_name for record in shown if record.actor_name), None)
+    is_gone = name and chosen.options and chosen.options[0].option.kind == "word"
+    return Chosen([ChosenOption(id, PickerOption("word", id, name))]) if is_gone else chosen

@@ -1,13 +1,11 @@
 """The search page, and the suggestions of the command palette and of text boxes."""
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -19,7 +17,8 @@ from core.http.request import open_reader
 from core.paging import Paging
 from core.text import is_storable
 from models import Member, Status
-from services import agents, boards, organizations, search
+from services import boards, search
+from services.pickers import PickerKind
 from services.search import (
     MAX_MATCHES,
     FoundObject,
@@ -33,6 +32,7 @@ from services.search import (
 from web.auth.viewer import current_member
 from web.boards.query_parameters import build_comment_path
 from web.notes.note_pages import build_note_path
+from web.pickers import load_chosen
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.locale_format import format_number
@@ -61,6 +61,12 @@ ICONS = {
 }
 
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>~|])")
+
+FILTER_PICKERS = {
+    "board": PickerKind.BOARDS,
+    "assignee": PickerKind.ACTORS,
+    "author": PickerKind.ACTORS,
+}
 
 PATHS = {
     ResultKind.TASK: "/boards/{0.board_id}/tasks/{0.id}",
@@ -137,8 +143,11 @@ async def show_search(request: Request) -> Response:
     async with open_reader(request) as source:
         paging = Paging(PAGE_SIZE, address.offset)
         results = await search.search_for_page(source, member, address.q, paging, filters)
-        board_options = [(board.id, board.name) for board in layout.sidebar.boards]
-        options = await list_filter_options(source, member, board_options)
+        empty = forms.Form()
+        chosen = {
+            name: await load_chosen(source, member, kind, name, empty, [getattr(address, name)])
+            for name, kind in FILTER_PICKERS.items()
+        }
     total = (
         results.counts.get(ResultKind(address.kind), 0)
         if address.kind
@@ -162,7 +171,8 @@ async def show_search(request: Request) -> Response:
         is_searchable=search.is_searchable(address.q),
         max_matches=search.MAX_MATCHES,
         is_too_long=len(request.query_params.get("q", "").strip()) > MAX_QUERY_LENGTH,
-        filter_options=options,
+        chosen=chosen,
+        statuses=list_statuses(),
     )
 
 
@@ -274,26 +284,15 @@ def format_count(count: int, *, cut: bool) -> str:
     return f"{format_number(count - count % MAX_MATCHES)}+" if cut else format_number(count)
 
 
-async def list_filter_options(
-    source: Source, member: Member, board_options: Sequence[tuple[UUID, str]]
-) -> Mapping[str, list[tuple[str, str]]]:
-    """Return the options of each filter: what the member may see."""
-    names = await agents.list_agent_names(source, member)
-    programs = [(str(id), name) for id, name in names]
-    members = await organizations.list_members(source, member, Paging())
-    people = [(str(one.member.user_id), one.member.user.display_name) for one in members.items]
-    statuses = {
-        Status.INBOX: _("Inbox"),
-        Status.IN_PROGRESS: _("In progress"),
-        Status.REVIEW: _("Review"),
-        Status.DONE: _("Done"),
-    }
-    return {
-        "board": [("", _("All boards")), *((str(id), name) for id, name in board_options)],
-        "status": [("", _("All statuses")), *((str(one), name) for one, name in statuses.items())],
-        "assignee": [("", _("Everybody")), *people, *programs],
-        "author": [("", _("Everybody")), *people, *programs],
-    }
+def list_statuses() -> list[tuple[str, str]]:
+    """Return the options of the filter by status."""
+    return [
+        ("", _("All statuses")),
+        (Status.INBOX, _("Inbox")),
+        (Status.IN_PROGRESS, _("In progress")),
+        (Status.REVIEW, _("Review")),
+        (Status.DONE, _("Done")),
+    ]
 
 
 def build_task_link(task: TaskReference) -> str:

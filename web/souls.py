@@ -21,8 +21,10 @@ from models import Agent
 from services import agents, organizations, souls
 from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile
+from services.pickers import PickerKind
 from services.souls import CachedSoul, RemoteDirectory, SoulSearchResult
 from web.auth.viewer import current_member
+from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.formatted_texts import format_texts, run_in_renderer
 from web.ui.layout import load_layout
@@ -106,8 +108,9 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
     given = form.value("agent_id") or request.query_params.get("agent")
     agent_id = forms.parse_id(given)
     async with open_reader(request) as source:
-        names = await agents.list_agent_names(source, member, can_get_soul=True)
-        options = sorted(names, key=lambda one: one[1].lower())
+        chosen = await load_chosen(
+            source, member, PickerKind.SOUL_AGENTS, "agent", forms.Form(), [agent_id]
+        )
         agent = await agents.get_agent(source, member, agent_id) if agent_id else None
     comparison = None
     if agent and soul:
@@ -125,7 +128,7 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
         soul=soul,
         unreachable=unreachable,
         path=request.url.path.removesuffix("/applications"),
-        agent_options=options,
+        chosen_agent=chosen,
         comparison=comparison,
         **context,
     )

@@ -17,7 +17,6 @@ from models import (
     Agent,
     Board,
     CodingSession,
-    DesiredState,
     Gateway,
     Member,
     Run,
@@ -97,24 +96,15 @@ async def list_agent_cards(
     return _build_cards(rows, offline_after)
 
 
-async def list_agent_names(
-    source: Source, member: Member, *, can_get_soul: bool = False
-) -> Sequence[tuple[UUID, str]]:
-    """Return the ids and names of the same agents, in the same order.
-
-    With `can_get_soul` only those whose files this server writes, or that read their soul over the
-    API.
-    """
-    query = _build_names_query(is_admin=member.is_admin, can_get_soul=can_get_soul)
+async def list_agent_names(source: Source, member: Member) -> Sequence[tuple[UUID, str]]:
+    """Return the ids and names of the same agents, in the same order."""
+    query = _build_names_query(is_admin=member.is_admin)
     return await query.fetch(source, **boards.access_parameters(member))
 
 
 @cache
-def _build_names_query(*, is_admin: bool, can_get_soul: bool) -> Query[tuple[UUID, str]]:
+def _build_names_query(*, is_admin: bool) -> Query[tuple[UUID, str]]:
     names = select(Agent.id, Agent.name).outerjoin(Board, Board.id == Agent.board_id)
-    if can_get_soul:
-        stays = Agent.desired_state.is_distinct_from(DesiredState.GONE)
-        names = names.where(~Agent.is_linked, stays)
     return Query(names.where(*_list_conditions(is_admin=is_admin)).order_by(*LIST_ORDER))
 
 

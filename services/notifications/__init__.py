@@ -39,6 +39,7 @@ from services.notifications.derivation import (
 )
 from services.notifications.escalations import escalate
 from services.notifications.preferences import (
+    IS_OTHER_DECIDER,
     MAX_ESCALATION_MINUTES,
     NotificationChoiceUpdate,
     NotificationPreferencesUpdate,

@@ -177,15 +177,14 @@ SETTINGS: Query[NotificationSettings] = Query(
 MAY_WRITE = exists().where(
     BoardAccess.organization_member_id == Member.id, BoardAccess.can_write.is_(True)
 )
+IS_OTHER_DECIDER = and_(User.id != USER_ID, or_(Member.all_boards_write, MAY_WRITE))
+"""Whether a member is not the user `user_id`, and can decide approvals of at least one board."""
+
 DECIDERS: Query[User] = Query(
     choose_columns(
         select(User)
         .join(Member, Member.user_id == User.id)
-        .where(
-            Member.organization_id == ORGANIZATION_ID,
-            User.id != USER_ID,
-            or_(Member.all_boards_write, MAY_WRITE),
-        )
+        .where(Member.organization_id == ORGANIZATION_ID, IS_OTHER_DECIDER)
         .order_by(func.lower(func.coalesce(User.preferred_name, User.name, User.email)), User.id),
         {User: (*USER_NAME_COLUMNS, "email")},
     ),

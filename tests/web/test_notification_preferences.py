@@ -112,7 +112,7 @@ async def test_a_board_has_choices_of_its_own(bob, channel, transaction, world) 
         Choice(Kind.ASSIGNED, world.board.id): True,
     }
     page = (await bob.get(PATH)).text
-    assert f"{world.board.name} (own choices)" in page
+    assert f'{PATH}?board={world.board.id}" dir="auto">{world.board.name}</a>' in page
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -13,6 +13,7 @@ from core.http.request import open_reader
 from core.paging import Paging
 from services import activity, agents
 from services.activity import ActivityFilters
+from services.pickers import PickerKind
 from web.activity.presenter import (
     ALL_TYPES,
     KIND_LABELS,
@@ -23,6 +24,7 @@ from web.activity.presenter import (
 from web.auth.viewer import current_member
 from web.boards.presenter import list_other_viewers
 from web.boards.views import board_access
+from web.pickers import load_chosen
 from web.ui import forms, time_format
 from web.ui.formatted_texts import FormattedTexts, format_texts
 from web.ui.layout import load_layout
@@ -150,11 +152,12 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
         "earlier": lines[-1].event.seq if found.total > len(lines) else 0,
         "newest": lines[0].event.seq if lines else 0,
         "cards_by_agent": {card.agent.id: card for card in cards},
-        "agent_options": [
-            (card.agent.id, card.agent.name)
-            for card in cards
-            if not address.of_board or str(card.agent.board_id) == address.board
-        ],
+        "chosen_board": await load_chosen(
+            source, member, PickerKind.BOARDS, "board", forms.Form(), [address.board]
+        ),
+        "chosen_agent": await load_chosen(
+            source, member, PickerKind.AGENTS, "agent", forms.Form(), [address.agent]
+        ),
         "total_count": sum(counts.values()),
         "filter_options": [
             (kind, translate(label), sum(counts.get(type, 0) for type in TYPES_BY_KIND[kind]))

@@ -29,6 +29,7 @@ from services.inbox import (
     WaitingPaging,
 )
 from services.onboarding import PendingOnboarding
+from services.pickers import PickerKind
 from services.questions import QuestionDetail
 from services.tool_calls import WaitState
 from services.waiting_counts import WaitingCounts
@@ -38,6 +39,7 @@ from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
 from web.approvals.tool_calls import build_excerpt, load_excerpts, load_tool_call
+from web.pickers import Chosen, load_chosen
 from web.stale_parts import MAX_SINGLE_COMMENTS
 from web.ui import forms
 from web.ui.translation import _
@@ -169,6 +171,7 @@ class Inbox:
     approval_view: ApprovalView | None  # the selected item if it is an approval
     selectable_ids: set[UUID]  # pending approvals that the member may approve and reject
     view: str  # what a phone shows: list or detail
+    chosen_boards: Chosen = field(default_factory=Chosen)  # by the filter
     elsewhere_count: int = 0  # other items that wait for the member; 0 without a chosen board
     limited_agents: Sequence[LimitedAgent] = ()  # they requested too much, and are refused
     uncalled_agents: Sequence[UncalledAgent] = ()  # tasks wait for them, and they never called
@@ -391,6 +394,9 @@ async def load_inbox(
         ),
         selectable_ids=_list_selectable(shown, member, summary.writable_board_ids),
         view=view,
+        chosen_boards=await load_chosen(
+            source, member, PickerKind.BOARDS, "board", forms.Form(), address.board
+        ),
         elsewhere_count=summary.counts.total - needs_count,
         limited_agents=summary.limited_agents,
         uncalled_agents=summary.uncalled_agents,

@@ -29,6 +29,7 @@ from services.agents import AgentCard, AgentState, StatusSource
 from services.gateways import GatewaySummary, SessionOwners
 from services.inbox import WaitingFilter
 from services.metrics import RANGES
+from services.pickers import PickerKind
 from web.activity.presenter import ALL_TYPES, build_activity_line
 from web.agents.presenter import format_duration
 from web.approvals.inbox import build_item
@@ -37,7 +38,8 @@ from web.dashboard.charts import build_key_metrics, format_value
 from web.gateways.presenter import describe_status, describe_status_evidence
 from web.gateways.session_presenter import SessionRow, build_session_rows
 from web.gateways.session_views import query_gateway
-from web.groups.presenter import list_all_groups, list_boards_of_group
+from web.groups.presenter import list_boards_of_group
+from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import PageLayout, load_layout
 from web.ui.render import render_page, render_part
@@ -124,12 +126,22 @@ async def show_dashboard(request: Request) -> Response:
     names = ADMIN_PANELS if member.is_admin else PAGE_PANELS
     loaded = await _load_context(request, names, layout)
     async with open_reader(request) as source:
-        groups = await list_all_groups(source, member)
+        address, empty = loaded["address"], forms.Form()
+        groups = await boards.list_groups(source, member, Paging(1))
+        boards_chosen, groups_chosen = [
+            await load_chosen(source, member, kind, name, empty, [given])
+            for kind, name, given in (
+                (PickerKind.BOARDS, "board", address.board),
+                (PickerKind.GROUPS, "group", address.group),
+            )
+        ]
     return render_page(
         request,
         "dashboard/index.html",
         layout=layout,
-        groups=groups,
+        has_groups=groups.total > 0,
+        chosen_board=boards_chosen,
+        chosen_group=groups_chosen,
         ranges=[(key, translate(short)) for key, (short, _) in RANGE_TEXTS.items()],
         **loaded,
     )

@@ -24,14 +24,16 @@ from services.notifications import (
     NotificationPreferencesUpdate,
     Preferences,
 )
+from services.pickers import PickerKind
 from web.auth.viewer import current_member
 from web.notifications.texts import describe_kind
 from web.notifications.views import describe_group
+from web.pickers import load_chosen, load_value_names
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
 from web.ui.edited_fields import SHOWN_PREFIX, EditedField, check_edit
 from web.ui.forms import Form
-from web.ui.layout import PageLayout, load_layout
+from web.ui.layout import load_layout
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.render import render_page
 from web.ui.translation import N_, _, pgettext
@@ -40,6 +42,7 @@ ON, OFF, AS_FOR_ALL = "1", "0", ""
 VALUES: Mapping[str, bool | None] = {ON: True, OFF: False, AS_FOR_ALL: None}
 
 PATH = "/settings/notifications"
+MAX_OWN_BOARDS = 20  # with choices of their own, that are listed
 
 
 class Place(NamedTuple):
@@ -198,7 +201,9 @@ async def save_schedule(request: Request) -> Response:
         async with open_transaction(request) as session:
             preferences = await notifications.lock_preferences(session, member)
             settings = preferences.settings
-            names, changed_at = await _load_names(session, member), settings.updated_at
+            person_ids = [*form.selected("escalate_to_user_id"), settings.escalate_to_user_id]
+            names = await _load_names(session, member, person_ids)
+            changed_at = settings.updated_at
             fields = fields.without(check_edit(form, list_schedule_fields(settings)))
             await notifications.update_preferences(session, member, preferences, fields)
         return _redirect_saved(request, None)
@@ -224,8 +229,8 @@ def _list_digests() -> list[tuple[str, str]]:
     ]
 
 
-async def _load_names(source: Source, member: Member) -> ValueNames:
-    people = await notifications.list_deciders(source, member)
+async def _load_names(source: Source, member: Member, person_ids: Sequence[object]) -> ValueNames:
+    people = await load_value_names(source, member, PickerKind.DECIDERS, person_ids)
     return {
         "wakes_for_urgent": {
             "true": pgettext("preference", "On"),
@@ -234,21 +239,9 @@ async def _load_names(source: Source, member: Member) -> ValueNames:
         "digest": dict(_list_digests()),
         "escalate_to_user_id": {
             "": pgettext("person", "Nobody"),
-            **{str(one.id): one.display_name for one in people},
+            **people,
         },
     }
-
-
-def _list_boards(layout: PageLayout, preferences: Preferences) -> list[tuple[str, str]]:
-    """Return the boards to choose; those with preferences of their own say so."""
-    own = preferences.list_boards()
-    named = [
-        (str(board.id), _("%(board)s (own choices)", board=board.name))
-        if board.id in own
-        else (str(board.id), board.name)
-        for board in layout.sidebar.boards
-    ]
-    return [("", _("All boards")), *named]
 
 
 def _read_board_id(request: Request) -> UUID | None:
@@ -292,7 +285,19 @@ async def _render_preferences(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         await _check_board(source, member, board_id)
         preferences = await notifications.load_preferences(source, member)
-        names = await _load_names(source, member)
+        own_ids = list(preferences.list_boards())[:MAX_OWN_BOARDS]
+        own_boards = await load_value_names(source, member, PickerKind.BOARDS, own_ids)
+        chosen_board = await load_chosen(
+            source, member, PickerKind.BOARDS, "board", Form(), [board_id]
+        )
+        chosen_person = await load_chosen(
+            source,
+            member,
+            PickerKind.DECIDERS,
+            "escalate_to_user_id",
+            form,
+            [preferences.settings.escalate_to_user_id],
+        )
     edited = list_schedule_fields(preferences.settings)
     zone = time_format.get_time_zone(request.user.timezone)
     return render_page(
@@ -304,11 +309,12 @@ async def _render_preferences(request: Request, form: forms.Form) -> Response:
         board_id=board_id,
         table=build_table(preferences, board_id),
         channels=preferences.channels,
-        boards_to_choose=_list_boards(layout, preferences),
+        own_boards=sorted(own_boards.items(), key=lambda one: one[1].casefold()),
+        chosen_board=chosen_board,
+        chosen_person=chosen_person,
         fields=build_form_fields(form, NotificationPreferencesUpdate, edited),
         shown={field.name: field.value for field in edited},
         digests=_list_digests(),
-        people=names["escalate_to_user_id"].items(),
         zone_name=request.user.timezone or "UTC",
         local_time=forms.current_clock_time(zone),
         max_minutes=notifications.MAX_ESCALATION_MINUTES,

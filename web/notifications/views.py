@@ -15,6 +15,7 @@ from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from services import notifications
 from services.notifications import KindGroup, NotificationEntry, NotificationFilters, OpenedPage
+from services.pickers import PickerKind
 from web.auth.viewer import current_member
 from web.notifications.texts import (
     KIND_ICONS,
@@ -23,6 +24,7 @@ from web.notifications.texts import (
     describe_kind,
     describe_title,
 )
+from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
@@ -199,9 +201,13 @@ async def _load_list(request: Request) -> dict[str, Any]:
             source, member, paging, address.build_filters()
         )
         unread_count = await notifications.count_unread(source, member)
+        chosen = await load_chosen(
+            source, member, PickerKind.BOARDS, "board", forms.Form(), [address.board]
+        )
     end = address.offset + len(found.items)
     return {
         "address": address,
+        "chosen_board": chosen,
         "lines": [NotificationLine.build(entry) for entry in found.items],
         "unread_count": unread_count,
         "total": found.total,

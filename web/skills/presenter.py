@@ -237,6 +237,7 @@ def build_list_context(
         "chosen": chosen,
         "is_filtered": bool({**given, "per": ""}.keys() - {"per"}),
         "here": address(page.offset),
+        "first": address(0),
         "previous": address(max(page.offset - page.limit, 0)) if page.offset else "",
         "next": address(end) if end < page.total else "",
         "categories": _list_options(choices[0]),

@@ -16,8 +16,10 @@ from core.paging import Paging
 from core.text import is_storable
 from models import Gateway, Member
 from services import gateways, organizations, skills
+from services.pickers import PickerKind
 from services.skills import SkillCard, SkillCreate, SkillFilter
 from web.auth.viewer import current_member
+from web.pickers import load_chosen
 from web.skills import presenter
 from web.ui import forms
 from web.ui.flash_cookies import redirect_deleted
@@ -130,10 +132,12 @@ async def _render_skills(request: Request, form: forms.Form) -> Response:
         ids = [card.skill.id for card in page.items]
         installations = await skills.list_installations(source, ids)
         choices = await skills.list_filter_choices(source, member)
-        packs = await skills.list_packs(source, member)
+        chosen_pack = await load_chosen(
+            source, member, PickerKind.SKILL_PACKS, "pack", forms.Form(), [chosen.pack_id]
+        )
     context = presenter.build_list_context(page, installations, chosen, choices)
     context |= {
-        "packs": [(one.pack.id, one.pack.name) for one in packs],
+        "chosen_pack": chosen_pack,
         "form": form,
         "fields": build_form_fields(form, SkillCreate),
     }
