@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -107,7 +107,7 @@ class SidebarData:
 
     last_seq: int
     pinned: Sequence[SidebarBoard]  # in the order of the user
-    recent: Sequence[SidebarBoard]  # by name, so that they do not move when one is opened
+    recent: Sequence[SidebarBoard]
     last_opened_id: UUID | None
     board_count: int  # that the member may read
     other_unread_count: int  # of the boards opened last, those that are not shown but unread
@@ -172,7 +172,7 @@ async def load_sidebar(
     return SidebarData(
         last_seq=totals.last_seq or 0,
         pinned=pinned,
-        recent=sorted(recent, key=lambda board: (board.name.casefold(), board.id)),
+        recent=sorted(recent, key=partial(_order_recent, waiting.by_board)),
         last_opened_id=last_opened[0] if last_opened else None,
         board_count=totals.board_count,
         other_unread_count=sum(one.has_unread for one in opened if one.id not in shown),
@@ -214,6 +214,14 @@ def _choose_recent(
     by_id = {board.id: board for board in candidates}
     order = sorted(by_id, key=lambda one: (one != current_id, one not in waiting_ids))
     return [by_id[id] for id in order[:MAX_RECENT]]
+
+
+def _order_recent(waiting: Mapping[UUID, int], board: SidebarBoard) -> tuple[Any, ...]:
+    """Return the place of a recent board: those that wait are first.
+
+    The others are by name, so that they do not move when one of them is opened.
+    """
+    return board.id not in waiting, board.name.casefold(), board.id
 
 
 def _count(model: type[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:

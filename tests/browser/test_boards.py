@@ -12,18 +12,18 @@ async def test_boards_are_filtered_and_sorted(site: LiveSite) -> None:
         site.create_board(name)
     async with site.open_page("/boards") as page:
         names = page.locator("#boards tbody th a.n")
-        await page.get_by_label("Filter boards").press_sequentially("wharf")
+        await page.get_by_label("Search boards").press_sequentially("wharf")
         await expect(names).to_have_text(["Wharf A", "Wharf B"])
         await expect(page).to_have_url(re.compile("q=wharf"))
-        order = page.get_by_role("columnheader", name="Board")
+        order = page.get_by_role("columnheader", name="Board", exact=True)
         await order.get_by_role("link").click()
         await expect(names).to_have_text(["Wharf B", "Wharf A"])
         await expect(order).to_have_attribute("aria-sort", "descending")
         await page.reload()
         await expect(names).to_have_text(["Wharf B", "Wharf A"])
-        await page.get_by_label("Filter boards").fill("wharf c")
+        await page.get_by_label("Search boards").fill("wharf c")
         await page.get_by_role("link", name="Show all boards").click()
-        await expect(page.get_by_label("Filter boards")).to_have_value("")
+        await expect(page.get_by_label("Search boards")).to_have_value("")
 
 
 async def test_all_settings_of_a_board_are_changed_and_it_is_deleted(site: LiveSite) -> None:

@@ -200,7 +200,7 @@ async def test_a_page_counts_once_what_waits(
     await alice.get(here, headers=headers)
     with count_all_statements() as statements:
         assert (await alice.get(here, headers=headers)).status_code == 200
-    assert sum(one.count("undecided_approvals") for one in statements) == 1
+    assert sum("undecided_approvals" in one for one in statements) == 1
 
 
 async def test_a_number_of_requests_needs_no_more_statements(alice, transaction, world) -> None:

@@ -249,7 +249,7 @@ async def test_the_palette_offers_new_tasks_on_the_boards_a_text_names(
     for text in ("garden", "new task launchx", "%", "launch_", "/" * 200, "x " * 100, ""):
         assert await list_offers(bob, text) == [], text
     assert await list_offers(alice, "new task") == ["Garden", "Launch"]
-    await alice.get(f"/boards/{world.board.id}/notes")
+    await alice.get(f"/boards/{world.board.id}")
     assert await list_offers(alice, "new", commands="1") == ["Launch", "Garden"]
     assert await list_offers(alice, "new", board=str(world.board.id)) == ["Garden"]
     assert await list_offers(rita, "launch") == await list_offers(charlie, "launch") == []

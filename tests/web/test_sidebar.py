@@ -71,9 +71,9 @@ async def test_opening_a_page_of_a_board_makes_it_recent(alice, transaction, wor
     opened = boards[-1]
     part = {"HX-Request": "true", "HX-Request-Type": "partial"}
     for headers in (part, {"Sec-Purpose": "prefetch"}, {"Sec-Fetch-Dest": "image"}):
-        await alice.get(f"/boards/{opened.id}/notes", headers=headers)
+        await alice.get(f"/boards/{opened.id}", headers=headers)
         assert opened.name not in list_section(await load_rail(alice), "recent")
-    await alice.get(f"/boards/{opened.id}/notes")
+    assert (await alice.get(f"/boards/{opened.id}")).status_code == 200
     assert opened.name in list_section(await load_rail(alice), "recent")
     rail = await load_rail(alice)
     assert re.search(r">All boards</span><span class=\"count\">12</span>", rail)

@@ -35,6 +35,7 @@ SCRIPTS = (
     "relative_time.js",
     "board.js",
     "board_drag.js",
+    "pinned_boards.js",
     "card_menu.js",
     "busy_button.js",
     "copy.js",

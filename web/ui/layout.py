@@ -88,7 +88,7 @@ async def load_layout(request: Request) -> PageLayout:
     """Load the layout of a page before its content.
 
     The page subscribes to events after `sidebar.last_seq`, so an event that happens while the
-    content is loaded is not missed. If it is a page of a board, that counts as opening the board.
+    content is loaded is not missed. The page of a board or of a task makes the board a recent one.
     """
     member = current_member(request)
     board_id: UUID | None = request.path_params.get("board_id")
@@ -103,8 +103,7 @@ async def load_layout(request: Request) -> PageLayout:
         async with open_reader(request) as reader:
             removal = await organizations.find_unread_removal(reader, request.auth.user)
         background.add_task(_mark_removal_read, request)
-    is_readable = any(board.id == board_id for board in sidebar.boards)
-    if board_id is not None and is_readable and board_id != sidebar.last_opened_id:
+    if board_id is not None and _opens_board(request, sidebar):
         background.add_task(_record_opening, request, board_id)
     return PageLayout(request.auth.user, member, sidebar, removal, background)
 
@@ -119,6 +118,16 @@ def _is_page(request: Request) -> bool:
     is_document = request.headers.get("Sec-Fetch-Dest", DOCUMENT) == DOCUMENT
     is_prefetch = "prefetch" in request.headers.get("Sec-Purpose", "")
     return is_document and not is_part and not is_prefetch and request.method != "HEAD"
+
+
+def _opens_board(request: Request, sidebar: SidebarData) -> bool:
+    """Return whether the page opens another board than the last one: it, or one of its tasks."""
+    parameters = request.path_params
+    board_id, task_id = parameters["board_id"], parameters.get("task_id")
+    path = f"/boards/{board_id}/tasks/{task_id}" if task_id else f"/boards/{board_id}"
+    is_readable = any(board.id == board_id for board in sidebar.boards)
+    is_opened = request.method == "GET" and request.url.path == path
+    return is_opened and is_readable and board_id != sidebar.last_opened_id
 
 
 async def _mark_removal_read(request: Request) -> None:

@@ -1,0 +1,33 @@
+// Pinned boards are dragged to another place, and Alt with an arrow key moves the one with the focus. The buttons beside
+// them do the same without scripts.
+(() => {
+  const submit = (values) => {
+    const form = document.getElementById("move-pin");
+    for (const input of form.querySelectorAll("[data-move]")) input.remove();
+    for (const [name, value] of Object.entries(values)) {
+      const input = Object.assign(document.createElement("input"), { type: "hidden", name, value });
+      input.dataset.move = "";
+      form.append(input);
+    }
+    form.requestSubmit();
+    for (const input of form.querySelectorAll("[data-move]")) input.remove();
+  };
+  const initialize = () => {
+    const list = document.getElementById("rail-pinned");
+    if (!list || Sortable.get(list)) return;
+    Sortable.create(list, {
+      draggable: "[data-pin]", filter: ".nav__tools", preventOnFilter: false, delay: 200, delayOnTouchOnly: true, animation: 110,
+      onEnd: ({ item, oldIndex, newIndex }) => {
+        if (oldIndex !== newIndex) submit({ board_id: item.dataset.pin, before: item.nextElementSibling?.dataset.pin ?? "" });
+      },
+    });
+  };
+  document.addEventListener("keydown", (event) => {
+    const direction = { ArrowUp: "up", ArrowDown: "down" }[event.key], row = event.target.closest?.("[data-pin]");
+    if (!event.altKey || !direction || !row || event.target.localName !== "a") return;
+    event.preventDefault();
+    submit({ [direction]: row.dataset.pin });
+  });
+  document.addEventListener("htmx:after:swap", initialize);
+  initialize();
+})();

@@ -1,0 +1,51 @@
+"""The boards of the sidebar in a browser: dragged, moved by keys, and never in the way."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.live_site import LiveSite
+
+
+@pytest.fixture(scope="module")
+def pinned(site: LiveSite) -> list[str]:
+    """Pin 40 boards, and return their names in the order of the sidebar."""
+    boards = [site.create_board(f"Number {number:02}") for number in range(40)]
+    with site.open_pages() as client:
+        ids = [board["id"] for board in boards]
+        assert client.post("/pins", data={"board_ids": ids}).status_code == 303
+    return [board["name"] for board in boards]
+
+
+async def expect_order(page: Page, names: list[str]) -> None:
+    """Wait for the first pinned boards, and check that they are stored in this order."""
+    shown = page.locator("#rail-pinned a .trunc")
+    for _ in range(2):
+        for place, name in enumerate(names):
+            await expect(shown.nth(place)).to_have_text(name)
+        await page.reload()
+
+
+async def test_many_boards_leave_the_other_links_in_the_window(site: LiveSite, pinned) -> None:
+    async with site.open_page("/activity") as page:
+        await expect(page.locator("#rail-pinned a")).to_have_count(len(pinned))
+        for path in ("/dashboard", "/boards", "/agents", "/people", "/settings"):
+            link = page.locator(f"#rail a[href='{path}']")
+            await expect(link).to_be_in_viewport(ratio=1)
+        assert not await page.evaluate("document.documentElement.scrollHeight > innerHeight")
+
+
+async def test_pinned_boards_are_moved_by_keys_buttons_and_dragging(site: LiveSite, pinned) -> None:
+    first, second, third, *_ = pinned
+    async with site.open_page("/activity") as page:
+        pins = page.locator("#rail-pinned a")
+        await pins.first.focus()
+        await page.keyboard.press("Alt+ArrowDown")
+        await expect(pins.nth(1)).to_have_text(first)
+        await expect(pins.nth(1)).to_be_focused()
+        await expect_order(page, [second, first, third])
+        await page.get_by_label("Arrange boards").click()
+        await page.get_by_role("button", name=f"Move {third} up").click()
+        await expect(pins.nth(1)).to_have_text(third)
+        await expect_order(page, [second, third, first])
+        await pins.nth(2).drag_to(pins.first, target_position={"x": 40, "y": 3})
+        await expect_order(page, [first, second, third])
