@@ -101,6 +101,7 @@ async def test_a_board_is_printed_with_all_tasks(site: LiveSite, size: dict) -> 
         await page.evaluate("dispatchEvent(new Event('beforeprint'))")
         await expect(cards.filter(visible=True)).to_have_count(CARDS_IN_COLUMN + 3)
         await expect(page.get_by_text("Finished long ago")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Printed")).to_be_visible()
         assert not await overflows_horizontally(page)
 
         await page.evaluate("dispatchEvent(new Event('afterprint'))")
