@@ -6,7 +6,13 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import (
+    LIST_SMALL_TARGETS,
+    PHONE,
+    WIDE,
+    list_axe_violations,
+    overflows_horizontally,
+)
 from tests.support.tiers import repetition
 
 IN_MORE = {
@@ -129,6 +135,25 @@ async def test_the_requester_of_an_approval_can_be_asked(site: LiveSite) -> None
         await page.get_by_label("Ask Juniper").fill("Which colour?")
         await page.get_by_role("button", name="Ask", exact=True).click()
         await expect(page.locator("article").get_by_text("Question asked")).to_be_visible()
+        assert not await overflows_horizontally(page)
+
+
+@pytest.mark.parametrize("kind", ["task.complete", "deploy.release"])
+async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite, kind) -> None:
+    board = site.create_board("Pocket decision", require_approval_for_done=True)
+    agent, task = site.create_agent(board, "Juniper the Explorer"), site.create_task(board, "Paint")
+    site.update_task(board, task, status="review")
+    wanted = {"action_type": kind, "task_id": task["id"], "confidence": 60}
+    path = f"/agent/boards/{board['id']}/approvals"
+    asked = agent.call("POST", path, payload={"reason": "It is ready."}, **wanted)
+    address = f"/approvals/{asked['id']}"
+    async with site.open_page(address, viewport=PHONE, locale="de") as page:
+        box = await page.locator(".decide").bounding_box()
+        assert box
+        assert box["height"] <= 160
+        assert await page.evaluate(LIST_SMALL_TARGETS) == []
+        await page.locator(".decide summary", has_text="Rückfrage").click()
+        await expect(page.locator(".decide textarea")).to_be_in_viewport(ratio=1)
         assert not await overflows_horizontally(page)
 
 
