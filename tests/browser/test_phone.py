@@ -111,6 +111,24 @@ async def test_the_buttons_of_the_drawer_are_large_enough(site: LiveSite) -> Non
         assert not await overflows_horizontally(page)
 
 
+async def test_no_toast_covers_a_comment_that_was_not_sent(site: LiveSite) -> None:
+    board = site.create_board("Pocket tunnel")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}", viewport=PHONE) as page:
+        await page.locator(f"#task-{task['id']} a").first.click()
+        composer = page.locator(".drawer__foot")
+        await composer.locator("textarea").fill("In red?")
+        await page.route("**/comments*", lambda route: route.abort())
+        await composer.get_by_role("button", name="Send").click()
+        toast = page.get_by_role("alert").filter(has_text="Not sent: the server does not answer.")
+        await expect(toast).to_be_visible()
+        above, below = await toast.bounding_box(), await composer.bounding_box()
+        assert above
+        assert below
+        assert above["y"] + above["height"] <= below["y"]
+        await expect(composer.locator("textarea")).to_have_value("In red?")
+
+
 async def test_the_bar_of_a_task_between_others_fits(site: LiveSite) -> None:
     board = site.create_board("Pocket bar")
     tasks = [site.create_task(board, title) for title in ("Paint", "Hang", "Clean")]
