@@ -18,7 +18,7 @@ from models import Agent, ApiToken, User
 from tests.conftest import copy_database, rolled_back
 from tests.support.api_fixtures import HIGH_RATE_LIMITS, create_client
 from tests.support.api_objects import ApiObjects, operation_label
-from tests.support.app_on_transactions import ReadsOn, build_app_on
+from tests.support.app_on_transactions import build_app_on
 from tests.support.large_dataset import create_large_dataset
 from tests.support.operation_requests import build_body, build_url
 from tests.support.statement_counter import (
@@ -165,16 +165,14 @@ async def record_round_trips(
 ) -> tuple[int, list[str]]:
     """Return the number of round trips of a request, and what was sent.
 
-    BEGIN and COMMIT count; here they are savepoints. A savepoint for each use of the read pool
-    exists only here and is not counted, and neither is the batch of last uses.
+    BEGIN and COMMIT count; here they are savepoints. The batch of last uses is not counted.
     """
     async with rolled_back(database.settings) as (connection, transaction):
         async with transaction() as session:
             await _mark_recently_seen(session)
         caller = list_callers(operation, database.objects)[caller_index]
         settings = database.settings.model_copy(update=HIGH_RATE_LIMITS)
-        reads = ReadsOn(transaction)
-        client = create_client(build_app_on(settings, transaction, read_pool=reads), caller)
+        client = create_client(build_app_on(settings, transaction), caller)
         with collect_repeated_round_trips(connection) as sent:
             answer = await client.request(
                 operation.method,
@@ -184,7 +182,7 @@ async def record_round_trips(
     assert answer.status_code == 200, answer.text
     last_uses = [number for number, one in enumerate(sent) if one.startswith(LAST_USES)]
     of_request = sent[: last_uses[0] - 1] if last_uses else sent  # it has a savepoint too
-    return len(of_request) - 2 * reads.acquired, of_request
+    return len(of_request), of_request
 
 
 def summarize(statement: str) -> str:

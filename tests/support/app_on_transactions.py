@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import app
@@ -64,18 +65,22 @@ class FirstUses(LastSeenBuffer):
 
 
 class ReadsOn:
-    """A read pool whose connections are those of the test's transactions."""
+    """A read pool whose connections are those of the test's transactions.
+
+    A read has no savepoint: it would double the round trips. After an error the transaction of the
+    test is over.
+    """
 
     def __init__(self, transaction: TransactionFactory) -> None:
         self._transaction = transaction
-        self.acquired = 0  # how often; each time a savepoint is created, only in tests
 
     @asynccontextmanager
     async def acquire(self) -> AsyncGenerator[ReadConnection]:
         """Yield a read connection for the duration of the block."""
-        self.acquired += 1
         async with self._transaction() as session:
-            raw = await (await session.connection()).get_raw_connection()
+            is_shared = isinstance(session.bind, AsyncConnection)
+            connection = session.bind if is_shared else await session.connection()
+            raw = await connection.get_raw_connection()
             yield _SharedConnection(raw.dbapi_connection)
 
 
