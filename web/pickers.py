@@ -49,7 +49,9 @@ MAX_NAME_LENGTH = 100  # characters of the name of a field
 
 TITLES = {
     PickerKind.AGENTS: N_("Choose an agent"),
+    PickerKind.SOUL_AGENTS: N_("Choose an agent"),
     PickerKind.PEOPLE: N_("Choose a person"),
+    PickerKind.DECIDERS: N_("Choose a person"),
     PickerKind.ACTORS: N_("Choose an agent or a person"),
     PickerKind.ASSIGNEES: N_("Choose an agent or a person"),
     PickerKind.BOARDS: N_("Choose a board"),

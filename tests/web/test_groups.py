@@ -335,7 +335,7 @@ async def test_the_group_of_a_board_is_changed_in_its_settings(
     alice, world, group, transaction
 ) -> None:
     settings = f"/boards/{world.garden.id}/settings"
-    assert f'value="{group.id}"' in (await alice.get(settings)).text
+    assert 'name="board_group_id" value=""' in (await alice.get(settings)).text
     about = {"section": "about", "name": "Garden", "description": "Green"}
     for typed, expected in [
         ({"board_group_id": str(group.id)}, group.id),
@@ -350,8 +350,7 @@ async def test_the_group_of_a_board_is_changed_in_its_settings(
     assert "There is no such group" in refused.text
 
 
-@pytest.mark.parametrize("path", ["/boards/new", "/dashboard", "/groups"])
-async def test_every_group_is_listed(alice, transaction, world, path) -> None:
+async def test_every_group_is_listed(alice, transaction, world) -> None:
     async with transaction() as session:
         session.add_all([make_board_group(world.tern, f"Group {n:03}") for n in range(201)])
-    assert "Group 200" in (await alice.get(path)).text
+    assert "Group 200" in (await alice.get("/groups")).text

@@ -14,8 +14,7 @@ from services import agents, boards, onboarding, organizations, presence, sideba
 from services.boards import BoardCreate, BoardList, BoardSort
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
-from web.boards.presenter import list_gateway_options, no_gateway_option
-from web.groups.presenter import list_group_options
+from web.boards.presenter import load_place_fields
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.list_addresses import TableOrder, TablePage
@@ -107,8 +106,7 @@ async def _render_new_board_form(request: Request, form: forms.Form) -> Response
     organizations.require_admin(current_member(request))
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        gateways = await list_gateway_options(source, current_member(request))
-        groups = await list_group_options(source, current_member(request))
+        places = await load_place_fields(source, current_member(request), form, None)
     return render_page(
         request,
         "boards/new.html",
@@ -118,7 +116,5 @@ async def _render_new_board_form(request: Request, form: forms.Form) -> Response
         fields=build_form_fields(form, BoardCreate),
         rules=BOARD_RULES,
         examples=RULE_EXAMPLES,
-        # The first option is the default.
-        gateway_options=[*gateways, no_gateway_option()] if gateways else [],
-        group_options=groups,
+        **places,
     )

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from core.db.reads import Source
+from core.paging import Paging
 from models import Agent, Board, DesiredState, Member, User
 from services import (
     agents,
@@ -171,12 +172,30 @@ async def load_new_task_form(
     }
 
 
-def no_gateway_option() -> tuple[str, str]:
-    """Return the option of a board without a gateway."""
-    return ("", _("None: its agents call the API themselves"))
+async def load_place_fields(
+    source: Source, member: Member, form: Form, board: Board | None
+) -> dict[str, Any]:
+    """Load the gateway and the group in the form of a board, and whether there are any.
+
+    A new board begins with the newest gateway.
+    """
+    newest = await gateways.list_gateways(source, member, Paging(1))
+    groups = await boards.list_groups(source, member, Paging(1))
+    gateway_ids = [board.gateway_id] if board else [one.id for one in newest.items]
+    group_ids = [board.board_group_id] if board else []
+    return {
+        "has_gateways": newest.total > 0,
+        "has_groups": groups.total > 0,
+        "no_gateway": name_no_gateway(),
+        "chosen_gateway": await load_chosen(
+            source, member, PickerKind.GATEWAYS, "gateway_id", form, gateway_ids
+        ),
+        "chosen_group": await load_chosen(
+            source, member, PickerKind.GROUPS, "board_group_id", form, group_ids
+        ),
+    }
 
 
-async def list_gateway_options(source: Source, member: Member) -> list[tuple[str, str]]:
-    """Return the gateways of the organization as options."""
-    summaries = await gateways.list_gateway_summaries(source, member)
-    return [(str(summary.gateway.id), summary.gateway.name) for summary in summaries]
+def name_no_gateway() -> str:
+    """Return the name of the choice of a board without a gateway."""
+    return _("None: its agents call the API themselves")

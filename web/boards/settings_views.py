@@ -9,9 +9,10 @@ from starlette.responses import Response
 from core.db.reads import Source
 from core.errors import Forbidden, Invalid
 from core.http.request import open_reader, open_transaction
-from models import Board, Member
+from models import Board
 from services import boards, onboarding
 from services.boards import BoardCreate
+from services.pickers import PickerKind
 from web.auth.viewer import current_member
 from web.boards.forms import (
     BOARD_KINDS,
@@ -22,10 +23,10 @@ from web.boards.forms import (
     parse_settings,
     read_metric_rows,
 )
-from web.boards.presenter import list_gateway_options, no_gateway_option
+from web.boards.presenter import load_place_fields, name_no_gateway
 from web.boards.views import board_access
-from web.groups.presenter import list_group_options
 from web.onboarding.state import conversation_stage
+from web.pickers import load_value_names
 from web.ui import forms, time_format
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
@@ -68,8 +69,16 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     """Render both versions of the settings that the user and somebody else have changed."""
     async with open_reader(request) as source:
         board = await _get_managed_board(request, source)
-        options = await _board_gateway_options(source, current_member(request))
-        group_options = await list_group_options(source, current_member(request))
+        names = {
+            name: {"": empty}
+            | await load_value_names(
+                source, current_member(request), kind, [form.value(name), getattr(board, name)]
+            )
+            for name, kind, empty in (
+                ("gateway_id", PickerKind.GATEWAYS, name_no_gateway()),
+                ("board_group_id", PickerKind.GROUPS, _("No group")),
+            )
+        }
     about = ConflictContext(
         title=_("Settings of %(board)s", board=board.name),
         back=f"/boards/{board.id}/settings#{form.value('section')}",
@@ -78,8 +87,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         suggest=f"board={board.id}",
         names={
             "board_type": {kind: translate(text) for kind, text in BOARD_KINDS},
-            "gateway_id": dict(options),
-            "board_group_id": dict(group_options),
+            **names,
         },
     )
     return await render_conflict(request, form, about)
@@ -114,8 +122,8 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         board = await _get_managed_board(request, source)
         summaries = await boards.list_board_summaries(source, current_member(request))
-        options = await _board_gateway_options(source, current_member(request))
-        group_options = await list_group_options(source, current_member(request))
+        own = form if section in ("about", "agents") else forms.Form()
+        places = await load_place_fields(source, current_member(request), own, board)
         conversation = await onboarding.find_conversation(source, board)
     return render_page(
         request,
@@ -129,19 +137,12 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
         section=section,
         metric_rows=read_metric_rows(form) if section == "goal" else metric_rows(board),
         rules=BOARD_RULES,
-        gateway_options=options,
-        group_options=group_options,
+        **places,
         onboarding_stage=conversation_stage(conversation),
         saved=forms.read_saved_time(request),
         **_build_fields(request, form, board),
         kinds=[(kind, translate(text)) for kind, text in BOARD_KINDS],
     )
-
-
-async def _board_gateway_options(source: Source, member: Member) -> list[tuple[str, str]]:
-    """Return the gateways on which the board can run, and the option of none."""
-    options = await list_gateway_options(source, member)
-    return [no_gateway_option(), *options] if options else []
 
 
 def _render_rules(request: Request, board: Board, form: forms.Form, saved: str) -> Response:

@@ -87,12 +87,6 @@ async def list_all_groups(source: Source, member: Member) -> Sequence[BoardGroup
             return found
 
 
-async def list_group_options(source: Source, member: Member) -> list[tuple[str, str]]:
-    """Return the groups as options of a form, after the option of none."""
-    groups = await list_all_groups(source, member)
-    return [("", _("No group")), *[(str(one.id), one.name) for one in groups]]
-
-
 async def list_boards_of_group(source: Source, member: Member, group_id: UUID) -> list[Board]:
     """Return the boards of a group that the member may read, by name."""
     summaries = await boards.list_board_summaries(source, member)
