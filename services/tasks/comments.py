@@ -48,7 +48,10 @@ COMMENT_COLUMNS = (
     case((HAS_NO_AUTHOR, events.select_deleted_author_name(Comment.id))),
 )
 """The columns of a CommentDetail."""
-AUTHOR_COLUMNS = {Agent: AGENT_NAME_COLUMNS, User: USER_NAME_COLUMNS}
+AUTHOR_COLUMNS = {
+    Agent: (*AGENT_NAME_COLUMNS, "board_id", "is_board_lead"),
+    User: USER_NAME_COLUMNS,
+}
 """The columns of its author on read connections."""
 
 

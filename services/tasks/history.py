@@ -185,6 +185,7 @@ class HistoryEntry:
     comment: Comment | None = None
     event: Event | None = None
     changes: Sequence[FieldChange] = ()
+    agent: Agent | None = None  # the author of a comment
 
     @property
     def id(self) -> UUID | None:
@@ -289,6 +290,7 @@ def _build_comment_entry(detail: CommentDetail) -> HistoryEntry:
         agent_id=comment.agent_id,
         user_id=comment.user_id,
         comment=comment,
+        agent=detail.agent,
     )
 
 

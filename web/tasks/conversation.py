@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from core.db.reads import Source
 from models import Board, User
-from services import agents, events, presence, tasks
+from services import events, presence, tasks
 from services.tasks import MAX_ENTRIES, HistoryPage, HistorySelection
 from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
@@ -136,9 +136,9 @@ async def load_conversation(
         first_new = forms.parse_id(unread.first_id.removeprefix("c-"))
         selection = replace(selection, first=selection.first or first_new)
     page = await tasks.list_history(source, board, task_id, selection, limit=limit)
-    board_agents = await agents.list_board_agents(source, board)
+    authors = {one.agent for one in page.entries if one.agent and one.agent.board_id == board.id}
     return {
-        "entries": build_history_lines(page.entries, board_agents),
+        "entries": build_history_lines(page.entries, authors),
         "conversation": ConversationAddress(unread.query, selection, page),
         "unread_comments": unread,
     }

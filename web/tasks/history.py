@@ -81,7 +81,7 @@ class HistoryLine:
 def build_history_lines(
     entries: Iterable[HistoryEntry], agents: Iterable[Agent]
 ) -> list[HistoryLine]:
-    """Build the lines of these entries. `agents` are those of the board."""
+    """Build the lines of these entries. `agents` are their authors that are on the board."""
     agents_by_id = {agent.id: agent for agent in agents}
     return [
         _build_line(entry, agents_by_id.get(entry.agent_id) if entry.agent_id else None)
