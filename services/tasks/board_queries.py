@@ -299,14 +299,18 @@ async def list_board_columns(
     *,
     limit: int = CARDS_IN_COLUMN,
 ) -> list[BoardColumn]:
-    """Return the columns of a board, each with its first cards, from left to right."""
-    filters = filters or BoardFilters()
-    cards_query, totals_query = _build_column_queries(*filters.shape, order or BoardOrder())
+    """Return the columns of a board, each with its first cards, from left to right.
+
+    A column that the order leaves out has no cards.
+    """
+    filters, order = filters or BoardFilters(), order or BoardOrder()
+    cards_query, totals_query = _build_column_queries(*filters.shape, order)
     parameters = filters.build_parameters(board)
     cards = await cards_query.fetch(source, column_limit=limit, **parameters)
     shown = {status: [one for one in cards if one.status is status] for status in Status}
     totals = {status: len(of_status) for status, of_status in shown.items()}
-    if any(total >= limit for total in totals.values()):
+    is_complete = len(order.statuses) == len(Status)
+    if not is_complete or any(total >= limit for total in totals.values()):
         totals = dict(await totals_query.fetch(source, **parameters))
     return [BoardColumn(status, shown[status], totals.get(status, 0)) for status in Status]
 
@@ -320,7 +324,7 @@ def _build_column_queries(
     limit: Any = bindparam("column_limit", type_=Integer)
     keys = order.within_section()  # each section is read in its own order
     columns = []
-    for status in Status:
+    for status in order.statuses:
         sections = []
         for number, in_section in enumerate(order.list_sections(status)):
             # No section has a million cards.

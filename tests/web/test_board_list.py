@@ -77,7 +77,7 @@ async def test_the_list_of_a_board_without_a_group_needs_no_more_statements(
             assert (await alice.get(f"{board_path}/columns{query}")).status_code == 200
         return len(statements)
 
-    assert await count("?view=list") == await count("")
+    assert await count("?view=list") <= await count("")
 
 
 async def test_the_agents_of_a_board_are_links_and_the_lead_is_first(

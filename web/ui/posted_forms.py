@@ -56,7 +56,6 @@ BODY_KEY = "form_body"  # in the scope
 UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status says
 
 _FORM_TAG = re.compile(r"<form\b(?:\{\{.*?\}\}|\{%.*?%\}|[^>{]|\{(?![{%]))*>", re.DOTALL)
-_HIDDEN_FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _ORIGIN = re.compile(rb"(?:^|&)form_origin=([^&]*)")
 _FORM_ID = re.compile(
     rb"(?:^|&)form_id=([0-9a-f]{32})(?:&|$)"
@@ -95,12 +94,17 @@ class FormFieldsExtension(Extension):
 def render_origin_field() -> Markup:
     """Return the hidden field with the origin of a form."""
     origin = form_origin.get()
-    return _HIDDEN_FIELD.format(ORIGIN_FIELD, origin) if origin else Markup()
+    return _render_hidden_field(ORIGIN_FIELD, origin) if origin else Markup()
 
 
 def render_form_id() -> Markup:
     """Return the hidden field with the id of a form. Without a user, forms have none."""
-    return _HIDDEN_FIELD.format(ID_FIELD, uuid4().hex) if form_origin.get() else Markup()
+    return _render_hidden_field(ID_FIELD, uuid4().hex) if form_origin.get() else Markup()
+
+
+def _render_hidden_field(name: str, value: str) -> Markup:
+    # Markup.format takes five times as long, and a page has thirty of these fields.
+    return Markup(f'<input type="hidden" name="{name}" value="{escape(value)}">')  # noqa: S704 (escaped)
 
 
 @dataclass(frozen=True)
