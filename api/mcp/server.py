@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pydantic_core
@@ -19,6 +19,7 @@ from mcp_types import (
     PaginatedRequestParams,
     TextContent,
 )
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -34,10 +35,16 @@ from api.framework.errors import (
     handle_unknown_address,
 )
 from api.framework.operation import EITHER
-from api.mcp.tools import OperationTool, list_tools
+from api.mcp.tools import WAIT, OperationTool, list_tools
 from core.errors import AppError, Forbidden, TooMany
 from core.http.middleware import log_error
-from core.http.request import MAX_BODY_SIZE, get_settings, open_transaction
+from core.http.request import (
+    MAX_BODY_SIZE,
+    get_settings,
+    open_transaction,
+    read_body,
+    replay_body,
+)
 from core.limiters import RateLimiter
 from core.text import N_
 from models import Actor, Agent, CodingClient
@@ -46,6 +53,7 @@ from services.coding_sessions import ConnectionKind
 
 PATH = "/mcp"
 FORBIDDEN = 403
+JSON_TYPE = "application/json"
 MAX_RESULT_SIZE = (
     500_000  # bytes; more fits in no context of a model, and would hold the event loop
 )
@@ -113,7 +121,9 @@ async def _call_tool(
     tool = next((one for one in list_tools(request, actor) if one.name == params.name), None)
     if tool is None:
         raise MCPError(INVALID_PARAMS, "There is no such tool. List the tools.")
-    response = await _run_tool(tool, request, actor, params.arguments or {})
+    response = request.state.mcp_news or await _run_tool(
+        tool, request, actor, params.arguments or {}
+    )
     if response.status_code == FORBIDDEN:  # as for a refused request, whose status it would be
         await audit.record_rejected_request(
             request.state.transaction_factory, request.method, f"{PATH} {tool.name}", None
@@ -204,9 +214,47 @@ class _AuthenticatedServer:
             raise HTTPException(405, headers={"Allow": "POST"})
         _check_origin(request)
         # Listing tools needs no more than reading does; each tool checks its own rights.
-        reading = Request({**scope, "method": "GET"}, receive)
-        request.state.mcp_caller = await authenticate_request(reading, EITHER)
-        await request.state.mcp_server(scope, receive, send)
+        request.state.mcp_caller = await authenticate_request(
+            Request({**scope, "method": "GET"}, receive), EITHER
+        )
+        body = await read_body(request)
+        arguments = _find_wait_arguments(request, body)
+        request.state.mcp_news = None
+        if arguments is not None:
+            # The SDK holds some 50 kB for each request from its beginning to its end.
+            actor = request.state.mcp_caller
+            request.state.mcp_news = await _run_tool(WAIT, request, actor, arguments)
+        await request.state.mcp_server(scope, replay_body(body, receive), send)
+
+
+def _find_wait_arguments(request: Request, body: bytes) -> Mapping[str, Any] | None:
+    """Return the arguments of a request of an agent that calls the tool that waits.
+
+    None is another request, or one that the SDK rejects.
+    """
+    is_accepted = JSON_TYPE in request.headers.get("Accept", "")
+    if not isinstance(request.state.mcp_caller, Agent) or not is_accepted:
+        return None
+    try:
+        return WaitCall.model_validate_json(body).params.arguments
+    except ValidationError:
+        return None
+
+
+class WaitArguments(BaseModel):
+    """The parameters of a call of the tool that waits."""
+
+    name: Literal["wait"]
+    arguments: dict[str, Any] = {}
+
+
+class WaitCall(BaseModel):
+    """A request that calls the tool that waits."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str
+    method: Literal["tools/call"]
+    params: WaitArguments
 
 
 def _check_origin(request: Request) -> None:

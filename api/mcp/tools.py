@@ -105,6 +105,11 @@ class OperationTool:
         if not self.is_reading:
             require_write_scope(request)
         self._check_names(arguments)
+        return await self.operation.respond(*self._build_call(request, actor, arguments))
+
+    def _build_call(
+        self, request: Request, actor: Actor, arguments: Mapping[str, Any]
+    ) -> tuple[Request, Actor, RequestBody | None]:
         given = {**self.defaults, **arguments, **self.values}
         parser = self.operation.parser
         path = {name: given.get(name) for name in parser.path}
@@ -123,7 +128,7 @@ class OperationTool:
                 if not name.startswith(REQUEST_CONDITIONS)
             ],
         }
-        return await self.operation.respond(Request(scope, request.receive), actor, body)
+        return Request(scope, request.receive), actor, body
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         """Check that all required arguments are there, and no unknown ones. Raises InvalidFields.

@@ -161,6 +161,16 @@ async def test_the_tool_waits_for_a_message_a_decision_or_a_task(site: Site) -> 
     assert (third["messages"], third["task"]["title"]) == ([], "Write the report")
 
 
+async def test_the_sdk_gets_a_call_that_waits_when_it_is_over(site: Site) -> None:
+    """It would hold a server of its own for each."""
+    waiting = asyncio.ensure_future(McpClient(site.worker, "2025-06-18").call("wait"))
+    await site.wait_until_waiting()
+    names = {str(task.get_coro()) for task in asyncio.all_tasks()}
+    assert not {one for one in names if "run_stateless_server" in one}
+    await site.send_message()
+    assert len((await waiting)["messages"]) == 1
+
+
 async def test_a_wait_ends_with_what_there_is(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="mission_control.request"):
         response = await site.worker.get(f"{MESSAGES}?wait=1")
