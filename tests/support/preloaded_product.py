@@ -199,7 +199,7 @@ def main() -> None:
         import_module(module)
     if sys.argv[2]:
         keep_compiled_templates(Path(sys.argv[2]))
-    import_module("web.ui.render").compile_templates(threading.Event())
+    import_module("app").compile_in_advance(threading.Event())
     gc.freeze()  # a collection would copy the pages of memory that the processes share
     gc.enable()
     request = fork_on_request(socket.socket(fileno=int(sys.argv[1])))
