@@ -56,6 +56,7 @@ MAX_COUNT = 1_000  # of more options the page says only that there are more
 
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 BOARD_ID = bindparam("board_id", type_=Uuid())
+GATEWAY_ID = bindparam("gateway_id", type_=Uuid())
 NO_TEXT = cast(null(), String)
 
 
@@ -71,6 +72,7 @@ class PickerKind(StrEnum):
     BOARDS = "boards"
     CHANGEABLE_BOARDS = "changeable-boards"
     PROGRAM_BOARDS = "program-boards"  # changeable ones without a gateway
+    GATEWAY_BOARDS = "gateway-boards"  # changeable ones on a gateway, or on the given one
     GROUPS = "groups"  # of boards
     TAGS = "tags"
     TAG_SLUGS = "tag-slugs"
@@ -227,6 +229,11 @@ SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
     PickerKind.BOARDS: [_build_boards()],
     PickerKind.CHANGEABLE_BOARDS: [_build_boards(_IS_CHANGEABLE)],
     PickerKind.PROGRAM_BOARDS: [_build_boards(_IS_CHANGEABLE, Board.gateway_id.is_(None))],
+    PickerKind.GATEWAY_BOARDS: [
+        _build_boards(
+            _IS_CHANGEABLE, Board.gateway_id == func.coalesce(GATEWAY_ID, Board.gateway_id)
+        )
+    ],
     PickerKind.GROUPS: [
         OptionSource(
             kind="group",
@@ -274,12 +281,13 @@ SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
 class PickerPlace:
     """Whose options they are: all that the member may see, or those of a board.
 
-    `task_id` is the task for which others are offered.
+    `task_id` is the task for which others are offered, and `gateway_id` that of boards.
     """
 
     member: Member
     board: Board | None = None
     task_id: UUID | None = None
+    gateway_id: UUID | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -289,6 +297,7 @@ class PickerPlace:
             "is_admin": self.member.is_admin,
             "board_id": self.board.id if self.board else None,
             "task_id": self.task_id,
+            "gateway_id": self.gateway_id,
         }
 
 
@@ -299,6 +308,7 @@ async def get_picker_place(
     *,
     board_id: UUID | None = None,
     task_id: UUID | None = None,
+    gateway_id: UUID | None = None,
 ) -> PickerPlace:
     """Return the place of the options of a kind. Raises NotFound and Forbidden."""
     if kind in FOR_ADMINS:
@@ -306,7 +316,7 @@ async def get_picker_place(
     if board_id is None:
         if kind in ON_ONE_BOARD:
             raise NotFound("board_not_found", N_("There is no such board."))
-        return PickerPlace(member)
+        return PickerPlace(member, gateway_id=gateway_id)
     return PickerPlace(member, await boards.get_board(source, member, board_id), task_id)
 
 
@@ -353,6 +363,14 @@ def _build_page_query(
         statement = select(merged).order_by(func.lower(merged.c.name), merged.c.key)
     statement = statement.limit(PAGE_LIMIT).offset(PAGE_OFFSET).add_columns(total)
     return Query(statement, lambda row: (PickerOption(*row[:-1]), row[-1]))
+
+
+async def find_first_option(
+    source: Source, place: PickerPlace, kind: PickerKind
+) -> PickerOption | None:
+    """Return the first option, or None if there is none."""
+    page = await list_options(source, place, kind, "", Paging(1))
+    return page.items[0] if page.items else None
 
 
 async def find_options(

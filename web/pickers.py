@@ -57,6 +57,7 @@ TITLES = {
     PickerKind.BOARDS: N_("Choose a board"),
     PickerKind.CHANGEABLE_BOARDS: N_("Choose a board"),
     PickerKind.PROGRAM_BOARDS: N_("Choose a board"),
+    PickerKind.GATEWAY_BOARDS: N_("Choose a board"),
     PickerKind.GROUPS: N_("Choose a group"),
     PickerKind.TAGS: N_("Choose a tag"),
     PickerKind.TAG_SLUGS: N_("Choose a tag"),
@@ -160,6 +161,7 @@ class PickerAddress:
     name: str
     board_id: UUID | None
     task_id: UUID | None
+    gateway_id: UUID | None
     back: str
     form: UUID | None
     is_several: bool
@@ -181,6 +183,7 @@ class PickerAddress:
             query.get("name", "")[:MAX_NAME_LENGTH],
             forms.parse_id(query.get("board")),
             forms.parse_id(query.get("task")),
+            forms.parse_id(query.get("gateway")),
             safe_next_path(query.get("return", "/")),
             forms.parse_id(query.get("form")),
             "several" in query,
@@ -197,6 +200,7 @@ class PickerAddress:
             "name": self.name,
             "board": str(self.board_id or ""),
             "task": str(self.task_id or ""),
+            "gateway": str(self.gateway_id or ""),
             "return": self.back,
             "form": str(self.form or ""),
             "several": "1" if self.is_several else "",
@@ -250,7 +254,12 @@ async def show_picker(request: Request) -> Response:
     layout = None if is_part else await load_layout(request)
     async with open_reader(request) as source:
         place = await pickers.get_picker_place(
-            source, member, address.kind, board_id=address.board_id, task_id=address.task_id
+            source,
+            member,
+            address.kind,
+            board_id=address.board_id,
+            task_id=address.task_id,
+            gateway_id=address.gateway_id,
         )
         paging = Paging(PAGE_SIZE, address.offset)
         page = await pickers.list_options(source, place, address.kind, address.q, paging)

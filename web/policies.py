@@ -32,6 +32,7 @@ from models import (
 from services import boards, organizations, policies
 from services.audit import LastChange
 from services.coding_sessions import CLIENT_NAMES
+from services.pickers import PickerKind
 from services.policies import (
     PolicyDetail,
     PolicyRuleFields,
@@ -41,6 +42,7 @@ from services.policies import (
 )
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES
+from web.pickers import load_chosen, load_value_names
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
@@ -66,6 +68,13 @@ DECIDERS = {
     Role.ADMIN: N_("Admins and owners"),
     Role.OWNER: N_("Owners"),
 }
+RULE_PICKERS = {
+    "agent_ids": PickerKind.AGENTS,
+    "tag_ids": PickerKind.TAGS,
+    "decider_ids": PickerKind.PEOPLE,
+}
+"""What the fields of a rule offer."""
+
 EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
 
 
@@ -148,13 +157,6 @@ def describe_expiry(seconds: int) -> str:
     if seconds % 60 == 0:
         return ngettext("%(num)d minute", "%(num)d minutes", seconds // 60)
     return ngettext("%(num)d second", "%(num)d seconds", seconds)
-
-
-def list_choices(names: Mapping[UUID, str], chosen: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the choices of a list field; what is chosen and was deleted is kept."""
-    choices = [(str(id), name) for id, name in names.items()]
-    known = {value for value, _name in choices}
-    return [*choices, *((value, _("deleted")) for value in chosen if value not in known)]
 
 
 def build_rule_rows(rules: Sequence[PolicyRule], names: ReferenceNames) -> list[RuleRow]:
@@ -368,7 +370,8 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
             if scope.board
             else PolicyDetail()
         )
-        names = await policies.load_reference_names(source, organization_id)
+        rules = [*detail.rules, *inherited.rules]
+        names = await policies.load_reference_names(source, organization_id, rules)
     return render_page(
         request,
         "policies/show.html",
@@ -561,24 +564,27 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         scope = await load_scope(request, source)
         detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
-        references = await policies.load_reference_names(source, scope.member.organization_id)
-    rule = get_rule(detail.rules, read_rule_id(request))
+        rule = get_rule(detail.rules, read_rule_id(request))
+        references = {
+            field: await load_value_names(
+                source, scope.member, kind, [*form.selected(field), *getattr(rule, field)]
+            )
+            for field, kind in RULE_PICKERS.items()
+        }
     assert detail.updated_at is not None
     about = ConflictContext(
         title=rule.name,
         back=f"{scope.path}/rules/{rule.id}",
-        names=_list_value_names(form, rule, references),
+        names=_list_value_names(form, rule) | references,
         last_change=LastChange(detail.updated_at, detail.updated_by, detail.updated_by_user_id),
     )
     return await render_conflict(request, form, about)
 
 
-def _list_value_names(
-    form: forms.Form, rule: PolicyRule, references: ReferenceNames
-) -> dict[str, dict[str, str]]:
-    """Return the texts of the submitted and the current values of the fields that are chosen."""
+def _list_value_names(form: forms.Form, rule: PolicyRule) -> dict[str, dict[str, str]]:
+    """Return the texts of the submitted and the current values of fields with fixed options."""
     windows = (rule.time_window, _read_window(form))
-    names: dict[str, dict[str, str]] = {
+    return {
         "effect": {effect: label for effect, (label, *_rest) in list_effects().items()},
         "risk_at_least": dict(list_risks()),
         "risk_at_most": dict(list_risks()),
@@ -597,19 +603,6 @@ def _list_value_names(
             "": pgettext("state", "Off"),
         },
     }
-    for field, known in _list_references(references):
-        chosen = [*form.selected(field), *map(str, getattr(rule, field))]
-        names[field] = dict(list_choices(known, chosen))
-    return names
-
-
-def _list_references(references: ReferenceNames) -> Sequence[tuple[str, Mapping[UUID, str]]]:
-    """Return the names of what rules refer to, by field."""
-    return [
-        ("agent_ids", references.agents),
-        ("tag_ids", references.tags),
-        ("decider_ids", references.users),
-    ]
 
 
 async def _render_rule(
@@ -619,8 +612,13 @@ async def _render_rule(
     async with open_reader(request) as source:
         scope = await load_scope(request, source)
         detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
-        references = await policies.load_reference_names(source, scope.member.organization_id)
-    rule = next((one for one in detail.rules if one.id == rule_id), None)
+        rule = next((one for one in detail.rules if one.id == rule_id), None)
+        chosen = {
+            field: await load_chosen(
+                source, scope.member, kind, field, form, getattr(rule, field) if rule else ()
+            )
+            for field, kind in RULE_PICKERS.items()
+        }
     if rule_id and not form.is_submitted:
         get_rule(detail.rules, rule_id)  # what was typed is kept if the rule was deleted since
     edited = _list_rule_fields(rule) if rule else []
@@ -639,10 +637,7 @@ async def _render_rule(
         fields=fields,
         scope=scope,
         shown={field.name: field.value for field in edited},
-        choices={
-            field: list_choices(known, fields[field].value)
-            for field, known in _list_references(references)
-        },
+        chosen=chosen,
         window=_build_window_values(rule, request.user.timezone or "UTC"),
         rule_id=rule_id,
         effects=list_effects(),

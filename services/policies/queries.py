@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, func, select
@@ -25,6 +26,8 @@ from services.approval_actions import COMPLETION_WORDS
 from services.policies.rules import RuleSet, build_facts, build_tool_facts
 from services.policies.tool_rules import ToolVerdict
 from services.tool_facts import ToolFacts
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -74,28 +77,40 @@ class ReferenceNames:
     users: Mapping[UUID, str]
 
 
-async def load_reference_names(source: Source, organization_id: UUID) -> ReferenceNames:
-    """Return the names of the agents, tags and members of an organization."""
-    users = await USERS.fetch(source, organization_id=organization_id)
+async def load_reference_names(
+    source: Source, organization_id: UUID, rules: Sequence[PolicyRule]
+) -> ReferenceNames:
+    """Return the names of the agents, tags and members to which rules refer."""
+
+    async def load(query: Query[Row], field: str) -> list[Row]:
+        ids = list({id for rule in rules for id in getattr(rule, field)})
+        return await query.fetch(source, organization_id=organization_id, ids=ids) if ids else []
+
+    users = await load(USERS, "decider_ids")
     return ReferenceNames(
-        dict(await AGENT_NAMES.fetch(source, organization_id=organization_id)),
-        dict(await TAG_NAMES.fetch(source, organization_id=organization_id)),
+        dict(await load(AGENT_NAMES, "agent_ids")),
+        dict(await load(TAG_NAMES, "tag_ids")),
         {user.id: user.display_name for user in users},
     )
 
 
+IDS = bindparam("ids", type_=ARRAY(Uuid()))
+
+
 AGENT_NAMES: Query[tuple[UUID, str]] = Query(
     select(Agent.id, Agent.name)
-    .where(Agent.organization_id == ORGANIZATION_ID)
+    .where(Agent.organization_id == ORGANIZATION_ID, Agent.id == func.any(IDS))
     .order_by(Agent.name, Agent.id)
 )
 TAG_NAMES: Query[tuple[UUID, str]] = Query(
-    select(Tag.id, Tag.name).where(Tag.organization_id == ORGANIZATION_ID).order_by(Tag.name)
+    select(Tag.id, Tag.name)
+    .where(Tag.organization_id == ORGANIZATION_ID, Tag.id == func.any(IDS))
+    .order_by(Tag.name)
 )
 USERS: Query[User] = Query(
     select(User)
     .join(Member, Member.user_id == User.id)
-    .where(Member.organization_id == ORGANIZATION_ID)
+    .where(Member.organization_id == ORGANIZATION_ID, User.id == func.any(IDS))
     .order_by(User.email),
     lambda row: row[0],
 )

@@ -4,6 +4,7 @@ import httpx2
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
+from tests.support.page_checks import choose
 
 
 async def test_a_webhook_is_created_and_its_payloads_appear_live(site: LiveSite, board) -> None:
@@ -13,7 +14,7 @@ async def test_a_webhook_is_created_and_its_payloads_appear_live(site: LiveSite,
         await page.get_by_role("link", name="Webhooks").click()
         await page.get_by_role("link", name="New webhook").first.click()
         await page.get_by_label("Instruction").fill("Create a task for each failed build.")
-        await page.get_by_label("Agent", exact=True).select_option(label="Wren")
+        await choose(page.get_by_role("button", name="Agent"), "Wren")
         await page.get_by_role("button", name="Create webhook").click()
 
         copies = page.locator("main [data-copy]")

@@ -105,7 +105,7 @@ async def test_saving_a_rule_keeps_what_was_deleted_since(alice, path, world, tr
         await session.execute(delete(Agent).where(Agent.id == world.worker.id))
     [rule] = await load_rules(transaction)
     page = (await alice.get(f"{path}/rules/{rule.id}")).text
-    assert f'value="{world.worker.id}" checked' in page
+    assert f'name="agent_ids" value="{world.worker.id}"' in page
     form = {"name": "Renamed", "effect": "allow"}
     kept = form | {"agent_ids": str(world.worker.id)}
     assert (await alice.post(f"{path}/rules/{rule.id}", data=kept)).status_code == 303

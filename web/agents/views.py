@@ -15,14 +15,15 @@ from core.clock import now
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
-from models import Agent, Board, CodingClient
-from services import activity, agents, boards, gateways, identity, messages, organizations
+from models import Agent, CodingClient
+from services import activity, agents, boards, gateways, identity, messages, organizations, pickers
 from services.activity import ActivityFilters
 from services.agents import AgentCard
 from services.coding_sessions import CLIENT_NAMES
 from services.gateways import files, runs, sync
 from services.gateways.sync import AgentConfigChange
 from services.notifications import OpenedPage
+from services.pickers import PickerKind, PickerPlace
 from web.activity.event_texts import describe_event
 from web.agents import setup
 from web.agents.connection_views import connection_path, parse_client
@@ -44,6 +45,7 @@ from web.agents.provisioning import build_progress
 from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
+from web.pickers import load_chosen, load_value_names
 from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
@@ -105,14 +107,16 @@ async def show_new_agent_form(request: Request) -> Response:
     member, layout = current_member(request), await load_layout(request)
     organizations.require_admin(member)
     async with open_reader(request) as source:
-        found = await _list_writable_boards(request, source)
+        on_gateway = await pickers.find_first_option(
+            source, PickerPlace(member), PickerKind.GATEWAY_BOARDS
+        )
     return render_page(
         request,
         "agents/choose.html",
         layout=layout,
         client_names=CLIENT_NAMES,
         board_id=forms.parse_id(request.query_params.get("board")),
-        has_gateways=any(board.gateway_id for board in found),
+        has_gateways=on_gateway is not None,
     )
 
 
@@ -168,10 +172,11 @@ async def _render_new_form(
     kind, board_id = form.value("client") or query.get("client"), query.get("board", "")
     client = parse_client(kind)
     async with open_reader(request) as source:
-        found = await _list_writable_boards(request, source)
+        fitting = PickerKind.GATEWAY_BOARDS if kind == "gateway" else PickerKind.PROGRAM_BOARDS
+        first = await pickers.find_first_option(source, PickerPlace(member), fitting)
+        board_id = board_id or (first.key if first else "")
         names = await agents.list_agent_names(source, member) if client else ()
-    fitting = [board for board in found if (board.gateway_id is not None) == (kind == "gateway")]
-    board_id = board_id or next((str(board.id) for board in fitting), "")
+        chosen_board = await load_chosen(source, member, fitting, "board_id", form, [board_id])
     edited = [EditedField("board_id", "", board_id)]
     if client is None:
         return await _render_agent_form(request, "agents/new.html", form, config_changes, edited)
@@ -185,7 +190,8 @@ async def _render_new_form(
         fields=build_form_fields(form, NewAgentForm, [*edited, EditedField("name", "", name)]),
         client=client,
         client_name=CLIENT_NAMES[client],
-        board_options=[(board.id, board.name) for board in fitting],
+        has_boards=first is not None,
+        chosen_board=chosen_board,
         back="/agents/new" if names else "/welcome",  # which offers the clients for the first agent
     )
 
@@ -202,9 +208,16 @@ async def _render_agent_form(
 
     `edited` are the values before the form was submitted.
     """
-    layout = await load_layout(request)
+    layout, member = await load_layout(request), current_member(request)
+    board_ids = [one.value for one in edited if one.name == "board_id"]
     async with open_reader(request) as source:
-        found = await _list_writable_boards(request, source)
+        first, on_gateway = [
+            await pickers.find_first_option(source, PickerPlace(member), kind)
+            for kind in (PickerKind.CHANGEABLE_BOARDS, PickerKind.GATEWAY_BOARDS)
+        ]
+        chosen_board = await load_chosen(
+            source, member, PickerKind.CHANGEABLE_BOARDS, "board_id", form, board_ids
+        )
     shown = {one.name: one.value for one in edited}
     return render_page(
         request,
@@ -215,17 +228,12 @@ async def _render_agent_form(
         fields=build_form_fields(form, NewAgentForm, edited),
         shown=shown,
         options=list_profile_options(shown),
-        board_options=[(board.id, board.name) for board in found],
-        has_gateways=any(board.gateway_id for board in found),
+        has_boards=first is not None,
+        chosen_board=chosen_board,
+        has_gateways=on_gateway is not None,
         **config_context(config_changes),
         **more,
     )
-
-
-async def _list_writable_boards(request: Request, source: Source) -> list[Board]:
-    """Return the boards that the member can change."""
-    summaries = await boards.list_board_summaries(source, current_member(request))
-    return [one.board for one in summaries if one.can_write]
 
 
 def _render_config_change(
@@ -427,7 +435,8 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         member = current_member(request)
         agent = await agents.get_agent(source, member, forms.path_id(request, "agent_id"))
-        found = await _list_writable_boards(request, source)
+        board_ids = [*form.selected("board_id"), agent.board_id]
+        names = await load_value_names(source, member, PickerKind.CHANGEABLE_BOARDS, board_ids)
     about = ConflictContext(
         title=agent.name,
         back=f"/agents/{agent.id}/settings",
@@ -435,7 +444,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         object_id=agent.id,
         names={
             **list_profile_options({}),
-            "board_id": {str(board.id): board.name for board in found},
+            "board_id": names,
         },
     )
     return await render_conflict(request, form, about)

@@ -1,10 +1,9 @@
 """Values of webhooks and their payloads for templates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from models import Agent, Board, BoardWebhook, MessageState, PayloadState
 from services import board_webhooks
@@ -142,25 +141,11 @@ def format_size(size: int) -> str:
     return _("%(size)s MB", size=format_number(round(size / 1_000_000, 1)))
 
 
-def list_agent_options(
-    agents: Sequence[Agent], stored_id: UUID | None = None
-) -> list[tuple[str, str]]:
-    """Return the agents to which payloads can be sent, the default of a new webhook first.
-
-    It is the lead. A board without a lead has its first agent as the default. The stored agent of
-    a webhook is always an option; otherwise a form that is saved unchanged would replace it.
-    """
-    lead = next((agent.name for agent in agents if agent.is_board_lead), None)
-    others = [
-        (str(agent.id), agent.name)
-        for agent in agents
-        if not agent.is_board_lead or agent.id == stored_id
-    ]
-    if stored_id is not None and all(agent.id != stored_id for agent in agents):
-        others.append((str(stored_id), _("An agent that has left the board")))
+def name_default_agent(lead: Agent | None) -> str:
+    """Return the name of the choice of the lead."""
     if lead is None:
-        return [*others, ("", _("The lead, once the board has one"))]
-    return [("", _("The lead (%(name)s)", name=lead)), *others]
+        return _("The lead, once the board has one")
+    return _("The lead (%(name)s)", name=lead.name)
 
 
 def build_url(base_url: str, webhook: BoardWebhook) -> str:

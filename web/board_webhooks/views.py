@@ -13,23 +13,26 @@ from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from core.security.encryption import SecretCipher
 from models import Board, WebhookAction
-from services import agents, board_webhooks
+from services import agents, board_webhooks, pickers
 from services.board_webhooks import (
     BoardWebhookCreate,
     BoardWebhookUpdate,
     SavedWebhook,
     WebhookSecret,
 )
+from services.pickers import PickerKind, PickerPlace
+from web.auth.viewer import current_member
 from web.board_webhooks import action_views
 from web.board_webhooks.presenter import (
     WebhookPayloadRow,
     build_url,
     describe_payload,
     describe_rejection,
-    list_agent_options,
+    name_default_agent,
     page_path,
 )
 from web.boards.views import board_access, board_for_update
+from web.pickers import load_chosen, load_value_names
 from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
@@ -207,10 +210,15 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
             if webhook_id
             else None
         )
-        board_agents = await agents.list_board_agents(source, access.board)
-    options = list_agent_options(board_agents, webhook.agent_id if webhook else None)
+        lead = await agents.find_board_lead(source, access.board)
+        member, kind = current_member(request), PickerKind.AGENTS
+        place = PickerPlace(member, access.board)
+        first = await pickers.find_first_option(source, place, kind)
+        # A board without a lead has its first agent as the default.
+        agent_id = webhook.agent_id if webhook else first.key if first and not lead else None
+        chosen = await load_chosen(source, member, kind, "agent_id", form, [agent_id])
     edited = list_edited_fields(BoardWebhookUpdate, webhook) if webhook else []
-    initial = edited or [EditedField("agent_id", "", options[0][0])]
+    initial = edited or [EditedField("agent_id", "", agent_id)]
     return render_page(
         request,
         "board_webhooks/edit.html" if webhook else "board_webhooks/new.html",
@@ -221,10 +229,11 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         webhook=webhook,
         path=page_path(access.board, webhook),
         fields=build_form_fields(form, BoardWebhookCreate, initial),
-        agent_options=options,
+        chosen_agent=chosen,
+        default_agent=name_default_agent(lead),
         actions=[one for one in action_views.list_actions() if one[0] in WITHOUT_TEMPLATE],
-        has_agents=bool(board_agents),
-        has_lead=any(agent.is_board_lead for agent in board_agents),
+        has_agents=first is not None,
+        has_lead=lead is not None,
         has_short_secret=bool(webhook)
         and board_webhooks.has_short_secret(webhook, _cipher(request)),
         shown={one.name: one.value for one in edited},
@@ -237,14 +246,15 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         board = (await board_access(request, source)).board
         webhook_id = forms.path_id(request, "webhook_id")
         webhook = await board_webhooks.get_webhook(source, board, webhook_id)
-        board_agents = await agents.list_board_agents(source, board)
-    options = list_agent_options(board_agents, webhook.agent_id)
+        lead = await agents.find_board_lead(source, board)
+        ids = [*form.selected("agent_id"), webhook.agent_id]
+        names = await load_value_names(source, current_member(request), PickerKind.AGENTS, ids)
     about = ConflictContext(
         title=_("Webhook of %(board)s", board=board.name),
         back=f"{page_path(board, webhook)}/edit",
         organization_id=board.organization_id,
         object_id=webhook.id,
-        names={"agent_id": dict(options)},
+        names={"agent_id": {"": name_default_agent(lead), **names}},
         suggest=f"board={board.id}",
     )
     return await render_conflict(request, form, about)

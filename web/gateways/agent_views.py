@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from core.errors import AppError, NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
-from core.paging import Paging
 from models import Agent
-from services import agents, boards, gateways
+from services import agents, gateways, pickers
 from services.gateways import GatewayAgentLink, GatewaySummary, ListedAgent, SessionOwner, sync
 from services.gateways.files import FilePlan, FileState
 from services.gateways.sync import AgentSyncReport, SyncOptions, SyncPlan, SyncProblem, SyncReport
+from services.pickers import PickerKind, PickerPlace
 from web.agents import setup
 from web.agents.provisioning import list_sync_progress
 from web.auth.viewer import current_member
@@ -28,6 +28,7 @@ from web.gateways.views import (
     count_gateway_request,
     gateway_connector,
 )
+from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.flash_cookies import redirect_with_notice
 from web.ui.forms import BlankAsNone, Switch
@@ -170,8 +171,10 @@ async def _render_gateway_agents(request: Request, form: forms.Form) -> Response
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         summary, owners = await load_gateway_agents(request, source)
-        summaries = await boards.list_board_summaries(source, current_member(request))
-    options = [(item.board.id, item.board.name) for item in summaries if item.can_write]
+        member, kind = current_member(request), PickerKind.CHANGEABLE_BOARDS
+        first = await pickers.find_first_option(source, PickerPlace(member), kind)
+        board_ids = [first.key] if first else []
+        chosen = await load_chosen(source, member, kind, "board_id", form, board_ids)
     is_loaded = layout is None or waits_for_gateway(request) or form.is_submitted
     gateway_agents, problem = (
         await query_gateway(request, summary, gateways.list_gateway_agents)
@@ -184,7 +187,8 @@ async def _render_gateway_agents(request: Request, form: forms.Form) -> Response
         "form": form,
         "rows": sorted(rows, key=lambda row: not row.can_link),
         "problem": problem,
-        "board_options": options,
+        "chosen_board": chosen,
+        "has_boards": first is not None,
     }
     if layout is None:
         return render_part(request, "gateways/_agents.html", **context)
@@ -276,7 +280,9 @@ async def _render_file_sync(
     member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
     async with open_reader(request) as source:
         summary = await gateways.get_gateway_summary(source, member, gateway_id)
-        readable = await boards.list_boards(source, member, Paging(), gateway_id=gateway_id)
+        chosen = await load_chosen(
+            source, member, PickerKind.GATEWAY_BOARDS, "board_id", form, [fields.board_id]
+        )
         agent_progress = await list_sync_progress(
             source,
             current_member(request),
@@ -288,10 +294,7 @@ async def _render_file_sync(
     context: dict[str, Any] = {
         "summary": summary,
         "agent_progress": agent_progress,
-        "board_options": [
-            ("", _("All boards on this gateway")),
-            *[(each.id, each.name) for each in readable.items],
-        ],
+        "chosen_board": chosen,
         "query": query,
         "report": report,
         "started_report": started_report,

@@ -1,6 +1,6 @@
 """The list of webhooks, and the forms that create and change them. Only admins see these pages."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,11 @@ from core.db.reads import Source
 from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from models import Member, WebhookEndpoint
-from services import boards, organizations, webhook_endpoints
+from services import organizations, pickers, webhook_endpoints
+from services.pickers import PickerKind, PickerOption, PickerPlace
 from services.webhook_endpoints import WebhookEndpointCreate, WebhookEndpointUpdate
 from web.auth.viewer import current_member
+from web.pickers import load_chosen, load_value_names
 from web.ui import flash_cookies, forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
@@ -83,10 +85,10 @@ async def update_webhook(request: Request) -> Response:
         query = await _check_address(request, fields.url) if is_new else ""
         async with open_transaction(request) as session:
             endpoint = await webhook_endpoints.lock_endpoint(session, member, id)
-            choices = dict(await list_board_choices(session, member))
-            fields = fields.without(check_edit(form, _list_edited_fields(endpoint, choices)))
+            readable = await _find_readable(session, member, endpoint)
+            fields = fields.without(check_edit(form, _list_edited_fields(endpoint, readable)))
             if "board_ids" in fields.model_fields_set:  # those that the user cannot read stay
-                kept = [UUID(id) for id in endpoint.board_ids if id not in choices]
+                kept = [UUID(id) for id in endpoint.board_ids if id not in readable]
                 given = {name: getattr(fields, name) for name in fields.model_fields_set}
                 board_ids = [*fields.board_ids, *kept]
                 fields = WebhookEndpointUpdate.parse(given | {"board_ids": board_ids})
@@ -117,10 +119,12 @@ async def _check_address(request: Request, url: str) -> str:
     return "" if is_known else "?unknown_host=1"
 
 
-async def list_board_choices(source: Source, member: Member) -> list[tuple[str, str]]:
-    """Return the ids and names of the boards that the member may read."""
-    summaries = await boards.list_board_summaries(source, member)
-    return [(str(one.board.id), one.board.name) for one in summaries]
+async def _find_readable(
+    source: Source, member: Member, endpoint: WebhookEndpoint
+) -> Mapping[str, PickerOption]:
+    """Return those boards of a webhook that the member may read, by id."""
+    place = PickerPlace(member)
+    return await pickers.find_options(source, place, PickerKind.BOARDS, endpoint.board_ids)
 
 
 def _list_edited_fields(
@@ -136,13 +140,14 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     member, id = current_member(request), forms.path_id(request, "endpoint_id")
     async with open_reader(request) as source:
         endpoint = (await webhook_endpoints.get_endpoint(source, member, id)).endpoint
-        choices = await list_board_choices(source, member)
+        ids = [*form.selected("board_ids"), *endpoint.board_ids]
+        names = await load_value_names(source, member, PickerKind.BOARDS, ids)
     about = ConflictContext(
         title=webhook_endpoints.get_endpoint_name(endpoint),
         back=request.url.path,
         organization_id=endpoint.organization_id,
         object_id=endpoint.id,
-        names={"board_ids": dict(choices)},
+        names={"board_ids": names},
     )
     return await render_conflict(request, form, about)
 
@@ -162,10 +167,13 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
 async def _render_form(
     request: Request, template: str, form: forms.Form, endpoint: WebhookEndpoint | None
 ) -> Response:
-    layout = await load_layout(request)
+    layout, member = await load_layout(request), current_member(request)
     async with open_reader(request) as source:
-        choices = await list_board_choices(source, current_member(request))
-    edited = _list_edited_fields(endpoint, dict(choices)) if endpoint else []
+        readable = await _find_readable(source, member, endpoint) if endpoint else {}
+        chosen = await load_chosen(
+            source, member, PickerKind.BOARDS, "board_ids", form, list(readable)
+        )
+    edited = _list_edited_fields(endpoint, readable) if endpoint else []
     return render_page(
         request,
         template,
@@ -174,7 +182,7 @@ async def _render_form(
         form=form,
         endpoint=endpoint,
         name=webhook_endpoints.get_endpoint_name(endpoint) if endpoint else "",
-        choices=choices,
+        chosen_boards=chosen,
         type_groups=presenter.list_type_groups(),
         fields=build_form_fields(form, WebhookEndpointCreate, edited),
         shown={one.name: one.value for one in edited},
