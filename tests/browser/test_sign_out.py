@@ -31,7 +31,7 @@ async def sign_in(page: Page) -> None:
     await page.get_by_label("E-mail").fill(OWNER["email"])
     await page.get_by_role("textbox", name="Password").fill(OWNER["password"])
     await page.get_by_role("button", name="Sign in", exact=True).click()
-    await expect(page.get_by_role("link", name="Boards", exact=True).first).to_be_visible()
+    await expect(page.get_by_role("link", name=re.compile("^All boards"))).to_be_visible()
 
 
 async def sign_out(page: Page) -> None:
