@@ -8,15 +8,13 @@ from uuid import UUID
 
 from core.clock import now
 from core.db.reads import CombinedQuery, Source
-from models import Agent, Board, Message, Run, Tag, TaskLink, User
+from models import Agent, Board, Message, Run, TaskLink, User
 from services import (
     approvals,
-    boards,
     custom_fields,
     forges,
     messages,
     saved_views,
-    tags,
     tasks,
     waiting_counts,
 )
@@ -88,16 +86,14 @@ _PAGE_DATA = CombinedQuery(
 )
 
 
-OPTION_QUERIES = 5  # of what a user can choose
+OPTION_QUERIES = 3  # of what a user can choose
 
 
 class FilterOptions(NamedTuple):
-    """The tags, custom fields and people that tasks of a board can have, and its views."""
+    """The custom fields of tasks of a board, its views, and counts."""
 
-    tags: Sequence[Tag]
     fields: Sequence[TaskField]  # without the values of a task
     views: Sequence[ListedView]  # of one user
-    people: Sequence[BoardPerson]  # who can read the board
     blocked_count: int  # tasks, also those that a filter excludes
     waiting_count: int  # items of the board that wait for the user: see services/waiting_counts.py
 
@@ -126,10 +122,8 @@ async def load_filter_options(
 def _build_options_query(*, with_counts: bool) -> CombinedQuery:
     counts = waiting_counts.list_count_queries(is_admin=False, by_board=True)
     return CombinedQuery(
-        tags.TAGS,
         custom_fields.TASK_FIELDS,
         saved_views.BOARD_VIEWS,
-        boards.BOARD_PEOPLE,
         tasks.BLOCKED_COUNT,
         *(counts if with_counts else []),
     )

@@ -2,10 +2,12 @@
 
 from services.agents.cards import (
     AgentCard,
+    BoardAgents,
     get_agent_card,
     list_agent_cards,
     list_agent_names,
     list_board_agent_cards,
+    load_board_agents,
 )
 from services.agents.commands import (
     AGENT_DEPARTURE,

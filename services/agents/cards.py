@@ -1,13 +1,25 @@
 """Agent cards: agents as pages show them, with their current task, run and computed state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, TypeAlias
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    true,
+    union,
+)
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -146,7 +158,70 @@ def _build_board_query(*, by_id: bool) -> Query[CardRow]:
     query = _cards_query().where(Agent.board_id == bindparam("board_id"))
     if by_id:
         query = query.where(Agent.id == bindparam("agent_id"))
-    return Query(query.order_by(Agent.is_board_lead.desc(), Agent.name, Agent.id))
+    return Query(query.order_by(*BOARD_ORDER))
+
+
+BOARD_ORDER = (Agent.is_board_lead.desc(), Agent.name, Agent.id)
+MAX_ACTIVE = 20  # agents of each sign of activity
+
+
+class BoardAgents(NamedTuple):
+    """Some agents of a board, the lead first and the others by name, and the number of all."""
+
+    cards: Sequence[AgentCard]
+    total: int
+
+
+async def load_board_agents(
+    source: Source,
+    board: Board,
+    agent_ids: Collection[UUID],
+    *,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> BoardAgents:
+    """Return the agents of a board that a page about its tasks shows.
+
+    These are the lead, those that are held, the first that work or whose client waits, and those
+    with the ids.
+    """
+    parameters = {"board_id": board.id, "agent_ids": list(agent_ids)}
+    rows = await BOARD_AGENTS.fetch(source, **parameters)
+    total = await AGENT_COUNT.first(source, board_id=board.id)
+    return BoardAgents(_build_cards(rows, offline_after), total or 0)
+
+
+def _build_board_agents_query() -> Query[CardRow]:
+    is_on_board = Agent.board_id == bindparam("board_id", type_=Uuid())
+    tasks_begun = (
+        select(Task.assigned_agent_id)
+        .where(
+            Task.board_id == bindparam("board_id", type_=Uuid()),
+            Task.status == Status.IN_PROGRESS,
+            Task.assigned_agent_id.is_not(None),
+        )
+        .limit(literal_column(str(MAX_ACTIVE)))
+    )
+    runs = _select_active(Run.agent_id, Run.status == RunStatus.RUNNING)
+    sessions = _select_active(
+        CodingSession.agent_id,
+        CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
+        CodingSession.state == SessionState.WORKING,
+    )
+    calls = _select_active(ToolCall.agent_id, *IS_CALL_HELD)
+    shown = union(
+        select(func.unnest(bindparam("agent_ids", type_=ARRAY(Uuid())))),
+        select(Agent.id).where(is_on_board, Agent.is_board_lead),
+        select(Agent.id).where(is_on_board, Agent.held_at.is_not(None)),
+        *(part.subquery().select() for part in (tasks_begun, runs, sessions, calls)),
+    )
+    return Query(_cards_query().where(is_on_board, Agent.id.in_(shown)).order_by(*BOARD_ORDER))
+
+
+def _select_active(agent_id: Any, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Select some agents of the board `board_id` with a sign of activity."""
+    query = select(agent_id).join(Agent, Agent.id == agent_id).where(*conditions)
+    query = query.where(Agent.board_id == bindparam("board_id", type_=Uuid()))
+    return query.limit(literal_column(str(MAX_ACTIVE)))
 
 
 def _build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[AgentCard]:
@@ -209,12 +284,7 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
         .correlate(Agent)
         .lateral("sessions")
     )
-    held = select(ToolCall.id).where(
-        ToolCall.agent_id == Agent.id,
-        ToolCall.answer.is_(None),
-        ToolCall.abandoned_at.is_(None),
-        ToolCall.waits_until > func.now(),
-    )
+    held = select(ToolCall.id).where(ToolCall.agent_id == Agent.id, *IS_CALL_HELD)
     return (
         select(
             *(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at),
@@ -231,6 +301,16 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
 
 
 SESSIONS_SINCE = literal_column("interval '1 day'")  # older ones say nothing about the agent now
+IS_CALL_HELD = (
+    ToolCall.answer.is_(None),
+    ToolCall.abandoned_at.is_(None),
+    ToolCall.waits_until > func.now(),
+)
+BOARD_AGENTS = _build_board_agents_query()
+AGENT_COUNT: Query[int] = Query(
+    select(func.count()).select_from(Agent).where(Agent.board_id == bindparam("board_id")),
+    itemgetter(0),
+)
 
 
 AGENT_CARD: Query[CardRow] = Query(

@@ -17,6 +17,7 @@ from models import (
     TaskDependency,
 )
 from tests.support.board_pages import HTMX, column, keep
+from tests.support.board_rows import make_agent
 from tests.support.statement_counter import count_all_statements
 
 
@@ -208,6 +209,21 @@ async def test_agents_that_wait_for_the_viewer_come_before_those_that_work(
         shown = [str(world.worker.id), str(world.lead.id)]
         assert re.findall(r'id="crew-([^"]*)"', page) == shown
     assert ["data-needs" in page for page in pages] == [True, False]
+
+
+async def test_a_board_names_few_of_many_agents(alice, board_path, transaction, world) -> None:
+    many = [make_agent(f"Worker {number}", world.board) for number in range(40)]
+    for number, agent in enumerate(many):
+        status = Status.IN_PROGRESS if number < 30 else Status.INBOX
+        assigned = {"status": status, "assigned_agent_id": agent.id}
+        await keep(transaction, agent, world.make_task(f"Task {number}", **assigned))
+
+    page = (await alice.get(board_path)).text
+
+    assert len(re.findall(r'id="crew-', page)) == 8
+    assert ">35 more" in page
+    assert page.count("data-agent=") == 40  # every card has the state of its agent
+    assert "Worker 39" not in page.split('id="crew"')[1].split("</ul>")[0]
 
 
 async def test_an_agent_being_removed_is_not_called_silent(

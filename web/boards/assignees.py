@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from core.errors import Invalid
-from models import Agent, Task
-from services.boards import BoardPerson
+from models import Task
 from web.ui.forms import Form, parse_id
 from web.ui.translation import N_, _
 
@@ -42,17 +41,6 @@ def format_assignee(task: Task) -> str:
     if task.assigned_user_id is not None:
         return f"{PERSON_PREFIX}{task.assigned_user_id}"
     return str(task.assigned_agent_id or "")
-
-
-def build_assignee_filter(
-    board_agents: Sequence[Agent], people: Sequence[BoardPerson]
-) -> list[OptionGroup]:
-    """Return the options of the filter of a board."""
-    fixed = [("", _("All assignees")), (ME, _("Assigned to me")), (UNASSIGNED, _("Unassigned"))]
-    agents = [(str(agent.id), agent.name) for agent in board_agents]
-    persons = [(str(person.id), person.name) for person in people]
-    groups: list[OptionGroup] = [(_("Agents"), agents), (_("People"), persons)]
-    return [("", fixed), *(group for group in groups if group[1])]
 
 
 def name_assignee(value: str, names: Mapping[str, str]) -> str:

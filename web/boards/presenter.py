@@ -16,7 +16,7 @@ from services import (
     messages,
     presence,
 )
-from services.agents import AgentCard, AgentState
+from services.agents import AgentCard, AgentState, BoardAgents
 from services.approvals import UndecidedApproval
 from services.gateways.runs import RunPhase
 from services.pickers import PickerKind
@@ -53,14 +53,14 @@ class AgentStrip:
 
 def build_agent_strip(
     board: Board,
-    cards: Sequence[AgentCard],
+    found: BoardAgents,
     approvals: Sequence[UndecidedApproval],
     decidable_ids: Collection[UUID],
 ) -> AgentStrip:
     """Describe what the agents of a board do. The viewer may decide some of the approvals."""
     waiting = {one.agent_id: _("Waits for an approval") for one in approvals}
     for_viewer = {one.agent_id for one in approvals if one.id in decidable_ids}
-    busy = [card for card in cards if card.agent.id in waiting or _is_busy(card)]
+    busy = [card for card in found.cards if card.agent.id in waiting or _is_busy(card)]
     busy.sort(key=lambda card: (card.agent.id not in for_viewer, card.agent.id not in waiting))
     is_paused = board.paused_at is not None
     lines = [
@@ -69,7 +69,7 @@ def build_agent_strip(
         else _build_line(card, waiting.get(card.agent.id), is_paused=is_paused)
         for card in busy[:MAX_LINES]
     ]
-    return AgentStrip(lines, len(cards) - len(lines))
+    return AgentStrip(lines, found.total - len(lines))
 
 
 def _is_busy(card: AgentCard) -> bool:

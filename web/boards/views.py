@@ -12,12 +12,12 @@ from core.errors import NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import Board, ReadKind, Status
 from services import agents, approvals, boards, memory, onboarding, presence, task_pages, tasks
+from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions
 from services.pickers import PickerKind
-from services.tasks import BoardColumn
+from services.tasks import BoardColumn, CardTask
 from services.waiting_counts import WaitingCounts
 from web.auth.viewer import current_member
-from web.boards.assignees import build_assignee_filter
 from web.boards.calendar import load_calendar
 from web.boards.cards import CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
@@ -162,9 +162,6 @@ async def load_board(
     options = await task_pages.load_filter_options(source, member.user, board, counts=counts)
     address = BoardAddress.from_query(request.query_params)
     address = complete_address(address, options.views, use_default=use_default)
-    agent_cards = await agents.list_board_agent_cards(
-        source, board, offline_after=get_settings(request).offline_after
-    )
     undecided = await approvals.list_undecided_of_board(source, member, board)
     columns: list[BoardColumn] = []
     if address.view != "calendar":
@@ -177,18 +174,20 @@ async def load_board(
             if index is not None:
                 address = address.with_card_at(index)
                 columns = await _list_columns(source, board, address)
+    board_agents = await _load_agents(
+        request, source, board, undecided, [task for one in columns for task in one.cards]
+    )
     unread = await presence.load_board_unread(source, member, board)
     renderer = CardRenderer(
         query=address.query,
         can_write=can_write,
-        agent_cards=agent_cards,
+        agent_cards=board_agents.cards,
         approvals=undecided,
         rejected_moves=rejected_moves,
         unread_task_ids=unread.task_ids,
         known_hashes=frozenset(request.headers.get(KNOWN_HASHES, "").split(",")),
         context={"board": board, "address": address},
     )
-    board_agents = [card.agent for card in agent_cards]
     sorts = [name for name in SORT_NAMES if address.view == "list" or name not in LIST_SORTS]
     context = {
         "board": board,
@@ -199,9 +198,8 @@ async def load_board(
         "phone_column": renderer.choose_phone_column(columns, address.column) if columns else "",
         "card_renderer": renderer,
         "rejected_moves": rejected_moves,
-        "agent_strip": build_agent_strip(board, agent_cards, undecided, renderer.decidable_ids),
-        "board_agents": board_agents,
-        "board_people": options.people,
+        "agent_strip": build_agent_strip(board, board_agents, undecided, renderer.decidable_ids),
+        "board_agents": [card.agent for card in board_agents.cards],
         "board_fields": build_field_views(options.fields, member.user),
         "board_waiting_count": options.waiting_count,
         "blocked_count": options.blocked_count,
@@ -214,8 +212,13 @@ async def load_board(
             name: await load_chosen(source, member, kind, name, forms.Form())
             for name, kind in BULK_PICKERS.items()
         },
-        "agent_options": build_assignee_filter(board_agents, options.people),
-        "tag_options": [("", _("All tags")), *[(tag.slug, tag.name) for tag in options.tags]],
+        "filter_chosen": {
+            name: await load_chosen(source, member, kind, name, forms.Form(), [value])
+            for name, kind, value in (
+                ("agent", PickerKind.ACTORS, address.agent),
+                ("tag", PickerKind.TAG_SLUGS, address.tag),
+            )
+        },
         "form": forms.Form(),
         "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],
         "sort_options": [
@@ -241,6 +244,21 @@ async def load_board(
     if address.view == "calendar":
         context["calendar"] = await load_calendar(source, board, address)
     return context
+
+
+async def _load_agents(
+    request: Request,
+    source: Source,
+    board: Board,
+    undecided: Sequence[UndecidedApproval],
+    shown: Sequence[CardTask],
+) -> agents.BoardAgents:
+    """Load the agents of the tasks that are shown, and those that work or wait."""
+    assignees = [task.assignee for task in shown if task.assignee]
+    ids = {one.id for one in assignees if not one.is_person}
+    ids |= {one.agent_id for one in undecided if one.agent_id}
+    offline_after = get_settings(request).offline_after
+    return await agents.load_board_agents(source, board, ids, offline_after=offline_after)
 
 
 async def _list_columns(source: Source, board: Board, address: BoardAddress) -> list[BoardColumn]:
@@ -321,18 +339,16 @@ async def show_agents_panel(request: Request) -> Response:
     """Show the agents of a board."""
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        agent_cards = await agents.list_board_agent_cards(
-            source, access.board, offline_after=get_settings(request).offline_after
-        )
         undecided = await approvals.list_undecided_of_board(
             source, current_member(request), access.board
         )
+        board_agents = await _load_agents(request, source, access.board, undecided, [])
     decidable = {one.id for one in undecided if access.can_write and one.may_approve}
     return render_part(
         request,
         "boards/_agents.html",
         board=access.board,
-        agent_strip=build_agent_strip(access.board, agent_cards, undecided, decidable),
+        agent_strip=build_agent_strip(access.board, board_agents, undecided, decidable),
         is_admin=access.is_admin and access.can_write,
     )
 
