@@ -1,6 +1,5 @@
 """What agents ask for only as a tool: the next task, and what is new for them."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -73,18 +72,13 @@ async def wait(context: RequestContext, body: NewsWait) -> Encoded[NewsRead]:
     Decisions are messages. Without anything new, the response is empty after `seconds`.
     """
     if body.acknowledge:
-        await _acknowledge(context, body.acknowledge)
+        async with context.transaction() as session:
+            await messages.acknowledge_messages(session, context.agent, body.acknowledge)
     news: dict[str, Any] = {}
     with wait_for_news(context.request, context.agent, body.seconds) as waiting:
         while not any(news.values()) and await waiting.next() is WaitEnd.NOTIFIED:
             news = await _read_news(context)
     return Encoded(news or await _read_news(context))
-
-
-async def _acknowledge(context: RequestContext, message_ids: Sequence[UUID]) -> None:
-    async with context.transaction() as session:
-        for id in message_ids:
-            await messages.acknowledge_message(session, context.agent, id)
 
 
 async def _read_news(context: RequestContext) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from services.messages.commands import (
     BoardLeadRecipient,
     OutgoingMessage,
     acknowledge_message,
+    acknowledge_messages,
     enqueue_messages,
     expire_undelivered,
     retry_message,

@@ -1,6 +1,6 @@
 """Add messages to the outbox, and acknowledge, retry and expire them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -43,7 +43,12 @@ from services import events
 from services.messages.circuit_breakers import hold_flooded_agents
 from services.messages.events import message_event, requested_events, status_events
 from services.messages.missing_actions import list_without_action
-from services.messages.queries import PENDING_STATES, addressed_to_condition, lock_message
+from services.messages.queries import (
+    PENDING_STATES,
+    addressed_to_condition,
+    lock_message,
+    message_not_found,
+)
 
 DELIVERY_TIMEOUT = timedelta(days=7)
 EXPIRY_BATCH_SIZE = 500  # messages in one transaction
@@ -243,15 +248,29 @@ async def acknowledge_message(session: AsyncSession, agent: Agent, message_id: U
     The events that the sender requested for the delivery are recorded now, unless a worker has sent
     the message before. Raises NotFound.
     """
-    message = await lock_message(session, message_id, addressed_to_condition(agent))
-    if message.state is MessageState.ACKNOWLEDGED:
-        return message
-    was_sent = message.sent_at is not None
-    message.acknowledge(now())
-    acknowledged = message_event(message, EventType.MESSAGE_ACKNOWLEDGED, agent)
-    requested = [] if was_sent else requested_events(message, "told")
-    await events.record_events(session, [acknowledged, *requested])
+    [message] = await acknowledge_messages(session, agent, [message_id])
     return message
+
+
+async def acknowledge_messages(
+    session: AsyncSession, agent: Agent, message_ids: Collection[UUID]
+) -> Sequence[Message]:
+    """Do what `acknowledge_message` does for several messages: for all of them, or for none."""
+    query = select(Message).where(Message.id.in_(message_ids), addressed_to_condition(agent))
+    locked = query.order_by(Message.id).with_for_update()
+    found = (await session.scalars(locked.execution_options(populate_existing=True))).all()
+    if len(found) < len({*message_ids}):
+        raise message_not_found()
+    new_events: list[events.NewEvent] = []
+    for message in found:
+        if message.state is MessageState.ACKNOWLEDGED:
+            continue
+        was_sent = message.sent_at is not None
+        message.acknowledge(now())
+        new_events.append(message_event(message, EventType.MESSAGE_ACKNOWLEDGED, agent))
+        new_events += [] if was_sent else requested_events(message, "told")
+    await events.record_events(session, new_events)
+    return found
 
 
 async def retry_message(

@@ -114,8 +114,13 @@ async def lock_message(
     query = select(Message).where(Message.id == message_id, condition).with_for_update()
     message = await session.scalar(query.execution_options(populate_existing=True))
     if message is None:
-        raise NotFound("message_not_found", N_("There is no such message."))
+        raise message_not_found()
     return message
+
+
+def message_not_found() -> NotFound:
+    """Build the error for a message that does not exist, or is for another agent."""
+    return NotFound("message_not_found", N_("There is no such message."))
 
 
 def addressed_to_condition(agent: Agent) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict, NotFound
 from core.paging import Paging
-from models import Agent, Event, EventType, Message, MessageState
+from models import Agent, Event, EventType, Message, MessageState, new_id
 from services import events, messages
 from tests.support.statement_counter import count_statements
 from tests.support.world import World
@@ -187,6 +187,18 @@ async def test_acknowledging_twice_changes_nothing(session: AsyncSession, world:
     assert (again.state, again.acknowledged_at) == (MessageState.ACKNOWLEDGED, at)
     assert len(await list_events(session, EventType.MESSAGE_ACKNOWLEDGED)) == 1
     assert len(await list_events(session, EventType.TASK_ASSIGNEE_NOTIFIED)) == 1
+
+
+async def test_messages_are_acknowledged_together(session: AsyncSession, world: World) -> None:
+    found = [await enqueue(session, world.worker, content=f"{number}") for number in range(5)]
+    ids = [message.id for message in found]
+    with pytest.raises(NotFound):
+        await messages.acknowledge_messages(session, world.worker, [*ids, new_id()])
+    assert await list_events(session, EventType.MESSAGE_ACKNOWLEDGED) == []
+    with count_statements(await session.connection()) as sent:
+        await messages.acknowledge_messages(session, world.worker, ids)
+    assert len(sent) <= 3, sent
+    assert len(await list_events(session, EventType.MESSAGE_ACKNOWLEDGED)) == 5
 
 
 async def test_a_sent_message_is_not_recorded_as_delivered_again(
