@@ -6,6 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
+from core.errors import Conflict
+from core.text import N_
 from models import Agent, ClientConnection, CodingClient, CodingSession, ToolCall, new_id
 
 CONNECTION_TEST = "connection_test"
@@ -27,7 +29,13 @@ async def add_connection(session: AsyncSession, agent: Agent, client: CodingClie
 
 
 async def request_test(session: AsyncSession, agent: Agent, client: CodingClient) -> None:
-    """Hold the next call of TEST_COMMAND for TEST_SECONDS, whatever the policy says."""
+    """Hold the next call of TEST_COMMAND for TEST_SECONDS, whatever the policy says.
+
+    Raises Conflict if the agent cannot have a client: a gateway runs it, or it has no board.
+    """
+    if agent.board_id is None or agent.gateway_id is not None:
+        reason = N_("No client can be connected: the agent is on a gateway, or has no board.")
+        raise Conflict("agent_without_client", reason)
     at = now()
     statement = insert(ClientConnection).values(
         id=new_id(), agent_id=agent.id, client=client, created_at=at, test_requested_at=at

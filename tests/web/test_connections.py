@@ -211,6 +211,9 @@ async def test_a_board_on_a_gateway_takes_no_coding_agent(alice, world, transact
     assert not any(str(world.board.id) in one for one in options)
     shown = await alice.get(f"/agents/{world.worker.id}/connect?client=claude")
     assert shown.headers["Location"] == f"/agents/{world.worker.id}"
+    tested = await alice.post(f"/agents/{world.worker.id}/connect/tests", data={"client": "claude"})
+    assert tested.status_code == 409
+    assert "the agent is on a gateway, or has no board" in tested.text
     data = {"name": "Ada", "client": "claude", "board_id": str(world.board.id)}
     refused = await alice.post("/agents", data=data)
     assert refused.status_code == 422
