@@ -348,19 +348,28 @@ def watch(deadline: float) -> None:
     """
     parent = os.getppid()
     grandparent = find_parent(parent)
+    seconds = 1 if PROCESSES.exists() else 5  # without it, each look starts a program
+    look_at = time.monotonic()
     while time.monotonic() < deadline:
         time.sleep(1)
-        if os.getppid() != parent or find_parent(parent) != grandparent:
+        if os.getppid() != parent:
             os._exit(BLOCKED)
+        if time.monotonic() - look_at >= seconds:
+            look_at = time.monotonic()
+            if find_parent(parent) != grandparent:
+                os._exit(BLOCKED)
     os.write(2, b"Mission Control did not answer in time. The call is blocked.\n")
     os._exit(BLOCKED)
+
+
+PROCESSES = Path("/proc/self/stat")  # of Linux
 
 
 def find_parent(process: int) -> str:
     """Return the id of the parent of a process; empty if it is not known."""
     file = Path(f"/proc/{process}/stat")
     try:
-        if Path("/proc/self/stat").exists():
+        if PROCESSES.exists():
             return file.read_text("ascii", "replace").rpartition(")")[2].split()[1]
         command = ["/bin/ps", "-o", "ppid=", "-p", str(process)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=5)  # noqa: S603

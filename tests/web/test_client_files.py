@@ -357,9 +357,14 @@ def test_a_hook_reports_events_without_prompts_and_results(server, asking) -> No
         assert asking.call("hook", "codex", "Stop", input=input).returncode == 0
 
 
-def test_a_hook_ends_when_its_client_is_killed(server, asking) -> None:
+@pytest.mark.parametrize("has_proc", [True, False])
+def test_a_hook_ends_when_its_client_is_killed(server, asking, has_proc) -> None:
     server.holds = True
-    command = f"{sys.executable} -I {PROGRAM} hook codex || exit 2"
+    program = PROGRAM
+    if not has_proc:  # as on macOS
+        text = PROGRAM.read_text().replace("/proc/self/stat", "/proc/self/missing")
+        program = asking.write("client.py", text)
+    command = f"{sys.executable} -I {program} hook codex || exit 2"
     client = subprocess.Popen(
         [sys.executable, "-c", f"import subprocess; subprocess.run({command!r}, shell=True)"],
         stdin=subprocess.PIPE,
