@@ -13,9 +13,11 @@ from starlette.datastructures import QueryParams
 from core.db.engine import TransactionFactory
 from tests.conftest import rolled_back_changes
 from tests.support.page_routes import list_page_addresses
+from tests.support.tiers import IS_COMPLETE_RUN
 
 LARGE = "9" * 4_500  # more digits than int() converts
-NUMBERS = ("-1", str(2**31 - 1), "9" * 17, str(2**63), LARGE, "\u0661", "1e400")
+EXTREME_NUMBERS = ("-1", str(2**63), LARGE, "\u0661")
+NUMBERS = (*EXTREME_NUMBERS, str(2**31 - 1), "9" * 17, "1e400")
 MIDDLEWARE_NAMES = {"kept", "lang"}  # read in the same way before each page
 NAMES_AT_ONCE = 12  # so that an address with the large number is accepted by the client
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
@@ -60,17 +62,21 @@ async def test_no_number_in_an_address_is_an_internal_error(
 ) -> None:
     paths = {address.partition("?")[0] for address in list_page_addresses(page_ids)}
     tried = 0
+    known: set[str] = set()  # names that were tried with all numbers
     for path in sorted({ID.sub("id", path): path for path in paths}.values()):
         read_names.clear()
         assert (await alice.get(path)).status_code < 500
         names = sorted(read_names - MIDDLEWARE_NAMES if tried else read_names)
         for start in range(0, len(names), NAMES_AT_ONCE):
-            for number in NUMBERS:
-                query = urlencode(dict.fromkeys(names[start : start + NAMES_AT_ONCE], number))
+            chosen = names[start : start + NAMES_AT_ONCE]
+            is_known = known.issuperset(chosen) and not IS_COMPLETE_RUN
+            known.update(chosen)
+            for number in EXTREME_NUMBERS if is_known else NUMBERS:
+                query = urlencode(dict.fromkeys(chosen, number))
                 response = await alice.get(f"{path}?{query}")
                 assert response.status_code < 500, (path, query[:200])
                 tried += 1
-    assert tried > 500
+    assert tried > 300
 
 
 async def test_no_number_in_a_form_is_an_internal_error(
