@@ -1,11 +1,15 @@
 """Access to every route: without a token, and from another organization."""
 
 import logging
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select, update
 
 from api.app import root_routes
+from core.clock import now
 from core.db.engine import TransactionFactory
+from models import Agent, ApiToken
 from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import (
@@ -212,3 +216,19 @@ async def test_without_a_token_existing_and_missing_ids_look_the_same(
             bodies = [{**one.json(), "request_id": ""} for one in answers]
             assert bodies[0] == bodies[1], operation_label(operation)
             assert {one.status_code for one in answers} == {401}, operation_label(operation)
+
+
+async def test_a_request_records_when_its_token_was_used(
+    alice: Client, worker: Client, transaction: TransactionFactory
+) -> None:
+    start = now()
+    async with transaction() as session:
+        await session.execute(update(ApiToken).values(last_used_at=None))
+        await session.execute(update(Agent).values(last_seen_at=start - timedelta(seconds=30)))
+    for client, path, used_at in (
+        (alice, "/boards", select(func.max(ApiToken.last_used_at))),
+        (worker, "/agent/boards", select(func.max(Agent.last_seen_at))),
+    ):
+        assert (await client.get(path)).status_code == 200
+        async with transaction() as session:
+            assert await session.scalar(used_at) > start

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.config.settings import Settings
@@ -175,6 +175,9 @@ async def test_a_browser_that_is_not_used_for_two_weeks_signs_in_again(alice, tr
             used_at = now() - timedelta(days=days)
             await session.execute(update(SignIn).values(last_seen_at=used_at))
         assert (await alice.get("/settings")).status_code == status
+        if status == 200:
+            async with transaction() as session:
+                assert await session.scalar(select(func.max(SignIn.last_seen_at))) > used_at
 
 
 @pytest.mark.parametrize(
