@@ -273,6 +273,8 @@ class PagedQuery(Generic[Item]):
         statement: AnySelect,
         build: Callable[[Any], Item] | None = None,
         total: ColumnElement[int] | None = None,
+        *,
+        is_planned_once: bool = True,
     ) -> None:
         """Create the query of a page with the number of all rows, and the query of that number."""
         count = select(func.count()).select_from(statement.order_by(None).subquery())
@@ -283,7 +285,7 @@ class PagedQuery(Generic[Item]):
         self._rows: PageRows[tuple[Item, int]] = PageRows(
             self._build_statement,
             lambda row: (build_item(row[:-1]), row[-1]),
-            is_planned_once=True,
+            is_planned_once=is_planned_once,
         )
 
     def _build_statement(self, *conditions: ColumnElement[bool]) -> AnySelect:

@@ -11,12 +11,21 @@ from models.base import Base, add_search_vector
 from models.board import Board, BoardGroup
 from models.task import Task
 
+IS_NOT_BLANK = text(r"content ~ '\S'")
+
 
 class Note(Base):
     """A note or a chat message of a board."""
 
     __tablename__ = "board_memory"
-    __table_args__ = (Index(None, "board_id", "is_chat", "created_at"),)
+    __table_args__ = (
+        Index(None, "board_id", "is_chat", "created_at"),
+        Index(
+            "ix_board_memory_shown",
+            *("board_id", "created_at", "id", "is_chat"),
+            postgresql_where=IS_NOT_BLANK,
+        ),
+    )
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     board: Mapped[Board] = relationship(lazy="raise")
@@ -35,7 +44,14 @@ class GroupNote(Base):
     """A note or a chat message of a board group."""
 
     __tablename__ = "board_group_memory"
-    __table_args__ = (Index(None, "board_group_id", "is_chat", "created_at"),)
+    __table_args__ = (
+        Index(None, "board_group_id", "is_chat", "created_at"),
+        Index(
+            "ix_board_group_memory_shown",
+            *("board_group_id", "created_at", "id", "is_chat"),
+            postgresql_where=IS_NOT_BLANK,
+        ),
+    )
 
     board_group_id: Mapped[UUID] = mapped_column(
         ForeignKey("board_groups.id", ondelete="CASCADE"), index=True
@@ -76,6 +92,7 @@ class AgentQuestion(Base):
 
     __tablename__ = "agent_questions"
     __table_args__ = (
+        Index(None, "board_id", "created_at"),
         Index("ix_agent_questions_open", "board_id", postgresql_where=text("answered_at is null")),
         CheckConstraint("(answer is null) = (answered_at is null)", name="answer"),
     )

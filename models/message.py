@@ -35,6 +35,8 @@ class Message(Base):
         Index(None, "agent_id", "state", "seq"),
         Index(None, "state", "waiting_since"),
         Index(None, "agent_id", "created_at"),
+        Index(None, "task_id"),
+        Index(None, "approval_id"),
         CheckConstraint("state in ('queued', 'sent', 'acknowledged', 'failed')", name="state"),
         CheckConstraint("state <> 'failed' or last_error is not null", name="last_error"),
         CheckConstraint("turn_number > 0", name="turn_number"),

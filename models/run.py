@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -32,6 +32,7 @@ class Run(Base):
         UniqueConstraint("gateway_id", "run_id"),
         Index(None, "agent_id", "started_at"),
         Index(None, "task_id", "started_at"),
+        Index("ix_agent_runs_of_messages", "agent_id", text('"left"(run_id, 36)')),
         Index(None, "status", "updated_at"),
         CheckConstraint(
             "status in ('running', 'ended', 'failed', 'aborted', 'lost')", name="status"

@@ -80,6 +80,12 @@ class Task(Base):
         Index(None, "board_id", "done_at"),
         Index(None, "board_id", "status", "rank"),
         Index("ix_tasks_in_progress", "updated_at", postgresql_where=IS_IN_PROGRESS),
+        Index("ix_tasks_due", "board_id", "due_at", postgresql_where=text("due_at is not null")),
+        Index(
+            "ix_tasks_work_of_agents",
+            *("assigned_agent_id", "in_progress_at", "id"),
+            postgresql_where=IS_IN_PROGRESS,
+        ),
         Index("ix_tasks_stale", "board_id", postgresql_where=text("stale_since is not null")),
         Index(
             "ix_tasks_blocked",
@@ -206,6 +212,7 @@ class DeletedTask(Base):
     """The rows of a deleted task, as JSON, until the trash is purged. They allow a restore."""
 
     __tablename__ = "trash"
+    __table_args__ = (Index(None, "board_id", "deleted_at"),)
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[UUID] = mapped_column(unique=True)

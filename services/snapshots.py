@@ -3,18 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     Integer,
     ScalarSelect,
     Subquery,
     bindparam,
     case,
     func,
+    literal_column,
     select,
+    true,
 )
 
 from core.db.reads import CombinedQuery, Query, Source
@@ -23,6 +27,7 @@ from models import (
     Actor,
     Agent,
     Board,
+    BoardCounts,
     BoardGroup,
     Priority,
     Status,
@@ -31,7 +36,7 @@ from models import (
     Task,
     User,
 )
-from services import agents, approvals, boards, memory, tasks
+from services import agents, approvals, boards, counters, memory, tasks
 from services.approvals import ApprovalDetail
 from services.memory import NoteDetail
 from services.tasks import ListedTask, TagRef
@@ -137,14 +142,12 @@ def _build_group_query(
     if excluding:
         boards_query = boards_query.where(Board.id != bindparam("excluded_id"))
     shown = boards_query.cte("shown")
-    counts = _task_counts_subquery(shown)
     urgent = _urgent_tasks_subquery(shown, include_done=include_done)
     assignee = case((Agent.id.is_not(None), Agent.name), (User.id.is_not(None), USER_NAME))
     query = (
-        select(BoardGroup, Board, counts.c.by_status, Task, assignee, _tags_subquery())
+        select(BoardGroup, Board, _select_task_counts(), Task, assignee, _tags_subquery())
         .outerjoin(shown, shown.c.board_group_id == BoardGroup.id)
         .outerjoin(Board, Board.id == shown.c.id)
-        .outerjoin(counts, counts.c.board_id == Board.id)
         .outerjoin(urgent, urgent.c.board_id == Board.id)
         .outerjoin(Task, Task.id == urgent.c.id)
         .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
@@ -161,7 +164,8 @@ def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
         if board is None:
             continue
         if board.id not in found:
-            counts = {Status(status): number for status, number in (by_status or {}).items()}
+            given = (by_status or {}).items()
+            counts = {Status(status): number for status, number in given if number}
             found[board.id] = GroupSnapshotBoard(board, counts, [])
         if task is not None:
             refs = [
@@ -181,12 +185,14 @@ def _urgent_tasks_subquery(shown: CTE, *, include_done: bool) -> Subquery:
         Task.created_at.desc(),
         Task.id.desc(),
     )
-    rank = func.row_number().over(partition_by=Task.board_id, order_by=order).label("rank")
-    ranked = select(Task.id, Task.board_id, rank).where(Task.board_id.in_(select(shown.c.id)))
+    rank = func.row_number().over(order_by=order).label("rank")
+    first = select(Task.id, rank).where(Task.board_id == shown.c.id).order_by(*order)
     if not include_done:
-        ranked = ranked.where(Task.status != Status.DONE)
-    all = ranked.subquery()
-    return select(all).where(all.c.rank <= bindparam("task_limit", type_=Integer)).subquery()
+        first = first.where(Task.status != Status.DONE)
+    urgent = first.limit(bindparam("task_limit", type_=Integer)).lateral("first")
+    return (
+        select(shown.c.id.label("board_id"), *urgent.c).join_from(shown, urgent, true()).subquery()
+    )
 
 
 def _rank(column: Any, values: Sequence[str]) -> Any:
@@ -194,13 +200,16 @@ def _rank(column: Any, values: Sequence[str]) -> Any:
     return case({value: n for n, value in enumerate(values)}, value=column, else_=len(values))
 
 
-def _task_counts_subquery(shown: CTE) -> Subquery:
-    """Count the tasks of each board, by status."""
-    number = select(Task.board_id, Task.status, func.count().label("number"))
-    number = number.where(Task.board_id.in_(select(shown.c.id)))
-    each = number.group_by(Task.board_id, Task.status).subquery()
-    all = func.jsonb_object_agg(each.c.status, each.c.number).label("by_status")
-    return select(each.c.board_id, all).group_by(each.c.board_id).subquery()
+def _select_task_counts() -> ColumnElement[Any]:
+    """Select the numbers of tasks of a board by status, from its counters."""
+    pairs = chain(
+        *(
+            (literal_column(f"'{status}'"), counter)
+            for status, counter in counters.TASK_COUNTS.items()
+        )
+    )
+    counts = select(func.jsonb_build_object(*pairs)).where(BoardCounts.board_id == Board.id)
+    return counts.correlate(Board).scalar_subquery()
 
 
 def _tags_subquery() -> ScalarSelect[Any]:

@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, String, bindparam, func, literal_column, select, type_coerce
+from sqlalchemy import (
+    ScalarSelect,
+    String,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -44,7 +53,7 @@ async def list_events_after(
     return (await session.scalars(later.order_by(Event.seq).limit(BATCH_SIZE))).all()
 
 
-def select_deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSelect[str]:
+def select_deleted_agent_name(agent_id: Any) -> ScalarSelect[str]:
     """Select the name of an agent when it was deleted or unlinked; null if it never was."""
     deleted = aliased(Event)
     query = select(deleted.data["name"].astext)

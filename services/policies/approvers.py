@@ -103,11 +103,12 @@ def has_approved_first_query(user_id: UserColumn = USER_ID) -> ColumnElement[boo
     """
     link = ApprovalTask
     changed = select(link.id).join(Task, Task.id == link.task_id)
-    changed = changed.where(link.approval_id == Approval.id, is_content_changed())
+    changed = changed.where(link.approval_id == Approval.id, is_content_changed()).limit(1)
     return (
         (Approval.first_approver_id == user_id)
         & Approval.first_approval_hash.is_not_distinct_from(Approval.action_hash)
-        & ~changed.correlate(Approval).exists()
+        # for EXISTS PostgreSQL may compare the content of all tasks before
+        & changed.correlate(Approval).scalar_subquery().is_(None)
     )
 
 

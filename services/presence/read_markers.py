@@ -127,7 +127,10 @@ def _build_list_query(*, by_board: bool) -> PagedQuery[UnreadSummary]:
     if by_board:
         condition &= Event.board_id == BOARD_ID
     return PagedQuery(
-        _select_unread(condition), lambda row: UnreadSummary(*row), func.count().over()
+        _select_unread(condition),
+        lambda row: UnreadSummary(*row),
+        func.count().over(),
+        is_planned_once=False,  # the plan is good only if PostgreSQL knows that "since" is recent
     )
 
 

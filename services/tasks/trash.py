@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy import delete as delete_rows
@@ -385,7 +386,7 @@ class TrashedTask(NamedTuple):
     agent_id: UUID | None  # of an agent that deleted it
     user_id: UUID | None
     deleted_by: str | None  # None if unknown
-    total: int  # of the deleted tasks of the board that match the query
+    total: int  # of the deleted tasks of the board
 
 
 async def list_trashed_tasks(source: Source, board: Board) -> list[TrashedTask]:
@@ -407,13 +408,15 @@ def _build_trashed_task(row: Sequence[Any]) -> TrashedTask:
 
 
 STORED = DeletedTask.rows[Task.__tablename__][0]
-DELETED = aliased(Event)
+COUNTED = aliased(DeletedTask)
 LAST_DELETION = (
-    select(DELETED.id)
-    .where(DELETED.task_id == DeletedTask.task_id, DELETED.type == EventType.TASK_DELETED)
-    .order_by(DELETED.created_at.desc(), DELETED.seq.desc())
+    select(Event.agent_id, Event.user_id)
+    .where(Event.task_id == DeletedTask.task_id, Event.type == EventType.TASK_DELETED)
+    .order_by(Event.created_at.desc(), Event.seq.desc())
     .limit(1)
+    .lateral("last_deletion")
 )
+DELETER_ID = LAST_DELETION.c.agent_id
 TRASHED = (
     select(
         DeletedTask.task_id,
@@ -421,16 +424,16 @@ TRASHED = (
         STORED["status"].astext,
         func.jsonb_array_length(DeletedTask.rows[Comment.__tablename__]),
         DeletedTask.deleted_at,
-        Event.agent_id,
-        Event.user_id,
-        func.coalesce(Agent.name, events.select_deleted_agent_name(Event.agent_id)),
+        DELETER_ID,
+        LAST_DELETION.c.user_id,
+        func.coalesce(Agent.name, events.select_deleted_agent_name(DELETER_ID)),
         User,
-        func.count().over(),
+        select(func.count(COUNTED.id)).where(COUNTED.board_id == BOARD_ID).scalar_subquery(),
     )
     .select_from(DeletedTask)
-    .outerjoin(Event, Event.id == LAST_DELETION.scalar_subquery())
-    .outerjoin(Agent, Agent.id == Event.agent_id)
-    .outerjoin(User, User.id == Event.user_id)
+    .outerjoin(LAST_DELETION, true())
+    .outerjoin(Agent, Agent.id == DELETER_ID)
+    .outerjoin(User, User.id == LAST_DELETION.c.user_id)
     .where(DeletedTask.board_id == BOARD_ID)
     .order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
 )

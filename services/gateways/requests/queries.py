@@ -222,13 +222,26 @@ async def list_ended_requests(
 ) -> Page[RequestDetail]:
     """Return the requests that are answered or over, the latest end first."""
     query = _build_ended_query(is_admin=member.is_admin, by_board=board_id is not None)
-    return await query.fetch_page(source, paging, board_id=board_id, **_parameters(member))
+    page = await query.fetch_page(source, paging, board_id=board_id, **_parameters(member))
+    found = await ENDED_REQUESTS.fetch(source, ids=list(page.items)) if page.items else []
+    return Page(found, page.total, page.limit, page.offset, page.next_cursor)
 
 
 @cache
-def _build_ended_query(*, is_admin: bool, by_board: bool) -> PagedQuery[RequestDetail]:
-    query = _list_query(~IS_WAITING, is_admin=is_admin, by_board=by_board)
-    return PagedQuery(query.order_by(*LAST_ENDED_FIRST), detail_from_row)
+def _build_ended_query(*, is_admin: bool, by_board: bool) -> PagedQuery[UUID]:
+    """Build the query of the ids alone: their tasks are joined only for those of a page."""
+    query = select(GatewayRequest.id).where(~IS_WAITING, _answerable(is_admin=is_admin))
+    if by_board:
+        query = query.where(FILTERS["board_id"])
+    return PagedQuery(query.order_by(*LAST_ENDED_FIRST), itemgetter(0))
+
+
+ENDED_REQUESTS: Query[RequestDetail] = Query(
+    LISTED_DETAILS.where(
+        GatewayRequest.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
+    ).order_by(*LAST_ENDED_FIRST),
+    detail_from_row,
+)
 
 
 @cache
