@@ -3,10 +3,14 @@
 from services.agents.cards import (
     AgentCard,
     BoardAgents,
+    Trouble,
+    TroubledAgents,
+    count_troubled_agents,
     get_agent_card,
     list_agent_cards,
     list_agent_names,
     list_board_agent_cards,
+    load_agent_cards,
     load_board_agents,
 )
 from services.agents.commands import (

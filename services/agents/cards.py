@@ -1,8 +1,9 @@
 """Agent cards: agents as pages show them, with their current task, run and computed state."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -11,11 +12,15 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    DateTime,
+    Interval,
     Select,
     Uuid,
     bindparam,
+    case,
     func,
     literal_column,
+    or_,
     select,
     true,
     union,
@@ -106,6 +111,25 @@ async def list_agent_cards(
     query = _build_list_query(of_gateway=gateway_id is not None, is_admin=member.is_admin)
     rows = await query.fetch(source, gateway_id=gateway_id, **boards.access_parameters(member))
     return _build_cards(rows, offline_after)
+
+
+async def load_agent_cards(
+    source: Source,
+    member: Member,
+    ids: Collection[UUID],
+    *,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> Mapping[UUID, AgentCard]:
+    """Return those of these agents that `list_agent_cards` lists, by id."""
+    query = _build_ids_query(is_admin=member.is_admin)
+    rows = await query.fetch(source, ids=list(ids), **boards.access_parameters(member))
+    return {card.agent.id: card for card in _build_cards(rows, offline_after)}
+
+
+@cache
+def _build_ids_query(*, is_admin: bool) -> Query[CardRow]:
+    is_given = Agent.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
+    return Query(_cards_query().where(is_given, *_list_conditions(is_admin=is_admin)))
 
 
 async def list_agent_names(source: Source, member: Member) -> Sequence[tuple[UUID, str]]:
@@ -229,6 +253,95 @@ def _build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[Agen
     return [_build_card(*row, moment, offline_after) for row in rows]
 
 
+class Trouble(StrEnum):
+    """Why agents need attention."""
+
+    FAILED = "failed"  # provisioning failed, or it does not respond on its gateway
+    AWAY = "away"
+    SILENT = "silent"  # late or offline, though it has called before
+
+
+class TroubledAgents(NamedTuple):
+    """The number of agents with a trouble, and the name and the last call of one of them."""
+
+    trouble: Trouble
+    count: int
+    name: str
+    last_seen_at: datetime | None
+
+
+async def count_troubled_agents(
+    source: Source,
+    member: Member,
+    *,
+    board_ids: Collection[UUID] | None = None,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> Mapping[Trouble, TroubledAgents]:
+    """Count the agents that `list_agent_cards` lists and that need attention, in the database.
+
+    `board_ids` limits them to these boards.
+    """
+    query = _build_troubles_query(of_boards=board_ids is not None, is_admin=member.is_admin)
+    rows = await query.fetch(
+        source,
+        board_ids=list(board_ids or ()),
+        at=now(),
+        offline_after=offline_after,
+        **boards.access_parameters(member),
+    )
+    return {row.trouble: row for row in rows}
+
+
+@cache
+def _build_troubles_query(*, of_boards: bool, is_admin: bool) -> Query[TroubledAgents]:
+    at: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
+    minimum: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
+    runs = select(Run.id).where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
+    is_held = _select_held_calls().correlate(Agent).exists()
+    signs = select(CodingSession.last_signal_at).where(
+        CodingSession.agent_id == Agent.id,
+        CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
+    )
+    silent_at = at - rules.SESSION_SILENT_AFTER
+    is_open = CodingSession.state != SessionState.ENDED
+    is_working = signs.where(
+        CodingSession.state == SessionState.WORKING, CodingSession.last_signal_at > silent_at
+    )
+    is_recent = signs.where(is_open, CodingSession.last_signal_at > silent_at)
+    is_reported = or_(
+        is_working.correlate(Agent).exists(),
+        signs.where(is_open).correlate(Agent).exists() & ~is_recent.correlate(Agent).exists(),
+    )
+    trouble = case(
+        (rules.is_failed_condition(), Trouble.FAILED.value),
+        (
+            rules.is_away_condition(at) & ~rules.is_deleting_condition() & ~is_held,
+            Trouble.AWAY.value,
+        ),
+        (
+            rules.is_missed_condition(
+                at,
+                minimum,
+                is_running=runs.correlate(Agent).exists(),
+                is_held=is_held,
+                is_reported=is_reported,
+            ),
+            Trouble.SILENT.value,
+        ),
+    ).label("trouble")
+    found = select(trouble, Agent.name, Agent.last_seen_at).where(
+        *_list_conditions(is_admin=is_admin)
+    )
+    if of_boards:
+        found = found.where(Agent.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))))
+    each = found.subquery()
+    statement = select(
+        each.c.trouble, func.count(), func.min(each.c.name), func.min(each.c.last_seen_at)
+    )
+    statement = statement.where(each.c.trouble.is_not(None)).group_by(each.c.trouble)
+    return Query(statement, lambda row: TroubledAgents(Trouble(row[0]), *row[1:]))
+
+
 async def get_agent_card(
     source: Source,
     member: Member,
@@ -284,7 +397,7 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
         .correlate(Agent)
         .lateral("sessions")
     )
-    held = select(ToolCall.id).where(ToolCall.agent_id == Agent.id, *IS_CALL_HELD)
+    held = _select_held_calls()
     return (
         select(
             *(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at),
@@ -298,6 +411,11 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
         .outerjoin(run, true())
         .outerjoin(sessions, true())
     )
+
+
+def _select_held_calls() -> Select[UUID]:
+    """Select the calls of an agent that a client holds until a person decides."""
+    return select(ToolCall.id).where(ToolCall.agent_id == Agent.id, *IS_CALL_HELD)
 
 
 SESSIONS_SINCE = literal_column("interval '1 day'")  # older ones say nothing about the agent now

@@ -10,15 +10,18 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    DateTime,
     Float,
     Text,
     and_,
     case,
     cast,
+    false,
     func,
     literal,
     or_,
     select,
+    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -168,27 +171,94 @@ def compute_status(
 
 def online_condition(at: ColumnElement[datetime], minimum: ColumnElement[timedelta]) -> Any:
     """Select the agents that are online by `compute_status`, or report a status of their own."""
+    return and_(
+        ~is_deleting_condition(),
+        Agent.status != AgentStatus.UPDATING,
+        ~_is_silent(at, minimum),
+        Agent.status.not_in(ABSENT_STATUSES) | _is_confirmed(),
+        ~is_away_condition(at),
+    )
+
+
+def is_deleting_condition() -> ColumnElement[bool]:
+    """Select the agents whose `compute_status` is deleting."""
+    is_gone = Agent.desired_state.is_not_distinct_from(DesiredState.GONE)
+    return is_gone | (Agent.status == AgentStatus.DELETING)
+
+
+def _is_confirmed() -> ColumnElement[bool]:
+    """Select what `Agent.is_confirmed_by_gateway` returns."""
     is_quiet = Agent.heartbeat_config["quiet"].astext.is_distinct_from("false")
     was_there = Agent.last_seen_at.is_not(None) & (Agent.observed_generation > 0)
-    is_confirmed = and_(
+    return and_(
         Agent.listed_at.is_not(None),
         Agent.provision_failure.is_(None),
         or_(Agent.is_linked, is_quiet & was_there),
     )
-    known_at = func.greatest(Agent.last_seen_at, case((is_confirmed, Agent.listed_at)))
+
+
+def _known_at() -> ColumnElement[datetime | None]:
+    """Select what `Agent.last_confirmed_at` returns."""
+    return func.greatest(Agent.last_seen_at, case((_is_confirmed(), Agent.listed_at)))
+
+
+def _is_silent(
+    at: ColumnElement[datetime], minimum: ColumnElement[timedelta]
+) -> ColumnElement[bool]:
+    threshold = func.greatest(minimum, 2 * _chosen_interval_expression())
+    return func.coalesce(_known_at() < at - threshold, true())
+
+
+def is_away_condition(at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Select the agents for which `find_away_since` returns a time."""
     away_since = (
         select(gateway_status.unreachable_since_expression(at))
         .where(Gateway.id == Agent.gateway_id)
         .correlate(Agent)
         .scalar_subquery()
     )
-    return and_(
-        Agent.desired_state.is_distinct_from(DesiredState.GONE),
-        Agent.status.not_in(RESERVED_STATUSES),
-        known_at >= at - func.greatest(minimum, 2 * _chosen_interval_expression()),
-        Agent.status.not_in(ABSENT_STATUSES) | is_confirmed,
-        away_since.is_(None) | func.coalesce(Agent.last_seen_at > away_since, False),
+    return away_since.is_not(None) & ~func.coalesce(Agent.last_seen_at > away_since, false())
+
+
+def is_failed_condition() -> ColumnElement[bool]:
+    """Select the agents whose `find_status_evidence` is a failure."""
+    failed_at = cast(Agent.provision_failure["at"].astext, DateTime(timezone=True))
+    is_later = func.coalesce(_known_at() < failed_at, true())
+    return Agent.provision_failure.is_not(None) & is_later
+
+
+def is_missed_condition(
+    at: ColumnElement[datetime],
+    minimum: ColumnElement[timedelta],
+    *,
+    is_running: ColumnElement[bool],
+    is_held: ColumnElement[bool],
+    is_reported: ColumnElement[bool],
+) -> ColumnElement[bool]:
+    """Select the agents that have called and whose `compute_state` is late or offline.
+
+    Without those that are away. `is_reported`: their sessions say something about them.
+    """
+    config = Agent.heartbeat_config
+    interval = case(
+        (config == literal(DEFAULT_HEARTBEAT, JSONB), DEFAULT_HEARTBEAT_INTERVAL),
+        else_=func.coalesce(_chosen_interval_expression(), DEFAULT_HEARTBEAT_INTERVAL),
     )
+    is_overdue = and_(
+        interval > timedelta(),
+        ~_is_confirmed(),
+        Agent.last_seen_at < at - interval - TOUCH_INTERVAL,
+    )
+    is_absent = Agent.status.in_(ABSENT_STATUSES) & ~_is_confirmed()
+    is_offline = _is_silent(at, minimum) | (is_absent & (Agent.status == AgentStatus.OFFLINE))
+    is_missed = and_(
+        Agent.status != AgentStatus.UPDATING,
+        is_offline | (is_overdue & (Agent.status != AgentStatus.PROVISIONING) & ~is_reported),
+        ~HAS_CLIENT,
+        ~is_running,
+        ~is_held,
+    )
+    return Agent.last_seen_at.is_not(None) & (is_deleting_condition() | is_missed)
 
 
 def _chosen_interval_expression() -> ColumnElement[timedelta]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from core.clock import now
 from core.errors import Invalid
 from models import Agent, DesiredState, Event, EventType, Gateway
 from services import agents, boards
-from services.agents import AgentState, rules
+from services.agents import AgentCard, AgentState, StatusSource, Trouble, rules
 from tests.support.board_rows import make_agent, make_task
 from tests.support.gateway_rows import make_gateway
 from tests.support.statement_counter import count_statements
@@ -52,6 +53,16 @@ def list_presences(moment: datetime) -> list[dict[str, Any]]:
         dict(zip(names, [chosen.choice(column) for column in values], strict=True))
         for _ in range(300)
     ]
+
+
+def find_trouble(card: AgentCard) -> Trouble | None:
+    """Return why an agent needs attention."""
+    if card.evidence.source is StatusSource.FAILURE:
+        return Trouble.FAILED
+    if card.state is AgentState.AWAY:
+        return Trouble.AWAY
+    is_missed = card.state in (AgentState.LATE, AgentState.OFFLINE)
+    return Trouble.SILENT if is_missed and card.silent_for is not None else None
 
 
 def make_gateways(world, moment: datetime) -> list[Gateway]:
@@ -385,6 +396,25 @@ class TestCards:
                 for agent in found:
                     status = agents.compute_status(agent, gateway, moment, minimum)
                     assert (status in ("online", "busy")) == (agent.id in counted)
+
+    async def test_troubles_that_are_counted_are_those_of_the_cards(self, session, world) -> None:
+        """The database counts by the rules by which pages compute the state of each agent."""
+        moment = now()
+        for gateway in (None, *make_gateways(world, moment)):
+            session.add_all([gateway] if gateway else [])
+            await session.flush()
+            for fields in list_presences(moment):
+                session.add(
+                    make_agent("One", world.board, gateway_id=gateway and gateway.id, **fields)
+                )
+            await session.flush()
+        for minimum in (MINUTE / 2, 10 * MINUTE, 5 * HOUR):
+            member = world.alice_member
+            cards = await agents.list_agent_cards(session, member, offline_after=minimum)
+            expected = Counter(filter(None, map(find_trouble, cards)))
+            counted = await agents.count_troubled_agents(session, member, offline_after=minimum)
+            assert {trouble: found.count for trouble, found in counted.items()} == expected
+            assert set(expected) == set(Trouble)
 
     async def test_card_shows_the_role_from_the_profile(self, session, world) -> None:
         card = await agents.get_agent_card(session, world.rita_member, world.worker.id)

@@ -25,7 +25,7 @@ from core.paging import Paging
 from models import Member
 from services import activity, agents, boards, gateways, inbox, metrics, organizations
 from services.activity import ActivityFilters
-from services.agents import AgentCard, AgentState, StatusSource
+from services.agents import Trouble, TroubledAgents
 from services.gateways import GatewaySummary, SessionOwners
 from services.inbox import WaitingFilter
 from services.metrics import RANGES
@@ -332,33 +332,34 @@ async def load_panels(
 async def load_summary(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
     """Load what needs attention."""
     assert scope.layout is not None
-    cards = await agents.list_agent_cards(source, scope.member, offline_after=scope.offline_after)
-    shown = [card for card in cards if scope.contains(card.agent.board_id)]
-    return {"clauses": build_clauses(scope, scope.layout, shown)[:MAX_CLAUSES]}
+    troubles = await agents.count_troubled_agents(
+        source, scope.member, board_ids=scope.board_ids, offline_after=scope.offline_after
+    )
+    return {"clauses": build_clauses(scope, scope.layout, troubles)[:MAX_CLAUSES]}
 
 
 def build_clauses(
-    scope: DashboardScope, layout: PageLayout, cards: Sequence[AgentCard]
+    scope: DashboardScope, layout: PageLayout, troubles: Mapping[Trouble, TroubledAgents]
 ) -> list[SummaryClause]:
     """Return what needs attention, the most important first."""
-    failed = [card for card in cards if card.evidence.source is StatusSource.FAILURE]
-    others = [card for card in cards if card not in failed]
-    away = [card for card in others if card.state is AgentState.AWAY]
-    silent = [card for card in others if card.state in (AgentState.LATE, AgentState.OFFLINE)]
     found = [
         SummaryClause("waiting", scope.waiting_count),
         SummaryClause("gateways", layout.sidebar.gateways_down),
-        _build_agent_clause("failed", failed),
-        _build_agent_clause("away", [] if layout.sidebar.gateways_down else away),
-        _build_agent_clause("silent", [card for card in silent if card.silent_for is not None]),
+        *(_build_agent_clause(troubles[one]) for one in Trouble if one in troubles),
     ]
-    return [clause for clause in found if clause.count]
+    is_explained = layout.sidebar.gateways_down > 0
+    return [
+        clause
+        for clause in found
+        if clause.count and not (is_explained and clause.kind == Trouble.AWAY)
+    ]
 
 
-def _build_agent_clause(kind: str, cards: Sequence[AgentCard]) -> SummaryClause:
-    if len(cards) != 1:
-        return SummaryClause(kind, len(cards))
-    return SummaryClause(kind, 1, cards[0].agent.name, cards[0].silent_for)
+def _build_agent_clause(found: TroubledAgents) -> SummaryClause:
+    if found.count > 1:
+        return SummaryClause(found.trouble, found.count)
+    silent_for = now() - found.last_seen_at if found.last_seen_at else None
+    return SummaryClause(found.trouble, 1, found.name, silent_for)
 
 
 async def load_figures(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
@@ -399,11 +400,12 @@ async def load_activity(source: Source, scope: DashboardScope) -> Mapping[str, A
     filters, member = build_activity_filters(scope.address), scope.member
     found = await activity.list_member_activity(source, member, Paging(MAX_EVENTS), filters)
     lines = [build_activity_line(entry, member) for entry in found.items]
-    cards = await agents.list_agent_cards(source, member, offline_after=scope.offline_after)
+    shown = {line.agent_id for line in lines if line.agent_id}
+    cards = await agents.load_agent_cards(source, member, shown, offline_after=scope.offline_after)
     newest = lines[0].event.seq if lines else 0
     return {
         "lines": [replace(line, body="", confidence="") for line in lines],
-        "cards_by_agent": {card.agent.id: card for card in cards},
+        "cards_by_agent": cards,
         "new_count": 0,
         "news_query": scope.address.query_with(after=newest),
     }
