@@ -19,6 +19,13 @@ COUNTERS = ("_counts", "_hours")  # ends of the names of tables that are counted
 AGE = "interval '7 hours' * n"  # a copy is older by so much than the one before it
 TIMEOUT = 600  # seconds
 SALT = "current_setting('copies.salt')"  # copies of one row by several calls differ
+PLAIN_REFERENCES = {
+    "board_id": "boards",
+    "task_id": "tasks",
+    "agent_id": "agents",
+    "approval_id": "approvals",
+}
+"""Tables to which some columns refer without a foreign key."""
 MAX_LENGTH = 40  # characters of a copied text that must be unique
 
 Conditions = Mapping[str, str]  # by table: which rows are copied, for example "name = 'Garden'"
@@ -41,6 +48,10 @@ PAST: Values = {
     ("agent_questions", "answer"): "'Done.'",
     ("agent_questions", "answered_at"): "t.created_at",
     ("agent_messages", "state"): "'acknowledged'",
+    ("agent_runs", "status"): "'ended'",
+    ("agent_runs", "ended_at"): "t.updated_at",
+    ("coding_sessions", "state"): "'ended'",
+    ("coding_sessions", "ended_at"): "t.last_signal_at",
     ("gateway_requests", "state"): "'expired'",
     ("notifications", "read_at"): "t.created_at",
     ("notifications", "resolved_at"): "t.created_at",
@@ -73,27 +84,34 @@ async def multiply_rows(
 
 def _build_statements(roots: Conditions, copies: int, changed: Values) -> list[str]:
     """Return the statements that insert the copies, referring tables last."""
-    statements, chosen = [], dict(roots)
+    statements, chosen = [], _choose_rows(roots)
+    for name, condition in chosen.items():
+        values = _copy_values(Base.metadata.tables[name], chosen)
+        values |= {column: value for (table, column), value in changed.items() if table == name}
+        columns = ", ".join(f'"{column}"' for column in values)
+        statements.append(
+            f"INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {', '.join(values.values())} FROM {name} t"
+            f" CROSS JOIN generate_series(1, {copies}) AS n WHERE {condition}"
+            " ORDER BY n DESC"
+        )
+    return statements
+
+
+def _choose_rows(roots: Conditions) -> dict[str, str]:
+    """Return the conditions of all rows to copy by table, referring tables last."""
+    chosen: dict[str, str] = {}
     for table in Base.metadata.sorted_tables:
         owners = [
             f"{key.parent.name} IN ({_select_ids(key.column.table.name, chosen)})"
             for key in table.foreign_keys
             if key.ondelete == "CASCADE" and key.column.table.name in chosen
         ]
-        if table.name.endswith(COUNTERS) or not (owners or table.name in roots):
-            continue
-        if table.name not in roots:
+        if table.name in roots:
+            chosen[table.name] = roots[table.name]
+        elif owners and not table.name.endswith(COUNTERS):
             chosen[table.name] = " OR ".join(owners)
-        values = _copy_values(table, chosen)
-        values |= {name: value for (other, name), value in changed.items() if other == table.name}
-        columns = ", ".join(f'"{name}"' for name in values)
-        statements.append(
-            f"INSERT INTO {table.name} ({columns}) OVERRIDING SYSTEM VALUE"
-            f" SELECT {', '.join(values.values())} FROM {table.name} t"
-            f" CROSS JOIN generate_series(1, {copies}) AS n WHERE {chosen[table.name]}"
-            " ORDER BY n DESC"
-        )
-    return statements
+    return chosen
 
 
 def _select_ids(table: str, chosen: Conditions) -> str:
@@ -108,17 +126,17 @@ def _copy_values(table: Table, chosen: Conditions) -> dict[str, str]:
             value = f't."{column.name}"'
             is_time = isinstance(column.type, DateTime)
             values[column.name] = f"{value} - {AGE}" if is_time else value
-    for key in table.foreign_keys:
-        name, parent = key.parent.name, key.column.table.name
-        if parent in chosen:
+    references = PLAIN_REFERENCES | {
+        key.parent.name: key.column.table.name for key in table.foreign_keys
+    }
+    for name, parent in references.items():
+        if name in values and parent in chosen:
             ids = _select_ids(parent, chosen)
             copied = f"CASE WHEN t.{name} IN ({ids}) THEN {_copy_id(name)} ELSE t.{name} END"
             values[name] = copied
     if not table.columns["id"].foreign_keys:
         values["id"] = _copy_id("id")
-    if table.name == "activity_events" and "tasks" in chosen:
-        values["task_id"] = _copy_id("task_id")
-    own = {name for name, value in values.items() if "::uuid" in value}
+    own = {key.parent.name for key in table.foreign_keys if key.column.table.name in chosen}
     for column in _list_distinct_columns(table, own):
         values[column.name] = _make_distinct(table, column)
     return values
