@@ -129,8 +129,15 @@ def _build_rows(name: str, cost: Cost, *, is_read: bool) -> list[Row]:
     return [row, database.with_goal(DATABASE_GOALS[name])]
 
 
+CHANGED = ", all cards changed"
+CHANGE = "UPDATE tasks SET version = version + 1, title = 'Renamed ' || clock_timestamp()"
+CHANGED_PAGES = ("page board", "page list")  # also measured with all cards changed before each call
+
 PAGE_GOALS: Mapping[str, Goal] = {
     "page board": Goal(8),
+    f"page board{CHANGED}": Goal(10),
+    f"page list{CHANGED}": Goal(10),
+    "page task": Goal(5),
     "fragment columns": Goal(5),
     "fragment card": Goal(1.5),
     "page approvals": Goal(8),
@@ -146,6 +153,7 @@ def list_page_calls(data: Dataset) -> dict[str, CallFactory]:
     board = f"/boards/{data.board}"
     pages = {
         "page board": board,
+        "page list": f"{board}?view=list",
         "fragment columns": f"{board}/columns",
         "fragment card": f"{board}/cards/{data.tasks[0]}",
         "page task": f"{board}/tasks/{data.tasks[0]}",
@@ -172,6 +180,9 @@ async def measure_pages(meter: Meter, data: Dataset, only: str = "") -> list[Row
     for name, factory in list_page_calls(data).items():
         if only in name:
             rows += print_rows(_build_page_rows(name, await meter.measure(factory)))
+        if name in CHANGED_PAGES and only in f"{name}{CHANGED}":
+            cost = await meter.measure(factory, CHANGE)
+            rows += print_rows(_build_page_rows(f"{name}{CHANGED}", cost))
     return rows
 
 
