@@ -224,7 +224,7 @@ async def test_jobs_leave_out_a_board_that_is_being_deleted(
         await blocking.execute(select(Agent.id).where(Agent.id == world.lead.id).with_for_update())
         deletion = asyncio.create_task(run(isolated_transaction, delete_board, world))
         await wait_for_lock_waiter(isolated_transaction, unless=deletion)
-        async with isolated_transaction() as session:
+        async with asyncio.timeout(10), isolated_transaction() as session:
             assert await do_job(session) == 0
     await deletion
 
