@@ -56,6 +56,7 @@ MAX_COUNT = 1_000  # of more options the page says only that there are more
 
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 BOARD_ID = bindparam("board_id", type_=Uuid())
+TASK_ID = bindparam("task_id", type_=Uuid())
 GATEWAY_ID = bindparam("gateway_id", type_=Uuid())
 NO_TEXT = cast(null(), String)
 
@@ -254,7 +255,9 @@ SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
             name=Task.title,
             mark=cast(Task.status, String),
             words=Task.__table__.c.words,
-            is_visible=and_(Task.board_id == BOARD_ID, tasks.IS_POSSIBLE_DEPENDENCY),
+            is_visible=and_(
+                Task.board_id == BOARD_ID, or_(TASK_ID.is_(None), tasks.IS_POSSIBLE_DEPENDENCY)
+            ),
             order=(Task.created_at.desc(), Task.id),
         )
     ],

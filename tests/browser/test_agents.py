@@ -22,7 +22,7 @@ async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> 
     async with site.open_page("/agents/new?client=program") as page:
         await page.get_by_label("Name", exact=True).fill("Sapling")
         await page.locator("[name=role]").fill("Gardener")
-        await choose(page.get_by_role("button", name="Board"), "Nursery")
+        await choose(page.locator("#field-board_id"), "Nursery")
         await page.get_by_role("radio", name="Lead").check()
         await page.get_by_label("Heartbeat", exact=True).select_option("5m")
         await page.get_by_label("Picture").select_option(":brain:")
@@ -48,7 +48,7 @@ async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> 
         await tabs.get_by_role("link", name="Settings").click()
         await page.get_by_label("Name", exact=True).fill("Tree")
         await page.get_by_label("Heartbeat", exact=True).select_option("30m")
-        await choose(page.get_by_role("button", name="Board"), "Orchard")
+        await choose(page.locator("#field-board_id"), "Orchard")
         await page.get_by_role("button", name="Save").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Tree")
         [found] = site.owner.call("GET", f"/agents?board_id={second['id']}")["items"]
@@ -67,7 +67,7 @@ async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> N
     change = "Change in the configuration of the gateway"
     async with site.open_page(f"/agents/new?client=gateway&board={board['id']}") as page:
         section = page.get_by_role("region", name=change)
-        await expect(page.get_by_label("Board", exact=True)).to_have_value(board["id"])
+        await expect(page.locator("[name=board_id]")).to_have_value(board["id"])
         await expect(section).to_be_hidden()
         name = page.get_by_label("Name", exact=True)
         await name.fill("Wren")

@@ -5,7 +5,7 @@ import re
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import PHONE, choose, list_axe_violations, overflows_horizontally
 
 LIST_OF_FIELDS = re.compile(r"/fields(\?|$)")
 
@@ -35,7 +35,8 @@ async def test_a_field_is_required_set_and_filtered(site: LiveSite) -> None:
         await expect(page.locator("#field-field_key")).to_have_attribute("placeholder", "weight")
         await page.get_by_label("Type", exact=True).select_option("Whole number")
         await page.get_by_label("Required").check()
-        await page.get_by_role("checkbox", name="Fielded").check()
+        await choose(page.locator("#boards"), "Fielded")
+        await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Create field").click()
         await page.wait_for_url(LIST_OF_FIELDS)
         await page.goto(f"/boards/{board['id']}/tasks/{task['id']}")

@@ -6,6 +6,7 @@ import re
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
+from tests.support.page_checks import choose
 
 WORK = "#dashboard-work"
 
@@ -58,11 +59,5 @@ async def test_the_dashboard_is_used_with_keys_and_links(site: LiveSite) -> None
         await page.get_by_role("link", name="1m", exact=True).click()
         await page.locator(f"{WORK} .seg").get_by_role("link", name="Time to done").click()
         await expect(page).to_have_url(re.compile(r"range=1m&chart=time#dashboard-work$"))
-        await page.locator("summary").filter(has_text="All boards").locator("visible=true").click()
-        await (
-            page.locator(".board-menu .menu")
-            .get_by_role("link", name=board["name"])
-            .locator("visible=true")
-            .click()
-        )
-        await expect(page).to_have_url(re.compile(rf"range=1m&board={board['id']}&chart=time$"))
+        await choose(page.locator("#board-menu-no-phone"), board["name"])
+        await expect(page).to_have_url(re.compile(rf"range=1m&chart=time&board={board['id']}$"))

@@ -194,9 +194,9 @@ async def test_existing_agents_can_be_linked_and_unlinked(
         await page.goto(f"{address}/agents{'' if with_scripts else '?wait=1'}")
         await page.get_by_role("checkbox", name="Wanda").check()
         if with_scripts:
-            await choose(page.get_by_role("button", name="Board"), board["name"])
+            await choose(page.locator("#field-board_id"), board["name"])
         else:
-            await page.get_by_role("button", name="Board").click()
+            await page.locator("#field-board_id").click()
             await page.get_by_role("search").get_by_role("searchbox").fill(board["name"])
             await page.get_by_role("button", name="Search", exact=True).click()
             await page.locator("#content").get_by_role("link", name=board["name"]).click()
@@ -234,7 +234,7 @@ async def test_a_gateway_is_edited_and_its_agent_files_are_updated(site: LiveSit
         await tabs.get_by_role("link", name="Agents").click()
         await expect(page.locator("#content")).to_contain_text("Oarsman")
         await tabs.get_by_role("link", name="Files").click()
-        await choose(page.get_by_role("link", name="Board All boards"), "Crossing")
+        await choose(page.locator("#field-board_id"), "Crossing")
         await page.get_by_label("Overwrite what agents have changed").check()
         await page.get_by_role("button", name="Compare files").click()
         # The agent of the gateway has another name now, which its files may have already.

@@ -175,7 +175,7 @@ async def test_an_invalid_new_group_keeps_the_submitted_values(
     assert words in page.text
     assert "description" in wrong or NEW["description"] in page.text
     if "board_ids" not in wrong:
-        assert f'value="{world.garden.id}" checked' in page.text
+        assert f'data-picked="{world.garden.id}"' in page.text
     async with transaction() as session:
         assert len((await session.scalars(select(BoardGroup))).all()) == 1
 
@@ -184,7 +184,7 @@ async def test_an_admin_changes_a_group_and_its_boards(
     alice, world, group, group_path, load_boards
 ) -> None:
     page = (await alice.get(f"{group_path}/edit")).text
-    assert f'value="{world.board.id}" checked' in page
+    assert f'data-picked="{world.board.id}"' in page
     [shown] = re.findall(r'name="shown_board_ids" value="([^"]+)"', page)
     ids = {"shown_board_ids": [shown], "board_ids": [str(world.garden.id)]}
     saved = await alice.post(f"{group_path}/edit", data=NEW | ids)
@@ -205,8 +205,6 @@ async def test_the_form_says_which_boards_cannot_be_changed(
         aviary = await create_group_of(session, world.garden, name="Aviary")
         empty = make_board_group(world.tern, "Empty")
         session.add(empty)
-    page = (await alice.get(f"/groups/{empty.id}/edit")).text
-    assert "Now in the group Aviary." in page
     ids = {"board_ids": [str(world.board.id), str(new_id()), str(world.charlies_board.id)]}
     page = await dana.post(f"/groups/{empty.id}/edit", data=NEW | ids)
     assert page.status_code == 422
@@ -219,7 +217,7 @@ async def test_the_form_says_which_boards_cannot_be_changed(
     assert "Empty" in (await alice.get("/groups")).text
 
 
-async def test_a_board_that_cannot_be_changed_is_disabled_and_stays(
+async def test_a_board_that_cannot_be_changed_is_named_and_stays(
     dana, world, group, group_path, transaction, load_boards
 ) -> None:
     own = make_board("Dock", world.tern, board_group_id=group.id)
@@ -230,8 +228,7 @@ async def test_a_board_that_cannot_be_changed_is_disabled_and_stays(
         await session.flush()
         session.add(make_board_access(member, own, can_write=True))
     page = (await dana.get(f"{group_path}/edit")).text
-    assert f'value="{world.board.id}" checked disabled' in page
-    assert f'value="{own.id}" checked>' in page
+    assert re.findall(r'data-picked="([^"]+)"', page) == [str(own.id)]
     assert "You can read this board but not change it." in page
     refused = await dana.post(
         f"{group_path}/edit", data=NEW | {"board_ids": [str(world.garden.id), str(own.id)]}
@@ -239,7 +236,7 @@ async def test_a_board_that_cannot_be_changed_is_disabled_and_stays(
     assert refused.status_code == 422
     assert "Nothing was saved" in refused.text
     assert refused.text.count('aria-invalid="true"') == 1
-    assert f'value="{own.id}" checked>' in refused.text
+    assert f'data-picked="{own.id}"' in refused.text
     assert await load_boards(group) == {"Dock", "Launch"}
     ids = {"shown_board_ids": [str(own.id)], "board_ids": []}
     assert (await dana.post(f"{group_path}/edit", data=NEW | ids)).status_code == 303

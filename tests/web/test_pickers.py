@@ -164,6 +164,10 @@ async def test_tasks_are_assigned_and_tagged_without_scripts(
     await page.follow("Rita")
     await page.press("Save: Rita")
     assert page.get("button", "Rita").is_shown
+    await page.press("Choose", "task-dependencies")
+    await page.follow("Bail the boat", "content")
+    await page.press("Add", "task-dependencies")
+    assert "Bail the boat" in page.part("task-dependencies")
 
     await page.open(f"{board_path}?view=list")
     page.check("Select “Bail the boat”")

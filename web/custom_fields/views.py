@@ -15,11 +15,13 @@ from core.db.reads import Source
 from core.errors import Conflict, Invalid
 from core.fields import MAX_NAME_LENGTH
 from core.http.request import open_reader, open_transaction
-from models import Board, CustomField, FieldType, Member, Visibility
-from services import boards, custom_fields, organizations
+from models import CustomField, FieldType, Member, Visibility
+from services import custom_fields, organizations, pickers
 from services.custom_fields import CustomFieldCreate, CustomFieldDetail, CustomFieldUpdate
+from services.pickers import PickerKind, PickerPlace
 from web.auth.viewer import current_member
 from web.custom_fields.values import format_for_form, format_for_page, parse_value
+from web.pickers import load_chosen, load_value_names
 from web.tasks.edit_views import update_task_fields
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
@@ -71,9 +73,10 @@ async def show_fields(request: Request) -> Response:
     order = TableOrder.from_query("/fields", request.query_params, SORT_KEYS, {})
     async with open_reader(request) as source:
         details = await custom_fields.list_custom_fields(source, member)
-        board_options = await _list_boards(source, member)
+        ids = list({str(id) for detail in details for id in detail.board_ids})
+        found = await pickers.find_options(source, PickerPlace(member), PickerKind.BOARDS, ids)
         tab_counts = await organizations.count_sections(source, member)
-    names = {option.id: option.name for option in board_options}
+    names = {UUID(id): option.name for id, option in found.items()}
     lines = order.sort_rows([_build_line(detail, names) for detail in details], SORT_KEYS)
     context: dict[str, Any] = {
         "page": order.cut_page(lines, forms.parse_offset(request.query_params)),
@@ -106,12 +109,6 @@ def _name_visibilities() -> dict[Visibility, str]:
         Visibility.IF_SET: pgettext("visibility of a field", "Only if set"),
         Visibility.HIDDEN: pgettext("visibility of a field", "Hidden"),
     }
-
-
-async def _list_boards(source: Source, member: Member) -> list[Board]:
-    """Return the boards that the member may read, by name."""
-    summaries = await boards.list_board_summaries(source, member)
-    return [one.board for one in summaries]
 
 
 async def show_new_field_form(request: Request) -> Response:
@@ -213,17 +210,19 @@ async def _split_boards(
     source: Source, member: Member, detail: CustomFieldDetail
 ) -> tuple[list[UUID], list[UUID]]:
     """Return the boards of a field that the member may read, and the others."""
-    board_options = {one.id for one in await _list_boards(source, member)}
-    readable = [id for id in detail.board_ids if id in board_options]
-    return readable, [id for id in detail.board_ids if id not in board_options]
+    ids = [str(id) for id in detail.board_ids]
+    found = await pickers.find_options(source, PickerPlace(member), PickerKind.BOARDS, ids)
+    readable = [id for id in detail.board_ids if str(id) in found]
+    return readable, [id for id in detail.board_ids if str(id) not in found]
 
 
 async def _render_conflict(request: Request, form: forms.Form) -> Response:
     """Render both versions of the properties that the user and somebody else have changed."""
     member, field_id = current_member(request), forms.path_id(request, "field_id")
     async with open_reader(request) as source:
-        field = (await custom_fields.get_custom_field(source, member, field_id)).field
-        board_options = await _list_boards(source, member)
+        detail = await custom_fields.get_custom_field(source, member, field_id)
+        field, ids = detail.field, [*form.selected("board_ids"), *detail.board_ids]
+        board_names = await load_value_names(source, member, PickerKind.BOARDS, ids)
     options = _list_form_options()
     about = ConflictContext(
         title=field.label,
@@ -233,7 +232,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         names={
             "field_type": dict(options["type_options"]),
             "ui_visibility": dict(options["visibility_options"]),
-            "board_ids": {str(one.id): one.name for one in board_options},
+            "board_ids": board_names,
         },
     )
     return await render_conflict(request, form, about)
@@ -277,12 +276,14 @@ async def _render_form(
     detail: CustomFieldDetail | None = None,
     **more: Any,
 ) -> Response:
-    layout = await load_layout(request)
+    layout, member = await load_layout(request), current_member(request)
+    readable: list[UUID] = []
+    hidden: list[UUID] = []
     async with open_reader(request) as source:
-        board_options = await _list_boards(source, current_member(request))
-    bound = set(detail.board_ids) if detail else set[UUID]()
-    chosen = [one.id for one in board_options if one.id in bound]
-    edited = _list_edited(detail.field, chosen) if detail else []
+        if detail:
+            readable, hidden = await _split_boards(source, member, detail)
+        chosen = await load_chosen(source, member, PickerKind.BOARDS, "board_ids", form, readable)
+    edited = _list_edited(detail.field, readable) if detail else []
     return render_page(
         request,
         template,
@@ -291,9 +292,9 @@ async def _render_form(
         form=form,
         field=detail.field if detail else None,
         fields=build_form_fields(form, CustomFieldCreate, edited),
-        board_options=board_options,
+        chosen_boards=chosen,
         shown={one.name: one.value for one in edited},
-        hidden_board_count=len(bound) - len(chosen),
+        hidden_board_count=len(hidden),
         **_list_form_options(),
         **more,
     )

@@ -67,16 +67,6 @@ class GroupView:
         return f"?{urlencode(query)}" if query else ""
 
 
-@dataclass(frozen=True)
-class BoardOption:
-    """A board in the checklist of a group."""
-
-    board: Board
-    can_write: bool
-    is_member: bool
-    other_group_name: str | None
-
-
 async def list_all_groups(source: Source, member: Member) -> Sequence[BoardGroup]:
     """Return all groups that the member may read, by name."""
     found: list[BoardGroup] = []
@@ -107,18 +97,6 @@ async def list_group_lines(source: Source, member: Member) -> Sequence[GroupLine
 def count_open_tasks(summaries: Collection[BoardSummary]) -> int:
     """Return the number of tasks of some boards that are not done."""
     return sum(one.task_count - one.task_counts.get(Status.DONE, 0) for one in summaries)
-
-
-def build_board_options(
-    summaries: Collection[BoardSummary], group: BoardGroup | None
-) -> Sequence[BoardOption]:
-    """Return the boards that can be in a group; those that are in it come first."""
-    board_options = []
-    for summary in summaries:
-        is_member = group is not None and summary.board.board_group_id == group.id
-        other_name = None if is_member else summary.group_name
-        board_options.append(BoardOption(summary.board, summary.can_write, is_member, other_name))
-    return sorted(board_options, key=lambda option: not option.is_member)
 
 
 def group_agents_by_board(

@@ -1,5 +1,6 @@
 """Board groups: their list, the page and the chat of a group, and the forms that change them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,15 +12,18 @@ from starlette.routing import Route
 from core.db.reads import Source
 from core.errors import Invalid
 from core.http.request import Session, get_settings, open_reader, open_transaction
-from models import BoardGroup
-from services import agents, boards, memory, organizations, snapshots
+from core.paging import Paging
+from models import Board, BoardGroup
+from services import agents, boards, memory, organizations, pickers, snapshots
 from services.boards import BoardGroupCreate, BoardGroupUpdate, GroupBoardChanges
 from services.memory import NoteCreate
+from services.pickers import PickerKind, PickerPlace
 from web.auth.viewer import current_member
 from web.groups import presenter
 from web.groups.presenter import GroupView, list_boards_of_group
 from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
 from web.notes.views import mark_notes_read
+from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import check_edit
@@ -303,7 +307,8 @@ async def delete_group(request: Request) -> Response:
 
 async def _lock_boards(request: Request, session: Session, form: forms.Form) -> GroupBoardChanges:
     """Lock the boards that join or leave. Raises Invalid, and keeps the error of each board."""
-    given = form.parse(GroupBoardsForm)
+    board_ids = [id for id in form.selected("board_ids") if id]
+    given = form.parse(GroupBoardsForm, {"board_ids": board_ids})
     try:
         return await boards.lock_group_boards(
             session, current_member(request), joining=given.joining, leaving=given.leaving
@@ -331,10 +336,16 @@ async def _render_form(
     request: Request, form: forms.Form, group: BoardGroup | None = None
 ) -> Response:
     """Render the form of a group, or without one that of a new group."""
-    layout = await load_layout(request)
+    layout, member = await load_layout(request), current_member(request)
     async with open_reader(request) as source:
-        summaries = await boards.list_board_summaries(source, current_member(request))
-    board_options = presenter.build_board_options(summaries, group)
+        of_group: Sequence[Board] = ()
+        if group:
+            paging = Paging()
+            found = await boards.list_boards(source, member, paging, board_group_id=group.id)
+            of_group = found.items
+        kind, ids = PickerKind.CHANGEABLE_BOARDS, [str(board.id) for board in of_group]
+        changeable = await pickers.find_options(source, PickerPlace(member), kind, ids)
+        chosen = await load_chosen(source, member, kind, "board_ids", form, list(changeable))
     edited = list_edited_fields(BoardGroupUpdate, group) if group else []
     return render_page(
         request,
@@ -345,8 +356,9 @@ async def _render_form(
         group=group,
         fields=build_form_fields(form, BoardGroupCreate, edited),
         shown={one.name: one.value for one in edited},
-        board_options=board_options,
-        chosen_ids=[str(one.board.id) for one in board_options if one.is_member and one.can_write],
+        chosen_boards=chosen,
+        chosen_ids=list(changeable),
+        fixed_boards=[board for board in of_group if str(board.id) not in changeable],
     )
 
 

@@ -61,7 +61,6 @@ SCRIPTS = (
     "password_reveal.js",
     "file_text.js",
     "form_rows.js",
-    "filter_list.js",
     "bulk_select.js",
     "restored_form.js",
     "toasts.js",
