@@ -15,6 +15,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -165,6 +166,8 @@ class Agent(Base):
             unique=True,
             postgresql_where="board_id is null",
         ),
+        Index("ix_agents_names", "organization_id", text("lower(name)"), "id"),
+        Index("ix_agents_names_on_board", "board_id", text("lower(name)"), "id"),
         Index(
             "uq_agents_linked_once",
             "gateway_id",

@@ -189,13 +189,12 @@ def _build_people(*conditions: ColumnElement[bool]) -> OptionSource:
     )
 
 
-def _build_boards(*conditions: ColumnElement[bool]) -> OptionSource:
-    is_readable = Board.id.in_(boards.READABLE_BOARD_IDS)
+def _build_boards(ids: Select[UUID], *conditions: ColumnElement[bool]) -> OptionSource:
     return OptionSource(
         kind="board",
         key=Board.id,
         name=Board.name,
-        is_visible=and_(Board.organization_id == ORGANIZATION_ID, is_readable, *conditions),
+        is_visible=and_(Board.organization_id == ORGANIZATION_ID, Board.id.in_(ids), *conditions),
     )
 
 
@@ -218,8 +217,6 @@ _WORKERS = _build_agents(
     )
 )
 _PEOPLE = _build_people()
-_IS_CHANGEABLE = Board.id.in_(boards.WRITABLE_BOARD_IDS)
-
 SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
     PickerKind.AGENTS: [_AGENTS],
     PickerKind.SOUL_AGENTS: [_build_agents(~Agent.is_linked, desired_state.IS_NOT_BEING_REMOVED)],
@@ -227,12 +224,15 @@ SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
     PickerKind.DECIDERS: [_build_people(notifications.IS_OTHER_DECIDER)],
     PickerKind.ACTORS: [_AGENTS, _PEOPLE],
     PickerKind.ASSIGNEES: [_WORKERS, _PEOPLE],
-    PickerKind.BOARDS: [_build_boards()],
-    PickerKind.CHANGEABLE_BOARDS: [_build_boards(_IS_CHANGEABLE)],
-    PickerKind.PROGRAM_BOARDS: [_build_boards(_IS_CHANGEABLE, Board.gateway_id.is_(None))],
+    PickerKind.BOARDS: [_build_boards(boards.READABLE_BOARD_IDS)],
+    PickerKind.CHANGEABLE_BOARDS: [_build_boards(boards.WRITABLE_BOARD_IDS)],
+    PickerKind.PROGRAM_BOARDS: [
+        _build_boards(boards.WRITABLE_BOARD_IDS, Board.gateway_id.is_(None))
+    ],
     PickerKind.GATEWAY_BOARDS: [
         _build_boards(
-            _IS_CHANGEABLE, Board.gateway_id == func.coalesce(GATEWAY_ID, Board.gateway_id)
+            boards.WRITABLE_BOARD_IDS,
+            Board.gateway_id == func.coalesce(GATEWAY_ID, Board.gateway_id),
         )
     ],
     PickerKind.GROUPS: [
