@@ -1,12 +1,11 @@
 """Questions of workers to people, on boards that allow them, and the answers."""
 
 import secrets
+from functools import cache
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    Boolean,
-    ColumnElement,
     FromClause,
     Select,
     String,
@@ -14,7 +13,6 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
-    or_,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -110,17 +108,16 @@ QUESTION = Query(
 )
 
 
-_IS_OPEN: ColumnElement[bool | None] = bindparam("is_open", type_=Boolean())
-_OF_BOARD: ColumnElement[UUID | None] = bindparam("of_board_id", type_=Uuid())
-QUESTIONS = PagedQuery(
-    _select_visible()
-    .where(
-        or_(_OF_BOARD.is_(None), AgentQuestion.board_id == _OF_BOARD),
-        or_(_IS_OPEN.is_(None), AgentQuestion.answered_at.is_(None) == _IS_OPEN),
-    )
-    .order_by(AgentQuestion.created_at.desc(), AgentQuestion.id.desc()),
-    QuestionDetail._make,
-)
+@cache
+def _build_list_query(*, of_board: bool, is_open: bool | None) -> PagedQuery[QuestionDetail]:
+    query = _select_visible()
+    if of_board:
+        query = query.where(AgentQuestion.board_id == bindparam("of_board_id", type_=Uuid()))
+    if is_open is not None:
+        is_unanswered = AgentQuestion.answered_at.is_(None)
+        query = query.where(is_unanswered if is_open else ~is_unanswered)
+    newest_first = query.order_by(AgentQuestion.created_at.desc(), AgentQuestion.id.desc())
+    return PagedQuery(newest_first, QuestionDetail._make)
 
 
 async def list_questions(
@@ -132,8 +129,9 @@ async def list_questions(
     is_open: bool | None = None,
 ) -> Page[QuestionDetail]:
     """Return the questions on boards that the member may read, or on one of them, newest first."""
-    filters = {"of_board_id": board_id, "is_open": is_open}
-    return await QUESTIONS.fetch_page(source, paging, **filters, **boards.access_parameters(member))
+    query = _build_list_query(of_board=board_id is not None, is_open=is_open)
+    parameters = boards.access_parameters(member)
+    return await query.fetch_page(source, paging, of_board_id=board_id, **parameters)
 
 
 async def get_question(source: Source, member: Member, question_id: UUID) -> QuestionDetail:

@@ -85,7 +85,11 @@ async def list_latest_records(
 
 @lru_cache(MAX_QUERIES)
 def _build_page_query(conditions: frozenset[str]) -> PagedQuery[AuditRecord]:
-    return PagedQuery(_filtered_query(conditions), lambda row: row[0])
+    total = None
+    if len(conditions) == 1:  # of a complete chain, whose records are numbered without gaps
+        newest = select(func.coalesce(func.max(AuditRecord.sequence), 0))
+        total = newest.where(*(CONDITIONS[name] for name in conditions)).scalar_subquery()
+    return PagedQuery(_filtered_query(conditions), lambda row: row[0], total)
 
 
 @lru_cache(MAX_QUERIES)

@@ -421,8 +421,8 @@ def _build_days_query(
     is_overdue = is_open & (Task.due_at < bindparam("today", type_=moment))
     sections = [
         _select_day(day, conditions, in_period),
-        _select_day(literal(OVERDUE), conditions, is_overdue),
-        _select_day(literal(UNDATED), conditions, is_open & Task.due_at.is_(None)),
+        _select_first(OVERDUE, conditions, is_overdue),
+        _select_first(UNDATED, conditions, is_open & Task.due_at.is_(None)),
     ]
     found = union_all(*sections).subquery("found")
     limit = case(
@@ -439,22 +439,34 @@ def _build_days_query(
     )
 
 
+DAY_ORDER = (
+    Task.status == Status.DONE,
+    PRIORITY_RANK.desc(),
+    Task.due_at,
+    Task.created_at.desc(),
+    Task.id,
+)
+"""Tasks that are done come last, and those of the highest priority first."""
+
+
+def _select_first(
+    section: int, conditions: Sequence[ColumnElement[bool]], condition: ColumnElement[bool]
+) -> Any:
+    """Select the same for a section of which only the first tasks are shown."""
+    matching = (*conditions, condition)
+    first = select(Task.id).where(*matching).order_by(*DAY_ORDER).limit(TASKS_OF_LIST).subquery()
+    total = select(func.count(Task.id)).where(*matching).correlate(None).scalar_subquery()
+    place = func.row_number().over(order_by=DAY_ORDER).label("place")
+    shown = select(Task.id, literal(section).label("section"), place, total.label("total"))
+    return shown.join(first, first.c.id == Task.id)
+
+
 def _select_day(
     section: ColumnElement[Any], conditions: Sequence[ColumnElement[bool]], condition: Any
 ) -> Any:
-    """Select the ids of the tasks of a section, their places, and their number.
-
-    Tasks that are done come last, and those of the highest priority first.
-    """
-    keys = [
-        Task.status == Status.DONE,
-        PRIORITY_RANK.desc(),
-        Task.due_at,
-        Task.created_at.desc(),
-        Task.id,
-    ]
+    """Select the ids of the tasks of a section, their places, and their number."""
     columns = (
-        func.row_number().over(partition_by=section, order_by=keys).label("place"),
+        func.row_number().over(partition_by=section, order_by=DAY_ORDER).label("place"),
         func.count().over(partition_by=section).label("total"),
     )
     return select(Task.id, section.label("section"), *columns).where(*conditions, condition)

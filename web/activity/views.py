@@ -143,7 +143,7 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
     lines = [build_activity_line(entry, member, names_board=names_board) for entry in found.items]
     of_all_kinds = replace(address, kind="", before=0).filters
     counts = await activity.count_member_activity(source, member, of_all_kinds)
-    cards = await agents.list_agent_cards(source, member)
+    named = {line.agent_id for line in lines if line.agent_id}
     return {
         "address": address,
         "days": group_by_day(lines, time_format.get_time_zone(request.user.timezone)),
@@ -151,7 +151,7 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
         "total": found.total,
         "earlier": lines[-1].event.seq if found.total > len(lines) else 0,
         "newest": lines[0].event.seq if lines else 0,
-        "cards_by_agent": {card.agent.id: card for card in cards},
+        "cards_by_agent": await agents.load_agent_cards(source, member, named),
         "chosen_board": await load_chosen(
             source, member, PickerKind.BOARDS, "board", forms.Form(), [address.board]
         ),
