@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Row, Uuid, and_, bindparam, cast, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -92,6 +94,7 @@ _TOKENS = (
     .where(UsageFact.session_id == CodingSession.id)
     .lateral()
 )
+_LATEST_FIRST = (CodingSession.last_signal_at.desc(), CodingSession.id.desc())
 _SUMMARIES = (
     select(
         CodingSession,
@@ -108,7 +111,7 @@ _SUMMARIES = (
     .join(_CALLS, true())
     .join(_TOKENS, true())
     .where(CodingSession.agent_id == _AGENT_ID, _ON_BOARD)
-    .order_by(CodingSession.last_signal_at.desc(), CodingSession.id.desc())
+    .order_by(*_LATEST_FIRST)
 )
 
 
@@ -118,13 +121,16 @@ def _build_summary(row: Row) -> SessionSummary:
     return SessionSummary(session, title, status, calls, held, ungated, counts, at)
 
 
-SESSIONS: PagedQuery[SessionSummary] = PagedQuery(
-    _SUMMARIES,
-    _build_summary,
-    select(func.count())
+# without the calls and tokens, which PostgreSQL would sum for all sessions
+SESSION_IDS: PagedQuery[UUID] = PagedQuery(
+    select(CodingSession.id)
     .where(CodingSession.agent_id == _AGENT_ID, _ON_BOARD)
-    .correlate(None)
-    .scalar_subquery(),
+    .order_by(*_LATEST_FIRST),
+    itemgetter(0),
+)
+SESSIONS: Query[SessionSummary] = Query(
+    _SUMMARIES.where(CodingSession.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))),
+    _build_summary,
 )
 SESSION: Query[SessionSummary] = Query(
     _SUMMARIES.where(CodingSession.id == bindparam("session_id", type_=Uuid())), _build_summary
@@ -133,9 +139,10 @@ SESSION: Query[SessionSummary] = Query(
 
 async def list_sessions(source: Source, agent: Agent, paging: Paging) -> Page[SessionSummary]:
     """Return the sessions of an agent on its board, those with the latest signs of life first."""
-    return await SESSIONS.fetch_page(
-        source, paging, agent_id=agent.id, board_id=agent.board_id, at=now()
-    )
+    place = {"agent_id": agent.id, "board_id": agent.board_id}
+    page = await SESSION_IDS.fetch_page(source, paging, **place)
+    found = await SESSIONS.fetch(source, ids=list(page.items), at=now(), **place)
+    return Page(found, page.total, page.limit, page.offset, page.next_cursor)
 
 
 async def get_session(source: Source, agent: Agent, session_id: UUID) -> SessionSummary:
