@@ -23,7 +23,8 @@ window.boardDrawer = (() => {
     link?.focus();
   };
   const load = (address, source, more) => htmx.ajax("GET", address, { source, target: drawer(), swap: "outerHTML", ...more });
-  const open = (address) => load(address, linkOf(`task-${/\/tasks\/([^/?]+)/.exec(address)?.[1]}`) ?? document.body);
+  // The address is in the history already; a link of the list would add it again.
+  const open = (address) => load(address, linkOf(`task-${/\/tasks\/([^/?]+)/.exec(address)?.[1]}`) ?? document.body, { push: "false" });
 
   // The address of the board as it is shown.
   const currentBoard = () => {

@@ -95,8 +95,10 @@ window.pageHistory = (() => {
   document.addEventListener("htmx:after:history:update", () => { shown = here(); });
   document.addEventListener("htmx:before:history:restore", (event) => {
     save();
-    if (!boardDrawer.restore(event.detail.path)) return;
+    const isRestored = boardDrawer.restore(event.detail.path), { board } = new Map(read("views")).get(here()) ?? {};
+    if (!isRestored && !board) return; // htmx loads the page again
     event.preventDefault();
+    if (!isRestored) return reopen(board); // with other filters, or in another view
     shown = here();
     const view = new Map(read("views")).get(shown);
     if (view && !boardDrawer.closedAddress()) restoreSoon(view); // without the drawer, the columns have another width

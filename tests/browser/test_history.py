@@ -157,3 +157,40 @@ async def test_back_to_the_list_of_approvals_keeps_its_position(
         await expect(page).to_have_url(re.compile("/approvals[?]"))
         await expect(link).to_be_focused()
         await expect_top(link, top)
+
+
+async def test_back_from_the_list_leads_to_the_board_with_its_drawer(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
+) -> None:
+    address = f"/boards/{board['id']}"
+    drawer = f"{address}/tasks/{tasks[0]['id']}"
+    async with site.open_page(address) as page:
+        await link_of(page, tasks[0]).click()
+        await expect(page.locator(".drawer")).to_be_visible()
+        await page.get_by_role("link", name="List", exact=True).click()
+        await expect(page.locator(".table--tasks")).to_be_visible()
+
+        await page.go_back()
+        await expect(page.locator(".board .card").first).to_be_visible()
+        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page).to_have_url(drawer)
+        await page.go_back()
+        await expect(page.locator(".drawer")).to_have_count(0)
+        await expect(page).to_have_url(address)
+
+
+async def test_back_from_another_page_opens_the_drawer_of_a_list_once(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
+) -> None:
+    address = f"/boards/{board['id']}?view=list"
+    async with site.open_page(address) as page:
+        await page.locator(f"#task-{tasks[0]['id']} th a").click()
+        await expect(page.locator(".drawer")).to_be_visible()
+        await page.goto("/my-tasks")
+
+        await page.go_back()
+        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page.locator(".table--tasks")).to_be_visible()
+        await page.go_back()
+        await expect(page.locator(".drawer")).to_have_count(0)
+        await expect(page).to_have_url(address)
