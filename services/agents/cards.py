@@ -210,11 +210,11 @@ async def load_board_agents(
     """
     parameters = {"board_id": board.id, "agent_ids": list(agent_ids)}
     rows = await BOARD_AGENTS.fetch(source, **parameters)
-    total = await AGENT_COUNT.first(source, board_id=board.id)
-    return BoardAgents(_build_cards(rows, offline_after), total or 0)
+    total = rows[0][1] if rows else await AGENT_COUNT.first(source, board_id=board.id)
+    return BoardAgents(_build_cards([row for row, _ in rows], offline_after), total or 0)
 
 
-def _build_board_agents_query() -> Query[CardRow]:
+def _build_board_agents_query() -> Query[tuple[CardRow, int]]:
     is_on_board = Agent.board_id == bindparam("board_id", type_=Uuid())
     tasks_begun = (
         select(Task.assigned_agent_id)
@@ -238,7 +238,10 @@ def _build_board_agents_query() -> Query[CardRow]:
         select(Agent.id).where(is_on_board, Agent.held_at.is_not(None)),
         *(part.subquery().select() for part in (tasks_begun, runs, sessions, calls)),
     )
-    return Query(_cards_query().where(is_on_board, Agent.id.in_(shown)).order_by(*BOARD_ORDER))
+    total = select(func.count()).select_from(Agent).where(is_on_board).correlate(None)
+    cards = _cards_query().add_columns(total.scalar_subquery().label("total"))
+    cards = cards.where(is_on_board, Agent.id.in_(shown)).order_by(*BOARD_ORDER)
+    return Query(cards, lambda row: (tuple(row[:-1]), row[-1]))
 
 
 def _select_active(agent_id: Any, *conditions: ColumnElement[bool]) -> Select[Any]:
