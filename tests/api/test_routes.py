@@ -232,4 +232,5 @@ async def test_a_request_records_when_its_token_was_used(
         assert (await client.get(path)).status_code == 200
         async with transaction() as session:
             last_used_at = await session.scalar(used_at)
-        assert last_used_at is not None and last_used_at > start
+        assert last_used_at is not None
+        assert last_used_at > start
