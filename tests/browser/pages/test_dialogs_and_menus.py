@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.full_site import CheckedPage, FullSite
-from tests.support.page_checks import WIDE
+from tests.support.page_checks import WIDE, choose
 from tests.support.site_objects import LONG_WORD
 from tests.support.tiers import select_options
 
@@ -53,6 +53,12 @@ async def _open_keys(page: Page, _ids: dict[str, str]) -> None:
 async def _open_filters(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("#more-filters > summary").click()
     await expect(page.locator("#filter-agent")).to_be_visible()
+
+
+async def _open_picker(page: Page, _ids: dict[str, str]) -> None:
+    tags = page.get_by_role("button", name="Tags")
+    await choose(tags, "")
+    await expect(page.locator("[data-picked]")).to_have_count(1)
 
 
 async def _tick(page: Page, _ids: dict[str, str]) -> None:
@@ -139,6 +145,7 @@ OPENED: dict[str, tuple[str, Act]] = {
     "a task in its drawer": ("/boards/{board}?column=inbox", _open_drawer),
     "the menu of a card": ("/boards/{board}?column=inbox", _open_card_menu),
     "a new task that lacks its title": ("/boards/{board}", _open_new_task),
+    "the options of a picker": ("/boards/{board}/tasks/new", _open_picker),
     "inviting a person to no board": ("/people", _invite_nobody),
     "the palette": ("/boards", _open_palette),
     "the shortcuts": ("/settings", _open_keys),
