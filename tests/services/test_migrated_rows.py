@@ -1,10 +1,10 @@
-"""Migrations complete stored rows: webhooks, notifications, users, approvals and requests."""
+"""Migrations complete stored rows: webhooks, notifications, users, boards, approvals, requests."""
 
 from datetime import timedelta
 from uuid import UUID
 
 from alembic import command
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.config.settings import Settings
@@ -12,18 +12,20 @@ from core.db.engine import TransactionFactory
 from models import (
     Approval,
     ApprovalStatus,
+    BoardShortcut,
     EventType,
     GatewayRequest,
     Notification,
     NotificationChannel,
     NotificationKind,
     PolicyVerdict,
+    ReadKind,
     RequestKind,
     User,
     WebhookEndpoint,
     new_id,
 )
-from services import approvals, boards
+from services import approvals, boards, presence, sidebar
 from services.approvals import ApprovalCreate
 from services.events import record_event
 from tests.support.api_objects import make_channel
@@ -223,3 +225,18 @@ async def test_pending_requests_get_the_hash_by_which_equal_ones_are_found(
     assert found == {None: new.equality_hash, old.id: new.equality_hash} | dict.fromkeys(
         (decided.id, empty.id)
     )
+
+
+async def test_the_boards_that_a_user_has_read_last_are_recent(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    async with isolated_transaction() as session:
+        for board in (world.garden, world.board):
+            for kind in (ReadKind.CHAT, ReadKind.COMMENTS):
+                await presence.move_read_marker(session, world.alice, board, kind)
+    await migrate_again(isolated_settings, before="0092")
+    async with isolated_transaction() as session:
+        shown = await sidebar.load_sidebar(session, world.alice_member)
+        stored = await session.scalar(select(func.count()).select_from(BoardShortcut))
+    assert (shown.last_opened_id, shown.pinned, stored) == (world.board.id, [], 2)
