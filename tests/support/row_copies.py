@@ -37,7 +37,7 @@ WORK = dict.fromkeys(
         *("tasks", "board_memory", "board_group_memory", "approvals", "activity_events"),
         *("notifications", "agent_messages", "agent_runs", "agent_questions", "audit_records"),
         *("coding_sessions", "gateway_requests", "board_webhook_payloads", "webhook_deliveries"),
-        *("trash", "user_questions", "agent_file_versions", "gateway_config_changes"),
+        *("trash", "user_questions", "gateway_config_changes"),
     ),
     "true",
 )
