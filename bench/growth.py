@@ -156,7 +156,8 @@ async def _measure_in_turn(clients: Mapping[str, Client], read: Read) -> dict[st
             await client.send(packed)
             milliseconds = (time.perf_counter() - began) * 1000
             answers[name].milliseconds = min(answers[name].milliseconds, milliseconds)
-        if answers["large"].milliseconds <= MAX_GROWTH * answers["small"].milliseconds:
+        is_flat = answers["large"].milliseconds <= MAX_GROWTH * answers["small"].milliseconds
+        if is_flat or read.name in NOT_FLAT:
             break
     return answers
 
