@@ -43,8 +43,9 @@ class EventCounterMixin(CounterMixin):
 class BoardCounts(CounterMixin, Base):
     """The numbers of a board's tasks by status, of its approvals, and of the comments on its tasks.
 
-    A board without a row has none of them. `undecided` and `decided` count a decision
-    that can still be undone as decided; `pending` counts it as pending, as agents see it.
+    And those of its notes and chat messages that are not blank. A board without a row has none of
+    all this. `undecided` and `decided` count a decision that can still be undone as decided;
+    `pending` counts it as pending, as agents see it.
     """
 
     __tablename__ = "board_counts"
@@ -67,6 +68,8 @@ class BoardCounts(CounterMixin, Base):
     undecided_approvals: Mapped[int] = mapped_column(server_default="0")
     decided_approvals: Mapped[int] = mapped_column(server_default="0")
     comments: Mapped[int] = mapped_column(server_default="0")
+    notes: Mapped[int] = mapped_column(server_default="0")
+    chat_messages: Mapped[int] = mapped_column(server_default="0")
 
 
 class EventCount(EventCounterMixin, Base):

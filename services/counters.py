@@ -99,6 +99,8 @@ _BOARD_COUNTERS = (
     "undecided_approvals",
     "decided_approvals",
     "comments",
+    "notes",
+    "chat_messages",
 )
 
 
@@ -152,7 +154,7 @@ class _CounterTable:
         """  # noqa: S608 - all parts are constants of this module
 
 
-_BOARD_RECOUNT = """
+_BOARD_RECOUNT = r"""
     select id as board_id, {counters}
     from boards,
     lateral (
@@ -176,7 +178,12 @@ _BOARD_RECOUNT = """
     ) counted_approvals,
     lateral (
         select count(*) as comments from task_comments where board_id = boards.id
-    ) counted_comments
+    ) counted_comments,
+    lateral (
+        select count(*) filter (where not is_chat) as notes,
+            count(*) filter (where is_chat) as chat_messages
+        from board_memory where board_id = boards.id and content ~ '\S'
+    ) counted_notes
 """
 _DONE_RECOUNT = """
     select board_id, date_trunc('hour', done_at, 'UTC') as hour, scale(hours) as scale,

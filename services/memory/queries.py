@@ -14,7 +14,16 @@ from sqlalchemy.orm import aliased
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from models import AGENT_NAME_COLUMNS, USER_NAME_COLUMNS, Agent, GroupNote, Note, User
+from models import (
+    AGENT_NAME_COLUMNS,
+    USER_NAME_COLUMNS,
+    Agent,
+    BoardCounts,
+    GroupNote,
+    Note,
+    User,
+)
+from services import counters
 from services.memory.rules import (
     BOARD_MEMORY,
     MemoryKind,
@@ -60,7 +69,12 @@ async def list_notes(
 
 @cache
 def _build_list_query(kind: MemoryKind, *, is_chat: bool | None) -> PagedQuery[NoteDetail]:
-    return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), NoteDetail._make)
+    total = None
+    if kind is BOARD_MEMORY:
+        numbers = {BoardCounts.notes: False, BoardCounts.chat_messages: True}
+        chosen = [one for one, of_chat in numbers.items() if is_chat in (None, of_chat)]
+        total = counters.sum_counts(chosen, select(SCOPE_ID))
+    return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), NoteDetail._make, total)
 
 
 async def count_newer_notes(

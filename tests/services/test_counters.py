@@ -17,10 +17,20 @@ from models import (
     Status,
     Task,
 )
-from services import activity, approvals, boards, counters, organizations, tasks, waiting_counts
+from services import (
+    activity,
+    approvals,
+    boards,
+    counters,
+    memory,
+    organizations,
+    tasks,
+    waiting_counts,
+)
 from services.activity import ActivityFilters
 from services.approvals import ApprovalCreate
 from services.tasks import TaskCreate
+from tests.support.memory_rows import make_note
 from tests.support.migration import migrate
 from worker.periodic import CounterRepair, next_repair
 
@@ -123,6 +133,31 @@ async def test_totals_count_what_the_pages_list(session, world) -> None:
             session, world.alice_member, Paging(2, 500), one
         )
         assert (beyond.items, beyond.total) == ([], whole.total)
+
+
+async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(session, world) -> None:
+    scope = memory.board_scope(world.board)
+
+    async def read_totals() -> list[int]:
+        pages = [
+            await memory.list_notes(session, scope, Paging(1), is_chat=is_chat)
+            for is_chat in (None, False, True)
+        ]
+        return [page.total for page in pages]
+
+    notes = [make_note(world.board, is_chat=is_chat) for is_chat in (False, True, True)]
+    session.add_all([*notes, make_note(world.board, content=" \n"), make_note(world.garden)])
+    await session.flush()
+    assert await read_totals() == [3, 1, 2]
+    notes[0].content, notes[1].is_chat = " ", False
+    await session.delete(notes[2])
+    await session.flush()
+    assert await read_totals() == [1, 1, 0]
+    assert await counters.repair_counters(session) == []
+    of_board = BoardCounts.board_id == world.board.id
+    await session.execute(update(BoardCounts).where(of_board).values(notes=6))
+    [difference] = await counters.repair_counters(session)
+    assert difference.added == "-5 notes"
 
 
 async def test_a_deleted_board_or_organization_leaves_no_wrong_counter(session, world) -> None:
