@@ -297,20 +297,23 @@ async def list_board_columns(
     filters: BoardFilters | None = None,
     order: BoardOrder | None = None,
     *,
-    limit: int = CARDS_IN_COLUMN,
+    limits: Mapping[Status, int] | None = None,
 ) -> list[BoardColumn]:
     """Return the columns of a board, each with its first cards, from left to right.
 
-    A column that the order leaves out has no cards.
+    A column that the order leaves out has no cards. `limits` are the numbers of cards of columns
+    that do not show the usual one.
     """
     filters, order = filters or BoardFilters(), order or BoardOrder()
+    limits = dict.fromkeys(Status, CARDS_IN_COLUMN) | dict(limits or {})
     cards_query, totals_query = _build_column_queries(*filters.shape, order)
     parameters = filters.build_parameters(board)
-    cards = await cards_query.fetch(source, column_limit=limit, **parameters)
+    counts = {f"limit_{status}": limit for status, limit in limits.items()}
+    cards = await cards_query.fetch(source, **counts, **parameters)
     shown = {status: [one for one in cards if one.status is status] for status in Status}
     totals = {status: len(of_status) for status, of_status in shown.items()}
     is_complete = len(order.statuses) == len(Status)
-    if not is_complete or any(total >= limit for total in totals.values()):
+    if not is_complete or any(totals[one] >= limits[one] for one in Status):
         totals = dict(await totals_query.fetch(source, **parameters))
     return [BoardColumn(status, shown[status], totals.get(status, 0)) for status in Status]
 
@@ -321,10 +324,10 @@ def _build_column_queries(
 ) -> tuple[Query[CardTask], Query[tuple[Status, int]]]:
     """Build the query of the first cards of each column, and that of the totals."""
     conditions = _build_conditions(active_filters, word_count)
-    limit: Any = bindparam("column_limit", type_=Integer)
     keys = order.within_section()  # each section is read in its own order
     columns = []
     for status in order.statuses:
+        limit: Any = bindparam(f"limit_{status}", type_=Integer)
         sections = []
         for number, in_section in enumerate(order.list_sections(status)):
             # No section has a million cards.

@@ -130,7 +130,7 @@ async def test_a_column_of_a_thousand_cards_is_read_in_parts(session, world) -> 
     assert len(statements) == 2
     assert (len(column.cards), column.total) == (50, 1_000)
     assert titles_of(column.cards) == [str(n) for n in range(999, 949, -1)]
-    *_, column = await tasks.list_board_columns(session, world.board, limit=1_600)
+    *_, column = await tasks.list_board_columns(session, world.board, limits={DONE: 1_600})
     assert titles_of(column.cards) == [str(n) for n in range(999, -1, -1)]
 
     urgent = ids[0]

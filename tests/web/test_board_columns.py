@@ -125,6 +125,27 @@ async def test_columns_are_sorted_as_the_address_says(
     assert (", cards from:body" in page) is (sort not in ("manual", "x"))
 
 
+async def test_a_scrolled_column_loads_no_cards_of_others(alice, transaction, world, many) -> None:
+    async with transaction() as session:
+        session.add_all([world.make_task("Other") for _ in range(CARDS_IN_COLUMN + 7)])
+    counts, addresses = [], [f"/boards/{world.board.id}/columns"]
+    for _ in range(3):
+        page = (await alice.get(addresses[-1], headers=HTMX)).text
+        counts.append([len(shown_ids(page, status)) for status in ("inbox", "review")])
+        addresses = links(page, "hx-get")  # of the columns from left to right
+    few, all = CARDS_IN_COLUMN, CARDS_IN_COLUMN + 7
+    assert counts == [[few, few], [few, all], [all, all]]
+
+
+@pytest.mark.parametrize(
+    "more", ["x", "review", "review.x", "x.100,review.0", ",.", "review." * 50]
+)
+async def test_an_invalid_number_of_cards_shows_the_usual_one(alice, world, many, more) -> None:
+    page = await alice.get(f"/boards/{world.board.id}?more={more}")
+    assert len(shown_ids(page.text)) == CARDS_IN_COLUMN
+    assert "more=" not in page.text.split('id="board-view"')[1].split(">")[0]
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "51", "9" * 5_000, "²"])
 async def test_an_invalid_limit_shows_the_board(alice, world, many, limit) -> None:
     page = await alice.get(f"/boards/{world.board.id}?limit={limit}")

@@ -25,7 +25,7 @@ LIST_COLUMNS = (
 )
 DEFAULT_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated")
 DEFAULTS: Mapping[str, object] = {"view": "board", "limit": CARDS_IN_COLUMN, "base": 1}
-NOT_SAVED = ("column", "limit", "month", "day", "saved", "base")
+NOT_SAVED = ("column", "limit", "more", "month", "day", "saved", "base")
 """Parameters that are not part of a saved view."""
 
 
@@ -46,6 +46,7 @@ class BoardAddress:
     column: str = ""  # the column that a phone shows
     done: bool = False  # whether the Done column is expanded
     limit: int = CARDS_IN_COLUMN  # cards in each column or group
+    more: str = ""  # the columns that show more, like "inbox.200,review.100"
     month: str = ""  # of the calendar, like "2026-11"
     day: str = ""  # of the calendar, of which all tasks are shown
     columns: str = ""  # of the list, joined by commas; "" for the default ones
@@ -77,6 +78,7 @@ class BoardAddress:
             column=_allowed_value(tuple(Status), text("column")),
             done=text("done") == "1",
             limit=round_limit(_parse_number(text("limit"))),
+            more=_join_limits(_parse_limits(text("more"))),
             month=text("month") if is_calendar and parse_month(text("month")) else "",
             day=text("day") if is_calendar and parse_day(text("day")) else "",
             columns=_parse_columns(query.getlist("columns")),
@@ -143,14 +145,23 @@ class BoardAddress:
         return replace(self, limit=max(self.limit, round_limit(index + 1)))
 
     @property
-    def next_query(self) -> str:
-        """Return the query that shows more cards of each column, or "" if that is not possible."""
-        more = round_limit(self.limit + 1)
-        return self.query_with(limit=more) if more > self.limit else ""
+    def column_limits(self) -> dict[Status, int]:
+        """Return how many cards of each column are shown."""
+        own = _parse_limits(self.more)
+        return {status: max(self.limit, own.get(status, 0)) for status in Status}
 
-    def query_for_all(self, total: int) -> str:
+    def next_query(self, status: Status) -> str:
+        """Return the query that shows more cards of a column, or "" if that is not possible."""
+        shown = self.column_limits[status]
+        more = round_limit(shown + 1)
+        return self._query_with_limit(status, more) if more > shown else ""
+
+    def query_for_all(self, status: Status, total: int) -> str:
         """Return the query that shows all cards of a column."""
-        return self.query_with(limit=round_limit(total))
+        return self._query_with_limit(status, round_limit(total))
+
+    def _query_with_limit(self, status: Status, limit: int) -> str:
+        return self.query_with(more=_join_limits(_parse_limits(self.more) | {status: limit}))
 
     def query_to_print(self, total: int) -> str:
         """Return the query that shows all cards of all columns, as far as that is possible."""
@@ -229,6 +240,23 @@ def round_limit(count: int) -> int:
     while limit < min(count, 6_400):  # they are loaded in steps, each twice as many as before
         limit *= 2
     return limit
+
+
+def _parse_limits(text: str) -> dict[Status, int]:
+    """Return the numbers of cards of the columns in a text like "inbox.200,review.100"."""
+    pairs = (one.partition(".") for one in text.split(","))
+    return {
+        Status(name): round_limit(_parse_number(count))
+        for name, _, count in pairs
+        if name in tuple(Status)
+    }
+
+
+def _join_limits(limits: Mapping[Status, int]) -> str:
+    larger = {status: limits[status] for status in Status if status in limits}
+    return ",".join(
+        f"{status}.{limit}" for status, limit in larger.items() if limit > CARDS_IN_COLUMN
+    )
 
 
 def _parse_number(value: str) -> int:

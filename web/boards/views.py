@@ -263,7 +263,7 @@ async def _load_agents(
 
 async def _list_columns(source: Source, board: Board, address: BoardAddress) -> list[BoardColumn]:
     return await tasks.list_board_columns(
-        source, board, address.filters, address.order, limit=address.limit
+        source, board, address.filters, address.order, limits=address.column_limits
     )
 
 
