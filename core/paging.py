@@ -20,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     String,
+    Subquery,
     and_,
     bindparam,
     func,
@@ -132,6 +133,9 @@ class Cursors:
         given = [bindparam(f"cursor_{number}", type_=type) for number, type in enumerate(types)]
         self.columns = [key.label(f"key_{number}") for number, (key, _) in enumerate(keys)]
         self.follows: ColumnElement[bool] = _build_follows(keys, given)
+        backwards = [(key, not is_descending) for key, is_descending in keys]
+        self.precedes: ColumnElement[bool] = _build_follows(backwards, given)
+        self.directions = [is_descending for _, is_descending in keys]
         self._adapters = [TypeAdapter(CURSOR_VALUES[type.python_type]) for type in types]
         text = ", ".join(map(str, order))  # by it, cursors of other lists are refused
         self._order = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -308,3 +312,97 @@ class PagedQuery(Generic[Item]):
     def build_cursor(self, *values: object) -> str:
         """Return the cursor of a row with the values by which the list is ordered."""
         return self._rows.cursors.build(values)
+
+
+@dataclass(frozen=True)
+class PagePlace:
+    """The place of a page in a list: after a row, before a row, or the beginning.
+
+    The rows are given by cursors.
+    """
+
+    after: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class KeysetPage(Generic[Item]):
+    """The rows of a page, and the cursors for the pages around it, or "" without one."""
+
+    items: Sequence[Item]
+    before: str = ""
+    after: str = ""
+
+
+class KeysetQuery(Generic[Item]):
+    """An ordered list that is read page by page, forwards and backwards.
+
+    `found` selects the keys of all rows, without an order. `show` makes the statement that reads
+    the rows of a page of them; `build` makes a value of each row, without it they are tuples.
+    """
+
+    def __init__(
+        self,
+        found: AnySelect,
+        order: Sequence[Any],
+        show: Callable[[Subquery], AnySelect],
+        build: Callable[[Any], Item] | None = None,
+    ) -> None:
+        self._found, self._show = found, show
+        self._build: Callable[[Any], Item] = build or cast("Any", tuple)
+        self._cursors = Cursors(order)
+
+    async def fetch_page(
+        self, source: Source, size: int, place: PagePlace, **parameters: object
+    ) -> KeysetPage[Item]:
+        """Return the page at a place, or the first one if there is no row or no such place."""
+        cursor, is_backwards = place.before or place.after, bool(place.before)
+        given = parameters | {"page_limit": size + 1}
+        try:
+            given |= self._cursors.parse(cursor) if cursor else {}
+        except Invalid:
+            cursor, is_backwards = "", False
+        query = (self._before if is_backwards else self._after) if cursor else self._first
+        rows = await query.fetch(source, **given)
+        has_more = len(rows) > size
+        rows = rows[:size]
+        if cursor and not (has_more if is_backwards else rows):
+            return await self.fetch_page(source, size, PagePlace(), **parameters)
+        if is_backwards:
+            rows.reverse()
+        first, last = (self._cursors.build(rows[index][1]) if rows else "" for index in (0, -1))
+        return KeysetPage(
+            [item for item, _ in rows],
+            before=first if cursor else "",
+            after=last if is_backwards or has_more else "",
+        )
+
+    @cached_property
+    def _first(self) -> Query[tuple[Item, Sequence[Any]]]:
+        return self._build_query(self._found, is_backwards=False)
+
+    @cached_property
+    def _after(self) -> Query[tuple[Item, Sequence[Any]]]:
+        return self._build_query(self._found.where(self._cursors.follows), is_backwards=False)
+
+    @cached_property
+    def _before(self) -> Query[tuple[Item, Sequence[Any]]]:
+        return self._build_query(self._found.where(self._cursors.precedes), is_backwards=True)
+
+    def _build_query(
+        self, found: AnySelect, *, is_backwards: bool
+    ) -> Query[tuple[Item, Sequence[Any]]]:
+        keys = self._cursors.columns
+        page = found.add_columns(*keys).order_by(*self._direct(keys, is_backwards=is_backwards))
+        rows = page.limit(PAGE_LIMIT).subquery("page")
+        shown_keys = [rows.c[key.name] for key in keys]
+        shown = self._show(rows).add_columns(*shown_keys)
+        build, count = self._build, len(keys)
+        return Query(
+            shown.order_by(*self._direct(shown_keys, is_backwards=is_backwards)),
+            lambda row: (build(row[:-count]), row[-count:]),
+        )
+
+    def _direct(self, keys: Sequence[Any], *, is_backwards: bool) -> list[Any]:
+        directions = zip(keys, self._cursors.directions, strict=True)
+        return [key.desc() if given is not is_backwards else key for key, given in directions]

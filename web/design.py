@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from core.clock import now
 from core.http.request import get_settings
-from core.paging import Page
+from core.paging import KeysetPage, Page, PagePlace
 from models import (
     Agent,
     AgentStatus,
@@ -76,7 +76,7 @@ from web.tasks.forms import list_edited_fields
 from web.tasks.history import build_history_lines
 from web.ui.forms import Form
 from web.ui.layout import load_layout
-from web.ui.list_addresses import TableOrder
+from web.ui.list_addresses import KeysetTable, TableOrder
 from web.ui.markdown import render_markdown
 from web.ui.object_forms import build_form_fields
 from web.ui.render import ERROR_TEMPLATES, environment, render_page
@@ -136,7 +136,8 @@ async def show_components(request: Request) -> Response:
         "overdue_day": ago(days=2),
         # agents
         "agent_cards": agent_cards,
-        "agent_order": TableOrder("/agents", "board", "board"),
+        "agent_table": build_agent_table(agent_cards),
+        "agent_pickers": {"board": Chosen(), "gateway": Chosen()},
         "agents_by_id": {card.agent.id: card.agent for card in agent_cards},
         "lead": lead,
         "last_calls": [ago(minutes=minutes) for minutes in (2, 9, 14, 47)],
@@ -199,6 +200,12 @@ def build_agent(number: int, name: str, emoji: str, **fields: Any) -> Agent:
         identity_profile={"role": "Release engineer", "emoji": emoji},
         **(defaults | fields),
     )
+
+
+def build_agent_table(agent_cards: Sequence[AgentCard]) -> KeysetTable:
+    """Build the first page of a list of agents."""
+    order = TableOrder("/agents", "name", "name", {"board": "", "gateway": ""})
+    return KeysetTable(order, PagePlace(), KeysetPage(agent_cards, after="x"), 158)
 
 
 def build_agent_cards() -> list[AgentCard]:

@@ -70,7 +70,6 @@ FILE_PATH = "/files/{name}"
 AGENT_ROUTES: list[Route] = [
     Route("/agents", agent_views.show_agents, name="agents"),
     Route("/agents", agent_views.create_agent, methods=["POST"], name="create_agent"),
-    Route("/agents/table", agent_views.show_agents_table),
     Route("/agents/new", agent_views.show_new_agent_form, name="new_agent"),
     Route("/agents/new", agent_views.preview_new_agent, methods=["POST"]),
     Route(AGENT_PATH, agent_views.show_agent, name="agent"),

@@ -1,5 +1,12 @@
 """Agents: programs that work on boards; their tokens, heartbeats, status and lifecycle."""
 
+from services.agents.agent_list import (
+    AgentFilters,
+    AgentList,
+    AgentSort,
+    StateCount,
+    list_agent_page,
+)
 from services.agents.cards import (
     AgentCard,
     BoardAgents,

@@ -110,7 +110,7 @@ async def list_agent_cards(
     """
     query = _build_list_query(of_gateway=gateway_id is not None, is_admin=member.is_admin)
     rows = await query.fetch(source, gateway_id=gateway_id, **boards.access_parameters(member))
-    return _build_cards(rows, offline_after)
+    return build_cards(rows, offline_after)
 
 
 async def load_agent_cards(
@@ -123,13 +123,13 @@ async def load_agent_cards(
     """Return those of these agents that `list_agent_cards` lists, by id."""
     query = _build_ids_query(is_admin=member.is_admin)
     rows = await query.fetch(source, ids=list(ids), **boards.access_parameters(member))
-    return {card.agent.id: card for card in _build_cards(rows, offline_after)}
+    return {card.agent.id: card for card in build_cards(rows, offline_after)}
 
 
 @cache
 def _build_ids_query(*, is_admin: bool) -> Query[CardRow]:
     is_given = Agent.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
-    return Query(_cards_query().where(is_given, *_list_conditions(is_admin=is_admin)))
+    return Query(select_cards().where(is_given, *list_conditions(is_admin=is_admin)))
 
 
 async def list_agent_names(source: Source, member: Member) -> Sequence[tuple[UUID, str]]:
@@ -141,10 +141,11 @@ async def list_agent_names(source: Source, member: Member) -> Sequence[tuple[UUI
 @cache
 def _build_names_query(*, is_admin: bool) -> Query[tuple[UUID, str]]:
     names = select(Agent.id, Agent.name).outerjoin(Board, Board.id == Agent.board_id)
-    return Query(names.where(*_list_conditions(is_admin=is_admin)).order_by(*LIST_ORDER))
+    return Query(names.where(*list_conditions(is_admin=is_admin)).order_by(*LIST_ORDER))
 
 
-def _list_conditions(*, is_admin: bool) -> tuple[ColumnElement[bool], ...]:
+def list_conditions(*, is_admin: bool) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the agents that a member sees in lists."""
     readable = Agent.board_id.in_(boards.READABLE_BOARD_IDS)
     visible = readable | Agent.board_id.is_(None) if is_admin else readable
     return Agent.organization_id == bindparam("organization_id"), visible
@@ -155,7 +156,7 @@ LIST_ORDER = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agen
 
 @cache
 def _build_list_query(*, of_gateway: bool, is_admin: bool) -> Query[CardRow]:
-    query = _cards_query().where(*_list_conditions(is_admin=is_admin))
+    query = select_cards().where(*list_conditions(is_admin=is_admin))
     if of_gateway:
         query = query.where(Agent.gateway_id == bindparam("gateway_id"))
     return Query(query.order_by(*LIST_ORDER))
@@ -174,12 +175,12 @@ async def list_board_agent_cards(
     """
     query = _build_board_query(by_id=agent_id is not None)
     rows = await query.fetch(source, board_id=board.id, agent_id=agent_id)
-    return _build_cards(rows, offline_after)
+    return build_cards(rows, offline_after)
 
 
 @cache
 def _build_board_query(*, by_id: bool) -> Query[CardRow]:
-    query = _cards_query().where(Agent.board_id == bindparam("board_id"))
+    query = select_cards().where(Agent.board_id == bindparam("board_id"))
     if by_id:
         query = query.where(Agent.id == bindparam("agent_id"))
     return Query(query.order_by(*BOARD_ORDER))
@@ -211,7 +212,7 @@ async def load_board_agents(
     parameters = {"board_id": board.id, "agent_ids": list(agent_ids)}
     rows = await BOARD_AGENTS.fetch(source, **parameters)
     total = rows[0][1] if rows else await AGENT_COUNT.first(source, board_id=board.id)
-    return BoardAgents(_build_cards([row for row, _ in rows], offline_after), total or 0)
+    return BoardAgents(build_cards([row for row, _ in rows], offline_after), total or 0)
 
 
 def _build_board_agents_query() -> Query[tuple[CardRow, int]]:
@@ -239,7 +240,7 @@ def _build_board_agents_query() -> Query[tuple[CardRow, int]]:
         *(part.subquery().select() for part in (tasks_begun, runs, sessions, calls)),
     )
     total = select(func.count()).select_from(Agent).where(is_on_board).correlate(None)
-    cards = _cards_query().add_columns(total.scalar_subquery().label("total"))
+    cards = select_cards().add_columns(total.scalar_subquery().label("total"))
     cards = cards.where(is_on_board, Agent.id.in_(shown)).order_by(*BOARD_ORDER)
     return Query(cards, lambda row: (tuple(row[:-1]), row[-1]))
 
@@ -251,7 +252,8 @@ def _select_active(agent_id: Any, *conditions: ColumnElement[bool]) -> Select[An
     return query.limit(literal_column(str(MAX_ACTIVE)))
 
 
-def _build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[AgentCard]:
+def build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[AgentCard]:
+    """Return the cards of rows that `select_cards` selects."""
     moment = now()
     return [_build_card(*row, moment, offline_after) for row in rows]
 
@@ -300,7 +302,7 @@ def _build_troubles_query(*, of_boards: bool, is_admin: bool) -> Query[TroubledA
     at: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
     minimum: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
     runs = select(Run.id).where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
-    is_held = _select_held_calls().correlate(Agent).exists()
+    is_held = select_held_calls().correlate(Agent).exists()
     signs = select(CodingSession.last_signal_at).where(
         CodingSession.agent_id == Agent.id,
         CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
@@ -333,7 +335,7 @@ def _build_troubles_query(*, of_boards: bool, is_admin: bool) -> Query[TroubledA
         ),
     ).label("trouble")
     found = select(trouble, Agent.name, Agent.last_seen_at).where(
-        *_list_conditions(is_admin=is_admin)
+        *list_conditions(is_admin=is_admin)
     )
     if of_boards:
         found = found.where(Agent.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))))
@@ -364,7 +366,7 @@ async def get_agent_card(
     return _build_card(*row, now(), offline_after)
 
 
-def _cards_query() -> Select[*tuple[Any, ...]]:
+def select_cards() -> Select[*tuple[Any, ...]]:
     """Select agents with their board, current task, gateway, active run and sessions of clients.
 
     The task is the one that has been in progress for the longest. Of the run, the phase and the
@@ -400,7 +402,7 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
         .correlate(Agent)
         .lateral("sessions")
     )
-    held = _select_held_calls()
+    held = select_held_calls()
     return (
         select(
             *(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at),
@@ -416,7 +418,7 @@ def _cards_query() -> Select[*tuple[Any, ...]]:
     )
 
 
-def _select_held_calls() -> Select[UUID]:
+def select_held_calls() -> Select[UUID]:
     """Select the calls of an agent that a client holds until a person decides."""
     return select(ToolCall.id).where(ToolCall.agent_id == Agent.id, *IS_CALL_HELD)
 
@@ -435,7 +437,7 @@ AGENT_COUNT: Query[int] = Query(
 
 
 AGENT_CARD: Query[CardRow] = Query(
-    _cards_query()
+    select_cards()
     .where(
         Agent.id == bindparam("agent_id"),
         Agent.organization_id == bindparam("organization_id"),

@@ -205,8 +205,12 @@ def _known_at() -> ColumnElement[datetime | None]:
 def _is_silent(
     at: ColumnElement[datetime], minimum: ColumnElement[timedelta]
 ) -> ColumnElement[bool]:
-    threshold = func.greatest(minimum, 2 * _chosen_interval_expression())
-    return func.coalesce(_known_at() < at - threshold, true())
+    return func.coalesce(_known_at() < at - _threshold_expression(minimum), true())
+
+
+def _threshold_expression(minimum: ColumnElement[timedelta]) -> ColumnElement[timedelta]:
+    """Select what `offline_threshold` returns."""
+    return func.greatest(minimum, 2 * _chosen_interval_expression())
 
 
 def is_away_condition(at: ColumnElement[datetime]) -> ColumnElement[bool]:
@@ -310,6 +314,59 @@ def compute_state(
     if is_offline or (not running and _is_overdue(agent, at)):
         return AgentState.CLOSED if has_client else AgentState.LATE
     return AgentState.WORKING if working or running else AgentState.IDLE
+
+
+@dataclass(frozen=True)
+class StateFacts:
+    """What `compute_state` is told about an agent, as conditions of a statement."""
+
+    is_running: ColumnElement[bool]
+    is_working: ColumnElement[bool]
+    is_held: ColumnElement[bool]
+    has_working_session: ColumnElement[bool]  # of which a sign is recent
+    has_open_session: ColumnElement[bool]
+    has_recent_session: ColumnElement[bool]  # an open one of which a sign is recent
+
+
+def state_expression(
+    at: ColumnElement[datetime], minimum: ColumnElement[timedelta], facts: StateFacts
+) -> ColumnElement[str]:
+    """Select what `compute_state` returns."""
+    is_unknown, is_confirmed = _known_at().is_(None), _is_confirmed()
+    is_late_call = Agent.created_at < at - _threshold_expression(minimum)
+    is_missing = or_(
+        Agent.provision_failure.is_not(None), and_(Agent.desired_state.is_(None), is_late_call)
+    )
+    is_silent = _is_silent(at, minimum)  # also without a sign of life
+    is_provisioning = or_(
+        Agent.status == AgentStatus.UPDATING,
+        is_unknown & ~is_missing,
+        and_(~is_silent, ~is_confirmed, Agent.status == AgentStatus.PROVISIONING),
+    )
+    is_offline = is_silent | (~is_confirmed & (Agent.status == AgentStatus.OFFLINE))
+    is_lost = is_offline & ~facts.is_running
+    interval = func.coalesce(_chosen_interval_expression(), DEFAULT_HEARTBEAT_INTERVAL)
+    is_overdue = and_(
+        interval > timedelta(),
+        Agent.last_seen_at < at - interval - TOUCH_INTERVAL,
+        ~is_confirmed,
+        ~facts.is_running,
+    )
+    return case(
+        (is_deleting_condition(), AgentState.OFFLINE.value),
+        (facts.is_held, AgentState.WAITING.value),
+        (is_away_condition(at), AgentState.AWAY.value),
+        (is_provisioning, AgentState.PROVISIONING.value),
+        (is_lost & ~HAS_CLIENT, AgentState.OFFLINE.value),
+        (facts.has_working_session, AgentState.WORKING.value),
+        (facts.has_open_session & ~facts.has_recent_session, AgentState.UNKNOWN.value),
+        (
+            is_lost | is_overdue,
+            case((HAS_CLIENT, AgentState.CLOSED.value), else_=AgentState.LATE.value),
+        ),
+        (facts.is_working | facts.is_running, AgentState.WORKING.value),
+        else_=AgentState.IDLE.value,
+    )
 
 
 def is_late(

@@ -351,7 +351,6 @@ NON_PAGES = {
     "/notifications/{notification_id:uuid}": "leads to what it is about",
     "/suggestions/mentions": "a part",
     "/suggestions/tasks": "a part",
-    "/agents/table": "a part",
     "/agents/{agent_id:uuid}/config-changes": "shows the settings of the agent",
     "/agents/{agent_id:uuid}/edit": "leads to the settings of the agent",
     "/agents/{agent_id:uuid}/files/{name}/reviews": "shows the editor",

@@ -10,7 +10,8 @@ from core.clock import now
 from models import Agent, DesiredState, Status
 from services import boards, tasks
 from tests.support.agent_pages import HTMX, address, call, commands, new
-from tests.support.gateway_rows import make_run
+from tests.support.board_rows import make_agent
+from tests.support.gateway_rows import make_gateway, make_run
 
 __all__ = ["address", "new"]
 
@@ -52,11 +53,11 @@ async def test_the_table_shows_how_each_state_is_known(alice, world, transaction
 
 
 async def test_the_table_part_keeps_its_filters(alice, world) -> None:
-    part = (await alice.get("/agents/table?q=other", headers=HTMX)).text
+    part = (await alice.get("/agents?q=other", headers=HTMX)).text
     assert "<html" not in part
     assert "Other worker" in part
     assert "Lead" not in part
-    assert "/agents/table?board=&amp;q=other&amp;state=" in part
+    assert 'hx-get="/agents?q=other"' in part
 
     of_garden = (await alice.get(f"/agents?board={world.garden.id}")).text
     assert "Gardener" in of_garden
@@ -97,21 +98,47 @@ async def test_the_table_is_sorted_by_its_columns(alice, world, transaction) -> 
         for agent, minutes in ((world.worker, 3), (world.other_worker, 2), (world.gardener, 1)):
             agent.last_seen_at = now() - timedelta(minutes=minutes)
             await session.merge(agent)
-    grouped = await list_names(alice, "")
-    assert 'class="table-group"' in (await alice.get("/agents")).text
-    assert await list_names(alice, "?sort=x") == grouped
-    by_name = await list_names(alice, "?sort=name")
-    assert by_name == sorted(grouped)
+    by_name = await list_names(alice, "")
+    assert by_name == sorted(by_name)
+    assert await list_names(alice, "?sort=x") == by_name
     assert await list_names(alice, "?sort=-name") == by_name[::-1]
+    assert await list_names(alice, "?sort=board") == ["Gardener", "Lead", "Other worker", "Worker"]
     recent = [one for one in await list_names(alice, "?sort=seen") if one in ("Gardener", "Worker")]
     assert recent == ["Gardener", "Worker"]
-    page = (await alice.get("/agents?q=work&sort=name")).text
-    assert 'class="table-group"' not in page
+    page = (await alice.get("/agents?q=work&sort=board")).text
     assert 'aria-sort="ascending"' in page
-    assert "/agents/table?board=&amp;q=work&amp;sort=name&amp;state=" in page
-    assert 'href="/agents?q=work&amp;sort=-name"' in page
-    assert 'href="/agents?q=work">Group by board' in page
-    assert "· Launch" in page
+    assert 'hx-get="/agents?q=work&amp;sort=board"' in page
+    assert 'href="/agents?q=work&amp;sort=-board"' in page
+    assert ">Launch</a>" in page
+
+
+async def test_agents_are_read_page_by_page(alice, world, transaction) -> None:
+    async with transaction() as session:
+        session.add_all([make_agent(f"Agent {number}", world.board) for number in range(60)])
+    first = (await alice.get("/agents")).text
+    assert "64 agents" in first
+    assert "All states (64)" in first
+    [after] = re.findall(r'href="(/agents\?after=[^"]*)"', first)
+    second = (await alice.get(after)).text
+    [before] = re.findall(r'href="(/agents\?before=[^"]*)"', second)
+    names = [re.findall(r'<a class="n"[^>]*>([^<]*)<', page) for page in (first, second)]
+    assert [len(one) for one in names] == [50, 14]
+    assert await list_names(alice, before.removeprefix("/agents")) == names[0]
+    assert await list_names(alice, "?after=x") == names[0]
+
+
+async def test_agents_are_filtered_by_board_and_gateway(alice, bob, world, transaction) -> None:
+    gateway = make_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add(make_agent("Runner", world.board, gateway_id=gateway.id))
+    query = f"?board={world.board.id}&gateway={gateway.id}"
+    assert await list_names(alice, query) == ["Runner"]
+    assert await list_names(alice, f"?board={world.garden.id}&gateway={gateway.id}") == []
+    assert "/pick/gateways" in (await alice.get("/agents")).text
+    assert "/pick/gateways" not in (await bob.get(f"/agents{query}")).text  # only admins see them
+    assert (await bob.get(f"/agents?board={world.garden.id}")).status_code == 403
 
 
 async def test_an_agent_list_without_agents_says_so(charlie, world, transaction) -> None:

@@ -167,7 +167,7 @@ async def test_pages_show_a_closed_client_without_an_alarm(alice, world, transac
         assert "No session" in text, page
         assert "No heartbeat" not in text, page
         assert 'data-state="offline"' not in text, page
-    assert world.worker.name not in (await alice.get("/agents/table?state=trouble")).text
+    assert world.worker.name not in (await alice.get("/agents?state=trouble")).text
     assert "silent" not in (await alice.get("/dashboard/summary")).text
 
 

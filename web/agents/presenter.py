@@ -1,8 +1,8 @@
 """Labels, filters and runs of agents for the pages."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from core.clock import now
 from core.db.reads import Source
 from models import Agent, Board, DesiredState, Member, Message, Run, RunStatus
 from services import messages
-from services.agents import AgentCard, AgentState, StatusSource
+from services.agents import AgentCard, AgentState, StateCount, StatusSource
 from services.gateways import requests, runs, sync
 from services.gateways.requests import RequestDetail
 from services.gateways.runs import RunPhase
@@ -22,9 +22,8 @@ from web.ui.time_format import UNITS, reader_zone
 from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import parse_diff
 
-STATE_ORDER = tuple(AgentState)
 AGENT_FILTERS = (
-    ("", N_("All"), tuple(AgentState)),
+    ("", N_("All states"), tuple(AgentState)),
     ("working", N_("Working"), (AgentState.WORKING, AgentState.WAITING)),
     ("idle", N_("Idle"), (AgentState.IDLE,)),
     ("closed", N_("No session"), (AgentState.CLOSED,)),
@@ -33,16 +32,6 @@ AGENT_FILTERS = (
     ("unknown", N_("Unknown"), (AgentState.UNKNOWN,)),
 )
 """Each filter of the agents list: value in the address, label, states."""
-
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
-SORT_KEYS: Mapping[str, Callable[[AgentCard], Any]] = {
-    "board": lambda _card: 0,  # as they are listed: by board, the lead first
-    "name": lambda card: card.agent.name.casefold(),
-    "state": lambda card: STATE_ORDER.index(card.state),
-    "seen": lambda card: -(card.agent.last_seen_at or LONG_AGO).timestamp(),
-    "task": lambda card: (card.task is None, card.task.title.casefold() if card.task else ""),
-}
-"""Sort keys of the agents list by column."""
 
 HELD_FILTER = "held"  # by a circuit breaker, in any state
 
@@ -150,29 +139,28 @@ def format_duration(time: timedelta) -> str:
     return time_format.format_duration(seconds, unit)
 
 
-def filter_agents(cards: Sequence[AgentCard], kind: str, search: str) -> list[AgentCard]:
-    """Return the agents of the filter whose name, role or board contains the search text."""
-    states = next((states for name, _, states in AGENT_FILTERS if name == kind), tuple(AgentState))
-    if kind == HELD_FILTER:
-        cards = [card for card in cards if card.agent.held_at]
-    words, found = search.casefold().split(), []
-    for card in cards:
-        text = f"{card.agent.name} {card.agent.role or ''} {card.board_name or ''}".casefold()
-        if card.state in states and all(word in text for word in words):
-            found.append(card)
-    return found
+def find_filter_states(kind: str) -> Sequence[AgentState]:
+    """Return the states of a filter, or none if it is for any state."""
+    return next((states for name, _, states in AGENT_FILTERS if name == kind and name), ())
 
 
-def count_by_filter(cards: Sequence[AgentCard]) -> list[tuple[str, str, int]]:
-    """Return value, label and number of agents of each filter."""
-    held_count = sum(card.agent.held_at is not None for card in cards)
-    return [
-        *(
-            (name, translate(words), sum(card.state in states for card in cards))
-            for name, words, states in AGENT_FILTERS
-        ),
-        (HELD_FILTER, _("Stopped"), held_count),
+def list_filter_options(
+    kind: str, counts: Sequence[StateCount] | None
+) -> list[tuple[str, str, int | None]]:
+    """Return value, label and number of agents of each filter.
+
+    If they are counted, without the filters that no agent matches, except `kind`.
+    """
+    numbers = {one.state: one.count for one in counts or ()}
+    options = [
+        (name, translate(words), sum(numbers.get(state, 0) for state in states))
+        for name, words, states in AGENT_FILTERS
     ]
+    held_count = sum(one.held_count for one in counts or ())
+    options.append((HELD_FILTER, _("Stopped"), held_count))
+    if counts is None:
+        return [(name, words, None) for name, words, _count in options]
+    return [one for one in options if one[2] or one[0] in ("", kind)]
 
 
 PHASE_LABELS = {

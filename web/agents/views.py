@@ -18,7 +18,7 @@ from core.paging import Paging
 from models import Agent, CodingClient
 from services import activity, agents, boards, gateways, identity, messages, organizations, pickers
 from services.activity import ActivityFilters
-from services.agents import AgentCard
+from services.agents import AgentCard, AgentFilters, AgentSort
 from services.coding_sessions import CLIENT_NAMES
 from services.gateways import files, runs, sync
 from services.gateways.sync import AgentConfigChange
@@ -31,13 +31,13 @@ from web.agents.forms import AgentEditForm, NewAgentForm, list_edited_fields
 from web.agents.gate import load_gate
 from web.agents.messages import load_messages
 from web.agents.presenter import (
-    SORT_KEYS,
+    HELD_FILTER,
     config_context,
-    count_by_filter,
     describe_evidence,
     describe_run,
-    filter_agents,
+    find_filter_states,
     format_duration,
+    list_filter_options,
     list_profile_options,
     load_agent_run,
 )
@@ -51,50 +51,71 @@ from web.ui.edit_conflicts import ConflictContext, render_conflict
 from web.ui.edited_fields import EditedField, check_edit
 from web.ui.flash_cookies import redirect_deleted, redirect_with_notice
 from web.ui.layout import load_layout
-from web.ui.list_addresses import TableOrder, parse_list_position
+from web.ui.list_addresses import KeysetTable, TableOrder, parse_list_position, parse_place
 from web.ui.object_forms import build_form_fields
 from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.time_format import reader_zone
 from web.ui.translation import _, ngettext
 
+PAGE_SIZE = 50  # agents
+LIST_PICKERS = {"board": PickerKind.BOARDS, "gateway": PickerKind.GATEWAYS}
+
 
 async def show_agents(request: Request) -> Response:
-    """Show the agents of all boards that the member can read."""
-    layout = await load_layout(request)
-    return render_page(
-        request, "agents/index.html", layout=layout, **await _load_agent_list(request)
-    )
-
-
-async def show_agents_table(request: Request) -> Response:
-    """Show the current table of agents."""
-    return render_part(request, "agents/_table.html", apart=True, **await _load_agent_list(request))
+    """Show a page of the agents that the member can see; for htmx only the table."""
+    is_part = is_part_request(request)
+    layout = None if is_part else await load_layout(request)
+    context = await _load_agent_list(request)
+    if layout is None:
+        return render_part(request, "agents/_table.html", apart=True, **context)
+    return render_page(request, "agents/index.html", layout=layout, **context)
 
 
 async def _load_agent_list(request: Request) -> dict[str, Any]:
-    """Load the agents that match the filters of the address."""
-    query = request.query_params
-    board_id = forms.parse_id(query.get("board"))
-    member = current_member(request)
-    offline_after = get_settings(request).offline_after
+    """Load the page of agents at the place and with the filters of the address."""
+    query, member = request.query_params, current_member(request)
+    kind, search, place = query.get("state", ""), forms.parse_search(query), parse_place(query)
+    chosen = {name: forms.parse_id(query.get(name)) for name in ("board", "gateway")}
+    if not member.is_admin:
+        chosen["gateway"] = None
+    filters = {name: str(id or "") for name, id in chosen.items()}
+    order = TableOrder.from_query(
+        "/agents", query, AgentSort, {**filters, "q": search, "state": kind}
+    )
     async with open_reader(request) as source:
-        if board_id is None:
-            cards = await agents.list_agent_cards(source, member, offline_after=offline_after)
-        else:
-            board = (await boards.get_board_permissions(source, member, board_id)).board
-            cards = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
-        agent_gateways = await gateways.load_agent_gateways(source, [card.agent for card in cards])
-    kind, search = query.get("state", ""), query.get("q", "")[:200]
-    filters = {"board": str(board_id or ""), "q": search, "state": kind}
-    order = TableOrder.from_query("/agents", query, SORT_KEYS, filters)
+        if chosen["board"] is not None:
+            await boards.get_board(source, member, chosen["board"])
+        found = await agents.list_agent_page(
+            source,
+            member,
+            PAGE_SIZE,
+            place,
+            AgentFilters(
+                words=search.split(),
+                states=find_filter_states(kind),
+                board_id=chosen["board"],
+                gateway_id=chosen["gateway"],
+                is_held=kind == HELD_FILTER,
+            ),
+            sort=AgentSort(order.sort.removeprefix("-")),
+            is_descending=order.sort.startswith("-"),
+            offline_after=get_settings(request).offline_after,
+        )
+        shown = [card.agent for card in found.page.items]
+        agent_gateways = await gateways.load_agent_gateways(source, shown)
+        pickers = {
+            name: await load_chosen(source, member, picker, name, forms.Form(), [chosen[name]])
+            for name, picker in LIST_PICKERS.items()
+        }
     return {
-        "cards": order.sort_rows(filter_agents(cards, kind, search), SORT_KEYS),
+        "table": KeysetTable(order, place, found.page, found.total),
         "order": order,
-        "filter_counts": count_by_filter(cards),
+        "state_options": list_filter_options(kind, found.counts),
         "kind": kind,
         "search": search,
-        "board_id": board_id,
+        "chosen": pickers,
+        "board_id": chosen["board"],
         "describe_evidence": describe_evidence,
         "progress_of": lambda agent: build_progress(agent, agent_gateways.get(agent.gateway_id)),
     }

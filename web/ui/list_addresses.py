@@ -1,13 +1,14 @@
 """What the address of a list names: the order of a table, and a position in a long list."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
+from core.paging import MAX_CURSOR_LENGTH, KeysetPage, PagePlace
 from web.ui import forms
 
 Row = TypeVar("Row")
@@ -65,8 +66,18 @@ class TableOrder:
         """Return the address of the page that begins at an offset."""
         return self._build_address(self.sort, str(offset or ""))
 
-    def _build_address(self, sort: str, offset: str = "") -> str:
-        given = {**self.filters, "sort": sort if sort != self.default else "", "offset": offset}
+    def address_without(self, name: str) -> str:
+        """Return the address of the table without one of its filters."""
+        filters = {key: value for key, value in self.filters.items() if key != name}
+        return replace(self, filters=filters).address
+
+    def address_of(self, place: PagePlace) -> str:
+        """Return the address of the page at a place."""
+        return self._build_address(self.sort, after=place.after, before=place.before)
+
+    def _build_address(self, sort: str, offset: str = "", **place: str) -> str:
+        shown = {"sort": sort if sort != self.default else "", "offset": offset, **place}
+        given = {**self.filters, **shown}
         parameters: Sequence[tuple[str, str]] = [one for one in given.items() if one[1]]
         return f"{self.path}?{urlencode(parameters, errors='replace')}" if parameters else self.path
 
@@ -96,6 +107,43 @@ class TablePage:
         """Return the address of the page after it, or "" on the last one."""
         end = self.offset + len(self.rows)
         return self.order.address_at(end) if end < self.total else ""
+
+
+@dataclass(frozen=True)
+class KeysetTable:
+    """A page of a table that is read by the places of its rows, and the number of all rows."""
+
+    order: TableOrder
+    place: PagePlace
+    page: KeysetPage[Any]
+    total: int
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """Return the rows of the page."""
+        return self.page.items
+
+    @property
+    def address(self) -> str:
+        """Return the address of the page as it is shown."""
+        return self.order.address_of(self.place)
+
+    @property
+    def previous(self) -> str:
+        """Return the address of the page before it, or "" on the first one."""
+        place = PagePlace(before=self.page.before)
+        return self.order.address_of(place) if self.page.before else ""
+
+    @property
+    def next(self) -> str:
+        """Return the address of the page after it, or "" on the last one."""
+        return self.order.address_of(PagePlace(after=self.page.after)) if self.page.after else ""
+
+
+def parse_place(query: QueryParams) -> PagePlace:
+    """Return the place in a list that an address names."""
+    after, before = (query.get(name, "")[:MAX_CURSOR_LENGTH] for name in ("after", "before"))
+    return PagePlace(after, before)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ notes wait while the migration runs. See docs/decisions/counters.md.
 
 from alembic import op
 
-revision = "0099"
-down_revision = "0098"
+revision = "0096"
+down_revision = "0095"
 branch_labels = None
 depends_on = None
 

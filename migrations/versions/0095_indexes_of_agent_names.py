@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0098"
+revision = "0095"
 down_revision = "0094"
 branch_labels = None
 depends_on = None
