@@ -14,6 +14,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +22,7 @@ from core.clock import now
 from core.db.reads import AnySelect, Query, Source
 from core.errors import Conflict, Forbidden, NotFound
 from core.fields import FieldKind, Fields, Label, RequiredText
-from core.paging import Page, PagedQuery, Paging
+from core.paging import Page, Paging
 from core.text import N_
 from models import (
     Agent,
@@ -35,7 +36,8 @@ from models import (
     User,
     new_id,
 )
-from services import boards, events, messages, notifications, tasks
+from services import board_pages, boards, events, messages, notifications, tasks
+from services.board_pages import BoardPageQuery
 from services.messages import templates
 from services.notifications import Audience, NewNotification
 
@@ -109,15 +111,29 @@ QUESTION = Query(
 
 
 @cache
-def _build_list_query(*, of_board: bool, is_open: bool | None) -> PagedQuery[QuestionDetail]:
-    query = _select_visible()
+def _build_list_query(*, of_board: bool, is_open: bool | None) -> BoardPageQuery[QuestionDetail]:
+    board_ids = boards.READABLE_BOARD_IDS
     if of_board:
-        query = query.where(AgentQuestion.board_id == bindparam("of_board_id", type_=Uuid()))
+        readable = board_ids.subquery("readable")
+        is_chosen = readable.c.id == bindparam("of_board_id", type_=Uuid())
+        board_ids = select(readable.c.id).where(is_chosen)
+    listed = select(AgentQuestion.id, AgentQuestion.created_at)
     if is_open is not None:
         is_unanswered = AgentQuestion.answered_at.is_(None)
-        query = query.where(is_unanswered if is_open else ~is_unanswered)
-    newest_first = query.order_by(AgentQuestion.created_at.desc(), AgentQuestion.id.desc())
-    return PagedQuery(newest_first, QuestionDetail._make)
+        listed = listed.where(is_unanswered if is_open else ~is_unanswered)
+    board = board_ids.subquery("counted_board")
+    of_board_id = AgentQuestion.board_id == board.c.id
+    number = listed.with_only_columns(func.count().label("number")).where(of_board_id).lateral()
+    total = select(func.coalesce(func.sum(number.c.number), 0)).join_from(board, number, true())
+    return BoardPageQuery(
+        board_pages.newest_rows_query(
+            board_ids, listed, AgentQuestion.board_id, AgentQuestion.created_at
+        ),
+        _select_visible().order_by(AgentQuestion.created_at.desc(), AgentQuestion.id.desc()),
+        AgentQuestion.id,
+        total.scalar_subquery(),
+        QuestionDetail._make,
+    )
 
 
 async def list_questions(

@@ -18,7 +18,7 @@ async def question(transaction: TransactionFactory, world: World) -> AgentQuesti
 
 
 async def test_questions_are_listed_and_answered(
-    bob: Client, worker: Client, world: World, question: AgentQuestion
+    alice: Client, bob: Client, worker: Client, world: World, question: AgentQuestion
 ) -> None:
     [listed] = (await bob.get("/questions?is_open=true")).json()["items"]
     assert (listed["content"], listed["answer"]) == ("Which logo?", None)
@@ -31,6 +31,11 @@ async def test_questions_are_listed_and_answered(
     assert (await bob.get("/questions?is_open=true")).json()["items"] == []
     of_board = f"/questions?is_open=false&board_id={world.board.id}"
     assert [one["id"] for one in (await bob.get(of_board)).json()["items"]] == [str(question.id)]
+    of_all, of_launch, of_garden = [
+        (await alice.get(f"/questions{query}")).json()["total"]
+        for query in ("", f"?board_id={world.board.id}", f"?board_id={world.garden.id}")
+    ]
+    assert (of_all, of_launch, of_garden) == (1, 1, 0)
     again = await bob.post(f"{path}/answer", json={"answer": "The blue one."})
     assert (again.status_code, again.json()["code"]) == (409, "question_answered")
     assert "The red one." in (await worker.get("/agent/messages")).text
