@@ -34,10 +34,12 @@ MAX_ROUNDS = 5  # of so many calls, while the large database seems to be slower
 SMALL = "growth"
 FULL_LISTS = 3  # times the small database: some lists have 500 rows
 STRUCTURE = 10  # boards, agents, people, tags and so on of the small database
+MATCHES = "ranks and counts all matches, and there are as many times more"
 NOT_FLAT: Mapping[str, str] = {
     f"GET {API}/boards/{{id}}/snapshot": "contains all tasks of the board, by the contract",
-    f"GET {API}/boards/{{id}}/group-snapshot": "contains all boards of the group, by the contract",
-    f"GET {API}/board-groups/{{id}}/snapshot": "contains all boards of the group, by the contract",
+    **dict.fromkeys((f"GET {API}/search?q={word}" for word in ("task", "xssmark")), MATCHES),
+    "/boards/{id}/feed/news": "counts all events without the number of one, which pages send",
+    "/activity/news": "counts all events without the number of one, which pages send",
 }
 """Reads that may grow linearly, and the reason."""
 

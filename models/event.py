@@ -248,6 +248,11 @@ class AuditRecord(Base):
         Index(None, "organization_id", "actor_id", "sequence"),
         Index(None, "organization_id", "action", "sequence"),
         Index(None, "organization_id", "object_id", "sequence"),
+        Index(
+            "ix_audit_records_of_installation",
+            "sequence",
+            postgresql_where=text("organization_id is null"),
+        ),
         CheckConstraint("sequence > 0", name="sequence"),
     )
 
