@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy import text
 
 revision = "0100"
-down_revision = "0099"
+down_revision = "0096"
 branch_labels = None
 depends_on = None
 
