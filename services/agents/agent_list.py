@@ -11,9 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    DateTime,
     Float,
-    Interval,
     Select,
     String,
     bindparam,
@@ -29,24 +27,17 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from core.clock import now
 from core.db.reads import Query, Source
 from core.paging import KeysetPage, KeysetQuery, PagePlace
-from models import Agent, Board, CodingSession, Member, Run, RunStatus, SessionState, Status, Task
+from models import Agent, Board, Member, Status, Task
 from services import boards
 from services.agents.cards import (
-    SESSIONS_SINCE,
     AgentCard,
     CardRow,
     build_cards,
     list_conditions,
     select_cards,
-    select_held_calls,
+    select_state,
 )
-from services.agents.rules import (
-    OFFLINE_AFTER,
-    SESSION_SILENT_AFTER,
-    AgentState,
-    StateFacts,
-    state_expression,
-)
+from services.agents.rules import OFFLINE_AFTER, AgentState
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # stands for never in an order
 MAX_COUNTED = 1_000
@@ -136,7 +127,7 @@ async def list_agent_page(
 def _build_count_query(
     *, is_admin: bool, by_words: bool, on_board: bool, on_gateway: bool
 ) -> Query[StateCount]:
-    state = _select_state().label("state")
+    state = select_state().label("state")
     found = _select_found(
         state,
         Agent.held_at.label("held_at"),
@@ -185,7 +176,7 @@ def _build_sort_keys() -> Mapping[AgentSort, Sequence[ColumnElement[Any]]]:
     return {
         AgentSort.NAME: [],
         AgentSort.BOARD: [Agent.board_id.is_(None), board_name, ~Agent.is_board_lead],
-        AgentSort.STATE: [case(ranks, value=_select_state())],
+        AgentSort.STATE: [case(ranks, value=select_state())],
         AgentSort.SEEN: [cast(func.extract("epoch", age), Float)],
         AgentSort.TASK: [title.is_(None), func.coalesce(title, literal(""))],
     }
@@ -194,7 +185,7 @@ def _build_sort_keys() -> Mapping[AgentSort, Sequence[ColumnElement[Any]]]:
 def _select_limited(*, by_state: bool, only_held: bool, **kind: bool) -> Select[UUID]:
     found = _select_found(Agent.id, **kind)
     if by_state:
-        found = found.where(_select_state() == func.any(bindparam("states", type_=ARRAY(String()))))
+        found = found.where(select_state() == func.any(bindparam("states", type_=ARRAY(String()))))
     if only_held:
         found = found.where(Agent.held_at.is_not(None))
     return found
@@ -215,24 +206,3 @@ def _select_found(
     if on_gateway:
         found = found.where(Agent.gateway_id == bindparam("gateway_id"))
     return found
-
-
-def _select_state() -> ColumnElement[str]:
-    """Select the state of an agent, with the parameters `at` and `offline_after`."""
-    at: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
-    minimum: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
-    runs = select(Run.id).where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
-    work = select(Task.id).where(
-        Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS
-    )
-    sessions = select(CodingSession.id).where(
-        CodingSession.agent_id == Agent.id,
-        CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
-    )
-    is_recent = CodingSession.last_signal_at > at - SESSION_SILENT_AFTER
-    works = sessions.where(is_recent, CodingSession.state == SessionState.WORKING)
-    is_open = sessions.where(CodingSession.state != SessionState.ENDED)
-    facts = (runs, work, select_held_calls(), works, is_open, is_open.where(is_recent))
-    return state_expression(
-        at, minimum, StateFacts(*(one.correlate(Agent).exists() for one in facts))
-    )

@@ -20,7 +20,6 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
-    or_,
     select,
     true,
     union,
@@ -267,7 +266,7 @@ class Trouble(StrEnum):
 
 
 class TroubledAgents(NamedTuple):
-    """The number of agents with a trouble, and the name and the last call of one of them."""
+    """The number of agents with a trouble; name and last call are only meaningful for one agent."""
 
     trouble: Trouble
     count: int
@@ -299,40 +298,15 @@ async def count_troubled_agents(
 
 @cache
 def _build_troubles_query(*, of_boards: bool, is_admin: bool) -> Query[TroubledAgents]:
-    at: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
-    minimum: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
-    runs = select(Run.id).where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
-    is_held = select_held_calls().correlate(Agent).exists()
-    signs = select(CodingSession.last_signal_at).where(
-        CodingSession.agent_id == Agent.id,
-        CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
-    )
-    silent_at = at - rules.SESSION_SILENT_AFTER
-    is_open = CodingSession.state != SessionState.ENDED
-    is_working = signs.where(
-        CodingSession.state == SessionState.WORKING, CodingSession.last_signal_at > silent_at
-    )
-    is_recent = signs.where(is_open, CodingSession.last_signal_at > silent_at)
-    is_reported = or_(
-        is_working.correlate(Agent).exists(),
-        signs.where(is_open).correlate(Agent).exists() & ~is_recent.correlate(Agent).exists(),
-    )
+    silent = case((Agent.last_seen_at.is_not(None), Trouble.SILENT.value))
+    by_state = {
+        AgentState.AWAY.value: Trouble.AWAY.value,
+        AgentState.LATE.value: silent,
+        AgentState.OFFLINE.value: silent,
+    }
     trouble = case(
         (rules.is_failed_condition(), Trouble.FAILED.value),
-        (
-            rules.is_away_condition(at) & ~rules.is_deleting_condition() & ~is_held,
-            Trouble.AWAY.value,
-        ),
-        (
-            rules.is_missed_condition(
-                at,
-                minimum,
-                is_running=runs.correlate(Agent).exists(),
-                is_held=is_held,
-                is_reported=is_reported,
-            ),
-            Trouble.SILENT.value,
-        ),
+        else_=case(by_state, value=select_state()),
     ).label("trouble")
     found = select(trouble, Agent.name, Agent.last_seen_at).where(
         *list_conditions(is_admin=is_admin)
@@ -415,6 +389,27 @@ def select_cards() -> Select[*tuple[Any, ...]]:
         .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
         .outerjoin(run, true())
         .outerjoin(sessions, true())
+    )
+
+
+def select_state() -> ColumnElement[str]:
+    """Select the state of an agent, with the parameters `at` and `offline_after`."""
+    at: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
+    minimum: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
+    runs = select(Run.id).where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
+    work = select(Task.id).where(
+        Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS
+    )
+    sessions = select(CodingSession.id).where(
+        CodingSession.agent_id == Agent.id,
+        CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
+    )
+    is_recent = CodingSession.last_signal_at > at - rules.SESSION_SILENT_AFTER
+    works = sessions.where(is_recent, CodingSession.state == SessionState.WORKING)
+    is_open = sessions.where(CodingSession.state != SessionState.ENDED)
+    facts = (runs, work, select_held_calls(), works, is_open, is_open.where(is_recent))
+    return rules.state_expression(
+        at, minimum, rules.StateFacts(*(one.correlate(Agent).exists() for one in facts))
     )
 
 

@@ -231,40 +231,6 @@ def is_failed_condition() -> ColumnElement[bool]:
     return Agent.provision_failure.is_not(None) & is_later
 
 
-def is_missed_condition(
-    at: ColumnElement[datetime],
-    minimum: ColumnElement[timedelta],
-    *,
-    is_running: ColumnElement[bool],
-    is_held: ColumnElement[bool],
-    is_reported: ColumnElement[bool],
-) -> ColumnElement[bool]:
-    """Select the agents that have called and whose `compute_state` is late or offline.
-
-    Without those that are away. `is_reported`: their sessions say something about them.
-    """
-    config = Agent.heartbeat_config
-    interval = case(
-        (config == literal(DEFAULT_HEARTBEAT, JSONB), DEFAULT_HEARTBEAT_INTERVAL),
-        else_=func.coalesce(_chosen_interval_expression(), DEFAULT_HEARTBEAT_INTERVAL),
-    )
-    is_overdue = and_(
-        interval > timedelta(),
-        ~_is_confirmed(),
-        Agent.last_seen_at < at - interval - TOUCH_INTERVAL,
-    )
-    is_absent = Agent.status.in_(ABSENT_STATUSES) & ~_is_confirmed()
-    is_offline = _is_silent(at, minimum) | (is_absent & (Agent.status == AgentStatus.OFFLINE))
-    is_missed = and_(
-        Agent.status != AgentStatus.UPDATING,
-        is_offline | (is_overdue & (Agent.status != AgentStatus.PROVISIONING) & ~is_reported),
-        ~HAS_CLIENT,
-        ~is_running,
-        ~is_held,
-    )
-    return Agent.last_seen_at.is_not(None) & (is_deleting_condition() | is_missed)
-
-
 def _chosen_interval_expression() -> ColumnElement[timedelta]:
     """Select the interval that `offline_threshold` doubles; null if none was chosen."""
     config, every = Agent.heartbeat_config, func.trim(Agent.heartbeat_config["every"].astext)
@@ -341,7 +307,7 @@ def state_expression(
     is_provisioning = or_(
         Agent.status == AgentStatus.UPDATING,
         is_unknown & ~is_missing,
-        and_(~is_silent, ~is_confirmed, Agent.status == AgentStatus.PROVISIONING),
+        and_(Agent.status == AgentStatus.PROVISIONING, ~is_confirmed, ~is_silent),
     )
     is_offline = is_silent | (~is_confirmed & (Agent.status == AgentStatus.OFFLINE))
     is_lost = is_offline & ~facts.is_running
