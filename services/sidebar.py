@@ -42,12 +42,9 @@ from models import (
     Board,
     BoardShortcut,
     Event,
-    EventType,
     Gateway,
     Member,
     Organization,
-    ReadKind,
-    ReadMarker,
     User,
     new_id,
 )
@@ -73,7 +70,6 @@ MAX_COUNTED_AGENTS = 200
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 USER_ID = bindparam("user_id", type_=Uuid())
 BOARD_IDS = bindparam("board_ids", type_=ARRAY(Uuid()))
-UNREAD_SINCE = bindparam("unread_since", type_=DateTime(timezone=True))
 IS_ADMIN = bindparam("is_admin", type_=Boolean())
 
 
@@ -156,7 +152,7 @@ async def load_sidebar(
         source, is_admin=member.is_admin, **parameters, **times
     )
     assert totals is not None
-    parameters["unread_since"] = max(member.created_at, at - presence.MAX_UNREAD_AGE)
+    parameters["since"] = max(member.created_at, at - presence.MAX_UNREAD_AGE)
     query = _build_boards_query(is_admin=member.is_admin, of_all=of_all)
     pinned, opened, others, current, last_opened, *counts = await query.fetch(
         source, board_id=board_id, **parameters
@@ -228,28 +224,6 @@ def _count(model: type[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[i
     return select(func.count()).select_from(model).where(*conditions).scalar_subquery()
 
 
-def _has_unread_comments() -> ColumnElement[bool]:
-    """Select whether the board has comments of others after the user's markers.
-
-    A comment is read if the board as a whole or its task was marked as read after it.
-    """
-    of_user = (ReadMarker.user_id == USER_ID) & (ReadMarker.kind == ReadKind.COMMENTS)
-
-    def seen_seq(task: ColumnElement[bool]) -> ColumnElement[int]:
-        marker = select(ReadMarker.seen_seq).where(of_user, ReadMarker.board_id == Board.id, task)
-        return func.coalesce(marker.correlate(Board, Event).scalar_subquery(), 0)
-
-    unread = select(Event.id).where(
-        Event.board_id == Board.id,
-        Event.type == EventType.TASK_COMMENT,
-        Event.user_id.is_distinct_from(USER_ID),
-        Event.created_at >= UNREAD_SINCE,
-        Event.seq > seen_seq(ReadMarker.task_id.is_(None)),
-        Event.seq > seen_seq(ReadMarker.task_id == Event.task_id),
-    )
-    return unread.correlate(Board).exists()
-
-
 def _select_boards(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     visible = boards.MEMBER_BOARDS.subquery()
     return (
@@ -258,7 +232,7 @@ def _select_boards(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]
             Board.name,
             Board.paused_at.is_not(None),
             visible.c.writes,
-            _has_unread_comments(),
+            presence.has_unread_comments(),
         )
         .join(visible, visible.c.id == Board.id)
         .where(visible.c.reads, *conditions)

@@ -3,6 +3,7 @@
 from services.presence.read_markers import (
     MAX_UNREAD_AGE,
     find_read_position,
+    has_unread_comments,
     list_boards_with_unread_comments,
     list_chat_messages_after,
     list_comments_after,

@@ -199,23 +199,29 @@ async def list_boards_with_unread_comments(
 
 @cache
 def _build_unread_boards_query() -> Query[tuple[UUID]]:
-    board_marker, task_marker = aliased(ReadMarker), aliased(ReadMarker)
-    board_seq = select(board_marker.seen_seq).where(is_marker_of(board_marker, Board.id, None))
-    unread = (
-        select(Event.id)
-        .outerjoin(task_marker, is_marker_of(task_marker, Event.board_id, Event.task_id))
-        .where(
-            Event.board_id == Board.id,
-            *IS_COMMENT_OF_OTHER,
-            Event.created_at >= SINCE,
-            Event.seq > func.coalesce(board_seq.correlate(Board).scalar_subquery(), 0),
-            Event.seq > func.coalesce(task_marker.seen_seq, 0),
-        )
-        .correlate(Board)
-    )
     is_given = Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
     is_readable = Board.id.in_(boards.READABLE_BOARD_IDS)
-    return Query(select(Board.id).where(is_given, is_readable, unread.exists()))
+    return Query(select(Board.id).where(is_given, is_readable, has_unread_comments()))
+
+
+def has_unread_comments() -> ColumnElement[bool]:
+    """Select whether the board has comments of others that the user `user_id` has not read.
+
+    Comments from before `since` do not count.
+    """
+
+    def seen_seq(task_id: Any) -> ColumnElement[int]:
+        marker = select(ReadMarker.seen_seq).where(is_marker_of(ReadMarker, Board.id, task_id))
+        return func.coalesce(marker.correlate(Board, Event).scalar_subquery(), 0)
+
+    unread = select(Event.id).where(
+        Event.board_id == Board.id,
+        *IS_COMMENT_OF_OTHER,
+        Event.created_at >= SINCE,
+        Event.seq > seen_seq(None),
+        Event.seq > seen_seq(Event.task_id),
+    )
+    return unread.correlate(Board).exists()
 
 
 async def list_comments_after(
