@@ -199,18 +199,18 @@ def may_change_access(event: Event, actor: Actor) -> bool:
     return event.type in MEMBER_EVENTS and event.data.get("user_id") == str(actor.id)
 
 
-def _with_lock(
-    query: Select[Board, bool, bool, bool], *, to_delete: bool = False
-) -> Select[Board, bool, bool, bool]:
-    query = query.with_for_update(key_share=not to_delete, of=Board)
-    return query.execution_options(populate_existing=True)
-
-
 class BoardLock(Enum):
     """The row locks of a board; both let nobody else change it."""
 
     CHANGE = "change"
     DELETION = "deletion"  # also waits until nobody keeps the board
+
+
+def _with_lock(
+    query: Select[Board, bool, bool, bool], lock: BoardLock = BoardLock.CHANGE
+) -> Select[Board, bool, bool, bool]:
+    query = query.with_for_update(key_share=lock is BoardLock.CHANGE, of=Board)
+    return query.execution_options(populate_existing=True)
 
 
 BoardQuery: TypeAlias = Query[tuple[Board, bool, bool, bool]]
@@ -297,7 +297,8 @@ async def lock_board_as_admin(
     With `to_delete` it also waits for those who keep the board: see `keep_agent`. A deletion that
     waited for them later would have locked agents that they need.
     """
-    return _require_admin(await _lock(session, actor, board_id, to_delete=to_delete))
+    lock = BoardLock.DELETION if to_delete else BoardLock.CHANGE
+    return _require_admin(await _lock(session, actor, board_id, lock))
 
 
 async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID) -> Board | None:
@@ -357,15 +358,17 @@ AGENT_PLACE: Query[tuple[UUID | None, UUID | None, bool]] = Query(
 
 
 async def _lock(
-    session: AsyncSession, actor: Actor | Member, board_id: UUID, *, to_delete: bool = False
+    session: AsyncSession,
+    actor: Actor | Member,
+    board_id: UUID,
+    lock: BoardLock = BoardLock.CHANGE,
 ) -> BoardPermissions:
     """Lock a board, and check that an agent was not deleted or moved while it waited for the lock.
 
     Of the agent only columns are selected: loading the object would overwrite the values to compare
     with.
     """
-    kind = BoardLock.DELETION if to_delete else BoardLock.CHANGE
-    permissions = await _fetch_permissions(session, actor, board_id, lock=kind)
+    permissions = await _fetch_permissions(session, actor, board_id, lock=lock)
     if isinstance(actor, Agent):
         row = await AGENT_PLACE.first(session, agent_id=actor.id)
         if row is None:
@@ -411,7 +414,7 @@ def _build_board_query(kind: type[Actor | Member], *, lock: BoardLock | None) ->
         query = MEMBER_BOARDS if issubclass(kind, Member) else USER_BOARDS
     query = query.where(Board.id == bindparam("board_id"))
     if lock is not None:
-        query = _with_lock(query, to_delete=lock is BoardLock.DELETION)
+        query = _with_lock(query, lock)
     return Query(query)
 
 
