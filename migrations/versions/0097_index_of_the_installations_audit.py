@@ -7,7 +7,7 @@ they are in the order of their numbers.
 from alembic import op
 from sqlalchemy import text
 
-revision = "0100"
+revision = "0097"
 down_revision = "0096"
 branch_labels = None
 depends_on = None
