@@ -329,7 +329,7 @@ def describe_count(page: Page[PickerOption]) -> str:
     return _("%(shown)s of %(total)s", shown=format_number(end), total=total)
 
 
-async def leave_form(request: Request) -> Response:
+async def keep_form(request: Request) -> Response:
     """Keep the form of a field, and show the page on which a value is chosen for it."""
     allow_repetition(request)
     address = PickerAddress.from_request(request)
@@ -339,5 +339,5 @@ async def leave_form(request: Request) -> Response:
 
 PICKER_ROUTES: list[Route] = [
     Route("/pick/{picker_kind}", show_picker, name="picker"),
-    Route("/pick/{picker_kind}", leave_form, methods=["POST"]),
+    Route("/pick/{picker_kind}", keep_form, methods=["POST"]),
 ]

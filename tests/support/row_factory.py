@@ -86,6 +86,9 @@ async def read_all_rows(session: AsyncSession) -> Mapping[str, list[str]]:
 ALTERNATIVES = {("tasks", "assigned_user_id"), ("tool_grants", "task_id")}
 """The columns that are empty, because another one is set."""
 
+SET_COLUMNS = {("board_shortcuts", "opened_at")}
+"""The nullable columns that are set, because one of several must be."""
+
 
 def _make_row(table: Table, made: Mapping[str, list[UUID]]) -> dict[str, Any]:
     row: dict[str, Any] = {"id": new_id()}
@@ -95,7 +98,8 @@ def _make_row(table: Table, made: Mapping[str, list[UUID]]) -> dict[str, Any]:
                 continue
             ids = made[key.column.table.name]
             row[column.name] = ids[-1 if column.name in SECOND_ROW_COLUMNS else 0]
-        if column.name not in row and _is_required(column):
+        is_set = _is_required(column) or (table.name, column.name) in SET_COLUMNS
+        if column.name not in row and is_set:
             row[column.name] = _make_value(column)
     return row
 

@@ -159,7 +159,7 @@ async def list_numbers(client: AsyncClient, boards: list[Board]) -> dict[str, in
         "rail": re.findall(r'data-needs="(\d+)"', rail),
         "rail lamp": re.findall(r'href="/approvals".*?data-n="(\d+)"', rail),
         "tabs": re.findall(r'href="/approvals".*?data-n="(\d+)"', tabs),
-        "sentence": re.findall(r"<mark>(\d+) decisions? waits? for you", dashboard),
+        "sentence": re.findall(r"<mark>(\d+) items? needs? you", dashboard),
         "panel": re.findall(r'data-n="(\d+)"', panel),
     }
     numbers = {name: int(texts[0]) for name, texts in found.items()}
