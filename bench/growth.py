@@ -39,7 +39,6 @@ NOT_FLAT: Mapping[str, str] = {
     f"GET {API}/boards/{{id}}/snapshot": "contains all tasks of the board, by the contract",
     **dict.fromkeys((f"GET {API}/search?q={word}" for word in ("task", "xssmark")), MATCHES),
     "/boards/{id}/feed/news": "counts all events without the number of one, which pages send",
-    "/activity/news": "counts all events without the number of one, which pages send",
 }
 """Reads that may grow linearly, and the reason."""
 
