@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     join,
     literal,
+    literal_column,
     null,
     or_,
     outerjoin,
@@ -347,18 +348,19 @@ async def list_options(
 
 @cache
 def _build_page_query(
-    kind: PickerKind, *, on_board: bool, by_text: bool
+    kind: PickerKind, *, on_board: bool, by_text: bool, is_counted: bool = True
 ) -> Query[tuple[PickerOption, int]]:
     selected = [
         source.select_options(on_board=on_board, by_text=by_text, by_key=False)
         for source in SOURCES[kind]
     ]
-    total: Any = sum(
+    counts = (
         select(func.count())
         .select_from(one.order_by(None).limit(MAX_COUNT + 1).subquery())
         .scalar_subquery()
         for one in selected
     )
+    total: Any = sum(counts) if is_counted else literal_column("0")
     statement = selected[0]
     if len(selected) > 1:
         firsts = (select(one.limit(PAGE_LIMIT + PAGE_OFFSET).subquery()) for one in selected)
@@ -372,8 +374,10 @@ async def find_first_option(
     source: Source, place: PickerPlace, kind: PickerKind
 ) -> PickerOption | None:
     """Return the first option, or None if there is none."""
-    page = await list_options(source, place, kind, "", Paging(1))
-    return page.items[0] if page.items else None
+    on_board = place.board is not None
+    query = _build_page_query(kind, on_board=on_board, by_text=False, is_counted=False)
+    found = await query.first(source, **place.parameters, **Paging(1).parameters)
+    return found[0] if found else None
 
 
 async def find_options(
