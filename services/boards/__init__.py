@@ -84,6 +84,7 @@ from services.boards.queries import (
     BoardSort,
     BoardSummary,
     RelatedBoard,
+    find_board_summary,
     get_board_by_slug,
     list_agent_boards,
     list_board_page,

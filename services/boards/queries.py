@@ -123,6 +123,11 @@ async def list_board_summaries(source: Source, member: Member) -> Sequence[Board
     return await BOARD_SUMMARIES.fetch(source, **access_parameters(member))
 
 
+async def find_board_summary(source: Source, member: Member, board_id: UUID) -> BoardSummary | None:
+    """Return one of the same summaries; None for a board that is not among them."""
+    return await BOARD_SUMMARY.first(source, board_id=board_id, **access_parameters(member))
+
+
 _visible = MEMBER_BOARDS.subquery()
 AGENT_COUNT = (
     select(func.count())
@@ -151,6 +156,9 @@ def _build_summary(row: Sequence[Any]) -> BoardSummary:
 
 
 BOARD_SUMMARIES: Query[BoardSummary] = Query(SUMMARIES.order_by(*BY_NAME), _build_summary)
+BOARD_SUMMARY: Query[BoardSummary] = Query(
+    SUMMARIES.where(Board.id == bindparam("board_id", type_=Board.id.type)), _build_summary
+)
 
 
 class BoardSort(StrEnum):

@@ -234,6 +234,7 @@ async def test_board_summaries_take_one_statement(session: AsyncSession, world: 
     with count_statements(await session.connection()) as statements:
         garden, launch = await boards.list_board_summaries(session, member)
     assert len(statements) == 1
+    assert await boards.find_board_summary(session, member, launch.board.id) == launch
     assert (launch.board.name, launch.group_name, launch.can_write) == ("Launch", "Birds", True)
     assert launch.agent_count == 3
     assert launch.task_counts == {"inbox": 1, "in_progress": 0, "review": 0, "done": 2}
@@ -291,5 +292,8 @@ async def test_summaries_include_readable_boards_only(session: AsyncSession, wor
         (world.dana_member, []),
         (world.charlie_member, [("Charlie's board", True)]),
     ]:
-        found = await boards.list_board_summaries(session, await load_member(session, member))
+        member = await load_member(session, member)
+        found = await boards.list_board_summaries(session, member)
         assert [(one.board.name, one.can_write) for one in found] == names
+        launch = await boards.find_board_summary(session, member, world.board.id)
+        assert (launch is not None) == ("Launch" in dict(names))

@@ -121,7 +121,7 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
     layout, section = await load_layout(request), form.value("section")
     async with open_reader(request) as source:
         board = await _get_managed_board(request, source)
-        summaries = await boards.list_board_summaries(source, current_member(request))
+        summary = await boards.find_board_summary(source, current_member(request), board.id)
         own = form if section in ("about", "agents") else forms.Form()
         places = await load_place_fields(source, current_member(request), own, board)
         conversation = await onboarding.find_conversation(source, board)
@@ -133,7 +133,7 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
         form=form,
         blank=forms.Form(),
         board=board,
-        summary=next((one for one in summaries if one.board.id == board.id), None),
+        summary=summary,
         section=section,
         metric_rows=read_metric_rows(form) if section == "goal" else metric_rows(board),
         rules=BOARD_RULES,
