@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    false,
     func,
     literal,
     literal_column,
@@ -69,9 +70,38 @@ NAME_IN_ORDER = func.coalesce(
     .correlate(Task)
     .scalar_subquery(),
 )
+FIRST_TAG = (
+    select(func.min(func.lower(Tag.name)))
+    .join(TagAssignment, TagAssignment.tag_id == Tag.id)
+    .where(TagAssignment.task_id == Task.id)
+    .correlate(Task)
+    .scalar_subquery()
+)
+UNDECIDED_COUNT = (
+    select(func.count())
+    .where(
+        Approval.board_id == Task.board_id,
+        policies.IS_UNDECIDED,
+        Approval.id.in_(approval_ids_query()),
+    )
+    .correlate(Task)
+    .scalar_subquery()
+)
+
+
+def is_blocked() -> ColumnElement[bool]:
+    """Select whether a task has an open dependency and is not done."""
+    has_open_dependency = literal_column("0") < OPEN_DEPENDENCY_COUNT  # as in the index
+    return (Task.status != Status.DONE) & has_open_dependency
+
+
 ORDERS: Mapping[str, tuple[Any, bool]] = {
     "manual": (Task.rank, True),
     "title": (func.lower(Task.title), False),
+    "description": (func.lower(func.left(Task.description, 200)), False),
+    "flags": (case((UNDECIDED_COUNT > 0, 0), (is_blocked(), 1), else_=2), False),
+    "approvals": (UNDECIDED_COUNT, True),
+    "tags": (FIRST_TAG, False),
     "priority": (PRIORITY_RANK, True),
     "assignee": (NAME_IN_ORDER, False),
     "due": (Task.due_at, False),
@@ -79,7 +109,7 @@ ORDERS: Mapping[str, tuple[Any, bool]] = {
     "created": (Task.created_at, True),
 }
 """What tasks can be sorted by, and whether the highest value is the first."""
-REQUIRED_KEYS = {"manual", "title", "priority", "updated", "created"}
+REQUIRED_KEYS = {"manual", "title", "flags", "approvals", "priority", "updated", "created"}
 CREATED_AT: Any = Task.created_at
 ID: Any = Task.id
 
@@ -171,24 +201,22 @@ def _undecided_task_ids() -> Any:
     return union(links.where(undecided), primaries)
 
 
-def is_blocked() -> ColumnElement[bool]:
-    """Select whether a task has an open dependency and is not done."""
-    has_open_dependency = literal_column("0") < OPEN_DEPENDENCY_COUNT  # as in the index
-    return (Task.status != Status.DONE) & has_open_dependency
-
-
 # Filters
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoardFilters:
-    """The filters of a board page; a card must match all of them."""
+    """The filters of a board page; a card must match all of them, and one value of each."""
 
     q: str = ""  # words in the title or the description
-    assignee: UUID | None = None  # an agent or a person
-    unassigned: bool = False
-    tag: str | None = None  # its slug
-    priority: str | None = None
+    assignees: tuple[UUID, ...] = ()  # agents or people
+    unassigned: bool = False  # also those that are assigned to nobody
+    tags: tuple[str, ...] = ()  # their slugs
+    priorities: tuple[str, ...] = ()
+    statuses: tuple[Status, ...] = ()
+    not_assignees: tuple[UUID, ...] = ()
+    not_unassigned: bool = False
+    not_tags: tuple[str, ...] = ()
     approver: UUID | None = None  # only tasks with approvals that wait for this user
     blocked: bool = False  # only tasks with open dependencies
     custom_field: tuple[str, str] | None = None  # its key, and the value or a part of it
@@ -217,10 +245,13 @@ class BoardFilters:
         """Return the parameters of the conditions."""
         return {
             "board_id": board.id,
-            "assignee_id": self.assignee,
+            "assignee_ids": [*self.assignees],
+            "other_assignee_ids": [*self.not_assignees],
             "user_id": self.approver,
-            "tag": _without_unstorable(self.tag or ""),
-            "priority": _without_unstorable(self.priority or ""),
+            "tags": [*map(_without_unstorable, self.tags)],
+            "other_tags": [*map(_without_unstorable, self.not_tags)],
+            "priorities": [*map(_without_unstorable, self.priorities)],
+            "statuses": [*self.statuses],
             **custom_fields.build_filter_parameters(*(self.custom_field or ("", ""))),
             **{f"word_{number}": escape_pattern(word) for number, word in enumerate(self.words)},
         }
@@ -234,14 +265,18 @@ def _without_unstorable(text: str) -> str:
 def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[ColumnElement[bool]]:
     """Build the conditions for the tasks of the board `board_id` that match certain filters."""
     words = [bindparam(f"word_{number}", type_=String) for number in range(word_count)]
-    assignee_id = bindparam("assignee_id", type_=Uuid())
-    tagged = select(TagAssignment.id).join(Tag, Tag.id == TagAssignment.tag_id)
-    tagged = tagged.where(TagAssignment.task_id == Task.id, Tag.slug == bindparam("tag"))
+    assigned = {
+        "assignees": _is_assigned("assignee_ids"),
+        "unassigned": IS_UNASSIGNED,
+    }
+    assigned_to = [condition for name, condition in assigned.items() if name in active_filters]
     optional_conditions = {
-        "assignee": lambda: (assignee_id == WORKER_ID) | (Task.assigned_user_id == assignee_id),
-        "unassigned": lambda: IS_UNASSIGNED,
-        "tag": tagged.exists,
-        "priority": lambda: Task.priority == bindparam("priority"),
+        "not_assignees": lambda: ~_is_assigned("other_assignee_ids"),
+        "not_unassigned": lambda: ~IS_UNASSIGNED,
+        "tags": lambda: _is_tagged("tags"),
+        "not_tags": lambda: ~_is_tagged("other_tags"),
+        "priorities": lambda: Task.priority == func.any(_list_parameter("priorities")),
+        "statuses": lambda: Task.status == func.any(_list_parameter("statuses")),
         "approver": _has_approval_for_user,
         "blocked": is_blocked,
         "custom_field": custom_fields.value_filter,
@@ -254,8 +289,26 @@ def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[C
             )
             for word in words
         ),
+        *([or_(*assigned_to)] if assigned_to else []),
         *(build() for name, build in optional_conditions.items() if name in active_filters),
     ]
+
+
+def _list_parameter(name: str, type: Any = String) -> Any:
+    return bindparam(name, type_=ARRAY(type))
+
+
+def _is_assigned(name: str) -> ColumnElement[bool]:
+    """Match the tasks that are assigned to one of the agents and people of a parameter."""
+    ids = select(func.unnest(_list_parameter(name, Uuid)))
+    return func.coalesce(or_(WORKER_ID.in_(ids), Task.assigned_user_id.in_(ids)), false())
+
+
+def _is_tagged(name: str) -> ColumnElement[bool]:
+    """Match the tasks with one of the tags whose slugs are in a parameter."""
+    tagged = select(TagAssignment.id).join(Tag, Tag.id == TagAssignment.tag_id)
+    is_given = Tag.slug == func.any(_list_parameter(name))
+    return tagged.where(TagAssignment.task_id == Task.id, is_given).exists()
 
 
 def _has_approval_for_user() -> ColumnElement[bool]:

@@ -90,7 +90,7 @@ async def test_filters_apply_to_all_parts(found, world) -> None:
     fields = {"assigned_agent_id": world.worker.id}
     rows = [("Paint it", day, fields) for day in (STARTS[0], TODAY, None)]
     others = [("Paint that", TODAY), ("Sand it", TODAY, fields)]
-    filters = BoardFilters(q="paint", assignee=world.worker.id)
+    filters = BoardFilters(q="paint", assignees=(world.worker.id,))
     assert await found(*rows, *others, filters=filters) == {
         tasks.OVERDUE: (["Paint it"], 1),
         tasks.UNDATED: (["Paint it"], 1),

@@ -58,7 +58,7 @@ async def list_shown_ids(
 @pytest.mark.parametrize("key", ORDERS)
 @pytest.mark.parametrize("is_reversed", [False, True])
 @pytest.mark.parametrize("in_sections", [False, True])
-@pytest.mark.parametrize("filters", [BoardFilters(), BoardFilters(priority="low")])
+@pytest.mark.parametrize("filters", [BoardFilters(), BoardFilters(priorities=("low",))])
 async def test_places_agree_with_what_the_board_shows(
     session: AsyncSession,
     world: World,
@@ -88,7 +88,7 @@ async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, worl
     low = world.make_task("Low", priority="low")
     session.add_all([done, low])
     await session.flush()
-    high = BoardFilters(priority="high")
+    high = BoardFilters(priorities=("high",))
     for id, filters in ((done.id, any_filters), (low.id, high), (uuid4(), any_filters)):
         assert await tasks.find_neighbors(session, world.board, id, filters, order) is None
         assert await tasks.count_tasks_before(session, world.board, id, filters, order) is None

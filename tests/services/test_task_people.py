@@ -143,7 +143,7 @@ async def test_tasks_of_a_person_are_filtered(session, world) -> None:
     own = await make_task(session, world, title="Own", assigned_user_id=world.bob.id)
     await make_task(session, world, title="Free")
     for filters, titles in [
-        (BoardFilters(assignee=world.bob.id), ["Own"]),
+        (BoardFilters(assignees=(world.bob.id,)), ["Own"]),
         (BoardFilters(unassigned=True), ["Free"]),
     ]:
         columns = await tasks.list_board_columns(session, world.board, filters)

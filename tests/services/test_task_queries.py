@@ -195,9 +195,15 @@ async def test_review_starts_with_decisions_and_ends_with_blocked_tasks(session,
         ({"q": "_"}, []),
         ({"q": "hidden"}, ["Write"]),
         ({"q": "\0\ud800"}, ["Write", "Ship the 100% part", "Wait"]),
-        ({"tag": "red"}, ["Write"]),
-        ({"tag": "r\0ed"}, []),
-        ({"priority": "high"}, ["Ship the 100% part"]),
+        ({"tags": ("red",)}, ["Write"]),
+        ({"tags": ("r\0ed", "red")}, ["Write"]),
+        ({"tags": ("r\0ed",)}, []),
+        ({"not_tags": ("red", "\ud800")}, ["Ship the 100% part", "Wait"]),
+        ({"not_tags": ("red",), "not_unassigned": True}, ["Wait"]),
+        ({"priorities": ("high",)}, ["Ship the 100% part"]),
+        ({"priorities": ("high", "medium")}, ["Write", "Ship the 100% part", "Wait"]),
+        ({"statuses": (Status.INBOX,), "q": "0%"}, ["Ship the 100% part"]),
+        ({"statuses": (Status.DONE, Status.REVIEW)}, []),
         ({"approver": "alice"}, ["Wait"]),
         ({"approver": "rita"}, []),
         ({"blocked": True}, ["Wait"]),
@@ -220,9 +226,15 @@ async def test_board_filters_combine(session, world, filters, titles) -> None:
     inbox, *_ = await tasks.list_board_columns(session, world.board, BoardFilters(**filters))
     assert titles_of(inbox.cards) == titles
     assert inbox.total == len(titles)
-    by_agent = BoardFilters(assignee=world.worker.id)
+    by_agent = BoardFilters(assignees=(world.worker.id,))
     inbox, *_ = await tasks.list_board_columns(session, world.board, by_agent)
     assert titles_of(inbox.cards) == ["Wait"]
+    by_agent = BoardFilters(assignees=(world.worker.id, world.bob.id), unassigned=True)
+    inbox, *_ = await tasks.list_board_columns(session, world.board, by_agent)
+    assert titles_of(inbox.cards) == ["Write", "Ship the 100% part", "Wait"]
+    by_others = BoardFilters(not_assignees=(world.worker.id, world.bob.id))
+    inbox, *_ = await tasks.list_board_columns(session, world.board, by_others)
+    assert titles_of(inbox.cards) == ["Write", "Ship the 100% part"]
 
 
 async def test_history_lists_comments_and_events_oldest_first(session, world) -> None:

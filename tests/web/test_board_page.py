@@ -119,6 +119,12 @@ async def test_filters_are_in_the_address(alice, board_path, transaction, world)
     assert await shown("?priority=high") == {"Tagged"}
     assert await shown("?agent=nobody") == {"Tagged"}
     assert await shown(f"?agent={world.worker.id}") == {"Held"}
+    assert await shown(f"?agent={world.worker.id}&agent=nobody") == {"Tagged", "Held"}
+    assert await shown(f"?agent={world.worker.id},nobody&not_tag=docs") == {"Held"}
+    assert await shown("?not_agent=nobody&priority=high&priority=medium") == {"Held"}
+    assert await shown("?status=done&status=review") == set()
+    several = (await alice.get(f"{board_path}?view=list&tag=docs&tag=x&not_tag=y")).text
+    assert "?view=list&amp;tag=docs&amp;tag=x&amp;not_tag=y" in several
     assert await shown("?needs=1") == set()
     assert await shown("?view=list&q=held") == {"Held"}
 

@@ -1,8 +1,8 @@
 """Query parameters of a board page: view, filters, sort order and columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -35,9 +35,12 @@ class BoardAddress:
 
     view: str = "board"
     q: str = ""
-    agent: str = ""  # the id of an agent or a person, or UNASSIGNED or ME
-    tag: str = ""  # slug
+    agent: str = ""  # of SEVERAL: ids of agents and people, UNASSIGNED and ME
+    tag: str = ""  # slugs
     priority: str = ""
+    status: str = ""
+    not_agent: str = ""
+    not_tag: str = ""
     needs: bool = False
     blocked: bool = False
     field: str = ""  # key of a custom field
@@ -67,9 +70,7 @@ class BoardAddress:
         return cls(
             view=view,
             q=text("q"),
-            agent=_parse_agent(text("agent")),
-            tag=text("tag"),
-            priority=_allowed_value(tuple(Priority), text("priority")),
+            **{name: _parse_several(query.getlist(name), parse) for name, parse in SEVERAL.items()},
             needs=text("needs") == "1",
             blocked=text("blocked") == "1",
             field=text("field"),
@@ -91,17 +92,30 @@ class BoardAddress:
     def filters(self) -> BoardFilters:
         """Return the filters of the cards."""
         viewer_id = reader_id.get() or UUID(int=0)  # the id of no user
-        no_ids = {"": None, UNASSIGNED: None, ME: viewer_id}
+
+        def list_ids(name: str) -> tuple[UUID, ...]:
+            ids = [one for one in self.list_values(name) if one != UNASSIGNED]
+            return tuple(viewer_id if one == ME else UUID(one) for one in ids)
+
         return BoardFilters(
             q=self.q,
-            assignee=no_ids[self.agent] if self.agent in no_ids else UUID(self.agent),
-            unassigned=self.agent == UNASSIGNED,
-            tag=self.tag or None,
-            priority=self.priority or None,
+            assignees=list_ids("agent"),
+            unassigned=UNASSIGNED in self.list_values("agent"),
+            tags=self.list_values("tag"),
+            priorities=self.list_values("priority"),
+            statuses=tuple(map(Status, self.list_values("status"))),
+            not_assignees=list_ids("not_agent"),
+            not_unassigned=UNASSIGNED in self.list_values("not_agent"),
+            not_tags=self.list_values("not_tag"),
             approver=viewer_id if self.needs else None,
             blocked=self.blocked,
             custom_field=(self.field, self.value) if self.field and self.value else None,
         )
+
+    def list_values(self, name: str) -> tuple[str, ...]:
+        """Return the values of one of SEVERAL."""
+        text = vars(self)[name]
+        return tuple(text.split(",")) if text else ()
 
     @property
     def shown_sort(self) -> str:
@@ -138,7 +152,8 @@ class BoardAddress:
     @property
     def extra_filter_count(self) -> int:
         """Return the number of active filters that are not always visible."""
-        return sum(map(bool, (self.agent, self.tag, self.priority, self.filters.custom_field)))
+        values = [vars(self)[name] for name in SEVERAL]
+        return sum(map(bool, (*values, self.filters.custom_field)))
 
     def with_card_at(self, index: int) -> "BoardAddress":
         """Return the address that shows the card at this index of its column."""
@@ -188,19 +203,18 @@ class BoardAddress:
         if whole.sort == DEFAULT_SORTS[self.view]:
             whole = replace(whole, sort="")
         kept = {name: text for name, text in whole.parameters.items() if name not in NOT_SAVED}
-        return urlencode(kept)
+        return urlencode(_split_values(kept))
 
     @property
     def without_filters(self) -> str:
         """Return the query that shows all tasks in the same view."""
-        return self.query_with(
-            q="", agent="", tag="", priority="", field="", value="", needs=False, blocked=False
-        )
+        several = dict.fromkeys(SEVERAL, "")
+        return self.query_with(q="", field="", value="", needs=False, blocked=False, **several)
 
     @property
     def query(self) -> str:
         """Return the query with its question mark, or "" if everything has its default."""
-        return _encode_query(tuple(self.parameters.items()))
+        return _encode_query(tuple(_split_values(self.parameters)))
 
     def query_with(self, **changes: Any) -> str:
         """Return the query with some parameters changed."""
@@ -217,6 +231,15 @@ class BoardAddress:
         can_reverse = self.shown_sort == name and name != "manual"
         sort = f"-{name}" if can_reverse else name
         return self.query_with(sort="" if sort == DEFAULT_SORTS[self.view] else sort)
+
+
+def _split_values(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the parameters of an address, in which each value of SEVERAL is one."""
+    return [
+        (name, value)
+        for name, text in parameters.items()
+        for value in (text.split(",") if name in SEVERAL else [text])
+    ]
 
 
 @lru_cache(2_000)  # of at most about 1 kB
@@ -273,6 +296,13 @@ def _parse_columns(values: Iterable[str]) -> str:
     return ",".join(shown) or TITLE
 
 
+def _parse_several(given: Iterable[str], parse: Callable[[str], str]) -> str:
+    """Return the values of a filter, joined by commas, without those that are invalid."""
+    values = [one.strip()[:200] for text in given for one in text[:4_000].split(",")]
+    parsed = [parse(one) for one in values if is_storable(one)]
+    return ",".join([*dict.fromkeys(filter(None, parsed))][:MAX_VALUES])
+
+
 def _parse_agent(value: str) -> str:
     return value if value in (UNASSIGNED, ME) else _parse_id(value)
 
@@ -282,3 +312,17 @@ def _parse_id(value: str) -> str:
         return str(UUID(value))
     except ValueError:
         return ""
+
+
+MAX_VALUES = 20  # of one filter
+SEVERAL: Mapping[str, Callable[[str], str]] = {
+    "agent": _parse_agent,
+    "tag": str,
+    "priority": partial(_allowed_value, tuple(Priority)),
+    "status": partial(_allowed_value, tuple(Status)),
+    "not_agent": _parse_agent,
+    "not_tag": str,
+}
+"""Filters with several values, and how one is parsed. Tasks must have one of the values, and none
+of `not_agent` and `not_tag`.
+"""

@@ -19,7 +19,7 @@ from services.tasks import BoardColumn, CardTask
 from services.waiting_counts import WaitingCounts
 from web.auth.viewer import current_member
 from web.boards.calendar import load_calendar
-from web.boards.cards import CardRenderer, RejectedMove
+from web.boards.cards import STATUS_NAMES, CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
 from web.boards.presenter import (
     build_agent_strip,
@@ -49,7 +49,21 @@ BULK_PICKERS = {
 }
 """What is chosen for the selected tasks, by the name of the field."""
 
-LIST_SORTS = ("title", "assignee")  # on a board only if its address says so
+FILTER_PICKERS = {
+    "agent": PickerKind.ACTORS,
+    "not_agent": PickerKind.ACTORS,
+    "tag": PickerKind.TAG_SLUGS,
+    "not_tag": PickerKind.TAG_SLUGS,
+}
+
+LIST_SORTS = (
+    "title",
+    "assignee",
+    "description",
+    "flags",
+    "approvals",
+    "tags",
+)  # on a board only if its address says so
 
 
 async def board_access(request: Request, source: Source) -> BoardPermissions:
@@ -208,16 +222,16 @@ async def load_board(
         "last_comment_seq": unread.last_comment_seq,
         "view_menu": ViewMenu(options.views, address),
         "statuses": tuple(Status),
+        "status_options": [(status, translate(STATUS_NAMES[status])) for status in Status],
         "bulk_chosen": {
             name: await load_chosen(source, member, kind, name, forms.Form())
             for name, kind in BULK_PICKERS.items()
         },
         "filter_chosen": {
-            name: await load_chosen(source, member, kind, name, forms.Form(), [value])
-            for name, kind, value in (
-                ("agent", PickerKind.ACTORS, address.agent),
-                ("tag", PickerKind.TAG_SLUGS, address.tag),
+            name: await load_chosen(
+                source, member, kind, name, forms.Form(), address.list_values(name)
             )
+            for name, kind in FILTER_PICKERS.items()
         },
         "form": forms.Form(),
         "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],

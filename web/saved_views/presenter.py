@@ -10,10 +10,11 @@ from models import Board
 from services import agents, boards
 from services.saved_views import ListedView
 from web.boards.assignees import name_assignee
+from web.boards.cards import STATUS_NAMES, name_priority
 from web.boards.query_parameters import BoardAddress
 from web.ui.edited_fields import get_shown_hash
 from web.ui.forms import Form
-from web.ui.translation import N_, _, pgettext, translate
+from web.ui.translation import N_, _, translate
 
 UNKNOWN_HASH = "-"  # of no query, so that saving is a conflict
 
@@ -25,6 +26,10 @@ SORT_NAMES = {
     "created": N_("Creation"),
     "title": N_("Title"),
     "assignee": N_("Assignee"),
+    "tags": N_("Tags"),
+    "flags": N_("Flags"),
+    "approvals": N_("Pending approvals"),
+    "description": N_("Description"),
 }
 COLUMN_NAMES = {
     "title": N_("Task"),
@@ -122,11 +127,12 @@ async def load_assignee_names(source: Source, board: Board) -> Mapping[str, str]
 def describe_view(query: str, names: Mapping[str, str]) -> str:
     """Describe what a view shows: "List · Priority: High". `names` are those of assignees."""
     address = parse_view_query(query)
-    priorities = {
-        "high": pgettext("priority", "High"),
-        "medium": pgettext("priority", "Medium"),
-        "low": pgettext("priority", "Low"),
-    }
+
+    def name_assignees(filter: str) -> str:
+        return ", ".join(name_assignee(one, names) for one in address.list_values(filter))
+
+    priorities = map(name_priority, address.list_values("priority"))
+    statuses = [translate(STATUS_NAMES[status]) for status in address.filters.statuses]
     columns = [translate(COLUMN_NAMES[name]) for name in ("title", *address.shown_columns)]
     sort = translate(SORT_NAMES[address.shown_sort.removeprefix("-")])
     is_reversed = address.shown_sort.startswith("-")
@@ -134,9 +140,12 @@ def describe_view(query: str, names: Mapping[str, str]) -> str:
         (address.q, _("Filter"), f"“{address.q}”"),
         (address.needs, _("Needs you"), ""),
         (address.blocked, _("Blocked"), ""),
-        (address.agent, _("Assignee"), name_assignee(address.agent, names)),
-        (address.tag, _("Tag"), address.tag),
-        (address.priority, _("Priority"), priorities.get(address.priority, "")),
+        (address.agent, _("Assignee"), name_assignees("agent")),
+        (address.not_agent, _("Not assigned to"), name_assignees("not_agent")),
+        (address.tag, _("Tag"), ", ".join(address.list_values("tag"))),
+        (address.not_tag, _("Without tag"), ", ".join(address.list_values("not_tag"))),
+        (address.priority, _("Priority"), ", ".join(priorities)),
+        (address.status, _("Status"), ", ".join(statuses)),
         (address.value and address.field, address.field, address.value),
         (address.sort, _("Sort by"), f"{sort} ({_('descending')})" if is_reversed else sort),
         (address.done, _("Done column expanded"), ""),
