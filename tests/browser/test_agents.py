@@ -34,8 +34,8 @@ async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> 
         await expect(page.get_by_text("Sapling is connected.")).to_be_visible()
 
         await page.goto("/agents")
-        await page.get_by_label("Filter agents").fill("sapl")
-        await page.get_by_label("Filter agents").press("Enter")
+        await page.get_by_label("Search agents").fill("sapl")
+        await page.get_by_label("Search agents").press("Enter")
         await expect(page.locator("#agents tr[data-item]")).to_have_count(1)
         row = page.get_by_role("row", name="Sapling")
         await expect(row).to_contain_text("Lead")
