@@ -45,6 +45,8 @@ async def test_boards_are_pinned_moved_and_unpinned_without_scripts(alice, world
     moved = {"board_id": str(world.garden.id), "before": str(world.board.id)}
     await post("/pins/moves", moved)
     assert list_section(await load_rail(alice), "pinned") == ["Garden", "Launch"]
+    await post("/pins/moves", {"board_id": str(world.garden.id), "before": ""})
+    assert list_section(await load_rail(alice), "pinned") == ["Launch", "Garden"]
     await post("/pins/endings", board_ids(world.garden))
     rail = await load_rail(alice)
     assert (list_section(rail, "pinned"), list_section(rail, "recent")) == (["Launch"], ["Garden"])

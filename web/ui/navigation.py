@@ -52,7 +52,7 @@ class PinMoveForm(BaseModel):
     up: UUID | None = None
     down: UUID | None = None
     board_id: UUID | None = None
-    before: UUID | None = None
+    before: Annotated[UUID | None, forms.BlankAsNone] = None
 
 
 async def show_sidebar(request: Request) -> Response:
