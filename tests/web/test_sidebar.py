@@ -81,6 +81,28 @@ async def test_opening_a_page_of_a_board_makes_it_recent(alice, transaction, wor
     assert re.search(r">All boards</span><span class=\"count\">12</span>", rail)
 
 
+async def test_an_update_of_the_sidebar_keeps_the_board_of_the_page(
+    alice, bob, transaction, world
+) -> None:
+    boards = [make_board(f"Board {number}", world.tern) for number in range(MAX_RECENT + 2)]
+    async with transaction() as session:
+        session.add_all(boards)
+    page = {**HTMX, "HX-Current-URL": f"http://testserver/boards/{boards[-1].id}/notes?q=x"}
+    for updated in (
+        await alice.get("/rail", headers=page),
+        await alice.post("/pins/endings", data=board_ids(world.board), headers=page),
+    ):
+        shown = list_section(updated.text, "recent")
+        assert boards[-1].name in shown
+        assert len(shown) == MAX_RECENT
+    assert list_section((await bob.get("/rail", headers=page)).text, "recent") == ["Launch"]
+    alone = {"HX-Current-URL": page["HX-Current-URL"]}
+    assert (await alice.get("/boards", headers=alone)).status_code == 200
+    for address in ("/boards", "/boards/new", "/boards/x/notes", "//[", "/boards/" + "9" * 9_000):
+        rail = await alice.get("/rail", headers={**HTMX, "HX-Current-URL": address})
+        assert rail.status_code == 200, address
+
+
 @pytest.mark.parametrize("path", ["/pins", "/pins/endings", "/pins/moves", "/rail/collapses"])
 async def test_the_sidebar_of_nobody_cannot_be_changed(anonymous, world, path) -> None:
     response = await anonymous.post(path, data=board_ids(world.board))

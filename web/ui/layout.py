@@ -1,7 +1,9 @@
 """The layout around every page: viewer, sidebar, and the number of pending decisions."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from starlette.background import BackgroundTasks
@@ -14,9 +16,12 @@ from services.organizations import AgentStop, EndedMembership
 from services.sidebar import SidebarData, load_sidebar, record_opening
 from services.waiting_counts import WaitingCounts
 from web.auth.viewer import EVENTS_PATH, current_member
+from web.ui import forms
 from web.ui.translation import _
 
 DOCUMENT = "document"  # in Sec-Fetch-Dest: a page in a tab
+
+_BOARD_PATH = re.compile(r"/boards/([0-9a-f-]{36})(?:/|$)")
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ async def load_layout(request: Request) -> PageLayout:
     content is loaded is not missed. The page of a board or of a task makes the board a recent one.
     """
     member = current_member(request)
-    board_id: UUID | None = request.path_params.get("board_id")
+    board_id = _find_board_id(request)
     async with open_reader(request) as reader:
         offline_after = get_settings(request).offline_after
         sidebar = await load_sidebar(reader, member, board_id=board_id, offline_after=offline_after)
@@ -103,9 +108,25 @@ async def load_layout(request: Request) -> PageLayout:
         async with open_reader(request) as reader:
             removal = await organizations.find_unread_removal(reader, request.auth.user)
         background.add_task(_mark_removal_read, request)
-    if board_id is not None and _opens_board(request, sidebar):
+    if board_id is not None and _opens_board(request, board_id, sidebar):
         background.add_task(_record_opening, request, board_id)
     return PageLayout(request.auth.user, member, sidebar, removal, background)
+
+
+def current_path(request: Request) -> str:
+    """Return the path of the page that the user sees, also for a request of a part."""
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", "")).path or request.url.path
+    except ValueError:  # not an address, so no page of ours sent it
+        return request.url.path
+
+
+def _find_board_id(request: Request) -> UUID | None:
+    """Return the board of the page that the user sees."""
+    board_id: UUID | None = request.path_params.get("board_id")
+    if board_id is None and (found := _BOARD_PATH.match(current_path(request))):
+        board_id = forms.parse_id(found[1])
+    return board_id
 
 
 def _is_page(request: Request) -> bool:
@@ -120,10 +141,9 @@ def _is_page(request: Request) -> bool:
     return is_document and not is_part and not is_prefetch and request.method != "HEAD"
 
 
-def _opens_board(request: Request, sidebar: SidebarData) -> bool:
+def _opens_board(request: Request, board_id: UUID, sidebar: SidebarData) -> bool:
     """Return whether the page opens another board than the last one: it, or one of its tasks."""
-    parameters = request.path_params
-    board_id, task_id = parameters["board_id"], parameters.get("task_id")
+    task_id = request.path_params.get("task_id")
     path = f"/boards/{board_id}/tasks/{task_id}" if task_id else f"/boards/{board_id}"
     is_readable = any(board.id == board_id for board in sidebar.boards)
     is_opened = request.method == "GET" and request.url.path == path

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
@@ -24,7 +23,7 @@ from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.flash_cookies import forget_notice, read_notice
 from web.ui.formatted_texts import run_in_renderer
-from web.ui.layout import PageLayout, load_layout
+from web.ui.layout import PageLayout, current_path, load_layout
 from web.ui.locale_format import describe_error, format_number, reader_command_key
 from web.ui.posted_forms import FormFieldsExtension, render_form_id, render_origin_field
 from web.ui.template_environment import TEMPLATE_TEXTS, TemplateEnvironment, get_script_texts
@@ -236,14 +235,6 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
         "live_url": live_url,
         "toasts": (),
     }
-
-
-def current_path(request: Request) -> str:
-    """Return the path of the page that the user sees, also for a request of a part."""
-    try:
-        return urlsplit(request.headers.get("HX-Current-URL", "")).path or request.url.path
-    except ValueError:  # not an address, so no page of ours sent it
-        return request.url.path
 
 
 def is_part_request(request: Request) -> bool:
