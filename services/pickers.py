@@ -37,7 +37,7 @@ from core.db.full_text import TSQUERY, format_tsquery, split_words
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
-from core.text import N_, escape_pattern
+from core.text import N_, escape_pattern, is_storable
 from models import (
     USER_NAME,
     Agent,
@@ -393,7 +393,7 @@ async def find_options(
     They need not be on the board of the place, except tasks, unless `only_offered`: an agent that
     was chosen may have been moved.
     """
-    wanted: list[Any] = list(keys)
+    wanted: list[Any] = [key for key in keys if is_storable(key)]
     if kind is not PickerKind.TAG_SLUGS:
         wanted = [id for id in map(_parse_id, keys) if id is not None]
     if not wanted:

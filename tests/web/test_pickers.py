@@ -45,6 +45,15 @@ async def test_what_was_chosen_lately_is_first(alice, world, transaction) -> Non
     assert len(names) == len(set(names)) == 20
 
 
+async def test_a_value_that_cannot_be_stored_is_unknown(alice, board_path) -> None:
+    for query in ("recent=%00,x", "q=%00", "name=tag&return=/x%3Ftag%3D%2500"):
+        for headers in (HTMX, {}):
+            answer = await alice.get(f"/pick/tag-slugs?{query}", headers=headers)
+            assert answer.status_code == 200, query
+    for query in ("pick.tag=%00", "tag=%00"):
+        assert (await alice.get(f"{board_path}?{query}")).status_code == 200, query
+
+
 async def test_options_are_those_that_the_member_may_read(alice, bob, rita, world) -> None:
     assert await list_names(bob, "/pick/boards") == ["Launch"]
     assert await list_names(rita, "/pick/changeable-boards") == []
