@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.db.reads import Source
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from core.http.request import open_reader
 from core.paging import Page, Paging
 from models import Board, Member
@@ -46,6 +46,8 @@ from web.ui.translation import N_, _, translate
 PAGE_SIZE = 20  # options
 MAX_RECENT = 8  # options that were chosen before in this browser
 MAX_NAME_LENGTH = 100  # characters of the name of a field
+MAX_CHOSEN = 100  # values of a field on the page of its picker
+MAX_ADDRESS_LENGTH = 8_000  # characters, which servers and proxies accept
 
 TITLES = {
     PickerKind.AGENTS: N_("Choose an agent"),
@@ -291,13 +293,20 @@ async def show_picker(request: Request) -> Response:
 
 
 async def _read_chosen_values(request: Request, address: PickerAddress) -> list[str]:
-    """Return the values of the field: in the form that was kept, or in the address of its page."""
+    """Return the values of the field: in the form that was kept, or in the address of its page.
+
+    Raises Invalid for too many: each link of the page has all of them in its address.
+    """
     if address.form is None:
         pairs: Sequence[tuple[str, str]] = parse_qsl(urlsplit(address.back).query, True)
     else:
         content = await find_kept_form(request, address.form)
         pairs = content.fields if content else ()
-    return [value for name, value in pairs if name == address.name and value]
+    values = [value for name, value in pairs if name == address.name and value]
+    if len(values) > MAX_CHOSEN or len(address.lead_back(values)) > MAX_ADDRESS_LENGTH:
+        reason = N_("Too many values are chosen to change them without JavaScript.")
+        raise Invalid("too_many_values", reason)
+    return values
 
 
 def _merge(

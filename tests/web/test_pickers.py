@@ -6,11 +6,12 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
-from models import Status
+from models import Status, new_id
 from services.pickers import MAX_COUNT, PickerKind
 from tests.support.board_pages import keep
 from tests.support.board_rows import make_agent, make_board, make_tag
 from tests.support.plain_browser import PlainPage
+from web.pickers import MAX_CHOSEN
 
 HTMX = {"HX-Request": "true"}
 
@@ -161,6 +162,32 @@ async def test_long_names_and_numbers_do_no_harm(alice, world, transaction) -> N
     for name, value in [("q", "("), ("offset", "9"), ("recent", ","), ("name", "a")]:
         query = f"{name}={value * 5_000}"
         assert (await alice.get(f"/pick/boards?{query}", headers=HTMX)).status_code == 200
+
+
+async def test_the_page_of_a_picker_does_not_grow_with_the_square_of_its_values(
+    alice, world, board_path
+) -> None:
+    def get_address(*values: object) -> str:
+        back = f"/activity?{urlencode([('a', value) for value in values])}"
+        return f"/pick/agents?{urlencode({'name': 'a', 'several': 1, 'return': back})}"
+
+    page = await alice.get(get_address(*(new_id() for _ in range(MAX_CHOSEN))))
+    assert page.status_code == 200
+    assert page.text.count("Remove<span") == MAX_CHOSEN
+    assert len(page.content) < 2_000_000
+    refused = [
+        await alice.get(get_address(*range(3_000))),
+        await alice.get(get_address("x" * 20_000)),
+        await alice.get(get_address(*("&" * 300 for _ in range(40)))),
+    ]
+    for count, length in [(900, 5), (50, 40_000), (1, 2_000_000)]:
+        data = {"a": ["x" * length] * count}
+        left = await alice.post("/pick/agents?name=a&several=1", data=data)
+        refused.append(await alice.get(left.headers["Location"]))
+    for answer in refused:
+        assert answer.status_code == 422
+        assert "Too many values" in answer.text
+        assert len(answer.content) < 1_000_000
 
 
 async def test_tasks_are_assigned_and_tagged_without_scripts(
