@@ -5,13 +5,16 @@ from collections.abc import Mapping
 
 import httpx2
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
+from models import BoardAccess, ChannelKind, Member, NotificationChannel, NotificationKind, new_id
 from services import notifications
 from services.notifications import Choice, NotificationPreferencesUpdate, Preferences
+from tests.support.board_rows import make_board
+from tests.support.people_rows import make_board_access
 from tests.support.world import World
 
 PATH = "/settings/notifications"
@@ -113,6 +116,32 @@ async def test_a_board_has_choices_of_its_own(bob, channel, transaction, world) 
     }
     page = (await bob.get(PATH)).text
     assert f'{PATH}?board={world.board.id}" dir="auto">{world.board.name}</a>' in page
+
+
+async def test_boards_with_choices_are_the_readable_ones_by_name(
+    alice, bob, transaction, world
+) -> None:
+    boards = [make_board(f"Board {number:02}", world.tern) for number in range(30, 0, -1)]
+    async with transaction() as session:
+        session.add_all(boards)
+        await session.flush()
+        for member in (world.alice_member, world.bob_member):
+            session.add_all(
+                [make_board_access(member, board) for board in boards if member is world.bob_member]
+            )
+            await session.flush()
+            choices = {Choice(Kind.ASSIGNED, board.id): True for board in boards}
+            await save_choices(session, member, choices)
+        is_bobs = BoardAccess.organization_member_id == world.bob_member.id
+        lost = [board.id for board in boards if board.name != "Board 17"]
+        await session.execute(delete(BoardAccess).where(is_bobs, BoardAccess.board_id.in_(lost)))
+
+    async def list_names(client: httpx2.AsyncClient) -> list[str]:
+        part = (await client.get(PATH)).text.partition("Boards with own choices:")[2]
+        return re.findall(r'dir="auto">([^<]*)</a>', part.partition("</p>")[0])
+
+    assert await list_names(bob) == ["Board 17"]
+    assert await list_names(alice) == [f"Board {number:02}" for number in range(1, 21)]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -13,7 +13,7 @@ from core.db.reads import Source
 from core.errors import NotFound
 from core.http.request import open_reader, open_transaction
 from models import Digest, Member, NotificationChannel, NotificationKind, NotificationSettings
-from services import boards, notifications
+from services import boards, notifications, pickers
 from services.audit import LastChange
 from services.notifications import (
     CONFIGURABLE_KINDS,
@@ -24,7 +24,7 @@ from services.notifications import (
     NotificationPreferencesUpdate,
     Preferences,
 )
-from services.pickers import PickerKind
+from services.pickers import PickerKind, PickerPlace
 from web.auth.viewer import current_member
 from web.notifications.texts import describe_kind
 from web.notifications.views import describe_group
@@ -285,8 +285,10 @@ async def _render_preferences(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         await _check_board(source, member, board_id)
         preferences = await notifications.load_preferences(source, member)
-        own_ids = list(preferences.list_boards())[:MAX_OWN_BOARDS]
-        own_boards = await load_value_names(source, member, PickerKind.BOARDS, own_ids)
+        own_ids = [str(id) for id in preferences.list_boards()]
+        own_boards = await pickers.find_options(
+            source, PickerPlace(member), PickerKind.BOARDS, own_ids
+        )
         chosen_board = await load_chosen(
             source, member, PickerKind.BOARDS, "board", Form(), [board_id]
         )
@@ -309,7 +311,9 @@ async def _render_preferences(request: Request, form: forms.Form) -> Response:
         board_id=board_id,
         table=build_table(preferences, board_id),
         channels=preferences.channels,
-        own_boards=sorted(own_boards.items(), key=lambda one: one[1].casefold()),
+        own_boards=sorted(own_boards.values(), key=lambda one: (one.name.casefold(), one.key))[
+            :MAX_OWN_BOARDS
+        ],
         chosen_board=chosen_board,
         chosen_person=chosen_person,
         fields=build_form_fields(form, NotificationPreferencesUpdate, edited),
