@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pydantic_core
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import check_accept_headers
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -230,9 +231,12 @@ class _AuthenticatedServer:
 def _find_wait_arguments(request: Request, body: bytes) -> Mapping[str, Any] | None:
     """Return the arguments of a request of an agent that calls the tool that waits.
 
-    None is another request, or one that the SDK rejects.
+    None is another request, or one whose media types the SDK may reject. What else the SDK checks,
+    like the version of the protocol, it checks after the tool has run.
     """
-    is_accepted = JSON_TYPE in request.headers.get("Accept", "")
+    returns_json, _returns_events = check_accept_headers(request)
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
+    is_accepted = returns_json and content_type == JSON_TYPE
     if not isinstance(request.state.mcp_caller, Agent) or not is_accepted:
         return None
     try:

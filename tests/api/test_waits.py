@@ -25,7 +25,7 @@ from services.messages import OutgoingMessage
 from tests.support.api_fixtures import HIGH_RATE_LIMITS, Client, create_client
 from tests.support.app_on_transactions import build_app_on
 from tests.support.fake_gateway import wait_until
-from tests.support.mcp_client import McpClient
+from tests.support.mcp_client import MODERN, McpClient
 from tests.support.round_trips import record_round_trips
 from tests.support.stream_client import StreamClient
 from tests.support.tool_calls import hook_body
@@ -159,6 +159,28 @@ async def test_the_tool_waits_for_a_message_a_decision_or_a_task(site: Site) -> 
         site, client.call("wait", acknowledge=[decision["id"]]), site.add_task()
     )
     assert (third["messages"], third["task"]["title"]) == ([], "Write the report")
+
+
+@pytest.mark.parametrize("version", [None, MODERN])
+async def test_a_call_that_waits_does_nothing_if_its_headers_are_wrong(
+    site: Site, version: str | None
+) -> None:
+    client = McpClient(site.worker, version)
+    await site.send_message()
+    [message] = (await client.call("wait"))["messages"]
+    call = {"name": "wait", "arguments": {"acknowledge": [message["id"]], "seconds": 0}}
+    for headers, status in [
+        ({"Content-Type": "text/plain"}, 400),
+        ({"Content-Type": "text/plain; x=application/json"}, 400),
+        ({"Accept": "text/html"}, 406),
+        ({"Accept": "application/json-seq"}, 406),
+    ]:
+        refused = await client.post("tools/call", call, **headers)
+        assert refused.status_code == status, headers
+        assert (await client.call("wait", seconds=0))["messages"] == [message]
+    accepted = {"Content-Type": "application/json; charset=utf-8"}
+    assert (await client.post("tools/call", call, **accepted)).status_code == 200
+    assert (await client.call("wait", seconds=0))["messages"] == []
 
 
 async def test_the_sdk_gets_a_call_that_waits_when_it_is_over(site: Site) -> None:
