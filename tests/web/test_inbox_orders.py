@@ -17,6 +17,7 @@ from services.inbox import WaitingOrder
 from tests.conftest import rolled_back_changes
 from tests.support.approval_pages import HTMX, stored
 from tests.support.board_rows import make_task
+from tests.support.plain_browser import PlainPage
 from tests.web.test_decision_form import change_task
 from tests.web.test_inbox_pages import read_rows, walk
 
@@ -144,6 +145,13 @@ async def test_a_filter_lists_what_has_one_of_its_values(
                 pages = [page async for page in walk(alice, f"/approvals?{query}&order={order}")]
                 ids = [id for page in pages for id in read_rows(page)]
                 assert ids == sort_by(order, listed, world)
+
+
+async def test_the_filter_of_boards_names_one_or_says_how_many(alice, world) -> None:
+    one, other = f"board={world.board.id}", f"board={world.garden.id}"
+    for query, words in [("", "All boards"), (one, "Launch"), (f"{one}&{other}", "2 boards")]:
+        page = await PlainPage(alice).open(f"/approvals?{query}")
+        assert page.part("inbox-board").text == words
 
 
 async def test_the_filter_offers_agents_and_kinds_of_own_boards(
