@@ -5,7 +5,7 @@ thousands. The number of options is counted up to MAX_COUNT.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -226,7 +226,13 @@ SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
     PickerKind.ACTORS: [_AGENTS, _PEOPLE],
     PickerKind.ASSIGNEES: [_WORKERS, _PEOPLE],
     PickerKind.BOARDS: [_build_boards(boards.READABLE_BOARD_IDS)],
-    PickerKind.CHANGEABLE_BOARDS: [_build_boards(boards.WRITABLE_BOARD_IDS)],
+    PickerKind.CHANGEABLE_BOARDS: [
+        replace(
+            _build_boards(boards.WRITABLE_BOARD_IDS),
+            note=BoardGroup.name,
+            tables=outerjoin(Board, BoardGroup, BoardGroup.id == Board.board_group_id),
+        )
+    ],
     PickerKind.PROGRAM_BOARDS: [
         _build_boards(boards.WRITABLE_BOARD_IDS, Board.gateway_id.is_(None))
     ],

@@ -12,6 +12,7 @@ from models import Agent, Board, BoardGroup, Message, new_id
 from tests.support.board_rows import make_board, make_task
 from tests.support.memory_rows import create_group_of, make_board_group
 from tests.support.people_rows import make_board_access
+from tests.support.plain_browser import PlainPage
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true"}
@@ -205,6 +206,13 @@ async def test_the_form_says_which_boards_cannot_be_changed(
         aviary = await create_group_of(session, world.garden, name="Aviary")
         empty = make_board_group(world.tern, "Empty")
         session.add(empty)
+    options = (await alice.get("/pick/changeable-boards", headers=HTMX)).text
+    assert re.findall(r'data-name="(\w+)".*?In the group (\w+)', options) == [("Garden", "Aviary")]
+    page = await PlainPage(alice).open(f"/groups/{empty.id}/edit")
+    assert "Now in the group" not in page.text
+    await page.press("Add")
+    await page.follow("Garden In the group Aviary")
+    assert "Garden: Now in the group Aviary." in page.text
     ids = {"board_ids": [str(world.board.id), str(new_id()), str(world.charlies_board.id)]}
     page = await dana.post(f"/groups/{empty.id}/edit", data=NEW | ids)
     assert page.status_code == 422
