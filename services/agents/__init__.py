@@ -15,10 +15,10 @@ from services.agents.cards import (
     count_troubled_agents,
     get_agent_card,
     list_agent_cards,
-    list_agent_names,
     list_board_agent_cards,
     load_agent_cards,
     load_board_agents,
+    suggest_free_name,
 )
 from services.agents.commands import (
     AGENT_DEPARTURE,

@@ -15,7 +15,9 @@ from sqlalchemy import (
     DateTime,
     Interval,
     Select,
+    String,
     Uuid,
+    any_,
     bindparam,
     case,
     func,
@@ -44,6 +46,7 @@ from models import (
 )
 from services import boards
 from services.agents import rules
+from services.agents.creation import choose_free_name
 from services.agents.queries import agent_not_found
 from services.agents.rules import (
     HAS_CLIENT,
@@ -65,6 +68,8 @@ CardRow: TypeAlias = tuple[
     datetime | None,
     bool,  # whether a coding client runs it
 ]
+
+MAX_NAMES = 100  # that are tried for a new agent
 
 
 @dataclass(frozen=True)
@@ -131,16 +136,20 @@ def _build_ids_query(*, is_admin: bool) -> Query[CardRow]:
     return Query(select_cards().where(is_given, *list_conditions(is_admin=is_admin)))
 
 
-async def list_agent_names(source: Source, member: Member) -> Sequence[tuple[UUID, str]]:
-    """Return the ids and names of the same agents, in the same order."""
-    query = _build_names_query(is_admin=member.is_admin)
-    return await query.fetch(source, **boards.access_parameters(member))
+async def suggest_free_name(source: Source, member: Member, wanted: str) -> str:
+    """Return the wanted name, with a number if an agent that the member sees has it."""
+    names = [wanted, *(f"{wanted} {number}" for number in range(2, MAX_NAMES + 1))]
+    query = _build_taken_names_query(is_admin=member.is_admin)
+    parameters = boards.access_parameters(member)
+    taken = await query.fetch(source, names=[name.lower() for name in names], **parameters)
+    return choose_free_name(wanted, taken)
 
 
 @cache
-def _build_names_query(*, is_admin: bool) -> Query[tuple[UUID, str]]:
-    names = select(Agent.id, Agent.name).outerjoin(Board, Board.id == Agent.board_id)
-    return Query(names.where(*list_conditions(is_admin=is_admin)).order_by(*LIST_ORDER))
+def _build_taken_names_query(*, is_admin: bool) -> Query[str]:
+    is_taken = func.lower(Agent.name) == any_(bindparam("names", type_=ARRAY(String())))
+    names = select(Agent.name).where(is_taken, *list_conditions(is_admin=is_admin))
+    return Query(names, itemgetter(0))
 
 
 def list_conditions(*, is_admin: bool) -> tuple[ColumnElement[bool], ...]:

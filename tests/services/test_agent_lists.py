@@ -10,7 +10,6 @@ from services import agents
 from tests.services.test_agents import ALL
 from tests.support.agent_helpers import create_agent
 from tests.support.board_rows import make_agent
-from tests.support.statement_counter import count_statements
 
 
 class TestFinding:
@@ -70,13 +69,13 @@ class TestFinding:
         found = await agents.list_agents(session, world.dana_member, ALL)
         assert [agent.name for agent in found.items] == ["Main"]
 
-    async def test_names_are_those_of_the_cards_in_one_small_statement(self, session, world):
-        for member in (world.alice_member, world.bob_member, world.charlie_member):
-            cards = await agents.list_agent_cards(session, member)
-            with count_statements(await session.connection()) as statements:
-                names = await agents.list_agent_names(session, member)
-            assert [*names] == [(card.agent.id, card.agent.name) for card in cards]
-            assert not any("tasks" in sent or "runs" in sent for sent in statements)
+    async def test_suggested_name_is_one_that_no_visible_agent_has(self, session, world) -> None:
+        session.add_all([make_agent(name, world.board) for name in ("WORKER 2", "Worker 4")])
+        await session.flush()
+        suggested = await agents.suggest_free_name(session, world.alice_member, "worker")
+        assert suggested == "worker 3"
+        for member in (world.dana_member, world.charlie_member):  # who see none of these agents
+            assert await agents.suggest_free_name(session, member, "worker") == "worker"
 
     async def test_agent_cards_are_visible_to_readers_of_the_board(self, session, world):
         for member in (world.alice_member, world.bob_member, world.rita_member):

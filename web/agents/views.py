@@ -196,12 +196,13 @@ async def _render_new_form(
         fitting = PickerKind.GATEWAY_BOARDS if kind == "gateway" else PickerKind.PROGRAM_BOARDS
         first = await pickers.find_first_option(source, PickerPlace(member), fitting)
         board_id = board_id or (first.key if first else "")
-        names = await agents.list_agent_names(source, member) if client else ()
         chosen_board = await load_chosen(source, member, fitting, "board_id", form, [board_id])
     edited = [EditedField("board_id", "", board_id)]
     if client is None:
         return await _render_agent_form(request, "agents/new.html", form, config_changes, edited)
-    name = agents.choose_free_name(CLIENT_NAMES[client].split()[0], [name for _id, name in names])
+    async with open_reader(request) as source:
+        name = await agents.suggest_free_name(source, member, CLIENT_NAMES[client].split()[0])
+        other = await pickers.find_first_option(source, PickerPlace(member), PickerKind.AGENTS)
     return render_page(
         request,
         "agents/new_client.html",
@@ -213,7 +214,7 @@ async def _render_new_form(
         client_name=CLIENT_NAMES[client],
         has_boards=first is not None,
         chosen_board=chosen_board,
-        back="/agents/new" if names else "/welcome",  # which offers the clients for the first agent
+        back="/agents/new" if other else "/welcome",  # which offers the clients for the first agent
     )
 
 
