@@ -92,8 +92,10 @@ async def test_tasks_are_filtered(bob, world, transaction, tasks) -> None:
         urgent.priority = "high"
     page = (await bob.get(f"/my-tasks?priority=high&board={world.board.id}")).text
     assert list_shown(page) == ["No date", "Some day"]
+    assert "name=board&amp;none=1&amp;return=%2Fmy-tasks%3Fpriority%3Dhigh" in page
     page = (await bob.get(f"/my-tasks?board={world.garden.id}")).text
     assert "No open task of yours matches the filters." in page
+    assert world.garden.name not in page
 
 
 @pytest.mark.parametrize("query", ["?by=x&board=y&priority=z", "?by=&board=&priority="])

@@ -17,8 +17,10 @@ from core.clock import now
 from core.http.request import open_reader
 from models import Priority, Status
 from services import tasks
+from services.pickers import PickerKind
 from services.tasks import AssignedTask, CardTask
 from web.auth.viewer import current_member
+from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.locale_format import find_first_weekday
@@ -115,14 +117,17 @@ async def show_my_tasks(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     address = MyTasksAddress.from_query(request.query_params)
     async with open_reader(request) as source:
-        found = await tasks.list_assigned_tasks(source, current_member(request))
+        member = current_member(request)
+        found = await tasks.list_assigned_tasks(source, member)
+        chosen_board = await load_chosen(
+            source, member, PickerKind.BOARDS, "board", forms.Form(), [address.board]
+        )
     matching = [one for one in found if address.matches(one.task)]
-    names = {str(one.task.board_id): one.board_name for one in found}
     context: dict[str, Any] = {
         "address": address,
         "sections": build_sections(matching, by_board=address.by == "board"),
         "done_tasks": [one for one in matching if one.task.status == "done"],
-        "board_options": sorted(names.items(), key=lambda item: (item[1].casefold(), item[0])),
+        "chosen_board": chosen_board,
         "is_cut": len(found) == tasks.MAX_ASSIGNED_TASKS,
         "has_tasks": bool(found),
     }
