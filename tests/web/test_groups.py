@@ -341,6 +341,7 @@ async def test_the_group_of_a_board_is_changed_in_its_settings(
 ) -> None:
     settings = f"/boards/{world.garden.id}/settings"
     assert 'name="board_group_id" value=""' in (await alice.get(settings)).text
+    assert group.name in (await alice.get("/pick/groups?name=board_group_id")).text
     about = {"section": "about", "name": "Garden", "description": "Green"}
     for typed, expected in [
         ({"board_group_id": str(group.id)}, group.id),
@@ -355,7 +356,12 @@ async def test_the_group_of_a_board_is_changed_in_its_settings(
     assert "There is no such group" in refused.text
 
 
-async def test_every_group_is_listed(alice, transaction, world) -> None:
+async def test_every_group_is_listed_and_can_be_chosen(alice, transaction, world) -> None:
     async with transaction() as session:
         session.add_all([make_board_group(world.tern, f"Group {n:03}") for n in range(201)])
     assert "Group 200" in (await alice.get("/groups")).text
+    for page in ("/boards/new", "/dashboard"):
+        assert 'href="/pick/groups?' in (text := (await alice.get(page)).text) or (
+            'formaction="/pick/groups?' in text
+        )
+    assert "Group 200" in (await alice.get("/pick/groups?q=Group+200")).text
