@@ -59,6 +59,7 @@ from web.agents.presenter import describe_evidence
 from web.approvals.payload import parse_payload
 from web.approvals.presenter import ApprovalView, DecisionRights
 from web.boards.cards import CardRenderer, RejectedMove
+from web.boards.list_groups import ListGroup
 from web.boards.query_parameters import LIST_COLUMNS, BoardAddress
 from web.dashboard.charts import (
     KeyMetric,
@@ -322,7 +323,11 @@ def render_board(agent_cards: Sequence[AgentCard], pending: UndecidedApproval) -
             {
                 **shared,
                 "address": BoardAddress(view="list"),
-                "groups": [BoardColumn(review, [first], 1), BoardColumn(inbox, [later], 1)],
+                "groups": [
+                    ListGroup(review, "Review", [first], 1),
+                    ListGroup(inbox, "Inbox", [later], 1),
+                ],
+                "groupings": [("", "Status")],
                 "related_boards": [RelatedBoard(UUID(int=70), "Marketing", "Launch", others)],
                 "descriptions": {},
                 "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],

@@ -9,13 +9,18 @@ from services.tasks.board_queries import (
     BoardColumn,
     BoardFilters,
     BoardOrder,
+    DayStarts,
+    DueGroup,
     DueTasks,
+    TaskGroup,
+    TaskGrouping,
     TaskNeighbors,
     count_tasks_before,
     find_neighbors,
     find_next_task,
     list_board_columns,
     list_due_tasks,
+    list_task_groups,
 )
 from services.tasks.bulk_changes import (
     BulkChange,

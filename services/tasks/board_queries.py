@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum, StrEnum
 from functools import lru_cache
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -415,6 +417,120 @@ BLOCKED_COUNT: Query[int] = Query(
     itemgetter(0),
 )
 """Counts the blocked tasks of a board."""
+
+
+# Groups of the list
+
+
+class TaskGrouping(StrEnum):
+    """By what the tasks of a list are grouped, if not by status."""
+
+    ASSIGNEE = "assignee"
+    TAG = "tag"  # the first one by name
+    PRIORITY = "priority"
+    DUE = "due"
+
+
+class DueGroup(IntEnum):
+    """When tasks are due, in the order of their groups. Tasks that are done are not overdue."""
+
+    OVERDUE = 0
+    TODAY = 1
+    WEEK = 2  # in the six days after today
+    LATER = 3
+    PAST = 4
+    UNDATED = 5
+
+
+class TaskGroup(NamedTuple):
+    """The first tasks of a group, and the number of all.
+
+    The key is an id, a tag's name in lower case, a priority or a DueGroup; None without a value.
+    """
+
+    key: Any
+    tasks: Sequence[CardTask]
+    total: int
+
+    @property
+    def hidden_count(self) -> int:
+        """The number of tasks that are not shown."""
+        return self.total - len(self.tasks)
+
+
+class DayStarts(NamedTuple):
+    """When days begin in the time zone of a reader; the last one is in a week."""
+
+    today: datetime
+    tomorrow: datetime
+    next_week: datetime
+
+
+async def list_task_groups(
+    source: Source,
+    board: Board,
+    grouping: TaskGrouping,
+    filters: BoardFilters,
+    order: BoardOrder,
+    days: DayStarts,
+    *,
+    limit: int = CARDS_IN_COLUMN,
+) -> list[TaskGroup]:
+    """Return the groups of the tasks that match, each with its first tasks, those done last."""
+    query = _build_groups_query(*filters.shape, order, grouping)
+    parameters = days._asdict() | filters.build_parameters(board)
+    rows = await query.fetch(source, group_limit=limit, **parameters)
+    grouped = groupby(rows, itemgetter(1, 2))
+    return [
+        TaskGroup(key, [task for task, _key, _total in of_group], total)
+        for (key, total), of_group in grouped
+    ]
+
+
+@lru_cache(64)
+def _build_groups_query(
+    active_filters: frozenset[str], word_count: int, order: BoardOrder, grouping: TaskGrouping
+) -> Query[tuple[CardTask, Any, int]]:
+    conditions = _build_conditions(active_filters, word_count)
+    key, rank = _build_group_key(grouping)
+    places = [Task.status == Status.DONE, *order.within_section()]
+    numbered = select(
+        Task.id,
+        key.label("key"),
+        rank.label("rank"),
+        func.row_number().over(partition_by=key, order_by=places).label("place"),
+        func.count().over(partition_by=key).label("total"),
+    ).where(*conditions)
+    found = numbered.subquery("found")
+    is_shown = found.c.place <= bindparam("group_limit", type_=Integer)
+    shown = CARD_TASKS.join(found, found.c.id == Task.id).where(is_shown)
+    shown = shown.order_by(found.c.rank.nulls_last(), found.c.key, found.c.place)
+    return Query(
+        shown.add_columns(found.c.key, found.c.total),
+        lambda row: (build_card_task(row[:-2]), row[-2], row[-1]),
+    )
+
+
+def _build_group_key(grouping: TaskGrouping) -> tuple[Any, Any]:
+    """Build the key of the group of a task, and by what the groups are sorted."""
+    if grouping is TaskGrouping.ASSIGNEE:
+        return func.coalesce(WORKER_ID, Task.assigned_user_id), NAME_IN_ORDER
+    if grouping is TaskGrouping.TAG:
+        return FIRST_TAG, FIRST_TAG
+    if grouping is TaskGrouping.PRIORITY:
+        return Task.priority, -PRIORITY_RANK
+    today, tomorrow, next_week = (
+        bindparam(name, type_=DateTime(timezone=True)) for name in DayStarts._fields
+    )
+    key = case(
+        (Task.due_at.is_(None), DueGroup.UNDATED.value),
+        (Task.due_at >= next_week, DueGroup.LATER.value),
+        (Task.due_at >= tomorrow, DueGroup.WEEK.value),
+        (Task.due_at >= today, DueGroup.TODAY.value),
+        (Task.status == Status.DONE, DueGroup.PAST.value),
+        else_=DueGroup.OVERDUE.value,
+    )
+    return key, key
 
 
 # Days

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 
 from core.text import is_storable
 from models import Priority, Status
-from services.tasks import CARDS_IN_COLUMN, ORDERS, BoardFilters, BoardOrder
+from services.tasks import CARDS_IN_COLUMN, ORDERS, BoardFilters, BoardOrder, TaskGrouping
 from web.boards.assignees import ME, UNASSIGNED
 from web.ui.locale_middleware import reader_id
 from web.ui.time_format import parse_day, parse_month
@@ -46,6 +46,7 @@ class BoardAddress:
     field: str = ""  # key of a custom field
     value: str = ""  # that the field has, or a part of it
     sort: str = ""  # "-due" for the opposite order, "" for the default of the view
+    group: str = ""  # of the list: a TaskGrouping, "" for statuses
     column: str = ""  # the column that a phone shows
     done: bool = False  # whether the Done column is expanded
     limit: int = CARDS_IN_COLUMN  # cards in each column or group
@@ -76,6 +77,7 @@ class BoardAddress:
             field=text("field"),
             value=text("value"),
             sort=sort if sort.removeprefix("-") in ORDERS and sort != "-manual" else "",
+            group=_allowed_value(tuple(TaskGrouping), text("group")) if view == "list" else "",
             column=_allowed_value(tuple(Status), text("column")),
             done=text("done") == "1",
             limit=round_limit(_parse_number(text("limit"))),

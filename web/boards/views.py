@@ -21,6 +21,12 @@ from web.auth.viewer import current_member
 from web.boards.calendar import load_calendar
 from web.boards.cards import STATUS_NAMES, CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
+from web.boards.list_groups import (
+    GROUPING_NAMES,
+    ListGroup,
+    build_status_groups,
+    load_groups,
+)
 from web.boards.presenter import (
     build_agent_strip,
     list_other_viewers,
@@ -28,7 +34,7 @@ from web.boards.presenter import (
     load_pause_notice,
     load_pauser,
 )
-from web.boards.query_parameters import LIST_COLUMNS, LIST_ORDER, BoardAddress
+from web.boards.query_parameters import LIST_COLUMNS, BoardAddress
 from web.custom_fields.task_form import build_field_views
 from web.onboarding.state import conversation_stage
 from web.pickers import load_chosen
@@ -178,7 +184,10 @@ async def load_board(
     address = complete_address(address, options.views, use_default=use_default)
     undecided = await approvals.list_undecided_of_board(source, member, board)
     columns: list[BoardColumn] = []
-    if address.view != "calendar":
+    groups: list[ListGroup] = []
+    if address.group:
+        groups = await load_groups(source, board, address)
+    elif address.view != "calendar":
         columns = await _list_columns(source, board, address)
         is_shown = any(task.id == moved_task_id for one in columns for task in one.cards)
         if moved_task_id is not None and not is_shown:
@@ -188,9 +197,11 @@ async def load_board(
             if index is not None:
                 address = address.with_card_at(index)
                 columns = await _list_columns(source, board, address)
-    board_agents = await _load_agents(
-        request, source, board, undecided, [task for one in columns for task in one.cards]
-    )
+    if address.view == "list" and not address.group:
+        groups = build_status_groups(columns, address)
+    shown = [task for one in columns for task in one.cards]
+    shown += [task for one in groups for task in one.tasks]
+    board_agents = await _load_agents(request, source, board, undecided, shown)
     unread = await presence.load_board_unread(source, member, board)
     renderer = CardRenderer(
         query=address.query,
@@ -247,11 +258,11 @@ async def load_board(
     if address.view == "list":
         texts = {}
         if "description" in address.shown_columns:
-            ids = [task.id for column in columns for task in column.cards]
+            ids = [task.id for group in groups for task in group.tasks]
             texts = await tasks.load_description_beginnings(source, board, ids)
-        by_status = {column.status: column for column in columns}
         context |= {
-            "groups": [by_status[status] for status in LIST_ORDER if by_status[status].cards],
+            "groups": groups,
+            "groupings": [(key, translate(name)) for key, name in GROUPING_NAMES.items()],
             "related_boards": await boards.list_related_boards(source, member, board),
             "descriptions": {id: excerpt_markdown(text, 120) for id, text in texts.items()},
         }

@@ -11,6 +11,7 @@ from services import agents, boards
 from services.saved_views import ListedView
 from web.boards.assignees import name_assignee
 from web.boards.cards import STATUS_NAMES, name_priority
+from web.boards.list_groups import GROUPING_NAMES
 from web.boards.query_parameters import BoardAddress
 from web.ui.edited_fields import get_shown_hash
 from web.ui.forms import Form
@@ -148,6 +149,7 @@ def describe_view(query: str, names: Mapping[str, str]) -> str:
         (address.status, _("Status"), ", ".join(statuses)),
         (address.value and address.field, address.field, address.value),
         (address.sort, _("Sort by"), f"{sort} ({_('descending')})" if is_reversed else sort),
+        (address.group, _("Group by"), translate(GROUPING_NAMES[address.group])),
         (address.done, _("Done column expanded"), ""),
         (address.columns, _("Columns"), ", ".join(columns)),
     ]
