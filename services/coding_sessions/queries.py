@@ -141,7 +141,8 @@ async def list_sessions(source: Source, agent: Agent, paging: Paging) -> Page[Se
     """Return the sessions of an agent on its board, those with the latest signs of life first."""
     place = {"agent_id": agent.id, "board_id": agent.board_id}
     page = await SESSION_IDS.fetch_page(source, paging, **place)
-    found = await SESSIONS.fetch(source, ids=list(page.items), at=now(), **place)
+    parameters = {"ids": list(page.items), "at": now(), **place}
+    found = await SESSIONS.fetch(source, **parameters) if page.items else []
     return Page(found, page.total, page.limit, page.offset, page.next_cursor)
 
 

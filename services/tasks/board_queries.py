@@ -624,7 +624,7 @@ DAY_ORDER = (
 def _select_first(
     section: int, conditions: Sequence[ColumnElement[bool]], condition: ColumnElement[bool]
 ) -> Any:
-    """Select the same for a section of which only the first tasks are shown."""
+    """Select the ids of the first tasks of a section, their places, and the number of all."""
     matching = (*conditions, condition)
     first = select(Task.id).where(*matching).order_by(*DAY_ORDER).limit(TASKS_OF_LIST).subquery()
     total = select(func.count(Task.id)).where(*matching).correlate(None).scalar_subquery()

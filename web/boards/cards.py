@@ -327,9 +327,8 @@ class CardRenderer:
         shape, content, hash = self._prepare_card(task)
         if hash in self.known_hashes:
             return f'<li id="task-{content.id}" data-keep="{hash}"></li>'
-        age = ""
-        if task.status is Status.IN_PROGRESS and task.in_progress_at and task.assignee:
-            age = time_format.format_age(task.in_progress_at)
+        start = _find_start(task)
+        age = time_format.format_age(start) if start else ""
         return shape.fill(content, self._build_viewed(task, hash, age))
 
     def _render_row(self, task: CardTask, columns: tuple[str, ...], description: str) -> str:
