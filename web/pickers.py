@@ -28,7 +28,7 @@ from services import pickers
 from services.pickers import PickerKind, PickerOption, PickerPlace
 from web.auth.sign_in import safe_next_path
 from web.auth.viewer import current_member
-from web.boards.assignees import ME, PERSON_PREFIX, UNASSIGNED
+from web.boards.assignees import FIXED_NAMES, PERSON_PREFIX
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.locale_format import format_number
@@ -67,9 +67,6 @@ TITLES = {
     PickerKind.GATEWAYS: N_("Choose a gateway"),
     PickerKind.SKILL_PACKS: N_("Choose a pack"),
 }
-
-FIXED_NAMES = {ME: N_("Assigned to me"), UNASSIGNED: N_("Unassigned")}
-"""The values of the assignee of a filter that are no ids."""
 
 
 class ChosenOption(NamedTuple):
@@ -331,11 +328,11 @@ def describe_count(page: Page[PickerOption]) -> str:
         total += "+"
     if len(page.items) == page.total:
         return ""
-    end = page.offset + len(page.items)
+    end = format_number(page.offset + len(page.items))
     if page.offset:
         first = format_number(page.offset + 1)
         return _("%(first)s to %(last)s of %(total)s", first=first, last=end, total=total)
-    return _("%(shown)s of %(total)s", shown=format_number(end), total=total)
+    return _("%(shown)s of %(total)s", shown=end, total=total)
 
 
 async def keep_form(request: Request) -> Response:

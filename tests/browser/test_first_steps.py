@@ -116,7 +116,7 @@ async def _hour(
     )
     overview = tab.get_by_role("navigation", name="Overview")
     await expect(overview.get_by_role("link", name="Needs you 1 waiting")).to_be_visible()
-    await expect(overview.get_by_role("link", name="Notifications 2 unread")).to_be_visible()
+    await expect(overview.get_by_role("link", name="Notifications 1 unread")).to_be_visible()
     await expect(tab).to_have_title(re.compile(r"^\(1\)"))
 
     await tab.goto("/approvals")

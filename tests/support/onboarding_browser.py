@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.support.installation import ApiClient
 from tests.support.onboarding_stages import make_draft, post_agent_message
+from tests.support.page_checks import choose
 
 
 def board_in(page: Page) -> dict[str, str]:
@@ -28,7 +29,7 @@ async def describe_board(page: Page, name: str, gateway: str) -> dict[str, str]:
     """Create a board on a gateway whose agent asks the first question."""
     await page.goto("/boards/new")
     await page.get_by_label("Name").fill(name)
-    await page.get_by_label("Gateway").select_option(gateway)
+    await choose(page.locator("#field-gateway_id"), gateway)
     await page.get_by_role("button", name="Create board").click()
     await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
     return board_in(page)

@@ -1,19 +1,17 @@
 """The choice of an assignee: an agent or a person, in forms, menus and filters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from uuid import UUID
 
 from core.errors import Invalid
 from models import Task
 from web.ui.forms import Form, parse_id
-from web.ui.translation import N_, _
+from web.ui.translation import N_, _, translate
 
 PERSON_PREFIX = "user:"
 UNASSIGNED = "nobody"  # the values of filters that are no ids
 ME = "me"
-
-OptionGroup = tuple[str, Sequence[tuple[str, str]]]
-"""A heading, "" for none, and the values and names below it."""
+FIXED_NAMES = {ME: N_("Assigned to me"), UNASSIGNED: N_("Unassigned")}
 
 
 def parse_assignee(form: Form) -> dict[str, UUID | None]:
@@ -45,5 +43,5 @@ def format_assignee(task: Task) -> str:
 
 def name_assignee(value: str, names: Mapping[str, str]) -> str:
     """Return the name of a value of the filter. `names` are those of agents and people by id."""
-    fixed = {UNASSIGNED: _("Unassigned"), ME: _("Assigned to me")}
-    return fixed.get(value) or names.get(value, _("Unknown"))
+    fixed = FIXED_NAMES.get(value)
+    return translate(fixed) if fixed else names.get(value, _("Unknown"))
