@@ -8,20 +8,25 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
+from models import Base
 from tests.support.round_trips import RoundTrip
 
-GROWING_TABLES = {
-    *("activity_events", "agent_event_counts", "agent_file_versions", "agent_messages"),
-    *("agent_questions", "agent_runs", "agents", "approval_task_links", "approvals"),
-    *("audit_records", "board_group_memory", "board_memory", "board_webhook_payloads"),
-    *("coding_sessions", "event_counts", "event_origins"),
-    *("gateway_config_changes", "gateway_requests", "notification_deliveries"),
-    *("notifications", "read_markers", "tag_assignments", "task_comments"),
-    *("task_custom_field_values", "task_dependencies", "task_descriptions", "task_links"),
-    *("task_watchers", "tasks", "tool_calls", "tool_grants", "trash"),
-    *("usage_facts", "user_questions", "webhook_deliveries"),
+SMALL_TABLES = {
+    *("approval_policies", "board_onboarding_messages", "board_onboarding_sessions"),
+    *("encryption_keys", "external_identities", "first_run_links", "gateway_installed_skills"),
+    *("gateways", "marketplace_skills", "message_hours", "organization_invite_board_access"),
+    *("organization_invites", "organizations", "public_addresses", "revoked_api_tokens"),
+    *("skill_pack_updates", "skill_packs", "skill_versions", "soul_directories", "souls"),
+    *("task_custom_field_definitions", "webhook_endpoints", "write_checks"),
 }
-"""The tables whose rows become many with the work of people and agents; roll-ups have few."""
+"""The tables that have few rows, however long people and agents work."""
+PLACES_AND_PEOPLE = {
+    *("board_groups", "board_shortcuts", "boards", "client_connections", "default_views"),
+    *("notification_preferences", "notification_settings", "organization_board_access"),
+    *("organization_members", "presences", "users"),
+}
+"""The tables that grow only with boards and people: what is about all boards joins them whole."""
+GROWING_TABLES = set(Base.metadata.tables) - SMALL_TABLES - PLACES_AND_PEOPLE
 
 PRETENDED_ROWS = 100_000.0
 PRETEND = """
