@@ -34,6 +34,7 @@ READS, WRITES = 3, 10  # maximum number of round trips
 BOARD, TASK = "/boards/{board_id}", "/boards/{board_id}/tasks/{task_id}"
 
 MORE_READS = {
+    "GET /agents/{agent_id}/sessions": 4,
     "GET /installation/audit": 4,
     "GET /boards/{board_id}/tasks/{task_id}/watchers": 4,
     "GET /boards/{board_id}/tasks/{task_id}/why": 10,
@@ -49,7 +50,8 @@ MORE_READS = {
 }
 """Reads that need more round trips: these are their present numbers, which must not grow.
 
-Most read several tables, or load an object before they list what belongs to it."""
+Most read several tables, or load an object before they list what belongs to it. Sessions of a page
+are chosen before their calls and tokens are summed."""
 
 MORE_WRITES = (
     dict.fromkeys((f"POST {prefix}/boards/{{board_id}}/approvals" for prefix in ("", "/agent")), 13)
