@@ -5,6 +5,7 @@ The task's own rows are deleted at once, as in the contract (3.10.9). Its events
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -26,13 +27,13 @@ from sqlalchemy import (
 from sqlalchemy import delete as delete_rows
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.fields import KnownVersions, check_version
+from core.paging import KeysetPage, KeysetQuery, PagePlace
 from core.text import N_
 from models import (
     Actor,
@@ -59,7 +60,7 @@ from models import (
 )
 from services import boards, custom_fields, events, notifications
 from services.tasks import dependencies
-from services.tasks.commands import MAX_BULK_TASKS, return_to_inbox, unassign_task
+from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.queries import BOARD_ID, TaskDetail, get_task, get_task_detail, task_not_found
 from services.tasks.rules import check_may_create_and_delete
 from services.tasks.storage import TaskEvent, list_changed_tasks, publish_events, store_tasks
@@ -386,12 +387,16 @@ class TrashedTask(NamedTuple):
     agent_id: UUID | None  # of an agent that deleted it
     user_id: UUID | None
     deleted_by: str | None  # None if unknown
-    total: int  # of the deleted tasks of the board
 
 
-async def list_trashed_tasks(source: Source, board: Board) -> list[TrashedTask]:
-    """Return the deleted tasks of a board that the actor may read, the last deleted first."""
-    return await TRASHED_TASKS.fetch(source, board_id=board.id)
+async def list_trashed_tasks(
+    source: Source, board: Board, place: PagePlace | None = None
+) -> tuple[KeysetPage[TrashedTask], int]:
+    """Return a page of the deleted tasks of a board, the last deleted first, and their number."""
+    page = await TRASHED_TASKS.fetch_page(
+        source, TRASH_PAGE_SIZE, place or PagePlace(), board_id=board.id
+    )
+    return page, await TRASH_COUNT.first(source, board_id=board.id) or 0
 
 
 async def find_trashed_task(source: Source, board: Board, task_id: UUID) -> TrashedTask | None:
@@ -400,15 +405,12 @@ async def find_trashed_task(source: Source, board: Board, task_id: UUID) -> Tras
 
 
 def _build_trashed_task(row: Sequence[Any]) -> TrashedTask:
-    task_id, title, status, comment_count, at, agent_id, user_id, agent, user, total = row
+    task_id, title, status, comment_count, at, agent_id, user_id, agent, user = row
     name = user.display_name if user else agent
-    return TrashedTask(
-        *(task_id, title, Status(status), comment_count, at, agent_id, user_id, name, total)
-    )
+    return TrashedTask(task_id, title, Status(status), comment_count, at, agent_id, user_id, name)
 
 
 STORED = DeletedTask.rows[Task.__tablename__][0]
-COUNTED = aliased(DeletedTask)
 LAST_DELETION = (
     select(Event.agent_id, Event.user_id)
     .where(Event.task_id == DeletedTask.task_id, Event.type == EventType.TASK_DELETED)
@@ -428,18 +430,27 @@ TRASHED = (
         LAST_DELETION.c.user_id,
         func.coalesce(Agent.name, events.select_deleted_agent_name(DELETER_ID)),
         User,
-        select(func.count(COUNTED.id)).where(COUNTED.board_id == BOARD_ID).scalar_subquery(),
     )
     .select_from(DeletedTask)
     .outerjoin(LAST_DELETION, true())
     .outerjoin(Agent, Agent.id == DELETER_ID)
     .outerjoin(User, User.id == LAST_DELETION.c.user_id)
     .where(DeletedTask.board_id == BOARD_ID)
-    .order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
 )
 """Selects the deleted tasks of the board `board_id` for `_build_trashed_task`."""
 
-TRASHED_TASKS: Query[TrashedTask] = Query(TRASHED.limit(MAX_BULK_TASKS), _build_trashed_task)
+TRASH_PAGE_SIZE = 50  # tasks
+DELETED_AT, TRASH_ID = DeletedTask.deleted_at, DeletedTask.id
+TRASHED_TASKS: KeysetQuery[TrashedTask] = KeysetQuery(
+    select(TRASH_ID).where(DeletedTask.board_id == BOARD_ID),
+    [DELETED_AT.desc(), TRASH_ID.desc()],
+    lambda page: TRASHED.join(page, page.c.id == TRASH_ID),
+    _build_trashed_task,
+)
+TRASH_COUNT: Query[int] = Query(
+    select(func.count()).select_from(DeletedTask).where(DeletedTask.board_id == BOARD_ID),
+    itemgetter(0),
+)
 TRASHED_TASK: Query[TrashedTask] = Query(
     TRASHED.where(DeletedTask.task_id == bindparam("task_id")).limit(1), _build_trashed_task
 )

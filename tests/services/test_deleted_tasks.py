@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from core.clock import now
 from core.errors import Forbidden, NotFound
+from core.paging import KeysetPage
 from models import Comment, DeletedTask, Event, Status, TaskDependency, new_id
 from services import agents, tasks
 
@@ -39,21 +40,22 @@ async def test_deleted_tasks_are_listed_with_who_deleted_them(session, world, pa
     await tasks.delete_task(session, world.bob, world.board, first.id)
     await tasks.delete_task(session, world.lead, world.board, second.id)
 
-    latest, earliest = await tasks.list_trashed_tasks(session, world.board)
+    page, total = await tasks.list_trashed_tasks(session, world.board)
+    latest, earliest = page.items
 
     assert (latest.title, latest.status, latest.comment_count) == ("Second", Status.INBOX, 0)
     assert (latest.deleted_by, latest.agent_id) == (world.lead.name, world.lead.id)
     assert (earliest.title, earliest.status) == ("First", Status.REVIEW)
-    assert (earliest.comment_count, earliest.total) == (1, 2)
+    assert (earliest.comment_count, total) == (1, 2)
     assert (earliest.deleted_by, earliest.user_id) == (world.bob.display_name, world.bob.id)
-    assert await tasks.list_trashed_tasks(session, world.garden) == []
+    assert await tasks.list_trashed_tasks(session, world.garden) == (KeysetPage([]), 0)
 
 
 async def test_a_deleted_agent_keeps_its_name_in_the_trash(session, world, pair) -> None:
     await tasks.delete_task(session, world.lead, world.board, pair[0].id)
     await agents.delete_agent(session, world.alice, world.lead.id)
 
-    [one] = await tasks.list_trashed_tasks(session, world.board)
+    [one] = (await tasks.list_trashed_tasks(session, world.board))[0].items
 
     assert one.deleted_by == "Lead"
 
@@ -63,7 +65,7 @@ async def test_a_deletion_without_an_event_has_no_actor(session, world) -> None:
     session.add(DeletedTask(board_id=world.board.id, task_id=new_id(), rows=rows, deleted_at=now()))
     await session.flush()
 
-    [one] = await tasks.list_trashed_tasks(session, world.board)
+    [one] = (await tasks.list_trashed_tasks(session, world.board))[0].items
 
     assert one.deleted_by is None
 
@@ -83,7 +85,7 @@ async def test_dependencies_between_restored_tasks_are_kept(session, world, pair
 async def test_purged_tasks_are_not_listed(session, world, pair) -> None:
     await delete_all(session, world.alice, world.board, *pair)
     await tasks.purge_trash(session, keep_days=0)
-    assert await tasks.list_trashed_tasks(session, world.board) == []
+    assert await tasks.list_trashed_tasks(session, world.board) == (KeysetPage([]), 0)
 
 
 async def test_tasks_of_another_board_are_not_restored(session, world, pair) -> None:

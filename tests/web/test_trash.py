@@ -173,3 +173,19 @@ async def test_htmx_gets_only_the_list(alice, path, deleted) -> None:
     part = (await alice.get(path, headers=HTMX)).text
     assert part.lstrip().startswith('<div class="stack" id="trash"')
     assert "Print it" in part
+
+
+async def test_the_trash_is_shown_page_by_page(alice, path, world, transaction) -> None:
+    rows = {"tasks": [{"title": "Old", "status": "inbox"}], "task_comments": []}
+    board = {"board_id": world.board.id, "rows": rows, "deleted_at": now()}
+    async with transaction() as session:
+        session.add_all([DeletedTask(task_id=new_id(), **board) for _ in range(60)])
+    first = (await alice.get(path)).text
+    [after] = re.findall(rf'href="({path}\?after=[^"]*)"', first)
+    second = (await alice.get(after)).text
+    shown = [re.findall('id="(trashed-[^"]*)"', page) for page in (first, second)]
+    assert [len(ids) for ids in shown] == [50, 10]
+    assert len({*shown[0], *shown[1]}) == 60
+    assert "60 deleted tasks" in second
+    [before] = re.findall(rf'href="({path}\?before=[^"]*)"', second)
+    assert re.findall('id="(trashed-[^"]*)"', (await alice.get(before)).text) == shown[0]

@@ -17,6 +17,7 @@ from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.list_addresses import KeysetTable, TableOrder, parse_place
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, _, ngettext
 
@@ -32,13 +33,14 @@ async def show_trash(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        trashed = await tasks.list_trashed_tasks(source, access.board)
+        place = parse_place(request.query_params)
+        page, total = await tasks.list_trashed_tasks(source, access.board, place)
+    path = f"/boards/{access.board.id}/trash"
     context: dict[str, Any] = {
         "board": access.board,
         "can_write": access.can_write,
-        "trashed": trashed,
+        "table": KeysetTable(TableOrder(path, "", ""), place, page, total),
         "viewer_id": request.user.id,
-        "total": trashed[0].total if trashed else 0,
         "lifetime": timedelta(days=get_settings(request).trash_retention_days),
     }
     if layout is None:
