@@ -13,7 +13,8 @@ async def test_a_webhook_is_created_and_its_payloads_appear_live(site: LiveSite,
         await page.locator("#board-pages > summary").click()
         await page.get_by_role("link", name="Webhooks").click()
         await page.get_by_role("link", name="New webhook").first.click()
-        await page.get_by_role("textbox", name="Instruction").fill("Create a task for each failed build.")
+        instruction = page.get_by_role("textbox", name="Instruction")
+        await instruction.fill("Create a task for each failed build.")
         await choose(page.locator("#field-agent_id"), "Wren")
         await page.get_by_role("button", name="Create webhook").click()
 

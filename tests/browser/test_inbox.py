@@ -20,7 +20,8 @@ async def test_an_onboarding_question_appears_and_disappears_in_the_inbox(site: 
         asker = await site.connect_gateway_agent(workshop, f"mc-gateway-{entered['id']}")
         board = site.create_board("Quay", gateway_id=entered["id"])
         site.owner.call("POST", f"/boards/{board['id']}/onboarding/start")
-        async with site.open_page(f"/approvals?board={board['id']}") as page:
+        async with site.open_page(f"/boards/{board['id']}") as page:
+            await page.goto(f"/approvals?board={board['id']}")  # the board is a recent one now
             lamp = page.locator(f"#rail-board-{board['id']} .lamp")
             item = page.get_by_role("listitem").filter(has_text="Setting up Quay")
             await expect(page.locator(".live[data-state=live]").first).to_be_visible()

@@ -94,8 +94,10 @@ async def test_every_one_of_a_thousand_comments_can_be_reached(
     async with site.open_page(f"{path}?show=comments", viewport=size) as page:
         entries, earlier = (
             page.locator("#conversation .tl__e"),
-            page.get_by_role("link", name="Earlier"),
+            page.get_by_role("link", name="Earlier", exact=True),
         )
+        await expect(entries).to_have_count(30)
+        await page.get_by_role("link", name="Show earlier").click()
         for first in range(COMMENTS - 200, -1, -200):
             await expect(entries.first).to_contain_text(f"Comment {first}.")
             await expect(entries).to_have_count(200)
