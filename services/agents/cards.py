@@ -232,6 +232,8 @@ def _build_board_agents_query() -> Query[tuple[CardRow, int]]:
             Task.status == Status.IN_PROGRESS,
             Task.assigned_agent_id.is_not(None),
         )
+        .distinct()
+        .order_by(Task.assigned_agent_id)
         .limit(literal_column(str(MAX_ACTIVE)))
     )
     runs = _select_active(Run.agent_id, Run.status == RunStatus.RUNNING)
@@ -254,10 +256,10 @@ def _build_board_agents_query() -> Query[tuple[CardRow, int]]:
 
 
 def _select_active(agent_id: Any, *conditions: ColumnElement[bool]) -> Select[Any]:
-    """Select some agents of the board `board_id` with a sign of activity."""
+    """Select the first agents of the board `board_id` with a sign of activity, by id."""
     query = select(agent_id).join(Agent, Agent.id == agent_id).where(*conditions)
     query = query.where(Agent.board_id == bindparam("board_id", type_=Uuid()))
-    return query.limit(literal_column(str(MAX_ACTIVE)))
+    return query.distinct().order_by(agent_id).limit(literal_column(str(MAX_ACTIVE)))
 
 
 def build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[AgentCard]:

@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import Forbidden, NotFound
 from core.paging import Paging
+from models import Status
 from services import agents
 from tests.services.test_agents import ALL
 from tests.support.agent_helpers import create_agent
@@ -68,6 +69,16 @@ class TestFinding:
         await agents.delete_agent(session, world.charlie, without_board.id)
         found = await agents.list_agents(session, world.dana_member, ALL)
         assert [agent.name for agent in found.items] == ["Main"]
+
+    async def test_agent_with_many_tasks_takes_one_place_on_the_board(self, session, world) -> None:
+        for agent, count in [(world.worker, 25), (world.other_worker, 1)]:
+            fields = {"status": Status.IN_PROGRESS, "assigned_agent_id": agent.id}
+            session.add_all([world.make_task("Begun", **fields) for _ in range(count)])
+            await session.flush()
+        board = await session.merge(world.board)
+        found = await agents.load_board_agents(session, board, ())
+        shown = {card.agent.id for card in found.cards}
+        assert {world.worker.id, world.other_worker.id} <= shown
 
     async def test_suggested_name_is_one_that_no_visible_agent_has(self, session, world) -> None:
         session.add_all([make_agent(name, world.board) for name in ("WORKER 2", "Worker 4")])
