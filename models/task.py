@@ -214,7 +214,7 @@ class DeletedTask(Base):
     __tablename__ = "trash"
     __table_args__ = (Index(None, "board_id", "deleted_at"),)
 
-    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
     task_id: Mapped[UUID] = mapped_column(unique=True)
     rows: Mapped[dict[str, Any]]  # table name → its rows
     deleted_at: Mapped[datetime] = mapped_column(index=True)

@@ -34,14 +34,19 @@ INDEXES = (
     ("ix_agent_runs_of_messages", "agent_runs", ["agent_id", text('"left"(run_id, 36)')], None),
     ("ix_trash_board_id_deleted_at", "trash", ["board_id", "deleted_at"], None),
 )
+COVERED = ("agent_questions", "trash")  # whose index of boards alone is not needed any more
 
 
 def upgrade() -> None:
     for name, table, columns, condition in INDEXES:
         where = text(condition) if condition else None
         op.create_index(op.f(name), table, columns, postgresql_where=where)
+    for table in COVERED:
+        op.drop_index(op.f(f"ix_{table}_board_id"), table)
 
 
 def downgrade() -> None:
+    for table in COVERED:
+        op.create_index(op.f(f"ix_{table}_board_id"), table, ["board_id"])
     for name, table, _, _ in reversed(INDEXES):
         op.drop_index(op.f(name), table)
