@@ -85,16 +85,21 @@
     loader.load(address, delay, show);
   };
 
+  const reveal = () => {
+    (opener.closest("dialog, .menu, [popover], main") ?? document.body).append(panel); // else a dialog makes it inert
+    panel.showPopover();
+    opener.setAttribute("aria-expanded", "true");
+    markChosen();
+    place();
+    input.focus({ preventScroll: true });
+  };
+
   const open = (button) => {
     close();
     opener = button;
-    (button.closest("dialog, .menu, [popover], main") ?? document.body).append(panel); // else a dialog makes it inert
     panel.setAttribute("aria-label", button.ariaLabel || (document.getElementById(`${button.id}-label`)?.textContent ?? button.textContent).trim());
     input.value = status.textContent = "";
-    panel.showPopover();
-    button.setAttribute("aria-expanded", "true");
-    place();
-    input.focus({ preventScroll: true });
+    reveal();
     ask(0);
   };
 
@@ -186,7 +191,11 @@
     chip.closest("[data-picker]").querySelector("[data-open-picker]").focus();
     removeChip(chip);
   });
-  document.addEventListener("htmx:after:swap", () => { if (opener && !opener.isConnected) close(); });
+  // A choice of several values may reload the filters around the list, which stays open for the next one.
+  document.addEventListener("htmx:after:swap", () => {
+    if (opener && !opener.isConnected) close();
+    else if (opener && !panel.isConnected) reveal();
+  });
   const follow = (event) => { if (opener && !panel.contains(event.target)) place(); };
   addEventListener("scroll", follow, { capture: true, passive: true });
   addEventListener("resize", follow);
