@@ -40,7 +40,7 @@ from models import (
     Status,
     Task,
 )
-from services import boards, desired_state, events
+from services import boards, desired_state, events, organizations
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
 from services.agents.rules import (
@@ -178,7 +178,7 @@ def _build_contact_update(status: object, *conditions: ColumnElement[bool]) -> W
 AGENT_ID = Agent.id == bindparam("agent_id", type_=Uuid())
 BEFORE_CONTACT = Query(
     select(Agent.status, Agent.last_seen_at)
-    .where(AGENT_ID, boards.build_keeping_condition(AGENT_ID.right))
+    .where(AGENT_ID, organizations.build_keeping_condition(AGENT_ID.right))
     .with_for_update(key_share=True)
 )
 """Locks an agent that calls: a concurrent call may have recorded a change of the status.

@@ -14,7 +14,6 @@ from services.boards.access import (
     BoardPermissions,
     BoardPerson,
     access_parameters,
-    build_keeping_condition,
     build_readers_query,
     can_user_read,
     get_board,

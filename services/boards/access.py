@@ -39,6 +39,7 @@ from models import (
     Role,
     User,
 )
+from services import organizations
 
 CAN_WRITE = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
 CAN_READ = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), CAN_WRITE)
@@ -310,16 +311,11 @@ async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID)
     return _require_admin(_require_read(row)) if row is not None else None
 
 
-def build_keeping_condition(agent_id: Any) -> ColumnElement[bool]:
-    """Build a condition that is true, and keeps the board of an agent before rows are locked."""
-    board = select(Board.id).join(Agent, Agent.board_id == Board.id).where(Agent.id == agent_id)
-    kept = board.with_for_update(read=True, key_share=True, of=Board).subquery("kept")
-    return select(func.count()).select_from(kept).scalar_subquery() >= 0
-
-
 def select_kept_agent(agent_id: Any) -> Select[UUID]:
     """Select an agent that is kept with its board: see `keep_agent`."""
-    agent = select(Agent.id).where(Agent.id == agent_id, build_keeping_condition(agent_id))
+    agent = select(Agent.id).where(
+        Agent.id == agent_id, organizations.build_keeping_condition(agent_id)
+    )
     return agent.with_for_update(read=True, key_share=True)
 
 

@@ -345,11 +345,12 @@ async def _find_by_own_token(source: Source, token: str) -> AgentCredential | No
 async def _record_first_use(source: Source, token: AgentToken, agent: Agent) -> bool:
     """Record the first use of a token, and return whether the token still existed.
 
-    The agent's row is locked before its tokens, in the same order as its deletion; the other order
-    could deadlock.
+    The board is kept, and the agent's row is locked, before its tokens, in the same order as their
+    deletions; the other order could deadlock.
     """
     session = require_transaction(source)
-    owner = select(Agent.id).where(Agent.id == token.agent_id)
+    is_kept = organizations.build_keeping_condition(token.agent_id)
+    owner = select(Agent.id).where(Agent.id == token.agent_id, is_kept)
     await session.execute(owner.with_for_update(key_share=True))
     used = update(AgentToken).where(AgentToken.id == token.id, AgentToken.ended_at.is_(None))
     used = used.values(first_used_at=now()).returning(AgentToken.id)
@@ -394,8 +395,12 @@ async def accept_imported_token(
 
     Return None if the agent has another token meanwhile.
     """
-    query = select(Agent).where(Agent.id == match.agent_id, Agent.agent_token_hash == match.hash)
-    agent = await session.scalar(query)
+    query = select(Agent).where(
+        Agent.id == match.agent_id,
+        Agent.agent_token_hash == match.hash,
+        organizations.build_keeping_condition(match.agent_id),
+    )
+    agent = await session.scalar(query.with_for_update(key_share=True))
     if agent is None:
         return await _find_by_own_token(session, token)  # a concurrent request has stored it
     audit.use_credential("agent_token")

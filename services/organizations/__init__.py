@@ -30,6 +30,7 @@ from services.organizations.invites import (
     revoke_invite,
 )
 from services.organizations.locks import (
+    build_keeping_condition,
     lock_memberships,
     lock_organization,
     lock_organization_as_admin,

@@ -10,6 +10,7 @@ deletion of a board locks it `to_delete` at once.
 """
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -109,6 +110,13 @@ SHARED_ORGANIZATIONS: Query[tuple[UUID]] = Query(
     .order_by(Organization.id)
     .with_for_update(read=True)
 )
+
+
+def build_keeping_condition(agent_id: Any) -> ColumnElement[bool]:
+    """Build a condition that is true, and keeps the board of an agent before rows are locked."""
+    board = select(Board.id).join(Agent, Agent.board_id == Board.id).where(Agent.id == agent_id)
+    kept = board.with_for_update(read=True, key_share=True, of=Board).subquery("kept")
+    return select(func.count()).select_from(kept).scalar_subquery() >= 0
 
 
 async def lock_organization_contents(

@@ -14,6 +14,7 @@ from core.errors import NotFound, Unauthorized
 from models import (
     Agent,
     AgentStatus,
+    AgentToken,
     Approval,
     ApprovalStatus,
     CodingClient,
@@ -21,8 +22,10 @@ from models import (
     NotificationKind,
 )
 from services import agents, approvals, boards, coding_sessions, notifications, organizations
+from tests.services.test_agent_tokens import IMPORTED, add_imported_token, authenticate
 from tests.services.test_escalations import choose_second_person
 from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.people_rows import token_secret
 from tests.support.tool_calls import ask, prepare
 from tests.support.world import World, new_id
 
@@ -76,6 +79,27 @@ async def begin_call(session: AsyncSession, world: World) -> None:
     await coding_sessions.record_signal(session, world.worker, client, "session-1")
 
 
+async def renew_token(session: AsyncSession, world: World) -> None:
+    own = update(AgentToken).where(AgentToken.agent_id == world.worker.id)
+    await session.execute(own.values(first_used_at=None))
+
+
+async def import_token(session: AsyncSession, world: World) -> None:
+    await add_imported_token(session, world.worker)
+
+
+async def use_own_token(session: AsyncSession, world: World) -> None:
+    assert await authenticate(session, token_secret(world.worker))
+
+
+async def use_imported_token(session: AsyncSession, _world: World) -> None:
+    assert await authenticate(session, IMPORTED)
+
+
+async def record_heartbeat(session: AsyncSession, world: World) -> None:
+    await agents.record_heartbeat(session, world.worker)
+
+
 def mark_read(number: int) -> Change:
     async def mark(session: AsyncSession, world: World) -> None:
         ids = select(Notification.id).order_by(Notification.created_at)
@@ -114,6 +138,8 @@ def make_notification(world: World, **fields: object) -> Notification:
     [
         pytest.param(ask_for_ls, begin_call, ask_for_ls, id="call"),
         pytest.param(add_notifications, mark_read(1), mark_read(0), id="notifications"),
+        pytest.param(renew_token, use_own_token, record_heartbeat, id="first_use"),
+        pytest.param(import_token, use_imported_token, record_heartbeat, id="imported_token"),
     ],
 )
 async def test_a_deletion_waits_for_what_is_being_recorded(
