@@ -44,17 +44,19 @@ INITIAL_DATABASE = InitialDatabase()
 
 def _create_database(files: Path) -> None:
     """Start PostgreSQL on an empty folder, migrate its database, and copy its files."""
-    postgres = EmbeddedPostgres(root_data_folder() / "initial", tuning={"fsync": "off"})
-    settings = Settings(database_url=postgres.start())
-    with ThreadPoolExecutor() as executor:  # this one may run an event loop
-        executor.submit(asyncio.run, migrate_database(settings)).result()
-    postgres.stop()
-    end = time.monotonic() + STOP_TIMEOUT
-    while (postgres.home / "data/postmaster.pid").exists():  # PostgreSQL still writes its files
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    new = files.with_name("new")
-    _copy(postgres.home / "data", new)
+    with tempfile.TemporaryDirectory(prefix="initial-", dir=root_data_folder()) as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL runs with another account if this is root
+        postgres = EmbeddedPostgres(Path(folder), tuning={"fsync": "off"})
+        settings = Settings(database_url=postgres.start())
+        with ThreadPoolExecutor() as executor:  # this one may run an event loop
+            executor.submit(asyncio.run, migrate_database(settings)).result()
+        postgres.stop()
+        end = time.monotonic() + STOP_TIMEOUT
+        while (postgres.home / "data/postmaster.pid").exists():  # it still writes its files
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        new = files.with_name("new")
+        _copy(postgres.home / "data", new)
     new.rename(files)
 
 
