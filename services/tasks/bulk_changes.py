@@ -15,7 +15,7 @@ from models import Actor, Board, DeletedTask
 from services.tasks.change_request import TaskUpdate
 from services.tasks.commands import update_task
 from services.tasks.queries import load_task_details, task_not_found
-from services.tasks.trash import delete_task, restore_task
+from services.tasks.trash import delete_task, keep_references, restore_kept_task
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,11 @@ async def restore_tasks(
     )
     last_first = in_trash.order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
     found = list(await session.scalars(last_first))
+    await keep_references(session, board, found)
     results = await _apply_to_each(
-        session, [*found, *task_ids], lambda task_id: restore_task(session, actor, board, task_id)
+        session,
+        [*found, *task_ids],
+        lambda task_id: restore_kept_task(session, actor, board, task_id),
     )
     return sorted(results, key=lambda one: task_ids.index(one.task_id))
 

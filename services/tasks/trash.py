@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    TextClause,
     Uuid,
     bindparam,
     cast,
@@ -105,12 +106,20 @@ async def delete_task(
 async def restore_task(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID
 ) -> TaskDetail:
+    """Keep the references of a deleted task, and restore it: see `restore_kept_task`."""
+    await keep_references(session, board, [task_id])
+    return await restore_kept_task(session, actor, board, task_id)
+
+
+async def restore_kept_task(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID
+) -> TaskDetail:
     """Restore a deleted task on a locked board, with its dependent rows.
 
-    References to rows that no longer exist are left out, and so are dependencies that would now
-    create a cycle, and links of approvals that were decided meanwhile. The task is unassigned if
-    its agent or person has left the board, and dependents that were started meanwhile return to
-    the inbox. Raises NotFound after the purge, and Forbidden.
+    Call `keep_references` before. References to rows that no longer exist are left out, and so are
+    dependencies that would now create a cycle, and links of approvals that were decided meanwhile.
+    The task is unassigned if its agent or person has left the board, and dependents that were
+    started meanwhile return to the inbox. Raises NotFound after the purge, and Forbidden.
     """
     check_may_create_and_delete(actor, board)
     stored = await session.scalar(
@@ -285,6 +294,52 @@ RESTORE_ORDER = (
 """The tables of a task in the order of their foreign keys."""
 
 
+RESTORED_TABLES = [Base.metadata.tables[model.__tablename__] for model in RESTORE_ORDER]
+REFERENCES = [
+    (table.name, key.parent.name, key.column.table)
+    for table in RESTORED_TABLES
+    for key in table.foreign_keys
+    if key.column.table not in (*RESTORED_TABLES, Board.__table__)
+]
+"""Columns with references outside the locked board: table, column, and the other table."""
+
+
+def _build_keeping_query(other: Table) -> TextClause:
+    """Build the query that keeps the rows of a table to which deleted tasks refer.
+
+    It contains only names of our tables and columns, so the text cannot be injected.
+    """
+    ids = [
+        f"select (stored ->> '{column}')::uuid from {DeletedTask.__tablename__} "  # noqa: S608
+        f"cross join jsonb_array_elements(rows -> '{table}') as stored "
+        "where board_id = :board_id and task_id = any(:task_ids)"
+        for table, column, referred in REFERENCES
+        if referred is other
+    ]
+    query = text(
+        f"select id from {other.name} where id in ({' union '.join(ids)}) "  # noqa: S608
+        "order by id for key share"
+    )
+    return query.bindparams(bindparam("task_ids", type_=ARRAY(Uuid())))
+
+
+REFERRED_TABLES = sorted(
+    {other for _, _, other in REFERENCES}, key=lambda one: (one is not User.__table__, one.name)
+)
+KEEPING_QUERIES = [_build_keeping_query(other) for other in REFERRED_TABLES]
+"""Keep users, then agents and others: see `services/organizations/locks.py`."""
+
+
+async def keep_references(session: AsyncSession, board: Board, task_ids: Sequence[UUID]) -> None:
+    """Let deletions of what deleted tasks refer to wait until the commit, or wait for them.
+
+    Call it once for all tasks, before the first is restored: its events are recorded then, which a
+    deletion waits for.
+    """
+    for query in KEEPING_QUERIES:
+        await session.execute(query, {"board_id": board.id, "task_ids": list(task_ids)})
+
+
 async def find_approvals_decided_since(
     session: AsyncSession, rows: Mapping[str, Any], deleted_at: datetime
 ) -> set[UUID]:
@@ -317,10 +372,9 @@ async def restore_rows(
         edges: await _without_cycles(session, board, rows[edges]),
         values: await custom_fields.filter_valid_rows(session, board, rows.get(values, [])),
     }
-    for name in [model.__tablename__ for model in RESTORE_ORDER]:
-        if stored.get(name):  # a task that was deleted before the table existed has none
-            statement = _build_restore(Base.metadata.tables[name], stored[name])
-            await session.execute(statement)
+    for table in RESTORED_TABLES:
+        if stored.get(table.name):  # a task that was deleted before the table existed has none
+            await session.execute(_build_restore(table, stored[table.name]))
 
 
 async def _without_cycles(

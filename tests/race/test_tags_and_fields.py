@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from core.errors import Conflict, Invalid, NotFound
 from services import boards, custom_fields, tags, tasks
+from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.rounds import ROUNDS, run_rounds
 
 
@@ -58,6 +59,40 @@ async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
         await asyncio.gather(create_task_with(tag_id), delete(tag_id), create_task_with(tag_id))
 
     await run_rounds(range(ROUNDS), race)
+
+
+async def test_tasks_are_restored_without_a_tag_that_is_deleted_meanwhile(
+    isolated_transaction, isolated_world
+) -> None:
+    """The task with the tag is restored after another one, whose event is recorded by then."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        draft = tags.TagCreate(name="Urgent")
+        tag_id = (await tags.create_tag(session, world.alice_member, draft)).tag.id
+        board = await boards.lock_board(session, world.alice, world.board.id)
+        drafts = [tasks.TaskCreate(title="One", tag_ids=[tag_id]), tasks.TaskCreate(title="Two")]
+        ids = [
+            (await tasks.create_task(session, world.alice, board, one)).task.id for one in drafts
+        ]
+    for id in ids:
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, world.alice, world.board.id)
+            await tasks.delete_task(session, world.alice, board, id)
+
+    async def restore():
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, world.alice, world.board.id)
+            return await tasks.restore_tasks(session, world.alice, board, ids)
+
+    async with isolated_transaction() as session:
+        locked = await tags.lock_tag(session, world.alice_member, tag_id)
+        restoring = asyncio.create_task(restore())
+        await wait_for_lock_waiter(isolated_transaction, unless=restoring)
+        await tags.delete_tag(session, world.alice_member, locked.tag)
+    assert [one.error for one in await restoring] == [None, None]
+    async with isolated_transaction() as session:
+        details = [await tasks.get_task_detail(session, world.board, id) for id in ids]
+    assert [one.tag_ids for one in details] == [[], []]
 
 
 async def try_create_field(transaction, world, key):
