@@ -78,7 +78,9 @@ async def wait(context: RequestContext, body: NewsWait) -> Encoded[NewsRead]:
     with wait_for_news(context.request, context.agent, body.seconds) as waiting:
         while not any(news.values()) and await waiting.next() is WaitEnd.NOTIFIED:
             news = await _read_news(context)
-    return Encoded(news or await _read_news(context))
+    if not any(news.values()):
+        news = await _read_news(context)  # the agent may have been deleted meanwhile
+    return Encoded(news)
 
 
 async def _read_news(context: RequestContext) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import api.mcp
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.http.long_wait import end_waits
 from core.http.request import WAITS_OF_AGENT
 from core.limiters import ConcurrencyLimiter
 from models import AgentToken, Status
@@ -248,6 +249,17 @@ async def test_a_wait_ends_when_the_token_does(site: Site, is_tool: bool) -> Non
     else:
         response = await while_waiting(site, site.worker.get(f"{MESSAGES}?wait=50"), end_token())
         assert response.status_code == 401
+
+
+async def test_a_wait_without_news_is_refused_if_its_token_has_ended(site: Site) -> None:
+    async def end_token() -> None:
+        async with site.transaction() as session:
+            await session.execute(delete(AgentToken))
+        end_waits()
+
+    failing: Any = McpClient(site.worker).fail("wait")
+    code, _ = await while_waiting(site, failing, end_token())
+    assert code == "unauthenticated"
 
 
 async def test_a_wait_ends_when_the_client_has_gone(site: Site) -> None:
