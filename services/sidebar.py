@@ -383,6 +383,8 @@ async def move_pin(
     order = [*await list_pinned_ids(session, member)]
     if board_id not in order:
         raise _board_not_found()
+    if to == board_id:
+        return
     at = order.index(board_id)
     order.remove(board_id)
     if isinstance(to, UUID):

@@ -90,6 +90,7 @@ async def test_pinned_boards_are_in_the_order_of_the_user(session, world, many) 
         (third, "down", [second, first, fourth, third]),
         (third, second, [third, second, first, fourth]),
         (third, "end", [second, first, fourth, third]),
+        (first, first, [second, first, fourth, third]),
         (first, many[9].id, [second, fourth, third, first]),
     ):
         await sidebar.move_pin(session, member, board_id, to)
