@@ -43,7 +43,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from core.clock import to_utc
 from core.errors import Invalid, PreconditionFailed
-from core.text import N_, is_email, is_storable
+from core.text import N_, is_email, is_storable, to_one_line
 
 ALLOWED_YEARS = range(2, 9999)  # years that can be represented in every time zone
 MAX_INTEGER = 2**31 - 1  # maximum of PostgreSQL's type integer
@@ -59,7 +59,12 @@ def build_line_constraints(max_length: int) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=max_length)
 
 
+def _to_one_line(given: object) -> object:
+    return to_one_line(given) if isinstance(given, str) else given
+
+
 Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
+ShownName = Annotated[Name, BeforeValidator(_to_one_line)]  # cannot look like another one
 RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Description = Annotated[str, StringConstraints(max_length=20_000)]

@@ -12,7 +12,7 @@ from core.clock import now
 from core.db.reads import Query, Source
 from core.db.transactions import Write
 from core.errors import Conflict, NotFound
-from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Name, Patch
+from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Patch, ShownName
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_, escape_pattern, slugify
 from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
@@ -26,7 +26,7 @@ class TagCreate(Fields):
 
     example = {"name": "Needs words", "color": "#3B82F6"}
 
-    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]
     slug: Annotated[
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH)] | None,
         Label(N_("Slug"), FieldKind.LINE),

@@ -23,9 +23,9 @@ from core.fields import (
     KnownVersions,
     Label,
     Moment,
-    Name,
     Patch,
     ShortText,
+    ShownName,
     build_line_constraints,
     check_version,
 )
@@ -79,7 +79,7 @@ class BoardCreate(Fields):
         "require_approval_for_done": True,
     }
 
-    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]
     slug: Annotated[
         str,
         StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),

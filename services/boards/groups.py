@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
-from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Name, Patch
+from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Patch, ShownName
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_, slugify
 from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User
@@ -183,7 +183,7 @@ class BoardGroupCreate(Fields):
 
     example = {"name": "Spring launch", "description": "All boards that go out together."}
 
-    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]
     slug: Annotated[
         str,
         StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import list_time_zone_names, now
 from core.db.transactions import lock_name
 from core.errors import Conflict, Invalid, NotFound
-from core.fields import FieldKind, Fields, Label, Name, NormalizedEmail
+from core.fields import FieldKind, Fields, Label, NormalizedEmail, ShownName
 from core.security.secrets import generate_token, hash_token
-from core.text import N_, to_one_line
+from core.text import N_
 from models import ExternalIdentity, FirstRunLink, User
 from services import audit, organizations, rows
 from services.audit import AuditAction, AuditObject, NewAuditRecord
@@ -31,7 +31,7 @@ def _find_time_zone(name: object) -> str | None:
 class AccountCreate(Fields):
     """The account of an invited user. What a name does not show could make it look like another."""
 
-    name: Annotated[Name, BeforeValidator(to_one_line), Label(N_("Your name"), FieldKind.LINE)]
+    name: Annotated[ShownName, Label(N_("Your name"), FieldKind.LINE)]
     timezone: Annotated[str | None, BeforeValidator(_find_time_zone), Label(N_("Time zone"))] = None
 
 

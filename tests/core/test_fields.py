@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from core.errors import Invalid
 from core.fields import FieldKind, Fields, Label, Name, Patch, ShortText
+from services.boards import BoardGroupUpdate, BoardUpdate
 from services.gateways import GatewayCreate
+from services.tags import TagUpdate
 from web.ui.forms import Form
 from web.ui.object_forms import build_form_fields, list_edited_fields
 
@@ -43,6 +45,20 @@ def test_a_patch_needs_a_field_and_no_particular_one() -> None:
             nothing.without({"size"}).changes()
         assert error.value.code == "nothing_to_change"
     assert ThingCreate.model_fields["name"].is_required()
+
+
+@pytest.mark.parametrize("fields", [BoardUpdate, BoardGroupUpdate, TagUpdate])
+def test_names_have_only_characters_that_are_shown(fields: type[BoardUpdate]) -> None:
+    for given, stored in [
+        ("\u202egnp\u200b", "gnp"),
+        (" Two\r\nlines\t", "Two lines"),
+        ("👩\u200d💻 Team", "👩\u200d💻 Team"),  # a joiner that is needed
+    ]:
+        assert fields.of(name=given).name == stored
+    for given, code in [("\u200b\u2066", "blank"), ("x" * 201, "too_long"), (5, "field_invalid")]:
+        with pytest.raises(Invalid) as error:
+            fields.of(name=given)
+        assert error.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -175,6 +175,18 @@ async def test_changes_of_two_admins_to_a_tag_are_both_kept(
     assert "Hers" in stale.text
     assert "Mine" in stale.text
     assert (await dana.post(f"{tag_path}/edit", data=own)).status_code == 303
+
+
+async def test_a_tag_whose_name_has_hidden_characters_can_be_changed(
+    dana, tag, tag_path, transaction
+) -> None:
+    hidden = "\u202eWords"
+    async with transaction() as session:
+        await session.execute(update(Tag).where(Tag.id == tag.id).values(name=hidden))
+    own = form_of((await dana.get(f"{tag_path}/edit")).text, "description")
+    own |= {"name": hidden, "slug": "words", "color": "112233"}
+    assert (await dana.post(f"{tag_path}/edit", data=own)).status_code == 303
+    assert (await load_tags(transaction))[hidden].color == "112233"
 
 
 async def test_an_admin_deletes_a_tag(dana, tag_path, transaction) -> None:
