@@ -340,14 +340,12 @@ def block(client: str, event: str, reason: str) -> int:
     return BLOCKED
 
 
-def watch(deadline: float) -> None:
+def watch(deadline: float, parent: int, grandparent: str) -> None:
     """End this process if the client ends, or before the client gives up, which runs the call.
 
     A client that is killed leaves its hook behind. Its parent can be a shell that stays as well,
-    so the parent of that one is watched too.
+    so the parent of that one is watched too. Both are those from before anything was sent.
     """
-    parent = os.getppid()
-    grandparent = find_parent(parent)
     seconds = 1 if PROCESSES.exists() else 5  # without it, each look starts a program
     look_at = time.monotonic()
     while time.monotonic() < deadline:
@@ -388,7 +386,8 @@ def guard_hook(client: str, event: str) -> None:
         except Exception:
             wait = DEFAULT_WAIT
         deadline = time.monotonic() + wait + MARGIN * 2 / 3
-        threading.Thread(target=watch, args=(deadline,), daemon=True).start()
+        parents = os.getppid(), find_parent(os.getppid())
+        threading.Thread(target=watch, args=(deadline, *parents), daemon=True).start()
         status = run_hook(client, event)
         sys.stderr.flush()
     except BaseException as error:  # also an interrupt, or a closed output

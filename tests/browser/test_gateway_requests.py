@@ -46,7 +46,9 @@ async def test_a_question_appears_live_and_is_answered_once(gateway_site: Gatewa
         assert await list_axe_violations(page, with_layout=True) == []
         await page.get_by_role("button", name="Allow once").click()
         await expect(page.locator("#detail").get_by_text("You allowed it once")).to_be_visible()
-        await expect(page.locator("#detail").get_by_text("received the answer")).to_be_visible()
+        await expect(
+            page.locator("#detail").get_by_text("Quay received the answer")
+        ).to_be_visible()
         await expect(row).to_have_attribute("aria-current", "true")
         await expect(page.locator("#rail")).to_have_attribute("data-needs", str(before))
         assert await page.locator("[data-undo]").count() == 0
