@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -55,10 +55,19 @@ def list_items(answer: Any) -> list[Any]:
     return [{key: item[key] for key in item.keys() - CHANGED_BY_READING} for item in items]
 
 
-async def walk(client: Client, url: str, limit: int, start: str = "") -> list[Any]:
+async def walk(
+    client: Client,
+    url: str,
+    limit: int,
+    start: str = "",
+    *,
+    before_page: Callable[[], Awaitable[object]] | None = None,
+) -> list[Any]:
     """Return the items of all pages, each by the cursor of the one before."""
     joined, cursor, found = "&" if "?" in url else "?", start, []
     for _ in range(1_000):
+        if before_page is not None:
+            await before_page()
         answer = await client.get(f"{url}{joined}limit={limit}&after={cursor}")
         items = list_items(answer)
         assert len(items) <= limit
@@ -246,7 +255,7 @@ async def test_a_list_that_changes_meanwhile_has_the_others_once(
             for number, row in enumerate(pair):  # in the order of the names
                 row.created_at = yesterday + timedelta(seconds=int(name[:3]) * 2 + number)
             session.add_all(pair)
-    is_read, board_id = asyncio.Event(), isolated_world.board.id
+    is_read, is_changed, board_id = asyncio.Event(), asyncio.Event(), isolated_world.board.id
     changes = 0
 
     async def change_others() -> None:
@@ -260,11 +269,17 @@ async def test_a_list_that_changes_meanwhile_has_the_others_once(
                 names = [f"{name} deleted", f"zzz {changes - 3}", f"!! {changes - 3}"]
                 await session.execute(delete(model).where(getattr(model, field).in_(names)))
             changes += 1
+            is_changed.set()
+
+    async def wait_for_change() -> None:
+        is_changed.clear()
+        await is_changed.wait()
 
     async def read() -> list[str]:
         client, url = committing_client_for(isolated_world.alice), path.format(board_id)
         try:
-            return [one[field] for one in await walk(client, url, 7)]
+            items = await walk(client, url, 7, before_page=wait_for_change)
+            return [one[field] for one in items]
         finally:
             is_read.set()
 

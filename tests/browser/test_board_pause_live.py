@@ -37,7 +37,7 @@ async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite
         await page.get_by_role("button", name="Pause all agents").click()
         for one in (page, other):
             await expect(one.locator("#paused")).to_contain_text("Paused by you")
-            await expect(one.locator("#pause")).to_be_hidden()
+            await expect(one.get_by_role("button", name="Pause agents")).to_be_hidden()
             await expect(one.locator("#crew")).to_contain_text("Paused")
         await expect(page.locator("dialog[open]")).to_have_count(0)
         for theme in select_options("a paused board", THEMES):
@@ -48,7 +48,7 @@ async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite
         await page.get_by_role("button", name="Resume").click()
         for one in (page, other):
             await expect(one.locator("#paused")).to_be_hidden()
-            await expect(one.locator("#pause")).to_be_visible()
+            await expect(one.get_by_role("button", name="Pause agents")).to_be_visible()
 
 
 async def test_the_command_palette_pauses_a_board(site: LiveSite) -> None:

@@ -44,10 +44,16 @@ async def new_context(
     return context
 
 
-async def choose(button: Locator, name: str) -> None:
-    """Choose an option of a picker by its name; a picker of several values stays open."""
+async def choose(button: Locator, name: str, *, is_searched: bool = True) -> None:
+    """Choose an option of a picker, which shows only the first until it is searched.
+
+    The option for no value is not found by a search. A picker of several values stays open.
+    """
     await button.click()
-    await button.page.locator("#picker-panel").get_by_role("option", name=name).first.click()
+    panel = button.page.locator("#picker-panel")
+    if is_searched:
+        await panel.get_by_role("combobox").fill(name)
+    await panel.get_by_role("option", name=name).first.click()
 
 
 async def close_context(context: BrowserContext) -> None:
