@@ -127,7 +127,7 @@ async def mark_silent_agents_offline(
     at = now()
     may_be_overdue = may_be_overdue_condition(at - offline_after)
     board_ids = (await session.scalars(select(Agent.board_id).where(may_be_overdue))).all()
-    kept = await boards.keep_boards(session, board_ids)
+    kept = await boards.block_board_deletions(session, board_ids)
     query = (
         select(Agent, Board, HAS_CLIENT)
         .outerjoin(Board, Board.id == Agent.board_id)

@@ -47,7 +47,7 @@ async def remind_of_approvals(session: AsyncSession) -> int:
     Any number of workers may call this at the same time: each approval is reminded of once.
     """
     due = dict(await DUE_REMINDERS.fetch(session, at=now()))
-    kept = await boards.keep_boards(session, due.values())
+    kept = await boards.block_board_deletions(session, due.values())
     claimed = (
         select(Approval.id)
         .where(Approval.id.in_(due), Approval.board_id.in_(kept), Approval.reminded_at.is_(None))
@@ -118,7 +118,7 @@ async def reopen_outdated_first_approvals(session: AsyncSession) -> int:
     that is being decided is left out, because its row is locked.
     """
     due = await OUTDATED_BOARDS.fetch(session)
-    kept = await boards.keep_boards(session, due)
+    kept = await boards.block_board_deletions(session, due)
     of_kept = _OUTDATED.where(Approval.board_id.in_(kept)).limit(BATCH_SIZE)
     outdated = (await session.execute(of_kept.with_for_update(skip_locked=True))).all()
     keys_by_user: defaultdict[UUID, list[str]] = defaultdict(list)

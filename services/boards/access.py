@@ -295,8 +295,8 @@ async def lock_board_as_admin(
 ) -> Board:
     """Lock a board for an action of admins only. Raises the errors of `lock_board`.
 
-    With `to_delete` it also waits for those who keep the board: see `keep_agent`. A deletion that
-    waited for them later would have locked agents that they need.
+    With `to_delete` it also waits for those who keep the board: see `block_agent_deletion`. A
+    deletion that waited for them later would have locked agents that they need.
     """
     lock = BoardLock.DELETION if to_delete else BoardLock.CHANGE
     return _require_admin(await _lock(session, actor, board_id, lock))
@@ -312,14 +312,14 @@ async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID)
 
 
 def select_kept_agent(agent_id: Any) -> Select[UUID]:
-    """Select an agent that is kept with its board: see `keep_agent`."""
+    """Select an agent that is kept with its board: see `block_agent_deletion`."""
     agent = select(Agent.id).where(
         Agent.id == agent_id, organizations.build_keeping_condition(agent_id)
     )
     return agent.with_for_update(read=True, key_share=True)
 
 
-async def keep_agent(session: AsyncSession, agent_id: UUID) -> bool:
+async def block_agent_deletion(session: AsyncSession, agent_id: UUID) -> bool:
     """Let deletions of an agent and its board wait until the transaction ends.
 
     Others may change both. Call it before rows that are deleted with them are locked: a row that
@@ -333,8 +333,10 @@ async def keep_agent(session: AsyncSession, agent_id: UUID) -> bool:
 KEPT_AGENT: Query[tuple[UUID]] = Query(select_kept_agent(bindparam("agent_id", type_=Uuid())))
 
 
-async def keep_boards(session: AsyncSession, board_ids: Collection[UUID | None]) -> Sequence[UUID]:
-    """Keep boards as `keep_agent` does, and return them without those that are being deleted."""
+async def block_board_deletions(
+    session: AsyncSession, board_ids: Collection[UUID | None]
+) -> Sequence[UUID]:
+    """Keep boards as `block_agent_deletion` does; return those that are not being deleted."""
     return await KEPT_BOARDS.fetch(session, board_ids=[*{*board_ids} - {None}])
 
 

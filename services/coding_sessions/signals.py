@@ -229,7 +229,7 @@ async def record_connection(
     is_recorded = before is not None and at - before < CONNECTION_INTERVAL
     if is_recorded and version in (None, known_version):
         return
-    if not await boards.keep_agent(session, agent.id):
+    if not await boards.block_agent_deletion(session, agent.id):
         raise Unauthorized
     name = f"{kind}_at"
     column = getattr(ClientConnection, name)

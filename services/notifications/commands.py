@@ -73,7 +73,8 @@ def _mark_statement(condition: ColumnElement[bool], is_read: ColumnElement[bool]
     """Mark notifications that fit a condition, and count them.
 
     The rows are locked in the order in which `notify` locks them, after their boards: see
-    `boards.keep_agent`. One that merges loses its key, so that the next cause creates another one.
+    `boards.block_agent_deletion`. One that merges loses its key, so that the next cause creates
+    another one.
     """
     board_ids = select(Notification.board_id).where(condition)
     kept = select(Board.id).where(Board.id.in_(board_ids)).order_by(Board.id)

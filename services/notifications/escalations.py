@@ -84,7 +84,7 @@ async def escalate(session: AsyncSession) -> int:
     """Notify the second user of what the first one has not dealt with in time, and count it."""
     at = now()
     board_ids = await _DUE_BOARDS.fetch(session, at=at)
-    kept = await boards.keep_boards(session, board_ids)
+    kept = await boards.block_board_deletions(session, board_ids)
     found = await _DUE.fetch(session, at=at, kept_ids=kept)
     if not found:
         return 0

@@ -5,8 +5,8 @@ invitations; several rows of a table in the order of their ids. So they cannot d
 
 A row that refers to a board or an agent locks it until the commit, against its deletion. So a
 change that locks no board but rows that are deleted with it, such as an agent, a session of a
-client or notifications, keeps the board first (`boards.keep_agent`, `boards.keep_boards`). A
-deletion of a board locks it `to_delete` at once.
+client or notifications, keeps the board first (`boards.block_agent_deletion`,
+`boards.block_board_deletions`). A deletion of a board locks it `to_delete` at once.
 """
 
 from collections.abc import Collection

@@ -701,7 +701,7 @@ async def answer_held_calls(
     decision = _Decision(approval, decider_name)
     if not decision.is_final:
         return {}
-    if not await boards.keep_agent(session, agent.id):
+    if not await boards.block_agent_deletion(session, agent.id):
         return _deny_all(held, NOT_WAITING)
     _, denial = await boards.find_board_and_hold(session, agent)
     if denial is not None:
@@ -756,7 +756,7 @@ async def abandon_calls(
     `is_cut`: the connection has closed, instead of the wait having ended. It is shown on open
     pages, for calls of one approval, unless the server stops: they are loaded again.
     """
-    if is_shown and not await boards.keep_agent(session, held[0].agent_id):
+    if is_shown and not await boards.block_agent_deletion(session, held[0].agent_id):
         return
     at = now()
     abandoned = await session.scalars(
