@@ -59,6 +59,7 @@ ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 BOARD_ID = bindparam("board_id", type_=Uuid())
 TASK_ID = bindparam("task_id", type_=Uuid())
 GATEWAY_ID = bindparam("gateway_id", type_=Uuid())
+IS_ADMIN = bindparam("is_admin", type_=Boolean())
 NO_TEXT = cast(null(), String)
 
 
@@ -75,6 +76,7 @@ class PickerKind(StrEnum):
     CHANGEABLE_BOARDS = "changeable-boards"
     PROGRAM_BOARDS = "program-boards"  # changeable ones without a gateway
     GATEWAY_BOARDS = "gateway-boards"  # changeable ones on a gateway, or on the given one
+    ORGANIZATION_BOARDS = "organization-boards"  # also those that an admin may not read
     GROUPS = "groups"  # of boards
     TAGS = "tags"
     TAG_SLUGS = "tag-slugs"
@@ -83,7 +85,7 @@ class PickerKind(StrEnum):
     SKILL_PACKS = "skill-packs"
 
 
-FOR_ADMINS = {PickerKind.GATEWAYS, PickerKind.SKILL_PACKS}
+FOR_ADMINS = {PickerKind.ORGANIZATION_BOARDS, PickerKind.GATEWAYS, PickerKind.SKILL_PACKS}
 ON_ONE_BOARD = {PickerKind.ASSIGNEES, PickerKind.TASKS}
 
 
@@ -147,7 +149,7 @@ _IS_AGENT_VISIBLE = and_(
     Agent.organization_id == ORGANIZATION_ID,
     or_(
         Agent.board_id.in_(boards.READABLE_BOARD_IDS),
-        and_(Agent.board_id.is_(None), bindparam("is_admin", type_=Boolean())),
+        and_(Agent.board_id.is_(None), IS_ADMIN),
     ),
 )
 _CAN_READ_BOARD = or_(
@@ -240,6 +242,14 @@ SOURCES: dict[PickerKind, Sequence[OptionSource]] = {
         _build_boards(
             boards.WRITABLE_BOARD_IDS,
             Board.gateway_id == func.coalesce(GATEWAY_ID, Board.gateway_id),
+        )
+    ],
+    PickerKind.ORGANIZATION_BOARDS: [
+        OptionSource(
+            kind="board",
+            key=Board.id,
+            name=Board.name,
+            is_visible=and_(Board.organization_id == ORGANIZATION_ID, IS_ADMIN),
         )
     ],
     PickerKind.GROUPS: [

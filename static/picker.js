@@ -114,12 +114,14 @@
     announceChange(field);
   };
   const removeChip = (chip) => {
-    const field = chip.closest("[data-picker]").querySelector("input[type=hidden]");
+    const own = chip.closest("[data-picker]"), field = own.querySelector("input[type=hidden]"), more = own.querySelector("[data-more]");
     chip.remove();
+    if (more) more.textContent = (own.querySelectorAll(":scope > input").length - 1).toLocaleString(document.documentElement.lang);
     announceChange(field);
   };
   const toggle = ({ dataset: { value, name }, children: [drawn] }) => {
-    const before = picker().querySelector(`[data-picked="${CSS.escape(value)}"]`);
+    const quoted = CSS.escape(value); // of many values, only the first have chips
+    const before = picker().querySelector(`[data-picked="${quoted}"], :scope > input[value="${quoted}"]`);
     if (before) removeChip(before);
     else {
       const chip = Object.assign(document.createElement("span"), { className: "chip chip--picked", innerHTML: drawn.innerHTML });

@@ -35,6 +35,7 @@ from web.ui.locale_format import format_number
 from web.ui.posted_forms import (
     KEPT_PARAMETER,
     PICK_PREFIX,
+    TOGGLE_PREFIX,
     allow_repetition,
     find_kept_form,
     keep_posted_form,
@@ -46,7 +47,8 @@ from web.ui.translation import N_, _, translate
 PAGE_SIZE = 20  # options
 MAX_RECENT = 8  # options that were chosen before in this browser
 MAX_NAME_LENGTH = 100  # characters of the name of a field
-MAX_CHOSEN = 100  # values of a field on the page of its picker
+MAX_CHIPS = 20  # values that a field shows; it has the others, too
+MAX_CHOSEN = 100  # values of a filter on the page of its picker
 MAX_ADDRESS_LENGTH = 8_000  # characters, which servers and proxies accept
 
 TITLES = {
@@ -60,6 +62,7 @@ TITLES = {
     PickerKind.CHANGEABLE_BOARDS: N_("Choose a board"),
     PickerKind.PROGRAM_BOARDS: N_("Choose a board"),
     PickerKind.GATEWAY_BOARDS: N_("Choose a board"),
+    PickerKind.ORGANIZATION_BOARDS: N_("Choose a board"),
     PickerKind.GROUPS: N_("Choose a group"),
     PickerKind.TAGS: N_("Choose a tag"),
     PickerKind.TAG_SLUGS: N_("Choose a tag"),
@@ -78,15 +81,26 @@ class ChosenOption(NamedTuple):
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a field shows as chosen; `is_picked` if the page of the picker has led back to it."""
+    """What is chosen in a field; `is_picked` if the page of the picker has led back to it."""
 
     options: Sequence[ChosenOption] = ()
     is_picked: bool = False
+    shows_all: bool = False
 
     @property
     def values(self) -> list[str]:
         """The values of the field."""
         return [one.value for one in self.options]
+
+    @property
+    def shown(self) -> Sequence[ChosenOption]:
+        """Those of several values that the field shows."""
+        return self.options if self.shows_all else self.options[:MAX_CHIPS]
+
+    @property
+    def hidden(self) -> Sequence[ChosenOption]:
+        """The other values, which are submitted all the same."""
+        return self.options[len(self.shown) :]
 
 
 async def load_chosen(
@@ -99,6 +113,7 @@ async def load_chosen(
     *,
     known: Sequence[ChosenOption] = (),
     board: Board | None = None,
+    shows_all: bool = False,
 ) -> Chosen:
     """Return what a field shows as chosen: what was submitted or picked, else the current values.
 
@@ -111,7 +126,8 @@ async def load_chosen(
     unknown = [one for one in values if one and one not in chosen]
     found = await _find_chosen(source, PickerPlace(member, board), kind, unknown)
     chosen |= {one.value: one for one in found}
-    return Chosen([chosen[one] for one in dict.fromkeys(values) if one], picked is not None)
+    options = [chosen[one] for one in dict.fromkeys(values) if one]
+    return Chosen(options, picked is not None, shows_all)
 
 
 async def load_value_names(
@@ -215,11 +231,16 @@ class PickerAddress:
         return f"/pick/{self.kind}?{urlencode(given)}"
 
     def lead_back(self, values: Sequence[str]) -> str:
-        """Return the address of the page of the field, with these values chosen."""
+        """Return the address of the page of the field, with these values chosen.
+
+        Those of a form are kept with it, so that `values` are those to set, or to add or take out.
+        """
         page = urlsplit(self.back)
-        field = f"{PICK_PREFIX}{self.name}" if self.form else self.name
-        # another choice begins with the first page of a list
-        left = {field, "offset", "before", "after"} if not self.form else {field}
+        field = self.name
+        left = {field, "offset", "before", "after"}  # another choice begins with the first page
+        if self.form:
+            field = f"{TOGGLE_PREFIX if self.is_several else PICK_PREFIX}{self.name}"
+            left = {field}
         query = [pair for pair in parse_qsl(page.query, True) if pair[0] not in left]
         query += [(field, value) for value in values]
         query += [(KEPT_PARAMETER, str(self.form))] if self.form else []
@@ -227,15 +248,15 @@ class PickerAddress:
         return f"{path}#{page.fragment}" if page.fragment else path
 
     def change(self, chosen: Sequence[str], value: str) -> str:
-        """Return where a choice leads; one of several is added, or taken out.
-
-        The first of several values in a form is empty, so that none can be chosen.
-        """
-        if not self.is_several:
+        """Return where a choice leads; one of several is added, or taken out."""
+        if self.form or not self.is_several:
             return self.lead_back([value] if value or self.form else [])
         kept = [one for one in chosen if one != value]
-        added = [value] if value not in chosen else []
-        return self.lead_back([*([""] if self.form else []), *kept, *added])
+        return self.lead_back([*kept, value] if value not in chosen else kept)
+
+    def cancel(self, chosen: Sequence[str]) -> str:
+        """Return the address of the page of the field, with what is chosen."""
+        return self.lead_back([] if self.form else chosen)
 
     def name_fixed(self) -> list[ChosenOption]:
         """Return the fixed values whose name contains the text."""
@@ -267,7 +288,7 @@ async def show_picker(request: Request) -> Response:
             given = request.query_params.get("recent", "").split(",", MAX_RECENT)[:MAX_RECENT]
             recent = await _find_chosen(source, place, address.kind, given, only_offered=True)
         values = [] if is_part else await _read_chosen_values(request, address)
-        chosen = await _find_chosen(source, place, address.kind, values)
+        chosen = await _find_chosen(source, place, address.kind, values[:MAX_CHOSEN])
     context: dict[str, Any] = {
         "address": address,
         "options": [*address.name_fixed(), *_merge(address.kind, recent, page)],
@@ -283,6 +304,7 @@ async def show_picker(request: Request) -> Response:
         layout=layout,
         title=translate(TITLES[address.kind]),
         chosen=chosen,
+        hidden_count=len(values) - len(chosen),
         next=address.at(end) if end < page.total and page.items else "",
         previous=address.at(max(page.offset - PAGE_SIZE, 0)) if page.offset else "",
         **context,
@@ -292,13 +314,14 @@ async def show_picker(request: Request) -> Response:
 async def _read_chosen_values(request: Request, address: PickerAddress) -> list[str]:
     """Return the values of the field: in the form that was kept, or in the address of its page.
 
-    Raises Invalid for too many: each link of the page has all of them in its address.
+    Raises Invalid for too many in an address: each link of the page has all of them.
     """
-    if address.form is None:
-        pairs: Sequence[tuple[str, str]] = parse_qsl(urlsplit(address.back).query, True)
-    else:
+    if address.form:
         content = await find_kept_form(request, address.form)
         pairs = content.fields if content else ()
+        values = list(dict.fromkeys(value for name, value in pairs if name == address.name))
+        return [value for value in values if 0 < len(value) <= MAX_NAME_LENGTH]
+    pairs = parse_qsl(urlsplit(address.back).query, True)
     values = [value for name, value in pairs if name == address.name and value]
     if len(values) > MAX_CHOSEN or len(address.lead_back(values)) > MAX_ADDRESS_LENGTH:
         reason = N_("Too many values are chosen to change them without JavaScript.")

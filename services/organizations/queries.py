@@ -1,6 +1,6 @@
 """Read organizations, their members, and what their pages show of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -42,7 +42,6 @@ from models import (
     WebhookEndpoint,
 )
 from services import counters
-from services.organizations.rules import require_admin
 
 
 @dataclass(frozen=True)
@@ -308,13 +307,19 @@ class SectionCounts(NamedTuple):
     webhooks: int
 
 
-async def list_board_names(source: Source, member: Member) -> Mapping[UUID, str]:
-    """Return the names of all boards of the organization, for its admins.
+async def list_board_names(
+    source: Source, member: Member, ids: Collection[UUID]
+) -> Mapping[UUID, str]:
+    """Return the names of boards of the organization by their ids, by name.
 
-    Admins give access to each of them, also those without access of their own. Raises Forbidden.
+    The boards are those of an invitation or a membership that the member may see.
     """
-    require_admin(member)
-    return dict(await BOARD_NAMES.fetch(source, organization_id=member.organization_id))
+    if not ids:
+        return {}
+    rows = await BOARD_NAMES.fetch(
+        source, organization_id=member.organization_id, board_ids=list(ids)
+    )
+    return dict(rows)
 
 
 async def list_last_active(source: Source, members: Sequence[Member]) -> Mapping[UUID, datetime]:
@@ -349,7 +354,10 @@ async def count_sections(source: Source, member: Member) -> SectionCounts:
 ORGANIZATION_ID: Any = bindparam("organization_id", type_=Uuid())
 BOARD_NAMES: Query[tuple[UUID, str]] = Query(
     select(Board.id, Board.name)
-    .where(Board.organization_id == ORGANIZATION_ID)
+    .where(
+        Board.organization_id == ORGANIZATION_ID,
+        Board.id == func.any(bindparam("board_ids", type_=ARRAY(Uuid))),
+    )
     .order_by(func.lower(Board.name), Board.id)
 )
 SESSION_SEEN = (

@@ -183,14 +183,16 @@ async def test_the_page_of_a_picker_does_not_grow_with_the_square_of_its_values(
         await alice.get(get_address("x" * 20_000)),
         await alice.get(get_address(*("&" * 300 for _ in range(40)))),
     ]
-    for count, length in [(900, 5), (50, 40_000), (1, 2_000_000)]:
-        data = {"a": ["x" * length] * count}
-        left = await alice.post("/pick/agents?name=a&several=1", data=data)
-        refused.append(await alice.get(left.headers["Location"]))
     for answer in refused:
         assert answer.status_code == 422
         assert "Too many values" in answer.text
         assert len(answer.content) < 1_000_000
+    for count, length in [(1_900, 200), (50, 40_000), (1, 2_000_000)]:
+        data = {"a": [f"{number:0{length}}" for number in range(count)]}
+        left = await alice.post("/pick/agents?name=a&several=1", data=data)
+        page = await alice.get(left.headers["Location"])
+        assert page.status_code == 200
+        assert len(page.content) < 200_000
 
 
 async def test_tasks_are_assigned_and_tagged_without_scripts(

@@ -1,97 +1,89 @@
 """Roles and rights on boards, as the pages of people show and change them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from core.db.reads import Source
 from core.errors import Invalid
 from models import BoardAccess, Invite, InviteBoardAccess, Member, Role
 from services import organizations
 from services.organizations import AccessRights, BoardGrant, MemberDetail
+from services.pickers import PickerKind, PickerOption
+from web.pickers import Chosen, ChosenOption, load_chosen
 from web.ui import forms
 from web.ui.edited_fields import EditedField
 from web.ui.translation import N_, _, ngettext, translate
 
 ROLE_NAMES = {Role.OWNER: N_("Owner"), Role.ADMIN: N_("Admin"), Role.MEMBER: N_("Member")}
-BOARD_FIELD = "board-"
-"""Each board has a field with this beginning and its id, because radio buttons need own names."""
-
 AccessLevel = Literal["none", "read", "write"]
+
+READ_FIELD, WRITE_FIELD = "can_read", "can_write"
+ALL_BOARDS = "all"
+"""Stands for all boards among the ids of single ones."""
 
 
 class AccessForm(BaseModel):
-    """The access to all boards: read, write, or none, so that single boards count."""
+    """The access to all boards, or none, so that single boards count."""
 
     access: AccessLevel
 
 
 def parse_access_rights(form: forms.Form) -> AccessRights:
-    """Return the rights that a submitted access table means. Raises Invalid.
+    """Return the rights that a submitted form means. Raises Invalid.
 
-    Rights on all boards replace the choices for single boards, which have no effect then.
+    Rights on all boards replace the choices for single boards, which have no effect then. A board
+    that can be edited can be read, too.
     """
     level = form.parse(AccessForm).access
     if level != "none":
         return AccessRights.parse({"all_boards_read": True, "all_boards_write": level == "write"})
-    chosen = [
-        (forms.parse_id(name.removeprefix(BOARD_FIELD)), values[-1])
-        for name, values in form.values.items()
-        if name.startswith(BOARD_FIELD)
-    ]
-    if any(id is None or value not in get_args(AccessLevel) for id, value in chosen):
-        reason = N_("Choose one of those that are offered.")
-        raise Invalid("access_invalid", reason, field="board_access")
-    return AccessRights.parse(
-        {
-            "board_access": [
-                BoardGrant(board_id=id, can_write=value == "write")
-                for id, value in chosen
-                if id is not None and value != "none"
-            ]
-        }
-    )
+    grants = []
+    for text, board_level in _list_submitted(form).items():
+        id = forms.parse_id(text)
+        if id is None:
+            reason = N_("Choose one of those that are offered.")
+            raise Invalid("access_invalid", reason, field="board_access")
+        grants.append(BoardGrant(board_id=id, can_write=board_level == "write"))
+    return AccessRights.parse({"board_access": grants})
 
 
-def parse_changed_rights(form: forms.Form, detail: MemberDetail) -> AccessRights:
-    """Return the rights of a member after an edit: boards that the form does not have are kept."""
-    rights = parse_access_rights(form)
-    if rights.covers_all_boards:
-        return rights
-    kept = [
-        BoardGrant(board_id=one.board_id, can_read=one.can_read, can_write=one.can_write)
-        for one in detail.board_access
-        if f"{BOARD_FIELD}{one.board_id}" not in form.values
-    ]
-    return AccessRights.parse({"board_access": [*rights.board_access, *kept]})
+def _list_submitted(form: forms.Form) -> dict[str, AccessLevel]:
+    """Return the submitted access to single boards, by the texts of their ids."""
+    read: dict[str, AccessLevel] = {id: "read" for id in form.selected(READ_FIELD) if id}
+    return {**read, **{id: "write" for id in form.selected(WRITE_FIELD) if id}}
 
 
-def build_access_field(detail: MemberDetail, form: forms.Form | None = None) -> EditedField:
-    """Return the access table of a member as one value, because its rows depend on each other.
-
-    Boards that the form does not have are kept by it, unless it gives access to all boards.
-    """
-    all_boards, levels = list_access_levels(detail)
-    if form is not None and form.value("access") == "none":
-        levels = {name: level for name, level in levels.items() if name in form.values}
-    current = _list_rights(all_boards, levels)
+def build_access_field(detail: MemberDetail) -> EditedField:
+    """Return the access of a member to boards as one value, because its parts depend on another."""
+    access = list_access_levels(detail)
+    levels = {str(id): level for id, level in access.boards.items()}
+    current = _list_rights(access.all_boards, levels)
     return EditedField(
         "access", N_("Access to boards"), current, column="board_ids", submitted=_read
     )
 
 
-def list_access_levels(detail: MemberDetail) -> tuple[AccessLevel, Mapping[str, AccessLevel]]:
-    """Return the access of a member to all boards, and to single ones by the names of fields."""
-    member, grants = detail.member, detail.board_access
+class AccessLevels(NamedTuple):
+    """The access of a member to all boards, and to single ones by their ids."""
+
+    all_boards: AccessLevel = "read"
+    boards: Mapping[UUID, AccessLevel] = MappingProxyType({})
+
+
+def list_access_levels(detail: MemberDetail) -> AccessLevels:
+    """Return the access of a member to boards; grants without any right are left out."""
+    member = detail.member
     all_boards = get_access_level(member.all_boards_read, member.all_boards_write)
     levels = {
-        f"{BOARD_FIELD}{one.board_id}": get_access_level(one.can_read, one.can_write)
-        for one in grants
+        one.board_id: get_access_level(one.can_read, one.can_write) for one in detail.board_access
     }
-    return all_boards, levels
+    return AccessLevels(all_boards, {id: one for id, one in levels.items() if one != "none"})
 
 
 def get_access_level(can_read: bool, can_write: bool) -> AccessLevel:
@@ -102,23 +94,23 @@ def get_access_level(can_read: bool, can_write: bool) -> AccessLevel:
 
 
 def _read(form: forms.Form) -> Sequence[str]:
-    levels = {name: form.value(name) for name in form.values if name.startswith(BOARD_FIELD)}
-    return _list_rights(form.value("access"), levels)
+    return _list_rights(form.value("access"), _list_submitted(form))
 
 
 def _list_rights(all_boards: str, levels: Mapping[str, str]) -> list[str]:
-    """Return the rights that have an effect, such as "board-3f…:read"."""
+    """Return the rights that have an effect, such as "3f…:read"."""
     if all_boards != "none":
-        return [f"access:{all_boards}"]
-    return [f"{name}:{level}" for name, level in levels.items() if level != "none"]
+        return [f"{ALL_BOARDS}:{all_boards}"]
+    return [f"{id}:{level}" for id, level in levels.items()]
 
 
-def name_access_values(boards: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the texts of the values of `build_access_field`; `boards` are names by field."""
+def name_access_values(names: Mapping[UUID, str]) -> Mapping[str, str]:
+    """Return the texts of the values of `build_access_field`."""
     texts = {"": _("No boards")}
-    for name, board in [("access", _("All boards")), *boards.items()]:
-        texts[f"{name}:read"] = _("%(board)s: read", board=board)
-        texts[f"{name}:write"] = _("%(board)s: read and edit", board=board)
+    named = [(ALL_BOARDS, _("All boards")), *((str(id), name) for id, name in names.items())]
+    for key, board in named:
+        texts[f"{key}:read"] = _("%(board)s: read", board=board)
+        texts[f"{key}:write"] = _("%(board)s: read and edit", board=board)
     return texts
 
 
@@ -140,16 +132,45 @@ def list_role_options(member: Member, current: Role | None = None) -> list[tuple
     return [(role.value, translate(ROLE_NAMES[role])) for role in Role if role in allowed]
 
 
+MAX_NAMES = 3  # of boards in a row of a table
+
 Grants = Sequence[BoardAccess] | Sequence[InviteBoardAccess]
 
 
 @dataclass(frozen=True)
-class AccessTable:
-    """The choices of an access table: of all boards, and of each board by the name of its field."""
+class AccessFields:
+    """The fields of the access to boards, as a form shows them first."""
 
-    boards: Mapping[str, str]
-    access: AccessLevel = "read"
-    levels: Mapping[str, AccessLevel] = field(default_factory=dict)
+    access: AccessLevel
+    can_read: Chosen
+    can_write: Chosen
+
+
+async def load_access_fields(
+    source: Source,
+    viewer: Member,
+    form: forms.Form,
+    detail: MemberDetail | None = None,
+    *,
+    shows_all: bool = False,
+) -> AccessFields:
+    """Return the fields of the access of a member; without one, those of a new invitation."""
+    levels = list_access_levels(detail) if detail else AccessLevels()
+    names = await organizations.list_board_names(source, viewer, levels.boards)
+    chosen = []
+    for field, level in [(READ_FIELD, "read"), (WRITE_FIELD, "write")]:
+        known = [
+            ChosenOption(str(id), PickerOption("board", str(id), name))
+            for id, name in names.items()
+            if levels.boards[id] == level
+        ]
+        kind, current = PickerKind.ORGANIZATION_BOARDS, [one.value for one in known]
+        chosen.append(
+            await load_chosen(
+                source, viewer, kind, field, form, current, known=known, shows_all=shows_all
+            )
+        )
+    return AccessFields(levels.all_boards, *chosen)
 
 
 @dataclass(frozen=True)
@@ -162,31 +183,23 @@ class MemberRow:
     can_open: bool
 
 
-def build_access_table(
-    names: Mapping[UUID, str], detail: MemberDetail | None = None
-) -> AccessTable:
-    """Return the access table of a member; without one, that of a new invitation."""
-    boards = {f"{BOARD_FIELD}{id}": name for id, name in names.items()}
-    return AccessTable(boards, *list_access_levels(detail)) if detail else AccessTable(boards)
-
-
 def describe_access(holder: Member | Invite, grants: Grants, names: Mapping[UUID, str]) -> str:
     """Describe rights on boards, such as "Can read Launch; can edit Garden"."""
     level = get_access_level(holder.all_boards_read, holder.all_boards_write)
     if level != "none":
         return _("Can edit all boards") if level == "write" else _("Can read all boards")
-    known = [one for one in grants if one.board_id in names]
-    written = [names[one.board_id] for one in known if one.can_write]
-    read = [names[one.board_id] for one in known if one.can_read and not one.can_write]
+    read, written = _split_grants(grants)
     if read and written:
         return _(
             "Can read %(read)s; can edit %(written)s",
-            read=_list_names(read),
-            written=_list_names(written),
+            read=_list_names(read, names),
+            written=_list_names(written, names),
         )
     if read:
-        return _("Can read %(boards)s", boards=_list_names(read))
-    return _("Can edit %(boards)s", boards=_list_names(written)) if written else _("No boards")
+        return _("Can read %(boards)s", boards=_list_names(read, names))
+    if written:
+        return _("Can edit %(boards)s", boards=_list_names(written, names))
+    return _("No boards")
 
 
 def build_member_rows(
@@ -226,9 +239,21 @@ def explain_fixed_role(viewer: Member, member: Member, *, owners: int) -> str:
     return ""
 
 
-def _list_names(names: Sequence[str]) -> str:
+def list_described_boards(grants: Iterable[Grants]) -> set[UUID]:
+    """Return the ids of the boards that `describe_access` names."""
+    return {id for one in grants for ids in _split_grants(one) for id in ids[:MAX_NAMES]}
+
+
+def _split_grants(grants: Grants) -> tuple[list[UUID], list[UUID]]:
+    """Return the ids of the boards that can only be read, and of those that can be edited."""
+    read = [one.board_id for one in grants if one.can_read and not one.can_write]
+    return read, [one.board_id for one in grants if one.can_write]
+
+
+def _list_names(ids: Sequence[UUID], names: Mapping[UUID, str]) -> str:
     """List the first names, so that they fit into a row of a table."""
-    shown, rest = ", ".join(names[:3]), len(names) - 3
+    shown = ", ".join(names.get(id, _("Unknown")) for id in ids[:MAX_NAMES])
+    rest = len(ids) - MAX_NAMES
     if rest <= 0:
         return shown
     return ngettext("%(names)s and %(num)d more", "%(names)s and %(num)d more", rest, names=shown)

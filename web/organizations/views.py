@@ -12,7 +12,7 @@ from core.errors import Invalid
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from models import Role
-from services import boards, identity, organizations
+from services import identity, organizations
 from services.organizations import (
     AgentStop,
     InviteCreate,
@@ -61,7 +61,9 @@ async def show_people(request: Request) -> Response:
         if member.is_admin:
             pending = await organizations.list_pending_invites(source, member, Paging())
             invites = await organizations.load_invite_details(source, pending.items)
-            names = await organizations.list_board_names(source, member)
+            grants = [one.board_access for one in [*found.items, *invites]]
+            described = access.list_described_boards(grants)
+            names = await organizations.list_board_names(source, member, described)
             members = [one.member for one in found.items]
             last_active = await organizations.list_last_active(source, members)
     response = render_page(
@@ -130,8 +132,8 @@ async def change_access(request: Request) -> Response:
         async with open_transaction(request) as session:
             locked = await organizations.lock_member(session, current_member(request), member_id)
             detail = await organizations.get_member(session, locked.by, member_id)
-            rights = access.parse_changed_rights(form, detail)
-            if not check_edit(form, [build_access_field(detail, form)]):
+            rights = access.parse_access_rights(form)
+            if not check_edit(form, [build_access_field(detail)]):
                 await organizations.change_member_rights(session, locked, rights)
         return _redirect_saved(request, "access")
     if form.conflicts:
@@ -144,13 +146,15 @@ async def _render_access_conflict(request: Request, form: forms.Form) -> Respons
     viewer, member_id = current_member(request), forms.path_id(request, "member_id")
     async with open_reader(request) as source:
         detail = await organizations.get_member(source, viewer, member_id)
-        names = await organizations.list_board_names(source, viewer)
+        rights = access.parse_access_rights(form)
+        ids = {one.board_id for one in [*detail.board_access, *rights.board_access]}
+        names = await organizations.list_board_names(source, viewer, ids)
     about = ConflictContext(
         title=detail.member.user.display_name,
         back=f"/people/{member_id}#access",
         organization_id=viewer.organization_id,
         object_id=detail.member.user_id,
-        names={"access": access.name_access_values(access.build_access_table(names).boards)},
+        names={"access": access.name_access_values(names)},
     )
     return await render_conflict(request, form, about)
 
@@ -229,10 +233,13 @@ async def _render_member(request: Request, form: forms.Form, section: str) -> Re
         detail = await organizations.get_member(source, viewer, member_id)
         owners = await organizations.count_owners(source, viewer)
         last_active = await organizations.list_last_active(source, [detail.member])
-        list_names = (
-            organizations.list_board_names if viewer.is_admin else boards.list_readable_names
+        boards = await access.load_access_fields(
+            source,
+            viewer,
+            form if section == "access" else forms.Form(),
+            detail,
+            shows_all="all" in request.query_params,
         )
-        names = await list_names(source, viewer)
     member = detail.member
     return render_page(
         request,
@@ -240,7 +247,7 @@ async def _render_member(request: Request, form: forms.Form, section: str) -> Re
         layout=layout,
         status=form.status,
         member=member,
-        table=access.build_access_table(names, detail),
+        boards=boards,
         shown_access={"access": build_access_field(detail).value},
         last_active=last_active.get(member.id),
         reason=access.explain_fixed_role(viewer, member, owners=owners),
@@ -260,9 +267,9 @@ async def _render_invite_form(request: Request, form: forms.Form) -> Response:
     organizations.require_admin(viewer)
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
-        names = await organizations.list_board_names(source, viewer)
+        boards = await access.load_access_fields(source, viewer, form)
     context = {
-        "table": access.build_access_table(names),
+        "boards": boards,
         "role_options": access.list_role_options(viewer),
         "form": form,
         "fields": build_form_fields(form, Invitee),

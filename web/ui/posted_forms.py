@@ -49,11 +49,14 @@ ID_FIELD = "form_id"
 REPEATS = "data-repeats"
 KEPT_PARAMETER = "kept"  # in an address: the id of a form that is filled in again
 PICK_PREFIX = "pick."  # in an address, before the name of a field: what was picked for it
+TOGGLE_PREFIX = "toggle."  # likewise: a value that is added, or taken out if it was chosen before
 PICKER_PATH = "/pick/"  # to which forms are posted that are only left for a while
 VIEWER_HEADER = "Shown-To"  # of requests by scripts: for whom the page was rendered
 SIGNATURE_LENGTH = 32  # characters
 BODY_KEY = "form_body"  # in the scope
 UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status says
+
+Fields = Sequence[tuple[str, str]]
 
 _FORM_TAG = re.compile(r"<form\b(?:\{\{.*?\}\}|\{%.*?%\}|[^>{]|\{(?![{%]))*>", re.DOTALL)
 _ORIGIN = re.compile(rb"(?:^|&)form_origin=([^&]*)")
@@ -142,7 +145,7 @@ def find_page(request: Request) -> str:
     query = [
         pair
         for pair in parse_qsl(page.query, True)
-        if pair[0] != KEPT_PARAMETER and not pair[0].startswith(PICK_PREFIX)
+        if pair[0] != KEPT_PARAMETER and not pair[0].startswith((PICK_PREFIX, TOGGLE_PREFIX))
     ]
     path = "/" + page.path.lstrip("/\\")  # never the address of another host
     return f"{path}?{urlencode(query)}" if query else path
@@ -393,8 +396,23 @@ async def _find_content_to_fill(request: Request) -> FormContent | None:
         return None
     picked = _list_picked_fields(request)
     names = {name for name, _value in picked}
-    kept = [pair for pair in content.fields if pair[0] not in names]
-    return FormContent(content.path, [*kept, *picked], content.had_secrets)
+    fields = [pair for pair in content.fields if pair[0] not in names] + picked
+    for name, value in request.query_params.multi_items():
+        if name.startswith(TOGGLE_PREFIX):
+            fields = _toggle_value(fields, name.removeprefix(TOGGLE_PREFIX), value)
+    return FormContent(content.path, fields, content.had_secrets)
+
+
+def _toggle_value(fields: Fields, name: str, value: str) -> list[tuple[str, str]]:
+    """Return the fields with a value of one of them added as the first, or taken out.
+
+    The first of several values in a form is empty, so that none can be chosen.
+    """
+    others = [pair for pair in fields if pair[0] != name]
+    values = [text for field, text in fields if field == name and text]
+    kept = [text for text in values if text != value]
+    chosen = ["", *([value] if kept == values else []), *kept]
+    return [*others, *((name, text) for text in chosen)]
 
 
 def _list_picked_fields(request: Request) -> list[tuple[str, str]]:
@@ -413,7 +431,6 @@ def _is_left(content: FormContent) -> bool:
 
 # A form of a rendered page is filled in
 
-Fields = Sequence[tuple[str, str]]
 Edit = tuple[int, int, str]
 """A part of the page by its begin and end, and what replaces it."""
 NoticeRenderer = Callable[[bool, list[tuple[str, str]]], str]
