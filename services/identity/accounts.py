@@ -77,13 +77,11 @@ async def delete_account(
     Organizations without other members are deleted with everything in them. For a request with a
     token, they must not have boards: raises RecentSignInRequired. Content in other organizations
     stays, without the name of the user. Raises Conflict with the organizations that would be left
-    without an owner (contract, C25).
+    without an owner (contract, C25), and if others have left an organization at the same time.
     """
+    expected_ids = _list_own(await list_membership_summaries(session, user))
+    await organizations.lock_organization_contents(session, expected_ids, user_id=user.id)
     locked = await organizations.lock_user(session, user)
-    await organizations.lock_user_with_boards(session, select(User.id).where(User.id == user.id))
-    expected_ids = _list_own(await list_membership_summaries(session, locked))
-    if expected_ids:
-        await organizations.lock_organization_contents(session, expected_ids)
     memberships = await _lock_memberships(session, locked)
     if ownerless := [one.organization for one in memberships if one.needs_owner]:
         reason = N_("Make somebody else an owner first, or delete the organization: %(names)s.")
@@ -91,12 +89,13 @@ async def delete_account(
         names = [one.name for one in ownerless]
         raise Conflict("last_owner", reason, organizations=details, names=names)
     own_ids = _list_own(memberships)
+    if not set(own_ids) <= set(expected_ids):
+        reason = N_("You are the only member of an organization now. Check what is deleted.")
+        raise Conflict("only_member", reason)
     records: list[NewAuditRecord] = []
     if own_ids:
         if not may_delete_boards and any(one.has_boards for one in memberships if not one.others):
             raise RecentSignInRequired
-        if left_ids := set(own_ids).difference(expected_ids):  # by the others meanwhile
-            await organizations.lock_organization_contents(session, left_ids)
         records += await organizations.erase_organizations(session, own_ids)
     await session.execute(delete(Member).where(Member.user_id == user.id))
     await organizations.ACCESS_LOSS.run(session, organizations.AccessLoss(user.id, by=None))

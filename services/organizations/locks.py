@@ -51,11 +51,7 @@ async def lock_user_with_boards(session: AsyncSession, selected: Select[UUID]) -
     """Lock the selected user and the boards with their open tasks, in this order."""
     locked = select(User.id).where(User.id.in_(selected)).with_for_update(key_share=True)
     user_id = select(locked.cte("locked").c.id).scalar_subquery()
-    assigned = select(Task.board_id).where(
-        Task.assigned_user_id.is_not(None),
-        Task.status.in_(OPEN_STATUSES),
-        Task.assigned_user_id == user_id,
-    )
+    assigned = _select_boards_of_open_tasks(user_id)
     query = select(Board.id).where(Board.id.in_(assigned)).order_by(Board.id)
     await session.execute(query.with_for_update(key_share=True, of=Board))
 
@@ -120,20 +116,34 @@ def build_keeping_condition(agent_id: Any) -> ColumnElement[bool]:
 
 
 async def lock_organization_contents(
-    session: AsyncSession, organization_ids: Collection[UUID]
+    session: AsyncSession, organization_ids: Collection[UUID], *, user_id: UUID | None = None
 ) -> None:
-    """Lock the users, boards, gateways and agents of organizations.
+    """Lock the users, boards, gateways and agents of organizations that are deleted.
 
-    They are locked for a deletion. The order is the same as in all other changes: a deletion that
-    locked the organization first would deadlock with them. The users stay.
+    A deletion that locked the organization first would deadlock with other changes. The users stay,
+    except for `user_id`, whose account is deleted with the organizations: their boards in other
+    organizations are locked too, all boards in one order and with the strongest lock that one of
+    them needs.
     """
     is_inside = Member.organization_id.in_(organization_ids)
     is_member = User.id.in_(select(Member.user_id).where(is_inside))
     is_active = User.active_organization_id.in_(organization_ids)
-    rows = _lock_rows_cte(User, or_(is_member, is_active))
+    rows = _lock_rows_cte(User, or_(User.id == user_id, is_member, is_active))
     for model in (Board, Gateway, Agent):
-        rows = _lock_rows_cte(model, model.organization_id.in_(organization_ids), after=rows)
+        is_deleted = model.organization_id.in_(organization_ids)
+        if model is Board and user_id is not None:
+            is_deleted |= Board.id.in_(_select_boards_of_open_tasks(user_id))
+        rows = _lock_rows_cte(model, is_deleted, after=rows, is_deleted=bool(organization_ids))
     await session.execute(select(_count_rows(rows)))
+
+
+def _select_boards_of_open_tasks(user_id: UUID | ScalarSelect[UUID]) -> Select[UUID]:
+    """Select the boards on which an open task is assigned to a user."""
+    return select(Task.board_id).where(
+        Task.assigned_user_id.is_not(None),
+        Task.status.in_(OPEN_STATUSES),
+        Task.assigned_user_id == user_id,
+    )
 
 
 def _lock_rows_cte(
@@ -141,10 +151,11 @@ def _lock_rows_cte(
     condition: ColumnElement[bool],
     *,
     after: CTE | None = None,
+    is_deleted: bool = False,
 ) -> CTE:
     """Lock rows in order of id, after those of `after` are locked."""
     rows = select(model.id).where(condition).order_by(model.id)
-    rows = rows.with_for_update(key_share=model is User)
+    rows = rows.with_for_update(key_share=not is_deleted)
     if after is not None:
         rows = rows.where(_count_rows(after) >= 0)
     return rows.cte(f"locked_{model.__tablename__}")

@@ -1,5 +1,6 @@
 """Concurrent changes of members, invitations, accounts and organizations."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from services import agents, boards, identity, organizations, tasks
 from services.organizations import AccessRights, BoardGrant, InviteCreate
 from services.tasks import TaskCreate
 from tests.race.test_agents import run_while_waiting
+from tests.support.board_rows import make_board, make_task
+from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.people_rows import make_invite, make_member, make_user
 from tests.support.rounds import run_concurrently
 from tests.support.world import World
@@ -22,6 +25,7 @@ from tests.support.world import World
 AT_ONCE = range(4)
 TOKEN = "mc_invite_of-nora"
 PASSWORD_HASH = "not a hash"
+FULL_ACCESS = {"all_boards_read": True, "all_boards_write": True}
 
 Deed = Callable[[AsyncSession], Awaitable[object]]
 
@@ -237,6 +241,42 @@ async def test_concurrent_account_deletions_succeed_once(
     )
     rejected = [one for one in ended if one]
     assert [type(one) for one in rejected] == [Unauthorized] * 3
+
+
+async def test_an_account_is_deleted_while_its_user_changes_boards(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Charlie is alone in Plover, and has a task on a board of Tern that is locked after it."""
+    world, transaction = isolated_world, isolated_transaction
+    shared = make_board("Shared", world.tern)
+    async with transaction() as session:
+        session.add_all([shared, make_member(world.tern, world.charlie, **FULL_ACCESS)])
+        await session.flush()
+        session.add(make_task(shared, "Count", assigned_user_id=world.charlie.id))
+    assert world.charlies_board.id < shared.id
+    async with transaction() as session:
+        await boards.lock_board(session, world.charlie, world.charlies_board.id)
+        going = asyncio.create_task(run_concurrently(transaction, leaving(world.charlie)))
+        await wait_for_lock_waiter(transaction, unless=going)
+        await boards.lock_board(session, world.charlie, shared.id)
+    assert await going == [None]
+
+
+async def test_an_account_does_not_delete_what_others_left_meanwhile(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Charlie saw that Plover has another owner, and stays."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        danas = make_member(world.plover, world.dana, role=Role.OWNER)
+        session.add(danas)
+    rejected = await run_while_waiting(
+        isolated_transaction, leaving(world.charlie), departing(danas)
+    )
+    assert isinstance(rejected, Conflict)
+    assert rejected.code == "only_member"
+    async with isolated_transaction() as session:
+        assert await session.get(Organization, world.plover.id) is not None
 
 
 async def test_waiting_for_a_board_of_a_deleted_organization_fails(
