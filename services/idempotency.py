@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.transactions import delete_unlocked
 from core.errors import Conflict, Invalid
 from core.security.encryption import DecryptionError, SecretCipher
 from models import IdempotencyKey, build_encryption_context, new_id
@@ -92,7 +93,7 @@ async def release_key(session: AsyncSession, request: IdempotentRequest) -> None
 async def delete_expired_responses(session: AsyncSession) -> None:
     """Delete the responses that are older than RESPONSE_LIFETIME."""
     is_expired = IdempotencyKey.created_at < now() - RESPONSE_LIFETIME
-    await session.execute(delete(IdempotencyKey).where(is_expired))
+    await delete_unlocked(session, IdempotencyKey, is_expired)
 
 
 async def _try_claim(session: AsyncSession, request: IdempotentRequest) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
+from core.db.transactions import delete_unlocked
 from core.security.encryption import DecryptionError, SecretCipher
 from models import KeptForm, User, build_encryption_context, new_id
 
@@ -74,7 +75,7 @@ async def find_kept_form(
 
 async def delete_expired_forms(session: AsyncSession) -> None:
     """Delete the forms that are older than LIFETIME."""
-    await session.execute(delete(KeptForm).where(KeptForm.created_at <= now() - LIFETIME))
+    await delete_unlocked(session, KeptForm, KeptForm.created_at <= now() - LIFETIME)
 
 
 def _encryption_context(id: UUID) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import DateTime, bindparam, exists, func, literal, select
@@ -159,30 +160,30 @@ class PeriodicTasks:
 
         Tasks of people who have lost access are unassigned.
 
-        Nothing happens while another worker does it: two deletions of the same rows could deadlock.
+        Each deletion is a transaction, so that others wait only for its rows. Nothing happens while
+        another worker does it.
         """
-        async with self._open_transaction() as session:
-            if not await session.scalar(_TRY_PURGE_LOCK):
-                return
-            await tasks.purge_trash(session, keep_days=self._settings.trash_retention_days)
-            await tasks.unassign_former_readers(session)
-            await identity.delete_expired_credentials(
-                session, idle_days=self._settings.session_idle_days
-            )
-            await identity.delete_old_failed_attempts(session)
-            await idempotency.delete_expired_responses(session)
-            await kept_forms.delete_expired_forms(session)
-            await runs.delete_old_runs(session)
-            await coding_sessions.delete_old_sessions(session)
-            await audit.delete_expired_chains(
-                session, keep_days=self._settings.audit_retention_days
-            )
-            payload_days = self._settings.webhook_retention_days
-            await board_webhooks.delete_old_payloads(session, keep_days=payload_days)
-            await notifications.delete_old_notifications(session)
-            await channels.delete_old_tests(session)
-            await webhook_endpoints.delete_old_deliveries(session)
-            await tool_calls.delete_old_calls(session)
+        settings = self._settings
+        for delete in (
+            partial(tasks.purge_trash, keep_days=settings.trash_retention_days),
+            tasks.unassign_former_readers,
+            partial(identity.delete_expired_credentials, idle_days=settings.session_idle_days),
+            identity.delete_old_failed_attempts,
+            idempotency.delete_expired_responses,
+            kept_forms.delete_expired_forms,
+            runs.delete_old_runs,
+            coding_sessions.delete_old_sessions,
+            partial(audit.delete_expired_chains, keep_days=settings.audit_retention_days),
+            partial(board_webhooks.delete_old_payloads, keep_days=settings.webhook_retention_days),
+            notifications.delete_old_notifications,
+            channels.delete_old_tests,
+            webhook_endpoints.delete_old_deliveries,
+            tool_calls.delete_old_calls,
+        ):
+            async with self._open_transaction() as session:
+                if not await session.scalar(_TRY_PURGE_LOCK):
+                    return
+                await delete(session)
 
     async def expire_messages(self) -> None:
         """Fail the messages that are undelivered for too long, in batches."""

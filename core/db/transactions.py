@@ -1,4 +1,4 @@
-"""Run statements that are compiled once in the transaction of a session, and lock names in it."""
+"""Run compiled statements and deletions in the transaction of a session, and lock names in it."""
 
 import asyncio
 from collections.abc import Collection, Generator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import ClauseElement, func, inspect, select
+from sqlalchemy import ClauseElement, ColumnElement, delete, func, inspect, select
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, make_transient_to_detached
@@ -60,6 +60,23 @@ async def try_lock_name(session: AsyncSession, name: str) -> bool:
     """Lock a name until the end of the transaction; return False if another one has locked it."""
     key = func.hashtextextended(name, 0)
     return bool(await session.scalar(select(func.pg_try_advisory_xact_lock(key))))
+
+
+async def delete_unlocked(
+    session: AsyncSession,
+    model: type[Any],
+    condition: ColumnElement[bool],
+    *,
+    limit: int | None = None,
+) -> int:
+    """Delete the rows that match and that nobody has locked, at most `limit`; return their number.
+
+    For jobs: a deletion of a board or an account that waits for some of the rows may have locked
+    others.
+    """
+    free = select(model.id).where(condition).limit(limit).with_for_update(skip_locked=True)
+    deleted = delete(model).where(model.id.in_(free)).returning(model.id)
+    return len((await session.scalars(deleted)).all())
 
 
 async def fetch_in_transaction(

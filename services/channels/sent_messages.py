@@ -8,11 +8,12 @@ from operator import itemgetter
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, delete, select
+from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
+from core.db.transactions import delete_unlocked
 from core.errors import Conflict, NotFound
 from core.security.encryption import DecryptionError, SecretCipher
 from core.text import N_
@@ -101,7 +102,7 @@ async def delete_old_tests(session: AsyncSession) -> None:
     """Delete tests after 90 days, as notifications, with which other messages are deleted."""
     is_old = NotificationDelivery.created_at < now() - timedelta(days=90)
     is_test = NotificationDelivery.notification_id.is_(None)
-    await session.execute(delete(NotificationDelivery).where(is_test, is_old))
+    await delete_unlocked(session, NotificationDelivery, is_test & is_old)
 
 
 class ManualMessageTexts(Protocol):

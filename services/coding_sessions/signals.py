@@ -12,7 +12,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
-    delete,
     func,
     literal,
     or_,
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query
+from core.db.transactions import delete_unlocked
 from core.errors import Invalid, Unauthorized
 from core.text import N_, to_one_line
 from models import (
@@ -442,9 +442,7 @@ async def delete_old_sessions(session: AsyncSession) -> None:
     """
     at = now()
     has_calls = select(ToolCall.id).where(ToolCall.session_id == CodingSession.id).exists()
-    old = select(CodingSession.id).where(
-        CodingSession.last_signal_at < at - SESSION_RETENTION, ~has_calls
-    )
-    old_usage = select(UsageFact.id).where(UsageFact.used_at < at - USAGE_RETENTION)
-    for model, ids in ((CodingSession, old), (UsageFact, old_usage)):
-        await session.execute(delete(model).where(model.id.in_(ids.limit(BATCH_SIZE))))
+    old = (CodingSession.last_signal_at < at - SESSION_RETENTION) & ~has_calls
+    old_usage = UsageFact.used_at < at - USAGE_RETENTION
+    for model, is_old in ((CodingSession, old), (UsageFact, old_usage)):
+        await delete_unlocked(session, model, is_old, limit=BATCH_SIZE)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query, Source, set_loaded_values
+from core.db.transactions import delete_unlocked
 from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
 from core.text import N_
@@ -218,6 +219,7 @@ async def delete_expired_credentials(
 
     Streams of a deleted session end.
     """
-    await session.execute(delete(SignIn).where(~IS_VALID), _validity(idle_days))
+    expired = select(SignIn.id).where(~IS_VALID).params(_validity(idle_days))
+    await delete_unlocked(session, SignIn, SignIn.id.in_(expired))
     for model in (PendingSignIn, PasswordLink, RevokedApiToken):
-        await session.execute(delete(model).where(model.expires_at <= now()))
+        await delete_unlocked(session, model, model.expires_at <= now())

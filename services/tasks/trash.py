@@ -32,6 +32,7 @@ from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from core.clock import now
 from core.db.reads import Query, Source
+from core.db.transactions import delete_unlocked
 from core.errors import NotFound
 from core.fields import KnownVersions, check_version
 from core.paging import KeysetPage, KeysetQuery, PagePlace
@@ -199,9 +200,8 @@ async def _has_lost_assignee(
 
 async def purge_trash(session: AsyncSession, *, keep_days: float) -> int:
     """Remove tasks from the trash that were deleted longer ago than this; return their number."""
-    deleted_before = now() - timedelta(days=keep_days)
-    old = delete_rows(DeletedTask).where(DeletedTask.deleted_at < deleted_before)
-    return len((await session.execute(old.returning(DeletedTask.id))).all())
+    is_old = DeletedTask.deleted_at < now() - timedelta(days=keep_days)
+    return await delete_unlocked(session, DeletedTask, is_old)
 
 
 def _dependent_events(dependents: Sequence[Task], reason: dict[str, object]) -> list[TaskEvent]:

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.transactions import delete_unlocked
 from models import Approval, ToolCall, ToolGrant
 from services.approvals import EDITED_INPUT, TOOL_CALL_RETENTION
 from services.tool_calls.grants import IS_GIVEN, IS_IN_SCOPE, JOINED_GRANTS
@@ -25,14 +26,13 @@ async def delete_old_calls(session: AsyncSession) -> None:
     """
     before = now() - TOOL_CALL_RETENTION
     await _reduce_payloads(session, before)
-    old = select(ToolCall.id).where(ToolCall.asked_at < before).limit(BATCH_SIZE)
-    await session.execute(delete(ToolCall).where(ToolCall.id.in_(old)))
+    await delete_unlocked(session, ToolCall, ToolCall.asked_at < before, limit=BATCH_SIZE)
     counts = func.coalesce(IS_GIVEN & IS_IN_SCOPE, False)
     is_over = ToolGrant.ended_at.is_(None) & (ToolGrant.created_at < before) & ~counts
     over = JOINED_GRANTS.with_only_columns(ToolGrant.id).where(
         or_(ToolGrant.ended_at < before, is_over)
     )
-    await session.execute(delete(ToolGrant).where(ToolGrant.id.in_(over.limit(BATCH_SIZE))))
+    await delete_unlocked(session, ToolGrant, ToolGrant.id.in_(over), limit=BATCH_SIZE)
 
 
 async def _reduce_payloads(session: AsyncSession, before: datetime) -> None:
@@ -50,6 +50,7 @@ async def _reduce_payloads(session: AsyncSession, before: datetime) -> None:
             Approval.is_tool_call, Approval.created_at < before, Approval.payload.has_key("input")
         )
         .limit(BATCH_SIZE)
+        .with_for_update(skip_locked=True)
     )
     payload: Any = Approval.payload
     for key in DELETED_KEYS:

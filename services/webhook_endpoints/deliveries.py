@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, or_, select, update
+from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.transactions import delete_unlocked
 from core.errors import Conflict, Invalid
 from core.text import N_
 from models import (
@@ -148,7 +149,7 @@ async def list_events_of_period(
 async def delete_old_deliveries(session: AsyncSession) -> None:
     """Delete the deliveries that were created longer ago than the log is kept."""
     is_old = WebhookDelivery.created_at < now() - LOG_LIFETIME
-    await session.execute(delete(WebhookDelivery).where(is_old))
+    await delete_unlocked(session, WebhookDelivery, is_old)
 
 
 async def replay_delivery(

@@ -18,10 +18,11 @@ from models import (
     Approval,
     ApprovalStatus,
     CodingClient,
+    DeletedTask,
     Notification,
     NotificationKind,
 )
-from services import agents, approvals, boards, coding_sessions, notifications, organizations
+from services import agents, approvals, boards, coding_sessions, notifications, organizations, tasks
 from tests.services.test_agent_tokens import IMPORTED, add_imported_token, authenticate
 from tests.services.test_escalations import choose_second_person
 from tests.support.lock_waiter import wait_for_lock_waiter
@@ -252,6 +253,27 @@ async def test_jobs_leave_out_a_board_that_is_being_deleted(
         await wait_for_lock_waiter(isolated_transaction, unless=deletion)
         async with asyncio.timeout(10), isolated_transaction() as session:
             assert await do_job(session) == 0
+    await deletion
+
+
+async def test_the_purge_of_the_trash_waits_for_no_deletion(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """The deletion of the board has deleted one task of the trash, and waits for the other."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        board = await session.merge(world.board)
+        for title in ("First", "Second"):
+            task = await session.merge(world.make_task(title))
+            await session.flush()
+            await tasks.delete_task(session, world.alice, board, task.id)
+    async with isolated_transaction() as blocking:
+        newest = select(DeletedTask).order_by(DeletedTask.id.desc()).limit(1)
+        await blocking.execute(newest.with_for_update())
+        deletion = asyncio.create_task(run(isolated_transaction, delete_board, world))
+        await wait_for_lock_waiter(isolated_transaction, unless=deletion)
+        async with asyncio.timeout(10), isolated_transaction() as session:
+            assert await tasks.purge_trash(session, keep_days=0) == 0
     await deletion
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Row,
-    delete,
     func,
     literal_column,
     select,
@@ -20,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.transactions import delete_unlocked
 from models import (
     Agent,
     Event,
@@ -149,9 +149,9 @@ async def delete_old_runs(session: AsyncSession) -> None:
     Pages that reconnect within an hour read the events that they have missed.
     """
     at = now()
-    is_old = Event.created_at < at - timedelta(hours=1)
-    await session.execute(delete(Event).where(Event.type.in_(RUN_EVENTS), is_old))
-    await session.execute(delete(Run).where(Run.ended_at < at - timedelta(days=30)))
+    is_old = Event.type.in_(RUN_EVENTS) & (Event.created_at < at - timedelta(hours=1))
+    await delete_unlocked(session, Event, is_old)
+    await delete_unlocked(session, Run, Run.ended_at < at - timedelta(days=30))
 
 
 async def _lock_agents(
