@@ -33,11 +33,15 @@ _FORM: Query[KeptForm] = Query(
 
 @dataclass(frozen=True)
 class FormContent:
-    """Where a form was submitted, its fields in order, and whether secrets were left out."""
+    """Where a form was submitted, its fields in order, and what was left out.
+
+    Secrets are left out, and what cannot be read.
+    """
 
     path: str
     fields: Sequence[tuple[str, str]]
     had_secrets: bool = False
+    is_complete: bool = True
 
 
 async def keep_form(
@@ -70,7 +74,8 @@ async def find_kept_form(
     except DecryptionError:  # SECRET_KEY has changed
         return None
     fields = [(name, value) for name, value in content["fields"]]
-    return FormContent(content["path"], fields, content["had_secrets"])
+    is_complete = content.get("is_complete", True)  # not in forms of the previous version
+    return FormContent(content["path"], fields, content["had_secrets"], is_complete)
 
 
 async def delete_expired_forms(session: AsyncSession) -> None:

@@ -38,6 +38,7 @@ from web.ui.posted_forms import (
     TOGGLE_PREFIX,
     allow_repetition,
     find_kept_form,
+    get_kept_address,
     keep_posted_form,
     read_picked_values,
 )
@@ -359,11 +360,25 @@ def describe_count(page: Page[PickerOption]) -> str:
 
 
 async def keep_form(request: Request) -> Response:
-    """Keep the form of a field, and show the page on which a value is chosen for it."""
+    """Keep the form of a field, and show the page on which a value is chosen for it.
+
+    If a part of the form cannot be read, show a page that says so, and leads back to the rest.
+    """
     allow_repetition(request)
     address = PickerAddress.from_request(request)
-    page, form_id = await keep_posted_form(request)
-    return RedirectResponse(replace(address, back=page, form=form_id).at(0), 303)
+    form = await keep_posted_form(request)
+    if form.is_complete:
+        return RedirectResponse(replace(address, back=form.page, form=form.id).at(0), 303)
+    layout = await load_layout(request)
+    return render_page(
+        request,
+        "pickers/unreadable_form.html",
+        layout=layout,
+        status=422,
+        back=get_kept_address(form.page, form.id),
+        is_kept=form.id is not None,
+        max_fields=forms.MAX_FIELDS,
+    )
 
 
 PICKER_ROUTES: list[Route] = [

@@ -217,3 +217,18 @@ async def test_tasks_are_assigned_and_tagged_without_scripts(
     await page.press("Save: Deck")
     await page.open(f"{board_path}/tasks/{tasks[1].id}")
     assert "Deck" in page.part("edit-tags")
+
+
+@pytest.mark.parametrize("rest", [b"&x=1" * 2_000, b"&description=caf%E9", b"&description=\xff"])
+async def test_a_form_that_cannot_be_read_is_kept_in_part(alice, board_path, rest) -> None:
+    html = (await alice.get(f"{board_path}/tasks/new")).text
+    origin = re.findall(r'name="form_origin" value="([^"]*)"', html)
+    body = urlencode({"form_origin": origin[0], "title": "Mend the sail"}).encode() + rest
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await alice.post("/pick/assignees?name=assignee", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert "at most 2,000 values" in answer.text
+    [back] = re.findall(rf'href="({board_path}/tasks/new[?]kept=[^"]*)"', answer.text)
+    page = await PlainPage(alice).open(back)
+    assert page.get_field("Title").value == "Mend the sail"
+    assert "could not be read" in page.text

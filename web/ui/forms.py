@@ -284,6 +284,19 @@ async def parse_fields(body: bytes) -> list[tuple[str, str]]:
     return await asyncio.to_thread(parse) if len(text) > MAX_PARSED_AT_ONCE else parse()
 
 
+async def parse_readable_fields(body: bytes) -> tuple[list[tuple[str, str]], bool]:
+    """Return those fields of a form that can be read, and whether these are all of them.
+
+    They are the first MAX_FIELDS, and bytes that are no UTF-8 are replaced.
+    """
+    try:
+        return await parse_fields(body), True
+    except ValueError:
+        first = body.decode("ascii", "replace").split("&", MAX_FIELDS)[:MAX_FIELDS]
+        parse = partial(parse_qsl, "&".join(first), True, errors="replace")
+        return await asyncio.to_thread(parse), False
+
+
 def _form_invalid() -> Invalid:
     return Invalid("form_invalid", N_("Some fields are not valid."))
 

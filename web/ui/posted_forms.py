@@ -20,8 +20,9 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 from uuid import UUID, uuid4
 
@@ -233,10 +234,17 @@ class PostedFormMiddleware:
             body.extend(message.get("body", b""))
 
         def render_notice(is_filled: bool, rest: list[tuple[str, str]]) -> str:
-            if is_filled and not rest and not content.had_secrets and _is_left(content):
+            is_whole = is_filled and not rest and not content.had_secrets and content.is_complete
+            if is_whole and _is_left(content):
                 return ""
             notice = self.environment.get_template("sign_in/_restored_form.html")
-            return notice.render(is_filled=is_filled, rest=rest, had_secrets=content.had_secrets)
+            return notice.render(
+                is_filled=is_filled,
+                is_left=_is_left(content),
+                rest=rest,
+                had_secrets=content.had_secrets,
+                is_complete=content.is_complete,
+            )
 
         await self.app(scope, receive, collect)
         headers = MutableHeaders(scope=start)
@@ -346,12 +354,25 @@ async def redirect_to_sign_in_again(request: Request, _error: Exception) -> Resp
     return RedirectResponse(address, 303)
 
 
-async def keep_posted_form(request: Request) -> tuple[str, UUID | None]:
-    """Keep a form that the user leaves to choose a value, and return its page and its id."""
+class LeftForm(NamedTuple):
+    """The page of a form, its id if something of it is kept, and whether that is all of it."""
+
+    page: str
+    id: UUID | None
+    is_complete: bool
+
+
+async def keep_posted_form(request: Request) -> LeftForm:
+    """Keep a form that the user leaves to choose a value."""
     body = request.scope.get(BODY_KEY, b"")
     origin = read_form_origin(request.state.secret_cipher, body)
     page = origin.page if origin else find_page(request)
-    return page, await _store_form(request, request.user.id, body)
+    return LeftForm(page, *await _store_form(request, request.user.id, body))
+
+
+def get_kept_address(page: str, id: UUID | None) -> str:
+    """Return the address of a page that fills in a form that is kept."""
+    return f"{page}{'&' if '?' in page else '?'}{KEPT_PARAMETER}={id}" if id else page
 
 
 def read_picked_values(name: str) -> list[str] | None:
@@ -361,24 +382,28 @@ def read_picked_values(name: str) -> list[str] | None:
 
 async def _keep_form(request: Request, user_id: UUID, page: str, body: bytes) -> str:
     """Keep a form without its secrets, and return the address of its page, which fills it in."""
-    id = await _store_form(request, user_id, body)
-    return f"{page}{'&' if '?' in page else '?'}{KEPT_PARAMETER}={id}" if id else page
+    id, _is_complete = await _store_form(request, user_id, body)
+    return get_kept_address(page, id)
 
 
-async def _store_form(request: Request, user_id: UUID, body: bytes) -> UUID | None:
-    """Store a form without its secrets, and return its id; None if nothing is left of it."""
-    try:
-        pairs = await forms.parse_fields(body)
-    except ValueError:  # it cannot be read
-        pairs = []
+async def _store_form(request: Request, user_id: UUID, body: bytes) -> tuple[UUID | None, bool]:
+    """Store a form without its secrets and what cannot be read.
+
+    Return its id, or None if nothing is left of it, and whether all of it could be read.
+    """
+    if request.headers.get("Content-Type", "").startswith("multipart/"):
+        return None, False
+    pairs, is_complete = await forms.parse_readable_fields(body)
     posted = [pair for pair in pairs if pair[0] != ORIGIN_FIELD]
     fields = [pair for pair in posted if not SECRET_FIELD.search(pair[0])]
     if not fields:
-        return None
-    content = FormContent(request.url.path, fields, had_secrets=len(fields) < len(posted))
+        return None, is_complete
+    had_secrets = len(fields) < len(posted)
+    content = FormContent(request.url.path, fields, had_secrets, is_complete)
     async with open_transaction(request) as session:
         cipher = request.state.secret_cipher
-        return await kept_forms.keep_form(session, user_id, content, cipher)
+        id = await kept_forms.keep_form(session, user_id, content, cipher)
+    return id, is_complete
 
 
 async def find_kept_form(request: Request, id: UUID) -> FormContent | None:
@@ -400,7 +425,7 @@ async def _find_content_to_fill(request: Request) -> FormContent | None:
     for name, value in request.query_params.multi_items():
         if name.startswith(TOGGLE_PREFIX):
             fields = _toggle_value(fields, name.removeprefix(TOGGLE_PREFIX), value)
-    return FormContent(content.path, fields, content.had_secrets)
+    return replace(content, fields=fields)
 
 
 def _toggle_value(fields: Fields, name: str, value: str) -> list[tuple[str, str]]:
