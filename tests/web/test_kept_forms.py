@@ -77,6 +77,20 @@ async def test_the_form_is_filled_in_after_the_sign_in(alice, kept, transaction,
     assert "My &lt;board" not in (await alice.get("/boards/new")).text
 
 
+async def test_long_filters_are_not_in_each_form_and_come_back(alice, world, transaction) -> None:
+    page = f"/boards/{world.board.id}?view=list&q={'sail+' * 100}end"
+    origin = await read_origin(alice, page)
+    assert len(origin) < 200
+    await end_sessions(transaction, world.alice)
+    sent_by = {"Referer": f"http://mission.test{page}"}
+    form = {"name": "Mine", ORIGIN_FIELD: origin}
+    sent = await alice.post("/boards", data=form, headers=sent_by)
+    assert read_next(sent).startswith(f"{page}&kept=")
+    elsewhere = {"Referer": "http://mission.test/activity?q=x"}
+    sent = await alice.post("/boards", data=form, headers=elsewhere)
+    assert read_next(sent).startswith(f"/boards/{world.board.id}?kept=")
+
+
 async def test_another_user_does_not_get_the_form(kept, dana, charlie) -> None:
     for client in (dana, charlie):
         text = (await client.get(kept)).text

@@ -3,6 +3,9 @@
 Templates get two hidden fields for each form when they are compiled. The origin names the user to
 whom the form was shown, signed, and the page that shows it. The other one is an id of the form.
 
+The address of a page with long filters would be in each of its forms. So it is there without its
+query, which the browser names as the page that submits the form.
+
 - A form of one user is not executed for another one who has signed in in the same browser.
 - A form that is sent twice, by a double click or after a lost connection, is executed once. The
   first request with the id is executed; a second one waits for it, and leads where it led. Forms
@@ -54,6 +57,7 @@ TOGGLE_PREFIX = "toggle."  # likewise: a value that is added, or taken out if it
 PICKER_PATH = "/pick/"  # to which forms are posted that are only left for a while
 VIEWER_HEADER = "Shown-To"  # of requests by scripts: for whom the page was rendered
 SIGNATURE_LENGTH = 32  # characters
+MAX_PAGE_LENGTH = 200  # characters of an address in each form of a page
 BODY_KEY = "form_body"  # in the scope
 UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status says
 
@@ -119,15 +123,28 @@ class FormOrigin:
     page: str
 
 
-def read_form_origin(cipher: SecretCipher, body: bytes) -> FormOrigin | None:
+def build_form_origin(request: Request, page: str) -> str:
+    """Return the origin of the forms of a response, whose page has this address.
+
+    Only after a GET request, the browser knows the address of the page.
+    """
+    user, cipher = str(request.user.id), request.state.secret_cipher
+    if request.method == "GET" and len(page) > MAX_PAGE_LENGTH:
+        page = page.partition("?")[0]
+    return f"{user}.{_sign_user(cipher, user)}.{page}"
+
+
+def read_form_origin(request: Request, body: bytes) -> FormOrigin | None:
     """Return the origin of a submitted form, or None without a valid signature."""
     found = _ORIGIN.search(body)
     text = unquote_plus(found[1].decode("ascii", "replace")) if found else ""
     user, _dot, rest = text.partition(".")
     signature, _dot, page = rest.partition(".")
-    if not hmac.compare_digest(signature.encode(), _sign_user(cipher, user).encode()):
+    expected = _sign_user(request.state.secret_cipher, user)
+    if not hmac.compare_digest(signature.encode(), expected.encode()):
         return None
-    return FormOrigin(UUID(user), page)
+    sent_by = find_page(request)
+    return FormOrigin(UUID(user), sent_by if sent_by.partition("?")[0] == page else page)
 
 
 def _sign_user(cipher: SecretCipher, user: str) -> str:
@@ -162,7 +179,7 @@ class PostedFormMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request. Raises Conflict for a form of another user."""
         request = Request(scope, receive)
-        user_id, cipher = request.user.id, request.state.secret_cipher
+        user_id = request.user.id
         shown_to = request.headers.get(VIEWER_HEADER, "").partition(".")[0]
         if shown_to and shown_to != str(user_id):
             await Response(status_code=401)(scope, receive, send)
@@ -171,11 +188,11 @@ class PostedFormMiddleware:
         if request.method == "POST":
             body = scope[BODY_KEY] = await read_body(request)
             receive = replay_body(body, receive)
-            origin = read_form_origin(cipher, body) or origin
+            origin = read_form_origin(request, body) or origin
         if origin.user_id != user_id:
             raise Conflict("other_user", N_("This page was opened by another user. Load it again."))
         page = "/" + origin.page.lstrip("/\\") if origin.page else find_page(request)
-        form_origin.set(f"{user_id}.{_sign_user(cipher, str(user_id))}.{page}")
+        form_origin.set(build_form_origin(request, page))
         content = await _find_content_to_fill(request) if request.method == "GET" else None
         filled_fields.set(content.fields if content else _list_picked_fields(request))
         if form := _identify_form(request, body):
@@ -331,7 +348,7 @@ async def redirect_to_sign_in(request: Request) -> Response:
     next = find_page(request)
     if request.method != "GET":
         body = await read_body(request)
-        origin = read_form_origin(request.state.secret_cipher, body)
+        origin = read_form_origin(request, body)
         if origin is None or path == "/sign-out":
             next = "/"
         else:
@@ -343,7 +360,7 @@ async def redirect_to_sign_in_again(request: Request, _error: Exception) -> Resp
     """Redirect to the page that asks for the password, which leads back to the current page."""
     allow_repetition(request)
     body = request.scope.get(BODY_KEY, b"")
-    origin = read_form_origin(request.state.secret_cipher, body)
+    origin = read_form_origin(request, body)
     if origin is None:
         next = find_page(request)
     else:
@@ -365,7 +382,7 @@ class LeftForm(NamedTuple):
 async def keep_posted_form(request: Request) -> LeftForm:
     """Keep a form that the user leaves to choose a value."""
     body = request.scope.get(BODY_KEY, b"")
-    origin = read_form_origin(request.state.secret_cipher, body)
+    origin = read_form_origin(request, body)
     page = origin.page if origin else find_page(request)
     return LeftForm(page, *await _store_form(request, request.user.id, body))
 
