@@ -33,11 +33,17 @@ from sqlalchemy import (
     union_all,
 )
 
-from core.db.full_text import TSQUERY, format_tsquery, split_words
+from core.db.full_text import (
+    TSQUERY,
+    contains_words,
+    format_patterns,
+    format_tsquery,
+    split_words,
+)
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, Paging
-from core.text import N_, escape_pattern, is_storable
+from core.text import N_, is_storable
 from models import (
     USER_NAME,
     Agent,
@@ -140,9 +146,7 @@ class OptionSource:
         if self.words is not None:
             matches: ColumnElement[bool] = self.words.bool_op("@@")(TSQUERY)
             return matches
-        text = bindparam("text", type_=String())
-        columns = (self.name, *self.searched)
-        return or_(*(column.icontains(text, escape="/") for column in columns))
+        return contains_words(self.name, *self.searched)
 
 
 _IS_AGENT_VISIBLE = and_(
@@ -343,7 +347,7 @@ async def get_picker_place(
 async def list_options(
     source: Source, place: PickerPlace, kind: PickerKind, text: str, paging: Paging
 ) -> Page[PickerOption]:
-    """Return the options whose name contains a text, by name; tasks with the words, newest first.
+    """Return the options with all words of a text in the name, by name; tasks, newest first.
 
     A total above MAX_COUNT stands for any larger number.
     """
@@ -355,7 +359,7 @@ async def list_options(
         source,
         **place.parameters,
         **paging.parameters,
-        text=escape_pattern(text),
+        patterns=format_patterns(text.split()),
         tsquery=format_tsquery(words),
     )
     total = rows[0][1] if rows else 0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import REAL, ColumnElement, String, bindparam, func, literal, literal_column
+from sqlalchemy import ARRAY, REAL, ColumnElement, String, bindparam, func, literal, literal_column
 
 SEPARATORS = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
@@ -25,6 +25,7 @@ MAX_WORDS = 20  # of one query
 SIMPLE_CONFIG = literal_column("'simple'::regconfig")
 WEIGHTS = literal_column("'{0.1, 0.2, 0.4, 1.0}'::real[]")  # of a title, 1.0; of a text, 0.1
 
+_ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "\\%_"})
 _RUNS = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _UNSPACED_START = re.compile(f"[{UNSPACED}]")
 _APART = str.maketrans(SEPARATORS, " " * len(SEPARATORS))
@@ -70,6 +71,20 @@ def _format_word(word: str) -> list[str]:
 def is_unspaced(word: str) -> bool:
     """Return whether a word begins with a character of a script without spaces."""
     return _UNSPACED_START.match(word) is not None
+
+
+def contains_words(*texts: Any) -> ColumnElement[bool]:
+    """Build the condition that each word is in one of these short texts, at any place.
+
+    Its parameter `patterns` is what `format_patterns` returns.
+    """
+    patterns = func.all(bindparam("patterns", type_=ARRAY(String)))
+    return func.concat_ws("\n", *texts).bool_op("ILIKE")(patterns)
+
+
+def format_patterns(words: Sequence[str]) -> list[str]:
+    """Return the pattern of each word for `contains_words`."""
+    return [f"%{word.translate(_ESCAPED)}%" for word in words]
 
 
 def build_rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
+from core.db.full_text import contains_words, format_patterns
 from core.db.reads import Query, Source
 from core.paging import KeysetPage, KeysetQuery, PagePlace
 from models import Agent, Board, Member, Status, Task
@@ -102,7 +103,7 @@ async def list_agent_page(
         **boards.access_parameters(member),
         "at": now(),
         "offline_after": offline_after,
-        "words": [word.lower() for word in filters.words],
+        "patterns": format_patterns(filters.words),
         "board_id": filters.board_id,
         "gateway_id": filters.gateway_id,
     }
@@ -198,9 +199,7 @@ def _select_found(
     found = found.where(*list_conditions(is_admin=is_admin))
     if by_words:
         role = Agent.identity_profile["role"].astext
-        text = func.lower(func.concat_ws("\n", Agent.name, role, Board.name))
-        words = func.unnest(bindparam("words", type_=ARRAY(String()))).column_valued("word")
-        found = found.where(~select(words).where(func.strpos(text, words) == 0).exists())
+        found = found.where(contains_words(Agent.name, role, Board.name))
     if on_board:
         found = found.where(Agent.board_id == bindparam("board_id"))
     if on_gateway:

@@ -27,7 +27,15 @@ from sqlalchemy import (
     union_all,
 )
 
-from core.db.full_text import SIMPLE_CONFIG, TSQUERY, build_rank, format_tsquery, split_words
+from core.db.full_text import (
+    SIMPLE_CONFIG,
+    TSQUERY,
+    build_rank,
+    contains_words,
+    format_patterns,
+    format_tsquery,
+    split_words,
+)
 from core.db.reads import Query, Source
 from core.paging import PAGE_LIMIT, Paging
 from models import USER_NAME, Agent, Board, BoardAccess, BoardShortcut, Member, Status, Task, User
@@ -142,15 +150,8 @@ async def suggest_boards(
 
     Those come first that the member has opened last.
     """
-    given = {"words": list(words), **boards.access_parameters(member)}
+    given = {"patterns": format_patterns(words), **boards.access_parameters(member)}
     return await BOARD_SUGGESTIONS.fetch(source, **given)
-
-
-def _has_all_words() -> ColumnElement[bool]:
-    """Select whether the name of the board has each of `words` in it."""
-    word: Any = func.unnest(bindparam("words", type_=ARRAY(String()))).column_valued("word")
-    is_missing = func.strpos(func.lower(Board.name), func.lower(word)) == 0
-    return ~select(word).where(is_missing).correlate(Board).exists()
 
 
 BOARD_SUGGESTIONS: Query[SuggestedBoard] = Query(
@@ -162,7 +163,7 @@ BOARD_SUGGESTIONS: Query[SuggestedBoard] = Query(
     )
     .where(
         Board.organization_id == bindparam("organization_id", type_=Uuid()),
-        _has_all_words(),
+        contains_words(Board.name),
         Board.id.in_(boards.WRITABLE_BOARD_IDS),
     )
     .order_by(BoardShortcut.opened_at.desc().nulls_last(), *boards.BY_NAME)

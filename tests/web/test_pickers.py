@@ -32,8 +32,10 @@ async def test_options_are_a_page_by_name_with_their_number(alice, world, transa
     answer = await alice.get("/pick/agents?name=agent", headers=HTMX)
     assert "20 of 1,000+" in answer.text
     assert len(answer.content) < 12_000
-    assert await list_names(alice, "/pick/agents", q="T 0917") == ["Agent 0917"]
-    assert "No results." in (await alice.get("/pick/agents?q=%25_/", headers=HTMX)).text
+    for text in ("T 0917", "917 agent"):
+        assert await list_names(alice, "/pick/agents", q=text) == ["Agent 0917"]
+    for text in ("%25_/", "agent+%5C", "agent+x"):
+        assert "No results." in (await alice.get(f"/pick/agents?q={text}", headers=HTMX)).text
 
 
 async def test_what_was_chosen_lately_is_first(alice, world, transaction) -> None:
