@@ -57,6 +57,7 @@ class Approval(Base):
                 " and (policy_verdict is not null or first_approver_id is not null)"
             ),
         ),
+        Index(None, "agent_id", "created_at"),
         Index("ix_approvals_decided", "board_id", text("coalesce(decided_at, resolved_at)")),
         Index("ix_approvals_tool_calls", "created_at", postgresql_where=text("is_tool_call")),
         Index(
@@ -80,9 +81,7 @@ class Approval(Base):
         ForeignKey("tasks.id", ondelete="SET NULL"), index=True
     )  # the first of its tasks
     task: Mapped[Task | None] = relationship(lazy="raise")
-    agent_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("agents.id", ondelete="SET NULL"), index=True
-    )
+    agent_id: Mapped[UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="SET NULL"))
     agent: Mapped[Agent | None] = relationship(lazy="raise")
     requested_by_user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), index=True

@@ -53,6 +53,7 @@ class GatewayRequest(Base):
         Index(None, "organization_id", "created_at"),
         Index(None, "board_id", "state"),
         Index(None, "state", "expires_at"),
+        Index(None, "agent_id", "run_id"),
         CheckConstraint("kind in ('exec', 'question', 'plugin')", name="kind"),
         CheckConstraint(
             "state in ('waiting', 'answering', 'answered', 'lost', 'expired', 'cancelled')",
@@ -73,9 +74,7 @@ class GatewayRequest(Base):
     gateway_name: Mapped[str]  # at the time of the request
     request_id: Mapped[str]  # the gateway's
     kind: Mapped[RequestKind]
-    agent_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("agents.id", ondelete="SET NULL"), index=True
-    )
+    agent_id: Mapped[UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="SET NULL"))
     board_id: Mapped[UUID | None] = mapped_column(ForeignKey("boards.id", ondelete="SET NULL"))
     agent_key: Mapped[str | None]  # the agent's id on the gateway
     session_key: Mapped[str | None]

@@ -10,7 +10,19 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, String, Uuid, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Select,
+    String,
+    Uuid,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    union,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
@@ -56,6 +68,14 @@ def _is_one_of(column: Any, name: str, type: Any = None) -> ColumnElement[bool]:
     return column.bool_op("=")(func.any(bindparam(name, type_=ARRAY(type or Uuid()))))
 
 
+def _has_one_of_ids(column: Any, *ids: Select[Any]) -> ColumnElement[bool]:
+    """Build the condition for rows that one of these statements finds, each in its own index.
+
+    If they are conditions of one statement, PostgreSQL may apply them to all rows of a board.
+    """
+    return column.in_(union(*ids))
+
+
 def _messages(where: ColumnElement[bool]) -> Query[Message]:
     """Select messages of a board, or of an agent without a board, in an organization."""
     query = select(Message).where(
@@ -76,6 +96,7 @@ MESSAGE: Query[Message] = Query(
     lambda row: row[0],
 )
 
+LATEST_RUNS = (Run.started_at.desc(), Run.id.desc())
 IS_STARTED = _is_one_of(Run.agent_id, "recipient_ids") & _is_one_of(
     func.left(Run.run_id, MESSAGE_ID_LENGTH), "message_ids", String
 )
@@ -85,20 +106,18 @@ def _runs(where: ColumnElement[bool]) -> Query[Run]:
     """Select runs of agents of a board, or of agents without a board."""
     query = select(Run).join(Agent, Agent.id == Run.agent_id)
     query = query.where(Agent.board_id.is_not_distinct_from(BOARD_ID), where)
-    return Query(
-        query.order_by(Run.started_at.desc(), Run.id.desc()).limit(MAX_ROWS), lambda row: row[0]
-    )
+    return Query(query.order_by(*LATEST_RUNS).limit(MAX_ROWS), lambda row: row[0])
 
 
 STARTED_RUNS = _runs(IS_STARTED)
 RUNS_OF_TASK = _runs(or_(Run.task_id == TASK_ID, IS_STARTED))
-RUNS_OF_REQUESTER = _runs(
-    or_(
-        (Run.agent_id == bindparam("requester_id", type_=Uuid()))
-        & (Run.started_at <= REQUESTED_AT),
-        IS_STARTED,
-    )
+EARLIER_RUNS = (
+    select(Run.id)
+    .where(Run.agent_id == bindparam("requester_id", type_=Uuid()), Run.started_at <= REQUESTED_AT)
+    .order_by(*LATEST_RUNS)
+    .limit(MAX_ROWS)
 )
+RUNS_OF_REQUESTER = _runs(_has_one_of_ids(Run.id, EARLIER_RUNS, select(Run.id).where(IS_STARTED)))
 
 PERIODS = (
     func.unnest(bindparam("starts", type_=TIMES), bindparam("ends", type_=TIMES))
@@ -107,13 +126,11 @@ PERIODS = (
 )
 
 
-def _is_in_runs(time: Any) -> ColumnElement[bool]:
-    """Build the condition for a time in one of the runs from `starts` to `ends`."""
-    return (
-        select(PERIODS.c.started_at)
-        .where(time.between(PERIODS.c.started_at, PERIODS.c.ended_at))
-        .exists()
-    )
+def _in_runs(rows: Select[Any], time: Any) -> Select[Any]:
+    """Select the ids of the latest of these rows in each of the runs from `starts` to `ends`."""
+    is_in_run = time.between(PERIODS.c.started_at, PERIODS.c.ended_at)
+    latest = rows.where(is_in_run).order_by(time.desc()).limit(MAX_ROWS).lateral("latest")
+    return select(latest.c[0]).join_from(PERIODS, latest, true())
 
 
 def _approvals(where: ColumnElement[bool]) -> Query[Approval]:
@@ -122,41 +139,44 @@ def _approvals(where: ColumnElement[bool]) -> Query[Approval]:
 
 
 APPROVALS_OF_TASK = _approvals(
-    or_(
-        Approval.task_id == TASK_ID,
-        Approval.id.in_(select(ApprovalTask.approval_id).where(ApprovalTask.task_id == TASK_ID)),
+    _has_one_of_ids(
+        Approval.id,
+        select(Approval.id).where(Approval.task_id == TASK_ID),
+        select(ApprovalTask.approval_id).where(ApprovalTask.task_id == TASK_ID),
     )
 )
 APPROVALS_IN_RUNS = _approvals(
-    or_(
-        (Approval.agent_id == AGENT_ID) & _is_in_runs(Approval.created_at),
-        Approval.id == APPROVAL_ID,
+    _has_one_of_ids(
+        Approval.id,
+        _in_runs(select(Approval.id).where(Approval.agent_id == AGENT_ID), Approval.created_at),
+        select(APPROVAL_ID.label("id")),
     )
 )
 
 
-def _changes(where: ColumnElement[bool], *, of_board: bool = True) -> Query[Event]:
-    is_there = Event.board_id == BOARD_ID
-    if not of_board:
-        is_there = Event.board_id.is_not_distinct_from(BOARD_ID)
-    query = select(Event).where(where, is_there, Event.type.in_(CHANGES))
+def _changes(*where: ColumnElement[bool]) -> Query[Event]:
+    query = select(Event).where(*where)
     return Query(query.order_by(Event.created_at.desc()).limit(MAX_ROWS), lambda row: row[0])
 
 
-CHANGES_OF_TASK = _changes(Event.task_id == TASK_ID)
+IS_CHANGE_ON_BOARD = (Event.board_id == BOARD_ID) & Event.type.in_(CHANGES)
+CHANGES_OF_TASK = _changes(Event.task_id == TASK_ID, IS_CHANGE_ON_BOARD)
 CHANGES_AFTER_APPROVAL = _changes(
-    or_(
-        Event.task_id == TASK_ID,
-        Event.task_id.in_(
-            select(ApprovalTask.task_id).where(ApprovalTask.approval_id == APPROVAL_ID)
-        ),
-    )
-    & (Event.created_at >= REQUESTED_AT)
+    IS_CHANGE_ON_BOARD,
+    _has_one_of_ids(
+        Event.task_id,
+        select(TASK_ID.label("id")),
+        select(ApprovalTask.task_id).where(ApprovalTask.approval_id == APPROVAL_ID),
+    ),
+    Event.created_at >= REQUESTED_AT,
 )
-CHANGES_IN_RUNS = _changes(
-    (Event.agent_id == AGENT_ID) & Event.user_id.is_(None) & _is_in_runs(Event.created_at),
-    of_board=False,
+CHANGES_BY_AGENT = select(Event.id).where(
+    Event.agent_id == AGENT_ID,
+    Event.user_id.is_(None),
+    Event.board_id.is_not_distinct_from(BOARD_ID),
+    Event.type.in_(CHANGES),
 )
+CHANGES_IN_RUNS = _changes(_has_one_of_ids(Event.id, _in_runs(CHANGES_BY_AGENT, Event.created_at)))
 
 REQUEST_COLUMNS = ("kind", "sha256", "asked_at", "answer", "answered_at", "answered_by")
 REQUESTS: Query[GatewayRequest] = Query(
@@ -227,8 +247,10 @@ async def load_message_causes(source: Source, agent: Agent, message_id: UUID) ->
         "starts": [run.started_at for run in runs],
         "ends": [run.ended_at or now() for run in runs],
     }
-    approvals = await APPROVALS_IN_RUNS.fetch(source, board_id=agent.board_id, **during)
-    changes = await CHANGES_IN_RUNS.fetch(source, **_place(agent), **during)
+    approvals, changes = [], []
+    if runs or message.approval_id:
+        approvals = await APPROVALS_IN_RUNS.fetch(source, board_id=agent.board_id, **during)
+        changes = await CHANGES_IN_RUNS.fetch(source, **_place(agent), **during)
     rows = CauseRows([message], runs, approvals=approvals, changes=changes)
     return await _build(source, agent, rows)
 
