@@ -355,7 +355,7 @@ def _select_unread(
     query = _group_by_place(
         items,
         *(items.c.board_id, items.c.kind, items.c.task_id, func.count(), latest_at),
-        *(ReadMarker.seen_seq, ReadMarker.seen_at),
+        *(items.c.seen_seq, items.c.seen_at),
     )
     if kind is None:
         return query
@@ -364,23 +364,9 @@ def _select_unread(
 
 
 def _group_by_place(items: Subquery, *columns: Any) -> AnySelect:
-    """Select aggregates of the items after the markers, by place, the latest event first."""
-    return (
-        select(*columns)
-        .outerjoin(
-            ReadMarker,
-            and_(
-                ReadMarker.user_id == USER_ID,
-                ReadMarker.board_id == items.c.board_id,
-                ReadMarker.kind == items.c.kind,
-                ReadMarker.task_id.is_not_distinct_from(items.c.task_id),
-            ),
-        )
-        .where(items.c.seq > func.coalesce(ReadMarker.seen_seq, 0))
-        .group_by(items.c.board_id, items.c.kind, items.c.task_id)
-        .group_by(ReadMarker.seen_seq, ReadMarker.seen_at)
-        .order_by(func.max(items.c.seq).desc())
-    )
+    """Select aggregates of the items by place, the latest event first."""
+    place = (items.c.board_id, items.c.kind, items.c.task_id, items.c.seen_seq, items.c.seen_at)
+    return select(*columns).group_by(*place).order_by(func.max(items.c.seq).desc())
 
 
 def is_marker_of(
@@ -396,12 +382,14 @@ def is_marker_of(
 
 
 def _unread_events_subquery(condition: ColumnElement[bool]) -> Subquery:
-    """Select recent comments, messages and approval requests of others that still exist."""
+    """Select recent comments, messages and approval requests of others that still exist.
+
+    And that are after the user's marker of their place.
+    """
     recent = condition & IS_OF_OTHER & (Event.created_at >= SINCE)
     comments = _kind_query(ReadKind.COMMENTS, Event.task_id).join(Comment, Comment.id == Event.id)
-    chat = _kind_query(ReadKind.CHAT, cast(null(), Uuid)).join(Note, Note.id == NOTE_ID)
-    requests = _kind_query(ReadKind.APPROVALS, cast(null(), Uuid))
-    requests = requests.join(Approval, Approval.id == Event.approval_id)
+    chat = _kind_query(ReadKind.CHAT).join(Note, Note.id == NOTE_ID)
+    requests = _kind_query(ReadKind.APPROVALS).join(Approval, Approval.id == Event.approval_id)
     parts: Sequence[Select[Any]] = (
         comments.where(recent, Event.type == EventType.TASK_COMMENT),
         chat.where(recent, Event.type == EventType.BOARD_MEMORY_CREATED, Note.is_chat),
@@ -410,8 +398,13 @@ def _unread_events_subquery(condition: ColumnElement[bool]) -> Subquery:
     return union_all(*parts).subquery("items")
 
 
-def _kind_query(kind: ReadKind, task_id: Any) -> Select[*tuple[Any, ...]]:
+def _kind_query(kind: ReadKind, task_id: Any = None) -> Select[*tuple[Any, ...]]:
+    # each kind joins its markers alone: the index of markers cannot find a task or none
     kind_column = literal(kind, ReadMarker.__table__.c.kind.type).label("kind")
-    return select(
-        Event.board_id, kind_column, task_id.label("task_id"), Event.seq, Event.created_at
+    task = cast(null(), Uuid) if task_id is None else task_id
+    event = (Event.board_id, kind_column, task.label("task_id"), Event.seq, Event.created_at)
+    return (
+        select(*event, ReadMarker.seen_seq, ReadMarker.seen_at)
+        .outerjoin(ReadMarker, is_marker_of(ReadMarker, Event.board_id, task_id, kind))
+        .where(Event.seq > func.coalesce(ReadMarker.seen_seq, 0))
     )
