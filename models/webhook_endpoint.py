@@ -80,6 +80,16 @@ class WebhookDelivery(Base):
             *("endpoint_id", "next_attempt_at"),
             postgresql_where=text("next_attempt_at IS NOT NULL"),
         ),
+        Index(
+            "ix_webhook_deliveries_not_delivered",
+            *("endpoint_id", "state"),
+            postgresql_where=text("state <> 'delivered'"),
+        ),
+        Index(
+            "ix_webhook_deliveries_delivered",
+            *("endpoint_id", "delivered_at"),
+            postgresql_where=text("delivered_at IS NOT NULL"),
+        ),
         Index(None, "created_at"),
     )
 

@@ -90,11 +90,19 @@ BOARD_OF_WEBHOOK: Query[Board] = Query(
     .execution_options(populate_existing=True),
     lambda row: row[0],
 )
+# Of a webhook that is known to be of the board: an index has all that is counted.
+PAYLOAD_TOTAL = (
+    select(func.count())
+    .select_from(WebhookPayload)
+    .where(WebhookPayload.webhook_id == WEBHOOK_ID)
+    .scalar_subquery()
+)
 PAYLOADS: PagedQuery[StoredPayload] = PagedQuery(
     _select_payloads(_listed_payload())
     .where(OF_WEBHOOK)
     .order_by(WebhookPayload.received_at.desc(), WebhookPayload.id.desc()),
     StoredPayload._make,
+    PAYLOAD_TOTAL,
 )
 PAYLOAD: Query[StoredPayload] = Query(
     _select_payloads(WebhookPayload.payload).where(
@@ -277,7 +285,7 @@ PAYLOAD_OVERVIEW: Query[PayloadOverview] = Query(
 PAYLOAD_OVERVIEWS: PagedQuery[PayloadOverview] = PagedQuery(
     _select_payload_overviews(),
     PayloadOverview._make,
-    select(func.count()).select_from(WebhookPayload).where(OF_WEBHOOK).scalar_subquery(),
+    PAYLOAD_TOTAL,
 )
 
 

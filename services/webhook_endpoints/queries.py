@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, String, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
@@ -34,8 +34,13 @@ class EndpointSummary(NamedTuple):
     owner_name: str | None  # None: the account was deleted
 
 
-def _count(state: WebhookDeliveryState) -> ColumnElement[int]:
-    return func.count(WebhookDelivery.id).filter(WebhookDelivery.state == state)
+_OF_ENDPOINT = WebhookDelivery.endpoint_id == WebhookEndpoint.id
+
+
+def _count(state: WebhookDeliveryState) -> ScalarSelect[int]:
+    return (
+        select(func.count()).where(_OF_ENDPOINT, WebhookDelivery.state == state).scalar_subquery()
+    )
 
 
 _IN_ORGANIZATION = WebhookEndpoint.organization_id == bindparam("organization_id")
@@ -44,13 +49,11 @@ _SUMMARIES = (
         WebhookEndpoint,
         _count(WebhookDeliveryState.PENDING),
         _count(WebhookDeliveryState.FAILED),
-        func.max(WebhookDelivery.delivered_at),
+        select(func.max(WebhookDelivery.delivered_at)).where(_OF_ENDPOINT).scalar_subquery(),
         USER_NAME,
     )
-    .outerjoin(WebhookDelivery, WebhookDelivery.endpoint_id == WebhookEndpoint.id)
     .outerjoin(User, User.id == WebhookEndpoint.owner_user_id)
     .where(_IN_ORGANIZATION)
-    .group_by(WebhookEndpoint.id, User.id)
 )
 _ENDPOINTS = PagedQuery(
     _SUMMARIES.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id), EndpointSummary._make
