@@ -1,5 +1,6 @@
 """Compress responses with zstd or gzip, except event streams and pages that show a secret."""
 
+import gzip
 import re
 import sys
 
@@ -44,19 +45,28 @@ class CompressionMiddleware:
     def _choose_responder(self, scope: Scope) -> ASGIApp:
         """Return a responder with the best encoding that the client names, or the application."""
         is_api = scope["path"].startswith("/api/")
-        header = Headers(scope=scope).get("accept-encoding", "")
-        if len(header) > 1_000:  # parsing one of 64 kB takes 50 ms
-            return self._app
-        named = [one.partition(";") for one in header.lower().split(",")]
-        accepted = {
-            name.strip() for name, _, weight in named if not REFUSED_WEIGHT.fullmatch(weight)
-        }
-        if "zstd" in accepted:
-            return (_ZstdResponder if is_api else _ZstdPageResponder)(self._app, MIN_SIZE)
-        if "gzip" in accepted:
-            responder = GZipResponder if is_api else _GzipPageResponder
-            return responder(self._app, MIN_SIZE, compresslevel=GZIP_LEVEL)
+        match choose_encoding(scope):
+            case "zstd":
+                return (_ZstdResponder if is_api else _ZstdPageResponder)(self._app, MIN_SIZE)
+            case "gzip":
+                responder = GZipResponder if is_api else _GzipPageResponder
+                return responder(self._app, MIN_SIZE, compresslevel=GZIP_LEVEL)
         return self._app
+
+
+def choose_encoding(scope: Scope) -> str:
+    """Return the best encoding that the client of a request names: zstd, gzip or ""."""
+    header = Headers(scope=scope).get("accept-encoding", "")
+    if len(header) > 1_000:  # parsing one of 64 kB takes 50 ms
+        return ""
+    named = [one.partition(";") for one in header.lower().split(",")]
+    accepted = {name.strip() for name, _, weight in named if not REFUSED_WEIGHT.fullmatch(weight)}
+    return next((one for one in ("zstd", "gzip") if one in accepted), "")
+
+
+def compress_once(content: bytes, encoding: str) -> bytes:
+    """Compress a content that is sent many times, with a higher level than responses."""
+    return gzip.compress(content) if encoding == "gzip" else zstd.compress(content, 9)
 
 
 class _ZstdResponder(IdentityResponder):

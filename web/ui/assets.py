@@ -4,6 +4,8 @@ The scripts are one file, so that a browser sends one request and not forty. The
 the first page is shown; there is no build step. A script that fails while it starts does not
 prevent the others from starting. What scripts share are properties of `window`.
 
+Versioned files are read and compressed once, because the first paint waits for them.
+
 The sprite is a separate file, so that a part of a page that is loaded later can use any icon, and
 a browser loads the icons once. After adding an icon, build the sprite again:
 `python -m web.ui.assets`.
@@ -11,7 +13,9 @@ a browser loads the icons once. After adding an icon, build the sprite again:
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
+from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -21,6 +25,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from core.http.compression import choose_encoding, compress_once
 
 STATIC = Path(__file__).parent.parent.parent / "static"
 BUNDLE = "app.js"  # its path in /static; there is no such file
@@ -84,11 +90,30 @@ def _read_script(path: str) -> str:
 
 
 @cache
+def _list_paths() -> frozenset[str]:
+    files = (file for file in STATIC.rglob("*") if file.is_file())
+    return frozenset({BUNDLE, *(file.relative_to(STATIC).as_posix() for file in files)})
+
+
+@cache
+def _read_asset(path: str) -> bytes:
+    return build_bundle() if path == BUNDLE else (STATIC / path).read_bytes()
+
+
+@cache
 def asset_url(path: str) -> str:
     """Return the versioned address of a file in static/. It changes with the content."""
-    content = build_bundle() if path == BUNDLE else (STATIC / path).read_bytes()
-    content_hash = hashlib.sha256(content).hexdigest()[:10]
+    content_hash = hashlib.sha256(_read_asset(path)).hexdigest()[:10]
     return f"/static/{path}?v={content_hash}"
+
+
+@cache
+def _encode_asset(path: str, encoding: str) -> tuple[bytes, Mapping[str, str]]:
+    """Return the content of a file and its headers, compressed if that makes it smaller."""
+    content, headers = _read_asset(path), {"Vary": "Accept-Encoding"}
+    if encoding and len(compressed := compress_once(content, encoding)) < len(content):
+        return compressed, headers | {"Content-Encoding": encoding}
+    return content, headers
 
 
 class CachedStaticFiles(StaticFiles):
@@ -96,11 +121,14 @@ class CachedStaticFiles(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Serve a file with its cache lifetime."""
-        if path == BUNDLE and scope["method"] in ("GET", "HEAD"):
-            response = Response(build_bundle(), media_type="text/javascript")
+        is_versioned = b"v" in parse_qs(scope["query_string"])
+        is_read = scope["method"] in ("GET", "HEAD")
+        if is_read and (path == BUNDLE or (is_versioned and path in _list_paths())):
+            content, headers = _encode_asset(path, choose_encoding(scope))
+            media_type, _ = guess_type(path)
+            response = Response(content, headers=headers, media_type=media_type)
         else:
             response = await super().get_response(path, scope)
-        is_versioned = b"v" in parse_qs(scope["query_string"])
         if response.status_code in (200, 304):
             lifetime = "max-age=31536000, immutable" if is_versioned else "max-age=3600"
             response.headers["Cache-Control"] = f"public, {lifetime}"
