@@ -7,9 +7,11 @@ from sqlalchemy import update
 
 from core.clock import now
 from core.db.engine import PoolBusy
+from core.errors import Conflict
 from models import Agent, AgentStatus, BoardGroup, new_id
 from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
+from web.boards import views
 from web.ui import navigation
 from web.ui.assets import SCRIPTS
 
@@ -129,6 +131,26 @@ async def test_an_unexpected_error_page_shows_no_details(
     assert words in page.text
     assert "secret words" not in page.text
     assert "Content-Security-Policy" in page.headers
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (RuntimeError("secret words"), "Something went wrong on the server."),
+        (Conflict("moving", "It is moving."), "It is moving."),
+    ],
+)
+async def test_an_error_after_the_start_of_a_page_is_its_content(
+    alice, world, monkeypatch, broken, words
+) -> None:
+    async def breaks(*_, **__):
+        raise broken
+
+    monkeypatch.setattr(views, "load_board", breaks)
+    page = (await alice.get(f"/boards/{world.board.id}")).text
+    assert words in page.partition("<main")[2]
+    assert "secret words" not in page
+    assert [page.count(end) for end in ("<html", "</html>", 'id="rail"')] == [1, 1, 1]
 
 
 async def test_a_page_subscribes_after_its_last_event(alice) -> None:

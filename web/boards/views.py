@@ -1,6 +1,7 @@
 """The page of a board with its tasks and agents, and its parts."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -40,9 +41,15 @@ from web.onboarding.state import conversation_stage
 from web.pickers import load_chosen
 from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
 from web.ui import forms
-from web.ui.layout import load_layout
+from web.ui.layout import PageLayout, load_layout
 from web.ui.markdown import excerpt_markdown
-from web.ui.render import is_part_request, redirect_to_page, render_page, render_part
+from web.ui.render import (
+    is_part_request,
+    redirect_to_page,
+    render_page,
+    render_part,
+    start_page,
+)
 from web.ui.translation import _, ngettext, translate
 
 KNOWN_HASHES = "Board-Cards"
@@ -105,11 +112,37 @@ async def render_board(
     status_code: int = 200,
     use_default: bool = False,
 ) -> Response:
-    """Render the page of a board, with the rejected moves if there are any."""
+    """Render the page of a board, with the rejected moves if there are any.
+
+    Without them the beginning of the page is sent before the tasks are loaded.
+    """
     layout = await load_layout(request)
     async with open_reader(request) as source:
+        access = await board_access(request, source)
+    load = partial(_load_page, request, layout, access, rejected_moves, use_default=use_default)
+    if status_code == 200:
+        return start_page(request, "boards/show.html", access.board.name, load, layout=layout)
+    context = await load()
+    return render_page(request, "boards/show.html", layout=layout, status=status_code, **context)
+
+
+async def _load_page(
+    request: Request,
+    layout: PageLayout,
+    access: BoardPermissions,
+    rejected_moves: Sequence[RejectedMove],
+    *,
+    use_default: bool,
+) -> dict[str, Any]:
+    """Load what the page of a board shows."""
+    async with open_reader(request) as source:
         context = await load_board(
-            request, source, rejected_moves, use_default=use_default, counts=layout.waiting
+            request,
+            source,
+            rejected_moves,
+            access=access,
+            use_default=use_default,
+            counts=layout.waiting,
         )
         board, board_agents = context["board"], context["board_agents"]
         if context["can_write"]:
@@ -126,14 +159,7 @@ async def render_board(
         }
     await _mark_new_comments(request, context)
     deleted = parse_task_ids(request.query_params.get("deleted", ""))  # without scripts
-    return render_page(
-        request,
-        "boards/show.html",
-        layout=layout,
-        status=status_code,
-        toasts=[build_deleted_toast(board.id, deleted)] if deleted else [],
-        **context,
-    )
+    return context | {"toasts": [build_deleted_toast(board.id, deleted)] if deleted else []}
 
 
 async def show_columns(request: Request) -> Response:
@@ -168,16 +194,17 @@ async def load_board(
     rejected_moves: Sequence[RejectedMove],
     *,
     moved_task_id: UUID | None = None,
+    access: BoardPermissions | None = None,
     use_default: bool = False,
     counts: WaitingCounts | None = None,
 ) -> dict[str, Any]:
     """Load the tasks of the board of the path as its address filters them, as a template context.
 
     A task that was moved is shown, however far down it is. `use_default` shows the default view of
-    the member. `counts` are what waits for the member, if that is loaded already.
+    the member. `access` and `counts`, what waits for the member, are given if they are loaded.
     """
     member = current_member(request)
-    access = await board_access(request, source)
+    access = access or await board_access(request, source)
     board, can_write = access.board, access.can_write
     options = await task_pages.load_filter_options(source, member.user, board, counts=counts)
     address = BoardAddress.from_query(request.query_params)

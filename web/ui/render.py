@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from core.errors import AppError, TooMany
-from core.http.middleware import request_id
+from core.http.middleware import log_error, request_id
 from core.http.request import STATUS_CODES, open_reader
 from services.organization_lookup import OtherOrganization, find_other_organization
 from web.agents.problem_texts import describe_failure, describe_hold
@@ -217,6 +217,60 @@ def render_page(
     return forget_notice(request, response) if notice else response
 
 
+def start_page(
+    request: Request,
+    template: str,
+    title: str,
+    load: Callable[[], Awaitable[Mapping[str, Any]]],
+    *,
+    layout: PageLayout,
+) -> Response:
+    """Send the head and the sidebar of a page, and the rest when `load` has returned its context.
+
+    The browser requests the style sheet and shows the sidebar meanwhile. The status is 200 by then:
+    check the rights before. If `load` fails, its error is the content of the page.
+    """
+    first = {**layout_context(request, layout), "request": request}
+    first |= {"page_title": title, "is_started": True}
+    notice = read_notice(request)
+
+    async def render_pieces() -> AsyncIterator[bytes]:
+        yield environment.get_template("_page_start.html").render(first).encode()
+        try:
+            context = first | dict(await load())
+            notices = [*layout.notices, *([{"text": notice}] if notice else [])]
+            context["toasts"] = [*context["toasts"], *notices]
+            pieces = list(environment.get_template(template).generate(context))
+        except Exception as error:  # too late for the handlers: the response has begun
+            pieces = list(_generate_late_error(request, error, first))
+        async for one in _encode_slices(pieces):
+            yield one
+
+    headers = {**CACHE_HEADERS}
+    response = StreamingResponse(render_pieces(), headers=headers, media_type="text/html")
+    response.background = layout.background
+    return forget_notice(request, response) if notice else response
+
+
+def _generate_late_error(
+    request: Request, error: Exception, context: Mapping[str, Any]
+) -> Iterable[str]:
+    if not isinstance(error, AppError):
+        error = log_error(request.scope, error)
+    status, message = _describe_any_error(error)
+    template = environment.get_template(ERROR_TEMPLATES.get(status, "errors/error.html"))
+    return template.generate(
+        {**context, "message": message, "code": status, "other_organization": None}
+    )
+
+
+def _describe_any_error(error: Exception) -> tuple[int, str]:
+    """Return the status and the text of an error, also of one that nobody expected."""
+    if isinstance(error, AppError):
+        return STATUS_CODES[type(error)], describe_error(error)
+    return 500, _("Something went wrong on the server.")
+
+
 def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, Any]:
     """Return the context of the layout templates."""
     live_url = None
@@ -234,6 +288,7 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
         "current_path": current_path(request),
         "live_url": live_url,
         "toasts": (),
+        "is_started": False,
     }
 
 
@@ -276,14 +331,11 @@ async def handle_unknown_address(request: Request, error: Exception) -> Response
 
 async def handle_server_error(request: Request, error: Exception) -> Response:
     """Render an unexpected error, or an AppError outside the routes: no database, TooMany."""
-    if isinstance(error, AppError):
-        status = STATUS_CODES[type(error)]
-        response = _render_error(request, status, describe_error(error), None)
-        return _add_retry_after(response, error)
-    return _render_error(request, 500, _("Something went wrong on the server."), None)
+    status, message = _describe_any_error(error)
+    return _add_retry_after(_render_error(request, status, message, None), error)
 
 
-def _add_retry_after(response: Response, error: AppError) -> Response:
+def _add_retry_after(response: Response, error: Exception) -> Response:
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
