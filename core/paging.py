@@ -7,9 +7,10 @@ of rows: rows that are created or deleted meanwhile make no other one repeated o
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from decimal import Decimal
+from functools import cached_property, partial
 from typing import Annotated, Any, Generic, TypeVar, cast
 from uuid import UUID
 
@@ -29,7 +30,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.sql.elements import Over, UnaryExpression
-from sqlalchemy.sql.operators import desc_op
+from sqlalchemy.sql.operators import asc_op, desc_op, nulls_last_op
 from sqlalchemy.types import NullType, TypeEngine
 
 from core.clock import to_utc
@@ -110,6 +111,7 @@ def _check_storable(text: str) -> str:
 CURSOR_VALUES: Mapping[type, Any] = {
     bool: bool,
     datetime: Annotated[datetime, AfterValidator(_check_moment)],
+    Decimal: Annotated[Decimal, Field(allow_inf_nan=False)],
     float: FiniteFloat,
     int: Annotated[int, Field(ge=-(2**63), lt=2**63)],
     str: Annotated[str, AfterValidator(_check_storable)],
@@ -123,22 +125,29 @@ CONTENT: TypeAdapter[list[Any]] = TypeAdapter(list[Any])
 class Cursors:
     """Makes cursors of the values by which rows are ordered, and finds the rows after a cursor.
 
-    The values are never null, and the last one is unique.
+    Only values with NULLS LAST may be null, and the last value is unique.
     """
 
     def __init__(self, order: Sequence[Any]) -> None:
         """Take the elements of ORDER BY."""
-        keys = [_split_direction(element) for element in order]
-        types = [_find_type(key) for key, _ in keys]
+        keys = self._keys = [_split_element(element) for element in order]
+        types = [_find_type(key.column) for key in keys]
         given = [bindparam(f"cursor_{number}", type_=type) for number, type in enumerate(types)]
-        self.columns = [key.label(f"key_{number}") for number, (key, _) in enumerate(keys)]
+        self.columns = [key.column.label(f"key_{number}") for number, key in enumerate(keys)]
         self.follows: ColumnElement[bool] = _build_follows(keys, given)
-        backwards = [(key, not is_descending) for key, is_descending in keys]
-        self.precedes: ColumnElement[bool] = _build_follows(backwards, given)
-        self.directions = [is_descending for _, is_descending in keys]
-        self._adapters = [TypeAdapter(CURSOR_VALUES[type.python_type]) for type in types]
+        self.precedes: ColumnElement[bool] = _build_follows([one.reversed for one in keys], given)
+        values = [CURSOR_VALUES[type.python_type] for type in types]
+        self._adapters: list[TypeAdapter[Any]] = [
+            TypeAdapter(value | None if key.is_nullable else value)
+            for key, value in zip(keys, values, strict=True)
+        ]
         text = ", ".join(map(str, order))  # by it, cursors of other lists are refused
         self._order = hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def sort(self, columns: Sequence[Any], *, is_backwards: bool = False) -> list[Any]:
+        """Return the elements of ORDER BY for columns with the values of the keys."""
+        keys = [one.reversed for one in self._keys] if is_backwards else self._keys
+        return [key.sort(column) for key, column in zip(keys, columns, strict=True)]
 
     def build(self, values: Sequence[Any]) -> str:
         """Return the cursor of a row with these values."""
@@ -164,11 +173,51 @@ class Cursors:
             raise Invalid("cursor_invalid", reason) from error
 
 
-def _split_direction(element: Any) -> tuple[ColumnElement[Any], bool]:
-    """Return what an element of ORDER BY orders by, and whether it is descending."""
-    if isinstance(element, UnaryExpression) and element.modifier is desc_op:
-        return cast("ColumnElement[Any]", element.element), True
-    return element, False
+@dataclass(frozen=True)
+class _OrderKey:
+    """What rows are ordered by. Nulls are last, or first in the reverse order."""
+
+    column: ColumnElement[Any]
+    is_descending: bool = False
+    is_nullable: bool = False
+    is_backwards: bool = False
+
+    @property
+    def reversed(self) -> "_OrderKey":
+        """The key of the reverse order."""
+        changed = {"is_descending": not self.is_descending, "is_backwards": not self.is_backwards}
+        return replace(self, **changed)
+
+    def sort(self, column: Any) -> Any:
+        """Return the element of ORDER BY for a column with the values of the key."""
+        ordered = column.desc() if self.is_descending else column
+        if not self.is_nullable:
+            return ordered
+        return ordered.nulls_first() if self.is_backwards else ordered.nulls_last()
+
+    def follows(self, value: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Match the rows that are after a value."""
+        column = self.column
+        is_later = column < value if self.is_descending else column > value
+        if not self.is_nullable:
+            return is_later
+        earlier, later = (column, value) if self.is_backwards else (value, column)
+        return or_(is_later, and_(earlier.is_not(None), later.is_(None)))
+
+    def equals(self, value: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Match the rows with a value."""
+        return self.column.is_not_distinct_from(value) if self.is_nullable else self.column == value
+
+
+def _split_element(element: Any) -> _OrderKey:
+    """Return what an element of ORDER BY orders by, and in which direction."""
+    modifiers = []
+    while isinstance(element, UnaryExpression) and element.modifier is not None:
+        modifiers.append(element.modifier)
+        element = element.element
+    if unknown := {*modifiers} - {asc_op, desc_op, nulls_last_op}:
+        raise ValueError(unknown)
+    return _OrderKey(element, desc_op in modifiers, nulls_last_op in modifiers)
 
 
 def _find_type(key: ColumnElement[Any]) -> TypeEngine[Any]:
@@ -179,20 +228,18 @@ def _find_type(key: ColumnElement[Any]) -> TypeEngine[Any]:
 
 
 def _build_follows(
-    keys: Sequence[tuple[ColumnElement[Any], bool]], given: Sequence[Any]
+    keys: Sequence[_OrderKey], given: Sequence[ColumnElement[Any]]
 ) -> ColumnElement[bool]:
     """Build the condition for rows after the given values.
 
     With one direction it is a comparison of rows, for which PostgreSQL reads an index in order.
     """
-    columns = [key for key, _ in keys]
-    directions = {is_descending for _, is_descending in keys}
-    if len(directions) == 1:
-        row, values = tuple_(*columns), tuple_(*given)
+    directions = {key.is_descending for key in keys}
+    if len(directions) == 1 and not any(key.is_nullable for key in keys):
+        row, values = tuple_(*(key.column for key in keys)), tuple_(*given)
         return row < values if directions.pop() else row > values
-    (column, is_descending), value = keys[0], given[0]
-    follows = column < value if is_descending else column > value
-    return or_(follows, and_(column == value, _build_follows(keys[1:], given[1:])))
+    key, value = keys[0], given[0]
+    return or_(key.follows(value), and_(key.equals(value), _build_follows(keys[1:], given[1:])))
 
 
 class PageRows(Generic[Item]):
@@ -352,6 +399,19 @@ class KeysetQuery(Generic[Item]):
         self._build: Callable[[Any], Item] = build or cast("Any", tuple)
         self._cursors = Cursors(order)
 
+    @property
+    def keys(self) -> Sequence[ColumnElement[Any]]:
+        """The columns by which the rows are ordered, for statements that read other rows of it."""
+        return self._cursors.columns
+
+    def sort(self, columns: Sequence[Any]) -> list[Any]:
+        """Return the elements of ORDER BY for columns with the values of the keys."""
+        return self._cursors.sort(columns)
+
+    def build_cursor(self, values: Sequence[Any]) -> str:
+        """Return the cursor of the row with these values of the keys."""
+        return self._cursors.build(values)
+
     async def fetch_page(
         self, source: Source, size: int, place: PagePlace, **parameters: object
     ) -> KeysetPage[Item]:
@@ -393,16 +453,13 @@ class KeysetQuery(Generic[Item]):
         self, found: AnySelect, *, is_backwards: bool
     ) -> Query[tuple[Item, Sequence[Any]]]:
         keys = self._cursors.columns
-        page = found.add_columns(*keys).order_by(*self._direct(keys, is_backwards=is_backwards))
+        sort = partial(self._cursors.sort, is_backwards=is_backwards)
+        page = found.add_columns(*keys).order_by(*sort(keys))
         rows = page.limit(PAGE_LIMIT).subquery("page")
         shown_keys = [rows.c[key.name] for key in keys]
         shown = self._show(rows).add_columns(*shown_keys)
         build, count = self._build, len(keys)
         return Query(
-            shown.order_by(*self._direct(shown_keys, is_backwards=is_backwards)),
+            shown.order_by(*sort(shown_keys)),
             lambda row: (build(row[:-count]), row[-count:]),
         )
-
-    def _direct(self, keys: Sequence[Any], *, is_backwards: bool) -> list[Any]:
-        directions = zip(keys, self._cursors.directions, strict=True)
-        return [key.desc() if given is not is_backwards else key for key, given in directions]

@@ -79,6 +79,10 @@ class Task(Base):
         Index(None, "board_id", "updated_at"),
         Index(None, "board_id", "done_at"),
         Index(None, "board_id", "status", "rank"),
+        Index(
+            "ix_tasks_list",
+            *("board_id", "status", "due_at", text("created_at DESC"), text("id DESC")),
+        ),
         Index("ix_tasks_in_progress", "updated_at", postgresql_where=IS_IN_PROGRESS),
         Index("ix_tasks_due", "board_id", "due_at", postgresql_where=text("due_at is not null")),
         Index(

@@ -324,8 +324,8 @@ def render_board(agent_cards: Sequence[AgentCard], pending: UndecidedApproval) -
                 **shared,
                 "address": BoardAddress(view="list"),
                 "groups": [
-                    ListGroup(review, "Review", [first], 1),
-                    ListGroup(inbox, "Inbox", [later], 1),
+                    ListGroup(review, "Review", [first], 1, has_more=False),
+                    ListGroup(inbox, "Inbox", [later], 1, has_more=False),
                 ],
                 "groupings": [("", "Status")],
                 "related_boards": [RelatedBoard(UUID(int=70), "Marketing", "Launch", others)],

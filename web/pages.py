@@ -131,6 +131,7 @@ BOARD_ROUTES = [
             ("/deletions", "POST", board_settings_views.delete_board),
             ("/deletions", "GET", board_settings_views.show_settings),
             ("/columns", "GET", board_views.show_columns),
+            ("/rows", "GET", board_views.show_rows),
             ("/cards/{task_id:uuid}", "GET", board_views.show_card),
             ("/crew", "GET", board_views.show_agents_panel),
             ("/presence", "GET", board_views.show_viewers),

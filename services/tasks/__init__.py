@@ -3,6 +3,8 @@
 from services.tasks.board_queries import (
     BLOCKED_COUNT,
     CARDS_IN_COLUMN,
+    MAX_COUNTED,
+    MAX_GROUPS,
     ORDERS,
     OVERDUE,
     UNDATED,
@@ -15,11 +17,13 @@ from services.tasks.board_queries import (
     TaskGroup,
     TaskGrouping,
     TaskNeighbors,
+    count_group,
     count_tasks_before,
     find_neighbors,
     find_next_task,
     list_board_columns,
     list_due_tasks,
+    list_group_page,
     list_task_groups,
 )
 from services.tasks.bulk_changes import (

@@ -1,12 +1,12 @@
 """What a board shows: the cards of its columns and days in their order, and their neighbors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,10 +17,12 @@ from sqlalchemy import (
     DateTime,
     Integer,
     String,
+    Subquery,
     Uuid,
     and_,
     bindparam,
     case,
+    cast,
     false,
     func,
     literal,
@@ -33,6 +35,7 @@ from sqlalchemy import (
 )
 
 from core.db.reads import CombinedQuery, Query, Source
+from core.paging import KeysetPage, KeysetQuery, PagePlace
 from core.text import escape_pattern
 from models import (
     OPEN_DEPENDENCY_COUNT,
@@ -327,18 +330,21 @@ def _has_approval_for_user() -> ColumnElement[bool]:
 # Columns
 
 CARDS_IN_COLUMN = 50
+MAX_COUNTED = 1_000  # tasks that match filters, of a column or group
+MAX_GROUPS = 40  # of a list
 
 
 @dataclass(frozen=True)
 class BoardColumn:
     """The first cards of one status in the order of the board.
 
-    `total` counts all cards that match the filters.
+    `total` counts all cards that match the filters, or with `has_more` as many as are counted.
     """
 
     status: Status
     cards: Sequence[CardTask]
     total: int
+    has_more: bool = False
 
     @property
     def hidden_count(self) -> int:
@@ -369,8 +375,32 @@ async def list_board_columns(
     totals = {status: len(of_status) for status, of_status in shown.items()}
     is_complete = len(order.statuses) == len(Status)
     if not is_complete or any(totals[one] >= limits[one] for one in Status):
-        totals = dict(await totals_query.fetch(source, **parameters))
-    return [BoardColumn(status, shown[status], totals.get(status, 0)) for status in Status]
+        totals = await _load_totals(source, totals_query, limits.values(), parameters)
+    return [
+        BoardColumn(one, shown[one], *_bound_total(totals[one], limits.values(), filters))
+        for one in Status
+    ]
+
+
+async def _load_totals(
+    source: Source,
+    query: Query[tuple[Status, int]],
+    limits: Collection[int],
+    parameters: Mapping[str, object],
+) -> dict[Status, int]:
+    """Count the tasks of each status; those that match filters up to one more than are needed."""
+    counted = await query.fetch(source, count_limit=_count_limit(limits) + 1, **parameters)
+    return dict.fromkeys(Status, 0) | dict(counted)
+
+
+def _count_limit(limits: Collection[int]) -> int:
+    return max(MAX_COUNTED, *(limit + 1 for limit in limits))
+
+
+def _bound_total(total: int, limits: Collection[int], filters: BoardFilters) -> tuple[int, bool]:
+    """Return a number of tasks, and whether there are more, which are not counted."""
+    most = _count_limit(limits)
+    return (most, True) if filters.is_narrowed and total > most else (total, False)
 
 
 @lru_cache(128)
@@ -396,8 +426,19 @@ def _build_column_queries(
     cards = CARD_TASKS.join(shown, shown.c.id == Task.id).order_by(shown.c.place)
     totals = COUNTED_TOTALS
     if active_filters or word_count:
-        totals = Query(select(Task.status, func.count()).where(*conditions).group_by(Task.status))
+        counts = [
+            select(literal(status, Task.status.type), _count_first(status, conditions))
+            for status in Status
+        ]
+        totals = Query(union_all(*counts).subquery().select())
     return Query(cards, build_card_task), totals
+
+
+def _count_first(status: Status, conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[int]:
+    """Select the number of tasks of a status, up to `count_limit`."""
+    found = select(Task.id).where(Task.status == status, *conditions)
+    first = found.limit(bindparam("count_limit", type_=Integer)).subquery()
+    return select(func.count()).select_from(first).scalar_subquery()
 
 
 COUNTED_TOTALS: Query[tuple[Status, int]] = Query(
@@ -443,19 +484,17 @@ class DueGroup(IntEnum):
 
 
 class TaskGroup(NamedTuple):
-    """The first tasks of a group, and the number of all.
+    """The first tasks of a group, the number of all, and the cursor of the last one if it has more.
 
-    The key is an id, a tag's name in lower case, a priority or a DueGroup; None without a value.
+    The key is a status, an id, a tag's name in lower case, a priority or a DueGroup; None without a
+    value. With `has_more` there are more than `total`.
     """
 
     key: Any
     tasks: Sequence[CardTask]
     total: int
-
-    @property
-    def hidden_count(self) -> int:
-        """The number of tasks that are not shown."""
-        return self.total - len(self.tasks)
+    has_more: bool = False
+    cursor: str = ""
 
 
 class DayStarts(NamedTuple):
@@ -469,45 +508,183 @@ class DayStarts(NamedTuple):
 async def list_task_groups(
     source: Source,
     board: Board,
-    grouping: TaskGrouping,
+    grouping: TaskGrouping | None,
     filters: BoardFilters,
     order: BoardOrder,
     days: DayStarts,
     *,
-    limit: int = CARDS_IN_COLUMN,
+    limits: Mapping[str, int] | None = None,
 ) -> list[TaskGroup]:
-    """Return the groups of the tasks that match, each with its first tasks, those done last."""
-    query = _build_groups_query(*filters.shape, order, grouping)
-    parameters = days._asdict() | filters.build_parameters(board)
-    rows = await query.fetch(source, group_limit=limit, **parameters)
-    grouped = groupby(rows, itemgetter(1, 2))
-    return [
-        TaskGroup(key, [task for task, _key, _total in of_group], total)
-        for (key, total), of_group in grouped
-    ]
+    """Return the groups of the tasks that match, each with its first tasks, those done last.
+
+    Without a grouping they are the statuses. `limits` are the numbers of tasks of groups that do
+    not show the usual one, by their keys as texts, "" for None. At most one group more than
+    MAX_GROUPS is returned.
+    """
+    limits = limits or {}
+    queries = _build_groups_queries(*filters.shape, order, grouping)
+    parameters: dict[str, object] = days._asdict() | filters.build_parameters(board)
+    parameters |= {"long_groups": [*limits], "long_limits": [*limits.values()]}
+    sizes = {f"limit_{one}": limits.get(one, CARDS_IN_COLUMN) for one in Status}
+    rows = await queries.rows.fetch(source, **sizes, **parameters)
+    totals: Mapping[Any, int] = {}
+    if queries.totals is not None:
+        totals = await _load_totals(source, queries.totals, sizes.values(), parameters)
+    groups = []
+    for key, of_group in groupby(rows, attrgetter("key")):
+        found = list(of_group)
+        total, has_more = found[-1].total, False
+        if queries.totals is not None:
+            total, has_more = _bound_total(totals[key], sizes.values(), filters)
+        cursor = queries.build_cursor(found[-1].place) if total > len(found) else ""
+        groups.append(TaskGroup(key, [one.task for one in found], total, has_more, cursor))
+    return groups
+
+
+class _GroupRow(NamedTuple):
+    task: CardTask
+    key: Any
+    total: int
+    place: Sequence[Any]  # the values by which the tasks of the group are ordered
+
+
+class _GroupsQueries(NamedTuple):
+    rows: Query[_GroupRow]
+    totals: Query[tuple[Status, int]] | None  # for statuses, whose rows have no totals
+    build_cursor: Callable[[Sequence[Any]], str]
 
 
 @lru_cache(64)
-def _build_groups_query(
-    active_filters: frozenset[str], word_count: int, order: BoardOrder, grouping: TaskGrouping
-) -> Query[tuple[CardTask, Any, int]]:
-    conditions = _build_conditions(active_filters, word_count)
+def _build_groups_queries(
+    active_filters: frozenset[str],
+    word_count: int,
+    order: BoardOrder,
+    grouping: TaskGrouping | None,
+) -> _GroupsQueries:
+    keyset = _build_group_queries(active_filters, word_count, order, grouping, has_key=True).page
+    conditions, count = _build_conditions(active_filters, word_count), len(keyset.keys)
+    if grouping is None:
+        totals = _build_column_queries(active_filters, word_count, order)[1]
+        found = _select_first_of_statuses(conditions, order, keyset.keys)
+    else:
+        totals, found = None, _select_first_of_groups(conditions, grouping, keyset)
+    shown = CARD_TASKS.join(found, found.c.id == Task.id)
+    shown = shown.order_by(found.c.number, found.c.place)
+    keys = [found.c[key.name] for key in keyset.keys]
+    rows = Query(
+        shown.add_columns(found.c.key, found.c.total, *keys),
+        lambda row: _GroupRow(
+            build_card_task(row[: -count - 2]), *row[-count - 2 : -count], row[-count:]
+        ),
+    )
+    return _GroupsQueries(rows, totals, keyset.build_cursor)
+
+
+def _select_first_of_statuses(
+    conditions: Sequence[ColumnElement[bool]], order: BoardOrder, keys: Sequence[Any]
+) -> Subquery:
+    """Select the ids of the first tasks of each status, which is read in its order."""
+    places = order.within_section()
+    parts = []
+    for number, status in enumerate(order.statuses):
+        first = select(
+            Task.id,
+            Task.status.label("key"),
+            literal(number, Integer).label("number"),
+            func.row_number().over(order_by=places).label("place"),
+            literal(0, Integer).label("total"),
+            *keys,
+        ).where(Task.status == status, *conditions)
+        limit: Any = bindparam(f"limit_{status}", type_=Integer)
+        parts.append(first.order_by(*places).limit(limit).subquery().select())
+    return union_all(*parts).subquery("found")
+
+
+def _select_first_of_groups(
+    conditions: Sequence[ColumnElement[bool]],
+    grouping: TaskGrouping,
+    keyset: KeysetQuery[Any],
+) -> Subquery:
+    """Select the ids of the first tasks of the first groups."""
     key, rank = _build_group_key(grouping)
-    places = [Task.status == Status.DONE, *order.within_section()]
-    numbered = select(
-        Task.id,
-        key.label("key"),
-        rank.label("rank"),
-        func.row_number().over(partition_by=key, order_by=places).label("place"),
-        func.count().over(partition_by=key).label("total"),
-    ).where(*conditions)
-    found = numbered.subquery("found")
-    is_shown = found.c.place <= bindparam("group_limit", type_=Integer)
-    shown = CARD_TASKS.join(found, found.c.id == Task.id).where(is_shown)
-    shown = shown.order_by(found.c.rank.nulls_last(), found.c.key, found.c.place)
-    return Query(
-        shown.add_columns(found.c.key, found.c.total),
-        lambda row: (build_card_task(row[:-2]), row[-2], row[-1]),
+    listed = select(Task.id, key.label("key"), rank.label("rank"), *keyset.keys)
+    # of each task once, and not for each use
+    tasks = listed.where(*conditions).cte("listed").prefix_with("MATERIALIZED")
+    in_order = keyset.sort([tasks.c[one.name] for one in keyset.keys])
+    found = select(
+        tasks,
+        func.row_number().over(partition_by=tasks.c.key, order_by=in_order).label("place"),
+        func.count().over(partition_by=tasks.c.key).label("total"),
+    ).subquery("found")
+    long = func.unnest(_list_parameter("long_groups"), _list_parameter("long_limits", Integer))
+    long = long.table_valued("key", "size", name="long").render_derived()
+    is_group = long.c.key == func.coalesce(cast(found.c.key, String), "")
+    limit = func.coalesce(select(long.c.size).where(is_group).scalar_subquery(), CARDS_IN_COLUMN)
+    group_number = func.dense_rank().over(order_by=(found.c.rank.nulls_last(), found.c.key))
+    first = found.select().add_columns(group_number.label("number"))
+    first = first.where(found.c.place <= limit).subquery("first")
+    is_shown = first.c.number <= literal(MAX_GROUPS + 1, Integer)
+    return first.select().where(is_shown).subquery("shown")
+
+
+async def list_group_page(
+    source: Source,
+    board: Board,
+    grouping: TaskGrouping | None,
+    key: Any,
+    filters: BoardFilters,
+    order: BoardOrder,
+    days: DayStarts,
+    place: PagePlace,
+) -> KeysetPage[CardTask]:
+    """Return a page of the tasks of one group, or without a grouping of one status."""
+    queries = _build_group_queries(*filters.shape, order, grouping, has_key=key is not None)
+    parameters = days._asdict() | filters.build_parameters(board) | {"group_key": key}
+    return await queries.page.fetch_page(source, CARDS_IN_COLUMN, place, **parameters)
+
+
+async def count_group(
+    source: Source,
+    board: Board,
+    grouping: TaskGrouping | None,
+    key: Any,
+    filters: BoardFilters,
+    days: DayStarts,
+) -> int:
+    """Return the number of tasks of one group, at most one more than MAX_COUNTED."""
+    queries = _build_group_queries(*filters.shape, BoardOrder(), grouping, has_key=key is not None)
+    parameters = days._asdict() | filters.build_parameters(board) | {"group_key": key}
+    return await queries.count.first(source, **parameters) or 0
+
+
+class _GroupQueries(NamedTuple):
+    page: KeysetQuery[CardTask]
+    count: Query[int]
+
+
+@lru_cache(256)
+def _build_group_queries(
+    active_filters: frozenset[str],
+    word_count: int,
+    order: BoardOrder,
+    grouping: TaskGrouping | None,
+    *,
+    has_key: bool,
+) -> _GroupQueries:
+    key: Any = Task.status if grouping is None else _build_group_key(grouping)[0]
+    type = Uuid() if grouping is TaskGrouping.ASSIGNEE else key.type
+    in_group = key == bindparam("group_key", type_=type) if has_key else key.is_(None)
+    found = select(Task.id).where(in_group, *_build_conditions(active_filters, word_count))
+    places = [] if grouping is None else [Task.status == Status.DONE]
+    first = found.limit(literal(MAX_COUNTED + 1, Integer)).subquery()
+    return _GroupQueries(
+        KeysetQuery(
+            found,
+            [*places, *order.within_section()],
+            lambda page: CARD_TASKS.join(page, page.c.id == Task.id),
+            build_card_task,
+        ),
+        Query(select(func.count()).select_from(first), itemgetter(0)),
     )
 
 

@@ -67,3 +67,26 @@ async def test_a_long_title_leaves_the_other_columns_of_the_list_visible(site: L
     async with site.open_page(f"/boards/{board['id']}?view=list") as page:
         last = page.get_by_role("columnheader", name="Changed")
         await expect(last).to_be_in_viewport(ratio=1)
+
+
+async def test_rows_of_the_list_that_were_loaded_stay_in_live_changes(site: LiveSite) -> None:
+    board = site.create_board("Listed")
+    titles = [f"Task {number:03}" for number in range(2 * CARDS_IN_COLUMN + MORE)]
+    made = [site.create_task(board, title) for title in titles]
+    async with site.open_page(f"/boards/{board['id']}?view=list&sort=title") as page:
+        rows = page.locator("#board-view tr[data-task]")
+        await expect(rows).to_have_count(CARDS_IN_COLUMN)
+        await page.locator("[data-more]").scroll_into_view_if_needed()
+        await expect(rows).to_have_count(2 * CARDS_IN_COLUMN)
+        await rows.nth(70).evaluate("row => row.dataset.seen = ''")
+        site.update_task(board, made[-1], title="Task 000, moved up")
+        moved = page.locator(f"#task-{made[-1]['id']}")
+        await expect(moved).to_be_attached()
+        site.update_task(board, made[1], title="Task 999, moved down")
+        await expect(page.locator(f"#task-{made[1]['id']}")).to_have_count(0)
+        await expect(page.locator("[data-seen]")).to_have_count(1)  # is still the same element
+        await page.locator("[data-more]").scroll_into_view_if_needed()
+        await expect(rows).to_have_count(len(titles))
+        ids = await rows.evaluate_all("rows => rows.map(row => row.id)")
+        assert len({*ids}) == len(titles)
+        await expect(page.locator("[data-keep]")).to_have_count(0)

@@ -14,6 +14,7 @@ NO_PAGES = {"/audit/export", "/design", "/events", "/sign-in/oidc", "/sign-in/oi
 QUERIES = {
     "/dashboard": ["?range=1y", "?chart=time"],
     "/boards/{board_id:uuid}": ["?view=list", "?view=calendar", "?done=1&column=done"],
+    "/boards/{board_id:uuid}/rows": ["?view=list&only=is.review", "?view=list&only=is.inbox&q=a"],
     "/boards/{board_id:uuid}/views/new": ["?q=xssmark&view=list"],
     "/approvals": ["?state=decided", "?state=gateways"],
     "/approvals/{approval_id:uuid}": ["?all=1"],

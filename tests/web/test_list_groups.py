@@ -62,10 +62,83 @@ async def test_groups_keep_filters_and_are_saved_in_views(alice, grouped_path) -
     assert "group=due" in page
 
 
-async def test_a_long_group_shows_more_tasks(alice, board_path, world, transaction) -> None:
-    await keep(transaction, *(world.make_task(f"Task {number}") for number in range(60)))
-    shown = await list_groups(alice, f"{board_path}?view=list&group=due")
-    assert (shown[0], len(shown)) == ("No due date 60", 51)
-    page = (await alice.get(f"{board_path}?view=list&group=due")).text
-    [rest] = re.findall(r'class="more" id="more-0" href="([^"]*)"', page)
-    assert len(await list_groups(alice, rest.replace("&amp;", "&"))) == 61
+ROW = re.compile(r'<tr id="task-([^"]*)"')
+GROUPINGS = ["", "due", "priority", "tag", "assignee"]
+
+
+@pytest.fixture
+async def long_path(board_path, world, transaction) -> str:
+    """Fill a group of each grouping with more tasks than two pages show."""
+    many = [world.make_task(f"Task {number % 7}") for number in range(120)]
+    await keep(transaction, *many)
+    return f"{board_path}?view=list&sort=title"
+
+
+def find_links(html: str) -> dict[str, str]:
+    """Return the addresses of the link to more rows: of a page, and of the part."""
+    [link] = re.findall(r'<a class="more"[^>]*>', html) or [""]
+    found = dict(re.findall(r'(href|hx-get)="([^"]*)"', link))
+    return {name: address.replace("&amp;", "&") for name, address in found.items()}
+
+
+@pytest.mark.parametrize("group", GROUPINGS)
+async def test_more_rows_of_a_group_follow_its_first_ones(alice, long_path, group) -> None:
+    html = (await alice.get(f"{long_path}&group={group}")).text
+    ids = ROW.findall(html)
+    assert len(ids) == 50
+    while links := find_links(html):
+        html = (await alice.get(links["hx-get"])).text
+        ids += ROW.findall(html)
+    assert (len(ids), len({*ids})) == (120, 120)
+
+
+@pytest.mark.parametrize("group", GROUPINGS)
+async def test_a_group_is_read_page_by_page_without_scripts(alice, long_path, group) -> None:
+    html = (await alice.get(f"{long_path}&group={group}")).text
+    address, pages = find_links(html)["href"], [ROW.findall(html)]
+    for words in ("Next", "Previous"):
+        html = (await alice.get(address)).text
+        pages.append(ROW.findall(html))
+        [link] = re.findall(rf'href="([^"]*)">{words}<', html)
+        address = link.replace("&amp;", "&")
+    first, second, last = *pages[:2], ROW.findall((await alice.get(address)).text)
+    assert [len(page) for page in pages] == [50, 50, 20]
+    assert not {*first} & {*second}
+    assert last == second  # before the third page
+
+
+async def test_a_reload_has_as_many_rows_as_the_page_shows(
+    alice, world, transaction, long_path, board_path
+) -> None:
+    await keep(transaction, world.make_task("Above", status=Status.REVIEW))
+    part = f"{board_path}/columns?view=list&sort=title"
+    for shown, number in [("is.inbox=100", 101), ("", 51), ("is.inbox=99999", 121), ("x=y&==", 51)]:
+        html = (await alice.get(part, headers={"Board-Rows": shown})).text
+        assert len(ROW.findall(html)) == number
+    by_tag = f"{part}&group=tag"
+    html = (await alice.get(by_tag, headers={"Board-Rows": "none=100"})).text
+    assert len(ROW.findall(html)) == 100
+    known = ",".join(re.findall(r'data-hash="([^"]*)"', html))
+    headers = {"Board-Rows": "none=100", "Board-Cards": known}
+    html = (await alice.get(by_tag, headers=headers)).text
+    assert html.count("data-keep=") == len(ROW.findall(html)) == 100
+    assert "Select “Task" not in html
+
+
+async def test_more_rows_are_read_only_by_members_of_the_board(
+    alice, bob, world, board_path
+) -> None:
+    rows = "rows?view=list&only=is.inbox"
+    assert (await bob.get(f"/boards/{world.garden.id}/{rows}")).status_code in {403, 404}
+    assert (await alice.get(f"{board_path}/{rows}&after=x&shown=x")).status_code == 200
+    assert (await alice.get(f"{board_path}/rows?view=list&only=is.x")).status_code == 404
+
+
+async def test_a_list_shows_a_limited_number_of_groups(
+    alice, world, transaction, grouped_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("services.tasks.board_queries.MAX_GROUPS", 2)
+    monkeypatch.setattr("services.tasks.MAX_GROUPS", 2)
+    address = f"{grouped_path}&group=tag&x=1"
+    assert await list_groups(alice, address) == ["Art 1", "Late", "Zoo 1", "Soon"]
+    assert "Not all groups are shown." in (await alice.get(address)).text

@@ -316,7 +316,7 @@ class CardRenderer:
     def render_rows(
         self, tasks: Sequence[CardTask], columns: tuple[str, ...], descriptions: Mapping[UUID, str]
     ) -> Markup:
-        """Render rows of the list with these columns beside the title."""
+        """Render rows of the list with these columns beside the title, or elements as above."""
         return Markup(  # noqa: S704 (each is escaped)
             "".join(
                 self._render_row(task, columns, descriptions.get(task.id, "")) for task in tasks
@@ -335,7 +335,10 @@ class CardRenderer:
         shape = render_shape("boards/_task_row.html", self._build_shape(task, columns))
         times = *_format_time(task.updated_at), *_format_time(task.created_at)
         content = self._build_content(task, escape(description), *times)
-        viewed = self._build_viewed(task)._replace(
+        hash = _digest(shape.hash, *content, self.query, str(self.find_rejected_move(task) or ""))
+        if hash in self.known_hashes:
+            return f'<tr id="task-{content.id}" data-keep="{hash}"></tr>'
+        viewed = self._build_viewed(task, hash)._replace(
             updated_age=time_format.format_age(task.updated_at),
             created_age=time_format.format_age(task.created_at),
         )

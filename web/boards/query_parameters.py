@@ -9,14 +9,23 @@ from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
+from core.paging import MAX_CURSOR_LENGTH
 from core.text import is_storable
 from models import Priority, Status
-from services.tasks import CARDS_IN_COLUMN, ORDERS, BoardFilters, BoardOrder, TaskGrouping
+from services.tasks import (
+    CARDS_IN_COLUMN,
+    ORDERS,
+    BoardFilters,
+    BoardOrder,
+    DueGroup,
+    TaskGrouping,
+)
 from web.boards.assignees import ME, UNASSIGNED
 from web.ui.locale_middleware import reader_id
 from web.ui.time_format import parse_day, parse_month
 
 DEFAULT_SORTS = {"board": "manual", "list": "due", "calendar": "due"}
+MAX_KEY_LENGTH = 1_000  # of a group; the longest is the name of a tag
 LIST_ORDER = (Status.REVIEW, Status.IN_PROGRESS, Status.INBOX, Status.DONE)
 TITLE = "title"  # the column that the list always shows
 LIST_COLUMNS = (
@@ -25,8 +34,10 @@ LIST_COLUMNS = (
 )
 DEFAULT_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated")
 DEFAULTS: Mapping[str, object] = {"view": "board", "limit": CARDS_IN_COLUMN, "base": 1}
-NOT_SAVED = ("column", "limit", "more", "month", "day", "saved", "base")
+PLACE = ("only", "after", "before")
+NOT_SAVED = ("column", "limit", "more", "month", "day", "saved", "base", *PLACE)
 """Parameters that are not part of a saved view."""
+NO_VALUE, VALUE = "none", "is."  # of a group: without a value, and the beginning of one with it
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,9 @@ class BoardAddress:
     value: str = ""  # that the field has, or a part of it
     sort: str = ""  # "-due" for the opposite order, "" for the default of the view
     group: str = ""  # of the list: a TaskGrouping, "" for statuses
+    only: str = ""  # the only group that the list shows: NO_VALUE, or VALUE and its key
+    after: str = ""  # cursor in this group
+    before: str = ""
     column: str = ""  # the column that a phone shows
     done: bool = False  # whether the Done column is expanded
     limit: int = CARDS_IN_COLUMN  # cards in each column or group
@@ -62,12 +76,15 @@ class BoardAddress:
     def from_query(cls, query: QueryParams) -> "BoardAddress":
         """Parse the query of a request."""
 
-        def text(name: str) -> str:
-            value = query.get(name, "").strip()[:200]
+        def text(name: str, max_length: int = 200) -> str:
+            value = query.get(name, "").strip()[:max_length]
             return value if is_storable(value) else ""
 
         view = _allowed_value(tuple(DEFAULT_SORTS), text("view")) or "board"
         is_calendar, sort = view == "calendar", text("sort")
+        group = _allowed_value(tuple(TaskGrouping), text("group")) if view == "list" else ""
+        only = text("only", MAX_KEY_LENGTH) if view == "list" else ""
+        only = only if is_group(group, only) else ""
         return cls(
             view=view,
             q=text("q"),
@@ -77,7 +94,10 @@ class BoardAddress:
             field=text("field"),
             value=text("value"),
             sort=sort if sort.removeprefix("-") in ORDERS and sort != "-manual" else "",
-            group=_allowed_value(tuple(TaskGrouping), text("group")) if view == "list" else "",
+            group=group,
+            only=only,
+            after=text("after", MAX_CURSOR_LENGTH) if only else "",
+            before=text("before", MAX_CURSOR_LENGTH) if only else "",
             column=_allowed_value(tuple(Status), text("column")),
             done=text("done") == "1",
             limit=round_limit(_parse_number(text("limit"))),
@@ -219,8 +239,8 @@ class BoardAddress:
         return _encode_query(tuple(_split_values(self.parameters)))
 
     def query_with(self, **changes: Any) -> str:
-        """Return the query with some parameters changed."""
-        return replace(self, **changes).query
+        """Return the query with some parameters changed, at the beginning of the list."""
+        return replace(self, **(dict.fromkeys(PLACE, "") | changes)).query
 
     def sort_direction(self, name: str) -> str:
         """Return the direction of a sort column for `aria-sort`, or ""."""
@@ -275,6 +295,29 @@ def _parse_limits(text: str) -> dict[Status, int]:
         for name, _, count in pairs
         if name in tuple(Status)
     }
+
+
+def parse_group(group: str, only: str) -> Any:
+    """Return the key of the group that an address names. Raises ValueError."""
+    if only == NO_VALUE:
+        return None
+    if not only.startswith(VALUE):
+        raise ValueError
+    text = only.removeprefix(VALUE)
+    if not group:
+        return Status(text)
+    if group == TaskGrouping.ASSIGNEE:
+        return UUID(text)
+    return DueGroup(int(text[:2])) if group == TaskGrouping.DUE else text
+
+
+def is_group(group: str, only: str) -> bool:
+    """Return whether a text names a group of a grouping."""
+    try:
+        parse_group(group, only)
+    except ValueError:
+        return False
+    return True
 
 
 def _join_limits(limits: Mapping[Status, int]) -> str:

@@ -1,6 +1,7 @@
 """The page of a board with its tasks and agents, and its parts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,12 +23,7 @@ from web.auth.viewer import current_member
 from web.boards.calendar import load_calendar
 from web.boards.cards import STATUS_NAMES, CardRenderer, RejectedMove
 from web.boards.forms import parse_task_ids
-from web.boards.list_groups import (
-    GROUPING_NAMES,
-    ListGroup,
-    build_status_groups,
-    load_groups,
-)
+from web.boards.list_groups import GROUPING_NAMES, SHOWN_ROWS, TaskList, load_list, load_page
 from web.boards.presenter import (
     build_agent_strip,
     list_other_viewers,
@@ -35,7 +31,7 @@ from web.boards.presenter import (
     load_pause_notice,
     load_pauser,
 )
-from web.boards.query_parameters import LIST_COLUMNS, BoardAddress
+from web.boards.query_parameters import LIST_COLUMNS, PLACE, BoardAddress
 from web.custom_fields.task_form import build_field_views
 from web.onboarding.state import conversation_stage
 from web.pickers import load_chosen
@@ -211,10 +207,11 @@ async def load_board(
     address = complete_address(address, options.views, use_default=use_default)
     undecided = await approvals.list_undecided_of_board(source, member, board)
     columns: list[BoardColumn] = []
-    groups: list[ListGroup] = []
-    if address.group:
-        groups = await load_groups(source, board, address)
-    elif address.view != "calendar":
+    task_list = TaskList(())
+    if address.view == "list":
+        shown_rows = request.headers.get(SHOWN_ROWS, "")
+        task_list = await load_list(source, board, address, shown_rows)
+    elif address.view == "board":
         columns = await _list_columns(source, board, address)
         is_shown = any(task.id == moved_task_id for one in columns for task in one.cards)
         if moved_task_id is not None and not is_shown:
@@ -224,8 +221,7 @@ async def load_board(
             if index is not None:
                 address = address.with_card_at(index)
                 columns = await _list_columns(source, board, address)
-    if address.view == "list" and not address.group:
-        groups = build_status_groups(columns, address)
+    groups = task_list.groups
     shown = [task for one in columns for task in one.cards]
     shown += [task for one in groups for task in one.tasks]
     board_agents = await _load_agents(request, source, board, undecided, shown)
@@ -283,19 +279,57 @@ async def load_board(
         ],
     }
     if address.view == "list":
-        texts = {}
-        if "description" in address.shown_columns:
-            ids = [task.id for group in groups for task in group.tasks]
-            texts = await tasks.load_description_beginnings(source, board, ids)
         context |= {
             "groups": groups,
+            "is_cut": task_list.is_cut,
             "groupings": [(key, translate(name)) for key, name in GROUPING_NAMES.items()],
             "related_boards": await boards.list_related_boards(source, member, board),
-            "descriptions": {id: excerpt_markdown(text, 120) for id, text in texts.items()},
+            "descriptions": await _load_descriptions(source, board, address, shown),
         }
     if address.view == "calendar":
         context["calendar"] = await load_calendar(source, board, address)
     return context
+
+
+async def _load_descriptions(
+    source: Source, board: Board, address: BoardAddress, shown: Sequence[CardTask]
+) -> dict[UUID, str]:
+    """Load the beginnings of descriptions, if the list has a column for them."""
+    if "description" not in address.shown_columns:
+        return {}
+    texts = await tasks.load_description_beginnings(source, board, [task.id for task in shown])
+    return {id: excerpt_markdown(text, 120) for id, text in texts.items()}
+
+
+async def show_rows(request: Request) -> Response:
+    """Show the rows of a group of the list after those that a page shows already."""
+    member = current_member(request)
+    address = BoardAddress.from_query(request.query_params)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        board = access.board
+        shown = forms.parse_offset(request.query_params, "shown")
+        group = await load_page(source, board, address, shown)
+        undecided = await approvals.list_undecided_of_board(source, member, board)
+        unread = await presence.load_board_unread(source, member, board)
+        descriptions = await _load_descriptions(source, board, address, group.tasks)
+    address = replace(address, **dict.fromkeys(PLACE, ""))  # of the page that gets the rows
+    return render_part(
+        request,
+        "boards/_task_rows.html",
+        board=board,
+        can_write=access.can_write,
+        address=address,
+        group=group,
+        descriptions=descriptions,
+        card_renderer=CardRenderer(
+            query=address.query,
+            can_write=access.can_write,
+            approvals=undecided,
+            unread_task_ids=unread.task_ids,
+            context={"board": board, "address": address},
+        ),
+    )
 
 
 async def _load_agents(

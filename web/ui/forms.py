@@ -351,9 +351,9 @@ def parse_search(query: QueryParams) -> str:
     return text if is_storable(text) else ""
 
 
-def parse_offset(query: QueryParams) -> int:
+def parse_offset(query: QueryParams, name: str = "offset") -> int:
     """Parse the offset in the address of a list, or return 0."""
-    number = parse_number(query.get("offset"))
+    number = parse_number(query.get(name))
     return min(number, 1_000_000_000)  # with a limit it fits into an integer of PostgreSQL
 
 
