@@ -64,7 +64,19 @@ def _to_one_line(given: object) -> object:
 
 
 Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
-ShownName = Annotated[Name, BeforeValidator(_to_one_line)]  # cannot look like another one
+
+
+def _check_printable(text: str, info: ValidationInfo) -> str:
+    shown = to_one_line(text)
+    if not shown or not text.isprintable():
+        reason = N_("This is one line of letters and signs.")
+        raise Invalid("bad_character", reason, field=info.field_name)
+    return shown
+
+
+ONE_LINE = BeforeValidator(_to_one_line)  # takes out characters that are not shown
+PRINTABLE = AfterValidator(_check_printable)  # likewise, but refuses control characters
+ShownName = Annotated[Name, ONE_LINE]  # cannot look like another one
 RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Description = Annotated[str, StringConstraints(max_length=20_000)]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import Conflict, Invalid, NotFound
-from core.fields import FieldKind, Fields, Label, Patch, build_line_constraints
+from core.fields import ONE_LINE, FieldKind, Fields, Label, Patch, build_line_constraints
 from core.text import N_
 from models import Board, DefaultView, EventType, SavedView, User, new_id
 from services import boards, events, rows
@@ -22,7 +22,7 @@ MAX_VIEWS = 50  # on one board: of a user, and shared ones
 class SavedViewCreate(Fields):
     """A new view: its name, and the query of the board's address."""
 
-    name: Annotated[str, build_line_constraints(100), Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[str, build_line_constraints(100), ONE_LINE, Label(N_("Name"), FieldKind.LINE)]
     query: Annotated[
         str, StringConstraints(max_length=4_000), Label(N_("Filters, order and columns"))
     ]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now, parse_duration
 from core.errors import Conflict, Forbidden, Invalid
-from core.fields import FieldKind, Fields, Label, ShortText, Text, build_line_constraints
+from core.fields import PRINTABLE, FieldKind, Fields, Label, ShortText, Text, build_line_constraints
 from core.security.secrets import generate_token, hash_token, token_prefix
 from core.text import N_, is_storable_json
 from models import (
@@ -30,13 +30,6 @@ from services import desired_state, events, rows
 from services.agents.events import agent_created_event, agent_event
 from services.agents.heartbeats import apply_first_heartbeat
 from services.agents.rules import DEFAULT_HEARTBEAT, OFFLINE_AFTER
-
-
-def _check_printable(name: str, info: ValidationInfo) -> str:
-    if not name.isprintable():
-        reason = N_("This is one line of letters and signs.")
-        raise Invalid("bad_character", reason, field=info.field_name)
-    return name
 
 
 def _check_stored_size(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -78,7 +71,7 @@ def _to_text(value: object) -> str:
 AgentName = Annotated[
     str,
     build_line_constraints(100),
-    AfterValidator(_check_printable),
+    PRINTABLE,
     Label(N_("Name"), FieldKind.LINE),
 ]
 StoredObject = Annotated[dict[str, Any], AfterValidator(_check_stored_size)]

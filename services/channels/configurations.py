@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field, StringConstraints
 
 from core.errors import Invalid
-from core.fields import MAX_NAME_LENGTH, Fields, Name, Patch
+from core.fields import MAX_NAME_LENGTH, ONE_LINE, Fields, Patch, ShownName
 from core.http.outbound import InvalidUrl, parse_url
 from core.security.webhook_signatures import SECRET_PREFIX, generate_signing_secret
 from core.text import N_, is_email
@@ -36,7 +36,10 @@ class ChannelCreate(Fields):
 
     kind: Literal["email", "slack", "discord", "teams", "ntfy", "telegram", "webhook"]
     name: Annotated[
-        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH)] | None,
+        Annotated[
+            str, StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH), ONE_LINE
+        ]
+        | None,
         Field(description="By default the kind."),
     ] = None
     address: Annotated[
@@ -69,7 +72,7 @@ class ChannelUpdate(Patch):
 
     example = {"is_paused": True}
 
-    name: Name
+    name: ShownName
     is_paused: Annotated[bool, Field(description="Nothing is sent while it is paused.")]
 
 

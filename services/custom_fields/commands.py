@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, Invalid
-from core.fields import AnyJson, Description, FieldKind, Fields, Label, Name, Patch
+from core.fields import AnyJson, Description, FieldKind, Fields, Label, Patch, ShownName
 from core.text import N_
 from models import (
     Board,
@@ -86,12 +86,12 @@ class CustomFieldCreate(Fields):
     }
 
     field_key: Annotated[
-        Name,
+        ShownName,
         Label(N_("Key"), FieldKind.LINE),
         Field(description="Unique in the organization. It cannot be changed."),
     ]
     label: Annotated[
-        Name | None, Label(N_("Name"), FieldKind.LINE), Field(description="Default: the key.")
+        ShownName | None, Label(N_("Name"), FieldKind.LINE), Field(description="Default: the key.")
     ] = None
     field_type: Annotated[
         FieldType,
@@ -137,7 +137,7 @@ class CustomFieldUpdate(CustomFieldCreate, Patch):
     }
 
     field_key: SkipJsonSchema[Any]  # may be sent, but not changed
-    label: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]  # ty: ignore[incompatible-mutable-override]
+    label: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]  # ty: ignore[incompatible-mutable-override]
 
 
 VALUE_CONSTRAINTS = {"field_type", "validation_regex"}  # determine whether a value is valid

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 import openclaw
 from core.clock import now
 from core.errors import Conflict, Invalid
-from core.fields import FieldKind, Fields, Label, Name, Patch, build_line_constraints
+from core.fields import PRINTABLE, FieldKind, Fields, Label, Name, Patch, build_line_constraints
 from core.text import N_
 from models import Agent, Board, EventType, Gateway, Member
 from services import agents, desired_state, events, organizations, rows
@@ -78,7 +78,7 @@ class GatewayCreate(Fields):
         "token": "what gateway.auth.token is in its config",
     }
 
-    name: Annotated[Name, AfterValidator(_check_single_line), Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[Name, PRINTABLE, Label(N_("Name"), FieldKind.LINE)]
     url: Annotated[
         str,
         build_line_constraints(openclaw.MAX_URL_LENGTH),

@@ -21,7 +21,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.reads import Query, Source, require_transaction
 from core.errors import Conflict, Invalid, NotFound, Unauthorized
-from core.fields import FieldKind, Fields, Label, build_line_constraints
+from core.fields import ONE_LINE, FieldKind, Fields, Label, build_line_constraints
 from core.limiters import VerificationQueue
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import (
@@ -145,7 +145,9 @@ FIRST_USER: Query[tuple[User]] = Query(
 class ApiTokenCreate(Fields):
     """A new API token. `days` is its lifetime, one of TOKEN_LIFETIMES, or 0 for one without end."""
 
-    name: Annotated[str, build_line_constraints(100), Label(N_("What is it for?"), FieldKind.LINE)]
+    name: Annotated[
+        str, build_line_constraints(100), ONE_LINE, Label(N_("What is it for?"), FieldKind.LINE)
+    ]
     scope: Annotated[TokenScope, Label(N_("What may it do?"))] = TokenScope.READ
     days: Annotated[int, Label(N_("How long is it valid?"))] = 90
 

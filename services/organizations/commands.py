@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Source, require_transaction
 from core.errors import NotFound
-from core.fields import FieldKind, Fields, Label, Name
+from core.fields import FieldKind, Fields, Label, ShownName
 from core.text import N_
 from models import EventType, Gateway, Invite, Member, Organization, Role, User
 from services import audit, desired_state, events, rows
@@ -43,7 +43,7 @@ class OrganizationCreate(Fields):
 
     example = {"name": "Tern"}
 
-    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]
 
 
 async def create_organization(

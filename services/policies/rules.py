@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from core.clock import list_time_zone_names
 from core.errors import Invalid
-from core.fields import FieldKind, Fields, Label, Name, ShortText
+from core.fields import FieldKind, Fields, Label, ShortText, ShownName
 from core.text import N_
 from models import (
     Approval,
@@ -387,7 +387,7 @@ class PolicyRuleFields(Fields):
     }
 
     id: UUID = Field(default_factory=new_id, description="Created if missing.")
-    name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    name: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]
     effect: Annotated[PolicyEffect, Label(N_("What happens"))] = Field(
         description=EFFECT_DESCRIPTION
     )

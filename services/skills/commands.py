@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict, Invalid
-from core.fields import FieldKind, Fields, Label, Name, ShortText
+from core.fields import FieldKind, Fields, Label, ShortText, ShownName
 from core.text import N_, is_storable_json
 from models import (
     Actor,
@@ -73,7 +73,7 @@ class SkillPackCreate(Fields):
             "with .zip or .tar.gz.",
         ),
     ]
-    name: Annotated[Name | None, Label(N_("Name"), FieldKind.LINE)] = None
+    name: Annotated[ShownName | None, Label(N_("Name"), FieldKind.LINE)] = None
     description: Annotated[ShortDescription | None, Label(N_("Description"), FieldKind.TEXT)] = None
     branch: Annotated[
         ShortText | None,
@@ -90,7 +90,7 @@ class SkillPackCreate(Fields):
 class SkillPackUpload(Fields):
     """A pack whose archive is uploaded."""
 
-    pack_name: Annotated[Name, Label(N_("Name"), FieldKind.LINE)]
+    pack_name: Annotated[ShownName, Label(N_("Name"), FieldKind.LINE)]
 
 
 class SkillCreate(Fields):
@@ -100,7 +100,7 @@ class SkillCreate(Fields):
     example = {"source_url": "https://github.com/owner/name/tree/main/skills/reports"}
 
     source_url: Annotated[Address, Field(max_length=MAX_SKILL_ADDRESS_SIZE)]
-    name: Annotated[Name | None, Label(N_("Name"), FieldKind.LINE)] = None
+    name: Annotated[ShownName | None, Label(N_("Name"), FieldKind.LINE)] = None
     description: ShortDescription | None = None
 
 

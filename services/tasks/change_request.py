@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from core.errors import Invalid
 from core.fields import (
+    ONE_LINE,
     FieldKind,
     Fields,
     Label,
@@ -52,7 +53,7 @@ Ids = Annotated[
 class TaskFields(Fields):
     """What is the same in a new task and in changes."""
 
-    title: Annotated[str, build_line_constraints(500), Label(N_("Title"), FieldKind.LINE)]
+    title: Annotated[str, build_line_constraints(500), ONE_LINE, Label(N_("Title"), FieldKind.LINE)]
     description: Annotated[Text | None, Label(N_("Description"), FieldKind.TEXT)] = None
     status: Status = Status.INBOX
     priority: Annotated[

@@ -8,9 +8,17 @@ from pydantic import ValidationError
 
 from core.errors import Invalid
 from core.fields import FieldKind, Fields, Label, Name, Patch, ShortText
+from services.agents import AgentUpdate
 from services.boards import BoardGroupUpdate, BoardUpdate
-from services.gateways import GatewayCreate
+from services.channels import ChannelUpdate
+from services.custom_fields import CustomFieldUpdate
+from services.gateways import GatewayCreate, GatewayUpdate
+from services.identity import ApiTokenCreate
+from services.organizations import OrganizationCreate
+from services.saved_views import SavedViewUpdate
+from services.skills import SkillPackUpload
 from services.tags import TagUpdate
+from services.tasks import TaskUpdate
 from web.ui.forms import Form
 from web.ui.object_forms import build_form_fields, list_edited_fields
 
@@ -47,18 +55,41 @@ def test_a_patch_needs_a_field_and_no_particular_one() -> None:
     assert ThingCreate.model_fields["name"].is_required()
 
 
-@pytest.mark.parametrize("fields", [BoardUpdate, BoardGroupUpdate, TagUpdate])
-def test_names_have_only_characters_that_are_shown(fields: type[BoardUpdate]) -> None:
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        (ApiTokenCreate, "name"),
+        (BoardGroupUpdate, "name"),
+        (BoardUpdate, "name"),
+        (ChannelUpdate, "name"),
+        (CustomFieldUpdate, "label"),
+        (OrganizationCreate, "name"),
+        (SavedViewUpdate, "name"),
+        (SkillPackUpload, "pack_name"),
+        (TagUpdate, "name"),
+        (TaskUpdate, "title"),
+    ],
+)
+def test_names_have_only_characters_that_are_shown(fields: type[Fields], name: str) -> None:
     for given, stored in [
         ("\u202egnp\u200b", "gnp"),
         (" Two\r\nlines\t", "Two lines"),
         ("👩\u200d💻 Team", "👩\u200d💻 Team"),  # a joiner that is needed
     ]:
-        assert fields.of(name=given).name == stored
-    for given, code in [("\u200b\u2066", "blank"), ("x" * 201, "too_long"), (5, "field_invalid")]:
+        assert getattr(fields.parse({name: given}), name) == stored
+    for given, code in [("\u200b\u2066", "blank"), ("x" * 501, "too_long"), (5, "field_invalid")]:
+        with pytest.raises(Invalid) as error:
+            fields.parse({name: given})
+        assert error.value.code == code
+
+
+@pytest.mark.parametrize("fields", [AgentUpdate, GatewayUpdate])
+def test_names_that_refuse_control_characters_have_no_fillers(fields: type[AgentUpdate]) -> None:
+    assert fields.of(name="A\u3164d\u2800a").name == "Ada"
+    for given in ("\u202eAda", "A\nda", "\u3164"):
         with pytest.raises(Invalid) as error:
             fields.of(name=given)
-        assert error.value.code == code
+        assert error.value.code == "bad_character"
 
 
 @pytest.mark.parametrize(
