@@ -81,6 +81,7 @@ from services.agents.heartbeats import (
 from services.agents.queries import (
     HELD_IDS,
     NEWEST_BOARD_AGENTS,
+    build_held_agents,
     build_online_count,
     count_online_agents,
     find_agent_by_name,
@@ -94,8 +95,8 @@ from services.agents.queries import (
     list_agents_of_boards,
     list_board_agents,
     list_changed_presences,
-    list_held_agents,
     load_agents,
+    load_held_agents,
     lock_agent,
     lock_boards,
 )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import DateTime, Interval, ScalarSelect, Select, Uuid, bindparam, func, or_, select
@@ -358,16 +358,33 @@ async def find_board_lead(source: Source, board: Board) -> Agent | None:
     return await BOARD_LEAD.first(source, board_id=board.id)
 
 
-async def list_held_agents(source: Source, board: Board) -> Sequence[Agent]:
-    """Return the agents of a board that are held or paused, the longest held first."""
-    return await HELD_AGENTS.fetch(source, board_id=board.id)
+MAX_HELD_SHOWN = 8  # of the agents of a board that are held
 
 
-HELD_AGENTS: Query[Agent] = Query(
-    select(Agent)
+class HeldAgents(NamedTuple):
+    """The first agents of a board that are held or paused, the longest held first, of `count`."""
+
+    agents: Sequence[Agent] = ()
+    count: int = 0
+
+
+def build_held_agents(board_agents: Sequence[Agent]) -> HeldAgents:
+    """Return those of all agents of a board that are held or paused."""
+    held = [(agent.held_at, agent.id, agent) for agent in board_agents if agent.held_at]
+    return HeldAgents([one[-1] for one in sorted(held)[:MAX_HELD_SHOWN]], len(held))
+
+
+async def load_held_agents(source: Source, board: Board) -> HeldAgents:
+    """Load the agents of a board that are held or paused."""
+    rows = await HELD_AGENTS.fetch(source, board_id=board.id)
+    return HeldAgents([agent for agent, _ in rows], rows[0][1]) if rows else HeldAgents()
+
+
+HELD_AGENTS: Query[tuple[Agent, int]] = Query(
+    select(Agent, func.count().over())
     .where(Agent.board_id == bindparam("board_id"), Agent.held_at.is_not(None))
-    .order_by(Agent.held_at, Agent.id),
-    itemgetter(0),
+    .order_by(Agent.held_at, Agent.id)
+    .limit(MAX_HELD_SHOWN)
 )
 
 

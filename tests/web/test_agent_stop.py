@@ -1,10 +1,14 @@
 """Stopping all agents on pages, and releasing agents that a circuit breaker holds."""
 
+import re
+from datetime import timedelta
+
 from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Organization
+from tests.support.board_rows import make_agent
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
 
@@ -99,6 +103,23 @@ async def test_a_held_agent_is_shown_and_released_by_an_admin(
     assert (answer.status_code, answer.headers["Location"]) == (303, page)
     assert HOLD["reason"] not in (await alice.get(page)).text
     assert HOLD["reason"] not in (await alice.get(board)).text
+
+
+async def test_the_notice_of_many_held_agents_names_the_first(alice, world, transaction) -> None:
+    since = now() - timedelta(days=1)
+    many = [
+        make_agent(f"Held {n:02}", world.board, held_at=since + timedelta(minutes=n), hold=HOLD)
+        for n in range(20)
+    ]
+    async with transaction() as session:
+        session.add_all(many)
+    board = f"/boards/{world.board.id}"
+    for address in (board, f"{board}/pauses"):
+        page = (await alice.get(address)).text
+        assert re.findall(r"<b>(Held \d\d) was stopped", page) == [f"Held {n:02}" for n in range(8)]
+        assert "12 more agents are stopped or paused." in page
+    listed = (await alice.get(f"/agents?state=held&board={world.board.id}")).text
+    assert "Held 19" in listed
 
 
 async def test_a_held_agent_counts_in_needs_you_of_admins(alice, bob, transaction, world) -> None:

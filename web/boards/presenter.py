@@ -142,7 +142,7 @@ async def load_pause_notice(source: Source, board: Board, user: User) -> dict[st
     """Load who paused a board, and its agents that a circuit breaker holds."""
     return {
         **await load_pauser(source, board, user),
-        "held_agents": await agents.list_held_agents(source, board),
+        "held_agents": await agents.load_held_agents(source, board),
     }
 
 

@@ -146,12 +146,11 @@ async def _load_page(
             member = current_member(request)
             context |= await load_new_task_form(source, member, lead, forms.Form())
         conversation = await onboarding.find_conversation(source, board)
-        held = [agent for agent in board_agents if agent.held_at is not None]
         context |= {
             "onboarding_stage": conversation_stage(conversation),
             "other_viewers": await list_other_viewers(source, board, request.user),
             **await load_pauser(source, board, request.user),
-            "held_agents": sorted(held, key=lambda agent: (agent.held_at, agent.id)),
+            "held_agents": agents.build_held_agents(board_agents),
         }
     await _mark_new_comments(request, context)
     deleted = parse_task_ids(request.query_params.get("deleted", ""))  # without scripts
