@@ -442,6 +442,7 @@ MEMBER_ROUTES: list[Route] = [
     Route("/settings/profile", settings.show_settings),
     Route("/settings/account", settings.show_account),
     Route("/settings/account", settings.delete_account, methods=["POST"]),
+    Route("/settings/time-zone", settings.save_detected_time_zone, methods=["POST"]),
     Route("/settings/language", navigation.choose_language, methods=["POST"]),
     Route("/settings/password", settings.change_password, methods=["POST"]),
     Route("/settings/password", settings.show_settings),

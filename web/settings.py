@@ -121,6 +121,14 @@ async def save_profile(request: Request) -> Response:
     return await _render_settings(request, form, section)
 
 
+async def save_detected_time_zone(request: Request) -> Response:
+    """Save the time zone of the browser for a user who has none."""
+    form = await forms.read_form(request)
+    async with open_transaction(request) as session:
+        await identity.save_first_time_zone(session, request.user, form.value("timezone"))
+    return Response(status_code=204)
+
+
 async def change_password(request: Request) -> Response:
     """Change the password, renew the session, and end all others. Raises TooMany."""
     form = await forms.read_form(request)

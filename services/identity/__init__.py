@@ -6,6 +6,7 @@ from services.identity.accounts import (
     delete_account,
     list_membership_summaries,
     overwrite_profile,
+    save_first_time_zone,
     update_profile,
 )
 from services.identity.external_accounts import (

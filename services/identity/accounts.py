@@ -39,7 +39,7 @@ from services.audit import (
     record_account_changes,
 )
 from services.events import NewEvent
-from services.identity.registration import reopen_first_run_statement
+from services.identity.registration import find_time_zone, reopen_first_run_statement
 
 PERSONAL_EVENT_TYPES = (
     EventType.MEMBER_JOINED,
@@ -235,6 +235,15 @@ async def update_profile(session: AsyncSession, user: User, fields: UserUpdate) 
         )
         await record_account_changes(session, locked, [renamed])
     return locked
+
+
+async def save_first_time_zone(session: AsyncSession, user: User, name: str) -> None:
+    """Set the time zone of a user who has none. An unknown one changes nothing."""
+    if zone := find_time_zone(name):
+        has_none = func.coalesce(User.timezone, "") == ""
+        statement = update(User).where(User.id == user.id, has_none)
+        statement = statement.values(timezone=zone, updated_at=now())
+        await session.execute(statement.execution_options(synchronize_session=False))
 
 
 async def overwrite_profile(session: AsyncSession, user: User, fields: UserUpdate) -> None:

@@ -24,6 +24,7 @@ from services import audit, organizations, rows
 from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.registration import (
     FIRST_USER_EXTERNAL_ID,
+    find_time_zone,
     is_first_run_open,
     lock_registration,
 )
@@ -118,6 +119,7 @@ class ProviderProfile:
     is_verified: bool
     name: str | None
     until: datetime
+    timezone: str | None = None
     authenticated_at: datetime | None = None
 
 
@@ -141,6 +143,7 @@ def parse_profile(claims: Claims) -> ProviderProfile:
         is_verified=is_verified,
         name=name.strip()[:200] if name else None,  # as long as a name may be
         until=datetime.fromtimestamp(min(claims["exp"], MAX_TIMESTAMP), UTC),
+        timezone=find_time_zone(claims.get("zoneinfo")),
         authenticated_at=_authentication_time(claims),
     )
 
@@ -206,7 +209,8 @@ async def get_or_create_external_user(session: AsyncSession, profile: ProviderPr
     if user is None:
         return await _register_external_user(session, profile)
     is_named = bool(profile.name and not user.name)
-    if is_named or _has_new_email(profile, user) or _verifies_email(profile, user):
+    is_located = bool(profile.timezone and not user.timezone)
+    if is_named or is_located or _has_new_email(profile, user) or _verifies_email(profile, user):
         await _update_from_profile(session, user, profile)
     return user
 
@@ -310,6 +314,7 @@ async def _create_user(
         email=email,
         email_verified_at=now() if email and profile.is_verified else None,
         name=profile.name,
+        timezone=profile.timezone,
     )
     session.add(user)
     await session.flush()
@@ -349,6 +354,7 @@ async def _update_from_profile(session: AsyncSession, user: User, profile: Provi
     if _verifies_email(profile, locked):
         locked.email_verified_at = now()
     locked.name = locked.name or profile.name
+    locked.timezone = locked.timezone or profile.timezone
     if session.is_modified(locked):
         locked.updated_at = now()
     await session.flush()

@@ -23,16 +23,16 @@ from services.audit import AuditAction, AuditObject, NewAuditRecord
 FIRST_USER_EXTERNAL_ID = "local-auth-user"
 
 
-def _find_time_zone(name: object) -> str | None:
+def find_time_zone(name: object) -> str | None:
     """Return the name of a time zone, or None for one that is unknown here."""
-    return str(name) if name in list_time_zone_names() else None
+    return name if isinstance(name, str) and name in list_time_zone_names() else None
 
 
 class AccountCreate(Fields):
     """The account of an invited user. What a name does not show could make it look like another."""
 
     name: Annotated[ShownName, Label(N_("Your name"), FieldKind.LINE)]
-    timezone: Annotated[str | None, BeforeValidator(_find_time_zone), Label(N_("Time zone"))] = None
+    timezone: Annotated[str | None, BeforeValidator(find_time_zone), Label(N_("Time zone"))] = None
 
 
 class FirstOwnerCreate(AccountCreate):

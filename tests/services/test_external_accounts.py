@@ -101,6 +101,25 @@ async def test_an_unverified_address_is_released_to_its_verified_owner(
     assert (squatter.email, nora.email) == (None, "nora@example.com")
 
 
+@pytest.mark.parametrize(
+    ("claimed", "saved"),
+    [("Asia/Tokyo", "Asia/Tokyo"), ("../etc/passwd", None), (["Asia/Tokyo"], None), (7, None)],
+)
+async def test_the_first_time_zone_is_that_of_the_provider(
+    session: AsyncSession, claimed: object, saved: str | None
+) -> None:
+    claims = {"iss": NORA.issuer, "sub": "nora", "exp": NORA.until.timestamp()}
+    located = identity.parse_profile(claims | {"zoneinfo": claimed})
+    assert (await identity.get_or_create_external_user(session, located)).timezone == saved
+    nora = await identity.get_or_create_external_user(session, replace(NORA, subject="new"))
+    assert nora.timezone is None
+    located = replace(located, subject="new")
+    assert (await identity.get_or_create_external_user(session, located)).timezone == saved
+    nora.timezone = "Europe/Vienna"
+    await identity.get_or_create_external_user(session, located)
+    assert nora.timezone == "Europe/Vienna"
+
+
 async def test_users_with_a_password_keep_their_address(session: AsyncSession) -> None:
     """They sign in with it, so only they can change it."""
     nora = await identity.get_or_create_external_user(session, NORA)

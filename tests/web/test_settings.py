@@ -82,6 +82,19 @@ async def test_a_saved_profile_shows_the_time_in_the_new_zone(alice, in_the_data
     assert (user.name, user.preferred_name, user.pronouns) == ("Alice Ahn", "Al", None)
 
 
+async def test_the_time_zone_of_the_browser_is_saved_once(
+    alice, anonymous, in_the_database
+) -> None:
+    assert "data-detects-zone" in (await alice.get("/boards")).text
+    for zone, saved in [("Mars/Base", None), ("Asia/Tokyo", "Asia/Tokyo"), ("UTC", "Asia/Tokyo")]:
+        answer = await alice.post("/settings/time-zone", data={"timezone": zone})
+        assert answer.status_code == 204
+        assert (await in_the_database()).timezone == saved
+    assert "data-detects-zone" not in (await alice.get("/boards")).text
+    refused = await anonymous.post("/settings/time-zone", data={"timezone": "Asia/Tokyo"})
+    assert refused.headers["Location"].startswith("/sign-in")
+
+
 async def test_the_agent_context_is_saved_separately(alice, in_the_database) -> None:
     typed = {"section": "known", "notes": "Ask in the morning.\r\nNever on Fridays.", "context": ""}
     assert (await alice.post("/settings/profile", data=typed)).status_code == 303
