@@ -102,6 +102,11 @@ class Task(Base):
             "due_at",
             postgresql_where=text("assigned_user_id is not null and status <> 'done'"),
         ),
+        Index(
+            "ix_tasks_of_people",
+            *("assigned_user_id", "due_at"),
+            postgresql_where=text("assigned_user_id is not null and status <> 'done'"),
+        ),
         CheckConstraint(
             "assigned_agent_id is null or assigned_user_id is null", name="one_assignee"
         ),

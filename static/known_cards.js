@@ -1,11 +1,8 @@
 // Keeps what a board already shows. Cards, rows and columns have [data-hash], the hash of their content from the server.
 // Requests for the board name these hashes, and the response has an empty element [data-keep="hash"] in the place of
 // each that is the same. If the page has changed in the meantime, the board is requested again.
-// A link [data-more] loads more rows of a [data-group] of the list. Requests for the board say how many rows each group
-// shows, if they are more than the first ones, so that the response has as many.
 (() => {
   const HEADER = "Board-Cards", MAX_HASHES = 800; // 7 kB; servers limit the length of a header
-  const ROWS_HEADER = "Board-Rows", FIRST_ROWS = 50;
   const boardView = () => document.getElementById("board-view");
   const isBoardRequest = ({ target, swap }) => target?.id === "board-view" && swap?.startsWith("outerMorph");
   let different = []; // elements to keep that are not as the response expects them
@@ -16,26 +13,6 @@
     const shown = ["section[data-hash]", "[data-task][data-hash]"].flatMap((each) => [...ctx.target.querySelectorAll(each)]);
     const hashes = shown.map((element) => element.dataset.hash);
     if (hashes.length) ctx.request.headers[HEADER] = hashes.slice(0, MAX_HASHES).join(",");
-    ctx.shownRows = countRows(ctx.target);
-    if (ctx.shownRows) ctx.request.headers[ROWS_HEADER] = ctx.shownRows;
-  });
-
-  const countRows = (view) => {
-    const groups = [...view.querySelectorAll("[data-group]")].map((group) => [group.dataset.group, group.querySelectorAll("[data-task]").length]);
-    return new URLSearchParams(groups.filter(([, count]) => count > FIRST_ROWS)).toString();
-  };
-
-  // Rows that no longer follow those of the page are requested again, and so is a board without the rows that were
-  // loaded since its request.
-  document.addEventListener("htmx:before:swap", (event) => {
-    const { ctx } = event.detail, source = ctx.sourceElement;
-    if (source?.matches?.("[data-more]") && source.isConnected && source.getAttribute("hx-get") !== ctx.request.action) {
-      event.preventDefault();
-      htmx.trigger(source, "click");
-    } else if (source?.id === "board-view" && isBoardRequest(ctx) && ctx.shownRows !== countRows(source)) {
-      event.preventDefault();
-      htmx.trigger(source, "part:reload");
-    }
   });
 
   htmx.registerExtension("known-cards", {
@@ -50,15 +27,6 @@
   // The cards of a column are not those of its hash.
   const forgetColumn = (card) => { delete card.parentElement?.closest("[data-hash]")?.dataset.hash; };
 
-  // A task that has moved down since the rows above were loaded.
-  const removeRepeated = () => {
-    const rows = new Map();
-    for (const row of boardView()?.querySelectorAll("[data-group] [data-task]") ?? []) {
-      rows.get(row.id)?.remove();
-      rows.set(row.id, row);
-    }
-  };
-
   // Links keep the filters of the board.
   const updateLinks = (query) => {
     for (const link of document.querySelectorAll("#board-view [data-hash] h3 a")) {
@@ -70,7 +38,6 @@
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const card = ctx.sourceElement?.closest?.("[data-hash]");
     if (card && ctx.target === card) forgetColumn(card);
-    if (ctx.sourceElement?.matches?.("[data-more]")) removeRepeated();
     const view = boardView();
     if (!view || !isBoardRequest(ctx)) return;
     updateLinks(view.querySelector("[data-query]")?.dataset.query ?? "");

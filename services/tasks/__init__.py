@@ -1,5 +1,16 @@
 """Tasks: the public functions and types of the domain."""
 
+from services.tasks.assigned_tasks import (
+    AssignedFilters,
+    AssignedOrder,
+    AssignedTask,
+    DueSection,
+    SectionStarts,
+    count_assigned_tasks,
+    count_by_board,
+    count_sections,
+    list_assigned_tasks,
+)
 from services.tasks.board_queries import (
     BLOCKED_COUNT,
     CARDS_IN_COLUMN,
@@ -69,9 +80,7 @@ from services.tasks.positions import TaskPosition, find_position, reorder_task
 from services.tasks.queries import (
     BOARD_TASKS,
     IS_POSSIBLE_DEPENDENCY,
-    MAX_ASSIGNED_TASKS,
     WORKER,
-    AssignedTask,
     Assignee,
     CardTask,
     LinkRef,
@@ -83,7 +92,6 @@ from services.tasks.queries import (
     get_card_task,
     get_task,
     get_task_detail,
-    list_assigned_tasks,
     list_tasks,
     load_task_details,
 )

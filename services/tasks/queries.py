@@ -7,7 +7,7 @@ arrays of rows, which are decoded faster than JSON, so that any number of tasks 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
-    DateTime,
     Select,
     String,
     Uuid,
@@ -25,14 +24,12 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    or_,
     select,
     union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from core.clock import now
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
@@ -47,7 +44,6 @@ from models import (
     Board,
     Comment,
     LinkKind,
-    Member,
     Priority,
     Status,
     Tag,
@@ -57,10 +53,8 @@ from models import (
     TaskLink,
     User,
 )
-from services import boards, counters, custom_fields
+from services import counters, custom_fields
 from services.tasks import dependencies
-
-MAX_ASSIGNED_TASKS = 500
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
 TASK_ID = bindparam("task_id", type_=Uuid())
@@ -530,47 +524,6 @@ async def get_card_task(source: Source, board: Board, task_id: UUID) -> CardTask
     if task is None:
         raise task_not_found()
     return task
-
-
-class AssignedTask(NamedTuple):
-    """A task of a person, and the name of its board."""
-
-    task: CardTask
-    board_name: str
-
-
-ASSIGNED_TASKS: Query[AssignedTask] = Query(
-    ALL_CARD_TASKS.add_columns(Board.name)
-    .join(Board, Board.id == Task.board_id)
-    .where(
-        Task.assigned_user_id == bindparam("user_id"),
-        Task.board_id.in_(boards.READABLE_BOARD_IDS),
-        or_(
-            Task.status != Status.DONE,
-            Task.done_at >= bindparam("done_since", type_=DateTime(timezone=True)),
-        ),
-    )
-    .order_by(
-        Task.status == Status.DONE,
-        case((Task.status == Status.DONE, Task.done_at)).desc(),
-        Task.due_at.nulls_last(),
-        PRIORITY_RANK.desc(),
-        Task.created_at,
-        Task.id,
-    )
-    .limit(MAX_ASSIGNED_TASKS),
-    lambda row: AssignedTask(build_card_task(row[:-1]), row[-1]),
-)
-
-
-async def list_assigned_tasks(source: Source, member: Member) -> Sequence[AssignedTask]:
-    """Return the open tasks of a member on all boards that the member can read, by due date.
-
-    Those that were done in the last seven days follow.
-    """
-    return await ASSIGNED_TASKS.fetch(
-        source, done_since=now() - timedelta(days=7), **boards.access_parameters(member)
-    )
 
 
 # Options of forms

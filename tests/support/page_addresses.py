@@ -7,7 +7,7 @@ PAGES = {
     "/boards": ["/boards"],
     "/questions/{question_id:uuid}": ["/questions/{asked_person}"],
     "/questions/{question_id:uuid}/answers": ["/questions/{asked_person}/answers"],
-    "/my-tasks": ["/my-tasks", "/my-tasks?by=board&priority=high"],
+    "/my-tasks": ["/my-tasks", "/my-tasks?by=board&priority=high", "/my-tasks?by=done"],
     "/boards/new": ["/boards/new"],
     "/boards/{board_id:uuid}": [
         "/boards/{board}",
@@ -345,6 +345,7 @@ NON_PAGES = {
     "/dashboard/activity": "a part",
     "/dashboard/activity/news": "a part",
     "/rail": "a part",
+    "/my-tasks/rows": "a part",
     "/search/suggestions": "a part",
     "/notifications/count": "a part",
     "/notifications/readings": "shows the notifications",

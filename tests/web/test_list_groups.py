@@ -113,13 +113,13 @@ async def test_a_reload_has_as_many_rows_as_the_page_shows(
     await keep(transaction, world.make_task("Above", status=Status.REVIEW))
     part = f"{board_path}/columns?view=list&sort=title"
     for shown, number in [("is.inbox=100", 101), ("", 51), ("is.inbox=99999", 121), ("x=y&==", 51)]:
-        html = (await alice.get(part, headers={"Board-Rows": shown})).text
+        html = (await alice.get(part, headers={"List-Rows": shown})).text
         assert len(ROW.findall(html)) == number
     by_tag = f"{part}&group=tag"
-    html = (await alice.get(by_tag, headers={"Board-Rows": "none=100"})).text
+    html = (await alice.get(by_tag, headers={"List-Rows": "none=100"})).text
     assert len(ROW.findall(html)) == 100
     known = ",".join(re.findall(r'data-hash="([^"]*)"', html))
-    headers = {"Board-Rows": "none=100", "Board-Cards": known}
+    headers = {"List-Rows": "none=100", "Board-Cards": known}
     html = (await alice.get(by_tag, headers=headers)).text
     assert html.count("data-keep=") == len(ROW.findall(html)) == 100
     assert "Select “Task" not in html

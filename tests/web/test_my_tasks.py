@@ -20,7 +20,11 @@ HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 async def tasks(
     transaction: TransactionFactory, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> list[Task]:
-    for module in ("services.tasks.queries", "web.tasks.my_task_views", "web.ui.time_format"):
+    for module in (
+        "services.tasks.assigned_tasks",
+        "web.tasks.my_task_views",
+        "web.ui.time_format",
+    ):
         monkeypatch.setattr(f"{module}.now", lambda: NOW)
     due = {
         "Late": NOW - timedelta(minutes=1),
@@ -62,9 +66,11 @@ async def test_tasks_are_grouped_by_when_they_are_due(bob, tasks) -> None:
     assert list_shown(page) == [
         *("Overdue", "Late", "Today", "Tonight"),
         *("This week", "Tomorrow", "Sunday", "Later", "Next week"),
-        *("No date", "Some day", "Done lately"),
+        *("No date", "Some day"),
     ]
-    assert "1 task done in the last 7 days" in page
+    assert 'by=done">Done 1' in page
+    done = (await bob.get("/my-tasks?by=done")).text
+    assert list_shown(done) == ["Done in the last 7 days", "Done lately"]
 
 
 async def test_tasks_are_grouped_by_board(alice, world, tasks) -> None:
@@ -100,7 +106,7 @@ async def test_tasks_are_filtered(bob, world, transaction, tasks) -> None:
 
 @pytest.mark.parametrize("query", ["?by=x&board=y&priority=z", "?by=&board=&priority="])
 async def test_invalid_filters_are_ignored(bob, tasks, query) -> None:
-    assert len(list_shown((await bob.get(f"/my-tasks{query}")).text)) == 12
+    assert len(list_shown((await bob.get(f"/my-tasks{query}")).text)) == 11
 
 
 async def test_the_list_reloads_alone(bob, anonymous, tasks) -> None:
@@ -108,3 +114,52 @@ async def test_the_list_reloads_alone(bob, anonymous, tasks) -> None:
     assert "<html" not in part.text
     assert 'hx-get="/my-tasks?by=board" hx-trigger="boards from:body' in part.text
     assert (await anonymous.get("/my-tasks", headers=HTMX)).status_code == 401
+
+
+@pytest.fixture
+async def many(transaction: TransactionFactory, world: World, tasks: list[Task]) -> None:
+    """Give Bob three pages of tasks that are due later."""
+    late = [
+        world.make_task(
+            f"Later {number}", due_at=NOW + timedelta(days=9), assigned_user_id=world.bob.id
+        )
+        for number in range(110)
+    ]
+    async with transaction() as session:
+        session.add_all(late)
+
+
+def find_more(html: str, attribute: str) -> str:
+    found = re.findall(rf'id="more-tasks"[^>]* {attribute}="([^"]*)"', html)
+    return found[0].replace("&amp;", "&") if found else ""
+
+
+@pytest.mark.parametrize("by", ["due", "board"])
+async def test_more_rows_follow_the_first_ones(bob, many, by) -> None:
+    html = (await bob.get(f"/my-tasks?by={by}")).text
+    shown = list_shown(html)
+    while address := find_more(html, "hx-get"):
+        html = (await bob.get(address)).text
+        shown += list_shown(html)
+    sections = 5 if by == "due" else 1  # a section that goes on has one heading
+    assert (len(shown), len({*shown})) == (116 + sections, 116 + sections)
+
+
+async def test_tasks_are_read_page_by_page_without_scripts(bob, anonymous, many) -> None:
+    pages, address = [], "/my-tasks"
+    while address:
+        html = (await bob.get(address)).text
+        pages.append([title for title in list_shown(html) if title != "Later"])
+        address = find_more(html, "href")
+    assert [len(page) for page in pages] == [53, 50, 17]  # with four headings
+    [back] = re.findall(r'href="([^"]*)">Previous<', html)
+    before = (await bob.get(back.replace("&amp;", "&"))).text
+    assert [title for title in list_shown(before) if title != "Later"] == pages[1]
+    rows = await anonymous.get("/my-tasks/rows", headers=HTMX)
+    assert rows.status_code == 401
+
+
+async def test_a_reload_has_as_many_tasks_as_the_page_shows(bob, many) -> None:
+    for shown, number in [("all=100", 100), ("", 50), ("all=x", 50), ("all=99999", 116)]:
+        part = await bob.get("/my-tasks", headers=HTMX | {"List-Rows": shown})
+        assert part.text.count("<tr id=") == number

@@ -24,7 +24,7 @@ from web.boards.query_parameters import NO_VALUE, VALUE, BoardAddress, parse_gro
 from web.ui.time_format import reader_zone, start_of_day
 from web.ui.translation import N_, _, translate
 
-SHOWN_ROWS = "Board-Rows"
+SHOWN_ROWS = "List-Rows"
 """Header with the numbers of rows of groups that show more than the first ones, as a form."""
 MAX_ROWS = 1_000  # of a group on one page, which also the header can ask for
 GROUPING_NAMES: Mapping[str, str] = {
@@ -129,13 +129,21 @@ def _list_limits(address: BoardAddress) -> dict[str, int]:
     return {status: limit for status, limit in limits if limit > CARDS_IN_COLUMN}
 
 
-def _parse_limits(text: str) -> dict[str, int]:
-    """Parse the header SHOWN_ROWS; the key of tasks without a value is ""."""
-    pairs = parse_qsl(text[:100_000], errors="replace", max_num_fields=None)
+def parse_shown_rows(text: str) -> dict[str, int]:
+    """Parse the header SHOWN_ROWS."""
+    pairs = parse_qsl(text[:100_000], errors="replace")
     return {
-        "" if key == NO_VALUE else key.removeprefix(VALUE): min(int(count), MAX_ROWS)
+        key: min(int(count), MAX_ROWS)
         for key, count in pairs[: tasks.MAX_GROUPS]
         if count.isascii() and count.isdecimal() and len(count) < 6
+    }
+
+
+def _parse_limits(text: str) -> dict[str, int]:
+    """Parse the header SHOWN_ROWS of the list; the key of tasks without a value is ""."""
+    return {
+        "" if key == NO_VALUE else key.removeprefix(VALUE): count
+        for key, count in parse_shown_rows(text).items()
     }
 
 

@@ -63,6 +63,7 @@ SCRIPTS = (
     "parts.js",
     "print.js",
     "known_cards.js",
+    "long_lists.js",
     "one_time_link.js",
     "password_reveal.js",
     "file_text.js",
