@@ -58,6 +58,7 @@ from models.counter import (
     DoneTaskHour,
     EventCount,
     MessageHour,
+    NotificationCount,
     TaskMoveHour,
 )
 from models.custom_field import (

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, new_id
 from models.event import EventType
+from models.notification import NotificationKind
 from models.task import Status
 
 
@@ -93,6 +94,27 @@ class AgentEventCount(EventCounterMixin, Base):
     agent_id: Mapped[UUID]
     board_id: Mapped[UUID | None]
     type: Mapped[EventType]
+
+
+class NotificationCount(CounterMixin, Base):
+    """The number of notifications of a user of a kind in an organization, by board and group."""
+
+    __tablename__ = "notification_counts"
+    __table_args__ = (
+        _unique(
+            *("notification_counts", "user_id", "organization_id", "kind"),
+            *("board_id", "board_group_id"),
+        ),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[NotificationKind]
+    board_id: Mapped[UUID | None]
+    board_group_id: Mapped[UUID | None]
+    count: Mapped[int] = mapped_column(BigInteger)
 
 
 class TaskMoveHour(EventCounterMixin, Base):

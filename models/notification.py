@@ -77,7 +77,7 @@ class Notification(Base):
     __tablename__ = "notifications"
     __table_args__ = (
         UniqueConstraint("user_id", "kind", "key"),
-        Index(None, "user_id", "organization_id", "updated_at"),
+        Index(None, "user_id", "updated_at", "id"),
         Index(
             "ix_notifications_unread",
             *("user_id", "organization_id"),

@@ -239,6 +239,14 @@ _TABLES = (
         "uq_agent_event_counts_key",
     ),
     _CounterTable(
+        "notification_counts",
+        ("user_id", "organization_id", "kind", "board_id", "board_group_id"),
+        ("count",),
+        "select user_id, organization_id, kind, board_id, board_group_id, count(*) as count"
+        " from notifications group by 1, 2, 3, 4, 5",
+        "uq_notification_counts_key",
+    ),
+    _CounterTable(
         "task_move_hours",
         ("organization_id", "board_id", "hour", "left_status", "entered_status"),
         ("count",),

@@ -33,16 +33,16 @@ from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.db.transactions import Write
-from models import Board, Member, Notification, NotificationKind, User
+from models import Board, Member, Notification, NotificationCount, NotificationKind, User
 from services.notifications.creation import USER_TOPIC
 from services.notifications.queries import (
+    IS_LISTED_UNREAD,
     IS_UNREAD,
     NOTIFICATION_ID,
     USER_ID,
     NotificationEntry,
     NotificationFilters,
     get_notification,
-    is_listed,
 )
 from services.notifications.rules import KINDS_BY_GROUP, KindGroup
 
@@ -129,7 +129,7 @@ async def mark_read(
     return entry
 
 
-_MARK_ALL = _mark_statement(is_listed(is_unread=True), literal(True))
+_MARK_ALL = _mark_statement(IS_LISTED_UNREAD, literal(True))
 
 
 async def mark_all_read(session: AsyncSession, member: Member, filters: NotificationFilters) -> int:
@@ -192,10 +192,20 @@ async def delete_old_notifications(session: AsyncSession) -> int:
 
 
 def select_old_notifications(at: datetime) -> Select[UUID]:
-    """Select a batch of the notifications to delete; each condition has an index."""
+    """Select a batch of the notifications to delete; each condition has an index.
+
+    Their counters are locked too, and none is waited for: others lock them in another order.
+    """
     done_at = func.least(Notification.read_at, Notification.resolved_at)  # ignores null
     is_old = or_(
         done_at < at - timedelta(days=90), Notification.updated_at < at - timedelta(days=365)
     )
-    old = select(Notification.id).where(is_old)
+    key = (
+        NotificationCount.user_id == Notification.user_id,
+        NotificationCount.organization_id == Notification.organization_id,
+        NotificationCount.kind == Notification.kind,
+        NotificationCount.board_id.is_not_distinct_from(Notification.board_id),
+        NotificationCount.board_group_id.is_not_distinct_from(Notification.board_group_id),
+    )
+    old = select(Notification.id).join(NotificationCount, and_(*key)).where(is_old)
     return old.limit(5_000).with_for_update(skip_locked=True)

@@ -51,7 +51,7 @@ from models import (
 )
 from services.notifications.creation import DELIVERY_TOPIC, NewNotification, notify
 from services.notifications.escalations import next_escalation_query
-from services.notifications.queries import IS_ABOUT_ALL, IS_FOR_ADMINS
+from services.notifications.queries import is_about_all, is_for_admins
 from services.notifications.resolution import resolve
 from services.outbox import Outbox, is_outdated, wake_workers
 
@@ -204,7 +204,7 @@ def _is_visible() -> ColumnElement[bool]:
         )
     )
     reads = or_(
-        IS_ABOUT_ALL,
+        is_about_all(),
         member.all_boards_read,
         member.all_boards_write,
         access.can_read,
@@ -222,7 +222,7 @@ def _is_visible() -> ColumnElement[bool]:
             member.user_id == Notification.user_id,
             member.organization_id == Notification.organization_id,
             reads,
-            or_(member.role.in_((Role.OWNER, Role.ADMIN)), ~IS_FOR_ADMINS),
+            or_(member.role.in_((Role.OWNER, Role.ADMIN)), ~is_for_admins()),
         )
     )
     return or_(

@@ -6,18 +6,19 @@ shown in every one.
 """
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     ScalarSelect,
     String,
     Uuid,
     any_,
     bindparam,
+    cast,
     exists,
     func,
     or_,
@@ -37,6 +38,7 @@ from models import (
     Board,
     Member,
     Notification,
+    NotificationCount,
     NotificationKind,
     Organization,
     Role,
@@ -60,8 +62,18 @@ IS_OF_INBOX = or_(
 )
 """A notification of an item of the inbox. A question in a chat is none."""
 
-IS_ABOUT_ALL = Notification.board_id.is_(None) & Notification.board_group_id.is_(None)
-IS_FOR_ADMINS = IS_ABOUT_ALL & Notification.kind.in_(ADMIN_KINDS)
+Counted: TypeAlias = type[Notification | NotificationCount]
+"""What the conditions are about: notifications, or the counters of equal ones."""
+
+
+def is_about_all(counted: Counted = Notification) -> ColumnElement[bool]:
+    """Build the condition for notifications that are about no board and no group."""
+    return counted.board_id.is_(None) & counted.board_group_id.is_(None)
+
+
+def is_for_admins(counted: Counted = Notification) -> ColumnElement[bool]:
+    """Build the condition for notifications that only admins see."""
+    return is_about_all(counted) & counted.kind.in_(ADMIN_KINDS)
 
 
 class NotificationFilters(NamedTuple):
@@ -108,21 +120,18 @@ def visibility_parameters(member: Member) -> dict[str, object]:
     return {"user_id": member.user_id, "organization_id": member.organization_id}
 
 
-def is_visible() -> ColumnElement[bool]:
+def is_visible(counted: Counted = Notification) -> ColumnElement[bool]:
     """Build the condition for notifications that a member can see."""
-    is_here = Notification.organization_id == ORGANIZATION_ID
+    is_here = counted.organization_id == ORGANIZATION_ID
     return (
-        (Notification.user_id == USER_ID)
-        & or_(is_here, Notification.kind == NotificationKind.INVITATION)
+        (counted.user_id == USER_ID)
+        & or_(is_here, counted.kind == NotificationKind.INVITATION)
+        & or_(counted.board_id.is_(None), counted.board_id.in_(boards.READABLE_BOARD_IDS))
         & or_(
-            Notification.board_id.is_(None),
-            Notification.board_id.in_(boards.READABLE_BOARD_IDS),
+            counted.board_group_id.is_(None),
+            counted.board_group_id.in_(boards.READABLE_GROUP_IDS),
         )
-        & or_(
-            Notification.board_group_id.is_(None),
-            Notification.board_group_id.in_(boards.READABLE_GROUP_IDS),
-        )
-        & or_(~IS_FOR_ADMINS, _is_admin())
+        & or_(~is_for_admins(counted), _is_admin())
     )
 
 
@@ -135,15 +144,14 @@ def _is_admin() -> ColumnElement[bool]:
     )
 
 
-def is_listed(*, is_unread: bool) -> ColumnElement[bool]:
-    """Build the condition for NotificationFilters; only unread ones are in a small index."""
+def is_listed(counted: Counted = Notification) -> ColumnElement[bool]:
+    """Build the condition for NotificationFilters without `is_unread`."""
     kinds: Any = any_(bindparam("kinds", type_=ARRAY(String)))
-    condition = (
-        is_visible()
-        & (type_coerce(Notification.kind, String) == kinds)
-        & or_(BOARD_ID.is_(None), Notification.board_id == BOARD_ID)
+    return (
+        is_visible(counted)
+        & (type_coerce(counted.kind, String) == kinds)
+        & or_(BOARD_ID.is_(None), counted.board_id == BOARD_ID)
     )
-    return condition & IS_UNREAD if is_unread else condition
 
 
 def _select_entries(condition: ColumnElement[bool]) -> AnySelect:
@@ -163,20 +171,27 @@ def _select_entries(condition: ColumnElement[bool]) -> AnySelect:
     return choose_columns(query, shown)
 
 
-@cache
-def _build_list_query(*, is_unread: bool) -> PagedQuery[NotificationEntry]:
-    condition = is_listed(is_unread=is_unread)
-    total = select(func.count()).select_from(Notification).where(condition)
+def _list_query(condition: ColumnElement[bool], total: AnySelect) -> PagedQuery[NotificationEntry]:
     query = _select_entries(condition)
     query = query.order_by(Notification.updated_at.desc(), Notification.id.desc())
     return PagedQuery(query, NotificationEntry._make, total.scalar_subquery())
+
+
+ALL_COUNT = func.coalesce(func.sum(NotificationCount.count), 0)
+ALL = _list_query(
+    is_listed(), select(cast(ALL_COUNT, BigInteger)).where(is_listed(NotificationCount))
+)
+IS_LISTED_UNREAD = is_listed() & IS_UNREAD  # these are in a small index
+UNREAD = _list_query(
+    IS_LISTED_UNREAD, select(func.count()).select_from(Notification).where(IS_LISTED_UNREAD)
+)
 
 
 async def list_notifications(
     source: Source, member: Member, paging: Paging, filters: NotificationFilters
 ) -> Page[NotificationEntry]:
     """Return a page of the member's notifications; those that changed last come first."""
-    query = _build_list_query(is_unread=filters.is_unread)
+    query = UNREAD if filters.is_unread else ALL
     return await query.fetch_page(source, paging, **filters.to_parameters(member))
 
 

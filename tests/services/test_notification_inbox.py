@@ -9,10 +9,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.engine import TransactionFactory
 from core.errors import NotFound
 from core.paging import Paging
 from models import BoardAccess, Member, Notification, NotificationKind, Role, User, new_id
-from services import boards, memory, notifications
+from services import boards, counters, memory, notifications
 from services.memory import NoteCreate
 from services.notifications import KindGroup, NotificationFilters, OpenedPage
 from services.notifications.commands import select_old_notifications
@@ -252,3 +253,20 @@ async def test_old_notifications_are_deleted_once_they_are_done(
     assert await notifications.delete_old_notifications(session) == 3
     assert sorted(await session.scalars(select(Notification.id))) == sorted(one.id for one in kept)
     assert await session.scalar(select(func.count()).select_from(Notification)) == 3
+    assert await counters.repair_counters(session) == []
+
+
+async def test_the_deletion_of_old_notifications_waits_for_no_writer(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Those with a counter that a writer holds are deleted with the next batch."""
+    world, old = isolated_world, now() - timedelta(days=91)
+    async with isolated_transaction() as session:
+        for user in (world.alice, world.bob):
+            await add(session, world, user, updated_at=old, read_at=old)
+    async with isolated_transaction() as writer:
+        await add(writer, world, world.bob)
+        async with isolated_transaction() as session:
+            assert await notifications.delete_old_notifications(session) == 1
+    async with isolated_transaction() as session:
+        assert await notifications.delete_old_notifications(session) == 1
