@@ -90,6 +90,11 @@ class Task(Base):
             *("assigned_agent_id", "in_progress_at", "id"),
             postgresql_where=IS_IN_PROGRESS,
         ),
+        Index(
+            "ix_tasks_workers_of_boards",
+            *("board_id", "assigned_agent_id"),
+            postgresql_where=IS_IN_PROGRESS,
+        ),
         Index("ix_tasks_stale", "board_id", postgresql_where=text("stale_since is not null")),
         Index(
             "ix_tasks_blocked",

@@ -94,7 +94,7 @@ class FilterOptions(NamedTuple):
 
     fields: Sequence[TaskField]  # without the values of a task
     views: Sequence[ListedView]  # of one user
-    blocked_count: int  # tasks, also those that a filter excludes
+    blocked_count: int  # at most MAX_BLOCKED_COUNT, also of tasks that a filter excludes
     waiting_count: int  # items of the board that wait for the user: see services/waiting_counts.py
 
 

@@ -453,11 +453,12 @@ COUNTED_TOTALS: Query[tuple[Status, int]] = Query(
     .subquery()
     .select()
 )
+MAX_BLOCKED_COUNT = 1_000
+_BLOCKED = select(Task.id).where(Task.board_id == BOARD_ID, is_blocked()).limit(MAX_BLOCKED_COUNT)
 BLOCKED_COUNT: Query[int] = Query(
-    select(func.count()).select_from(Task).where(Task.board_id == BOARD_ID, is_blocked()),
-    itemgetter(0),
+    select(func.count()).select_from(_BLOCKED.subquery()), itemgetter(0)
 )
-"""Counts the blocked tasks of a board."""
+"""Counts the blocked tasks of a board, up to MAX_BLOCKED_COUNT."""
 
 
 # Groups of the list

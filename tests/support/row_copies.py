@@ -43,6 +43,7 @@ WORK = dict.fromkeys(
 )
 """What people and agents create each day; of the work that waits for people there is not more."""
 PAST: Values = {
+    ("tasks", "rank"): "t.rank - n",
     ("approvals", "status"): "'approved'",
     ("approvals", "resolved_at"): "t.created_at",
     ("agent_questions", "answer"): "'Done.'",
