@@ -120,6 +120,8 @@ from models.soul import Soul, SoulDirectory
 from models.task import (
     OPEN_DEPENDENCY_COUNT,
     OPEN_STATUSES,
+    URGENT_PRIORITIES,
+    URGENT_STATUSES,
     Comment,
     DeletedTask,
     LinkKind,

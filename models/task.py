@@ -54,6 +54,9 @@ class Priority(StrEnum):
 
 
 IS_IN_PROGRESS = text("status = 'in_progress'")
+URGENT_STATUSES = "array['in_progress', 'review', 'inbox']"
+URGENT_PRIORITIES = "array['high', 'medium', 'low']"
+"""The most urgent first, in the words of the index."""
 RANK_NOW = "extract(epoch from clock_timestamp()) * 1000000 + random()::numeric"
 RANK_DIGITS = 12  # after the decimal point; tasks of the same microsecond differ in them
 
@@ -94,6 +97,13 @@ class Task(Base):
             "ix_tasks_workers_of_boards",
             *("board_id", "assigned_agent_id"),
             postgresql_where=IS_IN_PROGRESS,
+        ),
+        Index(
+            "ix_tasks_urgent",
+            "board_id",
+            text(f"array_position({URGENT_STATUSES}, status)"),
+            text(f"array_position({URGENT_PRIORITIES}, priority)"),
+            *(text("updated_at desc"), text("created_at desc"), text("id desc")),
         ),
         Index("ix_tasks_stale", "board_id", postgresql_where=text("stale_since is not null")),
         Index(

@@ -23,13 +23,14 @@ from sqlalchemy import (
 
 from core.db.reads import CombinedQuery, Query, Source
 from models import (
+    URGENT_PRIORITIES,
+    URGENT_STATUSES,
     USER_NAME,
     Actor,
     Agent,
     Board,
     BoardCounts,
     BoardGroup,
-    Priority,
     Status,
     Tag,
     TagAssignment,
@@ -155,7 +156,7 @@ def _build_group_query(
         .where(BoardGroup.id == bindparam("group_id"))
         .order_by(func.lower(Board.name), Board.id, urgent.c.rank)
     )
-    return Query(query)
+    return Query(query, is_planned_once=True)
 
 
 def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
@@ -178,9 +179,10 @@ def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
 
 def _urgent_tasks_subquery(shown: CTE, *, include_done: bool) -> Subquery:
     """Select the ids of the most urgent tasks of each board, with their ranks."""
+    status_rank: Any = func.array_position(literal_column(URGENT_STATUSES), Task.status)
     order = (
-        _rank(Task.status, (Status.IN_PROGRESS, Status.REVIEW, Status.INBOX, Status.DONE)),
-        _rank(Task.priority, (Priority.HIGH, Priority.MEDIUM, Priority.LOW)),
+        status_rank,
+        func.array_position(literal_column(URGENT_PRIORITIES), Task.priority),
         Task.updated_at.desc(),
         Task.created_at.desc(),
         Task.id.desc(),
@@ -188,16 +190,11 @@ def _urgent_tasks_subquery(shown: CTE, *, include_done: bool) -> Subquery:
     rank = func.row_number().over(order_by=order).label("rank")
     first = select(Task.id, rank).where(Task.board_id == shown.c.id).order_by(*order)
     if not include_done:
-        first = first.where(Task.status != Status.DONE)
+        first = first.where(status_rank.is_not(None))
     urgent = first.limit(bindparam("task_limit", type_=Integer)).lateral("first")
     return (
         select(shown.c.id.label("board_id"), *urgent.c).join_from(shown, urgent, true()).subquery()
     )
-
-
-def _rank(column: Any, values: Sequence[str]) -> Any:
-    """Return the index of a column's value in `values`; other values come last."""
-    return case({value: n for n, value in enumerate(values)}, value=column, else_=len(values))
 
 
 def _select_task_counts() -> ColumnElement[Any]:
