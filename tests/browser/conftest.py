@@ -33,6 +33,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--renderer-process-limit=1",  # the tabs of a context share one, which starts once
+    "--in-process-gpu",
     "--js-flags=--max-optimized-bytecode-size=0",  # a page is too short-lived to optimize for
 ]
 TIME_TO_UNDO = 15  # seconds: long enough to undo a series of decisions on a busy machine

@@ -95,10 +95,11 @@ async def list_axe_violations(
     ]
 
 
+OVERFLOWS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
 async def overflows_horizontally(page: Page) -> bool:
-    return await page.evaluate(
-        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    )
+    return await page.evaluate(OVERFLOWS)
 
 
 LIST_SMALL_TARGETS = """() => [
