@@ -57,7 +57,7 @@ usage: ./run test [--all] [--gateway | --gateways all|VERSION,… | --clients
 Run the tests that state every rule, or those of them that the options name. Some of them drive
 Chrome or Chromium.
   ./run test --all                    also what repeats a rule: each page in all sizes and themes,
-                                      20 rounds of each race instead of 5, more killed processes
+                                      20 rounds of each race instead of 3, more killed processes
   ./run test tests/services           one folder
   ./run test -k heartbeat -x          by name, up to the first that fails
   ./run test --gateway                all, and besides those that need a real OpenClaw gateway: npm

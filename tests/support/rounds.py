@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from tests.support.tiers import IS_COMPLETE_RUN
 
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "20" if IS_COMPLETE_RUN else "5"))
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "20" if IS_COMPLETE_RUN else "3"))
 """Rounds of each race. A proof has 1,000."""
 
 ROUNDS_FOR_ALL_OUTCOMES = max(ROUNDS, 20)
