@@ -235,10 +235,19 @@ def copy_database(template: str, server: str, purpose: str) -> Generator[Setting
         asyncio.run(_execute(server, f'drop database "{name}" with (force)'))
 
 
+@pytest.fixture(scope="session")
+async def server_connection(postgres_server: str) -> AsyncIterator[asyncpg.Connection]:
+    """The connection on which databases are created for tests: in none that they are copies of."""
+    connection = await asyncpg.connect(postgres_server, database="postgres")
+    yield connection
+    await connection.close()
+
+
 @pytest.fixture
 async def isolated_settings(
     request: pytest.FixtureRequest,
     postgres_server: str,
+    server_connection: asyncpg.Connection,
     template_database: str,
     world_template: StoredWorld,
 ) -> AsyncIterator[Settings]:
@@ -248,11 +257,11 @@ async def isolated_settings(
         await world_template.refresh()
         template = world_template.database
     name = f"mission_control_own_{os.getpid()}"
-    await _execute(postgres_server, COPY.format(name, template))
+    await _execute_when_unused(server_connection, COPY.format(name, template))
     try:
         yield _settings_for(postgres_server, name)
     finally:
-        await _execute(postgres_server, f'drop database "{name}" with (force)')
+        await server_connection.execute(f'drop database "{name}" with (force)')
 
 
 @pytest.fixture(scope="session")
