@@ -183,10 +183,12 @@ def refuse(_params: dict[str, Any]) -> Any:
     raise ErrorResponse("FORBIDDEN", details={"missingScope": "operator.write"})
 
 
-@pytest.mark.parametrize("with_scripts", [True, pytest.param(False, marks=repetition)])
+@repetition
+@pytest.mark.parametrize("with_scripts", [True, False])
 async def test_existing_agents_can_be_linked_and_unlinked(
     site: LiveSite, with_scripts: bool
 ) -> None:
+    """The steps are stated in tests/web/test_gateway_agents.py."""
     board = site.create_board(f"Linking {with_scripts}")
     async with a_workshop(site, f"Links {with_scripts}") as (workshop, address):
         workshop.entries["writer"] = {"name": "Wanda", "workspace": "/home/wanda"}
@@ -215,7 +217,9 @@ async def test_existing_agents_can_be_linked_and_unlinked(
         await page.context.close()
 
 
+@repetition
 async def test_a_gateway_is_edited_and_its_agent_files_are_updated(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_file_sync.py and tests/web/test_gateways.py."""
     async with run_fake_agents_gateway() as fake, site.open_page("/gateways") as page:
         await enter(page, "Ferry", fake)
         [found] = [

@@ -27,8 +27,6 @@ async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None
         await page.get_by_label("Name", exact=True).fill(name)
         await choose(page.locator("#boards"), f"{name} 0")
         await page.keyboard.press("Escape")
-        assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
         await page.get_by_role("button", name="Create group").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text(name)
         await expect(page.locator("#live[data-state=live]")).to_be_attached()

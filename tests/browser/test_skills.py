@@ -29,7 +29,9 @@ async def upload(page: Page, files: dict[str, str]) -> None:
     await form.get_by_role("button", name="Upload").click()
 
 
+@repetition
 async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_skills.py and tests/web/test_skill_forms.py."""
     async with run_fake_agents_gateway() as fake, site.open_page("/skills") as page:
         gateway = await asyncio.to_thread(site.create_gateway, "Press", fake.url, fake.token)
         await site.connect_gateway_agent(fake, f"mc-gateway-{gateway['id']}")

@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0100"
-down_revision = "0099"
+revision = "0104"
+down_revision = "0103"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0099"
-down_revision = "0098"
+revision = "0103"
+down_revision = "0102"
 branch_labels = None
 depends_on = None
 
