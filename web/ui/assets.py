@@ -45,6 +45,7 @@ SCRIPTS = (
     "card_menu.js",
     "busy_button.js",
     "copy.js",
+    "cut_texts.js",
     "decision_guard.js",
     "dialogs.js",
     "drafts.js",
