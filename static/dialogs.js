@@ -1,6 +1,6 @@
 // Dialogs and menus. [data-open="id"] opens a <dialog>, also from a link (which works without scripts),
 // [data-close="id"] and a click outside close it. <details class="drop"> closes when something else is clicked,
-// except a field of the same form.
+// except a field of the same form, and the tools of a row.
 (() => {
   const open = (id) => {
     const dialog = document.getElementById(id);
@@ -15,7 +15,7 @@
     if (event.target.localName === "dialog") event.target.close();
     for (const menu of document.querySelectorAll("details.drop[open]")) {
       const isInside = menu.contains(event.target) || (event.target.closest("input, .chip") && menu.closest("form")?.contains(event.target));
-      if (!isInside || event.target.closest(".menu :is(a, button)")) menu.open = false;
+      if (!isInside || event.target.closest(".menu :is(a, button):not(.nav__tools *)")) menu.open = false;
     }
   });
   document.addEventListener("keydown", (event) => {

@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
+from tests.support.page_checks import overflows_horizontally
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,19 @@ async def test_pinned_boards_are_moved_by_keys_buttons_and_dragging(site: LiveSi
         await expect_order(page, [second, third, first])
         await pins.nth(2).drag_to(pins.first, target_position={"x": 40, "y": 3})
         await expect_order(page, [first, second, third])
+
+
+async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> None:
+    first, second, third, *_ = pinned
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    async with site.open_page("/boards", **phone) as page:
+        boards = page.locator("#board-shortcuts .nav__row a .trunc")
+        await page.get_by_text("Pinned and recent boards").tap()
+        await page.locator("#board-shortcuts").get_by_text("Arrange boards").tap()
+        for _ in range(2):
+            await page.get_by_role("button", name=f"Move {third} up").tap()
+        await expect(boards.first).to_have_text(third)
+        await expect(boards.nth(2)).to_have_text(second)
+        await page.get_by_role("button", name=f"Unpin {third}").tap()
+        await expect(boards.first).to_have_text(first)
+        assert not await overflows_horizontally(page)
