@@ -3,7 +3,7 @@
 import asyncio
 import re
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.full_site import THEMES
 from tests.support.installation import ApiClient, Installation
@@ -149,3 +149,12 @@ async def _settled(agent: ApiClient, board: str, approval_id: str) -> None:
             if approval["status"] == "approved":
                 return
             await asyncio.sleep(0.1)
+
+
+async def test_the_first_page_saves_the_time_zone_of_the_browser(bob: BrowserContext) -> None:
+    page = await bob.new_page()
+    async with page.expect_response("**/settings/time-zone") as saved:
+        await page.goto("/boards")
+    assert (await saved.value).status == 204
+    await page.goto("/settings")
+    await expect(page.get_by_text("there now.")).to_be_visible()
