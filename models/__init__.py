@@ -122,6 +122,7 @@ from models.task import (
     OPEN_STATUSES,
     URGENT_PRIORITIES,
     URGENT_STATUSES,
+    BulkTaskChange,
     Comment,
     DeletedTask,
     LinkKind,

@@ -244,6 +244,18 @@ class DeletedTask(Base):
     deleted_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class BulkTaskChange(Base):
+    """A change of several tasks that the user who made it can undo, for a limited time."""
+
+    __tablename__ = "bulk_task_changes"
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    is_deletion: Mapped[bool]
+    tasks: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)  # those that were changed, in order
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
 add_search_vector(Task, title="title", text="description")
 add_search_vector(Comment, text="message")
 

@@ -1,7 +1,7 @@
 // Selection of several items: inside [data-select], checkboxes [data-pick] select, ⇧ extends the selection, and
 // the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes. A form
 // [data-bulk-bar] has [data-any] while something is selected; its response says what stays selected. The selection
-// survives reloads.
+// survives reloads. Its checkbox [data-pick-matching] selects also what is not loaded: [data-count] items in all.
 (() => {
   const picked = new Set(); // values of the selected checkboxes
   let last;
@@ -12,7 +12,8 @@
     for (const bar of list.querySelectorAll("[data-bulk-bar]")) bar.toggleAttribute("data-any", selected.length > 0);
     for (const bar of list.querySelectorAll("[data-bulk]")) bar.hidden = selected.length === 0;
     for (const rest of list.querySelectorAll("[data-no-bulk]")) rest.hidden = selected.length > 0;
-    for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = selected.length;
+    const matching = list.querySelector("[data-pick-matching]:checked");
+    for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = matching?.dataset.count ?? selected.length;
     const confidences = selected.map((box) => Number(box.dataset.conf ?? 100));
     for (const lowest of list.querySelectorAll("[data-bulk-lowest]")) lowest.textContent = Math.min(...confidences, 100);
   };
@@ -22,6 +23,9 @@
     const list = event.target.closest("[data-select]");
     if (!list) return;
     if (event.target.closest("[data-pick-none]")) for (const each of boxes(list)) each.checked = false;
+    const matching = list.querySelector("[data-pick-matching]");
+    if (matching && event.target === matching) for (const each of boxes(list)) each.checked = matching.checked;
+    else if (matching && event.target.closest("input[data-pick], input[data-pick-all], [data-pick-none]")) matching.checked = false;
     const all = event.target.closest("input[data-pick-all]");
     if (all) for (const each of boxes(list)) each.checked = all.checked;
     if (box && event.shiftKey && last?.isConnected) {
@@ -42,6 +46,10 @@
     const decides = ctx.sourceElement?.matches?.("[data-bulk-bar]");
     for (const box of document.querySelectorAll("[data-select]:has([data-bulk-bar]) input[data-pick]")) {
       box.checked = decides ? box.defaultChecked : picked.has(box.value);
+    }
+    for (const matching of document.querySelectorAll("[data-pick-matching]")) {
+      if (decides) matching.checked = false;
+      if (matching.checked) for (const box of boxes(matching.closest("[data-select]"))) box.checked = true;
     }
     updateAll();
   });

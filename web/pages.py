@@ -143,7 +143,7 @@ BOARD_ROUTES = [
             ("/pauses", "POST", board_views.pause_board),
             ("/pauses/endings", "POST", board_views.resume_board),
             ("/changes", "POST", bulk_views.change_tasks),
-            ("/restorations", "POST", bulk_views.restore_tasks),
+            ("/changes/{change_id:uuid}/undos", "POST", bulk_views.undo_change),
         ]
     ],
     *SAVED_VIEW_ROUTES,

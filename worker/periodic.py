@@ -166,6 +166,7 @@ class PeriodicTasks:
         settings = self._settings
         for delete in (
             partial(tasks.purge_trash, keep_days=settings.trash_retention_days),
+            tasks.purge_bulk_changes,
             tasks.unassign_former_readers,
             partial(identity.delete_expired_credentials, idle_days=settings.session_idle_days),
             identity.delete_old_failed_attempts,

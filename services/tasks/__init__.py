@@ -35,13 +35,20 @@ from services.tasks.board_queries import (
     list_board_columns,
     list_due_tasks,
     list_group_page,
+    list_matching_ids,
     list_task_groups,
 )
 from services.tasks.bulk_changes import (
+    TASKS_AT_ONCE,
     BulkChange,
     BulkResult,
+    UndoableChange,
+    change_tasks,
     delete_tasks,
+    find_undoable_change,
+    purge_bulk_changes,
     restore_tasks,
+    undo_change,
     update_tasks,
 )
 from services.tasks.change_request import CLAIM_FIELDS, TaskCreate, TaskUpdate

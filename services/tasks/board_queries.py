@@ -628,6 +628,27 @@ def _select_first_of_groups(
     return first.select().where(is_shown).subquery("shown")
 
 
+async def list_matching_ids(
+    source: Source, board: Board, filters: BoardFilters, order: BoardOrder, *, limit: int
+) -> list[UUID]:
+    """Return the first tasks that match, status by status in the order of the board or list."""
+    query = _build_ids_query(*filters.shape, order)
+    return await query.fetch(source, ids_limit=limit, **filters.build_parameters(board))
+
+
+@lru_cache(64)
+def _build_ids_query(
+    active_filters: frozenset[str], word_count: int, order: BoardOrder
+) -> Query[UUID]:
+    places = {status.value: number for number, status in enumerate(order.statuses)}
+    query = select(Task.id).where(
+        Task.status.in_([literal_column(f"'{status}'") for status in places]),
+        *_build_conditions(active_filters, word_count),
+    )
+    in_order = query.order_by(case(places, value=Task.status), *order.within_section())
+    return Query(in_order.limit(bindparam("ids_limit", type_=Integer)), itemgetter(0))
+
+
 async def list_group_page(
     source: Source,
     board: Board,

@@ -1,21 +1,33 @@
-"""Change, delete and restore several tasks of a board at once.
+"""Change, delete and restore several tasks of a board at once, and undo it.
 
-Each task obeys its own rules: an error of one does not affect the others.
+Each task obeys its own rules: an error of one does not affect the others. See
+docs/decisions/lists.md.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import DateTime, Uuid, bindparam, delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.errors import AppError
-from models import Actor, Board, DeletedTask
-from services.tasks.change_request import TaskUpdate
+from core.clock import now
+from core.db.reads import Query, Source
+from core.errors import AppError, Conflict, NotFound
+from core.text import N_
+from models import Actor, Board, BulkTaskChange, DeletedTask, User
+from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskUpdate
 from services.tasks.commands import update_task
-from services.tasks.queries import load_task_details, task_not_found
+from services.tasks.queries import TaskDetail, load_task_details, task_not_found
+from services.tasks.transitions import event_value
 from services.tasks.trash import delete_task, keep_references, restore_kept_task
+
+UNDO_FOR = timedelta(hours=1)
+TASKS_AT_ONCE = 25  # of a change, in one transaction, which holds the lock of the board
 
 
 @dataclass(frozen=True)
@@ -28,18 +40,59 @@ class BulkResult:
 
 @dataclass(frozen=True, kw_only=True)
 class BulkChange:
-    """What is changed in each task: the given fields, and single tags."""
+    """What is changed in each task: the given fields, and single tags. Or tasks are deleted."""
 
     fields: TaskUpdate
     added_tag_ids: Collection[UUID] = ()
     removed_tag_ids: Collection[UUID] = ()
+    is_deletion: bool = False
+
+
+@dataclass(frozen=True)
+class UndoableChange:
+    """A change of several tasks that its user can undo."""
+
+    id: UUID
+    is_deletion: bool
+    task_ids: Sequence[UUID]
+
+
+async def change_tasks(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    change_id: UUID,
+    task_ids: Sequence[UUID],
+    change: BulkChange,
+) -> list[BulkResult]:
+    """Change at most TASKS_AT_ONCE tasks of a locked board, and store how to undo it.
+
+    A change of more tasks is several transactions with the same id, which others can come between.
+    """
+    if change.is_deletion:
+        results = await delete_tasks(session, user, board, task_ids)
+        stored = [{"id": str(one.task_id)} for one in results if not one.error]
+    else:
+        results, stored = await _update_tasks(session, user, board, task_ids, change)
+    if stored:
+        await _store(session, user, board, change_id, stored, is_deletion=change.is_deletion)
+    return results
 
 
 async def update_tasks(
     session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID], change: BulkChange
 ) -> list[BulkResult]:
     """Change several tasks of a locked board, in this order."""
+    return (await _update_tasks(session, actor, board, task_ids, change))[0]
+
+
+async def _update_tasks(
+    session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID], change: BulkChange
+) -> tuple[list[BulkResult], list[dict[str, Any]]]:
+    """Change tasks, and return also what was different in each of them: see `_compare`."""
     details = await load_task_details(session, board, task_ids)
+    before = {id: _read_values(detail) for id, detail in details.items()}
+    differences: dict[UUID, dict[str, Any]] = {}
 
     async def update(task_id: UUID) -> None:
         if task_id not in details:
@@ -49,9 +102,136 @@ async def update_tasks(
             kept = [id for id in details[task_id].tag_ids if id not in change.removed_tag_ids]
             added = [id for id in change.added_tag_ids if id not in kept]
             fields = TaskUpdate.parse({**fields.changes(), "tag_ids": kept + added})
-        await update_task(session, actor, board, task_id, fields)
+        changed = await update_task(session, actor, board, task_id, fields)
+        differences[task_id] = _compare(task_id, before[task_id], _read_values(changed))
 
-    return await _apply_to_each(session, task_ids, update)
+    results = await _apply_to_each(session, task_ids, update)
+    changed = [differences[one.task_id] for one in results if not one.error]
+    return results, [one for one in changed if one["before"]]
+
+
+def _read_values(detail: TaskDetail) -> dict[str, Any]:
+    """Return the values of a task that bulk changes write, as JSON."""
+    names = ("status", "priority", "due_at", *ASSIGNMENT_FIELDS)
+    values = {name: event_value(getattr(detail.task, name)) for name in names}
+    return values | {"tag_ids": [str(id) for id in detail.tag_ids]}
+
+
+def _compare(task_id: UUID, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name, value in before.items() if after[name] != value]
+    return {
+        "id": str(task_id),
+        "before": {name: before[name] for name in names},
+        "after": {name: after[name] for name in names},
+    }
+
+
+async def _store(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    change_id: UUID,
+    stored: list[dict[str, Any]],
+    *,
+    is_deletion: bool,
+) -> None:
+    """Store the changes of a transaction after those of the earlier ones."""
+    table = BulkTaskChange
+    values = {"board_id": board.id, "user_id": user.id, "tasks": stored, "created_at": now()}
+    added = insert(table).values(id=change_id, is_deletion=is_deletion, **values)
+    all_tasks = table.tasks.concat(added.excluded.tasks)
+    await session.execute(
+        added.on_conflict_do_update(index_elements=[table.id], set_={"tasks": all_tasks})
+    )
+
+
+UNDOABLE_CHANGE: Query[BulkTaskChange] = Query(
+    select(BulkTaskChange)
+    .where(
+        BulkTaskChange.id == bindparam("change_id", type_=Uuid()),
+        BulkTaskChange.board_id == bindparam("board_id", type_=Uuid()),
+        BulkTaskChange.user_id == bindparam("user_id", type_=Uuid()),
+        BulkTaskChange.created_at > bindparam("since", type_=DateTime(timezone=True)),
+    )
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+
+
+async def _find_change(
+    source: Source, user: User, board: Board, change_id: UUID
+) -> BulkTaskChange | None:
+    ids = {"change_id": change_id, "board_id": board.id, "user_id": user.id}
+    return await UNDOABLE_CHANGE.first(source, since=now() - UNDO_FOR, **ids)
+
+
+async def find_undoable_change(
+    source: Source, user: User, board: Board, change_id: UUID
+) -> UndoableChange | None:
+    """Return a change that the user can undo, or None."""
+    change = await _find_change(source, user, board, change_id)
+    if change is None:
+        return None
+    return UndoableChange(change.id, change.is_deletion, [UUID(one["id"]) for one in change.tasks])
+
+
+async def undo_change(
+    session: AsyncSession, user: User, board: Board, change_id: UUID
+) -> tuple[list[BulkResult], bool]:
+    """Undo the last TASKS_AT_ONCE changes of a bulk change, and return whether there are more.
+
+    The board is locked. A task gets its values back if it still has those that the change wrote,
+    and if the rules allow it to the user. Raises NotFound if there is nothing to undo.
+    """
+    change = await _find_change(session, user, board, change_id)
+    if change is None:
+        reason = N_("This change was undone already, or was made too long ago.")
+        raise NotFound("change_not_undoable", reason)
+    undone = {UUID(one["id"]): one for one in change.tasks[-TASKS_AT_ONCE:]}
+    if change.is_deletion:
+        results = await restore_tasks(session, user, board, [*undone])
+    else:
+
+        async def undo(task_id: UUID) -> None:
+            await _undo(session, user, board, task_id, undone[task_id])
+
+        results = await _apply_to_each(session, [*undone][::-1], undo)
+    rest = change.tasks[:-TASKS_AT_ONCE]
+    if rest:
+        change.tasks = rest
+    else:
+        await session.delete(change)
+    return results, bool(rest)
+
+
+async def _undo(
+    session: AsyncSession, user: User, board: Board, task_id: UUID, stored: dict[str, Any]
+) -> None:
+    """Give a task the values that it had before a change.
+
+    Raises Conflict if it has changed since, and the errors of `update_task`.
+    """
+    detail = (await load_task_details(session, board, [task_id])).get(task_id)
+    if detail is None:
+        raise task_not_found()
+    values = _read_values(detail)
+    if any(values[name] != value for name, value in stored["after"].items()):
+        raise Conflict("changed_since", N_("It has been changed since."))
+    wanted, missing = values | stored["before"], dict(stored["before"])
+    for _attempt in ("values", "what the move has changed"):  # it may assign the task
+        detail = await update_task(session, user, board, task_id, TaskUpdate.parse(missing))
+        values = _read_values(detail)
+        missing = {name: value for name, value in wanted.items() if values[name] != value}
+        if not missing:
+            return
+    raise Conflict("no_way_back", N_("The rules of the board do not allow what it was before."))
+
+
+async def purge_bulk_changes(session: AsyncSession) -> None:
+    """Delete the changes that can no longer be undone."""
+    await session.execute(
+        delete(BulkTaskChange).where(BulkTaskChange.created_at <= now() - UNDO_FOR)
+    )
 
 
 async def delete_tasks(

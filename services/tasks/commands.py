@@ -55,7 +55,7 @@ from services.tasks.storage import (
 from services.tasks.transitions import apply_column_values, entry_values, new_column_values
 from services.tasks.user_notifications import TaskNotifications, TaskState, notify_about_change
 
-MAX_BULK_TASKS = 200  # that are changed, deleted or restored at once
+MAX_BULK_TASKS = 500  # that are changed, deleted or restored at once
 NOBODY: Mapping[str, None] = dict.fromkeys(ASSIGNMENT_FIELDS)
 TASK_COLUMNS = [attribute.key for attribute in inspect(Task).column_attrs]
 INSERT_TASK = Write(insert(Task).inline(), TASK_COLUMNS)

@@ -2,12 +2,25 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import func, select
 
 from core.clock import now
-from models import Agent, DeletedTask, Status, Tag, Task, TaskDependency, new_id
+from core.errors import NotFound
+from models import (
+    Agent,
+    BulkTaskChange,
+    DeletedTask,
+    Event,
+    EventType,
+    Status,
+    Tag,
+    Task,
+    TaskDependency,
+    new_id,
+)
 from services import tasks
-from services.tasks import BulkChange, TaskUpdate
+from services.tasks import BulkChange, TaskUpdate, bulk_changes
 
 
 async def add_tasks(session, world, *titles):
@@ -93,3 +106,61 @@ async def test_a_task_of_another_board_is_not_found(session, world) -> None:
     session.add(task)
     await session.flush()
     assert codes(await update(session, world, [task], priority="high")) == ["task_not_found"]
+
+
+async def change(session, world, made, **fields):
+    """Change tasks so that it can be undone, and return the id of the change."""
+    change_id, ids = new_id(), [task.id for task in made]
+    changed = BulkChange(fields=TaskUpdate.of(**fields))
+    results = await tasks.change_tasks(session, world.alice, world.board, change_id, ids, changed)
+    assert codes(results) == [None] * len(made)
+    return change_id
+
+
+async def read_values(session, world, made):
+    found = await tasks.load_task_details(session, world.board, [task.id for task in made])
+    shown = [found[task.id] for task in made]
+    return [
+        (one.task.status, one.task.assigned_agent_id, one.task.assigned_user_id) for one in shown
+    ]
+
+
+async def test_undo_restores_what_a_change_has_caused(session, world) -> None:
+    begun, held, free = await add_tasks(session, world, "Begun", "Held", "Free")
+    begun.status, begun.assigned_agent_id = Status.IN_PROGRESS, world.worker.id
+    held.assigned_user_id = world.bob.id
+    await session.flush()
+    made = [begun, held, free]
+    before = await read_values(session, world, made)
+    for fields in (
+        {"assigned_agent_id": None, "assigned_user_id": None},  # returns the first to the inbox
+        {"status": Status.REVIEW},
+        {"assigned_user_id": world.alice.id},
+    ):
+        change_id = await change(session, world, made, **fields)
+        assert await read_values(session, world, made) != before
+        results, has_more = await tasks.undo_change(session, world.alice, world.board, change_id)
+        assert (codes(results), has_more) == ([None] * len(made), False)
+        assert await read_values(session, world, made) == before
+
+
+async def test_each_task_of_a_change_and_of_its_undo_is_an_event(session, world) -> None:
+    made = await add_tasks(session, world, "a", "b")
+    change_id = await change(session, world, made, priority="high")
+    await tasks.undo_change(session, world.alice, world.board, change_id)
+    query = select(Event.user_id, Event.data["changes"]["priority"]).order_by(Event.seq)
+    found = (await session.execute(query.where(Event.type == EventType.TASK_UPDATED))).all()
+    written = [["medium", "high"]] * 2 + [["high", "medium"]] * 2
+    assert [tuple(one) for one in found] == [(world.alice.id, pair) for pair in written]
+
+
+async def test_a_change_can_be_undone_for_a_limited_time(session, world) -> None:
+    made = await add_tasks(session, world, "a")
+    change_id = await change(session, world, made, priority="high")
+    stored = await session.get(BulkTaskChange, change_id)
+    stored.created_at = now() - bulk_changes.UNDO_FOR
+    await session.flush()
+    with pytest.raises(NotFound, match="too long ago"):
+        await tasks.undo_change(session, world.alice, world.board, change_id)
+    await tasks.purge_bulk_changes(session)
+    assert await session.scalar(select(func.count()).select_from(BulkTaskChange)) == 0

@@ -1,6 +1,6 @@
-"""Change, delete and restore several tasks of a board; the menu of a card uses it for one."""
+"""Change and delete several tasks of a board, and undo it; the menu of a card uses it for one."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import Invalid
-from core.http.request import open_reader, open_transaction
-from models import Board, Status
+from core.errors import AppError, Invalid, NotFound
+from core.http.request import Session, open_reader, open_transaction
+from models import Board, Status, new_id
 from services import tasks
 from services.tasks import BulkChange, BulkResult, TaskUpdate
 from web.approvals.completions import (
@@ -22,28 +22,33 @@ from web.approvals.completions import (
 )
 from web.auth.viewer import current_member
 from web.boards.cards import RejectedMove
-from web.boards.forms import parse_task_ids, read_task_values
+from web.boards.forms import read_task_values
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import (
     board_access,
     board_for_update,
-    build_deleted_toast,
+    build_change_toast,
     load_board_context,
     render_board,
 )
 from web.ui import forms, time_format
 from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_part
-from web.ui.translation import N_, ngettext
+from web.ui.translation import N_, _, ngettext
+
+MAX_CONFIRMED = 50  # tasks in the confirmation of a move to Done
+MAX_TITLES = 3  # of the tasks with one reason
 
 
 class BulkChangeForm(BaseModel):
-    """The selected tasks, and what is changed in them beside their fields."""
+    """The selected tasks, or all that match, and what is changed in them beside their fields."""
 
     ids: list[UUID] = Field(default=[], max_length=tasks.MAX_BULK_TASKS)
+    all: forms.Switch = False
     add_tag: list[UUID] = []
     remove_tag: list[UUID] = []
     delete: forms.Switch = False
+    set_due: forms.Switch = False  # to `new_due_at`, a field that every button of the bar sends
 
 
 async def change_tasks(request: Request) -> Response:
@@ -52,49 +57,99 @@ async def change_tasks(request: Request) -> Response:
     What was changed leaves the selection; the others stay selected and show why.
     """
     form = await forms.read_form(request)
+    if "all" in form.values:
+        form.values.pop("ids", None)
     given = form.parse(BulkChangeForm)
+    if given.set_due:
+        form.values["due_at"] = form.values.get("new_due_at", [""])
     changeable = {"status", "priority", "due_at", "assignee", "add_tag", "remove_tag", "delete"}
-    if not given.ids or changeable.isdisjoint(form.values):
+    if not (given.ids or given.all) or changeable.isdisjoint(form.values):
         raise Invalid("nothing_to_change", N_("Change at least one thing."))
     values = read_task_values(form, time_format.get_time_zone(request.user.timezone))
     fields = form.parse(TaskUpdate, values).without({"title", "description", "tag_ids"})
     change = BulkChange(
-        fields=fields, added_tag_ids=given.add_tag, removed_tag_ids=given.remove_tag
+        fields=fields,
+        added_tag_ids=given.add_tag,
+        removed_tag_ids=given.remove_tag,
+        is_deletion=given.delete,
     )
-    async with open_transaction(request) as session:
-        board = await board_for_update(request, session)
-        if given.delete:
-            results = await tasks.delete_tasks(session, request.user, board, given.ids)
-        else:
-            results = await tasks.update_tasks(session, request.user, board, given.ids, change)
-    to_confirm = list_to_confirm(results) if fields.status is Status.DONE else []
-    return await _render_results(request, board, results, to_confirm, is_deletion=given.delete)
+    ids = await _list_matching(request) if given.all else list(dict.fromkeys(given.ids))
+    change_id = new_id()
+
+    async def change_next(session: Session, board: Board, done: int) -> list[BulkResult]:
+        batch = ids[done : done + tasks.TASKS_AT_ONCE]
+        return await tasks.change_tasks(session, request.user, board, change_id, batch, change)
+
+    results: list[BulkResult] = []
+    board: Board | None = None
+    while len(results) < len(ids) or board is None:
+        try:
+            async with open_transaction(request) as session:
+                board = await board_for_update(request, session)
+                results += await change_next(session, board, len(results))
+        except AppError as error:  # such as a right that was lost
+            if board is None or not results:
+                raise
+            results += [BulkResult(id, error) for id in ids[len(results) :]]
+    to_confirm = list_to_confirm(results)[:MAX_CONFIRMED] if fields.status is Status.DONE else []
+    return await _render_results(
+        request, board, change_id, results, to_confirm, is_deletion=given.delete
+    )
 
 
-async def restore_tasks(request: Request) -> Response:
-    """Restore deleted tasks."""
-    form = await forms.read_form(request)
-    ids = parse_task_ids(form.value("ids"))
-    async with open_transaction(request) as session:
-        board = await board_for_update(request, session)
-        results = await tasks.restore_tasks(session, request.user, board, ids)
-    if not is_part_request(request):
-        path = f"/boards/{board.id}"
-        return RedirectResponse(f"{path}/tasks/{ids[0]}" if len(ids) == 1 else path, 303)
+async def _list_matching(request: Request) -> list[UUID]:
+    """Return the first tasks that the address of the board matches."""
+    address = BoardAddress.from_query(request.query_params)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        return await tasks.list_matching_ids(
+            source, access.board, address.filters, address.order, limit=tasks.MAX_BULK_TASKS
+        )
+
+
+async def undo_change(request: Request) -> Response:
+    """Undo a change of several tasks, as far as the rules allow it now."""
+    change_id, results, has_more = forms.path_id(request, "change_id"), [], True
+    while has_more:
+        try:
+            async with open_transaction(request) as session:
+                board = await board_for_update(request, session)
+                undone, has_more = await tasks.undo_change(session, request.user, board, change_id)
+                results += undone
+        except NotFound:  # another request has undone the rest
+            if not results:
+                raise
+            has_more = False
     failed = [one for one in results if one.error]
     restored = len(results) - len(failed)
-    text = ngettext("%(num)d task restored", "%(num)d tasks restored", restored)
+    text = ngettext("Undone: %(num)d task", "Undone: %(num)d tasks", restored)
+    titles = await _load_titles(request, failed)
     toast: dict[str, Any] = {"text": text}
     if failed:
-        toast = {"text": " ".join([f"{text}.", *_list_reasons(failed)]), "tone": "danger"}
+        not_undone = ngettext("%(num)d task not undone.", "%(num)d tasks not undone.", len(failed))
+        reasons = describe_failures(failed, titles)
+        toast = {"text": " ".join([f"{text}.", not_undone, *reasons]), "tone": "danger"}
+    if not is_part_request(request):
+        return await render_board(request, toasts=[toast])
     response = render_part(request, "_toast.html", toast=toast)
     response.headers["HX-Trigger"] = "tasks"
     return response
 
 
+async def _load_titles(request: Request, failed: Sequence[BulkResult]) -> dict[UUID, str]:
+    """Load the titles of tasks that are on the board."""
+    if not failed:
+        return {}
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        found = await tasks.load_task_details(source, board, [one.task_id for one in failed])
+    return {id: detail.task.title for id, detail in found.items()}
+
+
 async def _render_results(
     request: Request,
     board: Board,
+    change_id: UUID,
     results: Sequence[BulkResult],
     to_confirm: Sequence[UUID],
     *,
@@ -109,25 +164,33 @@ async def _render_results(
     rejected_moves, confirmation = await load_rejections(
         request, failed, to_confirm=to_confirm, is_selected=True
     )
-    status_code = 200 if done else 409
-    if not is_part_request(request):
-        if confirmation is not None and len(confirmation.offers) == len(failed):
-            path = f"/boards/{board.id}/completions{confirmation.query}"
-            return RedirectResponse(path, 303)
-        if failed:
-            return await render_board(
-                request, rejected_moves=rejected_moves, status_code=status_code
-            )
-        return redirect_to_board(request, deleted=done if is_deletion else ())
-    offered = set(to_confirm) if confirmation is not None else set()
+    status_code = 200 if done or not failed else 409
+    is_part = is_part_request(request)
+    if not is_part and confirmation is not None and len(confirmation.offers) == len(failed):
+        path = f"/boards/{board.id}/completions{confirmation.query}"
+        return RedirectResponse(path, 303)
+    if not (is_part or failed):
+        return redirect_to_board(request, changed=change_id if done else None)
+    offered = set(to_confirm) if confirmation is not None and is_part else set()
     unoffered = [one for one in failed if one.task_id not in offered]
-    toast = _build_toast(board, done, unoffered, is_deletion=is_deletion)
+    async with open_reader(request) as source:
+        change = await tasks.find_undoable_change(source, request.user, board, change_id)
+    toast = build_change_toast(request, board, change, len(done), is_deletion=is_deletion)
+    if unoffered:
+        text = ngettext("%(num)d task not changed.", "%(num)d tasks not changed.", len(unoffered))
+        parts = [f"{toast['text']}."] if done else []
+        reasons = describe_failures(unoffered, await _load_titles(request, unoffered))
+        toast |= {"text": " ".join([*parts, text, *reasons]), "tone": "danger"}
+    if not is_part:
+        return await render_board(
+            request, rejected_moves=rejected_moves, status_code=status_code, toasts=[toast]
+        )
     context = await load_board_context(request, rejected_moves)
     return render_part(
         request,
         "boards/_view_update.html",
         status_code,
-        toast=toast,
+        toast=toast if done or unoffered or not failed else {},
         confirmation=confirmation,
         whole="#board-view",
         **context,
@@ -139,24 +202,20 @@ def list_to_confirm(results: Sequence[BulkResult]) -> list[UUID]:
     return [one.task_id for one in results if needs_approval(one.error)]
 
 
-def _build_toast(
-    board: Board, done: Sequence[UUID], failed: Sequence[BulkResult], *, is_deletion: bool
-) -> dict[str, Any]:
-    """Build the toast of a change, which says why some tasks were not changed."""
-    toast: dict[str, Any] = {}
-    if done and is_deletion:
-        toast = build_deleted_toast(board.id, done)
-    elif done:
-        toast = {"text": ngettext("%(num)d task changed", "%(num)d tasks changed", len(done))}
-    if failed:
-        text = ngettext("%(num)d task not changed.", "%(num)d tasks not changed.", len(failed))
-        parts = [f"{toast['text']}."] if toast else []
-        toast |= {"text": " ".join([*parts, text, *_list_reasons(failed)]), "tone": "danger"}
-    return toast
-
-
-def _list_reasons(failed: Sequence[BulkResult]) -> list[str]:
-    return sorted({describe_error(one.error) for one in failed if one.error})
+def describe_failures(failed: Sequence[BulkResult], titles: Mapping[UUID, str]) -> list[str]:
+    """Return the reasons why tasks were not changed, each with the titles of some of them."""
+    by_reason: dict[str, list[str]] = {}
+    for one in failed:
+        named = by_reason.setdefault(describe_error(one.error) if one.error else "", [])
+        named.append(titles.get(one.task_id, ""))
+    described = []
+    for reason, of_reason in sorted(by_reason.items()):
+        shown = [_("“%(title)s”", title=title) for title in of_reason if title][:MAX_TITLES]
+        more = len(of_reason) - len(shown)
+        if shown and more:
+            shown.append(ngettext("%(num)d more", "%(num)d more", more))
+        described.append(f"{reason} ({', '.join(shown)})" if shown else reason)
+    return described
 
 
 async def load_rejections(
@@ -201,9 +260,9 @@ async def load_rejections(
     return [replace(one, code=obstacles.get(one.task_id, one.code)) for one in moves], confirmation
 
 
-def redirect_to_board(request: Request, deleted: Sequence[UUID] = ()) -> Response:
-    """Redirect to the board of the path as its address shows it, with an offer to restore tasks."""
+def redirect_to_board(request: Request, changed: UUID | None = None) -> Response:
+    """Redirect to the board of the path as its address shows it, with an offer to undo a change."""
     query = BoardAddress.from_query(request.query_params).query
-    if deleted:
-        query += f"{'&' if query else '?'}deleted={','.join(map(str, deleted))}"
+    if changed is not None:
+        query += f"{'&' if query else '?'}changed={changed}"
     return RedirectResponse(f"/boards/{forms.path_id(request, 'board_id')}{query}", 303)

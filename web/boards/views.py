@@ -17,12 +17,11 @@ from services import agents, approvals, boards, memory, onboarding, presence, ta
 from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions
 from services.pickers import PickerKind
-from services.tasks import BoardColumn, CardTask
+from services.tasks import BoardColumn, CardTask, UndoableChange
 from services.waiting_counts import WaitingCounts
 from web.auth.viewer import current_member
 from web.boards.calendar import load_calendar
 from web.boards.cards import STATUS_NAMES, CardRenderer, RejectedMove
-from web.boards.forms import parse_task_ids
 from web.boards.list_groups import GROUPING_NAMES, SHOWN_ROWS, TaskList, load_list, load_page
 from web.boards.presenter import (
     build_agent_strip,
@@ -107,15 +106,18 @@ async def render_board(
     rejected_moves: Sequence[RejectedMove] = (),
     status_code: int = 200,
     use_default: bool = False,
+    toasts: Sequence[dict[str, Any]] = (),
 ) -> Response:
-    """Render the page of a board, with the rejected moves if there are any.
+    """Render the page of a board, with the rejected moves and toasts if there are any.
 
     Without them the beginning of the page is sent before the tasks are loaded.
     """
     layout = await load_layout(request)
     async with open_reader(request) as source:
         access = await board_access(request, source)
-    load = partial(_load_page, request, layout, access, rejected_moves, use_default=use_default)
+    load = partial(
+        _load_page, request, layout, access, rejected_moves, toasts, use_default=use_default
+    )
     if status_code == 200:
         return start_page(request, "boards/show.html", access.board.name, load, layout=layout)
     context = await load()
@@ -127,6 +129,7 @@ async def _load_page(
     layout: PageLayout,
     access: BoardPermissions,
     rejected_moves: Sequence[RejectedMove],
+    toasts: Sequence[dict[str, Any]],
     *,
     use_default: bool,
 ) -> dict[str, Any]:
@@ -152,9 +155,10 @@ async def _load_page(
             **await load_pauser(source, board, request.user),
             "held_agents": agents.build_held_agents(board_agents),
         }
+        if context["can_write"]:
+            toasts = [*toasts, *await _load_change_toast(request, source, board)]
     await _mark_new_comments(request, context)
-    deleted = parse_task_ids(request.query_params.get("deleted", ""))  # without scripts
-    return context | {"toasts": [build_deleted_toast(board.id, deleted)] if deleted else []}
+    return context | {"toasts": list(toasts)}
 
 
 async def show_columns(request: Request) -> Response:
@@ -266,6 +270,8 @@ async def load_board(
             )
             for name, kind in FILTER_PICKERS.items()
         },
+        "matching": _count_matching(address, columns, task_list),
+        "max_bulk": tasks.MAX_BULK_TASKS,
         "form": forms.Form(),
         "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],
         "sort_options": [
@@ -346,6 +352,19 @@ async def _load_agents(
     return await agents.load_board_agents(source, board, ids, offline_after=offline_after)
 
 
+def _count_matching(
+    address: BoardAddress, columns: Sequence[BoardColumn], task_list: TaskList
+) -> int:
+    """Count the tasks that one change can reach: those that the board or list shows, as pages.
+
+    0 for a page of one group.
+    """
+    if address.only:
+        return 0
+    shown = [one for one in columns if one.status in address.order.statuses]
+    return sum(one.total for one in (*shown, *task_list.groups))
+
+
 async def _list_columns(source: Source, board: Board, address: BoardAddress) -> list[BoardColumn]:
     return await tasks.list_board_columns(
         source, board, address.filters, address.order, limits=address.column_limits
@@ -412,12 +431,39 @@ async def _load_card(request: Request) -> dict[str, Any]:
     }
 
 
-def build_deleted_toast(board_id: UUID, task_ids: Sequence[UUID]) -> dict[str, Any]:
-    """Build the toast that offers to restore deleted tasks."""
-    text = ngettext("%(num)d task deleted", "%(num)d tasks deleted", len(task_ids))
-    here, fields = f"/boards/{board_id}", {"ids": ",".join(map(str, task_ids))}
-    toast = {"text": text, "undo": f"{here}/restorations", "fields": fields}
-    return toast | {"link": (_("Trash"), f"{here}/trash")}
+def build_change_toast(
+    request: Request,
+    board: Board,
+    change: UndoableChange | None,
+    number: int,
+    *,
+    is_deletion: bool,
+) -> dict[str, Any]:
+    """Build the toast that says how many tasks were changed or deleted, and offers to undo it."""
+    here = f"/boards/{board.id}"
+    text = ngettext("%(num)d task changed", "%(num)d tasks changed", number)
+    toast: dict[str, Any] = {"text": text}
+    if is_deletion:
+        toast["text"] = ngettext("%(num)d task deleted", "%(num)d tasks deleted", number)
+        toast["link"] = (_("Trash"), f"{here}/trash")
+    if change is not None:
+        query = BoardAddress.from_query(request.query_params).query
+        toast["undo"] = f"{here}/changes/{change.id}/undos{query}"
+    return toast
+
+
+async def _load_change_toast(
+    request: Request, source: Source, board: Board
+) -> list[dict[str, Any]]:
+    """Load the toast of the change that the address names, without scripts."""
+    change_id = forms.parse_id(request.query_params.get("changed"))
+    if change_id is None:
+        return []
+    change = await tasks.find_undoable_change(source, request.user, board, change_id)
+    if change is None:
+        return []
+    number, is_deletion = len(change.task_ids), change.is_deletion
+    return [build_change_toast(request, board, change, number, is_deletion=is_deletion)]
 
 
 async def show_agents_panel(request: Request) -> Response:
