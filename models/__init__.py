@@ -59,6 +59,7 @@ from models.counter import (
     EventCount,
     MessageHour,
     NotificationCount,
+    OrganizationCounts,
     TaskMoveHour,
 )
 from models.custom_field import (

@@ -73,6 +73,17 @@ class BoardCounts(CounterMixin, Base):
     chat_messages: Mapped[int] = mapped_column(server_default="0")
 
 
+class OrganizationCounts(CounterMixin, Base):
+    """The number of comments, messages and chat of an organization: its events with an origin."""
+
+    __tablename__ = "organization_counts"
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), unique=True
+    )
+    communication: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
 class EventCount(EventCounterMixin, Base):
     """The number of events of a type on a board, or without a board in the organization."""
 

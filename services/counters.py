@@ -239,6 +239,14 @@ _TABLES = (
         "uq_agent_event_counts_key",
     ),
     _CounterTable(
+        "organization_counts",
+        ("organization_id",),
+        ("communication",),
+        "select organization_id, count(*) as communication"
+        " from event_origins join activity_events using (id) group by 1",
+        "uq_organization_counts_organization_id",
+    ),
+    _CounterTable(
         "notification_counts",
         ("user_id", "organization_id", "kind", "board_id", "board_group_id"),
         ("count",),

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, String, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.canonical_json import format_canonical_json
@@ -17,7 +17,7 @@ from core.db.reads import Query, ReadFactory, Source
 from core.errors import Forbidden, NotFound
 from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging, build_page
 from core.text import N_, escape_pattern, replace_unstorable
-from models import AuditRecord, Event, EventOrigin, Member, Organization, Role
+from models import AuditRecord, Event, EventOrigin, Member, Organization, OrganizationCounts, Role
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
@@ -258,9 +258,14 @@ COMMUNICATION = (
     .join(EventOrigin, EventOrigin.id == Event.id)
     .where(Event.organization_id == bindparam("organization_id"))
 )
+COMMUNICATION_COUNT = select(
+    cast(func.coalesce(func.sum(OrganizationCounts.communication), 0), BigInteger)
+).where(OrganizationCounts.organization_id == bindparam("organization_id"))
 COMMUNICATION_PAGE: PagedQuery[CommunicationRecord] = PagedQuery(
     COMMUNICATION.where(Event.seq > bindparam("after")).order_by(Event.seq),
     lambda row: CommunicationRecord(*row),
+    COMMUNICATION_COUNT.scalar_subquery(),
+    is_planned_once=False,  # without a known limit, PostgreSQL starts workers for a sorted merge
 )
 EARLIER_COMMUNICATION = (
     COMMUNICATION.where(Event.seq < bindparam("before"))
@@ -281,6 +286,7 @@ async def list_communication(
 ) -> Page[CommunicationRecord]:
     """Return the comments, messages and chat after an event's number, oldest first.
 
+    The total is that of all, without regard to the number.
     The cursor of the next page is the number of the last event.
     """
     page = await COMMUNICATION_PAGE.fetch_page(

@@ -13,7 +13,7 @@ from core.db.engine import TransactionFactory
 from core.errors import TooMany
 from core.security.secrets import hash_password, hash_token
 from models import Event, EventType, Note
-from services import audit, identity, organizations
+from services import audit, counters, identity, organizations
 from services.audit import rejections
 from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
 from services.events import EVENT_DEFINITIONS, NewEvent
@@ -127,9 +127,13 @@ async def test_communication_keeps_credential_address_and_cause(
     assert (found[0]["task_id"], found[0]["actor_id"]) == (task["id"], str(world.alice.id))
     assert "Eleven" not in str(page)
     after = {"after": found[1]["number"]}
-    later = (await alice.get(path, params=after)).json()["items"]
-    assert later == [one for one in page["items"] if one["number"] > found[1]["number"]]
-    assert (await charlie.get(path)).json()["items"] == []
+    later = (await alice.get(path, params=after)).json()
+    assert later["items"] == [one for one in page["items"] if one["number"] > found[1]["number"]]
+    assert later["total"] == page["total"] == len(page["items"])
+    async with transaction() as session:
+        assert await counters.repair_counters(session) == []
+    theirs = (await charlie.get(path)).json()
+    assert (theirs["items"], theirs["total"]) == ([], 0)
     for client, status in ((bob, 403), (lead, 401), (anonymous, 401)):
         assert (await client.get(path)).status_code == status
 
