@@ -55,6 +55,7 @@ from models.coding_agent import (
 from models.counter import (
     AgentEventCount,
     BoardCounts,
+    BoardGroupCounts,
     DoneTaskHour,
     EventCount,
     MessageHour,

@@ -84,6 +84,21 @@ class OrganizationCounts(CounterMixin, Base):
     communication: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
+class BoardGroupCounts(CounterMixin, Base):
+    """The numbers of a group's notes and chat messages that are not blank.
+
+    A group without a row has none.
+    """
+
+    __tablename__ = "board_group_counts"
+
+    board_group_id: Mapped[UUID] = mapped_column(
+        ForeignKey("board_groups.id", ondelete="CASCADE"), unique=True
+    )
+    notes: Mapped[int] = mapped_column(server_default="0")
+    chat_messages: Mapped[int] = mapped_column(server_default="0")
+
+
 class EventCount(EventCounterMixin, Base):
     """The number of events of a type on a board, or without a board in the organization."""
 

@@ -185,6 +185,11 @@ _BOARD_RECOUNT = r"""
         from board_memory where board_id = boards.id and content ~ '\S'
     ) counted_notes
 """
+_GROUP_RECOUNT = r"""
+    select board_group_id, count(*) filter (where not is_chat) as notes,
+        count(*) filter (where is_chat) as chat_messages
+    from board_group_memory where content ~ '\S' group by 1
+"""
 _DONE_RECOUNT = """
     select board_id, date_trunc('hour', done_at, 'UTC') as hour, scale(hours) as scale,
         count(*) as tasks, sum(hours) as cycle_hours
@@ -221,6 +226,13 @@ _TABLES = (
         _BOARD_COUNTERS,
         _BOARD_RECOUNT.format(counters=", ".join(_BOARD_COUNTERS)),
         "uq_board_counts_board_id",
+    ),
+    _CounterTable(
+        "board_group_counts",
+        ("board_group_id",),
+        ("notes", "chat_messages"),
+        _GROUP_RECOUNT,
+        "uq_board_group_counts_board_group_id",
     ),
     _CounterTable(
         "event_counts",

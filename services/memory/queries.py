@@ -19,11 +19,11 @@ from models import (
     USER_NAME_COLUMNS,
     Agent,
     BoardCounts,
+    BoardGroupCounts,
     GroupNote,
     Note,
     User,
 )
-from services import counters
 from services.memory.rules import (
     BOARD_MEMORY,
     MemoryKind,
@@ -69,12 +69,17 @@ async def list_notes(
 
 @cache
 def _build_list_query(kind: MemoryKind, *, is_chat: bool | None) -> PagedQuery[NoteDetail]:
-    total = None
-    if kind is BOARD_MEMORY:
-        numbers = {BoardCounts.notes: False, BoardCounts.chat_messages: True}
-        chosen = [one for one, of_chat in numbers.items() if is_chat in (None, of_chat)]
-        total = counters.sum_counts(chosen, select(SCOPE_ID))
-    return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), NoteDetail._make, total)
+    of_board = kind is BOARD_MEMORY
+    counts: Any = BoardCounts if of_board else BoardGroupCounts
+    scope_id = counts.board_id if of_board else counts.board_group_id
+    numbers = {counts.notes: False, counts.chat_messages: True}
+    chosen = [one for one, of_chat in numbers.items() if is_chat in (None, of_chat)]
+    total = func.coalesce(func.sum(sum(chosen)), 0)
+    return PagedQuery(
+        _scope_query(kind, SCOPE_ID, is_chat=is_chat),
+        NoteDetail._make,
+        select(total).where(scope_id == SCOPE_ID).scalar_subquery(),
+    )
 
 
 async def count_newer_notes(

@@ -21,7 +21,7 @@ from tests.support.world import World
 
 RECORDS = {
     *("activity_events", "agent_messages", "event_origins", "notifications"),  # rows are only added
-    *("agent_event_counts", "board_counts", "event_counts"),
+    *("agent_event_counts", "board_counts", "board_group_counts", "event_counts"),
     *("notification_counts", "organization_counts"),
 }
 DERIVED = {"updated_at", "words"}  # columns

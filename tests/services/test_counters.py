@@ -13,6 +13,7 @@ from core.paging import Page, Paging
 from models import (
     ApprovalStatus,
     BoardCounts,
+    BoardGroupCounts,
     EventCount,
     Status,
     Task,
@@ -30,7 +31,7 @@ from services import (
 from services.activity import ActivityFilters
 from services.approvals import ApprovalCreate
 from services.tasks import TaskCreate
-from tests.support.memory_rows import make_note
+from tests.support.memory_rows import create_group_of, make_group_note, make_note
 from tests.support.migration import migrate
 from worker.periodic import CounterRepair, next_repair
 
@@ -135,8 +136,16 @@ async def test_totals_count_what_the_pages_list(session, world) -> None:
         assert (beyond.items, beyond.total) == ([], whole.total)
 
 
-async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(session, world) -> None:
-    scope = memory.board_scope(world.board)
+@pytest.mark.parametrize("is_group", [False, True])
+async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(
+    session, world, is_group
+) -> None:
+    place, make, scope = world.board, make_note, memory.board_scope(world.board)
+    counts: Any = BoardCounts
+    if is_group:
+        session.add(world.tern)
+        place, make = await create_group_of(session, world.board), make_group_note
+        scope, counts = memory.group_scope(place), BoardGroupCounts
 
     async def read_totals() -> list[int]:
         pages = [
@@ -145,8 +154,8 @@ async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(session, 
         ]
         return [page.total for page in pages]
 
-    notes = [make_note(world.board, is_chat=is_chat) for is_chat in (False, True, True)]
-    session.add_all([*notes, make_note(world.board, content=" \n"), make_note(world.garden)])
+    notes = [make(place, is_chat=is_chat) for is_chat in (False, True, True)]
+    session.add_all([*notes, make(place, content=" \n"), make_note(world.garden)])
     await session.flush()
     assert await read_totals() == [3, 1, 2]
     notes[0].content, notes[1].is_chat = " ", False
@@ -154,8 +163,8 @@ async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(session, 
     await session.flush()
     assert await read_totals() == [1, 1, 0]
     assert await counters.repair_counters(session) == []
-    of_board = BoardCounts.board_id == world.board.id
-    await session.execute(update(BoardCounts).where(of_board).values(notes=6))
+    key = counts.board_group_id if is_group else counts.board_id
+    await session.execute(update(counts).where(key == place.id).values(notes=6))
     [difference] = await counters.repair_counters(session)
     assert difference.added == "-5 notes"
 

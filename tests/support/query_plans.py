@@ -21,7 +21,14 @@ SMALL_TABLES = {
 }
 """The tables that have few rows, however long people and agents work."""
 PLACES_AND_PEOPLE = {
-    *("board_groups", "board_shortcuts", "boards", "client_connections", "default_views"),
+    *(
+        "board_group_counts",
+        "board_groups",
+        "board_shortcuts",
+        "boards",
+        "client_connections",
+        "default_views",
+    ),
     *("notification_preferences", "notification_settings", "organization_board_access"),
     *("organization_members", "presences", "users"),
 }
