@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import SQLColumnExpression, String, bindparam, func, literal_column, select
 
-from core.db.reads import CombinedQuery, Query, Source
+from core.db.reads import AnySelect, CombinedQuery, Query, Source
 from core.errors import NotFound
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PagedQuery, Paging, build_page
 from core.text import N_, is_storable
@@ -45,7 +45,9 @@ async def list_boards(
 ) -> Page[Board]:
     """Return the boards of the member's organization that the member may read, by name."""
     query = _build_list_query(
-        by_gateway=gateway_id is not None, by_group=board_group_id is not None
+        of_all=member.reads_all_boards,
+        by_gateway=gateway_id is not None,
+        by_group=board_group_id is not None,
     )
     return await query.fetch_page(
         source,
@@ -57,8 +59,8 @@ async def list_boards(
 
 
 @cache
-def _build_list_query(*, by_gateway: bool, by_group: bool) -> PagedQuery[Board]:
-    query = select(Board).where(Board.id.in_(READABLE_BOARD_IDS))
+def _build_list_query(*, of_all: bool, by_gateway: bool, by_group: bool) -> PagedQuery[Board]:
+    query: AnySelect = select_board_ids(of_all=of_all).with_only_columns(Board)
     if by_gateway:
         query = query.where(Board.gateway_id == bindparam("gateway_id"))
     if by_group:
