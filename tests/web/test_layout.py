@@ -169,6 +169,16 @@ async def test_versioned_static_files_are_cached(anonymous) -> None:
         assert "immutable" not in (await anonymous.get(f"/static/{name}")).headers["Cache-Control"]
 
 
+async def test_a_style_sheet_names_versions_of_its_fonts(anonymous) -> None:
+    page = (await anonymous.get("/sign-in")).text
+    [sheet] = re.findall(r'"(/static/app\.css\?v=\w+)"', page)
+    named = re.findall(r'url\("([^"]+)"\)', (await anonymous.get(sheet)).text)
+    assert all(re.fullmatch(r"/static/[\w./-]+\?v=\w+", address) for address in named)
+    preloaded = re.findall(r'<link rel="preload"[^>]* href="([^"]+)"', page)
+    assert preloaded
+    assert set(preloaded) <= set(named)
+
+
 async def test_all_scripts_of_a_page_are_one_file(anonymous) -> None:
     page = (await anonymous.get("/sign-in")).text
     head, body = page.split("</head>")

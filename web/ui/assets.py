@@ -80,6 +80,9 @@ SCRIPTS = (
 """In the order in which they run."""
 
 
+_LINKED_FILE = re.compile(rb'url\("([^"]+)"\)')
+
+
 @cache
 def build_bundle() -> bytes:
     """Return the text of all scripts."""
@@ -99,7 +102,14 @@ def _list_paths() -> frozenset[str]:
 
 @cache
 def _read_asset(path: str) -> bytes:
-    return build_bundle() if path == BUNDLE else (STATIC / path).read_bytes()
+    if path == BUNDLE:
+        return build_bundle()
+    content = (STATIC / path).read_bytes()
+    return _LINKED_FILE.sub(_add_version, content) if path.endswith(".css") else content
+
+
+def _add_version(link: re.Match[bytes]) -> bytes:
+    return f'url("{asset_url(link[1].decode())}")'.encode()
 
 
 @cache
