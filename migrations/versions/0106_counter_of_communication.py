@@ -8,8 +8,8 @@ docs/decisions/counters.md.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0100"
-down_revision = "0099"
+revision = "0106"
+down_revision = "0105"
 branch_labels = None
 depends_on = None
 

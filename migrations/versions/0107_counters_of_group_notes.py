@@ -7,8 +7,8 @@ notes wait while the migration runs. See docs/decisions/counters.md.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0101"
-down_revision = "0100"
+revision = "0107"
+down_revision = "0106"
 branch_labels = None
 depends_on = None
 
