@@ -44,15 +44,15 @@ async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board, crowd)
         await expect(options).to_have_count(21)  # with that of no assignee
         await expect(page.get_by_text("20 of 26")).to_be_visible()
         await page.keyboard.type("worker 2")
-        await expect(options).to_have_count(5)
+        await expect(options).to_have_count(7)  # with a 2 anywhere
         await page.keyboard.press("ArrowDown")
         await expect(search).to_have_attribute("aria-activedescendant", "picker-2")
         await page.keyboard.press("Enter")
         await expect(assignee).to_be_focused()
-        await expect(assignee).to_have_accessible_name("Assignee Worker 21")
+        await expect(assignee).to_have_accessible_name("Assignee Worker 12")
 
         await page.keyboard.press("Enter")
-        await expect(options.nth(1)).to_have_text("Worker 21")  # chosen lately
+        await expect(options.nth(1)).to_have_text("Worker 12")  # chosen lately
         await page.keyboard.press("Escape")
         await expect(search).to_be_hidden()
         await expect(dialog).to_be_visible()
@@ -70,7 +70,7 @@ async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board, crowd)
         await expect(chips).to_have_count(1)
         await dialog.get_by_label("Title").press("Enter")
         card = page.locator(".card", has_text="Mend the sail")
-        await expect(card).to_contain_text("Worker 21")
+        await expect(card).to_contain_text("Worker 12")
         await expect(card).to_contain_text("Label 21")
         assert "Label 07" not in await card.inner_text()
 
