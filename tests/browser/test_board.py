@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, overflows_horizontally
 
-POCKET = {"viewport": PHONE, "has_touch": True}
+POCKET: dict[str, Any] = {"viewport": PHONE, "has_touch": True}
 
 
 def card_of(page: Page, task: dict[str, Any]) -> Locator:

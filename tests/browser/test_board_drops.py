@@ -10,7 +10,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.support.live_site import LiveSite
 from tests.support.tiers import repetition
 
-NARROW = {"viewport": {"width": 900, "height": 640}}
+NARROW: dict[str, Any] = {"viewport": {"width": 900, "height": 640}}
 SORTABLE_PAUSE = 50  # ms; it ignores the pointer for 30 ms after it has moved a card
 Point = tuple[float, float]
 
@@ -180,7 +180,7 @@ async def test_a_card_lands_where_it_is_dropped_however_quickly(
     for title in ("Fourth", "Third", "Second", "First"):
         site.create_task(board, title)
     tasks = site.list_tasks(board)
-    async with site.open_page(f"/boards/{board['id']}") as page:
+    async with site.open_page(f"/boards/{board['id']}", has_own_context=True) as page:
         titles = page.locator("#column-inbox h3 a")
         await page.clock.install()
         await take(page, tasks["Fourth"])
@@ -211,7 +211,7 @@ async def test_a_dragged_card_shows_where_it_will_land(
     board = site.create_board(f"Dragged from {status} onto {onto} at {share}")
     tasks = {title: site.create_task(board, title) for title in ("Third", "Second", "Taken")}
     site.update_task(board, tasks["Taken"], status=status)
-    async with site.open_page(f"/boards/{board['id']}") as page:
+    async with site.open_page(f"/boards/{board['id']}", has_own_context=True) as page:
         titles = page.locator("#column-inbox h3 a")
         await page.clock.install()
         await take(page, tasks["Taken"])

@@ -44,7 +44,7 @@ class StoppedPage:
 
 @asynccontextmanager
 async def stopped_page(site: LiveSite, address: str) -> AsyncGenerator[StoppedPage]:
-    async with site.open_page("/boards") as page:
+    async with site.open_page("/boards", has_own_context=True) as page:
         await page.clock.set_fixed_time(START)
         await page.goto(address)
         yield StoppedPage(page)

@@ -90,7 +90,7 @@ async def test_an_earlier_response_does_not_replace_a_newer_one(site: LiveSite) 
 
 
 async def test_the_palette_has_commands_without_a_connection(site: LiveSite) -> None:
-    async with site.open_page("/boards") as page:
+    async with site.open_page("/boards", has_own_context=True) as page:
         await page.context.set_offline(True)
         await open_palette(page, "theme")
         status = page.locator("[data-palette-status]")

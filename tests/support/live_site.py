@@ -34,6 +34,8 @@ class LiveSite:
     owner: ApiClient
     storage_state: Any  # cookies of the owner
     agents: list[ApiClient] = field(default_factory=list)
+    shared_context: BrowserContext | None = None  # of pages that tests open one after another
+    is_shared_context_used: bool = False
 
     async def context(self, **options: Any) -> BrowserContext:
         """Open a browser context of the owner."""
@@ -46,17 +48,50 @@ class LiveSite:
         return await (await self.context(**options)).new_page()
 
     @asynccontextmanager
-    async def open_page(self, address: str, **options: Any) -> AsyncGenerator[Page]:
-        """Open a page of the owner, and fail if one of its scripts fails."""
-        page = await self.new_tab(**options)
+    async def open_page(
+        self, address: str, *, has_own_context: bool = False, **options: Any
+    ) -> AsyncGenerator[Page]:
+        """Open a page of the owner, and fail if one of its scripts fails.
+
+        Its context is that of earlier pages, unless one of them is open, or there are options. With
+        `has_own_context` the test may change it, such as its clock.
+        """
+        size = options.pop("viewport", None)
+        is_own = has_own_context or bool(options) or self.is_shared_context_used
+        context = await (self.context(**options) if is_own else self._use_shared_context())
         failures: list[str] = []
-        page.on("pageerror", lambda error: failures.append(str(error)))
         try:
+            page = await context.new_page()
+            page.on("pageerror", lambda error: failures.append(str(error)))
+            if size:
+                await page.set_viewport_size(size)
             await page.goto(address)
             yield page
         finally:
-            await close_context(page.context)
+            await (close_context(context) if is_own else self._clear_shared_context(context))
         assert failures == []
+
+    async def _use_shared_context(self) -> BrowserContext:
+        """Return a context that has compiled the scripts already, and whose renderer runs."""
+        self.is_shared_context_used = True
+        if self.shared_context is None:
+            self.shared_context = await self.context()
+            page = await self.shared_context.new_page()  # it stays open
+            await page.goto("/healthz")
+        return self.shared_context
+
+    async def _clear_shared_context(self, context: BrowserContext) -> None:
+        """Close the pages that a test has opened, and delete what they have stored."""
+        kept, *others = context.pages
+        for page in others:
+            await page.unroute_all(behavior="ignoreErrors")
+            await page.close()
+        session = await context.new_cdp_session(kept)
+        everything = {"origin": self.installation.url, "storageTypes": "all"}
+        await session.send("Storage.clearDataForOrigin", everything)
+        await session.detach()
+        await context.add_cookies(self.storage_state["cookies"])
+        self.is_shared_context_used = False
 
     def open_pages(self) -> httpx2.Client:
         """Return a client that opens the pages of the owner, as a browser does."""
