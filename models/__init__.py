@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from models.agent import (
+    AGENT_LOCK_ORDER,
     AGENT_NAME_COLUMNS,
     CLIENT_CLOSED,
     NEVER_CALLED,

@@ -291,6 +291,9 @@ class Agent(Base):
         return is_stored and self.desired_state is None and self.last_confirmed_at is None
 
 
+AGENT_LOCK_ORDER = (Agent.board_id, Agent.id)
+"""The order in which several agents are locked; those without a board are the last."""
+
 AGENT_NAME_COLUMNS = ("id", "name", "identity_profile")
 """The columns for the name, the emoji and the role of an agent, in statements that choose columns.
 The templates of its files can be long.

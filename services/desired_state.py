@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     String,
+    Uuid,
     case,
     cast,
     delete,
@@ -29,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import (
+    AGENT_LOCK_ORDER,
     Agent,
     AgentStatus,
     AgentToken,
@@ -153,10 +155,18 @@ async def request_removal(session: AsyncSession, agent: Agent, *, force: bool = 
 
 
 async def orphan_agents(session: AsyncSession, where: ColumnElement[bool]) -> None:
-    """Request the removal from their gateways of agents whose rows are about to change or go."""
-    agents = select(Agent.gateway_id, Agent.gateway_key).where(where, MAY_EXIST_ON_GATEWAY)
-    locked = agents.order_by(Agent.id).with_for_update()
-    await session.execute(_orphan_insert(locked.subquery("left")))
+    """Request the removal from their gateways of agents whose rows are about to change or go.
+
+    All the agents are locked for a deletion, after the gateways, to which the requests refer.
+    """
+    may_exist = MAY_EXIST_ON_GATEWAY.label("may_exist")
+    agents = select(Agent.gateway_id, Agent.gateway_key, may_exist).where(where)
+    gateways = select(Gateway.id).where(Gateway.id.in_(agents.with_only_columns(Agent.gateway_id)))
+    gateways = gateways.order_by(Gateway.id).with_for_update(read=True, key_share=True)
+    is_kept = select(func.count()).select_from(gateways.cte("kept")).scalar_subquery() >= 0
+    locked = agents.where(is_kept).order_by(*AGENT_LOCK_ORDER).with_for_update().cte("locked")
+    left = select(locked.c.gateway_id, locked.c.gateway_key).where(locked.c.may_exist)
+    await session.execute(_orphan_insert(left.subquery("left")))
 
 
 def _orphan_insert(agents: FromClause) -> Insert:
@@ -211,14 +221,15 @@ async def move_agents(
     return await _update_agents(session, is_moved, columns)
 
 
-def lock_in_order_condition(where: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return a condition that selects agents and locks them in order of id.
+async def lock_agents(session: AsyncSession, where: ColumnElement[bool]) -> Sequence[UUID]:
+    """Lock agents in their order, before some of their rows are changed; return their ids.
 
     Changes of boards, gateways and their agents update many rows of agents at once: with any other
-    order two such changes could deadlock.
+    order two such changes could deadlock. An update that locked its rows in a subquery would look
+    at their earlier versions again, and deadlock with those who wait for them.
     """
-    locked = select(Agent.id).where(where).order_by(Agent.id).with_for_update(key_share=True)
-    return Agent.id.in_(locked)
+    agents = select(Agent.id).where(where).order_by(*AGENT_LOCK_ORDER)
+    return (await session.scalars(agents.with_for_update(key_share=True))).all()
 
 
 async def _update_agents(
@@ -228,9 +239,10 @@ async def _update_agents(
     *,
     additional_cte: CTE | None = None,
 ) -> Sequence[Agent]:
-    """Update rows in one statement, refresh those that the session has, and return them."""
-    statement = update(Agent).where(lock_in_order_condition(where)).values(**columns)
-    statement = statement.returning(Agent)
+    """Lock and update rows, refresh those that the session has, and return them."""
+    ids = await lock_agents(session, where)
+    is_locked = Agent.id == func.any(literal(ids, ARRAY(Uuid())))
+    statement = update(Agent).where(is_locked).values(**columns).returning(Agent)
     if additional_cte is not None:
         statement = statement.add_cte(additional_cte)
     fresh = statement.execution_options(populate_existing=True, synchronize_session=False)

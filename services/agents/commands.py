@@ -363,6 +363,8 @@ async def _delete(
     if board is not None:
         new_events += await AGENT_DEPARTURE.run(session, AgentDeparture(actor, board, agent))
     led_board = board if agent.is_board_lead else None
+    if led_board is not None:
+        await desired_state.lock_agents(session, Agent.board_id == led_board.id)
     status_before = rules.compute_status(agent, None, now())
     is_removal_pending = await desired_state.request_removal(session, agent, force=force)
     if led_board is not None:

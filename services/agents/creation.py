@@ -16,6 +16,7 @@ from core.fields import PRINTABLE, FieldKind, Fields, Label, ShortText, Text, bu
 from core.security.secrets import generate_token, hash_token, token_prefix
 from core.text import N_, is_storable_json
 from models import (
+    AGENT_LOCK_ORDER,
     Actor,
     Agent,
     AgentStatus,
@@ -328,7 +329,9 @@ async def rename_gateway_agent(session: AsyncSession, gateway: Gateway, name: st
 async def delete_gateway_agent(session: AsyncSession, gateway_id: UUID) -> Sequence[Agent]:
     """Delete the agent of a gateway and all agents that wait for their removal; return them."""
     condition = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
-    deleted = delete(Agent).where(Agent.gateway_id == gateway_id, condition).returning(Agent)
+    locked = select(Agent.id).where(Agent.gateway_id == gateway_id, condition)
+    locked = locked.order_by(*AGENT_LOCK_ORDER).with_for_update()
+    deleted = delete(Agent).where(Agent.id.in_(locked)).returning(Agent)
     return (await session.scalars(deleted)).all()
 
 

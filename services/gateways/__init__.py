@@ -47,6 +47,7 @@ from services.gateways.linked_agents import (
 )
 from services.gateways.queries import (
     GatewaySummary,
+    build_kept_agents_query,
     find_gateway_by_url,
     find_token_set_at,
     get_board_gateway,

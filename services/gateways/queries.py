@@ -4,9 +4,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ScalarSelect,
+    Select,
     Uuid,
     bindparam,
     func,
@@ -21,7 +26,7 @@ from core.db.reads import Query, Source
 from core.errors import Forbidden, Invalid, NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
-from models import Agent, Board, Event, EventType, Gateway, Member, User
+from models import AGENT_LOCK_ORDER, Agent, Board, Event, EventType, Gateway, Member, User
 from services import boards, gateway_status, organizations
 from services.gateway_status import GatewayStatus
 
@@ -94,6 +99,30 @@ async def lock_gateway(
     if gateway is None:
         raise gateway_not_found()
     return gateway
+
+
+def build_kept_agents_query(gateway_id: UUID, where: ColumnElement[bool]) -> Select[Agent]:
+    """Build the query of agents that a gateway reports about, and whose deletion waits for it.
+
+    So does that of the gateway and of their boards: rows about agents refer to both. Agents of
+    boards that are being deleted are left out.
+    """
+    key_share: Any = {"read": True, "key_share": True}
+    board_query = select(Board.id).where(Board.id.in_(select(Agent.board_id).where(where)))
+    board_query = board_query.order_by(Board.id).with_for_update(**key_share, skip_locked=True)
+    kept_boards = board_query.cte("kept_boards")
+    gateway = select(Gateway.id).where(Gateway.id == gateway_id, _count(kept_boards) >= 0)
+    kept_gateway = gateway.with_for_update(**key_share).cte("kept_gateway")
+    query = select(Agent).where(
+        where,
+        _count(kept_gateway) > 0,
+        or_(Agent.board_id.is_(None), Agent.board_id.in_(select(kept_boards.c.id))),
+    )
+    return query.order_by(*AGENT_LOCK_ORDER).with_for_update(**key_share, of=Agent)
+
+
+def _count(rows: CTE) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
 
 
 async def get_board_gateway(

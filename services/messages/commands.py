@@ -17,6 +17,7 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -27,6 +28,7 @@ from core.db.transactions import Write, send_pending_changes
 from core.errors import Conflict
 from core.text import N_
 from models import (
+    AGENT_LOCK_ORDER,
     Actor,
     Agent,
     Approval,
@@ -160,8 +162,9 @@ async def _trip_breakers(
 def _build_insert() -> Any:
     """Insert the messages in the parameter `rows`, in their order.
 
-    Those whose agent does not exist, or has one with the same key, are left out. The agents are
-    locked, so that they cannot be deleted before the commit.
+    Those whose agent does not exist, or has one with the same key, are left out, and those to
+    agents of a board that is being deleted. The agents and their boards cannot be deleted before
+    the commit.
     """
     types = {"position": Integer(), "agent_id": Uuid(), "lead_of": Uuid(), **CONTENT_COLUMNS}
     recordset = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(
@@ -170,6 +173,15 @@ def _build_insert() -> Any:
     records = recordset.render_derived(with_types=True)
     lead = select(Agent.id).where(Agent.board_id == records.c.lead_of, Agent.is_board_lead)
     recipient = func.coalesce(records.c.agent_id, lead.correlate(records).scalar_subquery())
+    is_recipient = Agent.id.in_(select(recipient).select_from(records).scalar_subquery())
+    boards = select(Board.id).where(Board.id.in_(select(Agent.board_id).where(is_recipient)))
+    boards = boards.order_by(Board.id).with_for_update(read=True, key_share=True, skip_locked=True)
+    kept = boards.cte("kept_boards")
+    agents = select(Agent.id).where(
+        is_recipient, or_(Agent.board_id.is_(None), Agent.board_id.in_(select(kept.c.id)))
+    )
+    agents = agents.order_by(*AGENT_LOCK_ORDER).with_for_update(read=True, key_share=True)
+    locked = agents.cte("locked_agents")
     rows = (
         select(
             *(records.c[name] for name in CONTENT_COLUMNS),
@@ -177,8 +189,8 @@ def _build_insert() -> Any:
             *INITIAL_VALUES.values(),
         )
         .join_from(records, Agent, Agent.id == recipient)
+        .where(Agent.id.in_(select(locked.c.id)))
         .order_by(records.c.position)
-        .with_for_update(read=True, key_share=True, of=Agent)
     )
     statement = insert(Message).from_select(
         [*CONTENT_COLUMNS, *AGENT_COLUMNS, *INITIAL_VALUES], rows

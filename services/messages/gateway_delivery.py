@@ -16,7 +16,16 @@ from operator import itemgetter
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -379,16 +388,18 @@ def _join_running(query: Select[*Ts], gateway_id: UUID, agent_id: UUID) -> Selec
 
     The lock of the organization makes a stop wait for the commit, and PostgreSQL reads the latest
     version of the row when it has the lock. So no message is claimed after a stop has committed.
-    The lock of the agent conflicts only with that of `pause_agent`, not with changes such as
-    check-ins.
+    The lock of the agent, which comes first, conflicts only with that of `pause_agent` and of
+    deletions, not with changes such as check-ins.
     """
     organization_id = select(Gateway.organization_id).where(Gateway.id == gateway_id)
-    organization = select(Organization.id).where(
-        Organization.id == organization_id.scalar_subquery(), Organization.stopped_at.is_(None)
-    )
-    running = organization.with_for_update(read=True).cte("running")
     agent = select(Agent.id).where(Agent.id == agent_id, Agent.held_at.is_(None))
     free = agent.with_for_update(read=True, key_share=True).cte("free")
+    organization = select(Organization.id).where(
+        Organization.id == organization_id.scalar_subquery(),
+        Organization.stopped_at.is_(None),
+        select(func.count()).select_from(free).scalar_subquery() > 0,
+    )
+    running = organization.with_for_update(read=True).cte("running")
     query = query.join(running, running.c.id == Message.organization_id)
     return query.join(free, free.c.id == Message.agent_id)
 

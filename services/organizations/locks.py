@@ -1,7 +1,9 @@
 """Lock users and organizations until the commit.
 
 All changes lock in the same order: users, boards, gateways, agents, organizations, members and
-invitations; several rows of a table in the order of their ids. So they cannot deadlock.
+invitations; several rows of a table in the order of their ids, and agents in that of their boards
+and ids (`AGENT_LOCK_ORDER`), so that who has locked a board can change its agents and then those
+that manage its gateway. So they cannot deadlock.
 
 A row that refers to a board or an agent locks it until the commit, against its deletion. So a
 change that locks no board but rows that are deleted with it, such as an agent, a session of a
@@ -31,7 +33,17 @@ from sqlalchemy.orm import contains_eager
 from core.db.reads import Query
 from core.errors import NotFound, Unauthorized
 from core.text import N_
-from models import OPEN_STATUSES, Agent, Board, Gateway, Member, Organization, Task, User
+from models import (
+    AGENT_LOCK_ORDER,
+    OPEN_STATUSES,
+    Agent,
+    Board,
+    Gateway,
+    Member,
+    Organization,
+    Task,
+    User,
+)
 from services.organizations.rules import require_admin
 
 
@@ -153,8 +165,9 @@ def _lock_rows_cte(
     after: CTE | None = None,
     is_deleted: bool = False,
 ) -> CTE:
-    """Lock rows in order of id, after those of `after` are locked."""
-    rows = select(model.id).where(condition).order_by(model.id)
+    """Lock rows in their order, after those of `after` are locked."""
+    order = AGENT_LOCK_ORDER if model is Agent else (model.id,)
+    rows = select(model.id).where(condition).order_by(*order)
     rows = rows.with_for_update(key_share=not is_deleted)
     if after is not None:
         rows = rows.where(_count_rows(after) >= 0)

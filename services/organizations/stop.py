@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import StringConstraints
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -92,6 +92,7 @@ async def stop_agents(session: AsyncSession, member: Member, fields: AgentStopCr
     Raises Forbidden unless the member is an admin.
     """
     require_admin(member)
+    await _lock_agents(session, Organization.id == member.organization_id)
     organization = await lock_organization_row(session, member.organization_id)
     await _stop(session, organization, member.user, fields.reason)
     stop = AgentStop.find_in(organization)
@@ -105,6 +106,7 @@ async def resume_agents(session: AsyncSession, member: Member) -> None:
     Raises Forbidden unless the member is an admin.
     """
     require_admin(member)
+    await _lock_agents(session, Organization.id == member.organization_id)
     organization = await lock_organization_row(session, member.organization_id)
     await _resume(session, organization, member.user)
 
@@ -174,11 +176,17 @@ async def _resume(session: AsyncSession, organization: Organization, user: User 
 
 
 async def _lock_all(session: AsyncSession, name: str | None) -> Sequence[Organization]:
-    query = select(Organization).order_by(Organization.id)
-    if name is not None:
-        query = query.where(Organization.name == name)
+    has_name = Organization.name == name if name is not None else true()
+    await _lock_agents(session, has_name)
+    query = select(Organization).where(has_name).order_by(Organization.id)
     query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     found = (await session.scalars(query)).all()
     if not found:
         raise NotFound("organization_not_found", N_("There is no such organization."))
     return found
+
+
+async def _lock_agents(session: AsyncSession, where: ColumnElement[bool]) -> None:
+    """Lock the agents that are synced, before their organizations."""
+    is_inside = Agent.organization_id.in_(select(Organization.id).where(where))
+    await desired_state.lock_agents(session, desired_state.IS_RUNNING & is_inside)

@@ -71,15 +71,18 @@ MORE_WRITES = (
         "PATCH /skills/packs/{pack_id}": 13,
         "POST /agent/boards/{board_id}/gateway/main/ask-user": 13,
         "POST /agents/{agent_id}/heartbeat": 11,
+        "POST /agents/{agent_id}/provisioning": 11,
         "POST /approvals/decisions": 13,
+        "POST /boards/{board_id}/onboarding/confirm": 11,
         "POST /organizations/me/invites/{invite_id}/links": 12,
+        "POST /organizations/me/stop": 11,
         "POST /questions/{question_id}/answer": 12,
         "POST /skills/marketplace": 11,
         "POST /skills/marketplace/{skill_id}/uninstall": 15,
         "POST /skills/packs": 11,
         "POST /webhooks": 11,
         "PUT /agent/boards/{board_id}/agents/{agent_id}/soul": 11,
-        "PUT /agents/{agent_id}/hold": 11,
+        "PUT /agents/{agent_id}/hold": 12,
         "PUT /organizations/me/members/{member_id}/access": 11,
     }
 )
@@ -89,7 +92,8 @@ Changes and comments of tasks, questions and requests also create notifications 
 agents. Decisions lock the memberships, read the rights and the content, and store what was
 reviewed. What is deleted is locked and cleaned up in other tables and on gateways. An address of a
 pack or webhook and a skill are checked under the organization's lock. Preferences are in three
-tables, which are read again for the response. Rights of members are compared with those of the
+tables, which are read again for the response. Agents are locked in their order by a statement
+before the one that changes them. Rights of members are compared with those of the
 caller. An admin who sends a heartbeat is authenticated as a member first."""
 
 COMMANDS_BUILT_ONCE = {

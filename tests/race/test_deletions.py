@@ -19,14 +19,35 @@ from models import (
     ApprovalStatus,
     CodingClient,
     DeletedTask,
+    DesiredState,
+    Gateway,
     Notification,
     NotificationKind,
+    RequestKind,
 )
-from services import agents, approvals, boards, coding_sessions, notifications, organizations, tasks
+from services import (
+    agents,
+    approvals,
+    boards,
+    coding_sessions,
+    gateways,
+    messages,
+    notifications,
+    organizations,
+    tasks,
+)
+from services.gateways.provisioning import store
+from services.gateways.requests.commands import store_requests
+from services.gateways.requests.parser import parse_request
+from services.gateways.runs.commands import upsert_runs
+from services.gateways.runs.queries import RunAgent
+from services.gateways.runs.run_state import RunState
 from tests.services.test_agent_tokens import IMPORTED, add_imported_token, authenticate
 from tests.services.test_escalations import choose_second_person
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.people_rows import token_secret
+from tests.support.rounds import ROUNDS, run_concurrently, run_rounds
 from tests.support.tool_calls import ask, prepare
 from tests.support.world import World, new_id
 
@@ -133,6 +154,41 @@ def make_notification(world: World, **fields: object) -> Notification:
     return Notification(**values | fields)
 
 
+async def connect_gateway(session: AsyncSession, world: World) -> None:
+    gateway = make_gateway(world.tern)
+    session.add(gateway)
+    await session.flush()
+    moved = update(Agent).where(Agent.id == world.worker.id)
+    moved = moved.values(gateway_id=gateway.id, openclaw_session_id="agent:worker:main")
+    await session.execute(moved.values(desired_state=DesiredState.RUNNING, observed_generation=1))
+
+
+async def store_run(session: AsyncSession, world: World) -> None:
+    gateway = (await session.scalars(select(Gateway))).one()
+    run = RunState(str(new_id()), "agent:worker:main", "worker", now())
+    worker = RunAgent(world.worker.id, "worker", world.worker.name, world.board.id)
+    await upsert_runs(session, gateway, [(run, worker)])
+
+
+async def store_request(session: AsyncSession, _world: World) -> None:
+    gateway = (await session.scalars(select(Gateway))).one()
+    question = {"questionId": "q", "question": "Which?", "options": []}
+    row = {"id": str(new_id()), "createdAtMs": 1, "expiresAtMs": 2, "agentId": "worker"}
+    request = parse_request(RequestKind.QUESTION, row | {"questions": [question]})
+    assert request is not None
+    await store_requests(session, gateway, [request])
+
+
+async def retry_step(session: AsyncSession, world: World) -> None:
+    worker = await session.get_one(Agent, world.worker.id)
+    assert await store.compare_and_set(session, worker, {"step_attempts": 1})
+
+
+async def send_message(session: AsyncSession, world: World) -> None:
+    sent = messages.OutgoingMessage(to=world.worker.id, content="Hello")
+    assert await messages.enqueue_messages(session, [sent])
+
+
 @pytest.mark.parametrize("deleted", DELETIONS)
 @pytest.mark.parametrize(
     ("prepare_rows", "begin", "finish"),
@@ -141,6 +197,9 @@ def make_notification(world: World, **fields: object) -> Notification:
         pytest.param(add_notifications, mark_read(1), mark_read(0), id="notifications"),
         pytest.param(renew_token, use_own_token, record_heartbeat, id="first_use"),
         pytest.param(import_token, use_imported_token, record_heartbeat, id="imported_token"),
+        pytest.param(connect_gateway, store_run, store_request, id="run"),
+        pytest.param(connect_gateway, retry_step, store_request, id="provisioning"),
+        pytest.param(connect_gateway, send_message, store_request, id="message"),
     ],
 )
 async def test_a_deletion_waits_for_what_is_being_recorded(
@@ -177,6 +236,34 @@ async def test_a_call_that_asks_people_waits_for_a_deletion(
         await delete(session, world)
     with pytest.raises((NotFound, Unauthorized)):
         await asking
+
+
+async def test_a_gateway_is_deleted_while_it_reports(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Its agent is deleted after it, and runs refer to both."""
+    world, transaction = isolated_world, isolated_transaction
+
+    async def race(number: int) -> None:
+        gateway = make_gateway(world.tern, f"Harbour {number}")
+        async with transaction() as session:
+            session.add(gateway)
+            await session.flush()
+            main, token = make_main_agent(gateway)
+            session.add_all([main, token])
+
+        async def store(session: AsyncSession) -> None:
+            run = RunState(str(new_id()), "agent:main:main", "main", now())
+            agent = RunAgent(main.id, "main", main.name, None)
+            await upsert_runs(session, gateway, [(run, agent)])
+
+        async def delete(session: AsyncSession) -> None:
+            await gateways.delete_gateway(session, world.alice_member, gateway.id)
+
+        ended = await run_concurrently(transaction, store, delete, store)
+        assert ended == [None] * 3
+
+    await run_rounds(range(ROUNDS), race)
 
 
 async def test_an_agent_that_calls_lets_the_deletion_of_its_board_wait(

@@ -74,7 +74,7 @@ async def test_three_reconcilers_send_each_heartbeat_message_once(
     created = [await harness.create_online_agent(f"{n}", heartbeat_config=loud) for n in range(4)]
     async with harness.transaction() as session:
         mine = update(Agent).where(Agent.id.in_([agent.id for agent in created]))
-        await session.execute(mine.values(next_heartbeat_at=now()))
+        await session.execute(mine.values(next_heartbeat_at=harness.now()))
     reconcilers = [harness.new_reconciler() for _ in range(3)]
     await asyncio.gather(
         *(one.reconcile(harness.gateway.id, harness.client) for one in reconcilers)

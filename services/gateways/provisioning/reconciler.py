@@ -318,12 +318,8 @@ class ReconcilePass:
         if not missing:
             return
         lost = await self._list_lost_agents(missing, moment)
-        async with self._open_transaction() as session:
-            new_events: list[events.NewEvent] = []
-            for agent in lost:
-                transition = state_machine.recreate_lost_agent(agent, moment)
-                new_events += await self._apply_in(session, agent, transition)
-            await events.record_events(session, new_events)
+        for agent in lost:
+            await self._apply(agent, state_machine.recreate_lost_agent(agent, moment))
 
     async def _list_lost_agents(
         self, missing: Sequence[Agent], moment: datetime

@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    literal,
     or_,
     select,
     type_coerce,
@@ -43,10 +44,11 @@ from models import (
     new_id,
 )
 from openclaw import ErrorKind
+from services import boards, organizations
 from services.desired_state import (
     STEP_TIMEOUTS,
     ColumnChanges,
-    lock_in_order_condition,
+    lock_agents,
     request_sync,
 )
 
@@ -83,8 +85,13 @@ async def record_listed_agents(
 ) -> Sequence[Agent]:
     """Record that a gateway lists these agents; return those that are online again by that."""
     is_listed = (Agent.gateway_id == gateway_id) & Agent.gateway_key.in_(keys)
+    board_ids = (await session.scalars(select(Agent.board_id).where(is_listed).distinct())).all()
+    kept = await boards.block_board_deletions(session, board_ids)
+    is_listed &= Agent.board_id.is_(None) | Agent.board_id.in_(kept)
     is_listed &= Agent.desired_state.is_distinct_from(DesiredState.GONE)
-    statement = update(Agent).where(lock_in_order_condition(is_listed)).values(listed_at=moment)
+    ids = await lock_agents(session, is_listed)
+    is_listed = Agent.id == func.any(literal(ids, ARRAY(Uuid())))
+    statement = update(Agent).where(is_listed).values(listed_at=moment)
     await session.execute(_without_session_sync(statement))
     is_silent = (Agent.status == AgentStatus.OFFLINE) & Agent.provision_failure.is_(None)
     was_online = Agent.last_seen_at.is_not(None) & (Agent.observed_generation > 0)
@@ -113,6 +120,7 @@ async def take_over_gateway(session: AsyncSession, gateway_id: UUID, moment: dat
     """
     until = moment + STEP_TIMEOUTS[ProvisioningStep.CREATE]
     is_here = Agent.gateway_id == gateway_id
+    await lock_agents(session, IS_MANAGED & is_here)
     await session.execute(
         _deadline_update(IS_MANAGED & is_here & (Agent.step_deadline_at < until), until)
     )
@@ -131,11 +139,12 @@ async def resume_steps(
     disconnected itself: it may do so again.
     """
     is_here = IS_MANAGED & (Agent.gateway_id == gateway_id)
+    await lock_agents(session, is_here)
     has_deadline = is_here & Agent.step_deadline_at.is_not(None)
     await session.execute(_deadline_update(has_deadline, Agent.step_deadline_at + after))
     has_failed = is_here & Agent.provision_failure["code"].astext.not_in(DISCONNECT_CODES)
-    is_waiting = lock_in_order_condition(has_failed & (Agent.next_step_at > moment))
-    statement = update(Agent).where(is_waiting).values(next_step_at=moment)
+    statement = update(Agent).where(has_failed, Agent.next_step_at > moment)
+    statement = statement.values(next_step_at=moment)
     await session.execute(_without_session_sync(statement))
 
 
@@ -150,7 +159,7 @@ async def ensure_tokens(
     """
     known = await load_tokens(session, cipher, agents)
     found = {}
-    for agent in agents:
+    for agent in sorted(agents, key=lambda one: (one.board_id is None, one.board_id, one.id)):
         fresh, token = agent, known.get(agent.id)
         if token is None:
             fresh, token = await _issue_token(session, cipher, agent)
@@ -218,14 +227,18 @@ def _deadline_update(where: ColumnElement[bool], until: Any) -> Update:
         "next_step_at": if_check_in(Agent.next_step_at),
         "checkin_deadline_at": if_check_in(Agent.checkin_deadline_at),
     }
-    statement = update(Agent).where(lock_in_order_condition(where)).values(**moved)
+    statement = update(Agent).where(where).values(**moved)
     return _without_session_sync(statement)
 
 
 def _unchanged_condition(agent: Agent) -> ColumnElement[bool]:
-    """Return a condition for an agent's row, unless it has changed since it was loaded."""
+    """Return a condition for an agent's row, unless it has changed since it was loaded.
+
+    The board is kept before the row is locked: notifications about the agent refer to it.
+    """
     return (
         (Agent.id == agent.id)
+        & organizations.build_keeping_condition(agent.id)
         & Agent.gateway_id.is_not_distinct_from(agent.gateway_id)
         & (Agent.generation == agent.generation)
         & Agent.step.is_not_distinct_from(agent.step)

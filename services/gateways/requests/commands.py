@@ -21,7 +21,7 @@ from models import (
     User,
     new_id,
 )
-from services import events
+from services import boards, events, gateways
 from services.gateways.requests.parser import ParsedRequest
 from services.gateways.requests.queries import SHORT_HASH_LENGTH, RequestDetail, get_request
 from services.gateways.requests.rules import (
@@ -66,6 +66,8 @@ async def answer_request(
     for an answer that the gateway would not accept, and Conflict if the request was answered
     before, has ended, or differs from what the user has seen.
     """
+    seen = await get_request(session, user, request_id)
+    await boards.block_board_deletions(session, [seen.request.board_id])
     detail = await get_request(session, user, request_id, lock=True)
     request = detail.request
     valid_answer = validate_answer(request, answer)
@@ -87,14 +89,15 @@ async def store_requests(
     session: AsyncSession, gateway: Gateway, requests: Sequence[ParsedRequest]
 ) -> None:
     """Store the requests of a gateway that are not stored, and record events."""
+    keys = {one.agent_key for one in requests if one.agent_key}
+    is_asking = (Agent.gateway_id == gateway.id) & Agent.gateway_key.in_(keys)
+    found = await session.scalars(gateways.build_kept_agents_query(gateway.id, is_asking))
+    latest_first = sorted(found, key=lambda one: one.created_at, reverse=True)
+    agents = {agent.gateway_key or "": agent for agent in latest_first}
     kept, asked_again = await _complete_earlier_requests(session, gateway, requests)
     rest = [one for one in requests if one.request_id not in kept]
     if not rest:
         return
-    keys = {one.agent_key for one in rest if one.agent_key}
-    query = select(Agent).where(Agent.gateway_id == gateway.id, Agent.gateway_key.in_(keys))
-    found = await session.scalars(query.order_by(Agent.created_at.desc()))
-    agents = {agent.gateway_key or "": agent for agent in found}
     rows = [
         _request_row(gateway, one, agents.get(one.agent_key or ""))
         | {"error": UNSHOWN_ERROR if one.request_id in asked_again else None}
@@ -208,8 +211,17 @@ async def _resolve_open_requests(
 async def _lock_open_requests(
     session: AsyncSession, where: ColumnElement[bool]
 ) -> Sequence[GatewayRequest]:
-    """Return a batch of open requests, locked until the end of the transaction."""
-    query = select(GatewayRequest).where(where, GatewayRequest.state.in_(OPEN_STATES))
+    """Return a batch of open requests, locked until the end of the transaction.
+
+    Those on boards that are being deleted are left out. The other boards are kept.
+    """
+    is_open = where & GatewayRequest.state.in_(OPEN_STATES)
+    board_ids = (await session.scalars(select(GatewayRequest.board_id).where(is_open))).all()
+    if not board_ids:
+        return ()
+    kept = await boards.block_board_deletions(session, board_ids)
+    is_kept = GatewayRequest.board_id.is_(None) | GatewayRequest.board_id.in_(kept)
+    query = select(GatewayRequest).where(is_open, is_kept)
     query = query.order_by(GatewayRequest.id).limit(BATCH_SIZE).with_for_update()
     return (await session.scalars(query.execution_options(populate_existing=True))).all()
 

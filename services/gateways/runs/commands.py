@@ -32,7 +32,7 @@ from models import (
     Task,
     new_id,
 )
-from services import events, messages
+from services import events, gateways, messages
 from services.gateways.runs.queries import RunAgent
 from services.gateways.runs.run_state import OPEN_STATUSES, RunState
 
@@ -57,7 +57,9 @@ async def upsert_runs(
     Runs of deleted agents are skipped: they were deleted with their agents.
     """
     by_id = {run.run_id: (run, agent) for run, agent in runs}
-    task_of_agent = await _lock_agents(session, {agent.id for _, agent in by_id.values()})
+    task_of_agent = await _keep_agents(
+        session, gateway.id, {agent.id for _, agent in by_id.values()}
+    )
     by_id = {run_id: one for run_id, one in by_id.items() if one[1].id in task_of_agent}
     if not by_id:
         return
@@ -154,22 +156,19 @@ async def delete_old_runs(session: AsyncSession) -> None:
     await delete_unlocked(session, Run, Run.ended_at < at - timedelta(days=30))
 
 
-async def _lock_agents(
-    session: AsyncSession, agent_ids: Collection[UUID]
+async def _keep_agents(
+    session: AsyncSession, gateway_id: UUID, agent_ids: Collection[UUID]
 ) -> dict[UUID, UUID | None]:
-    """Lock those of the agents that exist, and return the task that each has in progress.
-
-    None of them can be deleted before the end of the transaction.
-    """
+    """Keep those of the agents that exist, and return the task that each has in progress."""
     task = (
         select(Task.id)
         .where(Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS)
         .order_by(Task.in_progress_at, Task.id)
         .limit(1)
     )
-    query = select(Agent.id, task.scalar_subquery()).where(Agent.id.in_(agent_ids))
-    locked = query.order_by(Agent.id).with_for_update(read=True, key_share=True, of=Agent)
-    return {agent_id: task_id for agent_id, task_id in await session.execute(locked)}
+    query = gateways.build_kept_agents_query(gateway_id, Agent.id.in_(agent_ids))
+    query = query.with_only_columns(Agent.id, task.scalar_subquery())
+    return {agent_id: task_id for agent_id, task_id in await session.execute(query)}
 
 
 def _message_id(run_id: str) -> UUID | None:
