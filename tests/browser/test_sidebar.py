@@ -56,9 +56,9 @@ async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> Non
     first, second, third, *_ = pinned
     phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
     async with site.open_page("/boards", **phone) as page:
-        boards = page.locator("#board-shortcuts .nav__row a .trunc")
+        boards = page.locator("#phone-shortcuts .nav__row a .trunc")
         await page.get_by_text("Pinned and recent boards").tap()
-        await page.locator("#board-shortcuts").get_by_text("Arrange boards").tap()
+        await page.locator("#phone-shortcuts").get_by_text("Arrange boards").tap()
         for _ in range(2):
             await page.get_by_role("button", name=f"Move {third} up").tap()
         await expect(boards.first).to_have_text(third)
