@@ -85,6 +85,7 @@ class EventType(StrEnum):
     TASK_ACTIVE = "task.active"  # again
     TASK_DELETED = "task.deleted"
     TASK_RESTORED = "task.restored"
+    TASK_PURGED = "task.purged"  # from the trash, by a person
     TASK_LEAD_NOTIFIED = "task.lead_notified"
     TASK_LEAD_NOTIFY_FAILED = "task.lead_notify_failed"
     TASK_LEAD_UNASSIGNED_NOTIFIED = "task.lead_unassigned_notified"

@@ -427,6 +427,14 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         streams=("task", "approval"),  # with its approvals
         is_public=True,
     ),
+    EventType.TASK_PURGED: EventDefinition(
+        N_("Task deleted permanently: %(title)s"),
+        N_("task deleted permanently"),
+        ("trash", "activity"),
+        feed_kind="tasks",
+        feed_text=N_("%(actor)s deleted %(subject)s permanently"),
+        history_text=N_("%(actor)s deleted this task permanently."),
+    ),
     EventType.TASK_LEAD_NOTIFIED: EventDefinition(
         N_("Lead notified about a new task: %(title)s"),
         NOT_AUDITED,

@@ -111,6 +111,8 @@ from services.tasks.trash import (
     delete_task,
     find_trashed_task,
     list_trashed_tasks,
+    list_trashed_titles,
+    purge_tasks,
     purge_trash,
     restore_task,
 )

@@ -198,6 +198,36 @@ async def _has_lost_assignee(
     return await session.scalar(still_on_board) is None
 
 
+async def purge_tasks(
+    session: AsyncSession, user: User, board: Board, task_ids: Collection[UUID]
+) -> int:
+    """Delete tasks from the trash of a board that an admin has locked; return their number.
+
+    Nobody can restore them. Their events and the audit stay, which have the title and say who has
+    deleted what.
+    """
+    purged = delete_rows(DeletedTask).where(
+        DeletedTask.board_id == board.id, DeletedTask.task_id.in_(task_ids)
+    )
+    purged = purged.returning(DeletedTask.task_id, STORED["title"].astext)
+    found = (await session.execute(purged)).all()
+    await events.record_events(
+        session,
+        [
+            events.NewEvent(
+                EventType.TASK_PURGED,
+                user,
+                organization_id=board.organization_id,
+                board=board,
+                task=task_id,
+                data={"title": title},
+            )
+            for task_id, title in found
+        ],
+    )
+    return len(found)
+
+
 async def purge_trash(session: AsyncSession, *, keep_days: float) -> int:
     """Remove tasks from the trash that were deleted longer ago than this; return their number."""
     is_old = DeletedTask.deleted_at < now() - timedelta(days=keep_days)
@@ -451,6 +481,17 @@ async def list_trashed_tasks(
         source, TRASH_PAGE_SIZE, place or PagePlace(), board_id=board.id
     )
     return page, await TRASH_COUNT.first(source, board_id=board.id) or 0
+
+
+async def list_trashed_titles(
+    session: AsyncSession, board: Board, task_ids: Collection[UUID]
+) -> Sequence[tuple[UUID, str]]:
+    """Return the ids and titles of these deleted tasks of a board, the last deleted first."""
+    query = select(DeletedTask.task_id, STORED["title"].astext).where(
+        DeletedTask.board_id == board.id, DeletedTask.task_id.in_(task_ids)
+    )
+    rows = await session.execute(query.order_by(DELETED_AT.desc(), TRASH_ID.desc()))
+    return [(id, title) for id, title in rows]
 
 
 async def find_trashed_task(source: Source, board: Board, task_id: UUID) -> TrashedTask | None:

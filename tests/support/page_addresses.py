@@ -70,6 +70,7 @@ PAGES = {
     "/boards/{board_id:uuid}/trash": [
         "/boards/{board}/trash?restored=2&earlier=1&purged=1",
         "/boards/{empty}/trash?restored=0",
+        "/boards/{empty}/trash?deleted=1",
     ],
     "/boards/{board_id:uuid}/tasks/new": ["/boards/{board}/tasks/new"],
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}": [

@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from sqlalchemy import select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import DeletedTask, Task, new_id
+from models import DeletedTask, Event, EventType, Task, new_id
 from services import tasks
 from tests.support.world import World
 
@@ -136,6 +137,36 @@ async def test_purged_tasks_cannot_be_restored(alice, path, transaction, deleted
 async def test_nothing_is_restored_without_a_selection(alice, path, deleted) -> None:
     assert "no task was selected" in await restore(alice, path)
     assert len(re.findall('id="trashed-', (await alice.get(path)).text)) == 2
+
+
+async def test_an_admin_deletes_a_task_permanently_after_a_question(
+    alice, path, transaction, deleted
+) -> None:
+    secret, other = deleted
+    asked = await alice.post(f"{path}/deletions", data={"task_ids": str(secret.id)})
+    assert "Delete 1 task permanently?" in asked.text
+    assert "Write &lt;i&gt;it&lt;/i&gt;" in asked.text
+    assert len(re.findall('id="trashed-', (await alice.get(path)).text)) == 2
+
+    done = await alice.post(
+        f"{path}/deletions", data={"task_ids": str(secret.id), "confirmed": "on"}
+    )
+
+    page = (await alice.get(done.headers["Location"])).text
+    assert "1 task deleted permanently." in page
+    assert re.findall(r'id="trashed-([^"]*)', page) == [str(other.id)]
+    async with transaction() as session:
+        purged = Event.type == EventType.TASK_PURGED
+        event = (await session.scalars(select(Event).where(purged))).one()
+    assert (event.task_id, event.data) == (secret.id, {"title": "Write <i>it</i>"})
+
+
+async def test_only_admins_delete_tasks_permanently(bob, rita, path, deleted) -> None:
+    for client in (bob, rita):
+        assert "Delete permanently" not in (await client.get(path)).text
+        data = {"task_ids": str(deleted[0].id), "confirmed": "on"}
+        assert (await client.post(f"{path}/deletions", data=data)).status_code == 403
+    assert len(re.findall('id="trashed-', (await bob.get(path)).text)) == 2
 
 
 @pytest.mark.parametrize("query", ["restored=x&earlier=-1&purged=1e9", "restored=1&task=<b>"])

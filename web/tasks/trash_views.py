@@ -1,4 +1,4 @@
-"""The trash of a board: its deleted tasks, and the forms that restore them."""
+"""The trash of a board: its deleted tasks, and the forms that restore or purge them."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from core.errors import NotFound
 from core.http.request import get_settings, open_reader, open_transaction
-from services import tasks
+from services import boards, tasks
+from web.auth.viewer import current_member
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
 from web.ui import forms
@@ -28,6 +29,12 @@ class RestoreForm(BaseModel):
     task_ids: list[UUID] = Field(default=[], max_length=tasks.MAX_BULK_TASKS)
 
 
+class PurgeForm(RestoreForm):
+    """The tasks to delete permanently; `confirmed` after the user has seen which."""
+
+    confirmed: bool = False
+
+
 async def show_trash(request: Request) -> Response:
     """Show the deleted tasks of a board; for htmx only the list."""
     layout = None if is_part_request(request) else await load_layout(request)
@@ -39,6 +46,7 @@ async def show_trash(request: Request) -> Response:
     context: dict[str, Any] = {
         "board": access.board,
         "can_write": access.can_write,
+        "may_purge": access.can_write and access.is_admin,
         "table": KeysetTable(TableOrder(path, "", ""), place, page, total),
         "viewer_id": request.user.id,
         "lifetime": timedelta(days=get_settings(request).trash_retention_days),
@@ -69,6 +77,21 @@ async def render_trashed_task(request: Request) -> Response:
     )
 
 
+async def purge_tasks(request: Request) -> Response:
+    """Delete the selected tasks permanently, after a page has asked. Raises Forbidden."""
+    form = await forms.read_form(request)
+    fields = form.parse(PurgeForm)
+    async with open_transaction(request) as session:
+        board_id = forms.path_id(request, "board_id")
+        board = await boards.lock_board_as_admin(session, current_member(request), board_id)
+        found = await tasks.list_trashed_titles(session, board, fields.task_ids)
+        if fields.confirmed or not found:
+            purged = await tasks.purge_tasks(session, request.user, board, fields.task_ids)
+            return RedirectResponse(f"/boards/{board.id}/trash?deleted={purged}", 303)
+    layout = await load_layout(request)
+    return render_page(request, "trash/deletion.html", layout=layout, board=board, names=found)
+
+
 async def restore_tasks(request: Request) -> Response:
     """Restore the selected tasks, and show the trash with the result."""
     form = await forms.read_form(request)
@@ -92,8 +115,8 @@ async def restore_tasks(request: Request) -> Response:
 def _read_results(request: Request) -> dict[str, Any]:
     """Say what became of the tasks that a form has selected."""
     query = request.query_params
-    restored, earlier, purged = (
-        forms.parse_number(query.get(name)) for name in ("restored", "earlier", "purged")
+    restored, earlier, purged, deleted = (
+        forms.parse_number(query.get(name)) for name in ("restored", "earlier", "purged", "deleted")
     )
     problems = []
     if earlier:
@@ -112,11 +135,18 @@ def _read_results(request: Request) -> dict[str, Any]:
                 purged,
             )
         )
+    if "deleted" in query and not deleted:
+        problems.append(_("Nothing was deleted: no task was selected."))
     if "restored" in query and not (restored or problems):
         problems.append(_("Nothing was restored: no task was selected."))
     return {
         "restored": ngettext("%(num)d task restored.", "%(num)d tasks restored.", restored)
         if restored
+        else "",
+        "deleted": ngettext(
+            "%(num)d task deleted permanently.", "%(num)d tasks deleted permanently.", deleted
+        )
+        if deleted
         else "",
         "restored_id": forms.parse_id(query.get("task")),
         "problems": problems,
@@ -126,4 +156,5 @@ def _read_results(request: Request) -> dict[str, Any]:
 TRASH_ROUTES: list[Route] = [
     Route("/boards/{board_id:uuid}/trash", show_trash),
     Route("/boards/{board_id:uuid}/trash/restorations", restore_tasks, methods=["POST"]),
+    Route("/boards/{board_id:uuid}/trash/deletions", purge_tasks, methods=["POST"]),
 ]
