@@ -106,8 +106,7 @@ async def _update_tasks(
         differences[task_id] = _compare(task_id, before[task_id], _read_values(changed))
 
     results = await _apply_to_each(session, task_ids, update)
-    changed = [differences[one.task_id] for one in results if not one.error]
-    return results, [one for one in changed if one["before"]]
+    return results, [differences[one.task_id] for one in results if not one.error]
 
 
 def _read_values(detail: TaskDetail) -> dict[str, Any]:
@@ -211,6 +210,8 @@ async def _undo(
 
     Raises Conflict if it has changed since, and the errors of `update_task`.
     """
+    if not stored["before"]:  # the change made no difference
+        return
     detail = (await load_task_details(session, board, [task_id])).get(task_id)
     if detail is None:
         raise task_not_found()

@@ -90,7 +90,7 @@ async def test_a_change_of_all_that_matches_is_undone_at_once(
     async with transaction() as session:
         session.add_all([*many, other])
     sent = {"delete": "on", "status": "review", "priority": "high", "set_due": "on"}[change]
-    data = {"all": "on", change: sent, "new_due_at": "2030-01-02"}
+    data = {"all": "500", change: sent, "new_due_at": "2030-01-02"}
     response = await alice.post(f"{path}/changes?q=Pot", data=data, headers=headers)
     changed = await read(transaction, many)
     if change == "delete":
@@ -109,6 +109,24 @@ async def test_a_change_of_all_that_matches_is_undone_at_once(
     again = await read(transaction, many)
     assert {(one.status, one.priority, one.due_at) for one in again} == {("inbox", "medium", None)}
     assert len(again) == 120
+
+
+async def test_the_bar_names_how_many_tasks_one_change_reaches(
+    alice, rita, path, transaction, world
+) -> None:
+    async with transaction() as session:
+        session.add_all([world.make_task(f"Pot {number}") for number in range(60)])
+        session.add(world.make_task("Pot done", status="done"))
+    for query, number in [("?q=Pot", 60), ("?q=Pot&done=1", 61), ("?q=Pot&view=list", 61)]:
+        page = (await alice.get(f"{path}{query}")).text
+        assert f'name="all" value="{number}"' in page
+        assert f"Select all {number}" in page
+    one_group = (await alice.get(f"{path}?view=list&only=is.inbox")).text
+    for page in (one_group, (await rita.get(f"{path}?q=Pot")).text):
+        assert 'name="all"' not in page
+    sent = {"all": "3", "priority": "high"}
+    changed = await alice.post(f"{path}/changes?view=list&sort=title", data=sent, headers=HTMX)
+    assert "3 tasks changed" in changed.text
 
 
 async def test_undo_names_the_tasks_that_it_cannot_restore(
@@ -205,6 +223,8 @@ async def test_without_scripts_the_board_shows_the_reasons(alice, path, made) ->
         {"ids": [], "status": "done"},
         {"ids": ["x"], "status": "done"},
         {"ids": [str(new_id()) for _ in range(501)], "status": "done"},
+        {"all": "501", "status": "done"},
+        {"all": "x", "status": "done"},
     ],
 )
 async def test_an_invalid_change_changes_nothing(alice, path, transaction, made, change) -> None:
@@ -217,7 +237,7 @@ async def test_an_invalid_change_changes_nothing(alice, path, transaction, made,
 async def test_only_who_may_change_the_board_may_change_its_tasks(
     rita, charlie, anonymous, path, transaction, made
 ) -> None:
-    for sent in (fields(made, status="done"), {"all": "on", "status": "done"}):
+    for sent in (fields(made, status="done"), {"all": "500", "status": "done"}):
         address = f"{path}/changes"
         assert (await rita.post(address, data=sent, headers=HTMX)).status_code == 403
         assert (await charlie.post(address, data=sent, headers=HTMX)).status_code == 404

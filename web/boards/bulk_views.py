@@ -41,10 +41,10 @@ MAX_TITLES = 3  # of the tasks with one reason
 
 
 class BulkChangeForm(BaseModel):
-    """The selected tasks, or all that match, and what is changed in them beside their fields."""
+    """The selected tasks or the first `all` that match, and what changes beside their fields."""
 
     ids: list[UUID] = Field(default=[], max_length=tasks.MAX_BULK_TASKS)
-    all: forms.Switch = False
+    all: int = Field(default=0, ge=0, le=tasks.MAX_BULK_TASKS)
     add_tag: list[UUID] = []
     remove_tag: list[UUID] = []
     delete: forms.Switch = False
@@ -73,7 +73,7 @@ async def change_tasks(request: Request) -> Response:
         removed_tag_ids=given.remove_tag,
         is_deletion=given.delete,
     )
-    ids = await _list_matching(request) if given.all else list(dict.fromkeys(given.ids))
+    ids = await _list_matching(request, given.all) if given.all else list(dict.fromkeys(given.ids))
     change_id = new_id()
 
     async def change_next(session: Session, board: Board, done: int) -> list[BulkResult]:
@@ -97,13 +97,13 @@ async def change_tasks(request: Request) -> Response:
     )
 
 
-async def _list_matching(request: Request) -> list[UUID]:
-    """Return the first tasks that the address of the board matches."""
+async def _list_matching(request: Request, number: int) -> list[UUID]:
+    """Return the first tasks that the address matches, as many as the bar has named."""
     address = BoardAddress.from_query(request.query_params)
     async with open_reader(request) as source:
         access = await board_access(request, source)
         return await tasks.list_matching_ids(
-            source, access.board, address.filters, address.order, limit=tasks.MAX_BULK_TASKS
+            source, access.board, address.filters, address.order, limit=number
         )
 
 

@@ -357,9 +357,9 @@ def _count_matching(
 ) -> int:
     """Count the tasks that one change can reach: those that the board or list shows, as pages.
 
-    0 for a page of one group.
+    0 for a part of them: a page of one group, or the first groups.
     """
-    if address.only:
+    if address.only or task_list.is_cut:
         return 0
     shown = [one for one in columns if one.status in address.order.statuses]
     return sum(one.total for one in (*shown, *task_list.groups))
