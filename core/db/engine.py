@@ -28,6 +28,7 @@ TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
 CONNECTION_SETTINGS = {
     "jit": "off",  # compiling a statement takes longer than running it
+    "max_parallel_workers_per_gather": "0",  # nor do a few rows need several processes
     "lock_timeout": "10s",  # so that one blocked transaction does not use up all connections
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
