@@ -26,7 +26,7 @@ from web.ui.translation import N_, _, ngettext
 class RestoreForm(BaseModel):
     """The tasks to restore."""
 
-    task_ids: list[UUID] = Field(default=[], max_length=tasks.MAX_BULK_TASKS)
+    task_ids: list[UUID] = Field(default=[], max_length=200)
 
 
 class PurgeForm(RestoreForm):
