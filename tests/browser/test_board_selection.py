@@ -150,3 +150,31 @@ async def test_the_drawer_leads_to_the_next_task_of_the_view(site: LiveSite) -> 
         await expect(heading).to_have_text("High")
         await page.keyboard.press("Escape")
         await expect(page.locator("#column-inbox h3 a").first).to_be_focused()
+
+
+async def test_everything_that_matches_is_selected_and_changed_with_one_undo(
+    site: LiveSite,
+) -> None:
+    board = site.create_board("All of it")
+    made = [site.create_task(board, f"Pot {number}") for number in range(55)]
+    other = site.create_task(board, "Other")
+    async with site.open_page(f"/boards/{board['id']}?view=list&q=Pot") as page:
+        bar, everything = page.locator("#bulk"), page.locator("[data-pick-matching]")
+        await card_of(page, made[-1]).locator("input[data-pick]").check()
+        await everything.check()
+        await expect(bar).to_contain_text("55 selected")
+        await card_of(page, made[-1]).locator("input[data-pick]").uncheck()
+        await expect(everything).not_to_be_checked()
+        await expect(bar).to_contain_text("49 selected")  # of those that are loaded
+
+        await everything.check()
+        await bar.locator("#bulk-priority summary").click()
+        await bar.get_by_role("button", name="High").click()
+        await expect(page.locator("#toasts")).to_contain_text("55 tasks changed")
+        await expect(bar).to_be_hidden()
+        found = site.list_tasks(board)
+        assert {found[one["title"]]["priority"] for one in made} == {"high"}
+        assert found[other["title"]]["priority"] == "medium"
+        await page.locator("#toasts").get_by_role("button", name="Undo").click()
+        await expect(page.locator("#toasts")).to_contain_text("Undone: 55 tasks")
+        assert {one["priority"] for one in site.list_tasks(board).values()} == {"medium"}
