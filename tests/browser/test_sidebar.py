@@ -1,5 +1,7 @@
 """The boards of the sidebar in a browser: dragged, moved by keys, and never in the way."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -54,7 +56,7 @@ async def test_pinned_boards_are_moved_by_keys_buttons_and_dragging(site: LiveSi
 
 async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> None:
     first, second, third, *_ = pinned
-    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    phone: Any = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
     async with site.open_page("/boards", **phone) as page:
         boards = page.locator("#phone-shortcuts .nav__row a .trunc")
         await page.get_by_text("Pinned and recent boards").tap()

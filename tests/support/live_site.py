@@ -53,18 +53,18 @@ class LiveSite:
     ) -> AsyncGenerator[Page]:
         """Open a page of the owner, and fail if one of its scripts fails.
 
-        Its context is that of earlier pages, unless one of them is open, or there are options. With
-        `has_own_context` the test may change it, such as its clock.
+        Its context is that of earlier pages, unless one of them is open, or there are options
+        besides the size. With `has_own_context` the test may change it, such as its clock.
         """
-        size = options.pop("viewport", None)
-        is_own = has_own_context or bool(options) or self.is_shared_context_used
+        has_options = bool(options.keys() - {"viewport"})
+        is_own = has_own_context or has_options or self.is_shared_context_used
         context = await (self.context(**options) if is_own else self._use_shared_context())
         failures: list[str] = []
         try:
             page = await context.new_page()
             page.on("pageerror", lambda error: failures.append(str(error)))
-            if size:
-                await page.set_viewport_size(size)
+            if "viewport" in options:
+                await page.set_viewport_size(options["viewport"])
             await page.goto(address)
             yield page
         finally:
