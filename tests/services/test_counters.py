@@ -140,12 +140,14 @@ async def test_totals_count_what_the_pages_list(session, world) -> None:
 async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(
     session, world, is_group
 ) -> None:
-    place, make, scope = world.board, make_note, memory.board_scope(world.board)
-    counts: Any = BoardCounts
+    place: Any = world.board
+    make: Any = make_note
+    scope, key, counts = memory.board_scope(place), BoardCounts.board_id, BoardCounts
     if is_group:
         session.add(world.tern)
         place, make = await create_group_of(session, world.board), make_group_note
-        scope, counts = memory.group_scope(place), BoardGroupCounts
+        scope = memory.group_scope(place)
+        key, counts = BoardGroupCounts.board_group_id, BoardGroupCounts
 
     async def read_totals() -> list[int]:
         pages = [
@@ -163,7 +165,6 @@ async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(
     await session.flush()
     assert await read_totals() == [1, 1, 0]
     assert await counters.repair_counters(session) == []
-    key = counts.board_group_id if is_group else counts.board_id
     await session.execute(update(counts).where(key == place.id).values(notes=6))
     [difference] = await counters.repair_counters(session)
     assert difference.added == "-5 notes"
