@@ -1,5 +1,5 @@
 """Mission Control as an MCP server: operations of the API as tools for agents and people."""
 
-from api.mcp.server import route, run_server
+from api.mcp.endpoint import route, run_server
 
 __all__ = ["route", "run_server"]

@@ -1,9 +1,11 @@
-"""The endpoint of the MCP server: the official SDK, with the callers and errors of the API."""
+"""The official SDK, with the tools and errors of the API.
+
+Its import takes 15 MB, so only `api.mcp.endpoint` imports this module, with the first request.
+"""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import pydantic_core
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -21,38 +23,30 @@ from mcp_types import (
     TextContent,
 )
 from pydantic import BaseModel, ValidationError
-from starlette.exceptions import HTTPException
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.framework.auth import authenticate_request
 from api.framework.errors import (
     build_error_response,
     handle_app_error,
     handle_server_error,
-    handle_unknown_address,
 )
-from api.framework.operation import EITHER
+from api.mcp.endpoint import PATH
 from api.mcp.tools import WAIT, OperationTool, list_tools
-from core.errors import AppError, Forbidden, TooMany
+from core.errors import AppError, TooMany
 from core.http.middleware import log_error
 from core.http.request import (
     MAX_BODY_SIZE,
-    get_settings,
     open_transaction,
     read_body,
     replay_body,
 )
 from core.limiters import RateLimiter
-from core.text import N_
 from models import Actor, Agent, CodingClient
 from services import audit, coding_sessions
 from services.coding_sessions import ConnectionKind
 
-PATH = "/mcp"
 FORBIDDEN = 403
 JSON_TYPE = "application/json"
 MAX_RESULT_SIZE = (
@@ -66,7 +60,7 @@ INSTRUCTIONS = (
 
 
 @asynccontextmanager
-async def run_server() -> AsyncGenerator[ASGIApp]:
+async def run_sdk() -> AsyncGenerator[ASGIApp]:
     """Yield the application of the SDK. A mounted application would have no lifespan."""
     server = Server(
         "mission-control",
@@ -81,7 +75,7 @@ async def run_server() -> AsyncGenerator[ASGIApp]:
         server, stateless=True, json_response=True, max_request_body_size=MAX_BODY_SIZE
     )
     async with manager.run():
-        yield StreamableHTTPASGIApp(manager)
+        yield _WaitingServer(StreamableHTTPASGIApp(manager))
 
 
 async def _record_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -201,31 +195,25 @@ def _as_line(value: Any) -> str:
     return value if isinstance(value, str) else pydantic_core.to_json(value).decode()
 
 
-class _AuthenticatedServer:
-    """Authenticates the caller of a request to the MCP server.
+class _WaitingServer:
+    """Runs the tool that waits before the SDK gets its request.
 
-    An error has no WWW-Authenticate: clients would search for an OAuth server.
+    The SDK holds some 50 kB for each request from its beginning to its end.
     """
 
+    def __init__(self, sdk: ASGIApp) -> None:
+        self._sdk = sdk
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application of the SDK for a user or an agent."""
+        """Run the application of the SDK for a caller who is authenticated."""
         request = Request(scope, receive)
-        if request.method != "POST":
-            # With GET, a client would keep a connection open on which nothing is ever sent.
-            raise HTTPException(405, headers={"Allow": "POST"})
-        _check_origin(request)
-        # Listing tools needs no more than reading does; each tool checks its own rights.
-        request.state.mcp_caller = await authenticate_request(
-            Request({**scope, "method": "GET"}, receive), EITHER
-        )
         body = await read_body(request)
         arguments = _find_wait_arguments(request, body)
         request.state.mcp_news = None
         if arguments is not None:
-            # The SDK holds some 50 kB for each request from its beginning to its end.
             actor = request.state.mcp_caller
             request.state.mcp_news = await _run_tool(WAIT, request, actor, arguments)
-        await request.state.mcp_server(scope, replay_body(body, receive), send)
+        await self._sdk(scope, replay_body(body, receive), send)
 
 
 def _find_wait_arguments(request: Request, body: bytes) -> Mapping[str, Any] | None:
@@ -259,24 +247,3 @@ class WaitCall(BaseModel):
     id: int | str
     method: Literal["tools/call"]
     params: WaitArguments
-
-
-def _check_origin(request: Request) -> None:
-    """Raise Forbidden if a browser sends a request for a page of another site.
-
-    The SDK would also compare Host, which proxies rewrite; a page cannot choose the Origin.
-    """
-    origin = request.headers.get("Origin")
-    settings = get_settings(request)
-    own = urlsplit(settings.base_url)
-    if origin not in (None, f"{own.scheme}://{own.netloc}", *settings.cors_origins):
-        raise Forbidden("origin_not_allowed", N_("This request was sent from another site."))
-
-
-route = Route(
-    PATH,
-    ExceptionMiddleware(
-        _AuthenticatedServer(),
-        handlers={AppError: handle_app_error, HTTPException: handle_unknown_address},
-    ),
-)

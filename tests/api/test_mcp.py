@@ -1,7 +1,10 @@
 """The MCP server: its callers, its tools, and what they return."""
 
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -32,6 +35,7 @@ from tests.support.people_rows import token_secret
 from tests.support.task_api import set_board_rules
 from tests.support.world import World
 
+ROOT = Path(__file__).parent.parent.parent
 VERSIONS = [None, "2025-03-26", "2025-06-18", "2025-11-25", MODERN]
 """The version of the protocol that a request names; None: it names none."""
 
@@ -107,6 +111,12 @@ async def test_a_page_of_another_site_cannot_call_a_tool(
     assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
     own = await worker.post("tools/list", Origin=api_settings.base_url, Host="behind-a-proxy:81")
     assert own.status_code == 200
+
+
+def test_a_process_without_requests_has_not_loaded_the_sdk() -> None:
+    script = "import sys, app; print({'mcp', 'mcp_types'} & sys.modules.keys())"
+    loaded = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)
+    assert loaded == "set()\n"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
