@@ -3,6 +3,8 @@
 import sys
 from importlib import import_module
 
+from core.version import VERSION
+
 COMMANDS = {
     "serve": "start Mission Control; the default command",
     "test": "run the tests; options go to pytest",
@@ -32,7 +34,7 @@ usage: ./run [COMMAND] [OPTIONS]
 {COMMAND_LIST}
 
 ./run COMMAND --help lists the options of a command, for example ./run serve --help: --port, --data
-and others. Settings: docs/configuration.md
+and others. ./run --version prints the version. Settings: docs/configuration.md
 """
 
 
@@ -40,6 +42,9 @@ def main(arguments: list[str]) -> int:
     """Run a command and return its exit status: 0 for success."""
     if arguments and arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
+        return 0
+    if arguments == ["--version"]:
+        print(f"Mission Control {VERSION}")
         return 0
     if not arguments or arguments[0].startswith("-"):
         arguments = ["serve", *arguments]

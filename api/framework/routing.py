@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from api.framework.errors import answer_with_etag
 from api.framework.operation import Operation
 from core.http.request import get_settings
+from core.version import VERSION
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -80,8 +81,8 @@ def serve_document(render: Callable[[str], bytes | str], media_type: str) -> End
 
 
 async def report_health(_request: Request) -> Response:
-    """Report that the process is running (contract, people-and-boards 1.2)."""
-    return JSONResponse({"ok": True})
+    """Report that the process is running, and its version (contract, people-and-boards 1.2)."""
+    return JSONResponse({"ok": True, "version": VERSION})
 
 
 async def check_readiness(request: Request) -> Response:

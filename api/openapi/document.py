@@ -20,10 +20,10 @@ from api.openapi.components import select_reachable, share_components
 from api.openapi.schemas import Schemas, list_events
 from core.http.caller import AGENT_TOKEN_HEADER
 from core.paging import CURSOR_HEADER, MAX_CURSOR_LENGTH
+from core.version import VERSION
 from services.readiness import CheckName
 
 TITLE = "Mission Control API"
-VERSION = "0.1.0"
 DESCRIPTION = """The API of Mission Control for agents and users' scripts.
 
 Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.

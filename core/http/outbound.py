@@ -38,6 +38,7 @@ from core.http.address_policy import (
     resolve_host,
 )
 from core.text import N_, is_storable
+from core.version import VERSION
 
 MAX_URL_LENGTH = 2048  # characters
 TOTAL_TIMEOUT = 20.0  # seconds, from resolving the name to the last byte that is read
@@ -46,7 +47,7 @@ MAX_RESPONSE_BYTES = 20_000  # of a response that are read
 MAX_DETAIL_LENGTH = 200  # characters
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HEADERS = {
-    "User-Agent": "openclaw-mission-control/1.0",
+    "User-Agent": f"openclaw-mission-control/{VERSION}",
     "Accept": "*/*",
     "Accept-Encoding": "identity",  # a small compressed body could expand without limit
     "Connection": "close",

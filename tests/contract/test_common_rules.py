@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http import event_stream
+from core.version import VERSION
 from models import Agent, new_id
 from tests.support.api_fixtures import Client, ClientFactory, create_client
 from tests.support.app_on_transactions import build_app_on
@@ -24,7 +25,7 @@ HEADERS = {
 async def test_the_probe_is_public_and_the_document_lists_roles(anonymous: Client) -> None:
     """Point 1. A27.2."""
     probe = await anonymous.get("http://mission.test/healthz")
-    assert (probe.status_code, probe.json()) == (200, {"ok": True})
+    assert (probe.status_code, probe.json()) == (200, {"ok": True, "version": VERSION})
     paths = (await anonymous.get("http://mission.test/openapi.json")).json()["paths"]
     reported = paths["/api/v1/agent/boards/{board_id}/tasks"]["get"]
     assert {"agent-lead", "agent-worker"} <= set(reported["tags"])

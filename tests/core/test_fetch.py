@@ -10,6 +10,7 @@ import pytest
 from core.http import outbound
 from core.http.address_policy import AddressPolicy
 from core.http.outbound import FetchError, FetchNotFound
+from core.version import VERSION
 from tests.support.http_host import HostPage, HttpHost, run_http_host
 
 fetch = partial(outbound.fetch_text, policy=AddressPolicy())  # also of this machine
@@ -24,7 +25,7 @@ async def host() -> AsyncIterator[HttpHost]:
 async def test_a_text_is_fetched_unchanged(host: HttpHost) -> None:
     host.pages["/a"] = HostPage("\ufeffIt's a heron: é".encode())
     assert await fetch(f"{host.address}/a", max_bytes=100) == "It's a heron: é"
-    assert host.user_agents == {"openclaw-mission-control/1.0"}
+    assert host.user_agents == {f"openclaw-mission-control/{VERSION}"}
 
 
 async def test_a_missing_page_is_distinguished_from_an_error(host: HttpHost) -> None:

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from core.errors import AppError, TooMany
 from core.http.middleware import log_error, request_id
 from core.http.request import STATUS_CODES, open_reader
+from core.version import VERSION
 from services.organization_lookup import OtherOrganization, find_other_organization
 from web.agents.problem_texts import describe_failure, describe_hold
 from web.auth.viewer import EVENTS_PATH, current_viewer, format_stream_key
@@ -78,6 +79,7 @@ GLOBAL_FUNCTIONS: dict[str, Any] = {
     "low_confidence": LOW_CONFIDENCE,
     "menus": menus,
     "request_id": request_id.get,
+    "product_version": VERSION,
     "script_texts": get_script_texts,
     "state_icon": avatars.state_icon,
     "state_name": avatars.state_name,
