@@ -86,6 +86,8 @@ def succeeds(*command: str) -> bool:
 
 def install_packages(pip: list[str], lock: str) -> int:
     """Install all packages of the lock file with verified hashes; return the exit status."""
+    locks = (lock, *INCLUDED_LOCKS.get(lock, []))
+    fingerprints = {name: compute_fingerprint(name) for name in locks}  # pip reads the file now
     options = ["--quiet", "--require-hashes", "-r", str(PROJECT_ROOT / lock)]
     environment = {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_SYSTEM_CERTS": "1"}
@@ -95,8 +97,8 @@ def install_packages(pip: list[str], lock: str) -> int:
     if result.returncode != 0:
         print(NO_INSTALL + "\n".join(result.stderr.strip().splitlines()[-3:]), file=sys.stderr)
         return 1
-    for name in (lock, *INCLUDED_LOCKS.get(lock, [])):
-        get_stamp_file(name).write_text(compute_fingerprint(name))
+    for name, fingerprint in fingerprints.items():
+        get_stamp_file(name).write_text(fingerprint)
     return 0
 
 
