@@ -1,14 +1,13 @@
-"""Run the command that is named on the command line of `./run`."""
+"""Run the command that is named on the command line of `./run` or `mission-control`."""
 
 import sys
 from importlib import import_module
 
+from core.config.installation import COMMAND, IS_CHECKOUT
 from core.version import VERSION
 
 COMMANDS = {
     "serve": "start Mission Control; the default command",
-    "test": "run the tests; options go to pytest",
-    "check": "check formatting, types and layers of the code",
     "demo": "fill an organization with a demo and run it; --clean removes it",
     "backup": "write all data into a file",
     "restore": "replace all data by that of a file",
@@ -21,20 +20,25 @@ COMMANDS = {
     "rotate-key": "encrypt all stored secrets with another key; --lost if the key is lost",
     "migrate": "bring the database to this version",
     "audit": "verify an export of the audit, or write one",
-    "bench": "measure the speed of requests, pages and streams",
-    "translations": "update the catalogues of the pages' texts",
     "doctor": "check the installation, and name what is wrong",
 }
+if IS_CHECKOUT:  # a wheel contains neither these nor what they need
+    COMMANDS |= {
+        "test": "run the tests; options go to pytest",
+        "check": "check formatting, types and layers of the code",
+        "bench": "measure the speed of requests, pages and streams",
+        "translations": "update the catalogues of the pages' texts",
+    }
 
 COMMAND_LIST = "\n".join(f"  {name:13} {summary}" for name, summary in COMMANDS.items())
 
 HELP = f"""\
-usage: ./run [COMMAND] [OPTIONS]
+usage: {COMMAND} [COMMAND] [OPTIONS]
 
 {COMMAND_LIST}
 
-./run COMMAND --help lists the options of a command, for example ./run serve --help: --port, --data
-and others. ./run --version prints the version. Settings: docs/configuration.md
+{COMMAND} COMMAND --help lists the options of a command, for example {COMMAND} serve --help:
+--port, --data and others. {COMMAND} --version prints the version. Settings: docs/configuration.md
 """
 
 

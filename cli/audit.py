@@ -17,6 +17,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ async def _export(settings: Settings, options: argparse.Namespace) -> int:
                     file.write(line)
         except OSError as error:
             raise CommandError(f"{options.file} cannot be written: {error.strerror}.") from None
-    print_line(f"The audit is in {options.file}. To check it: ./run audit verify {options.file}")
+    print_line(
+        f"The audit is in {options.file}. To check it: {COMMAND} audit verify {options.file}"
+    )
     return 0
 
 
@@ -122,7 +125,9 @@ def _parse_chain(text: str) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
-        raise CommandError(f"{text} is not the id of an organization: ./run audit list") from None
+        raise CommandError(
+            f"{text} is not the id of an organization: {COMMAND} audit list"
+        ) from None
 
 
 async def record_operation(settings: Settings, action: "AuditAction", name: str) -> None:

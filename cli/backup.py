@@ -14,6 +14,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 
 
@@ -49,7 +50,7 @@ async def create_backup(settings: Settings, file: Path) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     print_line(
-        f"All data is in {file} ({_format_size(file)}). To bring it back: ./run restore {file}"
+        f"All data is in {file} ({_format_size(file)}). To bring it back: {COMMAND} restore {file}"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from core.config.installation import COMMAND, find_data_dir
 from core.config.settings import InvalidSetting, Settings
 
 
@@ -15,13 +16,14 @@ class CommandError(Exception):
 
 def create_parser(name: str, description: str) -> argparse.ArgumentParser:
     """Return the argument parser of `./run name`."""
-    return argparse.ArgumentParser(prog=f"./run {name}", description=description)
+    return argparse.ArgumentParser(prog=f"{COMMAND} {name}", description=description)
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Add the option `--data`."""
+    default = str(find_data_dir()).replace("%", "%%")  # a percent sign begins a placeholder
     parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="where the data is (DATA_DIR; else .data)"
+        "--data", metavar="DIR", type=Path, help=f"where the data is (DATA_DIR; else {default})"
     )
 
 

@@ -21,6 +21,7 @@ from cli.command import (
 )
 from cli.demo_agents import AgentScript, LeadScript, SoloWorkerScript, WorkerScript
 from cli.demo_content import DEMO_BOARDS, ORGANIZATION
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     if options.clean:
         return run_command(lambda: asyncio.run(clean_demo(settings)) or 0)
     print_line(f"This is a demo: the organization “{ORGANIZATION}” and all in it are invented.")
-    print_line("`./run demo --clean` removes it. What you make in other organizations stays.")
+    print_line(f"`{COMMAND} demo --clean` removes it. What you make in other organizations stays.")
     from cli import serve
 
     companion = partial(run_demo, seed=options.seed, speed=options.speed)

@@ -18,6 +18,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from core.config.installation import COMMAND, IS_CHECKOUT
 from core.config.settings import InvalidSetting, Settings
 from core.text import to_one_line
 from embedded_postgres.data_location import PostgresStartError
@@ -109,6 +110,8 @@ def _report_warnings(settings: Settings) -> None:
 def check_python() -> str:
     """Report the Python version. `run` has installed all locked packages before this command."""
     version = ".".join(map(str, sys.version_info[:3]))
+    if not IS_CHECKOUT:
+        return f"{version}, in the environment {sys.prefix}"
     return f"{version}, with all that the lock asks for in {Path(sys.prefix).name}"
 
 
@@ -144,9 +147,12 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
             version, newest = await get_revisions(opened_settings)
             if version not in (newest, "none"):
                 raise CommandError(
-                    f"it is at version {version}, and this checkout at {newest}: ./run migrate"
+                    f"it is at version {version}, and this installation at {newest}:"
+                    f" {COMMAND} migrate"
                 )
-            state = "empty, ./run fills it" if version == "none" else f"at version {version}"
+            state = (
+                "empty, the first start fills it" if version == "none" else f"at version {version}"
+            )
             notes = ""
             if version == newest:
                 cipher = SecretCipher(opened_settings)

@@ -21,8 +21,10 @@ from cli.command import (
     run_command,
 )
 from cli.database import open_database
-from core.config.settings import PROJECT_ROOT, Settings
+from core.config.installation import COMMAND, PROJECT_ROOT
+from core.config.settings import Settings
 
+SCRIPTS = PROJECT_ROOT / "migrations"
 MIGRATION_LOCK_KEY = 7_265_102  # advisory lock that serializes processes that migrate
 
 IS_AUDIT_FUNCTION_PUBLIC = """
@@ -35,7 +37,7 @@ IS_AUDIT_FUNCTION_PUBLIC = """
 
 
 def main(arguments: list[str]) -> int:
-    parser = create_parser("migrate", "Bring the database to the version of this checkout.")
+    parser = create_parser("migrate", "Bring the database to this version.")
     add_data_option(parser)
     options = parser.parse_args(arguments)
 
@@ -68,8 +70,8 @@ async def ensure_migrated(settings: Settings) -> None:
         await migrate_database(settings)
     elif outdated := await _run_on_connection(settings, find_outdated_revision):
         raise CommandError(
-            f"The database is at version {outdated}, which is not that of this checkout: "
-            "call `./run migrate`, or do not set DB_AUTO_MIGRATE to false."
+            f"The database is at version {outdated}, which is not that of this installation: "
+            f"call `{COMMAND} migrate`, or do not set DB_AUTO_MIGRATE to false."
         )
 
 
@@ -118,8 +120,11 @@ def _upgrade_to_head(connection: Connection) -> str:
     connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK_KEY})
     if outdated := find_outdated_revision(connection):
         if outdated != "none" and outdated not in _known_revisions():
-            raise CommandError(f"The database is at version {outdated}, newer than this checkout.")
-        config = Config(toml_file=PROJECT_ROOT / "pyproject.toml")
+            raise CommandError(
+                f"The database is at version {outdated}, newer than this installation."
+            )
+        config = Config()  # pyproject.toml is not in a wheel
+        config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     if connection.scalar(text(IS_AUDIT_FUNCTION_PUBLIC)):
@@ -132,7 +137,7 @@ def _known_revisions() -> set[str]:
 
 
 def _load_scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(PROJECT_ROOT / "migrations"))
+    return ScriptDirectory(str(SCRIPTS))
 
 
 async def _run_on_connection(settings: Settings, function: Callable[[Connection], str]) -> str:

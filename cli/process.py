@@ -6,6 +6,7 @@ import signal
 from contextlib import suppress
 
 from cli.command import CommandError, print_line
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 
 RESTART_DELAY = 5.0  # seconds before a failed worker starts again
@@ -43,9 +44,9 @@ async def adopt_public_address(settings: Settings, *, is_lasting: bool) -> Setti
     if settings.is_base_url_set:
         raise CommandError(
             f"BASE_URL is {own}, but people and agents of this database use {stored}: set BASE_URL"
-            f" to {stored}, or change the address with ./run address {own}"
+            f" to {stored}, or change the address with {COMMAND} address {own}"
         )
-    print_line(f"People and agents use the stored address {stored}: see ./run address")
+    print_line(f"People and agents use the stored address {stored}: see {COMMAND} address")
     return settings.model_copy(update={"base_url": stored})
 
 

@@ -28,6 +28,7 @@ from cli.postgres_programs import (
     get_database_name,
     replace_database_name,
 )
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 from services.audit import AuditAction
 
@@ -57,7 +58,9 @@ def main(arguments: list[str]) -> int:
     parser = create_parser(
         "restore", "Replace all data by that of a backup. Stop Mission Control first."
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="what ./run backup has written")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help=f"what {COMMAND} backup has written"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask before data is replaced")
     add_data_option(parser)
     options = parser.parse_args(arguments)
@@ -102,7 +105,7 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
         await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
         if problem := await find_key_problem(settings):
             print_line(problem)
-    print_line(f"All data is as it was in {file}. Start Mission Control with ./run")
+    print_line(f"All data is as it was in {file}. Start Mission Control with {COMMAND}")
 
 
 def _check_file(file: Path, programs: PostgresPrograms) -> None:
@@ -112,7 +115,7 @@ def _check_file(file: Path, programs: PostgresPrograms) -> None:
         if "unsupported version" in str(error):
             reason = "was written by a newer PostgreSQL than the one that is to read it"
         else:
-            reason = "is not a file that ./run backup has written"
+            reason = f"is not a file that {COMMAND} backup has written"
         raise CommandError(f"{file} {reason}.") from error
 
 

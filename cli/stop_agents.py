@@ -14,6 +14,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 
 StopCommand = Callable[[AsyncSession], Awaitable[list[str]]]
@@ -23,7 +24,7 @@ StopCommand = Callable[[AsyncSession], Awaitable[list[str]]]
 def main(arguments: list[str]) -> int:
     description = (
         "Stop all agents: no message is sent to them, their running turns are aborted, and they"
-        " take and move no tasks, until ./run resume-agents."
+        f" take and move no tasks, until {COMMAND} resume-agents."
     )
     parser = create_parser("stop-agents", description)
     _add_organization_option(parser.add_argument)

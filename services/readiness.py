@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.config.installation import COMMAND
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener
@@ -208,7 +209,7 @@ async def _check_functions(session: AsyncSession) -> str:
     if rights.is_public:
         return (
             "Every role may call the function delete_audit_chain, as after pg_restore: run"
-            " ./run migrate as the owner of the database, which corrects that."
+            f" {COMMAND} migrate as the owner of the database, which corrects that."
         )
     if not rights.may_call:
         return (

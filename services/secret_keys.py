@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.config.installation import COMMAND
 from core.db.engine import TransactionFactory
 from core.security.encryption import DecryptionError, SecretCipher, get_key_id
 from models import (
@@ -166,7 +167,7 @@ def _describe_wrong_key(required: Sequence[str]) -> str:
     return (
         f"SECRET_KEY, or the file secret-key, is not the key of this database{needed}: bring that"
         " key back, as SECRET_KEY or SECRET_KEY_PREVIOUS, or, if it is lost, remove what only it"
-        " can decrypt with `./run rotate-key --lost`."
+        f" can decrypt with `{COMMAND} rotate-key --lost`."
     )
 
 

@@ -106,7 +106,8 @@ async def export_audit(
 ) -> Response:
     """Export the audit of the active organization as JSON lines. For admins.
 
-    The first line is a header and the last one closes the export. `./run audit verify` checks it.
+    The first line is a header and the last one closes the export. `audit verify` is the command of
+    the server that checks it.
     """
     return await _stream_export(context, member.organization_id, query.after)
 

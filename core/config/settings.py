@@ -1,9 +1,8 @@
-"""Define the settings, read from environment variables and the file `.env`.
+"""Define the settings, read from environment variables and the file of settings.
 
 The name of a field is the name of its variable in lower case. docs/configuration.md describes all.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,8 +21,8 @@ from pydantic.functional_validators import AfterValidator
 from pydantic_settings import BaseSettings, NoDecode
 
 from core.config import parsers as values
+from core.config.installation import find_data_dir, find_settings_file
 
-PROJECT_ROOT = Path(__file__).parents[2]
 MIN_KEY_LENGTH = 32  # characters of SECRET_KEY
 MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
 PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-random-token"}
@@ -54,7 +53,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
             given.get("host", "127.0.0.1"), given.get("port", 8000)
         )
     )
-    data_dir: Folder = PROJECT_ROOT / ".data"
+    data_dir: Folder = Field(default_factory=find_data_dir)
     database_url: Annotated[str, AfterValidator(values.parse_database_url)] = Field(
         default="", repr=False
     )
@@ -127,12 +126,12 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     @classmethod
     def load(cls, **options: Any) -> "Settings":
-        """Read the environment and `.env`; `options` that are not None take precedence.
+        """Read the environment and the file; `options` that are not None take precedence.
 
         Raises InvalidSetting.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        file = Path(os.environ.get("MC_ENV_FILE", PROJECT_ROOT / ".env"))
+        file = find_settings_file()
         try:
             _check_env_file(file)
             return _EnvironmentSettings(_env_file=file, **given)

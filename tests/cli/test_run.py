@@ -70,10 +70,10 @@ def test_an_unknown_command_prints_the_list() -> None:
 def bare_checkout(tmp_path: Path) -> Path:
     """A checkout without .venv, next to a folder with only a shell as programs."""
     checkout = tmp_path / "checkout"
-    for folder in ("cli", "core"):
+    for folder in ("cli", "core/config"):
         (checkout / folder).mkdir(parents=True)
     shutil.copy(RUN, checkout)
-    for file in [*ROOT.glob("cli/*.py"), *ROOT.glob("core/*.py")]:
+    for file in [*ROOT.glob("cli/*.py"), *ROOT.glob("core/*.py"), *ROOT.glob("core/config/*.py")]:
         shutil.copy(file, checkout / file.relative_to(ROOT))
     programs = tmp_path / "programs"
     programs.mkdir()

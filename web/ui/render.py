@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
+from core.config.installation import COMMAND
 from core.errors import AppError, TooMany
 from core.http.middleware import log_error, request_id
 from core.http.request import STATUS_CODES, open_reader
@@ -81,6 +82,7 @@ GLOBAL_FUNCTIONS: dict[str, Any] = {
     "request_id": request_id.get,
     "product_version": VERSION,
     "script_texts": get_script_texts,
+    "server_command": COMMAND,
     "state_icon": avatars.state_icon,
     "state_name": avatars.state_name,
 }
