@@ -6,9 +6,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, select, update
 
+from cli.__main__ import main
 from core.clock import now
+from core.config.installation import PROJECT_ROOT
 from core.config.settings import Settings
 from core.security.secrets import hash_password
+from core.version import VERSION
 from models import ApiToken, FailedAttempts, SignIn, User
 from services import identity
 from tests.support.people_rows import cookie_secret
@@ -62,6 +65,20 @@ async def with_password(transaction, world) -> None:
     async with transaction() as session:
         world.alice.password_hash = hash_password(PASSWORD)
         await session.merge(world.alice)
+
+
+async def test_every_place_shows_the_same_version(alice, capsys) -> None:
+    page = (await alice.get("/settings")).text
+    assert main(["--version"]) == 0
+    changes = (PROJECT_ROOT / "CHANGELOG.md").read_text()
+    shown = [
+        *re.findall(r">Mission Control ([\d.]+)</p>", page),
+        (await alice.get("/healthz")).json()["version"],
+        (await alice.get("/openapi.json")).json()["info"]["version"],
+        capsys.readouterr().out.split()[-1],
+        *re.findall(r"^## ([\d.]+)$", changes, re.MULTILINE)[:1],
+    ]
+    assert shown == [VERSION] * 5
 
 
 async def test_a_saved_profile_shows_the_time_in_the_new_zone(alice, in_the_database) -> None:
