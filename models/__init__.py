@@ -62,6 +62,7 @@ from models.counter import (
     MessageHour,
     NotificationCount,
     OrganizationCounts,
+    TagCount,
     TaskMoveHour,
 )
 from models.custom_field import (

@@ -99,6 +99,17 @@ class BoardGroupCounts(CounterMixin, Base):
     chat_messages: Mapped[int] = mapped_column(server_default="0")
 
 
+class TagCount(CounterMixin, Base):
+    """The number of tasks of a board that have a tag. Without a row there are none."""
+
+    __tablename__ = "tag_counts"
+    __table_args__ = (UniqueConstraint("tag_id", "board_id"),)
+
+    tag_id: Mapped[UUID] = mapped_column(ForeignKey("tags.id", ondelete="CASCADE"))
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    tasks: Mapped[int]
+
+
 class EventCount(EventCounterMixin, Base):
     """The number of events of a type on a board, or without a board in the organization."""
 

@@ -235,6 +235,14 @@ _TABLES = (
         "uq_board_group_counts_board_group_id",
     ),
     _CounterTable(
+        "tag_counts",
+        ("tag_id", "board_id"),
+        ("tasks",),
+        "select tag_id, board_id, count(*) as tasks"
+        " from tag_assignments join tasks on tasks.id = task_id group by 1, 2",
+        "uq_tag_counts_tag_id_board_id",
+    ),
+    _CounterTable(
         "event_counts",
         ("organization_id", "board_id", "type"),
         ("count",),

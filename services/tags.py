@@ -15,7 +15,7 @@ from core.errors import Conflict, NotFound
 from core.fields import MAX_NAME_LENGTH, Description, FieldKind, Fields, Label, Patch, ShownName
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_, escape_pattern, slugify
-from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
+from models import Board, EventType, Member, Tag, TagAssignment, TagCount, Task, new_id
 from services import boards, events, organizations, rows
 
 NAME_ORDER = (func.lower(Tag.name), Tag.created_at, Tag.id)
@@ -98,11 +98,13 @@ async def list_tagged_boards(source: Source, member: Member, tag: Tag) -> Sequen
 
 
 TAGGED_BOARDS: Query[TaggedBoard] = Query(
-    select(Board.id, Board.name, func.count())
-    .join(Task, Task.board_id == Board.id)
-    .join(TagAssignment, TagAssignment.task_id == Task.id)
-    .where(TagAssignment.tag_id == bindparam("tag_id"), Board.id.in_(boards.READABLE_BOARD_IDS))
-    .group_by(Board.id)
+    select(Board.id, Board.name, TagCount.tasks)
+    .join(TagCount, TagCount.board_id == Board.id)
+    .where(
+        TagCount.tag_id == bindparam("tag_id"),
+        TagCount.tasks > 0,
+        Board.id.in_(boards.READABLE_BOARD_IDS),
+    )
     .order_by(func.lower(Board.name), Board.id),
     TaggedBoard._make,
 )
@@ -133,9 +135,8 @@ TAGS: Query[Tag] = Query(
     select(Tag).where(IN_ORGANIZATION).order_by(*NAME_ORDER), lambda row: row[0]
 )
 TASK_COUNT = (
-    select(func.count())
-    .select_from(TagAssignment)
-    .where(TagAssignment.tag_id == Tag.id)
+    select(func.coalesce(func.sum(TagCount.tasks), 0))
+    .where(TagCount.tag_id == Tag.id)
     .correlate(Tag)
     .scalar_subquery()
 )

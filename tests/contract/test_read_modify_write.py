@@ -22,7 +22,7 @@ from tests.support.world import World
 RECORDS = {
     *("activity_events", "agent_messages", "event_origins", "notifications"),  # rows are only added
     *("agent_event_counts", "board_counts", "board_group_counts", "event_counts"),
-    *("notification_counts", "organization_counts"),
+    *("notification_counts", "organization_counts", "tag_counts"),
 }
 DERIVED = {"updated_at", "words"}  # columns
 DEPENDENT = {

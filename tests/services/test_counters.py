@@ -12,10 +12,12 @@ from sqlalchemy import delete, select, text, update
 from core.paging import Page, Paging
 from models import (
     ApprovalStatus,
+    Board,
     BoardCounts,
     BoardGroupCounts,
     EventCount,
     Status,
+    Tag,
     Task,
 )
 from services import (
@@ -25,11 +27,13 @@ from services import (
     counters,
     memory,
     organizations,
+    tags,
     tasks,
     waiting_counts,
 )
 from services.activity import ActivityFilters
 from services.approvals import ApprovalCreate
+from services.tags import TagCreate
 from services.tasks import TaskCreate
 from tests.support.memory_rows import create_group_of, make_group_note, make_note
 from tests.support.migration import migrate
@@ -168,6 +172,51 @@ async def test_totals_of_notes_follow_changes_and_leave_out_blank_ones(
     await session.execute(update(counts).where(key == place.id).values(notes=6))
     [difference] = await counters.repair_counters(session)
     assert difference.added == "-5 notes"
+
+
+async def test_numbers_of_tasks_of_tags_follow_every_change(session, world) -> None:
+    """Also where the tags of a task are deleted with it, and restored with it."""
+    board = await boards.lock_board(session, world.alice, world.board.id)
+    member = world.alice_member
+    both = [
+        (await tags.create_tag(session, member, TagCreate(name=name))).tag for name in ("a", "b")
+    ]
+    ids = [tag.id for tag in both]
+
+    async def read_numbers() -> list[list[int]]:
+        """Return the numbers of all boards and of each board, for both tags."""
+        session.expunge_all()
+        found = []
+        for tag in both:
+            on_boards = await tags.list_tagged_boards(session, member, tag)
+            total = (await tags.get_tag(session, member, tag.id)).task_count
+            found.append([total, *(one.task_count for one in on_boards)])
+        assert await counters.repair_counters(session) == []
+        return found
+
+    assert await read_numbers() == [[0], [0]]
+    garden = await boards.lock_board(session, world.alice, world.garden.id)
+    await tasks.create_task(session, world.alice, garden, TaskCreate(title="x", tag_ids=ids))
+    created = [
+        (
+            await tasks.create_task(session, world.alice, board, TaskCreate(title="x", tag_ids=ids))
+        ).task.id
+        for _ in range(2)
+    ]
+    assert await read_numbers() == [[3, 1, 2], [3, 1, 2]]
+    fields = tasks.TaskUpdate.of(tag_ids=ids[1:])
+    await tasks.update_task(session, world.alice, board, created[0], fields)
+    assert await read_numbers() == [[2, 1, 1], [3, 1, 2]]
+    for task_id in created:
+        await tasks.delete_task(session, world.alice, board, task_id)
+    assert await read_numbers() == [[1, 1], [1, 1]]
+    await tasks.restore_task(session, world.alice, board, created[0])
+    assert await read_numbers() == [[1, 1], [2, 1, 1]]
+    await session.execute(delete(Tag).where(Tag.id == ids[0]))
+    del both[0]
+    assert await read_numbers() == [[2, 1, 1]]
+    await session.execute(delete(Board).where(Board.id == garden.id))
+    assert await read_numbers() == [[1, 1]]
 
 
 async def test_a_deleted_board_or_organization_leaves_no_wrong_counter(session, world) -> None:
